@@ -1,0 +1,216 @@
+-- Handing a run to pg_net.
+
+create or replace function scheduler.secret(p_name text) returns text
+language sql stable set search_path = '' as $$
+  select decrypted_secret from vault.decrypted_secrets where name = p_name;
+$$;
+comment on function scheduler.secret(text) is 'A secret out of Vault, null when there is none of that name. Never store or log what it returns.';
+
+-- Why a run''s request cannot be made from what Vault holds; null when it can.
+create or replace function scheduler.secret_fault(p_name text, p_secret text, p_min_length integer) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when p_secret is null then
+      format('Vault has no secret named %s: select vault.create_secret(''…'', %L)', p_name, p_name)
+    when p_secret ~ '[\r\n]' then format('the secret %s in Vault contains a line break', p_name)
+    when length(p_secret) < p_min_length then
+      format('the secret %s in Vault must have at least %s characters', p_name, p_min_length)
+  end;
+$$;
+comment on function scheduler.secret_fault(text, text, integer) is
+  'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), too short. Null when nothing is.';
+
+create or replace function scheduler.try_lock(
+  p_name text, p_run_id uuid, p_holder text, p_now timestamptz, p_expires_at timestamptz
+) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_held record;
+begin
+  insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
+    values (p_name, p_run_id, p_holder, p_now, p_expires_at)
+    on conflict (name) do nothing;
+  if found then
+    return true;
+  end if;
+  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name for update;
+  if v_held.run_id is null or v_held.expires_at > p_now then
+    return false;
+  end if;
+  -- Pulse judges a silent run long before its lock expires; this is for the day on which pulse stood still.
+  perform scheduler.end_run(
+    v_held.run_id, array['dispatched', 'running'], 'failed', 'lost', p_now,
+    p_error_message => 'its lock expired before a receipt came', p_send_next => false
+  );
+  delete from public.scheduler_locks where name = p_name;
+  insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
+    values (p_name, p_run_id, p_holder, p_now, p_expires_at);
+  return true;
+end;
+$$;
+comment on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) is
+  'Takes the lock for the run, or says false when another run holds it. The caller holds the job''s row lock.';
+
+create or replace function scheduler.send_run(p_job public.scheduler_jobs, p_run_id uuid, p_now timestamptz)
+returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_run public.scheduler_runs;
+  v_is_url boolean := p_job.function_name is null;
+  v_base_url text;
+  v_secret text;
+  v_fault text;
+  v_timeout_ms integer;
+  v_request_id bigint;
+begin
+  select * into strict v_run from public.scheduler_runs where id = p_run_id;
+  v_timeout_ms := case p_job.receipt
+    when 'response' then v_run.timeout_seconds * 1000 else scheduler.setting('request_timeout_ms') end;
+
+  if p_job.overlap_policy <> 'allow' and not scheduler.try_lock(
+    p_job.name, p_run_id, 'dispatch', p_now,
+    p_now + make_interval(secs => v_timeout_ms / 1000.0 + 2 * scheduler.setting('receipt_timeout_seconds'))
+  ) then
+    return false;
+  end if;
+
+  v_secret := scheduler.secret(p_job.secret_name);
+  if not v_is_url then
+    v_base_url := scheduler.secret('project_url');
+    v_fault := coalesce(
+      scheduler.secret_fault('project_url', v_base_url, 1),
+      scheduler.secret_fault(p_job.secret_name, v_secret, 32)
+    );
+  elsif p_job.secret_name <> '' then
+    v_fault := scheduler.secret_fault(p_job.secret_name, v_secret, 1);
+  end if;
+
+  if v_fault is null then
+    begin
+      v_request_id := net.http_post(
+        url := case when v_is_url then p_job.target else rtrim(v_base_url, '/') || '/functions/v1/' || p_job.target end,
+        body := v_run.payload,
+        headers := jsonb_strip_nulls(jsonb_build_object(
+          'Content-Type', 'application/json',
+          'x-cron-secret', case when not v_is_url then v_secret end,
+          'Authorization', case when v_is_url and p_job.secret_name <> '' then 'Bearer ' || v_secret end,
+          'x-run-id', v_run.id,
+          'x-job-name', v_run.job_name,
+          'x-attempt', v_run.attempt::text
+        )),
+        timeout_milliseconds := v_timeout_ms
+      );
+    exception when others then
+      -- pg_net refuses a bad URL by raising. Its text can hold the URL but never a header.
+      v_fault := sqlerrm;
+    end;
+  end if;
+
+  if v_fault is not null then
+    perform scheduler.end_run(
+      p_run_id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_fault, p_send_next => false
+    );
+    return true;
+  end if;
+
+  update public.scheduler_runs
+    set status = 'dispatched', dispatched_at = p_now, request_id = v_request_id
+    where id = p_run_id;
+  return true;
+end;
+$$;
+comment on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) is
+  'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock; the run stays queued. A request that cannot be made ends the run as misconfigured. The caller holds the job''s row lock.';
+
+-- Runs that wait for the lock or for their retry time, oldest first.
+create or replace function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_run_id uuid;
+  v_sent integer := 0;
+begin
+  if scheduler.is_paused(p_job, p_now) then
+    return 0;
+  end if;
+  for v_run_id in
+    select id from public.scheduler_runs
+    where job_name = p_job.name and status = 'queued' and (run_after is null or run_after <= p_now)
+    order by scheduled_for, attempt
+    limit 100
+  loop
+    exit when not scheduler.send_run(p_job, v_run_id, p_now);
+    v_sent := v_sent + 1;
+  end loop;
+  return v_sent;
+end;
+$$;
+comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
+  'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s row lock.';
+
+-- The end of a run, whoever brings it. Lock order everywhere: the job''s row, the run''s row, the lock''s row.
+create or replace function scheduler.end_run(
+  p_run_id uuid,
+  p_from text[],
+  p_status text,
+  p_verdict text,
+  p_now timestamptz,
+  p_result jsonb default null,
+  p_error_message text default null,
+  p_error_detail jsonb default null,
+  p_retryable boolean default true,
+  p_send_next boolean default true
+) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs;
+  v_run public.scheduler_runs;
+begin
+  select jobs.* into v_job from public.scheduler_jobs as jobs
+    where jobs.name = (select job_name from public.scheduler_runs where id = p_run_id)
+    for no key update;
+  update public.scheduler_runs set
+    status = p_status,
+    verdict = p_verdict,
+    completed_at = greatest(p_now, started_at),
+    duration_ms = case when started_at is not null
+      then least(extract(epoch from greatest(p_now, started_at) - started_at) * 1000, 2147483647)::integer end,
+    result = coalesce(p_result, result),
+    error_message = p_error_message,
+    error_detail = p_error_detail
+  where id = p_run_id and status = any (p_from)
+  returning * into v_run;
+  if not found then
+    return false;
+  end if;
+
+  delete from public.scheduler_locks where run_id = p_run_id;
+
+  if p_status = 'failed' and p_retryable and v_run.attempt < v_run.max_attempts and v_job.enabled then
+    insert into public.scheduler_runs (
+      job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload, run_after
+    ) values (
+      v_run.job_name, v_run.function_name, 'queued', 'retry', v_run.scheduled_for, v_run.attempt + 1,
+      v_run.max_attempts, v_run.timeout_seconds, v_run.payload,
+      -- Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter").
+      p_now + make_interval(secs => greatest(1, random() * least(
+        v_job.backoff_cap_seconds, v_job.backoff_base_seconds * 2::numeric ^ (v_run.attempt - 1))))
+    )
+    on conflict do nothing;
+  end if;
+
+  if p_send_next and v_job.name is not null then
+    perform scheduler.send_queued(v_job, p_now);
+  end if;
+  return true;
+end;
+$$;
+comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean) is
+  'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full jitter), sends what waited for it. False, and nothing changed, when it is in no such status.';
+
+revoke all on function scheduler.secret(text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.secret_fault(text, text, integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.send_queued(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean)
+  from public, anon, authenticated, service_role;

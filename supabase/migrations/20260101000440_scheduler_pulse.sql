@@ -1,0 +1,283 @@
+-- The pulse: once a minute, in pure SQL, what nobody else is there to do. It needs no edge function to be alive.
+
+-- What an answer without a receipt means. Null: nothing yet, the receipt may still come.
+create or replace function scheduler.answer_verdict(p_receipt text, p_status integer, p_timed_out boolean, p_error text)
+returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when p_status between 200 and 299 then case p_receipt when 'response' then 'ok' end
+    when p_status in (401, 403) then 'unauthorized'
+    when p_status = 404 then 'not_found'
+    when p_status in (400, 413, 415, 422) then 'bad_input'
+    when p_status = 429 then 'rate_limited'
+    when p_status = 503 then 'boot_error'
+    when p_status = 504 then 'gateway_timeout'
+    when p_status = 546 then 'worker_limit'
+    when p_status is not null then 'http_error'
+    when p_timed_out then case p_receipt when 'response' then 'timed_out' end
+    when p_error is not null then case when p_error ilike 'timeout%' then case p_receipt when 'response' then 'timed_out' end
+      else 'unreachable' end
+  end;
+$$;
+comment on function scheduler.answer_verdict(text, integer, boolean, text) is
+  'The verdict that pg_net''s answer alone justifies; null when it proves nothing (a function still at work).';
+
+create or replace function scheduler.read_answers(p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_answer record;
+  v_verdict text;
+  v_read integer := 0;
+begin
+  for v_answer in
+    -- Ids start again after a crash: an answer belongs to the newest run of that id that was sent before it.
+    select distinct on (responses.id)
+      responses.id as request_id, responses.status_code, responses.timed_out, responses.error_msg, responses.content,
+      runs.id as run_id, runs.status, runs.dispatched_at, runs.function_name, jobs.receipt
+    from public.scheduler_runs as runs
+    join net._http_response as responses on responses.id = runs.request_id and responses.created >= runs.dispatched_at
+    left join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+    where runs.request_id is not null and runs.answered_at is null
+      and coalesce(responses.headers ->> 'x-run-id', runs.id::text) = runs.id::text
+    order by responses.id, runs.dispatched_at desc
+    limit 1000
+  loop
+    update public.scheduler_runs
+      set answered_at = p_now, response_status = v_answer.status_code, response_error = left(v_answer.error_msg, 500),
+        verdict = case when verdict = 'ok' then scheduler.completed_verdict(v_answer.status_code) else verdict end
+      where id = v_answer.run_id;
+    -- Older runs with the same id lost theirs in the crash that reset the ids.
+    update public.scheduler_runs
+      set answered_at = p_now, response_error = 'the request id was used again before an answer came'
+      where request_id = v_answer.request_id and answered_at is null and dispatched_at < v_answer.dispatched_at;
+    v_read := v_read + 1;
+
+    v_verdict := scheduler.answer_verdict(
+      coalesce(v_answer.receipt, 'function'), v_answer.status_code, v_answer.timed_out, v_answer.error_msg);
+    if v_answer.status = 'dispatched' and v_verdict is not null then
+      perform scheduler.end_run(
+        v_answer.run_id, array['dispatched'], case v_verdict when 'ok' then 'completed' else 'failed' end, v_verdict, p_now,
+        p_error_message => case when v_verdict <> 'ok' then coalesce(
+          case when v_answer.function_name is not null then scheduler.answer_message(v_answer.content) end,
+          left(v_answer.error_msg, 500), format('HTTP %s', v_answer.status_code)) end,
+        p_retryable => v_verdict <> 'bad_input');
+    end if;
+  end loop;
+  return v_read;
+end;
+$$;
+comment on function scheduler.read_answers(timestamptz) is
+  'Ties pg_net''s answers to their runs and ends those that an answer alone decides. Returns how many it read.';
+
+create or replace function scheduler.completed_verdict(p_status integer) returns text
+language sql immutable set search_path = '' as $$
+  select case when p_status is null then 'ok_unanswered' when p_status < 300 then 'ok' else 'ok_contradicted' end;
+$$;
+comment on function scheduler.completed_verdict(integer) is
+  'The verdict of a run that delivered its receipt, given the HTTP status pg_net saw (null: none).';
+
+-- Our own functions answer {"error": {"code", "message"}}; nothing else of a body is kept, it may hold anything.
+create or replace function scheduler.answer_message(p_content text) returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return left(p_content::jsonb -> 'error' ->> 'message', 500);
+exception when invalid_text_representation then
+  return null;
+end;
+$$;
+comment on function scheduler.answer_message(text) is 'The message in a function''s error answer, null when it holds none.';
+
+create or replace function scheduler.judge_silent_runs(p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_run record;
+  v_judged integer := 0;
+  v_receipt_timeout interval := make_interval(secs => scheduler.setting('receipt_timeout_seconds'));
+  v_heartbeat_timeout interval := make_interval(secs => scheduler.setting('heartbeat_timeout_seconds'));
+  v_grace interval := make_interval(secs => scheduler.setting('deadline_grace_seconds'));
+begin
+  for v_run in
+    select runs.id, runs.status, case
+        when runs.status = 'running' and runs.started_at + make_interval(secs => runs.timeout_seconds) + v_grace < p_now
+          then 'timed_out'
+        when runs.status = 'running' then 'stalled'
+        when runs.response_status between 200 and 299 then 'no_receipt'
+        when exists (select from net.http_request_queue as waiting where waiting.id = runs.request_id) then 'not_sent'
+        else 'lost'
+      end as verdict
+    from public.scheduler_runs as runs
+    left join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+    where (runs.status = 'running' and (
+        runs.heartbeat_at < p_now - v_heartbeat_timeout
+        or runs.started_at + make_interval(secs => runs.timeout_seconds) + v_grace < p_now))
+      or (runs.status = 'dispatched' and runs.dispatched_at < p_now - v_receipt_timeout - case jobs.receipt
+        when 'response' then make_interval(secs => runs.timeout_seconds) else interval '0' end)
+    limit 1000
+  loop
+    if scheduler.end_run(v_run.id, array[v_run.status], 'failed', v_run.verdict, p_now,
+      p_error_message => (select meaning from scheduler.verdicts where verdict = v_run.verdict)) then
+      v_judged := v_judged + 1;
+    end if;
+  end loop;
+
+  -- Nothing more will be heard of these requests.
+  update public.scheduler_runs
+    set answered_at = p_now, response_error = 'no answer was seen',
+      verdict = case when verdict = 'ok' then 'ok_unanswered' else verdict end
+    where request_id is not null and answered_at is null and completed_at is not null
+      and dispatched_at < p_now - v_receipt_timeout - make_interval(secs => timeout_seconds);
+  return v_judged;
+end;
+$$;
+comment on function scheduler.judge_silent_runs(timestamptz) is
+  'Ends runs of which nothing was heard for too long: lost, not_sent, no_receipt, stalled, timed_out. Returns how many.';
+
+create or replace function scheduler.send_all_queued(p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_name text;
+  v_job public.scheduler_jobs;
+  v_sent integer := 0;
+begin
+  for v_name in
+    select distinct job_name from public.scheduler_runs
+    where status = 'queued' and (run_after is null or run_after <= p_now)
+    order by job_name
+    limit 1000
+  loop
+    select * into v_job from public.scheduler_jobs where name = v_name for no key update skip locked;
+    if found and v_job.enabled then
+      v_sent := v_sent + scheduler.send_queued(v_job, p_now);
+    elsif found or not exists (select from public.scheduler_jobs where name = v_name) then
+      perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', p_now,
+        p_error_message => 'the job was disabled or taken out of the registry while this run waited', p_send_next => false)
+      from public.scheduler_runs where job_name = v_name and status = 'queued';
+    end if;
+  end loop;
+  return v_sent;
+end;
+$$;
+comment on function scheduler.send_all_queued(timestamptz) is
+  'Sends retries and waiting runs whose time has come; cancels those whose job is gone or disabled. Returns how many were sent.';
+
+create or replace function scheduler.settle_overdue(p_now timestamptz) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs;
+  v_settled integer := 0;
+  v_errors jsonb := '{}';
+begin
+  -- A minute's patience: pg_cron's own entry comes first.
+  for v_job in
+    select * from public.scheduler_jobs
+    where enabled and next_run_at <= p_now - interval '1 minute'
+    order by next_run_at
+    for no key update skip locked
+  loop
+    begin
+      perform scheduler.settle(v_job, p_now - interval '1 minute', p_now);
+      v_settled := v_settled + 1;
+    exception when others then
+      -- One job that cannot be settled (its zone was dropped, say) must not stop the pulse for all others.
+      v_errors := v_errors || jsonb_build_object(v_job.name, sqlerrm);
+      raise warning 'cannot settle the job %: %', v_job.name, sqlerrm;
+    end;
+  end loop;
+  return jsonb_build_object('settled', v_settled, 'errors', v_errors);
+end;
+$$;
+comment on function scheduler.settle_overdue(timestamptz) is
+  'Gives occurrences that nobody dispatched their rows, by the misfire policy. {"settled": jobs, "errors": {job: message}}; a job with an error keeps its cursor and is tried again.';
+
+create or replace function scheduler.mend_cron_entries() returns integer
+language sql set search_path = '' as $$
+  select count(scheduler.sync_cron_entry(jobs.name))::integer
+  from public.scheduler_jobs as jobs
+  left join cron.job as entries on entries.jobname = jobs.name and entries.username = current_user
+  where jobs.enabled
+    and (entries.jobid is null or not entries.active or entries.schedule <> jobs.cron_entry)
+    and coalesce(entries.command = format('select scheduler.dispatch(%L)', jobs.name), true);
+$$;
+comment on function scheduler.mend_cron_entries() is
+  'Puts back pg_cron entries that were removed, switched off or changed; the registry is the truth. Returns how many.';
+
+create or replace function scheduler.prune(p_now timestamptz, p_limit integer default 5000) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_pruned integer := 0;
+  v_count integer;
+begin
+  delete from public.scheduler_runs where id in (
+    select id from public.scheduler_runs
+    where status in ('completed', 'skipped') and completed_at < p_now - make_interval(days => scheduler.setting('keep_successes_days'))
+    limit p_limit);
+  get diagnostics v_count = row_count;
+  v_pruned := v_pruned + v_count;
+
+  delete from public.scheduler_runs where id in (
+    select id from public.scheduler_runs
+    where status in ('failed', 'missed', 'cancelled') and completed_at < p_now - make_interval(days => scheduler.setting('keep_failures_days'))
+    limit p_limit);
+  get diagnostics v_count = row_count;
+  v_pruned := v_pruned + v_count;
+
+  -- pg_cron never prunes its own log, and gives it no index but the run id: the oldest ids are looked at first.
+  delete from cron.job_run_details where runid in (
+    select runid from (
+      select runid, status, start_time, end_time from cron.job_run_details order by runid limit 4 * p_limit
+    ) as oldest
+    where coalesce(end_time, start_time) < p_now - make_interval(days =>
+        case status when 'failed' then scheduler.setting('keep_cron_failures_days') else scheduler.setting('keep_cron_successes_days') end)
+    limit p_limit);
+  get diagnostics v_count = row_count;
+  return v_pruned + v_count;
+end;
+$$;
+comment on function scheduler.prune(timestamptz, integer) is
+  'Deletes old rows of the ledger and of cron.job_run_details, at most p_limit of each kind; failures are kept longer than successes. Returns how many.';
+
+create or replace function scheduler.pulse(p_now timestamptz default now()) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_state scheduler.pulse_state;
+  v_report jsonb;
+  v_overdue jsonb;
+  v_pruned integer;
+begin
+  select * into v_state from scheduler.pulse_state for update skip locked;
+  if not found then
+    return '{"beat": false, "reason": "another pulse is at work"}';
+  end if;
+
+  v_report := jsonb_build_object('beat', true, 'answers', scheduler.read_answers(p_now));
+  v_report := v_report || jsonb_build_object('judged', scheduler.judge_silent_runs(p_now));
+  v_overdue := scheduler.settle_overdue(p_now);
+  v_report := v_report || v_overdue;
+  v_report := v_report || jsonb_build_object('sent', scheduler.send_all_queued(p_now));
+  v_report := v_report || jsonb_build_object('mended', scheduler.mend_cron_entries());
+
+  if v_state.last_pruned_at is null or v_state.last_pruned_at <= p_now - interval '1 hour' then
+    v_pruned := scheduler.prune(p_now);
+    v_report := v_report || jsonb_build_object('pruned', v_pruned);
+  end if;
+  -- A full batch means there is more: the next pulse goes on at once.
+  update scheduler.pulse_state set
+    last_pulse_at = p_now,
+    errors = v_overdue -> 'errors',
+    last_pruned_at = case when v_pruned < 5000 then p_now else last_pruned_at end;
+  return v_report;
+end;
+$$;
+comment on function scheduler.pulse(timestamptz) is
+  'What pg_cron calls every minute: reads answers, judges silent runs, settles missed occurrences, sends retries, mends pg_cron''s entries, prunes hourly. Returns the counts. Safe to call twice at once: the second does nothing.';
+
+revoke all on function scheduler.answer_verdict(text, integer, boolean, text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.read_answers(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.completed_verdict(integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.answer_message(text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.judge_silent_runs(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.send_all_queued(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.settle_overdue(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.mend_cron_entries() from public, anon, authenticated, service_role;
+revoke all on function scheduler.prune(timestamptz, integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.pulse(timestamptz) from public, anon, authenticated, service_role;

@@ -1,0 +1,116 @@
+-- Why did, or didn't, this job run at this time? One sentence for a tired person.
+
+create or replace function scheduler.local_text(p_at timestamptz, p_time_zone text) returns text
+language sql stable set search_path = '' as $$
+  select to_char(p_at at time zone p_time_zone, 'YYYY-MM-DD HH24:MI') || ' ' || p_time_zone;
+$$;
+comment on function scheduler.local_text(timestamptz, text) is 'A moment as a person of that zone reads it.';
+
+create or replace function scheduler.explain_runs(p_job public.scheduler_jobs, p_job_name text, p_when text, p_run public.scheduler_runs, p_now timestamptz)
+returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  v_zone text := coalesce(p_job.time_zone, 'UTC');
+  v_meaning text;
+  v_remedy text;
+  v_attempts text := case when p_run.max_attempts > 1 then format('attempt %s of %s', p_run.attempt, p_run.max_attempts) else 'its only attempt' end;
+  v_earlier text;
+begin
+  select meaning, remedy into v_meaning, v_remedy from scheduler.verdicts where verdict = p_run.verdict;
+  select string_agg(format('attempt %s: %s', attempt, verdict), ', ' order by attempt) into v_earlier
+    from public.scheduler_runs
+    where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and attempt < p_run.attempt;
+  v_earlier := coalesce(' (' || v_earlier || ')', '');
+
+  return case p_run.status
+    when 'completed' then format('%s %s at %s: %s, in %s s on %s%s.',
+      p_job_name, case p_run.trigger when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up' else 'ran' end,
+      p_when, v_meaning, round(coalesce(p_run.duration_ms, 0) / 1000.0, 1), v_attempts, v_earlier)
+    when 'running' then format('%s is running for %s since %s s on %s%s; its last heartbeat was %s s ago.',
+      p_job_name, p_when, extract(epoch from p_now - p_run.started_at)::bigint, v_attempts, v_earlier,
+      extract(epoch from p_now - p_run.heartbeat_at)::bigint)
+    when 'dispatched' then format('%s was sent for %s at %s on %s%s and has not begun yet; without a receipt it is judged at %s.',
+      p_job_name, p_when, to_char(p_run.dispatched_at at time zone v_zone, 'HH24:MI:SS'), v_attempts, v_earlier,
+      to_char((p_run.dispatched_at + make_interval(secs => scheduler.setting('receipt_timeout_seconds')
+        + case p_job.receipt when 'response' then p_run.timeout_seconds else 0 end)) at time zone v_zone, 'HH24:MI:SS'))
+    when 'queued' then format('%s has not run for %s yet: %s waits %s%s.',
+      p_job_name, p_when, v_attempts,
+      case
+        when scheduler.is_paused(p_job, p_now) then format('because the job is paused by %s: %s', p_job.paused_by, p_job.pause_reason)
+        when p_run.run_after > p_now then format('until %s', to_char(p_run.run_after at time zone v_zone, 'HH24:MI:SS'))
+        when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to end'
+        else 'for the next pulse' end,
+      v_earlier)
+    when 'failed' then format('%s failed at %s on %s%s: %s%s. What to do: %s.',
+      p_job_name, p_when, v_attempts, v_earlier, v_meaning,
+      coalesce(' (' || nullif(left(p_run.error_message, 200), v_meaning) || ')', ''), v_remedy)
+    when 'skipped' then format('%s was skipped at %s: %s.', p_job_name, p_when, p_run.skip_reason)
+    when 'missed' then format('%s was missed at %s: %s (%s). What to do: %s.', p_job_name, p_when, v_meaning, p_run.skip_reason, v_remedy)
+    else format('%s was cancelled at %s: %s.', p_job_name, p_when, p_run.error_message)
+  end;
+end;
+$$;
+comment on function scheduler.explain_runs(public.scheduler_jobs, text, text, public.scheduler_runs, timestamptz) is
+  'The sentence for an occurrence that has a row: the last attempt, and what the earlier ones came to.';
+
+create or replace function scheduler.explain(p_job_name text, p_at timestamptz default now(), p_now timestamptz default now())
+returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs;
+  v_run public.scheduler_runs;
+  v_minute timestamptz := date_trunc('minute', p_at);
+  v_when text;
+  v_state scheduler.pulse_state;
+begin
+  select * into v_job from public.scheduler_jobs where name = p_job_name;
+  v_when := scheduler.local_text(v_minute, coalesce(v_job.time_zone, 'UTC'));
+
+  select * into v_run from public.scheduler_runs
+    where job_name = p_job_name and (
+      (trigger <> 'manual' and scheduled_for >= v_minute and scheduled_for < v_minute + interval '1 minute')
+      or (trigger = 'manual' and created_at >= v_minute and created_at < v_minute + interval '1 minute'))
+    order by trigger = 'manual', scheduled_for desc, attempt desc
+    limit 1;
+  if v_run.id is not null then
+    return scheduler.explain_runs(v_job, p_job_name, v_when, v_run, p_now);
+  end if;
+
+  if v_job.name is null then
+    return format('There is no job named %L; the jobs are: %s.', p_job_name,
+      (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs));
+  end if;
+  if not exists (select from scheduler.occurrences(v_job.schedule, v_job.time_zone, v_minute, v_minute + interval '1 minute')) then
+    return format('%s was not due at %s: its schedule is %L in %s; before that it is due at %s, after that at %s.',
+      p_job_name, v_when, v_job.schedule, v_job.time_zone,
+      coalesce(scheduler.local_text(scheduler.previous_occurrence(v_job.schedule, v_job.time_zone, v_minute), v_job.time_zone), 'no time'),
+      coalesce(scheduler.local_text(scheduler.next_occurrence(v_job.schedule, v_job.time_zone, v_minute), v_job.time_zone), 'no time'));
+  end if;
+  if not v_job.enabled then
+    return format('%s does not run at %s: it is disabled; register it with enabled => true.', p_job_name, v_when);
+  end if;
+  if v_minute > p_now then
+    return format('%s is due at %s, in %s minutes%s.', p_job_name, v_when, ceil(extract(epoch from v_minute - p_now) / 60)::bigint,
+      case when scheduler.is_paused(v_job, v_minute) then format(', and will be skipped: paused by %s: %s', v_job.paused_by, v_job.pause_reason) else '' end);
+  end if;
+  if v_minute < v_job.created_at then
+    return format('%s did not run at %s: it was registered only at %s.', p_job_name, v_when, scheduler.local_text(v_job.created_at, v_job.time_zone));
+  end if;
+  if v_job.next_run_at <= v_minute then
+    select * into v_state from scheduler.pulse_state;
+    return format('%s was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the last pulse was %s%s.',
+      p_job_name, v_when,
+      coalesce(format('%s s ago', extract(epoch from p_now - v_state.last_pulse_at)::bigint), 'never'),
+      coalesce(', and says: ' || (v_state.errors ->> p_job_name), ''));
+  end if;
+  return format('%s has no row for %s: it was registered with other times then, or the row was pruned (successes after %s days, failures after %s).',
+    p_job_name, v_when, scheduler.setting('keep_successes_days'), scheduler.setting('keep_failures_days'));
+end;
+$$;
+comment on function scheduler.explain(text, timestamptz, timestamptz) is
+  'Why the job did, or did not, run at that minute: one sentence, times in the job''s own zone.';
+
+revoke all on function scheduler.local_text(timestamptz, text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.explain_runs(public.scheduler_jobs, text, text, public.scheduler_runs, timestamptz)
+  from public, anon, authenticated, service_role;
+revoke all on function scheduler.explain(text, timestamptz, timestamptz) from public, anon, authenticated, service_role;

@@ -1,0 +1,36 @@
+-- What runs when. pg_cron's entries follow from these calls; every time is UTC unless time_zone says otherwise.
+
+do $$
+begin
+  -- The pulse is the scheduler's own heartbeat: the one entry that is no job.
+  if not exists (
+    select from cron.job
+    where jobname = 'scheduler-pulse' and username = current_user and schedule = '* * * * *'
+      and command = 'select scheduler.pulse()' and active
+  ) then
+    perform cron.schedule('scheduler-pulse', '* * * * *', 'select scheduler.pulse()');
+    perform cron.alter_job(jobid, active := true) from cron.job where jobname = 'scheduler-pulse' and username = current_user;
+  end if;
+end;
+$$;
+
+select scheduler.register_job(
+  name => 'aggregate-device-metrics',
+  schedule => '5 * * * *',
+  payload => '{"granularity": "hour"}',
+  description => 'Device metrics of the past hours, per device and for the fleet'
+);
+
+select scheduler.register_job(
+  name => 'aggregate-device-metrics-daily',
+  schedule => '10 0 * * *',
+  target => 'aggregate-device-metrics',
+  payload => '{"granularity": "day"}',
+  description => 'Device metrics of the past days, from the hours'
+);
+
+select scheduler.register_job(
+  name => 'system-health',
+  schedule => '20 * * * *',
+  description => 'Health of every component, one score, one report'
+);
