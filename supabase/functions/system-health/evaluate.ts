@@ -1,0 +1,150 @@
+import type { JsonObject } from "../../../shared/define-job.ts";
+import {
+  type ComponentDefinition,
+  type ComponentName,
+  componentNames,
+  type FigureDefinition,
+} from "./components.ts";
+import type { ReadingOutcome } from "./reading.ts";
+
+export type Status = "healthy" | "degraded" | "critical";
+
+/** Type aliases, not interfaces: they have to be JSON. */
+export type FigureVerdict = {
+  label: string;
+  value: number | null;
+  unit: string;
+  worse: "higher" | "lower";
+  degraded: number | null;
+  critical: number | null;
+  status: Status;
+};
+
+export type ComponentVerdict = {
+  label: string;
+  status: Status;
+  points: number;
+  weight: number;
+  /** How many things were looked at; null when it could not be read. */
+  watched: number | null;
+  /** In words, why it could not be read; null when it could. */
+  unreadable: string | null;
+  figures: Record<string, FigureVerdict>;
+  details: JsonObject;
+};
+
+export type Health = {
+  score: number;
+  status: Status;
+  components: Record<ComponentName, ComponentVerdict>;
+};
+
+const severity: Record<Status, number> = {
+  healthy: 0,
+  degraded: 1,
+  critical: 2,
+};
+const shareOfPoints: Record<Status, number> = {
+  healthy: 1,
+  degraded: 0.5,
+  critical: 0,
+};
+
+/** The worst of them; healthy when there are none. */
+export function worst(statuses: Iterable<Status>): Status {
+  let result: Status = "healthy";
+  for (const status of statuses) {
+    if (severity[status] > severity[result]) result = status;
+  }
+  return result;
+}
+
+/** `higher` is reached at the threshold, `lower` is undercut below it. A figure of null says nothing. */
+export function evaluateFigure(
+  value: number | null,
+  definition: FigureDefinition,
+): Status {
+  const reached = (threshold: number | null) =>
+    value !== null && threshold !== null &&
+    (definition.worse === "higher" ? value >= threshold : value < threshold);
+  if (reached(definition.critical)) return "critical";
+  return reached(definition.degraded) ? "degraded" : "healthy";
+}
+
+/** A component is as ill as its worst figure. What cannot be read is critical. */
+export function evaluateComponent(
+  definition: ComponentDefinition,
+  outcome: ReadingOutcome,
+): ComponentVerdict {
+  const { label, weight } = definition;
+  if ("unreadable" in outcome) {
+    return {
+      label,
+      status: "critical",
+      points: 0,
+      weight,
+      watched: null,
+      unreadable: outcome.unreadable,
+      figures: {},
+      details: {},
+    };
+  }
+  const figures: Record<string, FigureVerdict> = {};
+  for (const [name, figure] of Object.entries(definition.figures)) {
+    const value = outcome.reading.figures[name] ?? null;
+    figures[name] = { ...figure, value, status: evaluateFigure(value, figure) };
+  }
+  const status = worst(Object.values(figures).map((figure) => figure.status));
+  return {
+    label,
+    status,
+    points: weight * shareOfPoints[status],
+    weight,
+    watched: outcome.reading.watched,
+    unreadable: null,
+    figures,
+    details: outcome.reading.details,
+  };
+}
+
+/**
+ * The score is the sum of the components' points in percent of their weights: all of its weight for a healthy
+ * component, half for a degraded one, nothing for a critical one.
+ */
+export function evaluate(
+  definitions: Readonly<Record<ComponentName, ComponentDefinition>>,
+  outcomes: Record<ComponentName, ReadingOutcome>,
+): Health {
+  const components = {} as Record<ComponentName, ComponentVerdict>;
+  for (const name of componentNames) {
+    components[name] = evaluateComponent(definitions[name], outcomes[name]);
+  }
+  const verdicts = Object.values(components);
+  const points = verdicts.reduce((sum, verdict) => sum + verdict.points, 0);
+  const weights = verdicts.reduce((sum, verdict) => sum + verdict.weight, 0);
+  return {
+    score: Math.round(100 * points / weights),
+    status: worst(verdicts.map((verdict) => verdict.status)),
+    components,
+  };
+}
+
+/** One line: "74 of 100: critical API keys; degraded Tasks, Commands". */
+export function summarize(health: Health): string {
+  const verdicts = Object.values(health.components);
+  const parts = (["critical", "degraded"] as const).flatMap((status) => {
+    const labels = verdicts.filter((verdict) => verdict.status === status).map((
+      verdict,
+    ) => verdict.label);
+    if (labels.length === 0) return [];
+    const named = labels.length > 4
+      ? `${labels.slice(0, 3).join(", ")} and ${labels.length - 3} more`
+      : labels.join(", ");
+    return [`${status} ${named}`];
+  });
+  return `${health.score} of 100: ${
+    parts.length > 0
+      ? parts.join("; ")
+      : `all ${verdicts.length} components healthy`
+  }`;
+}

@@ -1,0 +1,136 @@
+import { z } from "zod";
+import type { JsonObject } from "../../../shared/define-job.ts";
+import { type ComponentName, definitions } from "./components.ts";
+
+/** What a component's SQL function counted. */
+export interface Reading {
+  /** How many things there were to look at; 0: nothing to watch. */
+  watched: number;
+  /** null: nothing to tell. */
+  figures: Record<string, number | null>;
+  details: JsonObject;
+  notes: string[];
+}
+
+/** The reading, or in words why there is none. */
+export type ReadingOutcome = { reading: Reading } | { unreadable: string };
+
+/** The one thing needed of a database client: to call a function, and to give up on it. */
+export interface HealthDatabase {
+  rpc(name: string, args: Record<string, unknown>): {
+    abortSignal(
+      signal: AbortSignal,
+    ): PromiseLike<{ data: unknown; error: unknown }>;
+  };
+}
+
+/** The database itself stops a component after 3 s; this is for a database that does not answer at all. */
+export const answerLimitMs = 5_000;
+
+const readingSchema = z.object({
+  watched: z.number().int().nonnegative(),
+  figures: z.record(z.string(), z.number().nonnegative().nullable()),
+  details: z.record(z.string(), z.json()).default({}),
+  notes: z.array(z.string()).default([]),
+});
+
+/** Calls `system_health_<component>()`. Never throws: what went wrong is the answer. */
+export async function readComponent(
+  db: HealthDatabase,
+  component: ComponentName,
+  signal: AbortSignal,
+  limitMs: number = answerLimitMs,
+): Promise<ReadingOutcome> {
+  const answer = await call(
+    db,
+    `system_health_${component}`,
+    {},
+    signal,
+    limitMs,
+  );
+  return "unreadable" in answer ? answer : checkReading(component, answer.data);
+}
+
+/** Calls a function of the database; never throws, and never takes much longer than `limitMs`. */
+export async function call(
+  db: HealthDatabase,
+  name: string,
+  args: Record<string, unknown>,
+  signal: AbortSignal,
+  limitMs: number = answerLimitMs,
+): Promise<{ data: unknown } | { unreadable: string }> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), limitMs);
+  // Not every client heeds a signal while it waits for a connection.
+  const aborted = new Promise<never>((_, reject) => {
+    const stop = () => reject(new Error("stopped"));
+    limit.signal.addEventListener("abort", stop, { once: true });
+    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
+  });
+  try {
+    const { data, error } = await Promise.race([
+      db.rpc(name, args).abortSignal(AbortSignal.any([signal, limit.signal])),
+      aborted,
+    ]);
+    if (limit.signal.aborted) return { unreadable: noAnswer(limitMs) };
+    return error === null || error === undefined
+      ? { data }
+      : { unreadable: inWords(error, name) };
+  } catch (error) {
+    if (limit.signal.aborted) return { unreadable: noAnswer(limitMs) };
+    return { unreadable: inWords(error, name) };
+  } finally {
+    clearTimeout(timer);
+    aborted.catch(() => {});
+  }
+}
+
+function noAnswer(limitMs: number): string {
+  return `no answer within ${limitMs / 1000} s`;
+}
+
+function checkReading(component: ComponentName, data: unknown): ReadingOutcome {
+  const parsed = readingSchema.safeParse(data);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return {
+      unreadable: `bad data: ${
+        issue?.path.join(".") || "the answer"
+      }: ${issue?.message}`,
+    };
+  }
+  for (const figure of Object.keys(definitions[component].figures)) {
+    if (!Object.hasOwn(parsed.data.figures, figure)) {
+      return { unreadable: `bad data: figures.${figure} is missing` };
+    }
+  }
+  return { reading: parsed.data };
+}
+
+const databaseError = z.object({
+  code: z.string().nullish(),
+  message: z.string(),
+});
+
+/** Why a call failed, for somebody who reads a log at night. */
+export function inWords(error: unknown, functionName: string): string {
+  const parsed = databaseError.safeParse(error);
+  if (!parsed.success) return `failed: ${String(error)}`;
+  const code = parsed.data.code ?? "";
+  const message = parsed.data.message.trim() || "no message";
+  if (code === "42P01") return `a table is missing: ${message}`;
+  if (code === "42703") return `a column is missing: ${message}`;
+  if (code === "42501") return `permission is missing: ${message}`;
+  if (code === "42883" || code === "PGRST202") {
+    return `${functionName}() cannot be called: ${message}`;
+  }
+  if (code === "57014") return `took too long and was stopped: ${message}`;
+  if (code === "55P03") return `a table it reads is locked: ${message}`;
+  if (code === "PGRST003" || code === "53300") {
+    return `no free connection: ${message}`;
+  }
+  if (code.startsWith("22")) return `bad data: ${message}`;
+  if (code === "") return `the database cannot be reached: ${message}`;
+  return `${message} (${code})`;
+}

@@ -1,0 +1,193 @@
+-- The platform beside the devices: agents that work on tasks and talk with people, the keys they need, the Python
+-- they run. What only a person knows (names, prompts, code) is text; what a machine decides on is checked.
+
+-- Who works: one row an agent.
+create table if not exists public.agents (
+  id uuid primary key default gen_random_uuid(),
+  name text not null unique check (length(name) between 1 and 200),
+  role text not null default 'general' check (length(role) between 1 and 100),
+  description text not null default '',
+  model text,
+  skills text[] not null default '{}',
+  status text not null default 'idle' check (status in ('idle', 'busy', 'error', 'offline', 'archived')),
+  status_changed_at timestamptz not null default now(),
+  last_heartbeat_at timestamptz,
+  last_error text,
+  metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+
+create index if not exists agents_status_idx on public.agents (status);
+
+comment on table public.agents is 'Who works: one row an AI agent.';
+comment on column public.agents.status is
+  'idle and busy are at work and beat; error means it says itself that it cannot work; offline and archived are meant.';
+comment on column public.agents.last_heartbeat_at is 'When the agent last said that it is alive; null before the first time.';
+
+-- What is to be done: one row a task.
+create table if not exists public.tasks (
+  id uuid primary key default gen_random_uuid(),
+  agent_id uuid references public.agents (id) on delete set null,
+  title text not null check (length(title) between 1 and 500),
+  description text not null default '',
+  category text not null default 'general',
+  priority smallint not null default 5 check (priority between 1 and 10),
+  status text not null default 'pending'
+    check (status in ('pending', 'in_progress', 'blocked', 'completed', 'failed', 'cancelled')),
+  attempts integer not null default 0 check (attempts >= 0),
+  due_at timestamptz,
+  started_at timestamptz,
+  completed_at timestamptz,
+  error_message text,
+  result jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint tasks_completed_when_over check (
+    (status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
+  constraint tasks_started_when_in_progress check (status <> 'in_progress' or started_at is not null)
+);
+
+create index if not exists tasks_agent_id_idx on public.tasks (agent_id);
+-- What is open is little, however long the list of what is done.
+create index if not exists tasks_open_idx on public.tasks (status, created_at)
+  where status in ('pending', 'in_progress', 'blocked');
+create index if not exists tasks_completed_at_idx on public.tasks (completed_at) where completed_at is not null;
+
+comment on table public.tasks is 'What is to be done, is being done and was done: one row a task.';
+comment on column public.tasks.priority is '1 is the most urgent, 10 the least.';
+comment on column public.tasks.completed_at is 'When it was over: completed, failed or cancelled.';
+comment on column public.tasks.updated_at is 'Whoever works on the task sets it; a task in progress that nobody touches is stuck.';
+
+-- Who is being talked with: one row a conversation.
+create table if not exists public.conversations (
+  id uuid primary key default gen_random_uuid(),
+  agent_id uuid references public.agents (id) on delete set null,
+  channel text not null default 'web' check (channel in ('web', 'mobile', 'telegram', 'discord', 'email', 'api')),
+  external_id text,
+  title text not null default '',
+  status text not null default 'open' check (status in ('open', 'closed', 'failed')),
+  message_count integer not null default 0 check (message_count >= 0),
+  last_user_message_at timestamptz,
+  last_agent_message_at timestamptz,
+  closed_at timestamptz,
+  error_message text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint conversations_closed_when_over check ((status = 'open') = (closed_at is null))
+);
+
+create index if not exists conversations_agent_id_idx on public.conversations (agent_id);
+create unique index if not exists conversations_external_id_key
+  on public.conversations (channel, external_id) where external_id is not null;
+create index if not exists conversations_open_idx on public.conversations (last_user_message_at) where status = 'open';
+create index if not exists conversations_closed_at_idx on public.conversations (closed_at) where closed_at is not null;
+
+comment on table public.conversations is 'One row a conversation between a person and an agent.';
+comment on column public.conversations.last_user_message_at is
+  'Later than last_agent_message_at in an open conversation: the person is waiting for an answer.';
+comment on column public.conversations.status is 'failed: the agent could not go on; error_message says why.';
+
+-- What opens other people's doors: one row a key. The key itself is not here and never was.
+create table if not exists public.api_key_health (
+  id uuid primary key default gen_random_uuid(),
+  provider text not null check (provider ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  key_name text not null default 'default' check (length(key_name) between 1 and 100),
+  key_last_four text check (length(key_last_four) <= 4),
+  status text not null default 'unchecked'
+    check (status in ('unchecked', 'valid', 'invalid', 'expiring', 'rate_limited', 'unreachable', 'not_configured')),
+  status_since timestamptz not null default now(),
+  checked_at timestamptz,
+  expires_at timestamptz,
+  rate_limit bigint check (rate_limit >= 0),
+  rate_limit_remaining bigint check (rate_limit_remaining >= 0),
+  rate_limit_resets_at timestamptz,
+  latency_ms integer check (latency_ms >= 0),
+  http_status integer check (http_status between 100 and 599),
+  consecutive_failures integer not null default 0 check (consecutive_failures >= 0),
+  error_message text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  unique (provider, key_name)
+);
+
+comment on table public.api_key_health is
+  'How each API key fares, one row a key. Holds the last four characters of a key at most, never the key.';
+comment on column public.api_key_health.status_since is 'Since when the status is what it is.';
+comment on column public.api_key_health.rate_limit is 'Requests the provider allows in its window; null when it does not say.';
+comment on column public.api_key_health.latency_ms is 'How long the last check took, in milliseconds.';
+
+-- What agents computed: one row an execution of Python code.
+create table if not exists public.eliza_python_executions (
+  id uuid primary key default gen_random_uuid(),
+  agent_id uuid references public.agents (id) on delete set null,
+  task_id uuid references public.tasks (id) on delete set null,
+  purpose text not null default '',
+  code text not null,
+  status text not null default 'queued'
+    check (status in ('queued', 'running', 'completed', 'failed', 'timed_out', 'cancelled')),
+  exit_code integer,
+  stdout text,
+  stderr text,
+  traceback text,
+  error_type text,
+  timeout_seconds integer not null default 60 check (timeout_seconds between 1 and 86400),
+  started_at timestamptz,
+  finished_at timestamptz,
+  duration_ms integer check (duration_ms >= 0),
+  created_at timestamptz not null default now(),
+  constraint eliza_python_executions_finished_when_over check (
+    (status in ('completed', 'failed', 'timed_out', 'cancelled')) = (finished_at is not null)),
+  constraint eliza_python_executions_started_when_running check (status <> 'running' or started_at is not null),
+  constraint eliza_python_executions_exit_code_zero check (status <> 'completed' or exit_code = 0)
+);
+
+create index if not exists eliza_python_executions_agent_id_idx on public.eliza_python_executions (agent_id);
+create index if not exists eliza_python_executions_task_id_idx on public.eliza_python_executions (task_id);
+-- A window of time, counted from the index alone.
+create index if not exists eliza_python_executions_finished_at_idx
+  on public.eliza_python_executions (finished_at, status, duration_ms) where finished_at is not null;
+create index if not exists eliza_python_executions_open_idx
+  on public.eliza_python_executions (status, created_at) where status in ('queued', 'running');
+
+comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with what came of it.';
+comment on column public.eliza_python_executions.traceback is 'The Python traceback of a failed execution, as it was printed.';
+comment on column public.eliza_python_executions.error_type is 'The exception''s class, such as ModuleNotFoundError.';
+comment on column public.eliza_python_executions.duration_ms is 'From start to finish, in milliseconds.';
+
+-- What every health check found.
+create table if not exists public.system_health_history (
+  id bigint generated always as identity primary key,
+  job_name text not null,
+  scheduled_for timestamptz not null,
+  checked_at timestamptz not null,
+  score smallint not null check (score between 0 and 100),
+  status text not null check (status in ('healthy', 'degraded', 'critical')),
+  summary text not null,
+  report text not null,
+  components jsonb not null check (jsonb_typeof(components) = 'object'),
+  created_at timestamptz not null default now(),
+  unique (job_name, scheduled_for)
+);
+
+create index if not exists system_health_history_checked_at_idx on public.system_health_history (checked_at);
+
+comment on table public.system_health_history is
+  'What every health check found: one row an occurrence; a retry writes over the row of the attempt before it.';
+comment on column public.system_health_history.components is
+  'By component: status, points, weight, and each figure with its thresholds.';
+
+alter table public.agents enable row level security;
+alter table public.tasks enable row level security;
+alter table public.conversations enable row level security;
+alter table public.api_key_health enable row level security;
+alter table public.eliza_python_executions enable row level security;
+alter table public.system_health_history enable row level security;
+
+revoke all on public.agents, public.tasks, public.conversations, public.api_key_health,
+  public.eliza_python_executions, public.system_health_history
+  from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.agents, public.tasks, public.conversations, public.api_key_health,
+  public.eliza_python_executions to service_role;
+-- The health check writes its history through record_system_health alone.
+grant select on public.system_health_history to service_role;

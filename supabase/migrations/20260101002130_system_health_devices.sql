@@ -1,0 +1,160 @@
+-- The components of the devices. Invokers: service_role may read these tables.
+-- None of them touches device_activity_log, which has tens of millions of rows: what is needed of it is in the summary.
+
+create or replace function public.system_health_devices() returns jsonb
+language sql stable set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
+  with fleet as (
+    select count(*) as watched,
+      count(*) filter (where status = 'online') as online,
+      count(*) filter (where last_seen_at > now() - interval '7 days') as seen_in_week,
+      count(*) filter (where last_seen_at > now() - interval '24 hours') as seen_in_day,
+      -- Clocks of devices run fast.
+      least(max(last_seen_at), now()) as last_seen_at
+    from public.devices
+    where status in ('online', 'offline')
+  ), sessions as (
+    select count(*) as open,
+      count(*) filter (where coalesce(last_heartbeat_at, connected_at) < now() - interval '15 minutes') as silent
+    from public.device_connection_sessions
+    where disconnected_at is null
+  ), summary as (
+    select max(period_start) + interval '1 hour' as summarized_until,
+      sum(activity_events) filter (where period_start > now() - interval '25 hours')::bigint as events,
+      sum(activity_errors) filter (where period_start > now() - interval '25 hours')::bigint as errors
+    from public.device_metrics_summary
+    where granularity = 'hour' and device_key = '00000000-0000-0000-0000-000000000000'
+      -- No further back than a device may have been seen for the figures below.
+      and period_start > now() - interval '8 days'
+  )
+  select jsonb_build_object(
+    'watched', fleet.watched,
+    'figures', jsonb_build_object(
+      'seen_percent', public.system_health_percent(fleet.seen_in_day, fleet.seen_in_week, 5),
+      'silent_sessions_percent', public.system_health_percent(sessions.silent, sessions.open, 5),
+      'error_events_percent', public.system_health_percent(summary.errors, summary.events, 100),
+      -- The hour in which a device was seen last is to be summarized once it is over.
+      'metrics_behind_seconds', case when fleet.last_seen_at < summary.summarized_until then 0
+        else extract(epoch from date_trunc('hour', fleet.last_seen_at) - summary.summarized_until) end
+    ),
+    'details', jsonb_strip_nulls(jsonb_build_object(
+      'devices', fleet.watched, 'online', fleet.online, 'seen_in_day', fleet.seen_in_day,
+      'open_sessions', sessions.open, 'silent_sessions', sessions.silent,
+      'summarized_until', summary.summarized_until)),
+    'notes', '[]'::jsonb
+  )
+  from fleet, sessions, summary;
+$$;
+comment on function public.system_health_devices() is
+  'Figures of the devices in use: seen in 24 hours of those seen in a week, open sessions without a heartbeat for 15 minutes, reported errors, and how far the hourly metrics are behind.';
+
+create or replace function public.system_health_charging() returns jsonb
+language sql stable set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
+  with open_sessions as (
+    select count(*) as open,
+      count(*) filter (where coalesce(last_reading_at, started_at) < now() - interval '1 hour') as silent
+    from public.charging_sessions
+    where ended_at is null
+  ), recent as (
+    select count(*) as ended,
+      count(*) filter (where status = 'interrupted') as interrupted,
+      round(sum(energy_wh * efficiency_percent)
+        / nullif(sum(energy_wh) filter (where efficiency_percent is not null), 0), 1) as efficiency,
+      sum(energy_wh) as energy_wh
+    from public.charging_sessions
+    where started_at > now() - interval '24 hours' and ended_at is not null
+  )
+  select jsonb_build_object(
+    'watched', open_sessions.open + recent.ended,
+    'figures', jsonb_build_object(
+      'efficiency_percent', recent.efficiency,
+      'interrupted_percent', public.system_health_percent(recent.interrupted, recent.ended, 5),
+      'silent_sessions_percent', public.system_health_percent(open_sessions.silent, open_sessions.open, 5)
+    ),
+    'details', jsonb_strip_nulls(jsonb_build_object(
+      'charging', open_sessions.open, 'silent_sessions', open_sessions.silent,
+      'ended', recent.ended, 'interrupted', recent.interrupted, 'energy_wh', recent.energy_wh)),
+    'notes', '[]'::jsonb
+  )
+  from open_sessions, recent;
+$$;
+comment on function public.system_health_charging() is
+  'Figures of the charges that began in the last 24 hours: efficiency (weighted by energy), interruptions; and open ones without a reading for an hour.';
+
+create or replace function public.system_health_pop() returns jsonb
+language sql stable set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
+  with recent as (
+    select count(*) as events,
+      count(*) filter (where status = 'validated') as validated,
+      count(*) filter (where status <> 'pending') as decided,
+      sum(points) filter (where status = 'validated') as points
+    from public.pop_events_ledger
+    where occurred_at > now() - interval '24 hours'
+  ), pending as (
+    select min(occurred_at) as oldest from public.pop_events_ledger where status = 'pending'
+  )
+  select jsonb_build_object(
+    'watched', recent.events + (pending.oldest is not null)::integer,
+    'figures', jsonb_build_object(
+      'validated_percent', public.system_health_percent(recent.validated, recent.decided, 5),
+      'oldest_pending_seconds', public.system_health_seconds_since(pending.oldest)
+    ),
+    'details', jsonb_strip_nulls(jsonb_build_object(
+      'events', recent.events, 'validated', recent.validated,
+      'rejected', recent.decided - recent.validated, 'points', recent.points)),
+    'notes', '[]'::jsonb
+  )
+  from recent, pending;
+$$;
+comment on function public.system_health_pop() is
+  'Figures of proof of participation: validated of the decided events of 24 hours, and how long the oldest one waits.';
+
+create or replace function public.system_health_commands() returns jsonb
+language sql stable set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
+  with recent as (
+    select count(*) as issued,
+      count(*) filter (where status = 'completed') as completed,
+      count(*) filter (where status = 'failed') as failed,
+      count(*) filter (where status = 'expired') as expired
+    from public.engagement_commands
+    where issued_at > now() - interval '24 hours'
+  ), pending as (
+    select count(*) as pending,
+      count(*) filter (where expires_at < now() - interval '1 hour') as overdue,
+      -- A command for a device that is away waits by right.
+      count(*) filter (where issued_at < now() - interval '1 hour' and (expires_at is null or expires_at > now())
+        and exists (
+          select from public.device_connection_sessions as sessions
+          where sessions.device_id = commands.device_id and sessions.disconnected_at is null
+            and coalesce(sessions.last_heartbeat_at, sessions.connected_at) > now() - interval '15 minutes'
+            and sessions.connected_at < now() - interval '1 hour'
+        )) as undelivered
+    from public.engagement_commands as commands
+    where status = 'pending'
+  )
+  select jsonb_build_object(
+    'watched', recent.issued + pending.pending,
+    'figures', jsonb_build_object(
+      'failed_percent', public.system_health_percent(recent.failed, recent.completed + recent.failed, 5),
+      'expired_percent', public.system_health_percent(
+        recent.expired, recent.completed + recent.failed + recent.expired, 5),
+      'undelivered_commands', pending.undelivered,
+      'overdue_commands', pending.overdue
+    ),
+    'details', jsonb_build_object(
+      'issued', recent.issued, 'completed', recent.completed, 'failed', recent.failed,
+      'expired', recent.expired, 'pending', pending.pending),
+    'notes', '[]'::jsonb
+  )
+  from recent, pending;
+$$;
+comment on function public.system_health_commands() is
+  'Figures of the commands issued in 24 hours: failed, expired; and pending ones, an hour old, that a connected device was not handed or whose time is up.';
+
+revoke all on function public.system_health_devices() from public, anon, authenticated;
+revoke all on function public.system_health_charging() from public, anon, authenticated;
+revoke all on function public.system_health_pop() from public, anon, authenticated;
+revoke all on function public.system_health_commands() from public, anon, authenticated;
+grant execute on function public.system_health_devices() to service_role;
+grant execute on function public.system_health_charging() to service_role;
+grant execute on function public.system_health_pop() to service_role;
+grant execute on function public.system_health_commands() to service_role;
