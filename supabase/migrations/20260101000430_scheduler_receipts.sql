@@ -109,14 +109,14 @@ language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
 begin
-  if p_outcome is null or p_outcome not in ('completed', 'failed', 'interrupted') then
+  if p_outcome is null or p_outcome not in ('completed', 'failed', 'timed_out', 'interrupted') then
     raise exception using errcode = '22023',
-      message = format('cannot finish a run: outcome must be completed, failed or interrupted, got %s', coalesce(p_outcome, 'null'));
+      message = format('cannot finish a run: outcome must be completed, failed, timed_out or interrupted, got %s', coalesce(p_outcome, 'null'));
   end if;
   if scheduler.end_run(
     p_run_id, array['running'],
     case p_outcome when 'completed' then 'completed' else 'failed' end,
-    case p_outcome when 'completed' then 'ok' when 'failed' then 'job_error' else 'interrupted' end,
+    case p_outcome when 'completed' then 'ok' when 'failed' then 'job_error' else p_outcome end,
     p_now, p_result, p_error_message, p_error_detail, p_retryable
   ) then
     return '{"finished": true}';
@@ -129,7 +129,7 @@ begin
 end;
 $$;
 comment on function scheduler.finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz) is
-  'The last receipt. Ends a running run as completed or failed (an interrupted one is failed with that verdict) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome.';
+  'The last receipt. Ends a running run as completed or failed (timed_out and interrupted are failures with that verdict) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome.';
 
 -- The doors for edge functions. Security definer because service_role, which calls them through REST, has no
 -- right in the private schema, and ending a run may send the next one, which reads Vault.

@@ -1,0 +1,69 @@
+import { verifyCredentials } from "@supabase/server/core";
+import type { KnownSecrets } from "./credentials.ts";
+import { HttpError } from "./errors.ts";
+import type { Platform } from "./platform.ts";
+
+/** Who called: the credential that let them in, by name. */
+export interface Caller {
+  credential: string;
+  /** Whether the caller says of themselves that they are a person (`x-manual-call: true`). */
+  manual: boolean;
+}
+
+/**
+ * Lets a request in, or not. Looks at headers only, never at the body or the database.
+ *
+ * Accepted are the cron secret (`x-cron-secret` or `Authorization: Bearer`) and a service key (`apikey` or
+ * `Authorization: Bearer`). A bare `x-manual-call: true` is enough only where
+ * `ALLOW_UNAUTHENTICATED_MANUAL_CALLS=true` is set and the whole stack is on loopback.
+ *
+ * @throws HttpError 401 without a valid credential.
+ */
+export async function authenticate(
+  request: Request,
+  secrets: KnownSecrets,
+  env: Platform["env"],
+): Promise<Caller> {
+  const manual = request.headers.get("x-manual-call")?.toLowerCase() === "true";
+  const bearer = /^Bearer\s+(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  const candidates: [string | null | undefined, Record<string, string>][] = [
+    [request.headers.get("x-cron-secret"), secrets.cron],
+    [request.headers.get("apikey"), secrets.service],
+    [bearer, { ...secrets.cron, ...secrets.service }],
+  ];
+  for (const [value, keys] of candidates) {
+    const credential = value && await matchingKey(value, keys);
+    if (credential) return { credential, manual };
+  }
+  if (
+    manual && env("ALLOW_UNAUTHENTICATED_MANUAL_CALLS") === "true" &&
+    isLoopback(request.url) && isLoopback(env("SUPABASE_URL"))
+  ) {
+    return { credential: "loopback", manual };
+  }
+  throw new HttpError(
+    401,
+    "unauthorized",
+    "Cannot run the job: the request carries no valid credential",
+    "send x-cron-secret with CRON_SECRET, or apikey with the project's secret key",
+    { "www-authenticate": "Bearer" },
+  );
+}
+
+/** The name of the key that equals the value; compared in constant time by Supabase's own library. */
+async function matchingKey(value: string, keys: Record<string, string>): Promise<string | null> {
+  const { data } = await verifyCredentials(
+    { token: null, apikey: value },
+    // The URL plays no part in comparing keys, but the library wants one.
+    {
+      auth: "secret:*",
+      env: { url: "http://localhost", secretKeys: keys, publishableKeys: {}, jwks: null },
+    },
+  );
+  return data?.keyName ?? null;
+}
+
+function isLoopback(url: string | undefined): boolean {
+  if (url === undefined || !URL.canParse(url)) return false;
+  return ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
+}

@@ -1,0 +1,70 @@
+import { HttpError } from "./errors.ts";
+import type { Platform } from "./platform.ts";
+
+/** The secrets this function knows, by the name under which a log may speak of them. */
+export interface KnownSecrets {
+  /** `CRON_SECRET`, and `CRON_SECRET_PREVIOUS` while rotating. */
+  cron: Record<string, string>;
+  /** The project's secret keys and its legacy service-role key. */
+  service: Record<string, string>;
+}
+
+const minimumLength = 32;
+
+/**
+ * Reads the secrets from the environment.
+ *
+ * @throws HttpError 500 `misconfigured` when `CRON_SECRET` is missing or a cron secret is shorter than 32
+ * characters, or `SUPABASE_SECRET_KEYS` is no JSON object of strings: a function like that serves nobody.
+ */
+export function readSecrets(env: Platform["env"]): KnownSecrets {
+  const cron: Record<string, string> = {};
+  for (const name of ["CRON_SECRET", "CRON_SECRET_PREVIOUS"]) {
+    const value = env(name);
+    if (value === undefined) continue;
+    if (value.length < minimumLength) {
+      throw misconfigured(`${name} must have at least ${minimumLength} characters`);
+    }
+    cron[name] = value;
+  }
+  if (cron.CRON_SECRET === undefined) throw misconfigured("CRON_SECRET is not set");
+
+  const service: Record<string, string> = { ...readSecretKeys(env("SUPABASE_SECRET_KEYS")) };
+  const legacy = env("SUPABASE_SERVICE_ROLE_KEY");
+  if (legacy !== undefined) service.SUPABASE_SERVICE_ROLE_KEY = legacy;
+  return { cron, service };
+}
+
+/** The key with which a function speaks to the database: the secret key, else the legacy service-role key. */
+export function serviceKey(secrets: KnownSecrets): string {
+  const key = secrets.service.default ?? Object.values(secrets.service)[0];
+  if (key === undefined) {
+    throw misconfigured("neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set");
+  }
+  return key;
+}
+
+function readSecretKeys(text: string | undefined): Record<string, string> {
+  if (text === undefined) return {};
+  let keys: unknown;
+  try {
+    keys = JSON.parse(text);
+  } catch {
+    // The parser's own message quotes the text, which is secret.
+    throw misconfigured("SUPABASE_SECRET_KEYS is not JSON");
+  }
+  const isObject = typeof keys === "object" && keys !== null && !Array.isArray(keys);
+  if (!isObject || !Object.values(keys as object).every((key) => typeof key === "string" && key)) {
+    throw misconfigured("SUPABASE_SECRET_KEYS must be a JSON object of names and keys");
+  }
+  return keys as Record<string, string>;
+}
+
+function misconfigured(what: string): HttpError {
+  return new HttpError(
+    500,
+    "misconfigured",
+    `Cannot serve: ${what}`,
+    "set it with supabase secrets set, see docs/operations.md",
+  );
+}

@@ -1,0 +1,49 @@
+import type { SupabaseClient } from "@supabase/supabase-js";
+import type { z } from "zod";
+import type { Database } from "./database.types.ts";
+import type { HttpClient } from "./http-client.ts";
+import type { Logger } from "./logger.ts";
+
+/** What JSON can hold. */
+export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject;
+export type JsonObject = { [key: string]: JsonValue | undefined };
+
+/** What a job is given besides its input. */
+export interface JobContext {
+  /** The database, as `service_role`. */
+  readonly db: SupabaseClient<Database>;
+  /** Outgoing HTTP with timeout and retries. */
+  readonly http: HttpClient;
+  readonly log: Logger;
+  /** Fires at the deadline, when the run is cancelled, and when the platform shuts the function down. */
+  readonly signal: AbortSignal;
+  /** The name of the registered job; one function can serve several. */
+  readonly jobName: string;
+  readonly runId: string;
+  /** The occurrence; for a manual run the moment of the call. */
+  readonly scheduledFor: Date;
+  readonly attempt: number;
+  now(): Date;
+  /** How long the job may still work: until its deadline or the end of the wall clock, whichever is first. */
+  remainingMs(): number;
+  /** Kept in `scheduler_runs.progress`, written with the next heartbeat. */
+  reportProgress(progress: JsonObject): void;
+}
+
+export interface JobDefinition<S extends z.ZodType = z.ZodType> {
+  /** The function's slug and folder. */
+  readonly name: string;
+  /** The input: validated before a run begins, with its defaults. */
+  readonly input: S;
+  /**
+   * The work. What it returns is kept as the run's result; a `summary` in it is what lists show. What it throws
+   * fails the run, which is then retried, unless it is a `PermanentError`. When `context.signal` fires it should
+   * stop; returning then, with what is done so far, completes the run.
+   */
+  run(input: z.output<S>, context: JobContext): Promise<JsonObject>;
+}
+
+/** Describes a job. It does nothing but give the compiler the types. */
+export function defineJob<S extends z.ZodType>(definition: JobDefinition<S>): JobDefinition<S> {
+  return definition;
+}

@@ -1,0 +1,54 @@
+/**
+ * Errors with an answer: what a handler refuses, as an HTTP status, a stable code and words that name the fix.
+ */
+export class HttpError extends Error {
+  override readonly name = "HttpError";
+
+  /**
+   * @param status HTTP status of the answer.
+   * @param code Stable, machine-readable (`unauthorized`, `invalid_input`, …).
+   * @param hint What would be right.
+   * @param headers Further headers of the answer.
+   */
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly hint?: string,
+    readonly headers: Record<string, string> = {},
+  ) {
+    super(message);
+  }
+
+  /** The answer: `{"error": {"code", "message", "hint"?}}`. */
+  toResponse(): Response {
+    const { code, message, hint } = this;
+    return Response.json(
+      { error: { code, message, ...(hint === undefined ? {} : { hint }) } },
+      { status: this.status, headers: this.headers },
+    );
+  }
+}
+
+/** Thrown by a job when trying again would not help: the run fails and is not retried. */
+export class PermanentError extends Error {
+  override readonly name = "PermanentError";
+}
+
+/** Why a job's `AbortSignal` fired. */
+export class StopError extends Error {
+  override readonly name = "StopError";
+
+  constructor(readonly kind: "deadline" | "cancelled" | "shutdown", message: string) {
+    super(message);
+  }
+}
+
+/** The words of whatever was thrown. */
+export function errorMessage(error: unknown): string {
+  if (error instanceof Error) return error.message || error.name;
+  if (typeof error === "object" && error !== null && "message" in error) {
+    return String(error.message);
+  }
+  return String(error);
+}

@@ -1,0 +1,40 @@
+import ky, { type KyInstance } from "ky";
+
+/** The one client for outgoing HTTP; see {@link createHttpClient} for what it does by itself. */
+export type HttpClient = KyInstance;
+
+export interface HttpClientOptions {
+  /** Ends every request when it fires: the run is over. */
+  signal: AbortSignal;
+  /** How long one try may take. Default 30,000 ms. */
+  timeoutMs?: number;
+  /** Tries after the first one. Default 3. */
+  retries?: number;
+  /** The wait before try n+1, in ms, before jitter. Default 1,000 · 2^(n-1), at most 30,000. */
+  backoffMs?: (attempt: number) => number;
+}
+
+/**
+ * Outgoing HTTP with a timeout, and with retries on 429, 5xx and network failures (timeouts too): exponential
+ * backoff, full jitter, `Retry-After` obeyed up to a minute. Any other 4xx is thrown at once as ky's `HTTPError`.
+ * All methods are retried: send an `Idempotency-Key` where repeating would do harm.
+ */
+export function createHttpClient(options: HttpClientOptions): HttpClient {
+  const { signal, timeoutMs = 30_000, retries = 3 } = options;
+  return ky.create({
+    signal,
+    timeout: timeoutMs,
+    retry: {
+      limit: retries,
+      methods: ["get", "head", "post", "put", "patch", "delete", "options"],
+      statusCodes: [429, 500, 502, 503, 504],
+      afterStatusCodes: [429, 503],
+      maxRetryAfter: 60_000,
+      backoffLimit: 30_000,
+      delay: options.backoffMs ?? ((attempt) => 1000 * 2 ** (attempt - 1)),
+      jitter: true,
+      retryOnTimeout: true,
+    },
+    headers: { "user-agent": "daybook" },
+  });
+}

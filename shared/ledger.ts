@@ -1,0 +1,96 @@
+import type { SupabaseClient } from "@supabase/supabase-js";
+import type { Database } from "./database.types.ts";
+import type { JsonObject } from "./define-job.ts";
+
+type Client = SupabaseClient<Database>;
+
+/** A run that this function, and nobody else, has begun. */
+export interface BegunRun {
+  begun: true;
+  run_id: string;
+  job_name: string;
+  scheduled_for: string;
+  attempt: number;
+  timeout_seconds: number;
+  heartbeat_seconds: number;
+}
+
+/** Why a run may not begin; `busy` names the run that is at work, `unknown job` the jobs there are. */
+export interface RefusedRun {
+  begun: false;
+  reason: string;
+  run_id?: string;
+  since?: string;
+  jobs?: string[];
+}
+
+/** How a run ended. */
+export interface Receipt {
+  outcome: "completed" | "failed" | "timed_out" | "interrupted";
+  result?: JsonObject;
+  errorMessage?: string;
+  errorDetail?: JsonObject;
+  retryable?: boolean;
+}
+
+/** The ledger did not answer, or answered with an error. */
+export class LedgerError extends Error {
+  override readonly name = "LedgerError";
+}
+
+/** The receipts a function gives for its run: the four calls of the database that it may make. */
+export interface Ledger {
+  begin(runId: string, functionName: string, holder: string): Promise<BegunRun | RefusedRun>;
+  beginManual(
+    functionName: string,
+    jobName: string | null,
+    payload: JsonObject,
+    holder: string,
+  ): Promise<BegunRun | RefusedRun>;
+  /** False when the run is over and its work should stop. */
+  heartbeat(runId: string, progress: JsonObject | null): Promise<boolean>;
+  /** Null when the receipt was taken, else why not (the run was over already). Safe to repeat. */
+  finish(runId: string, receipt: Receipt): Promise<string | null>;
+}
+
+export function createLedger(db: Client): Ledger {
+  async function call<T>(work: PromiseLike<{ data: unknown; error: { message: string } | null }>) {
+    const { data, error } = await work;
+    if (error) throw new LedgerError(error.message);
+    return data as T;
+  }
+  return {
+    begin: (runId, functionName, holder) =>
+      call(db.rpc("scheduler_begin_run", {
+        p_run_id: runId,
+        p_function_name: functionName,
+        p_holder: holder,
+      })),
+    beginManual: (functionName, jobName, payload, holder) =>
+      call(db.rpc("scheduler_begin_manual_run", {
+        p_function_name: functionName,
+        ...(jobName === null ? {} : { p_job_name: jobName }),
+        p_payload: payload,
+        p_holder: holder,
+      })),
+    heartbeat: async (runId, progress) =>
+      (await call<{ running: boolean }>(db.rpc("scheduler_heartbeat_run", {
+        p_run_id: runId,
+        ...(progress === null ? {} : { p_progress: progress }),
+      }))).running,
+    finish: async (runId, receipt) => {
+      const { outcome, result, errorMessage, errorDetail, retryable } = receipt;
+      const answer = await call<{ finished: boolean; reason?: string }>(
+        db.rpc("scheduler_finish_run", {
+          p_run_id: runId,
+          p_outcome: outcome,
+          ...(result === undefined ? {} : { p_result: result }),
+          ...(errorMessage === undefined ? {} : { p_error_message: errorMessage }),
+          ...(errorDetail === undefined ? {} : { p_error_detail: errorDetail }),
+          ...(retryable === undefined ? {} : { p_retryable: retryable }),
+        }),
+      );
+      return answer.finished ? null : answer.reason ?? "refused";
+    },
+  };
+}

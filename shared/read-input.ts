@@ -1,0 +1,74 @@
+import type { z } from "zod";
+import { HttpError } from "./errors.ts";
+
+const maximumBytes = 256 * 1024;
+
+/**
+ * Reads a request's body as the job's input. An empty body is `{}`.
+ *
+ * @throws HttpError 413 over 256 KiB; 400 `invalid_json` or `invalid_input`, naming the field.
+ */
+export async function readInput<S extends z.ZodType>(
+  request: Request,
+  schema: S,
+): Promise<{ input: z.output<S>; payload: Record<string, unknown> }> {
+  const payload = parseObject(await readText(request));
+  const parsed = await schema.safeParseAsync(payload);
+  if (!parsed.success) {
+    const issues = parsed.error.issues.map((issue) =>
+      `${issue.path.length > 0 ? issue.path.join(".") : "body"}: ${issue.message}`
+    );
+    throw new HttpError(
+      400,
+      "invalid_input",
+      `Cannot run the job: ${issues.join("; ")}`.slice(0, 2000),
+    );
+  }
+  return { input: parsed.data, payload };
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  if (text.trim() === "") return {};
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch (error) {
+    throw new HttpError(
+      400,
+      "invalid_json",
+      `Cannot run the job: the body is not JSON: ${(error as Error).message.slice(0, 200)}`,
+    );
+  }
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new HttpError(400, "invalid_input", "Cannot run the job: body: must be a JSON object");
+  }
+  return body as Record<string, unknown>;
+}
+
+/** Counts while it reads, so that a body without a length cannot fill the memory. */
+async function readText(request: Request): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > maximumBytes) {
+      throw new HttpError(
+        413,
+        "body_too_large",
+        `Cannot run the job: the body must be at most ${maximumBytes} bytes`,
+      );
+    }
+    chunks.push(chunk);
+  }
+  const bytes = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new HttpError(400, "invalid_json", "Cannot run the job: the body is not UTF-8");
+  }
+}

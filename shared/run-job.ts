@@ -1,0 +1,170 @@
+import type { z } from "zod";
+import type { JobContext, JobDefinition, JsonObject } from "./define-job.ts";
+import { errorMessage, PermanentError, StopError } from "./errors.ts";
+import type { BegunRun, Ledger, Receipt } from "./ledger.ts";
+import type { Logger, Redact } from "./logger.ts";
+import type { Platform } from "./platform.ts";
+
+/** How long a job may take to stop after its signal fired, before its run is ended without it. */
+const stopGraceMs = 5_000;
+/** What a run needs of the wall clock after its job's end, to deliver the receipt. */
+const wallClockReserveMs = 10_000;
+const maximumResultBytes = 256 * 1024;
+
+export interface RunEnvironment {
+  platform: Platform;
+  ledger: Ledger;
+  log: Logger;
+  redact: Redact;
+  /** Waits between tries to deliver the last receipt, in ms. */
+  receiptBackoffMs?: readonly number[];
+  /** The parts of the context that do not depend on the run's life. */
+  services(signal: AbortSignal): Pick<JobContext, "db" | "http">;
+}
+
+/**
+ * Lives a begun run to its end: heartbeats, deadline, shutdown, receipt. Never throws; returns the receipt.
+ */
+export async function runJob<S extends z.ZodType>(
+  job: JobDefinition<S>,
+  input: z.output<S>,
+  run: BegunRun,
+  environment: RunEnvironment,
+): Promise<Receipt> {
+  const { platform, ledger, log } = environment;
+  const stop = new AbortController();
+  const endsAt = Math.min(
+    platform.now() + run.timeout_seconds * 1000,
+    platform.bootedAt + wallClockLimitMs(platform) - wallClockReserveMs,
+  );
+  let progress: JsonObject | null = null;
+
+  const beat = async () => {
+    const news = progress;
+    progress = null;
+    try {
+      if (!await ledger.heartbeat(run.run_id, news)) {
+        stop.abort(new StopError("cancelled", "the run is over: it was cancelled or judged"));
+      }
+    } catch (error) {
+      progress ??= news;
+      log.warn("cannot report the heartbeat", { error: errorMessage(error) });
+    }
+  };
+
+  // Each of these ends the run without its job, should the job not end by itself.
+  const forced = Promise.withResolvers<Receipt>();
+  const cancelers = [
+    platform.every(run.heartbeat_seconds * 1000, () => void beat()),
+    platform.after(Math.max(0, endsAt - platform.now()), () => {
+      stop.abort(
+        new StopError(
+          "deadline",
+          `the deadline of ${run.timeout_seconds} s or the wall clock was reached`,
+        ),
+      );
+      cancelers.push(
+        platform.after(stopGraceMs, () =>
+          forced.resolve({
+            outcome: "timed_out",
+            errorMessage: "the job was still at work at its deadline",
+          })),
+      );
+    }),
+    platform.onShutdown((reason) => {
+      stop.abort(new StopError("shutdown", `the platform is shutting down: ${reason}`));
+      forced.resolve({ outcome: "interrupted", errorMessage: `the platform shut down: ${reason}` });
+    }),
+  ];
+
+  const context: JobContext = {
+    ...environment.services(stop.signal),
+    log,
+    signal: stop.signal,
+    jobName: run.job_name,
+    runId: run.run_id,
+    scheduledFor: new Date(run.scheduled_for),
+    attempt: run.attempt,
+    now: () => new Date(platform.now()),
+    remainingMs: () => Math.max(0, endsAt - platform.now()),
+    reportProgress: (value) => void (progress = value),
+  };
+  const receipt = await Promise.race([
+    work(job, input, context, environment.redact),
+    forced.promise,
+  ]);
+  for (const cancel of cancelers) cancel();
+  if (progress !== null) await beat();
+  await deliver(run.run_id, receipt, environment);
+  return receipt;
+}
+
+async function work<S extends z.ZodType>(
+  job: JobDefinition<S>,
+  input: z.output<S>,
+  context: JobContext,
+  redact: Redact,
+): Promise<Receipt> {
+  try {
+    return { outcome: "completed", result: storable(await job.run(input, context)) };
+  } catch (error) {
+    const reason: unknown = context.signal.aborted ? context.signal.reason : undefined;
+    const outcome = reason instanceof StopError && reason.kind === "deadline"
+      ? "timed_out"
+      : reason instanceof StopError && reason.kind === "shutdown"
+      ? "interrupted"
+      : "failed";
+    const stack = error instanceof Error && error.stack
+      ? redact(error.stack).slice(0, 8000)
+      : undefined;
+    return {
+      outcome,
+      errorMessage: redact(errorMessage(error)).slice(0, 2000),
+      errorDetail: { name: error instanceof Error ? error.name : typeof error, stack },
+      retryable: !(error instanceof PermanentError),
+    };
+  }
+}
+
+/** A result that the ledger can hold: JSON of at most 256 KiB, else what is left of it and how large it was. */
+function storable(result: JsonObject): JsonObject {
+  const text = JSON.stringify(result ?? {});
+  const bytes = new TextEncoder().encode(text).byteLength;
+  if (bytes <= maximumResultBytes) return JSON.parse(text);
+  return {
+    ...(typeof result.summary === "string" ? { summary: result.summary.slice(0, 1000) } : {}),
+    truncated: `the result had ${bytes} bytes, at most ${maximumResultBytes} are kept`,
+  };
+}
+
+/** The last receipt is worth several tries: without it finished work is taken for stalled and done again. */
+async function deliver(
+  runId: string,
+  receipt: Receipt,
+  environment: RunEnvironment,
+): Promise<void> {
+  const { ledger, log, platform, receiptBackoffMs = [200, 1000, 3000, 5000] } = environment;
+  for (let attempt = 0;; attempt++) {
+    try {
+      const refusal = await ledger.finish(runId, receipt);
+      if (refusal !== null) {
+        log.warn("the receipt was refused", { outcome: receipt.outcome, reason: refusal });
+      }
+      return;
+    } catch (error) {
+      const wait = receiptBackoffMs[attempt];
+      log.warn("cannot deliver the receipt", { attempt: attempt + 1, error: errorMessage(error) });
+      if (wait === undefined) {
+        log.error("the receipt is lost; the pulse will judge the run", { ...receipt });
+        return;
+      }
+      await new Promise<void>((resolve) => platform.after(wait, resolve));
+    }
+  }
+}
+
+/** `WALL_CLOCK_LIMIT_SECONDS`, else Supabase's 150 s of the free plan. */
+function wallClockLimitMs(platform: Platform): number {
+  const seconds = Number(platform.env("WALL_CLOCK_LIMIT_SECONDS") ?? 150);
+  return (Number.isFinite(seconds) && seconds > 0 ? seconds : 150) * 1000;
+}
