@@ -1,0 +1,208 @@
+import assert from "node:assert/strict";
+import { z } from "zod";
+import { defineJob, type JobContext, type JsonObject } from "../../shared/define-job.ts";
+import { PermanentError } from "../../shared/errors.ts";
+import type { BegunRun, Ledger, Receipt } from "../../shared/ledger.ts";
+import { createLogger } from "../../shared/logger.ts";
+import { runJob } from "../../shared/run-job.ts";
+import { FakePlatform } from "../support/fake-platform.ts";
+
+const run: BegunRun = {
+  begun: true,
+  run_id: "00000000-0000-4000-8000-000000000001",
+  job_name: "test-job",
+  scheduled_for: "2026-03-01T00:00:00Z",
+  attempt: 1,
+  timeout_seconds: 60,
+  heartbeat_seconds: 10,
+};
+
+/** Runs a job over a ledger that only remembers. */
+function start(
+  body: (context: JobContext) => Promise<JsonObject>,
+  options: {
+    variables?: Record<string, string>;
+    ledger?: Partial<Ledger>;
+    timeoutSeconds?: number;
+  } = {},
+) {
+  const platform = new FakePlatform(options.variables);
+  const beats: (JsonObject | null)[] = [];
+  const receipts: Receipt[] = [];
+  const ledger: Ledger = {
+    begin: () => Promise.reject(new Error("not used")),
+    beginManual: () => Promise.reject(new Error("not used")),
+    heartbeat: (_runId, progress) => Promise.resolve(beats.push(progress) > 0),
+    finish: (_runId, receipt) => Promise.resolve(receipts.push(receipt) > 0 ? null : ""),
+    ...options.ledger,
+  };
+  const job = defineJob({
+    name: "test-job",
+    input: z.object({}),
+    run: (_input, context) => body(context),
+  });
+  const redact = (text: string) => text.replaceAll("s3cret", "[redacted]");
+  const finished = runJob(job, {}, { ...run, timeout_seconds: options.timeoutSeconds ?? 60 }, {
+    platform,
+    ledger,
+    redact,
+    log: createLogger(platform, redact, {}),
+    services: () => ({} as Pick<JobContext, "db" | "http">),
+  });
+  return { platform, beats, receipts, finished };
+}
+
+/** A job that works until its signal fires, then throws the reason. */
+const endless = (context: JobContext) =>
+  new Promise<JsonObject>((_resolve, reject) =>
+    context.signal.addEventListener("abort", () => reject(context.signal.reason))
+  );
+
+Deno.test("runJob() delivers the result and leaves no timer behind", async () => {
+  const { finished, receipts, platform } = start(() => Promise.resolve({ summary: "3 rows" }));
+  await finished;
+  assert.deepEqual(receipts, [{ outcome: "completed", result: { summary: "3 rows" } }]);
+  assert.equal(platform.leftovers, 0);
+});
+
+Deno.test("runJob() delivers an error with its name, and no secret", async () => {
+  const { finished, receipts } = start(() => Promise.reject(new TypeError("no such key s3cret")));
+  await finished;
+  assert.equal(receipts[0]!.outcome, "failed");
+  assert.equal(receipts[0]!.errorMessage, "no such key [redacted]");
+  assert.equal(receipts[0]!.errorDetail!.name, "TypeError");
+  assert.equal(receipts[0]!.retryable, true);
+  assert.doesNotMatch(JSON.stringify(receipts), /s3cret/);
+});
+
+Deno.test("runJob() does not ask for a retry after a PermanentError", async () => {
+  const { finished, receipts } = start(() => Promise.reject(new PermanentError("no such device")));
+  await finished;
+  assert.equal(receipts[0]!.retryable, false);
+});
+
+Deno.test("runJob() beats while the job works and sends its progress once", async () => {
+  const done = Promise.withResolvers<JsonObject>();
+  const { finished, beats, platform } = start((context) => {
+    context.reportProgress({ done: 1 });
+    return done.promise;
+  });
+  await platform.advance(25_000);
+  assert.deepEqual(beats, [{ done: 1 }, null]);
+  done.resolve({});
+  await finished;
+  await platform.advance(60_000);
+  assert.equal(beats.length, 2);
+});
+
+Deno.test("runJob() sends the last progress before the receipt", async () => {
+  const { finished, beats } = start((context) => {
+    context.reportProgress({ done: 7 });
+    return Promise.resolve({});
+  });
+  await finished;
+  assert.deepEqual(beats, [{ done: 7 }]);
+});
+
+Deno.test("runJob() fires the signal at the deadline and calls a job that stops timed out", async () => {
+  const { finished, receipts, platform } = start(endless);
+  await platform.advance(60_000);
+  await finished;
+  assert.equal(receipts[0]!.outcome, "timed_out");
+});
+
+Deno.test("runJob() completes a job that returns what it has when its signal fires", async () => {
+  const { finished, receipts, platform } = start((context) =>
+    new Promise((resolve) => context.signal.addEventListener("abort", () => resolve({ done: 5 })))
+  );
+  await platform.advance(60_000);
+  await finished;
+  assert.deepEqual(receipts, [{ outcome: "completed", result: { done: 5 } }]);
+});
+
+Deno.test("runJob() ends the run of a job that ignores its signal 5 s after the deadline", async () => {
+  const { finished, receipts, platform } = start(() => new Promise(() => {}));
+  await platform.advance(64_999);
+  assert.equal(receipts.length, 0);
+  await platform.advance(1);
+  await finished;
+  assert.equal(receipts[0]!.outcome, "timed_out");
+});
+
+Deno.test("runJob() tells the job the time that is left of the wall clock, less a reserve for the receipt", async () => {
+  let left = 0;
+  const body = (context: JobContext) => Promise.resolve({ left: left = context.remainingMs() });
+  await start(body, { timeoutSeconds: 1000 }).finished;
+  assert.equal(left, 140_000);
+  await start(body, { timeoutSeconds: 1000, variables: { WALL_CLOCK_LIMIT_SECONDS: "400" } })
+    .finished;
+  assert.equal(left, 390_000);
+  await start(body, { timeoutSeconds: 30 }).finished;
+  assert.equal(left, 30_000);
+});
+
+Deno.test("runJob() marks the run interrupted when the platform shuts down, without waiting for the job", async () => {
+  const { finished, receipts, platform } = start(() => new Promise(() => {}));
+  platform.shutDown("wall_clock");
+  await finished;
+  assert.equal(receipts[0]!.outcome, "interrupted");
+  assert.match(receipts[0]!.errorMessage!, /wall_clock/);
+  assert.equal(platform.leftovers, 0);
+});
+
+Deno.test("runJob() stops the job when the ledger says that the run is over", async () => {
+  const { finished, receipts, platform } = start(endless, {
+    ledger: { heartbeat: () => Promise.resolve(false) },
+  });
+  await platform.advance(10_000);
+  await finished;
+  assert.match(receipts[0]!.errorMessage!, /cancelled or judged/);
+});
+
+Deno.test("runJob() keeps working and keeps the progress when a heartbeat cannot be delivered", async () => {
+  const beats: (JsonObject | null)[] = [];
+  const heartbeat = (_id: string, progress: JsonObject | null) => {
+    beats.push(progress);
+    return beats.length === 1
+      ? Promise.reject(new Error("connection refused"))
+      : Promise.resolve(true);
+  };
+  const { platform, receipts } = start((context) => {
+    context.reportProgress({ done: 1 });
+    return new Promise(() => {});
+  }, { ledger: { heartbeat } });
+  await platform.advance(20_000);
+  assert.deepEqual(beats, [{ done: 1 }, { done: 1 }]);
+  assert.equal(receipts.length, 0);
+});
+
+Deno.test("runJob() tries five times to deliver the receipt, then logs it", async () => {
+  let tries = 0;
+  const finish = () => Promise.reject(new Error(`no answer ${++tries}`));
+  const { finished, platform } = start(() => Promise.resolve({ summary: "kept" }), {
+    ledger: { finish },
+  });
+  await platform.advance(10_000);
+  await finished;
+  assert.equal(tries, 5);
+  const last = JSON.parse(platform.lines.at(-1)!);
+  assert.equal(last.level, "error");
+  assert.deepEqual(last.result, { summary: "kept" });
+});
+
+Deno.test("runJob() keeps the summary of a result that is too large for the ledger", async () => {
+  const { finished, receipts } = start(() =>
+    Promise.resolve({ summary: "big", rows: "x".repeat(300_000) })
+  );
+  await finished;
+  assert.equal(receipts[0]!.result!.summary, "big");
+  assert.match(String(receipts[0]!.result!.truncated), /262144 are kept/);
+});
+
+Deno.test("runJob() fails a run whose result is no JSON", async () => {
+  const { finished, receipts } = start(() =>
+    Promise.resolve({ count: 1n } as unknown as JsonObject)
+  );
+  await finished;
+  assert.equal(receipts[0]!.outcome, "failed");
+});
