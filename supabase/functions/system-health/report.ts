@@ -4,7 +4,7 @@ import { formatFigure } from "./format.ts";
 import { printable, wrap } from "./text.ts";
 
 const width = 80;
-const columns = { status: 10, component: 19, points: 7 };
+const columns = { status: 10, component: 19, points: 8 };
 const margin = columns.status + columns.component + columns.points;
 const mostNotes = 12;
 
