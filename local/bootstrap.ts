@@ -1,0 +1,131 @@
+/**
+ * Turns a bare Postgres into what a fresh Supabase project is: its roles, schemas, default rights and
+ * extensions; the real ones where the server has them, stand-ins elsewhere.
+ */
+import type { Sql } from "postgres";
+
+export interface BootstrapOptions {
+  /** The password of `postgres` and of `authenticator`; left alone when absent. */
+  password?: string | undefined;
+  /** True for the default rights of a new project instead of those of an older one. */
+  closedDefaults?: boolean;
+  /** False to use stand-ins even where the server has the real extension. */
+  realExtensions?: boolean;
+}
+
+/** Which extensions are stand-ins, so need a worker of ours. */
+export interface StandIns {
+  pgCron: boolean;
+  pgNet: boolean;
+  vault: boolean;
+}
+
+interface Extension {
+  name: string;
+  /** An SQL condition: this server and this database can have the real one. */
+  usable: string;
+  createReal: string;
+  standIn: string;
+  grants?: string;
+}
+
+const PG_CRON: Extension = {
+  name: "pg_cron",
+  // It serves one database, and only where it was loaded at the start of the server.
+  usable: `current_setting('shared_preload_libraries') ~ '\\mpg_cron\\M'
+    and current_setting('cron.database_name', true) = current_database()`,
+  createReal: "create extension pg_cron with schema pg_catalog",
+  standIn: "pg_cron.sql",
+  grants: "pg_cron_grants.sql",
+};
+const PG_NET: Extension = {
+  name: "pg_net",
+  usable: `current_setting('shared_preload_libraries') ~ '\\mpg_net\\M'`,
+  createReal: "create extension pg_net with schema extensions",
+  standIn: "pg_net.sql",
+};
+const VAULT: Extension = {
+  name: "supabase_vault",
+  usable: "true",
+  createReal: "create extension supabase_vault cascade",
+  standIn: "vault.sql",
+};
+
+/** The comment by which a stand-in is known. */
+const STAND_IN = "a stand-in of the local stack";
+
+/**
+ * Makes the roles and prepares the database that `admin` is connected to. Safe to call again. `admin` must
+ * be a superuser. Throws when it is not.
+ */
+export async function bootstrapDatabase(
+  admin: Sql,
+  options: BootstrapOptions = {},
+): Promise<StandIns> {
+  const [me] = await admin`
+    select current_user as name, rolsuper as superuser from pg_roles where rolname = current_user`;
+  if (!me?.superuser) {
+    throw new Error(
+      `Cannot prepare this server as ${me?.name}: installing roles and extensions needs a superuser`,
+    );
+  }
+  if (!(await admin`select from pg_roles where rolname = 'supabase_admin'`).length) {
+    await admin`create role supabase_admin superuser`;
+  }
+  await runFile(admin, "roles.sql");
+  if (options.password !== undefined) {
+    const password = quoteLiteral(options.password);
+    await admin.unsafe(
+      `alter role postgres password ${password}; alter role authenticator password ${password}`,
+    );
+  }
+  const [database] = await admin`
+    select quote_ident(datname) as name, pg_get_userbyid(datdba) as owner
+    from pg_database where datname = current_database()`;
+  if (database!.owner !== "postgres") {
+    await admin.unsafe(`alter database ${database!.name} owner to postgres`);
+  }
+  await runFile(admin, "database.sql");
+  if (options.closedDefaults) await runFile(admin, "closed_defaults.sql");
+  const real = options.realExtensions ?? true;
+  return {
+    pgCron: await install(admin, PG_CRON, real),
+    pgNet: await install(admin, PG_NET, real),
+    vault: await install(admin, VAULT, real),
+  };
+}
+
+/** Installs the real extension or its stand-in; true when it is the stand-in. */
+async function install(admin: Sql, extension: Extension, real: boolean): Promise<boolean> {
+  const [installed] = await admin`
+    select obj_description(oid, 'pg_extension') as comment
+    from pg_extension where extname = ${extension.name}`;
+  if (installed) {
+    return installed.comment === STAND_IN;
+  }
+  const [available] = await admin`
+    select from pg_available_extensions
+    where name = ${extension.name} and ${admin.unsafe(extension.usable)}`;
+  const standIn = !available || !real;
+  await admin.begin(async (sql) => {
+    if (standIn) {
+      await runFile(sql as unknown as Sql, "register_stand_in.sql", extension.standIn);
+      await sql.unsafe(`comment on extension ${extension.name} is '${STAND_IN}'`);
+    } else {
+      await sql.unsafe(extension.createReal);
+    }
+    if (extension.grants) await runFile(sql as unknown as Sql, extension.grants);
+  });
+  return standIn;
+}
+
+async function runFile(sql: Sql, ...files: string[]): Promise<void> {
+  for (const file of files) {
+    await sql.unsafe(await Deno.readTextFile(new URL(`sql/${file}`, import.meta.url)));
+  }
+}
+
+/** An SQL string; for statements that take no parameters. */
+export function quoteLiteral(value: string): string {
+  return `'${value.replaceAll("'", "''")}'`;
+}

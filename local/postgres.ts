@@ -1,0 +1,256 @@
+/** One Postgres server in a directory of its own: made, started, stopped and killed. */
+import { dirname, join } from "node:path";
+import postgres, { type Sql } from "postgres";
+import { canEnter, type OsUser, postgresUser } from "./os-user.ts";
+import { findPostgres, type PostgresBinaries } from "./postgres-binaries.ts";
+import { reachableDirectory } from "./reachable-directory.ts";
+import { signal, startProcess, type SupervisedProcess } from "./supervised-process.ts";
+
+export interface PostgresOptions {
+  /** What belongs to this server is kept below it. */
+  dataDirectory: string;
+  port: number;
+  /** The password of the superuser `supabase_admin`. */
+  adminPassword: string;
+  /** The directory of another Postgres than the one from npm. */
+  postgresBin?: string | undefined;
+  /** Load the real pg_cron where the server has it; it then serves the database `postgres` alone. */
+  pgCron?: boolean;
+  /** Settings of the server, as in postgresql.conf. */
+  settings?: Record<string, string>;
+  onProgress?(message: string): void;
+}
+
+export interface PostgresServer {
+  port: number;
+  /** The directory that holds the database files. */
+  cluster: string;
+  binaries: PostgresBinaries;
+  /** True when the real pg_cron runs in it. */
+  pgCron: boolean;
+  /** URL of the superuser `supabase_admin` for this database. */
+  adminUrl(database?: string): string;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** SIGKILL of the server and all its backends: what a crash of the machine does to it. */
+  kill(): Promise<void>;
+}
+
+const START_LIMIT_MS = 60_000;
+
+/** Prepares a server; nothing runs before `start()`. Makes the database files when there are none. */
+export async function preparePostgres(options: PostgresOptions): Promise<PostgresServer> {
+  const onProgress = options.onProgress ?? (() => {});
+  const user = await postgresUser(onProgress);
+  const home = await homeFor(user, options.dataDirectory, onProgress);
+  const binaries = await findPostgres({
+    postgresBin: options.postgresBin,
+    user,
+    reachableDirectory: () => reachableDirectory(options.dataDirectory),
+    onProgress,
+  });
+  const pgCron = (options.pgCron ?? true) && binaries.hasPgCron;
+  const cluster = join(home, `postgres-${binaries.major}`);
+  const adminUrl = (database = "postgres") =>
+    `postgresql://supabase_admin:${options.adminPassword}@127.0.0.1:${options.port}/${database}`;
+  let process: SupervisedProcess | undefined;
+
+  async function start() {
+    await refuseLiveServer(cluster);
+    if (!await isCluster(cluster)) {
+      onProgress("Making the database files");
+      await makeCluster(binaries, cluster, user, options.adminPassword);
+    }
+    const log = await Deno.open(join(options.dataDirectory, "postgres.log"), {
+      create: true,
+      append: true,
+      mode: 0o600,
+    });
+    const settings = {
+      listen_addresses: "127.0.0.1",
+      port: String(options.port),
+      unix_socket_directories: "",
+      max_connections: "100",
+      timezone: "UTC",
+      log_timezone: "UTC",
+      wal_level: "logical",
+      ...(pgCron ? PG_CRON_SETTINGS : {}),
+      ...options.settings,
+    };
+    const encoder = new TextEncoder();
+    process = await startProcess({
+      name: "Postgres",
+      command: join(binaries.bin, "postgres"),
+      args: [
+        "-D",
+        cluster,
+        ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+      ],
+      cwd: home,
+      env: { LC_ALL: "C", PATH: Deno.env.get("PATH") ?? "/usr/bin:/bin" },
+      clearEnv: true,
+      ...(user === undefined ? {} : { user }),
+      stopSignal: "INT",
+      graceSeconds: 15,
+      onLine: (line) => log.writeSync(encoder.encode(line + "\n")),
+    });
+    process.ended.then(() => log.close());
+    await waitUntilReady(adminUrl(), process);
+  }
+
+  return {
+    port: options.port,
+    cluster,
+    binaries,
+    pgCron,
+    adminUrl,
+    start,
+    async stop() {
+      await process?.stop();
+      process = undefined;
+    },
+    async kill() {
+      if (!process) return;
+      const backends = await childrenOf(process.pid);
+      signal(process.pid, "SIGKILL");
+      for (const backend of backends) signal(backend, "SIGKILL");
+      await process.kill();
+      process = undefined;
+    },
+  };
+}
+
+const PG_CRON_SETTINGS = {
+  shared_preload_libraries: "pg_cron",
+  "cron.database_name": "postgres",
+  // Its other way, libpq to localhost, would need a password in a file.
+  "cron.use_background_workers": "on",
+  max_worker_processes: "40",
+};
+
+/** Where the files of this server may lie: in its data directory, if the OS user of Postgres can enter it. */
+async function homeFor(
+  user: OsUser | undefined,
+  dataDirectory: string,
+  onProgress: (message: string) => void,
+): Promise<string> {
+  await Deno.mkdir(dataDirectory, { recursive: true, mode: 0o755 });
+  if (user === undefined || await canEnter(user, dataDirectory)) return dataDirectory;
+  const reachable = await reachableDirectory(dataDirectory);
+  onProgress(
+    `Keeping the database in ${reachable}: the OS user postgres cannot enter ${dataDirectory}`,
+  );
+  return reachable;
+}
+
+async function makeCluster(
+  binaries: PostgresBinaries,
+  cluster: string,
+  user: OsUser | undefined,
+  password: string,
+) {
+  // Made beside its place and then renamed, so that an interrupted start leaves no half of a cluster.
+  const unfinished = `${cluster}.unfinished`;
+  const passwordFile = `${cluster}.password`;
+  await Deno.remove(unfinished, { recursive: true }).catch(() => {});
+  await Deno.mkdir(unfinished, { mode: 0o700 });
+  await Deno.writeTextFile(passwordFile, password, { mode: 0o600 });
+  if (user) {
+    await Deno.chown(unfinished, user.uid, user.gid);
+    await Deno.chown(passwordFile, user.uid, user.gid);
+  }
+  const locale = binaries.major >= 17
+    ? ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    : ["--locale=C.UTF-8"];
+  try {
+    const output = await new Deno.Command(join(binaries.bin, "initdb"), {
+      args: [
+        ...["-D", unfinished, "-U", "supabase_admin", "--pwfile", passwordFile],
+        ...["--auth=scram-sha-256", "--encoding=UTF8", "--no-sync", "--no-instructions", ...locale],
+      ],
+      cwd: dirname(cluster),
+      env: { PATH: Deno.env.get("PATH") ?? "/usr/bin:/bin" },
+      clearEnv: true,
+      ...(user ?? {}),
+    }).output();
+    if (!output.success) {
+      const reason = new TextDecoder().decode(output.stderr).trim();
+      throw new Error(`Cannot make the database files in ${cluster}: initdb said: ${reason}`);
+    }
+  } finally {
+    await Deno.remove(passwordFile);
+  }
+  await Deno.rename(unfinished, cluster);
+}
+
+async function isCluster(cluster: string): Promise<boolean> {
+  try {
+    await Deno.stat(join(cluster, "PG_VERSION"));
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/**
+ * A postmaster.pid left by a crash is nothing to worry about: Postgres itself sees that its owner is gone.
+ * One whose owner lives means that the stack already runs here.
+ */
+async function refuseLiveServer(cluster: string) {
+  let lines: string[];
+  try {
+    lines = (await Deno.readTextFile(join(cluster, "postmaster.pid"))).split("\n");
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  const [pid, directory, , port] = lines;
+  if (!pid || directory !== cluster || !await isPostgres(Number(pid))) {
+    // The number may have gone to another program since, which would make Postgres refuse to start.
+    await Deno.remove(join(cluster, "postmaster.pid"));
+    return;
+  }
+  throw new Error(
+    `Cannot start Postgres: one already runs on ${cluster} (process ${pid}, port ${port}); ` +
+      "stop the other start first",
+  );
+}
+
+async function isPostgres(pid: number): Promise<boolean> {
+  const output = await new Deno.Command("ps", { args: ["-o", "comm=", "-p", String(pid)] })
+    .output();
+  return new TextDecoder().decode(output.stdout).includes("postgres");
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const output = await new Deno.Command("ps", { args: ["-A", "-o", "pid=,ppid="] }).output();
+  return new TextDecoder().decode(output.stdout).trim().split("\n")
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .filter(([, parent]) => parent === pid)
+    .map(([child]) => child!);
+}
+
+async function waitUntilReady(url: string, process: SupervisedProcess) {
+  const limit = Date.now() + START_LIMIT_MS;
+  let ended = false;
+  process.ended.then(() => ended = true);
+  let problem: unknown;
+  while (Date.now() < limit) {
+    if (ended) throw new Error(`Cannot start Postgres: ${process.lastLines()}`);
+    const sql: Sql = postgres(url, { max: 1, connect_timeout: 2, onnotice: () => {} });
+    try {
+      await sql`select`;
+      return;
+    } catch (error) {
+      problem = error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  }
+  await process.kill();
+  throw new Error(`Cannot start Postgres: no answer in ${START_LIMIT_MS / 1000} s`, {
+    cause: problem,
+  });
+}

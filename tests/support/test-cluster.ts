@@ -1,0 +1,83 @@
+/** The Postgres server that a whole test run shares, with the templates its databases are cloned from. */
+import { join } from "node:path";
+import postgres from "postgres";
+import { bootstrapDatabase } from "../../local/bootstrap.ts";
+import { freePort } from "../../local/free-port.ts";
+import { applyMigrations, readMigrations } from "../../local/migrations.ts";
+import { preparePostgres } from "../../local/postgres.ts";
+
+export interface TestCluster {
+  /** What the tests need to know, as environment variables. */
+  env: Record<string, string>;
+  stop(): Promise<void>;
+}
+
+/** Starts the server in a temporary directory; `stop` ends it and removes the directory. */
+export async function startTestCluster(options: {
+  postgresBin?: string | undefined;
+  onProgress(message: string): void;
+}): Promise<TestCluster> {
+  const directory = await Deno.makeTempDir({ prefix: "daybook-test-" });
+  // Postgres may run as another user than we do.
+  await Deno.chmod(directory, 0o755);
+  const password = crypto.randomUUID();
+  const server = await preparePostgres({
+    dataDirectory: join(directory, "data"),
+    port: freePort(),
+    adminPassword: password,
+    postgresBin: options.postgresBin,
+    pgCron: false,
+    settings: {
+      max_connections: "500",
+      fsync: "off",
+      full_page_writes: "off",
+      synchronous_commit: "off",
+      wal_level: "minimal",
+      max_wal_senders: "0",
+      autovacuum: "off",
+    },
+    onProgress: options.onProgress,
+  });
+  const stop = async () => {
+    await server.stop();
+    await Deno.remove(directory, { recursive: true });
+  };
+  try {
+    await server.start();
+    const maintenance = postgres(server.adminUrl("template1"), { max: 1, onnotice: () => {} });
+    for (
+      const [name, migrated] of [["bare_template", false], ["migrated_template", true]] as const
+    ) {
+      await maintenance.unsafe(`create database ${name}`);
+      await prepareTemplate(server.adminUrl(name), password, migrated);
+      await maintenance.unsafe(`alter database ${name} with is_template true`);
+    }
+    await maintenance.end();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    env: {
+      DAYBOOK_TEST_DATABASE_URL: server.adminUrl("postgres"),
+      DAYBOOK_TEST_TEMPLATE: "migrated_template",
+      DAYBOOK_TEST_BARE_TEMPLATE: "bare_template",
+    },
+    stop,
+  };
+}
+
+async function prepareTemplate(adminUrl: string, password: string, migrated: boolean) {
+  const admin = postgres(adminUrl, { max: 1, onnotice: () => {} });
+  await bootstrapDatabase(admin, { password, realExtensions: false });
+  if (migrated) {
+    const url = new URL(adminUrl);
+    url.username = "postgres";
+    const sql = postgres(url.href, { max: 1, onnotice: () => {} });
+    await applyMigrations(sql, await readMigrations());
+    await sql.end();
+  }
+  // Tests begin from tables with statistics, as a database that has run for a while does.
+  await admin`vacuum analyze`;
+  await admin.end();
+}
