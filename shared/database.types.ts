@@ -1,1 +1,1312 @@
-export type Database = any;
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
+
+export type Database = {
+  "public": {
+    Tables: {
+      "agents": {
+        Row: {
+          "created_at": string;
+          "description": string;
+          "id": string;
+          "last_error": string | null;
+          "last_heartbeat_at": string | null;
+          "metadata": NonNullable<Json>;
+          "model": string | null;
+          "name": string;
+          "role": string;
+          "skills": (string)[];
+          "status": string;
+          "status_changed_at": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "description"?: string;
+          "id"?: string;
+          "last_error"?: string | null;
+          "last_heartbeat_at"?: string | null;
+          "metadata"?: NonNullable<Json>;
+          "model"?: string | null;
+          "name": string;
+          "role"?: string;
+          "skills"?: (string)[];
+          "status"?: string;
+          "status_changed_at"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "description"?: string;
+          "id"?: string;
+          "last_error"?: string | null;
+          "last_heartbeat_at"?: string | null;
+          "metadata"?: NonNullable<Json>;
+          "model"?: string | null;
+          "name"?: string;
+          "role"?: string;
+          "skills"?: (string)[];
+          "status"?: string;
+          "status_changed_at"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "api_key_health": {
+        Row: {
+          "checked_at": string | null;
+          "consecutive_failures": number;
+          "created_at": string;
+          "error_message": string | null;
+          "expires_at": string | null;
+          "http_status": number | null;
+          "id": string;
+          "key_last_four": string | null;
+          "key_name": string;
+          "latency_ms": number | null;
+          "provider": string;
+          "rate_limit": number | null;
+          "rate_limit_remaining": number | null;
+          "rate_limit_resets_at": string | null;
+          "status": string;
+          "status_since": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "checked_at"?: string | null;
+          "consecutive_failures"?: number;
+          "created_at"?: string;
+          "error_message"?: string | null;
+          "expires_at"?: string | null;
+          "http_status"?: number | null;
+          "id"?: string;
+          "key_last_four"?: string | null;
+          "key_name"?: string;
+          "latency_ms"?: number | null;
+          "provider": string;
+          "rate_limit"?: number | null;
+          "rate_limit_remaining"?: number | null;
+          "rate_limit_resets_at"?: string | null;
+          "status"?: string;
+          "status_since"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "checked_at"?: string | null;
+          "consecutive_failures"?: number;
+          "created_at"?: string;
+          "error_message"?: string | null;
+          "expires_at"?: string | null;
+          "http_status"?: number | null;
+          "id"?: string;
+          "key_last_four"?: string | null;
+          "key_name"?: string;
+          "latency_ms"?: number | null;
+          "provider"?: string;
+          "rate_limit"?: number | null;
+          "rate_limit_remaining"?: number | null;
+          "rate_limit_resets_at"?: string | null;
+          "status"?: string;
+          "status_since"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "app_settings": {
+        Row: {
+          "description": string;
+          "key": string;
+          "updated_at": string;
+          "value": NonNullable<Json>;
+        };
+        ComputedFields: never;
+        Insert: {
+          "description"?: string;
+          "key": string;
+          "updated_at"?: string;
+          "value": NonNullable<Json>;
+        };
+        Update: {
+          "description"?: string;
+          "key"?: string;
+          "updated_at"?: string;
+          "value"?: NonNullable<Json>;
+        };
+        Relationships: [];
+      };
+      "charging_sessions": {
+        Row: {
+          "connection_session_id": string | null;
+          "device_id": string;
+          "efficiency_percent": number | null;
+          "end_battery_percent": number | null;
+          "ended_at": string | null;
+          "energy_wh": number | null;
+          "id": string;
+          "last_reading_at": string | null;
+          "metadata": NonNullable<Json>;
+          "start_battery_percent": number | null;
+          "started_at": string;
+          "status": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "connection_session_id"?: string | null;
+          "device_id": string;
+          "efficiency_percent"?: number | null;
+          "end_battery_percent"?: number | null;
+          "ended_at"?: string | null;
+          "energy_wh"?: number | null;
+          "id"?: string;
+          "last_reading_at"?: string | null;
+          "metadata"?: NonNullable<Json>;
+          "start_battery_percent"?: number | null;
+          "started_at"?: string;
+          "status"?: string;
+        };
+        Update: {
+          "connection_session_id"?: string | null;
+          "device_id"?: string;
+          "efficiency_percent"?: number | null;
+          "end_battery_percent"?: number | null;
+          "ended_at"?: string | null;
+          "energy_wh"?: number | null;
+          "id"?: string;
+          "last_reading_at"?: string | null;
+          "metadata"?: NonNullable<Json>;
+          "start_battery_percent"?: number | null;
+          "started_at"?: string;
+          "status"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "charging_sessions_connection_session_id_fkey";
+            columns: ["connection_session_id"];
+            isOneToOne: false;
+            referencedRelation: "device_connection_sessions";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "charging_sessions_device_id_fkey";
+            columns: ["device_id"];
+            isOneToOne: false;
+            referencedRelation: "devices";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "conversations": {
+        Row: {
+          "agent_id": string | null;
+          "channel": string;
+          "closed_at": string | null;
+          "created_at": string;
+          "error_message": string | null;
+          "external_id": string | null;
+          "id": string;
+          "last_agent_message_at": string | null;
+          "last_user_message_at": string | null;
+          "message_count": number;
+          "status": string;
+          "title": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "agent_id"?: string | null;
+          "channel"?: string;
+          "closed_at"?: string | null;
+          "created_at"?: string;
+          "error_message"?: string | null;
+          "external_id"?: string | null;
+          "id"?: string;
+          "last_agent_message_at"?: string | null;
+          "last_user_message_at"?: string | null;
+          "message_count"?: number;
+          "status"?: string;
+          "title"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "agent_id"?: string | null;
+          "channel"?: string;
+          "closed_at"?: string | null;
+          "created_at"?: string;
+          "error_message"?: string | null;
+          "external_id"?: string | null;
+          "id"?: string;
+          "last_agent_message_at"?: string | null;
+          "last_user_message_at"?: string | null;
+          "message_count"?: number;
+          "status"?: string;
+          "title"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "conversations_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "device_activity_log": {
+        Row: {
+          "activity_type": string;
+          "details": Json | null;
+          "device_id": string;
+          "id": number;
+          "occurred_at": string;
+          "severity": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "activity_type": string;
+          "details"?: Json | null;
+          "device_id": string;
+          "id"?: number;
+          "occurred_at"?: string;
+          "severity"?: string;
+        };
+        Update: {
+          "activity_type"?: string;
+          "details"?: Json | null;
+          "device_id"?: string;
+          "id"?: number;
+          "occurred_at"?: string;
+          "severity"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "device_activity_log_device_id_fkey";
+            columns: ["device_id"];
+            isOneToOne: false;
+            referencedRelation: "devices";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "device_connection_sessions": {
+        Row: {
+          "app_version": string | null;
+          "connected_at": string;
+          "device_id": string;
+          "disconnect_reason": string | null;
+          "disconnected_at": string | null;
+          "id": string;
+          "ip_address": unknown;
+          "last_heartbeat_at": string | null;
+          "metadata": NonNullable<Json>;
+          "session_key": string | null;
+          "status": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_version"?: string | null;
+          "connected_at"?: string;
+          "device_id": string;
+          "disconnect_reason"?: string | null;
+          "disconnected_at"?: string | null;
+          "id"?: string;
+          "ip_address"?: unknown;
+          "last_heartbeat_at"?: string | null;
+          "metadata"?: NonNullable<Json>;
+          "session_key"?: string | null;
+          "status"?: string;
+        };
+        Update: {
+          "app_version"?: string | null;
+          "connected_at"?: string;
+          "device_id"?: string;
+          "disconnect_reason"?: string | null;
+          "disconnected_at"?: string | null;
+          "id"?: string;
+          "ip_address"?: unknown;
+          "last_heartbeat_at"?: string | null;
+          "metadata"?: NonNullable<Json>;
+          "session_key"?: string | null;
+          "status"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "device_connection_sessions_device_id_fkey";
+            columns: ["device_id"];
+            isOneToOne: false;
+            referencedRelation: "devices";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "device_metrics_changes": {
+        Row: {
+          "from_hour": string;
+          "id": number;
+          "to_hour": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "from_hour": string;
+          "id"?: never;
+          "to_hour": string;
+        };
+        Update: {
+          "from_hour"?: string;
+          "id"?: never;
+          "to_hour"?: string;
+        };
+        Relationships: [];
+      };
+      "device_metrics_periods": {
+        Row: {
+          "computed_at": string | null;
+          "granularity": string;
+          "pending": boolean;
+          "period_start": string;
+          "unsettled": boolean;
+        };
+        ComputedFields: never;
+        Insert: {
+          "computed_at"?: string | null;
+          "granularity": string;
+          "pending"?: boolean;
+          "period_start": string;
+          "unsettled"?: boolean;
+        };
+        Update: {
+          "computed_at"?: string | null;
+          "granularity"?: string;
+          "pending"?: boolean;
+          "period_start"?: string;
+          "unsettled"?: boolean;
+        };
+        Relationships: [];
+      };
+      "device_metrics_state": {
+        Row: {
+          "frozen_before": string;
+          "next_hour": string;
+          "only_row": boolean;
+        };
+        ComputedFields: never;
+        Insert: {
+          "frozen_before": string;
+          "next_hour": string;
+          "only_row"?: boolean;
+        };
+        Update: {
+          "frozen_before"?: string;
+          "next_hour"?: string;
+          "only_row"?: boolean;
+        };
+        Relationships: [];
+      };
+      "device_metrics_summary": {
+        Row: {
+          "active_devices": number;
+          "activity_errors": number;
+          "activity_events": number;
+          "charging_efficiency_percent": number | null;
+          "charging_seconds": number;
+          "charging_sessions_started": number;
+          "commands_completed": number;
+          "commands_expired": number;
+          "commands_failed": number;
+          "commands_issued": number;
+          "computed_at": string;
+          "connected_seconds": number;
+          "connections_started": number;
+          "device_id": string | null;
+          "device_key": string;
+          "efficiency_energy_wh": number;
+          "efficiency_weight": number;
+          "energy_wh": number;
+          "granularity": string;
+          "period_start": string;
+          "pop_events": number;
+          "pop_events_rejected": number;
+          "pop_events_validated": number;
+          "pop_points": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "active_devices"?: number;
+          "activity_errors"?: number;
+          "activity_events"?: number;
+          "charging_efficiency_percent"?: never;
+          "charging_seconds"?: number;
+          "charging_sessions_started"?: number;
+          "commands_completed"?: number;
+          "commands_expired"?: number;
+          "commands_failed"?: number;
+          "commands_issued"?: number;
+          "computed_at"?: string;
+          "connected_seconds"?: number;
+          "connections_started"?: number;
+          "device_id"?: string | null;
+          "device_key"?: never;
+          "efficiency_energy_wh"?: number;
+          "efficiency_weight"?: number;
+          "energy_wh"?: number;
+          "granularity": string;
+          "period_start": string;
+          "pop_events"?: number;
+          "pop_events_rejected"?: number;
+          "pop_events_validated"?: number;
+          "pop_points"?: number;
+        };
+        Update: {
+          "active_devices"?: number;
+          "activity_errors"?: number;
+          "activity_events"?: number;
+          "charging_efficiency_percent"?: never;
+          "charging_seconds"?: number;
+          "charging_sessions_started"?: number;
+          "commands_completed"?: number;
+          "commands_expired"?: number;
+          "commands_failed"?: number;
+          "commands_issued"?: number;
+          "computed_at"?: string;
+          "connected_seconds"?: number;
+          "connections_started"?: number;
+          "device_id"?: string | null;
+          "device_key"?: never;
+          "efficiency_energy_wh"?: number;
+          "efficiency_weight"?: number;
+          "energy_wh"?: number;
+          "granularity"?: string;
+          "period_start"?: string;
+          "pop_events"?: number;
+          "pop_events_rejected"?: number;
+          "pop_events_validated"?: number;
+          "pop_points"?: number;
+        };
+        Relationships: [];
+      };
+      "devices": {
+        Row: {
+          "app_version": string | null;
+          "battery_percent": number | null;
+          "claimed_by": string | null;
+          "device_fingerprint": string;
+          "device_type": string;
+          "id": string;
+          "last_seen_at": string | null;
+          "metadata": NonNullable<Json>;
+          "name": string | null;
+          "os": string | null;
+          "registered_at": string;
+          "status": string;
+          "wallet_address": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_version"?: string | null;
+          "battery_percent"?: number | null;
+          "claimed_by"?: string | null;
+          "device_fingerprint": string;
+          "device_type"?: string;
+          "id"?: string;
+          "last_seen_at"?: string | null;
+          "metadata"?: NonNullable<Json>;
+          "name"?: string | null;
+          "os"?: string | null;
+          "registered_at"?: string;
+          "status"?: string;
+          "wallet_address"?: string | null;
+        };
+        Update: {
+          "app_version"?: string | null;
+          "battery_percent"?: number | null;
+          "claimed_by"?: string | null;
+          "device_fingerprint"?: string;
+          "device_type"?: string;
+          "id"?: string;
+          "last_seen_at"?: string | null;
+          "metadata"?: NonNullable<Json>;
+          "name"?: string | null;
+          "os"?: string | null;
+          "registered_at"?: string;
+          "status"?: string;
+          "wallet_address"?: string | null;
+        };
+        Relationships: [];
+      };
+      "eliza_python_executions": {
+        Row: {
+          "agent_id": string | null;
+          "code": string;
+          "created_at": string;
+          "duration_ms": number | null;
+          "error_type": string | null;
+          "exit_code": number | null;
+          "finished_at": string | null;
+          "id": string;
+          "purpose": string;
+          "started_at": string | null;
+          "status": string;
+          "stderr": string | null;
+          "stdout": string | null;
+          "task_id": string | null;
+          "timeout_seconds": number;
+          "traceback": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "agent_id"?: string | null;
+          "code": string;
+          "created_at"?: string;
+          "duration_ms"?: number | null;
+          "error_type"?: string | null;
+          "exit_code"?: number | null;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "purpose"?: string;
+          "started_at"?: string | null;
+          "status"?: string;
+          "stderr"?: string | null;
+          "stdout"?: string | null;
+          "task_id"?: string | null;
+          "timeout_seconds"?: number;
+          "traceback"?: string | null;
+        };
+        Update: {
+          "agent_id"?: string | null;
+          "code"?: string;
+          "created_at"?: string;
+          "duration_ms"?: number | null;
+          "error_type"?: string | null;
+          "exit_code"?: number | null;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "purpose"?: string;
+          "started_at"?: string | null;
+          "status"?: string;
+          "stderr"?: string | null;
+          "stdout"?: string | null;
+          "task_id"?: string | null;
+          "timeout_seconds"?: number;
+          "traceback"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "eliza_python_executions_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "eliza_python_executions_task_id_fkey";
+            columns: ["task_id"];
+            isOneToOne: false;
+            referencedRelation: "tasks";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "engagement_commands": {
+        Row: {
+          "acknowledged_at": string | null;
+          "command_type": string;
+          "device_id": string;
+          "error_message": string | null;
+          "expires_at": string | null;
+          "finished_at": string | null;
+          "id": string;
+          "issued_at": string;
+          "issued_by": string | null;
+          "payload": NonNullable<Json>;
+          "priority": number;
+          "result": Json | null;
+          "sent_at": string | null;
+          "status": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "acknowledged_at"?: string | null;
+          "command_type": string;
+          "device_id": string;
+          "error_message"?: string | null;
+          "expires_at"?: string | null;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "issued_at"?: string;
+          "issued_by"?: string | null;
+          "payload"?: NonNullable<Json>;
+          "priority"?: number;
+          "result"?: Json | null;
+          "sent_at"?: string | null;
+          "status"?: string;
+        };
+        Update: {
+          "acknowledged_at"?: string | null;
+          "command_type"?: string;
+          "device_id"?: string;
+          "error_message"?: string | null;
+          "expires_at"?: string | null;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "issued_at"?: string;
+          "issued_by"?: string | null;
+          "payload"?: NonNullable<Json>;
+          "priority"?: number;
+          "result"?: Json | null;
+          "sent_at"?: string | null;
+          "status"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "engagement_commands_device_id_fkey";
+            columns: ["device_id"];
+            isOneToOne: false;
+            referencedRelation: "devices";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "pop_events_ledger": {
+        Row: {
+          "details": NonNullable<Json>;
+          "device_id": string;
+          "event_type": string;
+          "id": string;
+          "occurred_at": string;
+          "paid_out_at": string | null;
+          "points": number;
+          "status": string;
+          "transaction_hash": string | null;
+          "validated_at": string | null;
+          "validation_method": string | null;
+          "wallet_address": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "details"?: NonNullable<Json>;
+          "device_id": string;
+          "event_type": string;
+          "id"?: string;
+          "occurred_at"?: string;
+          "paid_out_at"?: string | null;
+          "points"?: number;
+          "status"?: string;
+          "transaction_hash"?: string | null;
+          "validated_at"?: string | null;
+          "validation_method"?: string | null;
+          "wallet_address"?: string | null;
+        };
+        Update: {
+          "details"?: NonNullable<Json>;
+          "device_id"?: string;
+          "event_type"?: string;
+          "id"?: string;
+          "occurred_at"?: string;
+          "paid_out_at"?: string | null;
+          "points"?: number;
+          "status"?: string;
+          "transaction_hash"?: string | null;
+          "validated_at"?: string | null;
+          "validation_method"?: string | null;
+          "wallet_address"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "pop_events_ledger_device_id_fkey";
+            columns: ["device_id"];
+            isOneToOne: false;
+            referencedRelation: "devices";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "scheduler_jobs": {
+        Row: {
+          "backoff_base_seconds": number;
+          "backoff_cap_seconds": number;
+          "created_at": string;
+          "cron_entry": string | null;
+          "description": string;
+          "enabled": boolean;
+          "function_name": string | null;
+          "max_attempts": number;
+          "misfire_cap": number;
+          "misfire_grace_seconds": number;
+          "misfire_policy": string;
+          "name": string;
+          "next_run_at": string | null;
+          "overlap_policy": string;
+          "pause_reason": string | null;
+          "paused_at": string | null;
+          "paused_by": string | null;
+          "paused_until": string | null;
+          "payload": NonNullable<Json>;
+          "receipt": string;
+          "schedule": string;
+          "secret_name": string;
+          "target": string;
+          "time_zone": string;
+          "timeout_seconds": number;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "backoff_base_seconds"?: number;
+          "backoff_cap_seconds"?: number;
+          "created_at"?: string;
+          "cron_entry"?: string | null;
+          "description"?: string;
+          "enabled"?: boolean;
+          "function_name"?: never;
+          "max_attempts"?: number;
+          "misfire_cap"?: number;
+          "misfire_grace_seconds"?: number;
+          "misfire_policy"?: string;
+          "name": string;
+          "next_run_at"?: string | null;
+          "overlap_policy"?: string;
+          "pause_reason"?: string | null;
+          "paused_at"?: string | null;
+          "paused_by"?: string | null;
+          "paused_until"?: string | null;
+          "payload"?: NonNullable<Json>;
+          "receipt"?: string;
+          "schedule": string;
+          "secret_name"?: string;
+          "target": string;
+          "time_zone"?: string;
+          "timeout_seconds"?: number;
+          "updated_at"?: string;
+        };
+        Update: {
+          "backoff_base_seconds"?: number;
+          "backoff_cap_seconds"?: number;
+          "created_at"?: string;
+          "cron_entry"?: string | null;
+          "description"?: string;
+          "enabled"?: boolean;
+          "function_name"?: never;
+          "max_attempts"?: number;
+          "misfire_cap"?: number;
+          "misfire_grace_seconds"?: number;
+          "misfire_policy"?: string;
+          "name"?: string;
+          "next_run_at"?: string | null;
+          "overlap_policy"?: string;
+          "pause_reason"?: string | null;
+          "paused_at"?: string | null;
+          "paused_by"?: string | null;
+          "paused_until"?: string | null;
+          "payload"?: NonNullable<Json>;
+          "receipt"?: string;
+          "schedule"?: string;
+          "secret_name"?: string;
+          "target"?: string;
+          "time_zone"?: string;
+          "timeout_seconds"?: number;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "scheduler_locks": {
+        Row: {
+          "acquired_at": string;
+          "expires_at": string;
+          "holder": string;
+          "name": string;
+          "run_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "acquired_at": string;
+          "expires_at": string;
+          "holder": string;
+          "name": string;
+          "run_id": string;
+        };
+        Update: {
+          "acquired_at"?: string;
+          "expires_at"?: string;
+          "holder"?: string;
+          "name"?: string;
+          "run_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "scheduler_locks_run_id_fkey";
+            columns: ["run_id"];
+            isOneToOne: true;
+            referencedRelation: "scheduler_runs";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "scheduler_runs": {
+        Row: {
+          "answered_at": string | null;
+          "attempt": number;
+          "completed_at": string | null;
+          "created_at": string;
+          "dispatched_at": string | null;
+          "duration_ms": number | null;
+          "error_detail": Json | null;
+          "error_message": string | null;
+          "function_name": string | null;
+          "heartbeat_at": string | null;
+          "id": string;
+          "job_name": string;
+          "max_attempts": number;
+          "payload": NonNullable<Json>;
+          "progress": Json | null;
+          "request_id": number | null;
+          "response_error": string | null;
+          "response_status": number | null;
+          "result": Json | null;
+          "run_after": string | null;
+          "scheduled_for": string;
+          "skip_reason": string | null;
+          "started_at": string | null;
+          "status": string;
+          "timeout_seconds": number;
+          "trigger": string;
+          "verdict": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "answered_at"?: string | null;
+          "attempt"?: number;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "dispatched_at"?: string | null;
+          "duration_ms"?: number | null;
+          "error_detail"?: Json | null;
+          "error_message"?: string | null;
+          "function_name"?: string | null;
+          "heartbeat_at"?: string | null;
+          "id"?: string;
+          "job_name": string;
+          "max_attempts"?: number;
+          "payload"?: NonNullable<Json>;
+          "progress"?: Json | null;
+          "request_id"?: number | null;
+          "response_error"?: string | null;
+          "response_status"?: number | null;
+          "result"?: Json | null;
+          "run_after"?: string | null;
+          "scheduled_for": string;
+          "skip_reason"?: string | null;
+          "started_at"?: string | null;
+          "status": string;
+          "timeout_seconds"?: number;
+          "trigger": string;
+          "verdict"?: string | null;
+        };
+        Update: {
+          "answered_at"?: string | null;
+          "attempt"?: number;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "dispatched_at"?: string | null;
+          "duration_ms"?: number | null;
+          "error_detail"?: Json | null;
+          "error_message"?: string | null;
+          "function_name"?: string | null;
+          "heartbeat_at"?: string | null;
+          "id"?: string;
+          "job_name"?: string;
+          "max_attempts"?: number;
+          "payload"?: NonNullable<Json>;
+          "progress"?: Json | null;
+          "request_id"?: number | null;
+          "response_error"?: string | null;
+          "response_status"?: number | null;
+          "result"?: Json | null;
+          "run_after"?: string | null;
+          "scheduled_for"?: string;
+          "skip_reason"?: string | null;
+          "started_at"?: string | null;
+          "status"?: string;
+          "timeout_seconds"?: number;
+          "trigger"?: string;
+          "verdict"?: string | null;
+        };
+        Relationships: [];
+      };
+      "scheduler_state": {
+        Row: {
+          "last_daily_run_key": string;
+          "scope": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "last_daily_run_key": string;
+          "scope": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "last_daily_run_key"?: string;
+          "scope"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "system_health_history": {
+        Row: {
+          "checked_at": string;
+          "components": NonNullable<Json>;
+          "created_at": string;
+          "id": number;
+          "job_name": string;
+          "report": string;
+          "scheduled_for": string;
+          "score": number;
+          "status": string;
+          "summary": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "checked_at": string;
+          "components": NonNullable<Json>;
+          "created_at"?: string;
+          "id"?: never;
+          "job_name": string;
+          "report": string;
+          "scheduled_for": string;
+          "score": number;
+          "status": string;
+          "summary": string;
+        };
+        Update: {
+          "checked_at"?: string;
+          "components"?: NonNullable<Json>;
+          "created_at"?: string;
+          "id"?: never;
+          "job_name"?: string;
+          "report"?: string;
+          "scheduled_for"?: string;
+          "score"?: number;
+          "status"?: string;
+          "summary"?: string;
+        };
+        Relationships: [];
+      };
+      "tasks": {
+        Row: {
+          "agent_id": string | null;
+          "attempts": number;
+          "category": string;
+          "completed_at": string | null;
+          "created_at": string;
+          "description": string;
+          "due_at": string | null;
+          "error_message": string | null;
+          "id": string;
+          "priority": number;
+          "result": Json | null;
+          "started_at": string | null;
+          "status": string;
+          "title": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "agent_id"?: string | null;
+          "attempts"?: number;
+          "category"?: string;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "description"?: string;
+          "due_at"?: string | null;
+          "error_message"?: string | null;
+          "id"?: string;
+          "priority"?: number;
+          "result"?: Json | null;
+          "started_at"?: string | null;
+          "status"?: string;
+          "title": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "agent_id"?: string | null;
+          "attempts"?: number;
+          "category"?: string;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "description"?: string;
+          "due_at"?: string | null;
+          "error_message"?: string | null;
+          "id"?: string;
+          "priority"?: number;
+          "result"?: Json | null;
+          "started_at"?: string | null;
+          "status"?: string;
+          "title"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "tasks_agent_id_fkey";
+            columns: ["agent_id"];
+            isOneToOne: false;
+            referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+    };
+    Views: {
+      [_ in never]: never;
+    };
+    Functions: {
+      "aggregate_device_metrics_begin": { Args: Record<PropertyKey, never>; Returns: Json };
+      "aggregate_device_metrics_days": {
+        Args: { "p_from"?: string; "p_max_days"?: number; "p_to"?: string };
+        Returns: Json;
+      };
+      "aggregate_device_metrics_freeze": { Args: { "p_before": string }; Returns: string };
+      "aggregate_device_metrics_hours": {
+        Args: { "p_from"?: string; "p_max_hours"?: number; "p_to"?: string };
+        Returns: Json;
+      };
+      "aggregate_device_metrics_recompute": {
+        Args: { "p_from": string; "p_to": string };
+        Returns: Json;
+      };
+      "device_metrics_day_rows": {
+        Args: { "p_days": (string)[] };
+        Returns: {
+          "active_devices": number;
+          "activity_errors": number;
+          "activity_events": number;
+          "charging_seconds": number;
+          "charging_sessions_started": number;
+          "commands_completed": number;
+          "commands_expired": number;
+          "commands_failed": number;
+          "commands_issued": number;
+          "connected_seconds": number;
+          "connections_started": number;
+          "device_id": string;
+          "device_key": string;
+          "efficiency_energy_wh": number;
+          "efficiency_weight": number;
+          "energy_wh": number;
+          "period_start": string;
+          "pop_events": number;
+          "pop_events_rejected": number;
+          "pop_events_validated": number;
+          "pop_points": number;
+        }[];
+      };
+      "device_metrics_hour_rows": {
+        Args: { "p_from": string; "p_to": string };
+        Returns: {
+          "active_devices": number;
+          "activity_errors": number;
+          "activity_events": number;
+          "charging_seconds": number;
+          "charging_sessions_started": number;
+          "commands_completed": number;
+          "commands_expired": number;
+          "commands_failed": number;
+          "commands_issued": number;
+          "connected_seconds": number;
+          "connections_started": number;
+          "device_id": string;
+          "device_key": string;
+          "efficiency_energy_wh": number;
+          "efficiency_weight": number;
+          "energy_wh": number;
+          "period_start": string;
+          "pop_events": number;
+          "pop_events_rejected": number;
+          "pop_events_validated": number;
+          "pop_points": number;
+        }[];
+      };
+      "device_metrics_store": {
+        Args: { "p_granularity": string; "p_periods": (string)[] };
+        Returns: {
+          "added": number;
+          "changed": number;
+          "device_rows": number;
+          "removed": number;
+        }[];
+      };
+      "record_system_health": {
+        Args: {
+          "p_checked_at": string;
+          "p_components": Json;
+          "p_job_name": string;
+          "p_report": string;
+          "p_scheduled_for": string;
+          "p_score": number;
+          "p_status": string;
+          "p_summary": string;
+        };
+        Returns: number;
+      };
+      "scheduler_begin_manual_run": {
+        Args: {
+          "p_function_name": string;
+          "p_holder"?: string;
+          "p_job_name"?: string;
+          "p_payload"?: Json;
+        };
+        Returns: Json;
+      };
+      "scheduler_begin_run": {
+        Args: { "p_function_name": string; "p_holder"?: string; "p_run_id": string };
+        Returns: Json;
+      };
+      "scheduler_finish_run": {
+        Args: {
+          "p_error_detail"?: Json;
+          "p_error_message"?: string;
+          "p_outcome": string;
+          "p_result"?: Json;
+          "p_retryable"?: boolean;
+          "p_run_id": string;
+        };
+        Returns: Json;
+      };
+      "scheduler_heartbeat_run": {
+        Args: { "p_progress"?: Json; "p_run_id": string };
+        Returns: Json;
+      };
+      "system_health_agents": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_api_keys": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_charging": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_commands": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_conversations": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_database": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_devices": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_percent": {
+        Args: { "p_at_least"?: number; "p_part": number; "p_whole": number };
+        Returns: number;
+      };
+      "system_health_pop": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_python": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_scheduler": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_seconds_since": { Args: { "p_since": string }; Returns: number };
+      "system_health_settings": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_tasks": { Args: Record<PropertyKey, never>; Returns: Json };
+      "try_mark_daily_run": { Args: { "p_scope"?: string; "p_today_key": string }; Returns: Json };
+    };
+    Enums: {
+      [_ in never]: never;
+    };
+    CompositeTypes: {
+      [_ in never]: never;
+    };
+  };
+};
+
+type DatabaseWithoutInternals = Omit<Database, "__InternalSupabase">;
+
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "public">];
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof (
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+    )
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals } ? (
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+  )[TableName] extends {
+    Row: infer R;
+  } ? R
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
+      Row: infer R;
+    } ? R
+    : never
+  : never;
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
+    {
+      Insert: infer I;
+    } ? I
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Insert: infer I;
+    } ? I
+    : never
+  : never;
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
+    {
+      Update: infer U;
+    } ? U
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Update: infer U;
+    } ? U
+    : never
+  : never;
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends
+    | keyof DefaultSchema["Enums"]
+    | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
+    : never = never,
+> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
+    ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
+  : never;
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema["CompositeTypes"]
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
+    : never = never,
+> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][
+    CompositeTypeName
+  ]
+  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]
+    ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
+  : never;
+
+export const Constants = {
+  "public": {
+    Enums: {},
+  },
+} as const;
