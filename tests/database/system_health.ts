@@ -78,8 +78,12 @@ export function valuesOf(verdict: ComponentVerdict): Record<string, number> {
 /** What is so; the rows that make it so; the status; figures that say so (NaN: there must be none). */
 export type Case = [string, string, Status, Record<string, number>];
 
-/** A test for each case, and one for an empty database. */
-export function componentTests(component: ComponentName, cases: Case[]): void {
+/** A test for each case, and one for an empty database (`empty`: SQL that makes it so). */
+export function componentTests(
+  component: ComponentName,
+  cases: Case[],
+  empty = "select 1",
+): void {
   Deno.test(`the component ${component}`, async (test) => {
     await withDatabase(async ({ sql }) => {
       for (const [name, arrange, status, figures] of cases) {
@@ -93,7 +97,7 @@ export function componentTests(component: ComponentName, cases: Case[]): void {
         });
       }
       await test.step("is healthy when there is nothing to watch", async () => {
-        const verdict = await judge(sql, component, "select 1");
+        const verdict = await judge(sql, component, empty);
         assert.equal(verdict.status, "healthy", JSON.stringify(verdict));
         assert.equal(verdict.watched, 0);
       });
