@@ -87,7 +87,7 @@ begin
     set heartbeat_at = greatest(p_now, heartbeat_at), progress = coalesce(p_progress, progress)
     where id = p_run_id and status = 'running';
   if found then
-    return '{"running": true}';
+    return jsonb_build_object('running', true);
   end if;
   select status into v_status from public.scheduler_runs where id = p_run_id;
   return jsonb_build_object('running', false, 'status', coalesce(v_status, 'unknown run'));
@@ -119,7 +119,7 @@ begin
     case p_outcome when 'completed' then 'ok' when 'failed' then 'job_error' else p_outcome end,
     p_now, p_result, p_error_message, p_error_detail, p_retryable
   ) then
-    return '{"finished": true}';
+    return jsonb_build_object('finished', true);
   end if;
   select * into v_run from public.scheduler_runs where id = p_run_id;
   return jsonb_build_object('finished', false, 'reason', case

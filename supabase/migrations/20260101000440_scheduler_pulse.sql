@@ -165,7 +165,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
   v_settled integer := 0;
-  v_errors jsonb := '{}';
+  v_errors jsonb := jsonb_build_object();
 begin
   -- A minute's patience: pg_cron's own entry comes first.
   for v_job in
@@ -246,7 +246,7 @@ declare
 begin
   select * into v_state from scheduler.pulse_state for update skip locked;
   if not found then
-    return '{"beat": false, "reason": "another pulse is at work"}';
+    return jsonb_build_object('beat', false, 'reason', 'another pulse is at work');
   end if;
 
   v_report := jsonb_build_object('beat', true, 'answers', scheduler.read_answers(p_now));
