@@ -4,7 +4,7 @@
 -- One pass over the activity of the range; all else is small beside it.
 create or replace function public.device_metrics_hour_rows(p_from timestamptz, p_to timestamptz)
 returns table (
-  period_start timestamptz, device_id uuid, device_key uuid, active_devices integer,
+  period_start timestamptz, device_id uuid, active_devices integer,
   connections_started bigint, connected_seconds numeric,
   charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric, efficiency_weight numeric,
   activity_events bigint, activity_errors bigint,
@@ -27,7 +27,7 @@ begin
   connections as (
     select s.device_id, h.hour,
       count(*) filter (where s.started_at >= h.hour) as started,
-      sum(extract(epoch from least(s.ended_at, h.hour + interval '1 hour') - greatest(s.started_at, h.hour))) as seconds
+      extract(epoch from sum(least(s.ended_at, h.hour + interval '1 hour') - greatest(s.started_at, h.hour))) as seconds
     from (
       select c.device_id, c.connected_at as started_at, greatest(c.connected_at, c.disconnected_at) as ended_at
       from public.device_connection_sessions c
@@ -47,20 +47,8 @@ begin
     where s.ended_at > h.hour or s.started_at >= h.hour
     group by 1, 2
   ),
-  charging_parts as (
-    select s.device_id, h.hour, s.started_at, s.efficiency_percent,
-      extract(epoch from least(s.ended_at, h.hour + interval '1 hour') - greatest(s.started_at, h.hour)) as seconds,
-      -- The share up to the end of the hour less the share up to its start, each rounded: the roundings cancel,
-      -- and the hours add up to the whole to the last digit. No duration: all of it belongs to the first hour.
-      case
-        when s.ended_at = s.started_at then s.energy_wh
-        else round(
-            s.energy_wh * extract(epoch from least(s.ended_at, h.hour + interval '1 hour') - s.started_at)
-            / extract(epoch from s.ended_at - s.started_at), 6)
-          - round(
-            s.energy_wh * extract(epoch from greatest(s.started_at, h.hour) - s.started_at)
-            / extract(epoch from s.ended_at - s.started_at), 6)
-      end as energy_wh
+  charges as materialized (
+    select s.*, s.energy_wh / nullif(extract(epoch from s.ended_at - s.started_at), 0) as watt_hours_a_second
     from (
       select c.device_id, c.started_at, greatest(c.started_at, c.ended_at) as ended_at, c.energy_wh, c.efficiency_percent
       from public.charging_sessions c
@@ -72,6 +60,17 @@ begin
       where c.ended_at is null
         and c.started_at < p_to and greatest(c.started_at, c.last_reading_at) >= p_from
     ) s
+  ),
+  charging_parts as (
+    select s.device_id, h.hour, s.started_at, s.efficiency_percent,
+      least(s.ended_at, h.hour + interval '1 hour') - greatest(s.started_at, h.hour) as duration,
+      -- What had been drawn by the end of the hour less what had been by its start, each rounded: the roundings
+      -- cancel, and the hours add up to the whole to the last digit. No duration: all of it is in the first hour.
+      case when s.ended_at <= h.hour + interval '1 hour' then s.energy_wh
+        else round(s.watt_hours_a_second * extract(epoch from h.hour + interval '1 hour' - s.started_at), 6) end
+      - case when s.started_at >= h.hour then 0
+        else round(s.watt_hours_a_second * extract(epoch from h.hour - s.started_at), 6) end as energy_wh
+    from charges s
     cross join lateral generate_series(
       date_bin('1 hour', greatest(s.started_at, p_from), '2000-01-01 00:00+00'),
       least(s.ended_at, p_to - interval '1 microsecond'),
@@ -81,7 +80,7 @@ begin
   charging as (
     select c.device_id, c.hour,
       count(*) filter (where c.started_at >= c.hour) as started,
-      sum(c.seconds) as seconds,
+      extract(epoch from sum(c.duration)) as seconds,
       coalesce(sum(c.energy_wh), 0) as energy_wh,
       coalesce(sum(c.energy_wh) filter (where c.efficiency_percent is not null), 0) as efficiency_energy_wh,
       coalesce(sum(c.energy_wh * c.efficiency_percent), 0) as efficiency_weight
@@ -127,7 +126,7 @@ begin
     full join pop p using (device_id, hour)
     full join commands c using (device_id, hour)
   )
-  select d.hour, d.device_id, d.device_id, d.active,
+  select d.hour, d.device_id, d.active,
     d.connections_started, d.connected_seconds,
     d.charging_started, d.charging_seconds, d.energy_wh, d.efficiency_energy_wh, d.efficiency_weight,
     d.activity_events, d.activity_errors,
@@ -136,18 +135,27 @@ begin
   from devices d
   union all
   -- The fleet has a row for every hour, a quiet one too.
-  select h.hour, null::uuid, '00000000-0000-0000-0000-000000000000'::uuid, coalesce(sum(d.active), 0)::integer,
-    coalesce(sum(d.connections_started), 0)::bigint, coalesce(sum(d.connected_seconds), 0),
-    coalesce(sum(d.charging_started), 0)::bigint, coalesce(sum(d.charging_seconds), 0), coalesce(sum(d.energy_wh), 0),
-    coalesce(sum(d.efficiency_energy_wh), 0), coalesce(sum(d.efficiency_weight), 0),
-    coalesce(sum(d.activity_events), 0)::bigint, coalesce(sum(d.activity_errors), 0)::bigint,
-    coalesce(sum(d.pop_events), 0)::bigint, coalesce(sum(d.pop_validated), 0)::bigint, coalesce(sum(d.pop_rejected), 0)::bigint,
-    coalesce(sum(d.pop_points), 0),
-    coalesce(sum(d.commands_issued), 0)::bigint, coalesce(sum(d.commands_completed), 0)::bigint,
-    coalesce(sum(d.commands_failed), 0)::bigint, coalesce(sum(d.commands_expired), 0)::bigint
+  select h.hour, null::uuid, coalesce(f.active, 0),
+    coalesce(f.connections_started, 0), coalesce(f.connected_seconds, 0),
+    coalesce(f.charging_started, 0), coalesce(f.charging_seconds, 0), coalesce(f.energy_wh, 0),
+    coalesce(f.efficiency_energy_wh, 0), coalesce(f.efficiency_weight, 0),
+    coalesce(f.activity_events, 0), coalesce(f.activity_errors, 0),
+    coalesce(f.pop_events, 0), coalesce(f.pop_validated, 0), coalesce(f.pop_rejected, 0), coalesce(f.pop_points, 0),
+    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0), coalesce(f.commands_expired, 0)
   from generate_series(p_from, p_to - interval '1 microsecond', interval '1 hour') as h (hour)
-  left join devices d on d.hour = h.hour
-  group by h.hour;
+  left join (
+    select d.hour, sum(d.active)::integer as active,
+      sum(d.connections_started)::bigint as connections_started, sum(d.connected_seconds) as connected_seconds,
+      sum(d.charging_started)::bigint as charging_started, sum(d.charging_seconds) as charging_seconds,
+      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh, sum(d.efficiency_weight) as efficiency_weight,
+      sum(d.activity_events)::bigint as activity_events, sum(d.activity_errors)::bigint as activity_errors,
+      sum(d.pop_events)::bigint as pop_events, sum(d.pop_validated)::bigint as pop_validated,
+      sum(d.pop_rejected)::bigint as pop_rejected, sum(d.pop_points) as pop_points,
+      sum(d.commands_issued)::bigint as commands_issued, sum(d.commands_completed)::bigint as commands_completed,
+      sum(d.commands_failed)::bigint as commands_failed, sum(d.commands_expired)::bigint as commands_expired
+    from devices d
+    group by 1
+  ) f on f.hour = h.hour;
 end
 $$;
 comment on function public.device_metrics_hour_rows(timestamptz, timestamptz) is
@@ -157,7 +165,7 @@ comment on function public.device_metrics_hour_rows(timestamptz, timestamptz) is
 -- counted over the devices' own rows of the day.
 create or replace function public.device_metrics_day_rows(p_days timestamptz[])
 returns table (
-  period_start timestamptz, device_id uuid, device_key uuid, active_devices integer,
+  period_start timestamptz, device_id uuid, active_devices integer,
   connections_started bigint, connected_seconds numeric,
   charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric, efficiency_weight numeric,
   activity_events bigint, activity_errors bigint,
@@ -170,7 +178,7 @@ rows 10000 as $$
 begin
   return query
   with devices as (
-    select d.day, s.device_key, max(s.active_devices) as active,
+    select d.day, s.device_id, max(s.active_devices) as active,
       sum(s.connections_started)::bigint as connections_started, sum(s.connected_seconds) as connected_seconds,
       sum(s.charging_sessions_started)::bigint as charging_started, sum(s.charging_seconds) as charging_seconds,
       sum(s.energy_wh) as energy_wh, sum(s.efficiency_energy_wh) as efficiency_energy_wh, sum(s.efficiency_weight) as efficiency_weight,
@@ -185,7 +193,7 @@ begin
     where s.device_id is not null
     group by 1, 2
   )
-  select d.day, d.device_key, d.device_key, d.active,
+  select d.day, d.device_id, d.active,
     d.connections_started, d.connected_seconds,
     d.charging_started, d.charging_seconds, d.energy_wh, d.efficiency_energy_wh, d.efficiency_weight,
     d.activity_events, d.activity_errors,
@@ -193,18 +201,27 @@ begin
     d.commands_issued, d.commands_completed, d.commands_failed, d.commands_expired
   from devices d
   union all
-  select y.day, null::uuid, '00000000-0000-0000-0000-000000000000'::uuid, coalesce(sum(d.active), 0)::integer,
-    coalesce(sum(d.connections_started), 0)::bigint, coalesce(sum(d.connected_seconds), 0),
-    coalesce(sum(d.charging_started), 0)::bigint, coalesce(sum(d.charging_seconds), 0), coalesce(sum(d.energy_wh), 0),
-    coalesce(sum(d.efficiency_energy_wh), 0), coalesce(sum(d.efficiency_weight), 0),
-    coalesce(sum(d.activity_events), 0)::bigint, coalesce(sum(d.activity_errors), 0)::bigint,
-    coalesce(sum(d.pop_events), 0)::bigint, coalesce(sum(d.pop_validated), 0)::bigint, coalesce(sum(d.pop_rejected), 0)::bigint,
-    coalesce(sum(d.pop_points), 0),
-    coalesce(sum(d.commands_issued), 0)::bigint, coalesce(sum(d.commands_completed), 0)::bigint,
-    coalesce(sum(d.commands_failed), 0)::bigint, coalesce(sum(d.commands_expired), 0)::bigint
-  from unnest(p_days) y (day)
-  left join devices d on d.day = y.day
-  group by y.day;
+  select y.day, null::uuid, coalesce(f.active, 0),
+    coalesce(f.connections_started, 0), coalesce(f.connected_seconds, 0),
+    coalesce(f.charging_started, 0), coalesce(f.charging_seconds, 0), coalesce(f.energy_wh, 0),
+    coalesce(f.efficiency_energy_wh, 0), coalesce(f.efficiency_weight, 0),
+    coalesce(f.activity_events, 0), coalesce(f.activity_errors, 0),
+    coalesce(f.pop_events, 0), coalesce(f.pop_validated, 0), coalesce(f.pop_rejected, 0), coalesce(f.pop_points, 0),
+    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0), coalesce(f.commands_expired, 0)
+  from unnest(p_days) as y (day)
+  left join (
+    select d.day, sum(d.active)::integer as active,
+      sum(d.connections_started)::bigint as connections_started, sum(d.connected_seconds) as connected_seconds,
+      sum(d.charging_started)::bigint as charging_started, sum(d.charging_seconds) as charging_seconds,
+      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh, sum(d.efficiency_weight) as efficiency_weight,
+      sum(d.activity_events)::bigint as activity_events, sum(d.activity_errors)::bigint as activity_errors,
+      sum(d.pop_events)::bigint as pop_events, sum(d.pop_validated)::bigint as pop_validated,
+      sum(d.pop_rejected)::bigint as pop_rejected, sum(d.pop_points) as pop_points,
+      sum(d.commands_issued)::bigint as commands_issued, sum(d.commands_completed)::bigint as commands_completed,
+      sum(d.commands_failed)::bigint as commands_failed, sum(d.commands_expired)::bigint as commands_expired
+    from devices d
+    group by 1
+  ) f on f.day = y.day;
 end
 $$;
 comment on function public.device_metrics_day_rows(timestamptz[]) is
@@ -213,46 +230,54 @@ comment on function public.device_metrics_day_rows(timestamptz[]) is
 -- Writes only what differs. Not "on conflict do update … where": that locks, and so rewrites the page of, every
 -- row it leaves alone. The caller holds the job's lock, so nobody else inserts.
 create or replace function public.device_metrics_store(p_granularity text, p_periods timestamptz[])
-returns table (device_rows bigint, added bigint, changed bigint, removed bigint)
+returns table (device_rows bigint, rows_written bigint)
 language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB' as $$
 declare
   v_first constant timestamptz := (select min(p) from unnest(p_periods) p);
   v_last constant timestamptz := (select max(p) from unnest(p_periods) p);
 begin
+  -- Periods computed for the first time, which is most of them, have nothing to compare with.
+  if not exists (
+    select from public.device_metrics_summary s where s.period_start = any (p_periods) and s.granularity = p_granularity
+  ) then
+    insert into public.device_metrics_summary (
+      granularity, period_start, device_id, active_devices, connections_started, connected_seconds,
+      charging_sessions_started, charging_seconds, energy_wh, efficiency_energy_wh, efficiency_weight,
+      activity_events, activity_errors, pop_events, pop_events_validated, pop_events_rejected, pop_points,
+      commands_issued, commands_completed, commands_failed, commands_expired)
+    select p_granularity, r.* from public.device_metrics_hour_rows(v_first, v_last + interval '1 hour') r where p_granularity = 'hour'
+    union all
+    select p_granularity, r.* from public.device_metrics_day_rows(p_periods) r where p_granularity = 'day';
+    get diagnostics rows_written = row_count;
+    -- Each period has one row that is the fleet's.
+    device_rows := rows_written - cardinality(p_periods);
+    return next;
+    return;
+  end if;
+
   return query
   with fresh as materialized (
     select r.* from public.device_metrics_hour_rows(v_first, v_last + interval '1 hour') r where p_granularity = 'hour'
     union all
     select r.* from public.device_metrics_day_rows(p_periods) r where p_granularity = 'day'
   ),
-  gone as (
-    delete from public.device_metrics_summary s
-    where s.granularity = p_granularity and s.period_start = any (p_periods)
-      and not exists (select from fresh f where f.period_start = s.period_start and f.device_key = s.device_key)
-    returning 1
-  ),
-  updated as (
-    update public.device_metrics_summary s
-    set active_devices = f.active_devices, connections_started = f.connections_started, connected_seconds = f.connected_seconds,
-      charging_sessions_started = f.charging_sessions_started, charging_seconds = f.charging_seconds, energy_wh = f.energy_wh,
-      efficiency_energy_wh = f.efficiency_energy_wh, efficiency_weight = f.efficiency_weight,
-      activity_events = f.activity_events, activity_errors = f.activity_errors,
-      pop_events = f.pop_events, pop_events_validated = f.pop_events_validated, pop_events_rejected = f.pop_events_rejected,
-      pop_points = f.pop_points, commands_issued = f.commands_issued, commands_completed = f.commands_completed,
-      commands_failed = f.commands_failed, commands_expired = f.commands_expired, computed_at = now()
+  differing as materialized (
+    select f.*, s.device_key as stored_key
     from fresh f
-    where s.granularity = p_granularity and s.period_start = any (p_periods)
-      and s.period_start = f.period_start and s.device_key = f.device_key
-      and (s.active_devices, s.connections_started, s.connected_seconds, s.charging_sessions_started, s.charging_seconds,
-           s.energy_wh, s.efficiency_energy_wh, s.efficiency_weight, s.activity_events, s.activity_errors,
-           s.pop_events, s.pop_events_validated, s.pop_events_rejected, s.pop_points,
-           s.commands_issued, s.commands_completed, s.commands_failed, s.commands_expired)
+    left join public.device_metrics_summary s
+      on s.period_start = any (p_periods) and s.granularity = p_granularity
+      and s.period_start = f.period_start
+      and s.device_key = coalesce(f.device_id, '00000000-0000-0000-0000-000000000000'::uuid)
+    where s.device_key is null
+      or (s.active_devices, s.connections_started, s.connected_seconds, s.charging_sessions_started, s.charging_seconds,
+          s.energy_wh, s.efficiency_energy_wh, s.efficiency_weight, s.activity_events, s.activity_errors,
+          s.pop_events, s.pop_events_validated, s.pop_events_rejected, s.pop_points,
+          s.commands_issued, s.commands_completed, s.commands_failed, s.commands_expired)
         is distinct from
-          (f.active_devices, f.connections_started, f.connected_seconds, f.charging_sessions_started, f.charging_seconds,
-           f.energy_wh, f.efficiency_energy_wh, f.efficiency_weight, f.activity_events, f.activity_errors,
-           f.pop_events, f.pop_events_validated, f.pop_events_rejected, f.pop_points,
-           f.commands_issued, f.commands_completed, f.commands_failed, f.commands_expired)
-    returning 1
+         (f.active_devices, f.connections_started, f.connected_seconds, f.charging_sessions_started, f.charging_seconds,
+          f.energy_wh, f.efficiency_energy_wh, f.efficiency_weight, f.activity_events, f.activity_errors,
+          f.pop_events, f.pop_events_validated, f.pop_events_rejected, f.pop_points,
+          f.commands_issued, f.commands_completed, f.commands_failed, f.commands_expired)
   ),
   inserted as (
     insert into public.device_metrics_summary (
@@ -260,20 +285,39 @@ begin
       charging_sessions_started, charging_seconds, energy_wh, efficiency_energy_wh, efficiency_weight,
       activity_events, activity_errors, pop_events, pop_events_validated, pop_events_rejected, pop_points,
       commands_issued, commands_completed, commands_failed, commands_expired)
-    select p_granularity, f.period_start, f.device_id, f.active_devices, f.connections_started, f.connected_seconds,
-      f.charging_sessions_started, f.charging_seconds, f.energy_wh, f.efficiency_energy_wh, f.efficiency_weight,
-      f.activity_events, f.activity_errors, f.pop_events, f.pop_events_validated, f.pop_events_rejected, f.pop_points,
-      f.commands_issued, f.commands_completed, f.commands_failed, f.commands_expired
-    from fresh f
-    where not exists (
-      select from public.device_metrics_summary s
-      where s.granularity = p_granularity and s.period_start = any (p_periods)
-        and s.period_start = f.period_start and s.device_key = f.device_key)
+    select p_granularity, d.period_start, d.device_id, d.active_devices, d.connections_started, d.connected_seconds,
+      d.charging_sessions_started, d.charging_seconds, d.energy_wh, d.efficiency_energy_wh, d.efficiency_weight,
+      d.activity_events, d.activity_errors, d.pop_events, d.pop_events_validated, d.pop_events_rejected, d.pop_points,
+      d.commands_issued, d.commands_completed, d.commands_failed, d.commands_expired
+    from differing d
+    where d.stored_key is null
+    returning 1
+  ),
+  updated as (
+    update public.device_metrics_summary s
+    set active_devices = d.active_devices, connections_started = d.connections_started, connected_seconds = d.connected_seconds,
+      charging_sessions_started = d.charging_sessions_started, charging_seconds = d.charging_seconds, energy_wh = d.energy_wh,
+      efficiency_energy_wh = d.efficiency_energy_wh, efficiency_weight = d.efficiency_weight,
+      activity_events = d.activity_events, activity_errors = d.activity_errors,
+      pop_events = d.pop_events, pop_events_validated = d.pop_events_validated, pop_events_rejected = d.pop_events_rejected,
+      pop_points = d.pop_points, commands_issued = d.commands_issued, commands_completed = d.commands_completed,
+      commands_failed = d.commands_failed, commands_expired = d.commands_expired, computed_at = now()
+    from differing d
+    where s.period_start = d.period_start and s.device_key = d.stored_key and s.granularity = p_granularity
+    returning 1
+  ),
+  gone as (
+    delete from public.device_metrics_summary s
+    where s.period_start = any (p_periods) and s.granularity = p_granularity
+      and not exists (
+        select from fresh f
+        where f.period_start = s.period_start
+          and coalesce(f.device_id, '00000000-0000-0000-0000-000000000000'::uuid) = s.device_key)
     returning 1
   )
   select
     (select count(*) from fresh f where f.device_id is not null),
-    (select count(*) from inserted), (select count(*) from updated), (select count(*) from gone);
+    (select count(*) from inserted) + (select count(*) from updated) + (select count(*) from gone);
 end
 $$;
 comment on function public.device_metrics_store(text, timestamptz[]) is

@@ -61,7 +61,8 @@ declare
   v_own_id xid8;
   v_settled boolean;
   v_hours timestamptz[];
-  v_stored record;
+  v_device_rows bigint := 0;
+  v_written bigint := 0;
 begin
   if p_max_hours is null or p_max_hours not between 1 and 1000 then
     raise exception using errcode = '22023', message = format('Cannot aggregate hours: p_max_hours must be 1 to 1000, got %s', coalesce(p_max_hours::text, 'null'));
@@ -84,13 +85,14 @@ begin
     v_own_id := pg_current_xact_id();
     v_settled := pg_snapshot_xmin(pg_current_snapshot()) >= v_own_id;
 
-    select * into strict v_stored from public.device_metrics_store('hour', v_hours);
+    select r.device_rows, r.rows_written into strict v_device_rows, v_written
+    from public.device_metrics_store('hour', v_hours) r;
 
     update public.device_metrics_periods p
     set pending = false, unsettled = not v_settled and p.period_start < v_open_hour, computed_at = v_now
     where p.granularity = 'hour' and p.period_start = any (v_hours);
 
-    if v_stored.added + v_stored.changed + v_stored.removed > 0 then
+    if v_written > 0 then
       insert into public.device_metrics_periods (granularity, period_start)
       select distinct 'day', date_bin('24 hours', h.hour, '2000-01-01 00:00+00') from unnest(v_hours) h (hour)
       on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
@@ -100,8 +102,8 @@ begin
   return jsonb_build_object(
     'hours', coalesce(cardinality(v_hours), 0),
     'from', v_hours[1], 'to', v_hours[cardinality(v_hours)] + interval '1 hour',
-    'device_rows', coalesce(v_stored.device_rows, 0),
-    'rows_written', coalesce(v_stored.added + v_stored.changed + v_stored.removed, 0),
+    'device_rows', v_device_rows,
+    'rows_written', v_written,
     'hours_left', (
       select count(*) from public.device_metrics_periods p
       where p.granularity = 'hour' and p.pending and p.period_start >= p_from and p.period_start < p_to),
@@ -122,7 +124,8 @@ declare
   v_now constant timestamptz := now();
   v_days timestamptz[];
   v_left bigint;
-  v_stored record;
+  v_device_rows bigint := 0;
+  v_written bigint := 0;
 begin
   if p_max_days is null or p_max_days not between 1 and 366 then
     raise exception using errcode = '22023', message = format('Cannot aggregate days: p_max_days must be 1 to 366, got %s', coalesce(p_max_days::text, 'null'));
@@ -145,7 +148,8 @@ begin
   ) d;
 
   if v_days is not null then
-    select * into strict v_stored from public.device_metrics_store('day', v_days);
+    select r.device_rows, r.rows_written into strict v_device_rows, v_written
+    from public.device_metrics_store('day', v_days) r;
     update public.device_metrics_periods p
     set pending = false, computed_at = v_now
     where p.granularity = 'day' and p.period_start = any (v_days);
@@ -153,8 +157,8 @@ begin
 
   return jsonb_build_object(
     'days', coalesce(cardinality(v_days), 0),
-    'device_rows', coalesce(v_stored.device_rows, 0),
-    'rows_written', coalesce(v_stored.added + v_stored.changed + v_stored.removed, 0),
+    'device_rows', v_device_rows,
+    'rows_written', v_written,
     'days_left', coalesce(v_left, 0));
 end
 $$;
