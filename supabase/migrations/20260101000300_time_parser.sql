@@ -31,33 +31,35 @@ create or replace function scheduler.parse_schedule_field(
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
   -- The C collation: reading must not depend on the database's (Turkish lowers I to another letter).
-  v_field text collate "C" := lower(p_field collate "C");
+  v_typed text;
   v_part text collate "C";
   v_pieces text[];
   v_ends integer[];
   v_end text collate "C";
   v_value integer;
   v_step integer;
-  v_values integer[] := '{}';
+  v_values integer[] := array[]::integer[];
   v_problem text;
-  v_hint text := format('a %s is %s to %s%s; lists 1,2, ranges 1-5 and steps */2 or 1-5/2 can be used', p_name, p_first, p_last,
+  v_hint text := format('the %s is %s to %s%s; lists 1,2, ranges 1-5 and steps */2 or 1-5/2 can be used', p_name, p_first, p_last,
     case when p_value_names is null then '' else format(' or %s to %s', p_value_names[1], p_value_names[cardinality(p_value_names)]) end);
 begin
-  if v_field = '*' then
+  if p_field = '*' then
     return array(select generate_series(p_first, case p_name when 'day of week' then 6 else p_last end));
   end if;
 
-  foreach v_part in array string_to_array(v_field, ',') loop
+  foreach v_typed in array string_to_array(p_field, ',') loop
+    v_part := lower(v_typed collate "C");
+    if v_part ~ '[?$#]|^(l|w|lw|l-[0-9]+|[0-9]+[lw]|(sun|mon|tue|wed|thu|fri|sat)l)$' then
+      v_problem := format('the %s "%s" uses a sign that is not supported', p_name, v_typed);
+      v_hint := 'L, W, #, ? and $ are other schedulers'' signs; cron knows numbers, names, * , - and / alone';
+      exit;
+    end if;
     v_pieces := regexp_match(v_part, '^(\*|([a-z]+|[0-9]+)(-([a-z]+|[0-9]+))?)(/([0-9]+))?$');
     if v_pieces is null then
       v_problem := case
         when v_part = '' then format('the %s "%s" has an empty place in its list', p_name, p_field)
-        when v_part ~ '[?$#]|^l(w|-[0-9]+)?$|^[0-9]+[lw]$|^[a-z]{3}l$' then format('the %s "%s" uses a sign that is not supported', p_name, v_part)
-        else format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, v_part)
+        else format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, v_typed)
       end;
-      if v_part ~ '[?$#]|^l(w|-[0-9]+)?$|^[0-9]+[lw]$|^[a-z]{3}l$' then
-        v_hint := 'L, W, #, ? and $ are other schedulers'' signs; cron knows numbers, names, * , - and / alone';
-      end if;
       exit;
     end if;
 
@@ -70,12 +72,9 @@ begin
           when v_end ~ '^[0-9]{1,6}$' then v_end::integer
           else array_position(p_value_names, v_end) - 1 + p_first
         end;
-        if v_value is null and v_end in ('l', 'w', 'lw') then
-          v_problem := format('the %s "%s" uses a sign that is not supported', p_name, v_part);
-          v_hint := 'L, W, #, ? and $ are other schedulers'' signs; cron knows numbers, names, * , - and / alone';
-        elsif v_value is null or v_value not between p_first and p_last then
-          v_problem := format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, v_end)
-            || case when v_end = v_part then '' else format(' in "%s"', v_part) end;
+        if v_value is null or v_value not between p_first and p_last then
+          v_problem := format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, case when v_end = v_part then v_typed else v_end end)
+            || case when v_end = v_part then '' else format(' in "%s"', v_typed) end;
         end if;
         exit when v_problem is not null;
         v_ends := v_ends || v_value;
@@ -90,20 +89,20 @@ begin
     v_step := 1;
     if v_pieces[6] is not null then
       if cardinality(v_ends) = 1 then
-        v_problem := format('the %s "%s" has a step without a range', p_name, v_part);
+        v_problem := format('the %s "%s" has a step without a range', p_name, v_typed);
         v_hint := format('write %s-%s/%s', v_pieces[2], p_last, v_pieces[6]);
         exit;
       end if;
       v_step := case when length(v_pieces[6]) <= 6 then v_pieces[6]::integer end;
       if v_step is null or v_step not between 1 and greatest(p_last, 1) then
-        v_problem := format('the step of a %s must be 1 to %s, got "%s" in "%s"', p_name, p_last, v_pieces[6], v_part);
+        v_problem := format('the %s''s step must be 1 to %s, got "%s" in "%s"', p_name, p_last, v_pieces[6], v_typed);
         v_hint := format('a step counts within the field, %s to %s; it does not carry on into the next hour, day or month', p_first, p_last);
         exit;
       end if;
     end if;
 
     if v_ends[1] > v_ends[2] then
-      v_problem := format('the %s "%s" is a range that runs backwards', p_name, v_part);
+      v_problem := format('the %s "%s" is a range that runs backwards', p_name, v_typed);
       v_hint := case when v_pieces[6] is null
         then format('write it as two: %s-%s,%s-%s', v_pieces[2], case p_name when 'day of week' then 6 else p_last end,
           case when v_pieces[4] ~ '^[a-z]' then p_value_names[1] else p_first::text end, v_pieces[4])

@@ -1,0 +1,17 @@
+-- What comes of reading a schedule: 'read', or the SQLSTATE. What is read must be in its fields' ranges.
+create function pg_temp.parse_outcome(p_schedule text) returns text language plpgsql as $$
+declare
+  v_parsed scheduler.parsed_schedule;
+begin
+  v_parsed := scheduler.parse_schedule(p_schedule);
+  return case
+    when v_parsed.minutes <@ array(select generate_series(0, 59)) and v_parsed.hours <@ array(select generate_series(0, 23))
+      and v_parsed.days_of_month <@ array(select generate_series(1, 31)) and v_parsed.months <@ array(select generate_series(1, 12))
+      and v_parsed.days_of_week <@ array(select generate_series(0, 6))
+      and '{}' not in (v_parsed.minutes, v_parsed.hours, v_parsed.days_of_month, v_parsed.months, v_parsed.days_of_week)
+    then 'read' else 'read out of range: ' || p_schedule
+  end;
+exception when others then
+  return sqlstate;
+end;
+$$;
