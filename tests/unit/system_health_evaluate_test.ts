@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { JsonObject } from "../../shared/define-job.ts";
 import {
   type ComponentName,
   componentNames,
@@ -74,6 +75,7 @@ Deno.test("a figure without thresholds is never in trouble", () => {
     worse: "higher",
     degraded: null,
     critical: null,
+    culprit: null,
   } as const;
   assert.equal(evaluateFigure(1e300, figure), "healthy");
 });
@@ -87,6 +89,16 @@ Deno.test("a component is as ill as its worst figure", () => {
   assert.equal(verdict.figures.failed_percent?.status, "degraded");
   assert.equal(verdict.figures.stuck_tasks?.status, "critical");
   assert.equal(verdict.figures.overdue_percent?.status, "healthy");
+});
+
+Deno.test("a figure names its culprit where the details have one", () => {
+  const culprits = (details: JsonObject) => {
+    const outcome = { reading: { watched: 1, figures: { stuck_runs: 2 }, details, notes: [] } };
+    return evaluateComponent(definitions.scheduler, outcome).figures.stuck_runs?.culprit;
+  };
+  assert.equal(culprits({ oldest_stuck: "nightly" }), "nightly");
+  assert.equal(culprits({ oldest_stuck: 7 }), null);
+  assert.equal(culprits({}), null);
 });
 
 Deno.test("a component that cannot be read is critical, with the reason and without points", () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { JsonObject } from "../../shared/define-job.ts";
 import {
   type ComponentName,
   componentNames,
@@ -31,8 +32,8 @@ function report(
   return renderReport(health, notes, checkedAt);
 }
 
-function reading(figures: Record<string, number | null>): ReadingOutcome {
-  return { reading: { watched: 3, figures, details: {}, notes: [] } };
+function reading(figures: Record<string, number | null>, details: JsonObject = {}): ReadingOutcome {
+  return { reading: { watched: 3, figures, details, notes: [] } };
 }
 
 /** What a log needs: ASCII, 80 columns, and every text in the column of its heading. */
@@ -68,7 +69,10 @@ Deno.test("the report of a system in trouble, as a log shows it", () => {
     devices: reading({ seen_percent: 87.5, silent_sessions_percent: 12.5 }),
     charging: reading({ efficiency_percent: 69.9, interrupted_percent: 55 }),
     tasks: reading({ stuck_tasks: 3, oldest_pending_seconds: 700_000 }),
-    api_keys: reading({ unusable_keys: 1, expires_in_seconds: 4 * 86_400 }),
+    api_keys: reading({ unusable_keys: 1, expires_in_seconds: 4 * 86_400 }, {
+      unusable_at: "deepseek",
+      expires_first: 7,
+    }),
   }, [
     "setting system_health.tasks.stuk_tasks is ignored: no such figure; tasks has failed_percent, overdue_percent, stuck_tasks, oldest_pending_seconds",
   ]);
@@ -85,14 +89,15 @@ CRITICAL  Scheduler            0/20  cannot be read: permission is missing:
                                        scheduler_runs
 CRITICAL  Charging              0/6  interrupted 55 % (critical from 50 %)
                                      efficiency 69.9 % (degraded below 70 %)
-CRITICAL  Tasks                 0/6  oldest pending task 8 days 2 h (critical
-                                       from 7 days)
+CRITICAL  Tasks                 0/6  oldest pending task 8 days 2 h
+                                       (critical from 7 days)
                                      stuck tasks 3 (degraded from 1)
-CRITICAL  API keys              0/8  invalid or expired keys 1 (critical from 1)
-                                     next expiry in 4 days (degraded below 14
-                                       days)
-DEGRADED  Devices              5/10  sessions without heartbeat 12.5 % (degraded
-                                       from 10 %)
+CRITICAL  API keys              0/8  invalid or expired keys 1
+                                       (critical from 1): deepseek
+                                     next expiry in 4 days
+                                       (degraded below 14 days)
+DEGRADED  Devices              5/10  sessions without heartbeat 12.5 %
+                                       (degraded from 10 %)
 healthy   Database            20/20  connections in use 12.4 %, cache hit 99.8 %
 healthy   PoP                   6/6  nothing to watch
 healthy   Commands              8/8  nothing to watch
@@ -151,6 +156,16 @@ for (const reason of nasty) {
   Deno.test(`the report stays readable with the reason ${JSON.stringify(reason.slice(0, 30))}`, () => {
     const all = componentNames.map((name) => [name, { unreadable: reason }]);
     assertReadable(report(Object.fromEntries(all), Array.from({ length: 40 }, () => reason)));
+  });
+}
+
+for (const culprit of nasty) {
+  Deno.test(`the report stays readable with the culprit ${JSON.stringify(culprit.slice(0, 30))}`, () => {
+    const text = report({
+      database: reading({ dead_rows_percent: 90 }, { most_dead_rows_in: culprit }),
+    });
+    assertReadable(text);
+    assert.match(text, /dead rows in a table 90 %/);
   });
 }
 

@@ -1,15 +1,6 @@
-import {
-  type ComponentName,
-  componentNames,
-  definitions,
-} from "./components.ts";
+import { type ComponentName, componentNames, definitions } from "./components.ts";
 import { evaluate, type Health, summarize } from "./evaluate.ts";
-import {
-  answerLimitMs,
-  call,
-  type HealthDatabase,
-  readComponent,
-} from "./reading.ts";
+import { answerLimitMs, call, type HealthDatabase, readComponent } from "./reading.ts";
 import { renderReport } from "./report.ts";
 import { applySettings } from "./thresholds.ts";
 
@@ -62,9 +53,7 @@ export async function checkHealth(
     ...componentNames.flatMap((name) => {
       const outcome = readings[name];
       return "reading" in outcome
-        ? outcome.reading.notes.map((note) =>
-          `${definitions[name].label}: ${note}`
-        )
+        ? outcome.reading.notes.map((note) => `${definitions[name].label}: ${note}`)
         : [];
     }),
   ];

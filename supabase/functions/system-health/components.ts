@@ -15,6 +15,8 @@ export interface FigureDefinition {
   /** null: never. */
   degraded: number | null;
   critical: number | null;
+  /** Which of the details names the culprit; null: there is none to name. */
+  culprit: string | null;
 }
 
 export interface ComponentDefinition {
@@ -30,23 +32,17 @@ const hour = 60 * minute;
 const day = 24 * hour;
 const never = null;
 
-function from(
+const figure = (worse: "higher" | "lower") =>
+(
   label: string,
   unit: Unit,
   degraded: number | null,
   critical: number | null,
-): FigureDefinition {
-  return { label, unit, worse: "higher", degraded, critical };
-}
+  culprit: string | null = null,
+): FigureDefinition => ({ label, unit, worse, degraded, critical, culprit });
 
-function below(
-  label: string,
-  unit: Unit,
-  degraded: number | null,
-  critical: number | null,
-): FigureDefinition {
-  return { label, unit, worse: "lower", degraded, critical };
-}
+const from = figure("higher");
+const below = figure("lower");
 
 //                                                          unit       degraded   critical
 export const components = {
@@ -56,20 +52,10 @@ export const components = {
     figures: {
       connections_percent: from("connections in use", "percent", 70, 90),
       cache_hit_percent: below("cache hit", "percent", 95, 80),
-      oldest_transaction_seconds: from(
-        "oldest transaction",
-        "seconds",
-        5 * minute,
-        1 * hour,
-      ),
-      dead_rows_percent: from("dead rows in a table", "percent", 40, 75),
+      oldest_transaction_seconds: from("oldest transaction", "seconds", 5 * minute, 1 * hour),
+      dead_rows_percent: from("dead rows in a table", "percent", 40, 75, "most_dead_rows_in"),
       // Postgres stops writing at about 2.1 billion; autovacuum acts at 0.2 billion.
-      transaction_id_age: from(
-        "transaction id age",
-        "count",
-        500_000_000,
-        1_200_000_000,
-      ),
+      transaction_id_age: from("transaction id age", "count", 500_000_000, 1_200_000_000),
       // What is too big depends on what was bought: give it a threshold in app_settings.
       size_bytes: from("size", "bytes", never, never),
     },
@@ -80,15 +66,10 @@ export const components = {
     figures: {
       pulse_age_seconds: from("last pulse", "seconds", 3 * minute, 10 * minute),
       failed_percent: from("failed in 24 h", "percent", 1, 20),
-      seconds_behind: from(
-        "behind schedule",
-        "seconds",
-        3 * minute,
-        15 * minute,
-      ),
+      seconds_behind: from("behind schedule", "seconds", 3 * minute, 15 * minute, "most_behind"),
       lost_runs: from("lost in 24 h", "count", 1, 10),
       missed_runs: from("missed in 24 h", "count", 1, 25),
-      stuck_runs: from("stuck runs", "count", 1, 5),
+      stuck_runs: from("stuck runs", "count", 1, 5, "oldest_stuck"),
       paused_jobs: from("paused jobs", "count", 1, never),
     },
   },
@@ -97,19 +78,9 @@ export const components = {
     weight: 10,
     figures: {
       seen_percent: below("seen in 24 h of those in 7 days", "percent", 50, 20),
-      silent_sessions_percent: from(
-        "sessions without heartbeat",
-        "percent",
-        10,
-        50,
-      ),
+      silent_sessions_percent: from("sessions without heartbeat", "percent", 10, 50),
       error_events_percent: from("errors of reported events", "percent", 5, 20),
-      metrics_behind_seconds: from(
-        "metrics behind",
-        "seconds",
-        2 * hour,
-        6 * hour,
-      ),
+      metrics_behind_seconds: from("metrics behind", "seconds", 2 * hour, 6 * hour),
     },
   },
   charging: {
@@ -118,12 +89,7 @@ export const components = {
     figures: {
       efficiency_percent: below("efficiency", "percent", 70, 50),
       interrupted_percent: from("interrupted", "percent", 20, 50),
-      silent_sessions_percent: from(
-        "charging without a reading",
-        "percent",
-        10,
-        50,
-      ),
+      silent_sessions_percent: from("charging without a reading", "percent", 10, 50),
     },
   },
   pop: {
@@ -131,12 +97,7 @@ export const components = {
     weight: 6,
     figures: {
       validated_percent: below("validated", "percent", 80, 50),
-      oldest_pending_seconds: from(
-        "oldest pending event",
-        "seconds",
-        1 * day,
-        3 * day,
-      ),
+      oldest_pending_seconds: from("oldest pending event", "seconds", 1 * day, 3 * day),
     },
   },
   commands: {
@@ -153,7 +114,7 @@ export const components = {
     label: "Agents",
     weight: 6,
     figures: {
-      error_percent: from("agents in error", "percent", 10, 50),
+      error_percent: from("agents in error", "percent", 10, 50, "first_in_error"),
       silent_percent: from("agents without heartbeat", "percent", 10, 50),
     },
   },
@@ -164,12 +125,7 @@ export const components = {
       failed_percent: from("failed in 24 h", "percent", 10, 30),
       overdue_percent: from("overdue", "percent", 10, 50),
       stuck_tasks: from("stuck tasks", "count", 1, 10),
-      oldest_pending_seconds: from(
-        "oldest pending task",
-        "seconds",
-        1 * day,
-        7 * day,
-      ),
+      oldest_pending_seconds: from("oldest pending task", "seconds", 1 * day, 7 * day),
     },
   },
   conversations: {
@@ -178,22 +134,17 @@ export const components = {
     figures: {
       unanswered_percent: from("unanswered", "percent", 10, 40),
       failed_percent: from("failed in 24 h", "percent", 5, 25),
-      longest_wait_seconds: from(
-        "longest wait",
-        "seconds",
-        1 * hour,
-        12 * hour,
-      ),
+      longest_wait_seconds: from("longest wait", "seconds", 1 * hour, 12 * hour),
     },
   },
   api_keys: {
     label: "API keys",
     weight: 8,
     figures: {
-      unusable_keys: from("invalid or expired keys", "count", never, 1),
+      unusable_keys: from("invalid or expired keys", "count", never, 1, "unusable_at"),
       troubled_keys: from("unreachable or limited", "count", 1, never),
       most_failures: from("failures in a row", "count", 3, 10),
-      expires_in_seconds: below("next expiry in", "seconds", 14 * day, 3 * day),
+      expires_in_seconds: below("next expiry in", "seconds", 14 * day, 3 * day, "expires_first"),
       rate_limit_left_percent: below("rate limit left", "percent", 10, 1),
       // They are checked every 6 hours.
       check_age_seconds: from("oldest check", "seconds", 13 * hour, 49 * hour),
@@ -206,12 +157,7 @@ export const components = {
       failed_percent: from("failed in 24 h", "percent", 20, 50),
       timed_out_percent: from("timed out in 24 h", "percent", 10, 30),
       stuck_executions: from("stuck executions", "count", 1, 5),
-      oldest_queued_seconds: from(
-        "oldest queued",
-        "seconds",
-        10 * minute,
-        1 * hour,
-      ),
+      oldest_queued_seconds: from("oldest queued", "seconds", 10 * minute, 1 * hour),
     },
   },
 } as const satisfies Record<string, ComponentDefinition>;
@@ -221,5 +167,4 @@ export type ComponentName = keyof typeof components;
 export const componentNames = Object.keys(components) as ComponentName[];
 
 /** The definitions, typed for walking over them. */
-export const definitions: Readonly<Record<ComponentName, ComponentDefinition>> =
-  components;
+export const definitions: Readonly<Record<ComponentName, ComponentDefinition>> = components;

@@ -4,6 +4,7 @@ import {
   type ComponentName,
   componentNames,
   type FigureDefinition,
+  type Unit,
 } from "./components.ts";
 import type { ReadingOutcome } from "./reading.ts";
 
@@ -13,11 +14,13 @@ export type Status = "healthy" | "degraded" | "critical";
 export type FigureVerdict = {
   label: string;
   value: number | null;
-  unit: string;
+  unit: Unit;
   worse: "higher" | "lower";
   degraded: number | null;
   critical: number | null;
   status: Status;
+  /** Whose fault it is, where that is known: a job, a table, an agent. */
+  culprit: string | null;
 };
 
 export type ComponentVerdict = {
@@ -92,7 +95,13 @@ export function evaluateComponent(
   const figures: Record<string, FigureVerdict> = {};
   for (const [name, figure] of Object.entries(definition.figures)) {
     const value = outcome.reading.figures[name] ?? null;
-    figures[name] = { ...figure, value, status: evaluateFigure(value, figure) };
+    const culprit = figure.culprit === null ? undefined : outcome.reading.details[figure.culprit];
+    figures[name] = {
+      ...figure,
+      value,
+      status: evaluateFigure(value, figure),
+      culprit: typeof culprit === "string" ? culprit : null,
+    };
   }
   const status = worst(Object.values(figures).map((figure) => figure.status));
   return {
@@ -143,8 +152,6 @@ export function summarize(health: Health): string {
     return [`${status} ${named}`];
   });
   return `${health.score} of 100: ${
-    parts.length > 0
-      ? parts.join("; ")
-      : `all ${verdicts.length} components healthy`
+    parts.length > 0 ? parts.join("; ") : `all ${verdicts.length} components healthy`
   }`;
 }

@@ -16,8 +16,7 @@ export const job = defineJob({
     );
     // A line each, so that the log shows the report as it is meant to be read.
     for (const line of result.report.split("\n")) context.log.info(line);
-    const { summary, score, status, components, notes, historyId, report } =
-      result;
+    const { summary, score, status, components, notes, historyId, report } = result;
     return {
       summary,
       score,

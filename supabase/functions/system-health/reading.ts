@@ -74,9 +74,7 @@ export async function call(
       aborted,
     ]);
     if (limit.signal.aborted) return { unreadable: noAnswer(limitMs) };
-    return error === null || error === undefined
-      ? { data }
-      : { unreadable: inWords(error, name) };
+    return error === null || error === undefined ? { data } : { unreadable: inWords(error, name) };
   } catch (error) {
     if (limit.signal.aborted) return { unreadable: noAnswer(limitMs) };
     return { unreadable: inWords(error, name) };
@@ -95,9 +93,7 @@ function checkReading(component: ComponentName, data: unknown): ReadingOutcome {
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     return {
-      unreadable: `bad data: ${
-        issue?.path.join(".") || "the answer"
-      }: ${issue?.message}`,
+      unreadable: `bad data: ${issue?.path.join(".") || "the answer"}: ${issue?.message}`,
     };
   }
   for (const figure of Object.keys(definitions[component].figures)) {

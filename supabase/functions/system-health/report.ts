@@ -1,5 +1,4 @@
 import type { ComponentVerdict, FigureVerdict, Health } from "./evaluate.ts";
-import type { Unit } from "./components.ts";
 import { formatFigure } from "./format.ts";
 import { printable, wrap } from "./text.ts";
 
@@ -7,6 +6,9 @@ const width = 80;
 const columns = { status: 10, component: 19, points: 8 };
 const margin = columns.status + columns.component + columns.points;
 const mostNotes = 12;
+const indent = 2;
+/** Stands for a blank at which no line is broken; printable() lets none through. */
+const glue = "\x1f";
 
 /**
  * The report for a log: printable ASCII, at most 80 columns, the worst first, each component with the figures (and
@@ -20,9 +22,7 @@ export function renderReport(
   const verdicts = Object.values(health.components);
   const time = `${checkedAt.toISOString().slice(0, 16).replace("T", " ")} UTC`;
   const counts = (["critical", "degraded", "healthy"] as const).map((status) =>
-    `${
-      verdicts.filter((verdict) => verdict.status === status).length
-    } ${status}`
+    `${verdicts.filter((verdict) => verdict.status === status).length} ${status}`
   );
   const lines = [
     "SYSTEM HEALTH".padEnd(width - time.length) + time,
@@ -58,12 +58,10 @@ function row(
 }
 
 function componentLines(verdict: ComponentVerdict): string[] {
-  const status = verdict.status === "healthy"
-    ? "healthy"
-    : verdict.status.toUpperCase();
-  const texts = whatSaysSo(verdict).flatMap((text) =>
-    wrap(printable(text), width - margin, 2)
-  );
+  const status = verdict.status === "healthy" ? "healthy" : verdict.status.toUpperCase();
+  const texts = whatSaysSo(verdict).flatMap((text) => wrap(text, width - margin, indent)).map((
+    line,
+  ) => line.replaceAll(glue, " "));
   const [first = "", ...others] = texts;
   return [
     row(status, verdict.label, `${verdict.points}/${verdict.weight}`, first),
@@ -73,7 +71,7 @@ function componentLines(verdict: ComponentVerdict): string[] {
 
 function whatSaysSo(verdict: ComponentVerdict): string[] {
   if (verdict.unreadable !== null) {
-    return [`cannot be read: ${verdict.unreadable}`];
+    return [printable(`cannot be read: ${verdict.unreadable}`)];
   }
   const figures = Object.values(verdict.figures);
   if (verdict.status !== "healthy") {
@@ -88,23 +86,23 @@ function whatSaysSo(verdict: ComponentVerdict): string[] {
 }
 
 function withValue(figure: FigureVerdict): string {
-  return `${figure.label} ${
-    formatFigure(figure.value ?? 0, figure.unit as Unit)
-  }`;
+  return together(`${figure.label} ${formatFigure(figure.value ?? 0, figure.unit)}`);
 }
 
 function withThreshold(figure: FigureVerdict): string {
-  const threshold = figure.status === "critical"
-    ? figure.critical
-    : figure.degraded;
+  const threshold = figure.status === "critical" ? figure.critical : figure.degraded;
   const word = figure.worse === "higher" ? "from" : "below";
-  return `${withValue(figure)} (${figure.status} ${word} ${
-    formatFigure(threshold ?? 0, figure.unit as Unit)
-  })`;
+  const reached = `(${figure.status} ${word} ${formatFigure(threshold ?? 0, figure.unit)})`;
+  const culprit = figure.culprit === null ? "" : `: ${printable(figure.culprit)}`;
+  return `${withValue(figure)} ${together(reached)}${culprit}`;
+}
+
+function together(text: string): string {
+  return text.length <= width - margin - indent ? text.replaceAll(" ", glue) : text;
 }
 
 function bullet(note: string): string[] {
-  return wrap(printable(note), width - 2, 2).map((line, index) =>
+  return wrap(printable(note), width - 2, indent).map((line, index) =>
     index === 0 ? `- ${line}` : `  ${line}`
   );
 }

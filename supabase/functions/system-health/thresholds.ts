@@ -1,9 +1,5 @@
 import { z } from "zod";
-import {
-  type ComponentDefinition,
-  type ComponentName,
-  componentNames,
-} from "./components.ts";
+import { type ComponentDefinition, type ComponentName, componentNames } from "./components.ts";
 
 const prefix = "system_health.";
 
@@ -55,22 +51,15 @@ function applySetting(
     ? figures[figureName]
     : undefined;
   if (figure === undefined || rest.length > 0) {
-    return `no such figure; ${componentName} has ${
-      Object.keys(figures).join(", ")
-    }`;
+    return `no such figure; ${componentName} has ${Object.keys(figures).join(", ")}`;
   }
   const parsed = override.safeParse(value);
   if (!parsed.success) {
-    return `it must be like {"degraded": 70, "critical": 90}, got ${
-      shortened(value)
-    }`;
+    return `it must be like {"degraded": 70, "critical": 90}, got ${shortened(value)}`;
   }
-  const { degraded = figure.degraded, critical = figure.critical } =
-    parsed.data;
+  const { degraded = figure.degraded, critical = figure.critical } = parsed.data;
   if (degraded !== null && critical !== null) {
-    const inOrder = figure.worse === "higher"
-      ? degraded <= critical
-      : degraded >= critical;
+    const inOrder = figure.worse === "higher" ? degraded <= critical : degraded >= critical;
     if (!inOrder) {
       const word = figure.worse === "higher" ? "at most" : "at least";
       return `degraded (${degraded}) must be ${word} critical (${critical})`;
