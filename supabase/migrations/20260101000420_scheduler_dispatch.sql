@@ -162,9 +162,7 @@ comment on function scheduler.settle(public.scheduler_jobs, timestamptz, timesta
 
 create or replace function scheduler.entry_covers(p_entry text, p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select exists (
-    select from scheduler.occurrences(p_entry, 'UTC', date_trunc('minute', p_at), date_trunc('minute', p_at) + interval '1 minute')
-  );
+  select scheduler.next_occurrence(p_entry, 'UTC', date_trunc('minute', p_at) - interval '1 microsecond') = date_trunc('minute', p_at);
 $$;
 comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that minute.';
 

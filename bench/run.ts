@@ -1,0 +1,49 @@
+/** `deno task bench`: the figures of docs/architecture.md, each measured now, with its parts. */
+import postgres from "postgres";
+import { withScratchDatabase } from "../local/scratch-database.ts";
+import type { Figure } from "./figure.ts";
+import { benchLedgerCost } from "./ledger-cost.ts";
+import { benchPulse } from "./pulse.ts";
+
+const benches: Record<string, () => Promise<Figure[]>> = {
+  ledger: () => onDatabase(benchLedgerCost),
+  pulse: () => onDatabase(benchPulse),
+};
+
+/** Runs a bench on a migrated database of its own whose Vault holds what dispatch needs. */
+function onDatabase(bench: (sql: postgres.Sql) => Promise<Figure>): Promise<Figure[]> {
+  return withScratchDatabase(async ({ url }) => {
+    const sql = postgres(url, { max: 1, onnotice: () => {} });
+    try {
+      await sql`select vault.create_secret('http://127.0.0.1:1', 'project_url')`;
+      await sql`select vault.create_secret(${crypto.randomUUID()}, 'cron_secret')`;
+      return [await bench(sql)];
+    } finally {
+      await sql.end();
+    }
+  });
+}
+
+const wanted = Deno.args.length > 0 ? Deno.args : Object.keys(benches);
+let missed = 0;
+for (const name of wanted) {
+  const bench = benches[name];
+  if (bench === undefined) {
+    console.error(
+      `Cannot run the bench ${name}: it must be one of ${Object.keys(benches).join(", ")}`,
+    );
+    Deno.exit(1);
+  }
+  for (const figure of await bench()) {
+    const { value, unit, limit } = figure;
+    const held = value <= limit;
+    if (!held) missed++;
+    console.log(
+      `${held ? "ok  " : "OVER"} ${figure.name}: ${
+        value.toFixed(2)
+      } ${unit} (at most ${limit} ${unit})`,
+    );
+    for (const part of figure.parts) console.log(`       ${part}`);
+  }
+}
+Deno.exit(missed === 0 ? 0 : 1);
