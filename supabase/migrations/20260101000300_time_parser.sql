@@ -264,8 +264,11 @@ begin
     from (select name, score from scored where score >= 0.55 order by score desc, name limit 3) as best;
   end if;
   v_near := coalesce(v_near, (
-    select min(name) from pg_timezone_names
-    where abbrev = v_wanted and name ~ '^(Africa|America|Asia|Australia|Europe|Pacific)/'));
+    select string_agg(name, ', ' order by name)
+    from (
+      select name from pg_timezone_names
+      where abbrev = v_wanted and name ~ '^(Africa|America|Asia|Australia|Europe|Pacific)/' order by name limit 4
+    ) as keeping));
 
   raise exception using errcode = '22023',
     message = format('cannot use the time zone "%s": it must be an IANA name such as America/New_York, or UTC', coalesce(left(p_time_zone, 60), 'null')),
