@@ -1,0 +1,156 @@
+import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import type { Input } from "./input.ts";
+import { type Range, type Steps, StepTimeoutError } from "./steps.ts";
+import { summarize } from "./summarize.ts";
+
+/** A run begins no further step when less than this is left. */
+const reserveMs = 10_000;
+const firstHours = 6;
+const maximumHoursAtOnce = 96;
+const daysAtOnce = 7;
+/** A step is meant to take between these: long enough to be worth its overhead, far from its timeout. */
+const shortStepMs = 1_500;
+const longStepMs = 5_000;
+
+export type AggregateContext = Pick<
+  JobContext,
+  "log" | "signal" | "now" | "remainingMs" | "reportProgress"
+>;
+
+/** What a run has done so far. */
+export interface Figures {
+  hours: number;
+  days: number;
+  deviceRows: number;
+  rowsWritten: number;
+  hoursLeft: number;
+  daysLeft: number;
+  /** Every hour before this one is computed; null while that is not known. */
+  caughtUpTo: string | null;
+  /** Why the run stopped: nothing left to do, its bound of hours, or its time. */
+  stopped: "done" | "limit" | "time";
+}
+
+/**
+ * Computes what is due, or the input's range, step by step, until it is done, `input.maxHours` are, or the time
+ * runs out. Whatever is left stays listed in the database for the next run.
+ */
+export async function aggregate(
+  input: Input,
+  context: AggregateContext,
+  steps: Steps,
+): Promise<JsonObject> {
+  const figures: Figures = {
+    hours: 0,
+    days: 0,
+    deviceRows: 0,
+    rowsWritten: 0,
+    hoursLeft: 0,
+    daysLeft: 0,
+    caughtUpTo: null,
+    stopped: "done",
+  };
+  try {
+    const range = await list(input, context, steps, figures);
+    await computeHours(input, context, steps, figures, range);
+    if (figures.stopped !== "time" && (input.granularity === "day" || range)) {
+      await computeDays(context, steps, figures, range);
+    }
+  } catch (error) {
+    // A step that the end of time cut short was rolled back: the run keeps what the others did.
+    if (!context.signal.aborted || figures.hours + figures.days === 0) {
+      throw error;
+    }
+    figures.stopped = "time";
+  }
+  return { summary: summarize(figures, context.now()), ...figures };
+}
+
+/** Lists what is to be computed: a range, or all that changed or ended since the last run. */
+async function list(
+  input: Input,
+  context: AggregateContext,
+  steps: Steps,
+  figures: Figures,
+): Promise<Range | undefined> {
+  if (input.from !== undefined && input.to !== undefined) {
+    const range = await steps.recompute(input.from, input.to);
+    figures.hoursLeft = range.hours;
+    return range;
+  }
+  let begun = await steps.begin();
+  while (begun.notes_left > 0 && hasTime(context)) begun = await steps.begin();
+  figures.hoursLeft = begun.pending_hours;
+  figures.daysLeft = begun.pending_days;
+}
+
+async function computeHours(
+  input: Input,
+  context: AggregateContext,
+  steps: Steps,
+  figures: Figures,
+  range?: Range,
+): Promise<void> {
+  let atOnce = firstHours;
+  let lastMs = 0;
+  do {
+    if (!hasTime(context, lastMs)) return void (figures.stopped = "time");
+    const maximum = Math.min(atOnce, input.maxHours - figures.hours);
+    const begunAt = context.now().getTime();
+    try {
+      const step = await steps.hours(maximum, range);
+      figures.hours += step.hours;
+      figures.deviceRows += step.device_rows;
+      figures.rowsWritten += step.rows_written;
+      figures.hoursLeft = step.hours_left;
+      figures.caughtUpTo = step.caught_up_to;
+      context.reportProgress({
+        hours: figures.hours,
+        hoursLeft: step.hours_left,
+        at: step.from,
+      });
+      if (step.hours === 0) break;
+    } catch (error) {
+      if (!(error instanceof StepTimeoutError) || maximum === 1) throw error;
+      context.log.warn("step timed out, going on with fewer hours at once", {
+        hours: maximum,
+      });
+      atOnce = Math.max(1, Math.floor(maximum / 4));
+      continue;
+    }
+    lastMs = context.now().getTime() - begunAt;
+    if (lastMs < shortStepMs) atOnce = Math.min(maximumHoursAtOnce, atOnce * 2);
+    else if (lastMs > longStepMs) atOnce = Math.max(1, Math.floor(atOnce / 2));
+  } while (figures.hoursLeft > 0 && figures.hours < input.maxHours);
+  if (figures.hoursLeft > 0) figures.stopped = "limit";
+}
+
+async function computeDays(
+  context: AggregateContext,
+  steps: Steps,
+  figures: Figures,
+  range?: Range,
+): Promise<void> {
+  do {
+    if (!hasTime(context)) return void (figures.stopped = "time");
+    const step = await steps.days(daysAtOnce, range);
+    figures.days += step.days;
+    figures.deviceRows += step.device_rows;
+    figures.rowsWritten += step.rows_written;
+    figures.daysLeft = step.days_left;
+    context.reportProgress({
+      hours: figures.hours,
+      days: figures.days,
+      daysLeft: step.days_left,
+    });
+    if (step.days === 0) break;
+  } while (figures.daysLeft > 0);
+}
+
+/** Whether another step fits in, should it take twice as long as the one before. */
+function hasTime(
+  { signal, remainingMs }: AggregateContext,
+  lastMs = 0,
+): boolean {
+  return !signal.aborted && remainingMs() > Math.max(reserveMs, 2 * lastMs);
+}

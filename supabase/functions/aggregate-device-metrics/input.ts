@@ -1,0 +1,55 @@
+import { z } from "zod";
+
+const hourMs = 3_600_000;
+/** The longest range that one call recomputes. */
+export const maximumRangeDays = 92;
+
+const moment = z.iso.datetime({
+  offset: true,
+  error:
+    "must be an ISO 8601 timestamp with an offset, such as 2026-03-01T00:00:00Z",
+});
+
+/**
+ * The job's input. Without a range a run does what is due: `granularity` "hour" the hours, "day" the hours and
+ * then the days. With `from` and `to` it computes the hours that the range touches, and their days, anew.
+ */
+export const input = z.strictObject({
+  granularity: z.enum(["hour", "day"]).default("hour"),
+  from: moment.optional(),
+  to: moment.optional(),
+  /** Hours that a run computes at most; the rest is left to the next run. */
+  maxHours: z.int().min(1).max(10_000).default(31 * 24),
+}).check((context) => {
+  const { from, to } = context.value;
+  const refuse = (field: string, message: string): void => {
+    context.issues.push({
+      code: "custom",
+      input: context.value,
+      path: [field],
+      message,
+    });
+  };
+  if (from === undefined && to === undefined) return;
+  if (from === undefined) {
+    return refuse("from", "must be given together with to");
+  }
+  if (to === undefined) return refuse("to", "must be given together with from");
+  const [start, end] = [Date.parse(from), Date.parse(to)];
+  if (start >= end) {
+    return refuse("from", `must be before to, got ${from} and ${to}`);
+  }
+  if (end - start > maximumRangeDays * 24 * hourMs) {
+    return refuse("to", `must be at most ${maximumRangeDays} days after from`);
+  }
+  const currentHourEnds = (Math.floor(Date.now() / hourMs) + 1) * hourMs;
+  if (end > currentHourEnds) {
+    const limit = new Date(currentHourEnds).toISOString();
+    return refuse(
+      "to",
+      `must not be after the end of the current hour, ${limit}`,
+    );
+  }
+});
+
+export type Input = z.output<typeof input>;

@@ -1,0 +1,11 @@
+import { defineJob } from "../../../shared/define-job.ts";
+import { aggregate } from "./aggregate.ts";
+import { input } from "./input.ts";
+import { createSteps } from "./steps.ts";
+
+/** Hours and days of what devices did, from the raw rows. See docs/jobs/aggregate-device-metrics.md. */
+export const job = defineJob({
+  name: "aggregate-device-metrics",
+  input,
+  run: (input, context) => aggregate(input, context, createSteps(context)),
+});
