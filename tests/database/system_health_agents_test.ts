@@ -30,6 +30,12 @@ componentTests("agents", [
     "healthy",
     { silent_percent: 0 },
   ],
+  [
+    "those who are away or archived do not make a share smaller",
+    agents(1, "idle") + agents(1, "error") + agents(49, "offline") + agents(49, "archived"),
+    "critical",
+    { error_percent: 50 },
+  ],
   ["a new agent has not beaten yet", "insert into agents (name) values ('new');", "healthy", {
     silent_percent: 0,
   }],

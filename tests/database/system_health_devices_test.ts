@@ -92,7 +92,7 @@ componentTests("devices", [
   ],
   [
     "nothing was seen, so nothing is behind",
-    devicesSeen(1, "3 days") + summary("73 hours", 1, 0),
+    devicesSeen(1, "3 days") + summary("5 hours", 1, 0),
     "healthy",
     { metrics_behind_seconds: 0 },
   ],

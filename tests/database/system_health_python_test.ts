@@ -10,9 +10,14 @@ componentTests("python", [
   ["three in ten time out", runs(7, "completed") + runs(3, "timed_out"), "critical", {
     timed_out_percent: 30,
   }],
-  ["cancelled executions say nothing", runs(50, "cancelled") + runs(5, "completed"), "healthy", {
-    failed_percent: 0,
-  }],
+  [
+    "cancelled executions say nothing",
+    runs(50, "cancelled") + runs(8, "completed") + runs(2, "failed"),
+    "degraded",
+    {
+      failed_percent: 20,
+    },
+  ],
   ["an execution may overrun by five minutes", running(1, "6 minutes"), "healthy", {
     stuck_executions: 0,
   }],

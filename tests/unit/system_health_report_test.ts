@@ -159,6 +159,14 @@ for (const reason of nasty) {
   });
 }
 
+Deno.test("a figure that is longer than its column is broken between words", () => {
+  const text = report({ devices: reading({ seen_percent: 987_654_321.9 }) });
+  assert.match(
+    text.replaceAll(/\s+/g, " "),
+    / seen in 24 h of those in 7 days 987,654,321.9 % /,
+  );
+});
+
 for (const culprit of nasty) {
   Deno.test(`the report stays readable with the culprit ${JSON.stringify(culprit.slice(0, 30))}`, () => {
     const text = report({
