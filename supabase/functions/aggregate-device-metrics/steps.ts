@@ -11,7 +11,7 @@ const begun = z.object({
   pending_days: count,
   notes_left: count,
 });
-const range = z.object({ from: moment, to: moment, hours: count });
+const listed = z.object({ from: moment, to: moment, hours: count });
 const hourStep = z.object({
   hours: count,
   from: moment.nullable(),
@@ -29,7 +29,8 @@ const dayStep = z.object({
 });
 
 export type HourStep = z.output<typeof hourStep>;
-export type Range = z.output<typeof range>;
+/** Hours that begin at or after `from` and before `to`. */
+export type Range = { from: string; to: string };
 
 /** A step took longer than its statement timeout: fewer periods at once may do. */
 export class StepTimeoutError extends Error {
@@ -39,7 +40,7 @@ export class StepTimeoutError extends Error {
 /** The bounded transactions of which a run consists; supabase/migrations has what each does. */
 export interface Steps {
   begin(): Promise<z.output<typeof begun>>;
-  recompute(from: string, to: string): Promise<Range>;
+  recompute(from: string, to: string): Promise<z.output<typeof listed>>;
   hours(maximum: number, range?: Range): Promise<HourStep>;
   days(maximum: number, range?: Range): Promise<z.output<typeof dayStep>>;
 }
@@ -60,7 +61,7 @@ export function createSteps(
     recompute: async (from, to) =>
       read(
         "recompute",
-        range,
+        listed,
         await db.rpc("aggregate_device_metrics_recompute", {
           p_from: from,
           p_to: to,
