@@ -9,7 +9,7 @@ declare
   v_size integer := p_last - p_first + 1;
   v_rest integer[] := p_values;
   v_runs text;
-  v_steps text[] := '{}';
+  v_steps text[] := array[]::text[];
   v_start integer;
   v_best record;
   v_base integer[];
@@ -59,14 +59,15 @@ begin
     v_rest := array(select value from unnest(v_rest) as value where value <> all (v_base) order by value);
     v_steps := v_steps || case
       when v_start = p_first and v_best.last + v_best.step > p_last and p_star <> 'forbidden'
-        and (cardinality(v_base) > 2 or v_size % v_best.step = 0) then format('*/%s', v_best.step)
+        and (cardinality(v_base) > 2 or p_first = 0 and v_size % v_best.step = 0) then format('*/%s', v_best.step)
       when cardinality(v_base) = 2 then array_to_string(v_base, ',')
       when v_best.step = 1 then format('%s-%s', v_start, v_best.last)
       else format('%s-%s/%s', v_start, v_best.last, v_best.step)
     end;
   end loop;
-  return case when length(array_to_string(v_steps, ',')) < length(v_runs)
-    or cardinality(v_steps) = 1 and length(v_steps[1]) <= length(v_runs) then array_to_string(v_steps, ',') else v_runs end;
+  -- A second step has to earn its place: ranges read better.
+  return case when length(array_to_string(v_steps, ',')) + 2 * cardinality(v_steps) <= length(v_runs) + 2
+    then array_to_string(v_steps, ',') else v_runs end;
 end;
 $$;
 comment on function scheduler.format_schedule_field(integer[], integer, integer, text) is
@@ -84,7 +85,7 @@ create or replace function scheduler.compile_days(
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
   v_every_day constant integer[] := array(select generate_series(1, 31));
-  v_every_weekday constant integer[] := '{0,1,2,3,4,5,6}';
+  v_every_weekday constant integer[] := array[0, 1, 2, 3, 4, 5, 6];
   v_both_restricted constant boolean := p_must_both_match and p_all_days_of_month <> v_every_day and p_all_days_of_week <> v_every_weekday;
   v_chosen record;
 begin
