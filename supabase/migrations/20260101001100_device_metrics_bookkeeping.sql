@@ -5,7 +5,8 @@
 --   added by writers and taken by the job, so writers never wait for each other or for the job.
 -- * Writes to the hour that is still open leave no note (that is nearly all of them): the hour is computed when it
 --   is over. A transaction that wrote into it before it was over may commit after it was computed; while such
---   transactions may exist the hour is unsettled, and every run computes it again until none can.
+--   transactions may exist the hour is unsettled, and every run computes it again until none can. (A transaction that
+--   stays open for more than 48 hours after such a write is not waited for.)
 
 create table if not exists public.device_metrics_changes (
   id bigint generated always as identity primary key,

@@ -81,7 +81,8 @@ begin
   where run.period_start = run.newest - (run.place - 1) * interval '1 hour';
 
   if v_hours is not null then
-    -- Nobody who wrote into an hour before it ended is still open, if no transaction older than this one is.
+    -- Nobody who wrote into an hour before it ended is still open, if no transaction older than this one is. Hours
+    -- that ended two days ago are taken as settled: catching up must not compute all of them twice.
     v_own_id := pg_current_xact_id();
     v_settled := pg_snapshot_xmin(pg_current_snapshot()) >= v_own_id;
 
@@ -89,7 +90,8 @@ begin
     from public.device_metrics_store('hour', v_hours) r;
 
     update public.device_metrics_periods p
-    set pending = false, unsettled = not v_settled and p.period_start < v_open_hour, computed_at = v_now
+    set pending = false, computed_at = v_now,
+      unsettled = not v_settled and p.period_start < v_open_hour and p.period_start >= v_open_hour - interval '48 hours'
     where p.granularity = 'hour' and p.period_start = any (v_hours);
 
     if v_written > 0 then

@@ -1,6 +1,6 @@
 /** Random device data, and the job run against a test database without the REST server between. */
 import assert from "node:assert/strict";
-import type { Sql } from "postgres";
+import type { ISql, Sql } from "postgres";
 import {
   aggregate,
   type AggregateContext,
@@ -66,7 +66,7 @@ export async function addDevices(sql: Sql, roll: Random, count: number): Promise
 
 /** Adds about `count` rows to each of the five tables. */
 export async function addRows(
-  sql: Sql,
+  sql: ISql,
   roll: Random,
   devices: readonly string[],
   count: number,
