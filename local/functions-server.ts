@@ -1,0 +1,73 @@
+/**
+ * The process in which all edge functions run: `/<name>` calls the function of that folder.
+ * Arguments: the port (0 for any) and the directories that hold the functions' folders.
+ */
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { bootInstance, type FunctionInstance } from "./function-instance.ts";
+
+/** How long work may go on after the process was told to stop; those who wait for it wait longer. */
+const TERMINATION_MS = 5_000;
+
+const [port, ...directories] = Deno.args;
+const limits = { wallClockMs: wallClockSeconds() * 1000, terminationMs: TERMINATION_MS };
+const current = new Map<string, FunctionInstance>();
+const living = new Set<FunctionInstance>();
+
+const server = Deno.serve({
+  hostname: "127.0.0.1",
+  port: Number(port),
+  onListen: ({ port }) => console.log(`functions listen on ${port}`),
+}, async (request) => {
+  const name = new URL(request.url).pathname.split("/")[1] ?? "";
+  const module = await findModule(name);
+  if (module === undefined) {
+    return Response.json(
+      { code: "NOT_FOUND", message: "Requested function was not found" },
+      { status: 404 },
+    );
+  }
+  return await instanceOf(name, module).handle(request);
+});
+
+Deno.addSignalListener("SIGTERM", async () => {
+  await Promise.all([...living].map((instance) => instance.unload("termination")));
+  // Answers that were given while unloading still have to leave.
+  await Promise.race([server.shutdown(), new Promise((done) => setTimeout(done, 1000))]);
+  Deno.exit(0);
+});
+
+function instanceOf(name: string, module: string): FunctionInstance {
+  const running = current.get(name);
+  if (running?.acceptsRequests()) return running;
+  const instance = bootInstance(name, module, limits);
+  current.set(name, instance);
+  living.add(instance);
+  void instance.ended.then(() => living.delete(instance));
+  return instance;
+}
+
+async function findModule(name: string): Promise<string | undefined> {
+  if (!/^[A-Za-z0-9_-]+$/.test(name)) return undefined;
+  for (const directory of directories) {
+    const file = resolve(join(directory, name, "index.ts"));
+    try {
+      await Deno.stat(file);
+      return pathToFileURL(file).href;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return undefined;
+}
+
+function wallClockSeconds(): number {
+  const text = Deno.env.get("WALL_CLOCK_LIMIT_SECONDS") ?? "150";
+  const seconds = Number(text);
+  if (!(seconds > 0)) {
+    throw new Error(
+      `Cannot serve: WALL_CLOCK_LIMIT_SECONDS must be a positive number, got ${text}`,
+    );
+  }
+  return seconds;
+}

@@ -1,0 +1,150 @@
+/** One address for all, as Supabase's gateway: `/rest/v1` and `/functions/v1/<name>`. */
+import type { StackKeys } from "./keys.ts";
+
+export interface GatewayOptions {
+  /** 0 for any free one. */
+  port: number;
+  keys: StackKeys;
+  /** Where PostgREST listens; undefined while it does not. */
+  rest(): string | undefined;
+  /** Where the functions listen; undefined while they do not. */
+  functions(): string | undefined;
+  /** How long a function may take to answer before the caller gets 504, in seconds. */
+  idleTimeoutSeconds?: number;
+}
+
+export interface Gateway {
+  url: string;
+  stop(): Promise<void>;
+}
+
+const IDLE_TIMEOUT_SECONDS = 150;
+const LOOPBACK_NAMES = new Set(["127.0.0.1", "localhost", "[::1]"]);
+
+/** Starts the gateway on loopback. */
+export function startGateway(options: GatewayOptions): Gateway {
+  const cut = new AbortController();
+  const server = Deno.serve({
+    signal: cut.signal,
+    hostname: "127.0.0.1",
+    port: options.port,
+    onListen: () => {},
+    onError: () => json(500, { message: "An unexpected error occurred" }),
+  }, (request) => {
+    const url = new URL(request.url);
+    // A page on the web can make a browser resolve its own name to 127.0.0.1.
+    if (!LOOPBACK_NAMES.has(url.hostname)) {
+      return json(403, { message: "This gateway answers to 127.0.0.1 and localhost only" });
+    }
+    if (url.pathname === "/rest/v1" || url.pathname.startsWith("/rest/v1/")) {
+      return forwardToRest(request, url, options);
+    }
+    if (url.pathname.startsWith("/functions/v1/")) return forwardToFunction(request, url, options);
+    return json(404, { message: "no Route matched with those values" });
+  });
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    async stop() {
+      // Callers keep connections open for as long as they like; the functions have finished before this.
+      cut.abort();
+      await server.finished;
+    },
+  };
+}
+
+function forwardToRest(
+  request: Request,
+  url: URL,
+  options: GatewayOptions,
+): Response | Promise<Response> {
+  const { keys } = options;
+  const apikey = request.headers.get("apikey") ?? url.searchParams.get("apikey");
+  if (apikey === null) {
+    return json(401, {
+      message: "No API key found in request",
+      hint: "No `apikey` request header or url param was found.",
+    });
+  }
+  const jwt = apikey === keys.secretKey || apikey === keys.serviceRoleKey
+    ? keys.serviceRoleKey
+    : apikey === keys.publishableKey || apikey === keys.anonKey
+    ? keys.anonKey
+    : undefined;
+  if (jwt === undefined) {
+    return json(401, { message: "Invalid API key", hint: "Double check your API key." });
+  }
+  const headers = new Headers(request.headers);
+  const bearer = /^Bearer\s+(.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
+  // The new keys are no JWTs: what says who asks is the apikey then, unless a user's own JWT came along.
+  if (bearer === undefined || bearer.startsWith("sb_")) {
+    headers.set("authorization", `Bearer ${jwt}`);
+  }
+  headers.delete("apikey");
+  url.searchParams.delete("apikey");
+  const path = url.pathname.slice("/rest/v1".length) || "/";
+  return forward(request, options.rest(), path + url.search, headers);
+}
+
+async function forwardToFunction(
+  request: Request,
+  url: URL,
+  options: GatewayOptions,
+): Promise<Response> {
+  const seconds = options.idleTimeoutSeconds ?? IDLE_TIMEOUT_SECONDS;
+  const idle = AbortSignal.timeout(seconds * 1000);
+  const path = url.pathname.slice("/functions/v1".length) + url.search;
+  const response = await forward(request, options.functions(), path, request.headers, idle);
+  // So that nobody serves web pages from the API's address.
+  if (request.method === "GET" && response.headers.get("content-type")?.startsWith("text/html")) {
+    response.headers.set("content-type", "text/plain");
+  }
+  return response;
+}
+
+async function forward(
+  request: Request,
+  upstream: string | undefined,
+  path: string,
+  headers: Headers,
+  idle?: AbortSignal,
+): Promise<Response> {
+  if (upstream === undefined) return json(503, { message: "name resolution failed" });
+  const forwarded = new Headers(headers);
+  for (const name of ["host", "connection", "keep-alive", "transfer-encoding", "upgrade"]) {
+    forwarded.delete(name);
+  }
+  const { host } = new URL(request.url);
+  forwarded.set("x-forwarded-host", host);
+  forwarded.set("x-forwarded-proto", "http");
+  forwarded.set("x-forwarded-for", "127.0.0.1");
+  try {
+    const response = await fetch(upstream + path, {
+      method: request.method,
+      headers: forwarded,
+      body: request.body,
+      redirect: "manual",
+      ...(idle ? { signal: idle } : {}),
+    });
+    const answered = new Headers(response.headers);
+    // What came through fetch is no longer compressed.
+    if (answered.has("content-encoding")) {
+      answered.delete("content-encoding");
+      answered.delete("content-length");
+    }
+    return new Response(response.body, { status: response.status, headers: answered });
+  } catch (error) {
+    if (idle?.aborted) {
+      return json(504, { code: "IDLE_TIMEOUT", message: "Request idle timeout limit reached" });
+    }
+    if (error instanceof TypeError && /refused|reset/i.test(String(error.cause ?? error))) {
+      return json(503, { message: "failure to get a peer from the ring-balancer" });
+    }
+    return json(502, {
+      message: "An invalid response was received from the upstream server",
+    });
+  }
+}
+
+function json(status: number, body: unknown): Response {
+  return Response.json(body, { status });
+}

@@ -1,0 +1,69 @@
+/** The secrets of one stack: made at random with its data and kept beside it, so no two stacks share any. */
+import { Buffer } from "node:buffer";
+import { createHmac, randomBytes } from "node:crypto";
+import { join } from "node:path";
+
+export interface StackKeys {
+  /** `sb_secret_…`: full rights, for servers. */
+  secretKey: string;
+  /** `sb_publishable_…`: no rights of its own, for browsers. */
+  publishableKey: string;
+  /** The older form of the secret key, a JWT. */
+  serviceRoleKey: string;
+  /** The older form of the publishable key, a JWT. */
+  anonKey: string;
+  /** What pg_cron's requests carry. */
+  cronSecret: string;
+}
+
+export interface StoredKeys extends StackKeys {
+  jwtSecret: string;
+  /** The password of the roles postgres, authenticator and supabase_admin. */
+  databasePassword: string;
+}
+
+/** Reads the keys of a data directory, or makes them. */
+export async function loadKeys(dataDirectory: string): Promise<StoredKeys> {
+  const file = join(dataDirectory, "keys.json");
+  try {
+    return JSON.parse(await Deno.readTextFile(file));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) {
+      throw new Error(`Cannot read the keys in ${file}: start with --fresh to make new ones`, {
+        cause: error,
+      });
+    }
+  }
+  const keys = makeKeys();
+  await Deno.mkdir(dataDirectory, { recursive: true });
+  // In one step, so that a start which is stopped here leaves no half of it.
+  const unfinished = `${file}.unfinished`;
+  await Deno.writeTextFile(unfinished, JSON.stringify(keys, null, 2), { mode: 0o600 });
+  await Deno.rename(unfinished, file);
+  return keys;
+}
+
+function makeKeys(): StoredKeys {
+  const jwtSecret = randomBytes(32).toString("hex");
+  return {
+    secretKey: `sb_secret_${randomBytes(24).toString("base64url")}`,
+    publishableKey: `sb_publishable_${randomBytes(24).toString("base64url")}`,
+    serviceRoleKey: signJwt("service_role", jwtSecret),
+    anonKey: signJwt("anon", jwtSecret),
+    cronSecret: randomBytes(32).toString("hex"),
+    jwtSecret,
+    databasePassword: randomBytes(16).toString("hex"),
+  };
+}
+
+const TEN_YEARS_IN_SECONDS = 10 * 365 * 24 * 3600;
+
+function signJwt(role: string, secret: string): string {
+  const issuedAt = Math.floor(Date.now() / 1000);
+  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const content = [
+    encode({ alg: "HS256", typ: "JWT" }),
+    encode({ iss: "supabase-local", role, iat: issuedAt, exp: issuedAt + TEN_YEARS_IN_SECONDS }),
+  ].join(".");
+  return `${content}.${createHmac("sha256", secret).update(content).digest("base64url")}`;
+}

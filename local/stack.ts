@@ -1,0 +1,275 @@
+/** The whole stack on one machine: what `deno task start` runs and what the stack tests run against. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import postgres, { type Sql } from "postgres";
+import { bootstrapDatabase, type StandIns } from "./bootstrap.ts";
+import { createCronWorker, type CronWorker } from "./cron-worker.ts";
+import { functionsHost } from "./functions.ts";
+import { freePort } from "./free-port.ts";
+import { startGateway } from "./gateway.ts";
+import { loadKeys, type StackKeys } from "./keys.ts";
+import { applyMigrations, loadSeed, readMigrations } from "./migrations.ts";
+import { type NetWorker, startNetWorker } from "./net-worker.ts";
+import { preparePostgres } from "./postgres.ts";
+import { type RestServer, startRest } from "./rest.ts";
+import { storeSecrets } from "./store-secrets.ts";
+
+export interface StackOptions {
+  /** Where data, keys and logs are kept. A temporary one, removed by `stop`, when absent. */
+  dataDirectory?: string;
+  /** 0 or absent for any free one. */
+  ports?: Partial<Record<"gateway" | "postgres" | "rest" | "functions", number>>;
+  /** The directory of another Postgres than the one from npm. */
+  postgresBin?: string | undefined;
+  /** URL of a superuser: use this server, start none. */
+  databaseUrl?: string | undefined;
+  /** False when no job may fire by itself. Default true. */
+  cron?: boolean;
+  /** Default `["supabase/functions"]`. */
+  functionsDirectories?: string[];
+  /** More environment for the functions. */
+  env?: Record<string, string>;
+  /** Load supabase/seed.sql into a fresh database. Default false. */
+  seed?: boolean;
+  /** Settings of Postgres. */
+  settings?: Record<string, string>;
+  onProgress?(message: string): void;
+}
+
+export interface Stack {
+  /** The gateway. */
+  apiUrl: string;
+  /** The database as the role `postgres`. */
+  databaseUrl: string;
+  /** The database as a superuser. */
+  adminUrl: string;
+  dataDirectory: string;
+  /** As the role `postgres`. */
+  sql: Sql;
+  keys: StackKeys;
+  /** Which extensions are stand-ins here. */
+  standIns: StandIns;
+  functions: {
+    /** SIGKILL. */
+    kill(): Promise<void>;
+    start(): Promise<void>;
+    stop(): Promise<void>;
+  };
+  postgres: {
+    /** SIGKILL of the whole server. */
+    kill(): Promise<void>;
+    start(): Promise<void>;
+  };
+  net: { pause(): void; resume(): void };
+  stop(): Promise<void>;
+}
+
+const FUNCTIONS_DIRECTORY = fileURLToPath(new URL("../supabase/functions", import.meta.url));
+
+/** Starts everything. When a part does not start, what runs is stopped before this throws. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const parts: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (let part = parts.pop(); part; part = parts.pop()) await part();
+  };
+  try {
+    return await startParts(options, parts, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** `parts` gets the stop of each part as it comes up; they are stopped in the opposite order. */
+async function startParts(
+  options: StackOptions,
+  parts: (() => Promise<void>)[],
+  stop: () => Promise<void>,
+): Promise<Stack> {
+  const onProgress = options.onProgress ?? (() => {});
+  const dataDirectory = options.dataDirectory ?? await temporaryDirectory(parts);
+  const keys = await loadKeys(dataDirectory);
+  const log = await openLog(dataDirectory, parts);
+  const server = await startDatabase(options, dataDirectory, keys.databasePassword);
+  parts.push(server.stop);
+  const { adminUrl } = server;
+
+  onProgress("Preparing roles and extensions");
+  const admin = postgres(adminUrl, { max: 1, onnotice: () => {} });
+  parts.push(() => admin.end({ timeout: 1 }));
+  const standIns = await bootstrapDatabase(admin, { password: keys.databasePassword });
+  const databaseUrl = urlAs(adminUrl, "postgres", keys.databasePassword);
+  const sql = postgres(databaseUrl, { max: 5, onnotice: () => {} });
+  parts.push(() => sql.end({ timeout: 1 }));
+  await applyMigrations(sql, await readMigrations(), onProgress);
+  if (options.seed && await loadSeed(sql)) onProgress("Loaded the demo data");
+
+  onProgress("Starting the REST server");
+  let rest: RestServer | undefined;
+  rest = await startRest({
+    databaseUrl: urlAs(adminUrl, "authenticator", keys.databasePassword),
+    jwtSecret: keys.jwtSecret,
+    port: options.ports?.rest ?? 0,
+    dataDirectory,
+    onLine: (line) => log(`rest: ${line}`),
+  });
+  parts.push(rest.stop);
+
+  const gateway = startGateway({
+    port: options.ports?.gateway ?? 0,
+    keys,
+    rest: () => rest?.url,
+    functions: () => functions.url(),
+  });
+  parts.push(gateway.stop);
+  await storeSecrets(sql, {
+    project_url: gateway.url,
+    cron_secret: keys.cronSecret,
+  });
+
+  onProgress("Starting the functions");
+  const functions = functionsHost({
+    directories: options.functionsDirectories ?? [FUNCTIONS_DIRECTORY],
+    port: options.ports?.functions ?? 0,
+    env: functionsEnv(gateway.url, databaseUrl, keys, options.env),
+    onLine: (line) => log(line),
+  });
+  parts.push(functions.stop);
+  await functions.start();
+
+  const workers = backgroundWorkers(adminUrl, standIns, options.cron ?? true, log);
+  parts.push(workers.stop);
+  await workers.start();
+
+  return {
+    apiUrl: gateway.url,
+    databaseUrl,
+    adminUrl,
+    dataDirectory,
+    sql,
+    keys,
+    standIns,
+    functions,
+    postgres: {
+      async kill() {
+        await server.kill();
+        // pg_cron and pg_net live in the server and die with it.
+        await workers.stop();
+      },
+      async start() {
+        await server.start();
+        await workers.start();
+      },
+    },
+    net: { pause: workers.pause, resume: workers.resume },
+    stop,
+  };
+}
+
+async function startDatabase(options: StackOptions, dataDirectory: string, password: string) {
+  if (options.databaseUrl !== undefined) {
+    const refuse = () => {
+      throw new Error("Cannot do this to a database that the stack did not start");
+    };
+    return {
+      adminUrl: options.databaseUrl,
+      start: () => Promise.resolve(refuse()),
+      stop: () => Promise.resolve(),
+      kill: () => Promise.resolve(refuse()),
+    };
+  }
+  const server = await preparePostgres({
+    dataDirectory,
+    port: options.ports?.postgres || freePort(),
+    adminPassword: password,
+    postgresBin: options.postgresBin,
+    pgCron: options.cron ?? true,
+    settings: options.settings ?? {},
+    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+  });
+  options.onProgress?.(`Starting Postgres ${server.binaries.major}`);
+  await server.start();
+  return { adminUrl: server.adminUrl(), start: server.start, stop: server.stop, kill: server.kill };
+}
+
+/** The workers of the stand-ins; where the server has the real extension there is none. */
+function backgroundWorkers(
+  adminUrl: string,
+  standIns: StandIns,
+  cron: boolean,
+  onError: (message: string) => void,
+) {
+  let net: NetWorker | undefined;
+  let scheduler: CronWorker | undefined;
+  let paused = false;
+  return {
+    async start() {
+      if (standIns.pgNet) net = await startNetWorker({ adminUrl, onError });
+      if (paused) net?.pause();
+      if (standIns.pgCron) {
+        scheduler = await createCronWorker({ adminUrl, onError });
+        if (cron) scheduler.start();
+      }
+    },
+    async stop() {
+      await scheduler?.stop();
+      await net?.stop();
+      scheduler = net = undefined;
+    },
+    pause() {
+      paused = true;
+      net?.pause();
+    },
+    resume() {
+      paused = false;
+      net?.resume();
+    },
+  };
+}
+
+function functionsEnv(
+  apiUrl: string,
+  databaseUrl: string,
+  keys: StackKeys,
+  more: Record<string, string> = {},
+): Record<string, string> {
+  return {
+    SUPABASE_URL: apiUrl,
+    SUPABASE_DB_URL: databaseUrl,
+    SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
+    SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),
+    SUPABASE_SERVICE_ROLE_KEY: keys.serviceRoleKey,
+    SUPABASE_ANON_KEY: keys.anonKey,
+    CRON_SECRET: keys.cronSecret,
+    WALL_CLOCK_LIMIT_SECONDS: "150",
+    ...more,
+  };
+}
+
+async function temporaryDirectory(parts: (() => Promise<void>)[]): Promise<string> {
+  const directory = await Deno.makeTempDir({ prefix: "daybook-" });
+  // Postgres may run as another user than we do.
+  await Deno.chmod(directory, 0o755);
+  parts.push(() => Deno.remove(directory, { recursive: true }));
+  return directory;
+}
+
+async function openLog(dataDirectory: string, parts: (() => Promise<void>)[]) {
+  const file = await Deno.open(join(dataDirectory, "functions.log"), {
+    create: true,
+    append: true,
+    mode: 0o600,
+  });
+  const encoder = new TextEncoder();
+  parts.push(() => Promise.resolve(file.close()));
+  return (line: string) => {
+    file.writeSync(encoder.encode(line + "\n"));
+  };
+}
+
+function urlAs(adminUrl: string, user: string, password: string): string {
+  const url = new URL(adminUrl);
+  url.username = user;
+  url.password = password;
+  return url.href;
+}

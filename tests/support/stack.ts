@@ -1,0 +1,31 @@
+import { fileURLToPath } from "node:url";
+import { type Stack, type StackOptions, startStack } from "../../local/stack.ts";
+
+export type { Stack, StackOptions };
+
+const FUNCTIONS = [
+  fileURLToPath(new URL("../../supabase/functions", import.meta.url)),
+  fileURLToPath(new URL("../stack/functions", import.meta.url)),
+];
+
+/**
+ * Runs `fn` with a whole stack of its own and stops it afterwards. The functions of tests/stack/functions
+ * are there as well.
+ */
+export async function withStack(
+  options: StackOptions,
+  fn: (stack: Stack) => Promise<void>,
+): Promise<void> {
+  const postgresBin = Deno.env.get("DAYBOOK_TEST_POSTGRES_BIN");
+  const stack = await startStack({
+    functionsDirectories: FUNCTIONS,
+    postgresBin,
+    settings: { fsync: "off", full_page_writes: "off" },
+    ...options,
+  });
+  try {
+    await fn(stack);
+  } finally {
+    await stack.stop();
+  }
+}
