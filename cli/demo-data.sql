@@ -5,7 +5,7 @@
 -- cli/demo-data.ts runs the steps one by one in one transaction; a step begins at a line "-- step: <table>".
 
 -- step: preparation
-create function pg_temp.demo_roll(p_what bigint, p_purpose integer) returns double precision
+create or replace function pg_temp.demo_roll(p_what bigint, p_purpose integer) returns double precision
 language sql stable as $$
   select (hashint8extended(p_what, current_setting('demo.seed')::bigint * 1000 + p_purpose) & 9007199254740991)
     / 9007199254740992::double precision
