@@ -97,6 +97,11 @@ for (const [what, data, words] of bad) {
   });
 }
 
+Deno.test("a very long message is cut", async () => {
+  const outcome = await readComponent(failing("XX000", "x".repeat(100_000)), "agents", quiet);
+  assert.ok("unreadable" in outcome && outcome.unreadable.length < 1_100);
+});
+
 Deno.test("a client that throws is told in words", async () => {
   const db = database(() => Promise.reject(new TypeError("boom")));
   assert.deepEqual(await call(db, "x", {}, quiet), {

@@ -84,3 +84,16 @@ Deno.test("a very long value is quoted in part", () => {
   const { notes } = apply({ "system_health.database.size_bytes": "x".repeat(10_000) });
   assert.ok((notes[0]?.length ?? 0) < 250);
 });
+
+Deno.test("so is a very long key", () => {
+  const { notes } = apply({ [`system_health.${"x".repeat(10_000)}`]: {} });
+  assert.ok((notes[0]?.length ?? 0) < 300, notes[0]);
+});
+
+Deno.test("of very many wrong settings the first are named and the others counted", () => {
+  const wrong = Array.from({ length: 300 }, (_, index) => [`system_health.x${index}.y`, {}]);
+  const { notes } = apply(Object.fromEntries(wrong));
+  assert.equal(notes.length, 51);
+  assert.match(notes[49] ?? "", /^setting system_health\.x49\.y is ignored/);
+  assert.equal(notes[50], "250 more settings are ignored");
+});

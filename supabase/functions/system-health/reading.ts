@@ -104,6 +104,9 @@ function checkReading(component: ComponentName, data: unknown): ReadingOutcome {
   return { reading: parsed.data };
 }
 
+/** What a message may take of the run's result, in characters. */
+const longestMessage = 1_000;
+
 const databaseError = z.object({
   code: z.string().nullish(),
   message: z.string(),
@@ -112,9 +115,9 @@ const databaseError = z.object({
 /** Why a call failed, for somebody who reads a log at night. */
 export function inWords(error: unknown, functionName: string): string {
   const parsed = databaseError.safeParse(error);
-  if (!parsed.success) return `failed: ${String(error)}`;
+  if (!parsed.success) return `failed: ${String(error).slice(0, longestMessage)}`;
   const code = parsed.data.code ?? "";
-  const message = parsed.data.message.trim() || "no message";
+  const message = parsed.data.message.trim().slice(0, longestMessage) || "no message";
   if (code === "42P01") return `a table is missing: ${message}`;
   if (code === "42703") return `a column is missing: ${message}`;
   if (code === "42501") return `permission is missing: ${message}`;

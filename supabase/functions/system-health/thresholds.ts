@@ -3,6 +3,9 @@ import { type ComponentDefinition, type ComponentName, componentNames } from "./
 
 const prefix = "system_health.";
 
+/** A report that is full of them is read by nobody, and a run's result has a limit. */
+const mostNotes = 50;
+
 const override = z.strictObject({
   degraded: z.number().nullable().optional(),
   critical: z.number().nullable().optional(),
@@ -30,8 +33,10 @@ export function applySettings(
   const notes: string[] = [];
   for (const [key, value] of Object.entries(settings)) {
     const problem = applySetting(changed, key, value);
-    if (problem !== null) notes.push(`setting ${key} is ignored: ${problem}`);
+    if (problem !== null) notes.push(`setting ${shortened(key)} is ignored: ${problem}`);
   }
+  const more = notes.length - mostNotes;
+  if (more > 0) notes.splice(mostNotes, more, `${more} more settings are ignored`);
   return { components: changed, notes };
 }
 
@@ -55,7 +60,9 @@ function applySetting(
   }
   const parsed = override.safeParse(value);
   if (!parsed.success) {
-    return `it must be like {"degraded": 70, "critical": 90}, got ${shortened(value)}`;
+    return `it must be like {"degraded": 70, "critical": 90}, got ${
+      shortened(JSON.stringify(value))
+    }`;
   }
   const { degraded = figure.degraded, critical = figure.critical } = parsed.data;
   if (degraded !== null && critical !== null) {
@@ -74,7 +81,6 @@ function isComponentName(name: string | undefined): name is ComponentName {
   return componentNames.some((known) => known === name);
 }
 
-function shortened(value: unknown): string {
-  const text = JSON.stringify(value);
+function shortened(text: string): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
