@@ -1,11 +1,13 @@
 /** `deno task bench`: the figures of docs/architecture.md, each measured now, with its parts. */
 import postgres from "postgres";
 import { withScratchDatabase } from "../local/scratch-database.ts";
+import { benchDispatch } from "./dispatch.ts";
 import type { Figure } from "./figure.ts";
 import { benchLedgerCost } from "./ledger-cost.ts";
 import { benchPulse } from "./pulse.ts";
 
 const benches: Record<string, () => Promise<Figure[]>> = {
+  dispatch: benchDispatch,
   ledger: () => onDatabase(benchLedgerCost),
   pulse: () => onDatabase(benchPulse),
 };

@@ -1,0 +1,93 @@
+import { fileURLToPath } from "node:url";
+import type { Sql } from "postgres";
+import { startStack } from "../local/stack.ts";
+import { type Figure, median } from "./figure.ts";
+
+const rounds = 25;
+const idleRounds = 10;
+/** Longer than pg_net's pause between two looks at its queue. */
+const untilIdleMs = 1_300;
+
+/**
+ * From dispatch to the first line of the job, against a bare `net.http_post` to a bare function, in turns on one
+ * stack. The ratio is that of steady traffic, in which pg_net looks at its queue once a second. What Daybook adds by
+ * itself shows where pg_net has nothing else to do and sends at once; that is among the parts.
+ */
+export async function benchDispatch(): Promise<Figure[]> {
+  const stack = await startStack({
+    cron: false,
+    functionsDirectories: [fileURLToPath(new URL("functions", import.meta.url))],
+  });
+  try {
+    const { sql } = stack;
+    await sql`select scheduler.register_job('first-line', '* * * * *')`;
+    const steady = await measure(sql, stack.apiUrl, rounds, 0);
+    const idle = await measure(sql, stack.apiUrl, idleRounds, untilIdleMs);
+    return [{
+      name:
+        "dispatch to first line of the job, against a bare net.http_post to a bare function (p50)",
+      value: steady.dispatched / steady.bare,
+      unit: "×",
+      limit: 1.5,
+      parts: [
+        `dispatch to first line ${steady.dispatched} ms, bare ${steady.bare} ms`,
+        `with an idle pg_net: dispatch to first line ${idle.dispatched} ms, bare ${idle.bare} ms`,
+      ],
+    }];
+  } finally {
+    await stack.stop();
+  }
+}
+
+async function measure(sql: Sql, apiUrl: string, count: number, pauseMs: number) {
+  const bare: number[] = [];
+  const dispatched: number[] = [];
+  for (let round = -1; round < count; round++) {
+    const lags = [];
+    for (const lag of [() => bareLag(sql, apiUrl), () => dispatchLag(sql)]) {
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      lags.push(await lag());
+    }
+    if (round < 0) continue; // the workers boot
+    bare.push(lags[0]!);
+    dispatched.push(lags[1]!);
+  }
+  return { bare: median(bare), dispatched: median(dispatched) };
+}
+
+async function bareLag(sql: Sql, apiUrl: string): Promise<number> {
+  const startedAt = Date.now();
+  const [request] = await sql`
+    select net.http_post(url := ${apiUrl + "/functions/v1/bare"}, body := '{}'::jsonb) as id`;
+  const at = await eventually(async () => {
+    const [row] = await sql`
+      select content::jsonb ->> 'at' as at from net._http_response where id = ${request!.id}`;
+    return row?.at;
+  });
+  return Number(at) - startedAt;
+}
+
+async function dispatchLag(sql: Sql): Promise<number> {
+  await sql`
+    update public.scheduler_jobs set next_run_at = date_trunc('minute', now()) where name = 'first-line'`;
+  await sql`delete from public.scheduler_runs where job_name = 'first-line'`;
+  const startedAt = Date.now();
+  const [run] = await sql`select scheduler.dispatch('first-line') as id`;
+  const at = await eventually(async () => {
+    const [row] = await sql`
+      select result ->> 'at' as at from public.scheduler_runs
+      where id = ${run!.id} and status = 'completed'`;
+    return row?.at;
+  });
+  return Number(at) - startedAt;
+}
+
+async function eventually<T>(probe: () => Promise<T | undefined>): Promise<T> {
+  const limit = Date.now() + 15_000;
+  while (Date.now() < limit) {
+    const value = await probe();
+    if (value !== undefined && value !== null) return value;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error("Cannot measure the dispatch: no answer came in 15 s");
+}
