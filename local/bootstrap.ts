@@ -69,9 +69,6 @@ export async function bootstrapDatabase(
       `Cannot prepare this server as ${me?.name}: installing roles and extensions needs a superuser`,
     );
   }
-  if (!(await admin`select from pg_roles where rolname = 'supabase_admin'`).length) {
-    await admin`create role supabase_admin superuser`;
-  }
   await runFile(admin, "roles.sql");
   if (options.password !== undefined) {
     const password = quoteLiteral(options.password);
@@ -80,11 +77,13 @@ export async function bootstrapDatabase(
     );
   }
   const [database] = await admin`
-    select quote_ident(datname) as name, pg_get_userbyid(datdba) as owner
+    select quote_ident(datname) as name, pg_get_userbyid(datdba) = current_user as ours
     from pg_database where datname = current_database()`;
-  if (database!.owner !== "postgres") {
-    await admin.unsafe(`alter database ${database!.name} owner to postgres`);
-  }
+  await admin.unsafe(
+    database!.ours
+      ? `alter database ${database!.name} owner to postgres`
+      : `grant create, connect, temporary on database ${database!.name} to postgres`,
+  );
   await runFile(admin, "database.sql");
   if (options.closedDefaults) await runFile(admin, "closed_defaults.sql");
   const real = options.realExtensions ?? true;

@@ -194,10 +194,10 @@ async function isCluster(cluster: string): Promise<boolean> {
 }
 
 /**
- * A postmaster.pid left by a crash is nothing to worry about: Postgres itself sees that its owner is gone.
- * One whose owner lives means that the stack already runs here.
+ * Throws when a server runs on these files. A postmaster.pid left by a crash is no sign of one, and is
+ * removed.
  */
-async function refuseLiveServer(cluster: string) {
+export async function refuseLiveServer(cluster: string): Promise<void> {
   let lines: string[];
   try {
     lines = (await Deno.readTextFile(join(cluster, "postmaster.pid"))).split("\n");

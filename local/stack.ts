@@ -11,7 +11,7 @@ import { loadKeys, type StackKeys } from "./keys.ts";
 import { applyMigrations, loadSeed, readMigrations } from "./migrations.ts";
 import { type NetWorker, startNetWorker } from "./net-worker.ts";
 import { preparePostgres } from "./postgres.ts";
-import { type RestServer, startRest } from "./rest.ts";
+import { startRest } from "./rest.ts";
 import { storeSecrets } from "./store-secrets.ts";
 
 export interface StackOptions {
@@ -33,6 +33,8 @@ export interface StackOptions {
   seed?: boolean;
   /** Settings of Postgres. */
   settings?: Record<string, string>;
+  /** Stops the start between two of its steps; what runs already is stopped. */
+  signal?: AbortSignal;
   onProgress?(message: string): void;
 }
 
@@ -86,7 +88,10 @@ async function startParts(
   parts: (() => Promise<void>)[],
   stop: () => Promise<void>,
 ): Promise<Stack> {
-  const onProgress = options.onProgress ?? (() => {});
+  const onProgress = (message: string) => {
+    options.signal?.throwIfAborted();
+    options.onProgress?.(message);
+  };
   const dataDirectory = options.dataDirectory ?? await temporaryDirectory(parts);
   const keys = await loadKeys(dataDirectory);
   const log = await openLog(dataDirectory, parts);
@@ -97,17 +102,24 @@ async function startParts(
   onProgress("Preparing roles and extensions");
   const admin = postgres(adminUrl, { max: 1, onnotice: () => {} });
   parts.push(() => admin.end({ timeout: 1 }));
-  const standIns = await bootstrapDatabase(admin, { password: keys.databasePassword });
-  const databaseUrl = urlAs(adminUrl, "postgres", keys.databasePassword);
-  const sql = postgres(databaseUrl, { max: 5, onnotice: () => {} });
+  const own = options.databaseUrl === undefined;
+  // A server that is not ours keeps its passwords: there we come as the superuser and change roles.
+  const standIns = await bootstrapDatabase(admin, own ? { password: keys.databasePassword } : {});
+  const databaseUrl = own ? urlAs(adminUrl, "postgres", keys.databasePassword) : adminUrl;
+  const sql = postgres(databaseUrl, {
+    max: 5,
+    onnotice: () => {},
+    connection: { role: "postgres" },
+  });
   parts.push(() => sql.end({ timeout: 1 }));
   await applyMigrations(sql, await readMigrations(), onProgress);
   if (options.seed && await loadSeed(sql)) onProgress("Loaded the demo data");
 
   onProgress("Starting the REST server");
-  let rest: RestServer | undefined;
-  rest = await startRest({
-    databaseUrl: urlAs(adminUrl, "authenticator", keys.databasePassword),
+  const rest = await startRest({
+    databaseUrl: own
+      ? urlAs(adminUrl, "authenticator", keys.databasePassword)
+      : withOptions(adminUrl, "-c statement_timeout=8s"),
     jwtSecret: keys.jwtSecret,
     port: options.ports?.rest ?? 0,
     dataDirectory,
@@ -118,7 +130,7 @@ async function startParts(
   const gateway = startGateway({
     port: options.ports?.gateway ?? 0,
     keys,
-    rest: () => rest?.url,
+    rest: () => rest.url,
     functions: () => functions.url(),
   });
   parts.push(gateway.stop);
@@ -183,10 +195,12 @@ async function startDatabase(options: StackOptions, dataDirectory: string, passw
     port: options.ports?.postgres || freePort(),
     adminPassword: password,
     postgresBin: options.postgresBin,
-    pgCron: options.cron ?? true,
+    // Data that the real pg_cron has entries in cannot be opened without it.
+    pgCron: options.cron !== false || options.dataDirectory !== undefined,
     settings: options.settings ?? {},
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
   });
+  options.signal?.throwIfAborted();
   options.onProgress?.(`Starting Postgres ${server.binaries.major}`);
   await server.start();
   return { adminUrl: server.adminUrl(), start: server.start, stop: server.stop, kill: server.kill };
@@ -265,6 +279,13 @@ async function openLog(dataDirectory: string, parts: (() => Promise<void>)[]) {
   return (line: string) => {
     file.writeSync(encoder.encode(line + "\n"));
   };
+}
+
+function withOptions(databaseUrl: string, options: string): string {
+  const url = new URL(databaseUrl);
+  url.searchParams.set("options", options);
+  // libpq does not read a plus as a blank.
+  return url.href.replaceAll("+", "%20");
 }
 
 function urlAs(adminUrl: string, user: string, password: string): string {

@@ -29,4 +29,3 @@ alter role authenticated set statement_timeout = '8s';
 -- service_role has no limit of its own, so through REST it has the one of the role that logs in.
 alter role authenticator set statement_timeout = '8s';
 alter role postgres set search_path = "$user", public, extensions;
-alter role supabase_admin set search_path = "$user", public, extensions;

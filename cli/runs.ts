@@ -1,0 +1,61 @@
+/** Runs of the ledger, as the terminal shows them. */
+import type { Sql } from "postgres";
+import { formatDuration } from "./format-table.ts";
+
+export interface Run {
+  id: string;
+  job_name: string;
+  status: string;
+  trigger: string;
+  attempt: number;
+  duration_ms: number | null;
+  created_at: Date;
+  ended_at: Date;
+  result: { summary?: unknown } | null;
+  error_message: string | null;
+  skip_reason: string | null;
+  verdict: string | null;
+}
+
+const OVER = ["completed", "failed", "skipped", "missed", "cancelled"];
+
+/** True when nothing more will happen to this run. */
+export function isOver(run: Pick<Run, "status">): boolean {
+  return OVER.includes(run.status);
+}
+
+/** The runs with these ids. */
+export function findRuns(sql: Sql, ids: string[]): Promise<Run[]> {
+  return sql<Run[]>`
+    select id, job_name, status, trigger, attempt, duration_ms, created_at, result, error_message,
+      skip_reason, verdict, coalesce(completed_at, created_at) as ended_at
+    from public.scheduler_runs where id = any(${ids}::uuid[])`;
+}
+
+/** The runs that have ended since, oldest first. */
+export function endedSince(sql: Sql, since: Date): Promise<Run[]> {
+  return sql<Run[]>`
+    select id, job_name, status, trigger, attempt, duration_ms, created_at, result, error_message,
+      skip_reason, verdict, coalesce(completed_at, created_at) as ended_at
+    from public.scheduler_runs
+    where coalesce(completed_at, created_at) >= ${since} and status = any(${OVER})
+    order by ended_at, id`;
+}
+
+/** What it found, or why it did not: one line. */
+export function whatItFound(run: Run): string {
+  const summary = typeof run.result?.summary === "string" ? run.result.summary : undefined;
+  const reason = run.error_message ?? run.skip_reason;
+  const text = run.status === "completed"
+    ? summary ?? "done"
+    : [run.verdict, reason].filter(Boolean).join(": ") || "no reason given";
+  return text.replaceAll(/\s+/g, " ");
+}
+
+/** Time, job, status, duration, what it found. */
+export function describeRun(run: Run): string[] {
+  const time = run.ended_at.toTimeString().slice(0, 8);
+  const attempt = run.attempt > 1 ? ` (attempt ${run.attempt})` : "";
+  const duration = run.duration_ms === null ? "-" : formatDuration(run.duration_ms);
+  return [time, run.job_name + attempt, run.status, duration, whatItFound(run)];
+}

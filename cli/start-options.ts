@@ -1,0 +1,58 @@
+import { parseArgs } from "node:util";
+
+export interface StartCommand {
+  gatewayPort: number;
+  databasePort: number;
+  fresh: boolean;
+  once: boolean;
+  help: boolean;
+}
+
+export const USAGE = `Start the whole stack on this machine and fire the jobs on their schedule.
+
+deno task start [options]
+
+  --port N      port of the gateway: REST and functions (54321)
+  --db-port N   port of Postgres (54322)
+  --once        run every registered job now, print what came of it, stop
+  --fresh       throw the data away and begin anew
+  --help        this text
+
+Environment:
+  LOCAL_POSTGRES_BIN   directory of another Postgres (15 or later) than the one from npm
+  DATABASE_URL         a superuser's URL: use that server, start none
+`;
+
+/** Reads the arguments of `deno task start`. Throws on one it does not know. */
+export function parseStartCommand(args: string[]): StartCommand {
+  const { values } = parseArgs({
+    args,
+    strict: true,
+    options: {
+      port: { type: "string", default: "54321" },
+      "db-port": { type: "string", default: "54322" },
+      once: { type: "boolean", default: false },
+      fresh: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const command = {
+    gatewayPort: port(values.port, "--port"),
+    databasePort: port(values["db-port"], "--db-port"),
+    fresh: values.fresh,
+    once: values.once,
+    help: values.help,
+  };
+  if (command.gatewayPort === command.databasePort) {
+    throw new Error("Cannot start: --port and --db-port must differ");
+  }
+  return command;
+}
+
+function port(text: string, option: string): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < 1 || number > 65535) {
+    throw new Error(`Cannot start: ${option} must be a number from 1 to 65535, got ${text}`);
+  }
+  return number;
+}

@@ -1,0 +1,118 @@
+/** `deno task start`: the whole stack on this machine. See `deno task start --help`. */
+import { fileURLToPath } from "node:url";
+import { isPortFree } from "../local/free-port.ts";
+import { removeData } from "../local/remove-data.ts";
+import { type Stack, startStack } from "../local/stack.ts";
+import { formatDuration, formatTable } from "./format-table.ts";
+import { printRuns } from "./run-feed.ts";
+import { runEveryJobOnce } from "./run-once.ts";
+import { parseStartCommand, type StartCommand, USAGE } from "./start-options.ts";
+import { stopSignal } from "./stop-signal.ts";
+
+const DATA_DIRECTORY = fileURLToPath(new URL("../.daybook", import.meta.url));
+
+Deno.exit(await main());
+
+async function main(): Promise<number> {
+  let command: StartCommand;
+  try {
+    command = parseStartCommand(Deno.args);
+  } catch (error) {
+    console.error(`${message(error)}\n\n${USAGE}`);
+    return 2;
+  }
+  if (command.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const { signal, dispose } = await stopSignal();
+  let stack: Stack | undefined;
+  try {
+    assertPortsFree(command);
+    if (command.fresh) await removeData(DATA_DIRECTORY, console.log);
+    stack = await start(command, signal);
+    if (command.once) return await runEveryJobOnce(stack.sql, console.log, signal) ? 0 : 1;
+    await printStart(stack);
+    await printRuns(stack.sql, await nameWidth(stack), console.log, signal);
+    return 0;
+  } catch (error) {
+    if (signal.aborted) return 0;
+    console.error(message(error));
+    return 1;
+  } finally {
+    if (signal.aborted) console.log(message(signal.reason));
+    if (stack) {
+      console.log("Stopping");
+      await stack.stop();
+    }
+    dispose();
+  }
+}
+
+function start(command: StartCommand, signal: AbortSignal): Promise<Stack> {
+  return startStack({
+    dataDirectory: DATA_DIRECTORY,
+    ports: { gateway: command.gatewayPort, postgres: command.databasePort },
+    postgresBin: Deno.env.get("LOCAL_POSTGRES_BIN"),
+    databaseUrl: Deno.env.get("DATABASE_URL"),
+    cron: !command.once,
+    // So that a person can try a job with curl; the gateway is on loopback.
+    env: { ALLOW_UNAUTHENTICATED_MANUAL_CALLS: "true" },
+    seed: true,
+    onProgress: console.log,
+    signal,
+  });
+}
+
+function assertPortsFree(command: StartCommand) {
+  const ports: [number, string][] = [[command.gatewayPort, "--port"]];
+  if (Deno.env.get("DATABASE_URL") === undefined) ports.push([command.databasePort, "--db-port"]);
+  for (const [port, option] of ports) {
+    if (isPortFree(port)) continue;
+    throw new Error(
+      `Cannot start: port ${port} is taken; stop what uses it or choose another with ${option}`,
+    );
+  }
+}
+
+async function printStart(stack: Stack) {
+  const { keys, apiUrl } = stack;
+  console.log(`
+Daybook is up
+
+${
+    formatTable([
+      ["  API", apiUrl],
+      ["  Functions", `${apiUrl}/functions/v1/<name>`],
+      ["  Database", stack.databaseUrl],
+      ["  Secret key", keys.secretKey],
+      ["  Publishable key", keys.publishableKey],
+      ["  Service role JWT", keys.serviceRoleKey],
+      ["  Anon JWT", keys.anonKey],
+      ["  Cron secret", keys.cronSecret],
+      ["  Functions' log", `${stack.dataDirectory}/functions.log`],
+    ])
+  }
+
+Next runs
+`);
+  const next = await stack.sql<{ job_name: string; run_at: Date | null; note: string | null }[]>`
+    select job_name, run_at, note from scheduler.next_runs(null, 1) order by run_at nulls last`;
+  console.log(formatTable(next.map(({ job_name, run_at, note }) => [
+    `  ${job_name}`,
+    run_at === null ? "-" : run_at.toLocaleString("sv"),
+    run_at === null ? "" : `in ${formatDuration(run_at.getTime() - Date.now())}`,
+    note ?? "",
+  ])));
+  console.log("\nRuns, as they end (Ctrl-C stops)\n");
+}
+
+async function nameWidth(stack: Stack): Promise<number> {
+  const [row] = await stack.sql<{ width: number | null }[]>`
+    select max(length(name)) as width from public.scheduler_jobs`;
+  return row?.width ?? 0;
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,73 @@
+/** When to stop: Ctrl-C, SIGTERM, a closed terminal, or the end of what launched us. */
+import process from "node:process";
+
+const SIGNALS: Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+const WATCH_MS = 500;
+
+/**
+ * Aborted by the first of these; its reason is a message. At a second signal the process ends at once: its
+ * children see that and stop by themselves.
+ */
+export async function stopSignal(): Promise<{ signal: AbortSignal; dispose(): void }> {
+  const controller = new AbortController();
+  const stop = (reason: string) => {
+    if (!controller.signal.aborted) controller.abort(new Error(reason));
+  };
+  const listeners = SIGNALS.map((name) => {
+    const listener = () => {
+      if (controller.signal.aborted) Deno.exit(130);
+      stop(`Stopped by ${name}`);
+    };
+    Deno.addSignalListener(name, listener);
+    return () => Deno.removeSignalListener(name, listener);
+  });
+  const launchers = await findLaunchers();
+  const watch = setInterval(() => {
+    if (!launchers.every(isAlive)) stop("Stopped: what launched this has ended");
+  }, WATCH_MS);
+  Deno.unrefTimer(watch);
+  return {
+    signal: controller.signal,
+    dispose() {
+      clearInterval(watch);
+      for (const remove of listeners) remove();
+    },
+  };
+}
+
+/**
+ * The processes between us and who typed the command: `npx` and `deno task`. A signal to `npx` ends it and
+ * does not reach us, so that it ended is all there is to see.
+ */
+async function findLaunchers(): Promise<number[]> {
+  const output = await new Deno.Command("ps", { args: ["-A", "-o", "pid=,ppid=,args="] }).output();
+  const processes = new Map(
+    new TextDecoder().decode(output.stdout).split("\n").map((line) => {
+      const [pid, parent, ...args] = line.trim().split(/\s+/);
+      return [Number(pid), { parent: Number(parent), command: args.join(" ") }];
+    }),
+  );
+  const launchers: number[] = [];
+  let pid = Deno.ppid;
+  for (let found = processes.get(pid); found && isLauncher(found.command);) {
+    launchers.push(pid);
+    pid = found.parent;
+    found = processes.get(pid);
+  }
+  return launchers;
+}
+
+/** `deno task`, `npx deno@…`, and the shell and node in between. */
+function isLauncher(command: string): boolean {
+  return /^(\S*\/)?(deno\S*|node|npm|npx|sh)\s.*\b(deno|task)\b/.test(command) ||
+    /^np[mx] exec\b/.test(command);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code === "EPERM";
+  }
+}
