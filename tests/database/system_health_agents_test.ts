@@ -1,4 +1,4 @@
-import { componentTests, repeat } from "./system_health.ts";
+import { componentTests, repeat } from "../support/system-health.ts";
 
 componentTests("agents", [
   ["agents beat", agents(10, "idle", "15 minutes"), "healthy", {

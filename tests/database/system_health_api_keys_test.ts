@@ -1,4 +1,4 @@
-import { componentTests } from "./system_health.ts";
+import { componentTests } from "../support/system-health.ts";
 
 componentTests("api_keys", [
   ["keys are valid", key("a", "valid"), "healthy", { unusable_keys: 0, most_failures: 0 }],

@@ -1,4 +1,4 @@
-import { componentTests, device, deviceId, repeat } from "./system_health.ts";
+import { componentTests, device, deviceId, repeat } from "../support/system-health.ts";
 
 componentTests("charging", [
   ["charges of 70 %", device + charges(2, "completed", 70), "healthy", {

@@ -6,7 +6,7 @@ import {
 } from "../../supabase/functions/system-health/components.ts";
 import { job } from "../../supabase/functions/system-health/job.ts";
 import { type TestDatabase, withDatabase } from "../support/database.ts";
-import { healthDatabase } from "./system_health.ts";
+import { healthDatabase } from "../support/system-health.ts";
 
 const scheduledFor = new Date("2026-03-01T10:20:00Z");
 const never = new AbortController().signal;

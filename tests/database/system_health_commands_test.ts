@@ -1,4 +1,4 @@
-import { componentTests, device, deviceId, repeat } from "./system_health.ts";
+import { componentTests, device, deviceId, repeat } from "../support/system-health.ts";
 
 componentTests("commands", [
   ["commands work", device + commands(9, "completed") + commands(2, "failed"), "healthy", {

@@ -1,4 +1,4 @@
-import { componentTests, repeat } from "./system_health.ts";
+import { componentTests, repeat } from "../support/system-health.ts";
 
 componentTests("conversations", [
   ["people are answered", talks(10, "5 minutes", "4 minutes"), "healthy", {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { withDatabase } from "../support/database.ts";
-import { judge, valuesOf } from "./system_health.ts";
+import { judge, valuesOf } from "../support/system-health.ts";
 
 Deno.test("the component database is healthy in a database nobody strains", async () => {
   await withDatabase(async ({ sql }) => {

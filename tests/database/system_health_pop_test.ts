@@ -1,4 +1,4 @@
-import { componentTests, device, deviceId, repeat } from "./system_health.ts";
+import { componentTests, device, deviceId, repeat } from "../support/system-health.ts";
 
 componentTests("pop", [
   [

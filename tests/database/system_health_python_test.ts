@@ -1,4 +1,4 @@
-import { componentTests, repeat } from "./system_health.ts";
+import { componentTests, repeat } from "../support/system-health.ts";
 
 componentTests("python", [
   ["code works", runs(9, "completed") + runs(2, "failed"), "healthy", { failed_percent: 18.2 }],

@@ -1,4 +1,4 @@
-import { componentTests, repeat } from "./system_health.ts";
+import { componentTests, repeat } from "../support/system-health.ts";
 
 // A template holds the jobs of the migrations: every case begins with a registry of its own.
 const empty = "delete from scheduler_runs; delete from scheduler_jobs;\n";

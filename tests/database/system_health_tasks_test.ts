@@ -1,4 +1,4 @@
-import { componentTests, repeat } from "./system_health.ts";
+import { componentTests, repeat } from "../support/system-health.ts";
 
 componentTests("tasks", [
   ["tasks are done", tasks(19, "completed") + tasks(2, "failed"), "healthy", {

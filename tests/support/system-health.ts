@@ -14,7 +14,7 @@ import {
   type HealthDatabase,
   readComponent,
 } from "../../supabase/functions/system-health/reading.ts";
-import { withDatabase } from "../support/database.ts";
+import { withDatabase } from "./database.ts";
 
 const never = new AbortController().signal;
 
