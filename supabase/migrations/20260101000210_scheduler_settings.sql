@@ -43,9 +43,9 @@ begin
       hint = 'select key, description from public.app_settings where key like ''scheduler.%''';
   end if;
   if new.key like 'scheduler.%'
-    and (jsonb_typeof(new.value) <> 'number' or new.value::text !~ '^[0-9]{1,9}$' or new.value::text::integer < 1) then
+    and (jsonb_typeof(new.value) <> 'number' or new.value::text !~ '^[0-9]{1,6}$' or new.value::text::integer < 1) then
     raise exception using errcode = '22023',
-      message = format('cannot set %s: the value must be a whole number from 1 to 999999999, got %s', new.key, new.value);
+      message = format('cannot set %s: the value must be a whole number from 1 to 999999, got %s', new.key, new.value);
   end if;
   new.updated_at := now();
   return new;

@@ -101,9 +101,9 @@ begin
     coalesce(register_job.receipt, case when v_is_url then 'response' else 'function' end),
     coalesce(register_job.secret_name, case when v_is_url then '' else 'cron_secret' end),
     register_job.enabled, v_entry,
-    -- The cursor stays where it is unless the times themselves change or the job was off.
+    -- The cursor stays where it is unless the times themselves change or the job is switched on.
     case
-      when v_old.name is not null and v_old.enabled and v_old.next_run_at is not null
+      when v_old.name is not null and (v_old.enabled or not register_job.enabled) and v_old.next_run_at is not null
         and (v_old.schedule, v_old.time_zone) = (register_job.schedule, register_job.time_zone) then v_old.next_run_at
       else scheduler.next_occurrence(register_job.schedule, register_job.time_zone, now())
     end

@@ -33,8 +33,14 @@ begin
   if found then
     return true;
   end if;
-  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name for update;
+  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name;
   if v_held.run_id is null or v_held.expires_at > p_now then
+    return false;
+  end if;
+  -- The run's row comes before the lock's row: a receipt on its way may be about to make the lock last longer.
+  perform from public.scheduler_runs where id = v_held.run_id for no key update;
+  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name;
+  if v_held.expires_at > p_now then
     return false;
   end if;
   -- Pulse judges a silent run long before its lock expires; this is for the day on which pulse stood still.
@@ -74,19 +80,19 @@ begin
     return false;
   end if;
 
-  v_secret := scheduler.secret(p_job.secret_name);
-  if not v_is_url then
-    v_base_url := scheduler.secret('project_url');
-    v_fault := coalesce(
-      scheduler.secret_fault('project_url', v_base_url, 1),
-      scheduler.secret_fault(p_job.secret_name, v_secret, 32)
-    );
-  elsif p_job.secret_name <> '' then
-    v_fault := scheduler.secret_fault(p_job.secret_name, v_secret, 1);
-  end if;
+  begin
+    v_secret := scheduler.secret(p_job.secret_name);
+    if not v_is_url then
+      v_base_url := scheduler.secret('project_url');
+      v_fault := coalesce(
+        scheduler.secret_fault('project_url', v_base_url, 1),
+        scheduler.secret_fault(p_job.secret_name, v_secret, 32)
+      );
+    elsif p_job.secret_name <> '' then
+      v_fault := scheduler.secret_fault(p_job.secret_name, v_secret, 1);
+    end if;
 
-  if v_fault is null then
-    begin
+    if v_fault is null then
       v_request_id := net.http_post(
         url := case when v_is_url then p_job.target else rtrim(v_base_url, '/') || '/functions/v1/' || p_job.target end,
         body := v_run.payload,
@@ -100,11 +106,12 @@ begin
         )),
         timeout_milliseconds := v_timeout_ms
       );
-    exception when others then
-      -- pg_net refuses a bad URL by raising. Its text can hold the URL but never a header.
-      v_fault := sqlerrm;
-    end;
-  end if;
+    end if;
+  exception when others then
+    -- pg_net refuses a bad URL by raising, Vault a secret it cannot decrypt. Neither text holds a header or a secret.
+    -- Raising here would take the receipt of the run before this one with it.
+    v_fault := sqlerrm;
+  end;
 
   if v_fault is not null then
     perform scheduler.end_run(
@@ -170,7 +177,9 @@ begin
     for no key update;
   update public.scheduler_runs set
     status = p_status,
-    verdict = p_verdict,
+    -- The answer may have been read before the receipt came.
+    verdict = case when p_verdict = 'ok' and answered_at is not null
+      then scheduler.completed_verdict(response_status) else p_verdict end,
     completed_at = greatest(p_now, started_at),
     duration_ms = case when started_at is not null
       then least(extract(epoch from greatest(p_now, started_at) - started_at) * 1000, 2147483647)::integer end,
@@ -198,7 +207,7 @@ begin
     on conflict do nothing;
   end if;
 
-  if p_send_next and v_job.name is not null then
+  if p_send_next and v_job.enabled then
     perform scheduler.send_queued(v_job, p_now);
   end if;
   return true;

@@ -47,18 +47,18 @@ $$;
 comment on function scheduler.start_occurrence(public.scheduler_jobs, timestamptz, text, timestamptz) is
   'Writes the ledger row of a due occurrence and sends it, or says why not (paused, overlap, queue). Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
 
--- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail?
-create or replace function scheduler.missed_verdict(p_job_name text, p_scheduled_for timestamptz) returns text
+-- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail? Asked once for
+-- many occurrences: cron.job_run_details is long and has no index for it.
+create or replace function scheduler.failed_minutes(p_job_name text, p_from timestamptz, p_to timestamptz) returns timestamptz[]
 language sql stable set search_path = '' as $$
-  select case when exists (
-    select from cron.job_run_details as details
-    join cron.job as jobs on jobs.jobid = details.jobid
-    where jobs.jobname = p_job_name and details.status = 'failed'
-      and details.start_time >= p_scheduled_for and details.start_time < p_scheduled_for + interval '1 minute'
-  ) then 'dispatch_failed' else 'missed' end;
+  select coalesce(array_agg(distinct date_trunc('minute', details.start_time)), '{}')
+  from cron.job_run_details as details
+  join cron.job as jobs on jobs.jobid = details.jobid
+  where jobs.jobname = p_job_name and details.status = 'failed'
+    and details.start_time >= p_from and details.start_time < p_to;
 $$;
-comment on function scheduler.missed_verdict(text, timestamptz) is
-  'Whether an occurrence without a row was never fired (missed) or fired in vain (dispatch_failed), by pg_cron''s own record.';
+comment on function scheduler.failed_minutes(text, timestamptz, timestamptz) is
+  'The minutes in [p_from, p_to) in which pg_cron fired the job in vain, by its own record.';
 
 create or replace function scheduler.settle(p_job public.scheduler_jobs, p_until timestamptz, p_now timestamptz)
 returns uuid
@@ -68,6 +68,10 @@ declare
   v_next timestamptz;
   v_on_time_from timestamptz;
   v_late timestamptz[];
+  v_missed timestamptz[];
+  v_failed timestamptz[] := '{}';
+  v_room integer := p_job.misfire_cap;
+  v_later timestamptz;
   v_on_time timestamptz[];
   v_catch_up timestamptz[];
   v_occurrence timestamptz;
@@ -89,7 +93,10 @@ begin
         least(p_until + interval '1 microsecond', p_job.next_run_at + interval '31 days')
       ) as due order by due limit 1000
     );
-    v_next := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, v_due[cardinality(v_due)]);
+    -- Empty when the zone's rules were changed and the cursor is no occurrence any more: it goes on to the next one.
+    if cardinality(v_due) > 0 then
+      v_next := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, v_due[cardinality(v_due)]);
+    end if;
   end if;
 
   -- pg_cron's own minute always counts as in time.
@@ -97,16 +104,34 @@ begin
   v_on_time := array(select due from unnest(v_due) as due where due >= v_on_time_from order by due);
   v_late := array(select due from unnest(v_due) as due where due < v_on_time_from order by due);
 
+  v_missed := array(select late from unnest(v_late) as late where not scheduler.is_paused(p_job, late) order by late);
+
+  if p_job.misfire_policy = 'all' and v_next < v_on_time_from then
+    -- The cap counts the newest missed occurrences, and the next steps have newer ones than this.
+    v_later := v_on_time_from - interval '1 microsecond';
+    for i in 1 .. 1000 loop
+      v_later := scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, v_later);
+      exit when v_room = 0 or v_later is null or v_later < v_next;
+      if not scheduler.is_paused(p_job, v_later) then
+        v_room := v_room - 1;
+      end if;
+      v_later := v_later - interval '1 microsecond';
+    end loop;
+  end if;
+
   -- What is made up for: with `once` a single run for all that was missed, which is the latest occurrence there is,
   -- and needs no run of its own when a later one is due now (or still to be settled by the next step).
   v_catch_up := case p_job.misfire_policy
-    when 'all' then v_late[greatest(1, cardinality(v_late) - p_job.misfire_cap + 1):]
+    when 'all' then v_missed[greatest(1, cardinality(v_missed) - v_room + 1):]
     when 'once' then case
-      when cardinality(v_on_time) = 0 and (v_next is null or v_next > p_until) then v_late[cardinality(v_late):]
+      when cardinality(v_on_time) = 0 and (v_next is null or v_next > p_until) then v_missed[cardinality(v_missed):]
       else '{}' end
     else '{}'
   end;
 
+  if cardinality(v_missed) > 0 then
+    v_failed := scheduler.failed_minutes(p_job.name, v_missed[1], v_missed[cardinality(v_missed)] + interval '1 minute');
+  end if;
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload,
     completed_at, verdict, skip_reason
@@ -114,7 +139,7 @@ begin
   select
     p_job.name, p_job.function_name, case when paused then 'skipped' else 'missed' end, 'cron', late,
     p_job.max_attempts, p_job.timeout_seconds, p_job.payload, p_now,
-    case when paused then 'skipped' else scheduler.missed_verdict(p_job.name, late) end,
+    case when paused then 'skipped' when late = any (v_failed) then 'dispatch_failed' else 'missed' end,
     case
       when paused then format('paused by %s: %s', p_job.paused_by, p_job.pause_reason)
       when p_job.misfire_policy = 'once' then 'misfire policy once: made up for by a later run'
@@ -122,7 +147,7 @@ begin
       else 'misfire policy skip'
     end
   from unnest(v_late) as late, lateral (select scheduler.is_paused(p_job, late) as paused) as pause
-  where not late = any (v_catch_up) or paused
+  where not late = any (v_catch_up)
   on conflict do nothing;
 
   if cardinality(v_catch_up) > 1 then
@@ -132,7 +157,6 @@ begin
     )
     select p_job.name, p_job.function_name, 'queued', 'catch_up', late, p_job.max_attempts, p_job.timeout_seconds, p_job.payload
     from unnest(v_catch_up) as late
-    where not scheduler.is_paused(p_job, late)
     on conflict do nothing;
     perform scheduler.send_queued(p_job, p_now);
   elsif cardinality(v_catch_up) = 1 then
@@ -187,7 +211,7 @@ comment on function scheduler.dispatch(text, timestamptz) is
 
 revoke all on function scheduler.start_occurrence(public.scheduler_jobs, timestamptz, text, timestamptz)
   from public, anon, authenticated, service_role;
-revoke all on function scheduler.missed_verdict(text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.failed_minutes(text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.settle(public.scheduler_jobs, timestamptz, timestamptz)
   from public, anon, authenticated, service_role;
 revoke all on function scheduler.entry_covers(text, timestamptz) from public, anon, authenticated, service_role;

@@ -22,6 +22,18 @@ $$;
 comment on function scheduler.answer_verdict(text, integer, boolean, text) is
   'The verdict that pg_net''s answer alone justifies; null when it proves nothing (a function still at work).';
 
+-- The order of locks is the job's row, then the run's row. Pulse holds the rows of many jobs until it commits, so it
+-- never waits for one: two that wait for each other's jobs would deadlock. The next pulse comes in a minute.
+create or replace function scheduler.try_lock_job(p_job_name text) returns boolean
+language plpgsql set search_path = '' as $$
+begin
+  perform from public.scheduler_jobs where name = p_job_name for no key update skip locked;
+  return found or not exists (select from public.scheduler_jobs where name = p_job_name);
+end;
+$$;
+comment on function scheduler.try_lock_job(text) is
+  'Locks the job''s row unless somebody else has it: false then. True also for a job that is not registered any more.';
+
 create or replace function scheduler.read_answers(p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
 declare
@@ -33,7 +45,7 @@ begin
     -- Ids start again after a crash: an answer belongs to the newest run of that id that was sent before it.
     select distinct on (responses.id)
       responses.id as request_id, responses.status_code, responses.timed_out, responses.error_msg, responses.content,
-      runs.id as run_id, runs.status, runs.dispatched_at, runs.function_name, jobs.receipt
+      runs.id as run_id, runs.job_name, runs.status, runs.dispatched_at, runs.function_name, jobs.receipt
     from public.scheduler_runs as runs
     join net._http_response as responses on responses.id = runs.request_id and responses.created >= runs.dispatched_at
     left join public.scheduler_jobs as jobs on jobs.name = runs.job_name
@@ -42,6 +54,7 @@ begin
     order by responses.id, runs.dispatched_at desc
     limit 1000
   loop
+    continue when not scheduler.try_lock_job(v_answer.job_name);
     update public.scheduler_runs
       set answered_at = p_now, response_status = v_answer.status_code, response_error = left(v_answer.error_msg, 500),
         verdict = case when verdict = 'ok' then scheduler.completed_verdict(v_answer.status_code) else verdict end
@@ -49,7 +62,10 @@ begin
     -- Older runs with the same id lost theirs in the crash that reset the ids.
     update public.scheduler_runs
       set answered_at = p_now, response_error = 'the request id was used again before an answer came'
-      where request_id = v_answer.request_id and answered_at is null and dispatched_at < v_answer.dispatched_at;
+      where id in (
+        select id from public.scheduler_runs
+        where request_id = v_answer.request_id and answered_at is null and dispatched_at < v_answer.dispatched_at
+        for no key update skip locked);
     v_read := v_read + 1;
 
     v_verdict := scheduler.answer_verdict(
@@ -60,7 +76,7 @@ begin
         p_error_message => case when v_verdict <> 'ok' then coalesce(
           case when v_answer.function_name is not null then scheduler.answer_message(v_answer.content) end,
           left(v_answer.error_msg, 500), format('HTTP %s', v_answer.status_code)) end,
-        p_retryable => v_verdict <> 'bad_input');
+        p_retryable => v_verdict <> 'bad_input', p_send_next => false);
     end if;
   end loop;
   return v_read;
@@ -81,7 +97,8 @@ create or replace function scheduler.answer_message(p_content text) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
   return left(p_content::jsonb -> 'error' ->> 'message', 500);
-exception when invalid_text_representation then
+exception when data_exception or program_limit_exceeded then
+  -- No JSON, JSON that jsonb cannot hold (\u0000), or nested too deep.
   return null;
 end;
 $$;
@@ -97,7 +114,7 @@ declare
   v_grace interval := make_interval(secs => scheduler.setting('deadline_grace_seconds'));
 begin
   for v_run in
-    select runs.id, runs.status, case
+    select runs.id, runs.job_name, runs.status, case
         when runs.status = 'running' and runs.started_at + make_interval(secs => runs.timeout_seconds) + v_grace < p_now
           then 'timed_out'
         when runs.status = 'running' then 'stalled'
@@ -114,8 +131,9 @@ begin
         when 'response' then make_interval(secs => runs.timeout_seconds) else interval '0' end)
     limit 1000
   loop
+    continue when not scheduler.try_lock_job(v_run.job_name);
     if scheduler.end_run(v_run.id, array[v_run.status], 'failed', v_run.verdict, p_now,
-      p_error_message => (select meaning from scheduler.verdicts where verdict = v_run.verdict)) then
+      p_error_message => (select meaning from scheduler.verdicts where verdict = v_run.verdict), p_send_next => false) then
       v_judged := v_judged + 1;
     end if;
   end loop;
@@ -132,12 +150,13 @@ $$;
 comment on function scheduler.judge_silent_runs(timestamptz) is
   'Ends runs of which nothing was heard for too long: lost, not_sent, no_receipt, stalled, timed_out. Returns how many.';
 
-create or replace function scheduler.send_all_queued(p_now timestamptz) returns integer
+create or replace function scheduler.send_all_queued(p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_name text;
   v_job public.scheduler_jobs;
   v_sent integer := 0;
+  v_errors jsonb := jsonb_build_object();
 begin
   for v_name in
     select distinct job_name from public.scheduler_runs
@@ -145,20 +164,26 @@ begin
     order by job_name
     limit 1000
   loop
-    select * into v_job from public.scheduler_jobs where name = v_name for no key update skip locked;
-    if found and v_job.enabled then
-      v_sent := v_sent + scheduler.send_queued(v_job, p_now);
-    elsif found or not exists (select from public.scheduler_jobs where name = v_name) then
-      perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', p_now,
-        p_error_message => 'the job was disabled or taken out of the registry while this run waited', p_send_next => false)
-      from public.scheduler_runs where job_name = v_name and status = 'queued';
-    end if;
+    continue when not scheduler.try_lock_job(v_name);
+    select * into v_job from public.scheduler_jobs where name = v_name;
+    begin
+      if v_job.enabled then
+        v_sent := v_sent + scheduler.send_queued(v_job, p_now);
+      else
+        perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', p_now,
+          p_error_message => 'the job was disabled or taken out of the registry while this run waited', p_send_next => false)
+        from public.scheduler_runs where job_name = v_name and status = 'queued';
+      end if;
+    exception when others then
+      v_errors := v_errors || jsonb_build_object(v_name, sqlerrm);
+      raise warning 'cannot send what waits of the job %: %', v_name, sqlerrm;
+    end;
   end loop;
-  return v_sent;
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
 end;
 $$;
 comment on function scheduler.send_all_queued(timestamptz) is
-  'Sends retries and waiting runs whose time has come; cancels those whose job is gone or disabled. Returns how many were sent.';
+  'Sends retries and waiting runs whose time has come; cancels those whose job is gone or disabled. {"sent": runs, "errors": {job: message}}.';
 
 create or replace function scheduler.settle_overdue(p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -242,6 +267,7 @@ declare
   v_state scheduler.pulse_state;
   v_report jsonb;
   v_overdue jsonb;
+  v_queued jsonb;
   v_pruned integer;
 begin
   select * into v_state from scheduler.pulse_state for update skip locked;
@@ -252,8 +278,9 @@ begin
   v_report := jsonb_build_object('beat', true, 'answers', scheduler.read_answers(p_now));
   v_report := v_report || jsonb_build_object('judged', scheduler.judge_silent_runs(p_now));
   v_overdue := scheduler.settle_overdue(p_now);
-  v_report := v_report || v_overdue;
-  v_report := v_report || jsonb_build_object('sent', scheduler.send_all_queued(p_now));
+  v_queued := scheduler.send_all_queued(p_now);
+  v_report := v_report || v_overdue || v_queued
+    || jsonb_build_object('errors', (v_overdue -> 'errors') || (v_queued -> 'errors'));
   v_report := v_report || jsonb_build_object('mended', scheduler.mend_cron_entries());
 
   if v_state.last_pruned_at is null or v_state.last_pruned_at <= p_now - interval '1 hour' then
@@ -263,7 +290,7 @@ begin
   -- A full batch means there is more: the next pulse goes on at once.
   update scheduler.pulse_state set
     last_pulse_at = p_now,
-    errors = v_overdue -> 'errors',
+    errors = v_report -> 'errors',
     last_pruned_at = case when v_pruned < 5000 then p_now else last_pruned_at end;
   return v_report;
 end;
@@ -272,6 +299,7 @@ comment on function scheduler.pulse(timestamptz) is
   'What pg_cron calls every minute: reads answers, judges silent runs, settles missed occurrences, sends retries, mends pg_cron''s entries, prunes hourly. Returns the counts. Safe to call twice at once: the second does nothing.';
 
 revoke all on function scheduler.answer_verdict(text, integer, boolean, text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.try_lock_job(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.read_answers(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.completed_verdict(integer) from public, anon, authenticated, service_role;
 revoke all on function scheduler.answer_message(text) from public, anon, authenticated, service_role;

@@ -64,7 +64,7 @@ begin
       message = format('cannot pause %s: until must be in the future, got %s', p_job_name, p_until);
   end if;
   update public.scheduler_jobs
-    set paused_at = p_now, paused_until = p_until, pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
+    set paused_at = case when scheduler.is_paused(v_job, p_now) then paused_at else p_now end, paused_until = p_until, pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
   return format('%s is paused %s; its occurrences are recorded as skipped', v_job.name,
     coalesce('until ' || to_char(p_until at time zone v_job.time_zone, 'YYYY-MM-DD HH24:MI ') || v_job.time_zone, 'until somebody resumes it'));
@@ -82,7 +82,10 @@ begin
     return format('%s was not paused', v_job.name);
   end if;
   -- What came due in the pause and nobody looked at belongs to the pause.
-  perform scheduler.settle(v_job, p_now, p_now);
+  while v_job.enabled and v_job.next_run_at <= p_now loop
+    perform scheduler.settle(v_job, p_now, p_now);
+    v_job := scheduler.assert_job(p_job_name);
+  end loop;
   update public.scheduler_jobs
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
     where name = v_job.name
@@ -109,6 +112,7 @@ begin
   end if;
   perform scheduler.end_run(v_run_id, array['queued', 'dispatched', 'running'], 'cancelled', 'cancelled', p_now,
     p_error_message => format('its lock was released: %s', btrim(p_reason)));
+  delete from public.scheduler_locks where run_id = v_run_id;
   return format('run %s is cancelled and the lock of %s is free; if the function is still at work, its next heartbeat tells it to stop',
     v_run_id, p_job_name);
 end;
@@ -155,8 +159,16 @@ language plpgsql set search_path = '' as $$
 declare
   v_previous text;
   v_updated boolean;
+  v_is_date boolean := p_today_key ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$';
 begin
-  if p_today_key is null or p_today_key !~ '^\d{4}-\d{2}-\d{2}$' then
+  if v_is_date then
+    begin
+      perform p_today_key::date;
+    exception when datetime_field_overflow then
+      v_is_date := false;
+    end;
+  end if;
+  if v_is_date is not true then
     raise exception using errcode = '22023',
       message = format('cannot mark a daily run: today_key must be a local date as YYYY-MM-DD, got %s', coalesce(quote_literal(left(p_today_key, 40)), 'null'));
   end if;
