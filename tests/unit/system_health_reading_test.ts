@@ -132,8 +132,19 @@ Deno.test("a client that is deaf to its signal is given up as well", async () =>
   assert.deepEqual(await call(db, "x", {}, quiet, 20), { unreadable: "no answer within 0.02 s" });
 });
 
-Deno.test("when the run is stopped, nothing is waited for", async () => {
-  const db = database(() => new Promise(() => {}));
-  const outcome = await call(db, "x", {}, AbortSignal.abort(), 60_000);
+Deno.test("when the run is being stopped, nothing is waited for", async () => {
+  const stop = new AbortController();
+  const db = database(() => {
+    stop.abort();
+    return new Promise(() => {});
+  });
+  const outcome = await call(db, "x", {}, stop.signal, 60_000);
   assert.ok("unreadable" in outcome);
+});
+
+Deno.test("when the run was stopped, nothing is asked", async () => {
+  const db = database(() => assert.fail("asked"));
+  assert.deepEqual(await call(db, "x", {}, AbortSignal.abort()), {
+    unreadable: "not asked: the run is being stopped",
+  });
 });

@@ -34,7 +34,6 @@ export async function checkHealth(
     call(db, "system_health_settings", {}, signal, limitMs),
     ...componentNames.map((name) => readComponent(db, name, signal, limitMs)),
   ]);
-  signal.throwIfAborted();
   const readings = Object.fromEntries(
     componentNames.map((name, index) => [name, outcomes[index]]),
   ) as Record<ComponentName, (typeof outcomes)[number]>;

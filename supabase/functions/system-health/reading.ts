@@ -59,6 +59,7 @@ export async function call(
   signal: AbortSignal,
   limitMs: number = answerLimitMs,
 ): Promise<{ data: unknown } | { unreadable: string }> {
+  if (signal.aborted) return { unreadable: "not asked: the run is being stopped" };
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), limitMs);
   // Not every client heeds a signal while it waits for a connection.
@@ -66,7 +67,6 @@ export async function call(
     const stop = () => reject(new Error("stopped"));
     limit.signal.addEventListener("abort", stop, { once: true });
     signal.addEventListener("abort", stop, { once: true });
-    if (signal.aborted) stop();
   });
   try {
     const { data, error } = await Promise.race([
