@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 export interface StartCommand {
@@ -6,6 +7,8 @@ export interface StartCommand {
   fresh: boolean;
   once: boolean;
   help: boolean;
+  /** Where data, keys and logs are kept; the project's own directory when absent. */
+  dataDirectory?: string;
 }
 
 export const USAGE = `Start the whole stack on this machine and fire the jobs on their schedule.
@@ -15,6 +18,7 @@ deno task start [options]
   --port N      port of the gateway: REST and functions (54321)
   --db-port N   port of Postgres (54322)
   --once        run every registered job now, print what came of it, stop
+  --data DIR    where data, keys and logs are kept (.daybook)
   --fresh       throw the data away and begin anew
   --help        this text
 
@@ -32,6 +36,7 @@ export function parseStartCommand(args: string[]): StartCommand {
       port: { type: "string", default: "54321" },
       "db-port": { type: "string", default: "54322" },
       once: { type: "boolean", default: false },
+      data: { type: "string" },
       fresh: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -42,6 +47,7 @@ export function parseStartCommand(args: string[]): StartCommand {
     fresh: values.fresh,
     once: values.once,
     help: values.help,
+    ...(values.data === undefined ? {} : { dataDirectory: resolve(values.data) }),
   };
   if (command.gatewayPort === command.databasePort) {
     throw new Error("Cannot start: --port and --db-port must differ");

@@ -9,7 +9,7 @@ import { runEveryJobOnce } from "./run-once.ts";
 import { parseStartCommand, type StartCommand, USAGE } from "./start-options.ts";
 import { stopSignal } from "./stop-signal.ts";
 
-const DATA_DIRECTORY = fileURLToPath(new URL("../.daybook", import.meta.url));
+const DEFAULT_DATA_DIRECTORY = fileURLToPath(new URL("../.daybook", import.meta.url));
 
 Deno.exit(await main());
 
@@ -25,12 +25,13 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
+  const dataDirectory = command.dataDirectory ?? DEFAULT_DATA_DIRECTORY;
   const { signal, dispose } = await stopSignal();
   let stack: Stack | undefined;
   try {
     assertPortsFree(command);
-    if (command.fresh) await removeData(DATA_DIRECTORY, console.log);
-    stack = await start(command, signal);
+    if (command.fresh) await removeData(dataDirectory, console.log);
+    stack = await start(command, dataDirectory, signal);
     if (command.once) return await runEveryJobOnce(stack.sql, console.log, signal) ? 0 : 1;
     await printStart(stack);
     await printRuns(stack.sql, await nameWidth(stack), console.log, signal);
@@ -49,9 +50,13 @@ async function main(): Promise<number> {
   }
 }
 
-function start(command: StartCommand, signal: AbortSignal): Promise<Stack> {
+function start(
+  command: StartCommand,
+  dataDirectory: string,
+  signal: AbortSignal,
+): Promise<Stack> {
   return startStack({
-    dataDirectory: DATA_DIRECTORY,
+    dataDirectory,
     ports: { gateway: command.gatewayPort, postgres: command.databasePort },
     postgresBin: Deno.env.get("LOCAL_POSTGRES_BIN"),
     databaseUrl: Deno.env.get("DATABASE_URL"),
