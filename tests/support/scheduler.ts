@@ -145,6 +145,15 @@ export async function respond(sql: Sql, id: number, given: Answer, at: Date): Pr
   }, ${given.timedOut ?? false}, ${given.error ?? null}, ${at})`;
 }
 
+/** Waits until the backend of that process id waits for a lock; fails after five seconds. */
+export async function untilBlocked(sql: Sql, pid: number): Promise<void> {
+  for (const end = Date.now() + 5000; Date.now() < end;) {
+    const [row] = await sql`select cardinality(pg_blocking_pids(${pid})) > 0 as blocked`;
+    if (row!.blocked) return;
+  }
+  assert.fail(`process ${pid} does not wait for a lock`);
+}
+
 /** What must hold in every ledger, whatever has happened to it. */
 export async function assertInvariants(sql: Sql): Promise<void> {
   const broken = await sql`

@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import * as t from "../support/scheduler.ts";
+
+const SHORT = "short-secret-value";
+const BROKEN = "secret-with-a-break\r\nx-evil: 1-and-long-enough-to-be-one";
+
+t.ledgerTest(
+  "what Vault lacks or holds wrongly makes a run misconfigured, by name and without the secret",
+  async ({ sql, admin }) => {
+    const cases: [name: string, secret: string | null, message: RegExp][] = [
+      ["cron_secret", null, /Vault has no secret named cron_secret/],
+      ["cron_secret", SHORT, /the secret cron_secret in Vault must have at least 32 characters/],
+      ["cron_secret", "", /the secret cron_secret in Vault must have at least 32 characters/],
+      ["cron_secret", BROKEN, /the secret cron_secret in Vault contains a line break/],
+      ["project_url", null, /Vault has no secret named project_url/],
+      ["project_url", "", /the secret project_url in Vault must have/],
+      ["project_url", "https://a.test\nx", /the secret project_url in Vault contains a line break/],
+      ["project_url", "not a url", /URL/],
+    ];
+    for (const [index, [name, secret, message]] of cases.entries()) {
+      const job = `job-${index}`;
+      await t.register(sql, job, { max_attempts: 2 });
+      const right = name === "cron_secret" ? t.CRON_SECRET : t.PROJECT_URL;
+      await t.setSecret(sql, name, secret);
+      const id = await t.dispatch(sql, job);
+      assert.deepEqual(await t.summary(sql, job), [
+        "failed cron 1 misconfigured",
+        "queued retry 2",
+      ]);
+      assert.match((await t.run(sql, id)).error_message, message);
+      await t.setSecret(sql, name, right);
+    }
+    assert.deepEqual(await t.requests(sql), []);
+    assert.deepEqual([...await sql`select * from scheduler_locks`], []);
+
+    // Once the secrets are right the retries go out.
+    await t.pulse(sql, t.after(30));
+    assert.ok((await t.requests(sql)).length >= cases.length);
+    for (const secret of [SHORT, BROKEN, t.CRON_SECRET]) {
+      assert.deepEqual(
+        await tablesWith(admin, secret),
+        ["net.http_request_queue"].filter(() => secret === t.CRON_SECRET),
+      );
+    }
+  },
+);
+
+t.ledgerTest(
+  "a secret that Vault cannot decrypt costs the run, not the receipt of the one before it",
+  async ({ sql, admin }) => {
+    await t.register(sql, "job", { overlap_policy: "queue", max_attempts: 1 });
+    const id = (await t.dispatch(sql, "job"))!;
+    await t.dispatch(sql, "job", t.after(1));
+    await admin`update vault.secrets set secret = 'AAAA' where name = 'cron_secret'`;
+    await t.begin(sql, id, t.NOON);
+    assert.deepEqual(await t.finish(sql, id, "completed", t.after(1)), { finished: true });
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "completed cron 1 ok",
+      "failed cron 1 misconfigured",
+    ]);
+  },
+);
+
+/** The tables of the database with that text anywhere in a row. */
+async function tablesWith(admin: Parameters<typeof t.runs>[0], text: string): Promise<string[]> {
+  const tables = await admin.unsafe(`
+    select format('%I.%I', schemaname, tablename) as name from pg_tables
+    where schemaname not in ('pg_catalog', 'information_schema')`);
+  const found = [];
+  const escaped = JSON.stringify(text).slice(1, -1);
+  for (const { name } of tables) {
+    const [row] = await admin.unsafe(
+      `select exists (select from ${name} as r where position($1 in r::text) > 0 or position($2 in r::text) > 0) as found`,
+      [text, escaped],
+    );
+    if (row!.found) found.push(name as string);
+  }
+  return found.sort();
+}
