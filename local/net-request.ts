@@ -83,7 +83,7 @@ function describe(error: unknown): string {
     ? `${error.message} ${error.cause ?? ""}`.toLowerCase()
     : String(error);
   if (text.includes("dns") || text.includes("resolve")) return "Could not resolve hostname";
-  if (text.includes("refused") || text.includes("unreachable")) {
+  if (/refused|unreachable|blocked|\(connect\)|connect error/.test(text)) {
     return "Could not connect to server";
   }
   if (text.includes("certificate") || text.includes("tls")) return "SSL connect error";

@@ -22,7 +22,7 @@ trap '' INT TERM HUP
 ) >/dev/null 2>&1 &
 guard=$!
 echo "supervised $child" >&2
-exec 3<&-
+exec 3<&- 2>/dev/null
 wait "$child"
 status=$?
 kill -s KILL "$guard" 2>/dev/null

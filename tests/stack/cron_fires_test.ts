@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { withStack } from "../support/stack.ts";
+import { waitUntil } from "../support/wait-until.ts";
+
+const TWO_MINUTES_MS = 130_000;
+
+Deno.test("pg_cron, real or stand-in, fires a job that calls a function through pg_net", () =>
+  withStack({}, async ({ sql, apiUrl, standIns }) => {
+    await sql`select cron.schedule('call', '* * * * *',
+      ${`select net.http_post('${apiUrl}/functions/v1/echo', timeout_milliseconds := 9000)`})`;
+    const run = await waitUntil("pg_cron to fire", async () =>
+      (await sql`
+        select details.* from cron.job_run_details as details join cron.job using (jobid)
+        where jobname = 'call' and status = 'succeeded'`)[0], TWO_MINUTES_MS);
+    assert.equal(run.return_message, "1 row");
+    assert.equal(run.username, "postgres");
+    assert.ok(run.start_time.getSeconds() < 10, `it began at ${run.start_time}`);
+    const response = await waitUntil(
+      "the answer",
+      async () => (await sql`select * from net._http_response where content like '%"/echo"%'`)[0],
+    );
+    assert.equal(response.status_code, 200);
+    if (Deno.env.get("DAYBOOK_TEST_POSTGRES_BIN") === undefined) assert.ok(standIns.pgCron);
+  }));

@@ -1,0 +1,22 @@
+import assert from "node:assert/strict";
+import { applyMigrations, readMigrations } from "../../local/migrations.ts";
+import { runSupabase } from "../../local/supabase-cli.ts";
+import { withDatabase } from "../support/database.ts";
+
+Deno.test("the Supabase CLI takes config.toml and its db push applies every migration", () =>
+  withDatabase(async ({ url, sql }) => {
+    await runSupabase(["db", "push", `--remote=${url}`, "--yes"]);
+    const record = await sql`
+      select version, name from supabase_migrations.schema_migrations order by 1`;
+    const migrations = await readMigrations();
+    assert.deepEqual(
+      [...record],
+      migrations.map(({ version, name }) => ({ version, name })),
+    );
+    assert.deepEqual(await applyMigrations(sql, migrations), []);
+  }, { migrated: false }));
+
+Deno.test("the Supabase CLI finds nothing to push where the stack has applied the migrations", () =>
+  withDatabase(async ({ url }) => {
+    assert.match(await runSupabase(["db", "push", `--remote=${url}`, "--yes"]), /up to date/);
+  }));
