@@ -1,0 +1,139 @@
+/** What the tests of faults share: occurrences that are due when told, time that passes, and how it must end. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import type { Row, Sql } from "postgres";
+import { assertInvariants, register, run } from "./scheduler.ts";
+import type { Stack } from "./stack.ts";
+import { waitUntil } from "./wait-until.ts";
+
+/** Registers a job that is due only when `fire` says so, and is retried after a second. */
+export async function registerJob(
+  sql: Sql,
+  name: string,
+  values: Record<string, unknown> = {},
+): Promise<void> {
+  await register(sql, name, {
+    schedule: "0 0 1 1 *",
+    target: "fickle",
+    backoff_base_seconds: 1,
+    backoff_cap_seconds: 1,
+    ...values,
+  }, new Date(Date.now() + 3_600_000));
+}
+
+/** Makes an occurrence due at this very moment and dispatches it as pg_cron would; its run. */
+export async function fire(sql: Sql, job: string): Promise<string> {
+  await sql`update scheduler_jobs set next_run_at = clock_timestamp() where name = ${job}`;
+  const [row] = await sql`select scheduler.dispatch(${job}) as run`;
+  assert.ok(row?.run, `nothing was dispatched for ${job}`);
+  return row.run;
+}
+
+/** A beat of the scheduler; what it reports. */
+export async function beat(sql: Sql): Promise<Row> {
+  const [row] = await sql`select scheduler.pulse() as report`;
+  return row!.report;
+}
+
+/** Waits until the run has this status. */
+export async function untilStatus(sql: Sql, runId: string, status: string): Promise<Row> {
+  return await waitUntil(`run ${runId} to be ${status}`, async () => {
+    const row = await run(sql, runId);
+    return row.status === status && row;
+  });
+}
+
+/** Waits until pg_net has an answer for the run's request. */
+export async function untilAnswered(sql: Sql, runId: string): Promise<Row> {
+  return await waitUntil(`an answer to run ${runId}`, async () => {
+    const [row] = await sql`
+      select responses.* from net._http_response as responses
+      join scheduler_runs as runs on runs.request_id = responses.id where runs.id = ${runId}`;
+    return row;
+  }, 20_000);
+}
+
+/** What the ledger knows of live runs becomes older by that much. */
+export async function passTime(sql: Sql, seconds: number): Promise<void> {
+  await sql`
+    with runs as (
+      update scheduler_runs set
+        dispatched_at = dispatched_at - make_interval(secs => ${seconds}),
+        started_at = started_at - make_interval(secs => ${seconds}),
+        heartbeat_at = heartbeat_at - make_interval(secs => ${seconds}),
+        run_after = run_after - make_interval(secs => ${seconds})
+      where completed_at is null)
+    update scheduler_locks set
+      acquired_at = acquired_at - make_interval(secs => ${seconds}),
+      expires_at = expires_at - make_interval(secs => ${seconds})`;
+}
+
+/** Lets jobs go on that wait for it. */
+export async function release(sql: Sql): Promise<void> {
+  await sql`insert into app_settings (key, value) values ('tests.released', 'true')
+    on conflict do nothing`;
+}
+
+/** Beats, without waiting for a retry's time, until no run is alive. */
+export async function settle(sql: Sql, limitMs = 30_000): Promise<void> {
+  await waitUntil("every run to be over", async () => {
+    await sql`update scheduler_runs set run_after = now() where status = 'queued' and run_after > now()`;
+    await beat(sql);
+    const [row] =
+      await sql`select count(*)::int as alive from scheduler_runs where completed_at is null`;
+    return row!.alive === 0;
+  }, limitMs);
+}
+
+/** The end of every fault: all runs are over, no lock is left, an occurrence with attempts left has completed. */
+export async function assertSettled(sql: Sql): Promise<void> {
+  await assertInvariants(sql);
+  const broken = await sql`
+    select 'a run is still alive' as what, job_name from scheduler_runs where completed_at is null
+    union all
+    select 'a lock is left', name from scheduler_locks
+    union all
+    select 'not every attempt was made', job_name from scheduler_runs
+    where trigger in ('cron', 'catch_up', 'retry') and verdict is distinct from 'bad_input'
+    group by job_name, scheduled_for
+    having bool_and(status = 'failed') and count(*) < max(max_attempts)
+    union all
+    select 'the attempts have a gap', job_name from scheduler_runs where trigger <> 'manual'
+    group by job_name, scheduled_for having max(attempt) <> count(*)`;
+  assert.deepEqual([...broken], []);
+}
+
+/** What the functions and the REST server have written so far. */
+export async function readLog(stack: Stack): Promise<string> {
+  return await Deno.readTextFile(join(stack.dataDirectory, "functions.log"));
+}
+
+/** A folder for functions that a test deploys, beside those there are; removed afterwards. */
+export async function withDeployments(
+  fn: (directories: string[], deploy: (name: string, source?: string) => Promise<void>) => Promise<
+    void
+  >,
+): Promise<void> {
+  const directory = await Deno.makeTempDir({ prefix: "daybook-functions-" });
+  const of = (path: string) => new URL(path, import.meta.url);
+  try {
+    await fn(
+      [directory, fileURLToPath(of("../stack/functions"))],
+      async (name, source = servedAs(name, of)) => {
+        await Deno.mkdir(join(directory, name), { recursive: true });
+        await Deno.writeTextFile(join(directory, name, "index.ts"), source);
+      },
+    );
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+function servedAs(name: string, of: (path: string) => URL): string {
+  return `
+import { serveJob } from "${of("../../shared/serve-job.ts")}";
+import { job } from "${of("../stack/functions/fickle/job.ts")}";
+export default { fetch: serveJob({ ...job, name: "${name}" }) };
+`;
+}
