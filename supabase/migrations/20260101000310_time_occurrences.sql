@@ -16,7 +16,7 @@ declare
 begin
   -- The longest wait there is: a 29 February of a given weekday across a year like 2100, 40 years.
   while v_date <= p_from + 14975 loop
-    v_month := extract(month from v_date);
+    v_month := extract(month from v_date)::integer;
     v_next := (select min(month) from unnest(p_parsed.months) as month where month >= v_month);
     if v_next is distinct from v_month then
       v_date := make_date(extract(year from v_date)::integer + (v_next is null)::integer, coalesce(v_next, p_parsed.months[1]), 1);
@@ -31,8 +31,8 @@ begin
       continue;
     end if;
 
-    v_day := extract(day from v_date);
-    v_last_day := extract(day from date_trunc('month', v_date::timestamp) + interval '1 month -1 day');
+    v_day := extract(day from v_date)::integer;
+    v_last_day := extract(day from date_trunc('month', v_date::timestamp) + interval '1 month -1 day')::integer;
     v_next := (select min(day) from unnest(p_parsed.days_of_month) as day where day >= v_day);
     if v_next > v_last_day or v_next is null then
       v_date := v_date + (v_last_day - v_day + 1);
@@ -101,11 +101,12 @@ declare
   v_minute integer;
   v_wait interval;
 begin
-  loop
+  while v_at is not null loop
     v_local := v_at at time zone p_time_zone;
     v_date := scheduler.next_matching_date(p_parsed, v_local::date);
     if v_date is null then
-      return null;
+      v_at := null;
+      continue;
     elsif v_date > v_local::date then
       v_start := scheduler.first_showing(v_date, p_time_zone);
       -- A change just after midnight shows the start of the date twice; the first may be over.
@@ -113,7 +114,7 @@ begin
       continue;
     end if;
 
-    v_minute := extract(minute from v_local);
+    v_minute := extract(minute from v_local)::integer;
     if v_minute = any (p_parsed.minutes) then
       return v_at;
     end if;
@@ -124,6 +125,7 @@ begin
       v_at := v_at + interval '1 minute';  -- the clock changes in between
     end if;
   end loop;
+  return null;
 end;
 $$;
 comment on function scheduler.next_real_clock_occurrence(scheduler.parsed_schedule, text, timestamptz) is
@@ -151,14 +153,10 @@ begin
   v_local := p_after at time zone p_time_zone;
   v_date := scheduler.next_matching_date(v_parsed, v_local::date);
   if v_date = v_local::date then
-    v_hour := extract(hour from v_local);
-    v_minute := extract(minute from v_local);
+    v_hour := extract(hour from v_local)::integer;
+    v_minute := extract(minute from v_local)::integer;
   end if;
-  loop
-    if v_date is null then
-      return null;
-    end if;
-
+  while v_date is not null loop
     -- On to the next local time that the schedule names.
     if v_hour is not null then
       v_minute := case when v_hour = any (v_parsed.hours)
@@ -183,6 +181,7 @@ begin
       return v_occurrence;
     end if;
   end loop;
+  return null;
 end;
 $$;
 comment on function scheduler.next_occurrence(text, text, timestamptz) is

@@ -28,6 +28,12 @@ const SHOWN: [string, string, string, string | null][] = [
   ["outside of gaps the minute stays", "30 9 * * *", "America/New_York", "30 13,14 * * *"],
   ["January has the winter offset alone", "0 9 * 1 *", "America/New_York", "0 14 * 1 *"],
   ["July has the summer offset alone", "0 9 * 7 *", "America/New_York", "0 13 * 7 *"],
+  [
+    "1 November has the winter offset where the clock changes on it, and nowhere else",
+    "30 19 1 11 *",
+    "America/New_York",
+    "30 0,23 1,2 11 *",
+  ],
   ["a day later in UTC", "0 22 * * 1-5", "America/New_York", "0 2,3 * * 2-6"],
   ["a day earlier in UTC", "0 8 * * 1", "Asia/Tokyo", "0 23 * * 0"],
   ["the day before the 1st", "0 8 1 * *", "Asia/Tokyo", "0 23 28-31 * *"],

@@ -147,6 +147,13 @@ const SHOWN: [string, string, string, string, (string | null)[]][] = [
     ["2026-04-04T14:00Z", "2026-04-04T15:30Z", "2026-04-04T16:30Z"],
   ],
   [
+    "Lord Howe: half an hour is left out of the hour's count",
+    "45 * * * *",
+    "Australia/Lord_Howe",
+    "2026-10-03T15:20:00Z",
+    ["2026-10-03T15:45Z", "2026-10-03T16:45Z"],
+  ],
+  [
     "Nuuk: the gap is the last hour of Saturday, its times run as Sunday begins",
     "30 23 * * 6",
     "America/Nuuk",
