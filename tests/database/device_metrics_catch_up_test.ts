@@ -181,6 +181,8 @@ Deno.test("figures before the freeze are final, though their raw rows go", () =>
     const freeze = (before: Date) =>
       service`select public.aggregate_device_metrics_freeze(${before}) as before`;
     await assert.rejects(freeze(at(48)), { code: "55000" });
+    await sqlSteps(service).begin();
+    await assert.rejects(freeze(at(48)), { code: "55000" });
     await runJob(service, { granularity: "day" });
     const figures = () =>
       db.sql`select * from public.device_metrics_summary where period_start < ${at(48)} order by
