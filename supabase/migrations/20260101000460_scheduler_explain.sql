@@ -100,7 +100,8 @@ begin
     select * into v_state from scheduler.pulse_state;
     return format('%s was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the last pulse was %s%s.',
       p_job_name, v_when,
-      coalesce(format('%s s ago', extract(epoch from p_now - v_state.last_pulse_at)::bigint), 'never'),
+      case when v_state.last_pulse_at is null then 'never'
+        else format('%s s ago', extract(epoch from p_now - v_state.last_pulse_at)::bigint) end,
       coalesce(', and says: ' || (v_state.errors ->> p_job_name), ''));
   end if;
   return format('%s has no row for %s: it was registered with other times then, or the row was pruned (successes after %s days, failures after %s).',

@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import type { Sql } from "postgres";
+import { refusal } from "../support/refusal.ts";
+import * as t from "../support/scheduler.ts";
+
+const explain = (sql: Sql, now: Date, at: Date = t.NOON, name = "job"): Promise<string> =>
+  t.value(sql, "scheduler.explain($1, $2, $3)", [name, at, now]);
+
+const noon = { schedule: "0 12 * * *" };
+
+t.ledgerTest(
+  "explain: no such job, not due, disabled, still to come, registered later",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "0 12 * * mon", time_zone: "Europe/Berlin" });
+    assert.equal(
+      await explain(sql, t.NOON, t.NOON, "nobody"),
+      "There is no job named 'nobody'; the jobs are: job.",
+    );
+    assert.equal(
+      await explain(sql, t.NOON),
+      "job was not due at 2026-03-02 13:00 Europe/Berlin: its schedule is '0 12 * * mon' in Europe/Berlin; " +
+        "before that it is due at 2026-03-02 12:00 Europe/Berlin, after that at 2026-03-09 12:00 Europe/Berlin.",
+    );
+    await t.register(sql, "job", noon);
+    assert.equal(
+      await explain(sql, t.after(-90), t.after(0.5)),
+      "job is due at 2026-03-02 12:00 UTC, in 90 minutes.",
+    );
+    await sql`select scheduler.pause('job', 'moving', 'Ada', null, ${t.after(-90)})`;
+    assert.equal(
+      await explain(sql, t.after(-90)),
+      "job is due at 2026-03-02 12:00 UTC, in 90 minutes, and will be skipped: paused by Ada: moving.",
+    );
+    await sql`update scheduler_jobs set created_at = ${t.after(30)}`;
+    assert.equal(
+      await explain(sql, t.after(60)),
+      "job did not run at 2026-03-02 12:00 UTC: it was registered only at 2026-03-02 12:30 UTC.",
+    );
+    await sql`update scheduler_jobs set enabled = false`;
+    assert.equal(
+      await explain(sql, t.after(60)),
+      "job does not run at 2026-03-02 12:00 UTC: it is disabled; register it with enabled => true.",
+    );
+  },
+);
+
+t.ledgerTest("explain: due, and nobody looked; or the row is gone", async ({ sql }) => {
+  await t.register(sql, "job", noon);
+  assert.equal(
+    await explain(sql, t.after(5)),
+    "job was due at 2026-03-02 12:00 UTC and is not in the ledger yet: neither pg_cron nor the pulse " +
+      "has looked at it; the last pulse was never.",
+  );
+  await sql`update scheduler.pulse_state set last_pulse_at = ${
+    t.after(4)
+  }, errors = '{"job": "no such zone"}'`;
+  assert.match(
+    await explain(sql, t.after(5)),
+    /the last pulse was 60 s ago, and says: no such zone\.$/,
+  );
+  await t.dispatch(sql, "job");
+  await sql`delete from scheduler_runs`;
+  assert.equal(
+    await explain(sql, t.after(5)),
+    "job has no row for 2026-03-02 12:00 UTC: it was registered with other times then, or the row was pruned " +
+      "(successes after 14 days, failures after 90).",
+  );
+});
+
+t.ledgerTest("explain: the life of a run that fails, is retried and completes", async ({ sql }) => {
+  await t.register(sql, "job", noon);
+  const id = (await t.dispatch(sql, "job"))!;
+  assert.equal(
+    await explain(sql, t.NOON),
+    "job was sent for 2026-03-02 12:00 UTC at 12:00:00 on attempt 1 of 3 and has not begun yet; " +
+      "without a receipt it is judged at 12:01:00.",
+  );
+  await t.begin(sql, id, t.after(0.1));
+  await t.heartbeat(sql, id, t.after(0.5));
+  assert.equal(
+    await explain(sql, t.after(0.6)),
+    "job is running for 2026-03-02 12:00 UTC since 30 s on attempt 1 of 3; its last heartbeat was 6 s ago.",
+  );
+  await t.finish(sql, id, "failed", t.after(1));
+  await sql`update scheduler_runs set run_after = ${t.after(1.5)} where status = 'queued'`;
+  assert.equal(
+    await explain(sql, t.after(1)),
+    "job has not run for 2026-03-02 12:00 UTC yet: attempt 2 of 3 waits until 12:01:30 (attempt 1: job_error).",
+  );
+  assert.match(
+    await explain(sql, t.after(2)),
+    /waits for the next pulse \(attempt 1: job_error\)\.$/,
+  );
+  await t.pulse(sql, t.after(2));
+  const retry = (await t.runs(sql, "job"))[1]!.id;
+  await t.begin(sql, retry, t.after(2));
+  await t.finish(sql, retry, "completed", t.after(2.02));
+  assert.equal(
+    await explain(sql, t.after(3)),
+    "job ran at 2026-03-02 12:00 UTC: it ran to its end, in 1.2 s on attempt 2 of 3 (attempt 1: job_error).",
+  );
+});
+
+t.ledgerTest("explain: failed for good, by hand, cancelled", async ({ sql }) => {
+  await t.register(sql, "job", { ...noon, max_attempts: 1 });
+  const id = (await t.dispatch(sql, "job"))!;
+  await t.begin(sql, id, t.NOON);
+  await t.finish(sql, id, "failed", t.NOON);
+  assert.equal(
+    await explain(sql, t.after(1)),
+    "job failed at 2026-03-02 12:00 UTC on its only attempt: the job itself failed (it broke). " +
+      "What to do: read error_message and error_detail, mend the job, then select scheduler.run_now(job).",
+  );
+  const manual = await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(7.5)]);
+  await sql`update scheduler_runs set created_at = ${t.after(7.5)} where id = ${manual}`;
+  await sql`select scheduler.release_lock('job', 'wrong payload', ${t.after(8)})`;
+  assert.equal(
+    await explain(sql, t.after(9), t.after(7)),
+    "job was cancelled at 2026-03-02 12:07 UTC: its lock was released: wrong payload.",
+  );
+  await sql`
+    update scheduler_runs set status = 'completed', verdict = 'ok', duration_ms = 1500 where id = ${manual}`;
+  assert.equal(
+    await explain(sql, t.after(9), t.after(7)),
+    "job was run by hand at 2026-03-02 12:07 UTC: it ran to its end, in 1.5 s on its only attempt.",
+  );
+});
+
+t.ledgerTest("explain: skipped, missed, caught up, waiting", async ({ sql }) => {
+  const hourly = { schedule: "0 * * * *" };
+  await t.register(sql, "job", { ...hourly, overlap_policy: "queue" });
+  await t.pulse(sql, t.after(60 + 30));
+  assert.equal(
+    await explain(sql, t.after(95)),
+    "job was missed at 2026-03-02 12:00 UTC: nothing fired it at its time (misfire policy once: made up for by a later run). " +
+      "What to do: was the database down, or does pg_cron stand still? See the runbook.",
+  );
+  const caughtUp = (await t.runs(sql, "job"))[1]!.id;
+  await t.begin(sql, caughtUp, t.after(91));
+  await sql`update scheduler_locks set expires_at = ${t.after(500)}`;
+  await t.dispatch(sql, "job", t.after(120));
+  await t.dispatch(sql, "job", t.after(180));
+  assert.equal(
+    await explain(sql, t.after(181), t.after(120)),
+    "job has not run for 2026-03-02 14:00 UTC yet: attempt 1 of 3 waits for the run before it to end.",
+  );
+  assert.equal(
+    await explain(sql, t.after(181), t.after(180)),
+    `job was skipped at 2026-03-02 15:00 UTC: queue full: run ${caughtUp} was at work and another one was waiting.`,
+  );
+  await t.finish(sql, caughtUp, "completed", t.after(181));
+  assert.match(
+    await explain(sql, t.after(181), t.after(60)),
+    /^job was caught up at 2026-03-02 13:00 UTC: it ran to its end/,
+  );
+});
+
+t.ledgerTest("explain answers for any moment there is", async ({ sql }) => {
+  await t.register(sql, "job");
+  const ask = (at: string) =>
+    sql.unsafe("select scheduler.explain('job', $1::text::timestamptz) as said", [at]);
+  for (const at of ["0044-03-15 BC", "1970-01-01", "9999-12-31"]) {
+    assert.match((await ask(at))[0]!.said, /^job .*\.$/);
+  }
+  for (const at of ["infinity", "-infinity"]) assert.equal((await refusal(ask(at))).code, "22023");
+});
