@@ -8,24 +8,29 @@
  */
 
 const SUPERVISOR = `
-"$@" </dev/null &
+exec 3<&0
+"$@" </dev/null 3<&- &
 child=$!
-trap '' INT TERM HUP
 (
-  read -r signal <&3
-  kill -s "\${signal:-$stop_signal}" "$child" 2>/dev/null
+  trap '[ -n "$nap" ] && kill "$nap" && wait "$nap"; exit' USR1
+  read -r nothing <&3
+  kill -s "$stop_signal" "$child"
   for second in $grace; do
-    sleep 1
-    kill -0 "$child" 2>/dev/null || exit 0
+    sleep 1 &
+    nap=$!
+    wait "$nap"
+    kill -0 "$child" || exit
   done
-  kill -s KILL "$child" 2>/dev/null
+  kill -s KILL "$child"
 ) >/dev/null 2>&1 &
 guard=$!
+trap '' INT TERM HUP
 echo "supervised $child" >&2
 exec 3<&- 2>/dev/null
 wait "$child"
 status=$?
-kill -s KILL "$guard" 2>/dev/null
+kill -s USR1 "$guard"
+wait "$guard"
 exit "$status"
 `;
 
@@ -65,7 +70,7 @@ const KEPT_LINES = 20;
 /** Starts a process that ends when we do. Throws when the program cannot be run. */
 export async function startProcess(options: ProcessOptions): Promise<SupervisedProcess> {
   const grace = Array.from({ length: options.graceSeconds }, (_, index) => index + 1).join(" ");
-  const prelude = `exec 3<&0\nstop_signal=${options.stopSignal}\ngrace='${grace}'\n`;
+  const prelude = `stop_signal=${options.stopSignal}\ngrace='${grace}'\n`;
   const child = new Deno.Command("/bin/sh", {
     args: ["-c", prelude + SUPERVISOR, "sh", options.command, ...options.args],
     stdin: "piped",

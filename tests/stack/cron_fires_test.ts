@@ -12,7 +12,8 @@ Deno.test("pg_cron, real or stand-in, fires a job that calls a function through 
       (await sql`
         select details.* from cron.job_run_details as details join cron.job using (jobid)
         where jobname = 'call' and status = 'succeeded'`)[0], TWO_MINUTES_MS);
-    assert.equal(run.return_message, "1 row");
+    // The real one says it in one way or the other, depending on how it connects.
+    assert.match(run.return_message, /^(1 row|SELECT 1)$/);
     assert.equal(run.username, "postgres");
     assert.ok(run.start_time.getSeconds() < 10, `it began at ${run.start_time}`);
     const response = await waitUntil(
