@@ -1089,7 +1089,6 @@ export type Database = {
           "connected_seconds": number;
           "connections_started": number;
           "device_id": string;
-          "device_key": string;
           "efficiency_energy_wh": number;
           "efficiency_weight": number;
           "energy_wh": number;
@@ -1115,7 +1114,6 @@ export type Database = {
           "connected_seconds": number;
           "connections_started": number;
           "device_id": string;
-          "device_key": string;
           "efficiency_energy_wh": number;
           "efficiency_weight": number;
           "energy_wh": number;
@@ -1129,10 +1127,8 @@ export type Database = {
       "device_metrics_store": {
         Args: { "p_granularity": string; "p_periods": (string)[] };
         Returns: {
-          "added": number;
-          "changed": number;
           "device_rows": number;
-          "removed": number;
+          "rows_written": number;
         }[];
       };
       "record_system_health": {
