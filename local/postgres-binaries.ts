@@ -39,7 +39,8 @@ export async function findPostgres(options: {
   if (user === undefined || await canExecute(user, join(native, "bin", "postgres"))) {
     return await describe(join(native, "bin"));
   }
-  const copy = join(await options.reachableDirectory(), "postgres-17");
+  const { version } = JSON.parse(await Deno.readTextFile(join(dirname(native), "package.json")));
+  const copy = join(await options.reachableDirectory(), `programs-${version}`);
   if (!await exists(join(copy, "complete"))) {
     onProgress(`Copying Postgres to ${copy}: the OS user postgres cannot reach ${native}`);
     await copyDirectory(native, copy);

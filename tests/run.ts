@@ -4,6 +4,7 @@
  * The last line is always `N passed, N failed`.
  */
 import { join } from "node:path";
+import { stopSignal } from "../cli/stop-signal.ts";
 import { startTestCluster } from "./support/test-cluster.ts";
 import { type Counts, readCounts } from "./support/junit.ts";
 
@@ -21,18 +22,17 @@ console.log(`${counts.passed} passed, ${counts.failed} failed`);
 Deno.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);
 
 async function runTests(): Promise<Counts> {
-  const interrupted = Promise.withResolvers<never>();
-  interrupted.promise.catch(() => {});
-  const stopOn = (signal: Deno.Signal) =>
-    Deno.addSignalListener(signal, () => interrupted.reject(new Error(`Stopped by ${signal}`)));
-  stopOn("SIGINT");
-  stopOn("SIGTERM");
+  const { signal } = await stopSignal();
+  const interrupted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+  interrupted.catch(() => {});
 
-  const starting = startTestCluster({ postgresBin, onProgress: console.log });
-  const cluster = await starting;
+  const cluster = await startTestCluster({ postgresBin, onProgress: console.log });
   const reports = await Deno.makeTempDir({ prefix: "daybook-reports-" });
   try {
     const report = join(reports, "junit.xml");
+    signal.throwIfAborted();
     const child = new Deno.Command(Deno.execPath(), {
       args: ["test", "-A", "--parallel", `--junit-path=${report}`, ...passedOn, ...paths],
       env: {
@@ -44,7 +44,7 @@ async function runTests(): Promise<Counts> {
       stdout: "inherit",
       stderr: "inherit",
     }).spawn();
-    const status = await Promise.race([child.status, interrupted.promise]).catch(async (error) => {
+    const status = await Promise.race([child.status, interrupted]).catch(async (error) => {
       child.kill("SIGTERM");
       await child.status;
       throw error;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { isPortFree } from "../../local/free-port.ts";
+import { requiredEnv, withDatabase } from "../support/database.ts";
 import { withPlace } from "../support/start-command.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
@@ -135,15 +136,30 @@ Deno.test("a failed start says why and leaves no process", () =>
     assert.deepEqual(broken.leftovers(), []);
   }));
 
-Deno.test("a server given by DATABASE_URL is used when we are superuser there, else it says so", () => {
-  const url = new URL(Deno.env.get("DAYBOOK_TEST_DATABASE_URL")!);
-  return withPlace(async ({ start }) => {
+Deno.test("a server given by DATABASE_URL is used and nothing of Postgres is started", () =>
+  withDatabase(({ admin, name }) =>
+    withPlace(async ({ start, dataDirectory }) => {
+      const [before] = await admin`select rolpassword from pg_authid where rolname = 'postgres'`;
+      const url = new URL(requiredEnv("DAYBOOK_TEST_DATABASE_URL"));
+      url.pathname = `/${name}`;
+      const command = start(["--once"], { DATABASE_URL: url.href });
+      assert.equal(await command.ended, 0, command.lines.join("\n"));
+      assert.ok(!command.lines.some((line) => /Postgres/.test(line)));
+      await assert.rejects(Deno.stat(`${dataDirectory}/postgres-17`), Deno.errors.NotFound);
+      const [jobs] = await admin`select count(*)::integer from public.scheduler_runs`;
+      assert.ok(jobs!.count >= 3);
+      const [after] = await admin`select rolpassword from pg_authid where rolname = 'postgres'`;
+      assert.deepEqual(after, before, "somebody else's password was changed");
+    }), { migrated: false }));
+
+Deno.test("a server given by DATABASE_URL where we are no superuser is refused in plain words", () =>
+  withPlace(async ({ start }) => {
+    const url = new URL(requiredEnv("DAYBOOK_TEST_DATABASE_URL"));
     url.username = "postgres";
     const command = start(["--once"], { DATABASE_URL: url.href });
     assert.equal(await command.ended, 1);
     assert.match(command.lines.join("\n"), /as postgres: .* needs a superuser/);
-  });
-});
+  }));
 
 function free(): number {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
