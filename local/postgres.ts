@@ -42,13 +42,13 @@ const START_LIMIT_MS = 60_000;
 export async function preparePostgres(options: PostgresOptions): Promise<PostgresServer> {
   const onProgress = options.onProgress ?? (() => {});
   const user = await postgresUser(onProgress);
-  const home = await homeFor(user, options.dataDirectory, onProgress);
   const binaries = await findPostgres({
     postgresBin: options.postgresBin,
     user,
     reachableDirectory: () => reachableDirectory(options.dataDirectory),
     onProgress,
   });
+  const home = await homeFor(user, options.dataDirectory, onProgress);
   const pgCron = (options.pgCron ?? true) && binaries.hasPgCron;
   const cluster = join(home, `postgres-${binaries.major}`);
   const adminUrl = (database = "postgres") =>
