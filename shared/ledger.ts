@@ -1,6 +1,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "./database.types.ts";
 import type { JsonObject } from "./define-job.ts";
+import { storableJson } from "./storable-json.ts";
 
 type Client = SupabaseClient<Database>;
 
@@ -79,7 +80,8 @@ export function createLedger(db: Client): Ledger {
         ...(progress === null ? {} : { p_progress: progress }),
       }))).running,
     finish: async (runId, receipt) => {
-      const { outcome, result, errorMessage, errorDetail, retryable } = receipt;
+      // A character that Postgres cannot hold must not cost the receipt.
+      const { outcome, result, errorMessage, errorDetail, retryable } = storableJson(receipt);
       const answer = await call<{ finished: boolean; reason?: string }>(
         db.rpc("scheduler_finish_run", {
           p_run_id: runId,

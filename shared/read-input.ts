@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { HttpError } from "./errors.ts";
+import { storageProblem } from "./storable-json.ts";
 
 const maximumBytes = 256 * 1024;
 
@@ -41,6 +42,10 @@ function parseObject(text: string): Record<string, unknown> {
   }
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new HttpError(400, "invalid_input", "Cannot run the job: body: must be a JSON object");
+  }
+  const problem = storageProblem(body);
+  if (problem !== undefined) {
+    throw new HttpError(400, "invalid_input", `Cannot run the job: body: ${problem}`);
   }
   return body as Record<string, unknown>;
 }

@@ -4,6 +4,7 @@ import { errorMessage, PermanentError, StopError } from "./errors.ts";
 import type { BegunRun, Ledger, Receipt } from "./ledger.ts";
 import type { Logger, Redact } from "./logger.ts";
 import type { Platform } from "./platform.ts";
+import { storableJson } from "./storable-json.ts";
 
 /** How long a job may take to stop after its signal fired, before its run is ended without it. */
 const stopGraceMs = 5_000;
@@ -87,7 +88,8 @@ export async function runJob<S extends z.ZodType>(
     attempt: run.attempt,
     now: () => new Date(platform.now()),
     remainingMs: () => Math.max(0, endsAt - platform.now()),
-    reportProgress: (value) => void (progress = value),
+    // What is no JSON throws here, in the job's own code, and not with every heartbeat.
+    reportProgress: (value) => void (progress = storableJson(value)),
   };
   const receipt = await Promise.race([
     work(job, input, context, environment.redact),

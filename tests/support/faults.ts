@@ -109,31 +109,28 @@ export async function readLog(stack: Stack): Promise<string> {
   return await Deno.readTextFile(join(stack.dataDirectory, "functions.log"));
 }
 
+type Deploy = (name: string, source?: string) => Promise<void>;
+
 /** A folder for functions that a test deploys, beside those there are; removed afterwards. */
 export async function withDeployments(
-  fn: (directories: string[], deploy: (name: string, source?: string) => Promise<void>) => Promise<
-    void
-  >,
+  fn: (directories: string[], deploy: Deploy) => Promise<void>,
 ): Promise<void> {
   const directory = await Deno.makeTempDir({ prefix: "daybook-functions-" });
-  const of = (path: string) => new URL(path, import.meta.url);
   try {
-    await fn(
-      [directory, fileURLToPath(of("../stack/functions"))],
-      async (name, source = servedAs(name, of)) => {
-        await Deno.mkdir(join(directory, name), { recursive: true });
-        await Deno.writeTextFile(join(directory, name, "index.ts"), source);
-      },
-    );
+    const directories = [directory, fileURLToPath(new URL("../stack/functions", import.meta.url))];
+    await fn(directories, async (name, source) => {
+      await Deno.mkdir(join(directory, name), { recursive: true });
+      await Deno.writeTextFile(join(directory, name, "index.ts"), source ?? await fickleAs(name));
+    });
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
 }
 
-function servedAs(name: string, of: (path: string) => URL): string {
-  return `
-import { serveJob } from "${of("../../shared/serve-job.ts")}";
-import { job } from "${of("../stack/functions/fickle/job.ts")}";
-export default { fetch: serveJob({ ...job, name: "${name}" }) };
-`;
+/** The function `fickle` under another name, to be kept anywhere. */
+async function fickleAs(name: string): Promise<string> {
+  const index = new URL("../stack/functions/fickle/index.ts", import.meta.url);
+  return (await Deno.readTextFile(index))
+    .replaceAll(/"(\.[^"]+)"/g, (_, path) => `"${new URL(path, index)}"`)
+    .replace("serveJob(job)", `serveJob({ ...job, name: "${name}" })`);
 }
