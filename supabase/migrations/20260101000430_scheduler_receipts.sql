@@ -63,7 +63,8 @@ begin
     coalesce(v_job.timeout_seconds, 120), p_payload, p_now, p_now, p_now
   ) returning * into v_run;
 
-  if v_job.overlap_policy <> 'allow' and not scheduler.try_lock(
+  -- A function that no job names has nothing to overlap with.
+  if coalesce(v_job.overlap_policy, 'allow') <> 'allow' and not scheduler.try_lock(
     v_job.name, v_run.id, p_holder, p_now,
     p_now + make_interval(secs => v_run.timeout_seconds + 2 * scheduler.setting('heartbeat_timeout_seconds'))
   ) then
