@@ -4,22 +4,24 @@ import { withScratchDatabase } from "../local/scratch-database.ts";
 import { benchDispatch } from "./dispatch.ts";
 import type { Figure } from "./figure.ts";
 import { benchLedgerCost } from "./ledger-cost.ts";
+import { benchMetrics } from "./metrics.ts";
 import { benchPulse } from "./pulse.ts";
 
 const benches: Record<string, () => Promise<Figure[]>> = {
   dispatch: benchDispatch,
-  ledger: () => onDatabase(benchLedgerCost),
-  pulse: () => onDatabase(benchPulse),
+  ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),
+  metrics: () => onDatabase(benchMetrics),
+  pulse: () => onDatabase(async (sql) => [await benchPulse(sql)]),
 };
 
 /** Runs a bench on a migrated database of its own whose Vault holds what dispatch needs. */
-function onDatabase(bench: (sql: postgres.Sql) => Promise<Figure>): Promise<Figure[]> {
+function onDatabase(bench: (sql: postgres.Sql) => Promise<Figure[]>): Promise<Figure[]> {
   return withScratchDatabase(async ({ url }) => {
     const sql = postgres(url, { max: 1, onnotice: () => {} });
     try {
       await sql`select vault.create_secret('http://127.0.0.1:1', 'project_url')`;
       await sql`select vault.create_secret(${crypto.randomUUID()}, 'cron_secret')`;
-      return [await bench(sql)];
+      return await bench(sql);
     } finally {
       await sql.end();
     }

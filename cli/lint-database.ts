@@ -18,7 +18,7 @@ try {
   await withScratchDatabase(async ({ adminUrl }) => {
     // The CLI creates it as the role postgres, which only Supabase's own servers allow.
     const admin = postgres(adminUrl, { max: 1 });
-    await admin`create extension plpgsql_check with schema extensions`;
+    await admin`create extension plpgsql_check with schema pg_catalog`;
     await admin.end();
     for (const check of checks) {
       const found = await runSupabase([...check, `--remote=${adminUrl}`]);

@@ -69,7 +69,7 @@ declare
   v_on_time_from timestamptz;
   v_late timestamptz[];
   v_missed timestamptz[];
-  v_failed timestamptz[] := '{}';
+  v_failed timestamptz[] := array[]::timestamptz[];
   v_room integer := p_job.misfire_cap;
   v_later timestamptz;
   v_on_time timestamptz[];
