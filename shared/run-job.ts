@@ -89,7 +89,7 @@ export async function runJob<S extends z.ZodType>(
     now: () => new Date(platform.now()),
     remainingMs: () => Math.max(0, endsAt - platform.now()),
     // What is no JSON throws here, in the job's own code, and not with every heartbeat.
-    reportProgress: (value) => void (progress = storableJson(value)),
+    reportProgress: (value) => void (progress = redacted(storableJson(value), environment.redact)),
   };
   const receipt = await Promise.race([
     work(job, input, context, environment.redact),
@@ -108,7 +108,7 @@ async function work<S extends z.ZodType>(
   redact: Redact,
 ): Promise<Receipt> {
   try {
-    return { outcome: "completed", result: storable(await job.run(input, context)) };
+    return { outcome: "completed", result: storable(await job.run(input, context), redact) };
   } catch (error) {
     const reason: unknown = context.signal.aborted ? context.signal.reason : undefined;
     const outcome = reason instanceof StopError && reason.kind === "deadline"
@@ -129,14 +129,20 @@ async function work<S extends z.ZodType>(
 }
 
 /** A result that the ledger can hold: JSON of at most 256 KiB, else what is left of it and how large it was. */
-function storable(result: JsonObject): JsonObject {
-  const text = JSON.stringify(result ?? {});
+function storable(result: JsonObject, redact: Redact): JsonObject {
+  const text = redact(JSON.stringify(result ?? {}));
   const bytes = new TextEncoder().encode(text).byteLength;
   if (bytes <= maximumResultBytes) return JSON.parse(text);
   return {
-    ...(typeof result.summary === "string" ? { summary: result.summary.slice(0, 1000) } : {}),
+    ...(typeof result.summary === "string"
+      ? { summary: redact(result.summary).slice(0, 1000) }
+      : {}),
     truncated: `the result had ${bytes} bytes, at most ${maximumResultBytes} are kept`,
   };
+}
+
+function redacted(value: JsonObject, redact: Redact): JsonObject {
+  return JSON.parse(redact(JSON.stringify(value)));
 }
 
 /** The last receipt is worth several tries: without it finished work is taken for stalled and done again. */

@@ -1,0 +1,19 @@
+import { z } from "zod";
+import { defineJob } from "../../../../shared/define-job.ts";
+import { serveJob } from "../../../../shared/serve-job.ts";
+
+/** Logs, reports, and throws or returns what none should. */
+const job = defineJob({
+  name: "leaks",
+  input: z.strictObject({ how: z.enum(["throw", "return"]) }),
+  run({ how }, context) {
+    const secrets = ["CRON_SECRET", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEYS"]
+      .map((name) => Deno.env.get(name)).join(" ");
+    context.log.info(`with ${secrets}`, { secrets });
+    context.reportProgress({ secrets });
+    if (how === "return") return Promise.resolve({ summary: secrets });
+    throw new Error(`refused: ${secrets}`);
+  },
+});
+
+export default { fetch: serveJob(job) };

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import type { Sql } from "postgres";
+import { assertSettled, fire, settle } from "../support/faults.ts";
+import { run } from "../support/scheduler.ts";
+import { withStack } from "../support/stack.ts";
+
+const JOBS = ["aggregate-device-metrics", "aggregate-device-metrics-daily", "system-health"];
+
+/** Each job once, by the path that pg_cron takes; what they found, in words. */
+async function runAll(sql: Sql): Promise<string[]> {
+  const summaries: string[] = [];
+  for (const job of JOBS) {
+    const id = await fire(sql, job);
+    await settle(sql, 60_000);
+    const row = await run(sql, id);
+    assert.deepEqual([row.status, row.verdict, row.attempt], ["completed", "ok", 1], `${job}`);
+    assert.equal(typeof row.result.summary, "string");
+    assert.notEqual(row.result.summary, "");
+    summaries.push(row.result.summary);
+  }
+  return summaries;
+}
+
+Deno.test("the real jobs run through dispatch on seeded data, and running again changes no metric", () =>
+  withStack({ cron: false, seed: true }, async ({ sql }) => {
+    const registered = await sql`select name from scheduler_jobs order by name`;
+    assert.deepEqual(registered.map((row) => row.name), JOBS, "every job there is");
+    // The hour that is still going on may change between the two.
+    const [{ now }] = await sql`select date_trunc('hour', now()) as now` as unknown as [
+      { now: Date },
+    ];
+    const metrics = async () => [
+      ...await sql`
+        select *, xmin::text from device_metrics_summary
+        where period_start < case granularity when 'day' then date_trunc('day', ${now}::timestamptz, 'UTC') else ${now} end
+        order by granularity, period_start, device_key`,
+    ];
+    const [aggregated] = await runAll(sql);
+    assert.match(aggregated ?? "", /hour/);
+    const first = await metrics();
+    assert.ok(first.some((row) => row.granularity === "hour"));
+    assert.ok(first.some((row) => row.granularity === "day"));
+    assert.ok(first.some((row) => row.device_id === null), "there are rows for the fleet");
+
+    await runAll(sql);
+    assert.deepEqual(await metrics(), first, "not even written again");
+    const [health] = await sql`select count(*)::int as count from system_health_history`;
+    assert.equal(health!.count, 2);
+    await assertSettled(sql);
+  }));

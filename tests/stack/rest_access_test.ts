@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { createHmac } from "node:crypto";
+import type { Sql } from "postgres";
+import { loadKeys } from "../../local/keys.ts";
+import { type Stack, withStack } from "../support/stack.ts";
+
+/** Values with which every function of ours can be called. */
+const SAMPLES: Record<string, unknown> = {
+  uuid: "00000000-0000-0000-0000-000000000001",
+  text: "2026-03-01",
+  jsonb: {},
+  boolean: true,
+  "timestamp with time zone": "2026-03-01T00:00:00Z",
+  "text[]": [],
+};
+
+async function tables(sql: Sql): Promise<string[]> {
+  const rows = await sql`
+    select relname from pg_class
+    where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm') order by relname`;
+  return rows.map((row) => row.relname);
+}
+
+/** Every function in `public` with a value for each of its arguments. */
+async function functions(sql: Sql): Promise<{ name: string; args: Record<string, unknown> }[]> {
+  const rows = await sql`
+    select proname as name, coalesce(proargnames[1:pronargs], '{}') as names,
+      array(select format_type(type, null) from unnest(proargtypes) as type) as types
+    from pg_proc
+    where pronamespace = 'public'::regnamespace and prokind = 'f' and prorettype <> 'trigger'::regtype
+    order by proname`;
+  return rows.map(({ name, names, types }) => ({
+    name,
+    args: Object.fromEntries(
+      names.map((arg: string, index: number) => [arg, SAMPLES[types[index]] ?? 1]),
+    ),
+  }));
+}
+
+function userToken(jwtSecret: string): string {
+  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const exp = Math.floor(Date.now() / 1000) + 3600;
+  const claims = { role: "authenticated", sub: SAMPLES.uuid, aud: "authenticated", exp };
+  const content = `${encode({ alg: "HS256", typ: "JWT" })}.${encode(claims)}`;
+  return `${content}.${createHmac("sha256", jwtSecret).update(content).digest("base64url")}`;
+}
+
+async function ask(
+  { apiUrl }: Stack,
+  path: string,
+  headers: Record<string, string>,
+  method = "GET",
+  body?: unknown,
+) {
+  const response = await fetch(`${apiUrl}/rest/v1/${path}`, {
+    method,
+    headers: { ...headers, "content-type": "application/json", prefer: "return=minimal" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  return { status: response.status, body: text === "" ? null : JSON.parse(text), text };
+}
+
+Deno.test("the ledger through REST", (test) =>
+  withStack({ cron: false, seed: true }, async (stack) => {
+    const { sql, keys } = stack;
+    const { jwtSecret } = await loadKeys(stack.dataDirectory);
+    const names = await tables(sql);
+    const calls = await functions(sql);
+    assert.ok(names.includes("scheduler_runs") && names.includes("app_settings"));
+    assert.ok(calls.some(({ name }) => name === "scheduler_begin_run"));
+
+    const strangers: [string, Record<string, string>, number][] = [
+      ["the publishable key", { apikey: keys.publishableKey }, 401],
+      ["the anon key", { apikey: keys.anonKey, authorization: `Bearer ${keys.anonKey}` }, 401],
+      [
+        "a user who is logged in",
+        { apikey: keys.publishableKey, authorization: `Bearer ${userToken(jwtSecret)}` },
+        403,
+      ],
+    ];
+    for (const [who, headers, refused] of strangers) {
+      await test.step(`${who} reads, changes and calls nothing`, async () => {
+        for (const name of names) {
+          for (
+            const [method, path, body] of [
+              ["GET", `${name}?limit=1`, undefined],
+              ["POST", name, {}],
+              ["DELETE", name, undefined],
+            ] as const
+          ) {
+            const answer = await ask(stack, path, headers, method, body);
+            assert.equal(answer.status, refused, `${method} ${path}: ${answer.text}`);
+            assert.equal(answer.body.code, "42501", `${method} ${path}: ${answer.text}`);
+          }
+        }
+        for (const { name, args } of calls) {
+          const answer = await ask(stack, `rpc/${name}`, headers, "POST", args);
+          assert.equal(answer.status, refused, `${name}: ${answer.text}`);
+          assert.match(answer.body.message, /^permission denied for function /);
+        }
+        for (const schema of ["scheduler", "net", "vault", "cron"]) {
+          const answer = await ask(stack, "verdicts", { ...headers, "accept-profile": schema });
+          assert.equal(answer.status, 406, answer.text);
+        }
+        const root = await ask(stack, "", headers);
+        assert.doesNotMatch(root.text, /scheduler_runs|scheduler_begin_run|app_settings/);
+      });
+    }
+
+    await test.step("nobody gets an answer without a key, or with a token of somebody else's", async () => {
+      assert.equal((await ask(stack, "scheduler_runs", {})).status, 401);
+      const forged = { apikey: keys.publishableKey, authorization: `Bearer ${userToken("other")}` };
+      assert.equal((await ask(stack, "scheduler_runs", forged)).status, 401);
+    });
+
+    for (const key of [keys.secretKey, keys.serviceRoleKey]) {
+      await test.step(`${key === keys.secretKey ? "the secret" : "the service-role"} key reads the ledger and cannot write it`, async () => {
+        const headers = { apikey: key };
+        for (const name of ["scheduler_runs", "scheduler_jobs", "scheduler_locks"]) {
+          assert.equal((await ask(stack, name, headers)).status, 200);
+          const column = name === "scheduler_runs" ? "status" : "name";
+          for (
+            const [method, path, body] of [
+              ["POST", name, {}],
+              ["PATCH", `${name}?${column}=eq.x`, { [column]: "x" }],
+              ["DELETE", `${name}?${column}=eq.x`, undefined],
+            ] as const
+          ) {
+            const answer = await ask(stack, path, headers, method, body);
+            assert.equal(answer.status, 403, `${method} ${name}: ${answer.text}`);
+            assert.equal(answer.body.code, "42501");
+          }
+        }
+        const begun = await ask(stack, "rpc/scheduler_begin_run", headers, "POST", {
+          p_run_id: SAMPLES.uuid,
+          p_function_name: "x",
+        });
+        assert.deepEqual(begun.body, { begun: false, reason: "unknown run" });
+      });
+    }
+  }));
