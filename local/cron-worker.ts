@@ -43,6 +43,8 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
   const sql = postgres(options.adminUrl, {
     max: 2,
     onnotice: () => {},
+    // What it would look up when it connects is not needed, and nobody could catch its failure.
+    fetch_types: false,
     connection: { application_name: "pg_cron scheduler" },
   });
   const sessions = new Set<Sql>();
@@ -108,6 +110,7 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
     const session = postgres(options.adminUrl, {
       max: 1,
       onnotice: () => {},
+      fetch_types: false,
       connection: { application_name: "pg_cron" },
     });
     sessions.add(session);

@@ -29,7 +29,8 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
     postgres(options.adminUrl, {
       max: 1,
       onnotice: () => {},
-      // Times out of mind would be cut off in the middle of a batch.
+      // What it would look up when it connects is not needed, and nobody could catch its failure.
+      fetch_types: false,
       connection: { application_name: "pg_net", statement_timeout: 0 },
     });
   const work = connect();
@@ -95,30 +96,43 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
   };
 }
 
-/** One transaction, as in pg_net: take, send, wait for all, write. Returns how many were taken. */
+/**
+ * One transaction, as in pg_net: take, send, wait for all, write. Returns how many were taken.
+ *
+ * Written out, not with sql.begin(): when the server dies in the middle, what is left to do here must not
+ * run on the connection that replaces the lost one.
+ */
 async function sendBatch(sql: Sql, stopped: AbortSignal): Promise<number> {
-  return await sql.begin(async (transaction) => {
-    const expired = await transaction`
+  const [backend] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
+  try {
+    await sql`begin`;
+    const expired = await sql`
       delete from net._http_response where ctid in (
         select ctid from net._http_response
         where created < now() - ${RESPONSES_LIVE}::interval order by created limit ${BATCH_SIZE})`;
-    const requests = await transaction<QueuedRequest[]>`
+    const requests = await sql<QueuedRequest[]>`
       delete from net.http_request_queue where id in (
         select id from net.http_request_queue order by id limit ${BATCH_SIZE})
       returning id, method, url, headers, body, timeout_milliseconds`;
-    if (requests.length === 0) return expired.count;
-    const responses: NetResponse[] = await Promise.all(
+    const responses = await Promise.all(
       requests.map((request) => sendRequest(request, stopped)),
     );
-    for (const response of responses) {
-      await transaction`
-        insert into net._http_response
-          (id, status_code, content_type, headers, content, timed_out, error_msg)
-        values (
-          ${response.id}, ${response.status_code}, ${response.content_type},
-          ${response.headers === null ? null : transaction.json(response.headers)},
-          ${response.content}, ${response.timed_out}, ${response.error_msg})`;
-    }
+    if (responses.length > 0) await writeResponses(sql, responses, backend!.pid);
+    await sql`commit`;
     return requests.length + expired.count;
-  });
+  } catch (error) {
+    await sql`rollback`.catch(() => {});
+    throw error;
+  }
+}
+
+async function writeResponses(sql: Sql, responses: NetResponse[], pid: number) {
+  await sql`
+    insert into net._http_response
+      (id, status_code, content_type, headers, content, timed_out, error_msg)
+    select id, status_code, content_type, headers, content, timed_out, error_msg
+    from jsonb_to_recordset(${sql.json(responses as never)}) as responses (
+      id bigint, status_code integer, content_type text, headers jsonb, content text,
+      timed_out boolean, error_msg text)
+    where pg_backend_pid() = ${pid}`;
 }

@@ -100,7 +100,7 @@ async function startParts(
   const { adminUrl } = server;
 
   onProgress("Preparing roles and extensions");
-  const admin = postgres(adminUrl, { max: 1, onnotice: () => {} });
+  const admin = postgres(adminUrl, { max: 1, onnotice: () => {}, fetch_types: false });
   parts.push(() => admin.end({ timeout: 1 }));
   const own = options.databaseUrl === undefined;
   // A server that is not ours keeps its passwords: there we come as the superuser and change roles.

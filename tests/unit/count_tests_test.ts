@@ -1,12 +1,23 @@
 import assert from "node:assert/strict";
 import { countTests, readCounts } from "../support/junit.ts";
 
-Deno.test("countTests() adds up the suites and leaves ignored tests out", () => {
-  const xml = `<testsuites name="deno test" tests="6" failures="1" errors="1" time="1">
-    <testsuite name="a" tests="3" disabled="1" errors="0" failures="1">
-      <testcase name="x"><failure message="tests=&quot;99&quot;">no</failure></testcase>
+Deno.test("countTests() counts tests, not their steps, and leaves ignored ones out", () => {
+  const test = (name: string, inside = "") =>
+    `<testcase name="${name}" classname="x" time="0" line="1" col="6">\n${inside}\n</testcase>`;
+  const xml = `<testsuites name="deno test" tests="9" failures="1" errors="1" time="1">
+    <testsuite name="./a_test.ts" tests="6" disabled="1" errors="0" failures="2">
+      ${test("plain")}
+      ${test("of a &gt; b")}
+      ${test("ignored", "<skipped/>")}
+      ${test("parent", '<failure message="1 test step failed">1 test step failed.</failure>')}
+      ${test("parent &gt; one")}
+      ${test("parent &gt; two", '<failure message="&lt;testcase&gt;">no</failure>')}
+      ${test("parent &gt; two &gt; three")}
     </testsuite>
-    <testsuite name="b" tests="3" disabled="0" errors="1" failures="0"></testsuite>
+    <testsuite name="./b_test.ts" tests="2" disabled="0" errors="1" failures="0">
+      ${test("plain")}
+      ${test("never", '<error message="Cancelled"/>')}
+    </testsuite>
   </testsuites>`;
   assert.deepEqual(countTests(xml), { passed: 3, failed: 2 });
 });
