@@ -103,7 +103,7 @@ t.ledgerTest(
     await t.begin(db.sql, a, t.after(1));
     await t.answer(db.sql, a, { status: 202 }, t.after(1));
     await t.answer(db.sql, b, { status: 404 }, t.after(1));
-    const other = db.connect();
+    const other = t.impatient(db);
     const receipt = await db.sql.reserve();
     await receipt`begin`;
     // What finish does first; the pulse must not wait for it with a run of this job in its hands.
@@ -126,7 +126,7 @@ t.ledgerTest("taking over an expired lock waits for a receipt that is on its way
   const id = (await t.dispatch(db.sql, "job"))!;
   await db.sql`update scheduler_locks set expires_at = ${t.after(1)}`;
   const receipt = await db.sql.reserve();
-  const other = db.connect();
+  const other = t.impatient(db);
   await receipt`begin`;
   await receipt`select from scheduler_runs where id = ${id} for no key update`;
   const [{ pid }] = await other`select pg_backend_pid() as pid` as unknown as [{ pid: number }];

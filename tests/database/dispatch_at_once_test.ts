@@ -37,7 +37,7 @@ t.ledgerTest("dispatches and pulses at once start each occurrence once", async (
 
 t.ledgerTest("of two pulses at once the second does nothing", async (db) => {
   await t.register(db.sql, "job");
-  const other = db.connect();
+  const other = t.impatient(db);
   await db.sql.begin(async (transaction) => {
     assert.equal((await t.pulse(transaction, t.after(2))).beat, true);
     assert.deepEqual(await t.pulse(other, t.after(2)), {

@@ -11,6 +11,8 @@ t.ledgerTest(
     assert.deepEqual(await t.summary(sql, "job"), ["dispatched cron 1"]);
     assert.deepEqual(row.scheduled_for, t.NOON);
     assert.deepEqual(row.dispatched_at, t.after(0.5));
+    const [job] = await sql`select next_run_at from scheduler_jobs`;
+    assert.deepEqual(job!.next_run_at, t.after(1));
     const [request, ...others] = await t.requests(sql);
     assert.deepEqual(others, []);
     assert.equal(request!.id, row.request_id);

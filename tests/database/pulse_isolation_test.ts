@@ -50,7 +50,7 @@ t.ledgerTest("a job that somebody else holds is left to the next pulse", async (
   for (const name of ["held", "free"]) {
     await t.answer(db.sql, (await t.dispatch(db.sql, name))!, { status: 404 }, t.NOON);
   }
-  const other = db.connect();
+  const other = t.impatient(db);
   await db.sql.begin(async (transaction) => {
     await transaction`select from scheduler_jobs where name = 'held' for update`;
     await t.pulse(other, t.after(0.5));

@@ -145,6 +145,11 @@ export async function respond(sql: Sql, id: number, given: Answer, at: Date): Pr
   }, ${given.timedOut ?? false}, ${given.error ?? null}, ${at})`;
 }
 
+/** A connection whose statements end after ten seconds: what must not wait for a lock fails then, and does not hang. */
+export function impatient(db: TestDatabase): Sql {
+  return db.connect("postgres", { connection: { statement_timeout: 10_000 } });
+}
+
 /** Waits until the backend of that process id waits for a lock; fails after five seconds. */
 export async function untilBlocked(sql: Sql, pid: number): Promise<void> {
   for (const end = Date.now() + 5000; Date.now() < end;) {
