@@ -6,7 +6,7 @@ import { withStack } from "../support/stack.ts";
 Deno.test("a worker recycled at its wall clock: interrupted, and the retry completes in a new worker", () =>
   withStack({ cron: false, env: { WALL_CLOCK_LIMIT_SECONDS: "4" } }, async ({ sql }) => {
     await registerJob(sql, "endless", { payload: { behaviour: "ignore-signal" } });
-    await registerJob(sql, "in-time", { payload: { workMs: 2500 } });
+    await registerJob(sql, "in-time", { payload: { workMs: 1000 } });
     const endless = await fire(sql, "endless");
     // Begun in the same worker, which takes no more requests after two seconds, but lets this one end.
     const inTime = await fire(sql, "in-time");
