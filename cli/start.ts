@@ -26,22 +26,30 @@ async function main(): Promise<number> {
     return 0;
   }
   const dataDirectory = command.dataDirectory ?? DEFAULT_DATA_DIRECTORY;
-  const { signal, dispose } = await stopSignal();
+  const { signal, stop, dispose } = await stopSignal();
+  const died: string[] = [];
+  const onDied = (message: string) => {
+    died.push(message);
+    stop(message);
+  };
+  surviveLostConnections();
   let stack: Stack | undefined;
+  let reported = false;
   try {
     assertPortsFree(command);
     if (command.fresh) await removeData(dataDirectory, console.log);
-    stack = await start(command, dataDirectory, signal);
+    stack = await start(command, dataDirectory, signal, onDied);
     if (command.once) return await runEveryJobOnce(stack.sql, console.log, signal) ? 0 : 1;
     await printStart(stack);
     await printRuns(stack.sql, await nameWidth(stack), console.log, signal);
-    return 0;
+    return died.length > 0 ? 1 : 0;
   } catch (error) {
-    if (signal.aborted) return 0;
+    if (signal.aborted && died.length === 0) return 0;
     console.error(message(error));
+    reported = true;
     return 1;
   } finally {
-    if (signal.aborted) console.log(message(signal.reason));
+    if (signal.aborted && !reported) console.log(message(signal.reason));
     if (stack) {
       console.log("Stopping");
       await stack.stop();
@@ -54,6 +62,7 @@ function start(
   command: StartCommand,
   dataDirectory: string,
   signal: AbortSignal,
+  onDied: (message: string) => void,
 ): Promise<Stack> {
   return startStack({
     dataDirectory,
@@ -66,7 +75,23 @@ function start(
     seed: true,
     onProgress: console.log,
     signal,
+    onDied,
   });
+}
+
+/**
+ * When the server goes away at the wrong moment, the postgres library throws where nobody can catch it. The
+ * stack then stops in order, or goes on, but never falls over with its parts half up.
+ */
+function surviveLostConnections() {
+  const survive = (event: Event, error: unknown) => {
+    const { stack = "", code = "" } = error as { stack?: string; code?: string };
+    if (!stack.includes("/postgres/src/") && !code.startsWith("CONNECTION_")) return;
+    event.preventDefault();
+    console.error(`Lost a connection to the database: ${message(error)}`);
+  };
+  addEventListener("error", (event) => survive(event, event.error));
+  addEventListener("unhandledrejection", (event) => survive(event, event.reason));
 }
 
 function assertPortsFree(command: StartCommand) {

@@ -4,11 +4,19 @@ import process from "node:process";
 const SIGNALS: Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 const WATCH_MS = 500;
 
+export interface StopSignal {
+  signal: AbortSignal;
+  /** Stops for a reason of one's own. */
+  stop(reason: string): void;
+  /** From here on the signals do again what they do by default. */
+  dispose(): void;
+}
+
 /**
  * Aborted by the first of these; its reason is a message. At a second signal the process ends at once: its
  * children see that and stop by themselves.
  */
-export async function stopSignal(): Promise<{ signal: AbortSignal; dispose(): void }> {
+export async function stopSignal(): Promise<StopSignal> {
   const controller = new AbortController();
   const stop = (reason: string) => {
     if (!controller.signal.aborted) controller.abort(new Error(reason));
@@ -28,6 +36,7 @@ export async function stopSignal(): Promise<{ signal: AbortSignal; dispose(): vo
   Deno.unrefTimer(watch);
   return {
     signal: controller.signal,
+    stop,
     dispose() {
       clearInterval(watch);
       for (const remove of listeners) remove();

@@ -10,6 +10,8 @@ export interface FunctionsOptions {
   /** 0 for any free one. */
   port: number;
   onLine?(line: string): void;
+  /** Called when it ends although nobody stopped or killed it. */
+  onDied?(message: string): void;
 }
 
 export interface FunctionsHost {
@@ -53,6 +55,7 @@ export function functionsHost(options: FunctionsOptions): FunctionsHost {
           if (port) listening.resolve(port);
           else options.onLine?.(line);
         },
+        ...(options.onDied ? { onDied: options.onDied } : {}),
       });
       process = started;
       void started.ended.then(() => {

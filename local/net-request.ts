@@ -40,7 +40,8 @@ export async function sendRequest(
       body: request.method.toUpperCase() === "GET" ? null : request.body as BodyInit | null,
       signal: stopped ? AbortSignal.any([timeout, stopped]) : timeout,
     });
-    const content = await response.text();
+    // Text in Postgres cannot hold a zero byte; pg_net ends there.
+    const content = (await response.text()).split("\0", 1)[0]!;
     return {
       id,
       status_code: response.status,

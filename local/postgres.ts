@@ -19,6 +19,8 @@ export interface PostgresOptions {
   /** Settings of the server, as in postgresql.conf. */
   settings?: Record<string, string>;
   onProgress?(message: string): void;
+  /** Called when the server ends although nobody stopped or killed it. */
+  onDied?(message: string): void;
 }
 
 export interface PostgresServer {
@@ -93,6 +95,7 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
       stopSignal: "INT",
       graceSeconds: 15,
       onLine: (line) => log.writeSync(encoder.encode(line + "\n")),
+      ...(options.onDied ? { onDied: options.onDied } : {}),
     });
     process.ended.then(() => log.close());
     await waitUntilReady(adminUrl(), process);
@@ -112,9 +115,9 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
     async kill() {
       if (!process) return;
       const backends = await childrenOf(process.pid);
-      signal(process.pid, "SIGKILL");
+      const killed = process.kill();
       for (const backend of backends) signal(backend, "SIGKILL");
-      await process.kill();
+      await killed;
       process = undefined;
     },
   };

@@ -12,6 +12,8 @@ export interface RestOptions {
   port: number;
   dataDirectory: string;
   onLine?(line: string): void;
+  /** Called when it ends although nobody stopped or killed it. */
+  onDied?(message: string): void;
 }
 
 export interface RestServer {
@@ -45,6 +47,7 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
     stopSignal: "TERM",
     graceSeconds: 5,
     ...(options.onLine ? { onLine: options.onLine } : {}),
+    ...(options.onDied ? { onDied: options.onDied } : {}),
   });
   await waitUntilReady(`http://127.0.0.1:${port}/`, process);
   return { url: `http://127.0.0.1:${port}`, stop: () => process.stop() };

@@ -36,6 +36,8 @@ export interface StackOptions {
   /** Stops the start between two of its steps; what runs already is stopped. */
   signal?: AbortSignal;
   onProgress?(message: string): void;
+  /** Called when a part of the stack ends although nobody stopped or killed it. */
+  onDied?(message: string): void;
 }
 
 export interface Stack {
@@ -92,6 +94,7 @@ async function startParts(
     options.signal?.throwIfAborted();
     options.onProgress?.(message);
   };
+  const died = options.onDied ? { onDied: options.onDied } : {};
   const dataDirectory = options.dataDirectory ?? await temporaryDirectory(parts);
   const keys = await loadKeys(dataDirectory);
   const log = await openLog(dataDirectory, parts);
@@ -124,6 +127,7 @@ async function startParts(
     port: options.ports?.rest ?? 0,
     dataDirectory,
     onLine: (line) => log(`rest: ${line}`),
+    ...died,
   });
   parts.push(rest.stop);
 
@@ -145,6 +149,7 @@ async function startParts(
     port: options.ports?.functions ?? 0,
     env: functionsEnv(gateway.url, databaseUrl, keys, options.env),
     onLine: (line) => log(line),
+    ...died,
   });
   parts.push(functions.stop);
   await functions.start();
@@ -199,6 +204,7 @@ async function startDatabase(options: StackOptions, dataDirectory: string, passw
     pgCron: options.cron !== false || options.dataDirectory !== undefined,
     settings: options.settings ?? {},
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    ...(options.onDied ? { onDied: options.onDied } : {}),
   });
   options.signal?.throwIfAborted();
   options.onProgress?.(`Starting Postgres ${server.binaries.major}`);

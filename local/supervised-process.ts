@@ -51,6 +51,8 @@ export interface ProcessOptions {
   graceSeconds: number;
   /** Receives each line of stdout and stderr. */
   onLine?(line: string): void;
+  /** Called when it ends although nobody stopped or killed it. */
+  onDied?(message: string): void;
 }
 
 export interface SupervisedProcess {
@@ -84,6 +86,7 @@ export async function startProcess(options: ProcessOptions): Promise<SupervisedP
   }).spawn();
 
   const lines: string[] = [];
+  let expected = false;
   const started = Promise.withResolvers<number>();
   const onLine = (line: string) => {
     const supervised = /^supervised (\d+)$/.exec(line);
@@ -96,6 +99,9 @@ export async function startProcess(options: ProcessOptions): Promise<SupervisedP
   const ended = child.status.then(async (status) => {
     await read;
     started.reject(new Error(`Cannot start ${options.name}: ${lines.join("\n")}`));
+    if (!expected) {
+      options.onDied?.(`${options.name} ended by itself: ${lines.slice(-3).join("\n")}`);
+    }
     return status.code;
   });
   started.promise.catch(() => {});
@@ -108,10 +114,12 @@ export async function startProcess(options: ProcessOptions): Promise<SupervisedP
     ended,
     lastLines: () => lines.join("\n"),
     async stop() {
+      expected = true;
       await stdin.close().catch(() => {});
       await ended;
     },
     async kill() {
+      expected = true;
       signal(pid, "SIGKILL");
       await stdin.close().catch(() => {});
       await ended;

@@ -27,6 +27,7 @@ async function withWorker(
       });
       if (pathname === "/slow") await released.promise;
       if (pathname === "/moved") return Response.redirect(new URL("/there", request.url));
+      if (pathname === "/zero") return new Response("before\0after");
       if (pathname === "/empty") return new Response(null, { status: 204 });
       return Response.json({ hello: "you" }, { status: 201, headers: { "x-answer": "yes" } });
     },
@@ -118,6 +119,12 @@ Deno.test("a redirect is followed and an empty answer has null content", () =>
     assert.deepEqual(requests.map(({ path }) => path), ["/moved", "/there"]);
     const [empty] = await sql`select net.http_delete(${`${url}/empty`}) as id`;
     assert.equal((await response(sql, empty!.id)).content, null);
+  }));
+
+Deno.test("an answer with a zero byte ends there and holds up nothing", () =>
+  withWorker(async ({ sql, url }) => {
+    const row = await response(sql, await post(sql, `${url}/zero`));
+    assert.deepEqual([row.status_code, row.content], [200, "before"]);
   }));
 
 Deno.test("a line break in a header sends nothing and says so without the value", () =>

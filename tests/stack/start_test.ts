@@ -91,6 +91,26 @@ Deno.test("a start that is killed with -9 leaves no process, and the next start 
     assert.equal(await next.ended, 0, next.lines.join("\n"));
   }));
 
+Deno.test("when Postgres, REST or the functions die, it says so, stops the rest and fails", () =>
+  withPlace(async ({ start, port, databasePort }) => {
+    for (
+      const [part, program] of [
+        ["Postgres", "bin/postgres"],
+        ["PostgREST", "/postgrest"],
+        ["the functions", "functions-server.ts"],
+      ] as const
+    ) {
+      const command = start();
+      await command.line(/^Runs, as they end/);
+      Deno.kill(command.child(program), "SIGKILL");
+      assert.equal(await command.ended, 1, command.lines.join("\n"));
+      assert.ok(command.lines.some((line) => line.startsWith(`${part} ended by itself`)), part);
+      // The backends of a server that was killed see that by themselves, each in its own time.
+      await waitUntil("its children to end", () => command.leftovers().length === 0);
+      await waitUntil("free ports", () => isPortFree(port) && isPortFree(databasePort));
+    }
+  }));
+
 Deno.test("a taken port is named with its option, before anything starts", () =>
   withPlace(async ({ start, port, databasePort }) => {
     for (const [taken, option] of [[port, "--port"], [databasePort, "--db-port"]] as const) {

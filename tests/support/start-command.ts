@@ -15,6 +15,8 @@ export interface StartCommand {
   /** The exit code. */
   ended: Promise<number>;
   kill(signal: Deno.Signal): void;
+  /** The process it started that runs this program. */
+  child(program: string): number;
   /** The processes that it and its children have started and that are alive now. */
   leftovers(): number[];
 }
@@ -104,6 +106,17 @@ function run(args: string[], env: Record<string, string>): StartCommand {
     },
     kill: (name) => {
       signal(child.pid, name);
+    },
+    child(program) {
+      const output = new Deno.Command("ps", { args: ["-A", "-o", "pid=,args="] }).outputSync();
+      const own = new Set(descendants(child.pid));
+      const line = new TextDecoder().decode(output.stdout).split("\n")
+        .map((line) => line.trim())
+        .find((line) =>
+          own.has(parseInt(line)) && line.includes(program) && !line.includes("/bin/sh -c")
+        );
+      if (line === undefined) throw new Error(`No process of ${child.pid} runs ${program}`);
+      return parseInt(line);
     },
     leftovers: () => [...seen].filter((pid) => pid !== child.pid && signal(pid, "SIGCONT")),
   };
