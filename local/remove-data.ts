@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { refuseLiveServer } from "./postgres.ts";
+import { refuseLiveServer } from "./cluster-files.ts";
 import { existingReachableDirectory } from "./reachable-directory.ts";
 
 /** Throws the data, keys and logs of a stack away. Throws when it is running. */

@@ -2,14 +2,13 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import postgres, { type Sql } from "postgres";
+import { backgroundWorkers } from "./background-workers.ts";
 import { bootstrapDatabase, type StandIns } from "./bootstrap.ts";
-import { createCronWorker, type CronWorker } from "./cron-worker.ts";
 import { functionsHost } from "./functions.ts";
 import { freePort } from "./free-port.ts";
 import { startGateway } from "./gateway.ts";
 import { loadKeys, type StackKeys } from "./keys.ts";
 import { applyMigrations, loadSeed, readMigrations } from "./migrations.ts";
-import { type NetWorker, startNetWorker } from "./net-worker.ts";
 import { preparePostgres } from "./postgres.ts";
 import { startRest } from "./rest.ts";
 import { storeSecrets } from "./store-secrets.ts";
@@ -74,7 +73,11 @@ const FUNCTIONS_DIRECTORY = fileURLToPath(new URL("../supabase/functions", impor
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const parts: (() => Promise<void>)[] = [];
   const stop = async () => {
-    for (let part = parts.pop(); part; part = parts.pop()) await part();
+    const problems: unknown[] = [];
+    for (let part = parts.pop(); part; part = parts.pop()) {
+      await part().catch((problem) => problems.push(problem));
+    }
+    if (problems.length > 0) throw problems[0];
   };
   try {
     return await startParts(options, parts, stop);
@@ -210,41 +213,6 @@ async function startDatabase(options: StackOptions, dataDirectory: string, passw
   options.onProgress?.(`Starting Postgres ${server.binaries.major}`);
   await server.start();
   return { adminUrl: server.adminUrl(), start: server.start, stop: server.stop, kill: server.kill };
-}
-
-/** The workers of the stand-ins; where the server has the real extension there is none. */
-function backgroundWorkers(
-  adminUrl: string,
-  standIns: StandIns,
-  cron: boolean,
-  onError: (message: string) => void,
-) {
-  let net: NetWorker | undefined;
-  let scheduler: CronWorker | undefined;
-  let paused = false;
-  return {
-    async start() {
-      if (standIns.pgNet) net = await startNetWorker({ adminUrl, onError });
-      if (paused) net?.pause();
-      if (standIns.pgCron) {
-        scheduler = await createCronWorker({ adminUrl, onError });
-        if (cron) scheduler.start();
-      }
-    },
-    async stop() {
-      await scheduler?.stop();
-      await net?.stop();
-      scheduler = net = undefined;
-    },
-    pause() {
-      paused = true;
-      net?.pause();
-    },
-    resume() {
-      paused = false;
-      net?.resume();
-    },
-  };
 }
 
 function functionsEnv(
