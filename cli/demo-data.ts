@@ -5,6 +5,7 @@
 import { parseArgs } from "node:util";
 import postgres from "postgres";
 import { makeDemoData } from "./make-demo-data.ts";
+import { databaseUrl } from "./running-stack.ts";
 
 const usage = `deno task demo-data [options]
 
@@ -12,7 +13,7 @@ const usage = `deno task demo-data [options]
   --days N            days before --until to fill (default 7)
   --seed N            the same options give the same rows (default 1)
   --until TIME        the demo world's present, ISO 8601 with offset (default: the start of this minute)
-  --database-url URL  where to write (default: DATABASE_URL, else the local stack)`;
+  --database-url URL  where to write (default: DATABASE_URL, else the running stack)`;
 
 function wholeNumber(name: string, text: string, least: number, most: number): number {
   const value = Number(text);
@@ -35,14 +36,6 @@ function moment(text: string | undefined): Date {
   return value;
 }
 
-/** The stack of this checkout keeps its password beside its data. */
-async function localDatabaseUrl(): Promise<string> {
-  const keys = await Deno.readTextFile(new URL("../.daybook/keys.json", import.meta.url))
-    .catch(() => null);
-  const password = keys === null ? "postgres" : JSON.parse(keys).databasePassword;
-  return `postgresql://postgres:${encodeURIComponent(password)}@127.0.0.1:54322/postgres`;
-}
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     args: Deno.args,
@@ -62,8 +55,11 @@ async function main(): Promise<void> {
     seed: wholeNumber("seed", values.seed, 0, 1_000_000),
     until: moment(values.until),
   };
-  const url = values["database-url"] ?? Deno.env.get("DATABASE_URL") ?? await localDatabaseUrl();
-  const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 });
+  const sql = postgres(await databaseUrl(values["database-url"]), {
+    max: 1,
+    onnotice: () => {},
+    connect_timeout: 10,
+  });
   const begunAt = performance.now();
   try {
     console.log(

@@ -1,15 +1,13 @@
 /** `deno task start`: the whole stack on this machine. See `deno task start --help`. */
-import { fileURLToPath } from "node:url";
 import { isPortFree } from "../local/free-port.ts";
 import { removeData } from "../local/remove-data.ts";
 import { type Stack, startStack } from "../local/stack.ts";
 import { formatDuration, formatTable } from "./format-table.ts";
 import { printRuns } from "./run-feed.ts";
+import { announceStack, DEFAULT_DATA_DIRECTORY, withdrawStack } from "./running-stack.ts";
 import { runEveryJobOnce } from "./run-once.ts";
 import { parseStartCommand, type StartCommand, USAGE } from "./start-options.ts";
 import { stopSignal } from "./stop-signal.ts";
-
-const DEFAULT_DATA_DIRECTORY = fileURLToPath(new URL("../.daybook", import.meta.url));
 
 Deno.exit(await main());
 
@@ -40,6 +38,7 @@ async function main(): Promise<number> {
     if (command.fresh) await removeData(dataDirectory, console.log);
     stack = await start(command, dataDirectory, signal, onDied);
     if (command.once) return await runEveryJobOnce(stack.sql, console.log, signal) ? 0 : 1;
+    await announceStack(dataDirectory, stack.databaseUrl);
     await printStart(stack);
     await printRuns(stack.sql, await nameWidth(stack), console.log, signal);
     return died.length > 0 ? 1 : 0;
@@ -52,6 +51,7 @@ async function main(): Promise<number> {
     if (signal.aborted && !reported) console.log(message(signal.reason));
     if (stack) {
       console.log("Stopping");
+      await withdrawStack(dataDirectory);
       await stack.stop();
     }
     dispose();

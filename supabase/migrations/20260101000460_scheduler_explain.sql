@@ -53,13 +53,17 @@ $$;
 comment on function scheduler.explain_runs(public.scheduler_jobs, text, text, public.scheduler_runs, timestamptz) is
   'The sentence for an occurrence that has a row: the last attempt, and what the earlier ones came to.';
 
-create or replace function scheduler.explain(p_job_name text, p_at timestamptz default now(), p_now timestamptz default now())
+create or replace function scheduler.explain(p_job_name text, p_at timestamptz default null, p_now timestamptz default now())
 returns text
 language plpgsql stable set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
-  v_minute timestamptz := date_trunc('minute', p_at);
+  -- Without a time: the latest there is.
+  v_minute timestamptz := date_trunc('minute', coalesce(
+    p_at,
+    (select scheduled_for from public.scheduler_runs where job_name = p_job_name order by created_at desc, attempt desc limit 1),
+    p_now));
   v_when text;
   v_state scheduler.pulse_state;
 begin
@@ -109,7 +113,7 @@ begin
 end;
 $$;
 comment on function scheduler.explain(text, timestamptz, timestamptz) is
-  'Why the job did, or did not, run at that minute: one sentence, times in the job''s own zone.';
+  'Why the job did, or did not, run at that minute (its latest row when none is given): one sentence, times in the job''s own zone.';
 
 revoke all on function scheduler.local_text(timestamptz, text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.explain_runs(public.scheduler_jobs, text, text, public.scheduler_runs, timestamptz)
