@@ -71,9 +71,7 @@ begin
   v_when := scheduler.local_text(v_minute, coalesce(v_job.time_zone, 'UTC'));
 
   select * into v_run from public.scheduler_runs
-    where job_name = p_job_name and (
-      (trigger <> 'manual' and scheduled_for >= v_minute and scheduled_for < v_minute + interval '1 minute')
-      or (trigger = 'manual' and created_at >= v_minute and created_at < v_minute + interval '1 minute'))
+    where job_name = p_job_name and scheduled_for >= v_minute and scheduled_for < v_minute + interval '1 minute'
     order by trigger = 'manual', scheduled_for desc, attempt desc
     limit 1;
   if v_run.id is not null then
