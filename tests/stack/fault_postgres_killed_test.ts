@@ -8,22 +8,12 @@ import {
   registerJob,
   release,
   settle,
+  untilRestAnswers,
   untilStatus,
 } from "../support/faults.ts";
 import { run, summary } from "../support/scheduler.ts";
-import { type Stack, withStack } from "../support/stack.ts";
+import { withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
-
-/** Until the REST server has found the database again; its receipts go through it. */
-async function untilRestAnswers({ apiUrl, keys }: Stack): Promise<void> {
-  await waitUntil("the REST server", async () => {
-    const response = await fetch(`${apiUrl}/rest/v1/scheduler_jobs?select=name&limit=1`, {
-      headers: { apikey: keys.secretKey },
-    });
-    await response.body?.cancel();
-    return response.ok;
-  }, 40_000);
-}
 
 /** Beats without a pause from connections of its own, until told to stop; errors of a dead server are expected. */
 function beatAllTheTime(databaseUrl: string): () => Promise<void> {

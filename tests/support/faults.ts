@@ -54,6 +54,17 @@ export async function untilAnswered(sql: Sql, runId: string): Promise<Row> {
   }, 20_000);
 }
 
+/** Until the REST server has found the database again; its receipts go through it. */
+export async function untilRestAnswers({ apiUrl, keys }: Stack): Promise<void> {
+  await waitUntil("the REST server", async () => {
+    const response = await fetch(`${apiUrl}/rest/v1/scheduler_jobs?select=name&limit=1`, {
+      headers: { apikey: keys.secretKey },
+    });
+    await response.body?.cancel();
+    return response.ok;
+  }, 40_000);
+}
+
 /** What the ledger knows of live runs becomes older by that much. */
 export async function passTime(sql: Sql, seconds: number): Promise<void> {
   await sql`
