@@ -4,6 +4,7 @@
  */
 import postgres, { type Sql } from "postgres";
 import { isDue, isWildcard } from "./cron-schedule.ts";
+import { within } from "./within.ts";
 
 export interface CronWorkerOptions {
   /** URL of the database as a superuser. */
@@ -29,6 +30,7 @@ interface Job {
 }
 
 const MINUTE_MS = 60_000;
+const STOP_LIMIT_MS = 1000;
 /** As pg_cron's `cron.max_running_jobs`. */
 const MAX_RUNNING_JOBS = 32;
 /** Up to here every minute that was slept through is run; the limits are pg_cron's. */
@@ -154,8 +156,9 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
       stopped = true;
       clearTimeout(timer);
       await Promise.all([...sessions].map((session) => session.end({ timeout: 0 })));
-      await Promise.allSettled(chains.values());
       await sql.end({ timeout: 1 });
+      // A query that was on its way when the server died may never be answered, not even with an error.
+      await within(STOP_LIMIT_MS, Promise.allSettled(chains.values()));
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 import postgres, { type Sql } from "postgres";
 import { type NetResponse, type QueuedRequest, sendRequest } from "./net-request.ts";
+import { within } from "./within.ts";
 
 export interface NetWorkerOptions {
   /** URL of the database as a superuser. */
@@ -20,6 +21,7 @@ export interface NetWorker {
 
 const BATCH_SIZE = 200;
 const POLL_MS = 1000;
+const STOP_LIMIT_MS = 1000;
 const RESPONSES_LIVE = "6 hours";
 
 /** Starts the worker; it is up when this resolves. */
@@ -90,8 +92,10 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
     },
     async stop() {
       stopping.abort();
-      await running;
+      // Whatever still waits on these connections is refused; the server rolls its part back.
       await Promise.all([ears.end({ timeout: 0 }), work.end({ timeout: 0 })]);
+      // A query that was on its way when the server died may never be answered, not even with an error.
+      await within(STOP_LIMIT_MS, running);
     },
   };
 }

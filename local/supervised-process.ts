@@ -6,6 +6,7 @@
  * time it is killed. Each has a process group of its own, because Ctrl-C in a terminal is sent to the
  * whole foreground group and the order in which the parts stop is ours to decide.
  */
+import { within } from "./within.ts";
 
 const SUPERVISOR = `
 exec 3<&0
@@ -68,6 +69,7 @@ export interface SupervisedProcess {
 }
 
 const KEPT_LINES = 20;
+const LAST_WORDS_MS = 1000;
 
 /** Starts a process that ends when we do. Throws when the program cannot be run. */
 export async function startProcess(options: ProcessOptions): Promise<SupervisedProcess> {
@@ -97,7 +99,8 @@ export async function startProcess(options: ProcessOptions): Promise<SupervisedP
   };
   const read = Promise.all([readLines(child.stdout, onLine), readLines(child.stderr, onLine)]);
   const ended = child.status.then(async (status) => {
-    await read;
+    // A grandchild that lives a little longer holds the other end of the pipes.
+    await within(LAST_WORDS_MS, read);
     started.reject(new Error(`Cannot start ${options.name}: ${lines.join("\n")}`));
     if (!expected) {
       options.onDied?.(`${options.name} ended by itself: ${lines.slice(-3).join("\n")}`);
