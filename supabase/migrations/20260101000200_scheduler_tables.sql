@@ -172,12 +172,23 @@ comment on table scheduler.pulse_state is
   'One row: when the pulse last beat and last pruned, and which jobs it could not settle ({job: message}).';
 insert into scheduler.pulse_state default values on conflict do nothing;
 
+-- Unlogged on purpose: a crash empties it together with pg_net's tables, which is how the crash is noticed.
+create unlogged table if not exists scheduler.request_epoch (
+  only_row boolean primary key default true check (only_row),
+  since timestamptz not null
+);
+
+comment on table scheduler.request_epoch is
+  'One row: since when pg_net''s request ids count up without a break. Requests from before have no answer to come.';
+insert into scheduler.request_epoch (since) values ('-infinity') on conflict do nothing;
+
 alter table public.scheduler_jobs enable row level security;
 alter table public.scheduler_runs enable row level security;
 alter table public.scheduler_locks enable row level security;
 alter table public.scheduler_state enable row level security;
 alter table scheduler.verdicts enable row level security;
 alter table scheduler.pulse_state enable row level security;
+alter table scheduler.request_epoch enable row level security;
 
 revoke all on public.scheduler_jobs, public.scheduler_runs, public.scheduler_locks, public.scheduler_state
   from public, anon, authenticated, service_role;

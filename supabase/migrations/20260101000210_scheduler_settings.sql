@@ -21,7 +21,7 @@ insert into public.app_settings (key, value, description) values
   ('scheduler.keep_successes_days', '14', 'how long completed and skipped runs stay in the ledger'),
   ('scheduler.keep_failures_days', '90', 'how long failed, missed and cancelled runs stay in the ledger'),
   ('scheduler.keep_cron_successes_days', '3', 'how long succeeded rows stay in cron.job_run_details'),
-  ('scheduler.keep_cron_failures_days', '30', 'how long failed rows stay in cron.job_run_details')
+  ('scheduler.keep_cron_failures_days', '7', 'how long failed rows stay in cron.job_run_details')
 on conflict (key) do nothing;
 
 -- A wrong value is refused when it is written, not found out by a pulse at night.

@@ -20,6 +20,22 @@ $$;
 comment on function scheduler.secret_fault(text, text, integer) is
   'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), too short. Null when nothing is.';
 
+create or replace function scheduler.requests_since(p_now timestamptz) returns timestamptz
+language plpgsql set search_path = '' as $$
+declare
+  v_since timestamptz;
+begin
+  select since into v_since from scheduler.request_epoch;
+  if not found then
+    insert into scheduler.request_epoch (since) values (p_now) on conflict do nothing;
+    select since into v_since from scheduler.request_epoch;
+  end if;
+  return v_since;
+end;
+$$;
+comment on function scheduler.requests_since(timestamptz) is
+  'Since when pg_net''s request ids count up without a break: -infinity, or p_now of the first call after a crash.';
+
 create or replace function scheduler.try_lock(
   p_name text, p_run_id uuid, p_holder text, p_now timestamptz, p_expires_at timestamptz
 ) returns boolean
@@ -80,6 +96,7 @@ begin
     return false;
   end if;
 
+  perform scheduler.requests_since(p_now);
   begin
     v_secret := scheduler.secret(p_job.secret_name);
     if not v_is_url then
@@ -218,6 +235,7 @@ comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jso
 
 revoke all on function scheduler.secret(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.secret_fault(text, text, integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.requests_since(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_queued(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;

@@ -40,6 +40,7 @@ declare
   v_answer record;
   v_verdict text;
   v_read integer := 0;
+  v_since timestamptz := scheduler.requests_since(p_now);
 begin
   for v_answer in
     -- Ids start again after a crash: an answer belongs to the newest run of that id that was sent before it.
@@ -49,7 +50,7 @@ begin
     from public.scheduler_runs as runs
     join net._http_response as responses on responses.id = runs.request_id and responses.created >= runs.dispatched_at
     left join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    where runs.request_id is not null and runs.answered_at is null
+    where runs.request_id is not null and runs.answered_at is null and runs.dispatched_at >= v_since
       and coalesce(responses.headers ->> 'x-run-id', runs.id::text) = runs.id::text
     order by responses.id, runs.dispatched_at desc
     limit 1000
@@ -270,6 +271,7 @@ declare
   v_queued jsonb;
   v_pruned integer;
 begin
+  insert into scheduler.pulse_state default values on conflict do nothing;
   select * into v_state from scheduler.pulse_state for update skip locked;
   if not found then
     return jsonb_build_object('beat', false, 'reason', 'another pulse is at work');

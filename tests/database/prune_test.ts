@@ -34,7 +34,7 @@ t.ledgerTest("prune keeps failures longer than successes, in both logs", async (
     insert into cron.job_run_details (runid, username, status, start_time, end_time)
     select row_number() over (), 'postgres', status, ${t.NOON}::timestamptz - age, ${t.NOON}::timestamptz - age
     from (values ('succeeded', interval '3 days 1 minute'), ('succeeded', interval '2 days 23 hours'),
-      ('failed', interval '30 days 1 minute'), ('failed', interval '29 days')) as details (status, age)`;
+      ('failed', interval '7 days 1 minute'), ('failed', interval '6 days')) as details (status, age)`;
   assert.equal(await t.value(sql, "scheduler.prune($1)", [t.NOON]), 7);
   const left = (await t.runs(sql, "old")).map((row) => row.status).sort();
   assert.deepEqual(left, ["cancelled", "completed", "failed", "missed", "skipped"]);

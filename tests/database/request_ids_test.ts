@@ -71,3 +71,31 @@ t.ledgerTest("a retry after the crash completes the occurrence, once", async ({ 
   assert.deepEqual(await t.summary(sql, "job"), ["failed cron 1 lost", "completed retry 2 ok"]);
   await t.assertInvariants(sql);
 });
+
+t.ledgerTest(
+  "after a crash a stranger's answer with a reused id is not believed",
+  async ({ sql, admin }) => {
+    await t.register(sql, "url", { target: "https://example.test/" });
+    const id = (await t.dispatch(sql, "url"))!;
+    // What a crash empties: every unlogged table.
+    await restartIds(admin);
+    await admin`truncate scheduler.request_epoch`;
+    const { request_id } = await t.run(sql, id);
+    await t.pulse(sql, t.after(0.2));
+    await t.respond(sql, request_id, { status: 200 }, t.after(0.3));
+    await t.pulse(sql, t.after(0.5));
+    assert.deepEqual(await t.summary(sql, "url"), ["dispatched cron 1"]);
+  },
+);
+
+t.ledgerTest(
+  "a request made after a crash gets its answer, also before the first pulse",
+  async ({ sql, admin }) => {
+    await t.register(sql, "job");
+    await admin`truncate scheduler.request_epoch`;
+    const id = (await t.dispatch(sql, "job"))!;
+    await t.answer(sql, id, { status: 404 }, t.after(0.1));
+    await t.pulse(sql, t.after(0.5));
+    assert.equal((await t.run(sql, id)).verdict, "not_found");
+  },
+);
