@@ -6,8 +6,7 @@ export const maximumRangeDays = 92;
 
 const moment = z.iso.datetime({
   offset: true,
-  error:
-    "must be an ISO 8601 timestamp with an offset, such as 2026-03-01T00:00:00Z",
+  error: "must be an ISO 8601 timestamp with an offset, such as 2026-03-01T00:00:00Z",
 });
 
 /**

@@ -49,8 +49,7 @@ export interface Steps {
 export function createSteps(
   { db, signal }: Pick<JobContext, "db" | "signal">,
 ): Steps {
-  const within = (range?: Range) =>
-    range ? { p_from: range.from, p_to: range.to } : {};
+  const within = (range?: Range) => range ? { p_from: range.from, p_to: range.to } : {};
   return {
     begin: async () =>
       read(

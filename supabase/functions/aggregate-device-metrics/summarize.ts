@@ -17,8 +17,7 @@ function clock(moment: Date, now: Date): string {
 
 /** One line for lists: "24 hours, 1,204 device rows, caught up to 13:00". */
 export function summarize(figures: Figures, now: Date): string {
-  const { hours, days, deviceRows, hoursLeft, daysLeft, caughtUpTo, stopped } =
-    figures;
+  const { hours, days, deviceRows, hoursLeft, daysLeft, caughtUpTo, stopped } = figures;
   const parts = [plural(hours, "hour")];
   if (days > 0) parts.push(plural(days, "day"));
   parts.push(plural(deviceRows, "device row"));
