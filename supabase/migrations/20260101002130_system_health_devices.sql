@@ -9,7 +9,8 @@ language sql stable set search_path = '' set statement_timeout = '3s' set lock_t
       count(*) filter (where last_seen_at > now() - interval '7 days') as seen_in_week,
       count(*) filter (where last_seen_at > now() - interval '24 hours') as seen_in_day,
       -- Clocks of devices run fast.
-      least(max(last_seen_at), now()) as last_seen_at
+      least(max(last_seen_at), now()) as last_seen_at,
+      date_bin('1 hour', min(registered_at), '2000-01-01 00:00+00') as first_hour
     from public.devices
     where status in ('online', 'offline')
   ), sessions as (
@@ -25,6 +26,18 @@ language sql stable set search_path = '' set statement_timeout = '3s' set lock_t
     where granularity = 'hour' and device_key = '00000000-0000-0000-0000-000000000000'
       -- No further back than a device may have been seen for the figures below.
       and period_start > now() - interval '8 days'
+  ), metrics as (
+    -- Nothing summarized in all that time is no reason to say nothing: then the job never ran, is dead, or lists its
+    -- hours and fails to compute them. What is missing begins with the first hour not listed or not computed, and
+    -- not before there was a device.
+    select coalesce(summary.summarized_until, greatest(
+      date_bin('1 hour', now(), '2000-01-01 00:00+00') - interval '8 days',
+      fleet.first_hour,
+      least(
+        (select next_hour from public.device_metrics_state),
+        (select min(period_start) from public.device_metrics_periods where granularity = 'hour' and pending)
+      ))) as complete_until
+    from fleet, summary
   )
   select jsonb_build_object(
     'watched', fleet.watched,
@@ -33,8 +46,8 @@ language sql stable set search_path = '' set statement_timeout = '3s' set lock_t
       'silent_sessions_percent', public.system_health_percent(sessions.silent, sessions.open, 5),
       'error_events_percent', public.system_health_percent(summary.errors, summary.events, 100),
       -- The hour in which a device was seen last is to be summarized once it is over.
-      'metrics_behind_seconds', case when fleet.last_seen_at < summary.summarized_until then 0
-        else extract(epoch from date_trunc('hour', fleet.last_seen_at) - summary.summarized_until) end
+      'metrics_behind_seconds', case when fleet.last_seen_at < metrics.complete_until then 0
+        else extract(epoch from date_bin('1 hour', fleet.last_seen_at, '2000-01-01 00:00+00') - metrics.complete_until) end
     ),
     'details', jsonb_strip_nulls(jsonb_build_object(
       'devices', fleet.watched, 'online', fleet.online, 'seen_in_day', fleet.seen_in_day,
@@ -42,7 +55,7 @@ language sql stable set search_path = '' set statement_timeout = '3s' set lock_t
       'summarized_until', summary.summarized_until)),
     'notes', '[]'::jsonb
   )
-  from fleet, sessions, summary;
+  from fleet, sessions, summary, metrics;
 $$;
 comment on function public.system_health_devices() is
   'Figures of the devices in use: seen in 24 hours of those seen in a week, open sessions without a heartbeat for 15 minutes, reported errors, and how far the hourly metrics are behind.';

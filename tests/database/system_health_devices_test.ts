@@ -1,7 +1,7 @@
 import { componentTests, device, deviceId, repeat } from "../support/system-health.ts";
 
 componentTests("devices", [
-  ["devices are at work", device, "healthy", { metrics_behind_seconds: NaN }],
+  ["devices are at work", device, "healthy", { metrics_behind_seconds: 0 }],
   [
     "half of those seen in a week were seen today",
     devicesSeen(3, "1 hour") + devicesSeen(3, "2 days"),
@@ -96,6 +96,42 @@ componentTests("devices", [
     "healthy",
     { metrics_behind_seconds: 0 },
   ],
+  [
+    "the metrics died nine days ago",
+    device + registered("30 days") + summary("9 days", 1, 0) + metricsListedUntil("9 days"),
+    "critical",
+    { metrics_behind_seconds: 8 * 86_400 },
+  ],
+  [
+    "the metrics never ran, and devices were there all the time",
+    device + registered("6 hours") + metricsListedUntil("7 hours"),
+    "critical",
+    { metrics_behind_seconds: 21_600 },
+  ],
+  [
+    "the metrics list their hours and never compute them",
+    device + registered("30 days") + pendingHour("20 hours") + pendingHour("1 hour"),
+    "critical",
+    { metrics_behind_seconds: 20 * 3600 },
+  ],
+  [
+    "the metrics never ran, and the first device came an hour ago",
+    device + registered("1 hour") + metricsListedUntil("30 days"),
+    "healthy",
+    { metrics_behind_seconds: 3600 },
+  ],
+  [
+    "the metrics were installed within this hour, among old devices",
+    device + registered("30 days") + metricsListedUntil("0 hours"),
+    "healthy",
+    { metrics_behind_seconds: 0 },
+  ],
+  [
+    "the metrics died nine days ago, and so did the devices",
+    devicesSeen(1, "10 days") + registered("30 days") + metricsListedUntil("9 days"),
+    "healthy",
+    { metrics_behind_seconds: 0 },
+  ],
 ]);
 
 function devicesSeen(count: number, ago: string, status = "offline"): string {
@@ -112,6 +148,20 @@ function openSessions(count: number, beat: string): string {
     `insert into device_connection_sessions (device_id, connected_at, last_heartbeat_at)
      select ${deviceId}, now() - interval '3 hours', now() - interval '${beat}'`,
   );
+}
+
+function registered(ago: string): string {
+  return `update devices set registered_at = now() - interval '${ago}';\n`;
+}
+
+/** The last run listed the hours until this one; where there was none, this is when the metrics were installed. */
+function metricsListedUntil(ago: string): string {
+  return `update device_metrics_state set next_hour = date_trunc('hour', now()) - interval '${ago}';\n`;
+}
+
+function pendingHour(ago: string): string {
+  return `insert into device_metrics_periods (granularity, period_start)
+    values ('hour', date_trunc('hour', now()) - interval '${ago}');\n`;
 }
 
 function summary(ago: string, events: number, errors: number): string {
