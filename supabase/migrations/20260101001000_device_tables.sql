@@ -227,3 +227,5 @@ revoke all on table public.devices, public.device_connection_sessions, public.ch
 grant select, insert, update, delete on table public.devices, public.device_connection_sessions, public.charging_sessions,
   public.device_activity_log, public.pop_events_ledger, public.engagement_commands, public.device_metrics_summary
   to service_role;
+-- Nobody needs a right on an identity column's sequence to insert a row, and whoever has one can exhaust it.
+revoke all on sequence public.device_activity_log_id_seq from public, anon, authenticated, service_role;

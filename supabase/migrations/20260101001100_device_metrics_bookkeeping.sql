@@ -50,6 +50,7 @@ alter table public.device_metrics_periods enable row level security;
 alter table public.device_metrics_state enable row level security;
 revoke all on table public.device_metrics_changes, public.device_metrics_periods, public.device_metrics_state
   from public, anon, authenticated, service_role;
+revoke all on sequence public.device_metrics_changes_id_seq from public, anon, authenticated, service_role;
 grant select, delete on table public.device_metrics_changes to service_role;
 grant select, insert, update on table public.device_metrics_periods to service_role;
 grant select, update on table public.device_metrics_state to service_role;

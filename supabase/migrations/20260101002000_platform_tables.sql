@@ -187,6 +187,7 @@ alter table public.system_health_history enable row level security;
 revoke all on public.agents, public.tasks, public.conversations, public.api_key_health,
   public.eliza_python_executions, public.system_health_history
   from public, anon, authenticated, service_role;
+revoke all on sequence public.system_health_history_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.agents, public.tasks, public.conversations, public.api_key_health,
   public.eliza_python_executions to service_role;
 -- The health check writes its history through record_system_health alone.

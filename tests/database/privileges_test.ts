@@ -71,6 +71,23 @@ for (const defaults of ["open", "closed"]) {
     });
   });
 
+  Deno.test(`anon and authenticated have no right in the catalogue, where defaults are ${defaults}`, async () => {
+    const rights = await Deno.readTextFile(new URL("api_role_grants.sql", import.meta.url));
+    await migratedWith(defaults, async (db) => {
+      const [sequences] = await db.admin`
+        select count(*)::int as count from pg_class
+        where relkind = 'S' and relnamespace = 'public'::regnamespace`;
+      assert.ok(sequences!.count >= 3);
+      const granted = await db.admin.unsafe(rights);
+      assert.deepEqual(granted.map((row) => row.granted), []);
+      // An identity column is filled without a right on its sequence.
+      const added = await db.connect("service_role")`
+        with device as (insert into devices (device_fingerprint) values ('new') returning id)
+        insert into device_activity_log (device_id, activity_type) select id, 'heartbeat' from device`;
+      assert.equal(added.count, 1);
+    });
+  });
+
   Deno.test(`service_role has exactly what the ledger grants, where defaults are ${defaults}`, async () => {
     await migratedWith(defaults, async (db) => {
       const [scheduler] = await db
