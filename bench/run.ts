@@ -1,6 +1,7 @@
 /** `deno task bench`: the figures of docs/architecture.md, each measured now, with its parts. */
 import postgres from "postgres";
 import { withScratchDatabase } from "../local/scratch-database.ts";
+import { benchDemoData } from "./demo-data.ts";
 import { benchDispatch } from "./dispatch.ts";
 import type { Figure } from "./figure.ts";
 import { benchLedgerCost } from "./ledger-cost.ts";
@@ -8,6 +9,7 @@ import { benchMetrics } from "./metrics.ts";
 import { benchPulse } from "./pulse.ts";
 
 const benches: Record<string, () => Promise<Figure[]>> = {
+  "demo-data": () => onDatabase(async (sql) => [await benchDemoData(sql)]),
   dispatch: benchDispatch,
   ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),
   metrics: () => onDatabase(benchMetrics),
