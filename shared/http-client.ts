@@ -14,6 +14,9 @@ export interface HttpClientOptions {
   backoffMs?: (attempt: number) => number;
 }
 
+/** 429 and every 5xx, those that only proxies use (520, 529) too. */
+const retriedStatusCodes = [429, ...Array.from({ length: 100 }, (_, index) => 500 + index)];
+
 /**
  * Outgoing HTTP with a timeout, and with retries on 429, 5xx and network failures (timeouts too): exponential
  * backoff, full jitter, `Retry-After` obeyed up to a minute. Any other 4xx is thrown at once as ky's `HTTPError`.
@@ -27,8 +30,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     retry: {
       limit: retries,
       methods: ["get", "head", "post", "put", "patch", "delete", "options"],
-      statusCodes: [429, 500, 502, 503, 504],
-      afterStatusCodes: [429, 503],
+      statusCodes: retriedStatusCodes,
+      afterStatusCodes: retriedStatusCodes,
       maxRetryAfter: 60_000,
       backoffLimit: 30_000,
       delay: options.backoffMs ?? ((attempt) => 1000 * 2 ** (attempt - 1)),

@@ -32,7 +32,7 @@ const client = (options: { timeoutMs?: number; signal?: AbortSignal } = {}) =>
     ...options,
   });
 
-for (const code of [429, 500, 502, 503, 504]) {
+for (const code of [429, 500, 501, 502, 503, 504, 520, 529, 599]) {
   Deno.test(`the HTTP client tries again after ${code}`, async () => {
     await withServer([status(code), status(code), ok], async (url, calls) => {
       assert.deepEqual(await client().post(url, { json: { a: 1 } }).json(), { ok: true });
@@ -60,20 +60,63 @@ Deno.test("the HTTP client gives up after three retries", async () => {
   });
 });
 
-Deno.test("the HTTP client waits as long as Retry-After says", async () => {
-  await withServer([status(429, { "retry-after": "1" }), ok], async (url) => {
-    const startedAt = performance.now();
-    await client().get(url).json();
-    assert.ok(performance.now() - startedAt >= 950, "it did not wait the second");
+for (const code of [429, 500, 503, 529]) {
+  Deno.test(`the HTTP client waits as long as Retry-After says after ${code}`, async () => {
+    await withServer([status(code, { "retry-after": "1" }), ok], async (url) => {
+      const startedAt = performance.now();
+      await client().get(url).json();
+      assert.ok(performance.now() - startedAt >= 950, "it did not wait the second");
+    });
   });
-});
+}
 
 Deno.test("the HTTP client tries again when an answer does not come in time", async () => {
   const hang = Promise.withResolvers<Response>();
   await withServer([() => hang.promise, ok], async (url, calls) => {
-    assert.deepEqual(await client({ timeoutMs: 300 }).get(url).json(), { ok: true });
+    const answer = client({ timeoutMs: 300 }).get(url).json();
+    // Without this the server would wait for its first answer, and a failure would hang.
+    await answer.catch(() => {}).finally(() => hang.resolve(ok()));
+    assert.deepEqual(await answer, { ok: true });
     assert.equal(calls(), 2);
-    hang.resolve(ok());
+  });
+});
+
+/** A server that cuts its first connections off without an answer, answers the later ones, and counts. */
+async function withCutOffs(
+  cutOffs: number,
+  test: (url: string, connections: () => number) => Promise<void>,
+) {
+  let connections = 0;
+  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+  const answer = new TextEncoder().encode(
+    'HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\n{"ok":true}',
+  );
+  const serving = (async () => {
+    for await (const connection of listener) {
+      await connection.read(new Uint8Array(10_000));
+      if (++connections > cutOffs) await connection.write(answer);
+      connection.close();
+    }
+  })();
+  try {
+    await test(`http://127.0.0.1:${listener.addr.port}/`, () => connections);
+  } finally {
+    listener.close();
+    await serving;
+  }
+}
+
+Deno.test("the HTTP client tries again when the connection is cut off", async () => {
+  await withCutOffs(2, async (url, connections) => {
+    assert.deepEqual(await client().post(url, { json: { a: 1 } }).json(), { ok: true });
+    assert.equal(connections(), 3);
+  });
+});
+
+Deno.test("the HTTP client gives up after three retries of a connection that is cut off", async () => {
+  await withCutOffs(Infinity, async (url, connections) => {
+    await assert.rejects(client().get(url), (error: unknown) => !(error instanceof HTTPError));
+    assert.equal(connections(), 4);
   });
 });
 
@@ -81,7 +124,13 @@ Deno.test("the HTTP client tries again when the connection is refused, then thro
   const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const { port } = listener.addr;
   listener.close();
-  await assert.rejects(client().get(`http://127.0.0.1:${port}/`));
+  const waits: number[] = [];
+  const http = createHttpClient({
+    signal: new AbortController().signal,
+    backoffMs: (attempt) => waits.push(attempt) && 1,
+  });
+  await assert.rejects(http.get(`http://127.0.0.1:${port}/`));
+  assert.deepEqual(waits, [1, 2, 3]);
 });
 
 Deno.test("the HTTP client stops when the run's signal fires", async () => {
