@@ -6,8 +6,6 @@ import type { Platform } from "./platform.ts";
 /** Who called: the credential that let them in, by name. */
 export interface Caller {
   credential: string;
-  /** Whether the caller says of themselves that they are a person (`x-manual-call: true`). */
-  manual: boolean;
 }
 
 /**
@@ -24,7 +22,6 @@ export async function authenticate(
   secrets: KnownSecrets,
   env: Platform["env"],
 ): Promise<Caller> {
-  const manual = request.headers.get("x-manual-call")?.toLowerCase() === "true";
   const bearer = /^Bearer\s+(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
   const candidates: [string | null | undefined, Record<string, string>][] = [
     [request.headers.get("x-cron-secret"), secrets.cron],
@@ -33,13 +30,14 @@ export async function authenticate(
   ];
   for (const [value, keys] of candidates) {
     const credential = value && await matchingKey(value, keys);
-    if (credential) return { credential, manual };
+    if (credential) return { credential };
   }
+  const manual = request.headers.get("x-manual-call")?.toLowerCase() === "true";
   if (
     manual && env("ALLOW_UNAUTHENTICATED_MANUAL_CALLS") === "true" &&
     isLoopback(request.url) && isLoopback(env("SUPABASE_URL"))
   ) {
-    return { credential: "loopback", manual };
+    return { credential: "loopback" };
   }
   throw new HttpError(
     401,

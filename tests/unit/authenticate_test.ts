@@ -71,7 +71,7 @@ for (const [what, headers] of refused) {
 Deno.test("authenticate() lets a bare manual call in only on loopback and only where that is allowed", async () => {
   const manual = { "x-manual-call": "true" };
   const allowed = { ALLOW_UNAUTHENTICATED_MANUAL_CALLS: "true" };
-  assert.deepEqual(await call(manual, allowed), { credential: "loopback", manual: true });
+  assert.deepEqual(await call(manual, allowed), { credential: "loopback" });
   await assert.rejects(call({}, allowed), HttpError);
   await assert.rejects(call(manual, { ALLOW_UNAUTHENTICATED_MANUAL_CALLS: "1" }), HttpError);
   await assert.rejects(
