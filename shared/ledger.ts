@@ -54,9 +54,17 @@ export interface Ledger {
   finish(runId: string, receipt: Receipt): Promise<string | null>;
 }
 
-export function createLedger(db: Client): Ledger {
-  async function call<T>(work: PromiseLike<{ data: unknown; error: { message: string } | null }>) {
-    const { data, error } = await work;
+/** A call that the database may answer, or that is given up when the signal fires. */
+interface Call {
+  abortSignal(
+    signal: AbortSignal,
+  ): PromiseLike<{ data: unknown; error: { message: string } | null }>;
+}
+
+/** @param timeoutMs How long a call may go unanswered; then it fails with a LedgerError. */
+export function createLedger(db: Client, timeoutMs = 8_000): Ledger {
+  async function call<T>(work: Call) {
+    const { data, error } = await work.abortSignal(AbortSignal.timeout(timeoutMs));
     if (error) throw new LedgerError(error.message);
     return data as T;
   }
