@@ -1,4 +1,4 @@
-import { HttpError } from "./errors.ts";
+import { misconfigured } from "./errors.ts";
 import type { Platform } from "./platform.ts";
 
 /** The secrets this function knows, by the name under which a log may speak of them. */
@@ -58,13 +58,4 @@ function readSecretKeys(text: string | undefined): Record<string, string> {
     throw misconfigured("SUPABASE_SECRET_KEYS must be a JSON object of names and keys");
   }
   return keys as Record<string, string>;
-}
-
-function misconfigured(what: string): HttpError {
-  return new HttpError(
-    500,
-    "misconfigured",
-    `Cannot serve: ${what}`,
-    "set it with supabase secrets set, see docs/operations.md",
-  );
 }

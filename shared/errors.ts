@@ -30,6 +30,16 @@ export class HttpError extends Error {
   }
 }
 
+/** A 500: this function cannot serve anybody before its environment is put right. */
+export function misconfigured(what: string): HttpError {
+  return new HttpError(
+    500,
+    "misconfigured",
+    `Cannot serve: ${what}`,
+    "set it with supabase secrets set, see docs/operations.md",
+  );
+}
+
 /** Thrown by a job when trying again would not help: the run fails and is not retried. */
 export class PermanentError extends Error {
   override readonly name = "PermanentError";

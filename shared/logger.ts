@@ -14,9 +14,27 @@ const maximumLineLength = 10_000;
 /** Takes every known secret out of a text. */
 export type Redact = (text: string) => string;
 
+/** Knows each secret as it is and as it stands in a text that quotes JSON, with its `"` and `\` escaped. */
 export function createRedact(secrets: KnownSecrets): Redact {
   const values = [...Object.values(secrets.cron), ...Object.values(secrets.service)];
-  return (text) => values.reduce((clean, value) => clean.replaceAll(value, "[redacted]"), text);
+  const forms = new Set(values.flatMap((value) => [value, JSON.stringify(value).slice(1, -1)]));
+  // The longest first: what is left of a secret after its beginning was replaced would be known no more.
+  const longestFirst = [...forms].sort((a, b) => b.length - a.length);
+  return (text) => longestFirst.reduce((clean, form) => clean.replaceAll(form, "[redacted]"), text);
+}
+
+/**
+ * A copy of the value as JSON has it, each of its texts and keys without any known secret. One by one: redacting
+ * the JSON as a whole could take a quote or a backslash of JSON's own along.
+ *
+ * @throws TypeError or RangeError for what is no JSON.
+ */
+export function redactJson<T>(value: T, redact: Redact): T {
+  return JSON.parse(JSON.stringify(value), (_key, part: unknown) => {
+    if (typeof part === "string") return redact(part);
+    if (typeof part !== "object" || part === null || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).map(([key, child]) => [redact(key), child]));
+  });
 }
 
 /** Logs with these fields on every line, and without any known secret. */
@@ -27,7 +45,7 @@ export function createLogger(
 ): Logger {
   const write = (level: string) => (message: string, fields: Record<string, unknown> = {}) => {
     const time = new Date(platform.now()).toISOString();
-    let line = redact(JSON.stringify({ time, level, message, ...context, ...fields }));
+    let line = JSON.stringify(redactJson({ time, level, message, ...context, ...fields }, redact));
     if (line.length > maximumLineLength) {
       line = JSON.stringify({
         time,

@@ -2,14 +2,14 @@ import type { z } from "zod";
 import type { JobContext, JobDefinition, JsonObject } from "./define-job.ts";
 import { errorMessage, PermanentError, StopError } from "./errors.ts";
 import type { BegunRun, Ledger, Receipt } from "./ledger.ts";
-import type { Logger, Redact } from "./logger.ts";
+import { type Logger, type Redact, redactJson } from "./logger.ts";
 import type { Platform } from "./platform.ts";
 import { storableJson } from "./storable-json.ts";
 
 /** How long a job may take to stop after its signal fired, before its run is ended without it. */
 const stopGraceMs = 5_000;
-/** What a run needs of the wall clock after its job's end, to deliver the receipt. */
-const wallClockReserveMs = 10_000;
+/** How long the receipt waits for the last progress to arrive. */
+const lastHeartbeatMs = 2_000;
 const maximumResultBytes = 256 * 1024;
 
 export interface RunEnvironment {
@@ -17,6 +17,8 @@ export interface RunEnvironment {
   ledger: Ledger;
   log: Logger;
   redact: Redact;
+  /** When work in this worker must be over, in ms since the epoch: see `endOfWork`. */
+  workUntil: number;
   /** Waits between tries to deliver the last receipt, in ms. */
   receiptBackoffMs?: readonly number[];
   /** The parts of the context that do not depend on the run's life. */
@@ -36,11 +38,14 @@ export async function runJob<S extends z.ZodType>(
   const stop = new AbortController();
   const endsAt = Math.min(
     platform.now() + run.timeout_seconds * 1000,
-    platform.bootedAt + wallClockLimitMs(platform) - wallClockReserveMs,
+    environment.workUntil,
   );
   let progress: JsonObject | null = null;
 
-  const beat = async () => {
+  let beating: Promise<void> | undefined;
+  /** Sends a heartbeat, unless one is still under way. */
+  const beat = () => beating ??= sendHeartbeat().finally(() => beating = undefined);
+  const sendHeartbeat = async () => {
     const news = progress;
     progress = null;
     try {
@@ -89,14 +94,21 @@ export async function runJob<S extends z.ZodType>(
     now: () => new Date(platform.now()),
     remainingMs: () => Math.max(0, endsAt - platform.now()),
     // What is no JSON throws here, in the job's own code, and not with every heartbeat.
-    reportProgress: (value) => void (progress = redacted(storableJson(value), environment.redact)),
+    reportProgress: (value) =>
+      void (progress = redactJson(storableJson(value), environment.redact)),
   };
   const receipt = await Promise.race([
     work(job, input, context, environment.redact),
     forced.promise,
   ]);
   for (const cancel of cancelers) cancel();
-  if (progress !== null) await beat();
+  const lastProgress = async () => {
+    await beating;
+    if (progress !== null) await beat();
+  };
+  if (beating !== undefined || progress !== null) {
+    await atMost(lastHeartbeatMs, lastProgress(), platform);
+  }
   await deliver(run.run_id, receipt, environment);
   return receipt;
 }
@@ -122,7 +134,7 @@ async function work<S extends z.ZodType>(
     return {
       outcome,
       errorMessage: redact(errorMessage(error)).slice(0, 2000),
-      errorDetail: { name: error instanceof Error ? error.name : typeof error, stack },
+      errorDetail: { name: error instanceof Error ? redact(error.name) : typeof error, stack },
       retryable: !(error instanceof PermanentError),
     };
   }
@@ -130,19 +142,18 @@ async function work<S extends z.ZodType>(
 
 /** A result that the ledger can hold: JSON of at most 256 KiB, else what is left of it and how large it was. */
 function storable(result: JsonObject, redact: Redact): JsonObject {
-  const text = redact(JSON.stringify(result ?? {}));
-  const bytes = new TextEncoder().encode(text).byteLength;
-  if (bytes <= maximumResultBytes) return JSON.parse(text);
+  const clean = redactJson(result ?? {}, redact);
+  const bytes = new TextEncoder().encode(JSON.stringify(clean)).byteLength;
+  if (bytes <= maximumResultBytes) return clean;
   return {
-    ...(typeof result.summary === "string"
-      ? { summary: redact(result.summary).slice(0, 1000) }
-      : {}),
+    ...summaryOf(clean),
     truncated: `the result had ${bytes} bytes, at most ${maximumResultBytes} are kept`,
   };
 }
 
-function redacted(value: JsonObject, redact: Redact): JsonObject {
-  return JSON.parse(redact(JSON.stringify(value)));
+function summaryOf(result: JsonObject | undefined): { summary?: string } {
+  const summary = result?.summary;
+  return typeof summary === "string" ? { summary: summary.slice(0, 1000) } : {};
 }
 
 /** The last receipt is worth several tries: without it finished work is taken for stalled and done again. */
@@ -163,16 +174,33 @@ async function deliver(
       const wait = receiptBackoffMs[attempt];
       log.warn("cannot deliver the receipt", { attempt: attempt + 1, error: errorMessage(error) });
       if (wait === undefined) {
-        log.error("the receipt is lost; the pulse will judge the run", { ...receipt });
+        log.error("the receipt is lost; the pulse will judge the run", {
+          outcome: receipt.outcome,
+          ...(receipt.errorMessage === undefined ? {} : { error: receipt.errorMessage }),
+          ...summaryOf(receipt.result),
+        });
         return;
       }
-      await new Promise<void>((resolve) => platform.after(wait, resolve));
+      await waitOrShutdown(wait, platform);
     }
   }
 }
 
-/** `WALL_CLOCK_LIMIT_SECONDS`, else Supabase's 150 s of the free plan. */
-function wallClockLimitMs(platform: Platform): number {
-  const seconds = Number(platform.env("WALL_CLOCK_LIMIT_SECONDS") ?? 150);
-  return (Number.isFinite(seconds) && seconds > 0 ? seconds : 150) * 1000;
+/** Waits for the work to end, but no longer than that. */
+async function atMost(ms: number, work: Promise<void>, platform: Platform): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const cancel = platform.after(ms, late.resolve);
+  await Promise.race([work, late.promise]);
+  cancel();
+}
+
+/** Waits; a shutdown ends the wait, because the worker may not live as long. */
+function waitOrShutdown(ms: number, platform: Platform): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      for (const cancel of cancelers) cancel();
+      resolve();
+    };
+    const cancelers = [platform.after(ms, end), platform.onShutdown(end)];
+  });
 }

@@ -4,7 +4,7 @@ import { authenticate } from "./authenticate.ts";
 import { readSecrets, serviceKey } from "./credentials.ts";
 import type { Database } from "./database.types.ts";
 import type { JobDefinition, JsonObject } from "./define-job.ts";
-import { errorMessage, HttpError } from "./errors.ts";
+import { errorMessage, HttpError, misconfigured } from "./errors.ts";
 import { createHttpClient } from "./http-client.ts";
 import {
   type BegunRun,
@@ -17,6 +17,7 @@ import { createLogger, createRedact } from "./logger.ts";
 import { edgePlatform, type Platform } from "./platform.ts";
 import { readInput } from "./read-input.ts";
 import { runJob } from "./run-job.ts";
+import { endOfWork } from "./wall-clock.ts";
 
 /**
  * Turns a job's description into the handler of its edge function.
@@ -49,8 +50,9 @@ export function serveJob<S extends z.ZodType>(
 
       const url = platform.env("SUPABASE_URL");
       if (url === undefined) {
-        throw new HttpError(500, "misconfigured", "Cannot serve: SUPABASE_URL is not set");
+        throw misconfigured("SUPABASE_URL is not set");
       }
+      const workUntil = endOfWork(platform);
       const db = createClient<Database>(url, serviceKey(secrets), {
         auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
       });
@@ -73,6 +75,7 @@ export function serveJob<S extends z.ZodType>(
         ledger,
         log,
         redact,
+        workUntil,
         services: (signal) => ({ db, http: createHttpClient({ signal }) }),
       }).then((receipt) => {
         const { outcome, errorMessage: error } = receipt;

@@ -3,8 +3,9 @@ import { z } from "zod";
 import { defineJob, type JobContext, type JsonObject } from "../../shared/define-job.ts";
 import { PermanentError } from "../../shared/errors.ts";
 import type { BegunRun, Ledger, Receipt } from "../../shared/ledger.ts";
-import { createLogger } from "../../shared/logger.ts";
+import { createLogger, createRedact } from "../../shared/logger.ts";
 import { runJob } from "../../shared/run-job.ts";
+import { endOfWork } from "../../shared/wall-clock.ts";
 import { FakePlatform } from "../support/fake-platform.ts";
 
 const run: BegunRun = {
@@ -24,6 +25,7 @@ function start(
     variables?: Record<string, string>;
     ledger?: Partial<Ledger>;
     timeoutSeconds?: number;
+    secret?: string;
   } = {},
 ) {
   const platform = new FakePlatform(options.variables);
@@ -41,11 +43,15 @@ function start(
     input: z.object({}),
     run: (_input, context) => body(context),
   });
-  const redact = (text: string) => text.replaceAll("s3cret", "[redacted]");
+  const redact = createRedact({
+    cron: { CRON_SECRET: options.secret ?? "s3cret" },
+    service: {},
+  });
   const finished = runJob(job, {}, { ...run, timeout_seconds: options.timeoutSeconds ?? 60 }, {
     platform,
     ledger,
     redact,
+    workUntil: endOfWork(platform),
     log: createLogger(platform, redact, {}),
     services: () => ({} as Pick<JobContext, "db" | "http">),
   });
@@ -73,6 +79,25 @@ Deno.test("runJob() delivers an error with its name, and no secret", async () =>
   assert.equal(receipts[0]!.errorDetail!.name, "TypeError");
   assert.equal(receipts[0]!.retryable, true);
   assert.doesNotMatch(JSON.stringify(receipts), /s3cret/);
+});
+
+Deno.test("runJob() takes a secret with quotes and backslashes out of result, progress and error", async () => {
+  const secret = String.raw`s3"cr\et`;
+  const failure = Object.assign(new Error(`no such key ${secret}`), { name: secret });
+  const completed = start((context) => {
+    context.reportProgress({ [secret]: `a ${secret}` });
+    return Promise.resolve({ summary: secret, sent: [JSON.stringify({ secret })] });
+  }, { secret });
+  const failed = start(() => Promise.reject(failure), { secret });
+  await Promise.all([completed.finished, failed.finished]);
+  assert.deepEqual(completed.beats, [{ "[redacted]": "a [redacted]" }]);
+  assert.deepEqual(completed.receipts[0]!.result, {
+    summary: "[redacted]",
+    sent: ['{"secret":"[redacted]"}'],
+  });
+  assert.equal(failed.receipts[0]!.errorMessage, "no such key [redacted]");
+  assert.equal(failed.receipts[0]!.errorDetail!.name, "[redacted]");
+  assert.doesNotMatch(String(failed.receipts[0]!.errorDetail!.stack), /cr/);
 });
 
 Deno.test("runJob() does not ask for a retry after a PermanentError", async () => {
@@ -187,7 +212,80 @@ Deno.test("runJob() tries five times to deliver the receipt, then logs it", asyn
   assert.equal(tries, 5);
   const last = JSON.parse(platform.lines.at(-1)!);
   assert.equal(last.level, "error");
-  assert.deepEqual(last.result, { summary: "kept" });
+  assert.deepEqual([last.outcome, last.summary], ["completed", "kept"]);
+});
+
+Deno.test("runJob() logs what a lost receipt said, however large its result or stack was", async () => {
+  const ledger = { finish: () => Promise.reject(new Error("no answer")) };
+  const large = start(
+    () => Promise.resolve({ summary: "s".repeat(20_000), rows: "x".repeat(20_000) }),
+    { ledger },
+  );
+  const failed = start(() => Promise.reject(new Error("e".repeat(20_000))), { ledger });
+  for (const { platform } of [large, failed]) await platform.advance(10_000);
+  const { time: _1, level: _2, message: _3, ...completion } = JSON.parse(
+    large.platform.lines.at(-1)!,
+  );
+  assert.deepEqual(completion, { outcome: "completed", summary: "s".repeat(1000) });
+  const { time: _4, level: _5, message: _6, ...failure } = JSON.parse(
+    failed.platform.lines.at(-1)!,
+  );
+  assert.deepEqual(failure, { outcome: "failed", error: "e".repeat(2000) });
+});
+
+Deno.test("runJob() tries to deliver the receipt at once when the platform shuts down between two tries", async () => {
+  let tries = 0;
+  const finish = () => ++tries < 4 ? Promise.reject(new Error("no answer")) : Promise.resolve(null);
+  const { finished, platform } = start(() => Promise.resolve({}), { ledger: { finish } });
+  await platform.advance(1200);
+  assert.equal(tries, 3);
+  platform.shutDown("wall_clock");
+  await finished;
+  assert.equal(tries, 4);
+  assert.equal(platform.leftovers, 0);
+});
+
+Deno.test("runJob() sends no heartbeat while one is under way", async () => {
+  const answers: PromiseWithResolvers<boolean>[] = [];
+  const heartbeat = () => {
+    answers.push(Promise.withResolvers());
+    return answers.at(-1)!.promise;
+  };
+  const { platform } = start(() => new Promise(() => {}), { ledger: { heartbeat } });
+  await platform.advance(35_000);
+  assert.equal(answers.length, 1);
+  answers[0]!.resolve(true);
+  await platform.advance(10_000);
+  assert.equal(answers.length, 2);
+});
+
+Deno.test("runJob() delivers the receipt when the last heartbeat gets no answer", async () => {
+  const { finished, platform, receipts } = start((context) => {
+    context.reportProgress({ done: 7 });
+    return Promise.resolve({ summary: "done" });
+  }, { ledger: { heartbeat: () => new Promise(() => {}) } });
+  await platform.advance(2_000);
+  assert.deepEqual(receipts, [{ outcome: "completed", result: { summary: "done" } }]);
+  await finished;
+  assert.equal(platform.leftovers, 0);
+});
+
+Deno.test("runJob() sends the last progress again when the heartbeat under way fails", async () => {
+  const beats: (JsonObject | null)[] = [];
+  const first = Promise.withResolvers<boolean>();
+  const done = Promise.withResolvers<JsonObject>();
+  const heartbeat = (_id: string, progress: JsonObject | null) =>
+    beats.push(progress) === 1 ? first.promise : Promise.resolve(true);
+  const { finished, platform } = start((context) => {
+    context.reportProgress({ done: 7 });
+    return done.promise;
+  }, { ledger: { heartbeat } });
+  await platform.advance(10_000);
+  done.resolve({});
+  await platform.advance(0);
+  first.reject(new Error("connection refused"));
+  await finished;
+  assert.deepEqual(beats, [{ done: 7 }, { done: 7 }]);
 });
 
 Deno.test("runJob() keeps the summary of a result that is too large for the ledger", async () => {

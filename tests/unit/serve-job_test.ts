@@ -78,6 +78,15 @@ Deno.test("serveJob() answers 500 with words, and without the secret, when it is
   assert.doesNotMatch(JSON.stringify(error), /too-short/);
 });
 
+Deno.test("serveJob() begins no run in a worker whose wall clock is misconfigured", async () => {
+  const { status, error, lines } = await call({ method: "POST", headers: credential }, {
+    WALL_CLOCK_LIMIT_SECONDS: "2 minutes",
+  });
+  assert.deepEqual([status, error.code], [500, "misconfigured"]);
+  assert.match(error.message, /WALL_CLOCK_LIMIT_SECONDS must be a positive number, got 2 minutes/);
+  assert.match(lines.join(), /WALL_CLOCK_LIMIT_SECONDS/);
+});
+
 Deno.test("serveJob() answers 500 when the ledger cannot be reached, and does not run the job", async () => {
   const { status, error, lines } = await call({ method: "POST", headers: credential });
   assert.equal(status, 500);
