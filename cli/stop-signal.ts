@@ -1,5 +1,6 @@
 /** When to stop: Ctrl-C, SIGTERM, a closed terminal, or the end of what launched us. */
 import process from "node:process";
+import { listProcesses } from "../local/processes.ts";
 
 const SIGNALS: Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 const WATCH_MS = 500;
@@ -16,7 +17,7 @@ export interface StopSignal {
  * Aborted by the first of these; its reason is a message. At a second signal the process ends at once: its
  * children see that and stop by themselves.
  */
-export async function stopSignal(): Promise<StopSignal> {
+export function stopSignal(): StopSignal {
   const controller = new AbortController();
   const stop = (reason: string) => {
     if (!controller.signal.aborted) controller.abort(new Error(reason));
@@ -29,7 +30,7 @@ export async function stopSignal(): Promise<StopSignal> {
     Deno.addSignalListener(name, listener);
     return () => Deno.removeSignalListener(name, listener);
   });
-  const launchers = await findLaunchers();
+  const launchers = findLaunchers();
   const watch = setInterval(() => {
     if (!launchers.every(isAlive)) stop("Stopped: what launched this has ended");
   }, WATCH_MS);
@@ -48,14 +49,8 @@ export async function stopSignal(): Promise<StopSignal> {
  * The processes between us and who typed the command: `npx` and `deno task`. A signal to `npx` ends it and
  * does not reach us, so that it ended is all there is to see.
  */
-async function findLaunchers(): Promise<number[]> {
-  const output = await new Deno.Command("ps", { args: ["-A", "-o", "pid=,ppid=,args="] }).output();
-  const processes = new Map(
-    new TextDecoder().decode(output.stdout).split("\n").map((line) => {
-      const [pid, parent, ...args] = line.trim().split(/\s+/);
-      return [Number(pid), { parent: Number(parent), command: args.join(" ") }];
-    }),
-  );
+function findLaunchers(): number[] {
+  const processes = new Map(listProcesses().map((process) => [process.pid, process]));
   const launchers: number[] = [];
   let pid = Deno.ppid;
   for (let found = processes.get(pid); found && isLauncher(found.command);) {

@@ -2,6 +2,7 @@
 import { dirname, join } from "node:path";
 import type { OsUser } from "./os-user.ts";
 import type { PostgresBinaries } from "./postgres-binaries.ts";
+import { listProcesses } from "./processes.ts";
 
 /** Makes the files, with the superuser `supabase_admin`. */
 export async function makeCluster(
@@ -68,7 +69,11 @@ export async function refuseLiveServer(cluster: string): Promise<void> {
     throw error;
   }
   const [pid, directory, , port] = lines;
-  if (!pid || directory !== cluster || !await isPostgres(Number(pid))) {
+  const processes = listProcesses();
+  // Where nothing is known Postgres decides, which looks whether the number is alive.
+  if (processes.length === 0) return;
+  const running = processes.find((process) => process.pid === Number(pid));
+  if (directory !== cluster || !running || !/^(.*\/)?postgres\b(?!\/)/.test(running.command)) {
     // The number may have gone to another program since, which would make Postgres refuse to start.
     await Deno.remove(join(cluster, "postmaster.pid"));
     return;
@@ -77,10 +82,4 @@ export async function refuseLiveServer(cluster: string): Promise<void> {
     `Cannot start Postgres: one already runs on ${cluster} (process ${pid}, port ${port}); ` +
       "stop the other start first",
   );
-}
-
-async function isPostgres(pid: number): Promise<boolean> {
-  const output = await new Deno.Command("ps", { args: ["-o", "comm=", "-p", String(pid)] })
-    .output();
-  return new TextDecoder().decode(output.stdout).includes("postgres");
 }
