@@ -2,14 +2,17 @@
 import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { isCluster, makeCluster, refuseLiveServer } from "./cluster-files.ts";
+import { startOnFreePort } from "./free-port.ts";
 import { canEnter, type OsUser, postgresUser } from "./os-user.ts";
 import { findPostgres, type PostgresBinaries } from "./postgres-binaries.ts";
+import { childrenOf } from "./processes.ts";
 import { reachableDirectory } from "./reachable-directory.ts";
 import { signal, startProcess, type SupervisedProcess } from "./supervised-process.ts";
 
 export interface PostgresOptions {
   /** What belongs to this server is kept below it. */
   dataDirectory: string;
+  /** 0 for any free one, chosen at the first start. */
   port: number;
   /** The password of the superuser `supabase_admin`. */
   adminPassword: string;
@@ -25,13 +28,12 @@ export interface PostgresOptions {
 }
 
 export interface PostgresServer {
-  port: number;
   /** The directory that holds the database files. */
   cluster: string;
   binaries: PostgresBinaries;
   /** True when the real pg_cron runs in it. */
   pgCron: boolean;
-  /** URL of the superuser `supabase_admin` for this database. */
+  /** URL of the superuser `supabase_admin` for this database; known once it has started. */
   adminUrl(database?: string): string;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -55,10 +57,21 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
   const pgCron = (options.pgCron ?? true) && binaries.hasPgCron;
   const cluster = join(home, `postgres-${binaries.major}`);
   const adminUrl = (database = "postgres") =>
-    `postgresql://supabase_admin:${options.adminPassword}@127.0.0.1:${options.port}/${database}`;
+    `postgresql://supabase_admin:${options.adminPassword}@127.0.0.1:${port}/${database}`;
+  let port = options.port;
   let process: SupervisedProcess | undefined;
 
   async function start() {
+    if (port !== 0) return await startOn(port);
+    await startOnFreePort(startOn).catch((error) => {
+      port = 0;
+      throw error;
+    });
+  }
+
+  async function startOn(chosen: number) {
+    port = chosen;
+    let ready = false;
     await refuseLiveServer(cluster);
     if (!await isCluster(cluster)) {
       onProgress("Making the database files");
@@ -71,7 +84,7 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
     });
     const settings = {
       listen_addresses: "127.0.0.1",
-      port: String(options.port),
+      port: String(port),
       unix_socket_directories: "",
       max_connections: "100",
       timezone: "UTC",
@@ -96,14 +109,15 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
       stopSignal: "INT",
       graceSeconds: 15,
       onLine: (line) => log.writeSync(encoder.encode(line + "\n")),
-      ...(options.onDied ? { onDied: options.onDied } : {}),
+      // One that does not come up is reported by what is thrown.
+      onDied: (message) => ready && options.onDied?.(message),
     });
     process.ended.then(() => log.close());
     await waitUntilReady(adminUrl(), process);
+    ready = true;
   }
 
   return {
-    port: options.port,
     cluster,
     binaries,
     pgCron,
@@ -115,7 +129,7 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
     },
     async kill() {
       if (!process) return;
-      const backends = await childrenOf(process.pid);
+      const backends = childrenOf(process.pid);
       const killed = process.kill();
       for (const backend of backends) signal(backend, "SIGKILL");
       await killed;
@@ -147,14 +161,6 @@ async function homeFor(
   return reachable;
 }
 
-async function childrenOf(pid: number): Promise<number[]> {
-  const output = await new Deno.Command("ps", { args: ["-A", "-o", "pid=,ppid="] }).output();
-  return new TextDecoder().decode(output.stdout).trim().split("\n")
-    .map((line) => line.trim().split(/\s+/).map(Number))
-    .filter(([, parent]) => parent === pid)
-    .map(([child]) => child!);
-}
-
 async function waitUntilReady(url: string, process: SupervisedProcess) {
   const limit = Date.now() + START_LIMIT_MS;
   let ended = false;
@@ -162,7 +168,12 @@ async function waitUntilReady(url: string, process: SupervisedProcess) {
   let problem: unknown;
   while (Date.now() < limit) {
     if (ended) throw new Error(`Cannot start Postgres: ${process.lastLines()}`);
-    const sql: Sql = postgres(url, { max: 1, connect_timeout: 2, onnotice: () => {} });
+    const sql: Sql = postgres(url, {
+      max: 1,
+      connect_timeout: 2,
+      fetch_types: false,
+      onnotice: () => {},
+    });
     try {
       await sql`select`;
       return;

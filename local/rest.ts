@@ -1,13 +1,15 @@
 /** PostgREST, set up as Supabase sets it up. */
 import { createRequire } from "node:module";
 import { delimiter, dirname, join } from "node:path";
-import { freePort } from "./free-port.ts";
+import { startOnFreePort } from "./free-port.ts";
 import { startProcess, type SupervisedProcess } from "./supervised-process.ts";
 
 export interface RestOptions {
   /** URL of the database as the role `authenticator`. */
   databaseUrl: string;
   jwtSecret: string;
+  /** A JWT signed with it, by which this server is told from another one on the port. */
+  serviceRoleKey: string;
   /** 0 for any free one. */
   port: number;
   dataDirectory: string;
@@ -24,8 +26,13 @@ export interface RestServer {
 const READY_LIMIT_MS = 30_000;
 
 /** Starts PostgREST and waits until it has read the schema. */
-export async function startRest(options: RestOptions): Promise<RestServer> {
-  const port = options.port || freePort();
+export function startRest(options: RestOptions): Promise<RestServer> {
+  const start = (port: number) => startOn(port, options);
+  return options.port === 0 ? startOnFreePort(start) : start(options.port);
+}
+
+async function startOn(port: number, options: RestOptions): Promise<RestServer> {
+  let ready = false;
   const process = await startProcess({
     name: "PostgREST",
     command: await findPostgrest(options.dataDirectory),
@@ -47,9 +54,11 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
     stopSignal: "TERM",
     graceSeconds: 5,
     ...(options.onLine ? { onLine: options.onLine } : {}),
-    ...(options.onDied ? { onDied: options.onDied } : {}),
+    // One that does not come up is reported by what is thrown.
+    onDied: (message) => ready && options.onDied?.(message),
   });
-  await waitUntilReady(`http://127.0.0.1:${port}/`, process);
+  await waitUntilReady(`http://127.0.0.1:${port}/`, options.serviceRoleKey, process);
+  ready = true;
   return { url: `http://127.0.0.1:${port}`, stop: () => process.stop() };
 }
 
@@ -93,14 +102,18 @@ async function isExecutable(file: string): Promise<boolean> {
   }
 }
 
-async function waitUntilReady(url: string, process: SupervisedProcess) {
+async function waitUntilReady(url: string, key: string, process: SupervisedProcess) {
   const limit = Date.now() + READY_LIMIT_MS;
   let ended = false;
   process.ended.then(() => ended = true);
   while (Date.now() < limit) {
     if (ended) throw new Error(`Cannot start PostgREST: ${process.lastLines()}`);
     try {
-      const response = await fetch(url, { method: "HEAD", signal: AbortSignal.timeout(2000) });
+      const response = await fetch(url, {
+        method: "HEAD",
+        headers: { authorization: `Bearer ${key}` },
+        signal: AbortSignal.timeout(2000),
+      });
       await response.body?.cancel();
       if (response.ok) return;
     } catch {

@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import postgres from "postgres";
 import { bootstrapDatabase } from "./bootstrap.ts";
-import { freePort } from "./free-port.ts";
 import { applyMigrations, readMigrations } from "./migrations.ts";
 import { preparePostgres } from "./postgres.ts";
 
@@ -28,7 +27,7 @@ export async function withScratchDatabase<T>(
   const password = crypto.randomUUID();
   const server = await preparePostgres({
     dataDirectory: join(directory, "data"),
-    port: freePort(),
+    port: 0,
     adminPassword: password,
     postgresBin: options.postgresBin,
     settings: { fsync: "off" },

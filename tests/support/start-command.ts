@@ -1,6 +1,7 @@
 /** `deno task start` as a process, with data and ports of its own. */
 import { fileURLToPath } from "node:url";
 import { freePort } from "../../local/free-port.ts";
+import { childrenOf, listProcesses } from "../../local/processes.ts";
 import { signal } from "../../local/supervised-process.ts";
 import { waitUntil } from "./wait-until.ts";
 
@@ -28,13 +29,16 @@ export interface Place {
   start(args?: string[], env?: Record<string, string>): StartCommand;
 }
 
+/** Between two starts nothing listens on them; nobody else chooses from these. */
+export const PORTS = { first: 15_000, last: 19_999 };
+
 /** A place where the stack may be started again and again; removed afterwards. */
 export async function withPlace(fn: (place: Place) => Promise<void>): Promise<void> {
   const parent = await Deno.makeTempDir({ prefix: "daybook-start-" });
   await Deno.chmod(parent, 0o755);
   const dataDirectory = `${parent}/data`;
-  const port = freePort();
-  const databasePort = freePort();
+  const port = freePort(PORTS);
+  const databasePort = freePort(PORTS);
   const commands: StartCommand[] = [];
   try {
     await fn({
@@ -108,27 +112,15 @@ function run(args: string[], env: Record<string, string>): StartCommand {
       signal(child.pid, name);
     },
     child(program) {
-      const output = new Deno.Command("ps", { args: ["-A", "-o", "pid=,args="] }).outputSync();
       const own = new Set(descendants(child.pid));
-      const line = new TextDecoder().decode(output.stdout).split("\n")
-        .map((line) => line.trim())
-        .find((line) =>
-          own.has(parseInt(line)) && line.includes(program) && !line.includes("/bin/sh -c")
-        );
-      if (line === undefined) throw new Error(`No process of ${child.pid} runs ${program}`);
-      return parseInt(line);
+      const found = listProcesses().find(({ pid, command }) =>
+        own.has(pid) && command.includes(program) && !command.includes("/bin/sh -c")
+      );
+      if (!found) throw new Error(`No process of ${child.pid} runs ${program}`);
+      return found.pid;
     },
     leftovers: () => [...seen].filter((pid) => pid !== child.pid && signal(pid, "SIGCONT")),
   };
 }
 
-function descendants(pid: number): number[] {
-  const output = new Deno.Command("ps", { args: ["-A", "-o", "pid=,ppid="] }).outputSync();
-  const pairs = new TextDecoder().decode(output.stdout).trim().split("\n")
-    .map((line) => line.trim().split(/\s+/).map(Number));
-  const found = [pid];
-  for (let index = 0; index < found.length; index++) {
-    for (const [child, parent] of pairs) if (parent === found[index]) found.push(child!);
-  }
-  return found.slice(1);
-}
+const descendants = (pid: number) => childrenOf(pid, "descendants");

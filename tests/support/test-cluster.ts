@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import postgres from "postgres";
 import { bootstrapDatabase } from "../../local/bootstrap.ts";
-import { freePort } from "../../local/free-port.ts";
 import { applyMigrations, readMigrations } from "../../local/migrations.ts";
 import { preparePostgres } from "../../local/postgres.ts";
 
@@ -23,7 +22,7 @@ export async function startTestCluster(options: {
   const password = crypto.randomUUID();
   const server = await preparePostgres({
     dataDirectory: join(directory, "data"),
-    port: freePort(),
+    port: 0,
     adminPassword: password,
     postgresBin: options.postgresBin,
     pgCron: false,
