@@ -13,7 +13,7 @@ const usage = `deno task demo-data [options]
   --days N            days before --until to fill (default 7)
   --seed N            the same options give the same rows (default 1)
   --until TIME        the demo world's present, ISO 8601 with offset (default: the start of this minute)
-  --database-url URL  where to write (default: DATABASE_URL, else the running stack)`;
+  --database-url URL  where to write (default: the running stack)`;
 
 function wholeNumber(name: string, text: string, least: number, most: number): number {
   const value = Number(text);

@@ -16,19 +16,19 @@ export async function withdrawStack(dataDirectory: string): Promise<void> {
 }
 
 /**
- * The database that a command works on: the one it is told, else `DATABASE_URL`, else that of the running stack.
+ * The database that a command works on: the one it is told, else that of the running stack. Never one of the
+ * environment: what a shell still exports may be a database that nobody has in mind.
  *
- * @throws Error when there is none of these.
+ * @throws Error when there is neither.
  */
 export async function databaseUrl(told: string | undefined): Promise<string> {
-  const url = told ?? Deno.env.get("DATABASE_URL");
-  if (url !== undefined) return url;
+  if (told !== undefined) return told;
   try {
     return await Deno.readTextFile(file(DEFAULT_DATA_DIRECTORY));
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new Error(
-      "Cannot find a running stack: start one with deno task start, or set DATABASE_URL",
+      "Cannot find a running stack: start one with deno task start, or give --database-url",
     );
   }
 }

@@ -25,11 +25,12 @@ export function isOver(run: Pick<Run, "status">): boolean {
 }
 
 /** The runs with these ids. */
-export function findRuns(sql: Sql, ids: string[]): Promise<Run[]> {
-  return sql<Run[]>`
+export async function findRuns(sql: Sql, ids: string[]): Promise<Run[]> {
+  if (ids.length === 0) return [];
+  return await sql<Run[]>`
     select id, job_name, status, trigger, attempt, duration_ms, created_at, result, error_message,
       skip_reason, verdict, coalesce(completed_at, created_at) as ended_at
-    from public.scheduler_runs where id = any(${ids}::uuid[])`;
+    from public.scheduler_runs where id in ${sql(ids)}`;
 }
 
 /** The runs that have ended since, oldest first. */
@@ -38,7 +39,7 @@ export function endedSince(sql: Sql, since: Date): Promise<Run[]> {
     select id, job_name, status, trigger, attempt, duration_ms, created_at, result, error_message,
       skip_reason, verdict, coalesce(completed_at, created_at) as ended_at
     from public.scheduler_runs
-    where coalesce(completed_at, created_at) >= ${since} and status = any(${OVER})
+    where coalesce(completed_at, created_at) >= ${since} and status in ${sql(OVER)}
     order by ended_at, id`;
 }
 

@@ -6,7 +6,7 @@ import { databaseUrl } from "./running-stack.ts";
 
 const usage = `deno task sql "<statement>" [--database-url URL]
 
-  --database-url URL  which database (default: DATABASE_URL, else the running stack)`;
+  --database-url URL  which database (default: the running stack)`;
 
 function text(value: unknown): string {
   if (value === null) return "";

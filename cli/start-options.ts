@@ -7,6 +7,8 @@ export interface StartCommand {
   fresh: boolean;
   once: boolean;
   help: boolean;
+  /** The environment of the functions; `supabase/functions/.env`, if it exists, when absent. */
+  envFile?: string;
   /** Where data, keys and logs are kept; the project's own directory when absent. */
   dataDirectory?: string;
 }
@@ -18,13 +20,14 @@ deno task start [options]
   --port N      port of the gateway: REST and functions (54321)
   --db-port N   port of Postgres (54322)
   --once        run every registered job now, print what came of it, stop
+  --env-file F  environment of the functions (supabase/functions/.env if it exists)
   --data DIR    where data, keys and logs are kept (.daybook)
   --fresh       throw the data away and begin anew
   --help        this text
 
 Environment:
   LOCAL_POSTGRES_BIN   directory of another Postgres (15 or later) than the one from npm
-  DATABASE_URL         a superuser's URL: use that server, start none
+  DATABASE_URL         a superuser's URL of a server on loopback: use that server, start none
 `;
 
 /** Reads the arguments of `deno task start`. Throws on one it does not know. */
@@ -37,6 +40,7 @@ export function parseStartCommand(args: string[]): StartCommand {
       "db-port": { type: "string", default: "54322" },
       once: { type: "boolean", default: false },
       data: { type: "string" },
+      "env-file": { type: "string" },
       fresh: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -47,6 +51,7 @@ export function parseStartCommand(args: string[]): StartCommand {
     fresh: values.fresh,
     once: values.once,
     help: values.help,
+    ...(values["env-file"] === undefined ? {} : { envFile: resolve(values["env-file"]) }),
     ...(values.data === undefined ? {} : { dataDirectory: resolve(values.data) }),
   };
   if (command.gatewayPort === command.databasePort) {

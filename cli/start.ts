@@ -1,13 +1,17 @@
 /** `deno task start`: the whole stack on this machine. See `deno task start --help`. */
+import { fileURLToPath } from "node:url";
 import { isPortFree } from "../local/free-port.ts";
+import { readFunctionsEnv } from "../local/functions-env.ts";
 import { removeData } from "../local/remove-data.ts";
-import { type Stack, startStack } from "../local/stack.ts";
+import { type Stack, type StackOptions, startStack } from "../local/stack.ts";
 import { formatDuration, formatTable } from "./format-table.ts";
 import { printRuns } from "./run-feed.ts";
 import { announceStack, DEFAULT_DATA_DIRECTORY, withdrawStack } from "./running-stack.ts";
 import { runEveryJobOnce } from "./run-once.ts";
 import { parseStartCommand, type StartCommand, USAGE } from "./start-options.ts";
 import { stopSignal } from "./stop-signal.ts";
+
+const FUNCTIONS_ENV_FILE = fileURLToPath(new URL("../supabase/functions/.env", import.meta.url));
 
 Deno.exit(await main());
 
@@ -24,7 +28,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const dataDirectory = command.dataDirectory ?? DEFAULT_DATA_DIRECTORY;
-  const { signal, stop, dispose } = await stopSignal();
+  const { signal, stop, dispose } = stopSignal();
   const died: string[] = [];
   const onDied = (message: string) => {
     died.push(message);
@@ -34,16 +38,18 @@ async function main(): Promise<number> {
   let stack: Stack | undefined;
   let reported = false;
   try {
-    assertPortsFree(command);
+    const databaseUrl = givenDatabase();
+    assertPortsFree(command, databaseUrl === undefined);
     if (command.fresh) await removeData(dataDirectory, console.log);
-    stack = await start(command, dataDirectory, signal, onDied);
+    stack = await start(command, { dataDirectory, databaseUrl, signal, onDied });
     if (command.once) return await runEveryJobOnce(stack.sql, console.log, signal) ? 0 : 1;
     await announceStack(dataDirectory, stack.databaseUrl);
     await printStart(stack);
     await printRuns(stack.sql, await nameWidth(stack), console.log, signal);
     return died.length > 0 ? 1 : 0;
   } catch (error) {
-    if (signal.aborted && died.length === 0) return 0;
+    // A person may stop what runs until it is stopped; jobs that were to run and did not are a failure.
+    if (signal.aborted && died.length === 0) return command.once ? 1 : 0;
     console.error(message(error));
     reported = true;
     return 1;
@@ -58,24 +64,21 @@ async function main(): Promise<number> {
   }
 }
 
-function start(
+async function start(
   command: StartCommand,
-  dataDirectory: string,
-  signal: AbortSignal,
-  onDied: (message: string) => void,
+  options: Pick<StackOptions, "dataDirectory" | "databaseUrl" | "signal" | "onDied">,
 ): Promise<Stack> {
-  return startStack({
-    dataDirectory,
+  const file = command.envFile ?? FUNCTIONS_ENV_FILE;
+  const given = { required: command.envFile !== undefined, onProgress: console.log };
+  return await startStack({
+    ...options,
     ports: { gateway: command.gatewayPort, postgres: command.databasePort },
     postgresBin: Deno.env.get("LOCAL_POSTGRES_BIN"),
-    databaseUrl: Deno.env.get("DATABASE_URL"),
     cron: !command.once,
     // So that a person can try a job with curl; the gateway is on loopback.
-    env: { ALLOW_UNAUTHENTICATED_MANUAL_CALLS: "true" },
+    env: { ALLOW_UNAUTHENTICATED_MANUAL_CALLS: "true", ...await readFunctionsEnv(file, given) },
     seed: true,
     onProgress: console.log,
-    signal,
-    onDied,
   });
 }
 
@@ -94,9 +97,38 @@ function surviveLostConnections() {
   addEventListener("unhandledrejection", (event) => survive(event, event.reason));
 }
 
-function assertPortsFree(command: StartCommand) {
+/** The server of DATABASE_URL, if there is one; it says which, and refuses one that others may share. */
+function givenDatabase(): string | undefined {
+  const url = Deno.env.get("DATABASE_URL");
+  if (url === undefined) return undefined;
+  const hosts = hostsOf(url);
+  console.log(`Using the server of DATABASE_URL: ${hosts.join(", ")}`);
+  for (const host of hosts) {
+    if (/^(localhost|127(\.\d+){3}|\[?::1\]?)$/.test(host)) continue;
+    throw new Error(
+      `Cannot start on ${host}: this installs roles, stand-ins and demo data; it must be on loopback`,
+    );
+  }
+  return url;
+}
+
+/** Every host that a client might connect to for this URL. */
+function hostsOf(databaseUrl: string): string[] {
+  if (!URL.canParse(databaseUrl)) {
+    throw new Error(
+      "Cannot start: DATABASE_URL must be a URL like postgresql://user:password@host/name",
+    );
+  }
+  const { hostname, searchParams } = new URL(databaseUrl);
+  return [
+    hostname || "(no host)",
+    ...["host", "hostaddr", "service"].flatMap((name) => searchParams.getAll(name)),
+  ];
+}
+
+function assertPortsFree(command: StartCommand, ownDatabase: boolean) {
   const ports: [number, string][] = [[command.gatewayPort, "--port"]];
-  if (Deno.env.get("DATABASE_URL") === undefined) ports.push([command.databasePort, "--db-port"]);
+  if (ownDatabase) ports.push([command.databasePort, "--db-port"]);
   for (const [port, option] of ports) {
     if (isPortFree(port)) continue;
     throw new Error(

@@ -94,6 +94,22 @@ export async function bootstrapDatabase(
   };
 }
 
+/**
+ * A login that is the role `postgres` from its first moment and can become no more than that, for a server
+ * whose roles keep their passwords. Returns its name: one for each database. Safe to call again.
+ */
+export async function makeLogin(admin: Sql, password: string): Promise<string> {
+  const [login] = await admin<{ name: string; quoted: string; exists: boolean }[]>`
+    select name, quote_ident(name) as quoted, to_regrole(quote_ident(name)) is not null as exists
+    from (select left('daybook_' || current_database(), 63) as name) as login`;
+  const { name, quoted, exists } = login!;
+  if (!exists) await admin.unsafe(`create role ${quoted}`);
+  await admin.unsafe(`alter role ${quoted} login password ${quoteLiteral(password)}`);
+  await admin.unsafe(`grant postgres to ${quoted}`);
+  await admin.unsafe(`alter role ${quoted} set role = postgres`);
+  return name;
+}
+
 /** Installs the real extension or its stand-in; true when it is the stand-in. */
 async function install(admin: Sql, extension: Extension, real: boolean): Promise<boolean> {
   const [installed] = await admin`

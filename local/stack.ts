@@ -3,9 +3,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import postgres, { type Sql } from "postgres";
 import { backgroundWorkers } from "./background-workers.ts";
-import { bootstrapDatabase, type StandIns } from "./bootstrap.ts";
+import { bootstrapDatabase, makeLogin, type StandIns } from "./bootstrap.ts";
 import { functionsHost } from "./functions.ts";
-import { freePort } from "./free-port.ts";
 import { startGateway } from "./gateway.ts";
 import { loadKeys, type StackKeys } from "./keys.ts";
 import { applyMigrations, loadSeed, readMigrations } from "./migrations.ts";
@@ -47,7 +46,7 @@ export interface Stack {
   /** The database as a superuser. */
   adminUrl: string;
   dataDirectory: string;
-  /** As the role `postgres`. */
+  /** As the role `postgres`; it knows no arrays, neither as parameters nor in rows. */
   sql: Sql;
   keys: StackKeys;
   /** Which extensions are stand-ins here. */
@@ -109,24 +108,26 @@ async function startParts(
   const admin = postgres(adminUrl, { max: 1, onnotice: () => {}, fetch_types: false });
   parts.push(() => admin.end({ timeout: 1 }));
   const own = options.databaseUrl === undefined;
-  // A server that is not ours keeps its passwords: there we come as the superuser and change roles.
-  const standIns = await bootstrapDatabase(admin, own ? { password: keys.databasePassword } : {});
-  const databaseUrl = own ? urlAs(adminUrl, "postgres", keys.databasePassword) : adminUrl;
-  const sql = postgres(databaseUrl, {
-    max: 5,
-    onnotice: () => {},
-    connection: { role: "postgres" },
-  });
+  const password = keys.databasePassword;
+  const standIns = await bootstrapDatabase(admin, own ? { password } : {});
+  // A server that is not ours keeps its passwords: there a login of our own is the role postgres.
+  const databaseUrl = urlAs(
+    adminUrl,
+    own ? "postgres" : await makeLogin(admin, password),
+    password,
+  );
+  await migrate(databaseUrl, options.seed ?? false, onProgress);
+  // What it would look up when it connects serves arrays alone, and nobody could catch its failure.
+  const sql = postgres(databaseUrl, { max: 5, onnotice: () => {}, fetch_types: false });
   parts.push(() => sql.end({ timeout: 1 }));
-  await applyMigrations(sql, await readMigrations(), onProgress);
-  if (options.seed && await loadSeed(sql)) onProgress("Loaded the demo data");
 
   onProgress("Starting the REST server");
   const rest = await startRest({
     databaseUrl: own
-      ? urlAs(adminUrl, "authenticator", keys.databasePassword)
-      : withOptions(adminUrl, "-c statement_timeout=8s"),
+      ? urlAs(adminUrl, "authenticator", password)
+      : withOptions(databaseUrl, "-c statement_timeout=8s"),
     jwtSecret: keys.jwtSecret,
+    serviceRoleKey: keys.serviceRoleKey,
     port: options.ports?.rest ?? 0,
     dataDirectory,
     onLine: (line) => log(`rest: ${line}`),
@@ -186,6 +187,16 @@ async function startParts(
   };
 }
 
+async function migrate(databaseUrl: string, seed: boolean, onProgress: (message: string) => void) {
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
+  try {
+    await applyMigrations(sql, await readMigrations(), onProgress);
+    if (seed && await loadSeed(sql)) onProgress("Loaded the demo data");
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
 async function startDatabase(options: StackOptions, dataDirectory: string, password: string) {
   if (options.databaseUrl !== undefined) {
     const refuse = () => {
@@ -200,7 +211,7 @@ async function startDatabase(options: StackOptions, dataDirectory: string, passw
   }
   const server = await preparePostgres({
     dataDirectory,
-    port: options.ports?.postgres || freePort(),
+    port: options.ports?.postgres ?? 0,
     adminPassword: password,
     postgresBin: options.postgresBin,
     // Data that the real pg_cron has entries in cannot be opened without it.
@@ -212,6 +223,7 @@ async function startDatabase(options: StackOptions, dataDirectory: string, passw
   options.signal?.throwIfAborted();
   options.onProgress?.(`Starting Postgres ${server.binaries.major}`);
   await server.start();
+  // Where it listens is known only now.
   return { adminUrl: server.adminUrl(), start: server.start, stop: server.stop, kill: server.kill };
 }
 

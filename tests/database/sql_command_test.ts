@@ -5,9 +5,12 @@ import { withDatabase } from "../support/database.ts";
 const program = fileURLToPath(new URL("../../cli/sql.ts", import.meta.url));
 
 /** What `deno task sql <args>` prints, and whether it succeeded. */
-async function ask(...args: string[]) {
+const ask = (...args: string[]) => askWith({}, ...args);
+
+async function askWith(env: Record<string, string>, ...args: string[]) {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", program, ...args],
+    env,
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trimEnd();
   return { success, stdout: text(stdout), stderr: text(stderr) };
@@ -21,7 +24,8 @@ Deno.test("deno task sql prints one value bare, rows as a table, and what else w
       stdout: "a sentence.",
       stderr: "",
     });
-    const rows = "select name, enabled as on from scheduler_jobs order by name limit 2";
+    const rows =
+      "select name, enabled as on from scheduler_jobs where function_name like 'aggregate-%' order by name limit 2";
     assert.equal(
       (await ask(...told, rows)).stdout,
       [
@@ -44,6 +48,13 @@ Deno.test("deno task sql fails with the database's words and hint", async () => 
     );
     assert.equal(success, false);
     assert.match(stderr, /^there is no job named 'no-job'\nhint: the jobs are: aggregate-/);
+  });
+});
+
+Deno.test("deno task sql never takes a database of the environment", async () => {
+  await withDatabase(async ({ url, name }) => {
+    const { stdout } = await askWith({ DATABASE_URL: url }, "select current_database()");
+    assert.notEqual(stdout, name);
   });
 });
 

@@ -102,7 +102,7 @@ Deno.test("Postgres killed with -9 while runs are in flight", (test) =>
         const stopBeating = beatAllTheTime(stack.databaseUrl);
         await waitUntil("the first receipts", async () => {
           const [row] = await sql`
-            select from scheduler_runs where job_name = any (${jobs}) and started_at is not null
+            select from scheduler_runs where job_name in ${sql(jobs)} and started_at is not null
               and created_at > now() - interval '2 seconds' limit 1`;
           return row;
         });
@@ -120,7 +120,7 @@ Deno.test("Postgres killed with -9 while runs are in flight", (test) =>
       }, 40_000);
       const rows = await sql`
         select job_name, scheduled_for, count(*) filter (where status in ('completed', 'skipped'))::int as done
-        from scheduler_runs where job_name = any (${jobs}) group by 1, 2`;
+        from scheduler_runs where job_name in ${sql(jobs)} group by 1, 2`;
       assert.ok(rows.length >= jobs.length, "occurrences were dispatched");
       assert.deepEqual(rows.filter((row) => row.done !== 1), []);
       await assertSettled(sql);

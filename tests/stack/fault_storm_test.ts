@@ -130,7 +130,7 @@ Deno.test("a random storm of faults: every occurrence of every job ends in one c
     await assertSettled(sql);
 
     const occurrences = await sql`
-      select job_name, scheduled_for, array_agg(status order by attempt) as statuses,
+      select job_name, scheduled_for, json_agg(status order by attempt) as statuses,
         (array_agg(verdict order by attempt desc))[1] as verdict
       from scheduler_runs group by 1, 2`;
     for (const { job_name, statuses, verdict } of occurrences) {

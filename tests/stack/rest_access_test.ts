@@ -25,8 +25,8 @@ async function tables(sql: Sql): Promise<string[]> {
 /** Every function in `public` with a value for each of its arguments. */
 async function functions(sql: Sql): Promise<{ name: string; args: Record<string, unknown> }[]> {
   const rows = await sql`
-    select proname as name, coalesce(proargnames[1:pronargs], '{}') as names,
-      array(select format_type(type, null) from unnest(proargtypes) as type) as types
+    select proname as name, to_json(coalesce(proargnames[1:pronargs], '{}')) as names,
+      to_json(array(select format_type(type, null) from unnest(proargtypes) as type)) as types
     from pg_proc
     where pronamespace = 'public'::regnamespace and prokind = 'f' and prorettype <> 'trigger'::regtype
     order by proname`;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { isPortFree } from "../../local/free-port.ts";
+import { freePort, isPortFree } from "../../local/free-port.ts";
 import { requiredEnv, withDatabase } from "../support/database.ts";
-import { withPlace } from "../support/start-command.ts";
+import { PORTS, withPlace } from "../support/start-command.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 Deno.test("--once runs every job, prints what came of it, and leaves nothing; data survives", () =>
@@ -79,6 +79,17 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
     }));
 }
 
+Deno.test("--once that is stopped before the jobs have run fails", () =>
+  withPlace(async ({ start }) => {
+    for (const moment of [/^Preparing roles/, /^Running \d+ jobs/]) {
+      const command = start(["--once"]);
+      await command.line(moment);
+      command.kill("SIGINT");
+      assert.equal(await command.ended, 1, command.lines.join("\n"));
+      assert.ok(command.lines.includes("Stopped by SIGINT"), command.lines.join("\n"));
+    }
+  }));
+
 Deno.test("a start that is killed with -9 leaves no process, and the next start just works", () =>
   withPlace(async ({ start, port, databasePort }) => {
     const killed = start();
@@ -131,7 +142,13 @@ Deno.test("a second start on the same data is refused, also with --fresh, and ha
     for (const more of [[], ["--fresh"]]) {
       const second = start(["--port", "0", "--db-port", "0", ...more]);
       assert.equal(await second.ended, 2, "ports must be real ones");
-      const third = start(["--port", `${free()}`, "--db-port", `${free()}`, ...more]);
+      const third = start([
+        "--port",
+        `${freePort(PORTS)}`,
+        "--db-port",
+        `${freePort(PORTS)}`,
+        ...more,
+      ]);
       assert.equal(await third.ended, 1);
       assert.match(third.lines.join("\n"), /Cannot start Postgres: one already runs on .*stop/);
     }
@@ -164,6 +181,7 @@ Deno.test("a server given by DATABASE_URL is used and nothing of Postgres is sta
       url.pathname = `/${name}`;
       const command = start(["--once"], { DATABASE_URL: url.href });
       assert.equal(await command.ended, 0, command.lines.join("\n"));
+      assert.equal(command.lines[0], "Using the server of DATABASE_URL: 127.0.0.1");
       assert.ok(!command.lines.some((line) => /Postgres/.test(line)));
       await assert.rejects(Deno.stat(`${dataDirectory}/postgres-17`), Deno.errors.NotFound);
       const [jobs] = await admin`select count(*)::integer from public.scheduler_runs`;
@@ -171,6 +189,40 @@ Deno.test("a server given by DATABASE_URL is used and nothing of Postgres is sta
       const [after] = await admin`select rolpassword from pg_authid where rolname = 'postgres'`;
       assert.deepEqual(after, before, "somebody else's password was changed");
     }), { migrated: false }));
+
+Deno.test("a server given by DATABASE_URL that is not on loopback is refused before anything happens", () =>
+  withPlace(async ({ start, dataDirectory }) => {
+    for (
+      const [url, host] of [
+        ["postgresql://admin@db.example.test/postgres", "db.example.test"],
+        ["postgresql://admin@127.0.0.1/postgres?host=db.example.test", "db.example.test"],
+        ["postgresql://admin@localhost,db.example.test/postgres", "localhost,db.example.test"],
+        ["postgresql:///postgres", "(no host)"],
+      ] as const
+    ) {
+      const command = start(["--fresh"], { DATABASE_URL: url });
+      assert.equal(await command.ended, 1);
+      assert.match(command.lines[0]!, /^Using the server of DATABASE_URL: /);
+      assert.deepEqual(command.lines.slice(1), [
+        `Cannot start on ${host}: this installs roles, stand-ins and demo data; it must be on loopback`,
+      ]);
+    }
+    await assert.rejects(Deno.stat(dataDirectory), Deno.errors.NotFound);
+  }));
+
+Deno.test("the functions get the environment of --env-file, but no name of Supabase", () =>
+  withPlace(async ({ start, dataDirectory }) => {
+    const file = `${dataDirectory}.env`;
+    await Deno.writeTextFile(file, "SUPABASE_URL=x\nWALL_CLOCK_LIMIT_SECONDS=soon\n");
+    const command = start(["--env-file", file]);
+    assert.equal(await command.ended, 1);
+    const text = command.lines.join("\n");
+    assert.match(text, /Refused SUPABASE_URL of .*\.env: the stack sets it itself/);
+    assert.match(text, /WALL_CLOCK_LIMIT_SECONDS must be a positive number, got soon/);
+    const missing = start(["--env-file", "/nowhere/.env"]);
+    assert.equal(await missing.ended, 1);
+    assert.match(missing.lines.join("\n"), /Cannot read \/nowhere\/.env: there is no such file/);
+  }));
 
 Deno.test("a server given by DATABASE_URL where we are no superuser is refused in plain words", () =>
   withPlace(async ({ start }) => {
@@ -180,9 +232,3 @@ Deno.test("a server given by DATABASE_URL where we are no superuser is refused i
     assert.equal(await command.ended, 1);
     assert.match(command.lines.join("\n"), /as postgres: .* needs a superuser/);
   }));
-
-function free(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  listener.close();
-  return listener.addr.port;
-}

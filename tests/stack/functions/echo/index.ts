@@ -8,7 +8,7 @@ export default {
       headers: Object.fromEntries(request.headers),
       body: await request.text(),
       env: Object.fromEntries(
-        ["SUPABASE_URL", "SUPABASE_SECRET_KEYS", "CRON_SECRET"].map((name) => [
+        ["SUPABASE_URL", "SUPABASE_SECRET_KEYS", "SUPABASE_DB_URL", "CRON_SECRET"].map((name) => [
           name,
           Deno.env.get(name),
         ]),
