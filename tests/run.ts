@@ -1,28 +1,29 @@
 /**
  * `deno task test`: every test, on a Postgres of its own. Arguments are test files or folders and the
  * options of `deno test`; `--postgres-bin DIR` runs them on another Postgres than the one from npm.
- * The last line is always `N passed, N failed`.
+ * The last line is always `N passed, N failed`, and `, N skipped` when there are such.
  */
 import { join } from "node:path";
 import { stopSignal } from "../cli/stop-signal.ts";
 import { startTestCluster } from "./support/test-cluster.ts";
-import { type Counts, readCounts } from "./support/junit.ts";
+import { type Counts, describeCounts, readCounts } from "./support/junit.ts";
 
 const DEFAULT_PATHS = ["tests/unit", "tests/database", "tests/stack"];
 
 const { paths, passedOn, postgresBin } = parseArguments(Deno.args);
-const counts: Counts = { passed: 0, failed: 0 };
+const counts: Counts = { passed: 0, failed: 0, skipped: [] };
 try {
   Object.assign(counts, await runTests());
 } catch (error) {
   counts.failed += 1;
   console.error(error instanceof Error ? error.message : error);
 }
-console.log(`${counts.passed} passed, ${counts.failed} failed`);
+for (const name of counts.skipped) console.log(`skipped: ${name}`);
+console.log(describeCounts(counts));
 Deno.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);
 
 async function runTests(): Promise<Counts> {
-  const { signal } = await stopSignal();
+  const { signal } = stopSignal();
   const interrupted = new Promise<never>((_, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason));
   });

@@ -1,36 +1,49 @@
 export interface Counts {
   passed: number;
   failed: number;
+  /** The names of the tests that were not run here. */
+  skipped: string[];
 }
 
 /**
- * Counts the tests in a JUnit report of `deno test`. A test counts once, its steps do not; an ignored one
- * counts as neither. A report that is not there counts as no test at all.
+ * Counts the tests in a JUnit report of `deno test`. A test counts once, its steps do not. A report that is not there counts as no test at all.
  */
 export async function readCounts(file: string): Promise<Counts> {
   let xml: string;
   try {
     xml = await Deno.readTextFile(file);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return { passed: 0, failed: 0 };
+    if (error instanceof Deno.errors.NotFound) return { passed: 0, failed: 0, skipped: [] };
     throw error;
   }
   return countTests(xml);
 }
 
 export function countTests(xml: string): Counts {
-  const counts = { passed: 0, failed: 0 };
+  const counts: Counts = { passed: 0, failed: 0, skipped: [] };
   for (const suite of xml.matchAll(/<testsuite [^]*?<\/testsuite>/g)) {
     const cases = [...suite[0].matchAll(/<testcase name="([^"]*)"[^]*?<\/testcase>/g)]
       .map(([text, name]) => ({ name: name!, text }));
     const names = new Set(cases.map(({ name }) => name));
     for (const { name, text } of cases) {
-      if (isStep(name, names) || text.includes("<skipped/>")) continue;
-      if (/<(failure|error)\b/.test(text)) counts.failed++;
+      if (isStep(name, names)) continue;
+      if (text.includes("<skipped/>")) counts.skipped.push(unescape(name));
+      else if (/<(failure|error)\b/.test(text)) counts.failed++;
       else counts.passed++;
     }
   }
   return counts;
+}
+
+/** The last line of a test run. */
+export function describeCounts({ passed, failed, skipped }: Counts): string {
+  const more = skipped.length > 0 ? `, ${skipped.length} skipped` : "";
+  return `${passed} passed, ${failed} failed${more}`;
+}
+
+function unescape(text: string): string {
+  const characters: Record<string, string> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
+  return text.replaceAll(/&(lt|gt|quot|apos|amp);/g, (_, name) => characters[name]!);
 }
 
 /** The report gives a step as a test of its own, named `<test> > <step>`. */

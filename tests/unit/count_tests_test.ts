@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
-import { countTests, readCounts } from "../support/junit.ts";
+import { countTests, describeCounts, readCounts } from "../support/junit.ts";
 
-Deno.test("countTests() counts tests, not their steps, and leaves ignored ones out", () => {
+Deno.test("countTests() counts tests, not their steps, and names the ignored ones", () => {
   const test = (name: string, inside = "") =>
     `<testcase name="${name}" classname="x" time="0" line="1" col="6">\n${inside}\n</testcase>`;
   const xml = `<testsuites name="deno test" tests="9" failures="1" errors="1" time="1">
     <testsuite name="./a_test.ts" tests="6" disabled="1" errors="0" failures="2">
       ${test("plain")}
       ${test("of a &gt; b")}
-      ${test("ignored", "<skipped/>")}
+      ${test("&quot;ignored&quot; &amp; why", "<skipped/>")}
       ${test("parent", '<failure message="1 test step failed">1 test step failed.</failure>')}
       ${test("parent &gt; one")}
       ${test("parent &gt; two", '<failure message="&lt;testcase&gt;">no</failure>')}
@@ -19,9 +19,23 @@ Deno.test("countTests() counts tests, not their steps, and leaves ignored ones o
       ${test("never", '<error message="Cancelled"/>')}
     </testsuite>
   </testsuites>`;
-  assert.deepEqual(countTests(xml), { passed: 3, failed: 2 });
+  assert.deepEqual(countTests(xml), {
+    passed: 3,
+    failed: 2,
+    skipped: ['"ignored" & why'],
+  });
+});
+
+Deno.test("describeCounts() speaks of skipped tests only when there are some", () => {
+  const counts = { passed: 3, failed: 2, skipped: [] };
+  assert.equal(describeCounts(counts), "3 passed, 2 failed");
+  assert.equal(describeCounts({ ...counts, skipped: ["a"] }), "3 passed, 2 failed, 1 skipped");
 });
 
 Deno.test("readCounts() counts nothing where there is no report", async () => {
-  assert.deepEqual(await readCounts("/nowhere/report.xml"), { passed: 0, failed: 0 });
+  assert.deepEqual(await readCounts("/nowhere/report.xml"), {
+    passed: 0,
+    failed: 0,
+    skipped: [],
+  });
 });
