@@ -4,27 +4,28 @@ import { assertSettled, fire, settle } from "../support/faults.ts";
 import { run } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 
-const JOBS = ["aggregate-device-metrics", "aggregate-device-metrics-daily", "system-health"];
+const SHIPPED = ["aggregate-device-metrics", "aggregate-device-metrics-daily", "system-health"];
 
-/** Each job once, by the path that pg_cron takes; what they found, in words. */
-async function runAll(sql: Sql): Promise<string[]> {
-  const summaries: string[] = [];
-  for (const job of JOBS) {
+/** Each job once, by the path that pg_cron takes; what each found, in words. */
+async function runAll(sql: Sql, jobs: string[]): Promise<Record<string, string>> {
+  const summaries: Record<string, string> = {};
+  for (const job of jobs) {
     const id = await fire(sql, job);
     await settle(sql, 60_000);
     const row = await run(sql, id);
     assert.deepEqual([row.status, row.verdict, row.attempt], ["completed", "ok", 1], `${job}`);
     assert.equal(typeof row.result.summary, "string");
     assert.notEqual(row.result.summary, "");
-    summaries.push(row.result.summary);
+    summaries[job] = row.result.summary;
   }
   return summaries;
 }
 
 Deno.test("the real jobs run through dispatch on seeded data, and running again changes no metric", () =>
   withStack({ cron: false, seed: true }, async ({ sql }) => {
-    const registered = await sql`select name from scheduler_jobs order by name`;
-    assert.deepEqual(registered.map((row) => row.name), JOBS, "every job there is");
+    const registered = await sql`select name from scheduler_jobs where enabled order by name`;
+    const jobs: string[] = registered.map((row) => row.name);
+    for (const job of SHIPPED) assert.ok(jobs.includes(job), job);
     // The hour that is still going on may change between the two.
     const [{ now }] = await sql`select date_trunc('hour', now()) as now` as unknown as [
       { now: Date },
@@ -35,14 +36,14 @@ Deno.test("the real jobs run through dispatch on seeded data, and running again 
         where period_start < case granularity when 'day' then date_trunc('day', ${now}::timestamptz, 'UTC') else ${now} end
         order by granularity, period_start, device_key`,
     ];
-    const [aggregated] = await runAll(sql);
-    assert.match(aggregated ?? "", /hour/);
+    const found = await runAll(sql, jobs);
+    assert.match(found["aggregate-device-metrics"] ?? "", /hour/);
     const first = await metrics();
     assert.ok(first.some((row) => row.granularity === "hour"));
     assert.ok(first.some((row) => row.granularity === "day"));
     assert.ok(first.some((row) => row.device_id === null), "there are rows for the fleet");
 
-    await runAll(sql);
+    await runAll(sql, jobs);
     assert.deepEqual(await metrics(), first, "not even written again");
     const [health] = await sql`select count(*)::int as count from system_health_history`;
     assert.equal(health!.count, 2);
