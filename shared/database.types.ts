@@ -859,6 +859,7 @@ export type Database = {
           "max_attempts": number;
           "payload": NonNullable<Json>;
           "progress": Json | null;
+          "receipt": string;
           "request_id": number | null;
           "response_error": string | null;
           "response_status": number | null;
@@ -889,6 +890,7 @@ export type Database = {
           "max_attempts"?: number;
           "payload"?: NonNullable<Json>;
           "progress"?: Json | null;
+          "receipt"?: string;
           "request_id"?: number | null;
           "response_error"?: string | null;
           "response_status"?: number | null;
@@ -918,6 +920,7 @@ export type Database = {
           "max_attempts"?: number;
           "payload"?: NonNullable<Json>;
           "progress"?: Json | null;
+          "receipt"?: string;
           "request_id"?: number | null;
           "response_error"?: string | null;
           "response_status"?: number | null;

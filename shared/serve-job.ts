@@ -155,7 +155,7 @@ async function begin(
     throw new HttpError(
       409,
       "busy",
-      `Cannot run the job: run ${run.run_id} has been at work since ${run.since}`,
+      `Cannot run the job: run ${run.run_id} has been under way since ${run.since}`,
       "wait for it, or select scheduler.release_lock(job, reason)",
     );
   }

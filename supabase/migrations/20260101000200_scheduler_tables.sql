@@ -4,7 +4,7 @@
 create table if not exists public.scheduler_jobs (
   name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
   description text not null default '',
-  target text not null check (target ~ '^[a-z0-9][a-z0-9_-]{0,62}$' or target ~ '^https://[^\s/]+'),
+  target text not null check (target ~ '^[a-z0-9][a-z0-9_-]{0,62}$' or target ~ '^https://[^\s/@]+(/\S*)?$'),
   function_name text generated always as (case when target like 'https://%' then null else target end) stored,
   schedule text not null,
   time_zone text not null default 'UTC',
@@ -29,7 +29,7 @@ create table if not exists public.scheduler_jobs (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null)),
-  check (target not like 'https://%' or receipt = 'response')
+  check (target not like 'https://%' or (receipt = 'response' and timeout_seconds <= 50))
 );
 
 create index if not exists scheduler_jobs_next_run_at_idx
@@ -102,6 +102,7 @@ create table if not exists public.scheduler_runs (
   max_attempts integer not null default 1,
   timeout_seconds integer not null default 120,
   payload jsonb not null default '{}',
+  receipt text not null default 'function' check (receipt in ('function', 'response')),
   run_after timestamptz,
   dispatched_at timestamptz,
   request_id bigint,

@@ -24,7 +24,8 @@ insert into public.app_settings (key, value, description) values
   ('scheduler.keep_cron_failures_days', '7', 'how long failed rows stay in cron.job_run_details')
 on conflict (key) do nothing;
 
--- A wrong value is refused when it is written, not found out by a pulse at night.
+-- A wrong value is refused when it is written, not found out by a pulse at night. A later migration that adds a
+-- setting disables this trigger while it inserts the row.
 create or replace function scheduler.check_setting() returns trigger
 language plpgsql set search_path = '' as $$
 begin
@@ -57,9 +58,32 @@ revoke all on function scheduler.check_setting() from public, anon, authenticate
 create or replace trigger check_setting before insert or update or delete on public.app_settings
   for each row execute function scheduler.check_setting();
 
+create or replace function scheduler.check_settings_together() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if tg_op = 'TRUNCATE' then
+    raise exception using errcode = '22023', message = 'cannot empty app_settings: the scheduler needs its settings';
+  end if;
+  if scheduler.setting('heartbeat_timeout_seconds') < 2 * scheduler.setting('heartbeat_seconds') then
+    raise exception using errcode = '22023',
+      message = format('cannot set the heartbeat: heartbeat_timeout_seconds must be at least twice heartbeat_seconds, got %s and %s',
+        scheduler.setting('heartbeat_timeout_seconds'), scheduler.setting('heartbeat_seconds')),
+      hint = 'set both in one statement';
+  end if;
+  return null;
+end;
+$$;
+comment on function scheduler.check_settings_together() is 'Refuses settings that cannot work together, and to lose them all.';
+revoke all on function scheduler.check_settings_together() from public, anon, authenticated, service_role;
+
 create or replace function scheduler.setting(p_key text) returns integer
 language sql stable set search_path = '' as $$
   select value::text::integer from public.app_settings where key = 'scheduler.' || p_key;
 $$;
 comment on function scheduler.setting(text) is 'The value of the setting scheduler.<key>; the unit is in the key.';
 revoke all on function scheduler.setting(text) from public, anon, authenticated, service_role;
+
+create or replace trigger check_settings_together after insert or update on public.app_settings
+  for each statement execute function scheduler.check_settings_together();
+create or replace trigger keep_settings before truncate on public.app_settings
+  for each statement execute function scheduler.check_settings_together();

@@ -48,7 +48,7 @@ create or replace function scheduler.register_job(
   target text default null,
   description text default '',
   payload jsonb default '{}',
-  timeout_seconds integer default 120,
+  timeout_seconds integer default null,
   max_attempts integer default 3,
   backoff_base_seconds integer default 30,
   backoff_cap_seconds integer default 900,
@@ -66,19 +66,25 @@ declare
   v_target text := coalesce(register_job.target, register_job.name);
   v_is_url boolean := v_target like '%://%';
   v_entry text;
+  v_timeout_seconds integer := coalesce(register_job.timeout_seconds, case when v_is_url then 30 else 120 end);
   v_old public.scheduler_jobs;
 begin
   if register_job.name is null or register_job.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
     raise exception using errcode = '22023',
       message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, got %s', coalesce(quote_literal(register_job.name), 'null'));
   end if;
-  if v_target !~ '^[a-z0-9][a-z0-9_-]{0,62}$' and v_target !~ '^https://[^\s/]+' then
+  if v_target !~ '^[a-z0-9][a-z0-9_-]{0,62}$' and v_target !~ '^https://[^\s/@]+(/\S*)?$' then
     raise exception using errcode = '22023',
-      message = format('cannot register the job %s: target must be an edge function''s slug or an https URL, got %L', register_job.name, v_target);
+      message = format('cannot register the job %s: target must be an edge function''s slug or an https URL without user and password, got %L', register_job.name, v_target);
   end if;
   if v_is_url and register_job.receipt = 'function' then
     raise exception using errcode = '22023',
       message = format('cannot register the job %s: a URL has no receipt of its own, receipt must be ''response''', register_job.name);
+  end if;
+  if v_is_url and v_timeout_seconds > 50 then
+    raise exception using errcode = '22023',
+      message = format('cannot register the job %s: timeout_seconds of a URL must be at most 50, got %s', register_job.name, v_timeout_seconds),
+      detail = 'pg_net holds back the answers to all other requests of its batch until the slowest has ended';
   end if;
   perform scheduler.assert_time_zone(register_job.time_zone);
   v_entry := scheduler.compile_schedule(register_job.schedule, register_job.time_zone);
@@ -88,6 +94,13 @@ begin
   end if;
 
   select * into v_old from public.scheduler_jobs as jobs where jobs.name = register_job.name for no key update;
+  -- What came due under the old times gets its rows before they are forgotten.
+  while v_old.enabled and register_job.enabled and v_old.next_run_at <= now()
+    and (v_old.schedule, v_old.time_zone) <> (register_job.schedule, register_job.time_zone)
+  loop
+    perform scheduler.settle(v_old, now(), now());
+    select * into v_old from public.scheduler_jobs as jobs where jobs.name = register_job.name;
+  end loop;
 
   insert into public.scheduler_jobs as jobs (
     name, schedule, time_zone, target, description, payload, timeout_seconds, max_attempts, backoff_base_seconds,
@@ -95,7 +108,7 @@ begin
     enabled, cron_entry, next_run_at
   ) values (
     register_job.name, register_job.schedule, register_job.time_zone, v_target, register_job.description,
-    register_job.payload, register_job.timeout_seconds, register_job.max_attempts, register_job.backoff_base_seconds,
+    register_job.payload, v_timeout_seconds, register_job.max_attempts, register_job.backoff_base_seconds,
     register_job.backoff_cap_seconds, register_job.overlap_policy, register_job.misfire_policy,
     register_job.misfire_grace_seconds, register_job.misfire_cap,
     coalesce(register_job.receipt, case when v_is_url then 'response' else 'function' end),
@@ -130,7 +143,7 @@ begin
 end;
 $$;
 comment on function scheduler.register_job is
-  'Registers a job, or changes it to exactly these values (a pause stays). Durations in seconds. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 23514 for a value out of range, 42710 when pg_cron has a foreign entry of that name.';
+  'Registers a job, or changes it to exactly these values (a pause stays). Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 23514 for a value out of range, 42710 when pg_cron has a foreign entry of that name.';
 
 create or replace function scheduler.unregister_job(p_job_name text) returns void
 language plpgsql set search_path = '' as $$

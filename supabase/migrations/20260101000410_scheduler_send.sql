@@ -20,21 +20,26 @@ $$;
 comment on function scheduler.secret_fault(text, text, integer) is
   'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), too short. Null when nothing is.';
 
-create or replace function scheduler.requests_since(p_now timestamptz) returns timestamptz
+create or replace function scheduler.requests_since() returns timestamptz
 language plpgsql set search_path = '' as $$
 declare
   v_since timestamptz;
 begin
   select since into v_since from scheduler.request_epoch;
   if not found then
-    insert into scheduler.request_epoch (since) values (p_now) on conflict do nothing;
+    -- The newest request that may be from before the crash, not p_now: transactions that began a little earlier
+    -- than this one are still sending.
+    insert into scheduler.request_epoch (since)
+      select coalesce(max(dispatched_at) + interval '1 microsecond', '-infinity')
+      from public.scheduler_runs where request_id is not null and answered_at is null
+      on conflict do nothing;
     select since into v_since from scheduler.request_epoch;
   end if;
   return v_since;
 end;
 $$;
-comment on function scheduler.requests_since(timestamptz) is
-  'Since when pg_net''s request ids count up without a break: -infinity, or p_now of the first call after a crash.';
+comment on function scheduler.requests_since() is
+  'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash, just after the last request that was sent before it.';
 
 create or replace function scheduler.try_lock(
   p_name text, p_run_id uuid, p_holder text, p_now timestamptz, p_expires_at timestamptz
@@ -42,6 +47,7 @@ create or replace function scheduler.try_lock(
 language plpgsql set search_path = '' as $$
 declare
   v_held record;
+  v_verdict text;
 begin
   insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
     values (p_name, p_run_id, p_holder, p_now, p_expires_at)
@@ -54,14 +60,15 @@ begin
     return false;
   end if;
   -- The run's row comes before the lock's row: a receipt on its way may be about to make the lock last longer.
-  perform from public.scheduler_runs where id = v_held.run_id for no key update;
+  select case status when 'running' then 'timed_out' else 'lost' end into v_verdict
+    from public.scheduler_runs where id = v_held.run_id for no key update;
   select run_id, expires_at into v_held from public.scheduler_locks where name = p_name;
   if v_held.expires_at > p_now then
     return false;
   end if;
   -- Pulse judges a silent run long before its lock expires; this is for the day on which pulse stood still.
   perform scheduler.end_run(
-    v_held.run_id, array['dispatched', 'running'], 'failed', 'lost', p_now,
+    v_held.run_id, array['dispatched', 'running'], 'failed', v_verdict, p_now,
     p_error_message => 'its lock expired before a receipt came', p_send_next => false
   );
   delete from public.scheduler_locks where name = p_name;
@@ -96,7 +103,7 @@ begin
     return false;
   end if;
 
-  perform scheduler.requests_since(p_now);
+  perform scheduler.requests_since();
   begin
     v_secret := scheduler.secret(p_job.secret_name);
     if not v_is_url then
@@ -138,7 +145,9 @@ begin
   end if;
 
   update public.scheduler_runs
-    set status = 'dispatched', dispatched_at = p_now, request_id = v_request_id
+    set status = 'dispatched', dispatched_at = p_now, request_id = v_request_id,
+      -- Where it really went: the job may have been changed while its retry waited.
+      function_name = p_job.function_name, receipt = p_job.receipt
     where id = p_run_id;
   return true;
 end;
@@ -235,7 +244,7 @@ comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jso
 
 revoke all on function scheduler.secret(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.secret_fault(text, text, integer) from public, anon, authenticated, service_role;
-revoke all on function scheduler.requests_since(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.requests_since() from public, anon, authenticated, service_role;
 revoke all on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_queued(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;

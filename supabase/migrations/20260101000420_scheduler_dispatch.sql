@@ -15,7 +15,11 @@ begin
   elsif p_job.overlap_policy <> 'allow' then
     select run_id into v_holder from public.scheduler_locks where name = p_job.name and expires_at > p_now;
     if v_holder is not null then
-      if p_job.overlap_policy = 'skip' then
+      if p_job.overlap_policy = 'skip' and p_job.misfire_policy = 'all' and exists (
+        select from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger = 'catch_up'
+      ) then
+        null;  -- it waits behind the occurrences that are being caught up
+      elsif p_job.overlap_policy = 'skip' then
         v_skip_reason := format('overlap: run %s was still at work', v_holder);
       elsif exists (
         select from public.scheduler_runs
@@ -124,7 +128,7 @@ begin
   v_catch_up := case p_job.misfire_policy
     when 'all' then v_missed[greatest(1, cardinality(v_missed) - v_room + 1):]
     when 'once' then case
-      when cardinality(v_on_time) = 0 and (v_next is null or v_next > p_until) then v_missed[cardinality(v_missed):]
+      when cardinality(v_on_time) = 0 and (v_next is null or v_next > p_now) then v_missed[cardinality(v_missed):]
       else '{}' end
     else '{}'
   end;
@@ -149,6 +153,21 @@ begin
   from unnest(v_late) as late, lateral (select scheduler.is_paused(p_job, late) as paused) as pause
   where not late = any (v_catch_up)
   on conflict do nothing;
+
+  if p_job.overlap_policy = 'skip' and p_job.misfire_policy <> 'all' and cardinality(v_on_time) > 1 then
+    -- Several are late and none of them too late: the newest runs, which would be skipped behind the oldest.
+    insert into public.scheduler_runs (
+      job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload,
+      completed_at, verdict, skip_reason
+    )
+    select
+      p_job.name, p_job.function_name, 'skipped', 'cron', late, p_job.max_attempts, p_job.timeout_seconds, p_job.payload,
+      p_now, 'skipped', format('overlap: the occurrence of %s was due as well',
+        scheduler.local_text(v_on_time[cardinality(v_on_time)], p_job.time_zone))
+    from unnest(v_on_time[:cardinality(v_on_time) - 1]) as late
+    on conflict do nothing;
+    v_on_time := v_on_time[cardinality(v_on_time):];
+  end if;
 
   if cardinality(v_catch_up) > 1 then
     -- They run one after the other: the lock lets the first through and its end sends the next.
@@ -202,6 +221,12 @@ begin
   end if;
   if not v_job.enabled then
     return null;
+  end if;
+  -- The pulse leaves a job alone that is being dispatched, which a job of every minute always is.
+  if v_job.next_run_at <= p_now then
+    if scheduler.judge_silent_runs(p_now, p_job_name) > 0 then
+      perform scheduler.send_queued(v_job, p_now);
+    end if;
   end if;
   return scheduler.settle(v_job, p_now, p_now);
 end;

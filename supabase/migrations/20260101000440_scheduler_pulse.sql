@@ -40,16 +40,17 @@ declare
   v_answer record;
   v_verdict text;
   v_read integer := 0;
-  v_since timestamptz := scheduler.requests_since(p_now);
+  v_since timestamptz := scheduler.requests_since();
 begin
   for v_answer in
     -- Ids start again after a crash: an answer belongs to the newest run of that id that was sent before it.
     select distinct on (responses.id)
       responses.id as request_id, responses.status_code, responses.timed_out, responses.error_msg, responses.content,
-      runs.id as run_id, runs.job_name, runs.status, runs.dispatched_at, runs.function_name, jobs.receipt
+      runs.id as run_id, runs.job_name, runs.status, runs.dispatched_at, runs.function_name, runs.receipt
     from public.scheduler_runs as runs
-    join net._http_response as responses on responses.id = runs.request_id and responses.created >= runs.dispatched_at
-    left join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+    -- pg_net stamps an answer with the begin of its own transaction, which can lie a moment before ours.
+    join net._http_response as responses
+      on responses.id = runs.request_id and responses.created >= runs.dispatched_at - interval '5 seconds'
     where runs.request_id is not null and runs.answered_at is null and runs.dispatched_at >= v_since
       and coalesce(responses.headers ->> 'x-run-id', runs.id::text) = runs.id::text
     order by responses.id, runs.dispatched_at desc
@@ -70,7 +71,7 @@ begin
     v_read := v_read + 1;
 
     v_verdict := scheduler.answer_verdict(
-      coalesce(v_answer.receipt, 'function'), v_answer.status_code, v_answer.timed_out, v_answer.error_msg);
+      v_answer.receipt, v_answer.status_code, v_answer.timed_out, v_answer.error_msg);
     if v_answer.status = 'dispatched' and v_verdict is not null then
       perform scheduler.end_run(
         v_answer.run_id, array['dispatched'], case v_verdict when 'ok' then 'completed' else 'failed' end, v_verdict, p_now,
@@ -105,7 +106,7 @@ end;
 $$;
 comment on function scheduler.answer_message(text) is 'The message in a function''s error answer, null when it holds none.';
 
-create or replace function scheduler.judge_silent_runs(p_now timestamptz) returns integer
+create or replace function scheduler.judge_silent_runs(p_now timestamptz, p_job_name text default null) returns integer
 language plpgsql set search_path = '' as $$
 declare
   v_run record;
@@ -115,7 +116,7 @@ declare
   v_grace interval := make_interval(secs => scheduler.setting('deadline_grace_seconds'));
 begin
   for v_run in
-    select runs.id, runs.job_name, runs.status, case
+    select runs.id, runs.job_name, runs.status, runs.request_id, runs.heartbeat_at, runs.dispatched_at, case
         when runs.status = 'running' and runs.started_at + make_interval(secs => runs.timeout_seconds) + v_grace < p_now
           then 'timed_out'
         when runs.status = 'running' then 'stalled'
@@ -124,21 +125,34 @@ begin
         else 'lost'
       end as verdict
     from public.scheduler_runs as runs
-    left join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    where (runs.status = 'running' and (
+    where (p_job_name is null or runs.job_name = p_job_name) and ((runs.status = 'running' and (
         runs.heartbeat_at < p_now - v_heartbeat_timeout
         or runs.started_at + make_interval(secs => runs.timeout_seconds) + v_grace < p_now))
-      or (runs.status = 'dispatched' and runs.dispatched_at < p_now - v_receipt_timeout - case jobs.receipt
-        when 'response' then make_interval(secs => runs.timeout_seconds) else interval '0' end)
+      or (runs.status = 'dispatched' and runs.dispatched_at < p_now - v_receipt_timeout - case runs.receipt
+        when 'response' then make_interval(secs => runs.timeout_seconds) else interval '0' end))
     limit 1000
   loop
     continue when not scheduler.try_lock_job(v_run.job_name);
+    -- A heartbeat may have come since.
+    perform from public.scheduler_runs
+      where id = v_run.id and status = v_run.status and heartbeat_at is not distinct from v_run.heartbeat_at
+      for no key update;
+    continue when not found;
+    if v_run.verdict = 'not_sent' then
+      -- Taken back, so that it cannot go out beside its retry. If pg_net holds the row it is being sent at this moment.
+      delete from net.http_request_queue where id in (
+        select id from net.http_request_queue where id = v_run.request_id for update skip locked);
+      continue when not found and v_run.dispatched_at > p_now - interval '1 hour';
+    end if;
     if scheduler.end_run(v_run.id, array[v_run.status], 'failed', v_run.verdict, p_now,
       p_error_message => (select meaning from scheduler.verdicts where verdict = v_run.verdict), p_send_next => false) then
       v_judged := v_judged + 1;
     end if;
   end loop;
 
+  if p_job_name is not null then
+    return v_judged;
+  end if;
   -- Nothing more will be heard of these requests.
   update public.scheduler_runs
     set answered_at = p_now, response_error = 'no answer was seen',
@@ -148,8 +162,8 @@ begin
   return v_judged;
 end;
 $$;
-comment on function scheduler.judge_silent_runs(timestamptz) is
-  'Ends runs of which nothing was heard for too long: lost, not_sent, no_receipt, stalled, timed_out. Returns how many.';
+comment on function scheduler.judge_silent_runs(timestamptz, text) is
+  'Ends runs (of one job, or of all) of which nothing was heard for too long: lost, not_sent, no_receipt, stalled, timed_out. Returns how many.';
 
 create or replace function scheduler.send_all_queued(p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -215,17 +229,33 @@ $$;
 comment on function scheduler.settle_overdue(timestamptz) is
   'Gives occurrences that nobody dispatched their rows, by the misfire policy. {"settled": jobs, "errors": {job: message}}; a job with an error keeps its cursor and is tried again.';
 
-create or replace function scheduler.mend_cron_entries() returns integer
-language sql set search_path = '' as $$
-  select count(scheduler.sync_cron_entry(jobs.name))::integer
-  from public.scheduler_jobs as jobs
-  left join cron.job as entries on entries.jobname = jobs.name and entries.username = current_user
-  where jobs.enabled
-    and (entries.jobid is null or not entries.active or entries.schedule <> jobs.cron_entry)
-    and coalesce(entries.command = format('select scheduler.dispatch(%L)', jobs.name), true);
+create or replace function scheduler.mend_cron_entries() returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_name text;
+  v_mended integer := 0;
+  v_errors jsonb := jsonb_build_object();
+begin
+  for v_name in
+    select jobs.name
+    from public.scheduler_jobs as jobs
+    left join cron.job as entries on entries.jobname = jobs.name and entries.username = current_user
+    where jobs.enabled
+      and (entries.jobid is null or not entries.active or entries.schedule <> jobs.cron_entry)
+      and coalesce(entries.command = format('select scheduler.dispatch(%L)', jobs.name), true)
+  loop
+    begin
+      perform scheduler.sync_cron_entry(v_name);
+      v_mended := v_mended + 1;
+    exception when others then
+      v_errors := v_errors || jsonb_build_object(v_name, sqlerrm);
+    end;
+  end loop;
+  return jsonb_build_object('mended', v_mended, 'errors', v_errors);
+end;
 $$;
 comment on function scheduler.mend_cron_entries() is
-  'Puts back pg_cron entries that were removed, switched off or changed; the registry is the truth. Returns how many.';
+  'Puts back pg_cron entries that were removed, switched off or changed; the registry is the truth. {"mended": entries, "errors": {job: message}}.';
 
 create or replace function scheduler.prune(p_now timestamptz, p_limit integer default 5000) returns integer
 language plpgsql set search_path = '' as $$
@@ -262,38 +292,59 @@ $$;
 comment on function scheduler.prune(timestamptz, integer) is
   'Deletes old rows of the ledger and of cron.job_run_details, at most p_limit of each kind; failures are kept longer than successes. Returns how many.';
 
+-- A step that fails is undone alone: the others, and the pulse's own mark, stay.
+create or replace function scheduler.pulse_step(p_step text, p_now timestamptz) returns jsonb
+language plpgsql set search_path = '' as $$
+begin
+  return case p_step
+    when 'answers' then jsonb_build_object('answers', scheduler.read_answers(p_now))
+    when 'judged' then jsonb_build_object('judged', scheduler.judge_silent_runs(p_now))
+    when 'settled' then scheduler.settle_overdue(p_now)
+    when 'sent' then scheduler.send_all_queued(p_now)
+    when 'mended' then scheduler.mend_cron_entries()
+    when 'pruned' then jsonb_build_object('pruned', scheduler.prune(p_now))
+  end;
+exception when others then
+  raise warning 'the pulse''s step % failed: %', p_step, sqlerrm;
+  return jsonb_build_object('errors', jsonb_build_object('step ' || p_step, sqlerrm));
+end;
+$$;
+comment on function scheduler.pulse_step(text, timestamptz) is
+  'One step of the pulse: its count, and {"errors": {job or step: message}} for what failed.';
+
 create or replace function scheduler.pulse(p_now timestamptz default now()) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_state scheduler.pulse_state;
-  v_report jsonb;
-  v_overdue jsonb;
-  v_queued jsonb;
-  v_pruned integer;
+  v_steps text[] := array['answers', 'judged', 'settled', 'sent', 'mended'];
+  v_step text;
+  v_told jsonb;
+  v_errors jsonb := jsonb_build_object();
+  v_report jsonb := jsonb_build_object('beat', true);
 begin
-  insert into scheduler.pulse_state default values on conflict do nothing;
   select * into v_state from scheduler.pulse_state for update skip locked;
   if not found then
+    if not exists (select from scheduler.pulse_state) then
+      insert into scheduler.pulse_state default values on conflict do nothing;  -- somebody emptied it
+    end if;
     return jsonb_build_object('beat', false, 'reason', 'another pulse is at work');
   end if;
 
-  v_report := jsonb_build_object('beat', true, 'answers', scheduler.read_answers(p_now));
-  v_report := v_report || jsonb_build_object('judged', scheduler.judge_silent_runs(p_now));
-  v_overdue := scheduler.settle_overdue(p_now);
-  v_queued := scheduler.send_all_queued(p_now);
-  v_report := v_report || v_overdue || v_queued
-    || jsonb_build_object('errors', (v_overdue -> 'errors') || (v_queued -> 'errors'));
-  v_report := v_report || jsonb_build_object('mended', scheduler.mend_cron_entries());
-
   if v_state.last_pruned_at is null or v_state.last_pruned_at <= p_now - interval '1 hour' then
-    v_pruned := scheduler.prune(p_now);
-    v_report := v_report || jsonb_build_object('pruned', v_pruned);
+    v_steps := v_steps || 'pruned'::text;
   end if;
+  foreach v_step in array v_steps loop
+    v_told := scheduler.pulse_step(v_step, p_now);
+    v_errors := v_errors || coalesce(v_told -> 'errors', jsonb_build_object());
+    v_report := v_report || v_told;
+  end loop;
+  v_report := v_report || jsonb_build_object('errors', v_errors);
+
   -- A full batch means there is more: the next pulse goes on at once.
   update scheduler.pulse_state set
     last_pulse_at = p_now,
-    errors = v_report -> 'errors',
-    last_pruned_at = case when v_pruned < 5000 then p_now else last_pruned_at end;
+    errors = v_errors,
+    last_pruned_at = case when (v_report ->> 'pruned')::integer < 5000 then p_now else last_pruned_at end;
   return v_report;
 end;
 $$;
@@ -305,9 +356,10 @@ revoke all on function scheduler.try_lock_job(text) from public, anon, authentic
 revoke all on function scheduler.read_answers(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.completed_verdict(integer) from public, anon, authenticated, service_role;
 revoke all on function scheduler.answer_message(text) from public, anon, authenticated, service_role;
-revoke all on function scheduler.judge_silent_runs(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.judge_silent_runs(timestamptz, text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_all_queued(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.settle_overdue(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.mend_cron_entries() from public, anon, authenticated, service_role;
 revoke all on function scheduler.prune(timestamptz, integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.pulse_step(text, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.pulse(timestamptz) from public, anon, authenticated, service_role;

@@ -31,7 +31,7 @@ begin
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
   if v_job.overlap_policy <> 'allow' and v_held.run_id is not null then
     raise exception using errcode = '55006',
-      message = format('cannot run %s now: run %s has been at work since %s', p_job_name, v_held.run_id, v_held.acquired_at),
+      message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id, v_held.acquired_at),
       hint = format('wait for it, or end it: select scheduler.release_lock(%L, ''reason'')', p_job_name);
   end if;
   insert into public.scheduler_runs (
@@ -154,8 +154,9 @@ $$;
 comment on function scheduler.next_runs(text, integer, timestamptz) is
   'The next occurrences of one job, or of each enabled job: as an instant and as local time. Raises 22023 for an unknown job or a count outside 1 to 1000.';
 
+-- Security definer because service_role, which calls it through REST, may only read scheduler_state.
 create or replace function public.try_mark_daily_run(p_today_key text, p_scope text default 'global') returns jsonb
-language plpgsql set search_path = '' as $$
+language plpgsql security definer set search_path = '' as $$
 declare
   v_previous text;
   v_updated boolean;
@@ -198,4 +199,3 @@ revoke all on function scheduler.release_lock(text, text, timestamptz) from publ
 revoke all on function scheduler.next_runs(text, integer, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.try_mark_daily_run(text, text) from public, anon, authenticated;
 grant execute on function public.try_mark_daily_run(text, text) to service_role;
-grant insert, update on public.scheduler_state to service_role;

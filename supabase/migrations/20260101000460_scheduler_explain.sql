@@ -6,6 +6,16 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.local_text(timestamptz, text) is 'A moment as a person of that zone reads it.';
 
+create or replace function scheduler.wait_text(p_wait interval) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when minutes < 120 then format('%s minutes', minutes)
+    when minutes < 2880 then format('%s hours', round(minutes / 60.0))
+    else format('%s days', round(minutes / 1440.0)) end
+  from (select ceil(extract(epoch from p_wait) / 60)::bigint as minutes) as wait;
+$$;
+comment on function scheduler.wait_text(interval) is 'How long that is, as people say it.';
+
 create or replace function scheduler.explain_runs(p_job public.scheduler_jobs, p_job_name text, p_when text, p_run public.scheduler_runs, p_now timestamptz)
 returns text
 language plpgsql stable set search_path = '' as $$
@@ -37,7 +47,7 @@ begin
       p_job_name, p_when, v_attempts,
       case
         when scheduler.is_paused(p_job, p_now) then format('because the job is paused by %s: %s', p_job.paused_by, p_job.pause_reason)
-        when p_run.run_after > p_now then format('until %s', to_char(p_run.run_after at time zone v_zone, 'HH24:MI:SS'))
+        when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after at time zone v_zone, 'HH24:MI:SS'))
         when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to end'
         else 'for the next pulse' end,
       v_earlier)
@@ -75,7 +85,11 @@ begin
     order by trigger = 'manual', scheduled_for desc, attempt desc
     limit 1;
   if v_run.id is not null then
-    return scheduler.explain_runs(v_job, p_job_name, v_when, v_run, p_now);
+    return scheduler.explain_runs(v_job, p_job_name, v_when, v_run, p_now) || coalesce((
+      select ' It was also run by hand then: ' || string_agg(coalesce(verdict, status), ', ' order by created_at) || '.'
+      from public.scheduler_runs
+      where job_name = p_job_name and trigger = 'manual' and id <> v_run.id
+        and scheduled_for >= v_minute and scheduled_for < v_minute + interval '1 minute'), '');
   end if;
 
   if v_job.name is null then
@@ -92,7 +106,7 @@ begin
     return format('%s does not run at %s: it is disabled; register it with enabled => true.', p_job_name, v_when);
   end if;
   if v_minute > p_now then
-    return format('%s is due at %s, in %s minutes%s.', p_job_name, v_when, ceil(extract(epoch from v_minute - p_now) / 60)::bigint,
+    return format('%s is due at %s, in %s%s.', p_job_name, v_when, scheduler.wait_text(v_minute - p_now),
       case when scheduler.is_paused(v_job, v_minute) then format(', and will be skipped: paused by %s: %s', v_job.paused_by, v_job.pause_reason) else '' end);
   end if;
   if v_minute < v_job.created_at then
@@ -113,6 +127,7 @@ $$;
 comment on function scheduler.explain(text, timestamptz, timestamptz) is
   'Why the job did, or did not, run at that minute (its latest row when none is given): one sentence, times in the job''s own zone.';
 
+revoke all on function scheduler.wait_text(interval) from public, anon, authenticated, service_role;
 revoke all on function scheduler.local_text(timestamptz, text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.explain_runs(public.scheduler_jobs, text, text, public.scheduler_runs, timestamptz)
   from public, anon, authenticated, service_role;

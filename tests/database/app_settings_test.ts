@@ -47,7 +47,13 @@ t.ledgerTest(
   async ({ sql }) => {
     await t.register(sql, "job");
     for (const [index, number] of [1, 999_999].entries()) {
-      await sql`update app_settings set value = to_jsonb(${number}::int) where key like 'scheduler.%'`;
+      // Two heartbeats have to fit into the time after which a run has stalled.
+      await sql`
+        update app_settings set value = to_jsonb(case key
+          when 'scheduler.heartbeat_seconds' then greatest(1, ${number}::int / 2)
+          when 'scheduler.heartbeat_timeout_seconds' then greatest(2, ${number}::int)
+          else ${number}::int end)
+        where key like 'scheduler.%'`;
       const minute = index * 120;
       const id = await t.dispatch(sql, "job", t.after(minute));
       assert.ok(id);
@@ -57,5 +63,22 @@ t.ledgerTest(
       assert.deepEqual(report.errors, {});
       await t.pulse(sql, t.after(minute + 30));
     }
+  },
+);
+
+t.ledgerTest(
+  "settings that cannot work together are refused, and so is losing them",
+  async ({ sql }) => {
+    const set = (key: string, seconds: number) =>
+      sql`update app_settings set value = to_jsonb(${seconds}::int) where key = ${
+        "scheduler." + key
+      }`;
+    await assert.rejects(
+      set("heartbeat_seconds", 31),
+      /at least twice heartbeat_seconds, got 60 and 31/,
+    );
+    await assert.rejects(set("heartbeat_timeout_seconds", 19), /got 19 and 10/);
+    await set("heartbeat_seconds", 30);
+    await assert.rejects(sql`truncate app_settings`, /cannot empty app_settings/);
   },
 );

@@ -118,3 +118,19 @@ t.ledgerTest("a job of a time zone runs once on the days its clock changes", asy
     assert.deepEqual(rows.map((row) => row.scheduled_for.toISOString()), [expected]);
   }
 });
+
+t.ledgerTest(
+  "dispatch judges its own job's silent run, which the pulse of the same minute may pass over",
+  async ({ sql }) => {
+    await t.register(sql, "job", { timeout_seconds: 12 });
+    const id = (await t.dispatch(sql, "job"))!;
+    await t.begin(sql, id, t.NOON);
+    await t.dispatch(sql, "job", t.after(1));
+    assert.equal((await t.run(sql, id)).verdict, "timed_out");
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "failed cron 1 timed_out",
+      "queued retry 2",
+      "dispatched cron 1",
+    ]);
+  },
+);

@@ -15,3 +15,16 @@ t.ledgerTest(
     assert.match(await explain(), /^job was sent for 2026-03-02 12:05 UTC/);
   },
 );
+
+t.ledgerTest(
+  "explain does not hide a run by hand behind the occurrence of its minute",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "0 12 * * *", overlap_policy: "allow" });
+    await t.dispatch(sql, "job");
+    await sql`select scheduler.run_now('job', null, ${t.after(0.5)})`;
+    assert.match(
+      await t.value(sql, "scheduler.explain('job', $1, $2)", [t.NOON, t.after(0.6)]),
+      /^job was sent for 2026-03-02 12:00 UTC .* It was also run by hand then: dispatched\.$/,
+    );
+  },
+);

@@ -85,7 +85,7 @@ t.ledgerTest("explain: the life of a run that fails, is retried and completes", 
   await sql`update scheduler_runs set run_after = ${t.after(1.5)} where status = 'queued'`;
   assert.equal(
     await explain(sql, t.after(1)),
-    "job has not run for 2026-03-02 12:00 UTC yet: attempt 2 of 3 waits until 12:01:30 (attempt 1: job_error).",
+    "job has not run for 2026-03-02 12:00 UTC yet: attempt 2 of 3 waits for the first pulse after 12:01:30 (attempt 1: job_error).",
   );
   assert.match(
     await explain(sql, t.after(2)),
@@ -128,7 +128,7 @@ t.ledgerTest("explain: failed for good, by hand, cancelled", async ({ sql }) => 
 
 t.ledgerTest("explain: skipped, missed, caught up, waiting", async ({ sql }) => {
   const hourly = { schedule: "0 * * * *" };
-  await t.register(sql, "job", { ...hourly, overlap_policy: "queue" });
+  await t.register(sql, "job", { ...hourly, overlap_policy: "queue", timeout_seconds: 86_400 });
   await t.pulse(sql, t.after(60 + 30));
   assert.equal(
     await explain(sql, t.after(95)),
@@ -138,8 +138,10 @@ t.ledgerTest("explain: skipped, missed, caught up, waiting", async ({ sql }) => 
   const caughtUp = (await t.runs(sql, "job"))[1]!.id;
   await t.begin(sql, caughtUp, t.after(91));
   await sql`update scheduler_locks set expires_at = ${t.after(500)}`;
-  await t.dispatch(sql, "job", t.after(120));
-  await t.dispatch(sql, "job", t.after(180));
+  for (const minute of [120, 180]) {
+    await t.heartbeat(sql, caughtUp, t.after(minute - 0.5));
+    await t.dispatch(sql, "job", t.after(minute));
+  }
   assert.equal(
     await explain(sql, t.after(181), t.after(120)),
     "job has not run for 2026-03-02 14:00 UTC yet: attempt 1 of 3 waits for the run before it to end.",

@@ -60,3 +60,24 @@ t.ledgerTest("a job that somebody else holds is left to the next pulse", async (
   await t.pulse(other, t.after(0.6));
   assert.deepEqual(await t.summary(db.sql, "held"), ["failed cron 1 not_found"]);
 });
+
+t.ledgerTest("a step of the pulse that fails is named and undone alone", async ({ sql, admin }) => {
+  await t.register(sql, "job", { schedule: "0 12 * * *" });
+  const id = (await t.dispatch(sql, "job"))!;
+  await t.register(sql, "bent");
+  await sql`update scheduler_jobs set cron_entry = 'no entry' where name = 'bent'`;
+  await admin`revoke delete on cron.job_run_details from postgres`;
+  await t.answer(sql, id, { status: 404 }, t.after(0.1));
+  const report = await t.pulse(sql, t.after(1));
+  assert.match(report.errors.bent, /no entry/);
+  assert.match(report.errors["step pruned"], /permission denied/);
+  assert.equal((await t.run(sql, id)).verdict, "not_found");
+  const [state] = await sql`select last_pulse_at from scheduler.pulse_state`;
+  assert.deepEqual(state!.last_pulse_at, t.after(1));
+});
+
+t.ledgerTest("the pulse beats again after its state was emptied", async ({ sql }) => {
+  await sql`delete from scheduler.pulse_state`;
+  await t.pulse(sql, t.NOON);
+  assert.equal((await t.pulse(sql, t.after(1))).beat, true);
+});

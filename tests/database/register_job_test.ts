@@ -42,7 +42,12 @@ const wrong: [Record<string, unknown>, RegExp, string?][] = [
   [{ payload: null }, /payload/, "23502"],
   [{ timeout_seconds: 0 }, /timeout_seconds/, "23514"],
   [{ timeout_seconds: 86401 }, /timeout_seconds/, "23514"],
-  [{ timeout_seconds: null }, /timeout_seconds/, "23502"],
+  [
+    { target: "https://a.test/", timeout_seconds: 51 },
+    /timeout_seconds of a URL must be at most 50, got 51/,
+  ],
+  [{ target: "https://user:word@a.test/" }, /target must be .*without user and password/],
+  [{ target: "https://a.test/ b\r\nx-evil: 1" }, /target must be/],
   [{ max_attempts: 0 }, /max_attempts/, "23514"],
   [{ max_attempts: 21 }, /max_attempts/, "23514"],
   [{ backoff_base_seconds: 0 }, /backoff_base_seconds/, "23514"],

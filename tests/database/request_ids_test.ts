@@ -99,3 +99,16 @@ t.ledgerTest(
     assert.equal((await t.run(sql, id)).verdict, "not_found");
   },
 );
+
+t.ledgerTest(
+  "a request whose transaction began before the one that noticed the crash gets its answer",
+  async ({ sql, admin }) => {
+    await t.register(sql, "job");
+    await admin`truncate scheduler.request_epoch`;
+    await t.pulse(sql, t.after(0.001));
+    const id = (await t.dispatch(sql, "job", t.NOON))!;
+    await t.answer(sql, id, { status: 404 }, t.after(0.1));
+    await t.pulse(sql, t.after(0.5));
+    assert.equal((await t.run(sql, id)).verdict, "not_found");
+  },
+);

@@ -124,3 +124,18 @@ t.ledgerTest("the end of a run does not send what waits of a disabled job", asyn
   await t.finish(sql, id, "completed", t.after(1));
   assert.deepEqual(await t.summary(sql, "job"), ["completed cron 1 ok", "queued cron 1"]);
 });
+
+t.ledgerTest(
+  "a retry goes where the job points now, and its function may begin it",
+  async ({ sql }) => {
+    await t.register(sql, "job", { target: "old-function", schedule: "0 12 * * *" });
+    const first = (await t.dispatch(sql, "job"))!;
+    await t.answer(sql, first, { status: 404 }, t.after(0.1));
+    await t.pulse(sql, t.after(1));
+    await sql`update scheduler_jobs set target = 'new-function' where name = 'job'`;
+    await t.pulse(sql, t.after(30));
+    const retry = (await t.runs(sql, "job"))[1]!;
+    assert.equal(retry.function_name, "new-function");
+    assert.equal((await t.begin(sql, retry.id, t.after(30.1), "new-function")).begun, true);
+  },
+);

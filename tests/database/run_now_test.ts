@@ -30,7 +30,7 @@ t.ledgerTest("run_now is refused while a run holds the lock, and says which", as
   const id = await t.dispatch(sql, "job");
   const error = await refusal(t.value(sql, runNow, ["job", null, t.after(0.5)]));
   assert.equal(error.code, "55006");
-  assert.match(error.message, new RegExp(`run ${id} has been at work since 2026-03-02`));
+  assert.match(error.message, new RegExp(`run ${id} has been under way since 2026-03-02`));
   assert.match(error.hint!, /release_lock\('job'/);
   assert.equal((await t.runs(sql, "job")).length, 1);
 });

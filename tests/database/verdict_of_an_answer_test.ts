@@ -85,13 +85,13 @@ t.ledgerTest(
   "a URL gets its own secret and the job's timeout, never the cron secret",
   async ({ sql }) => {
     await t.setSecret(sql, "hook_token", "token-of-the-hook");
-    await t.register(sql, "with", { ...url, secret_name: "hook_token", timeout_seconds: 90 });
+    await t.register(sql, "with", { ...url, secret_name: "hook_token", timeout_seconds: 50 });
     await t.register(sql, "without", url);
     const ids = [await t.dispatch(sql, "with"), await t.dispatch(sql, "without")];
     const common = { "Content-Type": "application/json", "x-attempt": "1" };
     const [first, second] = await t.requests(sql);
     assert.equal(first!.url, url.target);
-    assert.equal(first!.timeout_milliseconds, 90_000);
+    assert.equal(first!.timeout_milliseconds, 50_000);
     assert.deepEqual(first!.headers, {
       ...common,
       Authorization: "Bearer token-of-the-hook",

@@ -30,13 +30,13 @@ t.ledgerTest("a URL has its timeout before it is lost", async ({ sql }) => {
   await t.register(sql, "job", {
     ...once,
     target: "https://example.test/",
-    timeout_seconds: 300,
+    timeout_seconds: 48,
   });
   const { request_id } = await t.run(sql, await t.dispatch(sql, "job"));
   await sql`delete from net.http_request_queue where id = ${request_id}`;
-  await t.pulse(sql, t.after(6));
+  await t.pulse(sql, t.after(1.8));
   assert.deepEqual(await t.summary(sql, "job"), ["dispatched cron 1"]);
-  await t.pulse(sql, t.after(6.1));
+  await t.pulse(sql, t.after(1.9));
   assert.deepEqual(await t.summary(sql, "job"), ["failed cron 1 lost"]);
 });
 
@@ -81,3 +81,41 @@ t.ledgerTest("what the function says of its own end becomes the verdict", async 
     assert.deepEqual(await t.summary(sql, name), [expected]);
   }
 });
+
+t.ledgerTest(
+  "a request that is not_sent is taken back, so that it cannot go out beside its retry",
+  async ({ sql }) => {
+    await t.register(sql, "url", { target: "https://example.test/", schedule: "0 12 * * *" });
+    await t.dispatch(sql, "url");
+    await t.pulse(sql, t.after(2));
+    assert.deepEqual(await t.summary(sql, "url"), ["failed cron 1 not_sent", "queued retry 2"]);
+    assert.equal((await t.requests(sql)).length, 0);
+  },
+);
+
+t.ledgerTest(
+  "a request that pg_net is sending at this moment is not judged yet",
+  async ({ sql, admin }) => {
+    await t.register(sql, "job", { schedule: "0 12 * * *" });
+    await t.dispatch(sql, "job");
+    await admin.begin(async (worker) => {
+      await worker`delete from net.http_request_queue`;
+      await t.pulse(sql, t.after(2));
+      assert.deepEqual(await t.summary(sql, "job"), ["dispatched cron 1"]);
+    });
+    await t.pulse(sql, t.after(3));
+    assert.deepEqual(await t.summary(sql, "job"), ["failed cron 1 lost", "queued retry 2"]);
+  },
+);
+
+t.ledgerTest(
+  "a URL job taken out of the registry while its request is under way keeps its receipt",
+  async ({ sql }) => {
+    await t.register(sql, "url", { target: "https://example.test/", schedule: "0 12 * * *" });
+    const id = (await t.dispatch(sql, "url"))!;
+    await sql`select scheduler.unregister_job('url')`;
+    await t.answer(sql, id, { status: 200 }, t.after(0.1));
+    await t.pulse(sql, t.after(0.2));
+    assert.deepEqual(await t.summary(sql, "url"), ["completed cron 1 ok"]);
+  },
+);

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import * as t from "../support/scheduler.ts";
+
+t.ledgerTest(
+  "of several occurrences that are late but not too late the newest runs",
+  async ({ sql }) => {
+    await t.register(sql, "job", {}, t.after(-3));
+    await t.dispatch(sql, "job");
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "skipped cron 1",
+      "skipped cron 1",
+      "skipped cron 1",
+      "dispatched cron 1",
+    ]);
+    const [first] = await t.runs(sql, "job");
+    assert.equal(
+      first!.skip_reason,
+      "overlap: the occurrence of 2026-03-02 12:00 UTC was due as well",
+    );
+  },
+);
+
+t.ledgerTest(
+  "a pulse in a due minute leaves what was missed to the occurrence of that minute",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "0 * * * *" }, t.after(-60));
+    await t.pulse(sql, t.after(0.001));
+    assert.deepEqual(await t.summary(sql, "job"), ["missed cron 1"]);
+    await t.dispatch(sql, "job", t.after(0.002));
+    assert.deepEqual(await t.summary(sql, "job"), ["missed cron 1", "dispatched cron 1"]);
+  },
+);
+
+t.ledgerTest(
+  "with misfire policy all the occurrence that is on time waits behind those caught up",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "*/10 * * * *", misfire_policy: "all" }, t.after(-30));
+    await t.dispatch(sql, "job");
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "dispatched catch_up 1",
+      "queued catch_up 1",
+      "queued catch_up 1",
+      "queued cron 1",
+    ]);
+  },
+);
+
+t.ledgerTest(
+  "what came due under the old times gets its rows when a job is registered with others",
+  async ({ sql }) => {
+    const [clock] = await sql`select date_trunc('hour', now()) - interval '2 hours' as since`;
+    await t.register(sql, "job", { schedule: "0 * * * *" }, clock!.since);
+    await sql`select scheduler.register_job('job', '30 4 * * *')`;
+    const rows = await t.runs(sql, "job");
+    assert.deepEqual(rows.map(({ scheduled_for }) => scheduled_for.getTime()), [
+      ...[0, 1, 2].map((hour) => clock!.since.getTime() + hour * 3_600_000),
+    ]);
+  },
+);
