@@ -134,10 +134,24 @@ async function work<S extends z.ZodType>(
     return {
       outcome,
       errorMessage: redact(errorMessage(error)).slice(0, 2000),
-      errorDetail: { name: error instanceof Error ? redact(error.name) : typeof error, stack },
+      errorDetail: {
+        name: error instanceof Error ? redact(error.name) : typeof error,
+        ...databaseDetail(error, redact),
+        stack,
+      },
       retryable: !(error instanceof PermanentError),
     };
   }
+}
+
+/** What PostgREST says beside the message: supabase-js hands it on as a plain object, which has no stack. */
+function databaseDetail(error: unknown, redact: Redact): JsonObject {
+  const detail: JsonObject = {};
+  for (const key of ["code", "details", "hint"] as const) {
+    const value = (error as Record<string, unknown> | null | undefined)?.[key];
+    if (typeof value === "string" && value !== "") detail[key] = redact(value).slice(0, 2000);
+  }
+  return detail;
 }
 
 /** A result that the ledger can hold: JSON of at most 256 KiB, else what is left of it and how large it was. */

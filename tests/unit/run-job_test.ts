@@ -304,3 +304,21 @@ Deno.test("runJob() fails a run whose result is no JSON", async () => {
   await finished;
   assert.equal(receipts[0]!.outcome, "failed");
 });
+
+Deno.test("runJob() keeps what the database says beside its message", async () => {
+  const error = {
+    message: "permission denied for function f",
+    code: "42501",
+    details: null,
+    hint: "grant s3cret",
+  };
+  const { finished, receipts } = start(() => Promise.reject(error));
+  await finished;
+  assert.equal(receipts[0]!.errorMessage, "permission denied for function f");
+  assert.deepEqual(receipts[0]!.errorDetail, {
+    name: "object",
+    code: "42501",
+    hint: "grant [redacted]",
+    stack: undefined,
+  });
+});
