@@ -215,7 +215,9 @@ Deno.test("the functions get the environment of --env-file, but no name of Supab
     const file = `${dataDirectory}.env`;
     await Deno.writeTextFile(file, "SUPABASE_URL=x\nWALL_CLOCK_LIMIT_SECONDS=soon\n");
     const command = start(["--env-file", file]);
-    assert.equal(await command.ended, 1);
+    await command.line(/WALL_CLOCK_LIMIT_SECONDS must be|^Runs, as they end/);
+    command.kill("SIGTERM");
+    assert.equal(await command.ended, 1, command.lines.join("\n"));
     const text = command.lines.join("\n");
     assert.match(text, /Refused SUPABASE_URL of .*\.env: the stack sets it itself/);
     assert.match(text, /WALL_CLOCK_LIMIT_SECONDS must be a positive number, got soon/);
