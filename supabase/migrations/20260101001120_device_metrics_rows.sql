@@ -247,7 +247,9 @@ begin
       commands_issued, commands_completed, commands_failed, commands_expired)
     select p_granularity, r.* from public.device_metrics_hour_rows(v_first, v_last + interval '1 hour') r where p_granularity = 'hour'
     union all
-    select p_granularity, r.* from public.device_metrics_day_rows(p_periods) r where p_granularity = 'day';
+    select p_granularity, r.* from public.device_metrics_day_rows(p_periods) r where p_granularity = 'day'
+    -- A device's rows together: its index is then filled from left to right, which is a sixth of the whole insert.
+    order by device_id, period_start;
     get diagnostics rows_written = row_count;
     -- Each period has one row that is the fleet's.
     device_rows := rows_written - cardinality(p_periods);
