@@ -2,16 +2,19 @@
  * The process in which all edge functions run: `/<name>` calls the function of that folder.
  * Arguments: the port (0 for any) and the directories that hold the functions' folders.
  */
-import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { bootInstance, type FunctionInstance } from "./function-instance.ts";
+import { newestChange } from "./newest-change.ts";
+
+const SHARED = fileURLToPath(new URL("../shared", import.meta.url));
 
 /** How long work may go on after the process was told to stop; those who wait for it wait longer. */
 const TERMINATION_MS = 5_000;
 
 const [port, ...directories] = Deno.args;
 const limits = { wallClockMs: wallClockSeconds() * 1000, terminationMs: TERMINATION_MS };
-const current = new Map<string, FunctionInstance>();
+const current = new Map<string, { instance: FunctionInstance; bootedAt: number }>();
 const living = new Set<FunctionInstance>();
 
 const server = Deno.serve({
@@ -39,9 +42,12 @@ Deno.addSignalListener("SIGTERM", async () => {
 
 function instanceOf(name: string, module: string): FunctionInstance {
   const running = current.get(name);
-  if (running?.acceptsRequests()) return running;
+  // A file that was edited is run by the next request, as with `supabase functions serve`.
+  const changed = newestChange([dirname(fileURLToPath(module)), SHARED]);
+  if (running?.instance.acceptsRequests() && changed < running.bootedAt) return running.instance;
+  const bootedAt = Date.now();
   const instance = bootInstance(name, module, limits);
-  current.set(name, instance);
+  current.set(name, { instance, bootedAt });
   living.add(instance);
   void instance.ended.then(() => living.delete(instance));
   return instance;
