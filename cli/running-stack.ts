@@ -1,5 +1,5 @@
 /** How another command finds the stack that `deno task start` runs: its database URL, kept beside its data. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Where `deno task start` keeps its data unless it is told otherwise. */
@@ -31,4 +31,21 @@ export async function databaseUrl(told: string | undefined): Promise<string> {
       "Cannot find a running stack: start one with deno task start, or give --database-url",
     );
   }
+}
+
+/**
+ * Takes the data directory for one start; the system gives it back when the process ends, however that is.
+ *
+ * @throws Error when another start has it.
+ */
+export async function claimData(dataDirectory: string): Promise<Deno.FsFile> {
+  // Beside the directory, which --fresh removes.
+  await Deno.mkdir(dirname(dataDirectory), { recursive: true });
+  const claim = await Deno.open(`${dataDirectory}.lock`, { create: true, write: true });
+  if (await claim.tryLock(true)) return claim;
+  claim.close();
+  throw new Error(
+    `Cannot start: another start is at work on ${dataDirectory}; stop it first, or give another ` +
+      "directory with --data",
+  );
 }

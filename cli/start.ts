@@ -6,7 +6,12 @@ import { removeData } from "../local/remove-data.ts";
 import { type Stack, type StackOptions, startStack } from "../local/stack.ts";
 import { formatDuration, formatTable } from "./format-table.ts";
 import { printRuns } from "./run-feed.ts";
-import { announceStack, DEFAULT_DATA_DIRECTORY, withdrawStack } from "./running-stack.ts";
+import {
+  announceStack,
+  claimData,
+  DEFAULT_DATA_DIRECTORY,
+  withdrawStack,
+} from "./running-stack.ts";
 import { runEveryJobOnce } from "./run-once.ts";
 import { parseStartCommand, type StartCommand, USAGE } from "./start-options.ts";
 import { stopSignal } from "./stop-signal.ts";
@@ -36,10 +41,12 @@ async function main(): Promise<number> {
   };
   surviveLostConnections();
   let stack: Stack | undefined;
+  let claim: Deno.FsFile | undefined;
   let reported = false;
   try {
     const databaseUrl = givenDatabase();
     assertPortsFree(command, databaseUrl === undefined);
+    claim = await claimData(dataDirectory);
     if (command.fresh) await removeData(dataDirectory, console.log);
     stack = await start(command, { dataDirectory, databaseUrl, signal, onDied });
     if (command.once) return await runEveryJobOnce(stack.sql, console.log, signal) ? 0 : 1;
@@ -60,6 +67,7 @@ async function main(): Promise<number> {
       await withdrawStack(dataDirectory);
       await stack.stop();
     }
+    claim?.close();
     dispose();
   }
 }

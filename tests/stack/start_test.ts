@@ -150,10 +150,21 @@ Deno.test("a second start on the same data is refused, also with --fresh, and ha
         ...more,
       ]);
       assert.equal(await third.ended, 1);
-      assert.match(third.lines.join("\n"), /Cannot start Postgres: one already runs on .*stop/);
+      assert.match(third.lines.join("\n"), /Cannot start: another start is at work on .*stop/);
     }
     first.kill("SIGTERM");
     assert.equal(await first.ended, 0);
+  }));
+
+Deno.test("of two starts at once on new data one wins and the other says so", () =>
+  withPlace(async ({ start }) => {
+    const both = [0, 1].map(() =>
+      start(["--port", `${freePort(PORTS)}`, "--db-port", `${freePort(PORTS)}`, "--once"])
+    );
+    const codes = await Promise.all(both.map(({ ended }) => ended));
+    assert.deepEqual(codes.toSorted(), [0, 1]);
+    const loser = both[codes.indexOf(1)]!;
+    assert.match(loser.lines.join("\n"), /^Cannot start: another start is at work on /m);
   }));
 
 Deno.test("a failed start says why and leaves no process", () =>
