@@ -6,7 +6,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.secret(text) is 'A secret out of Vault, null when there is none of that name. Never store or log what it returns.';
 
--- Why a run''s request cannot be made from what Vault holds; null when it can.
+-- Why a run's request cannot be made from what Vault holds; null when it can.
 create or replace function scheduler.secret_fault(p_name text, p_secret text, p_min_length integer) returns text
 language sql immutable set search_path = '' as $$
   select case
@@ -180,7 +180,7 @@ $$;
 comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
   'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s row lock.';
 
--- The end of a run, whoever brings it. Lock order everywhere: the job''s row, the run''s row, the lock''s row.
+-- The end of a run, whoever brings it. Lock order everywhere: the job's row, the run's row, the lock's row.
 create or replace function scheduler.end_run(
   p_run_id uuid,
   p_from text[],

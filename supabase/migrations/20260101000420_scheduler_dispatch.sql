@@ -154,7 +154,8 @@ begin
   where not late = any (v_catch_up)
   on conflict do nothing;
 
-  if p_job.overlap_policy = 'skip' and p_job.misfire_policy <> 'all' and cardinality(v_on_time) > 1 then
+  if p_job.overlap_policy = 'skip' and p_job.misfire_policy <> 'all' and cardinality(v_on_time) > 1
+    and not scheduler.is_paused(p_job, p_now) then
     -- Several are late and none of them too late: the newest runs, which would be skipped behind the oldest.
     insert into public.scheduler_runs (
       job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload,
@@ -165,8 +166,11 @@ begin
       p_now, 'skipped', format('overlap: the occurrence of %s was due as well',
         scheduler.local_text(v_on_time[cardinality(v_on_time)], p_job.time_zone))
     from unnest(v_on_time[:cardinality(v_on_time) - 1]) as late
+    where not scheduler.is_paused(p_job, late)
     on conflict do nothing;
-    v_on_time := v_on_time[cardinality(v_on_time):];
+    v_on_time := array(
+      select due from unnest(v_on_time) as due
+      where due = v_on_time[cardinality(v_on_time)] or scheduler.is_paused(p_job, due) order by due);
   end if;
 
   if cardinality(v_catch_up) > 1 then

@@ -42,7 +42,7 @@ begin
     when 'dispatched' then format('%s was sent for %s at %s on %s%s and has not begun yet; without a receipt it is judged at %s.',
       p_job_name, p_when, to_char(p_run.dispatched_at at time zone v_zone, 'HH24:MI:SS'), v_attempts, v_earlier,
       to_char((p_run.dispatched_at + make_interval(secs => scheduler.setting('receipt_timeout_seconds')
-        + case p_job.receipt when 'response' then p_run.timeout_seconds else 0 end)) at time zone v_zone, 'HH24:MI:SS'))
+        + case p_run.receipt when 'response' then p_run.timeout_seconds else 0 end)) at time zone v_zone, 'HH24:MI:SS'))
     when 'queued' then format('%s has not run for %s yet: %s waits %s%s.',
       p_job_name, p_when, v_attempts,
       case

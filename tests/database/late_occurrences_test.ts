@@ -57,3 +57,29 @@ t.ledgerTest(
     ]);
   },
 );
+
+t.ledgerTest(
+  "late occurrences of a paused job are skipped because of the pause, each of them",
+  async ({ sql }) => {
+    await t.register(sql, "job", {}, t.after(-2));
+    await sql`select scheduler.pause('job', 'moving', 'Ada', null, ${t.after(-3)})`;
+    await t.dispatch(sql, "job");
+    const reasons = (await t.runs(sql, "job")).map(({ skip_reason }) => skip_reason);
+    assert.deepEqual(reasons, Array(3).fill("paused by Ada: moving"));
+  },
+);
+
+t.ledgerTest(
+  "what lay in a pause that is over is skipped because of it, the newest runs",
+  async ({ sql }) => {
+    await t.register(sql, "job", {}, t.after(-3));
+    await sql`select scheduler.pause('job', 'moving', 'Ada', ${t.after(-1.5)}, ${t.after(-4)})`;
+    await t.dispatch(sql, "job");
+    assert.deepEqual((await t.runs(sql, "job")).map(({ skip_reason }) => skip_reason), [
+      "paused by Ada: moving",
+      "paused by Ada: moving",
+      "overlap: the occurrence of 2026-03-02 12:00 UTC was due as well",
+      null,
+    ]);
+  },
+);
