@@ -534,6 +534,37 @@ export type Database = {
         };
         Relationships: [];
       };
+      "eliza_activity_log": {
+        Row: {
+          "details": NonNullable<Json>;
+          "id": number;
+          "message": string;
+          "occurred_at": string;
+          "run_id": string | null;
+          "severity": string;
+          "source": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "details"?: NonNullable<Json>;
+          "id"?: never;
+          "message": string;
+          "occurred_at"?: string;
+          "run_id"?: string | null;
+          "severity"?: string;
+          "source": string;
+        };
+        Update: {
+          "details"?: NonNullable<Json>;
+          "id"?: never;
+          "message"?: string;
+          "occurred_at"?: string;
+          "run_id"?: string | null;
+          "severity"?: string;
+          "source"?: string;
+        };
+        Relationships: [];
+      };
       "eliza_python_executions": {
         Row: {
           "agent_id": string | null;
@@ -1133,6 +1164,16 @@ export type Database = {
           "device_rows": number;
           "rows_written": number;
         }[];
+      };
+      "log_activity": {
+        Args: {
+          "p_details"?: Json;
+          "p_message": string;
+          "p_now"?: string;
+          "p_severity"?: string;
+          "p_source": string;
+        };
+        Returns: number;
       };
       "record_system_health": {
         Args: {

@@ -23,6 +23,8 @@ export interface JobContext {
   /** The occurrence; for a manual run the moment of the call. */
   readonly scheduledFor: Date;
   readonly attempt: number;
+  /** An environment variable, `undefined` when it is not set or empty. */
+  env(name: string): string | undefined;
   now(): Date;
   /** How long the job may still work: until its deadline or the end of the wall clock, whichever is first. */
   remainingMs(): number;
@@ -35,10 +37,13 @@ export interface JobDefinition<S extends z.ZodType = z.ZodType> {
   readonly name: string;
   /** The input: validated before a run begins, with its defaults. */
   readonly input: S;
+  /** Environment variables whose values never appear in a log, a result, progress or an error. */
+  readonly secrets?: readonly string[];
   /**
-   * The work. What it returns is kept as the run's result; a `summary` in it is what lists show. What it throws
-   * fails the run, which is then retried, unless it is a `PermanentError`. When `context.signal` fires it should
-   * stop; returning then, with what is done so far, completes the run.
+   * The work. What it returns is kept as the run's result; a `summary` in it is what lists show, and with
+   * `notable` (`"info"`, `"warning"` or `"error"`) beside it a line in `eliza_activity_log`. What it throws fails
+   * the run, which is then retried, unless it is a `PermanentError`. When `context.signal` fires it should stop;
+   * returning then, with what is done so far, completes the run.
    */
   run(input: z.output<S>, context: JobContext): Promise<JsonObject>;
 }

@@ -14,9 +14,13 @@ const maximumLineLength = 10_000;
 /** Takes every known secret out of a text. */
 export type Redact = (text: string) => string;
 
-/** Knows each secret as it is and as it stands in a text that quotes JSON, with its `"` and `\` escaped. */
-export function createRedact(secrets: KnownSecrets): Redact {
-  const values = [...Object.values(secrets.cron), ...Object.values(secrets.service)];
+/**
+ * Knows each secret as it is and as it stands in a text that quotes JSON, with its `"` and `\` escaped.
+ *
+ * @param own Further secrets: those of the job itself.
+ */
+export function createRedact(secrets: KnownSecrets, own: readonly string[] = []): Redact {
+  const values = [...Object.values(secrets.cron), ...Object.values(secrets.service), ...own];
   const forms = new Set(values.flatMap((value) => [value, JSON.stringify(value).slice(1, -1)]));
   // The longest first: what is left of a secret after its beginning was replaced would be known no more.
   const longestFirst = [...forms].sort((a, b) => b.length - a.length);

@@ -22,7 +22,7 @@ export interface RunEnvironment {
   /** Waits between tries to deliver the last receipt, in ms. */
   receiptBackoffMs?: readonly number[];
   /** The parts of the context that do not depend on the run's life. */
-  services(signal: AbortSignal): Pick<JobContext, "db" | "http">;
+  services(signal: AbortSignal): Pick<JobContext, "db" | "http" | "env">;
 }
 
 /**

@@ -34,7 +34,10 @@ export function serveJob<S extends z.ZodType>(
     let log = createLogger(platform, (text) => text, { function: job.name });
     try {
       const secrets = readSecrets(platform.env);
-      const redact = createRedact(secrets);
+      const redact = createRedact(
+        secrets,
+        (job.secrets ?? []).flatMap((name) => ownSecret(platform.env(name))),
+      );
       log = createLogger(platform, redact, { function: job.name });
       const caller = await authenticate(request, secrets, platform.env);
       if (request.method !== "POST") {
@@ -76,7 +79,7 @@ export function serveJob<S extends z.ZodType>(
         log,
         redact,
         workUntil,
-        services: (signal) => ({ db, http: createHttpClient({ signal }) }),
+        services: (signal) => ({ db, http: createHttpClient({ signal }), env: platform.env }),
       }).then((receipt) => {
         const { outcome, errorMessage: error } = receipt;
         const durationMs = platform.now() - startedAt;
@@ -113,6 +116,11 @@ export function serveJob<S extends z.ZodType>(
       ).toResponse();
     }
   };
+}
+
+/** A secret as it is and without the blanks around it: what is sent and echoed may be either. */
+function ownSecret(value: string | undefined): string[] {
+  return [value ?? "", value?.trim() ?? ""].filter((form) => form !== "");
 }
 
 /** Begins the run that the request names, or one of a person's own. */

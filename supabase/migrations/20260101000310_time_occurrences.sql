@@ -316,6 +316,12 @@ $$;
 comment on function scheduler.previous_occurrence(text, text, timestamptz) is
   'The last occurrence at or before p_before, in the IANA time zone given; null when there is none in the 40 years before. Raises 22023 for a schedule or a time zone that cannot be read.';
 
+create or replace function scheduler.local_text(p_at timestamptz, p_time_zone text) returns text
+language sql stable set search_path = '' as $$
+  select to_char(p_at at time zone p_time_zone, 'YYYY-MM-DD HH24:MI') || ' ' || p_time_zone;
+$$;
+comment on function scheduler.local_text(timestamptz, text) is 'A moment as a person of that zone reads it.';
+
 revoke all on function
   scheduler.next_matching_date(scheduler.parsed_schedule, date),
   scheduler.first_showing(timestamp, text),
@@ -323,5 +329,6 @@ revoke all on function
   scheduler.next_occurrence(text, text, timestamptz),
   scheduler.offset_periods(text, timestamptz, timestamptz),
   scheduler.occurrences(text, text, timestamptz, timestamptz),
-  scheduler.previous_occurrence(text, text, timestamptz)
+  scheduler.previous_occurrence(text, text, timestamptz),
+  scheduler.local_text(timestamptz, text)
 from public, anon, authenticated;

@@ -197,6 +197,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
+  v_retried boolean := false;
 begin
   select jobs.* into v_job from public.scheduler_jobs as jobs
     where jobs.name = (select job_name from public.scheduler_runs where id = p_run_id)
@@ -231,7 +232,9 @@ begin
         v_job.backoff_cap_seconds, v_job.backoff_base_seconds * 2::numeric ^ (v_run.attempt - 1))))
     )
     on conflict do nothing;
+    v_retried := found;
   end if;
+  perform scheduler.log_run(v_run, v_retried);
 
   if p_send_next and v_job.enabled then
     perform scheduler.send_queued(v_job, p_now);
@@ -240,7 +243,7 @@ begin
 end;
 $$;
 comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean) is
-  'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full jitter), sends what waited for it. False, and nothing changed, when it is in no such status.';
+  'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full jitter), writes its line into eliza_activity_log if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
 
 revoke all on function scheduler.secret(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.secret_fault(text, text, integer) from public, anon, authenticated, service_role;

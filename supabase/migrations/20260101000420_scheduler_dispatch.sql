@@ -81,6 +81,9 @@ declare
   v_occurrence timestamptz;
   v_run_id uuid;
   v_entry text;
+  v_missed_count bigint;
+  v_first timestamptz;
+  v_last timestamptz;
 begin
   if p_job.next_run_at is null or p_job.next_run_at > p_until then
     return null;
@@ -136,7 +139,7 @@ begin
   if cardinality(v_missed) > 0 then
     v_failed := scheduler.failed_minutes(p_job.name, v_missed[1], v_missed[cardinality(v_missed)] + interval '1 minute');
   end if;
-  insert into public.scheduler_runs (
+  with late_runs as (insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload,
     completed_at, verdict, skip_reason
   )
@@ -152,7 +155,11 @@ begin
     end
   from unnest(v_late) as late, lateral (select scheduler.is_paused(p_job, late) as paused) as pause
   where not late = any (v_catch_up)
-  on conflict do nothing;
+  on conflict do nothing
+  returning status, scheduled_for)
+  select count(*), min(scheduled_for), max(scheduled_for) into v_missed_count, v_first, v_last
+    from late_runs where status = 'missed';
+  perform scheduler.log_missed(p_job, v_missed_count, v_first, v_last, p_now);
 
   if p_job.overlap_policy = 'skip' and p_job.misfire_policy <> 'all' and cardinality(v_on_time) > 1
     and not scheduler.is_paused(p_job, p_now) then

@@ -1,11 +1,5 @@
 -- Why did, or didn't, this job run at this time? One sentence for a tired person.
 
-create or replace function scheduler.local_text(p_at timestamptz, p_time_zone text) returns text
-language sql stable set search_path = '' as $$
-  select to_char(p_at at time zone p_time_zone, 'YYYY-MM-DD HH24:MI') || ' ' || p_time_zone;
-$$;
-comment on function scheduler.local_text(timestamptz, text) is 'A moment as a person of that zone reads it.';
-
 create or replace function scheduler.wait_text(p_wait interval) returns text
 language sql immutable set search_path = '' as $$
   select case
@@ -128,7 +122,6 @@ comment on function scheduler.explain(text, timestamptz, timestamptz) is
   'Why the job did, or did not, run at that minute (its latest row when none is given): one sentence, times in the job''s own zone.';
 
 revoke all on function scheduler.wait_text(interval) from public, anon, authenticated, service_role;
-revoke all on function scheduler.local_text(timestamptz, text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.explain_runs(public.scheduler_jobs, text, text, public.scheduler_runs, timestamptz)
   from public, anon, authenticated, service_role;
 revoke all on function scheduler.explain(text, timestamptz, timestamptz) from public, anon, authenticated, service_role;

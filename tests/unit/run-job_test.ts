@@ -53,7 +53,7 @@ function start(
     redact,
     workUntil: endOfWork(platform),
     log: createLogger(platform, redact, {}),
-    services: () => ({} as Pick<JobContext, "db" | "http">),
+    services: () => ({} as Pick<JobContext, "db" | "http" | "env">),
   });
   return { platform, beats, receipts, finished };
 }
