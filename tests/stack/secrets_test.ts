@@ -5,12 +5,20 @@ import { fire, readLog, registerJob, settle } from "../support/faults.ts";
 import { runs, setSecret } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 
+/** A secret of the job `leaks`, which says so. */
+const OWN_SECRET = "an-api-key-of-the-job-itself-0123456789";
 const WRONG_SECRET = "a-wrong-secret-of-more-than-32-characters";
 
 Deno.test("secrets stay where they are", (test) =>
-  withStack({ cron: false }, async (stack) => {
+  withStack({ cron: false, env: { LEAKS_API_KEY: OWN_SECRET } }, async (stack) => {
     const { apiUrl, sql, keys } = stack;
-    const secrets = [keys.cronSecret, keys.secretKey, keys.serviceRoleKey, WRONG_SECRET];
+    const secrets = [
+      keys.cronSecret,
+      keys.secretKey,
+      keys.serviceRoleKey,
+      WRONG_SECRET,
+      OWN_SECRET,
+    ];
 
     await test.step("after runs that complete, fail, throw them, and are refused", async () => {
       await registerJob(sql, "completes");
@@ -29,6 +37,10 @@ Deno.test("secrets stay where they are", (test) =>
       const [returned] = await runs(sql, "leaks-return");
       assert.match(returned?.result.summary, /\[redacted\]/);
       assert.match(returned?.progress.secrets, /\[redacted\]/);
+      const lines = await sql`
+        select severity, message from eliza_activity_log where source like 'leaks-%' order by source`;
+      assert.deepEqual(lines.map((line) => line.severity), ["warning", "error"]);
+      for (const line of lines) assert.match(line.message, /\[redacted\]/);
 
       await setSecret(sql, "cron_secret", WRONG_SECRET);
       await registerJob(sql, "refused", { max_attempts: 1 });

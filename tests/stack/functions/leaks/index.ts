@@ -6,12 +6,18 @@ import { serveJob } from "../../../../shared/serve-job.ts";
 const job = defineJob({
   name: "leaks",
   input: z.strictObject({ how: z.enum(["throw", "return"]) }),
+  secrets: ["LEAKS_API_KEY"],
   run({ how }, context) {
-    const secrets = ["CRON_SECRET", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEYS"]
-      .map((name) => Deno.env.get(name)).join(" ");
+    const secrets = [
+      "CRON_SECRET",
+      "SUPABASE_SERVICE_ROLE_KEY",
+      "SUPABASE_SECRET_KEYS",
+      "LEAKS_API_KEY",
+    ]
+      .map((name) => context.env(name)).join(" ");
     context.log.info(`with ${secrets}`, { secrets });
     context.reportProgress({ secrets });
-    if (how === "return") return Promise.resolve({ summary: secrets });
+    if (how === "return") return Promise.resolve({ summary: secrets, notable: "warning" });
     throw new Error(`refused: ${secrets}`);
   },
 });
