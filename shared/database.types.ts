@@ -1108,6 +1108,7 @@ export type Database = {
         Args: { "p_from": string; "p_to": string };
         Returns: Json;
       };
+      "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
       "device_metrics_day_rows": {
         Args: { "p_days": (string)[] };
         Returns: {
@@ -1173,6 +1174,10 @@ export type Database = {
           "p_severity"?: string;
           "p_source": string;
         };
+        Returns: number;
+      };
+      "prune_old_rows": {
+        Args: { "p_limit"?: number; "p_now"?: string; "p_rule": string };
         Returns: number;
       };
       "record_system_health": {

@@ -34,3 +34,9 @@ select scheduler.register_job(
   schedule => '20 * * * *',
   description => 'Health of every component, one score, one report'
 );
+
+select scheduler.register_job(
+  name => 'prune-old-rows',
+  schedule => '52 3 * * *',
+  description => 'Deletes old rows of every growing table by its retention'
+);

@@ -4,7 +4,12 @@ import { assertSettled, fire, settle } from "../support/faults.ts";
 import { run } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 
-const SHIPPED = ["aggregate-device-metrics", "aggregate-device-metrics-daily", "system-health"];
+const SHIPPED = [
+  "aggregate-device-metrics",
+  "aggregate-device-metrics-daily",
+  "prune-old-rows",
+  "system-health",
+];
 
 /** Each job once, by the path that pg_cron takes; what each found, in words. */
 async function runAll(sql: Sql, jobs: string[]): Promise<Record<string, string>> {

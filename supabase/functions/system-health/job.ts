@@ -26,6 +26,7 @@ export const job = defineJob({
       notes,
       components,
       report,
+      ...(status === "healthy" ? {} : { notable: status === "critical" ? "error" : "warning" }),
     };
   },
 });

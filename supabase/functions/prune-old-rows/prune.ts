@@ -1,0 +1,74 @@
+import { z } from "zod";
+import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import { errorMessage } from "../../../shared/errors.ts";
+
+/** What of its context the job uses. */
+export type PruneContext = Pick<
+  JobContext,
+  "db" | "log" | "signal" | "now" | "remainingMs" | "reportProgress"
+>;
+
+/** A statement is stopped after 8 s: none is begun when less than this is left. */
+const stepMs = 10_000;
+
+const plan = z.object({
+  rules: z.array(z.string()),
+  problems: z.record(z.string(), z.string()),
+  not_frozen: z.string().nullable(),
+});
+
+/**
+ * Prunes by every rule in turn, a batch each, until none has a full batch left or the time is over; so a table
+ * with a large backlog holds up no other.
+ *
+ * @throws Error at the end, when a rule could not be applied; the others have been by then.
+ */
+export async function prune(batchRows: number, context: PruneContext): Promise<JsonObject> {
+  const { db, log, signal, now, remainingMs, reportProgress } = context;
+  const p_now = now().toISOString();
+  const begun = await db.rpc("begin_pruning", { p_now }).abortSignal(signal);
+  if (begun.error) throw begun.error;
+  const { rules, problems, not_frozen } = plan.parse(begun.data);
+
+  const deleted: Record<string, number> = {};
+  let unfinished = rules;
+  while (unfinished.length > 0 && remainingMs() > stepMs && !signal.aborted) {
+    const full: string[] = [];
+    for (const rule of unfinished) {
+      if (remainingMs() <= stepMs || signal.aborted) {
+        full.push(rule);
+        continue;
+      }
+      const { data, error } = await db
+        .rpc("prune_old_rows", { p_rule: rule, p_limit: batchRows, p_now })
+        .abortSignal(signal);
+      if (error && signal.aborted) full.push(rule);
+      else if (error) problems[rule] = errorMessage(error);
+      else {
+        if (data > 0) deleted[rule] = (deleted[rule] ?? 0) + data;
+        if (data >= batchRows) full.push(rule);
+      }
+    }
+    unfinished = full;
+    reportProgress({ deleted, unfinished });
+  }
+
+  const total = Object.values(deleted).reduce((sum, count) => sum + count, 0);
+  const notes = [
+    ...(not_frozen === null ? [] : [`device rows stay for now: ${not_frozen}`]),
+    ...(unfinished.length === 0 ? [] : [`more is left of ${unfinished.join(", ")}`]),
+  ];
+  const summary = [`${total.toLocaleString("en-US")} old rows deleted`, ...notes].join("; ");
+  const failures = Object.entries(problems).map(([rule, problem]) => `${rule}: ${problem}`);
+  if (failures.length > 0) {
+    log.error("not pruned", { problems, deleted });
+    throw new Error(`Cannot prune by ${failures.join("; ")} (${summary})`);
+  }
+  return {
+    summary,
+    deleted,
+    unfinished,
+    notFrozen: not_frozen,
+    ...(notes.length > 0 ? { notable: "warning" } : {}),
+  };
+}

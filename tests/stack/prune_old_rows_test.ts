@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { oldRows, oldRowsDevice } from "../support/old-rows.ts";
+import { type Stack, withStack } from "../support/stack.ts";
+
+/** Calls the job as a person does. */
+async function pruneByHand({ apiUrl, keys }: Stack, input: unknown = {}) {
+  const response = await fetch(`${apiUrl}/functions/v1/prune-old-rows`, {
+    method: "POST",
+    headers: { "x-cron-secret": keys.cronSecret },
+    body: JSON.stringify(input),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+Deno.test("prune-old-rows through the whole stack", (test) =>
+  withStack({ cron: false }, async (stack) => {
+    const { sql } = stack;
+
+    await test.step("deletes batch after batch of what is old by each rule", async () => {
+      await sql.unsafe(oldRowsDevice);
+      for (const { over } of Object.values(oldRows)) {
+        for (let i = 0; i < 5; i++) {
+          await sql.unsafe(over, [new Date(Date.now() - (1000 + i) * 86_400_000)]);
+        }
+      }
+      // The figures of the old device rows are final.
+      await sql`delete from device_metrics_changes`;
+      await sql`update device_metrics_state set frozen_before = now() - interval '30 days'`;
+      const { status, body } = await pruneByHand(stack, { batchRows: 2 });
+      assert.equal(status, 200, JSON.stringify(body));
+      const expected = Object.fromEntries(Object.keys(oldRows).map((rule) => [rule, 5]));
+      assert.deepEqual(body.result, {
+        summary: `${5 * Object.keys(oldRows).length} old rows deleted`,
+        deleted: expected,
+        unfinished: [],
+        notFrozen: null,
+      });
+    });
+
+    await test.step("with a wrong setting prunes all the rest, then fails and says which", async () => {
+      await sql`update app_settings set value = '0' where key = 'retention.tasks_days'`;
+      for (const rule of ["tasks", "conversations"]) {
+        await sql.unsafe(oldRows[rule]!.over, [new Date(Date.now() - 1000 * 86_400_000)]);
+      }
+      const { status, body } = await pruneByHand(stack);
+      assert.equal(status, 500);
+      assert.match(
+        body.error.message,
+        /^Cannot prune by tasks: .* retention\.tasks_days: it must be a whole number of days .*, got 0 \(1 old rows deleted\)$/,
+      );
+      const [left] = await sql`
+        select (select count(*) from tasks)::int as tasks, (select count(*) from conversations)::int as conversations`;
+      assert.deepEqual({ ...left }, { tasks: 1, conversations: 0 });
+    });
+  }));

@@ -1,0 +1,77 @@
+/** Rows of every table that is pruned, of any age. */
+
+export interface OldRows {
+  table: string;
+  /** Inserts a row that became old at $1. */
+  over: string;
+  /** Inserts a row of the same age that must stay, because it is not over; absent where there is no such thing. */
+  open?: string;
+}
+
+const device = "(select id from devices limit 1)";
+
+/** By rule; `oldRowsDevice` has to be there. */
+export const oldRows: Record<string, OldRows> = {
+  device_activity_log: {
+    table: "device_activity_log",
+    over:
+      `insert into device_activity_log (device_id, occurred_at, activity_type) values (${device}, $1, 'beat')`,
+  },
+  device_connection_sessions: {
+    table: "device_connection_sessions",
+    over:
+      `insert into device_connection_sessions (device_id, status, connected_at, disconnected_at) values (${device}, 'ended', $1::timestamptz - interval '1 hour', $1)`,
+    open:
+      `insert into device_connection_sessions (device_id, status, connected_at) values (${device}, 'active', $1)`,
+  },
+  charging_sessions: {
+    table: "charging_sessions",
+    over:
+      `insert into charging_sessions (device_id, status, started_at, ended_at) values (${device}, 'completed', $1::timestamptz - interval '1 hour', $1)`,
+    open:
+      `insert into charging_sessions (device_id, status, started_at) values (${device}, 'charging', $1)`,
+  },
+  pop_events_ledger: {
+    table: "pop_events_ledger",
+    over:
+      `insert into pop_events_ledger (device_id, event_type, status, occurred_at, paid_out_at) values (${device}, 'sustained_connection', 'validated', $1, $1)`,
+    open:
+      `insert into pop_events_ledger (device_id, event_type, status, occurred_at) values (${device}, 'sustained_connection', 'validated', $1)`,
+  },
+  engagement_commands: {
+    table: "engagement_commands",
+    over:
+      `insert into engagement_commands (device_id, command_type, status, issued_at, finished_at) values (${device}, 'notify', 'completed', $1, $1)`,
+    open:
+      `insert into engagement_commands (device_id, command_type, status, issued_at) values (${device}, 'notify', 'pending', $1)`,
+  },
+  tasks: {
+    table: "tasks",
+    over: `insert into tasks (title, status, completed_at) values ('t', 'completed', $1)`,
+    open: `insert into tasks (title, created_at) values ('t', $1)`,
+  },
+  conversations: {
+    table: "conversations",
+    over: `insert into conversations (status, closed_at) values ('closed', $1)`,
+    open: `insert into conversations (created_at) values ($1)`,
+  },
+  eliza_python_executions: {
+    table: "eliza_python_executions",
+    over:
+      `insert into eliza_python_executions (code, status, finished_at) values ('1', 'failed', $1)`,
+    open: `insert into eliza_python_executions (code, created_at) values ('1', $1)`,
+  },
+  system_health_history: {
+    table: "system_health_history",
+    over:
+      `insert into system_health_history (job_name, scheduled_for, checked_at, score, status, summary, report, components) values ('j', $1, $1, 1, 'critical', '', '', '{}')`,
+  },
+  eliza_activity_log: {
+    table: "eliza_activity_log",
+    over: `insert into eliza_activity_log (occurred_at, source, message) values ($1, 's', 'm')`,
+  },
+};
+
+/** The device that the rows of devices belong to. */
+export const oldRowsDevice =
+  "insert into devices (device_fingerprint) values ('old-rows') on conflict do nothing";
