@@ -19,6 +19,8 @@ create table if not exists public.scheduler_jobs (
   misfire_policy text not null default 'once' check (misfire_policy in ('skip', 'once', 'all')),
   misfire_grace_seconds integer not null default 300 check (misfire_grace_seconds between 0 and 86400),
   misfire_cap integer not null default 24 check (misfire_cap between 1 and 1000),
+  parallel_limit integer check (parallel_limit between 1 and 1000),
+  run_if text,
   enabled boolean not null default true,
   paused_at timestamptz,
   paused_until timestamptz,
@@ -29,6 +31,7 @@ create table if not exists public.scheduler_jobs (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null)),
+  check (parallel_limit is null or overlap_policy = 'allow'),
   check (target not like 'https://%' or (receipt = 'response' and timeout_seconds <= 50))
 );
 
@@ -47,6 +50,10 @@ comment on column public.scheduler_jobs.misfire_grace_seconds is
   'How late an occurrence may still start as if nothing had happened; later than this it is missed.';
 comment on column public.scheduler_jobs.misfire_cap is
   'With misfire policy all: how many missed occurrences are caught up at the most, the newest ones.';
+comment on column public.scheduler_jobs.parallel_limit is
+  'With overlap policy allow: how many runs may be under way at once; further ones wait. Null: any number.';
+comment on column public.scheduler_jobs.run_if is
+  'A function (timestamptz) returns boolean, asked for each due occurrence: when it says false there is nothing to do, and neither request nor row. Null: always.';
 comment on column public.scheduler_jobs.cron_entry is
   'What pg_cron holds for this job: the smallest UTC expression that covers every occurrence.';
 comment on column public.scheduler_jobs.next_run_at is
@@ -96,7 +103,7 @@ create table if not exists public.scheduler_runs (
   function_name text,
   status text not null
     check (status in ('queued', 'dispatched', 'running', 'completed', 'failed', 'skipped', 'missed', 'cancelled')),
-  trigger text not null check (trigger in ('cron', 'manual', 'retry', 'catch_up')),
+  trigger text not null check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'dependency')),
   scheduled_for timestamptz not null,
   attempt integer not null default 1 check (attempt >= 1),
   max_attempts integer not null default 1,
@@ -131,7 +138,7 @@ create index if not exists scheduler_runs_job_name_created_at_idx on public.sche
 create index if not exists scheduler_runs_status_completed_at_idx on public.scheduler_runs (status, completed_at);
 -- The few rows that are alive: what pulse looks at every minute, however long the ledger.
 create index if not exists scheduler_runs_active_idx
-  on public.scheduler_runs (job_name) where status in ('queued', 'dispatched', 'running');
+  on public.scheduler_runs (job_name, scheduled_for, attempt) where status in ('queued', 'dispatched', 'running');
 create index if not exists scheduler_runs_unanswered_idx
   on public.scheduler_runs (request_id) where request_id is not null and answered_at is null;
 

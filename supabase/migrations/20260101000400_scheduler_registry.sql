@@ -58,6 +58,8 @@ create or replace function scheduler.register_job(
   misfire_cap integer default 24,
   receipt text default null,
   secret_name text default null,
+  parallel_limit integer default null,
+  run_if text default null,
   enabled boolean default true
 ) returns void
 language plpgsql set search_path = '' as $$
@@ -86,6 +88,16 @@ begin
       message = format('cannot register the job %s: timeout_seconds of a URL must be at most 50, got %s', register_job.name, v_timeout_seconds),
       detail = 'pg_net holds back the answers to all other requests of its batch until the slowest has ended';
   end if;
+  if register_job.parallel_limit is not null and register_job.overlap_policy is distinct from 'allow' then
+    raise exception using errcode = '22023',
+      message = format('cannot register the job %s: parallel_limit needs overlap_policy => ''allow'', got %s', register_job.name, coalesce(quote_literal(register_job.overlap_policy), 'null'));
+  end if;
+  if register_job.run_if is not null and not exists (
+    select from pg_catalog.pg_proc where oid = to_regprocedure(register_job.run_if || '(timestamptz)') and prorettype = 'boolean'::regtype
+  ) then
+    raise exception using errcode = '22023',
+      message = format('cannot register the job %s: run_if must name a function (timestamptz) returns boolean, with its schema, got %L', register_job.name, register_job.run_if);
+  end if;
   perform scheduler.assert_time_zone(register_job.time_zone);
   v_entry := scheduler.compile_schedule(register_job.schedule, register_job.time_zone);
   if v_entry is null then
@@ -105,7 +117,7 @@ begin
   insert into public.scheduler_jobs as jobs (
     name, schedule, time_zone, target, description, payload, timeout_seconds, max_attempts, backoff_base_seconds,
     backoff_cap_seconds, overlap_policy, misfire_policy, misfire_grace_seconds, misfire_cap, receipt, secret_name,
-    enabled, cron_entry, next_run_at
+    parallel_limit, run_if, enabled, cron_entry, next_run_at
   ) values (
     register_job.name, register_job.schedule, register_job.time_zone, v_target, register_job.description,
     register_job.payload, v_timeout_seconds, register_job.max_attempts, register_job.backoff_base_seconds,
@@ -113,7 +125,7 @@ begin
     register_job.misfire_grace_seconds, register_job.misfire_cap,
     coalesce(register_job.receipt, case when v_is_url then 'response' else 'function' end),
     coalesce(register_job.secret_name, case when v_is_url then '' else 'cron_secret' end),
-    register_job.enabled, v_entry,
+    register_job.parallel_limit, register_job.run_if, register_job.enabled, v_entry,
     -- The cursor stays where it is unless the times themselves change or the job is switched on.
     case
       when v_old.name is not null and (v_old.enabled or not register_job.enabled) and v_old.next_run_at is not null
@@ -128,16 +140,17 @@ begin
     backoff_cap_seconds = excluded.backoff_cap_seconds, overlap_policy = excluded.overlap_policy,
     misfire_policy = excluded.misfire_policy, misfire_grace_seconds = excluded.misfire_grace_seconds,
     misfire_cap = excluded.misfire_cap, receipt = excluded.receipt, secret_name = excluded.secret_name,
+    parallel_limit = excluded.parallel_limit, run_if = excluded.run_if,
     enabled = excluded.enabled, cron_entry = excluded.cron_entry, next_run_at = excluded.next_run_at,
     updated_at = now()
   where (jobs.schedule, jobs.time_zone, jobs.target, jobs.description, jobs.payload, jobs.timeout_seconds,
       jobs.max_attempts, jobs.backoff_base_seconds, jobs.backoff_cap_seconds, jobs.overlap_policy, jobs.misfire_policy,
-      jobs.misfire_grace_seconds, jobs.misfire_cap, jobs.receipt, jobs.secret_name, jobs.enabled, jobs.cron_entry,
+      jobs.misfire_grace_seconds, jobs.misfire_cap, jobs.receipt, jobs.secret_name, jobs.parallel_limit, jobs.run_if, jobs.enabled, jobs.cron_entry,
       jobs.next_run_at)
     is distinct from (excluded.schedule, excluded.time_zone, excluded.target, excluded.description, excluded.payload,
       excluded.timeout_seconds, excluded.max_attempts, excluded.backoff_base_seconds, excluded.backoff_cap_seconds,
       excluded.overlap_policy, excluded.misfire_policy, excluded.misfire_grace_seconds, excluded.misfire_cap,
-      excluded.receipt, excluded.secret_name, excluded.enabled, excluded.cron_entry, excluded.next_run_at);
+      excluded.receipt, excluded.secret_name, excluded.parallel_limit, excluded.run_if, excluded.enabled, excluded.cron_entry, excluded.next_run_at);
 
   perform scheduler.sync_cron_entry(register_job.name);
 end;
@@ -167,7 +180,24 @@ language sql immutable set search_path = '' as $$
 $$;
 comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that moment.';
 
+-- Asked before a row is written: what has nothing to do leaves none.
+create or replace function scheduler.has_work(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_answer boolean;
+begin
+  if p_job.run_if is null then
+    return true;
+  end if;
+  execute format('select %s($1)', to_regprocedure(p_job.run_if || '(timestamptz)')::regproc) into v_answer using p_occurrence;
+  return coalesce(v_answer, false);
+end;
+$$;
+comment on function scheduler.has_work(public.scheduler_jobs, timestamptz) is
+  'Whether the job has anything to do for that occurrence, by its run_if; true without one.';
+
 revoke all on function scheduler.sync_cron_entry(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.register_job from public, anon, authenticated, service_role;
 revoke all on function scheduler.unregister_job(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.is_paused(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.has_work(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;

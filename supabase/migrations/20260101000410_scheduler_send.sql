@@ -102,6 +102,12 @@ begin
   ) then
     return false;
   end if;
+  if p_job.parallel_limit is not null and p_job.parallel_limit <= (
+    select count(*) from public.scheduler_runs
+    where job_name = p_job.name and status in ('dispatched', 'running')
+  ) then
+    return false;
+  end if;
 
   perform scheduler.requests_since();
   begin
@@ -153,7 +159,7 @@ begin
 end;
 $$;
 comment on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) is
-  'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock; the run stays queued. A request that cannot be made ends the run as misconfigured. The caller holds the job''s row lock.';
+  'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock or as many runs are under way as may be; the run stays queued. A request that cannot be made ends the run as misconfigured. The caller holds the job''s row lock.';
 
 -- Runs that wait for the lock or for their retry time, oldest first.
 create or replace function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer

@@ -106,6 +106,10 @@ begin
     end if;
   end if;
 
+  if p_job.run_if is not null then
+    v_due := array(select due from unnest(v_due) as due where scheduler.has_work(p_job, due) order by due);
+  end if;
+
   -- pg_cron's own minute always counts as in time.
   v_on_time_from := p_now - make_interval(secs => greatest(60, p_job.misfire_grace_seconds));
   v_on_time := array(select due from unnest(v_due) as due where due >= v_on_time_from order by due);

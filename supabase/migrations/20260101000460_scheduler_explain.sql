@@ -28,7 +28,7 @@ begin
 
   return case p_run.status
     when 'completed' then format('%s %s at %s: %s, in %s s on %s%s.',
-      p_job_name, case p_run.trigger when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up' else 'ran' end,
+      p_job_name, case p_run.trigger when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up' when 'dependency' then 'was run for another job' else 'ran' end,
       p_when, v_meaning, round(coalesce(p_run.duration_ms, 0) / 1000.0, 1), v_attempts, v_earlier)
     when 'running' then format('%s is running for %s since %s s on %s%s; its last heartbeat was %s s ago.',
       p_job_name, p_when, extract(epoch from p_now - p_run.started_at)::bigint, v_attempts, v_earlier,
@@ -43,6 +43,9 @@ begin
         when scheduler.is_paused(p_job, p_now) then format('because the job is paused by %s: %s', p_job.paused_by, p_job.pause_reason)
         when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after at time zone v_zone, 'HH24:MI:SS'))
         when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to end'
+        when p_job.parallel_limit <= (select count(*) from public.scheduler_runs
+          where job_name = p_run.job_name and status in ('dispatched', 'running'))
+          then format('for one of the %s runs under way to end', p_job.parallel_limit)
         else 'for the next pulse' end,
       v_earlier)
     when 'failed' then format('%s failed at %s on %s%s: %s%s. What to do: %s.',
@@ -113,6 +116,9 @@ begin
       case when v_state.last_pulse_at is null then 'never'
         else format('%s s ago', extract(epoch from p_now - v_state.last_pulse_at)::bigint) end,
       coalesce(', and says: ' || (v_state.errors ->> p_job_name), ''));
+  end if;
+  if v_job.run_if is not null then
+    return format('%s did not run at %s: there was nothing to do, by its run_if %s.', p_job_name, v_when, v_job.run_if);
   end if;
   return format('%s has no row for %s: it was registered with other times then, or the row was pruned (successes after %s days, failures after %s).',
     p_job_name, v_when, scheduler.setting('keep_successes_days'), scheduler.setting('keep_failures_days'));
