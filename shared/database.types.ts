@@ -135,6 +135,206 @@ export type Database = {
         };
         Relationships: [];
       };
+      "batch_jobs": {
+        Row: {
+          "batch_date": string;
+          "completed_at": string | null;
+          "created_at": string;
+          "id": string;
+          "last_heartbeat": string | null;
+          "last_progress_at": string | null;
+          "organization_id": string;
+          "reasons": NonNullable<Json>;
+          "rerun": number;
+          "resumes": number;
+          "run_id": string | null;
+          "started_at": string | null;
+          "status": string;
+          "tasks_completed": number;
+          "tasks_failed": number;
+          "tasks_total": number;
+          "time_zone": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "batch_date": string;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "last_heartbeat"?: string | null;
+          "last_progress_at"?: string | null;
+          "organization_id": string;
+          "reasons"?: NonNullable<Json>;
+          "rerun"?: number;
+          "resumes"?: number;
+          "run_id"?: string | null;
+          "started_at"?: string | null;
+          "status"?: string;
+          "tasks_completed"?: number;
+          "tasks_failed"?: number;
+          "tasks_total"?: number;
+          "time_zone": string;
+        };
+        Update: {
+          "batch_date"?: string;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "last_heartbeat"?: string | null;
+          "last_progress_at"?: string | null;
+          "organization_id"?: string;
+          "reasons"?: NonNullable<Json>;
+          "rerun"?: number;
+          "resumes"?: number;
+          "run_id"?: string | null;
+          "started_at"?: string | null;
+          "status"?: string;
+          "tasks_completed"?: number;
+          "tasks_failed"?: number;
+          "tasks_total"?: number;
+          "time_zone"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "batch_jobs_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "batch_providers": {
+        Row: {
+          "api_key_variable": string;
+          "api_url_variable": string;
+          "completion_usd_per_million": number;
+          "concurrency": number;
+          "created_at": string;
+          "enabled": boolean;
+          "failures_in_row": number;
+          "fallback_provider": string | null;
+          "last_error": string | null;
+          "max_completion_tokens": number;
+          "max_prompt_characters": number;
+          "model": string;
+          "name": string;
+          "open_until": string | null;
+          "prompt_usd_per_million": number;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "api_key_variable": string;
+          "api_url_variable": string;
+          "completion_usd_per_million"?: number;
+          "concurrency"?: number;
+          "created_at"?: string;
+          "enabled"?: boolean;
+          "failures_in_row"?: number;
+          "fallback_provider"?: string | null;
+          "last_error"?: string | null;
+          "max_completion_tokens"?: number;
+          "max_prompt_characters"?: number;
+          "model": string;
+          "name": string;
+          "open_until"?: string | null;
+          "prompt_usd_per_million"?: number;
+          "updated_at"?: string;
+        };
+        Update: {
+          "api_key_variable"?: string;
+          "api_url_variable"?: string;
+          "completion_usd_per_million"?: number;
+          "concurrency"?: number;
+          "created_at"?: string;
+          "enabled"?: boolean;
+          "failures_in_row"?: number;
+          "fallback_provider"?: string | null;
+          "last_error"?: string | null;
+          "max_completion_tokens"?: number;
+          "max_prompt_characters"?: number;
+          "model"?: string;
+          "name"?: string;
+          "open_until"?: string | null;
+          "prompt_usd_per_million"?: number;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "batch_providers_fallback_provider_fkey";
+            columns: ["fallback_provider"];
+            isOneToOne: false;
+            referencedRelation: "batch_providers";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
+      "batch_tasks": {
+        Row: {
+          "attempts": number;
+          "completed_at": string | null;
+          "error_message": string | null;
+          "id": number;
+          "job_id": string;
+          "lease_token": string | null;
+          "leased_until": string | null;
+          "prompt_id": string;
+          "provider": string;
+          "run_after": string | null;
+          "status": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempts"?: number;
+          "completed_at"?: string | null;
+          "error_message"?: string | null;
+          "id"?: never;
+          "job_id": string;
+          "lease_token"?: string | null;
+          "leased_until"?: string | null;
+          "prompt_id": string;
+          "provider": string;
+          "run_after"?: string | null;
+          "status"?: string;
+        };
+        Update: {
+          "attempts"?: number;
+          "completed_at"?: string | null;
+          "error_message"?: string | null;
+          "id"?: never;
+          "job_id"?: string;
+          "lease_token"?: string | null;
+          "leased_until"?: string | null;
+          "prompt_id"?: string;
+          "provider"?: string;
+          "run_after"?: string | null;
+          "status"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "batch_tasks_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: false;
+            referencedRelation: "batch_jobs";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "batch_tasks_prompt_id_fkey";
+            columns: ["prompt_id"];
+            isOneToOne: false;
+            referencedRelation: "prompts";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "batch_tasks_provider_fkey";
+            columns: ["provider"];
+            isOneToOne: false;
+            referencedRelation: "batch_providers";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
       "charging_sessions": {
         Row: {
           "connection_session_id": string | null;
@@ -698,6 +898,40 @@ export type Database = {
           },
         ];
       };
+      "organizations": {
+        Row: {
+          "created_at": string;
+          "daily_run_at": string | null;
+          "enabled": boolean;
+          "id": string;
+          "name": string;
+          "next_batch_at": string | null;
+          "time_zone": string | null;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "daily_run_at"?: string | null;
+          "enabled"?: boolean;
+          "id"?: string;
+          "name": string;
+          "next_batch_at"?: string | null;
+          "time_zone"?: string | null;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "daily_run_at"?: string | null;
+          "enabled"?: boolean;
+          "id"?: string;
+          "name"?: string;
+          "next_batch_at"?: string | null;
+          "time_zone"?: string | null;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
       "pop_events_ledger": {
         Row: {
           "details": NonNullable<Json>;
@@ -752,6 +986,116 @@ export type Database = {
           },
         ];
       };
+      "prompt_answers": {
+        Row: {
+          "answer": string;
+          "completion_tokens": number | null;
+          "cost_usd": number | null;
+          "created_at": string;
+          "latency_ms": number;
+          "model": string;
+          "organization_id": string;
+          "prompt_id": string;
+          "prompt_tokens": number | null;
+          "provider": string;
+          "task_id": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "answer": string;
+          "completion_tokens"?: number | null;
+          "cost_usd"?: number | null;
+          "created_at"?: string;
+          "latency_ms": number;
+          "model": string;
+          "organization_id": string;
+          "prompt_id": string;
+          "prompt_tokens"?: number | null;
+          "provider": string;
+          "task_id": number;
+        };
+        Update: {
+          "answer"?: string;
+          "completion_tokens"?: number | null;
+          "cost_usd"?: number | null;
+          "created_at"?: string;
+          "latency_ms"?: number;
+          "model"?: string;
+          "organization_id"?: string;
+          "prompt_id"?: string;
+          "prompt_tokens"?: number | null;
+          "provider"?: string;
+          "task_id"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "prompt_answers_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "prompt_answers_prompt_id_fkey";
+            columns: ["prompt_id"];
+            isOneToOne: false;
+            referencedRelation: "prompts";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "prompt_answers_task_id_fkey";
+            columns: ["task_id"];
+            isOneToOne: true;
+            referencedRelation: "batch_tasks";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "prompts": {
+        Row: {
+          "created_at": string;
+          "decided_at": string | null;
+          "decided_by": string | null;
+          "id": string;
+          "organization_id": string;
+          "status": string;
+          "suggested_by": string | null;
+          "text": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "decided_at"?: string | null;
+          "decided_by"?: string | null;
+          "id"?: string;
+          "organization_id": string;
+          "status"?: string;
+          "suggested_by"?: string | null;
+          "text": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "decided_at"?: string | null;
+          "decided_by"?: string | null;
+          "id"?: string;
+          "organization_id"?: string;
+          "status"?: string;
+          "suggested_by"?: string | null;
+          "text"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "prompts_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "scheduler_jobs": {
         Row: {
           "backoff_base_seconds": number;
@@ -768,12 +1112,14 @@ export type Database = {
           "name": string;
           "next_run_at": string | null;
           "overlap_policy": string;
+          "parallel_limit": number | null;
           "pause_reason": string | null;
           "paused_at": string | null;
           "paused_by": string | null;
           "paused_until": string | null;
           "payload": NonNullable<Json>;
           "receipt": string;
+          "run_if": string | null;
           "schedule": string;
           "secret_name": string;
           "target": string;
@@ -797,12 +1143,14 @@ export type Database = {
           "name": string;
           "next_run_at"?: string | null;
           "overlap_policy"?: string;
+          "parallel_limit"?: number | null;
           "pause_reason"?: string | null;
           "paused_at"?: string | null;
           "paused_by"?: string | null;
           "paused_until"?: string | null;
           "payload"?: NonNullable<Json>;
           "receipt"?: string;
+          "run_if"?: string | null;
           "schedule": string;
           "secret_name"?: string;
           "target": string;
@@ -825,12 +1173,14 @@ export type Database = {
           "name"?: string;
           "next_run_at"?: string | null;
           "overlap_policy"?: string;
+          "parallel_limit"?: number | null;
           "pause_reason"?: string | null;
           "paused_at"?: string | null;
           "paused_by"?: string | null;
           "paused_until"?: string | null;
           "payload"?: NonNullable<Json>;
           "receipt"?: string;
+          "run_if"?: string | null;
           "schedule"?: string;
           "secret_name"?: string;
           "target"?: string;

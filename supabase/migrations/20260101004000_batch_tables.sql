@@ -1,0 +1,159 @@
+-- The daily batch: each organization's active prompts go to several model providers once a local day.
+-- Words: a batch job is an organization's batch of one local date; a batch task is one prompt for one provider.
+
+create table if not exists public.organizations (
+  id uuid primary key default gen_random_uuid(),
+  name text not null check (length(name) between 1 and 200),
+  -- Null: the platform's own (see the settings daily_batch.time_zone and daily_batch.run_at).
+  time_zone text,
+  daily_run_at time,
+  enabled boolean not null default true,
+  next_batch_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+-- Who has its own zone or hour is found by its own clock, the others by the platform's.
+create index if not exists organizations_next_batch_at_idx
+  on public.organizations (next_batch_at) where enabled and next_batch_at is not null;
+
+comment on table public.organizations is 'The customers: one row an organization, with its own zone and hour if it wants them.';
+comment on column public.organizations.time_zone is 'IANA name; null: the platform''s own.';
+comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the platform''s own.';
+comment on column public.organizations.next_batch_at is
+  'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that follow the platform.';
+
+create table if not exists public.batch_providers (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  model text not null check (length(model) between 1 and 200),
+  -- Names of environment variables of the functions: neither a URL's credentials nor a key is ever in a table.
+  api_url_variable text not null check (api_url_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
+  api_key_variable text not null check (api_key_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
+  enabled boolean not null default true,
+  fallback_provider text references public.batch_providers (name) on delete set null check (fallback_provider <> name),
+  concurrency integer not null default 4 check (concurrency between 1 and 100),
+  max_prompt_characters integer not null default 200000 check (max_prompt_characters between 1 and 10000000),
+  max_completion_tokens integer not null default 2000 check (max_completion_tokens between 1 and 100000),
+  prompt_usd_per_million numeric(12, 6) not null default 0 check (prompt_usd_per_million >= 0),
+  completion_usd_per_million numeric(12, 6) not null default 0 check (completion_usd_per_million >= 0),
+  -- The breaker: shared by all processors.
+  failures_in_row integer not null default 0 check (failures_in_row >= 0),
+  open_until timestamptz,
+  last_error text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+create index if not exists batch_providers_fallback_provider_idx on public.batch_providers (fallback_provider);
+
+comment on table public.batch_providers is 'The model providers that prompts are sent to: one row each, with its limits, prices and breaker.';
+comment on column public.batch_providers.api_url_variable is
+  'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL (https://api.openai.com/v1).';
+comment on column public.batch_providers.concurrency is 'Calls under way at once in one processor.';
+comment on column public.batch_providers.open_until is 'The breaker: until then the provider is not called, after it one call tries whether it is back; null: closed.';
+
+create table if not exists public.prompts (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  text text not null check (length(text) between 1 and 2000000),
+  status text not null default 'active' check (status in ('active', 'paused', 'suggested', 'rejected')),
+  suggested_by text,
+  decided_by text,
+  decided_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  check (status not in ('suggested', 'rejected') or suggested_by is not null)
+);
+create index if not exists prompts_organization_id_idx on public.prompts (organization_id, status);
+
+comment on table public.prompts is 'What an organization asks every day; suggested ones wait for a person''s yes.';
+comment on column public.prompts.status is 'active: asked every day; paused: not now; suggested: by the model suggested_by, waits for a person; rejected: the person said no.';
+
+create table if not exists public.batch_jobs (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  batch_date date not null,
+  -- 0 is the daily one; a person who runs a date again on purpose makes 1, 2, ….
+  rerun integer not null default 0 check (rerun >= 0),
+  status text not null default 'pending'
+    check (status in ('pending', 'running', 'completed', 'partial', 'failed', 'cancelled')),
+  time_zone text not null,
+  tasks_total integer not null default 0 check (tasks_total >= 0),
+  tasks_completed integer not null default 0,
+  tasks_failed integer not null default 0,
+  last_heartbeat timestamptz,
+  last_progress_at timestamptz,
+  resumes integer not null default 0 check (resumes >= 0),
+  reasons jsonb not null default '{}' check (jsonb_typeof(reasons) = 'object'),
+  run_id uuid,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  completed_at timestamptz,
+  unique (organization_id, batch_date, rerun),
+  check (tasks_completed >= 0 and tasks_failed >= 0 and tasks_completed + tasks_failed <= tasks_total),
+  check ((status in ('pending', 'running')) = (completed_at is null))
+) with (fillfactor = 70);
+create index if not exists batch_jobs_open_idx on public.batch_jobs (created_at) where completed_at is null;
+create index if not exists batch_jobs_completed_at_idx on public.batch_jobs (completed_at) where completed_at is not null;
+
+comment on table public.batch_jobs is 'One row an organization and local date: its batch, and what came of it.';
+comment on column public.batch_jobs.batch_date is 'The local date it is for, in the zone time_zone the organization had then.';
+comment on column public.batch_jobs.last_heartbeat is 'When a processor last said that it works on the job.';
+comment on column public.batch_jobs.last_progress_at is 'When a task last ended.';
+comment on column public.batch_jobs.reasons is 'Why tasks failed: {reason: count}.';
+comment on column public.batch_jobs.run_id is 'The run that made it.';
+
+create table if not exists public.batch_tasks (
+  id bigint generated always as identity primary key,
+  job_id uuid not null references public.batch_jobs (id) on delete cascade,
+  prompt_id uuid not null references public.prompts (id) on delete cascade,
+  provider text not null references public.batch_providers (name) on update cascade,
+  status text not null default 'pending' check (status in ('pending', 'leased', 'completed', 'failed', 'cancelled')),
+  attempts integer not null default 0 check (attempts >= 0),
+  run_after timestamptz,
+  lease_token uuid,
+  leased_until timestamptz,
+  error_message text,
+  completed_at timestamptz,
+  unique (job_id, prompt_id, provider),
+  check ((status = 'leased') = (lease_token is not null) and (status = 'leased') = (leased_until is not null)),
+  check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null))
+) with (fillfactor = 70);
+create index if not exists batch_tasks_open_idx on public.batch_tasks (job_id, id) where status in ('pending', 'leased');
+create index if not exists batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
+create index if not exists batch_tasks_provider_idx on public.batch_tasks (provider);
+
+comment on table public.batch_tasks is 'One row a prompt and provider of a batch job.';
+comment on column public.batch_tasks.attempts is 'How often it was claimed.';
+comment on column public.batch_tasks.lease_token is 'Who works on it; results are taken from the holder of the lease alone.';
+
+create table if not exists public.prompt_answers (
+  task_id bigint primary key references public.batch_tasks (id) on delete cascade,
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  prompt_id uuid not null references public.prompts (id) on delete cascade,
+  provider text not null,
+  model text not null,
+  answer text not null,
+  latency_ms integer not null check (latency_ms >= 0),
+  prompt_tokens integer check (prompt_tokens >= 0),
+  completion_tokens integer check (completion_tokens >= 0),
+  cost_usd numeric(14, 8) check (cost_usd >= 0),
+  created_at timestamptz not null default now()
+);
+create index if not exists prompt_answers_organization_id_idx on public.prompt_answers (organization_id, created_at);
+create index if not exists prompt_answers_prompt_id_idx on public.prompt_answers (prompt_id);
+create index if not exists prompt_answers_created_at_idx on public.prompt_answers (created_at);
+
+comment on table public.prompt_answers is 'The answers, each once: its key is its task.';
+comment on column public.prompt_answers.provider is 'Who answered: the task''s provider, or its fall-back.';
+
+alter table public.organizations enable row level security;
+alter table public.batch_providers enable row level security;
+alter table public.prompts enable row level security;
+alter table public.batch_jobs enable row level security;
+alter table public.batch_tasks enable row level security;
+alter table public.prompt_answers enable row level security;
+revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks, public.prompt_answers
+  from public, anon, authenticated, service_role;
+revoke all on sequence public.batch_tasks_id_seq from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.organizations, public.batch_providers, public.prompts to service_role;
+-- Batches change through their functions alone.
+grant select on public.batch_jobs, public.batch_tasks, public.prompt_answers to service_role;
