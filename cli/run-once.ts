@@ -10,8 +10,8 @@ const PULSE_EVERY_MS = 5_000;
 const VERDICT_SECONDS = 300;
 
 /**
- * Sends every enabled job through the real dispatch path, waits until each run is over and prints what came
- * of it. True when every run completed.
+ * Sends every enabled job with a schedule through the real dispatch path, waits until each run is over, those
+ * that they enqueue too, and prints what came of it. True when every run completed.
  */
 export async function runEveryJobOnce(
   sql: Sql,
@@ -19,13 +19,15 @@ export async function runEveryJobOnce(
   signal: AbortSignal,
 ): Promise<boolean> {
   const jobs = await sql<{ name: string; timeout_seconds: number }[]>`
-    select name, timeout_seconds from public.scheduler_jobs where enabled order by name`;
+    select name, timeout_seconds from public.scheduler_jobs
+    where enabled and schedule is not null order by name`;
   if (jobs.length === 0) {
     print("No job is registered");
     return false;
   }
   print(`Running ${jobs.length} jobs: ${jobs.map(({ name }) => name).join(", ")}`);
   const startedAt = Date.now();
+  const [since] = await sql<{ text: string }[]>`select clock_timestamp()::text as text`;
   const refused: string[][] = [];
   const ids: string[] = [];
   await Promise.all(jobs.map(async ({ name }) => {
@@ -40,7 +42,7 @@ export async function runEveryJobOnce(
 
   const limit = startedAt +
     1000 * (Math.max(...jobs.map((job) => job.timeout_seconds)) + VERDICT_SECONDS);
-  const runs = await waitForAll(sql, ids, limit, signal);
+  const runs = await waitForAll(sql, ids, since!.text, limit, signal);
   const rows = [
     ...runs.map((run) => [
       run.job_name,
@@ -55,19 +57,21 @@ export async function runEveryJobOnce(
   print("");
   const completed = runs.filter(({ status }) => status === "completed").length;
   const took = formatDuration(Date.now() - startedAt);
-  print(`${completed} of ${jobs.length} jobs completed in ${took}`);
-  return completed === jobs.length;
+  const wanted = runs.length + refused.length;
+  print(`${completed} of ${wanted} runs completed in ${took}`);
+  return completed === wanted;
 }
 
 async function waitForAll(
   sql: Sql,
   ids: string[],
+  since: string,
   limit: number,
   signal: AbortSignal,
 ): Promise<Run[]> {
   let nextPulse = Date.now() + PULSE_EVERY_MS;
   while (true) {
-    const runs = await findRuns(sql, ids);
+    const runs = await findRuns(sql, ids, since);
     if (runs.every(isOver) || Date.now() > limit || signal.aborted) return runs;
     if (Date.now() > nextPulse) {
       await sql`select scheduler.pulse()`;

@@ -24,13 +24,13 @@ export function isOver(run: Pick<Run, "status">): boolean {
   return OVER.includes(run.status);
 }
 
-/** The runs with these ids. */
-export async function findRuns(sql: Sql, ids: string[]): Promise<Run[]> {
-  if (ids.length === 0) return [];
+/** The runs with these ids, and those that were enqueued since that time (of the database's clock). */
+export async function findRuns(sql: Sql, ids: string[], enqueuedSince: string): Promise<Run[]> {
   return await sql<Run[]>`
     select id, job_name, status, trigger, attempt, duration_ms, created_at, result, error_message,
       skip_reason, verdict, coalesce(completed_at, created_at) as ended_at
-    from public.scheduler_runs where id in ${sql(ids)}`;
+    from public.scheduler_runs
+    where id = any (${ids}::uuid[]) or (trigger = 'dependency' and created_at >= ${enqueuedSince})`;
 }
 
 /** The runs that have ended since, oldest first. */

@@ -1120,7 +1120,7 @@ export type Database = {
           "payload": NonNullable<Json>;
           "receipt": string;
           "run_if": string | null;
-          "schedule": string;
+          "schedule": string | null;
           "secret_name": string;
           "target": string;
           "time_zone": string;
@@ -1151,7 +1151,7 @@ export type Database = {
           "payload"?: NonNullable<Json>;
           "receipt"?: string;
           "run_if"?: string | null;
-          "schedule": string;
+          "schedule"?: string | null;
           "secret_name"?: string;
           "target": string;
           "time_zone"?: string;
@@ -1181,7 +1181,7 @@ export type Database = {
           "payload"?: NonNullable<Json>;
           "receipt"?: string;
           "run_if"?: string | null;
-          "schedule"?: string;
+          "schedule"?: string | null;
           "secret_name"?: string;
           "target"?: string;
           "time_zone"?: string;

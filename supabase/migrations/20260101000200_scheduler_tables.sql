@@ -6,7 +6,7 @@ create table if not exists public.scheduler_jobs (
   description text not null default '',
   target text not null check (target ~ '^[a-z0-9][a-z0-9_-]{0,62}$' or target ~ '^https://[^\s/@]+(/\S*)?$'),
   function_name text generated always as (case when target like 'https://%' then null else target end) stored,
-  schedule text not null,
+  schedule text,
   time_zone text not null default 'UTC',
   payload jsonb not null default '{}' check (jsonb_typeof(payload) = 'object'),
   secret_name text not null default 'cron_secret',
@@ -32,6 +32,7 @@ create table if not exists public.scheduler_jobs (
   updated_at timestamptz not null default now(),
   check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null)),
   check (parallel_limit is null or overlap_policy = 'allow'),
+  check (schedule is not null or (run_if is null and cron_entry is null and next_run_at is null)),
   check (target not like 'https://%' or (receipt = 'response' and timeout_seconds <= 50))
 );
 
@@ -42,6 +43,8 @@ create index if not exists scheduler_jobs_function_name_idx on public.scheduler_
 comment on table public.scheduler_jobs is
   'The registry: one row a job. Written by scheduler.register_job, never by hand: pg_cron has to follow.';
 comment on column public.scheduler_jobs.target is 'An edge function''s slug, or an absolute https URL.';
+comment on column public.scheduler_jobs.schedule is
+  'Five fields; null: the job never runs by itself, only when it is enqueued or called.';
 comment on column public.scheduler_jobs.receipt is
   'What proves that a run came to its end: the function''s own receipt, or (URLs) a 2xx response.';
 comment on column public.scheduler_jobs.secret_name is
@@ -55,9 +58,9 @@ comment on column public.scheduler_jobs.parallel_limit is
 comment on column public.scheduler_jobs.run_if is
   'A function (timestamptz) returns boolean, asked for each due occurrence: when it says false there is nothing to do, and neither request nor row. Null: always.';
 comment on column public.scheduler_jobs.cron_entry is
-  'What pg_cron holds for this job: the smallest UTC expression that covers every occurrence.';
+  'What pg_cron holds for this job: the smallest UTC expression that covers every occurrence; null without a schedule.';
 comment on column public.scheduler_jobs.next_run_at is
-  'The cursor: the first occurrence that is not in the ledger yet.';
+  'The cursor: the first occurrence that is not in the ledger yet; null when none is to come.';
 
 -- What a run can come to. The sentences are what explain() says and what the runbook explains.
 create table if not exists scheduler.verdicts (

@@ -13,7 +13,7 @@ begin
   select jobid, schedule, command, active, database into v_actual
     from cron.job where jobname = p_job_name and username = current_user;
 
-  if v_job.name is null or not v_job.enabled then
+  if v_job.name is null or not v_job.enabled or v_job.schedule is null then
     if v_actual.command = v_command then
       perform cron.unschedule(v_actual.jobid);
     end if;
@@ -98,9 +98,15 @@ begin
     raise exception using errcode = '22023',
       message = format('cannot register the job %s: run_if must name a function (timestamptz) returns boolean, with its schema, got %L', register_job.name, register_job.run_if);
   end if;
+  if register_job.run_if is not null and register_job.schedule is null then
+    raise exception using errcode = '22023',
+      message = format('cannot register the job %s: run_if is asked for what a schedule makes due, and schedule is null', register_job.name);
+  end if;
   perform scheduler.assert_time_zone(register_job.time_zone);
-  v_entry := scheduler.compile_schedule(register_job.schedule, register_job.time_zone);
-  if v_entry is null then
+  if register_job.schedule is not null then
+    v_entry := scheduler.compile_schedule(register_job.schedule, register_job.time_zone);
+  end if;
+  if v_entry is null and register_job.schedule is not null then
     raise exception using errcode = '22023',
       message = format('cannot register the job %s: the schedule %L never occurs', register_job.name, register_job.schedule);
   end if;
@@ -108,7 +114,7 @@ begin
   select * into v_old from public.scheduler_jobs as jobs where jobs.name = register_job.name for no key update;
   -- What came due under the old times gets its rows before they are forgotten.
   while v_old.enabled and register_job.enabled and v_old.next_run_at <= now()
-    and (v_old.schedule, v_old.time_zone) <> (register_job.schedule, register_job.time_zone)
+    and (v_old.schedule, v_old.time_zone) is distinct from (register_job.schedule, register_job.time_zone)
   loop
     perform scheduler.settle(v_old, now(), now());
     select * into v_old from public.scheduler_jobs as jobs where jobs.name = register_job.name;
@@ -128,6 +134,7 @@ begin
     register_job.parallel_limit, register_job.run_if, register_job.enabled, v_entry,
     -- The cursor stays where it is unless the times themselves change or the job is switched on.
     case
+      when register_job.schedule is null then null
       when v_old.name is not null and (v_old.enabled or not register_job.enabled) and v_old.next_run_at is not null
         and (v_old.schedule, v_old.time_zone) = (register_job.schedule, register_job.time_zone) then v_old.next_run_at
       else scheduler.next_occurrence(register_job.schedule, register_job.time_zone, now())
@@ -156,7 +163,7 @@ begin
 end;
 $$;
 comment on function scheduler.register_job is
-  'Registers a job, or changes it to exactly these values (a pause stays). Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 23514 for a value out of range, 42710 when pg_cron has a foreign entry of that name.';
+  'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 23514 for a value out of range, 42710 when pg_cron has a foreign entry of that name.';
 
 create or replace function scheduler.unregister_job(p_job_name text) returns void
 language plpgsql set search_path = '' as $$

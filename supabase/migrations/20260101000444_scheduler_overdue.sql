@@ -75,7 +75,7 @@ begin
     select jobs.name
     from public.scheduler_jobs as jobs
     left join cron.job as entries on entries.jobname = jobs.name and entries.username = current_user
-    where jobs.enabled
+    where jobs.enabled and jobs.schedule is not null
       and (entries.jobid is null or not entries.active or entries.schedule <> jobs.cron_entry)
       and coalesce(entries.command = format('select scheduler.dispatch(%L)', jobs.name), true)
   loop

@@ -66,8 +66,9 @@ begin
   update public.scheduler_jobs
     set paused_at = case when scheduler.is_paused(v_job, p_now) then paused_at else p_now end, paused_until = p_until, pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
-  return format('%s is paused %s; its occurrences are recorded as skipped', v_job.name,
-    coalesce('until ' || to_char(p_until at time zone v_job.time_zone, 'YYYY-MM-DD HH24:MI ') || v_job.time_zone, 'until somebody resumes it'));
+  return format('%s is paused %s; %s', v_job.name,
+    coalesce('until ' || to_char(p_until at time zone v_job.time_zone, 'YYYY-MM-DD HH24:MI ') || v_job.time_zone, 'until somebody resumes it'),
+    case when v_job.schedule is null then 'what is enqueued waits' else 'its occurrences are recorded as skipped' end);
 end;
 $$;
 comment on function scheduler.pause(text, text, text, timestamptz, timestamptz) is
@@ -90,6 +91,9 @@ begin
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
     where name = v_job.name
     returning * into v_job;
+  if v_job.schedule is null then
+    return format('%s runs again when it is enqueued or called', v_job.name);
+  end if;
   return format('%s runs again; next at %s', v_job.name,
     to_char(v_job.next_run_at at time zone v_job.time_zone, 'YYYY-MM-DD HH24:MI ') || v_job.time_zone);
 end;
@@ -136,6 +140,15 @@ begin
   for v_job in
     select * from public.scheduler_jobs where enabled and (p_job_name is null or name = p_job_name) order by next_run_at, name
   loop
+    if v_job.schedule is null then
+      job_name := v_job.name;
+      run_at := null;
+      local_time := null;
+      time_zone := v_job.time_zone;
+      note := 'has no schedule: it runs when it is enqueued or called';
+      return next;
+      continue;
+    end if;
     v_at := p_now;
     for i in 1 .. p_count loop
       v_at := scheduler.next_occurrence(v_job.schedule, v_job.time_zone, v_at);
@@ -152,7 +165,7 @@ begin
 end;
 $$;
 comment on function scheduler.next_runs(text, integer, timestamptz) is
-  'The next occurrences of one job, or of each enabled job: as an instant and as local time. Raises 22023 for an unknown job or a count outside 1 to 1000.';
+  'The next occurrences of one job, or of each enabled job: as an instant and as local time; a job without a schedule has one row that says so. Raises 22023 for an unknown job or a count outside 1 to 1000.';
 
 -- Security definer because service_role, which calls it through REST, may only read scheduler_state.
 create or replace function public.try_mark_daily_run(p_today_key text, p_scope text default 'global') returns jsonb

@@ -93,6 +93,10 @@ begin
     return format('There is no job named %L; the jobs are: %s.', p_job_name,
       (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs));
   end if;
+  if v_job.schedule is null then
+    return format('%s has no run at %s: it has no schedule and runs only when it is enqueued or called%s.', p_job_name, v_when,
+      case when v_job.enabled then '' else '; it is disabled besides: register it with enabled => true' end);
+  end if;
   if not exists (select from scheduler.occurrences(v_job.schedule, v_job.time_zone, v_minute, v_minute + interval '1 minute')) then
     return format('%s was not due at %s: its schedule is %L in %s; before that it is due at %s, after that at %s.',
       p_job_name, v_when, v_job.schedule, v_job.time_zone,

@@ -35,6 +35,16 @@ select scheduler.register_job(
   description => 'Health of every component, one score, one report'
 );
 
+-- No schedule: the trigger enqueues a run for each organization's batch, and a run that is out of time the next one.
+select scheduler.register_job(
+  name => 'robust-batch-processor',
+  schedule => null,
+  overlap_policy => 'allow',
+  parallel_limit => 4,
+  timeout_seconds => 140,
+  description => 'Sends the prompts of one batch to the model providers and keeps the answers'
+);
+
 select scheduler.register_job(
   name => 'prune-old-rows',
   schedule => '52 3 * * *',

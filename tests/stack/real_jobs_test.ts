@@ -11,11 +11,19 @@ const SHIPPED = [
   "system-health",
 ];
 
+/** Makes the job due, or, where it might say itself that there is nothing to do, runs it by hand. */
+async function start(sql: Sql, job: string): Promise<string> {
+  const [row] = await sql`
+    select case when run_if is not null then scheduler.run_now(name) end as run
+    from scheduler_jobs where name = ${job}`;
+  return row!.run ?? await fire(sql, job);
+}
+
 /** Each job once, by the path that pg_cron takes; what each found, in words. */
 async function runAll(sql: Sql, jobs: string[]): Promise<Record<string, string>> {
   const summaries: Record<string, string> = {};
   for (const job of jobs) {
-    const id = await fire(sql, job);
+    const id = await start(sql, job);
     await settle(sql, 60_000);
     const row = await run(sql, id);
     assert.deepEqual([row.status, row.verdict, row.attempt], ["completed", "ok", 1], `${job}`);
@@ -28,7 +36,9 @@ async function runAll(sql: Sql, jobs: string[]): Promise<Record<string, string>>
 
 Deno.test("the real jobs run through dispatch on seeded data, and running again changes no metric", () =>
   withStack({ cron: false, seed: true }, async ({ sql }) => {
-    const registered = await sql`select name from scheduler_jobs where enabled order by name`;
+    // What has no schedule is run by those that enqueue it, and `settle` waits for that.
+    const registered = await sql`
+      select name from scheduler_jobs where enabled and schedule is not null order by name`;
     const jobs: string[] = registered.map((row) => row.name);
     for (const job of SHIPPED) assert.ok(jobs.includes(job), job);
     // The hour that is still going on may change between the two.
