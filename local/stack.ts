@@ -8,6 +8,7 @@ import { functionsHost } from "./functions.ts";
 import { startGateway } from "./gateway.ts";
 import { loadKeys, type StackKeys } from "./keys.ts";
 import { applyMigrations, loadSeed, readMigrations } from "./migrations.ts";
+import { type ModelFaults, type ModelServer, startModelServer } from "./model-server.ts";
 import { preparePostgres } from "./postgres.ts";
 import { startRest } from "./rest.ts";
 import { storeSecrets } from "./store-secrets.ts";
@@ -27,6 +28,8 @@ export interface StackOptions {
   functionsDirectories?: string[];
   /** More environment for the functions. */
   env?: Record<string, string>;
+  /** How the model provider of this machine behaves. Default: it answers at once. */
+  models?: ModelFaults & { seed?: number };
   /** Load supabase/seed.sql into a fresh database. Default false. */
   seed?: boolean;
   /** Settings of Postgres. */
@@ -63,6 +66,8 @@ export interface Stack {
     start(): Promise<void>;
   };
   net: { pause(): void; resume(): void };
+  /** The model provider of this machine: LOCAL_MODEL_API_URL and LOCAL_MODEL_API_KEY of the functions. */
+  models: ModelServer;
   stop(): Promise<void>;
 }
 
@@ -148,10 +153,12 @@ async function startParts(
   });
 
   onProgress("Starting the functions");
+  const models = await startModelServer(options.models);
+  parts.push(models.stop);
   const functions = functionsHost({
     directories: options.functionsDirectories ?? [FUNCTIONS_DIRECTORY],
     port: options.ports?.functions ?? 0,
-    env: functionsEnv(gateway.url, databaseUrl, keys, options.env),
+    env: functionsEnv(gateway.url, databaseUrl, keys, models, options.env),
     onLine: (line) => log(line),
     ...died,
   });
@@ -183,6 +190,7 @@ async function startParts(
       },
     },
     net: { pause: workers.pause, resume: workers.resume },
+    models,
     stop,
   };
 }
@@ -231,6 +239,7 @@ function functionsEnv(
   apiUrl: string,
   databaseUrl: string,
   keys: StackKeys,
+  models: ModelServer,
   more: Record<string, string> = {},
 ): Record<string, string> {
   return {
@@ -242,6 +251,8 @@ function functionsEnv(
     SUPABASE_ANON_KEY: keys.anonKey,
     CRON_SECRET: keys.cronSecret,
     WALL_CLOCK_LIMIT_SECONDS: "150",
+    LOCAL_MODEL_API_URL: models.url,
+    LOCAL_MODEL_API_KEY: models.key,
     ...more,
   };
 }

@@ -1,4 +1,6 @@
-export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
+export type Json = string | number | boolean | null | {
+  [key: string]: Json | undefined;
+} | Json[];
 
 export type Database = {
   "public": {
@@ -220,6 +222,7 @@ export type Database = {
           "model": string;
           "name": string;
           "open_until": string | null;
+          "probe_until": string | null;
           "prompt_usd_per_million": number;
           "updated_at": string;
         };
@@ -239,6 +242,7 @@ export type Database = {
           "model": string;
           "name": string;
           "open_until"?: string | null;
+          "probe_until"?: string | null;
           "prompt_usd_per_million"?: number;
           "updated_at"?: string;
         };
@@ -257,6 +261,7 @@ export type Database = {
           "model"?: string;
           "name"?: string;
           "open_until"?: string | null;
+          "probe_until"?: string | null;
           "prompt_usd_per_million"?: number;
           "updated_at"?: string;
         };
@@ -272,9 +277,11 @@ export type Database = {
       };
       "batch_tasks": {
         Row: {
+          "asks_fallback": boolean;
           "attempts": number;
           "completed_at": string | null;
           "error_message": string | null;
+          "failures": number;
           "id": number;
           "job_id": string;
           "lease_token": string | null;
@@ -286,9 +293,11 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          "asks_fallback"?: boolean;
           "attempts"?: number;
           "completed_at"?: string | null;
           "error_message"?: string | null;
+          "failures"?: number;
           "id"?: never;
           "job_id": string;
           "lease_token"?: string | null;
@@ -299,9 +308,11 @@ export type Database = {
           "status"?: string;
         };
         Update: {
+          "asks_fallback"?: boolean;
           "attempts"?: number;
           "completed_at"?: string | null;
           "error_message"?: string | null;
+          "failures"?: number;
           "id"?: never;
           "job_id"?: string;
           "lease_token"?: string | null;
@@ -1444,12 +1455,18 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
-      "aggregate_device_metrics_begin": { Args: Record<PropertyKey, never>; Returns: Json };
+      "aggregate_device_metrics_begin": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
       "aggregate_device_metrics_days": {
         Args: { "p_from"?: string; "p_max_days"?: number; "p_to"?: string };
         Returns: Json;
       };
-      "aggregate_device_metrics_freeze": { Args: { "p_before": string }; Returns: string };
+      "aggregate_device_metrics_freeze": {
+        Args: { "p_before": string };
+        Returns: string;
+      };
       "aggregate_device_metrics_hours": {
         Args: { "p_from"?: string; "p_max_hours"?: number; "p_to"?: string };
         Returns: Json;
@@ -1459,6 +1476,30 @@ export type Database = {
         Returns: Json;
       };
       "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
+      "cancel_batch_job": {
+        Args: {
+          "p_job_id": string;
+          "p_now"?: string;
+          "p_reason": string;
+          "p_who": string;
+        };
+        Returns: Json;
+      };
+      "claim_batch_tasks": {
+        Args: {
+          "p_busy"?: Json;
+          "p_job_id": string;
+          "p_lease_seconds"?: number;
+          "p_limit"?: number;
+          "p_now"?: string;
+          "p_token": string;
+        };
+        Returns: Json;
+      };
+      "continue_batch_job": {
+        Args: { "p_job_id": string; "p_now"?: string; "p_run_after"?: string };
+        Returns: boolean;
+      };
       "device_metrics_day_rows": {
         Args: { "p_days": (string)[] };
         Returns: {
@@ -1516,6 +1557,24 @@ export type Database = {
           "rows_written": number;
         }[];
       };
+      "finish_batch_tasks": {
+        Args: {
+          "p_job_id": string;
+          "p_now"?: string;
+          "p_results": Json;
+          "p_token": string;
+        };
+        Returns: Json;
+      };
+      "heartbeat_batch_job": {
+        Args: {
+          "p_job_id": string;
+          "p_lease_seconds"?: number;
+          "p_now"?: string;
+          "p_token": string;
+        };
+        Returns: Json;
+      };
       "log_activity": {
         Args: {
           "p_details"?: Json;
@@ -1543,6 +1602,15 @@ export type Database = {
         };
         Returns: number;
       };
+      "release_batch_tasks": {
+        Args: {
+          "p_ids"?: (number)[];
+          "p_job_id": string;
+          "p_now"?: string;
+          "p_token": string;
+        };
+        Returns: number;
+      };
       "scheduler_begin_manual_run": {
         Args: {
           "p_function_name": string;
@@ -1553,7 +1621,11 @@ export type Database = {
         Returns: Json;
       };
       "scheduler_begin_run": {
-        Args: { "p_function_name": string; "p_holder"?: string; "p_run_id": string };
+        Args: {
+          "p_function_name": string;
+          "p_holder"?: string;
+          "p_run_id": string;
+        };
         Returns: Json;
       };
       "scheduler_finish_run": {
@@ -1571,24 +1643,63 @@ export type Database = {
         Args: { "p_progress"?: Json; "p_run_id": string };
         Returns: Json;
       };
-      "system_health_agents": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_api_keys": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_charging": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_commands": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_conversations": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_database": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_devices": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_agents": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "system_health_api_keys": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "system_health_charging": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "system_health_commands": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "system_health_conversations": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "system_health_database": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "system_health_devices": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
       "system_health_percent": {
         Args: { "p_at_least"?: number; "p_part": number; "p_whole": number };
         Returns: number;
       };
       "system_health_pop": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_python": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_scheduler": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_seconds_since": { Args: { "p_since": string }; Returns: number };
-      "system_health_settings": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_tasks": { Args: Record<PropertyKey, never>; Returns: Json };
-      "try_mark_daily_run": { Args: { "p_scope"?: string; "p_today_key": string }; Returns: Json };
+      "system_health_python": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "system_health_scheduler": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "system_health_seconds_since": {
+        Args: { "p_since": string };
+        Returns: number;
+      };
+      "system_health_settings": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "system_health_tasks": {
+        Args: Record<PropertyKey, never>;
+        Returns: Json;
+      };
+      "try_mark_daily_run": {
+        Args: { "p_scope"?: string; "p_today_key": string };
+        Returns: Json;
+      };
     };
     Enums: {
       [_ in never]: never;
@@ -1610,19 +1721,29 @@ export type Tables<
   TableName extends DefaultSchemaTableNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
   } ? keyof (
-      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
-      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+        "Tables"
+      ]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+        "Views"
+      ]
     )
     : never = never,
 > = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals } ? (
-    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
-    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Tables"
+    ]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Views"
+    ]
   )[TableName] extends {
     Row: infer R;
   } ? R
   : never
   : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
-    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
+    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[
+      DefaultSchemaTableNameOrOptions
+    ] extends {
       Row: infer R;
     } ? R
     : never
@@ -1634,13 +1755,16 @@ export type TablesInsert<
     | { schema: keyof DatabaseWithoutInternals },
   TableName extends DefaultSchemaTableNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
-  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Tables"
+    ]
     : never = never,
 > = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
-    {
-      Insert: infer I;
-    } ? I
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+    "Tables"
+  ][TableName] extends {
+    Insert: infer I;
+  } ? I
   : never
   : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
     ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
@@ -1655,13 +1779,16 @@ export type TablesUpdate<
     | { schema: keyof DatabaseWithoutInternals },
   TableName extends DefaultSchemaTableNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
-  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Tables"
+    ]
     : never = never,
 > = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
-    {
-      Update: infer U;
-    } ? U
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+    "Tables"
+  ][TableName] extends {
+    Update: infer U;
+  } ? U
   : never
   : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
     ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
@@ -1676,10 +1803,14 @@ export type Enums<
     | { schema: keyof DatabaseWithoutInternals },
   EnumName extends DefaultSchemaEnumNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
-  } ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]][
+      "Enums"
+    ]
     : never = never,
 > = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][
+    EnumName
+  ]
   : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
     ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
   : never;
@@ -1690,10 +1821,14 @@ export type CompositeTypes<
     | { schema: keyof DatabaseWithoutInternals },
   CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
-  } ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
+  } ? keyof DatabaseWithoutInternals[
+      PublicCompositeTypeNameOrOptions["schema"]
+    ]["CompositeTypes"]
     : never = never,
 > = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]][
+    "CompositeTypes"
+  ][
     CompositeTypeName
   ]
   : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]

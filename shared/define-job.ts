@@ -37,7 +37,11 @@ export interface JobDefinition<S extends z.ZodType = z.ZodType> {
   readonly name: string;
   /** The input: validated before a run begins, with its defaults. */
   readonly input: S;
-  /** Environment variables whose values never appear in a log, a result, progress or an error. */
+  /**
+   * Environment variables whose values never appear in a log, a result, progress or an error. `*_KEY` stands for
+   * all whose names end in `_KEY`, for a job that learns the names elsewhere; of these, values under 8 characters
+   * are left alone.
+   */
   readonly secrets?: readonly string[];
   /**
    * The work. What it returns is kept as the run's result; a `summary` in it is what lists show, and with

@@ -5,6 +5,8 @@ import type {} from "@supabase/functions-js/src/edge-runtime.d.ts";
 export interface Platform {
   /** An environment variable, `undefined` when it is not set or empty. */
   env(name: string): string | undefined;
+  /** The names of all environment variables. */
+  envNames(): string[];
   /** Milliseconds since the epoch. */
   now(): number;
   /** When this worker booted, in milliseconds since the epoch: its wall clock runs from here. */
@@ -26,6 +28,7 @@ const bootedAt = Date.now();
 /** Supabase's edge runtime, and plain Deno where it has no counterpart. */
 export const edgePlatform: Platform = {
   env: (name) => Deno.env.get(name) || undefined,
+  envNames: () => Object.keys(Deno.env.toObject()),
   now: () => Date.now(),
   bootedAt,
   every(intervalMs, callback) {

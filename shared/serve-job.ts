@@ -36,7 +36,11 @@ export function serveJob<S extends z.ZodType>(
       const secrets = readSecrets(platform.env);
       const redact = createRedact(
         secrets,
-        (job.secrets ?? []).flatMap((name) => ownSecret(platform.env(name))),
+        (job.secrets ?? []).flatMap((name) =>
+          name.startsWith("*")
+            ? secretsEndingIn(name.slice(1), platform)
+            : ownSecret(platform.env(name))
+        ),
       );
       log = createLogger(platform, redact, { function: job.name });
       const caller = await authenticate(request, secrets, platform.env);
@@ -121,6 +125,13 @@ export function serveJob<S extends z.ZodType>(
 /** A secret as it is and without the blanks around it: what is sent and echoed may be either. */
 function ownSecret(value: string | undefined): string[] {
   return [value ?? "", value?.trim() ?? ""].filter((form) => form !== "");
+}
+
+/** Of all variables whose names end like that; what is shorter than a key ever is would mangle other words. */
+function secretsEndingIn(ending: string, platform: Platform): string[] {
+  return platform.envNames().filter((name) => name.endsWith(ending))
+    .flatMap((name) => ownSecret(platform.env(name)))
+    .filter((value) => value.length >= 8);
 }
 
 /** Begins the run that the request names, or one of a person's own. */

@@ -200,3 +200,43 @@ left join (values
     E'Traceback (most recent call last):\n  File "/tmp/run/main.py", line 2, in <module>\n    drift = (full - empty) / cycles\nZeroDivisionError: division by zero')
 ) as failure (remainder, purpose, error_type, code, traceback) on n % 11 = failure.remainder and n <> 20
 on conflict do nothing;
+
+
+-- ====================================================================================================================
+-- The daily batch: four organizations, what they ask, and two providers that are one model server of the local stack
+-- (LOCAL_MODEL_API_URL and LOCAL_MODEL_API_KEY of the functions; without them both providers are "not configured").
+-- ====================================================================================================================
+
+insert into public.batch_providers (name, model, api_url_variable, api_key_variable, concurrency,
+  prompt_usd_per_million, completion_usd_per_million)
+values ('demo-swift', 'swift-1', 'LOCAL_MODEL_API_URL', 'LOCAL_MODEL_API_KEY', 8, 0.15, 0.60)
+on conflict do nothing;
+insert into public.batch_providers (name, model, api_url_variable, api_key_variable, concurrency, fallback_provider,
+  prompt_usd_per_million, completion_usd_per_million)
+values ('demo-sage', 'sage-1', 'LOCAL_MODEL_API_URL', 'LOCAL_MODEL_API_KEY', 4, 'demo-swift', 2.50, 10)
+on conflict do nothing;
+
+insert into public.organizations (id, name, time_zone, daily_run_at, created_at)
+select md5('seed organization ' || n)::uuid, name, time_zone, daily_run_at, now() - interval '30 days'
+from (values
+  (1, 'Hudson Mobility', null, null),
+  (2, 'Sakura Charging', 'Asia/Tokyo', null),
+  (3, 'Nordlicht Flotten', 'Europe/Berlin', time '06:30'),
+  (4, 'Aloha Solar', 'Pacific/Honolulu', time '00:00')
+) as seed (n, name, time_zone, daily_run_at)
+on conflict do nothing;
+
+insert into public.prompts (id, organization_id, text, created_at)
+select md5('seed prompt ' || n || ' ' || k)::uuid, md5('seed organization ' || n)::uuid,
+  (array[
+    'Which of our chargers were idle for more than two days this week, and why might that be?',
+    'Summarize in three sentences what our users complained about.',
+    'What should we look at first to lower the share of interrupted charging sessions?',
+    'Which of our devices should get the next firmware, and in what order?',
+    'How did battery health develop, and what follows from it?',
+    'What do comparable fleets do differently at night?'
+  ])[1 + (n + 2 * k) % 6],
+  now() - interval '29 days'
+from generate_series(1, 4) as n
+cross join generate_series(1, 3) as k
+on conflict do nothing;

@@ -27,7 +27,7 @@ create table if not exists public.batch_providers (
   model text not null check (length(model) between 1 and 200),
   -- Names of environment variables of the functions: neither a URL's credentials nor a key is ever in a table.
   api_url_variable text not null check (api_url_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
-  api_key_variable text not null check (api_key_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
+  api_key_variable text not null check (api_key_variable ~ '^[A-Z][A-Z0-9_]{0,95}_KEY$'),
   enabled boolean not null default true,
   fallback_provider text references public.batch_providers (name) on delete set null check (fallback_provider <> name),
   concurrency integer not null default 4 check (concurrency between 1 and 100),
@@ -38,6 +38,7 @@ create table if not exists public.batch_providers (
   -- The breaker: shared by all processors.
   failures_in_row integer not null default 0 check (failures_in_row >= 0),
   open_until timestamptz,
+  probe_until timestamptz,
   last_error text,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
@@ -47,8 +48,12 @@ create index if not exists batch_providers_fallback_provider_idx on public.batch
 comment on table public.batch_providers is 'The model providers that prompts are sent to: one row each, with its limits, prices and breaker.';
 comment on column public.batch_providers.api_url_variable is
   'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL (https://api.openai.com/v1).';
+comment on column public.batch_providers.api_key_variable is
+  'The functions'' environment variable with its key. It ends in _KEY: values of such variables are taken out of logs, results and errors.';
 comment on column public.batch_providers.concurrency is 'Calls under way at once in one processor.';
+comment on column public.batch_providers.failures_in_row is 'Calls that failed since the last that was answered, and times it said "too many requests".';
 comment on column public.batch_providers.open_until is 'The breaker: until then the provider is not called, after it one call tries whether it is back; null: closed.';
+comment on column public.batch_providers.probe_until is 'The breaker, half open: somebody tries whether the provider is back, and is given until then.';
 
 create table if not exists public.prompts (
   id uuid primary key default gen_random_uuid(),
@@ -108,6 +113,8 @@ create table if not exists public.batch_tasks (
   provider text not null references public.batch_providers (name) on update cascade,
   status text not null default 'pending' check (status in ('pending', 'leased', 'completed', 'failed', 'cancelled')),
   attempts integer not null default 0 check (attempts >= 0),
+  failures integer not null default 0 check (failures >= 0),
+  asks_fallback boolean not null default false,
   run_after timestamptz,
   lease_token uuid,
   leased_until timestamptz,
@@ -117,12 +124,16 @@ create table if not exists public.batch_tasks (
   check ((status = 'leased') = (lease_token is not null) and (status = 'leased') = (leased_until is not null)),
   check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null))
 ) with (fillfactor = 70);
-create index if not exists batch_tasks_open_idx on public.batch_tasks (job_id, id) where status in ('pending', 'leased');
+-- By completed_at and not by status, so that a claim, which changes the status, writes no index (HOT).
+create index if not exists batch_tasks_open_idx
+  on public.batch_tasks (job_id, provider, asks_fallback, id) where completed_at is null;
 create index if not exists batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
 create index if not exists batch_tasks_provider_idx on public.batch_tasks (provider);
 
 comment on table public.batch_tasks is 'One row a prompt and provider of a batch job.';
-comment on column public.batch_tasks.attempts is 'How often it was claimed.';
+comment on column public.batch_tasks.attempts is 'How often it was claimed; a claim after which it was given back uncalled does not count.';
+comment on column public.batch_tasks.failures is 'How often a call of it failed, each with its retries, at the provider that is asked now.';
+comment on column public.batch_tasks.asks_fallback is 'Its provider failed it: from now on the provider''s fall-back is asked.';
 comment on column public.batch_tasks.lease_token is 'Who works on it; results are taken from the holder of the lease alone.';
 
 create table if not exists public.prompt_answers (

@@ -40,8 +40,9 @@ select scheduler.register_job(
   name => 'robust-batch-processor',
   schedule => null,
   overlap_policy => 'allow',
-  parallel_limit => 4,
-  timeout_seconds => 140,
+  parallel_limit => 20,
+  -- As long as the wall clock of a paid plan; on others the wall clock comes first.
+  timeout_seconds => 390,
   description => 'Sends the prompts of one batch to the model providers and keeps the answers'
 );
 

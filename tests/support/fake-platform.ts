@@ -20,6 +20,7 @@ export class FakePlatform implements Platform {
   }
 
   env = (name: string) => this.variables[name];
+  envNames = () => Object.keys(this.variables);
   now = () => this.#now;
   writeLine = (line: string) => void this.lines.push(line);
   waitUntil = (promise: Promise<unknown>) => void this.kept.push(promise);

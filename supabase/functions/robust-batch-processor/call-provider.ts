@@ -1,0 +1,179 @@
+import { isHTTPError, isTimeoutError } from "ky";
+import type { JobContext } from "../../../shared/define-job.ts";
+import { readCompletion } from "./chat-completion.ts";
+import type { Provider, Result, Task } from "./steps.ts";
+
+/** A Retry-After up to here is waited for on the spot; with a longer one the task is given back. */
+const longestWaitMs = 10_000;
+const maximumAnswerBytes = 4_000_000;
+
+/** What came of a call, without the task's id and the answerer. */
+export type Outcome = Omit<Result, "id" | "answerer">;
+
+export interface Providers {
+  /** Never throws. `timeoutMs`: how long a try may take; `leftMs`: all tries and the waits between them. */
+  call(
+    task: Task,
+    provider: Provider,
+    limits: { timeoutMs: number; leftMs: number; signal: AbortSignal },
+  ): Promise<Outcome>;
+  /** The environment variables that were missing or unusable so far. */
+  readonly notConfigured: ReadonlySet<string>;
+}
+
+/** Calls of providers by the OpenAI chat completions API: `POST <base URL>/chat/completions`. */
+export function createProviders({ http, env, now }: JobContext): Providers {
+  const notConfigured = new Set<string>();
+
+  /** Where and with what; or the outcome that says what is missing. */
+  function configuration(
+    provider: Provider,
+  ): { url: string; key: string } | Outcome {
+    const url = env(provider.api_url_variable)?.trim() ?? "";
+    const key = env(provider.api_key_variable)?.trim() ?? "";
+    const wrong = !/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : "")
+      ? provider.api_url_variable
+      // What no header can carry would be quoted by the error.
+      : /^[\x21-\x7e]+$/.test(key)
+      ? undefined
+      : provider.api_key_variable;
+    if (wrong === undefined) {
+      return { url: `${url.replace(/\/+$/, "")}/chat/completions`, key };
+    }
+    notConfigured.add(wrong);
+    return { outcome: "unusable", reason: `not configured: ${wrong}` };
+  }
+
+  return {
+    notConfigured,
+    async call(task, provider, { timeoutMs, leftMs, signal }) {
+      const configured = configuration(provider);
+      if ("outcome" in configured) return configured;
+      const startedAt = now().getTime();
+      const deadline = AbortSignal.any([signal, AbortSignal.timeout(leftMs)]);
+      try {
+        const response = await http.post(configured.url, {
+          headers: {
+            authorization: `Bearer ${configured.key}`,
+            "idempotency-key": `batch-task-${task.id}`,
+          },
+          json: {
+            model: provider.model,
+            messages: [{ role: "user", content: task.prompt }],
+            max_completion_tokens: provider.max_completion_tokens,
+          },
+          signal: deadline,
+          timeout: Math.min(timeoutMs, leftMs),
+          retry: {
+            retryOnTimeout: false,
+            shouldRetry: ({ error }) =>
+              isHTTPError(error) &&
+                (retryAfterMs(error.response, now()) ?? 0) > longestWaitMs
+                ? false
+                : undefined,
+          },
+        });
+        const body = await readText(
+          response,
+          AbortSignal.any([
+            deadline,
+            AbortSignal.timeout(Math.max(1, timeoutMs)),
+          ]),
+        );
+        const read = body === undefined
+          ? { refused: `answer longer than ${maximumAnswerBytes / 1e6} MB` }
+          : readCompletion(body);
+        if ("unusable" in read) {
+          return { outcome: "unusable", reason: read.unusable };
+        }
+        if ("refused" in read) {
+          return { outcome: "refused", reason: read.refused };
+        }
+        return {
+          outcome: "answered",
+          answer: read.answer,
+          model: read.model ?? provider.model,
+          latency_ms: now().getTime() - startedAt,
+          prompt_tokens: read.promptTokens,
+          completion_tokens: read.completionTokens,
+        };
+      } catch (error) {
+        // What the run's own end cut off is nobody's failure.
+        if (deadline.aborted) return { outcome: "cut" };
+        return failure(error, timeoutMs, now());
+      }
+    },
+  };
+}
+
+/** The body of an error is never kept: it may quote the key. */
+function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
+  if (isHTTPError(error)) {
+    const { status } = error.response;
+    const reason = `HTTP ${status}`;
+    if (status === 429) {
+      const waitMs = retryAfterMs(error.response, now);
+      return {
+        outcome: "waiting",
+        reason,
+        ...(waitMs === undefined ? {} : {
+          wait_seconds: Math.min(
+            Math.max(1, Math.ceil(waitMs / 1000)),
+            86_400,
+          ),
+        }),
+      };
+    }
+    if (status >= 500 || status === 408) return { outcome: "failed", reason };
+    // The key, the money, the address, the model: no other prompt would fare better.
+    if ([401, 402, 403, 404, 405].includes(status)) {
+      return { outcome: "unusable", reason };
+    }
+    return { outcome: "refused", reason };
+  }
+  if (
+    isTimeoutError(error) ||
+    error instanceof DOMException && error.name === "TimeoutError"
+  ) {
+    return { outcome: "failed", reason: `no answer in ${timeoutMs / 1000} s` };
+  }
+  return { outcome: "failed", reason: "no connection" };
+}
+
+/** What `Retry-After` says, as seconds or as a date (RFC 9110, 10.2.3), in milliseconds from now. */
+function retryAfterMs(response: Response, now: Date): number | undefined {
+  const text = response.headers.get("retry-after")?.trim();
+  if (!text) return undefined;
+  const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now.getTime();
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+}
+
+/** The body as text, `undefined` when it is too long; throws the signal's reason when that fires. */
+async function readText(
+  response: Response,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const reader = response.body?.getReader();
+  if (reader === undefined) return "";
+  const cancel = () => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", cancel);
+  try {
+    const decoder = new TextDecoder();
+    let text = "";
+    let bytes = 0;
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      signal.throwIfAborted();
+      if (done) return text + decoder.decode();
+      bytes += value.byteLength;
+      if (bytes > maximumAnswerBytes) {
+        cancel();
+        return undefined;
+      }
+      text += decoder.decode(value, { stream: true });
+    }
+  } finally {
+    signal.removeEventListener("abort", cancel);
+  }
+}

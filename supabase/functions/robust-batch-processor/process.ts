@@ -1,0 +1,223 @@
+import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import { errorMessage } from "../../../shared/errors.ts";
+import type { Providers } from "./call-provider.ts";
+import { createSlots } from "./slots.ts";
+import type { Claimed, Result, Steps, Task } from "./steps.ts";
+import { type Figures, summarize } from "./summarize.ts";
+
+/** What is left at the end of a run for reporting what its calls came to. */
+const reserveMs = 5_000;
+/** No call is begun with less than this left, or than twice what the slowest took. */
+const shortestCallMs = 10_000;
+/** Up to here a run waits for tasks that are due soon; for later ones the next run is called. */
+const longestIdleMs = 5_000;
+/** What goes to the database at once. */
+const resultsAtOnce = 200;
+const charactersAtOnce = 4_000_000;
+
+type Context = Pick<
+  JobContext,
+  "log" | "signal" | "now" | "remainingMs" | "reportProgress"
+>;
+
+/**
+ * Works on a batch job until it is over, until no task of it can be called soon, or until the time or
+ * `maxTasks` is used up; then has the next run called for. Other processors may do the same at the same time.
+ */
+export async function processBatch(
+  input: { batchJobId?: string | undefined; maxTasks: number },
+  context: Context,
+  steps: Steps,
+  providers: Providers,
+): Promise<JsonObject> {
+  const { log, now, signal } = context;
+  const batchJobId = input.batchJobId ?? await steps.oldestOpen();
+  if (batchJobId === undefined) {
+    return { summary: "no batch job is open", answered: 0, failed: 0 };
+  }
+
+  const slots = createSlots();
+  const results: Result[] = [];
+  const figures: Figures = { answered: 0, failed: 0, givenBack: 0, lost: 0 };
+  const stopCalls = new AbortController();
+  let news = Promise.withResolvers<void>();
+  const slowestMs = new Map<string, number>();
+
+  const first = await steps.claim(batchJobId, {});
+  let status = first.status;
+  let open = first.open;
+  const wasOver = isOver(status);
+  const callMs = first.settings.call_timeout_seconds * 1000;
+  const spareMs = Math.min(reserveMs, callMs);
+  /** Answerers that have further tasks, and when the rest is worth another look; null: never. */
+  let more: string[] = [];
+  let lookAt: number | null = null;
+
+  const report = (result: Result) => {
+    results.push(result);
+    news.resolve();
+  };
+  const take = (claimed: Claimed) => {
+    status = claimed.status;
+    more = claimed.more;
+    lookAt = claimed.next_in_ms === null ? null : now().getTime() + claimed.next_in_ms;
+    const tasks: Task[] = [];
+    for (const { id, answerer, prompt, problem } of claimed.tasks) {
+      if (problem !== null || answerer === null || prompt === null) {
+        const outcome = answerer === null ? "unusable" : "refused";
+        report({ id, outcome, reason: problem ?? "cannot be called" });
+      } else tasks.push({ id, answerer, prompt });
+    }
+    slots.add(claimed, tasks);
+  };
+  const startCalls = () => {
+    for (const { task, provider } of slots.start(hasTime)) {
+      const { id, answerer } = task;
+      const startedAt = now().getTime();
+      const limits = {
+        timeoutMs: callMs,
+        leftMs: Math.max(1, context.remainingMs() - spareMs),
+        signal: AbortSignal.any([signal, stopCalls.signal]),
+      };
+      void providers.call(task, provider, limits).then((outcome) => {
+        slowestMs.set(
+          answerer,
+          Math.max(slowestMs.get(answerer) ?? 0, now().getTime() - startedAt),
+        );
+        slots.done(answerer);
+        report({ id, answerer, ...outcome });
+        // No hand stays idle while the results are written.
+        if (!mustStop()) startCalls();
+      });
+    }
+  };
+  /** A slow provider's calls need more time than a fast one's, and stop the earlier. */
+  const hasTime = (answerer?: string) =>
+    context.remainingMs() - spareMs >=
+      Math.min(
+        callMs,
+        Math.max(shortestCallMs, 2 * (slowestMs.get(answerer ?? "") ?? 0)),
+      );
+  const mustStop = () =>
+    signal.aborted || stopCalls.signal.aborted || isOver(status) ||
+    !hasTime() ||
+    figures.answered + figures.failed >= input.maxTasks;
+  const giveBack = async (tasks: Task[]) => {
+    if (tasks.length === 0 || isOver(status)) return;
+    await steps.release(batchJobId, tasks.map((task) => task.id));
+    figures.givenBack += tasks.length;
+    lookAt = now().getTime();
+  };
+  const writeResults = async () => {
+    const written = takeSome(results);
+    const told = await steps.finish(batchJobId, written);
+    status = told.status;
+    open = told.open;
+    figures.answered += told.completed;
+    figures.failed += told.failed;
+    figures.givenBack += told.accepted - told.completed - told.failed;
+    figures.lost += told.refused;
+    if (told.accepted > told.completed + told.failed || told.refused > 0) {
+      lookAt = now().getTime();
+    }
+    context.reportProgress({ batchJobId, ...figures, open });
+    // A breaker that opened meanwhile is for the tasks that wait here, too.
+    await giveBack(slots.takeBack((answerer) => told.shut.includes(answerer)));
+  };
+  const beat = async () => {
+    try {
+      const told = await steps.heartbeat(batchJobId);
+      if (told !== null && isOver(told)) {
+        status = told;
+        stopCalls.abort();
+        news.resolve();
+      }
+    } catch (error) {
+      log.warn("cannot report the heartbeat", { error: errorMessage(error) });
+    }
+  };
+
+  const heart = setInterval(
+    () => void beat(),
+    first.settings.heartbeat_seconds * 1000,
+  );
+  try {
+    take(first);
+    for (;;) {
+      news = Promise.withResolvers();
+      await giveBack(
+        slots.takeBack((answerer) => mustStop() || !hasTime(answerer)),
+      );
+      if (!mustStop()) {
+        const due = lookAt !== null && lookAt <= now().getTime();
+        if (
+          due ||
+          more.some((answerer) => hasTime(answerer) && slots.hasRoom(answerer))
+        ) {
+          take(await steps.claim(batchJobId, slots.busy(hasTime)));
+        }
+        startCalls();
+      }
+      if (results.length > 0) {
+        await writeResults();
+        continue;
+      }
+      const idle = slots.calling() === 0;
+      const untilLook = lookAt === null ? Infinity : lookAt - now().getTime();
+      if (idle && (mustStop() || isOver(status) || untilLook > longestIdleMs)) {
+        break;
+      }
+      if (untilLook <= 0 && !mustStop()) continue;
+      await atMost(
+        Math.min(untilLook > 0 ? untilLook : longestIdleMs, longestIdleMs),
+        news.promise,
+      );
+    }
+  } finally {
+    clearInterval(heart);
+    stopCalls.abort();
+  }
+
+  let continuesAt: Date | null = null;
+  if (!isOver(status)) {
+    continuesAt = new Date(more.length > 0 ? now() : lookAt ?? now());
+    await steps.continueAt(batchJobId, continuesAt);
+  }
+  const notConfigured = [...providers.notConfigured].sort();
+  const endedHere = isOver(status) && !wasOver;
+  return {
+    summary: summarize(figures, status, open, continuesAt),
+    batchJobId,
+    status,
+    ...figures,
+    open,
+    continuesAt: continuesAt?.toISOString() ?? null,
+    ...(notConfigured.length > 0 ? { notConfigured } : {}),
+    ...(endedHere && status === "partial" ? { notable: "warning" } : {}),
+    ...(endedHere && status === "failed" ? { notable: "error" } : {}),
+  };
+}
+
+function isOver(status: string): boolean {
+  return status !== "pending" && status !== "running";
+}
+
+/** Takes the oldest results out, as many as go to the database at once. */
+function takeSome(results: Result[]): Result[] {
+  let characters = 0;
+  let count = 0;
+  for (const { answer } of results.slice(0, resultsAtOnce)) {
+    characters += answer?.length ?? 0;
+    if (count > 0 && characters > charactersAtOnce) break;
+    count++;
+  }
+  return results.splice(0, count);
+}
+
+/** Waits for the promise, but no longer than that. */
+async function atMost(ms: number, promise: Promise<void>): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, ms);
+  await Promise.race([promise, late.promise]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,116 @@
+-- A processor at work: it is alive, it gives back, it hands on. And a person's way to cancel.
+
+create or replace function public.heartbeat_batch_job(
+  p_job_id uuid, p_token uuid, p_lease_seconds integer default null, p_now timestamptz default now()
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_status text;
+  v_held integer;
+begin
+  update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now)
+    where id = p_job_id and completed_at is null
+    returning status into v_status;
+  if not found then
+    select status into v_status from public.batch_jobs where id = p_job_id;
+    return jsonb_build_object('status', v_status, 'held', 0);
+  end if;
+  update public.batch_tasks
+    set leased_until = greatest(leased_until,
+      p_now + make_interval(secs => coalesce(p_lease_seconds, (scheduler.batch_settings() ->> 'lease_seconds')::integer)))
+    where job_id = p_job_id and completed_at is null and lease_token = p_token;
+  get diagnostics v_held = row_count;
+  return jsonb_build_object('status', v_status, 'held', v_held);
+end;
+$$;
+comment on function public.heartbeat_batch_job(uuid, uuid, integer, timestamptz) is
+  'A processor works on the batch job: its leases last p_lease_seconds from now (the setting when null). {"status" of the job, null: unknown, "held": tasks it still leases}; a job that is over is not to be worked on.';
+
+create or replace function public.release_batch_tasks(
+  p_job_id uuid, p_token uuid, p_ids bigint[] default null, p_now timestamptz default now()
+) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_released integer;
+begin
+  perform from public.batch_jobs where id = p_job_id for no key update;
+  update public.batch_tasks
+    set status = 'pending', lease_token = null, leased_until = null, attempts = greatest(attempts - 1, 0)
+    where job_id = p_job_id and completed_at is null and lease_token = p_token and (p_ids is null or id = any (p_ids));
+  get diagnostics v_released = row_count;
+  return v_released;
+end;
+$$;
+comment on function public.release_batch_tasks(uuid, uuid, bigint[], timestamptz) is
+  'Gives back tasks that were claimed and not called, all of the token''s or these: no attempt is lost. Returns how many.';
+
+-- Security definer also because enqueuing a run may send it, which reads Vault.
+create or replace function public.continue_batch_job(
+  p_job_id uuid, p_run_after timestamptz default null, p_now timestamptz default clock_timestamp()
+) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- One that waits is enough: whoever asks first.
+  perform from public.batch_jobs where id = p_job_id and completed_at is null for no key update;
+  if not found then
+    return false;
+  end if;
+  perform from public.scheduler_jobs where name = 'robust-batch-processor' for no key update;
+  update public.scheduler_runs
+    set run_after = case when p_run_after > p_now and run_after is not null then least(run_after, p_run_after) end
+    where id = (
+      select id from public.scheduler_runs
+      where job_name = 'robust-batch-processor' and status = 'queued' and payload ->> 'batchJobId' = p_job_id::text
+      order by scheduled_for limit 1);
+  perform scheduler.enqueue_runs('robust-batch-processor',
+    case when found then '[]' else jsonb_build_array(jsonb_build_object('batchJobId', p_job_id)) end,
+    case when p_run_after > p_now then p_run_after end, p_now);
+  return true;
+end;
+$$;
+comment on function public.continue_batch_job(uuid, timestamptz, timestamptz) is
+  'Has a processor called for the batch job, at once or not before p_run_after; one that waits already comes the earlier. False when the job is over or unknown.';
+
+create or replace function public.cancel_batch_job(p_job_id uuid, p_reason text, p_who text, p_now timestamptz default now())
+returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.batch_jobs;
+  v_cancelled integer;
+begin
+  if coalesce(btrim(p_reason), '') = '' or coalesce(btrim(p_who), '') = '' then
+    raise exception using errcode = '22023', message = 'cannot cancel a batch job: reason and who must be given',
+      hint = format('select cancel_batch_job(%L, ''why'', ''who'')', p_job_id);
+  end if;
+  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  if not found then
+    raise exception using errcode = '22023', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
+  end if;
+  if v_job.completed_at is not null then
+    return jsonb_build_object('cancelled', false, 'status', v_job.status);
+  end if;
+  update public.batch_tasks
+    set status = 'cancelled', lease_token = null, leased_until = null, completed_at = p_now
+    where job_id = p_job_id and completed_at is null;
+  get diagnostics v_cancelled = row_count;
+  update public.batch_jobs
+    set status = 'cancelled', completed_at = greatest(p_now, started_at),
+      reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who), btrim(p_reason)), 200), v_cancelled)
+    where id = p_job_id;
+  perform public.log_activity('robust-batch-processor',
+    format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_who), btrim(p_reason)), 'warning',
+    jsonb_build_object('batch_job_id', p_job_id, 'tasks_cancelled', v_cancelled), p_now);
+  return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'tasks_cancelled', v_cancelled,
+    'tasks_completed', v_job.tasks_completed, 'tasks_failed', v_job.tasks_failed);
+end;
+$$;
+comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
+  'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it was over. Raises 22023 for an unknown job, a missing reason or author.';
+
+revoke all on function public.heartbeat_batch_job(uuid, uuid, integer, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.release_batch_tasks(uuid, uuid, bigint[], timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.continue_batch_job(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.cancel_batch_job(uuid, text, text, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.heartbeat_batch_job(uuid, uuid, integer, timestamptz) to service_role;
+grant execute on function public.release_batch_tasks(uuid, uuid, bigint[], timestamptz) to service_role;
+grant execute on function public.continue_batch_job(uuid, timestamptz, timestamptz) to service_role;

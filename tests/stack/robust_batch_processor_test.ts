@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { addBatch, addProvider, assertBatchesSound, batchJob } from "../support/batch.ts";
+import { readLog, settle } from "../support/faults.ts";
+import { type Stack, withStack } from "../support/stack.ts";
+import { waitUntil } from "../support/wait-until.ts";
+
+async function call({ apiUrl, keys }: Stack, input: unknown) {
+  const response = await fetch(`${apiUrl}/functions/v1/robust-batch-processor`, {
+    method: "POST",
+    headers: { "x-cron-secret": keys.cronSecret },
+    body: JSON.stringify(input),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+const untilOver = ({ sql }: Stack, id: string, limitMs = 20_000) =>
+  waitUntil(`the end of batch job ${id}`, async () => {
+    const row = await batchJob(sql, id);
+    return row.completed_at !== null && row;
+  }, limitMs);
+
+Deno.test("robust-batch-processor through the whole stack", (test) =>
+  withStack({ cron: false, env: { OTHER_API_KEY: "sk-other-0123456789" } }, async (stack) => {
+    const { sql, models } = stack;
+    await addProvider(sql, "one");
+    await addProvider(sql, "two");
+
+    await test.step("several processors answer a batch job together, each task once", async () => {
+      const id = await addBatch(sql, 150, ["one", "two"]);
+      await sql`
+        select scheduler.enqueue_runs('robust-batch-processor', ${
+        sql.json(Array.from({ length: 4 }, () => ({ batchJobId: id })))
+      })`;
+      const row = await untilOver(stack, id);
+      assert.deepEqual([row.status, row.tasks_completed, row.reasons], ["completed", 300, {}]);
+      assert.equal(models.calls.length, 300, "no task was asked twice");
+      await settle(sql);
+      await assertBatchesSound(sql);
+      const runs = await sql`
+        select status, result from scheduler_runs where job_name = 'robust-batch-processor'`;
+      assert.deepEqual(runs.map((run) => run.status), Array(runs.length).fill("completed"));
+      assert.ok(runs.filter((run) => run.result.answered > 0).length > 1, "they worked together");
+    });
+
+    await test.step("the key of a provider stands nowhere", async () => {
+      await addProvider(sql, "echo", { api_key_variable: "OTHER_API_KEY" });
+      const id = await addBatch(sql, 2, ["echo"]);
+      const { body } = await call(stack, { batchJobId: id });
+      assert.equal(body.result.status, "failed");
+      assert.deepEqual((await batchJob(sql, id)).reasons, { "echo: HTTP 401": 2 });
+      assert.ok(!(await readLog(stack)).includes("sk-other-0123456789"));
+    });
+
+    await test.step("bad input is refused with the field's name", async () => {
+      for (
+        const [input, message] of [
+          [{ batchJobId: "7" }, /batchJobId: Invalid UUID/],
+          [{ batchJobID: crypto.randomUUID() }, /Unrecognized key: "batchJobID"/],
+          [{ maxTasks: "many" }, /maxTasks: /],
+          [{ maxTasks: 0 }, /maxTasks: /],
+        ] as const
+      ) {
+        const { status, body } = await call(stack, input);
+        assert.equal(status, 400);
+        assert.match(body.error.message, message);
+      }
+      const unknown = crypto.randomUUID();
+      const { status, body } = await call(stack, { batchJobId: unknown });
+      assert.equal(status, 500);
+      assert.equal(
+        body.error.message,
+        `Cannot claim tasks: there is no batch job ${unknown}`,
+      );
+    });
+
+    await test.step("without a batch job it takes the oldest open one", async () => {
+      const id = await addBatch(sql, 1, ["one"]);
+      const { body } = await call(stack, {});
+      assert.deepEqual([body.result.batchJobId, body.result.status], [id, "completed"]);
+      assert.equal((await call(stack, {})).body.result.summary, "no batch job is open");
+    });
+  }));

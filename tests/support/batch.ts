@@ -1,0 +1,151 @@
+/** What the tests of the daily batch's processing share: batch jobs, processors without a server, what must hold. */
+import assert from "node:assert/strict";
+import type { Row, Sql } from "postgres";
+import type { JobContext, JsonObject } from "../../shared/define-job.ts";
+import { createHttpClient } from "../../shared/http-client.ts";
+import { job } from "../../supabase/functions/robust-batch-processor/job.ts";
+import type { TestDatabase } from "./database.ts";
+import { jobContext } from "./job-context.ts";
+
+/** Adds a provider that calls the model server by LOCAL_MODEL_API_URL. */
+export async function addProvider(
+  sql: Sql,
+  name: string,
+  values: Record<string, string | number | boolean> = {},
+): Promise<void> {
+  await sql`insert into batch_providers ${
+    sql({
+      name,
+      model: `model-of-${name}`,
+      api_url_variable: "LOCAL_MODEL_API_URL",
+      api_key_variable: "LOCAL_MODEL_API_KEY",
+      ...values,
+    })
+  }`;
+}
+
+/** A batch job with a task for each prompt and provider; its id. */
+export async function addBatch(
+  sql: Sql,
+  prompts: number | string[],
+  providers: string[],
+  now = new Date(),
+): Promise<string> {
+  const texts = typeof prompts === "number"
+    ? Array.from({ length: prompts }, (_, i) => `Question ${i + 1}?`)
+    : prompts;
+  const [row] = await sql<{ id: string }[]>`
+    with organization as (insert into organizations (name) values ('Batch tests') returning id),
+    asked as (
+      insert into prompts (organization_id, text)
+      select organization.id, text from organization, jsonb_array_elements_text(${
+    sql.json(texts)
+  }) as text returning id),
+    batch as (
+      insert into batch_jobs (organization_id, batch_date, time_zone, tasks_total, created_at)
+      select organization.id, ${now}::date, 'UTC', ${
+    texts.length * providers.length
+  }, ${now} from organization
+      returning id)
+    insert into batch_tasks (job_id, prompt_id, provider)
+    select batch.id, asked.id, provider from batch, asked, jsonb_array_elements_text(${
+    sql.json(providers)
+  }) as provider
+    returning job_id as id`;
+  return row!.id;
+}
+
+/** Changes settings of the processor. */
+export async function set(sql: Sql, settings: Record<string, number>): Promise<void> {
+  for (const [key, value] of Object.entries(settings)) {
+    await sql`update app_settings set value = ${sql.json(value)} where key = ${
+      "batch_processor." + key
+    }`;
+  }
+}
+
+export async function batchJob(sql: Sql, id: string): Promise<Row> {
+  const [row] = await sql`select * from batch_jobs where id = ${id}`;
+  return row!;
+}
+
+export async function tasks(sql: Sql, id: string): Promise<Row[]> {
+  return [...await sql`select * from batch_tasks where job_id = ${id} order by id`];
+}
+
+/** How many tasks there are of each status. */
+export async function statuses(sql: Sql, id: string): Promise<Record<string, number>> {
+  const rows = await sql<{ status: string; count: number }[]>`
+    select status, count(*)::int as count from batch_tasks where job_id = ${id} group by 1 order by 1`;
+  return Object.fromEntries(rows.map((row) => [row.status, row.count]));
+}
+
+/** The database's functions as an edge function calls them, without a REST server, at a time of the test's own. */
+export function rpcClient(db: TestDatabase, now: () => Date): JobContext["db"] {
+  const sql = db.connect("service_role", { max: 4 });
+  return {
+    rpc(name: string, args: Record<string, unknown>) {
+      const given = Object.entries({ ...args, p_now: now().toISOString() });
+      const list = given.map(([key], i) =>
+        `${key} => ${
+          key === "p_ids"
+            ? `array(select jsonb_array_elements_text($${i + 1}::text::jsonb)::bigint)`
+            : `$${i + 1}`
+        }`
+      );
+      const values = given.map(([key, value]) => key === "p_ids" ? JSON.stringify(value) : value);
+      const call = () =>
+        sql.unsafe(`select public.${name}(${list.join(", ")}) as data`, values as never[]).then(
+          ([row]) => ({ data: row!.data, error: null }),
+          (error) => ({ data: null, error }),
+        );
+      return { abortSignal: call };
+    },
+  } as unknown as JobContext["db"];
+}
+
+/** A run of the processor at `now()`, with retries that do not wait. */
+export async function runProcessor(
+  db: TestDatabase,
+  input: { batchJobId?: string; maxTasks?: number },
+  options: {
+    env?: Record<string, string>;
+    now?: () => Date;
+    remainingMs?: () => number;
+    signal?: AbortSignal;
+    log?: JobContext["log"];
+  } = {},
+): Promise<JsonObject> {
+  const { now = () => new Date(), ...rest } = options;
+  const signal = options.signal ?? new AbortController().signal;
+  const context = {
+    ...jobContext({
+      ...rest,
+      db: rpcClient(db, now),
+      http: createHttpClient({ signal, backoffMs: () => 1 }),
+    }),
+    now,
+  };
+  return await job.run(job.input.parse(input), context);
+}
+
+/** What holds at any time: no answer twice or without its task, counters that are true, an end with the last task. */
+export async function assertBatchesSound(sql: Sql): Promise<void> {
+  const broken = await sql`
+    select 'completed without an answer' as what, tasks.id::text from batch_tasks as tasks
+      left join prompt_answers on task_id = tasks.id where status = 'completed' and task_id is null
+    union all
+    select 'answered, not completed', tasks.id::text from batch_tasks as tasks
+      join prompt_answers on task_id = tasks.id where status <> 'completed'
+    union all
+    select 'wrong counters', jobs.id::text from batch_jobs as jobs where (tasks_completed, tasks_failed) <> (
+      select count(*) filter (where status = 'completed'), count(*) filter (where status = 'failed')
+      from batch_tasks where job_id = jobs.id)
+    union all
+    select 'over with open tasks, or open without', jobs.id::text from batch_jobs as jobs
+      where (completed_at is null) <> exists (select from batch_tasks where job_id = jobs.id and completed_at is null)
+    union all
+    select 'reasons do not add up', id::text from batch_jobs
+      where status <> 'cancelled' and tasks_failed <> (select coalesce(sum(value::int), 0) from jsonb_each_text(reasons))`;
+  assert.deepEqual([...broken], []);
+}
