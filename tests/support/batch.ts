@@ -149,3 +149,50 @@ export async function assertBatchesSound(sql: Sql): Promise<void> {
       where status <> 'cancelled' and tasks_failed <> (select coalesce(sum(value::int), 0) from jsonb_each_text(reasons))`;
   assert.deepEqual([...broken], []);
 }
+
+/** The SQL functions of a processor, at a moment of the test's own. */
+export function processor(sql: Sql, jobId: string) {
+  const token = crypto.randomUUID();
+  const call = async (expression: string, args: unknown[]) => {
+    const [row] = await sql.unsafe(`select ${expression} as value`, args as never[]);
+    return row!.value;
+  };
+  return {
+    token,
+    claim: (limit: number, now: Date, busy: Record<string, number> | null = null) =>
+      call("claim_batch_tasks($1, $2, $3, 60, $4::text::jsonb, $5)", [
+        jobId,
+        token,
+        limit,
+        busy === null ? null : JSON.stringify(busy),
+        now,
+      ]),
+    finish: (results: unknown, now: Date) =>
+      call("finish_batch_tasks($1, $2, $3::text::jsonb, $4)", [
+        jobId,
+        token,
+        JSON.stringify(results),
+        now,
+      ]),
+    heartbeat: (now: Date) => call("heartbeat_batch_job($1, $2, 60, $3)", [jobId, token, now]),
+    release: (now: Date) => call("release_batch_tasks($1, $2, null, $3)", [jobId, token, now]),
+  };
+}
+
+/** A result as a processor sends it. */
+export function result(
+  task: { id: number; answerer: string | null },
+  outcome: string,
+  more: Record<string, unknown> = {},
+): Record<string, unknown> {
+  const answer = outcome === "answered"
+    ? {
+      answer: `answer to ${task.id}`,
+      model: "m",
+      latency_ms: 5,
+      prompt_tokens: 1,
+      completion_tokens: 1,
+    }
+    : { reason: "HTTP 500" };
+  return { id: task.id, answerer: task.answerer, outcome, ...answer, ...more };
+}
