@@ -1,6 +1,4 @@
-export type Json = string | number | boolean | null | {
-  [key: string]: Json | undefined;
-} | Json[];
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
 
 export type Database = {
   "public": {
@@ -917,6 +915,7 @@ export type Database = {
           "id": string;
           "name": string;
           "next_batch_at": string | null;
+          "owed_batch_dates": (string)[];
           "time_zone": string | null;
           "updated_at": string;
         };
@@ -928,6 +927,7 @@ export type Database = {
           "id"?: string;
           "name": string;
           "next_batch_at"?: string | null;
+          "owed_batch_dates"?: (string)[];
           "time_zone"?: string | null;
           "updated_at"?: string;
         };
@@ -938,6 +938,7 @@ export type Database = {
           "id"?: string;
           "name"?: string;
           "next_batch_at"?: string | null;
+          "owed_batch_dates"?: (string)[];
           "time_zone"?: string | null;
           "updated_at"?: string;
         };
@@ -1455,18 +1456,12 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
-      "aggregate_device_metrics_begin": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
+      "aggregate_device_metrics_begin": { Args: Record<PropertyKey, never>; Returns: Json };
       "aggregate_device_metrics_days": {
         Args: { "p_from"?: string; "p_max_days"?: number; "p_to"?: string };
         Returns: Json;
       };
-      "aggregate_device_metrics_freeze": {
-        Args: { "p_before": string };
-        Returns: string;
-      };
+      "aggregate_device_metrics_freeze": { Args: { "p_before": string }; Returns: string };
       "aggregate_device_metrics_hours": {
         Args: { "p_from"?: string; "p_max_hours"?: number; "p_to"?: string };
         Returns: Json;
@@ -1477,12 +1472,7 @@ export type Database = {
       };
       "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
       "cancel_batch_job": {
-        Args: {
-          "p_job_id": string;
-          "p_now"?: string;
-          "p_reason": string;
-          "p_who": string;
-        };
+        Args: { "p_job_id": string; "p_now"?: string; "p_reason": string; "p_who": string };
         Returns: Json;
       };
       "claim_batch_tasks": {
@@ -1558,12 +1548,7 @@ export type Database = {
         }[];
       };
       "finish_batch_tasks": {
-        Args: {
-          "p_job_id": string;
-          "p_now"?: string;
-          "p_results": Json;
-          "p_token": string;
-        };
+        Args: { "p_job_id": string; "p_now"?: string; "p_results": Json; "p_token": string };
         Returns: Json;
       };
       "heartbeat_batch_job": {
@@ -1603,13 +1588,18 @@ export type Database = {
         Returns: number;
       };
       "release_batch_tasks": {
-        Args: {
-          "p_ids"?: (number)[];
-          "p_job_id": string;
-          "p_now"?: string;
-          "p_token": string;
-        };
+        Args: { "p_ids"?: (number)[]; "p_job_id": string; "p_now"?: string; "p_token": string };
         Returns: number;
+      };
+      "rerun_daily_batch": {
+        Args: {
+          "p_date": string;
+          "p_now"?: string;
+          "p_organization_id": string;
+          "p_reason": string;
+          "p_who": string;
+        };
+        Returns: string;
       };
       "scheduler_begin_manual_run": {
         Args: {
@@ -1621,11 +1611,7 @@ export type Database = {
         Returns: Json;
       };
       "scheduler_begin_run": {
-        Args: {
-          "p_function_name": string;
-          "p_holder"?: string;
-          "p_run_id": string;
-        };
+        Args: { "p_function_name": string; "p_holder"?: string; "p_run_id": string };
         Returns: Json;
       };
       "scheduler_finish_run": {
@@ -1643,63 +1629,34 @@ export type Database = {
         Args: { "p_progress"?: Json; "p_run_id": string };
         Returns: Json;
       };
-      "system_health_agents": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
-      "system_health_api_keys": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
-      "system_health_charging": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
-      "system_health_commands": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
-      "system_health_conversations": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
-      "system_health_database": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
-      "system_health_devices": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
+      "system_health_agents": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_api_keys": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_charging": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_commands": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_conversations": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_database": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_devices": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_percent": {
         Args: { "p_at_least"?: number; "p_part": number; "p_whole": number };
         Returns: number;
       };
       "system_health_pop": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_python": {
-        Args: Record<PropertyKey, never>;
+      "system_health_python": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_scheduler": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_seconds_since": { Args: { "p_since": string }; Returns: number };
+      "system_health_settings": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_tasks": { Args: Record<PropertyKey, never>; Returns: Json };
+      "trigger_daily_batch": {
+        Args: {
+          "p_force"?: boolean;
+          "p_manual_test"?: boolean;
+          "p_now"?: string;
+          "p_run_id"?: string;
+          "p_zones"?: boolean;
+        };
         Returns: Json;
       };
-      "system_health_scheduler": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
-      "system_health_seconds_since": {
-        Args: { "p_since": string };
-        Returns: number;
-      };
-      "system_health_settings": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
-      "system_health_tasks": {
-        Args: Record<PropertyKey, never>;
-        Returns: Json;
-      };
-      "try_mark_daily_run": {
-        Args: { "p_scope"?: string; "p_today_key": string };
-        Returns: Json;
-      };
+      "try_mark_daily_run": { Args: { "p_scope"?: string; "p_today_key": string }; Returns: Json };
     };
     Enums: {
       [_ in never]: never;
@@ -1721,29 +1678,19 @@ export type Tables<
   TableName extends DefaultSchemaTableNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
   } ? keyof (
-      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
-        "Tables"
-      ]
-      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
-        "Views"
-      ]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
     )
     : never = never,
 > = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals } ? (
-    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
-      "Tables"
-    ]
-    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
-      "Views"
-    ]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
   )[TableName] extends {
     Row: infer R;
   } ? R
   : never
   : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
-    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[
-      DefaultSchemaTableNameOrOptions
-    ] extends {
+    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
       Row: infer R;
     } ? R
     : never
@@ -1755,16 +1702,13 @@ export type TablesInsert<
     | { schema: keyof DatabaseWithoutInternals },
   TableName extends DefaultSchemaTableNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
-  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
-      "Tables"
-    ]
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
     : never = never,
 > = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
-    "Tables"
-  ][TableName] extends {
-    Insert: infer I;
-  } ? I
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
+    {
+      Insert: infer I;
+    } ? I
   : never
   : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
     ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
@@ -1779,16 +1723,13 @@ export type TablesUpdate<
     | { schema: keyof DatabaseWithoutInternals },
   TableName extends DefaultSchemaTableNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
-  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
-      "Tables"
-    ]
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
     : never = never,
 > = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
-    "Tables"
-  ][TableName] extends {
-    Update: infer U;
-  } ? U
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
+    {
+      Update: infer U;
+    } ? U
   : never
   : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
     ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
@@ -1803,14 +1744,10 @@ export type Enums<
     | { schema: keyof DatabaseWithoutInternals },
   EnumName extends DefaultSchemaEnumNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
-  } ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]][
-      "Enums"
-    ]
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
     : never = never,
 > = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][
-    EnumName
-  ]
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
   : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
     ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
   : never;
@@ -1821,14 +1758,10 @@ export type CompositeTypes<
     | { schema: keyof DatabaseWithoutInternals },
   CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
     schema: keyof DatabaseWithoutInternals;
-  } ? keyof DatabaseWithoutInternals[
-      PublicCompositeTypeNameOrOptions["schema"]
-    ]["CompositeTypes"]
+  } ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
     : never = never,
 > = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
-  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]][
-    "CompositeTypes"
-  ][
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][
     CompositeTypeName
   ]
   : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]

@@ -9,6 +9,7 @@ create table if not exists public.organizations (
   daily_run_at time,
   enabled boolean not null default true,
   next_batch_at timestamptz,
+  owed_batch_dates date[] not null default array[]::date[],
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -21,6 +22,10 @@ comment on column public.organizations.time_zone is 'IANA name; null: the platfo
 comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the platform''s own.';
 comment on column public.organizations.next_batch_at is
   'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that follow the platform.';
+comment on column public.organizations.owed_batch_dates is
+  'Local dates that had come due, and were not made yet, when the organization moved to another zone or hour.';
+comment on column public.organizations.updated_at is
+  'When it was changed; a change of zone or hour counts from this moment.';
 
 create table if not exists public.batch_providers (
   name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),

@@ -35,6 +35,18 @@ select scheduler.register_job(
   description => 'Health of every component, one score, one report'
 );
 
+-- The organizations that follow the platform; when, say the settings daily_batch.…: */15 3-5 * * * in America/New_York.
+select scheduler.register_daily_batch();
+
+select scheduler.register_job(
+  name => 'daily-batch-trigger-zones',
+  schedule => '*/15 * * * *',
+  target => 'daily-batch-trigger',
+  payload => '{"zones": true}',
+  run_if => 'scheduler.zoned_batch_is_due',
+  description => 'Begins the daily batch of the organizations with their own zone or hour, once each local day'
+);
+
 -- No schedule: the trigger enqueues a run for each organization's batch, and a run that is out of time the next one.
 select scheduler.register_job(
   name => 'robust-batch-processor',

@@ -7,6 +7,8 @@ import { withStack } from "../support/stack.ts";
 const SHIPPED = [
   "aggregate-device-metrics",
   "aggregate-device-metrics-daily",
+  "daily-batch-trigger",
+  "daily-batch-trigger-zones",
   "prune-old-rows",
   "system-health",
 ];

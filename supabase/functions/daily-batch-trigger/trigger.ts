@@ -1,0 +1,96 @@
+import { z } from "zod";
+import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import { describeWindow, placeInWindow, windowSettings } from "./window.ts";
+
+/** What of its context the job uses. */
+export type TriggerContext = Pick<JobContext, "db" | "runId" | "signal" | "now" | "log">;
+
+export interface TriggerInput {
+  force: boolean;
+  manual_test: boolean;
+  zones: boolean;
+}
+
+const begun = z.object({
+  outcome: z.enum(["started", "already_run", "outside_window", "no_provider"]),
+  date: z.string().optional(),
+  batches: z.number().int(),
+  tasks: z.number().int(),
+});
+
+/**
+ * Looks at the clock and begins the batch: marks, batch jobs, tasks and processor runs in one transaction of the
+ * database. Whoever comes second, or outside the window, completes and says so.
+ */
+export async function trigger(input: TriggerInput, context: TriggerContext): Promise<JsonObject> {
+  const { db, runId, signal, now, log } = context;
+  const settings = await readSettings(context);
+  const window = describeWindow(settings);
+  const place = placeInWindow(now(), settings);
+  const told = { window, forced: input.force, manual_test: input.manual_test, zones: input.zones };
+  if (!input.zones && !input.force && !place.open) {
+    return { ...await outside(context, place, window), ...told };
+  }
+
+  const { data, error } = await db.rpc("trigger_daily_batch", {
+    p_zones: input.zones,
+    p_force: input.force,
+    p_manual_test: input.manual_test,
+    p_run_id: runId,
+    p_now: now().toISOString(),
+  }).abortSignal(signal);
+  if (error) throw error;
+  const { outcome, date, batches, tasks } = begun.parse(data);
+  log.info("daily batch", { outcome, batches, tasks });
+  const whom = input.zones ? "organizations with their own zone or hour" : date;
+  const summary = {
+    started: `${count(batches, "batch", "batches")} begun (${whom}), ${
+      count(tasks, "task", "tasks")
+    }`,
+    already_run: `nothing begun: ${date} has been run already`,
+    outside_window: `nothing begun: it is outside the window, ${window}`,
+    no_provider: "nothing begun: no provider is enabled; the next tick tries again",
+  }[outcome];
+  const notable = outcome === "no_provider" ? "error" : batches > 0 ? "info" : undefined;
+  return {
+    summary,
+    outcome,
+    ...(date === undefined ? {} : { date }),
+    batches,
+    tasks,
+    ...told,
+    ...(notable === undefined ? {} : { notable }),
+  };
+}
+
+async function readSettings({ db, signal }: TriggerContext) {
+  const { data, error } = await db.from("app_settings").select("key, value")
+    .in("key", Object.keys(windowSettings.shape)).abortSignal(signal);
+  if (error) throw error;
+  return windowSettings.parse(Object.fromEntries(data.map(({ key, value }) => [key, value])));
+}
+
+/** Outside the window nothing begins; a day that its window has left behind is worth a warning. */
+async function outside(
+  { db, signal }: TriggerContext,
+  { date, clock }: { date: string; clock: string },
+  window: string,
+): Promise<JsonObject> {
+  const { data, error } = await db.from("scheduler_state").select("last_daily_run_key")
+    .eq("scope", "daily-batch").abortSignal(signal).maybeSingle();
+  if (error) throw error;
+  const left = data !== null && data.last_daily_run_key < date;
+  return {
+    summary: `nothing begun: it is ${clock}, the window is ${window}` +
+      (left ? `; ${date} has not been run: call with {"force": true}` : ""),
+    outcome: "outside_window",
+    date,
+    batches: 0,
+    tasks: 0,
+    ...(left ? { notable: "warning" } : {}),
+  };
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number.toLocaleString("en-US")} ${number === 1 ? one : many}`;
+}

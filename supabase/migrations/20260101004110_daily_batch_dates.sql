@@ -1,0 +1,172 @@
+-- Which local date an organization's batch is for. Its calendar: at any moment the latest local date whose time (the
+-- hour of its daily batch) has come, in the zone it has then. A date that is later than all before it gets a batch, so
+-- one that comes again after a move to the west gets none, and one that a move to the east leaps over never came.
+
+create or replace function scheduler.batch_date_at(p_time_zone text, p_run_at time, p_at timestamptz) returns date
+language plpgsql stable parallel safe set search_path = '' as $$
+declare
+  v_local timestamp := p_at at time zone p_time_zone;
+  v_date date;
+begin
+  -- Where the clock has not changed of late, the date follows from what it shows.
+  if (p_at - interval '26 hours') at time zone p_time_zone = v_local - interval '26 hours' then
+    return (v_local - p_run_at)::date;
+  end if;
+  for i in reverse 1 .. -1 loop
+    v_date := v_local::date + i;
+    exit when scheduler.first_showing(v_date + p_run_at, p_time_zone) <= p_at;
+  end loop;
+  return v_date;
+end;
+$$;
+comment on function scheduler.batch_date_at(text, time, timestamptz) is
+  'The latest local date whose time had come at that moment: a time in a gap comes when the gap ends, a repeated one with its first showing.';
+
+create or replace function scheduler.last_batch_date(p_organization_id uuid) returns date
+language sql stable set search_path = '' as $$
+  select last_daily_run_key::date from public.scheduler_state where scope = 'organization:' || p_organization_id;
+$$;
+comment on function scheduler.last_batch_date(uuid) is 'The latest local date for which the organization has had its daily batch; null: none yet.';
+
+-- One place says what a move means: of the organization itself, or of the platform under it.
+create or replace function scheduler.move_batch_cursor(
+  p_organization public.organizations,
+  p_old_time_zone text, p_old_run_at time, p_time_zone text, p_run_at time, p_follows boolean, p_now timestamptz
+) returns public.organizations
+language plpgsql stable set search_path = '' as $$
+declare
+  v_moved public.organizations := p_organization;
+  v_old_date date := scheduler.batch_date_at(p_old_time_zone, p_old_run_at, p_now);
+  v_last date := greatest(v_old_date, scheduler.last_batch_date(p_organization.id));
+  v_pending boolean;
+begin
+  v_pending := case when p_organization.next_batch_at is not null then p_organization.next_batch_at <= p_now
+    else coalesce((select last_daily_run_key < to_char(v_old_date, 'YYYY-MM-DD') from public.scheduler_state where scope = 'daily-batch'), true)
+      and scheduler.first_showing(v_old_date + p_old_run_at, p_old_time_zone) > p_organization.created_at
+  end;
+  if v_pending then
+    v_moved.owed_batch_dates := array(
+      select distinct owed from unnest(p_organization.owed_batch_dates || v_old_date) as owed order by owed);
+  end if;
+  v_moved.next_batch_at := case
+    when cardinality(v_moved.owed_batch_dates) > 0 or scheduler.batch_date_at(p_time_zone, p_run_at, p_now) > v_last then p_now
+    when not p_follows then scheduler.first_showing(v_last + 1 + p_run_at, p_time_zone)
+  end;
+  return v_moved;
+end;
+$$;
+comment on function scheduler.move_batch_cursor(public.organizations, text, time, text, time, boolean, timestamptz) is
+  'The organization with next_batch_at and owed_batch_dates as they are after a move from the old zone and hour to the new ones: a date that was due and not made yet is owed, one whose time has come in the new zone is due at once, one it has had never comes again.';
+
+-- Security definer: whoever may write an organization has no right in the private schema.
+create or replace function scheduler.keep_batch_cursor() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_platform record;
+  v_now timestamptz;
+begin
+  if new.time_zone is not null and (tg_op = 'INSERT' or new.time_zone is distinct from old.time_zone) then
+    begin
+      -- The full check reads the file of every zone; these names need it not.
+      if new.time_zone ~ '^[A-Z][A-Za-z_-]+(/[A-Z][A-Za-z_-]+)+$' then
+        perform scheduler.require_time_zone(new.time_zone);
+      elsif new.time_zone <> 'UTC' then
+        perform scheduler.assert_time_zone(new.time_zone);
+      end if;
+    exception when invalid_parameter_value then
+      raise exception using errcode = '22023', message = format('cannot write the organization %s: %s', new.name, sqlerrm),
+        hint = 'select name from pg_timezone_names lists the zones';
+    end;
+  end if;
+  if new.daily_run_at = time '24:00' or extract(second from new.daily_run_at) <> 0 then
+    raise exception using errcode = '22023',
+      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, got %s', new.name, new.daily_run_at);
+  end if;
+
+  if tg_op = 'INSERT' then
+    v_now := new.created_at;
+  else
+    if new.updated_at is not distinct from old.updated_at then
+      new.updated_at := now();
+    end if;
+    v_now := new.updated_at;
+    if (new.time_zone, new.daily_run_at, new.enabled) is not distinct from (old.time_zone, old.daily_run_at, old.enabled) then
+      return new;
+    end if;
+  end if;
+
+  select * into v_platform from scheduler.daily_batch_settings();
+  if tg_op = 'UPDATE' and old.enabled and new.enabled then
+    select moved.next_batch_at, moved.owed_batch_dates into new.next_batch_at, new.owed_batch_dates
+      from scheduler.move_batch_cursor(old,
+        coalesce(old.time_zone, v_platform.time_zone), coalesce(old.daily_run_at, v_platform.run_at),
+        coalesce(new.time_zone, v_platform.time_zone), coalesce(new.daily_run_at, v_platform.run_at),
+        new.time_zone is null and new.daily_run_at is null, v_now) as moved;
+  else
+    -- It begins, begins again, or is switched off: the dates whose time has come by now are over.
+    new.owed_batch_dates := array[]::date[];
+    new.next_batch_at := case when new.enabled and (new.time_zone is not null or new.daily_run_at is not null) then
+      scheduler.first_showing(
+        1 + greatest(
+          scheduler.batch_date_at(coalesce(new.time_zone, v_platform.time_zone), coalesce(new.daily_run_at, v_platform.run_at), v_now),
+          scheduler.last_batch_date(new.id)
+        ) + coalesce(new.daily_run_at, v_platform.run_at),
+        coalesce(new.time_zone, v_platform.time_zone))
+    end;
+  end if;
+  return new;
+end;
+$$;
+comment on function scheduler.keep_batch_cursor() is
+  'Keeps next_batch_at and owed_batch_dates of an organization, and refuses a zone or an hour that there is not. A new one begins with the first date whose time comes after it was created.';
+
+create or replace trigger keep_batch_cursor before insert or update of name, time_zone, daily_run_at, enabled on public.organizations
+  for each row execute function scheduler.keep_batch_cursor();
+
+-- Security definer: nobody else may write the state.
+create or replace function scheduler.forget_organization() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.scheduler_state where scope = 'organization:' || old.id;
+  return null;
+end;
+$$;
+comment on function scheduler.forget_organization() is 'Takes the mark of a deleted organization out of scheduler_state.';
+
+create or replace trigger forget_organization after delete on public.organizations
+  for each row execute function scheduler.forget_organization();
+
+-- Whoever has only a zone or only an hour of its own takes the other from the platform, and moves with it.
+create or replace function scheduler.follow_daily_batch_setting() returns trigger
+language plpgsql set search_path = '' as $$
+declare
+  v_new record;
+  v_old_time_zone text;
+  v_old_run_at time;
+begin
+  perform scheduler.register_daily_batch();
+  select * into v_new from scheduler.daily_batch_settings();
+  v_old_time_zone := case old.key when 'daily_batch.time_zone' then old.value #>> '{}' else v_new.time_zone end;
+  v_old_run_at := case old.key when 'daily_batch.run_at' then (old.value #>> '{}')::time else v_new.run_at end;
+  update public.organizations as organizations
+    set next_batch_at = moved.next_batch_at, owed_batch_dates = moved.owed_batch_dates
+    from public.organizations as before, lateral scheduler.move_batch_cursor(before,
+      coalesce(before.time_zone, v_old_time_zone), coalesce(before.daily_run_at, v_old_run_at),
+      coalesce(before.time_zone, v_new.time_zone), coalesce(before.daily_run_at, v_new.run_at), false, now()) as moved
+    where before.id = organizations.id and before.enabled and (before.time_zone is null) <> (before.daily_run_at is null);
+  return null;
+end;
+$$;
+comment on function scheduler.follow_daily_batch_setting() is
+  'When the platform''s zone, hour or window is changed: its job follows, and so do organizations that take one of them from it.';
+
+create or replace trigger follow_daily_batch_setting after update on public.app_settings
+  for each row when (new.key like 'daily_batch.%' and new.value <> old.value) execute function scheduler.follow_daily_batch_setting();
+
+revoke all on function scheduler.batch_date_at(text, time, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.last_batch_date(uuid) from public, anon, authenticated, service_role;
+revoke all on function scheduler.move_batch_cursor(public.organizations, text, time, text, time, boolean, timestamptz)
+  from public, anon, authenticated, service_role;
+revoke all on function scheduler.keep_batch_cursor() from public, anon, authenticated, service_role;
+revoke all on function scheduler.forget_organization() from public, anon, authenticated, service_role;
+revoke all on function scheduler.follow_daily_batch_setting() from public, anon, authenticated, service_role;
