@@ -146,6 +146,7 @@ export type Database = {
           "organization_id": string;
           "reasons": NonNullable<Json>;
           "rerun": number;
+          "resumed_at": string | null;
           "resumes": number;
           "run_id": string | null;
           "started_at": string | null;
@@ -166,6 +167,7 @@ export type Database = {
           "organization_id": string;
           "reasons"?: NonNullable<Json>;
           "rerun"?: number;
+          "resumed_at"?: string | null;
           "resumes"?: number;
           "run_id"?: string | null;
           "started_at"?: string | null;
@@ -185,6 +187,7 @@ export type Database = {
           "organization_id"?: string;
           "reasons"?: NonNullable<Json>;
           "rerun"?: number;
+          "resumed_at"?: string | null;
           "resumes"?: number;
           "run_id"?: string | null;
           "started_at"?: string | null;
@@ -1547,6 +1550,10 @@ export type Database = {
           "rows_written": number;
         }[];
       };
+      "find_stuck_batch_jobs": {
+        Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
+        Returns: Json;
+      };
       "finish_batch_tasks": {
         Args: { "p_job_id": string; "p_now"?: string; "p_results": Json; "p_token": string };
         Returns: Json;
@@ -1601,6 +1608,7 @@ export type Database = {
         };
         Returns: string;
       };
+      "resume_stuck_batch_job": { Args: { "p_job_id": string; "p_now"?: string }; Returns: Json };
       "scheduler_begin_manual_run": {
         Args: {
           "p_function_name": string;

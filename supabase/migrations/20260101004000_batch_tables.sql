@@ -92,6 +92,7 @@ create table if not exists public.batch_jobs (
   last_heartbeat timestamptz,
   last_progress_at timestamptz,
   resumes integer not null default 0 check (resumes >= 0),
+  resumed_at timestamptz,
   reasons jsonb not null default '{}' check (jsonb_typeof(reasons) = 'object'),
   run_id uuid,
   created_at timestamptz not null default now(),
@@ -108,6 +109,8 @@ comment on table public.batch_jobs is 'One row an organization and local date: i
 comment on column public.batch_jobs.batch_date is 'The local date it is for, in the zone time_zone the organization had then.';
 comment on column public.batch_jobs.last_heartbeat is 'When a processor last said that it works on the job.';
 comment on column public.batch_jobs.last_progress_at is 'When a task last ended.';
+comment on column public.batch_jobs.resumes is 'How often it was found stuck and resumed without a task having ended in between.';
+comment on column public.batch_jobs.resumed_at is 'When it was last found stuck and resumed: from then on it has its time again.';
 comment on column public.batch_jobs.reasons is 'Why tasks failed: {reason: count}.';
 comment on column public.batch_jobs.run_id is 'The run that made it.';
 

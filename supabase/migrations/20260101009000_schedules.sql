@@ -59,6 +59,23 @@ select scheduler.register_job(
 );
 
 select scheduler.register_job(
+  name => 'batch-reconciler',
+  schedule => '*/30 * * * *',
+  run_if => 'scheduler.batch_job_is_stuck',
+  description => 'Has batch jobs that nobody works on go on, or gives them up'
+);
+
+-- Once more soon after the platform's window has closed.
+select scheduler.register_job(
+  name => 'batch-reconciler-after-window',
+  schedule => '5 6 * * *',
+  time_zone => 'America/New_York',
+  target => 'batch-reconciler',
+  run_if => 'scheduler.batch_job_is_stuck',
+  description => 'The same, soon after the daily batch''s window'
+);
+
+select scheduler.register_job(
   name => 'prune-old-rows',
   schedule => '52 3 * * *',
   description => 'Deletes old rows of every growing table by its retention'

@@ -7,6 +7,7 @@ import { withStack } from "../support/stack.ts";
 const SHIPPED = [
   "aggregate-device-metrics",
   "aggregate-device-metrics-daily",
+  "batch-reconciler",
   "daily-batch-trigger",
   "daily-batch-trigger-zones",
   "prune-old-rows",

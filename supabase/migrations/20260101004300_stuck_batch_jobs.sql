@@ -1,0 +1,97 @@
+-- Which batch jobs are stuck: nobody works on them, and nobody is on the way.
+
+insert into public.app_settings (key, value, description) values
+  ('daily_batch.heartbeat_timeout_seconds', '120', 'how long a batch job may be without a processor''s heartbeat before it counts as stuck'),
+  ('daily_batch.progress_timeout_seconds', '180', 'how long a batch job may be without a task that ends, and without a processor, before it counts as stuck'),
+  ('daily_batch.max_resumes', '5', 'how often a stuck batch job is resumed without a task ending in between; then its open tasks fail')
+on conflict (key) do nothing;
+
+create or replace function scheduler.stuck_batch_settings(
+  out heartbeat_timeout interval, out progress_timeout interval, out max_resumes integer
+)
+language plpgsql stable set search_path = '' as $$
+declare
+  v_values jsonb;
+  v_wrong text;
+begin
+  select jsonb_object_agg(defaults.key, coalesce(settings.value, to_jsonb(defaults.value))),
+      string_agg(format('daily_batch.%s, got %s', defaults.key, left(settings.value::text, 50)), '; ')
+        filter (where settings.value::text !~ '^[0-9]{1,5}$' or settings.value = '0' and defaults.key <> 'max_resumes')
+    into v_values, v_wrong
+    from (values ('heartbeat_timeout_seconds', 120), ('progress_timeout_seconds', 180), ('max_resumes', 5)) as defaults (key, value)
+    left join public.app_settings as settings on settings.key = 'daily_batch.' || defaults.key;
+  if v_wrong is not null then
+    raise exception using errcode = '22023',
+      message = format('cannot look for stuck batch jobs: a setting must be a whole number up to 99999, a time at least 1: %s', v_wrong),
+      hint = 'update app_settings set value = ''120'' where key = …';
+  end if;
+  heartbeat_timeout := make_interval(secs => (v_values ->> 'heartbeat_timeout_seconds')::integer);
+  progress_timeout := make_interval(secs => (v_values ->> 'progress_timeout_seconds')::integer);
+  max_resumes := (v_values ->> 'max_resumes')::integer;
+end;
+$$;
+comment on function scheduler.stuck_batch_settings() is
+  'The settings of the reconciler, their defaults where there are none. Raises 22023, naming it, for a wrong one.';
+
+-- A run of the processor by hand may name no batch job; by its leases it is seen all the same.
+create or replace function scheduler.batch_runs(p_job_id uuid, p_heartbeat_timeout interval, p_now timestamptz)
+returns table (job_id text, waits boolean)
+language sql stable set search_path = '' as $$
+  select payload ->> 'batchJobId', status = 'queued'
+  from public.scheduler_runs
+  where job_name = 'robust-batch-processor' and status in ('queued', 'dispatched', 'running')
+    and (p_job_id is null or payload ->> 'batchJobId' = p_job_id::text)
+    and (status = 'queued' or greatest(dispatched_at, started_at, heartbeat_at) >= p_now - p_heartbeat_timeout);
+$$;
+comment on function scheduler.batch_runs(uuid, interval, timestamptz) is
+  'The processor''s runs that wait in the ledger (waits) or are under way and beat, of one batch job or, given null, of all.';
+
+create or replace function scheduler.stuck_batch_jobs(p_limit integer, p_after uuid, p_now timestamptz) returns setof uuid
+language sql stable set search_path = '' as $$
+  with settings as materialized (select * from scheduler.stuck_batch_settings()),
+  runs as materialized (
+    select batch_runs.job_id from settings, scheduler.batch_runs(null, settings.heartbeat_timeout, p_now) as batch_runs
+    where batch_runs.job_id is not null
+  )
+  select jobs.id
+  from public.batch_jobs as jobs, settings
+  where jobs.completed_at is null and (p_after is null or jobs.id > p_after)
+    and (greatest(coalesce(jobs.last_heartbeat, jobs.created_at), jobs.resumed_at) < p_now - settings.heartbeat_timeout
+      or greatest(coalesce(jobs.last_progress_at, jobs.started_at, jobs.created_at), jobs.resumed_at) < p_now - settings.progress_timeout)
+    and not exists (select from runs where runs.job_id = jobs.id::text)
+    and not exists (
+      select from public.batch_tasks where job_id = jobs.id and completed_at is null and leased_until > p_now)
+  order by jobs.id
+  limit p_limit;
+$$;
+comment on function scheduler.stuck_batch_jobs(integer, uuid, timestamptz) is
+  'Open batch jobs without heartbeat or without progress for too long, of which no run waits or beats and no lease lasts: by id, those after p_after.';
+
+-- Security definer: service_role has no right in the private schema.
+create or replace function public.find_stuck_batch_jobs(
+  p_limit integer default 100, p_after uuid default null, p_now timestamptz default now()
+) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception using errcode = '22023',
+      message = format('cannot look for stuck batch jobs: limit must be from 1 to 1000, got %s', coalesce(p_limit::text, 'null'));
+  end if;
+  return (select coalesce(jsonb_agg(id order by id), '[]') from scheduler.stuck_batch_jobs(p_limit, p_after, p_now) as id);
+end;
+$$;
+comment on function public.find_stuck_batch_jobs(integer, uuid, timestamptz) is
+  'The ids of at most p_limit stuck batch jobs, in order, as a JSON array; the next page begins after the last of them.';
+
+create or replace function scheduler.batch_job_is_stuck(p_at timestamptz) returns boolean
+language sql stable set search_path = '' as $$
+  select exists (select from scheduler.stuck_batch_jobs(1, null, p_at));
+$$;
+comment on function scheduler.batch_job_is_stuck(timestamptz) is 'Whether the reconciler would find a stuck batch job at that moment.';
+
+revoke all on function scheduler.stuck_batch_settings() from public, anon, authenticated, service_role;
+revoke all on function scheduler.batch_runs(uuid, interval, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.stuck_batch_jobs(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.batch_job_is_stuck(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.find_stuck_batch_jobs(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.find_stuck_batch_jobs(integer, uuid, timestamptz) to service_role;

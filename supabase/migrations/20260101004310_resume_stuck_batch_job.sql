@@ -1,0 +1,80 @@
+-- What is done about a stuck batch job. Its row's lock makes all that resume, finish or cancel it take turns.
+
+-- Security definer: service_role may only read batches, and enqueuing a run may send it.
+create or replace function public.resume_stuck_batch_job(p_job_id uuid, p_now timestamptz default clock_timestamp())
+returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_job public.batch_jobs;
+  v_settings record;
+  v_action text;
+  v_freed integer := 0;
+  v_failed integer := 0;
+  v_reason text;
+begin
+  select * into v_settings from scheduler.stuck_batch_settings();
+  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  if not found then
+    raise exception using errcode = '22023', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
+  end if;
+
+  if v_job.completed_at is not null then
+    v_action := 'over';
+  elsif scheduler.settle_batch_job(p_job_id, p_now) not in ('pending', 'running') then
+    v_action := 'ended';
+  elsif greatest(coalesce(v_job.last_heartbeat, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.heartbeat_timeout
+    and greatest(coalesce(v_job.last_progress_at, v_job.started_at, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.progress_timeout then
+    v_action := 'none';
+  else
+    -- A task that somebody has locked is about to be claimed by him.
+    update public.batch_tasks as tasks
+      set status = 'pending', lease_token = null, leased_until = null
+      from (
+        select id from public.batch_tasks
+        where job_id = p_job_id and completed_at is null and leased_until <= p_now
+        for update skip locked
+      ) as expired
+      where tasks.id = expired.id;
+    get diagnostics v_freed = row_count;
+
+    if exists (select from public.batch_tasks where job_id = p_job_id and completed_at is null and leased_until > p_now)
+      or exists (select from scheduler.batch_runs(p_job_id, v_settings.heartbeat_timeout, p_now) where not waits) then
+      v_action := 'alive';
+    elsif exists (select from scheduler.batch_runs(p_job_id, v_settings.heartbeat_timeout, p_now) where waits) then
+      v_action := 'waits';
+    else
+      -- Whoever got something done since the last time is not hopeless.
+      v_job.resumes := case when v_job.last_progress_at > v_job.resumed_at then 0 else v_job.resumes end;
+      if v_job.resumes < v_settings.max_resumes then
+        v_action := 'resumed';
+        v_job.resumes := v_job.resumes + 1;
+        update public.batch_jobs set resumes = v_job.resumes, resumed_at = p_now where id = p_job_id;
+        perform public.continue_batch_job(p_job_id, null, p_now);
+      else
+        v_action := 'gave_up';
+        v_reason := format('given up: stuck again after being resumed %s times', v_job.resumes);
+        update public.batch_tasks
+          set status = 'failed', lease_token = null, leased_until = null, error_message = coalesce(error_message, v_reason), completed_at = p_now
+          where job_id = p_job_id and completed_at is null and (leased_until is null or leased_until <= p_now);
+        get diagnostics v_failed = row_count;
+        update public.batch_jobs
+          set tasks_failed = tasks_failed + v_failed,
+            reasons = reasons || jsonb_build_object(v_reason, v_failed + coalesce((reasons ->> v_reason)::integer, 0))
+          where id = p_job_id and v_failed > 0;
+        perform scheduler.settle_batch_job(p_job_id, p_now);
+      end if;
+    end if;
+  end if;
+
+  select * into v_job from public.batch_jobs where id = p_job_id;
+  return jsonb_build_object(
+    'job_id', p_job_id, 'stuck', v_action in ('ended', 'resumed', 'gave_up'), 'action', v_action, 'status', v_job.status,
+    'freed', v_freed, 'failed', v_failed, 'resumes', v_job.resumes,
+    'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed);
+end;
+$$;
+comment on function public.resume_stuck_batch_job(uuid, timestamptz) is
+  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises 22023 for an unknown job.';
+
+revoke all on function public.resume_stuck_batch_job(uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.resume_stuck_batch_job(uuid, timestamptz) to service_role;
