@@ -1,6 +1,8 @@
 import { isHTTPError, isTimeoutError } from "ky";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { readCompletion } from "./chat-completion.ts";
+import { readCompletion } from "../../../shared/chat-completion.ts";
+import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
+import { readText } from "../../../shared/read-text.ts";
 import type { Provider, Result, Task } from "./steps.ts";
 
 /** A Retry-After up to here is waited for on the spot; with a longer one the task is given back. */
@@ -25,36 +27,20 @@ export interface Providers {
 export function createProviders({ http, env, now }: JobContext): Providers {
   const notConfigured = new Set<string>();
 
-  /** Where and with what; or the outcome that says what is missing. */
-  function configuration(
-    provider: Provider,
-  ): { url: string; key: string } | Outcome {
-    const url = env(provider.api_url_variable)?.trim() ?? "";
-    const key = env(provider.api_key_variable)?.trim() ?? "";
-    const wrong = !/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : "")
-      ? provider.api_url_variable
-      // What no header can carry would be quoted by the error.
-      : /^[\x21-\x7e]+$/.test(key)
-      ? undefined
-      : provider.api_key_variable;
-    if (wrong === undefined) {
-      return { url: `${url.replace(/\/+$/, "")}/chat/completions`, key };
-    }
-    notConfigured.add(wrong);
-    return { outcome: "unusable", reason: `not configured: ${wrong}` };
-  }
-
   return {
     notConfigured,
     async call(task, provider, { timeoutMs, leftMs, signal }) {
-      const configured = configuration(provider);
-      if ("outcome" in configured) return configured;
+      const endpoint = findChatEndpoint(provider, env);
+      if ("missing" in endpoint) {
+        notConfigured.add(endpoint.missing);
+        return { outcome: "unusable", reason: `not configured: ${endpoint.missing}` };
+      }
       const startedAt = now().getTime();
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(leftMs)]);
       try {
-        const response = await http.post(configured.url, {
+        const response = await http.post(endpoint.url, {
           headers: {
-            authorization: `Bearer ${configured.key}`,
+            authorization: `Bearer ${endpoint.key}`,
             "idempotency-key": `batch-task-${task.id}`,
           },
           json: {
@@ -75,6 +61,7 @@ export function createProviders({ http, env, now }: JobContext): Providers {
         });
         const body = await readText(
           response,
+          maximumAnswerBytes,
           AbortSignal.any([
             deadline,
             AbortSignal.timeout(Math.max(1, timeoutMs)),
@@ -146,34 +133,4 @@ function retryAfterMs(response: Response, now: Date): number | undefined {
   if (!text) return undefined;
   const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now.getTime();
   return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
-}
-
-/** The body as text, `undefined` when it is too long; throws the signal's reason when that fires. */
-async function readText(
-  response: Response,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const reader = response.body?.getReader();
-  if (reader === undefined) return "";
-  const cancel = () => void reader.cancel().catch(() => {});
-  signal.addEventListener("abort", cancel);
-  try {
-    const decoder = new TextDecoder();
-    let text = "";
-    let bytes = 0;
-    for (;;) {
-      signal.throwIfAborted();
-      const { done, value } = await reader.read();
-      signal.throwIfAborted();
-      if (done) return text + decoder.decode();
-      bytes += value.byteLength;
-      if (bytes > maximumAnswerBytes) {
-        cancel();
-        return undefined;
-      }
-      text += decoder.decode(value, { stream: true });
-    }
-  } finally {
-    signal.removeEventListener("abort", cancel);
-  }
 }
