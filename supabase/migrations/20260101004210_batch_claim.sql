@@ -162,7 +162,7 @@ begin
       v_providers := v_providers || jsonb_build_object(v_answerer.name, jsonb_build_object(
         'model', v_answerer.model, 'api_url_variable', v_answerer.api_url_variable, 'api_key_variable', v_answerer.api_key_variable,
         'concurrency', case when v_route.probes then 1 else v_answerer.concurrency end,
-        'max_completion_tokens', v_answerer.max_completion_tokens));
+        'max_completion_tokens', v_answerer.max_completion_tokens, 'probes', v_route.probes));
       if v_route.probes then
         update public.batch_providers
           set probe_until = p_now + make_interval(secs => (v_settings ->> 'call_timeout_seconds')::integer + 30)

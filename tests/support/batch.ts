@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import type { Row, Sql } from "postgres";
 import type { JobContext, JsonObject } from "../../shared/define-job.ts";
 import { createHttpClient } from "../../shared/http-client.ts";
-import { job } from "../../supabase/functions/robust-batch-processor/job.ts";
+import { createProviders } from "../../supabase/functions/robust-batch-processor/call-provider.ts";
+import { processBatch } from "../../supabase/functions/robust-batch-processor/process.ts";
+import { createSteps } from "../../supabase/functions/robust-batch-processor/steps.ts";
 import type { TestDatabase } from "./database.ts";
 import { jobContext } from "./job-context.ts";
 
@@ -104,29 +106,29 @@ export function rpcClient(db: TestDatabase, now: () => Date): JobContext["db"] {
   } as unknown as JobContext["db"];
 }
 
-/** A run of the processor at `now()`, with retries that do not wait. */
+/** A run of the processor, with retries that do not wait; `wait` is for a clock that the test moves. */
 export async function runProcessor(
   db: TestDatabase,
   input: { batchJobId?: string; maxTasks?: number },
   options: {
     env?: Record<string, string>;
     now?: () => Date;
+    wait?: (ms: number, news: Promise<void>) => Promise<void>;
     remainingMs?: () => number;
     signal?: AbortSignal;
-    log?: JobContext["log"];
   } = {},
 ): Promise<JsonObject> {
-  const { now = () => new Date(), ...rest } = options;
-  const signal = options.signal ?? new AbortController().signal;
-  const context = {
-    ...jobContext({
-      ...rest,
-      db: rpcClient(db, now),
-      http: createHttpClient({ signal, backoffMs: () => 1 }),
-    }),
-    now,
-  };
-  return await job.run(job.input.parse(input), context);
+  const { now = () => new Date(), wait, ...rest } = options;
+  const { signal = new AbortController().signal } = options;
+  const http = createHttpClient({ signal, backoffMs: () => 1 });
+  const context = { ...jobContext({ ...rest, signal, db: rpcClient(db, now), http }), now };
+  return await processBatch(
+    { maxTasks: 1_000, ...input },
+    context,
+    createSteps(context),
+    createProviders(context),
+    wait,
+  );
 }
 
 /** What holds at any time: no answer twice or without its task, counters that are true, an end with the last task. */

@@ -49,7 +49,7 @@ export function createProviders({ http, env, now }: JobContext): Providers {
             max_completion_tokens: provider.max_completion_tokens,
           },
           signal: deadline,
-          timeout: Math.min(timeoutMs, leftMs),
+          timeout: timeoutMs,
           retry: {
             retryOnTimeout: false,
             shouldRetry: ({ error }) =>

@@ -23,12 +23,15 @@ type Context = Pick<
 /**
  * Works on a batch job until it is over, until no task of it can be called soon, or until the time or
  * `maxTasks` is used up; then has the next run called for. Other processors may do the same at the same time.
+ *
+ * @param wait Waits for news, but no longer than that; tests whose clock stands still move it here.
  */
 export async function processBatch(
   input: { batchJobId?: string | undefined; maxTasks: number },
   context: Context,
   steps: Steps,
   providers: Providers,
+  wait: (ms: number, news: Promise<void>) => Promise<void> = atMost,
 ): Promise<JsonObject> {
   const { log, now, signal } = context;
   const batchJobId = input.batchJobId ?? await steps.oldestOpen();
@@ -38,6 +41,7 @@ export async function processBatch(
 
   const slots = createSlots();
   const results: Result[] = [];
+  let writing: Result[] = [];
   const figures: Figures = { answered: 0, failed: 0, givenBack: 0, lost: 0 };
   const stopCalls = new AbortController();
   let news = Promise.withResolvers<void>();
@@ -51,6 +55,8 @@ export async function processBatch(
   const spareMs = Math.min(reserveMs, callMs);
   /** Answerers that have further tasks, and when the rest is worth another look; null: never. */
   let more: string[] = [];
+  /** Answerers that are called to try whether they are back. */
+  const probing = new Set<string>();
   let lookAt: number | null = null;
 
   const report = (result: Result) => {
@@ -60,6 +66,9 @@ export async function processBatch(
   const take = (claimed: Claimed) => {
     status = claimed.status;
     more = claimed.more;
+    for (const [name, { probes }] of Object.entries(claimed.providers)) {
+      if (probes) probing.add(name);
+    }
     lookAt = claimed.next_in_ms === null ? null : now().getTime() + claimed.next_in_ms;
     const tasks: Task[] = [];
     for (const { id, answerer, prompt, problem } of claimed.tasks) {
@@ -71,7 +80,7 @@ export async function processBatch(
     slots.add(claimed, tasks);
   };
   const startCalls = () => {
-    for (const { task, provider } of slots.start(hasTime)) {
+    for (const { task, provider } of slots.start(mayCall)) {
       const { id, answerer } = task;
       const startedAt = now().getTime();
       const limits = {
@@ -80,10 +89,8 @@ export async function processBatch(
         signal: AbortSignal.any([signal, stopCalls.signal]),
       };
       void providers.call(task, provider, limits).then((outcome) => {
-        slowestMs.set(
-          answerer,
-          Math.max(slowestMs.get(answerer) ?? 0, now().getTime() - startedAt),
-        );
+        const tookMs = now().getTime() - startedAt;
+        slowestMs.set(answerer, Math.max(slowestMs.get(answerer) ?? 0, tookMs));
         slots.done(answerer);
         report({ id, answerer, ...outcome });
         // No hand stays idle while the results are written.
@@ -94,13 +101,15 @@ export async function processBatch(
   /** A slow provider's calls need more time than a fast one's, and stop the earlier. */
   const hasTime = (answerer?: string) =>
     context.remainingMs() - spareMs >=
-      Math.min(
-        callMs,
-        Math.max(shortestCallMs, 2 * (slowestMs.get(answerer ?? "") ?? 0)),
-      );
+      Math.min(callMs, Math.max(shortestCallMs, 2 * (slowestMs.get(answerer ?? "") ?? 0)));
+  /** Who has just failed is not called again before the breaker knows of it. */
+  const mayCall = (answerer: string) =>
+    hasTime(answerer) &&
+    ![...writing, ...results].some((result) =>
+      result.answerer === answerer && ["failed", "waiting"].includes(result.outcome)
+    );
   const mustStop = () =>
-    signal.aborted || stopCalls.signal.aborted || isOver(status) ||
-    !hasTime() ||
+    signal.aborted || stopCalls.signal.aborted || isOver(status) || !hasTime() ||
     figures.answered + figures.failed >= input.maxTasks;
   const giveBack = async (tasks: Task[]) => {
     if (tasks.length === 0 || isOver(status)) return;
@@ -109,15 +118,20 @@ export async function processBatch(
     lookAt = now().getTime();
   };
   const writeResults = async () => {
-    const written = takeSome(results);
-    const told = await steps.finish(batchJobId, written);
+    writing = takeSome(results);
+    const told = await steps.finish(batchJobId, writing);
+    const answerers = writing.filter(({ outcome }) => outcome === "answered")
+      .map(({ answerer }) => answerer);
+    const back = answerers.filter((answerer) => probing.delete(answerer ?? "")).length > 0;
+    writing = [];
     status = told.status;
     open = told.open;
     figures.answered += told.completed;
     figures.failed += told.failed;
     figures.givenBack += told.accepted - told.completed - told.failed;
     figures.lost += told.refused;
-    if (told.accepted > told.completed + told.failed || told.refused > 0) {
+    // There may be something to claim: what was given back, or all that waited for a provider that is back.
+    if (told.accepted > told.completed + told.failed || told.refused > 0 || back) {
       lookAt = now().getTime();
     }
     context.reportProgress({ batchJobId, ...figures, open });
@@ -168,7 +182,7 @@ export async function processBatch(
         break;
       }
       if (untilLook <= 0 && !mustStop()) continue;
-      await atMost(
+      await wait(
         Math.min(untilLook > 0 ? untilLook : longestIdleMs, longestIdleMs),
         news.promise,
       );

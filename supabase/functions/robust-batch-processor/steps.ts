@@ -15,6 +15,8 @@ const provider = z.object({
   api_key_variable: z.string(),
   concurrency: z.int().positive(),
   max_completion_tokens: z.int().positive(),
+  /** It is called once, to try whether it is back. */
+  probes: z.boolean(),
 });
 const claimed = z.object({
   status: z.string(),
