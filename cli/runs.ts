@@ -30,7 +30,8 @@ export async function findRuns(sql: Sql, ids: string[], enqueuedSince: string): 
     select id, job_name, status, trigger, attempt, duration_ms, created_at, result, error_message,
       skip_reason, verdict, coalesce(completed_at, created_at) as ended_at
     from public.scheduler_runs
-    where id = any (${ids}::uuid[]) or (trigger = 'dependency' and created_at >= ${enqueuedSince})`;
+    where id in (select jsonb_array_elements_text(${sql.json(ids)})::uuid)
+      or (trigger = 'dependency' and created_at >= ${enqueuedSince})`;
 }
 
 /** The runs that have ended since, oldest first. */
