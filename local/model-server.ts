@@ -103,7 +103,7 @@ export async function startModelServer(
         "content-type": "application/json",
       }).end(faults.body);
     }
-    send(response, 200, completion(asked, seed));
+    send(response, 200, completion(asked, seed, asksForJson(body)));
   }
 
   const server = createServer((request, response) => {
@@ -151,6 +151,11 @@ function readQuestion(
   }
 }
 
+/** Whether a `response_format` asks for JSON. */
+function asksForJson(body: string): boolean {
+  return JSON.parse(body).response_format?.type === "json_schema";
+}
+
 function send(
   response: ServerResponse,
   status: number,
@@ -179,17 +184,41 @@ const advice = [
   "write down what you expect before you look",
 ];
 
+const questions = [
+  "Which single change would save us the most time next month, judging by these figures?",
+  "Where do costs grow faster than use, and what drives them?",
+  "What did the best day of the week have in common with the one before it?",
+  "What do people ask for that nobody offers them yet?",
+  "If demand doubled overnight, what would break first?",
+  "Who stopped using the service lately, and what had they tried last?",
+];
+
+/** `{"prompts": […]}`: three questions, and, as models do, one that was there already in other words. */
+function suggestions(request: string, start: number): string {
+  const prompts = [0, 1, 2].map((i) => questions[(start + i) % questions.length]!);
+  try {
+    const first = JSON.parse(request).prompts[0];
+    if (typeof first === "string") prompts.push(`Please tell us: ${first}`);
+  } catch {
+    // It asks for something else; these questions are for everybody.
+  }
+  return JSON.stringify({ prompts });
+}
+
 /** What this model says to this prompt, with a usage of about four characters a token. */
 function completion(
   { model, prompt }: { model: string; prompt: string },
   seed: number,
+  json: boolean,
 ) {
   const hash = createHash("sha256").update(`${seed} ${model} ${prompt}`)
     .digest();
   const topic = prompt.replaceAll(/\s+/g, " ").slice(0, 80);
-  const content = `${openings[hash[0]! % 4]}, on "${topic}": ${advice[hash[1]! % 4]}, and ${
-    advice[hash[2]! % 4]
-  }. (${model}, ${hash.toString("hex", 3, 7)})`;
+  const content = json
+    ? suggestions(prompt, hash[0]!)
+    : `${openings[hash[0]! % 4]}, on "${topic}": ${advice[hash[1]! % 4]}, and ${
+      advice[hash[2]! % 4]
+    }. (${model}, ${hash.toString("hex", 3, 7)})`;
   const tokens = (text: string) => Math.ceil(text.length / 4);
   return {
     id: `chatcmpl-${hash.toString("hex", 8, 20)}`,

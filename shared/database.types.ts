@@ -1459,6 +1459,10 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
+      "accept_prompt_suggestion": {
+        Args: { "p_id": string; "p_now"?: string; "p_who": string };
+        Returns: Json;
+      };
       "aggregate_device_metrics_begin": { Args: Record<PropertyKey, never>; Returns: Json };
       "aggregate_device_metrics_days": {
         Args: { "p_from"?: string; "p_max_days"?: number; "p_to"?: string };
@@ -1493,6 +1497,7 @@ export type Database = {
         Args: { "p_job_id": string; "p_now"?: string; "p_run_after"?: string };
         Returns: boolean;
       };
+      "continue_weekly_suggestions": { Args: { "p_now"?: string }; Returns: boolean };
       "device_metrics_day_rows": {
         Args: { "p_days": (string)[] };
         Returns: {
@@ -1577,9 +1582,22 @@ export type Database = {
         };
         Returns: number;
       };
+      "next_suggestion_requests": {
+        Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
+        Returns: Json;
+      };
       "prune_old_rows": {
         Args: { "p_limit"?: number; "p_now"?: string; "p_rule": string };
         Returns: number;
+      };
+      "record_suggestion_failure": {
+        Args: {
+          "p_now"?: string;
+          "p_organization_id": string;
+          "p_reason": string;
+          "p_week": string;
+        };
+        Returns: boolean;
       };
       "record_system_health": {
         Args: {
@@ -1593,6 +1611,10 @@ export type Database = {
           "p_summary": string;
         };
         Returns: number;
+      };
+      "reject_prompt_suggestion": {
+        Args: { "p_id": string; "p_now"?: string; "p_who": string };
+        Returns: Json;
       };
       "release_batch_tasks": {
         Args: { "p_ids"?: (number)[]; "p_job_id": string; "p_now"?: string; "p_token": string };
@@ -1635,6 +1657,16 @@ export type Database = {
       };
       "scheduler_heartbeat_run": {
         Args: { "p_progress"?: Json; "p_run_id": string };
+        Returns: Json;
+      };
+      "store_prompt_suggestions": {
+        Args: {
+          "p_now"?: string;
+          "p_organization_id": string;
+          "p_suggested_by": string;
+          "p_texts": Json;
+          "p_week": string;
+        };
         Returns: Json;
       };
       "system_health_agents": { Args: Record<PropertyKey, never>; Returns: Json };

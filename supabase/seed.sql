@@ -240,3 +240,6 @@ select md5('seed prompt ' || n || ' ' || k)::uuid, md5('seed organization ' || n
 from generate_series(1, 4) as n
 cross join generate_series(1, 3) as k
 on conflict do nothing;
+
+-- The weekly suggestions, by the same model server.
+update public.app_settings set value = '"demo-sage"' where key = 'weekly_suggestions.provider' and value = 'null';

@@ -127,11 +127,11 @@ create or replace trigger keep_batch_cursor before insert or update of name, tim
 create or replace function scheduler.forget_organization() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  delete from public.scheduler_state where scope = 'organization:' || old.id;
+  delete from public.scheduler_state where scope in ('organization:' || old.id, 'weekly-suggestions:' || old.id);
   return null;
 end;
 $$;
-comment on function scheduler.forget_organization() is 'Takes the mark of a deleted organization out of scheduler_state.';
+comment on function scheduler.forget_organization() is 'Takes the marks of a deleted organization out of scheduler_state: its daily batch''s and its weekly suggestions''.';
 
 create or replace trigger forget_organization after delete on public.organizations
   for each row execute function scheduler.forget_organization();

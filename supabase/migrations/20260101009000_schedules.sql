@@ -75,6 +75,14 @@ select scheduler.register_job(
   description => 'The same, soon after the daily batch''s window'
 );
 
+-- Somebody's Monday may begin in any hour; in the others run_if says that nobody is due.
+select scheduler.register_job(
+  name => 'weekly-suggestions',
+  schedule => '40 * * * *',
+  run_if => 'scheduler.suggestions_are_due',
+  description => 'Suggests new prompts to each organization, once a week of its own'
+);
+
 select scheduler.register_job(
   name => 'prune-old-rows',
   schedule => '52 3 * * *',

@@ -12,6 +12,7 @@ const SHIPPED = [
   "daily-batch-trigger-zones",
   "prune-old-rows",
   "system-health",
+  "weekly-suggestions",
 ];
 
 /** Makes the job due, or, where it might say itself that there is nothing to do, runs it by hand. */

@@ -1,0 +1,93 @@
+import { z } from "zod";
+import type { JobContext } from "../../../shared/define-job.ts";
+import { storableJson } from "../../../shared/storable-json.ts";
+
+/** Longer than the database lets a call take. */
+const storeMs = 25_000;
+
+const provider = z.object({
+  name: z.string(),
+  model: z.string(),
+  api_url_variable: z.string(),
+  api_key_variable: z.string(),
+  concurrency: z.int().positive(),
+  max_completion_tokens: z.int().positive(),
+});
+const request = z.object({
+  id: z.string(),
+  /** The Monday by whose date the week is known. */
+  week: z.string(),
+  prompts: z.array(z.string()),
+  not_again: z.array(z.string()),
+  answers: z.array(z.object({ prompt: z.string(), answer: z.string() })),
+});
+const requests = z.object({
+  provider: provider.nullable(),
+  max_suggestions: z.int().positive(),
+  organizations: z.array(request),
+});
+const stored = z.object({
+  outcome: z.enum(["stored", "had_already", "organization_gone"]),
+  stored: z.int(),
+  alike: z.int(),
+  unusable: z.int(),
+});
+
+export type Provider = z.output<typeof provider>;
+/** What the model is told of an organization. */
+export type SuggestionRequest = z.output<typeof request>;
+export type Requests = z.output<typeof requests>;
+export type Stored = z.output<typeof stored>;
+
+/** The transactions of which a run consists. What the database refuses is thrown as it came. */
+export interface Steps {
+  /** The organizations that are due, by id, those after that one. */
+  next(limit: number, after: string | undefined): Promise<Requests>;
+  /** Marks the week and keeps what is new of the suggestions. */
+  store(request: SuggestionRequest, texts: readonly string[], suggestedBy: string): Promise<Stored>;
+  /** Marks the week and says why there are none. */
+  fail(request: SuggestionRequest, reason: string): Promise<void>;
+  /** Has the next run called for. */
+  goOn(): Promise<void>;
+}
+
+export function createSteps({ db, now, signal }: JobContext): Steps {
+  const p_now = () => now().toISOString();
+  return {
+    async next(p_limit, after) {
+      const { data, error } = await db.rpc("next_suggestion_requests", {
+        p_limit,
+        ...(after === undefined ? {} : { p_after: after }),
+        p_now: p_now(),
+      }).abortSignal(signal);
+      if (error) throw error;
+      return requests.parse(data);
+    },
+    // What the model has answered is kept, also when the run is ending.
+    async store({ id, week }, texts, p_suggested_by) {
+      const { data, error } = await db.rpc("store_prompt_suggestions", {
+        p_organization_id: id,
+        p_week: week,
+        p_texts: storableJson(texts) as never,
+        p_suggested_by,
+        p_now: p_now(),
+      }).abortSignal(AbortSignal.timeout(storeMs));
+      if (error) throw error;
+      return stored.parse(data);
+    },
+    async fail({ id, week }, p_reason) {
+      const { error } = await db.rpc("record_suggestion_failure", {
+        p_organization_id: id,
+        p_week: week,
+        p_reason,
+        p_now: p_now(),
+      }).abortSignal(AbortSignal.timeout(storeMs));
+      if (error) throw error;
+    },
+    async goOn() {
+      const { error } = await db.rpc("continue_weekly_suggestions", {})
+        .abortSignal(AbortSignal.timeout(storeMs));
+      if (error) throw error;
+    },
+  };
+}

@@ -1,0 +1,135 @@
+import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import { errorMessage } from "../../../shared/errors.ts";
+import type { Model, Suggested } from "./ask-model.ts";
+import type { Provider, Steps, SuggestionRequest } from "./steps.ts";
+import { type Figures, summarize } from "./summarize.ts";
+
+const pageSize = 20;
+/** Nobody is asked for with less than this left, and this much of it is for storing. */
+const shortestCallMs = 20_000;
+const reserveMs = 5_000;
+/** An answer that is not as asked for is asked for once more. */
+const asksPerOrganization = 2;
+const failuresInResult = 50;
+
+type Context = Pick<JobContext, "log" | "signal" | "remainingMs" | "reportProgress">;
+
+/**
+ * Asks the model for each organization that is due, as many at once as the provider takes, and stores what is new.
+ * What is one organization's failure holds up no other. Stops when the provider does not answer, when the time is
+ * over or after `maxOrganizations`; then the next run goes on.
+ *
+ * @throws Error when the provider answered for nobody, or storing failed; nothing is marked for those.
+ */
+export async function suggest(
+  maxOrganizations: number,
+  context: Context,
+  steps: Steps,
+  model: Model,
+): Promise<JsonObject> {
+  const { log, signal, remainingMs, reportProgress } = context;
+  const figures: Figures = { organizations: 0, suggested: 0, alike: 0, unusable: 0, failed: 0 };
+  const failures: { organizationId: string; reason: string }[] = [];
+  /** Refused, but perhaps as everybody would be: decided when another one was answered. */
+  const held: { request: SuggestionRequest; reason: string }[] = [];
+  const problems: string[] = [];
+  let unavailable: Extract<Suggested, { outcome: "unavailable" }> | undefined;
+  let answered = false;
+  let begun = 0;
+  const mayBegin = () =>
+    unavailable === undefined && !signal.aborted && begun < maxOrganizations &&
+    remainingMs() >= shortestCallMs;
+
+  const recordFailure = async (request: SuggestionRequest, reason: string) => {
+    await steps.fail(request, reason);
+    figures.failed++;
+    failures.push({ organizationId: request.id, reason });
+  };
+  const serve = async (provider: Provider, request: SuggestionRequest, max: number) => {
+    let told: Suggested;
+    let asks = 0;
+    do {
+      told = await model.ask(provider, request, max, Math.max(1, remainingMs() - reserveMs));
+    } while (
+      told.outcome === "invalid" && ++asks < asksPerOrganization &&
+      remainingMs() >= shortestCallMs && !signal.aborted
+    );
+    if (told.outcome === "unavailable") unavailable = told;
+    else if (told.outcome === "refused") held.push({ request, reason: told.reason });
+    else if (told.outcome === "invalid") {
+      answered = true;
+      await recordFailure(request, told.reason);
+    } else if (told.outcome === "suggested") {
+      answered = true;
+      const kept = await steps.store(request, told.texts, told.suggestedBy);
+      figures.organizations += kept.outcome === "stored" ? 1 : 0;
+      figures.suggested += kept.stored;
+      figures.alike += kept.alike;
+      figures.unusable += kept.unusable;
+    }
+    reportProgress({ ...figures });
+  };
+
+  let last: string | undefined;
+  let moreIsLeft = true;
+  while (moreIsLeft && mayBegin()) {
+    const { provider, organizations, max_suggestions } = await steps.next(pageSize, last);
+    if (provider === null) {
+      const setting = "weekly_suggestions.provider";
+      return {
+        summary: `nobody suggests: app_settings ${setting} names no provider`,
+        ...figures,
+        notConfigured: [setting],
+      };
+    }
+    moreIsLeft = organizations.length === pageSize;
+    last = organizations.at(-1)?.id;
+    const waiting = [...organizations];
+    const workers = Array.from({ length: provider.concurrency }, async () => {
+      while (waiting.length > 0 && mayBegin()) {
+        const request = waiting.shift()!;
+        begun++;
+        try {
+          await serve(provider, request, max_suggestions);
+        } catch (error) {
+          problems.push(`${request.id}: ${errorMessage(error)}`);
+        }
+      }
+    });
+    await Promise.all(workers);
+    moreIsLeft ||= waiting.length > 0;
+  }
+
+  if (answered) { for (const { request, reason } of held) await recordFailure(request, reason); }
+  const reason = unavailable?.reason ?? (answered ? undefined : held[0]?.reason);
+  // A run that got nothing done would be followed by another such run, for ever.
+  const goesOn = moreIsLeft && figures.organizations + figures.failed > 0 &&
+    reason === undefined && problems.length === 0;
+  if (goesOn) await steps.goOn();
+  const result = {
+    summary: summarize(figures, reason, goesOn),
+    ...figures,
+    failures: failures.slice(0, failuresInResult),
+    goesOn,
+    ...(unavailable?.notConfigured === undefined
+      ? {}
+      : { notConfigured: [unavailable.notConfigured] }),
+    ...(figures.failed > 0 || answered && reason !== undefined
+      ? { notable: "warning" }
+      : figures.suggested > 0
+      ? { notable: "info" }
+      : {}),
+  };
+  if (problems.length > 0) {
+    log.error("not stored", { problems, ...result });
+    throw new Error(
+      `Cannot store what was suggested to ${problems.length} organizations, of them ${
+        problems[0]
+      } (${result.summary})`,
+    );
+  }
+  if (reason !== undefined && !answered && unavailable?.notConfigured === undefined) {
+    throw new Error(`Cannot ask for suggestions: ${reason}`);
+  }
+  return result;
+}

@@ -1,0 +1,36 @@
+/** What a run has come to. */
+export interface Figures {
+  /** Organizations that had their week. */
+  organizations: number;
+  /** Prompts that wait for a person's yes now. */
+  suggested: number;
+  /** Left out because they are like a prompt that is there, was suggested or rejected. */
+  alike: number;
+  /** Left out because of their length. */
+  unusable: number;
+  /** Organizations whose answer was no use: their week is over without suggestions. */
+  failed: number;
+}
+
+const number = new Intl.NumberFormat("en-US");
+
+/** One line for lists: "12 prompts suggested to 3 organizations, 2 left out as alike". */
+export function summarize(
+  figures: Figures,
+  stoppedBy: string | undefined,
+  goesOn: boolean,
+): string {
+  const { organizations, suggested, alike, failed } = figures;
+  const parts = organizations === 0 && failed === 0
+    ? [stoppedBy === undefined ? "no organization is due" : "nobody was asked for"]
+    : [
+      `${number.format(suggested)} prompts suggested to ${
+        number.format(organizations)
+      } organizations`,
+    ];
+  if (alike > 0) parts.push(`${number.format(alike)} left out as alike`);
+  if (failed > 0) parts.push(`${number.format(failed)} organizations without a usable answer`);
+  const line = parts.join(", ");
+  if (stoppedBy !== undefined) return `${line}; stopped: ${stoppedBy}`;
+  return goesOn ? `${line}; the next run goes on` : line;
+}

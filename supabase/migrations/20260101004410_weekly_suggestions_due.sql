@@ -1,0 +1,93 @@
+-- Whose week it is, and what the model is told. A week is known by its Monday's date, where the organization is; it begins
+-- there at that date's time, by the rules of the daily batch: after a gap in spring, at its first showing in autumn.
+
+create or replace function scheduler.due_for_suggestions(p_limit integer, p_after uuid, p_now timestamptz)
+returns table (organization_id uuid, week date)
+language sql stable set search_path = '' as $$
+  with zones as (
+    select distinct coalesce(organizations.time_zone, platform.time_zone) as time_zone
+    from public.organizations, scheduler.daily_batch_settings() as platform where organizations.enabled
+  ),
+  weeks as materialized (
+    select zones.time_zone, monday.week, scheduler.first_showing(monday.week + settings.run_at, zones.time_zone) as begins_at
+    from zones, scheduler.weekly_suggestion_settings() as settings, lateral (
+      select date_trunc('week', scheduler.batch_date_at(zones.time_zone, settings.run_at, p_now)::timestamp)::date as week
+    ) as monday
+  )
+  select organizations.id, weeks.week
+  from scheduler.daily_batch_settings() as platform
+  join public.organizations on organizations.enabled and (p_after is null or organizations.id > p_after)
+  join weeks on weeks.time_zone = coalesce(organizations.time_zone, platform.time_zone)
+  left join public.scheduler_state as state on state.scope = 'weekly-suggestions:' || organizations.id
+  where organizations.created_at < weeks.begins_at
+    and (state.scope is null or state.last_daily_run_key < to_char(weeks.week, 'YYYY-MM-DD'))
+    and exists (select from public.prompts where prompts.organization_id = organizations.id and prompts.status = 'active')
+  order by organizations.id
+  limit p_limit;
+$$;
+comment on function scheduler.due_for_suggestions(integer, uuid, timestamptz) is
+  'Organizations with active prompts whose local Monday, or a later day of that week, has come and that have not had it, by id, those after p_after. A new one begins with the first Monday after it was created.';
+
+create or replace function scheduler.suggestions_are_due(p_at timestamptz) returns boolean
+language sql stable set search_path = '' as $$
+  select coalesce((select value <> 'null' from public.app_settings where key = 'weekly_suggestions.provider'), false)
+    and exists (select from scheduler.due_for_suggestions(1, null, p_at));
+$$;
+comment on function scheduler.suggestions_are_due(timestamptz) is
+  'Whether a provider is set and an organization is due for its weekly suggestions.';
+
+-- Security definer: service_role has no right in the private schema.
+create or replace function public.next_suggestion_requests(
+  p_limit integer default 20, p_after uuid default null, p_now timestamptz default now()
+) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_settings record;
+  v_provider jsonb;
+begin
+  if p_limit is null or p_limit not between 1 and 100 then
+    raise exception using errcode = '22023',
+      message = format('cannot prepare suggestions: limit must be from 1 to 100, got %s', coalesce(p_limit::text, 'null'));
+  end if;
+  select * into v_settings from scheduler.weekly_suggestion_settings();
+  select jsonb_build_object('name', name, 'model', model, 'api_url_variable', api_url_variable, 'api_key_variable', api_key_variable,
+      'concurrency', concurrency, 'max_completion_tokens', max_completion_tokens)
+    into v_provider from public.batch_providers where name = v_settings.provider;
+  return jsonb_build_object(
+    'provider', v_provider,
+    'max_suggestions', v_settings.max_suggestions,
+    'organizations', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'id', due.organization_id,
+        'week', due.week,
+        'prompts', (
+          select coalesce(jsonb_agg(left(newest.text, 500)), '[]') from (
+            select text from public.prompts
+            where organization_id = due.organization_id and status = 'active' order by created_at desc, id limit 40) as newest),
+        'not_again', (
+          select coalesce(jsonb_agg(left(newest.text, 200)), '[]') from (
+            select text from public.prompts
+            where organization_id = due.organization_id and status in ('suggested', 'rejected') order by created_at desc, id limit 40) as newest),
+        -- One answer a prompt, of the newest of the week before.
+        'answers', (
+          select coalesce(jsonb_agg(jsonb_build_object('prompt', left(sample.prompt, 200), 'answer', left(sample.answer, 800))), '[]') from (
+            select distinct on (newest.prompt_id) prompts.text as prompt, newest.answer
+            from (
+              select prompt_id, answer, created_at from public.prompt_answers
+              where organization_id = due.organization_id and created_at > p_now - interval '7 days' and created_at <= p_now
+              order by created_at desc limit 100) as newest
+            join public.prompts on prompts.id = newest.prompt_id
+            order by newest.prompt_id, newest.created_at desc
+            limit 20) as sample)
+      ) order by due.organization_id), '[]')
+      from scheduler.due_for_suggestions(case when v_provider is null then 0 else p_limit end, p_after, p_now) as due
+    ));
+end;
+$$;
+comment on function public.next_suggestion_requests(integer, uuid, timestamptz) is
+  'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", "answer"}]}]}. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 days, each cut. Raises 22023 for a wrong setting.';
+
+revoke all on function scheduler.due_for_suggestions(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.suggestions_are_due(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.next_suggestion_requests(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.next_suggestion_requests(integer, uuid, timestamptz) to service_role;
