@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { addBatch, addProvider, assertBatchesSound, batchJob } from "../support/batch.ts";
+import { addBatch, addProvider, assertBatchesSound, batchJob, set } from "../support/batch.ts";
 import { readLog, settle } from "../support/faults.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -24,6 +24,12 @@ Deno.test("robust-batch-processor through the whole stack", (test) =>
     const { sql, models } = stack;
     await addProvider(sql, "one");
     await addProvider(sql, "two");
+    const settleAll = () =>
+      waitUntil("no run at work", async () => {
+        const [row] = await sql`
+          select from scheduler_runs where status in ('dispatched', 'running') limit 1`;
+        return !row;
+      });
 
     await test.step("several processors answer a batch job together, each task once", async () => {
       const id = await addBatch(sql, 150, ["one", "two"]);
@@ -49,6 +55,39 @@ Deno.test("robust-batch-processor through the whole stack", (test) =>
       assert.equal(body.result.status, "failed");
       assert.deepEqual((await batchJob(sql, id)).reasons, { "echo: HTTP 401": 2 });
       assert.ok(!(await readLog(stack)).includes("sk-other-0123456789"));
+    });
+
+    await test.step("a provider at 429 until it is told otherwise: no storm, then every task is answered", async () => {
+      await set(sql, { open_seconds: 1 });
+      models.calls.length = 0;
+      models.set({ rateLimitRate: 1, retryAfterSeconds: 11 }, "model-of-two");
+      const id = await addBatch(sql, 30, ["one", "two"]);
+      await sql`select scheduler.enqueue_runs('robust-batch-processor', ${
+        sql.json([{ batchJobId: id }, { batchJobId: id }])
+      })`;
+      await waitUntil("the answers of the other", async () => {
+        const row = await batchJob(sql, id);
+        return row.tasks_completed === 30 && row;
+      });
+      await settleAll();
+      const refused = models.calls.filter((call) => call.status === 429);
+      assert.ok(
+        refused.length <= 8,
+        `${refused.length} calls of two processors with four slots each`,
+      );
+      const [next] = await sql`
+        select extract(epoch from run_after - now()) as seconds from scheduler_runs
+        where job_name = 'robust-batch-processor' and status = 'queued'`;
+      assert.ok(
+        next!.seconds > 5 && next!.seconds <= 12,
+        `the next run comes in ${next!.seconds} s`,
+      );
+      models.set({}, "model-of-two");
+      await sql`update batch_providers set open_until = now() where name = 'two'`;
+      await sql`update batch_tasks set run_after = null where job_id = ${id}`;
+      await settle(sql);
+      assert.equal((await batchJob(sql, id)).status, "completed");
+      await assertBatchesSound(sql);
     });
 
     await test.step("bad input is refused with the field's name", async () => {

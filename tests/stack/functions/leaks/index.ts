@@ -6,13 +6,14 @@ import { serveJob } from "../../../../shared/serve-job.ts";
 const job = defineJob({
   name: "leaks",
   input: z.strictObject({ how: z.enum(["throw", "return"]) }),
-  secrets: ["LEAKS_API_KEY"],
+  secrets: ["LEAKS_API_KEY", "*_FOUND_KEY"],
   run({ how }, context) {
     const secrets = [
       "CRON_SECRET",
       "SUPABASE_SERVICE_ROLE_KEY",
       "SUPABASE_SECRET_KEYS",
       "LEAKS_API_KEY",
+      "LEAKS_FOUND_KEY",
     ]
       .map((name) => context.env(name)).join(" ");
     context.log.info(`with ${secrets}`, { secrets });
