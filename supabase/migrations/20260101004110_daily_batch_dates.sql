@@ -161,7 +161,9 @@ comment on function scheduler.follow_daily_batch_setting() is
   'When the platform''s zone, hour or window is changed: its job follows, and so do organizations that take one of them from it.';
 
 create or replace trigger follow_daily_batch_setting after update on public.app_settings
-  for each row when (new.key like 'daily_batch.%' and new.value <> old.value) execute function scheduler.follow_daily_batch_setting();
+  for each row
+  when (new.key in ('daily_batch.time_zone', 'daily_batch.run_at', 'daily_batch.window_hours') and new.value <> old.value)
+  execute function scheduler.follow_daily_batch_setting();
 
 revoke all on function scheduler.batch_date_at(text, time, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.last_batch_date(uuid) from public, anon, authenticated, service_role;

@@ -89,6 +89,50 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.batch_job_is_stuck(timestamptz) is 'Whether the reconciler would find a stuck batch job at that moment.';
 
+-- Two jobs: by the half hour, and once soon after the platform's window, which a person may move.
+create or replace function scheduler.register_batch_reconciler() returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_platform record;
+  v_at time;
+begin
+  select * into v_platform from scheduler.daily_batch_settings();
+  v_at := v_platform.run_at + make_interval(hours => v_platform.window_hours, mins => 5);
+  perform scheduler.register_job(
+    name => 'batch-reconciler',
+    schedule => '*/30 * * * *',
+    run_if => 'scheduler.batch_job_is_stuck',
+    description => 'Has batch jobs that nobody works on go on, or gives them up'
+  );
+  perform scheduler.register_job(
+    name => 'batch-reconciler-after-window',
+    schedule => format('%s %s * * *', extract(minute from v_at), extract(hour from v_at)),
+    time_zone => v_platform.time_zone,
+    target => 'batch-reconciler',
+    run_if => 'scheduler.batch_job_is_stuck',
+    description => 'The same, soon after the daily batch''s window'
+  );
+end;
+$$;
+comment on function scheduler.register_batch_reconciler() is
+  'Registers batch-reconciler, and batch-reconciler-after-window five minutes after the window that the settings daily_batch.… name.';
+
+create or replace function scheduler.follow_daily_batch_window() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  perform scheduler.register_batch_reconciler();
+  return null;
+end;
+$$;
+comment on function scheduler.follow_daily_batch_window() is 'When the platform''s zone, hour or window is changed, the reconciler''s job after it follows.';
+
+create or replace trigger follow_daily_batch_window after update on public.app_settings
+  for each row
+  when (new.key in ('daily_batch.time_zone', 'daily_batch.run_at', 'daily_batch.window_hours') and new.value <> old.value)
+  execute function scheduler.follow_daily_batch_window();
+
+revoke all on function scheduler.register_batch_reconciler() from public, anon, authenticated, service_role;
+revoke all on function scheduler.follow_daily_batch_window() from public, anon, authenticated, service_role;
 revoke all on function scheduler.stuck_batch_settings() from public, anon, authenticated, service_role;
 revoke all on function scheduler.batch_runs(uuid, interval, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.stuck_batch_jobs(integer, uuid, timestamptz) from public, anon, authenticated, service_role;

@@ -58,22 +58,8 @@ select scheduler.register_job(
   description => 'Sends the prompts of one batch to the model providers and keeps the answers'
 );
 
-select scheduler.register_job(
-  name => 'batch-reconciler',
-  schedule => '*/30 * * * *',
-  run_if => 'scheduler.batch_job_is_stuck',
-  description => 'Has batch jobs that nobody works on go on, or gives them up'
-);
-
--- Once more soon after the platform's window has closed.
-select scheduler.register_job(
-  name => 'batch-reconciler-after-window',
-  schedule => '5 6 * * *',
-  time_zone => 'America/New_York',
-  target => 'batch-reconciler',
-  run_if => 'scheduler.batch_job_is_stuck',
-  description => 'The same, soon after the daily batch''s window'
-);
+-- Every half hour, and at 06:05 in America/New_York, when by the settings daily_batch.… the window has closed.
+select scheduler.register_batch_reconciler();
 
 -- Somebody's Monday may begin in any hour; in the others run_if says that nobody is due.
 select scheduler.register_job(

@@ -142,3 +142,16 @@ Deno.test("in a tight loop beside slow processors it takes no task from them, an
         await assertBatchesSound(sql);
       }),
   ));
+
+Deno.test("the job after the window follows the window", () =>
+  withDatabase(async ({ sql }) => {
+    const schedule = async () => {
+      const [row] = await sql`
+        select schedule || ' ' || time_zone as at from scheduler_jobs where name = 'batch-reconciler-after-window'`;
+      return row!.at;
+    };
+    assert.equal(await schedule(), "5 6 * * * America/New_York");
+    await sql`update app_settings set value = '"22:45"' where key = 'daily_batch.run_at'`;
+    await sql`update app_settings set value = '"Asia/Tokyo"' where key = 'daily_batch.time_zone'`;
+    assert.equal(await schedule(), "50 1 * * * Asia/Tokyo");
+  }));
