@@ -1044,20 +1044,6 @@ export type Database = {
         };
         Relationships: [
           {
-            foreignKeyName: "prompt_answers_organization_id_fkey";
-            columns: ["organization_id"];
-            isOneToOne: false;
-            referencedRelation: "organizations";
-            referencedColumns: ["id"];
-          },
-          {
-            foreignKeyName: "prompt_answers_prompt_id_fkey";
-            columns: ["prompt_id"];
-            isOneToOne: false;
-            referencedRelation: "prompts";
-            referencedColumns: ["id"];
-          },
-          {
             foreignKeyName: "prompt_answers_task_id_fkey";
             columns: ["task_id"];
             isOneToOne: true;

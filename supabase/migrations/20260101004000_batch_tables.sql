@@ -132,9 +132,9 @@ create table if not exists public.batch_tasks (
   check ((status = 'leased') = (lease_token is not null) and (status = 'leased') = (leased_until is not null)),
   check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null))
 ) with (fillfactor = 70);
--- By completed_at and not by status, so that a claim, which changes the status, writes no index (HOT).
-create index if not exists batch_tasks_open_idx
-  on public.batch_tasks (job_id, provider, asks_fallback, id) where completed_at is null;
+-- Of columns that no claim and no end of a task changes: neither writes an index (HOT). What is open lies at its end,
+-- since tasks are claimed in its order.
+create index if not exists batch_tasks_claim_idx on public.batch_tasks (job_id, provider, asks_fallback, id);
 create index if not exists batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
 create index if not exists batch_tasks_provider_idx on public.batch_tasks (provider);
 
@@ -145,9 +145,10 @@ comment on column public.batch_tasks.asks_fallback is 'Its provider failed it: f
 comment on column public.batch_tasks.lease_token is 'Who works on it; results are taken from the holder of the lease alone.';
 
 create table if not exists public.prompt_answers (
+  -- Organization and prompt are the task's own: an answer goes with its task, which goes with them.
   task_id bigint primary key references public.batch_tasks (id) on delete cascade,
-  organization_id uuid not null references public.organizations (id) on delete cascade,
-  prompt_id uuid not null references public.prompts (id) on delete cascade,
+  organization_id uuid not null,
+  prompt_id uuid not null,
   provider text not null,
   model text not null,
   answer text not null,
@@ -158,7 +159,6 @@ create table if not exists public.prompt_answers (
   created_at timestamptz not null default now()
 );
 create index if not exists prompt_answers_organization_id_idx on public.prompt_answers (organization_id, created_at);
-create index if not exists prompt_answers_prompt_id_idx on public.prompt_answers (prompt_id);
 create index if not exists prompt_answers_created_at_idx on public.prompt_answers (created_at);
 
 comment on table public.prompt_answers is 'The answers, each once: its key is its task.';

@@ -52,7 +52,9 @@ create or replace function public.claim_batch_tasks(
   p_busy jsonb default null,
   p_now timestamptz default now()
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = ''
+  -- A claim costs what it takes, not what is open: tasks are read in the order of their index, and nothing is planned again.
+  set plan_cache_mode = force_generic_plan set enable_bitmapscan = off set enable_seqscan = off as $$
 declare
   v_job public.batch_jobs;
   v_settings jsonb := scheduler.batch_settings();
@@ -117,37 +119,39 @@ begin
     v_room := case when v_bytes >= 4000000 then 0 else greatest(v_room, 0) end;
 
     with locked as materialized (
-      select tasks.id, octet_length(prompts.text) as bytes
+      select tasks.id, tasks.prompt_id
       from public.batch_tasks as tasks
-      join public.prompts on prompts.id = tasks.prompt_id
-      where tasks.job_id = p_job_id and tasks.provider = v_route.provider and tasks.asks_fallback = v_route.asks_fallback
+      where tasks.job_id = p_job_id and tasks.provider = v_route.provider
+        -- Not "=", with which the planner may read in the order of the primary key, through all other batch jobs.
+        and tasks.asks_fallback between v_route.asks_fallback and v_route.asks_fallback
         and tasks.completed_at is null
         and (tasks.status = 'pending' and (tasks.run_after is null or tasks.run_after <= p_now or v_problem is not null)
           or tasks.leased_until <= p_now and tasks.lease_token <> p_token)
-      order by tasks.id
+      order by tasks.asks_fallback, tasks.id
       limit v_room
-      for update of tasks skip locked
+      for update skip locked
     ),
-    chosen as (
-      select id from (select id, sum(bytes) over (order by id) - bytes as before from locked) as sizes
-      where before < 4000000 - v_bytes
+    sized as (
+      select locked.id, prompts.text, octet_length(prompts.text) as bytes,
+        sum(octet_length(prompts.text)) over (order by locked.id) - octet_length(prompts.text) as before
+      from locked join public.prompts on prompts.id = locked.prompt_id
     ),
     claimed as (
       update public.batch_tasks as tasks
       set status = 'leased', lease_token = p_token, leased_until = v_leased_until, attempts = attempts + 1
-      from chosen where tasks.id = chosen.id
-      returning tasks.id, tasks.prompt_id, tasks.attempts, tasks.error_message
+      from sized where tasks.id = sized.id and sized.before < 4000000 - v_bytes
+      returning tasks.id, tasks.attempts, tasks.error_message, sized.text, sized.bytes
     ),
     described as (
-      select claimed.id, prompts.text, octet_length(prompts.text) as bytes, case
-          when v_route.answerer is null and v_route.asks_fallback then coalesce(claimed.error_message, v_problem)
+      select id, text, bytes, case
+          when v_route.answerer is null and v_route.asks_fallback then coalesce(error_message, v_problem)
           when v_route.answerer is null then format('%s: %s', v_route.provider, v_problem)
-          when claimed.attempts > (v_settings ->> 'max_attempts')::integer
+          when attempts > (v_settings ->> 'max_attempts')::integer
             then format('given up after %s attempts', v_settings ->> 'max_attempts')
-          when octet_length(prompts.text) > v_answerer.max_prompt_characters and length(prompts.text) > v_answerer.max_prompt_characters
+          when bytes > v_answerer.max_prompt_characters and length(text) > v_answerer.max_prompt_characters
             then format('%s: prompt longer than %s characters', v_answerer.name, v_answerer.max_prompt_characters)
         end as problem
-      from claimed join public.prompts on prompts.id = claimed.prompt_id
+      from claimed
     )
     select count(*)::integer as count, coalesce(sum(bytes) filter (where problem is null), 0) as bytes,
       coalesce(jsonb_agg(jsonb_build_object('id', id, 'answerer', v_route.answerer, 'problem', problem,

@@ -8,8 +8,10 @@ declare
   v_gone integer;
 begin
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if v_job.completed_at is not null
-    or exists (select from public.batch_tasks where job_id = p_job_id and completed_at is null) then
+  -- From the end of the index, where tasks are claimed last.
+  if v_job.completed_at is not null or (
+    select id from public.batch_tasks where job_id = p_job_id and completed_at is null
+    order by provider desc, asks_fallback desc, id desc limit 1) is not null then
     return v_job.status;
   end if;
   v_gone := v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed;
@@ -77,7 +79,7 @@ comment on function scheduler.record_batch_calls(jsonb, jsonb, timestamptz) is
 
 create or replace function public.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb, p_now timestamptz default now())
 returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
 declare
   v_settings jsonb := scheduler.batch_settings();
   v_job public.batch_jobs;
