@@ -80,6 +80,7 @@ export async function processBatch(
     slots.add(claimed, tasks);
   };
   const startCalls = () => {
+    if (mustStop()) return;
     for (const { task, provider } of slots.start(mayCall)) {
       const { id, answerer } = task;
       const startedAt = now().getTime();
@@ -94,7 +95,7 @@ export async function processBatch(
         slots.done(answerer);
         report({ id, answerer, ...outcome });
         // No hand stays idle while the results are written.
-        if (!mustStop()) startCalls();
+        startCalls();
       });
     }
   };
