@@ -105,6 +105,8 @@ Deno.test("in a tight loop beside slow processors it takes no task from them, an
         await set(sql, { heartbeat_seconds: 1, lease_seconds: 3 });
         await sql`update app_settings set value = '1' where key in
           ('daily_batch.heartbeat_timeout_seconds', 'daily_batch.progress_timeout_seconds')`;
+        // Not how often, but beside whom.
+        await sql`update app_settings set value = '1000' where key = 'daily_batch.max_resumes'`;
         const id = await addBatch(sql, 19, ["one"]);
         // A processor that dies over three tasks.
         await sql`select claim_batch_tasks(${id}, gen_random_uuid(), 3, 1)`;
