@@ -1176,6 +1176,7 @@ export type Database = {
         };
         Returns: number;
       };
+      "prometheus_metrics": { Args: { "p_now"?: string }; Returns: Json };
       "prune_old_rows": {
         Args: { "p_limit"?: number; "p_now"?: string; "p_rule": string };
         Returns: number;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
-import { deployedFunctions } from "../support/deployed-functions.ts";
+import { deployedJobs } from "../support/deployed-functions.ts";
 import { malformedBody } from "../support/malformed-bodies.ts";
 import { seededRandom } from "../support/random.ts";
 import { withStack } from "../support/stack.ts";
@@ -13,9 +13,9 @@ async function countRuns(sql: Sql): Promise<number> {
   return row!.count;
 }
 
-Deno.test("what every function refuses", async (test) => {
-  const names = await deployedFunctions();
-  assert.ok(names.length >= 2, "there are functions to ask");
+Deno.test("what every job refuses", async (test) => {
+  const names = await deployedJobs();
+  assert.ok(names.length >= 2, "there are jobs to ask");
   const env = { CRON_SECRET_PREVIOUS: PREVIOUS_SECRET };
   await withStack({ cron: false, env }, async ({ apiUrl, sql, keys }) => {
     const call = (name: string, init: RequestInit) => fetch(`${apiUrl}/functions/v1/${name}`, init);
@@ -131,7 +131,7 @@ Deno.test("a bare x-manual-call is let in on loopback, where that is allowed, by
   withStack(
     { cron: false, env: { ALLOW_UNAUTHENTICATED_MANUAL_CALLS: "true" } },
     async ({ apiUrl, sql }) => {
-      for (const name of await deployedFunctions()) {
+      for (const name of await deployedJobs()) {
         const status = async (headers: Record<string, string>) => {
           const init = { method: "POST", headers, body: '{"unknown": 1}' };
           const response = await fetch(`${apiUrl}/functions/v1/${name}`, init);

@@ -1,0 +1,143 @@
+-- What a scrape reads, as one value: counters and sums that somebody else has kept, never a count of a growing table.
+-- Every part is stable, so all of them see the same moment.
+
+-- The scheduler's own. A row a job, as an array: a thousand of them are sent every few seconds.
+create or replace function scheduler.job_metrics(p_now timestamptz) returns jsonb
+language sql stable set search_path = '' as $$
+  with jobs as (
+    select counters.*, jobs.enabled, jobs.created_at,
+      jobs.enabled and scheduler.is_paused(jobs, p_now) as paused,
+      case when jobs.enabled and not scheduler.is_paused(jobs, p_now) and jobs.next_run_at < p_now
+        then round(extract(epoch from p_now - jobs.next_run_at), 3) else 0 end as overdue_seconds
+    from public.scheduler_jobs as jobs
+    join scheduler.run_counters as counters on counters.job_name = jobs.name
+  )
+  select jsonb_build_object(
+    'duration_bounds_ms', to_jsonb(scheduler.duration_bounds_ms()),
+    'fire_lag_bounds_ms', to_jsonb(scheduler.fire_lag_bounds_ms()),
+    'locks_open', (select count(*) from public.scheduler_locks),
+    -- A scheduler that was installed a moment ago has not beaten yet.
+    'pulse_age_seconds', round(extract(epoch from greatest(p_now - coalesce(
+      greatest((select last_pulse_at from scheduler.pulse_state), min(jobs.created_at)), p_now), interval '0')), 3),
+    'jobs', coalesce(jsonb_agg(jsonb_build_array(
+      job_name, enabled, paused, overdue_seconds,
+      round(extract(epoch from greatest(p_now - last_success_at, interval '0')), 3),
+      completed, failed, skipped, missed, cancelled, lost, retries, failed_in_row, missed_in_row,
+      left_out, duration_counts, duration_sum_ms, fire_lag_counts, fire_lag_sum_ms
+    ) order by job_name), '[]')
+  )
+  from jobs;
+$$;
+comment on function scheduler.job_metrics(timestamptz) is
+  'Figures of the scheduler: {"duration_bounds_ms", "fire_lag_bounds_ms", "locks_open", "pulse_age_seconds", "jobs"}; a job is [name, enabled, paused, overdue seconds, seconds since the last success or null, completed, failed, skipped, missed, cancelled, lost, retries, failed in a row, missed in a row, {kind of skip reason: count}, duration counts, their sum in ms, fire lag counts, their sum in ms].';
+
+-- Which stretches of time no hour of the summary covers yet. Hours before next_hour are on the list of hours to
+-- compute; the newest two days of those that have no row are looked at, and two days from next_hour on. More is not, so
+-- that a scrape stays cheap when the aggregation stands still; the sums then stand still as well, and go on later.
+create or replace function scheduler.unsummarized_stretches() returns table (from_at timestamptz, to_at timestamptz)
+language sql stable set search_path = '' as $$
+  select state.next_hour, state.next_hour + interval '48 hours' from public.device_metrics_state as state
+  union all
+  (select periods.period_start, periods.period_start + interval '1 hour'
+  from public.device_metrics_periods as periods
+  where periods.granularity = 'hour' and periods.pending
+    and periods.period_start < (select next_hour from public.device_metrics_state)
+    and not exists (
+      select from public.device_metrics_summary as summary
+      where summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
+        and summary.period_start = periods.period_start)
+  order by periods.period_start desc
+  limit 48);
+$$;
+comment on function scheduler.unsummarized_stretches() is
+  'The stretches of time whose raw device rows no fleet row of the summary counts yet, 96 hours at most.';
+
+-- Each moment once: the fleet's days that are whole, the hours of the other days, and the raw rows after them. A day is
+-- whole when it is not on the list of days to compute and lies before next_hour.
+create or replace function scheduler.fleet_metrics(p_now timestamptz) returns jsonb
+language sql stable set search_path = '' as $$
+  with state as materialized (
+    select next_hour from public.device_metrics_state
+  ), open_days as materialized (
+    select periods.period_start as day from public.device_metrics_periods as periods
+    where periods.granularity = 'day' and periods.pending
+    union
+    select date_bin('24 hours', next_hour, '2000-01-01 00:00+00') from state
+  ), fleet as (
+    select summary.* from public.device_metrics_summary as summary, state
+    where summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'day'
+      and summary.period_start <= state.next_hour - interval '24 hours'
+      and summary.period_start not in (select day from open_days)
+    union all
+    select summary.* from open_days
+    cross join state
+    join public.device_metrics_summary as summary
+      on summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
+      and summary.period_start >= open_days.day
+      and summary.period_start < least(open_days.day + interval '24 hours', state.next_hour)
+  ), summed as (
+    select coalesce(sum(charging_sessions_started), 0) as charging_sessions,
+      coalesce(sum(pop_events), 0) as pop_events, coalesce(sum(pop_events_validated), 0) as pop_validated,
+      coalesce(sum(pop_events_rejected), 0) as pop_rejected, coalesce(sum(pop_points), 0) as pop_points,
+      coalesce(sum(commands_issued), 0) as commands
+    from fleet
+  ), last_day as (
+    select round(sum(efficiency_weight) / nullif(sum(efficiency_energy_wh), 0), 4) as charging_efficiency
+    from public.device_metrics_summary as summary, state
+    where summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
+      and summary.period_start >= state.next_hour - interval '24 hours' and summary.period_start < state.next_hour
+  ), stretches as materialized (
+    select from_at, to_at from scheduler.unsummarized_stretches()
+  ), new_charging as (
+    select count(*) as sessions from stretches
+    join public.charging_sessions as sessions on sessions.started_at >= from_at and sessions.started_at < to_at
+  ), new_pop as (
+    select count(*) as events,
+      count(*) filter (where events.status = 'validated') as validated,
+      count(*) filter (where events.status = 'rejected') as rejected,
+      coalesce(sum(events.points) filter (where events.status = 'validated'), 0) as points
+    from stretches
+    join public.pop_events_ledger as events on events.occurred_at >= from_at and events.occurred_at < to_at
+  ), new_commands as (
+    select count(*) as issued from stretches
+    join public.engagement_commands as commands on commands.issued_at >= from_at and commands.issued_at < to_at
+  ), registered as (
+    select count(*) as devices, count(*) filter (where status = 'online') as active from public.devices
+  ), statuses as (
+    select status, count(*) as commands from public.engagement_commands
+    where issued_at > p_now - interval '24 hours'
+    group by status
+  )
+  select jsonb_build_object(
+    'devices', registered.devices,
+    'active_devices', registered.active,
+    'charging_sessions', summed.charging_sessions + new_charging.sessions,
+    'charging_efficiency_percent', last_day.charging_efficiency,
+    'pop_events', summed.pop_events + new_pop.events,
+    'pop_events_validated', summed.pop_validated + new_pop.validated,
+    'pop_events_rejected', summed.pop_rejected + new_pop.rejected,
+    'pop_points', summed.pop_points + new_pop.points,
+    'commands', summed.commands + new_commands.issued,
+    'commands_by_status', (select coalesce(jsonb_object_agg(status, commands), '{}') from statuses),
+    'summarized_age_seconds', round(extract(epoch from greatest(p_now - state.next_hour, interval '0')), 3)
+  )
+  from summed, last_day, new_charging, new_pop, new_commands, registered, state;
+$$;
+comment on function scheduler.fleet_metrics(timestamptz) is
+  'Figures of the devices: sums since the first row (from the fleet''s rows of device_metrics_summary, and raw rows only where it has none yet), devices as they are now, commands of the last 24 hours by status, and how long ago the last hour ended that the summary has.';
+
+-- Security definer: the counters and the pulse's mark are in the private schema, closed to service_role.
+create or replace function public.prometheus_metrics(p_now timestamptz default now()) returns jsonb
+language sql stable security definer set search_path = '' set statement_timeout = '5s' set lock_timeout = '2s' as $$
+  select jsonb_build_object(
+    'scheduler', scheduler.job_metrics(p_now),
+    'fleet', scheduler.fleet_metrics(p_now));
+$$;
+comment on function public.prometheus_metrics(timestamptz) is
+  'Everything that a scrape of prometheus-metrics shows: {"scheduler": see scheduler.job_metrics, "fleet": see scheduler.fleet_metrics}.';
+
+revoke all on function scheduler.job_metrics(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.unsummarized_stretches() from public, anon, authenticated, service_role;
+revoke all on function scheduler.fleet_metrics(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.prometheus_metrics(timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.prometheus_metrics(timestamptz) to service_role;
