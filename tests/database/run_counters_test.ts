@@ -217,7 +217,8 @@ t.ledgerTest(
     select n_tup_upd::int as updates, n_tup_hot_upd::int as hot from pg_stat_user_tables
     where relname = 'run_counters'`;
     assert.ok(stat!.updates >= 41, `${stat!.updates} updates`);
-    assert.equal(stat!.hot, stat!.updates);
+    // A page that is full is tidied up by the next update; that one may be none.
+    assert.ok(stat!.hot >= stat!.updates - 2, `${stat!.hot} of ${stat!.updates} are HOT`);
   },
 );
 
