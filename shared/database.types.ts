@@ -646,6 +646,8 @@ export type Database = {
           "error_message": string | null;
           "expires_at": string | null;
           "finished_at": string | null;
+          "handed_over_count": number;
+          "handed_to_session_id": string | null;
           "id": string;
           "issued_at": string;
           "issued_by": string | null;
@@ -663,6 +665,8 @@ export type Database = {
           "error_message"?: string | null;
           "expires_at"?: string | null;
           "finished_at"?: string | null;
+          "handed_over_count"?: number;
+          "handed_to_session_id"?: string | null;
           "id"?: string;
           "issued_at"?: string;
           "issued_by"?: string | null;
@@ -679,6 +683,8 @@ export type Database = {
           "error_message"?: string | null;
           "expires_at"?: string | null;
           "finished_at"?: string | null;
+          "handed_over_count"?: number;
+          "handed_to_session_id"?: string | null;
           "id"?: string;
           "issued_at"?: string;
           "issued_by"?: string | null;
@@ -1109,6 +1115,12 @@ export type Database = {
         Returns: Json;
       };
       "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
+      "device_commands": {
+        Args: { "p_limit"?: number; "p_now"?: string; "p_session_id": string };
+        Returns: Json;
+      };
+      "device_connections_heartbeat_timeout": { Args: Record<PropertyKey, never>; Returns: string };
+      "device_heartbeat": { Args: { "p_now"?: string; "p_session_id": string }; Returns: boolean };
       "device_metrics_day_rows": {
         Args: { "p_days": (string)[] };
         Returns: {
@@ -1166,6 +1178,17 @@ export type Database = {
           "rows_written": number;
         }[];
       };
+      "device_report_command": {
+        Args: {
+          "p_command_id": string;
+          "p_error_message"?: string;
+          "p_now"?: string;
+          "p_result"?: Json;
+          "p_session_id": string;
+          "p_status": string;
+        };
+        Returns: string;
+      };
       "log_activity": {
         Args: {
           "p_details"?: Json;
@@ -1175,6 +1198,28 @@ export type Database = {
           "p_source": string;
         };
         Returns: number;
+      };
+      "monitor_device_connections_expire": {
+        Args: { "p_max_commands"?: number; "p_now"?: string };
+        Returns: Json;
+      };
+      "monitor_device_connections_hand_over": {
+        Args: {
+          "p_after"?: string;
+          "p_max_commands"?: number;
+          "p_now"?: string;
+          "p_until"?: string;
+        };
+        Returns: Json;
+      };
+      "monitor_device_connections_sweep": {
+        Args: {
+          "p_after"?: string;
+          "p_max_devices"?: number;
+          "p_now"?: string;
+          "p_until"?: string;
+        };
+        Returns: Json;
       };
       "prometheus_metrics": { Args: { "p_now"?: string }; Returns: Json };
       "prune_old_rows": {

@@ -101,6 +101,16 @@ cross join lateral (
 ) s
 on conflict do nothing;
 
+-- Handed over to a session that ended before the device acknowledged: device 3 gets the first again now that it is
+-- connected, device 10 when it comes back; device 4 has one for its present session.
+insert into public.engagement_commands (id, device_id, command_type, priority, status, issued_at, issued_by, sent_at,
+  handed_over_count, handed_to_session_id, expires_at)
+select md5('seed command handed over ' || n)::uuid, c.device_id, 'update_settings', 3, 'sent',
+  c.connected_at + interval '5 minutes', 'demo', c.connected_at + interval '6 minutes', 1, c.id, now() + interval '2 days'
+from (values (3, 1), (4, 0), (10, 0)) as given (n, k)
+join public.device_connection_sessions c on c.id = md5('seed session ' || n || ' ' || k)::uuid
+on conflict do nothing;
+
 
 -- ====================================================================================================================
 -- The platform: agents, their tasks and conversations, API keys, Python executions.

@@ -40,3 +40,9 @@ select scheduler.register_job(
   schedule => '52 3 * * *',
   description => 'Deletes old rows of every growing table by its retention'
 );
+
+select scheduler.register_job(
+  name => 'monitor-device-connections',
+  schedule => '25,40,55 * * * *',
+  description => 'Ends silent connections, sets devices online and offline, hands over their commands'
+);

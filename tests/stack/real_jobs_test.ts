@@ -7,6 +7,7 @@ import { withStack } from "../support/stack.ts";
 const SHIPPED = [
   "aggregate-device-metrics",
   "aggregate-device-metrics-daily",
+  "monitor-device-connections",
   "prune-old-rows",
   "system-health",
 ];
@@ -43,6 +44,9 @@ Deno.test("the real jobs run through dispatch on seeded data, and running again 
     ];
     const found = await runAll(sql, jobs);
     assert.match(found["aggregate-device-metrics"] ?? "", /hour/);
+    assert.match(found["monitor-device-connections"] ?? "", /1 session ended/);
+    // Commands that expired since belong to the figures of hours long past.
+    await runAll(sql, jobs.filter((job) => job.startsWith("aggregate-device-metrics")));
     const first = await metrics();
     assert.ok(first.some((row) => row.granularity === "hour"));
     assert.ok(first.some((row) => row.granularity === "day"));
