@@ -46,3 +46,11 @@ select scheduler.register_job(
   schedule => '25,40,55 * * * *',
   description => 'Ends silent connections, sets devices online and offline, hands over their commands'
 );
+
+-- A run may take the whole wall clock; a claim holds longer than its run can last.
+select scheduler.register_job(
+  name => 'execute-scheduled-actions',
+  schedule => '*/5 * * * *',
+  timeout_seconds => 140,
+  description => 'Reminders, callbacks, edge functions and commands that are due'
+);
