@@ -758,6 +758,142 @@ export type Database = {
           },
         ];
       };
+      "scheduled_action_occurrences": {
+        Row: {
+          "action_id": string;
+          "attempts": number;
+          "error": string | null;
+          "finished_at": string;
+          "http_status": number | null;
+          "idempotency_key": string;
+          "scheduled_for": string;
+          "status": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "action_id": string;
+          "attempts": number;
+          "error"?: string | null;
+          "finished_at": string;
+          "http_status"?: number | null;
+          "idempotency_key": string;
+          "scheduled_for": string;
+          "status": string;
+        };
+        Update: {
+          "action_id"?: string;
+          "attempts"?: number;
+          "error"?: string | null;
+          "finished_at"?: string;
+          "http_status"?: number | null;
+          "idempotency_key"?: string;
+          "scheduled_for"?: string;
+          "status"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "scheduled_action_occurrences_action_id_fkey";
+            columns: ["action_id"];
+            isOneToOne: false;
+            referencedRelation: "scheduled_actions";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "scheduled_actions": {
+        Row: {
+          "attempts": number;
+          "backoff_base_seconds": number;
+          "backoff_cap_seconds": number;
+          "claim_token": string | null;
+          "command_expires_seconds": number | null;
+          "command_type": string | null;
+          "created_at": string;
+          "created_by": string;
+          "device_id": string | null;
+          "due_at": string;
+          "finished_at": string | null;
+          "function_name": string | null;
+          "id": string;
+          "idempotency_key": string;
+          "kind": string;
+          "last_error": string | null;
+          "last_http_status": number | null;
+          "locked_until": string | null;
+          "max_attempts": number;
+          "message": string | null;
+          "name": string;
+          "next_attempt_at": string;
+          "payload": NonNullable<Json>;
+          "receiver": string;
+          "schedule": string | null;
+          "status": string;
+          "time_zone": string;
+          "url": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempts"?: number;
+          "backoff_base_seconds"?: number;
+          "backoff_cap_seconds"?: number;
+          "claim_token"?: string | null;
+          "command_expires_seconds"?: number | null;
+          "command_type"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string;
+          "device_id"?: string | null;
+          "due_at": string;
+          "finished_at"?: string | null;
+          "function_name"?: string | null;
+          "id"?: string;
+          "idempotency_key"?: never;
+          "kind": string;
+          "last_error"?: string | null;
+          "last_http_status"?: number | null;
+          "locked_until"?: string | null;
+          "max_attempts"?: number;
+          "message"?: string | null;
+          "name"?: string;
+          "next_attempt_at": string;
+          "payload"?: NonNullable<Json>;
+          "receiver"?: never;
+          "schedule"?: string | null;
+          "status"?: string;
+          "time_zone"?: string;
+          "url"?: string | null;
+        };
+        Update: {
+          "attempts"?: number;
+          "backoff_base_seconds"?: number;
+          "backoff_cap_seconds"?: number;
+          "claim_token"?: string | null;
+          "command_expires_seconds"?: number | null;
+          "command_type"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string;
+          "device_id"?: string | null;
+          "due_at"?: string;
+          "finished_at"?: string | null;
+          "function_name"?: string | null;
+          "id"?: string;
+          "idempotency_key"?: never;
+          "kind"?: string;
+          "last_error"?: string | null;
+          "last_http_status"?: number | null;
+          "locked_until"?: string | null;
+          "max_attempts"?: number;
+          "message"?: string | null;
+          "name"?: string;
+          "next_attempt_at"?: string;
+          "payload"?: NonNullable<Json>;
+          "receiver"?: never;
+          "schedule"?: string | null;
+          "status"?: string;
+          "time_zone"?: string;
+          "url"?: string | null;
+        };
+        Relationships: [];
+      };
       "scheduler_jobs": {
         Row: {
           "backoff_base_seconds": number;
@@ -1115,6 +1251,10 @@ export type Database = {
         Returns: Json;
       };
       "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
+      "cancel_scheduled_action": {
+        Args: { "p_id": string; "p_now"?: string; "p_reason"?: string };
+        Returns: Json;
+      };
       "device_commands": {
         Args: { "p_limit"?: number; "p_now"?: string; "p_session_id": string };
         Returns: Json;
@@ -1189,6 +1329,26 @@ export type Database = {
         };
         Returns: string;
       };
+      "execute_scheduled_actions_claim": {
+        Args: {
+          "p_except_receivers"?: (string)[];
+          "p_kinds": (string)[];
+          "p_lease_seconds": number;
+          "p_limit": number;
+          "p_now"?: string;
+          "p_per_receiver": number;
+        };
+        Returns: Json;
+      };
+      "execute_scheduled_actions_due": { Args: { "p_now"?: string }; Returns: Json };
+      "execute_scheduled_actions_in_database": {
+        Args: { "p_limit"?: number; "p_now"?: string };
+        Returns: Json;
+      };
+      "execute_scheduled_actions_report": {
+        Args: { "p_now"?: string; "p_results": Json };
+        Returns: Json;
+      };
       "log_activity": {
         Args: {
           "p_details"?: Json;
@@ -1238,6 +1398,50 @@ export type Database = {
           "p_summary": string;
         };
         Returns: number;
+      };
+      "retry_scheduled_action": { Args: { "p_id": string; "p_now"?: string }; Returns: Json };
+      "schedule_action": {
+        Args: {
+          "p_backoff_base_seconds"?: number;
+          "p_backoff_cap_seconds"?: number;
+          "p_command_expires_seconds"?: number;
+          "p_command_type"?: string;
+          "p_created_by"?: string;
+          "p_device_id"?: string;
+          "p_due_at"?: string;
+          "p_function_name"?: string;
+          "p_id"?: string;
+          "p_kind": string;
+          "p_max_attempts"?: number;
+          "p_message"?: string;
+          "p_name"?: string;
+          "p_now"?: string;
+          "p_payload"?: Json;
+          "p_schedule"?: string;
+          "p_time_zone"?: string;
+          "p_url"?: string;
+        };
+        Returns: Json;
+      };
+      "scheduled_action_following": {
+        Args: { "p_after": string; "p_schedule": string; "p_time_zone": string };
+        Returns: string;
+      };
+      "scheduled_action_key": { Args: { "p_due_at": string; "p_id": string }; Returns: string };
+      "scheduled_actions_catch_up": {
+        Args: { "p_ids": (string)[]; "p_now": string };
+        Returns: undefined;
+      };
+      "scheduled_actions_settle": {
+        Args: {
+          "p_errors": (string)[];
+          "p_final": (boolean)[];
+          "p_http_statuses": (number)[];
+          "p_ids": (string)[];
+          "p_now": string;
+          "p_wait_seconds": (number)[];
+        };
+        Returns: Json;
       };
       "scheduler_begin_manual_run": {
         Args: {

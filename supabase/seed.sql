@@ -210,3 +210,34 @@ left join (values
     E'Traceback (most recent call last):\n  File "/tmp/run/main.py", line 2, in <module>\n    drift = (full - empty) / cycles\nZeroDivisionError: division by zero')
 ) as failure (remainder, purpose, error_type, code, traceback) on n % 11 = failure.remainder and n <> 20
 on conflict do nothing;
+
+
+-- ====================================================================================================================
+-- Scheduled actions: some due at once, some in the days to come, one that died. Loading this again changes nothing.
+-- ====================================================================================================================
+
+select public.schedule_action('reminder', p_id => md5('seed action 1')::uuid, p_name => 'plants', p_due_at => now(),
+  p_message => 'Water the plants beside the charger', p_created_by => 'demo');
+select public.schedule_action('reminder', p_id => md5('seed action 2')::uuid, p_name => 'stand-up', p_schedule => '30 9 * * mon-fri',
+  p_time_zone => 'America/New_York', p_message => 'Stand-up in half an hour', p_created_by => 'demo');
+select public.schedule_action('engagement_command', p_id => md5('seed action 3')::uuid, p_name => 'greet', p_due_at => now(),
+  p_device_id => md5('seed device 1')::uuid, p_command_type => 'notify', p_payload => '{"text": "Thank you for taking part"}',
+  p_command_expires_seconds => 21600, p_created_by => 'demo');
+select public.schedule_action('engagement_command', p_id => md5('seed action 4')::uuid, p_name => 'nightly calibration',
+  p_schedule => '30 2 * * *', p_time_zone => 'Europe/Berlin', p_device_id => md5('seed device 2')::uuid,
+  p_command_type => 'calibrate_battery', p_command_expires_seconds => 86400, p_created_by => 'demo');
+select public.schedule_action('edge_function', p_id => md5('seed action 5')::uuid, p_name => 'health before the meeting',
+  p_schedule => '45 8 * * mon', p_time_zone => 'Europe/Berlin', p_function_name => 'system-health', p_created_by => 'demo');
+-- Waits for a signing secret.
+select public.schedule_action('callback', p_id => md5('seed action 6')::uuid, p_name => 'monthly statement', p_due_at => now(),
+  p_url => 'https://hooks.example.com/daybook', p_payload => '{"statement": "last month"}', p_created_by => 'demo');
+
+insert into public.scheduled_actions (id, name, kind, url, due_at, next_attempt_at, status, attempts, max_attempts, last_error,
+  last_http_status, created_by, created_at, finished_at)
+values (md5('seed action 7')::uuid, 'partner report', 'callback', 'https://partner.example.com/report', now() - interval '9 hours',
+  now() - interval '7 hours', 'dead', 8, 8, 'HTTP 503', 503, 'demo', now() - interval '2 days', now() - interval '7 hours')
+on conflict do nothing;
+insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, http_status, error, finished_at)
+select idempotency_key, id, due_at, 'dead', 8, 503, 'HTTP 503', finished_at
+from public.scheduled_actions where id = md5('seed action 7')::uuid and status = 'dead'
+on conflict do nothing;

@@ -21,7 +21,10 @@ language sql immutable set search_path = '' as $$
     ('conversations', 365, false, 'conversations', 'closed_at < $1'),
     ('eliza_python_executions', 90, false, 'eliza_python_executions', 'finished_at < $1'),
     ('system_health_history', 180, false, 'system_health_history', 'checked_at < $1'),
-    ('eliza_activity_log', 180, false, 'eliza_activity_log', 'occurred_at < $1');
+    ('eliza_activity_log', 180, false, 'eliza_activity_log', 'occurred_at < $1'),
+    -- An action that is over takes its occurrences along.
+    ('scheduled_actions', 180, false, 'scheduled_actions', 'finished_at < $1'),
+    ('scheduled_action_occurrences', 180, false, 'scheduled_action_occurrences', 'finished_at < $1');
 $$;
 comment on function scheduler.retention_rules() is
   'What is pruned: rule, default days, whether device metrics are made of the rows, the table and which of its rows are old ($1: the moment).';

@@ -70,6 +70,20 @@ export const oldRows: Record<string, OldRows> = {
     table: "eliza_activity_log",
     over: `insert into eliza_activity_log (occurred_at, source, message) values ($1, 's', 'm')`,
   },
+  scheduled_actions: {
+    table: "scheduled_actions",
+    over:
+      `insert into scheduled_actions (kind, message, due_at, next_attempt_at, status, finished_at) values ('reminder', 'm', $1, $1, 'dead', $1)`,
+    open:
+      `insert into scheduled_actions (kind, message, due_at, next_attempt_at, created_at) values ('reminder', 'm', $1, $1, $1)`,
+  },
+  scheduled_action_occurrences: {
+    table: "scheduled_action_occurrences",
+    over: `with action as (
+        insert into scheduled_actions (kind, message, due_at, next_attempt_at) values ('reminder', 'm', $1, $1) returning *)
+      insert into scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, finished_at)
+      select idempotency_key, id, due_at, 'completed', 1, $1 from action`,
+  },
 };
 
 /** The device that the rows of devices belong to. */
