@@ -241,3 +241,24 @@ insert into public.scheduled_action_occurrences (idempotency_key, action_id, sch
 select idempotency_key, id, due_at, 'dead', 8, 503, 'HTTP 503', finished_at
 from public.scheduled_actions where id = md5('seed action 7')::uuid and status = 'dead'
 on conflict do nothing;
+
+
+-- ====================================================================================================================
+-- The ecosystem: two repositories and a fortnight of their days, so that a report has something to say without a token.
+-- ====================================================================================================================
+
+insert into public.ecosystem_repositories (full_name, added_at)
+values ('octocat/Hello-World', now() - interval '30 days'), ('octocat/Spoon-Knife', now() - interval '30 days')
+on conflict do nothing;
+
+insert into public.repository_activity (repository_id, day, commits, issues_opened, issues_closed, pull_requests_opened,
+  pull_requests_merged, releases, stars_total, stars_gained, stars_since)
+select repository.id, today.day - n, (n * 7 + k) % 9, (n + k) % 3, (n * 2 + k) % 4, (n + k) % 3, (n + 2 * k) % 3, (n % 7 = 3)::integer,
+  1000 * k - 3 * n, 3, today.day - n - 1
+from (values (1, 'octocat/Hello-World'), (2, 'octocat/Spoon-Knife')) as seed (k, full_name)
+join public.ecosystem_repositories as repository on repository.full_name = seed.full_name
+cross join generate_series(1, 14) as n
+cross join (select (now() at time zone 'UTC')::date as day) as today
+-- Days move with now(): a second loading is told by the rows of the first.
+where not exists (select from public.repository_activity as earlier where earlier.repository_id = repository.id)
+on conflict do nothing;

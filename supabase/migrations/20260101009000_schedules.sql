@@ -54,3 +54,9 @@ select scheduler.register_job(
   timeout_seconds => 140,
   description => 'Reminders, callbacks, edge functions and commands that are due'
 );
+
+select scheduler.register_job(
+  name => 'ecosystem-monitor',
+  schedule => '35 11 * * *',
+  description => 'Activity of the repositories, infrastructure, scores and a report of the past day'
+);

@@ -9,6 +9,7 @@ const SHIPPED = [
   "aggregate-device-metrics-daily",
   "execute-scheduled-actions",
   "monitor-device-connections",
+  "ecosystem-monitor",
   "prune-old-rows",
   "system-health",
 ];
