@@ -534,6 +534,123 @@ export type Database = {
         };
         Relationships: [];
       };
+      "ecosystem_comments": {
+        Row: {
+          "claimed_at": string;
+          "comment_id": number | null;
+          "comment_url": string | null;
+          "day": string;
+          "issue": string;
+          "may_arrive_until": string;
+          "posted_at": string | null;
+          "problem": string | null;
+          "run_id": string;
+          "state": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "claimed_at": string;
+          "comment_id"?: number | null;
+          "comment_url"?: string | null;
+          "day": string;
+          "issue": string;
+          "may_arrive_until": string;
+          "posted_at"?: string | null;
+          "problem"?: string | null;
+          "run_id": string;
+          "state": string;
+        };
+        Update: {
+          "claimed_at"?: string;
+          "comment_id"?: number | null;
+          "comment_url"?: string | null;
+          "day"?: string;
+          "issue"?: string;
+          "may_arrive_until"?: string;
+          "posted_at"?: string | null;
+          "problem"?: string | null;
+          "run_id"?: string;
+          "state"?: string;
+        };
+        Relationships: [];
+      };
+      "ecosystem_reports": {
+        Row: {
+          "activity_score": number | null;
+          "created_at": string;
+          "day": string;
+          "figures": NonNullable<Json>;
+          "headline": string;
+          "infrastructure_score": number | null;
+          "overall_score": number | null;
+          "report": string;
+          "scores": NonNullable<Json>;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "activity_score"?: number | null;
+          "created_at"?: string;
+          "day": string;
+          "figures": NonNullable<Json>;
+          "headline": string;
+          "infrastructure_score"?: number | null;
+          "overall_score"?: number | null;
+          "report": string;
+          "scores": NonNullable<Json>;
+          "updated_at"?: string;
+        };
+        Update: {
+          "activity_score"?: number | null;
+          "created_at"?: string;
+          "day"?: string;
+          "figures"?: NonNullable<Json>;
+          "headline"?: string;
+          "infrastructure_score"?: number | null;
+          "overall_score"?: number | null;
+          "report"?: string;
+          "scores"?: NonNullable<Json>;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "ecosystem_repositories": {
+        Row: {
+          "added_at": string;
+          "enabled": boolean;
+          "full_name": string;
+          "github_name": string | null;
+          "gone_since": string | null;
+          "id": number;
+          "last_asked_at": string | null;
+          "last_outcome": string | null;
+          "last_problem": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "added_at"?: string;
+          "enabled"?: boolean;
+          "full_name": string;
+          "github_name"?: string | null;
+          "gone_since"?: string | null;
+          "id"?: never;
+          "last_asked_at"?: string | null;
+          "last_outcome"?: string | null;
+          "last_problem"?: string | null;
+        };
+        Update: {
+          "added_at"?: string;
+          "enabled"?: boolean;
+          "full_name"?: string;
+          "github_name"?: string | null;
+          "gone_since"?: string | null;
+          "id"?: never;
+          "last_asked_at"?: string | null;
+          "last_outcome"?: string | null;
+          "last_problem"?: string | null;
+        };
+        Relationships: [];
+      };
       "eliza_activity_log": {
         Row: {
           "details": NonNullable<Json>;
@@ -704,6 +821,42 @@ export type Database = {
           },
         ];
       };
+      "github_responses": {
+        Row: {
+          "etag": string;
+          "found": NonNullable<Json>;
+          "next_url": string | null;
+          "repository_id": number;
+          "url": string;
+          "used_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "etag": string;
+          "found": NonNullable<Json>;
+          "next_url"?: string | null;
+          "repository_id": number;
+          "url": string;
+          "used_at"?: string;
+        };
+        Update: {
+          "etag"?: string;
+          "found"?: NonNullable<Json>;
+          "next_url"?: string | null;
+          "repository_id"?: number;
+          "url"?: string;
+          "used_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "github_responses_repository_id_fkey";
+            columns: ["repository_id"];
+            isOneToOne: false;
+            referencedRelation: "ecosystem_repositories";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "pop_events_ledger": {
         Row: {
           "details": NonNullable<Json>;
@@ -754,6 +907,66 @@ export type Database = {
             columns: ["device_id"];
             isOneToOne: false;
             referencedRelation: "devices";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "repository_activity": {
+        Row: {
+          "commits": number | null;
+          "created_at": string;
+          "day": string;
+          "issues_closed": number | null;
+          "issues_opened": number | null;
+          "pull_requests_merged": number | null;
+          "pull_requests_opened": number | null;
+          "releases": number | null;
+          "repository_id": number;
+          "stars_gained": number | null;
+          "stars_since": string | null;
+          "stars_total": number | null;
+          "truncated": (string)[];
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "commits"?: number | null;
+          "created_at"?: string;
+          "day": string;
+          "issues_closed"?: number | null;
+          "issues_opened"?: number | null;
+          "pull_requests_merged"?: number | null;
+          "pull_requests_opened"?: number | null;
+          "releases"?: number | null;
+          "repository_id": number;
+          "stars_gained"?: number | null;
+          "stars_since"?: string | null;
+          "stars_total"?: number | null;
+          "truncated"?: (string)[];
+          "updated_at"?: string;
+        };
+        Update: {
+          "commits"?: number | null;
+          "created_at"?: string;
+          "day"?: string;
+          "issues_closed"?: number | null;
+          "issues_opened"?: number | null;
+          "pull_requests_merged"?: number | null;
+          "pull_requests_opened"?: number | null;
+          "releases"?: number | null;
+          "repository_id"?: number;
+          "stars_gained"?: number | null;
+          "stars_since"?: string | null;
+          "stars_total"?: number | null;
+          "truncated"?: (string)[];
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "repository_activity_repository_id_fkey";
+            columns: ["repository_id"];
+            isOneToOne: false;
+            referencedRelation: "ecosystem_repositories";
             referencedColumns: ["id"];
           },
         ];
@@ -1329,6 +1542,47 @@ export type Database = {
         };
         Returns: string;
       };
+      "ecosystem_activity": { Args: { "p_day": string }; Returns: Json };
+      "ecosystem_claim_comment": {
+        Args: {
+          "p_day": string;
+          "p_issue": string;
+          "p_now"?: string;
+          "p_only_look"?: boolean;
+          "p_run_id": string;
+        };
+        Returns: Json;
+      };
+      "ecosystem_doubt_comment": {
+        Args: { "p_day": string; "p_problem": string; "p_run_id": string };
+        Returns: Json;
+      };
+      "ecosystem_figures": { Args: { "p_day": string; "p_now"?: string }; Returns: Json };
+      "ecosystem_infrastructure": { Args: { "p_day": string; "p_now"?: string }; Returns: Json };
+      "ecosystem_release_comment": {
+        Args: { "p_day": string; "p_run_id": string };
+        Returns: undefined;
+      };
+      "ecosystem_repositories_to_read": { Args: { "p_limit"?: number }; Returns: Json };
+      "ecosystem_settle_comment": {
+        Args: {
+          "p_comment_id": number;
+          "p_comment_url": string;
+          "p_day": string;
+          "p_now"?: string;
+        };
+        Returns: undefined;
+      };
+      "ecosystem_take_over_comment": {
+        Args: {
+          "p_day": string;
+          "p_from_run_id": string;
+          "p_issue": string;
+          "p_now"?: string;
+          "p_run_id": string;
+        };
+        Returns: boolean;
+      };
       "execute_scheduled_actions_claim": {
         Args: {
           "p_except_receivers"?: (string)[];
@@ -1349,6 +1603,7 @@ export type Database = {
         Args: { "p_now"?: string; "p_results": Json };
         Returns: Json;
       };
+      "github_responses_of": { Args: { "p_repository_id": number }; Returns: Json };
       "log_activity": {
         Args: {
           "p_details"?: Json;
@@ -1385,6 +1640,20 @@ export type Database = {
       "prune_old_rows": {
         Args: { "p_limit"?: number; "p_now"?: string; "p_rule": string };
         Returns: number;
+      };
+      "record_ecosystem_report": {
+        Args: { "p_day": string; "p_now"?: string; "p_report": Json };
+        Returns: undefined;
+      };
+      "record_repository_activity": {
+        Args: {
+          "p_day": string;
+          "p_now"?: string;
+          "p_reading": Json;
+          "p_repository_id": number;
+          "p_responses"?: Json;
+        };
+        Returns: undefined;
       };
       "record_system_health": {
         Args: {

@@ -89,7 +89,7 @@ begin
   delete from public.github_responses
   where repository_id = p_repository_id and used_at < p_now - interval '8 days';
   delete from public.repository_activity
-  where repository_id = p_repository_id and day < p_now::date - 730 and day <> p_day;
+  where repository_id = p_repository_id and day < (p_now at time zone 'UTC')::date - 730 and day <> p_day;
 end;
 $$;
 comment on function public.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) is

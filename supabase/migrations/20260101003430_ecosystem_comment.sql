@@ -60,11 +60,11 @@ $$;
 comment on function public.ecosystem_release_comment(date, uuid) is
   'GitHub refused the request of that run, so there is no comment: the day may be claimed again.';
 
-create or replace function public.ecosystem_doubt_comment(p_day date, p_run_id uuid, p_problem text) returns timestamptz
+create or replace function public.ecosystem_doubt_comment(p_day date, p_run_id uuid, p_problem text) returns jsonb
 language sql set search_path = '' as $$
   update public.ecosystem_comments set problem = p_problem
   where day = p_day and state = 'posting' and run_id = p_run_id
-  returning may_arrive_until;
+  returning to_jsonb(may_arrive_until);
 $$;
 comment on function public.ecosystem_doubt_comment(date, uuid, text) is
   'Notes why the outcome of a run''s request is not known; until when it may still arrive.';

@@ -43,7 +43,7 @@ const claimSchema = z.discriminatedUnion("claimed", [
 ]);
 
 const issueSchema = z.string().regex(
-  /^([A-Za-z0-9][A-Za-z0-9_-]{0,38})\/([A-Za-z0-9._-]{1,100})#([1-9]\d{0,8})$/,
+  /^([A-Za-z0-9][A-Za-z0-9_-]{0,38})\/(?!\.{1,2}#)([A-Za-z0-9._-]{1,100})#([1-9]\d{0,8})$/,
 );
 const commentSchema = z.object({ id: z.int().positive(), html_url: z.string().max(500) });
 const commentsSchema = z.array(commentSchema.extend({ body: z.string().nullish() }));
@@ -93,7 +93,7 @@ export async function publishComment(
     const why = found.kind === "unclear"
       ? `it cannot be looked for: ${found.problem}`
       : waits
-      ? `an earlier request may arrive until ${claim.may_arrive_until}`
+      ? `an earlier request may arrive until ${minute(claim.may_arrive_until)}`
       : `it is not there, and is not sent now: ${notNow}`;
     return outcome("unknown", why);
   }
@@ -137,7 +137,7 @@ async function send(
       const found = await look(github, comment.issue, day, null);
       return found.kind === "there"
         ? await settle(context, day, found.id, found.url)
-        : outcome("unknown", `${answer.problem}; it may arrive until ${mayArriveUntil}`);
+        : outcome("unknown", `${answer.problem}; it may arrive until ${minute(mayArriveUntil)}`);
     }
   }
 }
@@ -202,6 +202,13 @@ async function settle(
 function commentsUrl(github: Github, issue: string): string {
   const [repository, number] = issue.split("#");
   return `${github.baseUrl}/repos/${repository}/issues/${number}/comments`;
+}
+
+function minute(time: unknown): string {
+  const moment = new Date(String(time));
+  return Number.isNaN(moment.getTime())
+    ? "an unknown time"
+    : `${moment.toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
 
 function outcome(

@@ -52,7 +52,7 @@ export interface Github {
   /** Why no further request is made in this run; null while there may be one. */
   stopped(): string | null;
   get(url: string, etag?: string): Promise<Answer>;
-  /** Sends the body once: no retry, no redirect. */
+  /** Sends the body once: no retry, not even by the platform, no redirect. */
   post(url: string, body: unknown): Promise<PostAnswer>;
 }
 
@@ -193,7 +193,10 @@ export function createGithub(options: GithubOptions): Github {
     let response: Response;
     try {
       response = await http.post(url, {
-        json: body,
+        // Deno sends a request that it could send again a second time when a pooled connection breaks, although the
+        // server may have worked on it. A stream it cannot send again.
+        body: ReadableStream.from([new TextEncoder().encode(JSON.stringify(body))]),
+        headers: { "content-type": "application/json" },
         timeout: limits.postTimeoutMs,
         retry: { limit: 0 },
         throwHttpErrors: false,
