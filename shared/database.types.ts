@@ -196,6 +196,158 @@ export type Database = {
           },
         ];
       };
+      "code_failure_causes": {
+        Row: {
+          "created_at": string;
+          "error_type": string;
+          "fingerprint": string;
+          "first_seen_at": string;
+          "fix_claimed_until": string | null;
+          "fix_request_id": string | null;
+          "fix_requests": number;
+          "id": number;
+          "last_fix_requested_at": string | null;
+          "last_seen_at": string;
+          "normalized_traceback": string;
+          "occurrences": number;
+          "reopened_count": number;
+          "status": string;
+          "status_changed_at": string;
+          "status_changed_by": string | null;
+          "status_reason": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "error_type": string;
+          "fingerprint": string;
+          "first_seen_at": string;
+          "fix_claimed_until"?: string | null;
+          "fix_request_id"?: string | null;
+          "fix_requests"?: number;
+          "id"?: never;
+          "last_fix_requested_at"?: string | null;
+          "last_seen_at": string;
+          "normalized_traceback": string;
+          "occurrences": number;
+          "reopened_count"?: number;
+          "status"?: string;
+          "status_changed_at": string;
+          "status_changed_by"?: string | null;
+          "status_reason"?: string | null;
+        };
+        Update: {
+          "created_at"?: string;
+          "error_type"?: string;
+          "fingerprint"?: string;
+          "first_seen_at"?: string;
+          "fix_claimed_until"?: string | null;
+          "fix_request_id"?: string | null;
+          "fix_requests"?: number;
+          "id"?: never;
+          "last_fix_requested_at"?: string | null;
+          "last_seen_at"?: string;
+          "normalized_traceback"?: string;
+          "occurrences"?: number;
+          "reopened_count"?: number;
+          "status"?: string;
+          "status_changed_at"?: string;
+          "status_changed_by"?: string | null;
+          "status_reason"?: string | null;
+        };
+        Relationships: [];
+      };
+      "code_fix_proposals": {
+        Row: {
+          "answered_at": string | null;
+          "asked_until": string;
+          "cause_id": number;
+          "completion_tokens": number | null;
+          "confidence": number | null;
+          "cost_usd": number | null;
+          "created_at": string;
+          "decided_at": string | null;
+          "decided_by": string | null;
+          "decision_reason": string | null;
+          "diff": string | null;
+          "error": string | null;
+          "execution_id": string | null;
+          "id": number;
+          "model": string;
+          "prompt_tokens": number | null;
+          "reasoning": string | null;
+          "request_id": string;
+          "reserved_cost_usd": number | null;
+          "reserved_tokens": number;
+          "status": string;
+          "usage_unknown": boolean;
+        };
+        ComputedFields: never;
+        Insert: {
+          "answered_at"?: string | null;
+          "asked_until": string;
+          "cause_id": number;
+          "completion_tokens"?: number | null;
+          "confidence"?: number | null;
+          "cost_usd"?: number | null;
+          "created_at"?: string;
+          "decided_at"?: string | null;
+          "decided_by"?: string | null;
+          "decision_reason"?: string | null;
+          "diff"?: string | null;
+          "error"?: string | null;
+          "execution_id"?: string | null;
+          "id"?: never;
+          "model": string;
+          "prompt_tokens"?: number | null;
+          "reasoning"?: string | null;
+          "request_id": string;
+          "reserved_cost_usd"?: number | null;
+          "reserved_tokens": number;
+          "status"?: string;
+          "usage_unknown"?: boolean;
+        };
+        Update: {
+          "answered_at"?: string | null;
+          "asked_until"?: string;
+          "cause_id"?: number;
+          "completion_tokens"?: number | null;
+          "confidence"?: number | null;
+          "cost_usd"?: number | null;
+          "created_at"?: string;
+          "decided_at"?: string | null;
+          "decided_by"?: string | null;
+          "decision_reason"?: string | null;
+          "diff"?: string | null;
+          "error"?: string | null;
+          "execution_id"?: string | null;
+          "id"?: never;
+          "model"?: string;
+          "prompt_tokens"?: number | null;
+          "reasoning"?: string | null;
+          "request_id"?: string;
+          "reserved_cost_usd"?: number | null;
+          "reserved_tokens"?: number;
+          "status"?: string;
+          "usage_unknown"?: boolean;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "code_fix_proposals_cause_id_fkey";
+            columns: ["cause_id"];
+            isOneToOne: false;
+            referencedRelation: "code_failure_causes";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "code_fix_proposals_execution_id_fkey";
+            columns: ["execution_id"];
+            isOneToOne: false;
+            referencedRelation: "eliza_python_executions";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "conversations": {
         Row: {
           "agent_id": string | null;
@@ -685,6 +837,7 @@ export type Database = {
       "eliza_python_executions": {
         Row: {
           "agent_id": string | null;
+          "cause_id": number | null;
           "code": string;
           "created_at": string;
           "duration_ms": number | null;
@@ -704,6 +857,7 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "agent_id"?: string | null;
+          "cause_id"?: number | null;
           "code": string;
           "created_at"?: string;
           "duration_ms"?: number | null;
@@ -722,6 +876,7 @@ export type Database = {
         };
         Update: {
           "agent_id"?: string | null;
+          "cause_id"?: number | null;
           "code"?: string;
           "created_at"?: string;
           "duration_ms"?: number | null;
@@ -744,6 +899,13 @@ export type Database = {
             columns: ["agent_id"];
             isOneToOne: false;
             referencedRelation: "agents";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "eliza_python_executions_cause_id_fkey";
+            columns: ["cause_id"];
+            isOneToOne: false;
+            referencedRelation: "code_failure_causes";
             referencedColumns: ["id"];
           },
           {
@@ -1449,6 +1611,10 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
+      "accept_code_fix": {
+        Args: { "p_by": string; "p_now"?: string; "p_proposal_id": number; "p_reason"?: string };
+        Returns: Json;
+      };
       "aggregate_device_metrics_begin": { Args: Record<PropertyKey, never>; Returns: Json };
       "aggregate_device_metrics_days": {
         Args: { "p_from"?: string; "p_max_days"?: number; "p_to"?: string };
@@ -1463,11 +1629,45 @@ export type Database = {
         Args: { "p_from": string; "p_to": string };
         Returns: Json;
       };
+      "begin_code_fix": {
+        Args: {
+          "p_cause_id": number;
+          "p_execution_id": string;
+          "p_model": string;
+          "p_now"?: string;
+          "p_request_id": string;
+          "p_reserved_cost_usd": number;
+          "p_reserved_tokens": number;
+        };
+        Returns: Json;
+      };
       "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
       "cancel_scheduled_action": {
         Args: { "p_id": string; "p_now"?: string; "p_reason"?: string };
         Returns: Json;
       };
+      "claim_code_fix": { Args: { "p_not_since": string; "p_now"?: string }; Returns: Json };
+      "code_failure_cause": {
+        Args: {
+          "p_error_type"?: string;
+          "p_exit_code"?: number;
+          "p_stderr"?: string;
+          "p_traceback": string;
+        };
+        Returns: {
+          "error_type": string;
+          "fingerprint": string;
+          "normalized_traceback": string;
+        }[];
+      };
+      "code_failure_mask_path": { Args: { "p_path": string }; Returns: string };
+      "code_failure_mask_values": {
+        Args: { "p_is_message": boolean; "p_keep_names"?: boolean; "p_text": string };
+        Returns: string;
+      };
+      "code_monitor_state": { Args: { "p_now"?: string }; Returns: Json };
+      "code_setting": { Args: { "p_key": string; "p_whole"?: boolean }; Returns: number };
+      "collect_code_failures": { Args: { "p_max_rows"?: number; "p_now"?: string }; Returns: Json };
       "device_commands": {
         Args: { "p_limit"?: number; "p_now"?: string; "p_session_id": string };
         Returns: Json;
@@ -1603,7 +1803,41 @@ export type Database = {
         Args: { "p_now"?: string; "p_results": Json };
         Returns: Json;
       };
+      "expire_code_fixes": { Args: { "p_now"?: string }; Returns: number };
       "github_responses_of": { Args: { "p_repository_id": number }; Returns: Json };
+      "lock_pending_code_fix": {
+        Args: { "p_by": string; "p_proposal_id": number };
+        Returns: {
+          "answered_at": string | null;
+          "asked_until": string;
+          "cause_id": number;
+          "completion_tokens": number | null;
+          "confidence": number | null;
+          "cost_usd": number | null;
+          "created_at": string;
+          "decided_at": string | null;
+          "decided_by": string | null;
+          "decision_reason": string | null;
+          "diff": string | null;
+          "error": string | null;
+          "execution_id": string | null;
+          "id": number;
+          "model": string;
+          "prompt_tokens": number | null;
+          "reasoning": string | null;
+          "request_id": string;
+          "reserved_cost_usd": number | null;
+          "reserved_tokens": number;
+          "status": string;
+          "usage_unknown": boolean;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "code_fix_proposals";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "log_activity": {
         Args: {
           "p_details"?: Json;
@@ -1641,6 +1875,23 @@ export type Database = {
         Args: { "p_limit"?: number; "p_now"?: string; "p_rule": string };
         Returns: number;
       };
+      "read_code_failure": { Args: { "p_cause_id": number }; Returns: Json };
+      "record_code_fix": {
+        Args: {
+          "p_completion_tokens": number;
+          "p_confidence": number;
+          "p_cost_usd": number;
+          "p_counts"?: boolean;
+          "p_diff": string;
+          "p_error": string;
+          "p_now"?: string;
+          "p_prompt_tokens": number;
+          "p_proposal_id": number;
+          "p_reasoning": string;
+          "p_usage_unknown": boolean;
+        };
+        Returns: Json;
+      };
       "record_ecosystem_report": {
         Args: { "p_day": string; "p_now"?: string; "p_report": Json };
         Returns: undefined;
@@ -1667,6 +1918,14 @@ export type Database = {
           "p_summary": string;
         };
         Returns: number;
+      };
+      "reject_code_fix": {
+        Args: { "p_by": string; "p_now"?: string; "p_proposal_id": number; "p_reason"?: string };
+        Returns: Json;
+      };
+      "release_code_fix": {
+        Args: { "p_cause_id": number; "p_counts": boolean; "p_request_id": string };
+        Returns: boolean;
       };
       "retry_scheduled_action": { Args: { "p_id": string; "p_now"?: string }; Returns: Json };
       "schedule_action": {
@@ -1738,6 +1997,16 @@ export type Database = {
       };
       "scheduler_heartbeat_run": {
         Args: { "p_progress"?: Json; "p_run_id": string };
+        Returns: Json;
+      };
+      "set_code_failure_status": {
+        Args: {
+          "p_by": string;
+          "p_cause_id": number;
+          "p_now"?: string;
+          "p_reason"?: string;
+          "p_status": string;
+        };
         Returns: Json;
       };
       "system_health_agents": { Args: Record<PropertyKey, never>; Returns: Json };

@@ -262,3 +262,51 @@ cross join (select (now() at time zone 'UTC')::date as day) as today
 -- Days move with now(): a second loading is told by the rows of the first.
 where not exists (select from public.repository_activity as earlier where earlier.repository_id = repository.id)
 on conflict do nothing;
+
+
+-- ====================================================================================================================
+-- Causes of failed Python: one of three days ago, whose first proposal was rejected and whose second one waits for a
+-- person. The failures of the last day are left to code-monitor-daemon. Numbers below zero never meet the sequence's.
+-- ====================================================================================================================
+
+insert into public.eliza_python_executions (id, agent_id, purpose, code, status, exit_code, stderr, traceback, error_type,
+  started_at, finished_at, duration_ms, created_at)
+select ('d0000000-0000-4000-8000-' || lpad((100 + n)::text, 12, '0'))::uuid, 'a0000000-0000-4000-8000-000000000004',
+  'energy per wallet', code, 'failed', 1, traceback, traceback, 'TypeError',
+  ended - interval '2 seconds', ended, 2000, ended - interval '3 seconds'
+from (
+  select n, now() - interval '3 days' - n * interval '4 hours' as ended,
+    E'totals = {}\nfor row in rows:\n    totals[row["wallet"]] = totals.get(row["wallet"]) + row["energy_wh"]\nprint(totals)\n' as code,
+    format(E'Traceback (most recent call last):\n  File "/tmp/run-%s/main.py", line 3, in <module>\n    totals[row["wallet"]] = totals.get(row["wallet"]) + row["energy_wh"]\nTypeError: unsupported operand type(s) for +: ''NoneType'' and ''float''', n) as traceback
+  from generate_series(1, 3) as n
+) as failed
+on conflict do nothing;
+
+insert into public.code_failure_causes (id, fingerprint, error_type, normalized_traceback, status, status_changed_at, status_changed_by,
+  status_reason, first_seen_at, last_seen_at, occurrences, fix_requests, last_fix_requested_at)
+overriding system value
+select -1, cause.fingerprint, cause.error_type, cause.normalized_traceback, 'proposed', now() - interval '2 days', 'demo-model',
+  'proposal -1 waits for a person', now() - interval '84 hours', now() - interval '76 hours', 3, 2, now() - interval '2 days'
+from public.eliza_python_executions as executions
+cross join lateral public.code_failure_cause(executions.traceback, executions.stderr, executions.error_type, executions.exit_code) as cause
+where executions.id = 'd0000000-0000-4000-8000-000000000101'
+on conflict do nothing;
+
+update public.eliza_python_executions set cause_id = -1
+where id in ('d0000000-0000-4000-8000-000000000101', 'd0000000-0000-4000-8000-000000000102', 'd0000000-0000-4000-8000-000000000103')
+  and cause_id is null;
+
+insert into public.code_fix_proposals (id, cause_id, execution_id, request_id, status, model, diff, reasoning, confidence, reserved_tokens,
+  prompt_tokens, completion_tokens, created_at, asked_until, answered_at, decided_at, decided_by, decision_reason)
+overriding system value
+select number, -1, 'd0000000-0000-4000-8000-000000000101', md5('seed fix ' || number)::uuid, status, 'demo-model', diff, reasoning, confidence, 11000,
+  1180, 240, asked, asked + interval '5 minutes', asked + interval '6 seconds', asked + decided, by, reason
+from (values
+  (-2, 'rejected', now() - interval '3 days', 0.4, interval '1 hour', 'ann', 'a wallet without energy must count as 0, not be left out',
+    E'--- a/main.py\n+++ b/main.py\n@@ -1,4 +1,5 @@\n totals = {}\n for row in rows:\n-    totals[row["wallet"]] = totals.get(row["wallet"]) + row["energy_wh"]\n+    if row["wallet"] in totals:\n+        totals[row["wallet"]] += row["energy_wh"]\n print(totals)\n',
+    'get() gives None for a wallet that is seen for the first time; such rows are skipped.'),
+  (-1, 'pending', now() - interval '2 days', 0.92, null, null, null,
+    E'--- a/main.py\n+++ b/main.py\n@@ -1,4 +1,4 @@\n totals = {}\n for row in rows:\n-    totals[row["wallet"]] = totals.get(row["wallet"]) + row["energy_wh"]\n+    totals[row["wallet"]] = totals.get(row["wallet"], 0) + row["energy_wh"]\n print(totals)\n',
+    'get() gives None for a wallet that is seen for the first time, and None cannot be added to; with a default of 0 the sum begins there.')
+) as seed (number, status, asked, confidence, decided, by, reason, diff, reasoning)
+on conflict do nothing;

@@ -30,6 +30,12 @@ select scheduler.register_job(
 );
 
 select scheduler.register_job(
+  name => 'code-monitor-daemon',
+  schedule => '30 1-23/2 * * *',
+  description => 'Failed Python executions by cause, a fix asked for each, the GitHub token'
+);
+
+select scheduler.register_job(
   name => 'system-health',
   schedule => '20 * * * *',
   description => 'Health of every component, one score, one report'

@@ -161,7 +161,7 @@ Deno.test("prune_old_rows() names the rules there are when it knows no such", as
       "22023",
       "cannot prune 'pg_class': there is no such rule",
     ]);
-    assert.match(error.hint ?? "", /charging_sessions, conversations/);
+    assert.match(error.hint ?? "", /charging_sessions, code_failure_causes/);
     for (const limit of [0, 100_001, null]) {
       assert.equal((await refusal(sql`select prune_old_rows('tasks', ${limit})`)).code, "22023");
     }

@@ -7,6 +7,7 @@ import { withStack } from "../support/stack.ts";
 const SHIPPED = [
   "aggregate-device-metrics",
   "aggregate-device-metrics-daily",
+  "code-monitor-daemon",
   "execute-scheduled-actions",
   "monitor-device-connections",
   "ecosystem-monitor",

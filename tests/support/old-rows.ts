@@ -10,6 +10,11 @@ export interface OldRows {
 
 const device = "(select id from devices limit 1)";
 
+const causeColumns =
+  "(fingerprint, error_type, normalized_traceback, status, status_changed_at, first_seen_at, last_seen_at, occurrences)";
+const causeOf = (seenAt: string, status: string) =>
+  `(encode(sha256(random()::text::bytea), 'hex'), 'E', '', '${status}', ${seenAt}, ${seenAt}, ${seenAt}, 1)`;
+
 /** By rule; `oldRowsDevice` has to be there. */
 export const oldRows: Record<string, OldRows> = {
   device_activity_log: {
@@ -60,6 +65,24 @@ export const oldRows: Record<string, OldRows> = {
     over:
       `insert into eliza_python_executions (code, status, finished_at) values ('1', 'failed', $1)`,
     open: `insert into eliza_python_executions (code, created_at) values ('1', $1)`,
+  },
+  code_fix_proposals: {
+    table: "code_fix_proposals",
+    over: `with cause as (insert into code_failure_causes ${causeColumns} values ${
+      causeOf("now()", "open")
+    } returning id)
+       insert into code_fix_proposals (cause_id, request_id, status, error, model, reserved_tokens, created_at, asked_until, answered_at)
+       select id, gen_random_uuid(), 'failed', 'e', 'm', 1, $1, $1, $1 from cause`,
+    open: `with cause as (insert into code_failure_causes ${causeColumns} values ${
+      causeOf("now()", "open")
+    } returning id)
+       insert into code_fix_proposals (cause_id, request_id, status, diff, reasoning, confidence, model, reserved_tokens, created_at, asked_until, answered_at)
+       select id, gen_random_uuid(), 'pending', 'd', 'r', 1, 'm', 1, $1, $1, $1 from cause`,
+  },
+  code_failure_causes: {
+    table: "code_failure_causes",
+    over: `insert into code_failure_causes ${causeColumns} values ${causeOf("$1", "fixed")}`,
+    open: `insert into code_failure_causes ${causeColumns} values ${causeOf("$1", "ignored")}`,
   },
   system_health_history: {
     table: "system_health_history",
