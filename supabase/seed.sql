@@ -175,15 +175,18 @@ from (select n, now() - case when n = 5 then interval '40 minutes' else n * inte
   from generate_series(1, 20) as n) as talks
 on conflict do nothing;
 
-insert into public.api_key_health (provider, key_last_four, status, status_since, checked_at, expires_at, rate_limit,
+-- Keys of nobody, named demo: what the monitor finds of the real ones stands beside them.
+insert into public.api_key_health (provider, key_name, key_last_four, status, status_since, checked_at, expires_at, rate_limit,
   rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status, consecutive_failures, error_message)
-select provider, last_four, status, now() - since, now() - interval '65 minutes', now() + expires, rate_limit, remaining,
+select provider, 'demo', last_four, status, now() - since, now() - interval '65 minutes', now() + expires, rate_limit, remaining,
   now() + resets, latency, http_status, failures, error_message
 from (values
   ('github', 'x7Qd', 'expiring', interval '3 days', interval '9 days', 5000, 4212, interval '38 minutes', 184, 200, 0, null),
-  ('openai', 'T3bk', 'valid', interval '41 days', null, 10000, 9987, interval '1 minute', 412, 200, 0, null),
-  ('deepseek', '91fa', 'invalid', interval '19 hours', null, null, null, null, 233, 401, 4, 'Authentication Fails, Your api key is invalid'),
-  ('elevenlabs', 'c0De', 'rate_limited', interval '55 minutes', null, null, null, null, 158, 429, 1, 'quota_exceeded'),
+  ('openai', 'T3bk', 'valid', interval '41 days', null, null, null, null, 412, 200, 0, null),
+  ('deepseek', '91fa', 'invalid', interval '19 hours', null, null, null, null, 233, 401, 4,
+    'invalid_request_error: Authentication Fails, Your api key: [redacted] is invalid'),
+  ('elevenlabs', 'c0De', 'rate_limited', interval '65 minutes', null, null, null, interval '-64 minutes', 158, 429, 1,
+    'rate_limit_exceeded: Too many requests'),
   ('lovable', null, 'not_configured', interval '41 days', null, null, null, null, null, null, 0, null)
 ) as seed (provider, last_four, status, since, expires, rate_limit, remaining, resets, latency, http_status, failures, error_message)
 on conflict do nothing;

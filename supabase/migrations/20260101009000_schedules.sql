@@ -66,3 +66,9 @@ select scheduler.register_job(
   schedule => '35 11 * * *',
   description => 'Activity of the repositories, infrastructure, scores and a report of the past day'
 );
+
+select scheduler.register_job(
+  name => 'api-key-health-monitor',
+  schedule => '15 */6 * * *',
+  description => 'Whether each API key is good, for how long, and what is left of its limit'
+);

@@ -11,6 +11,7 @@ const SHIPPED = [
   "execute-scheduled-actions",
   "monitor-device-connections",
   "ecosystem-monitor",
+  "api-key-health-monitor",
   "prune-old-rows",
   "system-health",
 ];
