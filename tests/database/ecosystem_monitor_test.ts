@@ -210,7 +210,12 @@ Deno.test("a renamed repository is followed, within the API alone", () =>
     assert.deepEqual(result.missing, ["acme/lured: GitHub points outside of its API"]);
   }));
 
-for (const [status, message] of [[404, "Not Found"], [451, "Repository access blocked"]] as const) {
+for (
+  const [status, message] of [[404, "Not Found"], [410, "Gone"], [
+    451,
+    "Repository access blocked",
+  ]] as const
+) {
   Deno.test(`a repository that answers ${status} is gone, which is no failure; it can come back`, () =>
     withEcosystem(async ({ db: { sql }, github, run, watch }) => {
       await watch("acme/lively", "acme/gone");

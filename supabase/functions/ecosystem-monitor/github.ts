@@ -93,6 +93,16 @@ export function createGithub(options: GithubOptions): Github {
   let requests = 0;
   let unanswered = 0;
 
+  /** The `message` of GitHub's error bodies, which are kept: without the token, should one say it. */
+  const messageOf = (text: string) => {
+    const body = parsed(text);
+    const message = typeof body === "object" && body !== null && "message" in body
+      ? body.message
+      : null;
+    return typeof message === "string"
+      ? printable(message.replaceAll(token, "[redacted]"), 200)
+      : "no message";
+  };
   const inApi = (url: string) => url.startsWith(`${baseUrl}/`);
   const stop = (why: string) => reason ??= why;
 
@@ -234,15 +244,6 @@ function isRateLimited(response: Response, message: string): boolean {
 function statusOf(error: unknown): number | null {
   if (typeof error !== "object" || error === null || !("response" in error)) return null;
   return error.response instanceof Response ? error.response.status : null;
-}
-
-/** The `message` of GitHub's error bodies. */
-function messageOf(text: string): string {
-  const body = parsed(text);
-  const message = typeof body === "object" && body !== null && "message" in body
-    ? body.message
-    : null;
-  return typeof message === "string" ? printable(message, 200) : "no message";
 }
 
 function parsed(text: string): unknown {

@@ -78,9 +78,13 @@ function row(part: string, value: string, points: string, why: string): string {
 
 function repositoryLines({ busiest, with_figures }: Figures["activity"]): string[] {
   if (busiest.length === 0) return [];
-  const line = (name: string, ...cells: [string, string, string, string, string]) =>
-    printable(name, 30).padEnd(31) +
-    cells.map((cell, index) => cell.padStart([8, 9, 9, 9, 14][index] ?? 0)).join("");
+  const line = (name: string, ...cells: [string, string, string, string, string]) => {
+    const figures = cells.map((cell, index) => ` ${cell}`.padStart([8, 9, 9, 9, 14][index] ?? 0))
+      .join("");
+    // The figures first: a name that is too long for what is left is cut.
+    const room = Math.max(8, width - figures.length);
+    return printable(name, room).padEnd(room) + figures;
+  };
   const pair = (first: number | null, second: number | null) =>
     `${first === null ? "?" : format(first)}/${second === null ? "?" : format(second)}`;
   const lines = busiest.map((one) =>
