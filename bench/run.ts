@@ -7,6 +7,7 @@ import type { Figure } from "./figure.ts";
 import { benchLedgerCost } from "./ledger-cost.ts";
 import { benchMetrics } from "./metrics.ts";
 import { benchPulse } from "./pulse.ts";
+import { benchScrape } from "./scrape.ts";
 
 const benches: Record<string, () => Promise<Figure[]>> = {
   "demo-data": () => onDatabase(async (sql) => [await benchDemoData(sql)]),
@@ -14,6 +15,7 @@ const benches: Record<string, () => Promise<Figure[]>> = {
   ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),
   metrics: () => onDatabase(benchMetrics),
   pulse: () => onDatabase(async (sql) => [await benchPulse(sql)]),
+  scrape: benchScrape,
 };
 
 /** Runs a bench on a migrated database of its own whose Vault holds what dispatch needs. */
