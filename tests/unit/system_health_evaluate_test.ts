@@ -157,7 +157,7 @@ Deno.test("the score is the sum of the parts", () => {
 Deno.test("the summary names what is ill, the worst first, and no more than fits a line", () => {
   assert.equal(
     summarize(evaluate(definitions, readings())),
-    "100 of 100: all 11 components healthy",
+    "100 of 100: all 13 components healthy",
   );
   const some = readings({
     database: readingOf("database", { connections_percent: 70 }),
