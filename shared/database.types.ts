@@ -2010,9 +2010,11 @@ export type Database = {
         };
         Returns: Json;
       };
+      "system_health_actions": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_agents": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_api_keys": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_charging": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_code": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_commands": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_conversations": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_database": { Args: Record<PropertyKey, never>; Returns: Json };

@@ -170,7 +170,7 @@ Deno.test("thresholds come from app_settings, and a setting that makes no sense 
     assert.equal(result.components.database.figures.size_bytes?.degraded, 1);
     assert.match(
       result.report,
-      /^DEGRADED +Database +10\/20 +size [\d.]+ MB \(degraded from 1 B\)$/m,
+      /^DEGRADED +Database +9\/18 +size [\d.]+ MB \(degraded from 1 B\)$/m,
     );
     assert.equal(result.notes.length, 2);
     assert.match(
