@@ -23,6 +23,8 @@ language sql immutable set search_path = '' as $$
     ('code_fix_proposals', 365, false, 'code_fix_proposals', 'created_at < $1 and status not in (''asking'', ''pending'')'),
     ('code_failure_causes', 365, false, 'code_failure_causes',
       'last_seen_at < $1 and status <> ''ignored'' and (select count(*) from public.eliza_python_executions where cause_id = code_failure_causes.id) = 0'),
+    ('ecosystem_reports', 730, false, 'ecosystem_reports', 'day < $1::date'),
+    ('ecosystem_comments', 730, false, 'ecosystem_comments', 'day < $1::date and state = ''posted'''),
     ('system_health_history', 180, false, 'system_health_history', 'checked_at < $1'),
     ('eliza_activity_log', 180, false, 'eliza_activity_log', 'occurred_at < $1'),
     -- An action that is over takes its occurrences along.

@@ -61,7 +61,7 @@ Deno.test("every rule finds its old rows by an index", async () => {
         await transaction`set local enable_seqscan = off`;
         return await transaction.unsafe(
           `explain select ctid from public.${table_name} where ${
-            condition.replaceAll("$1", "now() - interval '90 days'")
+            condition.replaceAll("$1", "(now() - interval '90 days')")
           } limit 10`,
         );
       });

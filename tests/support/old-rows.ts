@@ -84,6 +84,18 @@ export const oldRows: Record<string, OldRows> = {
     over: `insert into code_failure_causes ${causeColumns} values ${causeOf("$1", "fixed")}`,
     open: `insert into code_failure_causes ${causeColumns} values ${causeOf("$1", "ignored")}`,
   },
+  ecosystem_reports: {
+    table: "ecosystem_reports",
+    over:
+      `insert into ecosystem_reports (day, scores, figures, headline, report) values ($1::timestamptz::date, '{}', '{}', '', '')`,
+  },
+  ecosystem_comments: {
+    table: "ecosystem_comments",
+    over:
+      `insert into ecosystem_comments (day, state, issue, run_id, claimed_at, may_arrive_until, posted_at) values ($1::timestamptz::date, 'posted', 'o/n#1', gen_random_uuid(), $1, $1, $1)`,
+    open:
+      `insert into ecosystem_comments (day, state, issue, run_id, claimed_at, may_arrive_until) values ($1::timestamptz::date + 1, 'posting', 'o/n#1', gen_random_uuid(), $1, $1)`,
+  },
   system_health_history: {
     table: "system_health_history",
     over:
