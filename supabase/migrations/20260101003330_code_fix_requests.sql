@@ -7,7 +7,10 @@ language sql volatile set search_path = '' as $$
   with gone as (
     update public.code_fix_proposals p
       set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now
-      where p.status = 'asking' and p.asked_until <= p_now
+      -- Not one that is being recorded at this moment: whoever does that holds the cause, and waits for nobody.
+      where p.id in (
+        select g.id from public.code_fix_proposals g
+        where g.status = 'asking' and g.asked_until <= p_now for update skip locked)
       returning p.id
   )
   select count(*)::integer from gone;

@@ -89,7 +89,11 @@ export async function askForFixes(limit: number, context: JobContext): Promise<A
         claimSchema,
         await db.rpc("claim_code_fix", { p_not_since: begunAt }).abortSignal(signal),
       );
-      if (!claim.claimed) return;
+      if (!claim.claimed) {
+        // Not the limit, if another worker has just met it: there was nothing left to ask.
+        if (stopped === undefined || stopped === "limit") stopped = "done";
+        return;
+      }
       total.asked++;
       await ask(claim);
       context.reportProgress({ asked: total.asked, proposed: total.proposed });
