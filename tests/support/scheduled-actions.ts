@@ -67,6 +67,9 @@ export async function history(sql: Sql, id: string): Promise<string[]> {
   return rows.map((row) => `${row.status} ${row.attempts} ${row.scheduled_for.toISOString()}`);
 }
 
+/** As Postgres writes it; a connection knows no types of arrays before it has asked for them. */
+const textArray = (texts: string[]) => `{${texts.map((text) => JSON.stringify(text)).join(",")}}`;
+
 /** The job's steps over a connection, at a moment of the test; what PostgREST would call as `service_role`. */
 export function sqlActions(sql: Sql, now: () => Date): Actions {
   const call = async (query: PromiseLike<readonly { result?: unknown }[]>) =>
@@ -77,8 +80,8 @@ export function sqlActions(sql: Sql, now: () => Date): Actions {
       call(sql`select execute_scheduled_actions_in_database(${limit}, ${now()}) as result`),
     claim: ({ kinds, limit, perReceiver, leaseSeconds, exceptReceivers }: Claim) =>
       call(sql`select execute_scheduled_actions_claim(
-        ${sql.array(kinds)}, ${limit}, ${perReceiver}, ${leaseSeconds}, ${
-        sql.array(exceptReceivers)
+        ${textArray(kinds)}::text[], ${limit}, ${perReceiver}, ${leaseSeconds}, ${
+        textArray(exceptReceivers)
       }::text[], ${now()}) as result`),
     report: (results) =>
       call(

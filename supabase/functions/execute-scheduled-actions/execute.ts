@@ -153,10 +153,11 @@ async function executeByCalls(
     // Whatever went wrong: what was called is reported, what was not is given back.
     if (!hasTime()) figures.stopped = "time";
     results.push(...lanes.withdraw("all").map(released));
-    while (lanes.running() > 0 || results.length > 0) {
+    while (true) {
       results.push(...collect(lanes, context.signal));
-      await report();
-      if (lanes.running() > 0 && results.length === 0) await lanes.next();
+      if (results.length > 0) await report();
+      else if (lanes.running() > 0) await lanes.next();
+      else break;
     }
   }
 }
