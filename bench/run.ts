@@ -1,6 +1,7 @@
 /** `deno task bench`: the figures of docs/architecture.md, each measured now, with its parts. */
 import postgres from "postgres";
 import { withScratchDatabase } from "../local/scratch-database.ts";
+import { benchActions } from "./actions.ts";
 import { benchDemoData } from "./demo-data.ts";
 import { benchDispatch } from "./dispatch.ts";
 import type { Figure } from "./figure.ts";
@@ -10,6 +11,7 @@ import { benchPulse } from "./pulse.ts";
 import { benchScrape } from "./scrape.ts";
 
 const benches: Record<string, () => Promise<Figure[]>> = {
+  actions: () => onDatabase(benchActions),
   "demo-data": () => onDatabase(async (sql) => [await benchDemoData(sql)]),
   dispatch: benchDispatch,
   ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),

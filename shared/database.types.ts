@@ -1956,7 +1956,6 @@ export type Database = {
         Args: { "p_after": string; "p_schedule": string; "p_time_zone": string };
         Returns: string;
       };
-      "scheduled_action_key": { Args: { "p_due_at": string; "p_id": string }; Returns: string };
       "scheduled_actions_catch_up": {
         Args: { "p_ids": (string)[]; "p_now": string };
         Returns: undefined;

@@ -2,21 +2,11 @@
 -- A row of scheduled_actions is the action and its present occurrence, a row of scheduled_action_occurrences is an
 -- occurrence that is over.
 
-create or replace function public.scheduled_action_key(p_id uuid, p_due_at timestamptz) returns uuid
-language sql immutable parallel safe set search_path = '' as $$
-  -- A UUID of version 8 (RFC 9562), so that receivers which look closely take it.
-  select overlay(overlay(md5(p_id::text || ' ' || extract(epoch from p_due_at at time zone 'UTC')::text)
-    placing '8' from 13) placing 'a' from 17)::uuid;
-$$;
-comment on function public.scheduled_action_key(uuid, timestamptz) is
-  'The idempotency key of an occurrence: made from the action and its time alone, so that every try has the same.';
-revoke all on function public.scheduled_action_key(uuid, timestamptz) from public, anon, authenticated, service_role;
-
 create table if not exists public.scheduled_actions (
   id uuid primary key default gen_random_uuid(),
   name text not null default '' check (length(name) <= 200),
   kind text not null check (kind in ('reminder', 'callback', 'edge_function', 'engagement_command')),
-  message text check (length(message) between 1 and 1000),
+  message text check (length(message) <= 1000 and message ~ '\S'),
   url text check (length(url) <= 2000 and url ~ '^https://[^\s/?#@]+([/?#]\S*)?$'),
   function_name text check (function_name ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'),
   -- No foreign key: a device that is gone is a failure of this one action, to be read in its history.
@@ -44,7 +34,11 @@ create table if not exists public.scheduled_actions (
     when 'callback' then lower(substring(url from '^https://([^/?#]+)'))
     when 'edge_function' then 'function ' || function_name
     else kind end) stored,
-  idempotency_key uuid not null generated always as (public.scheduled_action_key(id, due_at)) stored,
+  -- A UUID of version 8 (RFC 9562), so that receivers which look closely take it. Made of the action and the time alone,
+  -- so that every try of an occurrence has the same.
+  idempotency_key uuid not null generated always as (
+    overlay(overlay(md5(id::text || ' ' || extract(epoch from due_at at time zone 'UTC')::text)
+      placing '8' from 13) placing 'a' from 17)::uuid) stored,
   constraint scheduled_actions_reminder_has_message check ((kind = 'reminder') = (message is not null)),
   constraint scheduled_actions_callback_has_url check ((kind = 'callback') = (url is not null)),
   constraint scheduled_actions_edge_function_has_name check ((kind = 'edge_function') = (function_name is not null)),

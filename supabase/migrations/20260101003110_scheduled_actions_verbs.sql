@@ -46,7 +46,8 @@ begin
       (select field from unnest(v_needed) as field where field <> all (v_given) limit 1), p_kind)
     when not v_needed @> v_given then format('p_%s does not belong to a %s, which needs p_%s',
       (select field from unnest(v_given) as field where field <> all (v_needed) limit 1), p_kind, array_to_string(v_needed, ' and p_'))
-    when length(p_message) not between 1 and 1000 then format('p_message must have 1 to 1000 characters, got %s', length(p_message))
+    when p_message !~ '\S' or length(p_message) > 1000 then
+      format('p_message must have 1 to 1000 characters and not be blank, got %s', length(p_message))
     when p_url !~ '^https://[^\s/?#@]+([/?#]\S*)?$' or length(p_url) > 2000 then
       format('p_url must be an https URL without user and password, of at most 2000 characters, got %L', left(p_url, 200))
     when p_function_name !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' then

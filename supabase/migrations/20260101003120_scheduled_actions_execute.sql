@@ -49,8 +49,8 @@ language sql set search_path = '' as $$
       case when a.schedule is not null and o.outcome <> 'retried'
         then public.scheduled_action_following(a.schedule, a.time_zone, a.due_at) end as following,
       -- Exponential backoff with full jitter, as for runs; never before the receiver said it may be asked again.
-      p_now + make_interval(secs => greatest(1, coalesce(r.wait_seconds, 0), random() * least(
-        a.backoff_cap_seconds, a.backoff_base_seconds * 2::numeric ^ least(a.attempts, 60)))) as retry_at
+      case when o.outcome = 'retried' then p_now + make_interval(secs => greatest(1, coalesce(r.wait_seconds, 0),
+        random() * least(a.backoff_cap_seconds, a.backoff_base_seconds * 2::numeric ^ least(a.attempts, 60)))) end as retry_at
     from results as r
     join public.scheduled_actions as a on a.id = r.id
     cross join lateral (select case
@@ -73,7 +73,7 @@ language sql set search_path = '' as $$
         else j.outcome end,
       finished_at = case when j.outcome <> 'retried' and j.following is null then p_now end,
       due_at = coalesce(j.following, a.due_at),
-      next_attempt_at = case when j.outcome = 'retried' then j.retry_at else coalesce(j.following, a.next_attempt_at) end,
+      next_attempt_at = coalesce(j.retry_at, j.following, a.next_attempt_at),
       attempts = case when j.following is not null then 0 when j.outcome = 'completed' then a.attempts else j.tries end,
       last_error = case when j.outcome <> 'retried' and j.schedule is not null and j.following is null
         then concat_ws('; ', j.error, 'the schedule has no further occurrence, or can no longer be read') else j.error end,
@@ -114,10 +114,11 @@ begin
     where id in (select device_id from public.scheduled_actions where id = any (v_ids)) order by id for key share;
 
   insert into public.eliza_activity_log (occurred_at, source, severity, message, details)
-    select p_now, 'reminder', 'info', scheduler.one_line(message, 1000),
+    -- In one line; scheduler.one_line, called for each row, would take as long as all the rest.
+    select p_now, 'reminder', 'info', btrim(regexp_replace(message, '\s+', ' ', 'g')),
       payload || jsonb_build_object('action_id', id, 'idempotency_key', idempotency_key, 'due_at', due_at)
     from public.scheduled_actions
-    where id = any (v_ids) and kind = 'reminder' and scheduler.one_line(message, 1000) <> ''
+    where id = any (v_ids) and kind = 'reminder'
     order by due_at;
   insert into public.engagement_commands (id, device_id, command_type, payload, issued_at, issued_by, expires_at)
     select a.idempotency_key, a.device_id, a.command_type, a.payload, p_now, 'scheduled action ' || a.id,
@@ -127,9 +128,8 @@ begin
     on conflict (id) do nothing;
 
   v_errors := array(
-    select case
-      when a.kind = 'engagement_command' and d.id is null then format('there is no device %s any more', a.device_id)
-      when a.kind = 'reminder' and scheduler.one_line(a.message, 1000) = '' then 'the message is blank' end
+    select case when a.kind = 'engagement_command' and d.id is null
+      then format('there is no device %s any more', a.device_id) end
     from unnest(v_ids) with ordinality as taken (id, place)
     join public.scheduled_actions as a on a.id = taken.id
     left join public.devices as d on d.id = a.device_id
@@ -150,14 +150,15 @@ declare
   v_token constant uuid := gen_random_uuid();
   v_ids uuid[];
   v_waiting integer;
+  v_result jsonb;
 begin
   with due as (
     select id, receiver, next_attempt_at from public.scheduled_actions
     where status = 'scheduled' and kind = any (p_kinds) and next_attempt_at <= p_now
       and (locked_until is null or locked_until <= p_now) and receiver <> all (p_except_receivers)
-    order by next_attempt_at limit 20000
+    order by next_attempt_at limit 5000
   ), waiting as (
-    select id, next_attempt_at, row_number() over (partition by receiver order by next_attempt_at, id) as place from due
+    select id, next_attempt_at, row_number() over (partition by receiver collate "C" order by next_attempt_at, id) as place from due
   ), claimed as (
     select a.id
     from public.scheduled_actions as a join waiting on waiting.id = a.id
@@ -170,14 +171,18 @@ begin
   select array(select id from claimed), (select count(*) from waiting) into v_ids, v_waiting;
 
   perform public.scheduled_actions_catch_up(v_ids, p_now);
-  update public.scheduled_actions
-    set claim_token = v_token, locked_until = p_now + make_interval(secs => p_lease_seconds)
-    where id = any (v_ids);
-  return jsonb_build_object('token', v_token, 'more', v_waiting > cardinality(v_ids), 'actions', coalesce((
-    select jsonb_agg(jsonb_build_object('id', a.id, 'kind', a.kind, 'receiver', a.receiver, 'url', a.url,
-      'function_name', a.function_name, 'payload', a.payload, 'idempotency_key', a.idempotency_key, 'due_at', a.due_at,
-      'attempts', a.attempts) order by taken.place)
-    from unnest(v_ids) with ordinality as taken (id, place) join public.scheduled_actions as a on a.id = taken.id), '[]'));
+  with claimed as (
+    update public.scheduled_actions
+      set claim_token = v_token, locked_until = p_now + make_interval(secs => p_lease_seconds)
+      where id = any (v_ids)
+      returning *
+  )
+  select jsonb_build_object('token', v_token, 'more', v_waiting > count(*), 'actions', coalesce(
+    jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'receiver', receiver, 'url', url, 'function_name', function_name,
+      'payload', payload, 'idempotency_key', idempotency_key, 'due_at', due_at, 'attempts', attempts)
+      order by next_attempt_at), '[]'))
+  into v_result from claimed;
+  return v_result;
 end;
 $$;
 comment on function public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[], timestamptz) is
@@ -186,6 +191,7 @@ comment on function public.execute_scheduled_actions_claim(text[], integer, inte
 create or replace function public.execute_scheduled_actions_report(p_results jsonb, p_now timestamptz default now()) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
+  v_ids constant uuid[] := array(select (result ->> 'id')::uuid from jsonb_array_elements(p_results) as result);
   v_result jsonb;
   v_taken integer;
 begin
@@ -195,7 +201,7 @@ begin
   ), taken as (
     select a.id, r.outcome, r.http_status, r.error, r.retry_after_seconds, r.final
     from public.scheduled_actions as a join reported as r on r.id = a.id and r.token = a.claim_token
-    where a.status = 'scheduled'
+    where a.id = any (v_ids) and a.status = 'scheduled'
     order by a.id for update of a
   ), released as (
     update public.scheduled_actions as a set claim_token = null, locked_until = null

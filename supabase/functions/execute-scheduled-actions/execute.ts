@@ -7,7 +7,7 @@ import { summarize } from "./summarize.ts";
 const actionsAtOnce = 1_000;
 /** Reminders and commands leave this share of the time to the calls. */
 const databaseShare = 0.5;
-const claimedAtOnce = 500;
+const claimedAtOnce = 1_000;
 const claimedPerReceiver = 200;
 /** Fewer waiting than that: more are claimed. */
 const lowWater = 100;
