@@ -56,6 +56,14 @@ metricsTest("an empty database: every figure is zero, and nothing is overdue", a
   assert.deepEqual([jobs, locks_open, pulse_age_seconds], [[], 0, 0]);
   assert.equal(reading.fleet.charging_efficiency_percent, null);
   assert.deepEqual(reading.fleet.commands_by_status, {});
+  assert.deepEqual(reading.platform, {
+    actions_waiting: 0,
+    actions_overdue_seconds: 0,
+    occurrences_by_status: {},
+    api_keys: [],
+    open_code_failure_causes: 0,
+    pending_code_fix_proposals: 0,
+  });
 });
 
 metricsTest(
@@ -79,6 +87,42 @@ metricsTest(
       reading.fleet.commands_by_status,
       Object.fromEntries(statuses.map(({ status, count }) => [status, count])),
     );
+  },
+);
+
+metricsTest(
+  "actions, API keys and failing code of the demo data are what a plain count gives",
+  async ({ sql, admin }, service) => {
+    await loadSeed(sql);
+    const now = new Date();
+    await admin`update api_key_health set expires_at = ${new Date(
+      now.getTime() + 60_000,
+    )} where provider = 'github'`;
+    await admin`update scheduled_action_occurrences set finished_at = ${now}::timestamptz - interval '59 minutes'
+      where idempotency_key in (select idempotency_key from scheduled_action_occurrences limit 2)`;
+    const { platform } = await read(service, now);
+    const [row] = await sql`
+      select (select count(*) from scheduled_actions where status = 'scheduled')::int as waiting,
+        (select coalesce(json_object_agg(status, count), '{}') from (
+          select status, count(*) from scheduled_action_occurrences
+          where finished_at > ${now}::timestamptz - interval '1 hour' group by status) as ended) as ended,
+        (select count(*) from code_failure_causes where status = 'open')::int as causes,
+        (select count(*) from code_fix_proposals where status = 'pending')::int as proposals,
+        (select json_agg(json_build_array(provider, key_name, status) order by provider, key_name)
+          from api_key_health) as keys`;
+    assert.ok(row!.waiting > 0 && Object.keys(row!.ended).length > 0 && row!.keys.length > 0);
+    assert.deepEqual(platform.actions_waiting, row!.waiting);
+    assert.deepEqual(platform.occurrences_by_status, row!.ended);
+    assert.deepEqual(platform.open_code_failure_causes, row!.causes);
+    assert.deepEqual(platform.pending_code_fix_proposals, row!.proposals);
+    assert.deepEqual(platform.api_keys.map((key) => key.slice(0, 3)), row!.keys);
+    assert.equal(platform.api_keys.find(([provider]) => provider === "github")?.[3], 60);
+
+    await admin`update scheduled_actions set next_attempt_at = ${now}::timestamptz + interval '1 day'
+      where status = 'scheduled'`;
+    assert.equal((await read(service, now)).platform.actions_overdue_seconds, 0);
+    const later = new Date(now.getTime() + 86_430_000);
+    assert.equal((await read(service, later)).platform.actions_overdue_seconds, 30);
   },
 );
 

@@ -1,5 +1,6 @@
 /** What the exposition can hold, whatever the database holds: every family, with its type, and its labels' names. */
 import { fleetFamilies } from "../../supabase/functions/prometheus-metrics/fleet-families.ts";
+import { platformFamilies } from "../../supabase/functions/prometheus-metrics/platform-families.ts";
 import { schedulerFamilies } from "../../supabase/functions/prometheus-metrics/scheduler-families.ts";
 
 const families = [
@@ -23,6 +24,14 @@ const families = [
     commands_by_status: {},
     summarized_age_seconds: 0,
   }),
+  ...platformFamilies({
+    actions_waiting: 0,
+    actions_overdue_seconds: 0,
+    occurrences_by_status: {},
+    api_keys: [["provider", "key", "valid", 0]],
+    open_code_failure_causes: 0,
+    pending_code_fix_proposals: 0,
+  }),
 ];
 
 /** By the name of each family: its type, its help, and the names of its labels. */
@@ -41,7 +50,8 @@ export const exposedNames = new Set(
   ),
 );
 
-/** The names of metrics in a PromQL expression, as they are written: ours begin with xmrt_ or scheduler_. */
+/** The names of metrics in a PromQL expression, as they are written: by what ours begin with. */
 export function metricsIn(expression: string): string[] {
-  return [...expression.matchAll(/\b(?:xmrt|scheduler)_[a-z_]+\b/g)].map((match) => match[0]);
+  return [...expression.matchAll(/\b(?:xmrt|scheduler|scheduled_action|api_key|code)s?_[a-z_]+\b/g)]
+    .map((match) => match[0]);
 }

@@ -43,6 +43,19 @@ const reading: Reading = {
     commands_by_status: { failed: 3 },
     summarized_age_seconds: 60,
   },
+  platform: {
+    actions_waiting: 8,
+    actions_overdue_seconds: 30,
+    occurrences_by_status: { dead: 2 },
+    api_keys: [["github", "default", "expiring", 86400], [
+      "openai",
+      "default",
+      "not_configured",
+      null,
+    ]],
+    open_code_failure_causes: 3,
+    pending_code_fix_proposals: 1,
+  },
 };
 
 const answers: Reply = {
@@ -120,6 +133,15 @@ Deno.test("a scrape is one round trip to the database and answers text of versio
       "xmrt_commands_total 30",
       'xmrt_commands_by_status{status="failed"} 3',
       'xmrt_commands_by_status{status="completed"} 0',
+      "scheduled_actions_waiting 8",
+      "scheduled_actions_overdue_seconds 30",
+      'scheduled_action_occurrences_by_status{status="dead"} 2',
+      'scheduled_action_occurrences_by_status{status="completed"} 0',
+      'api_key_status{provider="github",key_name="default",status="expiring"} 1',
+      'api_key_status{provider="github",key_name="default",status="valid"} 0',
+      'api_key_expires_in_seconds{provider="github",key_name="default"} 86400',
+      "code_failure_causes_open 3",
+      "code_fix_proposals_pending 1",
     ]
   ) assert.ok(lines.includes(line), `${line} is not in\n${text}`);
   assert.ok(!/scheduler_last_success_age_seconds\{job_name="new"\}/.test(text), "never succeeded");

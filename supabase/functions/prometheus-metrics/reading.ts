@@ -6,6 +6,7 @@ import { errorMessage, HttpError } from "../../../shared/errors.ts";
 export interface Reading {
   scheduler: SchedulerReading;
   fleet: FleetReading;
+  platform: PlatformReading;
 }
 
 export interface SchedulerReading {
@@ -55,6 +56,16 @@ export interface FleetReading {
   /** Statuses that no command has are not there. */
   commands_by_status: Record<string, number>;
   summarized_age_seconds: number;
+}
+
+export interface PlatformReading {
+  actions_waiting: number;
+  actions_overdue_seconds: number;
+  /** Statuses that no occurrence has are not there. */
+  occurrences_by_status: Record<string, number>;
+  api_keys: [provider: string, keyName: string, status: string, expiresInSeconds: number | null][];
+  open_code_failure_causes: number;
+  pending_code_fix_proposals: number;
 }
 
 /** Prometheus waits for ten seconds unless told otherwise; it should get to read why there is nothing. */

@@ -7,6 +7,7 @@ import { createLogger, createRedact } from "../../../shared/logger.ts";
 import type { Platform } from "../../../shared/platform.ts";
 import { contentType, renderFamilies } from "./exposition.ts";
 import { fleetFamilies } from "./fleet-families.ts";
+import { platformFamilies } from "./platform-families.ts";
 import { readMetrics } from "./reading.ts";
 import { schedulerFamilies } from "./scheduler-families.ts";
 
@@ -41,8 +42,12 @@ export function serveMetrics(platform: Platform): (request: Request) => Promise<
       const db = createClient<Database>(url, serviceKey(secrets), {
         auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
       });
-      const { scheduler, fleet } = await readMetrics(db);
-      const text = renderFamilies([...schedulerFamilies(scheduler), ...fleetFamilies(fleet)]);
+      const { scheduler, fleet, platform: others } = await readMetrics(db);
+      const text = renderFamilies([
+        ...schedulerFamilies(scheduler),
+        ...fleetFamilies(fleet),
+        ...platformFamilies(others),
+      ]);
       return new Response(request.method === "HEAD" ? null : text, {
         headers: { "content-type": contentType, "cache-control": "no-store" },
       });
