@@ -164,7 +164,7 @@ export const apis: Record<ProviderName, {
     scheme: "Bearer ",
     answers: {
       ok: json(200, { object: "list", data: [{ id: "google/gemini-3.7-flash" }] }),
-      401: json(401, { type: "unauthorized", message: "Invalid API key" }),
+      401: json(401, { type: "unauthorized", message: "", details: "" }),
       403: json(403, { type: "forbidden", message: "Forbidden" }),
       429: json(429, { type: "rate_limited", message: "Too many requests" }, {
         "retry-after": "90",

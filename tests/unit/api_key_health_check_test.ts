@@ -112,7 +112,7 @@ const table: Record<ProviderName, Record<Behaviour, Expected>> = {
   },
   lovable: {
     ok: ["valid", 200, null, 1],
-    401: ["invalid", 401, "unauthorized: Invalid API key", 1],
+    401: ["invalid", 401, "unauthorized", 1],
     403: ["invalid", 403, "forbidden: Forbidden", 1],
     429: ["rate_limited", 429, "rate_limited: Too many requests", 1],
     500: ["unreachable", 500, "internal_error: Internal server error", 2],
@@ -337,6 +337,17 @@ const otherMeanings: [string, ProviderName, Reply, KeyCheck["status"], RegExp | 
     }),
     "valid",
     null,
+  ],
+  [
+    "a key that is quoted, whole or in part, is taken out of the message",
+    "github",
+    json(401, {
+      message: `No token ${apiKeys.github} (begins with ${apiKeys.github.slice(0, 9)}, "${
+        apiKeys.github.slice(10, 16)
+      }")`,
+    }),
+    "invalid",
+    /^No token \[redacted\] \(begins with \[redacted\] \[redacted\]$/,
   ],
   [
     "another status says nothing about a key",

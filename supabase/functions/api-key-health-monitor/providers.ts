@@ -157,7 +157,8 @@ const lovable: Provider = {
   // The AI gateway, OpenAI-compatible; the base URL has the /v1.
   url: "https://ai.gateway.lovable.dev/v1",
   // Lovable documents no call for the key alone. The list of models is the one call of the gateway that costs no
-  // credits. 401: wrong key; 402: no credits left; 429: too fast; it sends no headers about limits.
+  // credits; whether it looks at the key is not documented. Calls to models are answered with 401 for a wrong key
+  // ({"type": "unauthorized", "message": "", "details": ""}), 402 without credits and 429 when they come too fast.
   path: "/models",
   headers: bearer,
   body: modelList,
