@@ -183,12 +183,12 @@ const otherMeanings: [string, ProviderName, Reply, KeyCheck["status"], RegExp | 
   [
     "GitHub's primary limit is a 403 with nothing left",
     "github",
-    json(403, { message: "API rate limit exceeded for user ID 1." }, {
+    json(403, { message: "Too much for user ID 1." }, {
       ...githubLimits,
       "x-ratelimit-remaining": "0",
     }),
     "rate_limited",
-    /^API rate limit exceeded/,
+    /^Too much/,
   ],
   [
     "GitHub's secondary limit is a 403 with Retry-After",
