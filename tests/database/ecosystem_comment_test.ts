@@ -152,6 +152,31 @@ Deno.test("killed after the request arrived: the comment is found by its marker,
     assert.equal(Number((await row()).comment_id), 151);
   }));
 
+Deno.test("what an earlier day left open is settled when it is found, and never sent again", () =>
+  withComments(async ({ run, db: { sql }, github, posts, passMinutes }) => {
+    const open = "2026-11-19";
+    await sql`select ecosystem_claim_comment(${open}, 'acme/lively#7', gen_random_uuid())`;
+    await passMinutes(600);
+    const late = await run({ env, input: { day: open } });
+    assert.equal(
+      late.comment.detail,
+      "it is not there, and is not sent now: only the last day gets a comment",
+    );
+    const body = marker.replace(day, open);
+    const html_url = "https://github.example/1";
+    github.comments = [{ id: 1, html_url, body, updated_at: new Date().toISOString() }];
+    assert.equal((await run({ env, input: { day: open } })).comment.url, html_url);
+    assert.equal(posts().length, 0);
+  }));
+
+Deno.test("a comment is not begun when there is no time to hear what became of it", () =>
+  withComments(async ({ run, posts, row }) => {
+    const result = await run({ env, limits: { reserveMs: 0 }, remainingMs: () => 19_000 });
+    assert.equal(result.comment.detail, "the run had no time left for it");
+    assert.equal(await row(), undefined);
+    assert.equal(posts().length, 0);
+  }));
+
 Deno.test("the marker of another day is none", () =>
   withComments(async ({ run, db: { sql }, github, passMinutes }) => {
     await sql`select ecosystem_claim_comment(${day}, 'acme/lively#7', gen_random_uuid())`;

@@ -408,6 +408,28 @@ Deno.test("the requests of a run are bounded", () =>
     assert.deepEqual([result.counts.read, result.counts.partial], [1, 1]);
   }));
 
+Deno.test("in the run's last 45 seconds GitHub is not asked any more", () =>
+  withEcosystem(async ({ github, run, watch }) => {
+    await watch("acme/a", "acme/b");
+    Object.assign(github.repositories, { "acme/a": lively, "acme/b": lively });
+    let left = 49_000;
+    const result = await run({ remainingMs: () => left -= 1000 });
+    assert.equal(github.requests.length, 4);
+    assert.deepEqual(result.leftOut, ["acme/b"]);
+    assert.equal(result.missing[0], "the run had no time left for further requests");
+  }));
+
+Deno.test("what is kept in a form that is not known is asked for anew", () =>
+  withEcosystem(async ({ db: { sql }, github, run, watch }) => {
+    await watch("acme/lively");
+    github.repositories["acme/lively"] = lively;
+    await run();
+    await sql`update github_responses set found = '{"formerly": 1}' where url like '%/commits?%'`;
+    const result = await run();
+    assert.equal(result.counts.read, 1);
+    assert.equal(result.scores.activity.parts.commits.value, 3);
+  }));
+
 Deno.test("a day that is not over is refused, and so is an address that is none", () =>
   withEcosystem(async ({ run }) => {
     await assert.rejects(run({ input: { day: "2026-11-21" } }), PermanentError);

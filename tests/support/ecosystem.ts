@@ -30,6 +30,7 @@ interface RunOptions {
   limits?: Partial<GithubLimits>;
   now?: Date;
   signal?: AbortSignal;
+  remainingMs?: () => number;
 }
 
 // deno-lint-ignore no-explicit-any
@@ -45,7 +46,9 @@ export async function withEcosystem(fn: (test: EcosystemTest) => Promise<void>):
       await fn({
         db,
         github,
-        run: ({ input = {}, env = {}, now = scheduledFor, signal, limits: own } = {}) =>
+        run: (
+          { input = {}, env = {}, now = scheduledFor, signal, remainingMs, limits: own } = {},
+        ) =>
           monitor(
             input,
             jobContext({
@@ -55,6 +58,7 @@ export async function withEcosystem(fn: (test: EcosystemTest) => Promise<void>):
               scheduledFor,
               runId: crypto.randomUUID(),
               ...(signal === undefined ? {} : { signal }),
+              ...(remainingMs === undefined ? {} : { remainingMs }),
             }),
             { ...githubLimits, ...own },
           ) as Promise<Result>,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { JsonObject } from "../../../shared/define-job.ts";
 import type { Day } from "./day.ts";
-import type { Answer, Github } from "./github.ts";
+import type { Github } from "./github.ts";
 
 /** What is kept of an answer: its ETag, what was counted in it, and the next page. */
 export type StoredResponse = { etag: string; found: JsonObject; next_url: string | null };
@@ -78,17 +78,19 @@ export async function readRepository(
     truncated: [],
     responses: [],
   };
-  const ask = (url: string) => github.get(url, stored[url]?.etag);
   const within = (time: string | null | undefined) =>
     typeof time === "string" && Date.parse(time) >= day.startsAt.getTime() &&
     Date.parse(time) < day.endsAt.getTime();
 
-  /** What a page's answer has, counted or known from before; else what is wrong with it. */
-  function take<Body, Found extends JsonObject>(
+  /** What a page has, counted or known from before; else what is wrong with it. */
+  async function read<Body, Found extends JsonObject>(
     url: string,
-    answer: Answer,
     page: Page<Body, Found>,
-  ): Taken<Found> {
+  ): Promise<Taken<Found>> {
+    const kept = stored[url];
+    // What is kept in a form that is not known any more is asked for anew.
+    const known = page.found.safeParse(kept?.found);
+    const answer = await github.get(url, known.success ? kept?.etag : undefined);
     switch (answer.kind) {
       case "ok": {
         const body = page.body.safeParse(answer.body);
@@ -101,15 +103,12 @@ export async function readRepository(
         }
         return { found, next: answer.next };
       }
-      case "unchanged": {
-        const known = stored[url];
-        const found = page.found.safeParse(known?.found);
-        if (known === undefined || !found.success) {
+      case "unchanged":
+        if (kept === undefined || !known.success) {
           return { problem: "GitHub says unchanged of what is not known" };
         }
-        reading.responses.push({ ...known, url });
-        return { found: found.data, next: known.next_url };
-      }
+        reading.responses.push({ ...kept, url });
+        return { found: known.data, next: kept.next_url };
       case "refused":
         return { problem: answer.problem, status: answer.status };
       case "failed":
@@ -136,7 +135,7 @@ export async function readRepository(
         reading.truncated.push(name);
         break;
       }
-      const taken: Taken<Found> = take(url, await ask(url), page);
+      const taken: Taken<Found> = await read(url, page);
       if ("problem" in taken) {
         // 409: a repository without any commit.
         if (taken.status === 409 && page.empty !== undefined) return page.empty;
@@ -155,7 +154,7 @@ export async function readRepository(
   }
 
   const repositoryUrl = `${github.baseUrl}/repos/${fullName}`;
-  const about = take(repositoryUrl, await ask(repositoryUrl), {
+  const about = await read(repositoryUrl, {
     body: answers.repository,
     found: z.object({ stars_total: count, full_name: z.string() }),
     count: (body) => ({ stars_total: body.stargazers_count, full_name: body.full_name }),
