@@ -374,3 +374,27 @@ Deno.test("a run that is stopped while its request is under way leaves the day c
     assert.equal(comment.state, "posted");
     assert.equal(posts().length, 1);
   }));
+
+Deno.test("the database hands a claim over only once its request cannot arrive any more, and only from who holds it", () =>
+  withComments(async ({ db: { sql }, passMinutes, row }) => {
+    const ids = [1, 2, 3].map((n) => `00000000-0000-4000-8000-00000000000${n}`);
+    const [first, second, third] = ids as [string, string, string];
+    const takeOver = async (from: string, to: string) =>
+      (await sql`select ecosystem_take_over_comment(${day}, 'acme/lively#8', ${from}, ${to}) as taken`)[
+        0
+      ]!
+        .taken;
+    await sql`select ecosystem_claim_comment(${day}, 'acme/lively#7', ${first})`;
+    assert.equal(await takeOver(first, second), false, "it may still arrive");
+    await passMinutes(30);
+    assert.equal(await takeOver(third, second), false, "somebody else holds it");
+    assert.equal(await takeOver(first, second), true);
+    await passMinutes(30);
+    assert.equal(await takeOver(first, third), false, "it was taken over");
+    await sql`select ecosystem_release_comment(${day}, ${first})`;
+    assert.deepEqual([(await row()).run_id, (await row()).issue], [second, "acme/lively#8"]);
+    await sql`select ecosystem_settle_comment(${day}, 1, 'https://github.example/1')`;
+    await sql`select ecosystem_release_comment(${day}, ${second})`;
+    assert.equal(await takeOver(second, third), false, "it is on GitHub");
+    assert.equal((await row()).state, "posted");
+  }));
