@@ -2,8 +2,8 @@ import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { read } from "./read.ts";
 
-/** No further step begins when less than this is left. */
-const reserveMs = 20_000;
+/** No further step begins when less than this is left: a backlog of failures leaves time to ask for fixes. */
+const reserveMs = 60_000;
 
 const ids = z.array(z.number());
 const step = z.object({
