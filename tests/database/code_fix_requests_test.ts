@@ -82,6 +82,7 @@ Deno.test("a claim is given back by who holds it, counted or not", () =>
     assert.equal(await value(sql, "release_code_fix($1, $2, false)", [id, request_id]), true);
     const row = await cause(sql, "KeyError");
     assert.deepEqual([row.fix_requests, row.fix_request_id], [0, null]);
+    assert.equal((await claim(sql, NOON, after(1))).claimed, false, "not twice in a run");
     const again = await claim(sql, after(1), after(1));
     await value(sql, "release_code_fix($1, $2, true)", [id, again.request_id]);
     assert.equal((await cause(sql, "KeyError")).fix_requests, 1);

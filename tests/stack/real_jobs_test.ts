@@ -48,6 +48,10 @@ Deno.test("the real jobs run through dispatch on seeded data, and running again 
     ];
     const found = await runAll(sql, jobs);
     assert.match(found["aggregate-device-metrics"] ?? "", /hour/);
+    assert.match(
+      found["code-monitor-daemon"] ?? "",
+      /^10 failures, 3 causes, 3 new, no fixes asked, no model is configured/,
+    );
     assert.match(found["monitor-device-connections"] ?? "", /1 session ended/);
     // Commands that expired since belong to the figures of hours long past.
     await runAll(sql, jobs.filter((job) => job.startsWith("aggregate-device-metrics")));
