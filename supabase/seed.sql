@@ -191,7 +191,7 @@ from (values
 ) as seed (provider, last_four, status, since, expires, rate_limit, remaining, resets, latency, http_status, failures, error_message)
 on conflict do nothing;
 
--- 36 executions of the last day: ten failed for three reasons, one timed out.
+-- 36 executions of the last day: nine failed for three reasons, one timed out.
 insert into public.eliza_python_executions (id, agent_id, purpose, code, status, exit_code, stdout, stderr, traceback, error_type,
   started_at, finished_at, duration_ms, created_at)
 select ('d0000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
