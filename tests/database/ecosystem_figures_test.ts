@@ -116,6 +116,13 @@ Deno.test("of very many repositories the 40 busiest are listed", () =>
     assert.equal(found.busiest[0].full_name, "a/r1200");
     const [row] = await sql`select ecosystem_repositories_to_read() as found`;
     assert.deepEqual([row!.found.enabled, row!.found.repositories.length], [1200, 500]);
+    // Those that were asked about longest ago, or never.
+    await sql`update ecosystem_repositories set last_asked_at = now() - make_interval(mins => id::integer) where id <> 600`;
+    const [next] = await sql`select ecosystem_repositories_to_read(2) as found`;
+    assert.deepEqual(
+      next!.found.repositories.map((one: { full_name: string }) => one.full_name),
+      ["a/r600", "a/r1200"],
+    );
   }));
 
 Deno.test("names that are none are refused, and so is the same one in other letters", () =>

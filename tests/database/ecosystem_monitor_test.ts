@@ -125,6 +125,18 @@ Deno.test("a repeated run asks conditionally, pays nothing and finds the same", 
     assert.equal(count, 1);
   }));
 
+Deno.test("a run that comes a day late reports on its occurrence's day, without the stars of now or a comment", () =>
+  withEcosystem(async ({ db: { sql }, github, run, watch }) => {
+    await watch("acme/lively");
+    github.repositories["acme/lively"] = lively;
+    const now = new Date("2026-11-22T01:00:00Z");
+    const result = await run({ now, env: { ECOSYSTEM_COMMENT_ISSUE: "acme/lively#7" } });
+    assert.equal(result.day, day);
+    assert.equal(result.comment.detail, "only the last day gets a comment");
+    const [row] = await sql`select day::text, commits, stars_total from repository_activity`;
+    assert.deepEqual({ ...row }, { day, commits: 3, stars_total: null });
+  }));
+
 Deno.test("releases are read by the same ETag on another day, and counted for that day", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/lively");
