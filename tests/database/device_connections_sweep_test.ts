@@ -11,6 +11,7 @@ import {
 } from "../support/device-connections.ts";
 import { withDatabase } from "../support/database.ts";
 import { refusal } from "../support/refusal.ts";
+import { impatient } from "../support/scheduler.ts";
 
 Deno.test("the sweep of the connections", async (test) => {
   await withDatabase(async (db) => {
@@ -143,7 +144,7 @@ Deno.test("the sweep of the connections", async (test) => {
         await other.begin(async (transaction) => {
           await transaction`select device_heartbeat(${beating}, ${NOON})`;
           await transaction`update devices set battery_percent = 5 where id = ${two}`;
-          const report = await sweep(sql);
+          const report = await sweep(impatient(db));
           assert.deepEqual([report.sessions_ended, report.devices_offline, report.left], [1, 0, 2]);
           assert.equal((await session(sql, gone)).status, "timed_out");
         });
@@ -156,10 +157,9 @@ Deno.test("the sweep of the connections", async (test) => {
 
     await step("leaves a device that is connecting at that moment", async () => {
       const one = await addDevice(sql, { status: "online" });
-      const other = db.connect();
-      await other.begin(async (transaction) => {
+      await db.connect().begin(async (transaction) => {
         await transaction`insert into device_connection_sessions (device_id) values (${one})`;
-        const report = await sweep(sql);
+        const report = await sweep(impatient(db));
         assert.deepEqual([report.devices_offline, report.left], [0, 1]);
       });
       await sweep(sql, new Date());

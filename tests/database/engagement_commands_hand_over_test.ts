@@ -11,7 +11,7 @@ import {
 } from "../support/device-connections.ts";
 import { withDatabase } from "../support/database.ts";
 import { refusal } from "../support/refusal.ts";
-import { untilBlocked } from "../support/scheduler.ts";
+import { impatient, untilBlocked } from "../support/scheduler.ts";
 
 Deno.test("the hand-over of commands", async (test) => {
   await withDatabase(async (db) => {
@@ -157,7 +157,7 @@ Deno.test("the hand-over of commands", async (test) => {
       await db.connect().begin(async (transaction) => {
         await transaction`update engagement_commands set status = 'cancelled', finished_at = now()
           where id = ${held}`;
-        assert.equal((await handOver(sql)).handed_over, 1);
+        assert.equal((await handOver(impatient(db))).handed_over, 1);
       });
       assert.equal((await handOver(sql)).handed_over, 0);
       assert.equal((await command(sql, held)).status, "cancelled");
@@ -210,8 +210,9 @@ Deno.test("the hand-over of commands", async (test) => {
       const one = await addDevice(sql);
       for (let i = 0; i < 3; i++) await addCommand(sql, one, { expires_at: ago(i) });
       const held = await addCommand(sql, one, { expires_at: ago(9) });
+      const hasty = impatient(db);
       const bounded = async () => {
-        const [row] = await sql`select monitor_device_connections_expire(2, ${NOON}) as value`;
+        const [row] = await hasty`select monitor_device_connections_expire(2, ${NOON}) as value`;
         return row!.value;
       };
       await db.connect().begin(async (transaction) => {
