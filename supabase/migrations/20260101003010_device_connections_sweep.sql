@@ -16,6 +16,7 @@ declare
   v_timeout constant interval := public.device_connections_heartbeat_timeout();
   v_after constant uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
   v_until constant uuid := coalesce(p_until, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  v_max_sessions constant bigint := 2 * p_max_devices;
   v_devices uuid[];
   v_last uuid;
   v_corrected bigint;
@@ -58,7 +59,7 @@ begin
     from public.device_connection_sessions s
     where s.disconnected_at is null and s.device_id > v_after and s.device_id <= v_last
       and coalesce(s.last_heartbeat_at, s.connected_at) > p_now + v_timeout
-    limit p_max_devices
+    limit v_max_sessions
     for no key update skip locked
   )
   update public.device_connection_sessions s
@@ -72,7 +73,7 @@ begin
     from public.device_connection_sessions s
     where s.disconnected_at is null and s.device_id > v_after and s.device_id <= v_last
       and coalesce(s.last_heartbeat_at, s.connected_at) < p_now - v_timeout
-    limit p_max_devices
+    limit v_max_sessions
     for no key update skip locked
   )
   update public.device_connection_sessions s
@@ -81,9 +82,9 @@ begin
   where s.id = silent.id;
   get diagnostics v_ended = row_count;
 
-  -- A device that opened thousands of sessions and closed none must not make a step endless: the same stretch again,
+  -- Devices that opened thousands of sessions and closed none must not make a step endless: the same stretch again,
   -- which has fewer of them now.
-  if greatest(v_corrected, v_ended) = p_max_devices then
+  if greatest(v_corrected, v_ended) = v_max_sessions then
     return jsonb_build_object('next_after', v_after, 'devices', 0, 'sessions_ended', v_ended,
       'heartbeats_corrected', v_corrected, 'devices_online', 0, 'devices_offline', 0, 'left', 0);
   end if;
