@@ -2,6 +2,7 @@
 import postgres from "postgres";
 import { withScratchDatabase } from "../local/scratch-database.ts";
 import { benchActions } from "./actions.ts";
+import { benchConnections } from "./connections.ts";
 import { benchDemoData } from "./demo-data.ts";
 import { benchDispatch } from "./dispatch.ts";
 import type { Figure } from "./figure.ts";
@@ -12,6 +13,7 @@ import { benchScrape } from "./scrape.ts";
 
 const benches: Record<string, () => Promise<Figure[]>> = {
   actions: () => onDatabase(benchActions),
+  connections: () => onDatabase(async (sql) => [await benchConnections(sql)]),
   "demo-data": () => onDatabase(async (sql) => [await benchDemoData(sql)]),
   dispatch: benchDispatch,
   ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),
