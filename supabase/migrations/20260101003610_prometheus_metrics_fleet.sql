@@ -4,7 +4,7 @@
 -- compute; the newest two days of those that have no row are looked at, and two days from next_hour on. More is not, so
 -- that a scrape stays cheap when the aggregation stands still; the sums then stand still as well, and go on later.
 create or replace function scheduler.unsummarized_stretches() returns table (from_at timestamptz, to_at timestamptz)
-language sql stable set search_path = '' as $$
+language sql stable set search_path = '' rows 50 as $$
   select state.next_hour, state.next_hour + interval '48 hours' from public.device_metrics_state as state
   union all
   (select periods.period_start, periods.period_start + interval '1 hour'
