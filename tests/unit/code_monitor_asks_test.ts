@@ -81,7 +81,10 @@ Deno.test("askForFixes() asks for no more causes than its limit; 0 asks for none
 });
 
 for (
-  const [outcome, failed] of [["not_configured", 0], ["daily_cap", 0], ["unauthorized", 1]] as const
+  const [outcome, failed] of [["not_configured", 0], ["misconfigured", 0], ["daily_cap", 0], [
+    "unauthorized",
+    1,
+  ]] as const
 ) {
   Deno.test(`askForFixes() stops at ${outcome}, and does not count it`, async () => {
     const { asked, calls, released } = await world(

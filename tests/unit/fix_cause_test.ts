@@ -33,7 +33,13 @@ const configured = { CODE_FIXER_API_KEY: "the-key", CODE_FIXER_MODEL: "m" };
 
 /** A call of the fixer, with what the database and the model answer; what they were asked, in order. */
 async function fix(
-  answers: { read?: unknown; begin?: unknown; record?: unknown; model?: Reply } = {},
+  answers: {
+    read?: unknown;
+    begin?: unknown;
+    beginReply?: Reply;
+    record?: unknown;
+    model?: Reply;
+  } = {},
   { env = configured as Record<string, string>, remainingMs = (): number => 60_000 } = {},
 ): Promise<{ result: JsonObject; asked: string[]; bodies: Record<string, JsonObject> }> {
   const asked: string[] = [];
@@ -41,7 +47,7 @@ async function fix(
   let result!: JsonObject;
   const replies: Record<string, Reply> = {
     read_code_failure: json("read" in answers ? answers.read : subject),
-    begin_code_fix: json(answers.begin ?? { begun: true, proposal_id: 4 }),
+    begin_code_fix: answers.beginReply ?? json(answers.begin ?? { begun: true, proposal_id: 4 }),
     record_code_fix: json(answers.record ?? { recorded: true, status: "pending" }),
     completions: answers.model ?? completion(proposal),
   };
@@ -95,6 +101,19 @@ Deno.test("fixCause() asks nobody, not even the database, when no model is confi
   assert.equal(result.outcome, "not_configured");
   assert.deepEqual((result.notConfigured as string[])[0], "CODE_FIXER_MODEL");
   assert.equal(result.summary, "cause 7: no model is configured");
+});
+
+Deno.test("fixCause() asks nobody when a variable or a setting is wrong, and says which", async () => {
+  const env = { ...configured, CODE_FIXER_PROMPT_PRICE: "cheap" };
+  const { result, asked } = await fix({}, { env });
+  assert.deepEqual([asked, result.outcome, result.notable], [[], "misconfigured", "error"]);
+  assert.match(String(result.summary), /CODE_FIXER_PROMPT_PRICE must be US dollars/);
+
+  const message = "cannot use the setting code_fixer.daily_tokens: it must be a whole number";
+  const refusal = { status: 400, body: JSON.stringify({ code: "22023", message }) };
+  const wrong = await fix({ beginReply: refusal });
+  assert.deepEqual([wrong.result.outcome, wrong.result.summary], ["misconfigured", message]);
+  assert.ok(!wrong.asked.includes("completions"));
 });
 
 Deno.test("fixCause() fails for good when there is no such cause", async () => {

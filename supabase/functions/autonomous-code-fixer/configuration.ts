@@ -1,6 +1,9 @@
 import type { JobContext } from "../../../shared/define-job.ts";
 import { PermanentError } from "../../../shared/errors.ts";
 
+/** A variable or a setting has a value that cannot be meant: no fix is asked for until somebody puts it right. */
+export class ConfigurationError extends PermanentError {}
+
 /** US dollars for a million tokens. */
 export interface Prices {
   prompt: number;
@@ -20,7 +23,7 @@ export interface Configuration {
  * Reads the environment. `configuration` is null when nobody can be asked; `notConfigured` names every variable
  * that is missing, those without which only the cost is unknown too.
  *
- * @throws PermanentError for a value that cannot be meant.
+ * @throws ConfigurationError for a value that cannot be meant.
  */
 export function readConfiguration(
   env: JobContext["env"],
@@ -50,7 +53,9 @@ export function readConfiguration(
 
 function readBaseUrl(text: string): string {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
-    throw new PermanentError("Cannot ask the model: CODE_FIXER_BASE_URL must be an http(s) URL");
+    throw new ConfigurationError(
+      "Cannot ask the model: CODE_FIXER_BASE_URL must be an http(s) URL",
+    );
   }
   return text.replace(/\/+$/, "");
 }
@@ -59,7 +64,7 @@ function readPrice(env: JobContext["env"], name: string): number | undefined {
   const text = env(name);
   if (text === undefined) return undefined;
   if (!/^\d+(\.\d+)?$/.test(text)) {
-    throw new PermanentError(
+    throw new ConfigurationError(
       `Cannot ask the model: ${name} must be US dollars for a million tokens, such as 0.15, got ${text}`,
     );
   }

@@ -1,7 +1,12 @@
 import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
 import { PermanentError } from "../../../shared/errors.ts";
 import { askModel, maximumCompletionTokens, type ModelAnswer } from "./ask-model.ts";
-import { type Configuration, costOf, readConfiguration } from "./configuration.ts";
+import {
+  type Configuration,
+  ConfigurationError,
+  costOf,
+  readConfiguration,
+} from "./configuration.ts";
 import { createMask } from "./mask-secrets.ts";
 import { buildMessages } from "./prompt.ts";
 import { readProposal } from "./read-proposal.ts";
@@ -20,11 +25,21 @@ interface Input {
 /**
  * Asks the model once about one cause and records what came of it. `outcome` in the result: `proposed`, `failed`
  * (asked, but no valid proposal), `unauthorized` (the key was refused), and, where nothing was asked,
- * `not_configured`, `daily_cap` or `refused` with its `reason`.
+ * `not_configured`, `misconfigured`, `daily_cap` or `refused` with its `reason`.
  *
  * Nothing of the answer is run or applied: the diff is parsed, tried on the text of the code, and stored.
  */
 export async function fixCause(input: Input, context: JobContext): Promise<JsonObject> {
+  try {
+    return await askAbout(input, context);
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    const { causeId } = input;
+    return { outcome: "misconfigured", summary: error.message, notable: "error", causeId };
+  }
+}
+
+async function askAbout(input: Input, context: JobContext): Promise<JsonObject> {
   const { causeId } = input;
   const { configuration, notConfigured } = readConfiguration(context.env);
   if (configuration === null) {

@@ -1,8 +1,8 @@
 import type { PostgrestError } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { PermanentError } from "../../../shared/errors.ts";
 import { storableJson } from "../../../shared/storable-json.ts";
+import { ConfigurationError } from "./configuration.ts";
 
 const subject = z.object({
   cause: z.object({
@@ -117,6 +117,7 @@ function read<S extends z.ZodType>(
   { data, error }: { data: unknown; error: PostgrestError | null },
 ): z.output<S> {
   if (error === null) return schema.parse(data);
-  if (error.code === "22023") throw new PermanentError(error.message);
+  // What these functions refuse are settings.
+  if (error.code === "22023") throw new ConfigurationError(error.message);
   throw error;
 }

@@ -28,6 +28,7 @@ const answerSchema = z.object({
       "failed",
       "unauthorized",
       "not_configured",
+      "misconfigured",
       "daily_cap",
       "refused",
     ]),
@@ -41,6 +42,7 @@ type Stop =
   | "limit"
   | "time"
   | "not_configured"
+  | "misconfigured"
   | "daily_cap"
   | "unauthorized"
   | "not_deployed";

@@ -11,6 +11,7 @@ function count(amount: number, one: string, many = `${one}s`): string {
 const obstacles: Partial<Record<Asked["stopped"], string>> = {
   time: "no time for more fixes",
   not_configured: "no fixes asked, no model is configured",
+  misconfigured: "no fixes asked, autonomous-code-fixer is configured wrongly",
   daily_cap: "the day's cap of fixes is reached",
   unauthorized: "the model's key was refused",
   not_deployed: "autonomous-code-fixer is not deployed",
