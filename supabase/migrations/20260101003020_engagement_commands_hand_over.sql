@@ -72,14 +72,13 @@ begin
     select d.id as device_id, live.id as session_id
     from unnest(v_devices) as w (id)
     join public.devices d on d.id = w.id
+    -- The newest open one. Without `limit 1`, which could tempt the planner to walk along a device's whole history.
     cross join lateral (
-      select s.id
+      select (array_agg(s.id order by s.connected_at desc, s.id))[1] as id
       from public.device_connection_sessions s
       where s.device_id = d.id and s.disconnected_at is null
-      order by s.connected_at desc, s.id
-      limit 1
     ) live
-    where d.status in ('online', 'offline')
+    where d.status in ('online', 'offline') and live.id is not null
   ), taken as materialized (
     select c.id, receivers.session_id
     from receivers
