@@ -41,21 +41,24 @@ language sql stable set search_path = '' set statement_timeout = '3s' set lock_t
     where status in ('open', 'proposed')
   ), proposals as (
     select min(answered_at) as oldest from public.code_fix_proposals where status = 'pending'
+  ), unseen as (
+    select min(finished_at) as oldest from public.eliza_python_executions where status = 'failed' and cause_id is null
   )
   select jsonb_build_object(
     'watched', causes.open + causes.proposed,
     'figures', jsonb_build_object(
       'open_causes', causes.open,
       'came_back', causes.came_back,
+      'unseen_seconds', public.system_health_seconds_since(unseen.oldest),
       'oldest_proposal_seconds', public.system_health_seconds_since(proposals.oldest)
     ),
     'details', jsonb_build_object('open', causes.open, 'proposed', causes.proposed),
     'notes', '[]'::jsonb
   )
-  from causes, proposals;
+  from causes, proposals, unseen;
 $$;
 comment on function public.system_health_code() is
-  'Figures of the causes for which Python code fails: open ones, those that came back after a fix, and how long the oldest proposal waits for a person.';
+  'Figures of the causes for which Python code fails: open ones, those that came back after a fix, failures that nobody has looked at, and how long the oldest proposal waits for a person.';
 
 revoke all on function public.system_health_actions() from public, anon, authenticated, service_role;
 revoke all on function public.system_health_code() from public, anon, authenticated, service_role;

@@ -10,6 +10,9 @@ componentTests("code", [
     open_causes: 0,
     came_back: 0,
   }],
+  ["a failure waits for the next look", failure("4 hours"), "healthy", { unseen_seconds: 14_400 }],
+  ["a failure was not looked at", failure("5 hours"), "degraded", { unseen_seconds: 18_000 }],
+  ["a failure was not looked at for a day", failure("1 day"), "critical", {}],
   ["a proposal waits for a day", proposal("1 day"), "healthy", { oldest_proposal_seconds: 86_400 }],
   ["a proposal waits for 3 days", proposal("3 days"), "degraded", {
     oldest_proposal_seconds: 259_200,
@@ -24,6 +27,11 @@ function causes(count: number, status = "open", reopened = 0): string {
        last_seen_at, occurrences, reopened_count)
      select encode(sha256(gen_random_uuid()::text::bytea), 'hex'), 'ValueError', '', '${status}', now(), now(), now(), 1, ${reopened}`,
   );
+}
+
+function failure(ago: string): string {
+  return `insert into eliza_python_executions (code, status, finished_at)
+    values ('1 / 0', 'failed', now() - interval '${ago}');\n`;
 }
 
 function proposal(ago: string): string {

@@ -175,6 +175,8 @@ export const components = {
     figures: {
       open_causes: from("open causes", "count", 10, 100),
       came_back: from("came back after a fix", "count", 1, 10),
+      // The monitor comes every two hours.
+      unseen_seconds: from("not looked at for", "seconds", 5 * hour, 1 * day),
       oldest_proposal_seconds: from("oldest proposal waits", "seconds", 3 * day, 14 * day),
     },
   },
