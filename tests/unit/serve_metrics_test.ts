@@ -192,6 +192,8 @@ Deno.test("the token lets in as bearer alone; so do the cron secret and the serv
     ] as Record<string, string>[]
   ) assert.equal(await status(headers), 401, JSON.stringify(headers));
   assert.equal(await status(bearer, { METRICS_TOKEN: "" }), 401, "no token is set");
+  const loopback = { ALLOW_UNAUTHENTICATED_MANUAL_CALLS: "true" };
+  assert.equal(await status({ "x-manual-call": "true" }, loopback), 200, "a developer's machine");
 });
 
 Deno.test("every method but GET and HEAD is 405 with Allow, and 401 without a credential", async () => {
