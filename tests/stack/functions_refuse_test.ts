@@ -8,6 +8,11 @@ import { withStack } from "../support/stack.ts";
 const PREVIOUS_SECRET = "the-cron-secret-before-it-was-rotated-0123";
 const METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
 
+/** What a function asks for at least; most ask for nothing. */
+const LEAST_INPUT: Record<string, Record<string, unknown>> = {
+  "autonomous-code-fixer": { causeId: 1 },
+};
+
 async function countRuns(sql: Sql): Promise<number> {
   const [row] = await sql`select count(*)::int as count from scheduler_runs`;
   return row!.count;
@@ -103,7 +108,8 @@ Deno.test("what every job refuses", async (test) => {
           await refusal(name, { method: "POST", headers }, 400, "invalid_input");
         }
         const headers = { ...authorized, "x-run-id": crypto.randomUUID() };
-        await refusal(name, { method: "POST", headers }, 409, "run_refused");
+        const least = JSON.stringify(LEAST_INPUT[name] ?? {});
+        await refusal(name, { method: "POST", headers, body: least }, 409, "run_refused");
       });
 
       await test.step(`${name}: 1,000 malformed bodies are 1,000 times 4xx`, async () => {
