@@ -21,7 +21,8 @@ language sql set search_path = '' as $$
   with late as (
     select id, due_at, idempotency_key, scheduler.previous_occurrence(schedule, time_zone, p_now) as latest
     from public.scheduled_actions
-    where id = any (p_ids) and schedule is not null and attempts = 0
+    -- A claim that has run out may have been executed all the same: its occurrence is tried again, under its own key.
+    where id = any (p_ids) and schedule is not null and attempts = 0 and claim_token is null
       -- Occurrences are at least a minute apart.
       and due_at <= p_now - interval '1 minute'
       and public.scheduled_action_following(schedule, time_zone, due_at) <= p_now
@@ -35,7 +36,7 @@ language sql set search_path = '' as $$
     from late where a.id = late.id and late.latest > late.due_at;
 $$;
 comment on function public.scheduled_actions_catch_up(uuid[], timestamptz) is
-  'Moves recurring actions that have not been tried, and whose later occurrences are due as well, to the latest one; the first is recorded as missed.';
+  'Moves recurring actions that nobody has claimed or tried, and whose later occurrences are due as well, to the latest one; the first is recorded as missed.';
 
 create or replace function public.scheduled_actions_settle(
   p_ids uuid[], p_errors text[], p_http_statuses integer[], p_wait_seconds integer[], p_final boolean[], p_now timestamptz
@@ -163,8 +164,8 @@ begin
     select a.id
     from public.scheduled_actions as a join waiting on waiting.id = a.id
     where waiting.place <= p_per_receiver
-      -- Again, for a row that somebody else claims meanwhile.
-      and a.status = 'scheduled' and (a.locked_until is null or a.locked_until <= p_now)
+      -- Again, for a row that somebody else claims, or moves to its next time, meanwhile.
+      and a.status = 'scheduled' and a.next_attempt_at <= p_now and (a.locked_until is null or a.locked_until <= p_now)
     order by waiting.place, waiting.next_attempt_at limit p_limit
     for update of a skip locked
   )

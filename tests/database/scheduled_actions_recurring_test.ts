@@ -7,6 +7,7 @@ import {
   later,
   runJob,
   schedule,
+  sqlActions,
 } from "../support/scheduled-actions.ts";
 
 const at = (text: string) => new Date(text);
@@ -75,6 +76,25 @@ Deno.test("occurrences that are called are caught up with the same, and have key
       select idempotency_key as key from scheduled_action_occurrences where status = 'completed' order by scheduled_for`;
     assert.deepEqual(keys, known.map((row) => row.key));
     assert.equal(new Set(keys).size, 3);
+  }));
+
+Deno.test("an occurrence whose run was killed while it called keeps its time and key while later ones come due", () =>
+  withDatabase(async ({ sql }) => {
+    const { id, idempotency_key: key } = await schedule(sql, "edge_function", {
+      schedule: "*/5 * * * *",
+      now: at("2026-03-02T11:57:00Z"),
+    });
+    const claim = (time: string) =>
+      sqlActions(sql, () => at(`2026-03-02T${time}Z`)).claim({
+        kinds: ["edge_function"],
+        limit: 10,
+        perReceiver: 10,
+        leaseSeconds: 170,
+        exceptReceivers: [],
+      });
+    assert.equal((await claim("12:00:10")).actions[0]!.idempotency_key, key);
+    assert.equal((await claim("12:10:10")).actions[0]!.idempotency_key, key);
+    assert.deepEqual(await history(sql, id), [], "nobody knows whether the first call arrived");
   }));
 
 Deno.test("a dead occurrence is recorded, and the recurrence goes on", () =>
