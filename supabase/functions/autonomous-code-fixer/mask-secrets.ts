@@ -1,6 +1,6 @@
 /**
  * What tokens and keys look like, as their issuers document it. With two groups the first stays: it says what the
- * second one is.
+ * second one is. No pattern looks far from each of many places where it may begin: the texts are long and anybody's.
  */
 const patterns: readonly RegExp[] = [
   /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
@@ -20,9 +20,9 @@ const patterns: readonly RegExp[] = [
   /\b\d{8,10}:AA[A-Za-z0-9_-]{33}/g,
   /\bsb_secret_[A-Za-z0-9_-]{16,}/g,
   // JSON Web Tokens, bearer tokens, passwords in URLs
-  /\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*/g,
+  /\beyJ[A-Za-z0-9_-]{8,1000}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*/g,
   /(\bBearer\s+)([A-Za-z0-9._~+/=-]{16,})/gi,
-  /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:@/'"]*:)([^\s@/'"]+)(?=@)/gi,
+  /(:\/\/[^\s:@/'"]*:)([^\s@/'"]+)(?=@)/g,
   // What a name says to be one: password = "…", "api_key": "…"
   /((?:password|passwd|secret|token|api_?key|access_?key|private_?key)["']?\s*[:=]\s*["'])([^"'\s]{8,})(?=["'])/gi,
 ];
