@@ -95,7 +95,7 @@ comment on column public.code_fix_proposals.reserved_tokens is
 comment on column public.code_fix_proposals.usage_unknown is
   'The question may have cost something and no answer said what: the day counts what was reserved.';
 comment on column public.code_fix_proposals.asked_until is
-  'Still asking after this: whoever asked is gone, and what was reserved is free again.';
+  'Still asking after this: whoever asked is gone.';
 
 do $$
 begin

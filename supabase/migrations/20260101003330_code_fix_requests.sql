@@ -1,13 +1,15 @@
 -- Asking for a fix: who may ask, what it may cost, what came of it. code-monitor-daemon claims a cause and calls
 -- autonomous-code-fixer, which begins (and so reserves tokens and money) before it asks the model and records afterwards.
--- Lock order everywhere: the budget's lock, then the cause, then its proposals.
+-- Lock order: the budget's lock, then the cause, then its proposals, but for expire_code_fixes, which waits for no row and
+-- is waited for by none.
 
 create or replace function public.expire_code_fixes(p_now timestamptz default now()) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
     update public.code_fix_proposals p
-      set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now
-      -- Not one that is being recorded at this moment: whoever does that holds the cause, and waits for nobody.
+      -- The model may have been asked: what was reserved counts for its day.
+      set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now, usage_unknown = true
+      -- Not one that is being recorded at this moment.
       where p.id in (
         select g.id from public.code_fix_proposals g
         where g.status = 'asking' and g.asked_until <= p_now for update skip locked)
@@ -16,7 +18,7 @@ language sql volatile set search_path = '' as $$
   select count(*)::integer from gone;
 $$;
 comment on function public.expire_code_fixes(timestamptz) is
-  'Ends questions to the model that nobody waits for any more, and so frees what they had reserved; how many.';
+  'Ends questions to the model that nobody waits for any more; how many. What they had reserved counts as used.';
 
 create or replace function public.claim_code_fix(p_not_since timestamptz, p_now timestamptz default now()) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -172,9 +174,11 @@ declare
 begin
   select c.* into v_cause from public.code_failure_causes c
     where c.id = (select p.cause_id from public.code_fix_proposals p where p.id = p_proposal_id) for no key update;
-  select p.* into v_proposal from public.code_fix_proposals p where p.id = p_proposal_id for update;
+  -- Never waited for: expire_code_fixes holds proposals before it comes to a cause. What it has in hand is over.
+  select p.* into v_proposal from public.code_fix_proposals p where p.id = p_proposal_id for update skip locked;
   if v_proposal.id is null or v_proposal.status <> 'asking' then
-    return jsonb_build_object('recorded', false, 'reason', coalesce('it is ' || v_proposal.status, 'unknown proposal'));
+    return jsonb_build_object('recorded', false,
+      'reason', coalesce('it is ' || v_proposal.status, 'there is no such proposal, or it is being ended'));
   end if;
   -- A person may have closed the cause meanwhile.
   v_status := case when p_error is not null then 'failed' when v_cause.status = 'open' then 'pending' else 'superseded' end;

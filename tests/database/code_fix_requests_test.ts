@@ -182,26 +182,45 @@ Deno.test("an answer that does not say what it used counts with its reserve", ()
     assert.equal((await begin(sql, id, NOON, { tokens: 200 })).used, 900);
   }));
 
-Deno.test("what a fixer that died had reserved is free again after five minutes, and its row says so", () =>
+Deno.test("a fixer that died is not waited for after five minutes; what it had reserved counts for its day", () =>
   withDatabase(async ({ sql }) => {
     await threeCauses(sql);
     await setting(sql, "code_fixer.daily_tokens", 1000);
     const { id } = await cause(sql, "KeyError");
     const dead = await begin(sql, id, NOON, { tokens: 900 });
     const { id: index } = await cause(sql, "IndexError");
-    assert.equal((await begin(sql, index, after(4), { tokens: 200 })).begun, false);
-    assert.equal((await begin(sql, index, after(5), { tokens: 200 })).begun, true);
+    assert.deepEqual((await begin(sql, id, after(4), { tokens: 100 })).reason, "asked_already");
+    const refused = await begin(sql, index, after(5), { tokens: 101 });
+    assert.deepEqual([refused.reason, refused.used], ["daily_cap", 900]);
+    assert.equal((await begin(sql, id, after(5), { tokens: 100 })).begun, true);
     const [row] = await sql`select * from code_fix_proposals where id = ${dead.proposal_id}`;
-    assert.deepEqual([row!.status, row!.error], [
+    assert.deepEqual([row!.status, row!.error, row!.usage_unknown], [
       "failed",
       "whoever asked the model did not come back",
+      true,
     ]);
     assert.deepEqual(await record(sql, dead.proposal_id, after(6)), {
       recorded: false,
       reason: "it is failed",
     });
     assert.equal((await claim(sql, after(6), after(6))).error_type, "ValueError");
-    assert.equal((await claim(sql, after(6), after(6))).error_type, "KeyError", "asked again");
+  }));
+
+Deno.test("an answer that comes while its question is ended is refused, and waits for nobody", () =>
+  withDatabase(async ({ sql, connect }) => {
+    await failures(sql, "KeyError");
+    await collect(sql, NOON);
+    const { id } = await cause(sql, "KeyError");
+    const asked = await begin(sql, id, NOON);
+    const other = connect("postgres", { connection: { lock_timeout: 1000 } });
+    await sql.begin(async (transaction) => {
+      await transaction`select expire_code_fixes(${after(5)})`;
+      const answer = await record(other, asked.proposal_id, after(5));
+      assert.deepEqual(answer, {
+        recorded: false,
+        reason: "there is no such proposal, or it is being ended",
+      });
+    });
   }));
 
 Deno.test("what the model answered ends the claim: a proposal waits, a failure leaves the cause open", () =>
