@@ -125,7 +125,9 @@ const failures: [string, Reply[], RegExp, number, typeof usage | null, boolean][
     false,
   ],
   ["500", [refusal(500, "The server had an error")], /HTTP 500: The server had/, 3, null, false],
-  ["a broken connection", ["reset"], /cannot be reached/, 3, null, true],
+  ["504", [{ status: 504, body: "<html>gateway timeout</html>" }], /HTTP 504$/, 1, null, true],
+  ["524", [{ status: 524 }], /HTTP 524$/, 1, null, true],
+  ["a broken connection", ["reset"], /cannot be reached/, 1, null, true],
 ];
 
 for (const [name, replies, words, tries, used, mayCost] of failures) {
@@ -153,7 +155,7 @@ Deno.test("askModel() gives up on an endpoint that hangs, within its time", asyn
   assert.ok(performance.now() - begun < 3_000);
 });
 
-Deno.test("askModel() tries again after 429 and 5xx, and waits as long as Retry-After says", async () => {
+Deno.test("askModel() tries again after 429 and 503, and waits as long as Retry-After says", async () => {
   const busy: Reply = { status: 429, headers: { "retry-after": "1" } };
   const begun = performance.now();
   const { answer, requests } = await ask([busy, { status: 503 }, completion("x")]);

@@ -63,7 +63,8 @@ export type ModelAnswer =
 /**
  * Asks for a chat completion as JSON. Never throws: what went wrong is in the answer, without the key.
  *
- * @param timeoutMs For all of it, retries on 429, 5xx and network failures and the waits between them included.
+ * @param timeoutMs For all of it, retries and the waits between them included. What the endpoint refused is tried
+ * again (429, 5xx); a question that may have cost something is not, for only one was reserved.
  */
 export async function askModel(
   configuration: Configuration,
@@ -94,7 +95,10 @@ export async function askModel(
           limit: 2,
           // A wait that would outlast the run is no use; the status says more than a timeout.
           shouldRetry: ({ error }) =>
-            isHTTPError(error) && retryAfterMs(error) > until - now().getTime() ? false : undefined,
+            !isHTTPError(error) || mayHaveCost(error.response.status) ||
+              retryAfterMs(error) > until - now().getTime()
+              ? false
+              : undefined,
         },
       });
       return readCompletion(await response.text());
@@ -164,6 +168,11 @@ function adapt(
   return rest;
 }
 
+/** 502, 504 and those of proxies alone (520 to 527): behind them the model may have been at work. */
+function mayHaveCost(status: number): boolean {
+  return status === 502 || status === 504 || (status >= 520 && status <= 527);
+}
+
 function retryAfterMs(error: HTTPError): number {
   const header = error.response.headers.get("retry-after");
   return header !== null && /^\d+$/.test(header) ? Number(header) * 1000 : 0;
@@ -187,7 +196,7 @@ function failure(error: unknown, apiKey: string): ModelAnswer {
     const body = errorBody.safeParse(error.data);
     return failed(
       `the endpoint answered HTTP ${status}${body.success ? `: ${body.data.error.message}` : ""}`,
-      true,
+      !mayHaveCost(status),
     );
   }
   if (isTimeoutError(error)) return failed("the endpoint did not answer in time", false);
