@@ -63,7 +63,9 @@ Deno.test("createMask() leaves ordinary code alone", () => {
 });
 
 Deno.test("createMask() takes no second for the longest text, whatever is in it", () => {
-  for (const part of ["a.", "eyJaaaaaaaaa-", "token='", "-----BEGIN ", "://a:", "Bearer ", "sk_a"]) {
+  for (
+    const part of ["a.", "eyJaaaaaaaaa-", "token='", "-----BEGIN ", "://a:", "Bearer ", "sk_a"]
+  ) {
     const text = part.repeat(200_000 / part.length);
     const begun = performance.now();
     createMask(["the-known-key"])(text);
