@@ -23,13 +23,15 @@ language sql immutable set search_path = '' as $$
     ('code_fix_proposals', 365, false, 'code_fix_proposals', 'created_at < $1 and status not in (''asking'', ''pending'')'),
     ('code_failure_causes', 365, false, 'code_failure_causes',
       'last_seen_at < $1 and status <> ''ignored'' and (select count(*) from public.eliza_python_executions where cause_id = code_failure_causes.id) = 0'),
-    ('ecosystem_reports', 730, false, 'ecosystem_reports', 'day < $1::date'),
-    ('ecosystem_comments', 730, false, 'ecosystem_comments', 'day < $1::date and state = ''posted'''),
+    ('ecosystem_reports', 730, false, 'ecosystem_reports', 'day < ($1 at time zone ''UTC'')::date'),
+    ('ecosystem_comments', 730, false, 'ecosystem_comments', 'day < ($1 at time zone ''UTC'')::date and state = ''posted'''),
     ('system_health_history', 180, false, 'system_health_history', 'checked_at < $1'),
     ('eliza_activity_log', 180, false, 'eliza_activity_log', 'occurred_at < $1'),
-    -- An action that is over takes its occurrences along.
-    ('scheduled_actions', 180, false, 'scheduled_actions', 'finished_at < $1'),
-    ('scheduled_action_occurrences', 180, false, 'scheduled_action_occurrences', 'finished_at < $1');
+    ('scheduled_action_occurrences', 180, false, 'scheduled_action_occurrences', 'finished_at < $1'),
+    -- After its occurrences, of which a recurring one may have many: by the cascade all of them would go in one step. (Offset
+    -- 0: one look at them an action, not a join of all.)
+    ('scheduled_actions', 180, false, 'scheduled_actions',
+      'finished_at < $1 and not exists (select from public.scheduled_action_occurrences where action_id = scheduled_actions.id offset 0)');
 $$;
 comment on function scheduler.retention_rules() is
   'What is pruned: rule, default days, whether device metrics are made of the rows, the table and which of its rows are old ($1: the moment).';

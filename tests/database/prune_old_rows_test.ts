@@ -53,6 +53,22 @@ Deno.test("a step deletes no more rows than it was told to", async () => {
   });
 });
 
+Deno.test("an action goes after its occurrences, so that no step deletes more than it was told to", async () => {
+  await withDatabase(async ({ sql }) => {
+    await sql`
+      insert into scheduled_actions (kind, message, due_at, next_attempt_at, status, finished_at)
+      values ('reminder', 'm', ${daysAgo(200)}, ${daysAgo(200)}, 'cancelled', ${daysAgo(200)})`;
+    await sql`
+      insert into scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, finished_at)
+      select gen_random_uuid(), id, ${daysAgo(200)}, 'completed', 1, ${daysAgo(200)}
+      from scheduled_actions, generate_series(1, 5)`;
+    assert.equal(await prune(sql, "scheduled_actions", 3), 0);
+    assert.equal(await prune(sql, "scheduled_action_occurrences", 3), 3);
+    assert.equal(await prune(sql, "scheduled_action_occurrences", 3), 2);
+    assert.equal(await prune(sql, "scheduled_actions", 3), 1);
+  });
+});
+
 Deno.test("every rule finds its old rows by an index", async () => {
   await withDatabase(async ({ sql }) => {
     for (const { rule, table_name, condition } of await rules(sql)) {
