@@ -180,7 +180,8 @@ begin
   )
   select jsonb_build_object('token', v_token, 'more', v_waiting > count(*), 'actions', coalesce(
     jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'receiver', receiver, 'url', url, 'function_name', function_name,
-      'payload', payload, 'idempotency_key', idempotency_key, 'due_at', due_at, 'attempts', attempts)
+      -- As text: a reader that parses it loses digits of long numbers, and may fail at large or deeply nested ones.
+      'payload', payload::text, 'idempotency_key', idempotency_key, 'due_at', due_at, 'attempts', attempts)
       order by next_attempt_at), '[]'))
   into v_result from claimed;
   return v_result;

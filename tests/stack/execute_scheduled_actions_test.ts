@@ -121,4 +121,22 @@ Deno.test("execute-scheduled-actions through the whole stack", (test) =>
       const found = await arrivals(stack);
       assert.equal([...found.keys()].filter((n) => n > 10_000).length, 2000);
     });
+
+    await test.step("a payload that JavaScript cannot read arrives as it is, and holds up no other", async () => {
+      const deep = "[".repeat(3000) + "]".repeat(3000);
+      const payloads = [`{"big":12345678901234567890}`, `{"large":1e400}`, `{"deep":${deep}}`];
+      for (const payload of payloads) {
+        await sql`
+          select schedule_action('edge_function', ${soon()}, p_function_name => 'inbox',
+            p_payload => ${payload}::text::jsonb || '{"show": true}')`;
+      }
+      await schedule(sql, "edge_function", { due_at: soon(), payload: { n: 90_000 } });
+      const { result } = await runOnce(stack);
+      assert.equal(result.completed, 4);
+      assert.ok((await arrivals(stack)).has(90_000));
+      const log = await readLog(stack);
+      for (const sent of ["12345678901234567890", `1${"0".repeat(400)}`, deep]) {
+        assert.ok(log.includes(sent), `${sent.slice(0, 30)} did not arrive`);
+      }
+    });
   }));

@@ -21,7 +21,7 @@ function actionFor(url: string, values: Partial<ClaimedAction> = {}): ClaimedAct
     receiver: "receiver.example",
     url,
     function_name: null,
-    payload: { n: 1 },
+    payload: '{"n": 1}',
     idempotency_key: "11111111-1111-4111-8111-111111111111",
     due_at: "2026-03-02T12:00:00+00:00",
     attempts: 0,

@@ -58,7 +58,7 @@ function actionFor(receiver: string, n: number): ClaimedAction {
     receiver,
     url: `https://${receiver}/`,
     function_name: null,
-    payload: {},
+    payload: "{}",
     idempotency_key: crypto.randomUUID(),
     due_at: "2026-03-02T12:00:00Z",
     attempts: 0,

@@ -22,7 +22,8 @@ const claimed = z.object({
     receiver: z.string(),
     url: z.string().nullable(),
     function_name: z.string().nullable(),
-    payload: z.record(z.string(), z.json()),
+    /** JSON as the database has it; it goes out unread. */
+    payload: z.string(),
     idempotency_key: z.uuid(),
     due_at: z.string(),
     attempts: count,

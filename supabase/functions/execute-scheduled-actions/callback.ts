@@ -46,11 +46,9 @@ export function createCallback(key: Uint8Array, options: CallbackOptions): Call 
         throw new RefusedTarget("the URL must be https, without user and password");
       }
       const addresses = await abortable(addressesOf(url.hostname, signal), signal);
-      const body = JSON.stringify({
-        type: "scheduled_action.due",
-        timestamp: action.due_at,
-        data: action.payload,
-      });
+      const timestamp = JSON.stringify(action.due_at);
+      const body =
+        `{"type":"scheduled_action.due","timestamp":${timestamp},"data":${action.payload}}`;
       const answer = await post(
         {
           // A further try goes to a further address.

@@ -14,7 +14,11 @@ import { callTimeoutMs, judge } from "./outcome.ts";
 export function createEdgeFunctionCall({ db, now }: Pick<JobContext, "db" | "now">): Call {
   return async (action, signal) => {
     const { error, response } = await db.functions.invoke(action.function_name ?? "", {
-      headers: { "Idempotency-Key": action.idempotency_key, "Prefer": "respond-async" },
+      headers: {
+        "Content-Type": "application/json",
+        "Idempotency-Key": action.idempotency_key,
+        "Prefer": "respond-async",
+      },
       body: action.payload,
       timeout: callTimeoutMs,
       signal,
