@@ -82,7 +82,8 @@ begin
   end if;
 
   insert into public.github_responses as kept (repository_id, url, etag, found, next_url, used_at)
-  select p_repository_id, response.url, response.etag, response.found, response.next_url, p_now
+  -- Lists whose pages lead to each other name an address twice.
+  select distinct on (response.url) p_repository_id, response.url, response.etag, response.found, response.next_url, p_now
   from jsonb_to_recordset(p_responses) as response (url text, etag text, found jsonb, next_url text)
   on conflict (repository_id, url) do update set
     etag = excluded.etag, found = excluded.found, next_url = excluded.next_url, used_at = excluded.used_at;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { PermanentError } from "../../shared/errors.ts";
 import { day, minutes, token, withEcosystem } from "../support/ecosystem.ts";
 import { problem } from "../support/github.ts";
+import type { ReceivedRequest, Reply } from "../support/http-server.ts";
 
 const at = (time: string) => `2026-11-20T${time}Z`;
 const before = "2026-11-19T23:59:59Z";
@@ -220,6 +221,67 @@ Deno.test("a renamed repository is followed, within the API alone", () =>
       { full_name: "acme/lured", last_outcome: "unreadable", github_name: null, commits: null },
     ]);
     assert.deepEqual(result.missing, ["acme/lured: GitHub points outside of its API"]);
+  }));
+
+const oddBodies: [string, (request: ReceivedRequest, url: string) => Reply | undefined, RegExp][] =
+  [
+    [
+      "pages that go in a circle",
+      ({ url }, base) =>
+        url.includes("/odd/commits")
+          ? {
+            status: 200,
+            headers: { etag: '"1"', link: `<${base}${url}>; rel="next"` },
+            body: "[]",
+          }
+          : undefined,
+      /commits: GitHub's pages go in a circle/,
+    ],
+    [
+      "more stars than a column holds",
+      ({ url }) =>
+        url.endsWith("/odd")
+          ? { status: 200, body: '{"full_name": "acme/odd", "stargazers_count": 9007199254740991}' }
+          : undefined,
+      /not as documented: stargazers_count/,
+    ],
+    [
+      "a redirect to what is no address",
+      ({ url }) =>
+        url.endsWith("/odd")
+          ? { status: 301, headers: { location: "http://[::bad" }, body: "{}" }
+          : undefined,
+      /redirects to what is no address/,
+    ],
+    [
+      "an answer without end",
+      ({ url }) =>
+        url.endsWith("/odd")
+          ? { status: 200, body: `"${"x".repeat(11 * 1024 * 1024)}"` }
+          : undefined,
+      /GitHub's answer is too long/,
+    ],
+  ];
+for (const [name, answer, words] of oddBodies) {
+  Deno.test(`${name} cost one repository its figures, and no other`, () =>
+    withEcosystem(async ({ github, run, watch }) => {
+      await watch("acme/odd", "acme/lively");
+      github.repositories["acme/odd"] = {};
+      github.repositories["acme/lively"] = lively;
+      github.instead = (request) => answer(request, github.url);
+      const result = await run();
+      assert.equal(result.counts.read, 1);
+      assert.match(result.missing.join(), words);
+    }));
+}
+
+Deno.test("a name that Postgres cannot hold is kept without what it cannot", () =>
+  withEcosystem(async ({ db: { sql }, github, run, watch }) => {
+    await watch("acme/odd");
+    github.repositories["acme/odd"] = { full_name: "acme/o\u0000\ud800" };
+    await run();
+    const [row] = await sql`select github_name from ecosystem_repositories`;
+    assert.equal(row!.github_name, "acme/o\ufffd\ufffd");
   }));
 
 for (

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
+import { storableJson } from "../../../shared/storable-json.ts";
 import type { Day } from "./day.ts";
 import type { Github } from "./github.ts";
 import { readRepository, type RepositoryReading } from "./repository.ts";
@@ -89,8 +90,9 @@ async function keep(
   const { error } = await db.rpc("record_repository_activity", {
     p_repository_id: id,
     p_day: day.name,
-    p_reading: { ...rest, github_name: githubName },
-    p_responses: responses,
+    // What GitHub says may hold what Postgres cannot.
+    p_reading: storableJson({ ...rest, github_name: githubName }),
+    p_responses: storableJson(responses),
     p_now: now.toISOString(),
   }).abortSignal(signal);
   if (error) throw error;

@@ -1,5 +1,6 @@
 import type { HttpClient } from "../../../shared/http-client.ts";
 import { errorMessage } from "../../../shared/errors.ts";
+import { readText } from "../../../shared/read-text.ts";
 import { printable } from "../../../shared/text.ts";
 import { nextPage } from "./link-header.ts";
 
@@ -67,6 +68,8 @@ export interface GithubOptions {
 }
 
 const mostRedirects = 3;
+/** A page of 100 issues with long texts has some 3 MiB. */
+const maximumAnswerBytes = 10 * 1024 * 1024;
 /** After so many requests in a row without any answer GitHub is not asked again in this run. */
 const mostUnanswered = 2;
 
@@ -143,20 +146,20 @@ export function createGithub(options: GithubOptions): Github {
       if (!mayAsk()) return { kind: "stopped", problem: reason ?? "" };
       requests++;
       let response: Response;
-      let text: string;
+      let text: string | undefined;
       try {
         response = await http.get(url, {
           signal: limitOf(limits.requestTimeoutMs, 2),
           ...(etag === undefined ? {} : { headers: { "if-none-match": etag } }),
         });
-        text = await response.text();
+        text = await readText(response, maximumAnswerBytes);
       } catch (error) {
         signal.throwIfAborted();
         return failure(error);
       }
       unanswered = 0;
       const { status, headers } = response;
-      const message = messageOf(text);
+      const message = messageOf(text ?? "");
       heed(response, message);
       if (status === 304) return { kind: "unchanged" };
       if ([301, 302, 307, 308].includes(status)) {
@@ -164,7 +167,11 @@ export function createGithub(options: GithubOptions): Github {
         if (location === null || redirects >= mostRedirects) {
           return { kind: "failed", problem: `GitHub redirects without end or aim (${status})` };
         }
-        url = new URL(location, url).href;
+        const target = URL.parse(location, url);
+        if (target === null) {
+          return { kind: "failed", problem: `GitHub redirects to what is no address (${status})` };
+        }
+        url = target.href;
         continue;
       }
       if (status !== 200) {
@@ -173,6 +180,7 @@ export function createGithub(options: GithubOptions): Github {
           ? { kind: "stopped", problem: reason }
           : { kind: "refused", status, problem: `GitHub answered ${status}: ${message}` };
       }
+      if (text === undefined) return { kind: "failed", problem: "GitHub's answer is too long" };
       try {
         return {
           kind: "ok",
@@ -219,7 +227,7 @@ export function createGithub(options: GithubOptions): Github {
       };
     }
     // The status says what became of it; a body that breaks off changes nothing.
-    const text = await response.text().catch(() => "");
+    const text = await readText(response, maximumAnswerBytes).catch(() => undefined) ?? "";
     const message = messageOf(text);
     heed(response, message);
     const { status } = response;

@@ -30,7 +30,8 @@ export interface RepositoryReading {
 }
 
 const moment = z.iso.datetime({ offset: true });
-const count = z.int().nonnegative();
+/** As large as the database's columns are. */
+const count = z.int().nonnegative().max(2_147_483_647);
 
 /** An entry of a list may hold anything else beside what is counted. */
 const answers = {
@@ -130,7 +131,13 @@ export async function readRepository(
   ): Promise<Found | null> {
     let sum: Found | null = null;
     let url: string | null = firstUrl;
+    const pagesRead = new Set<string>();
     for (let pages = 0; url !== null; pages++) {
+      if (pagesRead.has(url)) {
+        missing(name, "GitHub's pages go in a circle");
+        return null;
+      }
+      pagesRead.add(url);
       if (pages >= github.limits.maxPages) {
         reading.truncated.push(name);
         break;
