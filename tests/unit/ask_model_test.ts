@@ -91,7 +91,17 @@ const failures: [string, Reply[], RegExp, number, typeof usage | null, boolean][
   ],
   ["garbage", [garbage("<html>busy</html>")], /is no JSON/, 1, null, true],
   ["JSON that is something else", [garbage('["x"]')], /holds no choice/, 1, null, true],
-  ["an endless answer", [garbage(" ".repeat(2_000_001))], /has 2000001 characters/, 1, null, true],
+  ["an endless answer", [garbage(" ".repeat(3 * 1024 * 1024))], /too long/, 1, null, true],
+  [
+    "more tokens than a column holds",
+    [garbage(
+      '{"choices": [], "usage": {"prompt_tokens": 9007199254740991, "completion_tokens": 1}}',
+    )],
+    /no choice/,
+    1,
+    null,
+    true,
+  ],
   [
     "400",
     [refusal(400, "the model does not exist", "model_not_found")],
@@ -146,6 +156,12 @@ for (const [name, replies, words, tries, used, mayCost] of failures) {
 Deno.test("askModel() takes the key out of what the endpoint says", async () => {
   const { answer } = await ask([refusal(404, `no model for ${API_KEY}`)]);
   assert.equal(answer.error, "the endpoint answered HTTP 404: no model for [redacted]");
+});
+
+Deno.test("askModel() gives up on an answer that does not end, within its time", async () => {
+  const unfinished: Reply = { status: 200, headers: { "content-length": "100" }, body: "{" };
+  const { answer } = await ask([unfinished], 300);
+  assert.equal(answer.error, "the endpoint did not answer in time");
 });
 
 Deno.test("askModel() gives up on an endpoint that hangs, within its time", async () => {

@@ -1,6 +1,7 @@
 import { HTTPError } from "ky";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
+import { readText } from "../../../shared/read-text.ts";
 import type { Answer, Verdict } from "./answer.ts";
 import { readError, shortWords } from "./provider-error.ts";
 import { judge, type Provider, readLimits } from "./providers.ts";
@@ -151,7 +152,7 @@ async function ask(
       hooks: { beforeRetry: [sent] },
     });
     latencyMs = Math.round(performance.now() - sentAt);
-    body = parseJson(await readText(response));
+    body = parseJson(await readText(response, maximumBodyBytes) ?? "");
   } catch (error) {
     if (!(error instanceof HTTPError)) throw error;
     latencyMs = Math.round(performance.now() - sentAt);
@@ -163,18 +164,6 @@ async function ask(
     answer: { status, headers, body, error: readError(body, key), now: now() },
     latencyMs,
   };
-}
-
-/** The body's text, of which no more is read than any documented answer has. */
-async function readText(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    text += decoder.decode(chunk, { stream: true });
-    if ((bytes += chunk.byteLength) > maximumBodyBytes) return "";
-  }
-  return text + decoder.decode();
 }
 
 function parseJson(text: string): unknown {

@@ -2,12 +2,13 @@ import { type HTTPError, isHTTPError, isTimeoutError } from "ky";
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
+import { readText } from "../../../shared/read-text.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Messages } from "./prompt.ts";
 
 /** Tokens of the longest answer; models that think aloud use them for that too. */
 export const maximumCompletionTokens = 8_192;
-const maximumAnswerLength = 2_000_000;
+const maximumAnswerBytes = 2 * 1024 * 1024;
 
 /** https://platform.openai.com/docs/guides/structured-outputs */
 const answerSchema = {
@@ -28,11 +29,10 @@ const answerSchema = {
   },
 };
 
+/** No model reads or writes as many, and the database's columns hold no more; what says so does not say what it used. */
+const tokens = z.int().nonnegative().max(1_000_000_000);
 const usageSchema = z.object({
-  usage: z.object({
-    prompt_tokens: z.int().nonnegative(),
-    completion_tokens: z.int().nonnegative(),
-  }),
+  usage: z.object({ prompt_tokens: tokens, completion_tokens: tokens }),
 });
 const choiceSchema = z.object({
   choices: z.tuple(
@@ -73,6 +73,7 @@ export async function askModel(
   { http, now }: Pick<JobContext, "http" | "now">,
 ): Promise<ModelAnswer> {
   const until = now().getTime() + timeoutMs;
+  const end = AbortSignal.timeout(timeoutMs);
   // Newer models of OpenAI know no max_tokens, other servers often nothing else.
   const limit = new URL(configuration.baseUrl).hostname === "api.openai.com"
     ? "max_completion_tokens"
@@ -89,6 +90,8 @@ export async function askModel(
       const response = await http.post(`${configuration.baseUrl}/chat/completions`, {
         json: body,
         headers: { authorization: `Bearer ${configuration.apiKey}` },
+        // The client's own limits end with the head of the answer.
+        signal: end,
         timeout: timeoutMs,
         totalTimeout: Math.max(1, until - now().getTime()),
         retry: {
@@ -101,7 +104,7 @@ export async function askModel(
               : undefined,
         },
       });
-      return readCompletion(await response.text());
+      return readCompletion(await readText(response, maximumAnswerBytes));
     } catch (error) {
       const other = isHTTPError(error) ? adapt(body, error, adapted) : undefined;
       if (other === undefined) return failure(error, configuration.apiKey);
@@ -110,16 +113,14 @@ export async function askModel(
   }
 }
 
-function readCompletion(text: string): ModelAnswer {
+function readCompletion(text: string | undefined): ModelAnswer {
   const wrong = (error: string, usage: Usage | null): ModelAnswer => ({
     error,
     usage,
     refused: false,
     unauthorized: false,
   });
-  if (text.length > maximumAnswerLength) {
-    return wrong(`the answer has ${text.length} characters`, null);
-  }
+  if (text === undefined) return wrong("the endpoint's answer is too long", null);
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -199,6 +200,8 @@ function failure(error: unknown, apiKey: string): ModelAnswer {
       !mayHaveCost(status),
     );
   }
-  if (isTimeoutError(error)) return failed("the endpoint did not answer in time", false);
+  if (isTimeoutError(error) || (error instanceof DOMException && error.name === "TimeoutError")) {
+    return failed("the endpoint did not answer in time", false);
+  }
   return failed(`the endpoint cannot be reached: ${errorMessage(error)}`, false);
 }
