@@ -219,3 +219,15 @@ Deno.test("a claim that fails fails the run, but what was called is reported fir
   const ids = new Set(memory.results.map(({ id }) => id));
   assert.equal(ids.size, 200);
 });
+
+Deno.test("what is due but held by somebody else is left to the next run, not asked for again and again", async () => {
+  const time = fakeTime();
+  const memory = memoryActions({});
+  let claims = 0;
+  memory.actions.claim = () => {
+    if (++claims > 20) throw new Error("it never ends");
+    return Promise.resolve({ token: crypto.randomUUID(), more: true, actions: [] });
+  };
+  await time.run(execute(time.context, memory.actions, { callback: () => time.after(10, ok) }, {}));
+  assert.equal(claims, 1);
+});

@@ -34,7 +34,8 @@ export function createEdgeFunctionCall({ db, now }: Pick<JobContext, "db" | "now
     }
     if (error instanceof FunctionsHttpError || error instanceof FunctionsRelayError) {
       const answer: Response = error.context;
-      await answer.body?.cancel();
+      // Nothing of the body is wanted; that it broke off says nothing either.
+      await answer.body?.cancel().catch(() => {});
       return judge(answer.status, answer.headers.get("retry-after"), now());
     }
     // Any other error is about the body of a 2xx, of which nothing is kept.

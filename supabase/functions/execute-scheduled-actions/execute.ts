@@ -130,7 +130,8 @@ async function executeByCalls(
       leaseSeconds,
       exceptReceivers: sated,
     });
-    isMoreDue = more;
+    // Due and not to be had: somebody else holds the rows.
+    isMoreDue = more && claimed.length > 0;
     lanes.add(claimed.map((action) => ({ action, token })));
   };
   /** Whether a claim may find something: others were due, or somebody who had enough has room again. */
