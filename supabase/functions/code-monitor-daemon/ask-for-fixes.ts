@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
-import { read } from "./read.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
 
 const atOnce = 3;
 /** A request that gets less time than this is not begun. */
@@ -87,7 +87,8 @@ export async function askForFixes(limit: number, context: JobContext): Promise<A
         return void (stopped = "time");
       }
       left--;
-      const claim = read(
+      const claim = readAnswer(
+        "claim a cause",
         claimSchema,
         await db.rpc("claim_code_fix", { p_not_since: begunAt }).abortSignal(signal),
       );
@@ -138,7 +139,8 @@ export async function askForFixes(limit: number, context: JobContext): Promise<A
   };
 
   const release = async (claim: Claim, counts: boolean) => {
-    read(
+    readAnswer(
+      "give a cause back",
       z.boolean(),
       await db.rpc("release_code_fix", {
         p_cause_id: claim.cause_id,

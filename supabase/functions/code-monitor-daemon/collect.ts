@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { read } from "./read.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
 
 /** No further step begins when less than this is left: a backlog of failures leaves time to ask for fixes. */
 const reserveMs = 60_000;
@@ -35,7 +35,11 @@ export async function collect(
     more: true,
   };
   while (collected.more && remainingMs() > reserveMs) {
-    const found = read(step, await db.rpc("collect_code_failures").abortSignal(signal));
+    const found = readAnswer(
+      "collect failures",
+      step,
+      await db.rpc("collect_code_failures").abortSignal(signal),
+    );
     collected.failures += found.failures;
     for (const id of found.causes) collected.causes.add(id);
     for (const id of found.new_causes) collected.newCauses.add(id);

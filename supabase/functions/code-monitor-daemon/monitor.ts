@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
 import { askForFixes } from "./ask-for-fixes.ts";
 import { collect } from "./collect.ts";
-import { read } from "./read.ts";
 import { summarize } from "./summarize.ts";
 
 const stateSchema = z.object({
@@ -22,7 +22,11 @@ const stateSchema = z.object({
 export async function monitor(context: JobContext): Promise<JsonObject> {
   const { db, signal } = context;
   const readState = async () =>
-    read(stateSchema, await db.rpc("code_monitor_state").abortSignal(signal));
+    readAnswer(
+      "read the causes",
+      stateSchema,
+      await db.rpc("code_monitor_state").abortSignal(signal),
+    );
   const collected = await collect(context);
   const { fixes_per_run: limit } = await readState();
   const asked = await askForFixes(limit, context);

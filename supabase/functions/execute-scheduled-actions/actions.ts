@@ -1,6 +1,6 @@
-import type { PostgrestError } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
 
 const count = z.int().nonnegative();
 const settled = z.object({
@@ -71,14 +71,14 @@ export interface Actions {
 export function createActions({ db }: Pick<JobContext, "db">): Actions {
   return {
     executeInDatabase: async (limit) =>
-      read(
-        "execute",
+      readAnswer(
+        "execute scheduled actions (execute)",
         executed,
         await db.rpc("execute_scheduled_actions_in_database", { p_limit: limit }),
       ),
     claim: async ({ kinds, limit, perReceiver, leaseSeconds, exceptReceivers }) =>
-      read(
-        "claim",
+      readAnswer(
+        "execute scheduled actions (claim)",
         claimed,
         await db.rpc("execute_scheduled_actions_claim", {
           p_kinds: kinds,
@@ -89,22 +89,18 @@ export function createActions({ db }: Pick<JobContext, "db">): Actions {
         }),
       ),
     report: async (results) =>
-      read(
-        "report",
+      readAnswer(
+        "execute scheduled actions (report)",
         reported,
         await db.rpc("execute_scheduled_actions_report", {
           p_results: results.map((result) => ({ ...result })),
         }),
       ),
-    due: async () => read("due", dueCounts, await db.rpc("execute_scheduled_actions_due")),
+    due: async () =>
+      readAnswer(
+        "execute scheduled actions (due)",
+        dueCounts,
+        await db.rpc("execute_scheduled_actions_due"),
+      ),
   };
-}
-
-function read<S extends z.ZodType>(
-  step: string,
-  schema: S,
-  { data, error }: { data: unknown; error: PostgrestError | null },
-): z.output<S> {
-  if (error === null) return schema.parse(data);
-  throw new Error(`Cannot execute scheduled actions (${step}): ${error.message}`);
 }

@@ -1,7 +1,6 @@
-import type { PostgrestError } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { PermanentError } from "../../../shared/errors.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
 
 const count = z.number().int().nonnegative();
 /** The id after which the next step goes on; null at the end. */
@@ -47,35 +46,24 @@ export function createSteps(
   });
   return {
     sweep: async (stretch) =>
-      read(
-        "sweep",
+      readAnswer(
+        "monitor device connections (sweep)",
         sweepStep,
         await db.rpc("monitor_device_connections_sweep", bounds(stretch))
           .abortSignal(signal),
       ),
     expire: async () =>
-      read(
-        "expire",
+      readAnswer(
+        "monitor device connections (expire)",
         expireStep,
         await db.rpc("monitor_device_connections_expire").abortSignal(signal),
       ),
     handOver: async (stretch) =>
-      read(
-        "hand over",
+      readAnswer(
+        "monitor device connections (hand over)",
         handOverStep,
         await db.rpc("monitor_device_connections_hand_over", bounds(stretch))
           .abortSignal(signal),
       ),
   };
-}
-
-function read<S extends z.ZodType>(
-  step: string,
-  schema: S,
-  { data, error }: { data: unknown; error: PostgrestError | null },
-): z.output<S> {
-  if (error === null) return schema.parse(data);
-  const message = `Cannot monitor device connections (${step}): ${error.message}`;
-  if (error.code === "22023") throw new PermanentError(message);
-  throw new Error(message, { cause: error });
 }
