@@ -112,6 +112,16 @@ Deno.test("what is not public is refused unless a test says otherwise: literally
   });
 });
 
+Deno.test("a URL that cannot be read is given up at once, and is no silence of a receiver", async () => {
+  for (const url of ["https://[::1/", "https://receiver.example:99999/", "https://a%00b/"]) {
+    assert.deepEqual(await call(url), {
+      outcome: "failed",
+      error: "the URL cannot be read",
+      final: true,
+    });
+  }
+});
+
 Deno.test("no http, no user and password", async () => {
   await assertRefused(({ port }) => `http://receiver.example:${port}/`, {});
   await assertRefused(({ port }) => `https://ann:secret@receiver.example:${port}/`, {});
