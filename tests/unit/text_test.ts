@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { printable, wrap } from "../../shared/text.ts";
+import { counted, printable, wrap } from "../../shared/text.ts";
 
 Deno.test("printable() leaves one line of ASCII", () => {
   assert.equal(
@@ -19,4 +19,10 @@ Deno.test("wrap() breaks at blanks, indents what follows, and never exceeds the 
     assert.ok(lines.every((line) => line.length <= width));
     assert.equal(lines.join("").replaceAll(" ", ""), text.replaceAll(" ", ""));
   }
+});
+
+Deno.test("counted() says an amount with its noun", () => {
+  assert.equal(counted(1, "device"), "1 device");
+  assert.equal(counted(0, "device"), "0 devices");
+  assert.equal(counted(1204, "fix", "fixes"), "1,204 fixes");
 });

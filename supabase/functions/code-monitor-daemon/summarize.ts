@@ -1,11 +1,6 @@
+import { counted } from "../../../shared/text.ts";
 import type { Asked } from "./ask-for-fixes.ts";
 import type { Collected } from "./collect.ts";
-
-const number = new Intl.NumberFormat("en-US");
-
-function count(amount: number, one: string, many = `${one}s`): string {
-  return `${number.format(amount)} ${amount === 1 ? one : many}`;
-}
 
 /** Why it was not asked for more, where a person can do something about it. */
 const obstacles: Partial<Record<Asked["stopped"], string>> = {
@@ -30,12 +25,12 @@ export function summarize(
   const { failures, causes, newCauses, reopenedCauses, more } = collected;
   const parts = failures === 0
     ? ["no new failures"]
-    : [count(failures, "failure"), count(causes.size, "cause"), `${newCauses.size} new`];
+    : [counted(failures, "failure"), counted(causes.size, "cause"), `${newCauses.size} new`];
   if (reopenedCauses.size > 0) parts.push(`${reopenedCauses.size} reopened`);
   if (more) parts.push("more to look at");
-  if (asked.proposed > 0) parts.push(`${count(asked.proposed, "fix", "fixes")} proposed`);
-  if (asked.failed > 0) parts.push(`${count(asked.failed, "fix", "fixes")} failed`);
-  if (asked.underWay > 0) parts.push(`${count(asked.underWay, "fix", "fixes")} under way`);
+  if (asked.proposed > 0) parts.push(`${counted(asked.proposed, "fix", "fixes")} proposed`);
+  if (asked.failed > 0) parts.push(`${counted(asked.failed, "fix", "fixes")} failed`);
+  if (asked.underWay > 0) parts.push(`${counted(asked.underWay, "fix", "fixes")} under way`);
   const obstacle = obstacles[asked.stopped];
   if (obstacle !== undefined) parts.push(obstacle);
   if (tokenStatus === null) parts.push("GitHub token never checked");

@@ -1,4 +1,4 @@
-import { printable, wrap } from "../../../shared/text.ts";
+import { counted, printable, wrap } from "../../../shared/text.ts";
 import type { Figures } from "./figures.ts";
 import type { Part, Score, Scores } from "./scores.ts";
 
@@ -123,7 +123,7 @@ function known(score: number | null): string {
 }
 
 function fact(amount: number | null, one: string, many: string): string | null {
-  return amount === null ? null : `${format(amount)} ${amount === 1 ? one : many}`;
+  return amount === null ? null : counted(amount, one, many);
 }
 
 function format(value: number): string {

@@ -3,6 +3,7 @@
  * `none` (nothing) to `full` (all of them). A score is what its known parts earned in percent of what they could have
  * earned; a part that is not known is left out of both. See docs/jobs/ecosystem-monitor.md.
  */
+import { counted } from "../../../shared/text.ts";
 import type { Figures } from "./figures.ts";
 
 export interface PartDefinition {
@@ -197,8 +198,4 @@ function infrastructureReadings(
       "no hour is computed",
     ),
   };
-}
-
-function counted(amount: number, one: string, many: string): string {
-  return `${amount} ${amount === 1 ? one : many}`;
 }

@@ -1,3 +1,4 @@
+import { counted } from "../../../shared/text.ts";
 import type { Figures } from "./execute.ts";
 
 const names: Record<string, string> = {
@@ -8,16 +9,12 @@ const names: Record<string, string> = {
 };
 const number = new Intl.NumberFormat("en-US");
 
-function plural(count: number, noun: string): string {
-  return `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
-}
-
 /** One line for lists: "3 executed (2 reminders, 1 callback), 1 to be retried". */
 export function summarize(figures: Figures, missing: Record<string, string>): string {
   const { completed, retried, dead, kinds, deadActions, due, stopped } = figures;
   const done = Object.entries(kinds)
     .filter(([, outcomes]) => (outcomes.completed ?? 0) > 0)
-    .map(([kind, outcomes]) => plural(outcomes.completed ?? 0, names[kind] ?? kind));
+    .map(([kind, outcomes]) => counted(outcomes.completed ?? 0, names[kind] ?? kind));
   const parts = [
     completed + retried + dead === 0
       ? "no action was executed"

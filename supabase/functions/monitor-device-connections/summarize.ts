@@ -1,16 +1,11 @@
+import { counted } from "../../../shared/text.ts";
 import type { Figures } from "./monitor.ts";
-
-const number = new Intl.NumberFormat("en-US");
-
-function plural(count: number, noun: string): string {
-  return `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
-}
 
 /** One line for lists: "1,204 devices looked at: 3 sessions ended, 2 devices offline, 14 commands handed over". */
 export function summarize(figures: Figures): string {
   const parts: string[] = [];
   const add = (count: number, noun: string, what: string) => {
-    if (count > 0) parts.push(`${plural(count, noun)} ${what}`);
+    if (count > 0) parts.push(`${counted(count, noun)} ${what}`);
   };
   add(figures.sessionsEnded, "session", "ended");
   add(figures.devicesOnline, "device", "online");
@@ -22,5 +17,5 @@ export function summarize(figures: Figures): string {
   add(figures.heartbeatsCorrected, "heartbeat", "brought back from the future");
   add(figures.leftForNextRun, "row", "left for the next run");
   if (figures.stopped === "time") parts.push("stopped for want of time");
-  return `${plural(figures.devices, "device")} looked at: ${parts.join(", ")}`;
+  return `${counted(figures.devices, "device")} looked at: ${parts.join(", ")}`;
 }
