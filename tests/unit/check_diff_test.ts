@@ -67,3 +67,10 @@ for (const [name, diff, reason] of refused) {
     assert.match(checkDiff(code, diff).reason ?? "it was accepted", reason);
   });
 }
+
+Deno.test("checkDiff() refuses a rewrite, which would take long to compare", () => {
+  const lines = Array.from({ length: 30_000 }, (_, n) => `l${n}`);
+  const hunks = lines.slice(-2_000).map((line) => `@@ -1 +1 @@\n-${line}\n+x\n`).join("");
+  const { reason } = checkDiff(`${lines.join("\n")}\n`, head + hunks);
+  assert.equal(reason, "the diff changes more than 1000 lines");
+});

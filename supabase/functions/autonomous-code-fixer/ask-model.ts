@@ -90,6 +90,8 @@ export async function askModel(
       const response = await http.post(`${configuration.baseUrl}/chat/completions`, {
         json: body,
         headers: { authorization: `Bearer ${configuration.apiKey}` },
+        // A redirect would take the code to somebody else than who is configured.
+        redirect: "manual",
         // The client's own limits end with the head of the answer.
         signal: end,
         timeout: timeoutMs,

@@ -4,8 +4,8 @@ import { applyPatch, createTwoFilesPatch, parsePatch, type StructuredPatch } fro
 export const fileName = "main.py";
 
 const maximumDiffLength = 64_000;
-/** Beyond as many changed lines a rewrite is no fix. */
-const maximumChangedLines = 2_000;
+/** Beyond as many changed lines a rewrite is no fix; and comparing takes their square, where a function has 2 s. */
+const maximumChangedLines = 1_000;
 
 /** A diff that applies, written as `diff -u` would; or why it is none. */
 export type CheckedDiff = { diff: string; reason?: never } | { diff?: never; reason: string };
