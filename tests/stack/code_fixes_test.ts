@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ReceivedRequest, type Reply, withHttpServer } from "../support/http-server.ts";
-import { completion, goodFix, questionOf, refusal } from "../support/model-server.ts";
+import { completion, goodFix, questionOf, refusal } from "../support/chat-completions.ts";
 import { readLog } from "../support/faults.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 

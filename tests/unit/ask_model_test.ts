@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ReceivedRequest, type Reply, withHttpServer } from "../support/http-server.ts";
 import { jobContext } from "../support/job-context.ts";
-import { completion, refusal } from "../support/model-server.ts";
+import { completion, refusal } from "../support/chat-completions.ts";
 import {
   askModel,
   type ModelAnswer,

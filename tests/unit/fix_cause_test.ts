@@ -5,7 +5,7 @@ import type { JsonObject } from "../../shared/define-job.ts";
 import { fixCause } from "../../supabase/functions/autonomous-code-fixer/fix-cause.ts";
 import { type Reply, withHttpServer } from "../support/http-server.ts";
 import { jobContext } from "../support/job-context.ts";
-import { completion } from "../support/model-server.ts";
+import { completion } from "../support/chat-completions.ts";
 
 const json = (value: unknown): Reply => ({
   status: 200,
