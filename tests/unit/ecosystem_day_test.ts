@@ -25,4 +25,10 @@ Deno.test("a day may be asked for once it is over", () => {
     () => dayNamed("2026-11-20", new Date("2026-11-20T23:59:59Z")),
     new PermanentError("Cannot report on 2026-11-20: the day is not over (UTC)"),
   );
+  for (const name of ["0000-01-01", "1999-12-31"]) {
+    assert.throws(
+      () => dayNamed(name, new Date("2026-11-21T00:00:00Z")),
+      new PermanentError(`Cannot report on ${name}: no day before 2000 is known`),
+    );
+  }
 });

@@ -113,10 +113,14 @@ export async function askForFixes(limit: number, context: JobContext): Promise<A
     if (error !== null) {
       if (signal.aborted || patience.aborted) return void total.underWay++;
       const { status, message } = await describe(error);
-      total.failed++;
       log.warn("autonomous-code-fixer failed", { cause: claim.cause_id, status, error: message });
-      // Not there: it is the same for every cause.
-      if (status === 404) stopped = "not_deployed";
+      if (status === 404) {
+        // Not there: it is the same for every cause.
+        stopped = "not_deployed";
+        total.asked--;
+      } else {
+        total.failed++;
+      }
       return await release(claim, status !== 404);
     }
     const answer = answerSchema.safeParse(data);
@@ -134,6 +138,7 @@ export async function askForFixes(limit: number, context: JobContext): Promise<A
     else {
       if (outcome !== "refused") stopped = outcome;
       if (outcome === "unauthorized") total.failed++;
+      else total.asked--;
       await release(claim, false);
     }
   };

@@ -8,6 +8,7 @@ export interface Day {
 }
 
 const dayMs = 86_400_000;
+const firstDay = new Date("2000-01-01T00:00:00Z");
 
 /** The last whole UTC day before that moment. */
 export function lastWholeDay(moment: Date): Day {
@@ -17,12 +18,15 @@ export function lastWholeDay(moment: Date): Day {
 /**
  * The day that a person asks for.
  *
- * @throws PermanentError for a day that is not over at `now`.
+ * @throws PermanentError for a day that is not over at `now`, or from before there was anything to report on.
  */
 export function dayNamed(name: string, now: Date): Day {
   const day = dayFrom(Date.parse(`${name}T00:00:00Z`));
   if (day.endsAt > now) {
     throw new PermanentError(`Cannot report on ${name}: the day is not over (UTC)`);
+  }
+  if (day.startsAt < firstDay) {
+    throw new PermanentError(`Cannot report on ${name}: no day before 2000 is known`);
   }
   return day;
 }
