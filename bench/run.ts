@@ -1,19 +1,25 @@
 /** `deno task bench`: the figures of docs/architecture.md, each measured now, with its parts. */
 import postgres from "postgres";
 import { withScratchDatabase } from "../local/scratch-database.ts";
+import { benchActions } from "./actions.ts";
+import { benchConnections } from "./connections.ts";
 import { benchDemoData } from "./demo-data.ts";
 import { benchDispatch } from "./dispatch.ts";
 import type { Figure } from "./figure.ts";
 import { benchLedgerCost } from "./ledger-cost.ts";
 import { benchMetrics } from "./metrics.ts";
 import { benchPulse } from "./pulse.ts";
+import { benchScrape } from "./scrape.ts";
 
 const benches: Record<string, () => Promise<Figure[]>> = {
+  actions: () => onDatabase(benchActions),
+  connections: () => onDatabase(async (sql) => [await benchConnections(sql)]),
   "demo-data": () => onDatabase(async (sql) => [await benchDemoData(sql)]),
   dispatch: benchDispatch,
   ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),
   metrics: () => onDatabase(benchMetrics),
   pulse: () => onDatabase(async (sql) => [await benchPulse(sql)]),
+  scrape: benchScrape,
 };
 
 /** Runs a bench on a migrated database of its own whose Vault holds what dispatch needs. */

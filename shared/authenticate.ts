@@ -15,18 +15,20 @@ export interface Caller {
  * `Authorization: Bearer`). A bare `x-manual-call: true` is enough only where
  * `ALLOW_UNAUTHENTICATED_MANUAL_CALLS=true` is set and the whole stack is on loopback.
  *
+ * @param tokens Further secrets, by name, that let in as `Authorization: Bearer`: those of this function alone.
  * @throws HttpError 401 without a valid credential.
  */
 export async function authenticate(
   request: Request,
   secrets: KnownSecrets,
   env: Platform["env"],
+  tokens: Record<string, string> = {},
 ): Promise<Caller> {
   const bearer = /^Bearer\s+(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
   const candidates: [string | null | undefined, Record<string, string>][] = [
     [request.headers.get("x-cron-secret"), secrets.cron],
     [request.headers.get("apikey"), secrets.service],
-    [bearer, { ...secrets.cron, ...secrets.service }],
+    [bearer, { ...secrets.cron, ...secrets.service, ...tokens }],
   ];
   for (const [value, keys] of candidates) {
     const credential = value && await matchingKey(value, keys);
@@ -42,8 +44,11 @@ export async function authenticate(
   throw new HttpError(
     401,
     "unauthorized",
-    "Cannot run the job: the request carries no valid credential",
-    "send x-cron-secret with CRON_SECRET, or apikey with the project's secret key",
+    "Cannot serve the request: it carries no valid credential",
+    [
+      "send x-cron-secret with CRON_SECRET, or apikey with the project's secret key",
+      ...Object.keys(tokens).map((name) => `or Authorization: Bearer with ${name}`),
+    ].join(", "),
     { "www-authenticate": "Bearer" },
   );
 }

@@ -18,21 +18,27 @@ const minimumLength = 32;
  * characters, or `SUPABASE_SECRET_KEYS` is no JSON object of strings: a function like that serves nobody.
  */
 export function readSecrets(env: Platform["env"]): KnownSecrets {
-  const cron: Record<string, string> = {};
-  for (const name of ["CRON_SECRET", "CRON_SECRET_PREVIOUS"]) {
-    const value = env(name);
-    if (value === undefined) continue;
-    if (value.length < minimumLength) {
-      throw misconfigured(`${name} must have at least ${minimumLength} characters`);
-    }
-    cron[name] = value;
-  }
+  const cron = { ...readToken(env, "CRON_SECRET"), ...readToken(env, "CRON_SECRET_PREVIOUS") };
   if (cron.CRON_SECRET === undefined) throw misconfigured("CRON_SECRET is not set");
 
   const service: Record<string, string> = { ...readSecretKeys(env("SUPABASE_SECRET_KEYS")) };
   const legacy = env("SUPABASE_SERVICE_ROLE_KEY");
   if (legacy !== undefined) service.SUPABASE_SERVICE_ROLE_KEY = legacy;
   return { cron, service };
+}
+
+/**
+ * A secret that lets callers in, under its name; `{}` when it is not set.
+ *
+ * @throws HttpError 500 `misconfigured` when it is shorter than 32 characters.
+ */
+export function readToken(env: Platform["env"], name: string): Record<string, string> {
+  const value = env(name);
+  if (value === undefined) return {};
+  if (value.length < minimumLength) {
+    throw misconfigured(`${name} must have at least ${minimumLength} characters`);
+  }
+  return { [name]: value };
 }
 
 /** The key with which a function speaks to the database: the secret key, else the legacy service-role key. */

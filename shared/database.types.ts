@@ -408,6 +408,158 @@ export type Database = {
           },
         ];
       };
+      "code_failure_causes": {
+        Row: {
+          "created_at": string;
+          "error_type": string;
+          "fingerprint": string;
+          "first_seen_at": string;
+          "fix_claimed_until": string | null;
+          "fix_request_id": string | null;
+          "fix_requests": number;
+          "id": number;
+          "last_fix_requested_at": string | null;
+          "last_seen_at": string;
+          "normalized_traceback": string;
+          "occurrences": number;
+          "reopened_count": number;
+          "status": string;
+          "status_changed_at": string;
+          "status_changed_by": string | null;
+          "status_reason": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "error_type": string;
+          "fingerprint": string;
+          "first_seen_at": string;
+          "fix_claimed_until"?: string | null;
+          "fix_request_id"?: string | null;
+          "fix_requests"?: number;
+          "id"?: never;
+          "last_fix_requested_at"?: string | null;
+          "last_seen_at": string;
+          "normalized_traceback": string;
+          "occurrences": number;
+          "reopened_count"?: number;
+          "status"?: string;
+          "status_changed_at": string;
+          "status_changed_by"?: string | null;
+          "status_reason"?: string | null;
+        };
+        Update: {
+          "created_at"?: string;
+          "error_type"?: string;
+          "fingerprint"?: string;
+          "first_seen_at"?: string;
+          "fix_claimed_until"?: string | null;
+          "fix_request_id"?: string | null;
+          "fix_requests"?: number;
+          "id"?: never;
+          "last_fix_requested_at"?: string | null;
+          "last_seen_at"?: string;
+          "normalized_traceback"?: string;
+          "occurrences"?: number;
+          "reopened_count"?: number;
+          "status"?: string;
+          "status_changed_at"?: string;
+          "status_changed_by"?: string | null;
+          "status_reason"?: string | null;
+        };
+        Relationships: [];
+      };
+      "code_fix_proposals": {
+        Row: {
+          "answered_at": string | null;
+          "asked_until": string;
+          "cause_id": number;
+          "completion_tokens": number | null;
+          "confidence": number | null;
+          "cost_usd": number | null;
+          "created_at": string;
+          "decided_at": string | null;
+          "decided_by": string | null;
+          "decision_reason": string | null;
+          "diff": string | null;
+          "error": string | null;
+          "execution_id": string | null;
+          "id": number;
+          "model": string;
+          "prompt_tokens": number | null;
+          "reasoning": string | null;
+          "request_id": string;
+          "reserved_cost_usd": number | null;
+          "reserved_tokens": number;
+          "status": string;
+          "usage_unknown": boolean;
+        };
+        ComputedFields: never;
+        Insert: {
+          "answered_at"?: string | null;
+          "asked_until": string;
+          "cause_id": number;
+          "completion_tokens"?: number | null;
+          "confidence"?: number | null;
+          "cost_usd"?: number | null;
+          "created_at"?: string;
+          "decided_at"?: string | null;
+          "decided_by"?: string | null;
+          "decision_reason"?: string | null;
+          "diff"?: string | null;
+          "error"?: string | null;
+          "execution_id"?: string | null;
+          "id"?: never;
+          "model": string;
+          "prompt_tokens"?: number | null;
+          "reasoning"?: string | null;
+          "request_id": string;
+          "reserved_cost_usd"?: number | null;
+          "reserved_tokens": number;
+          "status"?: string;
+          "usage_unknown"?: boolean;
+        };
+        Update: {
+          "answered_at"?: string | null;
+          "asked_until"?: string;
+          "cause_id"?: number;
+          "completion_tokens"?: number | null;
+          "confidence"?: number | null;
+          "cost_usd"?: number | null;
+          "created_at"?: string;
+          "decided_at"?: string | null;
+          "decided_by"?: string | null;
+          "decision_reason"?: string | null;
+          "diff"?: string | null;
+          "error"?: string | null;
+          "execution_id"?: string | null;
+          "id"?: never;
+          "model"?: string;
+          "prompt_tokens"?: number | null;
+          "reasoning"?: string | null;
+          "request_id"?: string;
+          "reserved_cost_usd"?: number | null;
+          "reserved_tokens"?: number;
+          "status"?: string;
+          "usage_unknown"?: boolean;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "code_fix_proposals_cause_id_fkey";
+            columns: ["cause_id"];
+            isOneToOne: false;
+            referencedRelation: "code_failure_causes";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "code_fix_proposals_execution_id_fkey";
+            columns: ["execution_id"];
+            isOneToOne: false;
+            referencedRelation: "eliza_python_executions";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "conversations": {
         Row: {
           "agent_id": string | null;
@@ -746,6 +898,123 @@ export type Database = {
         };
         Relationships: [];
       };
+      "ecosystem_comments": {
+        Row: {
+          "claimed_at": string;
+          "comment_id": number | null;
+          "comment_url": string | null;
+          "day": string;
+          "issue": string;
+          "may_arrive_until": string;
+          "posted_at": string | null;
+          "problem": string | null;
+          "run_id": string;
+          "state": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "claimed_at": string;
+          "comment_id"?: number | null;
+          "comment_url"?: string | null;
+          "day": string;
+          "issue": string;
+          "may_arrive_until": string;
+          "posted_at"?: string | null;
+          "problem"?: string | null;
+          "run_id": string;
+          "state": string;
+        };
+        Update: {
+          "claimed_at"?: string;
+          "comment_id"?: number | null;
+          "comment_url"?: string | null;
+          "day"?: string;
+          "issue"?: string;
+          "may_arrive_until"?: string;
+          "posted_at"?: string | null;
+          "problem"?: string | null;
+          "run_id"?: string;
+          "state"?: string;
+        };
+        Relationships: [];
+      };
+      "ecosystem_reports": {
+        Row: {
+          "activity_score": number | null;
+          "created_at": string;
+          "day": string;
+          "figures": NonNullable<Json>;
+          "headline": string;
+          "infrastructure_score": number | null;
+          "overall_score": number | null;
+          "report": string;
+          "scores": NonNullable<Json>;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "activity_score"?: number | null;
+          "created_at"?: string;
+          "day": string;
+          "figures": NonNullable<Json>;
+          "headline": string;
+          "infrastructure_score"?: number | null;
+          "overall_score"?: number | null;
+          "report": string;
+          "scores": NonNullable<Json>;
+          "updated_at"?: string;
+        };
+        Update: {
+          "activity_score"?: number | null;
+          "created_at"?: string;
+          "day"?: string;
+          "figures"?: NonNullable<Json>;
+          "headline"?: string;
+          "infrastructure_score"?: number | null;
+          "overall_score"?: number | null;
+          "report"?: string;
+          "scores"?: NonNullable<Json>;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "ecosystem_repositories": {
+        Row: {
+          "added_at": string;
+          "enabled": boolean;
+          "full_name": string;
+          "github_name": string | null;
+          "gone_since": string | null;
+          "id": number;
+          "last_asked_at": string | null;
+          "last_outcome": string | null;
+          "last_problem": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "added_at"?: string;
+          "enabled"?: boolean;
+          "full_name": string;
+          "github_name"?: string | null;
+          "gone_since"?: string | null;
+          "id"?: never;
+          "last_asked_at"?: string | null;
+          "last_outcome"?: string | null;
+          "last_problem"?: string | null;
+        };
+        Update: {
+          "added_at"?: string;
+          "enabled"?: boolean;
+          "full_name"?: string;
+          "github_name"?: string | null;
+          "gone_since"?: string | null;
+          "id"?: never;
+          "last_asked_at"?: string | null;
+          "last_outcome"?: string | null;
+          "last_problem"?: string | null;
+        };
+        Relationships: [];
+      };
       "eliza_activity_log": {
         Row: {
           "details": NonNullable<Json>;
@@ -780,6 +1049,7 @@ export type Database = {
       "eliza_python_executions": {
         Row: {
           "agent_id": string | null;
+          "cause_id": number | null;
           "code": string;
           "created_at": string;
           "duration_ms": number | null;
@@ -799,6 +1069,7 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "agent_id"?: string | null;
+          "cause_id"?: number | null;
           "code": string;
           "created_at"?: string;
           "duration_ms"?: number | null;
@@ -817,6 +1088,7 @@ export type Database = {
         };
         Update: {
           "agent_id"?: string | null;
+          "cause_id"?: number | null;
           "code"?: string;
           "created_at"?: string;
           "duration_ms"?: number | null;
@@ -842,6 +1114,13 @@ export type Database = {
             referencedColumns: ["id"];
           },
           {
+            foreignKeyName: "eliza_python_executions_cause_id_fkey";
+            columns: ["cause_id"];
+            isOneToOne: false;
+            referencedRelation: "code_failure_causes";
+            referencedColumns: ["id"];
+          },
+          {
             foreignKeyName: "eliza_python_executions_task_id_fkey";
             columns: ["task_id"];
             isOneToOne: false;
@@ -858,6 +1137,8 @@ export type Database = {
           "error_message": string | null;
           "expires_at": string | null;
           "finished_at": string | null;
+          "handed_over_count": number;
+          "handed_to_session_id": string | null;
           "id": string;
           "issued_at": string;
           "issued_by": string | null;
@@ -875,6 +1156,8 @@ export type Database = {
           "error_message"?: string | null;
           "expires_at"?: string | null;
           "finished_at"?: string | null;
+          "handed_over_count"?: number;
+          "handed_to_session_id"?: string | null;
           "id"?: string;
           "issued_at"?: string;
           "issued_by"?: string | null;
@@ -891,6 +1174,8 @@ export type Database = {
           "error_message"?: string | null;
           "expires_at"?: string | null;
           "finished_at"?: string | null;
+          "handed_over_count"?: number;
+          "handed_to_session_id"?: string | null;
           "id"?: string;
           "issued_at"?: string;
           "issued_by"?: string | null;
@@ -906,6 +1191,42 @@ export type Database = {
             columns: ["device_id"];
             isOneToOne: false;
             referencedRelation: "devices";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "github_responses": {
+        Row: {
+          "etag": string;
+          "found": NonNullable<Json>;
+          "next_url": string | null;
+          "repository_id": number;
+          "url": string;
+          "used_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "etag": string;
+          "found": NonNullable<Json>;
+          "next_url"?: string | null;
+          "repository_id": number;
+          "url": string;
+          "used_at"?: string;
+        };
+        Update: {
+          "etag"?: string;
+          "found"?: NonNullable<Json>;
+          "next_url"?: string | null;
+          "repository_id"?: number;
+          "url"?: string;
+          "used_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "github_responses_repository_id_fkey";
+            columns: ["repository_id"];
+            isOneToOne: false;
+            referencedRelation: "ecosystem_repositories";
             referencedColumns: ["id"];
           },
         ];
@@ -1096,6 +1417,202 @@ export type Database = {
             referencedColumns: ["id"];
           },
         ];
+      };
+      "repository_activity": {
+        Row: {
+          "commits": number | null;
+          "created_at": string;
+          "day": string;
+          "issues_closed": number | null;
+          "issues_opened": number | null;
+          "pull_requests_merged": number | null;
+          "pull_requests_opened": number | null;
+          "releases": number | null;
+          "repository_id": number;
+          "stars_gained": number | null;
+          "stars_since": string | null;
+          "stars_total": number | null;
+          "truncated": (string)[];
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "commits"?: number | null;
+          "created_at"?: string;
+          "day": string;
+          "issues_closed"?: number | null;
+          "issues_opened"?: number | null;
+          "pull_requests_merged"?: number | null;
+          "pull_requests_opened"?: number | null;
+          "releases"?: number | null;
+          "repository_id": number;
+          "stars_gained"?: number | null;
+          "stars_since"?: string | null;
+          "stars_total"?: number | null;
+          "truncated"?: (string)[];
+          "updated_at"?: string;
+        };
+        Update: {
+          "commits"?: number | null;
+          "created_at"?: string;
+          "day"?: string;
+          "issues_closed"?: number | null;
+          "issues_opened"?: number | null;
+          "pull_requests_merged"?: number | null;
+          "pull_requests_opened"?: number | null;
+          "releases"?: number | null;
+          "repository_id"?: number;
+          "stars_gained"?: number | null;
+          "stars_since"?: string | null;
+          "stars_total"?: number | null;
+          "truncated"?: (string)[];
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "repository_activity_repository_id_fkey";
+            columns: ["repository_id"];
+            isOneToOne: false;
+            referencedRelation: "ecosystem_repositories";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "scheduled_action_occurrences": {
+        Row: {
+          "action_id": string;
+          "attempts": number;
+          "error": string | null;
+          "finished_at": string;
+          "http_status": number | null;
+          "idempotency_key": string;
+          "scheduled_for": string;
+          "status": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "action_id": string;
+          "attempts": number;
+          "error"?: string | null;
+          "finished_at": string;
+          "http_status"?: number | null;
+          "idempotency_key": string;
+          "scheduled_for": string;
+          "status": string;
+        };
+        Update: {
+          "action_id"?: string;
+          "attempts"?: number;
+          "error"?: string | null;
+          "finished_at"?: string;
+          "http_status"?: number | null;
+          "idempotency_key"?: string;
+          "scheduled_for"?: string;
+          "status"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "scheduled_action_occurrences_action_id_fkey";
+            columns: ["action_id"];
+            isOneToOne: false;
+            referencedRelation: "scheduled_actions";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "scheduled_actions": {
+        Row: {
+          "attempts": number;
+          "backoff_base_seconds": number;
+          "backoff_cap_seconds": number;
+          "claim_token": string | null;
+          "command_expires_seconds": number | null;
+          "command_type": string | null;
+          "created_at": string;
+          "created_by": string;
+          "device_id": string | null;
+          "due_at": string;
+          "finished_at": string | null;
+          "function_name": string | null;
+          "id": string;
+          "idempotency_key": string;
+          "kind": string;
+          "last_error": string | null;
+          "last_http_status": number | null;
+          "locked_until": string | null;
+          "max_attempts": number;
+          "message": string | null;
+          "name": string;
+          "next_attempt_at": string;
+          "payload": NonNullable<Json>;
+          "receiver": string;
+          "schedule": string | null;
+          "status": string;
+          "time_zone": string;
+          "url": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempts"?: number;
+          "backoff_base_seconds"?: number;
+          "backoff_cap_seconds"?: number;
+          "claim_token"?: string | null;
+          "command_expires_seconds"?: number | null;
+          "command_type"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string;
+          "device_id"?: string | null;
+          "due_at": string;
+          "finished_at"?: string | null;
+          "function_name"?: string | null;
+          "id"?: string;
+          "idempotency_key"?: never;
+          "kind": string;
+          "last_error"?: string | null;
+          "last_http_status"?: number | null;
+          "locked_until"?: string | null;
+          "max_attempts"?: number;
+          "message"?: string | null;
+          "name"?: string;
+          "next_attempt_at": string;
+          "payload"?: NonNullable<Json>;
+          "receiver"?: never;
+          "schedule"?: string | null;
+          "status"?: string;
+          "time_zone"?: string;
+          "url"?: string | null;
+        };
+        Update: {
+          "attempts"?: number;
+          "backoff_base_seconds"?: number;
+          "backoff_cap_seconds"?: number;
+          "claim_token"?: string | null;
+          "command_expires_seconds"?: number | null;
+          "command_type"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string;
+          "device_id"?: string | null;
+          "due_at"?: string;
+          "finished_at"?: string | null;
+          "function_name"?: string | null;
+          "id"?: string;
+          "idempotency_key"?: never;
+          "kind"?: string;
+          "last_error"?: string | null;
+          "last_http_status"?: number | null;
+          "locked_until"?: string | null;
+          "max_attempts"?: number;
+          "message"?: string | null;
+          "name"?: string;
+          "next_attempt_at"?: string;
+          "payload"?: NonNullable<Json>;
+          "receiver"?: never;
+          "schedule"?: string | null;
+          "status"?: string;
+          "time_zone"?: string;
+          "url"?: string | null;
+        };
+        Relationships: [];
       };
       "scheduler_jobs": {
         Row: {
@@ -1445,6 +1962,10 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
+      "accept_code_fix": {
+        Args: { "p_by": string; "p_now"?: string; "p_proposal_id": number; "p_reason"?: string };
+        Returns: Json;
+      };
       "accept_prompt_suggestion": {
         Args: { "p_id": string; "p_now"?: string; "p_who": string };
         Returns: Json;
@@ -1463,9 +1984,25 @@ export type Database = {
         Args: { "p_from": string; "p_to": string };
         Returns: Json;
       };
+      "begin_code_fix": {
+        Args: {
+          "p_cause_id": number;
+          "p_execution_id": string;
+          "p_model": string;
+          "p_now"?: string;
+          "p_request_id": string;
+          "p_reserved_cost_usd": number;
+          "p_reserved_tokens": number;
+        };
+        Returns: Json;
+      };
       "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
       "cancel_batch_job": {
         Args: { "p_job_id": string; "p_now"?: string; "p_reason": string; "p_who": string };
+        Returns: Json;
+      };
+      "cancel_scheduled_action": {
+        Args: { "p_id": string; "p_now"?: string; "p_reason"?: string };
         Returns: Json;
       };
       "claim_batch_tasks": {
@@ -1479,11 +2016,39 @@ export type Database = {
         };
         Returns: Json;
       };
+      "claim_code_fix": { Args: { "p_not_since": string; "p_now"?: string }; Returns: Json };
+      "code_failure_cause": {
+        Args: {
+          "p_error_type"?: string;
+          "p_exit_code"?: number;
+          "p_stderr"?: string;
+          "p_traceback": string;
+        };
+        Returns: {
+          "error_type": string;
+          "fingerprint": string;
+          "normalized_traceback": string;
+        }[];
+      };
+      "code_failure_mask_path": { Args: { "p_path": string }; Returns: string };
+      "code_failure_mask_values": {
+        Args: { "p_is_message": boolean; "p_keep_names"?: boolean; "p_text": string };
+        Returns: string;
+      };
+      "code_monitor_state": { Args: { "p_now"?: string }; Returns: Json };
+      "code_setting": { Args: { "p_key": string; "p_whole"?: boolean }; Returns: number };
+      "collect_code_failures": { Args: { "p_max_rows"?: number; "p_now"?: string }; Returns: Json };
       "continue_batch_job": {
         Args: { "p_job_id": string; "p_now"?: string; "p_run_after"?: string };
         Returns: boolean;
       };
       "continue_weekly_suggestions": { Args: { "p_now"?: string }; Returns: boolean };
+      "device_commands": {
+        Args: { "p_limit"?: number; "p_now"?: string; "p_session_id": string };
+        Returns: Json;
+      };
+      "device_connections_heartbeat_timeout": { Args: Record<PropertyKey, never>; Returns: string };
+      "device_heartbeat": { Args: { "p_now"?: string; "p_session_id": string }; Returns: boolean };
       "device_metrics_day_rows": {
         Args: { "p_days": (string)[] };
         Returns: {
@@ -1541,6 +2106,79 @@ export type Database = {
           "rows_written": number;
         }[];
       };
+      "device_report_command": {
+        Args: {
+          "p_command_id": string;
+          "p_error_message"?: string;
+          "p_now"?: string;
+          "p_result"?: Json;
+          "p_session_id": string;
+          "p_status": string;
+        };
+        Returns: string;
+      };
+      "ecosystem_activity": { Args: { "p_day": string }; Returns: Json };
+      "ecosystem_claim_comment": {
+        Args: {
+          "p_day": string;
+          "p_issue": string;
+          "p_now"?: string;
+          "p_only_look"?: boolean;
+          "p_run_id": string;
+        };
+        Returns: Json;
+      };
+      "ecosystem_doubt_comment": {
+        Args: { "p_day": string; "p_problem": string; "p_run_id": string };
+        Returns: Json;
+      };
+      "ecosystem_figures": { Args: { "p_day": string; "p_now"?: string }; Returns: Json };
+      "ecosystem_infrastructure": { Args: { "p_day": string; "p_now"?: string }; Returns: Json };
+      "ecosystem_release_comment": {
+        Args: { "p_day": string; "p_run_id": string };
+        Returns: undefined;
+      };
+      "ecosystem_repositories_to_read": { Args: { "p_limit"?: number }; Returns: Json };
+      "ecosystem_settle_comment": {
+        Args: {
+          "p_comment_id": number;
+          "p_comment_url": string;
+          "p_day": string;
+          "p_now"?: string;
+        };
+        Returns: undefined;
+      };
+      "ecosystem_take_over_comment": {
+        Args: {
+          "p_day": string;
+          "p_from_run_id": string;
+          "p_issue": string;
+          "p_now"?: string;
+          "p_run_id": string;
+        };
+        Returns: boolean;
+      };
+      "execute_scheduled_actions_claim": {
+        Args: {
+          "p_except_receivers"?: (string)[];
+          "p_kinds": (string)[];
+          "p_lease_seconds": number;
+          "p_limit": number;
+          "p_now"?: string;
+          "p_per_receiver": number;
+        };
+        Returns: Json;
+      };
+      "execute_scheduled_actions_due": { Args: { "p_now"?: string }; Returns: Json };
+      "execute_scheduled_actions_in_database": {
+        Args: { "p_limit"?: number; "p_now"?: string };
+        Returns: Json;
+      };
+      "execute_scheduled_actions_report": {
+        Args: { "p_now"?: string; "p_results": Json };
+        Returns: Json;
+      };
+      "expire_code_fixes": { Args: { "p_now"?: string }; Returns: number };
       "find_stuck_batch_jobs": {
         Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
         Returns: Json;
@@ -1549,6 +2187,7 @@ export type Database = {
         Args: { "p_job_id": string; "p_now"?: string; "p_results": Json; "p_token": string };
         Returns: Json;
       };
+      "github_responses_of": { Args: { "p_repository_id": number }; Returns: Json };
       "heartbeat_batch_job": {
         Args: {
           "p_job_id": string;
@@ -1557,6 +2196,39 @@ export type Database = {
           "p_token": string;
         };
         Returns: Json;
+      };
+      "lock_pending_code_fix": {
+        Args: { "p_by": string; "p_proposal_id": number };
+        Returns: {
+          "answered_at": string | null;
+          "asked_until": string;
+          "cause_id": number;
+          "completion_tokens": number | null;
+          "confidence": number | null;
+          "cost_usd": number | null;
+          "created_at": string;
+          "decided_at": string | null;
+          "decided_by": string | null;
+          "decision_reason": string | null;
+          "diff": string | null;
+          "error": string | null;
+          "execution_id": string | null;
+          "id": number;
+          "model": string;
+          "prompt_tokens": number | null;
+          "reasoning": string | null;
+          "request_id": string;
+          "reserved_cost_usd": number | null;
+          "reserved_tokens": number;
+          "status": string;
+          "usage_unknown": boolean;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "code_fix_proposals";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "log_activity": {
         Args: {
@@ -1568,13 +2240,68 @@ export type Database = {
         };
         Returns: number;
       };
+      "monitor_device_connections_expire": {
+        Args: { "p_max_commands"?: number; "p_now"?: string };
+        Returns: Json;
+      };
+      "monitor_device_connections_hand_over": {
+        Args: {
+          "p_after"?: string;
+          "p_max_commands"?: number;
+          "p_now"?: string;
+          "p_until"?: string;
+        };
+        Returns: Json;
+      };
+      "monitor_device_connections_sweep": {
+        Args: {
+          "p_after"?: string;
+          "p_max_devices"?: number;
+          "p_now"?: string;
+          "p_until"?: string;
+        };
+        Returns: Json;
+      };
       "next_suggestion_requests": {
         Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
         Returns: Json;
       };
+      "prometheus_metrics": { Args: { "p_now"?: string }; Returns: Json };
       "prune_old_rows": {
         Args: { "p_limit"?: number; "p_now"?: string; "p_rule": string };
         Returns: number;
+      };
+      "read_code_failure": { Args: { "p_cause_id": number }; Returns: Json };
+      "record_api_key_checks": { Args: { "p_checks": Json; "p_now"?: string }; Returns: Json };
+      "record_code_fix": {
+        Args: {
+          "p_completion_tokens": number;
+          "p_confidence": number;
+          "p_cost_usd": number;
+          "p_counts"?: boolean;
+          "p_diff": string;
+          "p_error": string;
+          "p_now"?: string;
+          "p_prompt_tokens": number;
+          "p_proposal_id": number;
+          "p_reasoning": string;
+          "p_usage_unknown": boolean;
+        };
+        Returns: Json;
+      };
+      "record_ecosystem_report": {
+        Args: { "p_day": string; "p_now"?: string; "p_report": Json };
+        Returns: undefined;
+      };
+      "record_repository_activity": {
+        Args: {
+          "p_day": string;
+          "p_now"?: string;
+          "p_reading": Json;
+          "p_repository_id": number;
+          "p_responses"?: Json;
+        };
+        Returns: undefined;
       };
       "record_suggestion_failure": {
         Args: {
@@ -1598,6 +2325,10 @@ export type Database = {
         };
         Returns: number;
       };
+      "reject_code_fix": {
+        Args: { "p_by": string; "p_now"?: string; "p_proposal_id": number; "p_reason"?: string };
+        Returns: Json;
+      };
       "reject_prompt_suggestion": {
         Args: { "p_id": string; "p_now"?: string; "p_who": string };
         Returns: Json;
@@ -1605,6 +2336,10 @@ export type Database = {
       "release_batch_tasks": {
         Args: { "p_ids"?: (number)[]; "p_job_id": string; "p_now"?: string; "p_token": string };
         Returns: number;
+      };
+      "release_code_fix": {
+        Args: { "p_cause_id": number; "p_counts": boolean; "p_request_id": string };
+        Returns: boolean;
       };
       "rerun_daily_batch": {
         Args: {
@@ -1617,6 +2352,49 @@ export type Database = {
         Returns: string;
       };
       "resume_stuck_batch_job": { Args: { "p_job_id": string; "p_now"?: string }; Returns: Json };
+      "retry_scheduled_action": { Args: { "p_id": string; "p_now"?: string }; Returns: Json };
+      "schedule_action": {
+        Args: {
+          "p_backoff_base_seconds"?: number;
+          "p_backoff_cap_seconds"?: number;
+          "p_command_expires_seconds"?: number;
+          "p_command_type"?: string;
+          "p_created_by"?: string;
+          "p_device_id"?: string;
+          "p_due_at"?: string;
+          "p_function_name"?: string;
+          "p_id"?: string;
+          "p_kind": string;
+          "p_max_attempts"?: number;
+          "p_message"?: string;
+          "p_name"?: string;
+          "p_now"?: string;
+          "p_payload"?: Json;
+          "p_schedule"?: string;
+          "p_time_zone"?: string;
+          "p_url"?: string;
+        };
+        Returns: Json;
+      };
+      "scheduled_action_following": {
+        Args: { "p_after": string; "p_schedule": string; "p_time_zone": string };
+        Returns: string;
+      };
+      "scheduled_actions_catch_up": {
+        Args: { "p_ids": (string)[]; "p_now": string };
+        Returns: undefined;
+      };
+      "scheduled_actions_settle": {
+        Args: {
+          "p_errors": (string)[];
+          "p_final": (boolean)[];
+          "p_http_statuses": (number)[];
+          "p_ids": (string)[];
+          "p_now": string;
+          "p_wait_seconds": (number)[];
+        };
+        Returns: Json;
+      };
       "scheduler_begin_manual_run": {
         Args: {
           "p_function_name": string;
@@ -1645,6 +2423,16 @@ export type Database = {
         Args: { "p_progress"?: Json; "p_run_id": string };
         Returns: Json;
       };
+      "set_code_failure_status": {
+        Args: {
+          "p_by": string;
+          "p_cause_id": number;
+          "p_now"?: string;
+          "p_reason"?: string;
+          "p_status": string;
+        };
+        Returns: Json;
+      };
       "store_prompt_suggestions": {
         Args: {
           "p_now"?: string;
@@ -1655,9 +2443,11 @@ export type Database = {
         };
         Returns: Json;
       };
+      "system_health_actions": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_agents": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_api_keys": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_charging": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_code": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_commands": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_conversations": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_database": { Args: Record<PropertyKey, never>; Returns: Json };

@@ -122,9 +122,12 @@ export function serveJob<S extends z.ZodType>(
   };
 }
 
-/** A secret as it is and without the blanks around it: what is sent and echoed may be either. */
+/**
+ * A secret as it is and without the blanks around it: what is sent and echoed may be either. One of a few letters
+ * is none, and taking it out would leave nothing readable.
+ */
 function ownSecret(value: string | undefined): string[] {
-  return [value ?? "", value?.trim() ?? ""].filter((form) => form !== "");
+  return [value ?? "", value?.trim() ?? ""].filter((form) => form.length >= 6);
 }
 
 /** Of all variables whose names end like that; what is shorter than a key ever is would mangle other words. */

@@ -101,6 +101,16 @@ cross join lateral (
 ) s
 on conflict do nothing;
 
+-- Handed over to a session that ended before the device acknowledged: device 3 gets the first again now that it is
+-- connected, device 10 when it comes back; device 4 has one for its present session.
+insert into public.engagement_commands (id, device_id, command_type, priority, status, issued_at, issued_by, sent_at,
+  handed_over_count, handed_to_session_id, expires_at)
+select md5('seed command handed over ' || n)::uuid, c.device_id, 'update_settings', 3, 'sent',
+  c.connected_at + interval '5 minutes', 'demo', c.connected_at + interval '6 minutes', 1, c.id, now() + interval '2 days'
+from (values (3, 1), (4, 0), (10, 0)) as given (n, k)
+join public.device_connection_sessions c on c.id = md5('seed session ' || n || ' ' || k)::uuid
+on conflict do nothing;
+
 
 -- ====================================================================================================================
 -- The platform: agents, their tasks and conversations, API keys, Python executions.
@@ -165,20 +175,23 @@ from (select n, now() - case when n = 5 then interval '40 minutes' else n * inte
   from generate_series(1, 20) as n) as talks
 on conflict do nothing;
 
-insert into public.api_key_health (provider, key_last_four, status, status_since, checked_at, expires_at, rate_limit,
+-- Keys of nobody, named demo: what the monitor finds of the real ones stands beside them.
+insert into public.api_key_health (provider, key_name, key_last_four, status, status_since, checked_at, expires_at, rate_limit,
   rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status, consecutive_failures, error_message)
-select provider, last_four, status, now() - since, now() - interval '65 minutes', now() + expires, rate_limit, remaining,
+select provider, 'demo', last_four, status, now() - since, now() - interval '65 minutes', now() + expires, rate_limit, remaining,
   now() + resets, latency, http_status, failures, error_message
 from (values
   ('github', 'x7Qd', 'expiring', interval '3 days', interval '9 days', 5000, 4212, interval '38 minutes', 184, 200, 0, null),
-  ('openai', 'T3bk', 'valid', interval '41 days', null, 10000, 9987, interval '1 minute', 412, 200, 0, null),
-  ('deepseek', '91fa', 'invalid', interval '19 hours', null, null, null, null, 233, 401, 4, 'Authentication Fails, Your api key is invalid'),
-  ('elevenlabs', 'c0De', 'rate_limited', interval '55 minutes', null, null, null, null, 158, 429, 1, 'quota_exceeded'),
+  ('openai', 'T3bk', 'valid', interval '41 days', null, null, null, null, 412, 200, 0, null),
+  ('deepseek', '91fa', 'invalid', interval '19 hours', null, null, null, null, 233, 401, 4,
+    'invalid_request_error: Authentication Fails, Your api key: [redacted] is invalid'),
+  ('elevenlabs', 'c0De', 'rate_limited', interval '65 minutes', null, null, null, interval '-64 minutes', 158, 429, 1,
+    'rate_limit_exceeded: Too many requests'),
   ('lovable', null, 'not_configured', interval '41 days', null, null, null, null, null, null, 0, null)
 ) as seed (provider, last_four, status, since, expires, rate_limit, remaining, resets, latency, http_status, failures, error_message)
 on conflict do nothing;
 
--- 36 executions of the last day: ten failed for three reasons, one timed out.
+-- 36 executions of the last day: nine failed for three reasons, one timed out.
 insert into public.eliza_python_executions (id, agent_id, purpose, code, status, exit_code, stdout, stderr, traceback, error_type,
   started_at, finished_at, duration_ms, created_at)
 select ('d0000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
@@ -199,6 +212,106 @@ left join (values
   (8, 'calibration of a battery', 'ZeroDivisionError', E'drift = (full - empty) / cycles\nprint(round(drift, 4))',
     E'Traceback (most recent call last):\n  File "/tmp/run/main.py", line 2, in <module>\n    drift = (full - empty) / cycles\nZeroDivisionError: division by zero')
 ) as failure (remainder, purpose, error_type, code, traceback) on n % 11 = failure.remainder and n <> 20
+on conflict do nothing;
+
+
+-- ====================================================================================================================
+-- Scheduled actions: some due at once, some in the days to come, one that died. Loading this again changes nothing.
+-- ====================================================================================================================
+
+select public.schedule_action('reminder', p_id => md5('seed action 1')::uuid, p_name => 'plants', p_due_at => now(),
+  p_message => 'Water the plants beside the charger', p_created_by => 'demo');
+select public.schedule_action('reminder', p_id => md5('seed action 2')::uuid, p_name => 'stand-up', p_schedule => '30 9 * * mon-fri',
+  p_time_zone => 'America/New_York', p_message => 'Stand-up in half an hour', p_created_by => 'demo');
+select public.schedule_action('engagement_command', p_id => md5('seed action 3')::uuid, p_name => 'greet', p_due_at => now(),
+  p_device_id => md5('seed device 1')::uuid, p_command_type => 'notify', p_payload => '{"text": "Thank you for taking part"}',
+  p_command_expires_seconds => 21600, p_created_by => 'demo');
+select public.schedule_action('engagement_command', p_id => md5('seed action 4')::uuid, p_name => 'nightly calibration',
+  p_schedule => '30 2 * * *', p_time_zone => 'Europe/Berlin', p_device_id => md5('seed device 2')::uuid,
+  p_command_type => 'calibrate_battery', p_command_expires_seconds => 86400, p_created_by => 'demo');
+select public.schedule_action('edge_function', p_id => md5('seed action 5')::uuid, p_name => 'health before the meeting',
+  p_schedule => '45 8 * * mon', p_time_zone => 'Europe/Berlin', p_function_name => 'system-health', p_created_by => 'demo');
+-- Waits for a signing secret.
+select public.schedule_action('callback', p_id => md5('seed action 6')::uuid, p_name => 'monthly statement', p_due_at => now(),
+  p_url => 'https://hooks.example.com/daybook', p_payload => '{"statement": "last month"}', p_created_by => 'demo');
+
+insert into public.scheduled_actions (id, name, kind, url, due_at, next_attempt_at, status, attempts, max_attempts, last_error,
+  last_http_status, created_by, created_at, finished_at)
+values (md5('seed action 7')::uuid, 'partner report', 'callback', 'https://partner.example.com/report', now() - interval '9 hours',
+  now() - interval '7 hours', 'dead', 8, 8, 'HTTP 503', 503, 'demo', now() - interval '2 days', now() - interval '7 hours')
+on conflict do nothing;
+insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, http_status, error, finished_at)
+select idempotency_key, id, due_at, 'dead', 8, 503, 'HTTP 503', finished_at
+from public.scheduled_actions where id = md5('seed action 7')::uuid and status = 'dead'
+on conflict do nothing;
+
+
+-- ====================================================================================================================
+-- The ecosystem: two repositories and a fortnight of their days, so that a report has something to say without a token.
+-- ====================================================================================================================
+
+insert into public.ecosystem_repositories (full_name, added_at)
+values ('octocat/Hello-World', now() - interval '30 days'), ('octocat/Spoon-Knife', now() - interval '30 days')
+on conflict do nothing;
+
+insert into public.repository_activity (repository_id, day, commits, issues_opened, issues_closed, pull_requests_opened,
+  pull_requests_merged, releases, stars_total, stars_gained, stars_since)
+select repository.id, today.day - n, (n * 7 + k) % 9, (n + k) % 3, (n * 2 + k) % 4, (n + k) % 3, (n + 2 * k) % 3, (n % 7 = 3)::integer,
+  1000 * k - 3 * n, 3, today.day - n - 1
+from (values (1, 'octocat/Hello-World'), (2, 'octocat/Spoon-Knife')) as seed (k, full_name)
+join public.ecosystem_repositories as repository on repository.full_name = seed.full_name
+cross join generate_series(1, 14) as n
+cross join (select (now() at time zone 'UTC')::date as day) as today
+-- Days move with now(): a second loading is told by the rows of the first.
+where not exists (select from public.repository_activity as earlier where earlier.repository_id = repository.id)
+on conflict do nothing;
+
+
+-- ====================================================================================================================
+-- Causes of failed Python: one of three days ago, whose first proposal was rejected and whose second one waits for a
+-- person. The failures of the last day are left to code-monitor-daemon. Numbers below zero never meet the sequence's.
+-- ====================================================================================================================
+
+insert into public.eliza_python_executions (id, agent_id, purpose, code, status, exit_code, stderr, traceback, error_type,
+  started_at, finished_at, duration_ms, created_at)
+select ('d0000000-0000-4000-8000-' || lpad((100 + n)::text, 12, '0'))::uuid, 'a0000000-0000-4000-8000-000000000004',
+  'energy per wallet', code, 'failed', 1, traceback, traceback, 'TypeError',
+  ended - interval '2 seconds', ended, 2000, ended - interval '3 seconds'
+from (
+  select n, now() - interval '3 days' - n * interval '4 hours' as ended,
+    E'totals = {}\nfor row in rows:\n    totals[row["wallet"]] = totals.get(row["wallet"]) + row["energy_wh"]\nprint(totals)\n' as code,
+    format(E'Traceback (most recent call last):\n  File "/tmp/run-%s/main.py", line 3, in <module>\n    totals[row["wallet"]] = totals.get(row["wallet"]) + row["energy_wh"]\nTypeError: unsupported operand type(s) for +: ''NoneType'' and ''float''', n) as traceback
+  from generate_series(1, 3) as n
+) as failed
+on conflict do nothing;
+
+insert into public.code_failure_causes (id, fingerprint, error_type, normalized_traceback, status, status_changed_at, status_changed_by,
+  status_reason, first_seen_at, last_seen_at, occurrences, fix_requests, last_fix_requested_at)
+overriding system value
+select -1, cause.fingerprint, cause.error_type, cause.normalized_traceback, 'proposed', now() - interval '2 days', 'demo-model',
+  'proposal -1 waits for a person', now() - interval '84 hours', now() - interval '76 hours', 3, 2, now() - interval '2 days'
+from public.eliza_python_executions as executions
+cross join lateral public.code_failure_cause(executions.traceback, executions.stderr, executions.error_type, executions.exit_code) as cause
+where executions.id = 'd0000000-0000-4000-8000-000000000101'
+on conflict do nothing;
+
+update public.eliza_python_executions set cause_id = -1
+where id in ('d0000000-0000-4000-8000-000000000101', 'd0000000-0000-4000-8000-000000000102', 'd0000000-0000-4000-8000-000000000103')
+  and cause_id is null;
+
+insert into public.code_fix_proposals (id, cause_id, execution_id, request_id, status, model, diff, reasoning, confidence, reserved_tokens,
+  prompt_tokens, completion_tokens, created_at, asked_until, answered_at, decided_at, decided_by, decision_reason)
+overriding system value
+select number, -1, 'd0000000-0000-4000-8000-000000000101', md5('seed fix ' || number)::uuid, status, 'demo-model', diff, reasoning, confidence, 11000,
+  1180, 240, asked, asked + interval '5 minutes', asked + interval '6 seconds', asked + decided, by, reason
+from (values
+  (-2, 'rejected', now() - interval '3 days', 0.4, interval '1 hour', 'ann', 'a wallet without energy must count as 0, not be left out',
+    E'--- a/main.py\n+++ b/main.py\n@@ -1,4 +1,5 @@\n totals = {}\n for row in rows:\n-    totals[row["wallet"]] = totals.get(row["wallet"]) + row["energy_wh"]\n+    if row["wallet"] in totals:\n+        totals[row["wallet"]] += row["energy_wh"]\n print(totals)\n',
+    'get() gives None for a wallet that is seen for the first time; such rows are skipped.'),
+  (-1, 'pending', now() - interval '2 days', 0.92, null, null, null,
+    E'--- a/main.py\n+++ b/main.py\n@@ -1,4 +1,4 @@\n totals = {}\n for row in rows:\n-    totals[row["wallet"]] = totals.get(row["wallet"]) + row["energy_wh"]\n+    totals[row["wallet"]] = totals.get(row["wallet"], 0) + row["energy_wh"]\n print(totals)\n',
+    'get() gives None for a wallet that is seen for the first time, and None cannot be added to; with a default of 0 the sum begins there.')
+) as seed (number, status, asked, confidence, decided, by, reason, diff, reasoning)
 on conflict do nothing;
 
 

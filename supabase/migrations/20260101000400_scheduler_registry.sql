@@ -73,7 +73,7 @@ declare
 begin
   if register_job.name is null or register_job.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
     raise exception using errcode = '22023',
-      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, got %s', coalesce(quote_literal(register_job.name), 'null'));
+      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(register_job.name), 'null'));
   end if;
   if v_target !~ '^[a-z0-9][a-z0-9_-]{0,62}$' and v_target !~ '^https://[^\s/@]+(/\S*)?$' then
     raise exception using errcode = '22023',

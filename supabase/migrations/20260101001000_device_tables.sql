@@ -23,11 +23,15 @@ create table if not exists public.devices (
 );
 create index if not exists devices_status_last_seen_idx on public.devices (status, last_seen_at);
 create index if not exists devices_claimed_by_idx on public.devices (claimed_by) where claimed_by is not null;
+-- The sweep of the connections walks along the devices that are online, in the order of their ids.
+create index if not exists devices_online_idx on public.devices (id) where status = 'online';
 
 comment on table public.devices is 'Registered devices; one row a device, for ever (retired, not deleted, when it leaves)';
 comment on column public.devices.device_fingerprint is 'What the device calls itself by; unique';
 comment on column public.devices.claimed_by is 'The user who owns the device (auth.users.id), null while unclaimed';
 comment on column public.devices.status is 'online and offline follow the connection sessions; suspended and retired are set by a person';
+comment on column public.devices.last_seen_at is
+  'Only ever goes forward. While the device is connected it may be an hour behind: its open session knows better';
 
 -- Heartbeats are the hottest update of all: no index holds last_heartbeat_at, so that a beat is a HOT update
 -- in the space that the fill factor leaves.
@@ -59,6 +63,8 @@ comment on table public.device_connection_sessions is
   'One row a connection. It lasts from connected_at to disconnected_at or, while it is open, to last_heartbeat_at';
 comment on column public.device_connection_sessions.status is
   'active: open; ended: the device said goodbye; timed_out: ended for it, at its last heartbeat';
+comment on column public.device_connection_sessions.last_heartbeat_at is
+  'When the device was last heard of, by the database''s clock where device_heartbeat() writes it; null before the first heartbeat';
 
 create table if not exists public.charging_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -143,6 +149,8 @@ create table if not exists public.engagement_commands (
   issued_at timestamptz not null default now() check (isfinite(issued_at)),
   issued_by text,
   sent_at timestamptz check (isfinite(sent_at)),
+  handed_over_count integer not null default 0 check (handed_over_count >= 0),
+  handed_to_session_id uuid,
   acknowledged_at timestamptz check (isfinite(acknowledged_at)),
   finished_at timestamptz check (isfinite(finished_at)),
   expires_at timestamptz check (isfinite(expires_at)),
@@ -151,10 +159,21 @@ create table if not exists public.engagement_commands (
 );
 create index if not exists engagement_commands_issued_idx on public.engagement_commands (issued_at);
 create index if not exists engagement_commands_device_idx on public.engagement_commands (device_id, issued_at desc);
-create index if not exists engagement_commands_pending_idx
-  on public.engagement_commands (device_id, priority, issued_at) where status = 'pending';
+-- What is not over and not yet acknowledged, in the order in which a device gets it; and when its time is up.
+create index if not exists engagement_commands_waiting_idx
+  on public.engagement_commands (device_id, priority, issued_at) where status in ('pending', 'sent');
+create index if not exists engagement_commands_expires_idx
+  on public.engagement_commands (expires_at) where status in ('pending', 'sent');
 
 comment on table public.engagement_commands is 'Commands for devices: pending until handed over (sent), then acknowledged, then over';
+comment on column public.engagement_commands.id is 'Also the idempotency key that the device sees: the same at every hand-over';
+comment on column public.engagement_commands.priority is '1 is handed over first, 10 last';
+comment on column public.engagement_commands.sent_at is 'When it was last handed over';
+comment on column public.engagement_commands.handed_over_count is 'How many sessions it was handed over to';
+-- No foreign key: old sessions are deleted before their commands, and a session that is gone is a session that is over.
+comment on column public.engagement_commands.handed_to_session_id is
+  'The session it was last handed over to; when that is over before the device acknowledges, the next one gets it';
+comment on column public.engagement_commands.finished_at is 'When it became completed, failed, expired or cancelled';
 
 -- Fleet rows have no device. A null in a key is no key, so device_key stands in for it: all zeros is the fleet.
 -- The time leads the key: rows come in its order, and comparing times is cheaper than comparing words.

@@ -135,6 +135,7 @@ create table if not exists public.eliza_python_executions (
   started_at timestamptz,
   finished_at timestamptz,
   duration_ms integer check (duration_ms >= 0),
+  cause_id bigint,
   created_at timestamptz not null default now(),
   constraint eliza_python_executions_finished_when_over check (
     (status in ('completed', 'failed', 'timed_out', 'cancelled')) = (finished_at is not null)),
@@ -149,11 +150,18 @@ create index if not exists eliza_python_executions_finished_at_idx
   on public.eliza_python_executions (finished_at, status, duration_ms) where finished_at is not null;
 create index if not exists eliza_python_executions_open_idx
   on public.eliza_python_executions (status, created_at) where status in ('queued', 'running');
+-- What nobody has looked at yet, and the latest failure of a cause.
+create index if not exists eliza_python_executions_uncollected_idx
+  on public.eliza_python_executions (finished_at) where status = 'failed' and cause_id is null;
+create index if not exists eliza_python_executions_cause_id_idx
+  on public.eliza_python_executions (cause_id, finished_at) where cause_id is not null;
 
 comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with what came of it.';
 comment on column public.eliza_python_executions.traceback is 'The Python traceback of a failed execution, as it was printed.';
 comment on column public.eliza_python_executions.error_type is 'The exception''s class, such as ModuleNotFoundError.';
 comment on column public.eliza_python_executions.duration_ms is 'From start to finish, in milliseconds.';
+comment on column public.eliza_python_executions.cause_id is
+  'The cause of a failure (code_failure_causes); null until code-monitor-daemon has looked at the row.';
 
 -- What every health check found.
 create table if not exists public.system_health_history (

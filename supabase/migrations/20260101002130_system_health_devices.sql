@@ -15,7 +15,8 @@ language sql stable set search_path = '' set statement_timeout = '3s' set lock_t
     where status in ('online', 'offline')
   ), sessions as (
     select count(*) as open,
-      count(*) filter (where coalesce(last_heartbeat_at, connected_at) < now() - interval '15 minutes') as silent
+      -- monitor-device-connections ends them after a few minutes, and pauses for half an hour at most.
+      count(*) filter (where coalesce(last_heartbeat_at, connected_at) < now() - interval '45 minutes') as silent
     from public.device_connection_sessions
     where disconnected_at is null
   ), summary as (
@@ -58,7 +59,7 @@ language sql stable set search_path = '' set statement_timeout = '3s' set lock_t
   from fleet, sessions, summary, metrics;
 $$;
 comment on function public.system_health_devices() is
-  'Figures of the devices in use: seen in 24 hours of those seen in a week, open sessions without a heartbeat for 15 minutes, reported errors, and how far the hourly metrics are behind.';
+  'Figures of the devices in use: seen in 24 hours of those seen in a week, open sessions without a heartbeat for 45 minutes, reported errors, and how far the hourly metrics are behind.';
 
 create or replace function public.system_health_charging() returns jsonb
 language sql stable set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
@@ -137,6 +138,7 @@ language sql stable set search_path = '' set statement_timeout = '3s' set lock_t
       count(*) filter (where issued_at < now() - interval '1 hour' and (expires_at is null or expires_at > now())
         and exists (
           select from public.device_connection_sessions as sessions
+          join public.devices on devices.id = sessions.device_id and devices.status in ('online', 'offline')
           where sessions.device_id = commands.device_id and sessions.disconnected_at is null
             and coalesce(sessions.last_heartbeat_at, sessions.connected_at) > now() - interval '15 minutes'
             and sessions.connected_at < now() - interval '1 hour'

@@ -20,8 +20,20 @@ language sql immutable set search_path = '' as $$
     ('tasks', 365, false, 'tasks', 'completed_at < $1'),
     ('conversations', 365, false, 'conversations', 'closed_at < $1'),
     ('eliza_python_executions', 90, false, 'eliza_python_executions', 'finished_at < $1'),
+    ('code_fix_proposals', 365, false, 'code_fix_proposals', 'created_at < $1 and status not in (''asking'', ''pending'')'),
+    ('code_failure_causes', 365, false, 'code_failure_causes',
+      'last_seen_at < $1 and status <> ''ignored'' and (select count(*) from public.eliza_python_executions where cause_id = code_failure_causes.id) = 0'),
+    -- With their tasks and answers, see prune_batch_jobs.
+    ('batch_jobs', 730, false, null, null),
+    ('ecosystem_reports', 730, false, 'ecosystem_reports', 'day < ($1 at time zone ''UTC'')::date'),
+    ('ecosystem_comments', 730, false, 'ecosystem_comments', 'day < ($1 at time zone ''UTC'')::date and state = ''posted'''),
     ('system_health_history', 180, false, 'system_health_history', 'checked_at < $1'),
-    ('eliza_activity_log', 180, false, 'eliza_activity_log', 'occurred_at < $1');
+    ('eliza_activity_log', 180, false, 'eliza_activity_log', 'occurred_at < $1'),
+    ('scheduled_action_occurrences', 180, false, 'scheduled_action_occurrences', 'finished_at < $1'),
+    -- After its occurrences, of which a recurring one may have many: by the cascade all of them would go in one step. (Offset
+    -- 0: one look at them an action, not a join of all.)
+    ('scheduled_actions', 180, false, 'scheduled_actions',
+      'finished_at < $1 and not exists (select from public.scheduled_action_occurrences where action_id = scheduled_actions.id offset 0)');
 $$;
 comment on function scheduler.retention_rules() is
   'What is pruned: rule, default days, whether device metrics are made of the rows, the table and which of its rows are old ($1: the moment).';
@@ -31,6 +43,7 @@ insert into public.app_settings (key, value, description)
 select 'retention.' || rule || '_days', to_jsonb(keep_days),
   case rule
     when 'device_metrics_hours' then 'how long the hours of single devices stay in device_metrics_summary; null: for ever'
+    when 'batch_jobs' then 'how long batch jobs that are over stay, with their tasks and answers; null: for ever'
     when 'device_metrics_days' then 'how long the days of single devices stay in device_metrics_summary; null: for ever'
     else format('how long old rows stay in %s; null: for ever', rule) end
 from scheduler.retention_rules()
@@ -145,6 +158,9 @@ begin
   if p_rule in ('device_metrics_hours', 'device_metrics_days') then
     return scheduler.prune_device_metrics(case p_rule when 'device_metrics_hours' then 'hour' else 'day' end, v_before, p_limit);
   end if;
+  if p_rule = 'batch_jobs' then
+    return scheduler.prune_batch_jobs(v_before, p_limit);
+  end if;
   select * into strict v_rule from scheduler.retention_rules() as rules where rules.rule = p_rule;
   execute format(
     'delete from public.%1$I where ctid = any (array(select ctid from public.%1$I where %2$s limit $2 for update skip locked))',
@@ -188,11 +204,38 @@ $$;
 comment on function scheduler.prune_device_metrics(text, timestamptz, integer) is
   'Deletes rows of single devices from the oldest hours or days of device_metrics_summary, and those periods from the list; the fleet''s rows stay. Returns how many rows of both.';
 
+-- The oldest job first, its tasks (and with each its answer) before itself: a job can have more than a step may delete.
+create or replace function scheduler.prune_batch_jobs(p_before timestamptz, p_limit integer) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_job_id uuid;
+  v_count integer;
+  v_deleted integer := 0;
+begin
+  while v_deleted < p_limit loop
+    select id into v_job_id from public.batch_jobs
+      where completed_at < p_before order by completed_at limit 1 for update skip locked;
+    exit when not found;
+    delete from public.batch_tasks where ctid = any (array(
+      select ctid from public.batch_tasks where job_id = v_job_id limit p_limit - v_deleted));
+    get diagnostics v_count = row_count;
+    v_deleted := v_deleted + v_count;
+    exit when v_deleted >= p_limit;
+    delete from public.batch_jobs where id = v_job_id;
+    v_deleted := v_deleted + 1;
+  end loop;
+  return v_deleted;
+end;
+$$;
+comment on function scheduler.prune_batch_jobs(timestamptz, integer) is
+  'Deletes the oldest batch jobs that are over, with their tasks and answers; returns how many rows of jobs and tasks.';
+
 revoke all on function scheduler.retention_rules() from public, anon, authenticated, service_role;
 revoke all on function scheduler.retention_days(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.retention_before(text, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.freeze_device_metrics(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.prune_device_metrics(text, timestamptz, integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.prune_batch_jobs(timestamptz, integer) from public, anon, authenticated, service_role;
 revoke all on function public.begin_pruning(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.prune_old_rows(text, integer, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.begin_pruning(timestamptz) to service_role;

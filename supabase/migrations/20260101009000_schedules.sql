@@ -30,6 +30,12 @@ select scheduler.register_job(
 );
 
 select scheduler.register_job(
+  name => 'code-monitor-daemon',
+  schedule => '30 1-23/2 * * *',
+  description => 'Failed Python executions by cause, a fix asked for each, the GitHub token'
+);
+
+select scheduler.register_job(
   name => 'system-health',
   schedule => '20 * * * *',
   description => 'Health of every component, one score, one report'
@@ -73,4 +79,30 @@ select scheduler.register_job(
   name => 'prune-old-rows',
   schedule => '52 3 * * *',
   description => 'Deletes old rows of every growing table by its retention'
+);
+
+select scheduler.register_job(
+  name => 'monitor-device-connections',
+  schedule => '25,40,55 * * * *',
+  description => 'Ends silent connections, sets devices online and offline, hands over their commands'
+);
+
+-- A run may take the whole wall clock; a claim holds longer than its run can last.
+select scheduler.register_job(
+  name => 'execute-scheduled-actions',
+  schedule => '*/5 * * * *',
+  timeout_seconds => 140,
+  description => 'Reminders, callbacks, edge functions and commands that are due'
+);
+
+select scheduler.register_job(
+  name => 'ecosystem-monitor',
+  schedule => '35 11 * * *',
+  description => 'Activity of the repositories, infrastructure, scores and a report of the past day'
+);
+
+select scheduler.register_job(
+  name => 'api-key-health-monitor',
+  schedule => '15 */6 * * *',
+  description => 'Whether each API key is good, for how long, and what is left of its limit'
 );

@@ -53,6 +53,22 @@ Deno.test("a step deletes no more rows than it was told to", async () => {
   });
 });
 
+Deno.test("an action goes after its occurrences, so that no step deletes more than it was told to", async () => {
+  await withDatabase(async ({ sql }) => {
+    await sql`
+      insert into scheduled_actions (kind, message, due_at, next_attempt_at, status, finished_at)
+      values ('reminder', 'm', ${daysAgo(200)}, ${daysAgo(200)}, 'cancelled', ${daysAgo(200)})`;
+    await sql`
+      insert into scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, finished_at)
+      select gen_random_uuid(), id, ${daysAgo(200)}, 'completed', 1, ${daysAgo(200)}
+      from scheduled_actions, generate_series(1, 5)`;
+    assert.equal(await prune(sql, "scheduled_actions", 3), 0);
+    assert.equal(await prune(sql, "scheduled_action_occurrences", 3), 3);
+    assert.equal(await prune(sql, "scheduled_action_occurrences", 3), 2);
+    assert.equal(await prune(sql, "scheduled_actions", 3), 1);
+  });
+});
+
 Deno.test("every rule finds its old rows by an index", async () => {
   await withDatabase(async ({ sql }) => {
     for (const { rule, table_name, condition } of await rules(sql)) {
@@ -61,7 +77,7 @@ Deno.test("every rule finds its old rows by an index", async () => {
         await transaction`set local enable_seqscan = off`;
         return await transaction.unsafe(
           `explain select ctid from public.${table_name} where ${
-            condition.replaceAll("$1", "now() - interval '90 days'")
+            condition.replaceAll("$1", "(now() - interval '90 days')")
           } limit 10`,
         );
       });
@@ -136,6 +152,31 @@ Deno.test("the metrics of single devices go period by period; the fleet's and yo
   });
 });
 
+Deno.test("a batch job that is over goes with its tasks and answers, the oldest first", async () => {
+  await withDatabase(async ({ sql }) => {
+    await sql.unsafe(`
+      insert into organizations (id, name) values (md5('o')::uuid, 'o');
+      insert into batch_providers (name, model, api_url_variable, api_key_variable) values ('p', 'm', 'API_URL', 'API_KEY');
+      insert into prompts (id, organization_id, text) select md5(n::text)::uuid, md5('o')::uuid, 'why' from generate_series(1, 3) as n;
+      insert into batch_jobs (id, organization_id, batch_date, time_zone, status, tasks_total, tasks_completed, completed_at)
+      select md5('job ' || days)::uuid, md5('o')::uuid, current_date - days, 'UTC', 'completed', 3, 3, now() - days * interval '1 day'
+      from unnest(array[729, 731, 800]) as days;
+      insert into batch_jobs (organization_id, batch_date, time_zone) values (md5('o')::uuid, current_date - 900, 'UTC');
+      insert into batch_tasks (job_id, prompt_id, provider, status, completed_at)
+      select jobs.id, prompts.id, 'p', 'completed', now() from batch_jobs as jobs, prompts where jobs.completed_at is not null;
+      insert into prompt_answers (task_id, organization_id, prompt_id, provider, model, answer, latency_ms)
+      select id, md5('o')::uuid, prompt_id, 'p', 'm', 'because', 1 from batch_tasks`);
+    assert.equal(await prune(sql, "batch_jobs", 2), 2);
+    assert.equal(await count(sql, "batch_jobs"), 4, "the oldest has a task left");
+    assert.equal(await prune(sql, "batch_jobs"), 6);
+    assert.equal(await prune(sql, "batch_jobs"), 0);
+    assert.deepEqual(
+      await Promise.all(["batch_jobs", "batch_tasks", "prompt_answers"].map((t) => count(sql, t))),
+      [2, 3, 3],
+    );
+  });
+});
+
 Deno.test("a retention of null keeps the rows for ever, one that is no number of days is named", async () => {
   await withDatabase(async ({ sql }) => {
     await sql.unsafe(oldRows.tasks!.over, [daysAgo(5000)]);
@@ -161,7 +202,7 @@ Deno.test("prune_old_rows() names the rules there are when it knows no such", as
       "22023",
       "cannot prune 'pg_class': there is no such rule",
     ]);
-    assert.match(error.hint ?? "", /charging_sessions, conversations/);
+    assert.match(error.hint ?? "", /charging_sessions, code_failure_causes/);
     for (const limit of [0, 100_001, null]) {
       assert.equal((await refusal(sql`select prune_old_rows('tasks', ${limit})`)).code, "22023");
     }

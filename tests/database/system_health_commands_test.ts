@@ -30,6 +30,13 @@ componentTests("commands", [
     { undelivered_commands: 1 },
   ],
   [
+    "a suspended device is handed nothing",
+    device + "update devices set status = 'suspended';\n" + openSessions(1, "1 minute") +
+    commands(1, "pending", "61 minutes"),
+    "healthy",
+    { undelivered_commands: 0 },
+  ],
+  [
     "a command that is an hour old is not late yet",
     device + openSessions(1, "1 minute") + commands(1, "pending", "1 hour"),
     "healthy",

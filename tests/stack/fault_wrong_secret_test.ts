@@ -21,7 +21,7 @@ Deno.test("a wrong secret in Vault: unauthorized, and completed once it is mende
     assert.deepEqual([first.verdict, first.response_status], ["unauthorized", 401]);
     assert.equal(
       first.error_message,
-      "Cannot run the job: the request carries no valid credential",
+      "Cannot serve the request: it carries no valid credential",
     );
     await setSecret(sql, "cron_secret", keys.cronSecret);
     await settle(sql);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
-import { deployedFunctions } from "../support/deployed-functions.ts";
+import { deployedJobs } from "../support/deployed-functions.ts";
 import { malformedBody } from "../support/malformed-bodies.ts";
 import { seededRandom } from "../support/random.ts";
 import { withStack } from "../support/stack.ts";
@@ -8,14 +8,19 @@ import { withStack } from "../support/stack.ts";
 const PREVIOUS_SECRET = "the-cron-secret-before-it-was-rotated-0123";
 const METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
 
+/** What a function asks for at least; most ask for nothing. */
+const LEAST_INPUT: Record<string, Record<string, unknown>> = {
+  "autonomous-code-fixer": { causeId: 1 },
+};
+
 async function countRuns(sql: Sql): Promise<number> {
   const [row] = await sql`select count(*)::int as count from scheduler_runs`;
   return row!.count;
 }
 
-Deno.test("what every function refuses", async (test) => {
-  const names = await deployedFunctions();
-  assert.ok(names.length >= 2, "there are functions to ask");
+Deno.test("what every job refuses", async (test) => {
+  const names = await deployedJobs();
+  assert.ok(names.length >= 2, "there are jobs to ask");
   const env = { CRON_SECRET_PREVIOUS: PREVIOUS_SECRET };
   await withStack({ cron: false, env }, async ({ apiUrl, sql, keys }) => {
     const call = (name: string, init: RequestInit) => fetch(`${apiUrl}/functions/v1/${name}`, init);
@@ -103,7 +108,8 @@ Deno.test("what every function refuses", async (test) => {
           await refusal(name, { method: "POST", headers }, 400, "invalid_input");
         }
         const headers = { ...authorized, "x-run-id": crypto.randomUUID() };
-        await refusal(name, { method: "POST", headers }, 409, "run_refused");
+        const least = JSON.stringify(LEAST_INPUT[name] ?? {});
+        await refusal(name, { method: "POST", headers, body: least }, 409, "run_refused");
       });
 
       await test.step(`${name}: 1,000 malformed bodies are 1,000 times 4xx`, async () => {
@@ -131,7 +137,7 @@ Deno.test("a bare x-manual-call is let in on loopback, where that is allowed, by
   withStack(
     { cron: false, env: { ALLOW_UNAUTHENTICATED_MANUAL_CALLS: "true" } },
     async ({ apiUrl, sql }) => {
-      for (const name of await deployedFunctions()) {
+      for (const name of await deployedJobs()) {
         const status = async (headers: Record<string, string>) => {
           const init = { method: "POST", headers, body: '{"unknown": 1}' };
           const response = await fetch(`${apiUrl}/functions/v1/${name}`, init);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fire, untilStatus } from "../support/faults.ts";
 import { oldRows, oldRowsDevice } from "../support/old-rows.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 
@@ -51,5 +52,9 @@ Deno.test("prune-old-rows through the whole stack", (test) =>
       const [left] = await sql`
         select (select count(*) from tasks)::int as tasks, (select count(*) from conversations)::int as conversations`;
       assert.deepEqual({ ...left }, { tasks: 1, conversations: 0 });
+
+      await untilStatus(sql, await fire(sql, "prune-old-rows"), "failed");
+      const retries = await sql`select from scheduler_runs where trigger = 'retry'`;
+      assert.equal(retries.length, 0, "no retry is planned: it would find the same setting");
     });
   }));

@@ -10,6 +10,11 @@ const SHIPPED = [
   "batch-reconciler",
   "daily-batch-trigger",
   "daily-batch-trigger-zones",
+  "code-monitor-daemon",
+  "execute-scheduled-actions",
+  "monitor-device-connections",
+  "ecosystem-monitor",
+  "api-key-health-monitor",
   "prune-old-rows",
   "system-health",
   "weekly-suggestions",
@@ -57,6 +62,13 @@ Deno.test("the real jobs run through dispatch on seeded data, and running again 
     ];
     const found = await runAll(sql, jobs);
     assert.match(found["aggregate-device-metrics"] ?? "", /hour/);
+    assert.match(
+      found["code-monitor-daemon"] ?? "",
+      /^9 failures, 3 causes, 3 new, no fixes asked, no model is configured/,
+    );
+    assert.match(found["monitor-device-connections"] ?? "", /1 session ended/);
+    // Commands that expired since belong to the figures of hours long past.
+    await runAll(sql, jobs.filter((job) => job.startsWith("aggregate-device-metrics")));
     const first = await metrics();
     assert.ok(first.some((row) => row.granularity === "hour"));
     assert.ok(first.some((row) => row.granularity === "day"));

@@ -10,6 +10,11 @@ export interface OldRows {
 
 const device = "(select id from devices limit 1)";
 
+const causeColumns =
+  "(fingerprint, error_type, normalized_traceback, status, status_changed_at, first_seen_at, last_seen_at, occurrences)";
+const causeOf = (seenAt: string, status: string) =>
+  `(encode(sha256(random()::text::bytea), 'hex'), 'E', '', '${status}', ${seenAt}, ${seenAt}, ${seenAt}, 1)`;
+
 /** By rule; `oldRowsDevice` has to be there. */
 export const oldRows: Record<string, OldRows> = {
   device_activity_log: {
@@ -61,6 +66,36 @@ export const oldRows: Record<string, OldRows> = {
       `insert into eliza_python_executions (code, status, finished_at) values ('1', 'failed', $1)`,
     open: `insert into eliza_python_executions (code, created_at) values ('1', $1)`,
   },
+  code_fix_proposals: {
+    table: "code_fix_proposals",
+    over: `with cause as (insert into code_failure_causes ${causeColumns} values ${
+      causeOf("now()", "open")
+    } returning id)
+       insert into code_fix_proposals (cause_id, request_id, status, error, model, reserved_tokens, created_at, asked_until, answered_at)
+       select id, gen_random_uuid(), 'failed', 'e', 'm', 1, $1, $1, $1 from cause`,
+    open: `with cause as (insert into code_failure_causes ${causeColumns} values ${
+      causeOf("now()", "open")
+    } returning id)
+       insert into code_fix_proposals (cause_id, request_id, status, diff, reasoning, confidence, model, reserved_tokens, created_at, asked_until, answered_at)
+       select id, gen_random_uuid(), 'pending', 'd', 'r', 1, 'm', 1, $1, $1, $1 from cause`,
+  },
+  code_failure_causes: {
+    table: "code_failure_causes",
+    over: `insert into code_failure_causes ${causeColumns} values ${causeOf("$1", "fixed")}`,
+    open: `insert into code_failure_causes ${causeColumns} values ${causeOf("$1", "ignored")}`,
+  },
+  ecosystem_reports: {
+    table: "ecosystem_reports",
+    over:
+      `insert into ecosystem_reports (day, scores, figures, headline, report) values ($1::timestamptz::date, '{}', '{}', '', '')`,
+  },
+  ecosystem_comments: {
+    table: "ecosystem_comments",
+    over:
+      `insert into ecosystem_comments (day, state, issue, run_id, claimed_at, may_arrive_until, posted_at) values ($1::timestamptz::date, 'posted', 'o/n#1', gen_random_uuid(), $1, $1, $1)`,
+    open:
+      `insert into ecosystem_comments (day, state, issue, run_id, claimed_at, may_arrive_until) values ($1::timestamptz::date + 1, 'posting', 'o/n#1', gen_random_uuid(), $1, $1)`,
+  },
   system_health_history: {
     table: "system_health_history",
     over:
@@ -69,6 +104,20 @@ export const oldRows: Record<string, OldRows> = {
   eliza_activity_log: {
     table: "eliza_activity_log",
     over: `insert into eliza_activity_log (occurred_at, source, message) values ($1, 's', 'm')`,
+  },
+  scheduled_actions: {
+    table: "scheduled_actions",
+    over:
+      `insert into scheduled_actions (kind, message, due_at, next_attempt_at, status, finished_at) values ('reminder', 'm', $1, $1, 'dead', $1)`,
+    open:
+      `insert into scheduled_actions (kind, message, due_at, next_attempt_at, created_at) values ('reminder', 'm', $1, $1, $1)`,
+  },
+  scheduled_action_occurrences: {
+    table: "scheduled_action_occurrences",
+    over: `with action as (
+        insert into scheduled_actions (kind, message, due_at, next_attempt_at) values ('reminder', 'm', $1, $1) returning *)
+      insert into scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, finished_at)
+      select idempotency_key, id, due_at, 'completed', 1, $1 from action`,
   },
 };
 

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { formatFigure } from "../../supabase/functions/system-health/format.ts";
-import { printable, wrap } from "../../supabase/functions/system-health/text.ts";
 
 const cases: [number, "percent" | "seconds" | "count" | "bytes", string][] = [
   [0, "percent", "0 %"],
@@ -39,25 +38,5 @@ Deno.test("every figure is short ASCII, however huge", () => {
       const text = formatFigure(9.87654321 * 10 ** Math.min(exponent, 307), unit);
       assert.match(text, /^[\x20-\x7e]{1,24}$/);
     }
-  }
-});
-
-Deno.test("printable() leaves one line of ASCII", () => {
-  assert.equal(
-    printable("Tabelle „Geräte“\n\tfehlt \x1b[31mrot\x07"),
-    "Tabelle ?Ger?te? fehlt [31mrot",
-  );
-  assert.equal(printable("😀"), "?");
-  assert.equal(printable("x".repeat(500)).length, 400);
-});
-
-Deno.test("wrap() breaks at blanks, indents what follows, and never exceeds the width", () => {
-  assert.deepEqual(wrap("one two three four", 9, 2), ["one two", "  three", "  four"]);
-  assert.deepEqual(wrap("", 9, 2), [""]);
-  for (let width = 5; width < 60; width++) {
-    const text = "a bb ccc dddd eeeee " + "f".repeat(200) + " g " + "h".repeat(width - 2) + " i";
-    const lines = wrap(text, width, 2);
-    assert.ok(lines.every((line) => line.length <= width));
-    assert.equal(lines.join("").replaceAll(" ", ""), text.replaceAll(" ", ""));
   }
 });

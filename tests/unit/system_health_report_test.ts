@@ -80,11 +80,11 @@ Deno.test("the report of a system in trouble, as a log shows it", () => {
   assert.equal(
     text,
     `SYSTEM HEALTH                                               2026-03-29 06:20 UTC
-Score 55 of 100, critical: 4 critical, 1 degraded, 6 healthy
+Score 57 of 100, critical: 4 critical, 1 degraded, 8 healthy
 ================================================================================
 STATUS    COMPONENT          POINTS  WHAT SAYS SO
 --------------------------------------------------------------------------------
-CRITICAL  Scheduler            0/20  cannot be read: permission is missing:
+CRITICAL  Scheduler            0/18  cannot be read: permission is missing:
                                        permission denied for table
                                        scheduler_runs
 CRITICAL  Charging              0/6  interrupted 55 % (critical from 50 %)
@@ -98,12 +98,14 @@ CRITICAL  API keys              0/8  invalid or expired keys 1
                                        (degraded below 14 days)
 DEGRADED  Devices              5/10  sessions without heartbeat 12.5 %
                                        (degraded from 10 %)
-healthy   Database            20/20  connections in use 12.4 %, cache hit 99.8 %
+healthy   Database            18/18  connections in use 12.4 %, cache hit 99.8 %
 healthy   PoP                   6/6  nothing to watch
-healthy   Commands              8/8  nothing to watch
+healthy   Commands              6/6  nothing to watch
+healthy   Scheduled actions     6/6  nothing to watch
 healthy   Agents                6/6  nothing to watch
 healthy   Conversations         4/4  nothing to watch
-healthy   Python executions     6/6  nothing to watch
+healthy   Python executions     4/4  nothing to watch
+healthy   Code failures         2/2  nothing to watch
 --------------------------------------------------------------------------------
 NOTES
 - setting system_health.tasks.stuk_tasks is ignored: no such figure; tasks has
@@ -115,8 +117,8 @@ NOTES
 Deno.test("the report of an empty young system has nothing to complain of", () => {
   const text = report({});
   assertReadable(text);
-  assert.match(text, /^Score 100 of 100, healthy: 0 critical, 0 degraded, 11 healthy$/m);
-  assert.equal(text.match(/nothing to watch/g)?.length, 11);
+  assert.match(text, /^Score 100 of 100, healthy: 0 critical, 0 degraded, 13 healthy$/m);
+  assert.equal(text.match(/nothing to watch/g)?.length, 13);
   assert.doesNotMatch(text, /NOTES/);
 });
 

@@ -1,7 +1,7 @@
 import type { PostgrestError } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { PermanentError } from "../../../shared/errors.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
 
 const count = z.number().int().nonnegative();
 const moment = z.iso.datetime({ offset: true });
@@ -93,11 +93,11 @@ export function createSteps(
 function read<S extends z.ZodType>(
   step: string,
   schema: S,
-  { data, error }: { data: unknown; error: PostgrestError | null },
+  answer: { data: unknown; error: PostgrestError | null },
 ): z.output<S> {
-  if (error === null) return schema.parse(data);
-  const message = `Cannot aggregate device metrics (${step}): ${error.message}`;
-  if (error.code === "57014") throw new StepTimeoutError(message);
-  if (error.code === "22023") throw new PermanentError(message);
-  throw new Error(message);
+  const what = `aggregate device metrics (${step})`;
+  if (answer.error?.code === "57014") {
+    throw new StepTimeoutError(`Cannot ${what}: ${answer.error.message}`);
+  }
+  return readAnswer(what, schema, answer);
 }

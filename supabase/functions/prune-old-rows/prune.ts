@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
-import { errorMessage } from "../../../shared/errors.ts";
+import { errorMessage, PermanentError } from "../../../shared/errors.ts";
 
 /** What of its context the job uses. */
 export type PruneContext = Pick<
@@ -21,7 +21,8 @@ const plan = z.object({
  * Prunes by every rule in turn, a batch each, until none has a full batch left or the time is over; so a table
  * with a large backlog holds up no other.
  *
- * @throws Error at the end, when a rule could not be applied; the others have been by then.
+ * @throws at the end, when a rule could not be applied; the others have been by then. A PermanentError when wrong
+ * settings are all that was in the way.
  */
 export async function prune(batchRows: number, context: PruneContext): Promise<JsonObject> {
   const { db, log, signal, now, remainingMs, reportProgress } = context;
@@ -32,6 +33,7 @@ export async function prune(batchRows: number, context: PruneContext): Promise<J
 
   const deleted: Record<string, number> = {};
   let unfinished = rules;
+  let mayPass = false;
   while (unfinished.length > 0 && remainingMs() > stepMs && !signal.aborted) {
     const full: string[] = [];
     for (const rule of unfinished) {
@@ -43,8 +45,10 @@ export async function prune(batchRows: number, context: PruneContext): Promise<J
         .rpc("prune_old_rows", { p_rule: rule, p_limit: batchRows, p_now })
         .abortSignal(signal);
       if (error && signal.aborted) full.push(rule);
-      else if (error) problems[rule] = errorMessage(error);
-      else {
+      else if (error) {
+        problems[rule] = errorMessage(error);
+        mayPass ||= error.code !== "22023";
+      } else {
         if (data > 0) deleted[rule] = (deleted[rule] ?? 0) + data;
         if (data >= batchRows) full.push(rule);
       }
@@ -62,7 +66,8 @@ export async function prune(batchRows: number, context: PruneContext): Promise<J
   const failures = Object.entries(problems).map(([rule, problem]) => `${rule}: ${problem}`);
   if (failures.length > 0) {
     log.error("not pruned", { problems, deleted });
-    throw new Error(`Cannot prune by ${failures.join("; ")} (${summary})`);
+    const message = `Cannot prune by ${failures.join("; ")} (${summary})`;
+    throw mayPass ? new Error(message) : new PermanentError(message);
   }
   return {
     summary,

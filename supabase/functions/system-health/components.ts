@@ -48,7 +48,7 @@ const below = figure("lower");
 export const components = {
   database: {
     label: "Database",
-    weight: 20,
+    weight: 18,
     figures: {
       connections_percent: from("connections in use", "percent", 70, 90),
       cache_hit_percent: below("cache hit", "percent", 95, 80),
@@ -62,7 +62,7 @@ export const components = {
   },
   scheduler: {
     label: "Scheduler",
-    weight: 20,
+    weight: 18,
     figures: {
       pulse_age_seconds: from("last pulse", "seconds", 3 * minute, 10 * minute),
       failed_percent: from("failed in 24 h", "percent", 1, 20),
@@ -102,12 +102,21 @@ export const components = {
   },
   commands: {
     label: "Commands",
-    weight: 8,
+    weight: 6,
     figures: {
       failed_percent: from("failed", "percent", 20, 50),
       expired_percent: from("expired", "percent", 20, 50),
       undelivered_commands: from("not handed over", "count", 1, 50),
       overdue_commands: from("past their time", "count", 1, 100),
+    },
+  },
+  actions: {
+    label: "Scheduled actions",
+    weight: 6,
+    figures: {
+      overdue_seconds: from("most overdue", "seconds", 15 * minute, 2 * hour, "most_overdue"),
+      dead_actions: from("dead in 24 h", "count", 1, 25),
+      missed_actions: from("missed in 24 h", "count", 1, 100),
     },
   },
   agents: {
@@ -152,12 +161,23 @@ export const components = {
   },
   python: {
     label: "Python executions",
-    weight: 6,
+    weight: 4,
     figures: {
       failed_percent: from("failed in 24 h", "percent", 20, 50),
       timed_out_percent: from("timed out in 24 h", "percent", 10, 30),
       stuck_executions: from("stuck executions", "count", 1, 5),
       oldest_queued_seconds: from("oldest queued", "seconds", 10 * minute, 1 * hour),
+    },
+  },
+  code: {
+    label: "Code failures",
+    weight: 2,
+    figures: {
+      open_causes: from("open causes", "count", 10, 100),
+      came_back: from("came back after a fix", "count", 1, 10),
+      // The monitor comes every two hours.
+      unseen_seconds: from("not looked at for", "seconds", 5 * hour, 1 * day),
+      oldest_proposal_seconds: from("oldest proposal waits", "seconds", 3 * day, 14 * day),
     },
   },
 } as const satisfies Record<string, ComponentDefinition>;

@@ -1,6 +1,6 @@
 import type { ComponentVerdict, FigureVerdict, Health } from "./evaluate.ts";
 import { formatFigure } from "./format.ts";
-import { printable, wrap } from "./text.ts";
+import { printable, wrap } from "../../../shared/text.ts";
 
 const width = 80;
 const columns = { status: 10, component: 19, points: 8 };

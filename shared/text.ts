@@ -1,3 +1,10 @@
+const number = new Intl.NumberFormat("en-US");
+
+/** An amount with its noun: "1 fix", "1,204 devices". */
+export function counted(amount: number, one: string, many = `${one}s`): string {
+  return `${number.format(amount)} ${amount === 1 ? one : many}`;
+}
+
 /** Printable ASCII in one line, at most `limit` characters: texts of others (errors, table names) may hold anything. */
 export function printable(text: string, limit = 400): string {
   // deno-lint-ignore no-control-regex

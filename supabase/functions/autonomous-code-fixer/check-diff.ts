@@ -1,0 +1,83 @@
+import { applyPatch, createTwoFilesPatch, parsePatch, type StructuredPatch } from "diff";
+
+/** What the code is called in every diff. */
+export const fileName = "main.py";
+
+const maximumDiffLength = 64_000;
+/** Beyond as many changed lines a rewrite is no fix; and comparing takes their square, where a function has 2 s. */
+const maximumChangedLines = 1_000;
+
+/** A diff that applies, written as `diff -u` would; or why it is none. */
+export type CheckedDiff = { diff: string; reason?: never } | { diff?: never; reason: string };
+
+/**
+ * Checks that a text is a unified diff of `main.py` alone and applies to the code without fuzz. Line numbers and
+ * counts in its headers may be wrong, as models have them; every line it keeps or removes must be there.
+ *
+ * @param code Ends with a newline.
+ */
+export function checkDiff(code: string, text: string): CheckedDiff {
+  if (text.length > maximumDiffLength) {
+    return {
+      reason: `the diff has ${text.length} characters, at most ${maximumDiffLength} are read`,
+    };
+  }
+  let patches: StructuredPatch[];
+  try {
+    patches = parsePatch(recount(text));
+  } catch (error) {
+    return {
+      reason: `the diff is no unified diff: ${String((error as Error).message).slice(0, 200)}`,
+    };
+  }
+  const [patch] = patches;
+  if (patch === undefined || patch.hunks.length === 0) {
+    return { reason: "the diff is no unified diff: it has no hunk" };
+  }
+  const files = patches.flatMap(({ oldFileName, newFileName }) => [oldFileName, newFileName]);
+  if (files.some((name) => name?.replace(/^[ab]\//, "") !== fileName)) {
+    return { reason: `the diff must change ${fileName} and nothing else` };
+  }
+  if (patches.length > 1) return { reason: `the diff changes ${fileName} more than once` };
+
+  const fixed = applyPatch(code, patch, { fuzzFactor: 0 });
+  if (fixed === false) return { reason: "the diff does not apply to the code" };
+  if (fixed === code) return { reason: "the diff changes nothing" };
+  const diff = createTwoFilesPatch(
+    `a/${fileName}`,
+    `b/${fileName}`,
+    code,
+    fixed,
+    undefined,
+    undefined,
+    { maxEditLength: maximumChangedLines },
+  );
+  return diff === undefined
+    ? { reason: `the diff changes more than ${maximumChangedLines} lines` }
+    : { diff };
+}
+
+/** Puts the counts of each hunk's header right, by its lines; models miscount them. */
+function recount(text: string): string {
+  const lines = text.replaceAll("\r\n", "\n").replace(/\n+$/, "").split("\n");
+  for (let index = 0; index < lines.length; index++) {
+    const header = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@/.exec(lines[index]!);
+    if (header === null) continue;
+    let [removed, added] = [0, 0];
+    for (let at = index + 1; at < lines.length && !beginsPart(lines, at); at++) {
+      // An empty line of context, whose space was lost.
+      if (lines[at] === "") lines[at] = " ";
+      if (/^[ -]/.test(lines[at]!)) removed++;
+      if (/^[ +]/.test(lines[at]!)) added++;
+    }
+    lines[index] = `@@ -${header[1]},${removed} +${header[2]},${added} @@`;
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** Whether a hunk or a file begins at this line. */
+function beginsPart(lines: string[], at: number): boolean {
+  const [line, next] = [lines[at]!, lines[at + 1] ?? ""];
+  return /^(@@ |diff --git |Index: )/.test(line) ||
+    (line.startsWith("--- ") && next.startsWith("+++ "));
+}

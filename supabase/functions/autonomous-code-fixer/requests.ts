@@ -1,0 +1,123 @@
+import type { PostgrestError } from "@supabase/supabase-js";
+import { z } from "zod";
+import type { JobContext } from "../../../shared/define-job.ts";
+import { storableJson } from "../../../shared/storable-json.ts";
+import { ConfigurationError } from "./configuration.ts";
+
+const subject = z.object({
+  cause: z.object({
+    id: z.number(),
+    status: z.string(),
+    error_type: z.string(),
+    occurrences: z.number(),
+  }),
+  execution: z.object({
+    id: z.string(),
+    purpose: z.string(),
+    code: z.string(),
+    traceback: z.string().nullable(),
+    stderr: z.string().nullable(),
+  }).nullable(),
+  earlier: z.array(z.object({
+    diff: z.string(),
+    outcome: z.enum(["accepted", "rejected"]),
+    reason: z.string().nullable(),
+  })),
+});
+
+const begun = z.discriminatedUnion("begun", [
+  z.object({ begun: z.literal(true), proposal_id: z.number() }),
+  z.object({
+    begun: z.literal(false),
+    reason: z.enum(["unknown_cause", "not_open", "asked_already", "cause_cap", "daily_cap"]),
+    setting: z.string().optional(),
+    used: z.number().optional(),
+    cap: z.number().optional(),
+  }),
+]);
+
+const recorded = z.object({ recorded: z.boolean(), status: z.string().optional() });
+
+export type Subject = z.output<typeof subject>;
+export type Begun = z.output<typeof begun>;
+/** A cause with the execution to look at. */
+export type Failure = Subject & { execution: NonNullable<Subject["execution"]> };
+
+/** What the model came up with, and what it used. */
+export interface Outcome {
+  proposal: { diff: string; reasoning: string; confidence: number } | null;
+  error: string | null;
+  promptTokens: number | null;
+  completionTokens: number | null;
+  costUsd: number | null;
+  usageUnknown: boolean;
+  counts: boolean;
+}
+
+/** The transactions around a question to the model; supabase/migrations has what each does. */
+export function createRequests({ db, signal }: Pick<JobContext, "db" | "signal">) {
+  return {
+    /** Null when there is no such cause. */
+    read: async (causeId: number): Promise<Subject | null> =>
+      read(
+        subject.nullable(),
+        await db.rpc("read_code_failure", { p_cause_id: causeId }).abortSignal(signal),
+      ),
+
+    begin: async (
+      request: {
+        causeId: number;
+        requestId: string | undefined;
+        executionId: string;
+        model: string;
+        tokens: number;
+        costUsd: number | null;
+      },
+    ): Promise<Begun> =>
+      read(
+        begun,
+        await db.rpc("begin_code_fix", {
+          p_cause_id: request.causeId,
+          p_request_id: orNull(request.requestId ?? null),
+          p_execution_id: request.executionId,
+          p_model: request.model,
+          p_reserved_tokens: request.tokens,
+          p_reserved_cost_usd: orNull(request.costUsd),
+        }).abortSignal(signal),
+      ),
+
+    /** Without the run's signal: what was paid for is recorded even when the run is over. */
+    record: async (proposalId: number, outcome: Outcome) =>
+      read(
+        recorded,
+        await db.rpc("record_code_fix", {
+          p_proposal_id: proposalId,
+          // What a model writes may hold what Postgres cannot.
+          p_diff: orNull(outcome.proposal && storableJson(outcome.proposal.diff)),
+          p_reasoning: orNull(outcome.proposal && storableJson(outcome.proposal.reasoning)),
+          p_confidence: orNull(outcome.proposal && outcome.proposal.confidence),
+          p_error: orNull(outcome.error && storableJson(outcome.error)),
+          p_prompt_tokens: orNull(outcome.promptTokens),
+          p_completion_tokens: orNull(outcome.completionTokens),
+          p_cost_usd: orNull(outcome.costUsd),
+          p_usage_unknown: outcome.usageUnknown,
+          p_counts: outcome.counts,
+        }),
+      ),
+  };
+}
+
+/** The generated types do not know that an argument may be null. */
+function orNull<T>(value: T | null): T {
+  return value as T;
+}
+
+function read<S extends z.ZodType>(
+  schema: S,
+  { data, error }: { data: unknown; error: PostgrestError | null },
+): z.output<S> {
+  if (error === null) return schema.parse(data);
+  // What these functions refuse are settings.
+  if (error.code === "22023") throw new ConfigurationError(error.message);
+  throw error;
+}

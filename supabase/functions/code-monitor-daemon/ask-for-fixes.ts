@@ -1,0 +1,169 @@
+import { z } from "zod";
+import type { JobContext } from "../../../shared/define-job.ts";
+import { errorMessage } from "../../../shared/errors.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
+
+const atOnce = 3;
+/** A request that gets less time than this is not begun. */
+const shortestAnswerMs = 20_000;
+const longestAnswerMs = 110_000;
+/** What is kept to finish the run. */
+const reserveMs = 5_000;
+
+const claimSchema = z.discriminatedUnion("claimed", [
+  z.object({ claimed: z.literal(false) }),
+  z.object({
+    claimed: z.literal(true),
+    cause_id: z.number(),
+    request_id: z.string(),
+    error_type: z.string(),
+  }),
+]);
+type Claim = Extract<z.output<typeof claimSchema>, { claimed: true }>;
+
+const answerSchema = z.object({
+  result: z.object({
+    outcome: z.enum([
+      "proposed",
+      "failed",
+      "unauthorized",
+      "not_configured",
+      "misconfigured",
+      "daily_cap",
+      "refused",
+    ]),
+    notConfigured: z.array(z.string()).default([]),
+  }),
+});
+
+/** Why no (further) cause was asked for. */
+type Stop =
+  | "done"
+  | "limit"
+  | "time"
+  | "not_configured"
+  | "misconfigured"
+  | "daily_cap"
+  | "unauthorized"
+  | "not_deployed";
+
+export interface Asked {
+  /** Causes for which the fixer was called. */
+  asked: number;
+  proposed: number;
+  /** Answered without a valid proposal, or not at all. */
+  failed: number;
+  /** Whose answer this run did not wait for; the fixer records it by itself. */
+  underWay: number;
+  notConfigured: string[];
+  stopped: Stop;
+}
+
+/**
+ * Calls `autonomous-code-fixer` for each open cause that may be asked for, once each, a few side by side. Each cause
+ * is claimed before the call, so that no other run asks for it at the same time, and the claim counts whatever becomes
+ * of the call; it is given back uncounted when nobody was asked.
+ *
+ * @param limit Causes to ask for at most.
+ */
+export async function askForFixes(limit: number, context: JobContext): Promise<Asked> {
+  const { db, signal, log } = context;
+  const begunAt = context.now().toISOString();
+  const total: Asked = {
+    asked: 0,
+    proposed: 0,
+    failed: 0,
+    underWay: 0,
+    notConfigured: [],
+    stopped: "done",
+  };
+  let left = limit;
+  let stopped: Stop | undefined;
+
+  const work = async () => {
+    while (stopped === undefined) {
+      if (left === 0) return void (stopped = "limit");
+      if (signal.aborted || context.remainingMs() < shortestAnswerMs + reserveMs) {
+        return void (stopped = "time");
+      }
+      left--;
+      const claim = readAnswer(
+        "claim a cause",
+        claimSchema,
+        await db.rpc("claim_code_fix", { p_not_since: begunAt }).abortSignal(signal),
+      );
+      if (!claim.claimed) {
+        // Not the limit, if another worker has just met it: there was nothing left to ask.
+        if (stopped === undefined || stopped === "limit") stopped = "done";
+        return;
+      }
+      total.asked++;
+      await ask(claim);
+      context.reportProgress({ asked: total.asked, proposed: total.proposed });
+    }
+  };
+
+  const ask = async (claim: Claim) => {
+    const timeoutMs = Math.min(longestAnswerMs, context.remainingMs() - reserveMs);
+    const patience = AbortSignal.timeout(timeoutMs);
+    const { data, error } = await db.functions.invoke("autonomous-code-fixer", {
+      body: { causeId: claim.cause_id, requestId: claim.request_id },
+      signal: AbortSignal.any([signal, patience]),
+    });
+    if (error !== null) {
+      if (signal.aborted || patience.aborted) return void total.underWay++;
+      const { status, message } = await describe(error);
+      log.warn("autonomous-code-fixer failed", { cause: claim.cause_id, status, error: message });
+      if (status === 404) {
+        // Not there: it is the same for every cause.
+        stopped = "not_deployed";
+        total.asked--;
+      } else {
+        total.failed++;
+      }
+      return await release(claim, status !== 404);
+    }
+    const answer = answerSchema.safeParse(data);
+    if (!answer.success) {
+      total.failed++;
+      log.warn("autonomous-code-fixer answered strangely", { cause: claim.cause_id });
+      return await release(claim, true);
+    }
+    const { outcome, notConfigured } = answer.data.result;
+    for (const name of notConfigured) {
+      if (!total.notConfigured.includes(name)) total.notConfigured.push(name);
+    }
+    if (outcome === "proposed") total.proposed++;
+    else if (outcome === "failed") total.failed++;
+    else {
+      if (outcome !== "refused") stopped = outcome;
+      if (outcome === "unauthorized") total.failed++;
+      else total.asked--;
+      await release(claim, false);
+    }
+  };
+
+  const release = async (claim: Claim, counts: boolean) => {
+    readAnswer(
+      "give a cause back",
+      z.boolean(),
+      await db.rpc("release_code_fix", {
+        p_cause_id: claim.cause_id,
+        p_request_id: claim.request_id,
+        p_counts: counts,
+      }).abortSignal(signal),
+    );
+  };
+
+  await Promise.all(Array.from({ length: atOnce }, work));
+  total.stopped = stopped ?? "done";
+  return total;
+}
+
+/** What the fixer's answer says, where there is one. */
+async function describe(error: unknown): Promise<{ status: number | null; message: string }> {
+  const response = (error as { context?: unknown }).context;
+  if (!(response instanceof Response)) return { status: null, message: errorMessage(error) };
+  const text = await response.text().catch(() => "");
+  return { status: response.status, message: text.slice(0, 500) };
+}

@@ -1,0 +1,99 @@
+import { z } from "zod";
+import type { JobContext } from "../../../shared/define-job.ts";
+import { storableJson } from "../../../shared/storable-json.ts";
+import type { Day } from "./day.ts";
+import type { Github } from "./github.ts";
+import { readRepository, type RepositoryReading } from "./repository.ts";
+
+const toRead = z.object({
+  enabled: z.number(),
+  repositories: z.array(z.object({ id: z.number(), full_name: z.string() })),
+});
+const storedResponses = z.record(
+  z.string(),
+  z.object({
+    etag: z.string(),
+    found: z.record(z.string(), z.json()),
+    next_url: z.string().nullable(),
+  }),
+);
+
+/** How the repositories of a run fared, by name; each is in one list. */
+export interface Collected {
+  read: string[];
+  /** Some figures are missing. */
+  partial: string[];
+  gone: string[];
+  unreadable: string[];
+  /** Not asked about, for `stopped`; they come first in the next run. */
+  leftOut: string[];
+  /** Why GitHub was not asked any further; null when it was asked for everything. */
+  stopped: string | null;
+  /** One sentence for each repository of which something is missing. */
+  problems: string[];
+}
+
+/** Reads the repositories' day one after the other, those asked longest ago first, and keeps each as it is read. */
+export async function collect(
+  context: Pick<JobContext, "db" | "signal" | "now" | "reportProgress">,
+  github: Github,
+  day: Day,
+): Promise<Collected> {
+  const { db, signal, now } = context;
+  const { data, error } = await db.rpc("ecosystem_repositories_to_read", {}).abortSignal(signal);
+  if (error) throw error;
+  const { enabled, repositories } = toRead.parse(data);
+  const collected: Collected = {
+    read: [],
+    partial: [],
+    gone: [],
+    unreadable: [],
+    leftOut: [],
+    stopped: null,
+    problems: [],
+  };
+  for (const [index, { id, full_name: name }] of repositories.entries()) {
+    signal.throwIfAborted();
+    if (github.stopped() !== null) {
+      collected.leftOut.push(name);
+      continue;
+    }
+    const stored = await db.rpc("github_responses_of", { p_repository_id: id }).abortSignal(signal);
+    if (stored.error) throw stored.error;
+    const reading = await readRepository(github, name, day, storedResponses.parse(stored.data));
+    if (reading.outcome === "stopped") {
+      collected.leftOut.push(name);
+      continue;
+    }
+    collected[reading.outcome].push(name);
+    if (reading.problem !== null) collected.problems.push(`${name}: ${reading.problem}`);
+    await keep(context, id, day, reading, now());
+    context.reportProgress({ repositories: index + 1, of: repositories.length });
+  }
+  collected.stopped = github.stopped();
+  if (enabled > repositories.length) {
+    collected.problems.push(
+      `${enabled - repositories.length} repositories more are enabled than a run reads`,
+    );
+  }
+  return collected;
+}
+
+async function keep(
+  { db, signal }: Pick<JobContext, "db" | "signal">,
+  id: number,
+  day: Day,
+  reading: RepositoryReading,
+  now: Date,
+): Promise<void> {
+  const { responses, githubName, ...rest } = reading;
+  const { error } = await db.rpc("record_repository_activity", {
+    p_repository_id: id,
+    p_day: day.name,
+    // What GitHub says may hold what Postgres cannot.
+    p_reading: storableJson({ ...rest, github_name: githubName }),
+    p_responses: storableJson(responses),
+    p_now: now.toISOString(),
+  }).abortSignal(signal);
+  if (error) throw error;
+}

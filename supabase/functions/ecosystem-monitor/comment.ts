@@ -1,0 +1,238 @@
+import { z } from "zod";
+import type { JobContext } from "../../../shared/define-job.ts";
+import type { Day } from "./day.ts";
+import type { Github } from "./github.ts";
+
+/**
+ * `off`: ECOSYSTEM_COMMENT_ISSUE is not set. `misconfigured`: it is not like owner/name#123. `skipped`: there was a reason
+ * not to begin. `posted`: this run's request made it, or it was found where an earlier run's request had left it.
+ * `already_posted`: nothing was to be done. `refused`: GitHub did not take it. `unknown`: nobody can say yet.
+ */
+export type CommentOutcome = {
+  state: "off" | "misconfigured" | "skipped" | "posted" | "already_posted" | "refused" | "unknown";
+  detail: string;
+  url: string | null;
+};
+
+export interface Comment {
+  /** Like owner/name#123. */
+  issue: string;
+  /** Markdown, without the marker. */
+  text: string;
+  /** Why a new comment may not be begun; null when it may. What an earlier run left open is settled all the same. */
+  notNow: string | null;
+}
+
+/** Hidden in the comment: by it a comment of the day is found again. */
+export function marker(day: Day): string {
+  return `<!-- daybook ecosystem-monitor ${day.name} -->`;
+}
+
+const claimSchema = z.discriminatedUnion("claimed", [
+  z.object({ claimed: z.literal(true) }),
+  z.object({
+    claimed: z.literal(false),
+    state: z.enum(["posting", "posted"]).nullable(),
+    issue: z.string().nullable(),
+    run_id: z.string().nullable(),
+    claimed_at: z.string().nullable(),
+    may_arrive_until: z.string().nullable(),
+    may_arrive: z.boolean().nullable(),
+    comment_url: z.string().nullable(),
+  }),
+]);
+
+const issueSchema = z.string().regex(
+  /^([A-Za-z0-9][A-Za-z0-9_-]{0,38})\/(?!\.{1,2}#)([A-Za-z0-9._-]{1,100})#([1-9]\d{0,8})$/,
+);
+const commentSchema = z.object({ id: z.int().positive(), html_url: z.string().max(500) });
+const commentsSchema = z.array(commentSchema.extend({ body: z.string().nullish() }));
+
+type Context = Pick<JobContext, "db" | "signal" | "runId" | "remainingMs">;
+
+/**
+ * Leaves the comment of a day on the issue, once, whatever is retried. The day is claimed in the database before the
+ * request is sent, and the request is sent once. When its outcome is not known, here or after a crash, the comment is
+ * looked for by its marker; another is sent only when the first is not there and cannot arrive any more (see
+ * `ecosystem_claim_comment()`).
+ */
+export async function publishComment(
+  context: Context,
+  github: Github,
+  day: Day,
+  comment: Comment,
+): Promise<CommentOutcome> {
+  if (!issueSchema.safeParse(comment.issue).success) {
+    return outcome("misconfigured", "ECOSYSTEM_COMMENT_ISSUE must be like owner/name#123");
+  }
+  // Once the day is claimed there must be time to hear what became of the request.
+  const notNow = comment.notNow ??
+    (context.remainingMs() < github.limits.postTimeoutMs + 5_000
+      ? "the run had no time left for it"
+      : null);
+  const claim = claimSchema.parse(
+    await call(context, "ecosystem_claim_comment", {
+      p_day: day.name,
+      p_issue: comment.issue,
+      p_run_id: context.runId,
+      p_only_look: notNow !== null,
+    }),
+  );
+  if (claim.claimed) return await send(context, github, day, comment);
+  if (claim.state === null) {
+    return outcome("skipped", notNow ?? "another run just gave the day back");
+  }
+  if (claim.state === "posted") {
+    return outcome("already_posted", "the day has its comment", claim.comment_url);
+  }
+
+  const found = await look(github, claim.issue ?? comment.issue, day, claim.claimed_at);
+  if (found.kind === "there") return await settle(context, day, found.id, found.url);
+  const waits = claim.may_arrive === true;
+  if (found.kind === "unclear" || waits || notNow !== null) {
+    const why = found.kind === "unclear"
+      ? `it cannot be looked for: ${found.problem}`
+      : waits
+      ? `an earlier request may arrive until ${minute(claim.may_arrive_until)}`
+      : `it is not there, and is not sent now: ${notNow}`;
+    return outcome("unknown", why);
+  }
+  const taken = await call(context, "ecosystem_take_over_comment", {
+    p_day: day.name,
+    p_issue: comment.issue,
+    p_from_run_id: claim.run_id,
+    p_run_id: context.runId,
+  });
+  return taken === true
+    ? await send(context, github, day, comment)
+    : outcome("unknown", "another run has taken it over");
+}
+
+async function send(
+  context: Context,
+  github: Github,
+  day: Day,
+  comment: Comment,
+): Promise<CommentOutcome> {
+  const answer = await github.post(commentsUrl(github, comment.issue), {
+    body: `${comment.text}\n\n${marker(day)}`,
+  });
+  switch (answer.kind) {
+    case "created": {
+      const { data } = commentSchema.safeParse(answer.body);
+      return await settle(context, day, data?.id ?? null, data?.html_url ?? null);
+    }
+    case "refused":
+      await call(context, "ecosystem_release_comment", {
+        p_day: day.name,
+        p_run_id: context.runId,
+      });
+      return outcome("refused", answer.problem);
+    case "unknown": {
+      const mayArriveUntil = await call(context, "ecosystem_doubt_comment", {
+        p_day: day.name,
+        p_run_id: context.runId,
+        p_problem: answer.problem,
+      });
+      const found = await look(github, comment.issue, day, null);
+      return found.kind === "there"
+        ? await settle(context, day, found.id, found.url)
+        : outcome("unknown", `${answer.problem}; it may arrive until ${minute(mayArriveUntil)}`);
+    }
+  }
+}
+
+type Looked =
+  | { kind: "there"; id: number; url: string }
+  | { kind: "absent" }
+  | { kind: "unclear"; problem: string };
+
+/** An hour before the claim: the clocks of GitHub and the database need not agree. */
+const clockMarginMs = 3_600_000;
+
+/** Looks for the day's marker among the issue's comments since the claim, on every page. */
+async function look(
+  github: Github,
+  issue: string,
+  day: Day,
+  claimedAt: string | null,
+): Promise<Looked> {
+  const from = new Date(
+    (claimedAt === null ? day.endsAt.getTime() : Date.parse(claimedAt)) - clockMarginMs,
+  );
+  let url: string | null = `${commentsUrl(github, issue)}?since=${
+    from.toISOString().slice(0, 19)
+  }Z&per_page=100`;
+  for (let pages = 0; url !== null; pages++) {
+    if (pages >= github.limits.maxPages) {
+      return { kind: "unclear", problem: "the issue has too many comments" };
+    }
+    const answer = await github.get(url);
+    if (answer.kind !== "ok") {
+      return {
+        kind: "unclear",
+        problem: answer.kind === "unchanged" ? "GitHub says unchanged" : answer.problem,
+      };
+    }
+    const comments = commentsSchema.safeParse(answer.body);
+    if (!comments.success) {
+      return { kind: "unclear", problem: "GitHub's answer is not as documented" };
+    }
+    const found = comments.data.find(({ body }) => body?.includes(marker(day)));
+    if (found !== undefined) return { kind: "there", id: found.id, url: found.html_url };
+    url = answer.next;
+  }
+  return { kind: "absent" };
+}
+
+async function settle(
+  context: Context,
+  day: Day,
+  id: number | null,
+  url: string | null,
+): Promise<CommentOutcome> {
+  await call(context, "ecosystem_settle_comment", {
+    p_day: day.name,
+    p_comment_id: id,
+    p_comment_url: url,
+  });
+  return outcome("posted", "the comment is on GitHub", url);
+}
+
+function commentsUrl(github: Github, issue: string): string {
+  const [repository, number] = issue.split("#");
+  return `${github.baseUrl}/repos/${repository}/issues/${number}/comments`;
+}
+
+function minute(time: unknown): string {
+  const moment = new Date(String(time));
+  return Number.isNaN(moment.getTime())
+    ? "an unknown time"
+    : `${moment.toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}
+
+function outcome(
+  state: CommentOutcome["state"],
+  detail: string,
+  url: string | null = null,
+): CommentOutcome {
+  return { state, detail, url };
+}
+
+type CommentFunction =
+  | "ecosystem_claim_comment"
+  | "ecosystem_take_over_comment"
+  | "ecosystem_settle_comment"
+  | "ecosystem_release_comment"
+  | "ecosystem_doubt_comment";
+
+/** Their times are the database's: what one run claimed, another one reads. */
+async function call(
+  { db, signal }: Context,
+  name: CommentFunction,
+  args: Record<string, string | number | boolean | null>,
+): Promise<unknown> {
+  const { data, error } = await db.rpc(name, args as never).abortSignal(signal);
+  if (error) throw error;
+  return data;
+}

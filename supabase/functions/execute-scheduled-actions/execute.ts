@@ -1,0 +1,203 @@
+import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import type { Actions, CalledKind, Result, Settled } from "./actions.ts";
+import { type Call, createLanes, type Held, type Lanes } from "./calls.ts";
+import { callTimeoutMs } from "./outcome.ts";
+import { summarize } from "./summarize.ts";
+
+const actionsAtOnce = 1_000;
+/** Reminders and commands leave this share of the time to the calls. */
+const databaseShare = 0.5;
+const claimedAtOnce = 1_000;
+const claimedPerReceiver = 200;
+/** Fewer waiting than that: more are claimed. */
+const lowWater = 100;
+const reportedAtOnce = 200;
+const reportAfterMs = 2_000;
+/** What is left of the time when the last call has ended at its latest: for reports and the receipt. */
+const reserveMs = 5_000;
+/** How much longer a claim holds than its run can last. */
+const leaseMarginMs = 30_000;
+const maximumNamed = 20;
+
+export type ExecuteContext = Pick<
+  JobContext,
+  "log" | "signal" | "now" | "remainingMs" | "reportProgress"
+>;
+
+/** How a kind of action whose execution is a call is called; a kind that is missing is not configured. */
+export type Calls = Partial<Record<CalledKind, Call>>;
+
+/** What a run has done. */
+export interface Figures {
+  completed: number;
+  retried: number;
+  dead: number;
+  /** Claimed, not called, due again. */
+  released: number;
+  /** By kind: how many completed, are to be retried, died. */
+  kinds: Record<string, Record<string, number>>;
+  /** The first that died. */
+  deadActions: Settled["dead"];
+  /** Still due at the end, by kind. */
+  due: Record<string, number>;
+  stopped: "done" | "time";
+}
+
+/**
+ * Executes what is due, until nothing is or the time runs out; what is left stays due.
+ *
+ * @param missing Environment variables for want of which a kind is left out, each with what is wrong with it.
+ */
+export async function execute(
+  context: ExecuteContext,
+  actions: Actions,
+  calls: Calls,
+  missing: Record<string, string>,
+): Promise<JsonObject> {
+  const figures: Figures = {
+    completed: 0,
+    retried: 0,
+    dead: 0,
+    released: 0,
+    kinds: {},
+    deadActions: [],
+    due: {},
+    stopped: "done",
+  };
+  await executeInDatabase(context, actions, figures);
+  await executeByCalls(context, actions, calls, figures);
+  figures.due = await actions.due();
+  const notable = figures.dead > 0 ? "error" : hasCalled(figures) ? "info" : undefined;
+  return {
+    summary: summarize(figures, missing),
+    ...figures,
+    notConfigured: Object.keys(missing),
+    ...(notable === undefined ? {} : { notable }),
+  };
+}
+
+async function executeInDatabase(
+  context: ExecuteContext,
+  actions: Actions,
+  figures: Figures,
+): Promise<void> {
+  const endAt = context.remainingMs() * (1 - databaseShare);
+  while (!context.signal.aborted && context.remainingMs() >= endAt) {
+    const step = await actions.executeInDatabase(actionsAtOnce);
+    add(figures, step);
+    context.reportProgress(progress(figures));
+    if (step.executed < actionsAtOnce) return;
+  }
+  figures.stopped = "time";
+}
+
+async function executeByCalls(
+  context: ExecuteContext,
+  actions: Actions,
+  calls: Calls,
+  figures: Figures,
+): Promise<void> {
+  const kinds = (Object.keys(calls) as CalledKind[]).filter((kind) => calls[kind] !== undefined);
+  if (kinds.length === 0) return;
+  const lanes = createLanes(
+    (action, signal) => calls[action.kind]!(action, signal),
+    context.signal,
+  );
+  const results: Result[] = [];
+  let reportedAt = context.now().getTime();
+  let isMoreDue = true;
+  let sated: string[] = [];
+
+  const hasTime = () =>
+    !context.signal.aborted && context.remainingMs() > callTimeoutMs + reserveMs;
+  const report = async () => {
+    reportedAt = context.now().getTime();
+    if (results.length === 0) return;
+    const batch = results.splice(0, reportedAtOnce);
+    const step = await actions.report(batch);
+    add(figures, step);
+    figures.released += batch.filter(({ outcome }) => outcome === "released").length;
+    if (step.refused > 0) context.log.warn("results were refused", { refused: step.refused });
+    context.reportProgress(progress(figures));
+  };
+  const claim = async () => {
+    sated = lanes.sated();
+    const leaseSeconds = Math.ceil((context.remainingMs() + leaseMarginMs) / 1000);
+    const { token, more, actions: claimed } = await actions.claim({
+      kinds,
+      limit: claimedAtOnce,
+      perReceiver: claimedPerReceiver,
+      leaseSeconds,
+      exceptReceivers: sated,
+    });
+    // Due and not to be had: somebody else holds the rows.
+    isMoreDue = more && claimed.length > 0;
+    lanes.add(claimed.map((action) => ({ action, token })));
+  };
+  /** Whether a claim may find something: others were due, or somebody who had enough has room again. */
+  const isWorthClaiming = () =>
+    lanes.waiting() < lowWater && (isMoreDue || hasRoomAgain(sated, lanes));
+
+  try {
+    while (hasTime()) {
+      if (isWorthClaiming()) await claim();
+      results.push(...lanes.withdraw("silent").map(released));
+      lanes.start();
+      if (lanes.running() === 0 && !isWorthClaiming()) break;
+      if (lanes.running() > 0) await lanes.next();
+      results.push(...collect(lanes, context.signal));
+      if (
+        results.length >= reportedAtOnce || context.now().getTime() - reportedAt >= reportAfterMs
+      ) await report();
+    }
+  } finally {
+    // Whatever went wrong: what was called is reported, what was not is given back.
+    if (!hasTime()) figures.stopped = "time";
+    results.push(...lanes.withdraw("all").map(released));
+    while (true) {
+      results.push(...collect(lanes, context.signal));
+      if (results.length > 0) await report();
+      else if (lanes.running() > 0) await lanes.next();
+      else break;
+    }
+  }
+}
+
+function hasRoomAgain(sated: string[], lanes: Lanes): boolean {
+  const now = new Set(lanes.sated());
+  return sated.some((receiver) => !now.has(receiver));
+}
+
+function collect(lanes: Lanes, signal: AbortSignal): Result[] {
+  return lanes.ended().map(({ held, outcome: { silent, ...outcome } }) =>
+    // A call that our own end cut short says nothing of the receiver.
+    silent && signal.aborted
+      ? released(held)
+      : { id: held.action.id, token: held.token, ...outcome }
+  );
+}
+
+function released({ action, token }: Held): Result {
+  return { id: action.id, token, outcome: "released" };
+}
+
+function add(figures: Figures, { counts, dead }: Settled): void {
+  for (const [kind, outcomes] of Object.entries(counts)) {
+    const sums = figures.kinds[kind] ??= {};
+    for (const [outcome, number] of Object.entries(outcomes)) {
+      sums[outcome] = (sums[outcome] ?? 0) + number;
+      if (outcome === "completed" || outcome === "retried" || outcome === "dead") {
+        figures[outcome] += number;
+      }
+    }
+  }
+  figures.deadActions.push(...dead.slice(0, maximumNamed - figures.deadActions.length));
+}
+
+function progress({ completed, retried, dead }: Figures): JsonObject {
+  return { completed, retried, dead };
+}
+
+function hasCalled({ kinds }: Figures): boolean {
+  return ["callback", "edge_function"].some((kind) => (kinds[kind]?.completed ?? 0) > 0);
+}

@@ -1,0 +1,31 @@
+import { Buffer } from "node:buffer";
+import { createHmac } from "node:crypto";
+
+/** The key of a signing secret: `whsec_` and the Base64 of 24 to 64 bytes. Undefined when it is none. */
+export function signingKey(secret: string): Uint8Array | undefined {
+  const text = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(secret.trim())?.[1];
+  if (text === undefined) return undefined;
+  const key = Buffer.from(text, "base64");
+  return key.length >= 24 && key.length <= 64 ? key : undefined;
+}
+
+/**
+ * The headers of a signed callback by the Standard Webhooks specification 1.0.0.
+ *
+ * @param id The idempotency key; the same for every try.
+ * @param at The moment of this try.
+ */
+export function signatureHeaders(
+  key: Uint8Array,
+  id: string,
+  at: Date,
+  body: string,
+): Record<string, string> {
+  const timestamp = String(Math.floor(at.getTime() / 1000));
+  const signature = createHmac("sha256", key).update(`${id}.${timestamp}.${body}`).digest("base64");
+  return {
+    "webhook-id": id,
+    "webhook-timestamp": timestamp,
+    "webhook-signature": `v1,${signature}`,
+  };
+}

@@ -1,0 +1,135 @@
+import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import type { Steps, Stretch } from "./steps.ts";
+import { summarize } from "./summarize.ts";
+
+/** A run begins no further step when less than this is left. */
+const reserveMs = 10_000;
+
+export type MonitorContext = Pick<
+  JobContext,
+  "runId" | "signal" | "remainingMs" | "reportProgress"
+>;
+
+/** What a run has done so far. */
+export interface Figures {
+  /** Devices that had an open session or were said to be online. */
+  devices: number;
+  sessionsEnded: number;
+  heartbeatsCorrected: number;
+  devicesOnline: number;
+  devicesOffline: number;
+  commandsExpired: number;
+  commandsHandedOver: number;
+  commandsHandedOverAgain: number;
+  /** Silent sessions and devices whose rows were held at that moment. */
+  leftForNextRun: number;
+  /** Why the run stopped: nothing left to do, or its time. */
+  stopped: "done" | "time";
+}
+
+/**
+ * Expires commands, sweeps the connections, hands over commands, step by step, until it is done or the time runs
+ * out. What is left then, the next run finds: each begins at another place, its own id, and goes round, so that no
+ * device is always the last one.
+ */
+export async function monitor(
+  context: MonitorContext,
+  steps: Steps,
+): Promise<JsonObject> {
+  const figures: Figures = {
+    devices: 0,
+    sessionsEnded: 0,
+    heartbeatsCorrected: 0,
+    devicesOnline: 0,
+    devicesOffline: 0,
+    commandsExpired: 0,
+    commandsHandedOver: 0,
+    commandsHandedOverAgain: 0,
+    leftForNextRun: 0,
+    stopped: "done",
+  };
+  try {
+    await work(context, steps, figures);
+  } catch (error) {
+    // A step that the end of time cut short was rolled back: the run keeps what the others did.
+    if (!context.signal.aborted || events(figures) + figures.devices === 0) throw error;
+    figures.stopped = "time";
+  }
+  return {
+    summary: summarize(figures),
+    ...figures,
+    ...(events(figures) > 0 ? { notable: "info" } : {}),
+  };
+}
+
+/** What a person may want to know of; that devices come and go is their life. */
+function events(figures: Figures): number {
+  return figures.sessionsEnded + figures.commandsExpired + figures.commandsHandedOver +
+    figures.commandsHandedOverAgain;
+}
+
+async function work(
+  context: MonitorContext,
+  steps: Steps,
+  figures: Figures,
+): Promise<void> {
+  const atLeast = (ms: number) => () => {
+    if (context.remainingMs() >= ms && !context.signal.aborted) return true;
+    figures.stopped = "time";
+    return false;
+  };
+  const hasTime = atLeast(reserveMs);
+  const report = () => context.reportProgress({ ...figures });
+
+  for (let more = true; more && hasTime();) {
+    const step = await steps.expire();
+    figures.commandsExpired += step.commands_expired;
+    more = step.more;
+    report();
+  }
+  // Half of the time is for the commands.
+  const hasTimeToSweep = atLeast(
+    reserveMs + (context.remainingMs() - reserveMs) / 2,
+  );
+  await goRound(context.runId, hasTimeToSweep, async (stretch) => {
+    const step = await steps.sweep(stretch);
+    figures.devices += step.devices;
+    figures.sessionsEnded += step.sessions_ended;
+    figures.heartbeatsCorrected += step.heartbeats_corrected;
+    figures.devicesOnline += step.devices_online;
+    figures.devicesOffline += step.devices_offline;
+    figures.leftForNextRun += step.left;
+    report();
+    return step.next_after;
+  });
+  await goRound(context.runId, hasTime, async (stretch) => {
+    const step = await steps.handOver(stretch);
+    figures.commandsHandedOver += step.handed_over;
+    figures.commandsHandedOverAgain += step.handed_over_again;
+    report();
+    return step.next_after;
+  });
+}
+
+/** Steps along all ids: from `start` to the end, then from the beginning to `start`. */
+async function goRound(
+  start: string,
+  hasTime: () => boolean,
+  step: (stretch: Stretch) => Promise<string | null>,
+): Promise<void> {
+  for (
+    const { after, until } of [{ after: start, until: undefined }, {
+      after: undefined,
+      until: start,
+    }]
+  ) {
+    let at: string | null | undefined = after;
+    do {
+      if (!hasTime()) return;
+      at = await step({
+        ...(at === undefined ? {} : { after: at }),
+        ...(until === undefined ? {} : { until }),
+      });
+    } while (at !== null);
+  }
+}

@@ -1,0 +1,68 @@
+import { createClient } from "@supabase/supabase-js";
+import { authenticate } from "../../../shared/authenticate.ts";
+import { readSecrets, readToken, serviceKey } from "../../../shared/credentials.ts";
+import type { Database } from "../../../shared/database.types.ts";
+import { errorMessage, HttpError, misconfigured } from "../../../shared/errors.ts";
+import { createLogger, createRedact } from "../../../shared/logger.ts";
+import type { Platform } from "../../../shared/platform.ts";
+import { contentType, renderFamilies } from "./exposition.ts";
+import { fleetFamilies } from "./fleet-families.ts";
+import { platformFamilies } from "./platform-families.ts";
+import { readMetrics } from "./reading.ts";
+import { schedulerFamilies } from "./scheduler-families.ts";
+
+/**
+ * The handler that Prometheus scrapes. It is no job: it has no run in the ledger and answers at once.
+ *
+ * GET answers the metrics as text, HEAD the same without them. Who may: `Authorization: Bearer <METRICS_TOKEN>`, and
+ * whoever may call a job. Errors are `{"error": {"code", "message", "hint"?}}`: 401, 405, 500 (misconfigured), 503
+ * (the database gave nothing).
+ */
+export function serveMetrics(platform: Platform): (request: Request) => Promise<Response> {
+  return async (request) => {
+    let log = createLogger(platform, (text) => text, { function: "prometheus-metrics" });
+    try {
+      const secrets = readSecrets(platform.env);
+      const token = readToken(platform.env, "METRICS_TOKEN");
+      log = createLogger(platform, createRedact(secrets, Object.values(token)), {
+        function: "prometheus-metrics",
+      });
+      await authenticate(request, secrets, platform.env, token);
+      if (request.method !== "GET" && request.method !== "HEAD") {
+        throw new HttpError(
+          405,
+          "method_not_allowed",
+          `Cannot show the metrics: method must be GET or HEAD, got ${request.method}`,
+          undefined,
+          { allow: "GET, HEAD" },
+        );
+      }
+      const url = platform.env("SUPABASE_URL");
+      if (url === undefined) throw misconfigured("SUPABASE_URL is not set");
+      const db = createClient<Database>(url, serviceKey(secrets), {
+        auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+      });
+      const { scheduler, fleet, platform: others } = await readMetrics(db);
+      const text = renderFamilies([
+        ...schedulerFamilies(scheduler),
+        ...fleetFamilies(fleet),
+        ...platformFamilies(others),
+      ]);
+      return new Response(request.method === "HEAD" ? null : text, {
+        headers: { "content-type": contentType, "cache-control": "no-store" },
+      });
+    } catch (error) {
+      if (error instanceof HttpError) {
+        if (error.status >= 500) log.error(error.message, { code: error.code });
+        return error.toResponse();
+      }
+      log.error("unexpected error", { error: errorMessage(error) });
+      return new HttpError(
+        500,
+        "internal",
+        "Cannot show the metrics: unexpected error",
+        "see the function's log",
+      ).toResponse();
+    }
+  };
+}

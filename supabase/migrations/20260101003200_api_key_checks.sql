@@ -1,0 +1,108 @@
+-- What a check of the API keys found. The keys themselves never come here.
+
+insert into public.app_settings (key, value, description) values
+  ('api_key_health.expiring_days', '14', 'an API key that expires within so many days is expiring')
+on conflict (key) do nothing;
+
+comment on column public.api_key_health.key_name is 'The key that the functions use is default; the monitor writes no other.';
+comment on column public.api_key_health.expires_at is 'When the key expires, if the provider says so; of a provider that gave no answer: what it said before of the same key.';
+comment on column public.api_key_health.rate_limit is
+  'What the provider allows in its window: requests, at ElevenLabs characters; null when it does not say.';
+comment on column public.api_key_health.rate_limit_resets_at is 'When calls are answered again, or the window begins anew.';
+comment on column public.api_key_health.latency_ms is
+  'How long the provider took to answer the last check, in milliseconds; null when it gave no answer.';
+comment on column public.api_key_health.consecutive_failures is
+  'Checks in a row, up to the last, that found the key neither valid nor expiring; 0 for a key that is not configured.';
+comment on column public.api_key_health.error_message is
+  'Why the status is what it is, in short; beside a valid key a note, such as a permission that it lacks.';
+
+-- One statement for all keys, after their rows were locked in one order: checks that overlap wait for each other, and of
+-- two the one that began later (p_now) stays.
+create or replace function public.record_api_key_checks(p_checks jsonb, p_now timestamptz default now()) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_setting jsonb := (select value from public.app_settings where key = 'api_key_health.expiring_days');
+  v_days integer := 14;
+  v_problem text;
+  v_keys jsonb;
+begin
+  if v_setting::text ~ '^(0|[1-9][0-9]{0,2})$' then
+    v_days := v_setting::text::integer;
+  else
+    v_problem := format('the setting api_key_health.expiring_days must be a whole number of days from 0 to 999, got %s: 14 is used',
+      coalesce(left(v_setting::text, 50), 'none'));
+  end if;
+
+  perform from public.api_key_health where key_name = 'default' order by provider for update;
+
+  with checks as (
+    select provider, key_last_four, http_status, latency_ms, expires_at, rate_limit, rate_limit_remaining,
+      rate_limit_resets_at, error_message,
+      case when status = 'valid' and expires_at <= p_now + make_interval(days => v_days) then 'expiring' else status end as status
+    from jsonb_to_recordset(p_checks) as given (provider text, status text, key_last_four text, http_status integer,
+      latency_ms integer, expires_at timestamptz, rate_limit bigint, rate_limit_remaining bigint,
+      rate_limit_resets_at timestamptz, error_message text)
+  ), before as materialized (
+    select * from public.api_key_health where key_name = 'default'
+  ), recorded as (
+    insert into public.api_key_health as health (provider, key_name, key_last_four, status, status_since, checked_at, expires_at,
+      rate_limit, rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status, consecutive_failures, error_message, updated_at)
+    select provider, 'default', key_last_four, status, p_now, p_now, expires_at,
+      rate_limit, rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status,
+      case when status in ('valid', 'expiring', 'not_configured') then 0 else 1 end, error_message, p_now
+    from checks
+    order by provider
+    on conflict (provider, key_name) do update set
+      key_last_four = excluded.key_last_four,
+      status = excluded.status,
+      status_since = case when health.status = excluded.status then health.status_since else excluded.status_since end,
+      checked_at = excluded.checked_at,
+      -- An answer that does not tell of the same key's end does not undo it; that of a refused key counts if it has passed.
+      expires_at = coalesce(excluded.expires_at, case
+        when health.key_last_four = excluded.key_last_four
+          and (excluded.status in ('unreachable', 'rate_limited')
+            or excluded.status = 'invalid' and health.expires_at <= excluded.checked_at)
+        then health.expires_at end),
+      rate_limit = excluded.rate_limit,
+      rate_limit_remaining = excluded.rate_limit_remaining,
+      rate_limit_resets_at = excluded.rate_limit_resets_at,
+      latency_ms = excluded.latency_ms,
+      http_status = excluded.http_status,
+      consecutive_failures = case when excluded.consecutive_failures = 0 then 0 else health.consecutive_failures + 1 end,
+      error_message = excluded.error_message,
+      updated_at = excluded.checked_at
+    where health.checked_at is null or health.checked_at < excluded.checked_at
+    returning *
+  )
+  select jsonb_agg(jsonb_build_object(
+      'provider', checks.provider,
+      'status', coalesce(recorded.status, before.status, checks.status),
+      'previous_status', before.status,
+      'status_since', coalesce(recorded.status_since, before.status_since, p_now),
+      'consecutive_failures', coalesce(recorded.consecutive_failures, before.consecutive_failures, 0),
+      'expires_at', case when recorded.id is null then before.expires_at else recorded.expires_at end,
+      'recorded', recorded.id is not null
+    ) order by checks.provider) into v_keys
+  from checks
+  left join recorded using (provider)
+  left join before using (provider);
+
+  return jsonb_build_object(
+    'keys', coalesce(v_keys, '[]'),
+    'expiring_days', v_days,
+    'problem', v_problem,
+    'left_alone', (
+      select coalesce(jsonb_agg(name order by name), '[]')
+      from (
+        select case key_name when 'default' then provider else provider || '/' || key_name end as name
+        from public.api_key_health
+        where key_name <> 'default'
+          or provider not in (select given.provider from jsonb_to_recordset(p_checks) as given (provider text))
+        order by 1 limit 100) as others));
+end;
+$$;
+comment on function public.record_api_key_checks(jsonb, timestamptz) is
+  'Records what a check that began at p_now found: [{provider, status, key_last_four, http_status, latency_ms, expires_at, rate_limit, rate_limit_remaining, rate_limit_resets_at, error_message}], each key default''s. A valid key that expires within the setting api_key_health.expiring_days becomes expiring. Rows of other keys are left alone. Returns {keys: [{provider, status, previous_status or null, status_since, consecutive_failures, expires_at, recorded: false if a later check was there first}], expiring_days, problem: a wrong setting or null, left_alone: [name]}.';
+
+revoke all on function public.record_api_key_checks(jsonb, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.record_api_key_checks(jsonb, timestamptz) to service_role;

@@ -1,0 +1,15 @@
+-- A scrape is one call.
+
+-- Security definer: the counters and the pulse's mark are in the private schema, closed to service_role.
+create or replace function public.prometheus_metrics(p_now timestamptz default now()) returns json
+language sql stable security definer set search_path = '' set statement_timeout = '5s' set lock_timeout = '2s' as $$
+  select json_build_object(
+    'scheduler', scheduler.job_metrics(p_now),
+    'fleet', scheduler.fleet_metrics(p_now),
+    'platform', scheduler.platform_metrics(p_now));
+$$;
+comment on function public.prometheus_metrics(timestamptz) is
+  'Everything that a scrape of prometheus-metrics shows: {"scheduler": see scheduler.job_metrics, "fleet": see scheduler.fleet_metrics, "platform": see scheduler.platform_metrics}.';
+
+revoke all on function public.prometheus_metrics(timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.prometheus_metrics(timestamptz) to service_role;

@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import type { PostgrestError } from "@supabase/supabase-js";
+import { z } from "zod";
+import { PermanentError } from "../../shared/errors.ts";
+import { readAnswer } from "../../shared/read-answer.ts";
+
+const refused = (code: string) => ({
+  data: null,
+  error: { code, message: "the setting must be a number" } as PostgrestError,
+});
+
+Deno.test("readAnswer() gives back what the schema knows, and throws at anything else", () => {
+  const schema = z.object({ rows: z.int() });
+  assert.deepEqual(readAnswer("count", schema, { data: { rows: 3 }, error: null }), { rows: 3 });
+  assert.throws(() => readAnswer("count", schema, { data: { rows: "3" }, error: null }));
+});
+
+Deno.test("readAnswer() throws for good what the database refuses, and all else so that it is tried again", () => {
+  const message = "Cannot count: the setting must be a number";
+  const read = (code: string) => () => readAnswer("count", z.unknown(), refused(code));
+  assert.throws(
+    read("22023"),
+    (error) => error instanceof PermanentError && error.message === message,
+  );
+  assert.throws(
+    read("57014"),
+    (error) =>
+      error instanceof Error && !(error instanceof PermanentError) && error.message === message,
+  );
+});
