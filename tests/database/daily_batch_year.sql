@@ -1,7 +1,8 @@
 -- A year of daily batches in minutes: ticks, moves and what was taken at each tick.
 create schema year_test;
 
-create table year_test.ticks (at timestamptz primary key, doubled boolean not null);
+-- platform: an occurrence of its job too, not of the other job alone.
+create table year_test.ticks (at timestamptz primary key, doubled boolean not null, platform boolean not null);
 create table year_test.moves (
   nth integer primary key, at timestamptz not null, organization_id uuid not null, time_zone text, daily_run_at time
 );
@@ -11,11 +12,11 @@ create unlogged table year_test.taken (
 );
 
 -- What the jobs do at a tick, without the batch jobs and tasks: which organizations are due for which date, and the marks.
-create procedure year_test.decide(p_at timestamptz) language plpgsql as $$
+create procedure year_test.decide(p_at timestamptz, p_platform boolean) language plpgsql as $$
 declare
   v_date date;
 begin
-  if scheduler.daily_batch_is_due(p_at) then
+  if p_platform and scheduler.daily_batch_is_due(p_at) then
     select scheduler.batch_date_at(time_zone, run_at, p_at) into v_date from scheduler.daily_batch_settings();
     if (public.try_mark_daily_run(to_char(v_date, 'YYYY-MM-DD'), 'daily-batch') ->> 'updated')::boolean then
       insert into year_test.taken select *, p_at from scheduler.take_due_organizations(v_date, false, false, p_at);
@@ -28,11 +29,11 @@ end;
 $$;
 
 -- All of it, as the function of the job calls it; then its rows go.
-create procedure year_test.trigger(p_at timestamptz) language plpgsql as $$
+create procedure year_test.trigger(p_at timestamptz, p_platform boolean) language plpgsql as $$
 declare
   v_batches integer := 0;
 begin
-  if scheduler.daily_batch_is_due(p_at) then
+  if p_platform and scheduler.daily_batch_is_due(p_at) then
     v_batches := (public.trigger_daily_batch(p_now => p_at) ->> 'batches')::integer;
   end if;
   if scheduler.zoned_batch_is_due(p_at) then
@@ -65,9 +66,9 @@ begin
     v_until := v_tick.at;
     for i in 1 .. 1 + v_tick.doubled::integer loop
       if p_whole then
-        call year_test.trigger(v_tick.at);
+        call year_test.trigger(v_tick.at, v_tick.platform);
       else
-        call year_test.decide(v_tick.at);
+        call year_test.decide(v_tick.at, v_tick.platform);
       end if;
     end loop;
     commit;

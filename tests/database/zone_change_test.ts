@@ -147,6 +147,22 @@ t.batchTest(
 );
 
 t.batchTest(
+  "moved to the east and on to the west before a tick: the later date alone",
+  async ({ sql }) => {
+    const acme = await t.organization(sql, "Acme", {
+      time_zone: "America/Puerto_Rico",
+      daily_run_at: "22:00",
+    });
+    await ticks(sql, "2026-03-01T02:00Z", "2026-03-01T02:00Z");
+    // Its time of the 1st has not come; in Tokyo that of the 2nd has; in New York again that of the 1st alone.
+    await t.move(sql, acme, { time_zone: "Asia/Tokyo" }, "2026-03-01T19:01:00Z");
+    await t.move(sql, acme, { time_zone: "America/New_York" }, "2026-03-01T19:04:00Z");
+    await ticks(sql, "2026-03-01T19:15Z", "2026-03-03T08:15Z");
+    assert.deepEqual(await t.dates(sql, acme), ["2026-02-28", "2026-03-02", "2026-03-03"]);
+  },
+);
+
+t.batchTest(
   "another hour counts like another zone: earlier is due at once, later does not come again",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "UTC", daily_run_at: "12:00" });
