@@ -55,15 +55,14 @@ create procedure year_test.run(p_whole boolean, p_from timestamptz, p_to timesta
 declare
   v_tick year_test.ticks;
   v_move year_test.moves;
-  v_until timestamptz := p_from;
 begin
   for v_tick in select * from year_test.ticks where at >= p_from and at < p_to order by at loop
-    for v_move in select * from year_test.moves where at >= v_until and at < v_tick.at order by at, nth loop
+    for v_move in select * from year_test.moves where at < v_tick.at order by at, nth loop
       update public.organizations
         set time_zone = v_move.time_zone, daily_run_at = v_move.daily_run_at, updated_at = v_move.at
         where id = v_move.organization_id;
     end loop;
-    v_until := v_tick.at;
+    delete from year_test.moves where at < v_tick.at;
     for i in 1 .. 1 + v_tick.doubled::integer loop
       if p_whole then
         call year_test.trigger(v_tick.at, v_tick.platform);
