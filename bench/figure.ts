@@ -1,11 +1,18 @@
-/** One figure of a run of the bench: what was measured, its parts, and what it may be at most. */
+/** One figure of a run of the bench: what was measured, its parts, and what it may be at most, or must be at least. */
 export interface Figure {
   name: string;
   value: number;
   unit: "×" | "ms";
   limit: number;
+  /** Whether the limit is the most that is allowed or the least; the most when left out. */
+  bound?: "at most" | "at least";
   /** What the value was made from, so that nobody has to believe it. */
   parts: string[];
+}
+
+/** Whether the value is within its limit. */
+export function held({ value, limit, bound }: Figure): boolean {
+  return bound === "at least" ? value >= limit : value <= limit;
 }
 
 /** The middle of the values. */

@@ -23,6 +23,10 @@ language sql stable security definer set search_path = '' set statement_timeout 
       )) as failed
     from public.scheduler_runs as runs
     where status in ('completed', 'failed', 'missed') and completed_at > now() - interval '24 hours'
+  ), at_limit as materialized (
+    select name from public.scheduler_jobs
+    where parallel_limit <= (
+      select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
   ), stuck as (
     -- pulse ends such runs within a minute or two. It did not.
     select count(*) as runs, (array_agg(job_name order by created_at))[1] as oldest
@@ -33,6 +37,8 @@ language sql stable security definer set search_path = '' set statement_timeout 
         when 'dispatched' then coalesce(dispatched_at, created_at) + make_interval(secs => timeout_seconds)
         else greatest(run_after, created_at) + make_interval(secs => timeout_seconds)
       end < now() - interval '5 minutes'
+      -- What waits for one of many runs to end is not stuck.
+      and not (status = 'queued' and job_name in (select name from at_limit))
   )
   select jsonb_build_object(
     'watched', registry.jobs,

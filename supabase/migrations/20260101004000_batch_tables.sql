@@ -23,7 +23,7 @@ comment on column public.organizations.daily_run_at is 'Local time from which th
 comment on column public.organizations.next_batch_at is
   'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that follow the platform.';
 comment on column public.organizations.owed_batch_dates is
-  'Local dates that had come due, and were not made yet, when the organization moved to another zone or hour.';
+  'Local dates, ascending, that had come due and were not made yet when the organization moved to another zone or hour; the next tick makes them.';
 comment on column public.organizations.updated_at is
   'When it was changed; a change of zone or hour counts from this moment.';
 

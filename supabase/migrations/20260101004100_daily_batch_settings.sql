@@ -6,12 +6,14 @@ insert into public.app_settings (key, value, description) values
   ('daily_batch.window_hours', '3', 'for how many hours from then on the platform''s batch may begin, by the clock on the wall')
 on conflict (key) do nothing;
 
+-- plpgsql keeps its plans: this is asked at every tick.
 create or replace function scheduler.daily_batch_settings(out time_zone text, out run_at time, out window_hours integer)
-language sql stable set search_path = '' as $$
-  select max(value #>> '{}') filter (where key = 'daily_batch.time_zone'),
-    max(value #>> '{}') filter (where key = 'daily_batch.run_at')::time,
-    max(value #>> '{}') filter (where key = 'daily_batch.window_hours')::integer
-  from public.app_settings where key in ('daily_batch.time_zone', 'daily_batch.run_at', 'daily_batch.window_hours');
+language plpgsql stable set search_path = '' as $$
+begin
+  time_zone := (select value #>> '{}' from public.app_settings where key = 'daily_batch.time_zone');
+  run_at := (select value #>> '{}' from public.app_settings where key = 'daily_batch.run_at')::time;
+  window_hours := (select value #>> '{}' from public.app_settings where key = 'daily_batch.window_hours')::integer;
+end;
 $$;
 comment on function scheduler.daily_batch_settings() is 'The platform''s zone, hour and window of the daily batch.';
 

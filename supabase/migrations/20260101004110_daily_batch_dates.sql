@@ -36,27 +36,32 @@ create or replace function scheduler.move_batch_cursor(
 language plpgsql stable set search_path = '' as $$
 declare
   v_moved public.organizations := p_organization;
-  v_old_date date := scheduler.batch_date_at(p_old_time_zone, p_old_run_at, p_now);
-  v_last date := greatest(v_old_date, scheduler.last_batch_date(p_organization.id));
+  v_date date := scheduler.batch_date_at(p_old_time_zone, p_old_run_at, p_now);
+  v_last date := greatest(scheduler.last_batch_date(p_organization.id), p_organization.owed_batch_dates[cardinality(p_organization.owed_batch_dates)]);
   v_pending boolean;
 begin
   v_pending := case when p_organization.next_batch_at is not null then p_organization.next_batch_at <= p_now
-    else coalesce((select last_daily_run_key < to_char(v_old_date, 'YYYY-MM-DD') from public.scheduler_state where scope = 'daily-batch'), true)
-      and scheduler.first_showing(v_old_date + p_old_run_at, p_old_time_zone) > p_organization.created_at
+    else coalesce((select last_daily_run_key < to_char(v_date, 'YYYY-MM-DD') from public.scheduler_state where scope = 'daily-batch'), true)
+      and scheduler.first_showing(v_date + p_old_run_at, p_old_time_zone) > p_organization.created_at
   end;
-  if v_pending then
-    v_moved.owed_batch_dates := array(
-      select distinct owed from unnest(p_organization.owed_batch_dates || v_old_date) as owed order by owed);
+  if v_pending and (v_last is null or v_date > v_last) then
+    v_moved.owed_batch_dates := v_moved.owed_batch_dates || v_date;
+  end if;
+  v_last := greatest(v_last, v_date);
+  v_date := scheduler.batch_date_at(p_time_zone, p_run_at, p_now);
+  if v_date > v_last then
+    v_moved.owed_batch_dates := v_moved.owed_batch_dates || v_date;
+    v_last := v_date;
   end if;
   v_moved.next_batch_at := case
-    when cardinality(v_moved.owed_batch_dates) > 0 or scheduler.batch_date_at(p_time_zone, p_run_at, p_now) > v_last then p_now
+    when cardinality(v_moved.owed_batch_dates) > 0 then p_now
     when not p_follows then scheduler.first_showing(v_last + 1 + p_run_at, p_time_zone)
   end;
   return v_moved;
 end;
 $$;
 comment on function scheduler.move_batch_cursor(public.organizations, text, time, text, time, boolean, timestamptz) is
-  'The organization with next_batch_at and owed_batch_dates as they are after a move from the old zone and hour to the new ones: a date that was due and not made yet is owed, one whose time has come in the new zone is due at once, one it has had never comes again.';
+  'The organization with next_batch_at and owed_batch_dates as they are after a move from the old zone and hour to the new ones: a date that was due and not made yet is owed, so is the one whose time has come in the new zone already if it is later than all before; one it has had never comes again.';
 
 -- Security definer: whoever may write an organization has no right in the private schema.
 create or replace function scheduler.keep_batch_cursor() returns trigger

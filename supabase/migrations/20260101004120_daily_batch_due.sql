@@ -48,7 +48,9 @@ begin
     where organizations.id = states.id and states.next_batch_at <= p_now and organizations.next_batch_at = states.next_batch_at
       and organizations.owed_batch_dates = states.owed
   )
-  select id, today, zone from states where asks and (had is null or today > had)
+  -- After a move to the west today's date may be earlier than what is owed: then it is one that had come before.
+  select id, today, zone from states
+  where asks and (had is null or today > had) and (owed = '{}' or today > owed[cardinality(owed)])
   union
   select id, owed_date, zone from states, unnest(owed) as owed_date
   where owed <> '{}' and asks and (had is null or owed_date > had);
@@ -68,8 +70,10 @@ comment on function scheduler.daily_batch_is_due(timestamptz) is
   'Whether the platform''s window is open at that moment and its local day has not been run yet.';
 
 create or replace function scheduler.zoned_batch_is_due(p_at timestamptz) returns boolean
-language sql stable set search_path = '' as $$
-  select exists (select from public.organizations where enabled and next_batch_at <= p_at);
+language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+  return exists (select from public.organizations where enabled and next_batch_at <= p_at);
+end;
 $$;
 comment on function scheduler.zoned_batch_is_due(timestamptz) is
   'Whether an organization with its own zone or hour is due at that moment: one look into an index.';

@@ -149,3 +149,37 @@ Deno.test("results that cannot be read are refused as a whole", () =>
     }
     assert.equal((await own.finish([], NOON)).accepted, 0);
   }));
+
+Deno.test("answers go with their prompt and with their organization", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    const id = await addBatch(sql, 3, ["one"], NOON);
+    const own = processor(sql, id);
+    const claim = await own.claim(3, NOON);
+    await own.finish(
+      claim.tasks.map((task: { id: number; answerer: string }) => result(task, "answered")),
+      NOON,
+    );
+    const answers = async () => (await sql`select from prompt_answers`).length;
+    await sql`delete from prompts where id = (select prompt_id from prompt_answers limit 1)`;
+    assert.equal(await answers(), 2);
+    await sql`delete from organizations`;
+    assert.equal(await answers(), 0);
+  }));
+
+Deno.test("neither a claim nor the end of a task writes an index", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    const id = await addBatch(sql, 10, ["one"], NOON);
+    const own = processor(sql, id);
+    const claim = await own.claim(10, NOON);
+    await own.finish(
+      claim.tasks.map((task: { id: number; answerer: string }) => result(task, "answered")),
+      NOON,
+    );
+    await sql`select pg_stat_force_next_flush()`;
+    const [written] = await sql`
+      select n_tup_upd::int as updates, n_tup_hot_upd::int as hot from pg_stat_user_tables
+      where relname = 'batch_tasks'`;
+    assert.deepEqual(written, { updates: 20, hot: 20 });
+  }));

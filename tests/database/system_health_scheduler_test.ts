@@ -139,6 +139,14 @@ componentTests("scheduler", [
     "healthy",
     { stuck_runs: 0 },
   ],
+  [
+    "runs wait for one of many to end",
+    scheduler() + active("queued", "run_after", "1 hour").repeat(3) +
+    active("running", "heartbeat_at", "5 seconds") +
+    "update scheduler_jobs set overlap_policy = 'allow', parallel_limit = 1;\n",
+    "healthy",
+    { stuck_runs: 0 },
+  ],
   ["a retry was forgotten", scheduler() + active("queued", "run_after", "1 hour"), "degraded", {
     stuck_runs: 1,
   }],

@@ -1,0 +1,178 @@
+/** A simulated year of daily batches: random organizations, ticks and moves, against the oracle. */
+import assert from "node:assert/strict";
+import type { Sql } from "postgres";
+import { batchTest } from "./daily-batch.ts";
+import { expectedDates, type Period, periods, type Setting, zoneOffset } from "./local-dates.ts";
+import { seededRandom } from "./random.ts";
+
+const MINUTE = 60_000;
+const DAY = 1440 * MINUTE;
+const BEGIN = Date.parse("2026-01-01T00:00:00Z");
+const END = Date.parse("2027-01-01T00:00:00Z");
+/** The platform's, as shipped. */
+const PLATFORM = { zone: "America/New_York", minute: 180 };
+
+export interface Year {
+  organizations: number;
+  /** Moves to another zone or hour, in the whole year. */
+  moves: number;
+  seed: number;
+  /** Everything: batch jobs, tasks and runs of the processor; else the decision and the marks alone. */
+  whole: boolean;
+}
+
+interface Place {
+  /** Null: the platform's own. */
+  zone: string | null;
+  /** Minutes since midnight. */
+  minute: number | null;
+}
+
+/** Runs the year and holds what was taken against what each organization's own calendar demands. */
+export function yearTest(name: string, year: Year): void {
+  batchTest(name, async ({ sql }) => {
+    const random = seededRandom(year.seed);
+    const zones = await knownZones(sql);
+    const place = (): Place => ({
+      zone: random.whole(1, 10) <= 2 ? null : zones.names[random.whole(0, zones.names.length - 1)]!,
+      minute: random.whole(1, 10) <= 3 ? null : random.whole(0, 1439),
+    });
+
+    // Every zone has its turn before one comes again.
+    const first = Array.from({ length: year.organizations }, (_, n): Place => {
+      const { zone, minute } = place();
+      return { zone: zone === null ? null : zones.names[n % zones.names.length]!, minute };
+    });
+    const ids = (await sql<{ id: string }[]>`
+      insert into organizations (name, time_zone, daily_run_at, created_at, updated_at)
+      select 'organization ' || nth, place ->> 'zone', make_interval(mins => (place ->> 'minute')::integer)::time, ${new Date(
+      BEGIN,
+    )}, ${new Date(BEGIN)}
+      from jsonb_array_elements(${
+      sql.json(first as never)
+    }) with ordinality as places (place, nth) order by nth
+      returning id`).map((row) => row.id);
+    await sql`insert into prompts (organization_id, text) select id, 'prompt' from organizations`;
+
+    const settings = first.map((at): Setting[] => [setting(at, BEGIN, zones.periods)]);
+    let who = 0;
+    let at = BEGIN;
+    const moves = Array.from({ length: year.moves }, (_, nth) => {
+      // Now and then who has just moved moves again, within minutes.
+      const again = random.chance(0.2);
+      if (!again) who = random.whole(0, year.organizations - 1);
+      at += again
+        ? random.whole(1, 20) * MINUTE
+        : random.whole(1, 1.9 * (END - BEGIN) / year.moves);
+      const to = place();
+      settings[who]!.push(setting(to, at, zones.periods));
+      return { nth, at: new Date(at).toISOString(), organization_id: ids[who], ...to };
+    }).filter(({ at }) => Date.parse(at) < END);
+
+    await sql.unsafe(
+      await Deno.readTextFile(new URL("../database/daily_batch_year.sql", import.meta.url)),
+    );
+    if (!year.whole) {
+      // Millions of marks without a write-ahead log: nobody crashes here.
+      await sql.unsafe(`
+        drop table batch_tasks, prompt_answers, batch_jobs cascade;
+        alter table prompts drop constraint prompts_organization_id_fkey;
+        alter table organizations set unlogged; alter table scheduler_state set unlogged`);
+    }
+    await sql`insert into year_test.moves
+      select nth, at, organization_id, zone, make_interval(mins => minute)::time
+      from jsonb_to_recordset(${sql.json(moves as never)})
+        as moves (nth integer, at timestamptz, organization_id uuid, zone text, minute integer)`;
+    const ticks = randomTicks(random);
+    await sql`insert into year_test.ticks
+      select ticks.*, occurrence is not null
+      from jsonb_to_recordset(${
+      sql.json(ticks as never)
+    }) as ticks (at timestamptz, doubled boolean)
+      left join scheduler.occurrences('*/15 3-5 * * *', ${PLATFORM.zone}, ${new Date(
+      BEGIN,
+    )}, ${new Date(END)}) as occurrence on occurrence = at`;
+
+    for (let month = 0; month < 12; month++) {
+      const [from, to] = [Date.UTC(2026, month, 1), Date.UTC(2026, month + 1, 1)];
+      await sql.unsafe("vacuum (analyze) public.organizations, public.scheduler_state");
+      const last = month === 11 ? 1 : 0;
+      await sql.unsafe(
+        `call year_test.run(${year.whole}, '${new Date(from).toISOString()}', '${
+          new Date(to + last).toISOString()
+        }')`,
+      );
+    }
+
+    const taken = new Map(
+      (await sql<{ id: string; days: number[] }[]>`
+        select organization_id as id, array_agg(batch_date - date '1970-01-01' order by at, batch_date) as days
+        from year_test.taken group by 1`).map(({ id, days }) => [id, days]),
+    );
+    let total = 0;
+    for (const [index, id] of ids.entries()) {
+      const expected = expectedDates(settings[index]!, END);
+      total += expected.length;
+      if ((taken.get(id) ?? []).join() === expected.join()) continue;
+      assert.deepEqual(
+        (taken.get(id) ?? []).map(dateText),
+        expected.map(dateText),
+        `organization ${index}: ${
+          JSON.stringify(settings[index]!.map(({ from }) => new Date(from)))
+        } ${
+          JSON.stringify([first[index], ...moves.filter((move) => move.organization_id === id)])
+        }`,
+      );
+    }
+    console.log(
+      `${year.organizations} organizations in ${zones.names.length} zones, ${ticks.length} ticks, ` +
+        `${moves.length} moves: ${total} dates, each once`,
+    );
+  });
+}
+
+/** Each quarter of an hour but for outages of up to two hours, some of them twice; the last tick always comes. */
+function randomTicks(random: ReturnType<typeof seededRandom>) {
+  const ticks: { at: string; doubled: boolean }[] = [];
+  for (let at = BEGIN + 15 * MINUTE; at <= END; at += 15 * MINUTE) {
+    if (at < END - DAY && random.whole(1, 200) === 1) at += 15 * MINUTE * random.whole(0, 7);
+    else ticks.push({ at: new Date(at).toISOString(), doubled: random.whole(1, 10) === 1 });
+  }
+  return ticks;
+}
+
+function setting({ zone, minute }: Place, from: number, known: Map<string, Period[]>): Setting {
+  return {
+    from,
+    zone: known.get(zone ?? PLATFORM.zone)!,
+    runAt: (minute ?? PLATFORM.minute) * MINUTE,
+  };
+}
+
+/** The zones an organization may have, less the few of which Postgres and `Intl` have different rules this year. */
+async function knownZones(sql: Sql): Promise<{ names: string[]; periods: Map<string, Period[]> }> {
+  const rows = await sql<{ name: string; offsets: number[] }[]>`
+    select name, array_agg(extract(epoch from (at at time zone name) - (at at time zone 'UTC'))::integer order by at) as offsets
+    from pg_timezone_names, generate_series(${new Date(BEGIN - 2 * DAY)}::timestamptz, ${new Date(
+    END + 2 * DAY,
+  )}, interval '1 day') as at
+    where name ~ '^[A-Z][A-Za-z_-]+(/[A-Z][A-Za-z_-]+)+$' or name = 'UTC'
+    group by name order by name`;
+  const known = new Map<string, Period[]>();
+  for (const { name, offsets } of rows) {
+    try {
+      const agrees = offsets.every((offset, day) =>
+        zoneOffset(name, BEGIN + (day - 2) * DAY) === offset * 1000
+      );
+      if (agrees) known.set(name, periods(name, BEGIN - 3 * DAY, END + 3 * DAY));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
+  assert.ok(known.size >= 0.97 * rows.length, `only ${known.size} of ${rows.length} zones`);
+  return { names: [...known.keys()], periods: known };
+}
+
+function dateText(day: number): string {
+  return new Date(day * DAY).toISOString().slice(0, 10);
+}
