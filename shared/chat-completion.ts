@@ -1,4 +1,42 @@
+import type { Options } from "ky";
 import { z } from "zod";
+import type { HttpClient } from "./http-client.ts";
+import { readText } from "./read-text.ts";
+
+export interface Asking {
+  http: HttpClient;
+  /** Longer bodies are not read. */
+  maximumBytes: number;
+  /** How long a try may take, and after it the reading of the answer. */
+  timeoutMs: number;
+  /** Ends all tries, the waits between them and the reading. */
+  signal: AbortSignal;
+  /** What else the client is told: which failures are tried again, further headers. */
+  options?: Pick<Options, "retry" | "totalTimeout"> & { headers?: Record<string, string> };
+}
+
+/**
+ * Asks the chat completions API and gives back the body of an answer with status 200 to 299; undefined: it is too
+ * long. No redirect is followed: it would take the question to somebody else than who is configured.
+ *
+ * @throws ky's HTTPError for any other status, what the client or the signal throws for no answer.
+ */
+export async function askForCompletion(
+  { url, key }: { url: string; key: string },
+  question: Record<string, unknown>,
+  { http, maximumBytes, timeoutMs, signal, options = {} }: Asking,
+): Promise<string | undefined> {
+  const response = await http.post(url, {
+    ...options,
+    headers: { ...options.headers, authorization: `Bearer ${key}` },
+    json: question,
+    redirect: "manual",
+    signal,
+    timeout: timeoutMs,
+  });
+  const reading = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  return await readText(response, maximumBytes, reading);
+}
 
 const count = z.int().min(0).max(2_147_483_647);
 

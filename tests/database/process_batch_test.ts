@@ -131,6 +131,10 @@ const badAnswers: Record<string, [Reply, string]> = {
   ],
   "a refused key": [{ status: 401, body: "Incorrect API key provided: sk-test-key-1" }, "HTTP 401"],
   "a bad request": [{ status: 400, body: "{}" }, "HTTP 400"],
+  "a redirect, which would take the prompt elsewhere": [
+    { status: 307, headers: { location: "/elsewhere" } },
+    "HTTP 307",
+  ],
 };
 for (const [what, [reply, reason]] of Object.entries(badAnswers)) {
   Deno.test(`an answer that is ${what} fails its task with a reason, and the rest goes on`, () =>

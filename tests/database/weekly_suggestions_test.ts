@@ -5,6 +5,7 @@ import type { JobContext } from "../../shared/define-job.ts";
 import { job } from "../../supabase/functions/weekly-suggestions/job.ts";
 import { rpcClient } from "../support/batch.ts";
 import { type TestDatabase, withDatabase } from "../support/database.ts";
+import { withHttpServer } from "../support/http-server.ts";
 import { jobContext } from "../support/job-context.ts";
 import { withModelServer } from "../support/model-server.ts";
 import { CRON_SECRET, PROJECT_URL, setSecret } from "../support/scheduler.ts";
@@ -162,6 +163,24 @@ Deno.test("what the provider refuses of one organization is that one's failure w
       await server.shutdown();
     }
   }));
+
+Deno.test("a redirect is not followed: it would take the prompts elsewhere", () =>
+  withHttpServer(
+    () => ({ status: 307, headers: { location: "/elsewhere" } }),
+    (server) =>
+      withDatabase(async (db) => {
+        await addSuggester(db.sql);
+        await addOrganization(db.sql, ["What sold best yesterday?"]);
+        const env = { LOCAL_MODEL_API_URL: server.url, LOCAL_MODEL_API_KEY: "sk-0123456789" };
+        const run = job.run(
+          job.input.parse({}),
+          jobContext({ db: rpcClient(db, () => MONDAY), env, now: MONDAY }),
+        );
+        await assert.rejects(run, /^Error: Cannot ask for suggestions: HTTP 307$/);
+        assert.equal(server.requests.length, 1);
+        assert.equal(await marks(db.sql), 0);
+      }),
+  ));
 
 Deno.test("without configuration it says what is missing, asks nobody and marks nothing", () =>
   withSuggester({}, async ({ db: { sql }, models, run }) => {

@@ -1,8 +1,8 @@
 import { type HTTPError, isHTTPError, isTimeoutError } from "ky";
 import { z } from "zod";
+import { askForCompletion } from "../../../shared/chat-completion.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
-import { readText } from "../../../shared/read-text.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Messages } from "./prompt.ts";
 
@@ -74,6 +74,7 @@ export async function askModel(
 ): Promise<ModelAnswer> {
   const until = now().getTime() + timeoutMs;
   const end = AbortSignal.timeout(timeoutMs);
+  const endpoint = { url: `${configuration.baseUrl}/chat/completions`, key: configuration.apiKey };
   // Newer models of OpenAI know no max_tokens, other servers often nothing else.
   const limit = new URL(configuration.baseUrl).hostname === "api.openai.com"
     ? "max_completion_tokens"
@@ -87,26 +88,26 @@ export async function askModel(
   };
   for (const adapted = new Set<string>();;) {
     try {
-      const response = await http.post(`${configuration.baseUrl}/chat/completions`, {
-        json: body,
-        headers: { authorization: `Bearer ${configuration.apiKey}` },
-        // A redirect would take the code to somebody else than who is configured.
-        redirect: "manual",
+      const text = await askForCompletion(endpoint, body, {
+        http,
+        maximumBytes: maximumAnswerBytes,
         // The client's own limits end with the head of the answer.
         signal: end,
-        timeout: timeoutMs,
-        totalTimeout: Math.max(1, until - now().getTime()),
-        retry: {
-          limit: 2,
-          // A wait that would outlast the run is no use; the status says more than a timeout.
-          shouldRetry: ({ error }) =>
-            !isHTTPError(error) || mayHaveCost(error.response.status) ||
-              retryAfterMs(error) > until - now().getTime()
-              ? false
-              : undefined,
+        timeoutMs,
+        options: {
+          totalTimeout: Math.max(1, until - now().getTime()),
+          retry: {
+            limit: 2,
+            // A wait that would outlast the run is no use; the status says more than a timeout.
+            shouldRetry: ({ error }) =>
+              !isHTTPError(error) || mayHaveCost(error.response.status) ||
+                retryAfterMs(error) > until - now().getTime()
+                ? false
+                : undefined,
+          },
         },
       });
-      return readCompletion(await readText(response, maximumAnswerBytes));
+      return readAnswer(text);
     } catch (error) {
       const other = isHTTPError(error) ? adapt(body, error, adapted) : undefined;
       if (other === undefined) return failure(error, configuration.apiKey);
@@ -115,7 +116,7 @@ export async function askModel(
   }
 }
 
-function readCompletion(text: string | undefined): ModelAnswer {
+function readAnswer(text: string | undefined): ModelAnswer {
   const wrong = (error: string, usage: Usage | null): ModelAnswer => ({
     error,
     usage,

@@ -1,8 +1,7 @@
 import { isHTTPError, isTimeoutError } from "ky";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { readCompletion } from "../../../shared/chat-completion.ts";
+import { askForCompletion, readCompletion } from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
-import { readText } from "../../../shared/read-text.ts";
 import type { Provider, Result, Task } from "./steps.ts";
 
 /** A Retry-After up to here is waited for on the spot; with a longer one the task is given back. */
@@ -38,35 +37,27 @@ export function createProviders({ http, env, now }: JobContext): Providers {
       const startedAt = now().getTime();
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(leftMs)]);
       try {
-        const response = await http.post(endpoint.url, {
-          headers: {
-            authorization: `Bearer ${endpoint.key}`,
-            "idempotency-key": `batch-task-${task.id}`,
-          },
-          json: {
-            model: provider.model,
-            messages: [{ role: "user", content: task.prompt }],
-            max_completion_tokens: provider.max_completion_tokens,
-          },
+        const body = await askForCompletion(endpoint, {
+          model: provider.model,
+          messages: [{ role: "user", content: task.prompt }],
+          max_completion_tokens: provider.max_completion_tokens,
+        }, {
+          http,
+          maximumBytes: maximumAnswerBytes,
+          timeoutMs,
           signal: deadline,
-          timeout: timeoutMs,
-          retry: {
-            retryOnTimeout: false,
-            shouldRetry: ({ error }) =>
-              isHTTPError(error) &&
-                (retryAfterMs(error.response, now()) ?? 0) > longestWaitMs
-                ? false
-                : undefined,
+          options: {
+            headers: { "idempotency-key": `batch-task-${task.id}` },
+            retry: {
+              retryOnTimeout: false,
+              shouldRetry: ({ error }) =>
+                isHTTPError(error) &&
+                  (retryAfterMs(error.response, now()) ?? 0) > longestWaitMs
+                  ? false
+                  : undefined,
+            },
           },
         });
-        const body = await readText(
-          response,
-          maximumAnswerBytes,
-          AbortSignal.any([
-            deadline,
-            AbortSignal.timeout(Math.max(1, timeoutMs)),
-          ]),
-        );
         const read = body === undefined
           ? { refused: `answer longer than ${maximumAnswerBytes / 1e6} MB` }
           : readCompletion(body);
@@ -113,7 +104,7 @@ function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
     }
     if (status >= 500 || status === 408) return { outcome: "failed", reason };
     // The key, the money, the address, the model: no other prompt would fare better.
-    if ([401, 402, 403, 404, 405].includes(status)) {
+    if (status < 400 || [401, 402, 403, 404, 405].includes(status)) {
       return { outcome: "unusable", reason };
     }
     return { outcome: "refused", reason };

@@ -1,8 +1,7 @@
 import { isHTTPError, isTimeoutError } from "ky";
-import { readCompletion } from "../../../shared/chat-completion.ts";
+import { askForCompletion, readCompletion } from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { readText } from "../../../shared/read-text.ts";
 import { suggestionMessages } from "./messages.ts";
 import { readSuggestions, suggestionsFormat } from "./read-suggestions.ts";
 import type { Provider, SuggestionRequest } from "./steps.ts";
@@ -47,18 +46,17 @@ export function createModel({ http, env, signal }: JobContext): Model {
       }
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(leftMs)]);
       try {
-        const response = await http.post(endpoint.url, {
-          headers: { authorization: `Bearer ${endpoint.key}` },
-          json: {
-            model: provider.model,
-            messages: suggestionMessages(request, maxSuggestions),
-            response_format: suggestionsFormat,
-            max_completion_tokens: provider.max_completion_tokens,
-          },
+        const body = await askForCompletion(endpoint, {
+          model: provider.model,
+          messages: suggestionMessages(request, maxSuggestions),
+          response_format: suggestionsFormat,
+          max_completion_tokens: provider.max_completion_tokens,
+        }, {
+          http,
+          maximumBytes: maximumAnswerBytes,
+          timeoutMs: Math.min(tryMs, leftMs),
           signal: deadline,
-          timeout: Math.min(tryMs, leftMs),
         });
-        const body = await readText(response, maximumAnswerBytes, deadline);
         if (body === undefined) return { outcome: "refused", reason: "answer longer than 1 MB" };
         const completion = readCompletion(body);
         if ("unusable" in completion) return { outcome: "refused", reason: completion.unusable };
