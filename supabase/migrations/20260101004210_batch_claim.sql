@@ -84,10 +84,14 @@ begin
   end if;
   v_waits_until := v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer);
   if v_job.completed_at is null and (v_job.status = 'pending' or coalesce(v_job.last_heartbeat, '-infinity') < p_now - interval '5 seconds') then
-    update public.batch_jobs
-      set status = 'running', started_at = coalesce(started_at, p_now), last_heartbeat = greatest(last_heartbeat, p_now)
-      where id = p_job_id and completed_at is null
-      returning * into v_job;
+    -- Whoever has it locked is heard of himself.
+    perform from public.batch_jobs where id = p_job_id for no key update skip locked;
+    if found then
+      update public.batch_jobs
+        set status = 'running', started_at = coalesce(started_at, p_now), last_heartbeat = greatest(last_heartbeat, p_now)
+        where id = p_job_id and completed_at is null;
+      select * into v_job from public.batch_jobs where id = p_job_id;
+    end if;
   end if;
   if v_job.completed_at is not null or v_job.id is null then
     return jsonb_build_object('status', coalesce(v_job.status, 'over'), 'tasks', v_tasks, 'providers', v_providers, 'more', v_more,
@@ -189,7 +193,11 @@ begin
   end loop;
 
   if v_claimed = 0 then
-    v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
+    -- Whoever has it locked ends it himself, and may be waiting for the provider that is to be tried here.
+    perform from public.batch_jobs where id = p_job_id for no key update skip locked;
+    if found then
+      v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
+    end if;
   end if;
   if v_next > v_waits_until and v_waits_until > p_now then
     v_next := v_waits_until;

@@ -122,6 +122,23 @@ Deno.test("a batch job whose prompts were deleted under way still ends", () =>
     assert.deepEqual([row.status, row.reasons], ["partial", { "prompt was deleted": 1 }]);
   }));
 
+Deno.test("a claim waits for nobody who has the batch job locked: he may want the provider that it tries", () =>
+  withDatabase(async (db) => {
+    const { sql } = db;
+    await addProvider(sql, "one");
+    const id = await addBatch(sql, 1, ["one"], NOON);
+    const own = processor(sql, id);
+    await own.claim(1, NOON);
+    await sql`update batch_providers set open_until = ${NOON}, failures_in_row = 5`;
+    const hasty = db.connect("postgres", { connection: { lock_timeout: 100 } });
+    await sql.begin(async (holder) => {
+      await holder`select from batch_jobs where id = ${id} for no key update`;
+      // Long after the last heartbeat, and with a provider to try but no task for it.
+      const told = await processor(hasty, id).claim(1, seconds(30));
+      assert.deepEqual([told.status, told.tasks], ["running", []]);
+    });
+  }));
+
 Deno.test("what cannot be claimed is refused with its reason", () =>
   withDatabase(async ({ sql }) => {
     const id = crypto.randomUUID();
