@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
 import { describe, type Told, told } from "./describe.ts";
 
 /** What of its context the job uses. */
@@ -37,13 +38,15 @@ export async function reconcile(
   while (seen < maxJobs && mayGoOn()) {
     if (page.length === 0) {
       if (isLastPage) break;
-      const { data, error } = await db.rpc("find_stuck_batch_jobs", {
-        p_limit: pageSize,
-        ...(last === undefined ? {} : { p_after: last }),
-        p_now: p_now(),
-      }).abortSignal(signal);
-      if (error) throw error;
-      page = stuck.parse(data);
+      page = readAnswer(
+        "look for stuck batch jobs",
+        stuck,
+        await db.rpc("find_stuck_batch_jobs", {
+          p_limit: pageSize,
+          ...(last === undefined ? {} : { p_after: last }),
+          p_now: p_now(),
+        }).abortSignal(signal),
+      );
       isLastPage = page.length < pageSize;
       continue;
     }

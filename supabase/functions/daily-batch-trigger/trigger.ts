@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
 import { describeWindow, placeInWindow, windowSettings } from "./window.ts";
 
 /** What of its context the job uses. */
@@ -32,15 +33,17 @@ export async function trigger(input: TriggerInput, context: TriggerContext): Pro
     return { ...await outside(context, place, window), ...told };
   }
 
-  const { data, error } = await db.rpc("trigger_daily_batch", {
-    p_zones: input.zones,
-    p_force: input.force,
-    p_manual_test: input.manual_test,
-    p_run_id: runId,
-    p_now: now().toISOString(),
-  }).abortSignal(signal);
-  if (error) throw error;
-  const { outcome, date, batches, tasks } = begun.parse(data);
+  const { outcome, date, batches, tasks } = readAnswer(
+    "begin the daily batch",
+    begun,
+    await db.rpc("trigger_daily_batch", {
+      p_zones: input.zones,
+      p_force: input.force,
+      p_manual_test: input.manual_test,
+      p_run_id: runId,
+      p_now: now().toISOString(),
+    }).abortSignal(signal),
+  );
   log.info("daily batch", { outcome, batches, tasks });
   const whom = input.zones ? "organizations with their own zone or hour" : date;
   const summary = {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
+import { readAnswer } from "../../../shared/read-answer.ts";
 import { storableJson } from "../../../shared/storable-json.ts";
 
 /** Longer than the database lets a call take. */
@@ -39,12 +40,16 @@ export type SuggestionRequest = z.output<typeof request>;
 export type Requests = z.output<typeof requests>;
 export type Stored = z.output<typeof stored>;
 
-/** The transactions of which a run consists. What the database refuses is thrown as it came. */
+/** The transactions of which a run consists. What the database refuses fails for good. */
 export interface Steps {
   /** The organizations that are due, by id, those after that one. */
   next(limit: number, after: string | undefined): Promise<Requests>;
   /** Marks the week and keeps what is new of the suggestions. */
-  store(request: SuggestionRequest, texts: readonly string[], suggestedBy: string): Promise<Stored>;
+  store(
+    request: SuggestionRequest,
+    texts: readonly string[],
+    suggestedBy: string,
+  ): Promise<Stored>;
   /** Marks the week and says why there are none. */
   fail(request: SuggestionRequest, reason: string): Promise<void>;
   /** Has the next run called for. */
@@ -54,40 +59,49 @@ export interface Steps {
 export function createSteps({ db, now, signal }: JobContext): Steps {
   const p_now = () => now().toISOString();
   return {
-    async next(p_limit, after) {
-      const { data, error } = await db.rpc("next_suggestion_requests", {
-        p_limit,
-        ...(after === undefined ? {} : { p_after: after }),
-        p_now: p_now(),
-      }).abortSignal(signal);
-      if (error) throw error;
-      return requests.parse(data);
-    },
+    next: async (p_limit, after) =>
+      readAnswer(
+        "prepare suggestions",
+        requests,
+        await db.rpc("next_suggestion_requests", {
+          p_limit,
+          ...(after === undefined ? {} : { p_after: after }),
+          p_now: p_now(),
+        }).abortSignal(signal),
+      ),
     // What the model has answered is kept, also when the run is ending.
-    async store({ id, week }, texts, p_suggested_by) {
-      const { data, error } = await db.rpc("store_prompt_suggestions", {
-        p_organization_id: id,
-        p_week: week,
-        p_texts: storableJson(texts) as never,
-        p_suggested_by,
-        p_now: p_now(),
-      }).abortSignal(AbortSignal.timeout(storeMs));
-      if (error) throw error;
-      return stored.parse(data);
-    },
+    store: async ({ id, week }, texts, p_suggested_by) =>
+      readAnswer(
+        "store suggestions",
+        stored,
+        await db.rpc("store_prompt_suggestions", {
+          p_organization_id: id,
+          p_week: week,
+          p_texts: storableJson(texts) as never,
+          p_suggested_by,
+          p_now: p_now(),
+        }).abortSignal(AbortSignal.timeout(storeMs)),
+      ),
     async fail({ id, week }, p_reason) {
-      const { error } = await db.rpc("record_suggestion_failure", {
-        p_organization_id: id,
-        p_week: week,
-        p_reason,
-        p_now: p_now(),
-      }).abortSignal(AbortSignal.timeout(storeMs));
-      if (error) throw error;
+      readAnswer(
+        "record the failure",
+        z.boolean(),
+        await db.rpc("record_suggestion_failure", {
+          p_organization_id: id,
+          p_week: week,
+          p_reason,
+          p_now: p_now(),
+        }).abortSignal(AbortSignal.timeout(storeMs)),
+      );
     },
     async goOn() {
-      const { error } = await db.rpc("continue_weekly_suggestions", {})
-        .abortSignal(AbortSignal.timeout(storeMs));
-      if (error) throw error;
+      readAnswer(
+        "call the next run",
+        z.boolean(),
+        await db.rpc("continue_weekly_suggestions", {}).abortSignal(
+          AbortSignal.timeout(storeMs),
+        ),
+      );
     },
   };
 }
