@@ -142,6 +142,9 @@ create index if not exists scheduler_runs_status_completed_at_idx on public.sche
 -- The few rows that are alive: what pulse looks at every minute, however long the ledger.
 create index if not exists scheduler_runs_active_idx
   on public.scheduler_runs (job_name, scheduled_for, attempt) where status in ('queued', 'dispatched', 'running');
+-- How many are under way, where thousands wait behind a parallel limit.
+create index if not exists scheduler_runs_under_way_idx
+  on public.scheduler_runs (job_name) where status in ('dispatched', 'running');
 create index if not exists scheduler_runs_unanswered_idx
   on public.scheduler_runs (request_id) where request_id is not null and answered_at is null;
 
