@@ -23,7 +23,9 @@ function check(
 /** As after an installation a moment ago: no pulse yet, and nothing due. */
 async function installedJustNow(db: TestDatabase) {
   await db
-    .sql`update scheduler_jobs set created_at = now(), next_run_at = now() + interval '1 hour'`;
+    .sql`
+      update scheduler_jobs set created_at = now(),
+        next_run_at = case when schedule is not null then now() + interval '1 hour' end`;
 }
 
 /** Only this component is in trouble; every other one was read. */
