@@ -79,7 +79,7 @@ Deno.test("processors killed at random while 5,000 tasks run: each ends once, no
         kills++;
       }
     })();
-    await untilOver(stack, id, 90_000).finally(() => over = true);
+    await untilOver(stack, id, 180_000).finally(() => over = true);
     await killing;
     await settle(sql);
 
@@ -99,12 +99,12 @@ Deno.test("the database killed in mid-batch: the processors go on when it is bac
     const id = await addBatch(sql, 1_000, ["one"]);
     await start(stack, id, 2);
     for (const answered of [100, 500]) {
-      await waitUntil(`${answered} calls`, () => models.calls.length >= answered);
+      await waitUntil(`${answered} calls`, () => models.calls.length >= answered, 60_000);
       await postgres.kill();
       await postgres.start();
       await untilRestAnswers(stack);
     }
-    await untilOver(stack, id, 40_000);
+    await untilOver(stack, id, 120_000);
     await settle(sql);
     const row = await batchJob(sql, id);
     assert.deepEqual([row.status, row.tasks_completed], ["completed", 1_000]);
