@@ -112,9 +112,11 @@ Deno.test("what every job refuses", async (test) => {
         await refusal(name, { method: "POST", headers, body: least }, 409, "run_refused");
       });
 
-      await test.step(`${name}: 1,000 malformed bodies are 1,000 times 4xx`, async () => {
+      // All read their body by the same few lines: one of them gets them all.
+      const malformed = name === names[0] ? 1000 : 100;
+      await test.step(`${name}: ${malformed} malformed bodies are as many times 4xx`, async () => {
         const random = seededRandom(20260301);
-        const bodies = Array.from({ length: 1000 }, () => malformedBody(random));
+        const bodies = Array.from({ length: malformed }, () => malformedBody(random));
         const ask = async () => {
           for (let body = bodies.pop(); body; body = bodies.pop()) {
             const response = await call(name, { method: "POST", headers: authorized, body });
