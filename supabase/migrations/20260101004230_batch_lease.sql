@@ -33,7 +33,8 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_released integer;
 begin
-  perform from public.batch_jobs where id = p_job_id for no key update;
+  -- Who gives back is alive.
+  update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now) where id = p_job_id and completed_at is null;
   update public.batch_tasks
     set status = 'pending', lease_token = null, leased_until = null, attempts = greatest(attempts - 1, 0)
     where job_id = p_job_id and completed_at is null and lease_token = p_token and (p_ids is null or id = any (p_ids));

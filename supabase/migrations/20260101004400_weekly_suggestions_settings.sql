@@ -43,9 +43,9 @@ begin
       hint = 'update app_settings set value = … where key = …';
   end if;
   provider := v_values ->> 'provider';
-  run_at := v_values ->> 'run_at';
-  max_suggestions := v_values ->> 'max_suggestions';
-  similarity_percent := v_values ->> 'similarity_percent';
+  run_at := (v_values ->> 'run_at')::time;
+  max_suggestions := (v_values ->> 'max_suggestions')::integer;
+  similarity_percent := (v_values ->> 'similarity_percent')::integer;
 end;
 $$;
 comment on function scheduler.weekly_suggestion_settings() is
