@@ -2446,6 +2446,7 @@ export type Database = {
       "system_health_actions": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_agents": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_api_keys": { Args: Record<PropertyKey, never>; Returns: Json };
+      "system_health_batches": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_charging": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_code": { Args: Record<PropertyKey, never>; Returns: Json };
       "system_health_commands": { Args: Record<PropertyKey, never>; Returns: Json };

@@ -246,7 +246,7 @@ Deno.test("system-health is healthy in an empty young database", async () => {
     await installedJustNow(db);
     const result = await check(db);
     assert.equal(result.score, 100, result.report);
-    assert.equal(result.summary, "100 of 100: all 13 components healthy");
+    assert.equal(result.summary, "100 of 100: all 14 components healthy");
     assert.deepEqual(result.notes, []);
   });
 });
@@ -266,7 +266,7 @@ Deno.test("the job's result has the score, the summary and the report, and the l
     const result = await job.run({}, context as unknown as Parameters<typeof job.run>[1]);
     assert.equal(result.score, 100);
     assert.equal(result.status, "healthy");
-    assert.equal(result.summary, "100 of 100: all 13 components healthy");
+    assert.equal(result.summary, "100 of 100: all 14 components healthy");
     assert.equal(result.checkedAt, "2026-03-01T10:20:03.000Z");
     assert.equal(result.report, logged.join("\n"));
     assert.match(logged[0] ?? "", /^SYSTEM HEALTH +2026-03-01 10:20 UTC$/);

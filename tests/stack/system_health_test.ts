@@ -40,7 +40,7 @@ Deno.test("system-health through the whole stack", async (test) => {
       for (const [name, { unreadable }] of Object.entries(health.components)) {
         assert.equal(unreadable, null, `${name}: ${unreadable}`);
       }
-      assert.equal(Object.keys(health.components).length, 13);
+      assert.equal(Object.keys(health.components).length, 14);
       assert.equal(health.components.api_keys?.status, "critical");
       assert.deepEqual(health.notes, []);
       const [row] = await sql`select * from system_health_history where id = ${health.historyId}`;

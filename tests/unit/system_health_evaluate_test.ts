@@ -157,7 +157,7 @@ Deno.test("the score is the sum of the parts", () => {
 Deno.test("the summary names what is ill, the worst first, and no more than fits a line", () => {
   assert.equal(
     summarize(evaluate(definitions, readings())),
-    "100 of 100: all 13 components healthy",
+    "100 of 100: all 14 components healthy",
   );
   const some = readings({
     database: readingOf("database", { connections_percent: 70 }),
@@ -166,13 +166,13 @@ Deno.test("the summary names what is ill, the worst first, and no more than fits
   });
   assert.equal(
     summarize(evaluate(definitions, some)),
-    "81 of 100: critical PoP, Python executions; degraded Database",
+    "83 of 100: critical PoP, Python executions; degraded Database",
   );
   const many = Object.fromEntries(
     componentNames.map((name) => [name, { unreadable: "gone" }]),
   ) as Record<ComponentName, ReadingOutcome>;
   assert.equal(
     summarize(evaluate(definitions, many)),
-    "0 of 100: critical Database, Scheduler, Devices and 10 more",
+    "0 of 100: critical Database, Scheduler, Devices and 11 more",
   );
 });

@@ -80,7 +80,7 @@ Deno.test("the report of a system in trouble, as a log shows it", () => {
   assert.equal(
     text,
     `SYSTEM HEALTH                                               2026-03-29 06:20 UTC
-Score 57 of 100, critical: 4 critical, 1 degraded, 8 healthy
+Score 57 of 100, critical: 4 critical, 1 degraded, 9 healthy
 ================================================================================
 STATUS    COMPONENT          POINTS  WHAT SAYS SO
 --------------------------------------------------------------------------------
@@ -99,9 +99,10 @@ CRITICAL  API keys              0/8  invalid or expired keys 1
 DEGRADED  Devices              5/10  sessions without heartbeat 12.5 %
                                        (degraded from 10 %)
 healthy   Database            18/18  connections in use 12.4 %, cache hit 99.8 %
-healthy   PoP                   6/6  nothing to watch
-healthy   Commands              6/6  nothing to watch
-healthy   Scheduled actions     6/6  nothing to watch
+healthy   PoP                   4/4  nothing to watch
+healthy   Commands              4/4  nothing to watch
+healthy   Scheduled actions     4/4  nothing to watch
+healthy   Daily batch           6/6  nothing to watch
 healthy   Agents                6/6  nothing to watch
 healthy   Conversations         4/4  nothing to watch
 healthy   Python executions     4/4  nothing to watch
@@ -117,8 +118,8 @@ NOTES
 Deno.test("the report of an empty young system has nothing to complain of", () => {
   const text = report({});
   assertReadable(text);
-  assert.match(text, /^Score 100 of 100, healthy: 0 critical, 0 degraded, 13 healthy$/m);
-  assert.equal(text.match(/nothing to watch/g)?.length, 13);
+  assert.match(text, /^Score 100 of 100, healthy: 0 critical, 0 degraded, 14 healthy$/m);
+  assert.equal(text.match(/nothing to watch/g)?.length, 14);
   assert.doesNotMatch(text, /NOTES/);
 });
 

@@ -94,7 +94,7 @@ export const components = {
   },
   pop: {
     label: "PoP",
-    weight: 6,
+    weight: 4,
     figures: {
       validated_percent: below("validated", "percent", 80, 50),
       oldest_pending_seconds: from("oldest pending event", "seconds", 1 * day, 3 * day),
@@ -102,7 +102,7 @@ export const components = {
   },
   commands: {
     label: "Commands",
-    weight: 6,
+    weight: 4,
     figures: {
       failed_percent: from("failed", "percent", 20, 50),
       expired_percent: from("expired", "percent", 20, 50),
@@ -112,11 +112,24 @@ export const components = {
   },
   actions: {
     label: "Scheduled actions",
-    weight: 6,
+    weight: 4,
     figures: {
       overdue_seconds: from("most overdue", "seconds", 15 * minute, 2 * hour, "most_overdue"),
       dead_actions: from("dead in 24 h", "count", 1, 25),
       missed_actions: from("missed in 24 h", "count", 1, 100),
+    },
+  },
+  batches: {
+    label: "Daily batch",
+    weight: 6,
+    figures: {
+      // Its ticks come every 15 minutes.
+      not_begun_seconds: from("due and not begun", "seconds", 20 * minute, 1 * hour),
+      failed_percent: from("failed in 24 h", "percent", 10, 50, "failed_mostly"),
+      stuck_jobs: from("stuck batch jobs", "count", 1, 25),
+      // After six hours of waiting for a provider, tasks fail.
+      oldest_open_seconds: from("oldest open batch job", "seconds", 4 * hour, 8 * hour),
+      providers_down: from("providers down", "count", 1, never, "down"),
     },
   },
   agents: {

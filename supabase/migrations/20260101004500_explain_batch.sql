@@ -1,0 +1,125 @@
+-- Why has this organization its answers, or none? A few sentences for a tired person.
+
+create or replace function scheduler.explain_batch_job(p_job public.batch_jobs, p_now timestamptz) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  v_processor public.scheduler_jobs;
+  v_run public.scheduler_runs;
+  v_name text := format('Batch job %s', p_job.id) || case when p_job.rerun > 0 then format(' (run again, %s)', p_job.rerun) else '' end;
+  v_ended text := scheduler.local_text(p_job.completed_at, p_job.time_zone);
+  v_reasons text := (
+    select string_agg(format('%s (%s)', key, value), ', ' order by length(value) desc, value desc, key)
+    from (select * from jsonb_each_text(p_job.reasons) limit 20) as reasons);
+  v_beaten bigint := extract(epoch from p_now - p_job.last_heartbeat);
+begin
+  if p_job.status = 'cancelled' then
+    return format('%s was cancelled at %s with %s of %s tasks answered: %s.', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons);
+  elsif p_job.tasks_total = 0 then
+    return format('%s had nothing to ask: no prompt was active any more when it was made.', v_name);
+  elsif p_job.completed_at is not null then
+    return format('%s ended at %s: %s of %s tasks answered', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total)
+      || case when p_job.tasks_completed < p_job.tasks_total
+        then format('; the others failed: %s. When that is mended: rerun_daily_batch.', v_reasons) else '.' end;
+  end if;
+
+  v_name := format('%s is open: %s of %s tasks answered, %s failed', v_name, p_job.tasks_completed, p_job.tasks_total, p_job.tasks_failed)
+    || coalesce(' (' || v_reasons || ')', '');
+  select * into v_processor from public.scheduler_jobs where name = 'robust-batch-processor';
+  -- Who is at work says more than who waits.
+  select * into v_run from public.scheduler_runs
+    where job_name = 'robust-batch-processor' and status in ('queued', 'dispatched', 'running')
+      and payload ->> 'batchJobId' = p_job.id::text
+    order by array_position(array['running', 'dispatched', 'queued'], status), run_after nulls first
+    limit 1;
+  return v_name || case
+    when v_beaten <= 60 then format('. A processor works on it, last heard of %s s ago.', greatest(v_beaten, 0))
+    when v_run.status in ('running', 'dispatched') then '. A processor has been called for it.'
+    when v_run.status = 'queued' then format('. Its processor waits %s.', case
+      when scheduler.is_paused(v_processor, p_now)
+        then format('because robust-batch-processor is paused by %s: %s', v_processor.paused_by, v_processor.pause_reason)
+      when v_run.run_after > p_now then format('until %s', scheduler.local_text(v_run.run_after, p_job.time_zone))
+      else format('for one of the %s runs under way to end, or the next pulse', v_processor.parallel_limit) end)
+    else format('. Nobody works on it; resume_stuck_batch_job(%L) says what can be done.', p_job.id)
+  end || coalesce((
+    select ' Left alone because they are down or ask to wait: ' || string_agg(
+      format('%s until %s (%s)', name, to_char(open_until at time zone p_job.time_zone, 'HH24:MI:SS'), last_error), ', ' order by name) || '.'
+    from public.batch_providers where open_until > p_now and enabled), '');
+end;
+$$;
+comment on function scheduler.explain_batch_job(public.batch_jobs, timestamptz) is
+  'What became of a batch job: what failed and why, or who works on it and what it waits for.';
+
+create or replace function scheduler.explain_batch(p_organization text, p_date date default null, p_now timestamptz default now())
+returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  v_ids uuid[];
+  v_organization public.organizations;
+  v_job public.batch_jobs;
+  v_platform record;
+  v_zone text;
+  v_run_at time;
+  v_date date;
+  v_comes_at timestamptz;
+  v_follows boolean;
+  v_trigger text;
+  v_last text;
+  v_had date;
+begin
+  select array_agg(id order by id) into v_ids from public.organizations
+    where id::text = lower(p_organization) or lower(name) = lower(p_organization);
+  if cardinality(v_ids) > 1 then
+    return format('%s organizations are named %s; ask by one''s id: %s.', cardinality(v_ids), p_organization, array_to_string(v_ids[:5], ', '));
+  end if;
+  select * into v_organization from public.organizations where id = v_ids[1];
+  if not found then
+    return format('There is no organization %s, neither by name nor by id.', coalesce(p_organization, 'null'));
+  end if;
+  select * into v_platform from scheduler.daily_batch_settings();
+  v_zone := coalesce(v_organization.time_zone, v_platform.time_zone);
+  v_run_at := coalesce(v_organization.daily_run_at, v_platform.run_at);
+  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null;
+  v_date := coalesce(p_date, (p_now at time zone v_zone)::date);
+
+  select * into v_job from public.batch_jobs
+    where organization_id = v_organization.id and batch_date = v_date order by rerun desc limit 1;
+  if found then
+    return format('%s, %s: ', v_organization.name, v_date) || scheduler.explain_batch_job(v_job, p_now);
+  end if;
+
+  v_comes_at := scheduler.first_showing(v_date + v_run_at, v_zone);
+  v_had := scheduler.last_batch_date(v_organization.id);
+  select * into v_job from public.batch_jobs
+    where organization_id = v_organization.id and batch_date < v_date order by batch_date desc, rerun desc limit 1;
+  v_last := coalesce(' The one before, ' || v_job.batch_date || ': ' || scheduler.explain_batch_job(v_job, p_now), ' It has had none before.');
+  v_trigger := case when v_follows then 'daily-batch-trigger' else 'daily-batch-trigger-zones' end;
+  return format('%s has no batch for %s: ', v_organization.name, v_date) || case
+    when not v_organization.enabled then format('it is disabled, since %s or earlier.', scheduler.local_text(v_organization.updated_at, v_zone))
+    when v_comes_at > p_now then format('its time comes at %s.', scheduler.local_text(v_comes_at, v_zone)) || v_last
+    when v_had > v_date then 'it is later by its mark: that date came before it was moved, created or switched on, or its batch job was deleted.' || v_last
+    when v_had = v_date then 'it is marked as had, so its batch job was deleted. rerun_daily_batch makes another.'
+    when not exists (select from public.prompts where organization_id = v_organization.id and status = 'active')
+      then format('it has no active prompt (%s).', coalesce((
+        select string_agg(count || ' ' || status, ', ' order by status)
+        from (select status, count(*) as count from public.prompts where organization_id = v_organization.id group by status) as prompts), 'none at all'))
+    when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
+    when v_date < scheduler.batch_date_at(v_zone, v_run_at, p_now) then
+      'nothing was made of it: no prompt, no provider, not yet there or switched off at its time, or an outage of more than a day. rerun_daily_batch makes it.' || v_last
+    when v_organization.next_batch_at <= p_now
+      or v_follows and v_organization.created_at < v_comes_at and not exists (
+        select from public.scheduler_state where scope = 'daily-batch' and last_daily_run_key >= to_char(v_date, 'YYYY-MM-DD'))
+      then format('it is due since %s, and %s has not made it. %s', scheduler.local_text(v_comes_at, v_zone), v_trigger,
+          case when v_follows and not scheduler.in_daily_batch_window(p_now)
+            then format('The window is over: scheduler.run_now(%L, ''{"force": true}''). ', v_trigger) else '' end)
+        || scheduler.explain(v_trigger, null, p_now)
+    else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At once: scheduler.run_now(%L, %L).',
+        scheduler.local_text(v_comes_at, v_zone), v_trigger,
+        case when v_follows then '{"force": true}' else '{"zones": true, "force": true}' end) || v_last
+  end;
+end;
+$$;
+comment on function scheduler.explain_batch(text, date, timestamptz) is
+  'Why the organization (its name or id) has, or has not, its answers of that local date (today there when none is given): what became of its batch job, or why there is none.';
+
+revoke all on function scheduler.explain_batch_job(public.batch_jobs, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.explain_batch(text, date, timestamptz) from public, anon, authenticated, service_role;
