@@ -1,4 +1,4 @@
-import type { Options } from "ky";
+import { isHTTPError, type Options } from "ky";
 import { z } from "zod";
 import type { HttpClient } from "./http-client.ts";
 import { readText } from "./read-text.ts";
@@ -36,6 +36,16 @@ export async function askForCompletion(
   });
   const reading = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
   return await readText(response, maximumBytes, reading);
+}
+
+/**
+ * Whether a question that came to this error may have been answered all the same, and paid for: no answer in time, a
+ * broken connection, and the statuses of proxies behind which the model may have been at work (502, 504, 520 to 527).
+ */
+export function mayHaveCost(error: unknown): boolean {
+  if (!isHTTPError(error)) return true;
+  const { status } = error.response;
+  return status === 502 || status === 504 || (status >= 520 && status <= 527);
 }
 
 const count = z.int().min(0).max(2_147_483_647);

@@ -1,4 +1,5 @@
-import ky, { type KyInstance } from "ky";
+import ky, { isHTTPError, type KyInstance } from "ky";
+import { retryAfterMs } from "./retry-after.ts";
 
 /** The one client for outgoing HTTP; see {@link createHttpClient} for what it does by itself. */
 export type HttpClient = KyInstance;
@@ -14,12 +15,16 @@ export interface HttpClientOptions {
   backoffMs?: (attempt: number) => number;
 }
 
+/** Up to here a `Retry-After` is waited for. */
+const longestWaitMs = 60_000;
+
 /** 429 and every 5xx, those that only proxies use (520, 529) too. */
 const retriedStatusCodes = [429, ...Array.from({ length: 100 }, (_, index) => 500 + index)];
 
 /**
  * Outgoing HTTP with a timeout, and with retries on 429, 5xx and network failures (timeouts too): exponential
- * backoff, full jitter, `Retry-After` obeyed up to a minute. Any other 4xx is thrown at once as ky's `HTTPError`.
+ * backoff, full jitter, `Retry-After` obeyed: up to a minute it is waited for, a longer one ends the tries. Any other
+ * 4xx is thrown at once as ky's `HTTPError`.
  * All methods are retried: send an `Idempotency-Key` where repeating would do harm.
  */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
@@ -32,11 +37,16 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       methods: ["get", "head", "post", "put", "patch", "delete", "options"],
       statusCodes: retriedStatusCodes,
       afterStatusCodes: retriedStatusCodes,
-      maxRetryAfter: 60_000,
+      maxRetryAfter: longestWaitMs,
       backoffLimit: 30_000,
       delay: options.backoffMs ?? ((attempt) => 1000 * 2 ** (attempt - 1)),
       jitter: true,
       retryOnTimeout: true,
+      // To come again before the time would be too early whenever it is.
+      shouldRetry: ({ error }) =>
+        isHTTPError(error) && (retryAfterMs(error.response, new Date()) ?? 0) > longestWaitMs
+          ? false
+          : undefined,
     },
     headers: { "user-agent": "daybook" },
   });

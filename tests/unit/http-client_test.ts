@@ -70,6 +70,16 @@ for (const code of [429, 500, 503, 529]) {
   });
 }
 
+Deno.test("the HTTP client does not come again before a time that is too far away", async () => {
+  const far = new Date(Date.now() + 90_000).toUTCString();
+  for (const after of ["61", far]) {
+    await withServer([status(503, { "retry-after": after }), ok], async (url, calls) => {
+      await assert.rejects(client().get(url), HTTPError);
+      assert.equal(calls(), 1);
+    });
+  }
+});
+
 Deno.test("the HTTP client tries again when an answer does not come in time", async () => {
   const hang = Promise.withResolvers<Response>();
   await withServer([() => hang.promise, ok], async (url, calls) => {

@@ -1,8 +1,9 @@
 import { type HTTPError, isHTTPError, isTimeoutError } from "ky";
 import { z } from "zod";
-import { askForCompletion } from "../../../shared/chat-completion.ts";
+import { askForCompletion, mayHaveCost } from "../../../shared/chat-completion.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
+import { retryAfterMs } from "../../../shared/retry-after.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Messages } from "./prompt.ts";
 
@@ -98,16 +99,17 @@ export async function askModel(
           totalTimeout: Math.max(1, until - now().getTime()),
           retry: {
             limit: 2,
+            maxRetryAfter: Infinity,
             // A wait that would outlast the run is no use; the status says more than a timeout.
             shouldRetry: ({ error }) =>
-              !isHTTPError(error) || mayHaveCost(error.response.status) ||
-                retryAfterMs(error) > until - now().getTime()
+              !isHTTPError(error) || mayHaveCost(error) ||
+                (retryAfterMs(error.response, now()) ?? 0) > until - now().getTime()
                 ? false
                 : undefined,
           },
         },
       });
-      return readAnswer(text);
+      return readModelAnswer(text);
     } catch (error) {
       const other = isHTTPError(error) ? adapt(body, error, adapted) : undefined;
       if (other === undefined) return failure(error, configuration.apiKey);
@@ -116,7 +118,7 @@ export async function askModel(
   }
 }
 
-function readAnswer(text: string | undefined): ModelAnswer {
+function readModelAnswer(text: string | undefined): ModelAnswer {
   const wrong = (error: string, usage: Usage | null): ModelAnswer => ({
     error,
     usage,
@@ -172,16 +174,6 @@ function adapt(
   return rest;
 }
 
-/** 502, 504 and those of proxies alone (520 to 527): behind them the model may have been at work. */
-function mayHaveCost(status: number): boolean {
-  return status === 502 || status === 504 || (status >= 520 && status <= 527);
-}
-
-function retryAfterMs(error: HTTPError): number {
-  const header = error.response.headers.get("retry-after");
-  return header !== null && /^\d+$/.test(header) ? Number(header) * 1000 : 0;
-}
-
 const errorBody = z.object({ error: z.object({ message: z.string() }) });
 
 function failure(error: unknown, apiKey: string): ModelAnswer {
@@ -200,7 +192,7 @@ function failure(error: unknown, apiKey: string): ModelAnswer {
     const body = errorBody.safeParse(error.data);
     return failed(
       `the endpoint answered HTTP ${status}${body.success ? `: ${body.data.error.message}` : ""}`,
-      !mayHaveCost(status),
+      !mayHaveCost(error),
     );
   }
   if (isTimeoutError(error) || (error instanceof DOMException && error.name === "TimeoutError")) {

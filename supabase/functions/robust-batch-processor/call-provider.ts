@@ -2,6 +2,7 @@ import { isHTTPError, isTimeoutError } from "ky";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { askForCompletion, readCompletion } from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
+import { retryAfterMs } from "../../../shared/retry-after.ts";
 import type { Provider, Result, Task } from "./steps.ts";
 
 /** A Retry-After up to here is waited for on the spot; with a longer one the task is given back. */
@@ -50,6 +51,7 @@ export function createProviders({ http, env, now }: JobContext): Providers {
             headers: { "idempotency-key": `batch-task-${task.id}` },
             retry: {
               retryOnTimeout: false,
+              maxRetryAfter: longestWaitMs,
               shouldRetry: ({ error }) =>
                 isHTTPError(error) &&
                   (retryAfterMs(error.response, now()) ?? 0) > longestWaitMs
@@ -89,8 +91,9 @@ function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
   if (isHTTPError(error)) {
     const { status } = error.response;
     const reason = `HTTP ${status}`;
-    if (status === 429) {
-      const waitMs = retryAfterMs(error.response, now);
+    const waitMs = retryAfterMs(error.response, now);
+    // Overloaded, or down for maintenance: it says when it is back.
+    if (status === 429 || status === 503 && waitMs !== undefined) {
       return {
         outcome: "waiting",
         reason,
@@ -116,12 +119,4 @@ function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
     return { outcome: "failed", reason: `no answer in ${timeoutMs / 1000} s` };
   }
   return { outcome: "failed", reason: "no connection" };
-}
-
-/** What `Retry-After` says, as seconds or as a date (RFC 9110, 10.2.3), in milliseconds from now. */
-function retryAfterMs(response: Response, now: Date): number | undefined {
-  const text = response.headers.get("retry-after")?.trim();
-  if (!text) return undefined;
-  const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now.getTime();
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }
