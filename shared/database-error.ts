@@ -1,0 +1,23 @@
+import { PermanentError } from "./errors.ts";
+
+/**
+ * What the database refuses for a reason that stays (SQLSTATE, or PostgREST's own codes): arguments and settings (22),
+ * constraints (23), rights and what is not there (42), a function's own refusal (P0); a request, a schema or a token
+ * that PostgREST cannot use (PGRST1 to 3). Not: no connection, a lock, a statement that took too long, a restart.
+ */
+const permanentCodes = /^(22|23|42|P0|PGRST[123])/;
+
+/**
+ * An error for what a call of the database came to: a PermanentError when trying again would not help.
+ *
+ * @param what What could not be done: "sweep the connections".
+ */
+export function databaseError(
+  what: string,
+  error: { code?: string; message: string },
+): Error {
+  const message = `Cannot ${what}: ${error.message}`;
+  return permanentCodes.test(error.code ?? "")
+    ? new PermanentError(message)
+    : new Error(message, { cause: error });
+}
