@@ -4,6 +4,20 @@ import type { Platform } from "./platform.ts";
 const maximumReserveMs = 10_000;
 
 /**
+ * How long jobs may work in a worker that has just booted, in milliseconds.
+ *
+ * @throws HttpError 500 `misconfigured` when `WALL_CLOCK_LIMIT_SECONDS` is not a positive number.
+ */
+export function longestWorkMs(env: Platform["env"]): number {
+  const text = env("WALL_CLOCK_LIMIT_SECONDS") ?? "150";
+  const limitMs = Number(text) * 1000;
+  if (!(limitMs > 0)) {
+    throw misconfigured(`WALL_CLOCK_LIMIT_SECONDS must be a positive number, got ${text}`);
+  }
+  return limitMs - Math.min(maximumReserveMs, limitMs / 10);
+}
+
+/**
  * Until when jobs may work in this worker, in milliseconds since the epoch: the end of its wall clock
  * (`WALL_CLOCK_LIMIT_SECONDS` from its boot, else the 150 s of Supabase's free plan), less a tenth of it, at most
  * 10 s, in which receipts are delivered.
@@ -11,10 +25,5 @@ const maximumReserveMs = 10_000;
  * @throws HttpError 500 `misconfigured` when `WALL_CLOCK_LIMIT_SECONDS` is not a positive number.
  */
 export function endOfWork(platform: Pick<Platform, "env" | "bootedAt">): number {
-  const text = platform.env("WALL_CLOCK_LIMIT_SECONDS") ?? "150";
-  const limitMs = Number(text) * 1000;
-  if (!(limitMs > 0)) {
-    throw misconfigured(`WALL_CLOCK_LIMIT_SECONDS must be a positive number, got ${text}`);
-  }
-  return platform.bootedAt + limitMs - Math.min(maximumReserveMs, limitMs / 10);
+  return platform.bootedAt + longestWorkMs(platform.env);
 }

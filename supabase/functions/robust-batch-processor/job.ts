@@ -1,8 +1,13 @@
 import { z } from "zod";
 import { defineJob } from "../../../shared/define-job.ts";
+import { PermanentError } from "../../../shared/errors.ts";
+import { longestWorkMs } from "../../../shared/wall-clock.ts";
 import { createProviders } from "./call-provider.ts";
 import { processBatch } from "./process.ts";
 import { createSteps } from "./steps.ts";
+
+/** In less, no run could begin a call, and each would hand on to the next, for ever. */
+const leastWorkMs = 20_000;
 
 /** Works on one batch job until it ends or the time is over. See docs/jobs/robust-batch-processor.md. */
 export const job = defineJob({
@@ -15,11 +20,13 @@ export const job = defineJob({
   }),
   // The keys of providers: the table batch_providers names their variables, which all end like this.
   secrets: ["*_KEY"],
-  run: (input, context) =>
-    processBatch(
-      input,
-      context,
-      createSteps(context),
-      createProviders(context),
-    ),
+  async run(input, context) {
+    if (longestWorkMs(context.env) < leastWorkMs) {
+      throw new PermanentError(
+        "Cannot process batches: WALL_CLOCK_LIMIT_SECONDS must be at least 23, got " +
+          context.env("WALL_CLOCK_LIMIT_SECONDS"),
+      );
+    }
+    return await processBatch(input, context, createSteps(context), createProviders(context));
+  },
 });
