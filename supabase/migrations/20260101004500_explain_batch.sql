@@ -65,6 +65,7 @@ declare
   v_trigger text;
   v_last text;
   v_had date;
+  v_today date;
 begin
   select array_agg(id order by id) into v_ids from public.organizations
     where id::text = lower(p_organization) or lower(name) = lower(p_organization);
@@ -89,29 +90,32 @@ begin
 
   v_comes_at := scheduler.first_showing(v_date + v_run_at, v_zone);
   v_had := scheduler.last_batch_date(v_organization.id);
+  v_today := scheduler.batch_date_at(v_zone, v_run_at, p_now);
   select * into v_job from public.batch_jobs
     where organization_id = v_organization.id and batch_date < v_date order by batch_date desc, rerun desc limit 1;
   v_last := coalesce(' The one before, ' || v_job.batch_date || ': ' || scheduler.explain_batch_job(v_job, p_now), ' It has had none before.');
   v_trigger := case when v_follows then 'daily-batch-trigger' else 'daily-batch-trigger-zones' end;
   return format('%s has no batch for %s: ', v_organization.name, v_date) || case
     when not v_organization.enabled then format('it is disabled, since %s or earlier.', scheduler.local_text(v_organization.updated_at, v_zone))
-    when v_comes_at > p_now then format('its time comes at %s.', scheduler.local_text(v_comes_at, v_zone)) || v_last
-    when v_had > v_date then 'it is later by its mark: that date came before it was moved, created or switched on, or its batch job was deleted.' || v_last
     when v_had = v_date then 'it is marked as had, so its batch job was deleted. rerun_daily_batch makes another.'
+    when v_had > v_date and v_date >= v_today then format('it had %s already, before it was moved, and no date comes twice.', v_had)
+    when v_comes_at > p_now then format('its time comes at %s.', scheduler.local_text(v_comes_at, v_zone)) || v_last
+    when v_date < v_today then 'no prompt was active or no provider enabled at its time, or it was not there or switched off, or there was an '
+      || 'outage of more than a day, or its batch job was deleted. rerun_daily_batch makes it.' || v_last
     when not exists (select from public.prompts where organization_id = v_organization.id and status = 'active')
       then format('it has no active prompt (%s).', coalesce((
         select string_agg(count || ' ' || status, ', ' order by status)
         from (select status, count(*) as count from public.prompts where organization_id = v_organization.id group by status) as prompts), 'none at all'))
     when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
-    when v_date < scheduler.batch_date_at(v_zone, v_run_at, p_now) then
-      'nothing was made of it: no prompt, no provider, not yet there or switched off at its time, or an outage of more than a day. rerun_daily_batch makes it.' || v_last
     when v_organization.next_batch_at <= p_now
       or v_follows and v_organization.created_at < v_comes_at and not exists (
         select from public.scheduler_state where scope = 'daily-batch' and last_daily_run_key >= to_char(v_date, 'YYYY-MM-DD'))
       then format('it is due since %s, and %s has not made it. %s', scheduler.local_text(v_comes_at, v_zone), v_trigger,
           case when v_follows and not scheduler.in_daily_batch_window(p_now)
             then format('The window is over: scheduler.run_now(%L, ''{"force": true}''). ', v_trigger) else '' end)
-        || scheduler.explain(v_trigger, null, p_now)
+        || scheduler.explain(v_trigger, (
+          select scheduler.previous_occurrence(schedule, time_zone, p_now) from public.scheduler_jobs
+          where name = v_trigger and schedule is not null), p_now)
     else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At once: scheduler.run_now(%L, %L).',
         scheduler.local_text(v_comes_at, v_zone), v_trigger,
         case when v_follows then '{"force": true}' else '{"zones": true, "force": true}' end) || v_last
