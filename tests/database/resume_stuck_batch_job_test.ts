@@ -201,13 +201,22 @@ Deno.test("stuck batch jobs are found by pages, and those that wait or are worke
     assert.match(error.message, /limit must be from 1 to 1000, got 0/);
   }));
 
-Deno.test("a wrong setting is named", () =>
+Deno.test("a wrong setting is refused when it is written, and named when it was there before", () =>
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 1, ["one"], NOON);
-    for (const value of ['"often"', "-1", "1.5", "0"]) {
-      await sql`update app_settings set value = ${value}::text::jsonb where key = 'daily_batch.heartbeat_timeout_seconds'`;
-      const error = await refusal(resume(sql, id, 1));
-      assert.equal(error.code, "22023");
-      assert.match(error.message, /daily_batch\.heartbeat_timeout_seconds, got /);
+    for (const value of ['"often"', "-1", "1.5", "0", "null", "100000"]) {
+      const write = () =>
+        sql`update app_settings set value = ${value}::text::jsonb where key = 'daily_batch.heartbeat_timeout_seconds'`;
+      const before = async () => {
+        await sql`alter table app_settings disable trigger check_batch_setting`;
+        await write();
+        await sql`alter table app_settings enable trigger check_batch_setting`;
+        await resume(sql, id, 1);
+      };
+      for (const attempt of [write, before]) {
+        const error = await refusal(attempt());
+        assert.equal(error.code, "22023");
+        assert.match(error.message, /daily_batch\.heartbeat_timeout_seconds, got /);
+      }
     }
   }));

@@ -147,7 +147,7 @@ Deno.test("what the model is told is bounded", () =>
     assert.ok(JSON.stringify(row!.told).length < 60_000);
   }));
 
-Deno.test("a wrong setting is named", () =>
+Deno.test("a wrong setting is refused when it is written, and named when it was there before", () =>
   withDatabase(async ({ sql }) => {
     for (
       const [key, value] of [
@@ -159,16 +159,25 @@ Deno.test("a wrong setting is named", () =>
         ["similarity_percent", "null"],
       ] as const
     ) {
-      const error = await refusal(sql.begin(async (tx) => {
-        await tx`update app_settings set value = ${value}::text::jsonb where key = ${
+      const write = () =>
+        sql`insert into app_settings (key, value) values (${
           "weekly_suggestions." + key
-        }`;
-        await tx`select next_suggestion_requests()`;
-      }));
-      assert.deepEqual(
-        [error.code, error.message.includes(`weekly_suggestions.${key}, which must be`)],
-        ["22023", true],
-        error.message,
-      );
+        }, ${value}::text::jsonb)
+          on conflict (key) do update set value = excluded.value`;
+      const before = async () => {
+        await sql`alter table app_settings disable trigger check_batch_setting`;
+        await write();
+        await sql`alter table app_settings enable trigger check_batch_setting`;
+        await sql`select next_suggestion_requests()`;
+      };
+      for (const attempt of [write, before]) {
+        const error = await refusal(attempt());
+        assert.deepEqual(
+          [error.code, error.message.includes(`weekly_suggestions.${key}, which must be`)],
+          ["22023", true],
+          error.message,
+        );
+      }
+      await sql`delete from app_settings where key = ${"weekly_suggestions." + key}`;
     }
   }));
