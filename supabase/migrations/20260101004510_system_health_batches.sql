@@ -1,25 +1,30 @@
 -- What system-health looks at of the daily batch. Counting is bounded, as in the components before: by what is open, what
 -- is due, and what ended in 24 hours.
 
--- Security definer: whose date has come, and what is stuck, the private schema knows.
-create or replace function public.system_health_batches() returns jsonb
-language sql stable security definer set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
+create or replace function scheduler.batch_due_since(p_now timestamptz) returns timestamptz
+language sql stable set search_path = '' as $$
   with platform as (
     select to_char(date, 'YYYY-MM-DD') as date, scheduler.first_showing(date + run_at, time_zone) as comes_at
     from (
-      select run_at, time_zone, scheduler.batch_date_at(time_zone, run_at, now()) as date from scheduler.daily_batch_settings()
+      select run_at, time_zone, scheduler.batch_date_at(time_zone, run_at, p_now) as date from scheduler.daily_batch_settings()
     ) as latest
-  ), begins as (
-    select least(
-      (select min(next_batch_at) from public.organizations where enabled and next_batch_at <= now()),
-      (select comes_at from platform
-        where not exists (select from public.scheduler_state where scope = 'daily-batch' and last_daily_run_key >= platform.date)
-          and exists (
-            select from public.organizations
-            where enabled and next_batch_at is null and time_zone is null and daily_run_at is null and created_at < platform.comes_at
-              and exists (select from public.prompts where organization_id = organizations.id and status = 'active')))
-    ) as due_since
-  ), open as (
+  )
+  select least(
+    (select min(next_batch_at) from public.organizations where enabled and next_batch_at <= p_now),
+    (select comes_at from platform
+      where not exists (select from public.scheduler_state where scope = 'daily-batch' and last_daily_run_key >= platform.date)
+        and exists (
+          select from public.organizations
+          where enabled and next_batch_at is null and time_zone is null and daily_run_at is null and created_at < platform.comes_at
+            and exists (select from public.prompts where organization_id = organizations.id and status = 'active'))));
+$$;
+comment on function scheduler.batch_due_since(timestamptz) is
+  'Since when a batch is due that has not begun: of an organization with its own zone or hour, or of those that follow the platform; null: none is.';
+
+-- Security definer: whose date has come, and what is stuck, the private schema knows.
+create or replace function public.system_health_batches() returns jsonb
+language sql stable security definer set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
+  with open as (
     select count(*) as jobs, min(created_at) as oldest from public.batch_jobs where completed_at is null
   ), stuck as (
     -- The reconciler comes every half hour.
@@ -41,7 +46,7 @@ language sql stable security definer set search_path = '' set statement_timeout 
   select jsonb_build_object(
     'watched', (select count(*) from public.organizations where enabled),
     'figures', jsonb_build_object(
-      'not_begun_seconds', coalesce(public.system_health_seconds_since(begins.due_since), 0),
+      'not_begun_seconds', coalesce(public.system_health_seconds_since(scheduler.batch_due_since(now())), 0),
       'failed_percent', public.system_health_percent(ended.failed, ended.tasks, 5),
       'stuck_jobs', stuck.jobs,
       'oldest_open_seconds', public.system_health_seconds_since(open.oldest),
@@ -52,10 +57,11 @@ language sql stable security definer set search_path = '' set statement_timeout 
       'failed_mostly', (select left(reason, 200) from reasons), 'down', left(down.names, 200))),
     'notes', '[]'::jsonb
   )
-  from begins, open, stuck, ended, down;
+  from open, stuck, ended, down;
 $$;
 comment on function public.system_health_batches() is
   'Figures of the daily batch: how long one is due that has not begun, failed tasks and their most frequent reason, batch jobs that are stuck or open for long, providers that are down.';
 
+revoke all on function scheduler.batch_due_since(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.system_health_batches() from public, anon, authenticated, service_role;
 grant execute on function public.system_health_batches() to service_role;

@@ -1,4 +1,5 @@
 /** What the exposition can hold, whatever the database holds: every family, with its type, and its labels' names. */
+import { batchFamilies } from "../../supabase/functions/prometheus-metrics/batch-families.ts";
 import { fleetFamilies } from "../../supabase/functions/prometheus-metrics/fleet-families.ts";
 import { platformFamilies } from "../../supabase/functions/prometheus-metrics/platform-families.ts";
 import { schedulerFamilies } from "../../supabase/functions/prometheus-metrics/scheduler-families.ts";
@@ -32,6 +33,13 @@ const families = [
     open_code_failure_causes: 0,
     pending_code_fix_proposals: 0,
   }),
+  ...batchFamilies({
+    not_begun_seconds: 0,
+    open: 0,
+    oldest_open_seconds: 0,
+    tasks_by_status: { completed: 0, failed: 0 },
+    failures_in_row: { provider: 0 },
+  }),
 ];
 
 /** By the name of each family: its type, its help, and the names of its labels. */
@@ -52,6 +60,8 @@ export const exposedNames = new Set(
 
 /** The names of metrics in a PromQL expression, as they are written: by what ours begin with. */
 export function metricsIn(expression: string): string[] {
-  return [...expression.matchAll(/\b(?:xmrt|scheduler|scheduled_action|api_key|code)s?_[a-z_]+\b/g)]
+  return [
+    ...expression.matchAll(/\b(?:xmrt|scheduler|scheduled_action|api_key|code|batch)s?_[a-z_]+\b/g),
+  ]
     .map((match) => match[0]);
 }

@@ -56,6 +56,13 @@ const reading: Reading = {
     open_code_failure_causes: 3,
     pending_code_fix_proposals: 1,
   },
+  batches: {
+    not_begun_seconds: 600.5,
+    open: 2,
+    oldest_open_seconds: 7200,
+    tasks_by_status: { completed: 90, failed: 10 },
+    failures_in_row: { openai: 5, deepseek: 0 },
+  },
 };
 
 const answers: Reply = {
@@ -142,6 +149,12 @@ Deno.test("a scrape is one round trip to the database and answers text of versio
       'api_key_expires_in_seconds{provider="github",key_name="default"} 86400',
       "code_failure_causes_open 3",
       "code_fix_proposals_pending 1",
+      "batch_not_begun_seconds 600.5",
+      "batch_jobs_open 2",
+      "batch_oldest_open_seconds 7200",
+      'batch_tasks_by_status{status="failed"} 10',
+      'batch_provider_failures_in_row{provider="openai"} 5',
+      'batch_provider_failures_in_row{provider="deepseek"} 0',
     ]
   ) assert.ok(lines.includes(line), `${line} is not in\n${text}`);
   assert.ok(!/scheduler_last_success_age_seconds\{job_name="new"\}/.test(text), "never succeeded");

@@ -7,6 +7,7 @@ export interface Reading {
   scheduler: SchedulerReading;
   fleet: FleetReading;
   platform: PlatformReading;
+  batches: BatchesReading;
 }
 
 export interface SchedulerReading {
@@ -66,6 +67,16 @@ export interface PlatformReading {
   api_keys: [provider: string, keyName: string, status: string, expiresInSeconds: number | null][];
   open_code_failure_causes: number;
   pending_code_fix_proposals: number;
+}
+
+export interface BatchesReading {
+  not_begun_seconds: number;
+  open: number;
+  oldest_open_seconds: number;
+  /** Of batch jobs that ended in the last 24 hours. */
+  tasks_by_status: { completed: number; failed: number };
+  /** By the name of the provider. */
+  failures_in_row: Record<string, number>;
 }
 
 /** Prometheus waits for ten seconds unless told otherwise; it should get to read why there is nothing. */

@@ -5,6 +5,7 @@ import type { Database } from "../../../shared/database.types.ts";
 import { errorMessage, HttpError, misconfigured } from "../../../shared/errors.ts";
 import { createLogger, createRedact } from "../../../shared/logger.ts";
 import type { Platform } from "../../../shared/platform.ts";
+import { batchFamilies } from "./batch-families.ts";
 import { contentType, renderFamilies } from "./exposition.ts";
 import { fleetFamilies } from "./fleet-families.ts";
 import { platformFamilies } from "./platform-families.ts";
@@ -42,11 +43,12 @@ export function serveMetrics(platform: Platform): (request: Request) => Promise<
       const db = createClient<Database>(url, serviceKey(secrets), {
         auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
       });
-      const { scheduler, fleet, platform: others } = await readMetrics(db);
+      const { scheduler, fleet, platform: others, batches } = await readMetrics(db);
       const text = renderFamilies([
         ...schedulerFamilies(scheduler),
         ...fleetFamilies(fleet),
         ...platformFamilies(others),
+        ...batchFamilies(batches),
       ]);
       return new Response(request.method === "HEAD" ? null : text, {
         headers: { "content-type": contentType, "cache-control": "no-store" },
