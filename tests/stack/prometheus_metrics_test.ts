@@ -140,7 +140,7 @@ Deno.test({
             ) =>
               group.rules
             );
-            assert.equal(loaded.length, 10);
+            assert.equal(loaded.length, 14);
             for (const { name, lastError } of loaded) assert.equal(lastError ?? "", "", name);
             return loaded.every(({ health }) => health === "ok") && (await pending()).length === 0;
           });
