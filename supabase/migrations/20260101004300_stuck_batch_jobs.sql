@@ -33,36 +33,57 @@ $$;
 comment on function scheduler.stuck_batch_settings() is
   'The settings of the reconciler, their defaults where there are none. Raises 22023, naming it, for a wrong one.';
 
+-- Thousands of batch jobs wait, each with a run of its own: whose runs there are is found without reading them all. An
+-- index by the ledger's own conditions would look no better to the planner than those that have them already.
+create index if not exists scheduler_runs_batch_job_idx on public.scheduler_runs ((payload ->> 'batchJobId'))
+  where completed_at is null and payload ? 'batchJobId';
+
 -- A run of the processor by hand may name no batch job; by its leases it is seen all the same.
-create or replace function scheduler.batch_runs(p_job_id uuid, p_heartbeat_timeout interval, p_now timestamptz)
-returns table (job_id text, waits boolean)
-language sql stable set search_path = '' as $$
-  select payload ->> 'batchJobId', status = 'queued'
-  from public.scheduler_runs
-  where job_name = 'robust-batch-processor' and status in ('queued', 'dispatched', 'running')
-    and (p_job_id is null or payload ->> 'batchJobId' = p_job_id::text)
-    and (status = 'queued' or greatest(dispatched_at, started_at, heartbeat_at) >= p_now - p_heartbeat_timeout);
+create or replace function scheduler.batch_runs(p_job_id uuid, p_heartbeat_timeout interval, p_now timestamptz, out waits boolean, out beats boolean)
+language plpgsql stable set search_path = '' as $$
+begin
+  select coalesce(bool_or(status = 'queued'), false),
+      coalesce(bool_or(status <> 'queued' and greatest(dispatched_at, started_at, heartbeat_at) >= p_now - p_heartbeat_timeout), false)
+    into waits, beats
+    from public.scheduler_runs
+    where payload ? 'batchJobId' and payload ->> 'batchJobId' = p_job_id::text and completed_at is null
+      and function_name = 'robust-batch-processor';
+end;
 $$;
 comment on function scheduler.batch_runs(uuid, interval, timestamptz) is
-  'The processor''s runs that wait in the ledger (waits) or are under way and beat, of one batch job or, given null, of all.';
+  'Whether runs of the processor for the batch job wait in the ledger, and whether one is under way and beats.';
 
+-- What is read first is little: batch jobs of late are passed over by their index, and the ledger, which may hold
+-- thousands of runs that wait, is not read when none of the others is silent. Whatever the statistics say.
 create or replace function scheduler.stuck_batch_jobs(p_limit integer, p_after uuid, p_now timestamptz) returns setof uuid
-language sql stable set search_path = '' as $$
-  with settings as materialized (select * from scheduler.stuck_batch_settings()),
-  runs as materialized (
-    select batch_runs.job_id from settings, scheduler.batch_runs(null, settings.heartbeat_timeout, p_now) as batch_runs
-    where batch_runs.job_id is not null
+language plpgsql stable set search_path = '' set jit = off set enable_nestloop = off set enable_mergejoin = off set enable_seqscan = off as $$
+declare
+  v_settings record;
+begin
+  select * into v_settings from scheduler.stuck_batch_settings();
+  return query
+  with silent as (
+    select jobs.id
+    from public.batch_jobs as jobs
+    where jobs.completed_at is null and (p_after is null or jobs.id > p_after)
+      and jobs.created_at < p_now - least(v_settings.heartbeat_timeout, v_settings.progress_timeout)
+      and (greatest(coalesce(jobs.last_heartbeat, jobs.created_at), jobs.resumed_at) < p_now - v_settings.heartbeat_timeout
+        or greatest(coalesce(jobs.last_progress_at, jobs.started_at, jobs.created_at), jobs.resumed_at) < p_now - v_settings.progress_timeout)
+  ),
+  alone as materialized (
+    select silent.id from silent
+    where not exists (
+      select from public.scheduler_runs as runs
+      where runs.payload ? 'batchJobId' and runs.payload ->> 'batchJobId' = silent.id::text and runs.completed_at is null
+        and runs.function_name = 'robust-batch-processor'
+        and (runs.status = 'queued' or greatest(runs.dispatched_at, runs.started_at, runs.heartbeat_at) >= p_now - v_settings.heartbeat_timeout))
+    order by silent.id
   )
-  select jobs.id
-  from public.batch_jobs as jobs, settings
-  where jobs.completed_at is null and (p_after is null or jobs.id > p_after)
-    and (greatest(coalesce(jobs.last_heartbeat, jobs.created_at), jobs.resumed_at) < p_now - settings.heartbeat_timeout
-      or greatest(coalesce(jobs.last_progress_at, jobs.started_at, jobs.created_at), jobs.resumed_at) < p_now - settings.progress_timeout)
-    and not exists (select from runs where runs.job_id = jobs.id::text)
-    and not exists (
-      select from public.batch_tasks where job_id = jobs.id and completed_at is null and leased_until > p_now)
-  order by jobs.id
+  select alone.id from alone
+  where (select true from public.batch_tasks
+    where job_id = alone.id and completed_at is null and leased_until > p_now limit 1) is null
   limit p_limit;
+end;
 $$;
 comment on function scheduler.stuck_batch_jobs(integer, uuid, timestamptz) is
   'Open batch jobs without heartbeat or without progress for too long, of which no run waits or beats and no lease lasts: by id, those after p_after.';

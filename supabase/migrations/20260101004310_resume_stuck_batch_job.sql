@@ -7,6 +7,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_job public.batch_jobs;
   v_settings record;
+  v_runs record;
   v_action text;
   v_freed integer := 0;
   v_failed integer := 0;
@@ -37,10 +38,10 @@ begin
       where tasks.id = expired.id;
     get diagnostics v_freed = row_count;
 
-    if exists (select from public.batch_tasks where job_id = p_job_id and completed_at is null and leased_until > p_now)
-      or exists (select from scheduler.batch_runs(p_job_id, v_settings.heartbeat_timeout, p_now) where not waits) then
+    select * into v_runs from scheduler.batch_runs(p_job_id, v_settings.heartbeat_timeout, p_now);
+    if v_runs.beats or exists (select from public.batch_tasks where job_id = p_job_id and completed_at is null and leased_until > p_now) then
       v_action := 'alive';
-    elsif exists (select from scheduler.batch_runs(p_job_id, v_settings.heartbeat_timeout, p_now) where waits) then
+    elsif v_runs.waits then
       v_action := 'waits';
     else
       -- Whoever got something done since the last time is not hopeless.

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Row, Sql } from "postgres";
 import { addBatch, addProvider, assertBatchesSound, batchJob, statuses } from "../support/batch.ts";
 import { type TestDatabase, withDatabase } from "../support/database.ts";
+import { rowsRead } from "../support/rows-read.ts";
 import { refusal } from "../support/refusal.ts";
 import { after, CRON_SECRET, NOON, PROJECT_URL, setSecret } from "../support/scheduler.ts";
 
@@ -199,6 +200,18 @@ Deno.test("stuck batch jobs are found by pages, and those that wait or are worke
     assert.equal(await due(10), false);
     const error = await refusal(find(0, null));
     assert.match(error.message, /limit must be from 1 to 1000, got 0/);
+  }));
+
+Deno.test("beside thousands that wait, whose run it is is found without reading theirs", () =>
+  withBatches(async ({ sql }) => {
+    const id = await addBatch(sql, 1, ["one"], NOON);
+    await sql`select scheduler.enqueue_runs('robust-batch-processor',
+      (select jsonb_agg(jsonb_build_object('batchJobId', gen_random_uuid())) from generate_series(1, 500)), null, ${NOON})`;
+    const runsRead = async (statement: string) =>
+      (await rowsRead(sql, ["scheduler_runs"], (tx) => tx.unsafe(statement))).scheduler_runs!;
+    assert.equal(await runsRead("select scheduler.batch_job_is_stuck('2026-03-02 12:01Z')"), 0);
+    const none = await runsRead(`select scheduler.batch_runs('${id}', '2 minutes', now())`);
+    assert.ok(none < 5, `${none} of 500 runs were read`);
   }));
 
 Deno.test("a wrong setting is refused when it is written, and named when it was there before", () =>
