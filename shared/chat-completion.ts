@@ -43,7 +43,13 @@ export async function askForCompletion(
  * broken connection, and the statuses of proxies behind which the model may have been at work (502, 504, 520 to 527).
  */
 export function mayHaveCost(error: unknown): boolean {
-  if (!isHTTPError(error)) return true;
+  if (!isHTTPError(error)) {
+    for (let cause = error; cause instanceof Error; cause = cause.cause) {
+      // How Deno says that no connection came about, so nothing was sent.
+      if (cause.message.includes("client error (Connect)")) return false;
+    }
+    return true;
+  }
   const { status } = error.response;
   return status === 502 || status === 504 || (status >= 520 && status <= 527);
 }

@@ -1997,6 +1997,10 @@ export type Database = {
         Returns: Json;
       };
       "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
+      "begin_suggestion_try": {
+        Args: { "p_now"?: string; "p_organization_id": string; "p_week": string };
+        Returns: string;
+      };
       "cancel_batch_job": {
         Args: { "p_job_id": string; "p_now"?: string; "p_reason": string; "p_who": string };
         Returns: Json;
@@ -2340,6 +2344,10 @@ export type Database = {
       "release_code_fix": {
         Args: { "p_cause_id": number; "p_counts": boolean; "p_request_id": string };
         Returns: boolean;
+      };
+      "release_suggestion_try": {
+        Args: { "p_now"?: string; "p_organization_id": string; "p_week": string };
+        Returns: undefined;
       };
       "rerun_daily_batch": {
         Args: {

@@ -1,32 +1,46 @@
 -- Whose week it is, and what the model is told. A week is known by its Monday's date, where the organization is; it begins
 -- there at that date's time, by the rules of the daily batch: after a gap in spring, at its first showing in autumn.
 
+-- Every hour, for all organizations: each table is read once, whatever the statistics say, and prompts only for those
+-- that have not had their week.
 create or replace function scheduler.due_for_suggestions(p_limit integer, p_after uuid, p_now timestamptz)
 returns table (organization_id uuid, week date)
-language sql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' set jit = off set enable_nestloop = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+declare
+  v_time_zone text := (select time_zone from scheduler.daily_batch_settings());
+  v_run_at time := (select run_at from scheduler.weekly_suggestion_settings());
+begin
+  return query
   with zones as (
-    select distinct coalesce(organizations.time_zone, platform.time_zone) as time_zone
-    from public.organizations, scheduler.daily_batch_settings() as platform where organizations.enabled
+    select distinct coalesce(organizations.time_zone, v_time_zone) as time_zone from public.organizations where organizations.enabled
   ),
   weeks as materialized (
-    select zones.time_zone, monday.week, scheduler.first_showing(monday.week + settings.run_at, zones.time_zone) as begins_at
-    from zones, scheduler.weekly_suggestion_settings() as settings, lateral (
-      select date_trunc('week', scheduler.batch_date_at(zones.time_zone, settings.run_at, p_now)::timestamp)::date as week
+    select zones.time_zone, monday.week, to_char(monday.week, 'YYYY-MM-DD') as key,
+      scheduler.first_showing(monday.week + v_run_at, zones.time_zone) as begins_at
+    from zones, lateral (
+      select date_trunc('week', scheduler.batch_date_at(zones.time_zone, v_run_at, p_now)::timestamp)::date as week
     ) as monday
+  ),
+  without as materialized (
+    select organizations.id, weeks.week
+    from public.organizations
+    join weeks on weeks.time_zone = coalesce(organizations.time_zone, v_time_zone)
+    left join public.scheduler_state as state on state.scope = 'weekly-suggestions:' || organizations.id
+    left join scheduler.suggestion_tries as last on last.organization_id = organizations.id
+    where organizations.enabled and (p_after is null or organizations.id > p_after)
+      and organizations.created_at < weeks.begins_at
+      and (state.scope is null or state.last_daily_run_key < weeks.key)
+      and (last.week is null or last.week <> weeks.week or last.tried_at <= p_now - interval '6 hours')
+    order by organizations.id
   )
-  select organizations.id, weeks.week
-  from scheduler.daily_batch_settings() as platform
-  join public.organizations on organizations.enabled and (p_after is null or organizations.id > p_after)
-  join weeks on weeks.time_zone = coalesce(organizations.time_zone, platform.time_zone)
-  left join public.scheduler_state as state on state.scope = 'weekly-suggestions:' || organizations.id
-  where organizations.created_at < weeks.begins_at
-    and (state.scope is null or state.last_daily_run_key < to_char(weeks.week, 'YYYY-MM-DD'))
-    and exists (select from public.prompts where prompts.organization_id = organizations.id and prompts.status = 'active')
-  order by organizations.id
+  select without.id, without.week from without
+  where (select true from public.prompts where prompts.organization_id = without.id and prompts.status = 'active' limit 1)
   limit p_limit;
+end;
 $$;
 comment on function scheduler.due_for_suggestions(integer, uuid, timestamptz) is
-  'Organizations with active prompts whose local Monday, or a later day of that week, has come and that have not had it, by id, those after p_after. A new one begins with the first Monday after it was created.';
+  'Organizations with active prompts whose local Monday, or a later day of that week, has come and that have not had it, nor were tried in the last six hours, by id, those after p_after. A new one begins with the first Monday after it was created.';
 
 create or replace function scheduler.suggestions_are_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$

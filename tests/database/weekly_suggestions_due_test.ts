@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { withDatabase } from "../support/database.ts";
+import { rowsRead } from "../support/rows-read.ts";
 import { refusal } from "../support/refusal.ts";
 import { addOrganization, addSuggester, MONDAY, WEEK } from "../support/suggestions.ts";
 
@@ -116,6 +117,27 @@ Deno.test("nobody is due for the scheduler while no provider is set", () =>
     assert.equal(await isDue(), true);
     await sql`select try_mark_daily_run(${WEEK}, 'weekly-suggestions:' || id) from organizations`;
     assert.equal(await isDue(), false);
+  }));
+
+Deno.test("whether somebody is due is found without reading for each organization, nor prompts of those that had their week", () =>
+  withDatabase(async ({ sql }) => {
+    await addSuggester(sql);
+    await sql`
+      with added as (
+        insert into organizations (name, time_zone, created_at)
+        select 'Tests ' || i, (array['Europe/Berlin', 'Asia/Tokyo', 'UTC'])[1 + i % 3], '2025-01-01' from generate_series(1, 300) as i returning id)
+      insert into prompts (organization_id, text) select id, 'a' from added`;
+    await sql`select try_mark_daily_run(${WEEK}, 'weekly-suggestions:' || id) from organizations`;
+    const read = await rowsRead(
+      sql,
+      ["organizations", "scheduler_state", "prompts"],
+      async (tx) => {
+        const [row] = await tx`select scheduler.suggestions_are_due(${MONDAY}) as due`;
+        assert.equal(row!.due, false);
+      },
+    );
+    // Twice: the zones there are, and whose they are.
+    assert.deepEqual(read, { organizations: 600, scheduler_state: 300, prompts: 0 });
   }));
 
 Deno.test("what the model is told is bounded", () =>

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
+import { freePort } from "../../local/free-port.ts";
 import type { ModelFaults, ModelServer } from "../../local/model-server.ts";
 import type { JobContext } from "../../shared/define-job.ts";
 import { job } from "../../supabase/functions/weekly-suggestions/job.ts";
@@ -16,7 +17,7 @@ interface Given {
   models: ModelServer;
   run(
     input?: { maxOrganizations?: number },
-    options?: Pick<Parameters<typeof jobContext>[0] & object, "env" | "remainingMs">,
+    options?: Pick<Parameters<typeof jobContext>[0] & object, "env" | "remainingMs" | "now">,
   ): ReturnType<typeof job.run>;
 }
 
@@ -25,9 +26,11 @@ function withSuggester(faults: ModelFaults, fn: (given: Given) => Promise<void>)
     withDatabase(async (db) => {
       await addSuggester(db.sql);
       const env = { LOCAL_MODEL_API_URL: models.url, LOCAL_MODEL_API_KEY: models.key };
-      const client: JobContext["db"] = rpcClient(db, () => MONDAY);
-      const run: Given["run"] = (input = {}, options = {}) =>
-        job.run(job.input.parse(input), jobContext({ db: client, env, now: MONDAY, ...options }));
+      const run: Given["run"] = (input = {}, options = {}) => {
+        const { now = MONDAY } = options;
+        const client: JobContext["db"] = rpcClient(db, () => now);
+        return job.run(job.input.parse(input), jobContext({ db: client, env, now, ...options }));
+      };
       await fn({ db, models, run });
     }));
 }
@@ -35,6 +38,8 @@ function withSuggester(faults: ModelFaults, fn: (given: Given) => Promise<void>)
 /** A body of status 200 with this answer of the model. */
 const answer = (content: string, finish_reason = "stop") =>
   JSON.stringify({ choices: [{ finish_reason, message: { content } }] });
+
+const hoursLater = (hours: number) => new Date(MONDAY.getTime() + hours * 3_600_000);
 
 const marks = async (sql: Sql) =>
   (await sql`select scope from scheduler_state where scope like 'weekly-suggestions:%'`).length;
@@ -128,7 +133,7 @@ Deno.test("a provider that answers nobody fails the run, and nothing is marked",
         await assert.rejects(run(), new RegExp(`^Error: Cannot ask for suggestions: ${message}$`));
         assert.equal(await marks(sql), 0);
         models.set({});
-        assert.equal((await run()).organizations, 9);
+        assert.equal((await run({}, { now: hoursLater(6) })).organizations, 9);
       }));
   }
 });
@@ -229,10 +234,85 @@ Deno.test("with little time left nobody is asked for, and no further run called"
   }));
 
 Deno.test("runs at once ask and store each organization's week once", () =>
-  withSuggester({}, async ({ db: { sql }, run }) => {
+  withSuggester({}, async ({ db: { sql }, models, run }) => {
     for (let i = 0; i < 6; i++) await addOrganization(sql, ["What sold best yesterday?"]);
     const results = await Promise.all(Array.from({ length: 4 }, () => run()));
     assert.equal(results.reduce((sum, result) => sum + Number(result.organizations), 0), 6);
     const [row] = await sql`select count(*)::int as count from prompts where status = 'suggested'`;
     assert.equal(row!.count, 18);
+    assert.equal(models.calls.length, 6);
   }));
+
+Deno.test("questions that may have been paid for without an answer are three a week, six hours apart", async (test) => {
+  const replies = {
+    "a broken connection": "reset",
+    "a proxy's 504": { status: 504 },
+    "a page of HTML": { status: 200, body: "<html>" },
+  } as const;
+  for (const [what, reply] of Object.entries(replies)) {
+    await test.step(what, () =>
+      withHttpServer(() => reply, (server) =>
+        withDatabase(async (db) => {
+          const { sql } = db;
+          await addSuggester(sql);
+          await addOrganization(sql, ["What sold best yesterday?"]);
+          const env = { LOCAL_MODEL_API_URL: server.url, LOCAL_MODEL_API_KEY: "sk-0123456789" };
+          const run = async (hours: number) => {
+            const now = hoursLater(hours);
+            const context = jobContext({ db: rpcClient(db, () => now), env, now });
+            const result = await job.run(job.input.parse({}), context).catch(() => undefined);
+            return [result?.summary, server.requests.length];
+          };
+          const nobody = "no organization is due";
+          assert.deepEqual(await run(0), [undefined, 1]);
+          assert.deepEqual(await run(5.9), [nobody, 1]);
+          assert.deepEqual(await run(6), [undefined, 2]);
+          assert.deepEqual(await run(12), [undefined, 3]);
+          assert.equal(await marks(sql), 0);
+          assert.deepEqual(await run(18), [
+            "0 prompts suggested to 0 organizations, 1 organizations without a usable answer",
+            3,
+          ]);
+          assert.deepEqual(await run(24), [nobody, 3]);
+          const [line] = await sql`select message from eliza_activity_log`;
+          assert.match(line!.message, /: asked three times, and no answer came$/);
+          assert.deepEqual(await run(7 * 24), [undefined, 4], "the next week is another");
+        })));
+  }
+});
+
+Deno.test("what costs nothing is no try: a limit, an error, a wrong key, a refused question, nobody there", async (test) => {
+  const ask =
+    (models: ModelServer, sql: Sql, run: Given["run"], env?: Record<string, string>) =>
+    async () => {
+      for (let i = 0; i < 4; i++) {
+        await assert.rejects(run({}, env ? { env } : {}), /^Error: Cannot ask for suggestions: /);
+      }
+      models.set({});
+      assert.equal((await run()).organizations, 1);
+      await sql`delete from scheduler_state where scope like 'weekly-suggestions:%'`;
+      await sql`delete from prompts where status = 'suggested'`;
+      await sql`delete from scheduler.suggestion_tries`;
+    };
+  await withSuggester({}, async ({ db: { sql }, models, run }) => {
+    await addOrganization(sql, ["What sold best yesterday?"]);
+    for (
+      const [what, faults] of Object.entries({
+        "HTTP 429": { rateLimitRate: 1 },
+        "HTTP 500": { errorRate: 1 },
+      })
+    ) {
+      models.set(faults);
+      await test.step(what, ask(models, sql, run));
+    }
+    const env = { LOCAL_MODEL_API_URL: models.url, LOCAL_MODEL_API_KEY: "sk-another-key" };
+    await test.step("HTTP 401", ask(models, sql, run, env));
+    await test.step(
+      "no connection",
+      ask(models, sql, run, {
+        ...env,
+        LOCAL_MODEL_API_URL: `http://127.0.0.1:${freePort()}`,
+      }),
+    );
+  });
+});

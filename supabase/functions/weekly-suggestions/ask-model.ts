@@ -1,12 +1,15 @@
 import { isHTTPError, isTimeoutError } from "ky";
-import { askForCompletion, readCompletion } from "../../../shared/chat-completion.ts";
+import { askForCompletion, mayHaveCost, readCompletion } from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
+import { retryAfterMs } from "../../../shared/retry-after.ts";
 import { suggestionMessages } from "./messages.ts";
 import { readSuggestions, suggestionsFormat } from "./read-suggestions.ts";
 import type { Provider, SuggestionRequest } from "./steps.ts";
 
 const tryMs = 60_000;
+/** A longer Retry-After ends the tries. */
+const longestWaitMs = 60_000;
 const maximumAnswerBytes = 1_000_000;
 
 /** What came of asking for one organization. */
@@ -15,14 +18,17 @@ export type Suggested =
   /** An answer, but not what was asked for. */
   | { outcome: "invalid"; reason: string }
   /** No answer to this question; whose fault it is, others' answers show. */
-  | { outcome: "refused"; reason: string }
+  | { outcome: "refused"; reason: string; mayHaveCost: boolean }
   /** No other organization would fare better now. */
-  | { outcome: "unavailable"; reason: string; notConfigured?: string }
+  | { outcome: "unavailable"; reason: string; mayHaveCost: boolean; notConfigured?: string }
   /** The run's own time was over. */
   | { outcome: "cut" };
 
 export interface Model {
-  /** Never throws. `leftMs`: how long all tries may take together. */
+  /**
+   * Never throws. Asks once; again only when the provider did not take the question.
+   * @param leftMs How long all of it may take.
+   */
   ask(
     provider: Provider,
     request: SuggestionRequest,
@@ -32,7 +38,7 @@ export interface Model {
 }
 
 /** Asks by the OpenAI chat completions API. */
-export function createModel({ http, env, signal }: JobContext): Model {
+export function createModel({ http, env, now, signal }: JobContext): Model {
   return {
     async ask(provider, request, maxSuggestions, leftMs) {
       const endpoint = findChatEndpoint(provider, env);
@@ -41,6 +47,7 @@ export function createModel({ http, env, signal }: JobContext): Model {
         return {
           outcome: "unavailable",
           reason: `not configured: ${notConfigured}`,
+          mayHaveCost: false,
           notConfigured,
         };
       }
@@ -56,10 +63,24 @@ export function createModel({ http, env, signal }: JobContext): Model {
           maximumBytes: maximumAnswerBytes,
           timeoutMs: Math.min(tryMs, leftMs),
           signal: deadline,
+          options: {
+            retry: {
+              // What may be answered all the same is not paid for twice.
+              shouldRetry: ({ error }) =>
+                mayHaveCost(error) ||
+                  isHTTPError(error) &&
+                    (retryAfterMs(error.response, now()) ?? 0) > longestWaitMs
+                  ? false
+                  : undefined,
+            },
+          },
         });
-        if (body === undefined) return { outcome: "refused", reason: "answer longer than 1 MB" };
-        const completion = readCompletion(body);
-        if ("unusable" in completion) return { outcome: "refused", reason: completion.unusable };
+        const completion = body === undefined
+          ? { unusable: "answer longer than 1 MB" }
+          : readCompletion(body);
+        if ("unusable" in completion) {
+          return { outcome: "refused", reason: completion.unusable, mayHaveCost: true };
+        }
         if ("refused" in completion) return { outcome: "invalid", reason: completion.refused };
         const suggestions = readSuggestions(completion.answer);
         if ("invalid" in suggestions) return { outcome: "invalid", reason: suggestions.invalid };
@@ -79,10 +100,14 @@ function failure(error: unknown): Suggested {
     return {
       outcome: [400, 413, 422].includes(status) ? "refused" : "unavailable",
       reason: `HTTP ${status}`,
+      mayHaveCost: mayHaveCost(error),
     };
   }
   return {
     outcome: "unavailable",
-    reason: isTimeoutError(error) ? `no answer in ${tryMs / 1000} s` : "no connection",
+    reason: isTimeoutError(error) || error instanceof DOMException && error.name === "TimeoutError"
+      ? `no answer in ${tryMs / 1000} s`
+      : "no connection",
+    mayHaveCost: mayHaveCost(error),
   };
 }

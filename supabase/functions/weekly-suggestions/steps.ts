@@ -44,6 +44,10 @@ export type Stored = z.output<typeof stored>;
 export interface Steps {
   /** The organizations that are due, by id, those after that one. */
   next(limit: number, after: string | undefined): Promise<Requests>;
+  /** Whether the model may be asked, which then counts as one of the week's tries; asked for too often, the week is over. */
+  begin(request: SuggestionRequest): Promise<"go" | "not_now" | "given_up">;
+  /** The try does not count: it has cost nothing. */
+  release(request: SuggestionRequest): Promise<void>;
   /** Marks the week and keeps what is new of the suggestions. */
   store(
     request: SuggestionRequest,
@@ -69,6 +73,27 @@ export function createSteps({ db, now, signal }: JobContext): Steps {
           p_now: p_now(),
         }).abortSignal(signal),
       ),
+    begin: async ({ id, week }) =>
+      readAnswer(
+        "begin a try",
+        z.enum(["go", "not_now", "given_up"]),
+        await db.rpc("begin_suggestion_try", {
+          p_organization_id: id,
+          p_week: week,
+          p_now: p_now(),
+        }).abortSignal(signal),
+      ),
+    async release({ id, week }) {
+      readAnswer(
+        "release a try",
+        z.unknown(),
+        await db.rpc("release_suggestion_try", {
+          p_organization_id: id,
+          p_week: week,
+          p_now: p_now(),
+        }).abortSignal(AbortSignal.timeout(storeMs)),
+      );
+    },
     // What the model has answered is kept, also when the run is ending.
     store: async ({ id, week }, texts, p_suggested_by) =>
       readAnswer(

@@ -8,15 +8,13 @@ const pageSize = 20;
 /** Nobody is asked for with less than this left, and this much of it is for storing. */
 const shortestCallMs = 20_000;
 const reserveMs = 5_000;
-/** An answer that is not as asked for is asked for once more. */
-const asksPerOrganization = 2;
 const failuresInResult = 50;
 
 type Context = Pick<JobContext, "log" | "signal" | "remainingMs" | "reportProgress">;
 
 /**
  * Asks the model for each organization that is due, as many at once as the provider takes, and stores what is new.
- * What is one organization's failure holds up no other. Stops when the provider does not answer, when the time is
+ * What is one organization's failure holds up no other. An answer that is not as asked for is asked for once more. Stops when the provider does not answer, when the time is
  * over or after `maxOrganizations`; then the next run goes on.
  *
  * @throws Error when the provider answered for nobody, or storing failed; nothing is marked for those.
@@ -45,15 +43,27 @@ export async function suggest(
     figures.failed++;
     failures.push({ organizationId: request.id, reason });
   };
+  const ask = async (provider: Provider, request: SuggestionRequest, max: number) => {
+    const once = () => model.ask(provider, request, max, Math.max(1, remainingMs() - reserveMs));
+    const first = await once();
+    const again = first.outcome === "invalid" && remainingMs() >= shortestCallMs && !signal.aborted;
+    if (!again) return first;
+    // Whatever comes of the second time: a third is not paid for.
+    const second = await once();
+    return second.outcome === "suggested" ? second : first;
+  };
   const serve = async (provider: Provider, request: SuggestionRequest, max: number) => {
-    let told: Suggested;
-    let asks = 0;
-    do {
-      told = await model.ask(provider, request, max, Math.max(1, remainingMs() - reserveMs));
-    } while (
-      told.outcome === "invalid" && ++asks < asksPerOrganization &&
-      remainingMs() >= shortestCallMs && !signal.aborted
-    );
+    const begun = await steps.begin(request);
+    if (begun === "given_up") {
+      figures.failed++;
+      failures.push({
+        organizationId: request.id,
+        reason: "asked three times, and no answer came",
+      });
+    }
+    if (begun !== "go") return;
+    const told = await ask(provider, request, max);
+    if ("mayHaveCost" in told && !told.mayHaveCost) await steps.release(request);
     if (told.outcome === "unavailable") unavailable = told;
     else if (told.outcome === "refused") held.push({ request, reason: told.reason });
     else if (told.outcome === "invalid") {

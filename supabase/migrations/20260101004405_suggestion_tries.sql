@@ -1,0 +1,59 @@
+-- What the weekly suggestions may cost: a try is kept before the model is asked, so that neither an answer that does not
+-- come nor a run that dies is paid for again and again.
+
+create table if not exists scheduler.suggestion_tries (
+  organization_id uuid primary key references public.organizations (id) on delete cascade,
+  week date not null,
+  tries integer not null check (tries between 1 and 3),
+  tried_at timestamptz not null
+);
+alter table scheduler.suggestion_tries enable row level security;
+revoke all on scheduler.suggestion_tries from public, anon, authenticated, service_role;
+comment on table scheduler.suggestion_tries is
+  'How often the model was asked for an organization''s suggestions in the week that was tried last: at most three times, six hours apart.';
+
+-- Security definer, both: service_role has no right in the private schema.
+create or replace function public.begin_suggestion_try(p_organization_id uuid, p_week date, p_now timestamptz default now())
+returns text
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_last scheduler.suggestion_tries;
+begin
+  perform from public.organizations where id = p_organization_id for no key update;
+  if not found or exists (
+    select from public.scheduler_state
+    where scope = 'weekly-suggestions:' || p_organization_id and last_daily_run_key >= to_char(p_week, 'YYYY-MM-DD')) then
+    return 'not_now';
+  end if;
+  select * into v_last from scheduler.suggestion_tries where organization_id = p_organization_id and week = p_week;
+  if v_last.tried_at > p_now - interval '6 hours' then
+    return 'not_now';
+  elsif v_last.tries = 3 then
+    perform public.record_suggestion_failure(p_organization_id, p_week, 'asked three times, and no answer came', p_now);
+    return 'given_up';
+  end if;
+  insert into scheduler.suggestion_tries (organization_id, week, tries, tried_at)
+    values (p_organization_id, p_week, 1 + coalesce(v_last.tries, 0), p_now)
+    on conflict (organization_id) do update set week = excluded.week, tries = excluded.tries, tried_at = excluded.tried_at;
+  return 'go';
+end;
+$$;
+comment on function public.begin_suggestion_try(uuid, date, timestamptz) is
+  'To be called before the model is asked for an organization. go: it may be; not_now: it was less than six hours ago, the week was had, or the organization is gone; given_up: three tries came to nothing, the week is marked and a line in eliza_activity_log says so.';
+
+create or replace function public.release_suggestion_try(p_organization_id uuid, p_week date, p_now timestamptz default now())
+returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from scheduler.suggestion_tries where organization_id = p_organization_id and week = p_week and tries = 1;
+  update scheduler.suggestion_tries set tries = tries - 1, tried_at = p_now - interval '6 hours'
+    where organization_id = p_organization_id and week = p_week;
+end;
+$$;
+comment on function public.release_suggestion_try(uuid, date, timestamptz) is
+  'The model was not asked after all, or refused the question, which costs nothing: the try does not count.';
+
+revoke all on function public.begin_suggestion_try(uuid, date, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.release_suggestion_try(uuid, date, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.begin_suggestion_try(uuid, date, timestamptz) to service_role;
+grant execute on function public.release_suggestion_try(uuid, date, timestamptz) to service_role;
