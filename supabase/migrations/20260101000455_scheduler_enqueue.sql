@@ -13,10 +13,11 @@ begin
     raise exception using errcode = '22023',
       message = format('cannot enqueue runs of %s: payloads must be a JSON array of objects, got %s', p_job_name, coalesce(left(p_payloads::text, 100), 'null'));
   end if;
-  -- What is enqueued at one moment is told apart by microseconds: an occurrence is known by its time.
+  -- What is enqueued at one moment is told apart by microseconds: an occurrence is known by its time. Calls of a person
+  -- are not in the way, and not in that index.
   select greatest(p_now, max(scheduled_for) + interval '1 microsecond') into v_first
     from public.scheduler_runs
-    where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute';
+    where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute' and trigger <> 'manual';
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload, run_after
   )

@@ -10,9 +10,10 @@ on conflict (key) do nothing;
 create or replace function scheduler.daily_batch_settings(out time_zone text, out run_at time, out window_hours integer)
 language plpgsql stable set search_path = '' as $$
 begin
-  time_zone := (select value #>> '{}' from public.app_settings where key = 'daily_batch.time_zone');
-  run_at := (select value #>> '{}' from public.app_settings where key = 'daily_batch.run_at')::time;
-  window_hours := (select value #>> '{}' from public.app_settings where key = 'daily_batch.window_hours')::integer;
+  select (select value #>> '{}' from public.app_settings where key = 'daily_batch.time_zone'),
+    (select value #>> '{}' from public.app_settings where key = 'daily_batch.run_at')::time,
+    (select value #>> '{}' from public.app_settings where key = 'daily_batch.window_hours')::integer
+    into time_zone, run_at, window_hours;
 end;
 $$;
 comment on function scheduler.daily_batch_settings() is 'The platform''s zone, hour and window of the daily batch.';

@@ -37,7 +37,8 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_moved public.organizations := p_organization;
   v_date date := scheduler.batch_date_at(p_old_time_zone, p_old_run_at, p_now);
-  v_last date := greatest(scheduler.last_batch_date(p_organization.id), p_organization.owed_batch_dates[cardinality(p_organization.owed_batch_dates)]);
+  v_had date := scheduler.last_batch_date(p_organization.id);
+  v_last date := greatest(v_had, p_organization.owed_batch_dates[cardinality(p_organization.owed_batch_dates)]);
   v_pending boolean;
 begin
   v_pending := case when p_organization.next_batch_at is not null then p_organization.next_batch_at <= p_now
@@ -47,7 +48,8 @@ begin
   if v_pending and (v_last is null or v_date > v_last) then
     v_moved.owed_batch_dates := v_moved.owed_batch_dates || v_date;
   end if;
-  v_last := greatest(v_last, v_date);
+  -- The cursor too knows what is over: of one that is new, or had no prompts, no mark does.
+  v_last := greatest(v_last, v_date, scheduler.batch_date_at(p_old_time_zone, p_old_run_at, p_organization.next_batch_at) - 1);
   v_date := scheduler.batch_date_at(p_time_zone, p_run_at, p_now);
   if v_date > v_last then
     v_moved.owed_batch_dates := v_moved.owed_batch_dates || v_date;
@@ -55,7 +57,8 @@ begin
   end if;
   v_moved.next_batch_at := case
     when cardinality(v_moved.owed_batch_dates) > 0 then p_now
-    when not p_follows then scheduler.first_showing(v_last + 1 + p_run_at, p_time_zone)
+    -- The platform's next date may be one that is over for it, without a mark that says so.
+    when not p_follows or v_last > greatest(v_date, v_had) then scheduler.first_showing(v_last + 1 + p_run_at, p_time_zone)
   end;
   return v_moved;
 end;
@@ -110,7 +113,9 @@ begin
   else
     -- It begins, begins again, or is switched off: the dates whose time has come by now are over.
     new.owed_batch_dates := array[]::date[];
-    new.next_batch_at := case when new.enabled and (new.time_zone is not null or new.daily_run_at is not null) then
+    -- Where the platform's tick is still to come, it is not for who is switched on after its time.
+    new.next_batch_at := case when new.enabled
+      and (new.time_zone is not null or new.daily_run_at is not null or tg_op = 'UPDATE' and scheduler.daily_batch_is_due(v_now)) then
       scheduler.first_showing(
         1 + greatest(
           scheduler.batch_date_at(coalesce(new.time_zone, v_platform.time_zone), coalesce(new.daily_run_at, v_platform.run_at), v_now),
@@ -141,34 +146,49 @@ comment on function scheduler.forget_organization() is 'Takes the marks of a del
 create or replace trigger forget_organization after delete on public.organizations
   for each row execute function scheduler.forget_organization();
 
--- Whoever has only a zone or only an hour of its own takes the other from the platform, and moves with it.
+-- Whoever takes its zone, its hour or both from the platform moves with it. A date that comes due, or that was due and
+-- is not made yet, is owed to each of them: the platform's new window may be over, or far.
 create or replace function scheduler.follow_daily_batch_setting() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = '' set jit = off as $$
 declare
+  v_old record;
   v_new record;
-  v_old_time_zone text;
-  v_old_run_at time;
 begin
+  if not exists (
+    select from settings_before join public.app_settings using (key)
+    where key in ('daily_batch.time_zone', 'daily_batch.run_at', 'daily_batch.window_hours') and settings_before.value <> app_settings.value
+  ) then
+    return null;
+  end if;
+  -- A trigger that is at work has made the platform's day or will see what is done here.
+  perform pg_advisory_xact_lock(hashtextextended('daybook: daily batch', 0));
   perform scheduler.register_daily_batch();
   select * into v_new from scheduler.daily_batch_settings();
-  v_old_time_zone := case old.key when 'daily_batch.time_zone' then old.value #>> '{}' else v_new.time_zone end;
-  v_old_run_at := case old.key when 'daily_batch.run_at' then (old.value #>> '{}')::time else v_new.run_at end;
+  select coalesce((select value #>> '{}' from settings_before where key = 'daily_batch.time_zone'), v_new.time_zone) as time_zone,
+    coalesce((select value #>> '{}' from settings_before where key = 'daily_batch.run_at')::time, v_new.run_at) as run_at into v_old;
+  if (v_old.time_zone, v_old.run_at) = (v_new.time_zone, v_new.run_at) then
+    return null;
+  end if;
   update public.organizations as organizations
     set next_batch_at = moved.next_batch_at, owed_batch_dates = moved.owed_batch_dates
     from public.organizations as before, lateral scheduler.move_batch_cursor(before,
-      coalesce(before.time_zone, v_old_time_zone), coalesce(before.daily_run_at, v_old_run_at),
-      coalesce(before.time_zone, v_new.time_zone), coalesce(before.daily_run_at, v_new.run_at), false, now()) as moved
-    where before.id = organizations.id and before.enabled and (before.time_zone is null) <> (before.daily_run_at is null);
+      coalesce(before.time_zone, v_old.time_zone), coalesce(before.daily_run_at, v_old.run_at),
+      coalesce(before.time_zone, v_new.time_zone), coalesce(before.daily_run_at, v_new.run_at),
+      before.time_zone is null and before.daily_run_at is null, now()) as moved
+    where before.id = organizations.id and before.enabled and (before.time_zone is null or before.daily_run_at is null)
+      and (moved.next_batch_at, moved.owed_batch_dates) is distinct from (before.next_batch_at, before.owed_batch_dates);
+  -- So the platform itself has had these dates.
+  perform public.try_mark_daily_run(
+    to_char(greatest(scheduler.batch_date_at(v_old.time_zone, v_old.run_at, now()), scheduler.batch_date_at(v_new.time_zone, v_new.run_at, now())), 'YYYY-MM-DD'),
+    'daily-batch');
   return null;
 end;
 $$;
 comment on function scheduler.follow_daily_batch_setting() is
-  'When the platform''s zone, hour or window is changed: its job follows, and so do organizations that take one of them from it.';
+  'When the platform''s zone, hour or window is changed: its job follows, and so do organizations that take zone or hour from it.';
 
 create or replace trigger follow_daily_batch_setting after update on public.app_settings
-  for each row
-  when (new.key in ('daily_batch.time_zone', 'daily_batch.run_at', 'daily_batch.window_hours') and new.value <> old.value)
-  execute function scheduler.follow_daily_batch_setting();
+  referencing old table as settings_before for each statement execute function scheduler.follow_daily_batch_setting();
 
 revoke all on function scheduler.batch_date_at(text, time, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.last_batch_date(uuid) from public, anon, authenticated, service_role;

@@ -1,10 +1,13 @@
 -- Which organizations are due for which local date. They are marked in the same statement, each date at most once.
 
+-- Each organization's mark is written once a day: with room in its page the index is left alone (HOT).
+alter table public.scheduler_state set (fillfactor = 50);
+
 create or replace function scheduler.take_due_organizations(
   p_followers_date date, p_cursors boolean, p_force boolean, p_now timestamptz
 ) returns table (organization_id uuid, batch_date date, time_zone text)
 -- A list that is mostly short, and all else by its keys: by stale statistics whole tables would be read instead.
-language plpgsql set search_path = ''
+language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
   set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare

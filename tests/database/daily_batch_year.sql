@@ -1,4 +1,4 @@
--- A year of daily batches in minutes: ticks, moves and what was taken at each tick.
+-- A year of daily batches in minutes: ticks, moves, and the batch jobs that came of them.
 create schema year_test;
 
 -- platform: an occurrence of its job too, not of the other job alone.
@@ -7,51 +7,39 @@ create table year_test.moves (
   nth integer primary key, at timestamptz not null, organization_id uuid not null, time_zone text, daily_run_at time
 );
 create index on year_test.moves (at, nth);
-create unlogged table year_test.taken (
-  organization_id uuid not null, batch_date date not null, time_zone text not null, at timestamptz not null
-);
+create unlogged table year_test.made (organization_id uuid not null, batch_date date not null, at timestamptz not null);
 
--- What the jobs do at a tick, without the batch jobs and tasks: which organizations are due for which date, and the marks.
-create procedure year_test.decide(p_at timestamptz, p_platform boolean) language plpgsql as $$
-declare
-  v_date date;
+-- Nobody crashes here, nothing is pruned, read or processed, and what is due and had decides without these: so neither a
+-- log of what is written, nor foreign keys, nor indexes that are not unique but for the one by which runs are sent.
+alter table public.prompts drop constraint prompts_organization_id_fkey;
+alter table public.batch_jobs drop constraint batch_jobs_organization_id_fkey;
+alter table public.batch_tasks drop constraint batch_tasks_job_id_fkey, drop constraint batch_tasks_prompt_id_fkey,
+  drop constraint batch_tasks_provider_fkey;
+alter table public.prompt_answers drop constraint prompt_answers_task_id_fkey;
+alter table public.scheduler_locks drop constraint scheduler_locks_run_id_fkey;
+alter table public.scheduler_runs drop constraint scheduler_runs_verdict_fkey;
+alter table public.organizations set unlogged;
+alter table public.scheduler_state set unlogged;
+alter table public.batch_jobs set unlogged;
+alter table public.batch_tasks set unlogged;
+alter table public.scheduler_runs set unlogged;
+drop index public.batch_jobs_open_idx, public.batch_jobs_completed_at_idx, public.batch_tasks_claim_idx,
+  public.batch_tasks_prompt_id_idx, public.batch_tasks_provider_idx, public.scheduler_runs_job_name_created_at_idx,
+  public.scheduler_runs_status_completed_at_idx;
+
+-- What the two jobs do at a tick: what pg_cron asks before, and what the function of the job calls.
+create procedure year_test.tick(p_at timestamptz, p_platform boolean) language plpgsql as $$
 begin
   if p_platform and scheduler.daily_batch_is_due(p_at) then
-    select scheduler.batch_date_at(time_zone, run_at, p_at) into v_date from scheduler.daily_batch_settings();
-    if (public.try_mark_daily_run(to_char(v_date, 'YYYY-MM-DD'), 'daily-batch') ->> 'updated')::boolean then
-      insert into year_test.taken select *, p_at from scheduler.take_due_organizations(v_date, false, false, p_at);
-    end if;
+    perform public.trigger_daily_batch(p_now => p_at);
   end if;
   if scheduler.zoned_batch_is_due(p_at) then
-    insert into year_test.taken select *, p_at from scheduler.take_due_organizations(null, true, false, p_at);
+    perform public.trigger_daily_batch(p_zones => true, p_now => p_at);
   end if;
 end;
 $$;
 
--- All of it, as the function of the job calls it; then its rows go.
-create procedure year_test.trigger(p_at timestamptz, p_platform boolean) language plpgsql as $$
-declare
-  v_batches integer := 0;
-begin
-  if p_platform and scheduler.daily_batch_is_due(p_at) then
-    v_batches := (public.trigger_daily_batch(p_now => p_at) ->> 'batches')::integer;
-  end if;
-  if scheduler.zoned_batch_is_due(p_at) then
-    v_batches := v_batches + (public.trigger_daily_batch(p_zones => true, p_now => p_at) ->> 'batches')::integer;
-  end if;
-  if v_batches > 0 then
-    insert into year_test.taken
-      select organization_id, batch_date, time_zone, p_at from public.batch_jobs
-      where (select count(*) from public.batch_tasks where job_id = batch_jobs.id) = tasks_total and tasks_total > 0
-        and exists (select from public.scheduler_runs where payload = jsonb_build_object('batchJobId', batch_jobs.id));
-    delete from public.batch_jobs;
-    delete from public.scheduler_runs;
-    delete from net.http_request_queue;
-  end if;
-end;
-$$;
-
-create procedure year_test.run(p_whole boolean, p_from timestamptz, p_to timestamptz) language plpgsql as $$
+create procedure year_test.run(p_from timestamptz, p_to timestamptz) language plpgsql as $$
 declare
   v_tick year_test.ticks;
   v_move year_test.moves;
@@ -64,13 +52,32 @@ begin
     end loop;
     delete from year_test.moves where at < v_tick.at;
     for i in 1 .. 1 + v_tick.doubled::integer loop
-      if p_whole then
-        call year_test.trigger(v_tick.at, v_tick.platform);
-      else
-        call year_test.decide(v_tick.at, v_tick.platform);
-      end if;
+      call year_test.tick(v_tick.at, v_tick.platform);
     end loop;
     commit;
   end loop;
+end;
+$$;
+
+-- Notes the batch jobs, each of which must have its one task and its one run, and clears the tables. The marks stay.
+create procedure year_test.collect() language plpgsql set enable_seqscan = on as $$
+declare
+  v_made bigint;
+begin
+  insert into year_test.made
+    select organization_id, batch_date, batch_jobs.created_at
+    from public.batch_jobs
+      join public.batch_tasks on batch_tasks.job_id = batch_jobs.id
+      join public.scheduler_runs on (payload ->> 'batchJobId')::uuid = batch_jobs.id
+    where rerun = 0 and tasks_total = 1;
+  get diagnostics v_made = row_count;
+  if v_made <> (select count(*) from public.batch_jobs) or v_made <> (select count(*) from public.batch_tasks)
+    or v_made <> (select count(*) from public.scheduler_runs) then
+    raise exception 'each batch job has one task and one run, and there are no others: % have', v_made;
+  elsif (select count(*) from public.scheduler_runs where status <> 'queued') > 20 then
+    raise exception 'more than 20 runs of the processor were sent at once';
+  end if;
+  truncate public.batch_jobs, public.batch_tasks, public.prompt_answers, public.scheduler_runs, public.scheduler_locks,
+    net.http_request_queue;
 end;
 $$;

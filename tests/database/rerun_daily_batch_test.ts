@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import type { Sql } from "postgres";
 import { refusal } from "../support/refusal.ts";
 import * as t from "../support/daily-batch.ts";
 import { runs, value } from "../support/scheduler.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const AT = "2026-03-02T12:00:00Z";
 
@@ -85,4 +87,24 @@ t.batchTest("what cannot be run again is refused in plain words", async ({ sql }
   );
   assert.match(none.message, /no provider is enabled/);
   assert.equal((await sql`select from batch_jobs`).length, 1);
+});
+
+t.batchTest("two people at once: one begins it, the other is told so", async (db) => {
+  const acme = await t.organization(db.sql, "Acme");
+  await t.trigger(db.sql, "2026-03-02T08:00:00Z");
+  await db.sql`update batch_jobs set status = 'completed', completed_at = now()`;
+  const again = (sql: Pick<Sql, "unsafe">) =>
+    sql.unsafe("select rerun_daily_batch($1, '2026-03-02', 'ann', 'why', $2)", [acme, AT]);
+  const [second] = await db.connect().begin(async (first) => {
+    await again(first);
+    const second = refusal(again(db.sql));
+    await waitUntil("the second waiting for the first", async () => {
+      const rows = await db.admin`
+        select from pg_stat_activity where datname = ${db.name} and wait_event_type = 'Lock'`;
+      return rows.length > 0;
+    });
+    return [second] as const;
+  });
+  assert.equal((await second).code, "55006");
+  assert.deepEqual(await t.dates(db.sql, acme), ["2026-03-02", "2026-03-02 #1"]);
 });

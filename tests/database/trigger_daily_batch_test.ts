@@ -43,6 +43,55 @@ t.batchTest(
   },
 );
 
+t.batchTest(
+  "a processor is called for each batch job by the database, 20 at once, the next as one ends",
+  async ({ sql }) => {
+    for (let n = 0; n < 30; n++) await t.organization(sql, `P${n}`);
+    const run = crypto.randomUUID();
+    await sql`select trigger_daily_batch(p_run_id => ${run}, p_now => '2026-03-02T08:00Z')`;
+    const states = async () =>
+      Object.fromEntries(
+        (await sql`
+          select status, count(*)::int from scheduler_runs where job_name = 'robust-batch-processor' group by 1`)
+          .map(({ status, count }) => [status, count]),
+      );
+    assert.deepEqual(await states(), { dispatched: 20, queued: 10 });
+    const requests = await sql<{ url: string }[]>`select url from net.http_request_queue`;
+    assert.deepEqual(
+      requests.map(({ url }) => url),
+      Array(20).fill("https://project.example.test/functions/v1/robust-batch-processor"),
+    );
+    const [{ id }] =
+      await sql`select id from scheduler_runs where status = 'dispatched' limit 1` as unknown as [
+        { id: string },
+      ];
+    await begin(sql, id, new Date("2026-03-02T08:00:01Z"), "robust-batch-processor");
+    await finish(sql, id, "completed", new Date("2026-03-02T08:00:03Z"));
+    assert.deepEqual(await states(), { completed: 1, dispatched: 20, queued: 9 });
+    const [jobs] = await sql`
+      select count(distinct payload ->> 'batchJobId')::int as called, (select count(*)::int from batch_jobs where run_id = ${run}) as made
+      from scheduler_runs where job_name = 'robust-batch-processor'`;
+    assert.deepEqual(jobs, { called: 30, made: 30 });
+  },
+);
+
+t.batchTest(
+  "a batch job whose last prompt was switched off a moment ago has ended, and calls nobody",
+  async ({ sql }) => {
+    const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" }, 0);
+    await sql`select scheduler.make_batch_jobs(array[${acme}]::uuid[], array['2026-03-02']::date[], array['Asia/Tokyo'], 0, null, now())`;
+    const [job] =
+      await sql`select status, time_zone, tasks_total, completed_at is not null as ended from batch_jobs`;
+    assert.deepEqual(job, {
+      status: "completed",
+      time_zone: "Asia/Tokyo",
+      tasks_total: 0,
+      ended: true,
+    });
+    assert.deepEqual(await runs(sql, "robust-batch-processor"), []);
+  },
+);
+
 t.batchTest("after the day has run, a further trigger begins nothing", async ({ sql }) => {
   const acme = await t.organization(sql, "Acme");
   await t.trigger(sql, "2026-03-02T08:00:00Z");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { refusal } from "../support/refusal.ts";
 import * as t from "../support/daily-batch.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const EVERY_DATE = (from: string, count: number) =>
   Array.from(
@@ -195,6 +196,83 @@ t.batchTest(
     await enable(true, "2026-03-02T19:00Z");
     await ticks(sql, "2026-03-02T19:00Z", "2026-03-03T18:00Z");
     assert.deepEqual(await t.dates(sql, acme), ["2026-03-02", "2026-03-04"]);
+
+    // One that follows the platform: off and on again between its time and its tick.
+    const follower = await t.organization(sql, "Follower");
+    for (const [enabled, at] of [[false, "2026-03-05T08:05Z"], [true, "2026-03-05T08:06Z"]]) {
+      await sql`update organizations set enabled = ${enabled!}, updated_at = ${at!} where id = ${follower}`;
+    }
+    await ticks(sql, "2026-03-05T08:15Z", "2026-03-05T08:15Z");
+    assert.deepEqual(await t.dates(sql, follower), []);
+    await ticks(sql, "2026-03-06T08:00Z", "2026-03-07T08:00Z");
+    assert.deepEqual(await t.dates(sql, follower), ["2026-03-06", "2026-03-07"]);
+  },
+);
+
+t.batchTest(
+  "new, and moved twice before its first date: what was over when it was made stays over",
+  async ({ sql }) => {
+    for (const to of [{ time_zone: "America/Fortaleza" }, { time_zone: null }]) {
+      // 02:00 of the 2nd there: the 1st is over.
+      const acme = await t.organization(sql, "Acme", {
+        time_zone: "Africa/Mbabane",
+        daily_run_at: "19:58",
+        created_at: new Date("2026-03-02T00:00:00Z"),
+      });
+      await t.move(
+        sql,
+        acme,
+        { time_zone: "America/Denver", daily_run_at: "22:10" },
+        "2026-03-02T03:42:00Z",
+      );
+      // 00:59 of the 2nd, or 22:59 of the 1st: by its time here the 1st is the latest that has come, or will not come again.
+      await t.move(sql, acme, to, "2026-03-02T03:59:00Z");
+      await ticks(sql, "2026-03-02T04:00Z", "2026-03-03T08:15Z");
+      assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-02", 2), `${to.time_zone}`);
+      await sql`delete from organizations`;
+      await sql`delete from scheduler_state`;
+    }
+    // To the platform, where the date that was over when it was made is still to come.
+    const acme = await t.organization(sql, "Acme", {
+      time_zone: "Asia/Tokyo",
+      created_at: new Date("2026-03-01T19:00:00Z"),
+    });
+    await t.move(sql, acme, { time_zone: null }, "2026-03-01T20:00:00Z");
+    await ticks(sql, "2026-03-02T08:00Z", "2026-03-04T08:15Z");
+    assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-03", 2));
+    assert.equal(await t.nextBatchAt(sql, acme), null);
+  },
+);
+
+t.batchTest(
+  "moved while a trigger is at work, whoever commits first: its date once, and the next at its new time",
+  async (db) => {
+    const { sql } = db;
+    for (const first of ["move", "trigger"]) {
+      const acme = await t.organization(sql, "Acme", { time_zone: "Europe/Berlin" });
+      await ticks(sql, "2026-03-01T02:00Z", "2026-03-01T02:00Z");
+      const move = (query: Parameters<typeof t.move>[0]) =>
+        t.move(query, acme, { time_zone: "Asia/Tokyo" }, "2026-03-02T02:05:00Z");
+      const trigger = (query: Parameters<typeof t.trigger>[0]) =>
+        t.trigger(query, "2026-03-02T02:05:00Z", { zones: true });
+      const [other] = await db.connect().begin(async (holder) => {
+        await (first === "move" ? move(holder) : trigger(holder));
+        const other = first === "move" ? trigger(sql) : move(sql);
+        await waitUntil("the one waiting for the other", async () => {
+          const rows = await db.admin`
+            select from pg_stat_activity where datname = ${db.name} and wait_event_type = 'Lock'`;
+          return rows.length > 0;
+        });
+        // An array, so that the transaction does not wait for what waits for it.
+        return [other] as const;
+      });
+      await other;
+      await ticks(sql, "2026-03-02T02:15Z", "2026-03-02T18:00Z");
+      assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-01", 3), `${first} first`);
+      assert.equal(await t.nextBatchAt(sql, acme), "2026-03-03T18:00:00.000Z");
+      await sql`delete from organizations`;
+      await sql`delete from scheduler_state`;
+    }
   },
 );
 

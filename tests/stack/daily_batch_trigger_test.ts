@@ -124,6 +124,34 @@ Deno.test("daily-batch-trigger", (test) =>
           } to \\d\\d:\\d\\d America/New_York`,
         ),
       );
+      assert.doesNotMatch(result.summary, /has not been run/);
+    });
+
+    const lastLine = async () => {
+      const [line] = await sql`
+        select severity, message from eliza_activity_log where source like 'daily-batch-trigger%' order by id desc limit 1`;
+      return [line!.severity, line!.message];
+    };
+
+    await test.step("a day that its window has left behind is told in the activity log", async () => {
+      await sql`update scheduler_state set last_daily_run_key = '2020-01-01' where scope = 'daily-batch'`;
+      const { result } = await (await call({})).json();
+      assert.match(
+        result.summary,
+        new RegExp(`; ${result.date} has not been run: call with {"force": true}$`),
+      );
+      assert.deepEqual(await lastLine(), ["warning", result.summary]);
+    });
+
+    await test.step("without an enabled provider nothing begins, and the activity log says so", async () => {
+      await sql`update batch_providers set enabled = false`;
+      const { result } = await (await call({ zones: true }, { "x-job-name": JOB })).json();
+      assert.equal(
+        result.summary,
+        "nothing begun: no provider is enabled; the next tick tries again",
+      );
+      assert.deepEqual(await lastLine(), ["error", result.summary]);
+      await sql`update batch_providers set enabled = true`;
     });
 
     await test.step("20 triggers at once: one batch", async () => {
