@@ -15,7 +15,7 @@ export const job = defineJob({
   input: z.strictObject({
     /** The batch job; the oldest open one when left out. */
     batchJobId: z.uuid().optional(),
-    /** How many tasks a run ends at most; then the next run goes on. */
+    /** After how many ended tasks a run begins no further call; then the next run goes on. */
     maxTasks: z.int().min(1).max(100_000).default(1_000),
   }),
   // The keys of providers: the table batch_providers names their variables, which all end like this.
