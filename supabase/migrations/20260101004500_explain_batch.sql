@@ -79,7 +79,8 @@ begin
   select * into v_platform from scheduler.daily_batch_settings();
   v_zone := coalesce(v_organization.time_zone, v_platform.time_zone);
   v_run_at := coalesce(v_organization.daily_run_at, v_platform.run_at);
-  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null;
+  -- One that is owed a date, or was switched on today, has a cursor for a while.
+  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at is null;
   v_date := coalesce(p_date, (p_now at time zone v_zone)::date);
 
   select * into v_job from public.batch_jobs

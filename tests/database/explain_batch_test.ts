@@ -55,6 +55,12 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
     await why(mute, TEN, "2026-02-20"),
     /: no prompt was active or no provider enabled at its time, .* rerun_daily_batch makes it\. It has had none before\.$/,
   );
+  // What is owed to one that follows the platform is the other trigger's.
+  await sql`update organizations set next_batch_at = '2026-03-02T14:01:00Z' where id = ${mute}`;
+  assert.match(
+    await why(mute),
+    /: it is due since .*, and daily-batch-trigger-zones has not made it\. daily-batch/,
+  );
   // Moved to the east before its time there, it leaps over nothing: the next date comes in its time.
   await move(sql, acme, { time_zone: "Asia/Tokyo" }, TEN);
   assert.match(
