@@ -79,6 +79,7 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
     await why(acme),
     /: it had 2026-03-04 already, before it was moved, and no date comes twice\.$/,
   );
+  assert.match(await why(acme, TEN, "2026-03-02"), /: it had 2026-03-04 already, /);
 
   await organization(sql, "ACME");
   assert.match(await why("Acme"), /^2 organizations are named Acme; ask by one's id: /);

@@ -41,6 +41,18 @@ componentTests("batches", [
     "healthy",
     { not_begun_seconds: 0 },
   ],
+  [
+    "the platform's day has not begun, and who asks came after its time",
+    asking + platform("61 minutes") + "update organizations set created_at = now();",
+    "healthy",
+    { not_begun_seconds: 0 },
+  ],
+  [
+    "a batch job was cancelled after failures",
+    asking + ended(0, 9) + "update batch_jobs set status = 'cancelled';",
+    "healthy",
+    { failed_percent: NaN },
+  ],
   ["a batch job waits for a processor", asking + open("30 minutes", "10 minutes"), "healthy", {
     stuck_jobs: 0,
     oldest_open_seconds: 1800,
