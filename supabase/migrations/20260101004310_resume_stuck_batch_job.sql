@@ -3,7 +3,7 @@
 -- Security definer: service_role may only read batches, and enqueuing a run may send it.
 create or replace function public.resume_stuck_batch_job(p_job_id uuid, p_now timestamptz default clock_timestamp())
 returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set jit = off as $$
 declare
   v_job public.batch_jobs;
   v_settings record;

@@ -50,11 +50,11 @@ $$;
 comment on function scheduler.suggestions_are_due(timestamptz) is
   'Whether a provider is set and an organization is due for its weekly suggestions.';
 
--- Security definer: service_role has no right in the private schema.
+-- Security definer: service_role has no right in the private schema. Without jit, which takes longer than the call.
 create or replace function public.next_suggestion_requests(
   p_limit integer default 20, p_after uuid default null, p_now timestamptz default now()
 ) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set jit = off as $$
 declare
   v_settings record;
   v_provider jsonb;

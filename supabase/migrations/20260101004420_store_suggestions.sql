@@ -11,9 +11,10 @@ comment on function scheduler.plain_prompt(text) is
 create or replace function public.store_prompt_suggestions(
   p_organization_id uuid, p_week date, p_texts jsonb, p_suggested_by text, p_now timestamptz default now()
 ) returns jsonb
-language plpgsql security definer set search_path = '' set statement_timeout = '20s' as $$
+language plpgsql security definer set search_path = '' set statement_timeout = '20s' set jit = off as $$
 declare
   v_settings record;
+  v_known text[];
   v_text text;
   v_plain text;
   v_stored integer := 0;
@@ -34,6 +35,7 @@ begin
     return jsonb_build_object('outcome', 'had_already', 'stored', 0, 'alike', 0, 'unusable', 0);
   end if;
 
+  v_known := array(select scheduler.plain_prompt(text) from public.prompts where organization_id = p_organization_id);
   for v_text in
     select btrim(regexp_replace(value, '\s+', ' ', 'g')) from jsonb_array_elements_text(p_texts) with ordinality as list (value, place) order by place
   loop
@@ -42,14 +44,14 @@ begin
     if length(v_text) not between 10 and 1000 or v_plain = '' then
       v_unusable := v_unusable + 1;
     elsif exists (
-      select from public.prompts, scheduler.plain_prompt(prompts.text) as plain
-      where organization_id = p_organization_id
-        and (plain = v_plain or extensions.similarity(plain, v_plain) * 100 >= v_settings.similarity_percent)
+      select from unnest(v_known) as plain
+      where plain = v_plain or extensions.similarity(plain, v_plain) * 100 >= v_settings.similarity_percent
     ) then
       v_alike := v_alike + 1;
     else
       insert into public.prompts (organization_id, text, status, suggested_by, created_at, updated_at)
         values (p_organization_id, v_text, 'suggested', btrim(p_suggested_by), p_now, p_now);
+      v_known := v_known || v_plain;
       v_stored := v_stored + 1;
     end if;
   end loop;
