@@ -1,7 +1,16 @@
-import { isHTTPError, type Options } from "ky";
+import { isHTTPError, isTimeoutError, type Options } from "ky";
 import { z } from "zod";
 import type { HttpClient } from "./http-client.ts";
-import { readText } from "./read-text.ts";
+import { NotTextError, readText } from "./read-text.ts";
+
+/** An answer came, but what it says cannot be read: its bytes are no UTF-8 (`isText` false), or it broke off. */
+export class UnreadableAnswerError extends Error {
+  override readonly name = "UnreadableAnswerError";
+
+  constructor(readonly isText: boolean, cause: unknown) {
+    super(isText ? "answer broke off" : "answer is no UTF-8", { cause });
+  }
+}
 
 export interface Asking {
   http: HttpClient;
@@ -19,7 +28,7 @@ export interface Asking {
  * Asks the chat completions API and gives back the body of an answer with status 200 to 299; undefined: it is too
  * long. No redirect is followed: it would take the question to somebody else than who is configured.
  *
- * @throws ky's HTTPError for any other status, what the client or the signal throws for no answer.
+ * @throws ky's HTTPError for any other status, UnreadableAnswerError, what the client or the signal throws for no answer.
  */
 export async function askForCompletion(
   { url, key }: { url: string; key: string },
@@ -35,7 +44,12 @@ export async function askForCompletion(
     timeout: timeoutMs,
   });
   const reading = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-  return await readText(response, maximumBytes, reading);
+  try {
+    return await readText(response, maximumBytes, { signal: reading, strict: true });
+  } catch (error) {
+    if (reading.aborted) throw error;
+    throw new UnreadableAnswerError(!(error instanceof NotTextError), error);
+  }
 }
 
 /**
@@ -43,15 +57,27 @@ export async function askForCompletion(
  * broken connection, and the statuses of proxies behind which the model may have been at work (502, 504, 520 to 527).
  */
 export function mayHaveCost(error: unknown): boolean {
-  if (!isHTTPError(error)) {
-    for (let cause = error; cause instanceof Error; cause = cause.cause) {
-      // How Deno says that no connection came about, so nothing was sent.
-      if (cause.message.includes("client error (Connect)")) return false;
-    }
-    return true;
-  }
+  if (!isHTTPError(error)) return !cameToNoConnection(error);
   const { status } = error.response;
   return status === 502 || status === 504 || (status >= 520 && status <= 527);
+}
+
+/** Why no answer came, in words that hold nothing of question, key or address. */
+export function describeNoAnswer(error: unknown, timeoutMs: number): string {
+  if (isHTTPError(error)) return `HTTP ${error.response.status}`;
+  if (error instanceof UnreadableAnswerError) return error.message;
+  if (isTimeoutError(error) || error instanceof DOMException && error.name === "TimeoutError") {
+    return `no answer in ${timeoutMs / 1000} s`;
+  }
+  return cameToNoConnection(error) ? "no connection" : "connection broke off";
+}
+
+function cameToNoConnection(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    // How Deno says that nothing was sent.
+    if (cause.message.includes("client error (Connect)")) return true;
+  }
+  return false;
 }
 
 const count = z.int().min(0).max(2_147_483_647);

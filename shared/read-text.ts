@@ -1,34 +1,48 @@
+/** The bytes are no UTF-8. */
+export class NotTextError extends Error {
+  override readonly name = "NotTextError";
+}
+
 /**
  * The body's text; undefined when it is longer than `maximumBytes`, of which no more is read: an answer without end
  * would fill the memory.
  *
- * @param signal Ends the reading, also where the body itself does not listen to it.
- * @throws The signal's reason when it fires.
+ * @param options.signal Ends the reading, also where the body itself does not listen to it.
+ * @param options.strict What is no UTF-8 is refused; else U+FFFD stands for it.
+ * @throws The signal's reason when it fires, NotTextError, what the body throws when it breaks off.
  */
 export async function readText(
   response: Response,
   maximumBytes: number,
-  signal?: AbortSignal,
+  { signal, strict = false }: { signal?: AbortSignal; strict?: boolean } = {},
 ): Promise<string | undefined> {
   const reader = response.body?.getReader();
   if (reader === undefined) return "";
   const cancel = () => void reader.cancel().catch(() => {});
   signal?.addEventListener("abort", cancel);
   try {
-    const decoder = new TextDecoder();
+    const decoder = new TextDecoder("utf-8", { fatal: strict });
+    const decode = (chunk?: Uint8Array<ArrayBuffer>) => {
+      try {
+        return decoder.decode(chunk, { stream: chunk !== undefined });
+      } catch {
+        cancel();
+        throw new NotTextError("the body is no UTF-8");
+      }
+    };
     let text = "";
     let bytes = 0;
     for (;;) {
       signal?.throwIfAborted();
       const { done, value } = await reader.read();
       signal?.throwIfAborted();
-      if (done) return text + decoder.decode();
+      if (done) return text + decode();
       bytes += value.byteLength;
       if (bytes > maximumBytes) {
         cancel();
         return undefined;
       }
-      text += decoder.decode(value, { stream: true });
+      text += decode(value);
     }
   } finally {
     signal?.removeEventListener("abort", cancel);

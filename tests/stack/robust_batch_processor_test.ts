@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { addBatch, addProvider, assertBatchesSound, batchJob, set } from "../support/batch.ts";
 import { readLog, settle } from "../support/faults.ts";
+import { garbage, startGarbageProvider } from "../support/garbage-provider.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
@@ -19,8 +20,10 @@ const untilOver = ({ sql }: Stack, id: string, limitMs = 20_000) =>
     return row.completed_at !== null && row;
   }, limitMs);
 
-Deno.test("robust-batch-processor through the whole stack", (test) =>
-  withStack({ cron: false, env: { OTHER_API_KEY: "sk-other-0123456789" } }, async (stack) => {
+Deno.test("robust-batch-processor through the whole stack", async (test) => {
+  const garbageProvider = startGarbageProvider();
+  const env = { OTHER_API_KEY: "sk-other-0123456789", GARBAGE_API_URL: garbageProvider.url };
+  await withStack({ cron: false, env }, async (stack) => {
     const { sql, models } = stack;
     await addProvider(sql, "one");
     await addProvider(sql, "two");
@@ -90,6 +93,35 @@ Deno.test("robust-batch-processor through the whole stack", (test) =>
       await assertBatchesSound(sql);
     });
 
+    await test.step("garbage of any kind is told with its provider and cause, and the rest goes on", async () => {
+      const names = Object.keys(garbage);
+      for (const name of names) {
+        await addProvider(sql, name, { model: name, api_url_variable: "GARBAGE_API_URL" });
+      }
+      await set(sql, { call_timeout_seconds: 2, max_failures: 1 });
+      const id = await addBatch(sql, 1, ["one", ...names]);
+      await sql`select continue_batch_job(${id})`;
+      const row = await untilOver(stack, id);
+      const bad = Object.entries(garbage).filter(([, { reason }]) => reason !== null);
+      assert.deepEqual(
+        row.reasons,
+        Object.fromEntries(bad.map(([name, { reason }]) => [`${name}: ${reason}`, 1])),
+      );
+      assert.deepEqual(
+        [row.status, row.tasks_completed, row.tasks_failed],
+        ["partial", 1 + names.length - bad.length, bad.length],
+      );
+      const [answer] = await sql`select answer from prompt_answers where provider = 'nul-escaped'`;
+      assert.equal(answer!.answer, "fi\ufffdne");
+      await settle(sql);
+      const runs = await sql`
+        select error_message from scheduler_runs
+        where payload ->> 'batchJobId' = ${id} and status <> 'completed'`;
+      assert.deepEqual([...runs], []);
+      await assertBatchesSound(sql);
+      await set(sql, { call_timeout_seconds: 120, max_failures: 3 });
+    });
+
     await test.step("bad input is refused with the field's name", async () => {
       for (
         const [input, message] of [
@@ -118,4 +150,5 @@ Deno.test("robust-batch-processor through the whole stack", (test) =>
       assert.deepEqual([body.result.batchJobId, body.result.status], [id, "completed"]);
       assert.equal((await call(stack, {})).body.result.summary, "no batch job is open");
     });
-  }));
+  }).finally(() => garbageProvider.stop());
+});

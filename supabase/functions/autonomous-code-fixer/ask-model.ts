@@ -1,6 +1,10 @@
 import { type HTTPError, isHTTPError, isTimeoutError } from "ky";
 import { z } from "zod";
-import { askForCompletion, mayHaveCost } from "../../../shared/chat-completion.ts";
+import {
+  askForCompletion,
+  mayHaveCost,
+  UnreadableAnswerError,
+} from "../../../shared/chat-completion.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
 import { retryAfterMs } from "../../../shared/retry-after.ts";
@@ -197,6 +201,9 @@ function failure(error: unknown, apiKey: string): ModelAnswer {
   }
   if (isTimeoutError(error) || (error instanceof DOMException && error.name === "TimeoutError")) {
     return failed("the endpoint did not answer in time", false);
+  }
+  if (error instanceof UnreadableAnswerError) {
+    return failed(`the endpoint's ${error.message}`, false);
   }
   return failed(`the endpoint cannot be reached: ${errorMessage(error)}`, false);
 }

@@ -1,6 +1,11 @@
-import { isHTTPError, isTimeoutError } from "ky";
+import { isHTTPError } from "ky";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { askForCompletion, readCompletion } from "../../../shared/chat-completion.ts";
+import {
+  askForCompletion,
+  describeNoAnswer,
+  readCompletion,
+  UnreadableAnswerError,
+} from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
 import { retryAfterMs } from "../../../shared/retry-after.ts";
 import type { Provider, Result, Task } from "./steps.ts";
@@ -88,9 +93,9 @@ export function createProviders({ http, env, now }: JobContext): Providers {
 
 /** The body of an error is never kept: it may quote the key. */
 function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
+  const reason = describeNoAnswer(error, timeoutMs);
   if (isHTTPError(error)) {
     const { status } = error.response;
-    const reason = `HTTP ${status}`;
     const waitMs = retryAfterMs(error.response, now);
     // Overloaded, or down for maintenance: it says when it is back.
     if (status === 429 || status === 503 && waitMs !== undefined) {
@@ -112,11 +117,6 @@ function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
     }
     return { outcome: "refused", reason };
   }
-  if (
-    isTimeoutError(error) ||
-    error instanceof DOMException && error.name === "TimeoutError"
-  ) {
-    return { outcome: "failed", reason: `no answer in ${timeoutMs / 1000} s` };
-  }
-  return { outcome: "failed", reason: "no connection" };
+  const isGarbage = error instanceof UnreadableAnswerError && !error.isText;
+  return { outcome: isGarbage ? "unusable" : "failed", reason };
 }

@@ -1,5 +1,11 @@
-import { isHTTPError, isTimeoutError } from "ky";
-import { askForCompletion, mayHaveCost, readCompletion } from "../../../shared/chat-completion.ts";
+import { isHTTPError } from "ky";
+import {
+  askForCompletion,
+  describeNoAnswer,
+  mayHaveCost,
+  readCompletion,
+  UnreadableAnswerError,
+} from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { retryAfterMs } from "../../../shared/retry-after.ts";
@@ -95,19 +101,12 @@ export function createModel({ http, env, now, signal }: JobContext): Model {
 
 /** The body of an error is never kept: it may quote the key. */
 function failure(error: unknown): Suggested {
-  if (isHTTPError(error)) {
-    const { status } = error.response;
-    return {
-      outcome: [400, 413, 422].includes(status) ? "refused" : "unavailable",
-      reason: `HTTP ${status}`,
-      mayHaveCost: mayHaveCost(error),
-    };
-  }
+  const isAboutTheQuestion = isHTTPError(error)
+    ? [400, 413, 422].includes(error.response.status)
+    : error instanceof UnreadableAnswerError && !error.isText;
   return {
-    outcome: "unavailable",
-    reason: isTimeoutError(error) || error instanceof DOMException && error.name === "TimeoutError"
-      ? `no answer in ${tryMs / 1000} s`
-      : "no connection",
+    outcome: isAboutTheQuestion ? "refused" : "unavailable",
+    reason: describeNoAnswer(error, tryMs),
     mayHaveCost: mayHaveCost(error),
   };
 }
