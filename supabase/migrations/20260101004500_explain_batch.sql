@@ -39,7 +39,13 @@ begin
         then format('because robust-batch-processor is paused by %s: %s', v_processor.paused_by, v_processor.pause_reason)
       when v_run.run_after > p_now then format('until %s', scheduler.local_text(v_run.run_after, p_job.time_zone))
       else format('for one of the %s runs under way to end, or the next pulse', v_processor.parallel_limit) end)
-    else format('. Nobody works on it; resume_stuck_batch_job(%L) says what can be done.', p_job.id)
+    else format('. Nobody works on it; resume_stuck_batch_job(%L) says what can be done.', p_job.id) || coalesce((
+      select ' Its last run ' || case when status = 'failed' then 'failed: ' || left(error_message, 300) else 'was ' || status end || '.'
+      from (
+        select payload, status, error_message, created_at from public.scheduler_runs
+        where job_name = 'robust-batch-processor' order by created_at desc limit 2000) as newest
+      where payload ->> 'batchJobId' = p_job.id::text
+      order by created_at desc limit 1), '')
   end || coalesce((
     select ' Left alone because they are down or ask to wait: ' || string_agg(
       format('%s until %s (%s)', name, to_char(open_until at time zone p_job.time_zone, 'HH24:MI:SS'), last_error), ', ' order by name) || '.'

@@ -117,6 +117,14 @@ batchTest("explain_batch says what became of a batch, and what it waits for", as
   const { tasks } = await one.claim(10, new Date(at(10)));
   assert.match(await why(15), /A processor works on it, last heard of 5 s ago\.$/);
   await one.finish([result(tasks[0], "refused", { reason: "HTTP 422" })], new Date(at(20)));
+  await sql`update scheduler_runs set status = 'failed', completed_at = ${
+    at(20)
+  }, verdict = 'job_error', error_message = 'a setting is wrong'
+    where job_name = 'robust-batch-processor'`;
+  assert.match(
+    await why(300),
+    /Nobody works on it; resume_stuck_batch_job\('[^']+'\) says what can be done\. Its last run failed: a setting is wrong\.$/,
+  );
   await sql`delete from scheduler_runs where job_name = 'robust-batch-processor'`;
   await sql`update batch_providers set open_until = ${
     at(600)
