@@ -7,6 +7,7 @@ t.batchTest(
   "the platform's day: a batch for each organization with active prompts, a task for each prompt and provider",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", {}, 3);
+    await sql`insert into prompts (organization_id, text, status) values (${acme}, 'not now', 'paused')`;
     const empty = await t.organization(sql, "Empty", {}, 0);
     const off = await t.organization(sql, "Off", { enabled: false });
     const paused = await t.organization(sql, "Paused");

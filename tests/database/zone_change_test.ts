@@ -113,6 +113,9 @@ t.batchTest("there and back again within the window: one date", async ({ sql }) 
       if (tickBetween) await ticks(sql, "2026-03-02T02:14Z", "2026-03-02T02:14Z");
     }
     await t.move(sql, acme, { time_zone: "Europe/Berlin" }, "2026-03-02T02:14:30Z");
+    const [row] =
+      await sql`select owed_batch_dates::text as owed from organizations where id = ${acme}`;
+    assert.equal(row!.owed, tickBetween ? "{}" : "{2026-03-02}");
     await ticks(sql, "2026-03-02T02:15Z", "2026-03-03T02:15Z");
     assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-01", 3), `${tickBetween}`);
     await sql`delete from organizations`;
@@ -158,7 +161,9 @@ t.batchTest(
     // Its time of the 1st has not come; in Tokyo that of the 2nd has; in New York again that of the 1st alone.
     await t.move(sql, acme, { time_zone: "Asia/Tokyo" }, "2026-03-01T19:01:00Z");
     await t.move(sql, acme, { time_zone: "America/New_York" }, "2026-03-01T19:04:00Z");
-    await ticks(sql, "2026-03-01T19:15Z", "2026-03-03T08:15Z");
+    await ticks(sql, "2026-03-01T19:15Z", "2026-03-01T19:15Z");
+    assert.equal(await t.nextBatchAt(sql, acme), "2026-03-03T08:00:00.000Z");
+    await ticks(sql, "2026-03-01T19:30Z", "2026-03-03T08:15Z");
     assert.deepEqual(await t.dates(sql, acme), ["2026-02-28", "2026-03-02", "2026-03-03"]);
   },
 );
@@ -195,6 +200,13 @@ t.batchTest(
     await ticks(sql, "2026-03-02T18:00Z", "2026-03-02T18:15Z");
     await enable(true, "2026-03-02T19:00Z");
     await ticks(sql, "2026-03-02T19:00Z", "2026-03-03T18:00Z");
+    assert.deepEqual(await t.dates(sql, acme), ["2026-03-02", "2026-03-04"]);
+
+    // What it was owed is over too.
+    await t.move(sql, acme, { time_zone: "Pacific/Kiritimati" }, "2026-03-04T18:01:00Z");
+    await enable(false, "2026-03-04T18:02Z");
+    await enable(true, "2026-03-04T18:03Z");
+    await ticks(sql, "2026-03-04T18:15Z", "2026-03-05T12:45Z");
     assert.deepEqual(await t.dates(sql, acme), ["2026-03-02", "2026-03-04"]);
 
     // One that follows the platform: off and on again between its time and its tick.
@@ -241,6 +253,22 @@ t.batchTest(
     await ticks(sql, "2026-03-02T08:00Z", "2026-03-04T08:15Z");
     assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-03", 2));
     assert.equal(await t.nextBatchAt(sql, acme), null);
+  },
+);
+
+t.batchTest(
+  "following the platform, without prompts or not there at its time: a move does not bring the date back",
+  async ({ sql }) => {
+    const late = await t.organization(sql, "Late", {}, 0);
+    const made = await t.organization(sql, "New", { created_at: new Date("2026-03-02T08:01:00Z") });
+    await t.move(sql, made, { time_zone: "America/Los_Angeles" }, "2026-03-02T08:05:00Z");
+    await ticks(sql, "2026-03-02T08:15Z", "2026-03-02T08:15Z");
+    await sql`insert into prompts (organization_id, text) values (${late}, 'at last')`;
+    await t.move(sql, late, { time_zone: "America/Los_Angeles" }, "2026-03-02T15:00:00Z");
+    await ticks(sql, "2026-03-02T15:00Z", "2026-03-03T11:00Z");
+    assert.deepEqual(await t.dates(sql, late), ["2026-03-03"]);
+    // The 2nd has come in New York before it was there, and is over.
+    assert.deepEqual(await t.dates(sql, made), ["2026-03-03"]);
   },
 );
 
