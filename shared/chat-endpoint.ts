@@ -19,7 +19,10 @@ export function findChatEndpoint(
   if (!/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : "")) {
     return { missing: provider.api_url_variable };
   }
-  // What no header can carry would be quoted by the error.
-  if (!/^[\x21-\x7e]+$/.test(key)) return { missing: provider.api_key_variable };
+  // What no header can carry would be quoted by the error. And the project's own keys are no provider's business, whatever
+  // a row of the table says.
+  if (!/^[\x21-\x7e]+$/.test(key) || provider.api_key_variable.startsWith("SUPABASE_")) {
+    return { missing: provider.api_key_variable };
+  }
   return { url: `${url.replace(/\/+$/, "")}/chat/completions`, key };
 }
