@@ -89,6 +89,14 @@ t.batchTest("what cannot be run again is refused in plain words", async ({ sql }
   assert.equal((await sql`select from batch_jobs`).length, 1);
 });
 
+t.batchTest("what is today, and the batch's zone, is the organization's own", async ({ sql }) => {
+  const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
+  await value(sql, "rerun_daily_batch($1, '2026-03-03', 'ann', 'why', '2026-03-02T16:00Z')", [
+    acme,
+  ]);
+  assert.deepEqual([...await sql`select time_zone from batch_jobs`], [{ time_zone: "Asia/Tokyo" }]);
+});
+
 t.batchTest("two people at once: one begins it, the other is told so", async (db) => {
   const acme = await t.organization(db.sql, "Acme");
   await t.trigger(db.sql, "2026-03-02T08:00:00Z");

@@ -206,18 +206,18 @@ t.batchTest(
     await t.move(sql, acme, { time_zone: "Pacific/Kiritimati" }, "2026-03-04T18:01:00Z");
     await enable(false, "2026-03-04T18:02Z");
     await enable(true, "2026-03-04T18:03Z");
-    await ticks(sql, "2026-03-04T18:15Z", "2026-03-05T12:45Z");
-    assert.deepEqual(await t.dates(sql, acme), ["2026-03-02", "2026-03-04"]);
+    await ticks(sql, "2026-03-04T18:15Z", "2026-03-05T13:15Z");
+    assert.deepEqual(await t.dates(sql, acme), ["2026-03-02", "2026-03-04", "2026-03-06"]);
 
     // One that follows the platform: off and on again between its time and its tick.
     const follower = await t.organization(sql, "Follower");
-    for (const [enabled, at] of [[false, "2026-03-05T08:05Z"], [true, "2026-03-05T08:06Z"]]) {
+    for (const [enabled, at] of [[false, "2026-03-06T08:05Z"], [true, "2026-03-06T08:06Z"]]) {
       await sql`update organizations set enabled = ${enabled!}, updated_at = ${at!} where id = ${follower}`;
     }
-    await ticks(sql, "2026-03-05T08:15Z", "2026-03-05T08:15Z");
+    await ticks(sql, "2026-03-06T08:15Z", "2026-03-06T08:15Z");
     assert.deepEqual(await t.dates(sql, follower), []);
-    await ticks(sql, "2026-03-06T08:00Z", "2026-03-07T08:00Z");
-    assert.deepEqual(await t.dates(sql, follower), ["2026-03-06", "2026-03-07"]);
+    await ticks(sql, "2026-03-07T08:00Z", "2026-03-08T08:00Z");
+    assert.deepEqual(await t.dates(sql, follower), ["2026-03-07", "2026-03-08"]);
   },
 );
 
