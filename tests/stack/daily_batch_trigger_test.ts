@@ -94,9 +94,10 @@ Deno.test("daily-batch-trigger", (test) =>
         true,
       ]);
       const [run] =
-        await sql`select payload, result from scheduler_runs where job_name = 'daily-batch-trigger'`;
+        await sql`select id, payload, result from scheduler_runs where job_name = 'daily-batch-trigger'`;
       assert.deepEqual(run!.payload, { force: true, manual_test: true });
       assert.equal(run!.result.manual_test, true);
+      assert.deepEqual([...await sql`select run_id from batch_jobs`], [{ run_id: run!.id }]);
       const again = await (await call({ force: true })).json();
       assert.equal(again.result.outcome, "already_run");
       assert.match(again.result.summary, /^nothing begun: \d{4}-\d\d-\d\d has been run already$/);
