@@ -3,19 +3,10 @@ import type { Sql } from "postgres";
 import type { Database } from "../shared/database.types.ts";
 import type { Contestant } from "./batch-contestant.ts";
 
-const chunk = 500;
+const chunk = 2000;
 
-/** The fields of an answered task that robust-batch-processor sends, less its id and answerer. */
-const answered = {
-  outcome: "answered",
-  answer: "done",
-  model: "bench",
-  latency_ms: 0,
-  prompt_tokens: 1,
-  completion_tokens: 1,
-};
-/** A task that ends without an answer, like those of the other queues, whose tasks leave nothing behind. */
-const unanswered = { outcome: "refused", reason: "bench" };
+/** What comes of a task besides its id and answerer; a provider may leave the other fields out. */
+const result = { outcome: "answered", answer: "done", model: "bench" };
 
 interface Claimed {
   tasks: { id: number; answerer: string }[];
@@ -29,7 +20,6 @@ export async function startDaybook(
   restUrl: string,
   key: string,
   sql: Sql,
-  keepsAnswers: boolean,
 ): Promise<Contestant> {
   await sql`
     insert into batch_providers (name, model, api_url_variable, api_key_variable)
@@ -40,8 +30,6 @@ export async function startDaybook(
     // PostgREST itself, which has no gateway's prefix.
     global: { fetch: (input, init) => fetch(String(input).replace("/rest/v1", ""), init) },
   });
-  const result = keepsAnswers ? answered : unanswered;
-  const status = keepsAnswers ? "completed" : "failed";
   let batches: string[] = [];
 
   async function work(p_job_id: string) {
@@ -58,18 +46,18 @@ export async function startDaybook(
   }
 
   return {
-    name: keepsAnswers ? "Daybook" : "Daybook without the answers",
+    name: "Daybook",
     setting: `4 batch jobs, a worker each, chunks of ${chunk}, supabase-js and PostgREST`,
     async fill(count) {
       const file = new URL("batch-daybook.sql", import.meta.url);
       const rows = await sql.unsafe(await Deno.readTextFile(file), [count / 4]);
       batches = rows.map((row) => row.id);
-      await sql`vacuum analyze batch_tasks, batch_jobs, batch_providers, prompts, prompt_answers`;
+      await sql`vacuum analyze batch_tasks, batch_jobs, batch_providers, prompts`;
     },
     async drain() {
       await Promise.all(batches.map(work));
       const [row] = await sql`
-        select every(status = ${status}) as over from batch_jobs where id = any (${batches})`;
+        select every(status = 'completed') as over from batch_jobs where id = any (${batches})`;
       if (!row!.over) throw new Error("Cannot measure Daybook: a batch job did not end");
     },
     stop: () => Promise.resolve(),

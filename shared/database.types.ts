@@ -138,6 +138,7 @@ export type Database = {
       "batch_jobs": {
         Row: {
           "batch_date": string;
+          "claim_from": Json | null;
           "completed_at": string | null;
           "created_at": string;
           "id": string;
@@ -159,6 +160,7 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "batch_date": string;
+          "claim_from"?: Json | null;
           "completed_at"?: string | null;
           "created_at"?: string;
           "id"?: string;
@@ -179,6 +181,7 @@ export type Database = {
         };
         Update: {
           "batch_date"?: string;
+          "claim_from"?: Json | null;
           "completed_at"?: string | null;
           "created_at"?: string;
           "id"?: string;
@@ -203,6 +206,36 @@ export type Database = {
             columns: ["organization_id"];
             isOneToOne: false;
             referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "batch_leases": {
+        Row: {
+          "job_id": string;
+          "leased_until": string;
+          "task_ids": (number)[];
+          "token": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "job_id": string;
+          "leased_until": string;
+          "task_ids": (number)[];
+          "token": string;
+        };
+        Update: {
+          "job_id"?: string;
+          "leased_until"?: string;
+          "task_ids"?: (number)[];
+          "token"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "batch_leases_job_id_fkey";
+            columns: ["job_id"];
+            isOneToOne: false;
+            referencedRelation: "batch_jobs";
             referencedColumns: ["id"];
           },
         ];
@@ -278,47 +311,62 @@ export type Database = {
       };
       "batch_tasks": {
         Row: {
+          "answer": string | null;
+          "answered_by": string | null;
           "asks_fallback": boolean;
           "attempts": number;
           "completed_at": string | null;
+          "completion_tokens": number | null;
+          "cost_usd": number | null;
           "error_message": string | null;
           "failures": number;
           "id": number;
           "job_id": string;
-          "lease_token": string | null;
-          "leased_until": string | null;
+          "latency_ms": number | null;
+          "model": string | null;
           "prompt_id": string;
+          "prompt_tokens": number | null;
           "provider": string;
           "run_after": string | null;
           "status": string;
         };
         ComputedFields: never;
         Insert: {
+          "answer"?: string | null;
+          "answered_by"?: string | null;
           "asks_fallback"?: boolean;
           "attempts"?: number;
           "completed_at"?: string | null;
+          "completion_tokens"?: number | null;
+          "cost_usd"?: number | null;
           "error_message"?: string | null;
           "failures"?: number;
           "id"?: never;
           "job_id": string;
-          "lease_token"?: string | null;
-          "leased_until"?: string | null;
+          "latency_ms"?: number | null;
+          "model"?: string | null;
           "prompt_id": string;
+          "prompt_tokens"?: number | null;
           "provider": string;
           "run_after"?: string | null;
           "status"?: string;
         };
         Update: {
+          "answer"?: string | null;
+          "answered_by"?: string | null;
           "asks_fallback"?: boolean;
           "attempts"?: number;
           "completed_at"?: string | null;
+          "completion_tokens"?: number | null;
+          "cost_usd"?: number | null;
           "error_message"?: string | null;
           "failures"?: number;
           "id"?: never;
           "job_id"?: string;
-          "lease_token"?: string | null;
-          "leased_until"?: string | null;
+          "latency_ms"?: number | null;
+          "model"?: string | null;
           "prompt_id"?: string;
+          "prompt_tokens"?: number | null;
           "provider"?: string;
           "run_after"?: string | null;
           "status"?: string;
@@ -1322,57 +1370,6 @@ export type Database = {
           },
         ];
       };
-      "prompt_answers": {
-        Row: {
-          "answer": string;
-          "completion_tokens": number | null;
-          "cost_usd": number | null;
-          "created_at": string;
-          "latency_ms": number;
-          "model": string;
-          "organization_id": string;
-          "prompt_id": string;
-          "prompt_tokens": number | null;
-          "provider": string;
-          "task_id": number;
-        };
-        ComputedFields: never;
-        Insert: {
-          "answer": string;
-          "completion_tokens"?: number | null;
-          "cost_usd"?: number | null;
-          "created_at"?: string;
-          "latency_ms": number;
-          "model": string;
-          "organization_id": string;
-          "prompt_id": string;
-          "prompt_tokens"?: number | null;
-          "provider": string;
-          "task_id": number;
-        };
-        Update: {
-          "answer"?: string;
-          "completion_tokens"?: number | null;
-          "cost_usd"?: number | null;
-          "created_at"?: string;
-          "latency_ms"?: number;
-          "model"?: string;
-          "organization_id"?: string;
-          "prompt_id"?: string;
-          "prompt_tokens"?: number | null;
-          "provider"?: string;
-          "task_id"?: number;
-        };
-        Relationships: [
-          {
-            foreignKeyName: "prompt_answers_task_id_fkey";
-            columns: ["task_id"];
-            isOneToOne: true;
-            referencedRelation: "batch_tasks";
-            referencedColumns: ["id"];
-          },
-        ];
-      };
       "prompts": {
         Row: {
           "created_at": string;
@@ -1959,7 +1956,39 @@ export type Database = {
       };
     };
     Views: {
-      [_ in never]: never;
+      "prompt_answers": {
+        Row: {
+          "answer": string | null;
+          "batch_date": string;
+          "completion_tokens": number | null;
+          "cost_usd": number | null;
+          "created_at": string | null;
+          "latency_ms": number | null;
+          "model": string | null;
+          "organization_id": string;
+          "prompt_id": string;
+          "prompt_tokens": number | null;
+          "provider": string | null;
+          "task_id": number;
+        };
+        ComputedFields: never;
+        Relationships: [
+          {
+            foreignKeyName: "batch_jobs_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "batch_tasks_prompt_id_fkey";
+            columns: ["prompt_id"];
+            isOneToOne: false;
+            referencedRelation: "prompts";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
     };
     Functions: {
       "accept_code_fix": {

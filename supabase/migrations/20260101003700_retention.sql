@@ -204,7 +204,7 @@ $$;
 comment on function scheduler.prune_device_metrics(text, timestamptz, integer) is
   'Deletes rows of single devices from the oldest hours or days of device_metrics_summary, and those periods from the list; the fleet''s rows stay. Returns how many rows of both.';
 
--- The oldest job first, its tasks (and with each its answer) before itself: a job can have more than a step may delete.
+-- The oldest job first, its tasks, which hold the answers, before itself: a job can have more than a step may delete.
 create or replace function scheduler.prune_batch_jobs(p_before timestamptz, p_limit integer) returns integer
 language plpgsql set search_path = '' as $$
 declare

@@ -94,6 +94,7 @@ create table if not exists public.batch_jobs (
   resumes integer not null default 0 check (resumes >= 0),
   resumed_at timestamptz,
   reasons jsonb not null default '{}' check (jsonb_typeof(reasons) = 'object'),
+  claim_from jsonb default '{}' check (jsonb_typeof(claim_from) = 'object'),
   run_id uuid,
   created_at timestamptz not null default now(),
   started_at timestamptz,
@@ -112,6 +113,8 @@ comment on column public.batch_jobs.last_progress_at is 'When a task last ended.
 comment on column public.batch_jobs.resumes is 'How often it was found stuck and resumed without a task having ended in between.';
 comment on column public.batch_jobs.resumed_at is 'When it was last found stuck and resumed: from then on it has its time again.';
 comment on column public.batch_jobs.reasons is 'Why tasks failed: {reason: count}.';
+comment on column public.batch_jobs.claim_from is
+  'Where a claim begins to look, so that it does not read what has ended: {provider: id}, all its tasks before have been claimed. Null as soon as one was given back: at the beginning.';
 comment on column public.batch_jobs.run_id is 'The run that made it.';
 
 create table if not exists public.batch_tasks (
@@ -119,60 +122,71 @@ create table if not exists public.batch_tasks (
   job_id uuid not null references public.batch_jobs (id) on delete cascade,
   prompt_id uuid not null references public.prompts (id) on delete cascade,
   provider text not null references public.batch_providers (name) on update cascade,
-  status text not null default 'pending' check (status in ('pending', 'leased', 'completed', 'failed', 'cancelled')),
-  attempts integer not null default 0 check (attempts >= 0),
-  failures integer not null default 0 check (failures >= 0),
+  status text not null default 'pending' check (status in ('pending', 'completed', 'failed', 'cancelled')),
+  attempts integer not null default 0,
+  failures integer not null default 0,
   asks_fallback boolean not null default false,
   run_after timestamptz,
-  lease_token uuid,
-  leased_until timestamptz,
   error_message text,
   completed_at timestamptz,
+  -- The answer is the task's end itself, so there is none without the other, and none twice.
+  answered_by text,
+  model text,
+  answer text,
+  latency_ms integer,
+  prompt_tokens integer,
+  completion_tokens integer,
+  cost_usd numeric(14, 8),
   unique (job_id, prompt_id, provider),
-  check ((status = 'leased') = (lease_token is not null) and (status = 'leased') = (leased_until is not null)),
-  check ((status in ('completed', 'failed', 'cancelled')) = (completed_at is not null))
-) with (fillfactor = 70);
--- Of columns that no claim and no end of a task changes: neither writes an index (HOT). What is open lies at its end,
--- since tasks are claimed in its order.
-create index if not exists batch_tasks_claim_idx on public.batch_tasks (job_id, provider, asks_fallback, id);
+  check (least(attempts, failures, latency_ms, prompt_tokens, completion_tokens) >= 0 and coalesce(cost_usd, 0) >= 0),
+  check ((status = 'pending') = (completed_at is null)),
+  check ((status = 'completed') = (answer is not null and answered_by is not null and model is not null and latency_ms is not null))
+) with (fillfactor = 40);
+-- Of columns that no end of a task changes: with room on its page it writes no index (HOT).
+create index if not exists batch_tasks_claim_idx on public.batch_tasks (provider, job_id, asks_fallback, id);
 create index if not exists batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
-create index if not exists batch_tasks_provider_idx on public.batch_tasks (provider);
 
-comment on table public.batch_tasks is 'One row a prompt and provider of a batch job.';
-comment on column public.batch_tasks.attempts is 'How often it was claimed; a claim after which it was given back uncalled does not count.';
+comment on table public.batch_tasks is 'One row a prompt and provider of a batch job, with its answer. Who works on it says batch_leases.';
+comment on column public.batch_tasks.attempts is
+  'How often it was claimed, and called or lost with its lease; a claim after which it was given back uncalled does not count.';
 comment on column public.batch_tasks.failures is 'How often a call of it failed, each with its retries, at the provider that is asked now.';
 comment on column public.batch_tasks.asks_fallback is 'Its provider failed it: from now on the provider''s fall-back is asked.';
-comment on column public.batch_tasks.lease_token is 'Who works on it; results are taken from the holder of the lease alone.';
+comment on column public.batch_tasks.answered_by is 'Who answered: the task''s provider, or its fall-back.';
 
-create table if not exists public.prompt_answers (
-  -- Organization and prompt are the task's own: an answer goes with its task, which goes with them.
-  task_id bigint primary key references public.batch_tasks (id) on delete cascade,
-  organization_id uuid not null,
-  prompt_id uuid not null,
-  provider text not null,
-  model text not null,
-  answer text not null,
-  latency_ms integer not null check (latency_ms >= 0),
-  prompt_tokens integer check (prompt_tokens >= 0),
-  completion_tokens integer check (completion_tokens >= 0),
-  cost_usd numeric(14, 8) check (cost_usd >= 0),
-  created_at timestamptz not null default now()
+create table if not exists public.batch_leases (
+  job_id uuid not null references public.batch_jobs (id) on delete cascade,
+  token uuid not null,
+  task_ids bigint[] not null check (cardinality(task_ids) > 0),
+  leased_until timestamptz not null,
+  primary key (job_id, token)
 );
-create index if not exists prompt_answers_organization_id_idx on public.prompt_answers (organization_id, created_at);
-create index if not exists prompt_answers_created_at_idx on public.prompt_answers (created_at);
+-- Many ids cost more to compress than to write.
+alter table public.batch_leases alter column task_ids set storage external;
 
-comment on table public.prompt_answers is 'The answers, each once: its key is its task.';
-comment on column public.prompt_answers.provider is 'Who answered: the task''s provider, or its fall-back.';
+comment on table public.batch_leases is
+  'Which tasks are a processor''s: one row a processor at work on a batch job, so that a claim writes one row and not each task. Changed by whoever holds the lock of the batch job''s row.';
+comment on column public.batch_leases.token is 'The processor; results are taken from the holder of the lease alone.';
+comment on column public.batch_leases.leased_until is 'Afterwards the tasks are anybody''s; each heartbeat moves it on.';
+
+-- With the caller's own rights: closed like the tables under it.
+create or replace view public.prompt_answers with (security_invoker = true) as
+  select tasks.id as task_id, jobs.organization_id, tasks.prompt_id, jobs.batch_date, tasks.answered_by as provider, tasks.model,
+    tasks.answer, tasks.latency_ms, tasks.prompt_tokens, tasks.completion_tokens, tasks.cost_usd, tasks.completed_at as created_at
+  from public.batch_tasks as tasks join public.batch_jobs as jobs on jobs.id = tasks.job_id
+  where tasks.status = 'completed';
+
+comment on view public.prompt_answers is 'The answers, each once: completed tasks, with their organization and local date.';
 
 alter table public.organizations enable row level security;
 alter table public.batch_providers enable row level security;
 alter table public.prompts enable row level security;
 alter table public.batch_jobs enable row level security;
 alter table public.batch_tasks enable row level security;
-alter table public.prompt_answers enable row level security;
-revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks, public.prompt_answers
+alter table public.batch_leases enable row level security;
+revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks, public.batch_leases,
+  public.prompt_answers
   from public, anon, authenticated, service_role;
 revoke all on sequence public.batch_tasks_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.organizations, public.batch_providers, public.prompts to service_role;
 -- Batches change through their functions alone.
-grant select on public.batch_jobs, public.batch_tasks, public.prompt_answers to service_role;
+grant select on public.batch_jobs, public.batch_tasks, public.batch_leases, public.prompt_answers to service_role;

@@ -1,8 +1,9 @@
 -- What a person changes of the batch's processing without a deployment.
 
 create or replace function scheduler.batch_setting_defaults() returns table (key text, value integer, description text)
-language sql immutable set search_path = '' as $$
-  values
+language plpgsql immutable set search_path = '' as $$
+begin
+  return query values
     ('call_timeout_seconds', 120, 'how long a call of a provider may take'),
     ('lease_seconds', 60, 'how long a task stays with a processor that is not heard of any more'),
     ('heartbeat_seconds', 10, 'how often a processor says that it works on a batch job, and extends its leases'),
@@ -12,6 +13,7 @@ language sql immutable set search_path = '' as $$
     ('failures_to_open', 5, 'how many calls in a row fail before the provider is left alone (the breaker opens)'),
     ('open_seconds', 60, 'how long a provider is left alone before one call tries whether it is back'),
     ('wait_hours', 6, 'how old a batch job may become while its tasks wait for a provider; then they fail');
+end;
 $$;
 comment on function scheduler.batch_setting_defaults() is 'The settings batch_processor.<key>, each a whole number, with the unit in its key.';
 

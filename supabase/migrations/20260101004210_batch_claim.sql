@@ -1,11 +1,15 @@
 -- Claiming tasks: who is asked, and how many at once.
 --
--- Lock order of all that works on batches: the batch job, the providers, the tasks. A claim waits for none of them:
--- what is locked is left to whoever has it.
+-- Lock order of all that works on batches: the batch job, the providers, the tasks. Whoever claims, finishes or gives
+-- back tasks of a batch job takes turns by its row's lock; that makes a lease of many tasks one row.
 
 create or replace function scheduler.batch_routes(p_failures_to_open integer, p_now timestamptz)
 returns table (provider text, asks_fallback boolean, place integer, answerer text, probes boolean, opens_at timestamptz, problem text)
-language sql stable set search_path = '' as $$
+-- In plpgsql its plan is kept.
+language plpgsql stable set search_path = '' as $$
+#variable_conflict use_column
+begin
+  return query
   with gates as (
     select name, fallback_provider, last_error,
       failures_in_row >= p_failures_to_open as down,
@@ -39,9 +43,31 @@ language sql stable set search_path = '' as $$
     from choices
     where case when other_must then coalesce(other_gate, 'off') in ('off', 'shut')
       else own_gate in ('shut', 'probe') and not (other_may and coalesce(other_gate, 'off') in ('ready', 'probe')) end;
+end;
 $$;
 comment on function scheduler.batch_routes(integer, timestamptz) is
   'Who answers a provider''s tasks now, in order: itself, its fall-back when the breaker is open because it is down; probes: one call alone, to try whether it is back; no answerer: nobody until opens_at, or never, for the reason problem.';
+
+create or replace function scheduler.free_expired_batch_leases(p_job_id uuid, p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_task_ids bigint[];
+begin
+  with expired as (
+    select token from public.batch_leases where job_id = p_job_id and leased_until <= p_now for update skip locked
+  ), freed as (
+    delete from public.batch_leases as leases using expired
+    where leases.job_id = p_job_id and leases.token = expired.token
+    returning leases.task_ids
+  )
+  select array_agg(task_id) into v_task_ids from freed, unnest(task_ids) as task_id;
+  update public.batch_tasks set attempts = attempts + 1 where id = any (v_task_ids) and completed_at is null;
+  update public.batch_jobs set claim_from = null where id = p_job_id and v_task_ids is not null;
+  return coalesce(cardinality(v_task_ids), 0);
+end;
+$$;
+comment on function scheduler.free_expired_batch_leases(uuid, timestamptz) is
+  'Ends leases of processors that are not heard of any more; each of their tasks has lost an attempt. The caller holds the batch job''s lock. Returns how many tasks are free again.';
 
 -- Security definer, like the other functions of a processor: service_role may only read tasks and batch jobs.
 create or replace function public.claim_batch_tasks(
@@ -51,10 +77,10 @@ create or replace function public.claim_batch_tasks(
   p_lease_seconds integer default null,
   p_busy jsonb default null,
   p_now timestamptz default now()
-) returns jsonb
+) returns json
 language plpgsql security definer set search_path = ''
   -- A claim costs what it takes, not what is open: tasks are read in the order of their index, and nothing is planned again.
-  set plan_cache_mode = force_generic_plan set enable_bitmapscan = off set enable_seqscan = off as $$
+  set plan_cache_mode = force_generic_plan set enable_bitmapscan = off set enable_seqscan = off set jit = off as $$
 declare
   v_job public.batch_jobs;
   v_settings jsonb := scheduler.batch_settings();
@@ -65,43 +91,48 @@ declare
   v_room integer;
   v_problem text;
   v_chunk record;
-  v_claimed integer := 0;
+  v_own bigint[];
+  v_others bigint[];
+  v_others_until timestamptz;
+  v_claimed bigint[] := array[]::bigint[];
   v_bytes bigint := 0;
+  v_from bigint;
   v_taken jsonb := jsonb_build_object();
-  v_tasks jsonb := jsonb_build_array();
+  v_tasks json[] := array[]::json[];
   v_providers jsonb := jsonb_build_object();
   v_more jsonb := jsonb_build_array();
   v_rest timestamptz;
   v_next timestamptz;
 begin
-  if p_token is null or p_limit is null or p_limit not between 1 and 1000 then
+  if p_token is null or p_limit is null or p_limit not between 1 and 2000 then
     raise exception using errcode = '22023',
-      message = format('cannot claim tasks: a token and a limit from 1 to 1000 must be given, got %s', coalesce(p_limit::text, 'null'));
+      message = format('cannot claim tasks: a token and a limit from 1 to 2000 must be given, got %s', coalesce(p_limit::text, 'null'));
   end if;
-  select * into v_job from public.batch_jobs where id = p_job_id;
+  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
     raise exception using errcode = '22023', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
-  v_waits_until := v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer);
-  if v_job.completed_at is null and (v_job.status = 'pending' or coalesce(v_job.last_heartbeat, '-infinity') < p_now - interval '5 seconds') then
-    -- Whoever has it locked is heard of himself.
-    perform from public.batch_jobs where id = p_job_id for no key update skip locked;
-    if found then
-      update public.batch_jobs
-        set status = 'running', started_at = coalesce(started_at, p_now), last_heartbeat = greatest(last_heartbeat, p_now)
-        where id = p_job_id and completed_at is null;
-      select * into v_job from public.batch_jobs where id = p_job_id;
-    end if;
-  end if;
-  if v_job.completed_at is not null or v_job.id is null then
-    return jsonb_build_object('status', coalesce(v_job.status, 'over'), 'tasks', v_tasks, 'providers', v_providers, 'more', v_more,
+  if v_job.completed_at is not null then
+    return json_build_object('status', v_job.status, 'tasks', v_tasks, 'providers', v_providers, 'more', v_more,
       'next_in_ms', null, 'open', 0, 'settings', v_settings);
   end if;
+  v_waits_until := v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer);
+  update public.batch_leases set leased_until = greatest(leased_until, v_leased_until) where job_id = p_job_id and token = p_token;
+  if scheduler.free_expired_batch_leases(p_job_id, p_now) > 0 then
+    v_job.claim_from := null;
+  end if;
+  select coalesce(array_agg(task_id) filter (where token = p_token), array[]::bigint[]),
+      coalesce(array_agg(task_id) filter (where token <> p_token), array[]::bigint[]), min(leased_until) filter (where token <> p_token)
+    into v_own, v_others, v_others_until
+    from public.batch_leases, unnest(task_ids) as task_id where job_id = p_job_id;
 
   for v_route in
     select * from scheduler.batch_routes((v_settings ->> 'failures_to_open')::integer, p_now) order by provider, asks_fallback, place
   loop
-    v_room := p_limit - v_claimed;
+    -- Nobody's task asks the fall-back before one was given back.
+    continue when v_job.claim_from is not null and v_route.asks_fallback;
+    v_from := coalesce((v_job.claim_from ->> v_route.provider)::bigint, 0);
+    v_room := p_limit - cardinality(v_claimed);
     v_problem := v_route.problem;
     if v_route.answerer is not null then
       select * into v_answerer from public.batch_providers where name = v_route.answerer;
@@ -122,51 +153,52 @@ begin
     end if;
     v_room := case when v_bytes >= 4000000 then 0 else greatest(v_room, 0) end;
 
-    with locked as materialized (
-      select tasks.id, tasks.prompt_id
+    with free as materialized (
+      select tasks.id, tasks.prompt_id, tasks.attempts, tasks.error_message
       from public.batch_tasks as tasks
       where tasks.job_id = p_job_id and tasks.provider = v_route.provider
-        -- Not "=", with which the planner may read in the order of the primary key, through all other batch jobs.
-        and tasks.asks_fallback between v_route.asks_fallback and v_route.asks_fallback
+        -- So and not with "=" and "id >=", for which the planner may read the primary key, through all other batch jobs.
+        and (tasks.asks_fallback, tasks.id) >= (v_route.asks_fallback, v_from) and tasks.asks_fallback <= v_route.asks_fallback
         and tasks.completed_at is null
-        and (tasks.status = 'pending' and (tasks.run_after is null or tasks.run_after <= p_now or v_problem is not null)
-          or tasks.leased_until <= p_now and tasks.lease_token <> p_token)
+        and (tasks.run_after is null or tasks.run_after <= p_now or v_problem is not null)
+        and tasks.id not in (select unnest(v_own)) and tasks.id not in (select unnest(v_others))
       order by tasks.asks_fallback, tasks.id
       limit v_room
-      for update skip locked
     ),
     sized as (
-      select locked.id, prompts.text, octet_length(prompts.text) as bytes,
-        sum(octet_length(prompts.text)) over (order by locked.id) - octet_length(prompts.text) as before
-      from locked join public.prompts on prompts.id = locked.prompt_id
+      select free.*, prompts.text, octet_length(prompts.text) as bytes,
+        sum(octet_length(prompts.text)) over (order by free.id) - octet_length(prompts.text) as before
+      from free join public.prompts on prompts.id = free.prompt_id
     ),
-    claimed as (
-      update public.batch_tasks as tasks
-      set status = 'leased', lease_token = p_token, leased_until = v_leased_until, attempts = attempts + 1
-      from sized where tasks.id = sized.id and sized.before < 4000000 - v_bytes
-      returning tasks.id, tasks.attempts, tasks.error_message, sized.text, sized.bytes
-    ),
-    described as (
-      select id, text, bytes, case
+    checked as (
+      select id, text, case
           when v_route.answerer is null and v_route.asks_fallback then coalesce(error_message, v_problem)
           when v_route.answerer is null then format('%s: %s', v_route.provider, v_problem)
-          when attempts > (v_settings ->> 'max_attempts')::integer
+          when attempts >= (v_settings ->> 'max_attempts')::integer
             then format('given up after %s attempts', v_settings ->> 'max_attempts')
           when bytes > v_answerer.max_prompt_characters and length(text) > v_answerer.max_prompt_characters
             then format('%s: prompt longer than %s characters', v_answerer.name, v_answerer.max_prompt_characters)
         end as problem
-      from claimed
+      from sized where before < 4000000 - v_bytes
+    ),
+    described as (
+      select id, v_route.answerer as answerer, case when problem is null then text end as prompt, problem from checked
     )
-    select count(*)::integer as count, coalesce(sum(bytes) filter (where problem is null), 0) as bytes,
-      coalesce(jsonb_agg(jsonb_build_object('id', id, 'answerer', v_route.answerer, 'problem', problem,
-        'prompt', case when problem is null then text end) order by id), '[]') as tasks
+    select coalesce(array_agg(id order by id), array[]::bigint[]) as ids, coalesce(sum(octet_length(prompt)), 0) as bytes,
+      coalesce(array_agg(row_to_json(described) order by id), array[]::json[]) as tasks
     into v_chunk from described;
 
-    v_claimed := v_claimed + v_chunk.count;
+    if v_job.claim_from is not null and cardinality(v_chunk.ids) > 0 then
+      v_from := v_chunk.ids[cardinality(v_chunk.ids)] + 1;
+      v_job.claim_from := v_job.claim_from || jsonb_build_object(v_route.provider, v_from);
+    end if;
+    v_claimed := v_claimed || v_chunk.ids;
+    v_own := v_own || v_chunk.ids;
     v_bytes := v_bytes + v_chunk.bytes;
     v_tasks := v_tasks || v_chunk.tasks;
-    if v_chunk.count > 0 and v_route.answerer is not null then
-      v_taken := v_taken || jsonb_build_object(v_answerer.name, coalesce((v_taken ->> v_answerer.name)::integer, 0) + v_chunk.count);
+    if cardinality(v_chunk.ids) > 0 and v_route.answerer is not null then
+      v_taken := v_taken || jsonb_build_object(v_answerer.name,
+        coalesce((v_taken ->> v_answerer.name)::integer, 0) + cardinality(v_chunk.ids));
       v_providers := v_providers || jsonb_build_object(v_answerer.name, jsonb_build_object(
         'model', v_answerer.model, 'api_url_variable', v_answerer.api_url_variable, 'api_key_variable', v_answerer.api_key_variable,
         'concurrency', case when v_route.probes then 1 else v_answerer.concurrency end,
@@ -178,13 +210,14 @@ begin
       end if;
     end if;
 
-    if v_route.answerer is not null and not v_route.probes and v_chunk.count >= v_room then
+    if v_route.answerer is not null and not v_route.probes and cardinality(v_chunk.ids) >= v_room then
       v_more := v_more || to_jsonb(v_route.answerer);
     else
-      select min(case when status = 'leased' then leased_until else greatest(run_after, p_now) end) into v_rest
+      select min(case when id in (select unnest(v_others)) then v_others_until else greatest(run_after, p_now) end) into v_rest
         from public.batch_tasks
-        where job_id = p_job_id and provider = v_route.provider and asks_fallback = v_route.asks_fallback
-          and completed_at is null and lease_token is distinct from p_token;
+        where job_id = p_job_id and provider = v_route.provider
+          and (asks_fallback, id) >= (v_route.asks_fallback, v_from) and asks_fallback <= v_route.asks_fallback
+          and completed_at is null and id not in (select unnest(v_own));
       -- What nobody takes now is looked at again when its provider may be called.
       v_next := least(v_next, case when v_rest is null then null
         when v_route.answerer is null or v_route.probes then greatest(v_rest, v_route.opens_at)
@@ -192,24 +225,39 @@ begin
     end if;
   end loop;
 
-  if v_claimed = 0 then
-    -- Whoever has it locked ends it himself, and may be waiting for the provider that is to be tried here.
-    perform from public.batch_jobs where id = p_job_id for no key update skip locked;
-    if found then
-      v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
+  update public.batch_jobs
+    set status = 'running', started_at = coalesce(started_at, p_now), last_heartbeat = greatest(last_heartbeat, p_now),
+      claim_from = v_job.claim_from
+    where id = p_job_id
+    returning * into v_job;
+  if v_job.claim_from is not null and v_others_until is not null then
+    -- Their tasks lie before where the loop looked.
+    v_next := least(v_next, greatest(v_others_until, p_now + interval '1 second'));
+  end if;
+  if cardinality(v_claimed) = 0 then
+    v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
+    if v_job.status = 'running' and v_next is null and v_job.claim_from is not null then
+      -- Somebody changed leases by hand.
+      update public.batch_jobs set claim_from = null where id = p_job_id;
+      v_next := p_now;
     end if;
+  else
+    insert into public.batch_leases as leases (job_id, token, task_ids, leased_until)
+    values (p_job_id, p_token, v_claimed, v_leased_until)
+    on conflict (job_id, token) do update set task_ids = leases.task_ids || excluded.task_ids;
   end if;
   if v_next > v_waits_until and v_waits_until > p_now then
     v_next := v_waits_until;
   end if;
-  return jsonb_build_object('status', v_job.status, 'tasks', v_tasks, 'providers', v_providers, 'more', v_more,
+  return json_build_object('status', v_job.status, 'tasks', v_tasks, 'providers', v_providers, 'more', v_more,
     'next_in_ms', greatest(0, ceil(extract(epoch from v_next - p_now) * 1000)),
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 'settings', v_settings);
 end;
 $$;
 comment on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) is
-  'Leases tasks of the batch job to the holder of the token, for p_lease_seconds (the setting when null), also those whose lease has expired. p_busy {provider: tasks it holds already}: no more than twice each provider''s concurrency; null: only p_limit. Returns {"status" of the job, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, "next_in_ms": when to look again, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it. Raises 22023 for an unknown job.';
+  'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: no more than twice each provider''s concurrency; null: only p_limit. Returns {"status" of the job, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, "next_in_ms": when to look again, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it. Raises 22023 for an unknown job.';
 
 revoke all on function scheduler.batch_routes(integer, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.free_expired_batch_leases(uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) to service_role;

@@ -15,31 +15,33 @@ begin
     select status into v_status from public.batch_jobs where id = p_job_id;
     return jsonb_build_object('status', v_status, 'held', 0);
   end if;
-  update public.batch_tasks
+  update public.batch_leases
     set leased_until = greatest(leased_until,
       p_now + make_interval(secs => coalesce(p_lease_seconds, (scheduler.batch_settings() ->> 'lease_seconds')::integer)))
-    where job_id = p_job_id and completed_at is null and lease_token = p_token;
-  get diagnostics v_held = row_count;
-  return jsonb_build_object('status', v_status, 'held', v_held);
+    where job_id = p_job_id and token = p_token
+    returning cardinality(task_ids) into v_held;
+  return jsonb_build_object('status', v_status, 'held', coalesce(v_held, 0));
 end;
 $$;
 comment on function public.heartbeat_batch_job(uuid, uuid, integer, timestamptz) is
-  'A processor works on the batch job: its leases last p_lease_seconds from now (the setting when null). {"status" of the job, null: unknown, "held": tasks it still leases}; a job that is over is not to be worked on.';
+  'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of the job, null: unknown, "held": tasks it still leases}; a job that is over is not to be worked on.';
 
 create or replace function public.release_batch_tasks(
   p_job_id uuid, p_token uuid, p_ids bigint[] default null, p_now timestamptz default now()
 ) returns integer
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_released integer;
+  v_leased bigint[];
+  v_released bigint[];
 begin
   -- Who gives back is alive.
-  update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now) where id = p_job_id and completed_at is null;
-  update public.batch_tasks
-    set status = 'pending', lease_token = null, leased_until = null, attempts = greatest(attempts - 1, 0)
-    where job_id = p_job_id and completed_at is null and lease_token = p_token and (p_ids is null or id = any (p_ids));
-  get diagnostics v_released = row_count;
-  return v_released;
+  update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now), claim_from = null
+    where id = p_job_id and completed_at is null;
+  select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
+  v_released := case when p_ids is null then v_leased
+    else array(select task_id from unnest(v_leased) as task_id where task_id = any (p_ids)) end;
+  perform scheduler.shorten_batch_lease(p_job_id, p_token, v_leased, v_released);
+  return coalesce(cardinality(v_released), 0);
 end;
 $$;
 comment on function public.release_batch_tasks(uuid, uuid, bigint[], timestamptz) is
@@ -90,10 +92,9 @@ begin
   if v_job.completed_at is not null then
     return jsonb_build_object('cancelled', false, 'status', v_job.status);
   end if;
-  update public.batch_tasks
-    set status = 'cancelled', lease_token = null, leased_until = null, completed_at = p_now
-    where job_id = p_job_id and completed_at is null;
+  update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at is null;
   get diagnostics v_cancelled = row_count;
+  delete from public.batch_leases where job_id = p_job_id;
   update public.batch_jobs
     set status = 'cancelled', completed_at = greatest(p_now, started_at),
       reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who), btrim(p_reason)), 200), v_cancelled)

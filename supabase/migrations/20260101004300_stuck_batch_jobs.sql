@@ -80,8 +80,8 @@ begin
     order by silent.id
   )
   select alone.id from alone
-  where (select true from public.batch_tasks
-    where job_id = alone.id and completed_at is null and leased_until > p_now limit 1) is null
+  where not exists (select from public.batch_leases where job_id = alone.id and leased_until > p_now)
+  order by alone.id
   limit p_limit;
 end;
 $$;

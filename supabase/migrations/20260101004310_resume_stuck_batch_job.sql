@@ -27,19 +27,9 @@ begin
     and greatest(coalesce(v_job.last_progress_at, v_job.started_at, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.progress_timeout then
     v_action := 'none';
   else
-    -- A task that somebody has locked is about to be claimed by him.
-    update public.batch_tasks as tasks
-      set status = 'pending', lease_token = null, leased_until = null
-      from (
-        select id from public.batch_tasks
-        where job_id = p_job_id and completed_at is null and leased_until <= p_now
-        for update skip locked
-      ) as expired
-      where tasks.id = expired.id;
-    get diagnostics v_freed = row_count;
-
+    v_freed := scheduler.free_expired_batch_leases(p_job_id, p_now);
     select * into v_runs from scheduler.batch_runs(p_job_id, v_settings.heartbeat_timeout, p_now);
-    if v_runs.beats or exists (select from public.batch_tasks where job_id = p_job_id and completed_at is null and leased_until > p_now) then
+    if v_runs.beats or exists (select from public.batch_leases where job_id = p_job_id) then
       v_action := 'alive';
     elsif v_runs.waits then
       v_action := 'waits';
@@ -55,8 +45,8 @@ begin
         v_action := 'gave_up';
         v_reason := format('given up: stuck again after being resumed %s times', v_job.resumes);
         update public.batch_tasks
-          set status = 'failed', lease_token = null, leased_until = null, error_message = coalesce(error_message, v_reason), completed_at = p_now
-          where job_id = p_job_id and completed_at is null and (leased_until is null or leased_until <= p_now);
+          set status = 'failed', error_message = coalesce(error_message, v_reason), completed_at = p_now
+          where job_id = p_job_id and completed_at is null;
         get diagnostics v_failed = row_count;
         update public.batch_jobs
           set tasks_failed = tasks_failed + v_failed,
@@ -75,7 +65,7 @@ begin
 end;
 $$;
 comment on function public.resume_stuck_batch_job(uuid, timestamptz) is
-  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises 22023 for an unknown job.';
+  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises 22023 for an unknown job.';
 
 revoke all on function public.resume_stuck_batch_job(uuid, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.resume_stuck_batch_job(uuid, timestamptz) to service_role;

@@ -88,7 +88,8 @@ begin
             select distinct on (newest.prompt_id) prompts.text as prompt, newest.answer
             from (
               select prompt_id, answer, created_at from public.prompt_answers
-              where organization_id = due.organization_id and created_at > p_now - interval '7 days' and created_at <= p_now
+              where organization_id = due.organization_id and batch_date > (p_now - interval '10 days')::date
+                and created_at > p_now - interval '7 days' and created_at <= p_now
               order by created_at desc limit 100) as newest
             join public.prompts on prompts.id = newest.prompt_id
             order by newest.prompt_id, newest.created_at desc

@@ -11,6 +11,12 @@ import {
 import { withDatabase } from "../support/database.ts";
 import { refusal } from "../support/refusal.ts";
 import { after, NOON } from "../support/scheduler.ts";
+import { waitUntil } from "../support/wait-until.ts";
+
+interface Claimed {
+  id: number;
+  answerer: string;
+}
 
 const seconds = (count: number) => after(count / 60);
 
@@ -122,21 +128,70 @@ Deno.test("a batch job whose prompts were deleted under way still ends", () =>
     assert.deepEqual([row.status, row.reasons], ["partial", { "prompt was deleted": 1 }]);
   }));
 
-Deno.test("a claim waits for nobody who has the batch job locked: he may want the provider that it tries", () =>
+Deno.test("a claim takes its turn behind whoever has the batch job locked, and keeps no provider from him", () =>
   withDatabase(async (db) => {
     const { sql } = db;
-    await addProvider(sql, "one");
+    await addProvider(sql, "one", { failures_in_row: 5, open_until: NOON.toISOString() });
     const id = await addBatch(sql, 1, ["one"], NOON);
-    const own = processor(sql, id);
-    await own.claim(1, NOON);
-    await sql`update batch_providers set open_until = ${NOON}, failures_in_row = 5`;
-    const hasty = db.connect("postgres", { connection: { lock_timeout: 100 } });
+    const other = processor(db.connect(), id);
+    let claim: Promise<{ tasks: unknown[] }> | undefined;
     await sql.begin(async (holder) => {
       await holder`select from batch_jobs where id = ${id} for no key update`;
-      // Long after the last heartbeat, and with a provider to try but no task for it.
-      const told = await processor(hasty, id).claim(1, seconds(30));
-      assert.deepEqual([told.status, told.tasks], ["running", []]);
+      claim = other.claim(1, seconds(30));
+      await waitUntil("the claim waits", async () => {
+        const [row] = await db.sql`select count(*)::int as count from pg_stat_activity
+          where wait_event_type = 'Lock' and query like '%claim_batch_tasks%' and pid <> pg_backend_pid()`;
+        return row!.count === 1;
+      });
+      await holder`set local lock_timeout = '100ms'`;
+      await holder`update batch_providers set last_error = 'mine'`;
     });
+    assert.equal((await claim!).tasks.length, 1, "it tries the provider now");
+  }));
+
+Deno.test("a claim reads what it takes, not what has ended nor what other batch jobs have", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    await addProvider(sql, "two");
+    await addBatch(sql, 1_000, ["one", "two"], NOON);
+    const id = await addBatch(sql, 1_000, ["one", "two"], NOON);
+    await addBatch(sql, 1_000, ["one", "two"], NOON);
+    const own = processor(sql, id);
+    const finishAll = async (limit: number) => {
+      const claim = await own.claim(limit, NOON);
+      await own.finish(claim.tasks.map((task: Claimed) => result(task, "answered")), NOON);
+    };
+    // All of the first provider, and most of the second.
+    for (const limit of [600, 600, 600]) await finishAll(limit);
+    const read = async () => {
+      await sql`select pg_stat_force_next_flush()`;
+      const [row] = await sql`
+        select idx_tup_fetch::int as rows, seq_scan::int as scans from pg_stat_user_tables where relname = 'batch_tasks'`;
+      return row!;
+    };
+    const before = await read();
+    assert.equal((await own.claim(10, NOON)).tasks.length, 10);
+    const after = await read();
+    assert.equal(after.scans, before.scans);
+    assert.ok(after.rows - before.rows <= 20, `${after.rows - before.rows} rows were read`);
+  }));
+
+Deno.test("a claim finds what is left when somebody has deleted a lease by hand", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    const id = await addBatch(sql, 3, ["one"], NOON);
+    await processor(sql, id).claim(2, NOON);
+    await sql`delete from batch_leases`;
+    const own = processor(sql, id);
+    assert.equal((await own.claim(10, NOON)).tasks.length, 1);
+    await own.release(NOON);
+    assert.equal((await own.claim(10, NOON)).tasks.length, 3);
+
+    await sql`update batch_jobs set claim_from = ${sql.json({ one: 1_000_000 })}`;
+    await sql`delete from batch_leases`;
+    const nothing = await own.claim(10, NOON);
+    assert.deepEqual([nothing.tasks, nothing.status, nothing.next_in_ms], [[], "running", 0]);
+    assert.equal((await own.claim(10, NOON)).tasks.length, 3);
   }));
 
 Deno.test("what cannot be claimed is refused with its reason", () =>
@@ -145,7 +200,7 @@ Deno.test("what cannot be claimed is refused with its reason", () =>
     const unknown = await refusal(processor(sql, id).claim(1, NOON));
     assert.deepEqual([unknown.code, unknown.message], ["22023", `there is no batch job ${id}`]);
     const limit = await refusal(processor(sql, id).claim(0, NOON));
-    assert.match(limit.message, /a limit from 1 to 1000 must be given, got 0/);
+    assert.match(limit.message, /a limit from 1 to 2000 must be given, got 0/);
     await addProvider(sql, "one");
     const batch = await addBatch(sql, 1, ["one"], NOON);
     await sql`update app_settings set value = '"soon"' where key = 'batch_processor.open_seconds'`;

@@ -15,7 +15,7 @@ alter table public.prompts drop constraint prompts_organization_id_fkey;
 alter table public.batch_jobs drop constraint batch_jobs_organization_id_fkey;
 alter table public.batch_tasks drop constraint batch_tasks_job_id_fkey, drop constraint batch_tasks_prompt_id_fkey,
   drop constraint batch_tasks_provider_fkey;
-alter table public.prompt_answers drop constraint prompt_answers_task_id_fkey;
+alter table public.batch_leases drop constraint batch_leases_job_id_fkey;
 alter table public.scheduler_locks drop constraint scheduler_locks_run_id_fkey;
 alter table public.scheduler_runs drop constraint scheduler_runs_verdict_fkey;
 alter table public.organizations set unlogged;
@@ -24,7 +24,7 @@ alter table public.batch_jobs set unlogged;
 alter table public.batch_tasks set unlogged;
 alter table public.scheduler_runs set unlogged;
 drop index public.batch_jobs_open_idx, public.batch_jobs_completed_at_idx, public.batch_tasks_claim_idx,
-  public.batch_tasks_prompt_id_idx, public.batch_tasks_provider_idx, public.scheduler_runs_job_name_created_at_idx,
+  public.batch_tasks_prompt_id_idx, public.scheduler_runs_job_name_created_at_idx,
   public.scheduler_runs_status_completed_at_idx;
 
 -- What the two jobs do at a tick: what pg_cron asks before, and what the function of the job calls.
@@ -77,7 +77,7 @@ begin
   elsif (select count(*) from public.scheduler_runs where status <> 'queued') > 20 then
     raise exception 'more than 20 runs of the processor were sent at once';
   end if;
-  truncate public.batch_jobs, public.batch_tasks, public.prompt_answers, public.scheduler_runs, public.scheduler_locks,
+  truncate public.batch_jobs, public.batch_tasks, public.batch_leases, public.scheduler_runs, public.scheduler_locks,
     net.http_request_queue;
 end;
 $$;

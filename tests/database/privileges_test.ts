@@ -59,7 +59,9 @@ for (const defaults of ["open", "closed"]) {
             ]
           ) {
             const error = await refusal(connection.unsafe(statement));
-            assert.equal(error.code, "42501", `${role}: ${statement}: ${error.message}`);
+            // 55000: a view of several tables, which nobody can write.
+            const refused = statement.startsWith("select") ? ["42501"] : ["42501", "55000"];
+            assert.ok(refused.includes(error.code), `${role}: ${statement}: ${error.message}`);
           }
         }
         for (const { call } of calls) {

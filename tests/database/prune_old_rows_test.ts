@@ -162,10 +162,9 @@ Deno.test("a batch job that is over goes with its tasks and answers, the oldest 
       select md5('job ' || days)::uuid, md5('o')::uuid, current_date - days, 'UTC', 'completed', 3, 3, now() - days * interval '1 day'
       from unnest(array[729, 731, 800]) as days;
       insert into batch_jobs (organization_id, batch_date, time_zone) values (md5('o')::uuid, current_date - 900, 'UTC');
-      insert into batch_tasks (job_id, prompt_id, provider, status, completed_at)
-      select jobs.id, prompts.id, 'p', 'completed', now() from batch_jobs as jobs, prompts where jobs.completed_at is not null;
-      insert into prompt_answers (task_id, organization_id, prompt_id, provider, model, answer, latency_ms)
-      select id, md5('o')::uuid, prompt_id, 'p', 'm', 'because', 1 from batch_tasks`);
+      insert into batch_tasks (job_id, prompt_id, provider, status, answered_by, model, answer, latency_ms, completed_at)
+      select jobs.id, prompts.id, 'p', 'completed', 'p', 'm', 'because', 1, now()
+      from batch_jobs as jobs, prompts where jobs.completed_at is not null`);
     assert.equal(await prune(sql, "batch_jobs", 2), 2);
     assert.equal(await count(sql, "batch_jobs"), 4, "the oldest has a task left");
     assert.equal(await prune(sql, "batch_jobs"), 6);

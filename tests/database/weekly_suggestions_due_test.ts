@@ -149,12 +149,11 @@ Deno.test("what the model is told is bounded", () =>
     );
     await sql`
       with job as (insert into batch_jobs (organization_id, batch_date, time_zone, tasks_total)
-        values (${id}, '2026-03-01', 'UTC', 60) returning id),
-      tasks as (insert into batch_tasks (job_id, prompt_id, provider, status, completed_at)
-        select job.id, prompts.id, 'muse', 'completed', ${MONDAY} from job, prompts returning id, prompt_id)
-      insert into prompt_answers (task_id, organization_id, prompt_id, provider, model, answer, latency_ms, created_at)
-      select id, ${id}, prompt_id, 'muse', 'm', repeat('y', 5000), 1,
-        ${MONDAY}::timestamptz - case when id % 2 = 0 then interval '1 day' else interval '8 days' end from tasks`;
+        values (${id}, '2026-03-01', 'UTC', 60) returning id)
+      insert into batch_tasks (job_id, prompt_id, provider, status, answered_by, model, answer, latency_ms, completed_at)
+      select job.id, prompts.id, 'muse', 'completed', 'muse', 'm', repeat('y', 5000), 1,
+        ${MONDAY}::timestamptz - case when row_number() over () % 2 = 0 then interval '1 day' else interval '8 days' end
+      from job, prompts`;
     const [row] = await sql`select next_suggestion_requests(10, null, ${MONDAY}) as told`;
     const [organization] = row!.told.organizations;
     assert.deepEqual(

@@ -75,10 +75,12 @@ export async function tasks(sql: Sql, id: string): Promise<Row[]> {
   return [...await sql`select * from batch_tasks where job_id = ${id} order by id`];
 }
 
-/** How many tasks there are of each status. */
+/** How many tasks there are of each status, those that somebody works on as "leased". */
 export async function statuses(sql: Sql, id: string): Promise<Record<string, number>> {
   const rows = await sql<{ status: string; count: number }[]>`
-    select status, count(*)::int as count from batch_tasks where job_id = ${id} group by 1 order by 1`;
+    select case when id in (select unnest(task_ids) from batch_leases where job_id = ${id}) then 'leased' else status end
+      as status, count(*)::int as count
+    from batch_tasks where job_id = ${id} group by 1 order by 1`;
   return Object.fromEntries(rows.map((row) => [row.status, row.count]));
 }
 
@@ -131,14 +133,19 @@ export async function runProcessor(
   );
 }
 
-/** What holds at any time: no answer twice or without its task, counters that are true, an end with the last task. */
+/** What holds at any time: no task for two, none that nobody would find, counters that are true, an end with the last task. */
 export async function assertBatchesSound(sql: Sql): Promise<void> {
   const broken = await sql`
-    select 'completed without an answer' as what, tasks.id::text from batch_tasks as tasks
-      left join prompt_answers on task_id = tasks.id where status = 'completed' and task_id is null
+    select 'leased by two' as what, task_id::text as id from batch_leases, unnest(task_ids) as task_id
+      group by task_id having count(*) > 1
     union all
-    select 'answered, not completed', tasks.id::text from batch_tasks as tasks
-      join prompt_answers on task_id = tasks.id where status <> 'completed'
+    select 'leased, but over', tasks.id::text from batch_leases as leases, batch_tasks as tasks
+      where tasks.id = any (task_ids) and (tasks.completed_at is not null or tasks.job_id <> leases.job_id)
+    union all
+    select 'not leased, but before where claims begin', tasks.id::text from batch_tasks as tasks
+      join batch_jobs as jobs on jobs.id = tasks.job_id
+      where tasks.completed_at is null and tasks.id < (jobs.claim_from ->> tasks.provider)::bigint
+        and not exists (select from batch_leases where job_id = jobs.id and tasks.id = any (task_ids))
     union all
     select 'wrong counters', jobs.id::text from batch_jobs as jobs where (tasks_completed, tasks_failed) <> (
       select count(*) filter (where status = 'completed'), count(*) filter (where status = 'failed')
