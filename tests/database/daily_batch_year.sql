@@ -11,13 +11,15 @@ create unlogged table year_test.made (organization_id uuid not null, batch_date 
 
 -- Nobody crashes here, nothing is pruned, read or processed, and what is due and had decides without these: so neither a
 -- log of what is written, nor foreign keys, nor indexes that are not unique but for the one by which runs are sent.
-alter table public.prompts drop constraint prompts_organization_id_fkey;
-alter table public.batch_jobs drop constraint batch_jobs_organization_id_fkey;
-alter table public.batch_tasks drop constraint batch_tasks_job_id_fkey, drop constraint batch_tasks_prompt_id_fkey,
-  drop constraint batch_tasks_provider_fkey;
-alter table public.batch_leases drop constraint batch_leases_job_id_fkey;
-alter table public.scheduler_locks drop constraint scheduler_locks_run_id_fkey;
-alter table public.scheduler_runs drop constraint scheduler_runs_verdict_fkey;
+do $$
+declare
+  v_key record;
+begin
+  for v_key in select conrelid::regclass as table_name, conname from pg_constraint where contype = 'f' and connamespace::regnamespace::text in ('public', 'scheduler') loop
+    execute format('alter table %s drop constraint %I', v_key.table_name, v_key.conname);
+  end loop;
+end;
+$$;
 alter table public.organizations set unlogged;
 alter table public.scheduler_state set unlogged;
 alter table public.batch_jobs set unlogged;
