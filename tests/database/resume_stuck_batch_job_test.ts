@@ -119,6 +119,9 @@ Deno.test("a heartbeat without progress and without a processor is stuck after t
     const id = await addBatch(sql, 1, ["one"], NOON);
     await claim(sql, id, 0, { lease: 30 });
     await sql`update batch_jobs set last_heartbeat = ${after(3)}`;
+    const found = async (minutes: number) =>
+      (await sql`select find_stuck_batch_jobs(1, null, ${after(minutes)}) as ids`)[0]!.ids;
+    assert.deepEqual([await found(3), await found(3.1)], [[], [id]]);
     assert.equal((await resume(sql, id, 3)).action, "none");
     assert.equal((await resume(sql, id, 3.1)).action, "resumed");
   }));
@@ -162,6 +165,9 @@ Deno.test("it gives up after a set number of times without a task that ends", ()
     const row = await batchJob(sql, id);
     assert.deepEqual(row.reasons, { "given up: stuck again after being resumed 2 times": 2 });
     assert.deepEqual([row.tasks_completed, row.tasks_failed], [1, 2]);
+    const [failed] = await sql`
+      select array_agg(distinct error_message) as messages from batch_tasks where job_id = ${id} and status = 'failed'`;
+    assert.deepEqual(failed!.messages, ["given up: stuck again after being resumed 2 times"]);
     await assertBatchesSound(sql);
   }));
 
@@ -185,6 +191,11 @@ Deno.test("stuck batch jobs are found by pages, and those that wait or are worke
     await sql`select continue_batch_job(${waiting}, ${after(60)}, ${NOON})`;
     const working = await addBatch(sql, 1, ["one"], NOON);
     await claim(sql, working, 0, { lease: 3600 });
+    const beating = await addBatch(sql, 1, ["one"], NOON);
+    await sql`select continue_batch_job(${beating}, null, ${NOON})`;
+    await sql`update scheduler_runs set status = 'running', started_at = ${NOON}, heartbeat_at = ${
+      after(9)
+    } where payload ->> 'batchJobId' = ${beating}`;
     const over = await addBatch(sql, 1, ["one"], NOON);
     await sql`select cancel_batch_job(${over}, 'why', 'who')`;
     ids.sort();
@@ -200,6 +211,8 @@ Deno.test("stuck batch jobs are found by pages, and those that wait or are worke
     assert.deepEqual([await due(1), await due(10)], [false, true]);
     for (const id of ids) await resume(sql, id, 10);
     assert.equal(await due(10), false);
+    for (const id of ids) await endRuns(sql, id);
+    assert.deepEqual([await due(11), await due(13)], [false, true], "each has its time again");
     const error = await refusal(find(0, null));
     assert.match(error.message, /limit must be from 1 to 1000, got 0/);
   }));
