@@ -23,10 +23,10 @@ const withBatches = (fn: (db: TestDatabase) => Promise<void>) =>
   });
 
 /** Runs the reconciler at `now()`. */
-function reconciler(db: TestDatabase, now: () => Date) {
+function reconciler(db: TestDatabase, now: () => Date, remainingMs?: () => number) {
   const client = rpcClient(db, now);
-  return (input: { maxJobs?: number } = {}) =>
-    job.run(job.input.parse(input), { ...jobContext({ db: client }), now });
+  const context = jobContext({ db: client, ...(remainingMs ? { remainingMs } : {}) });
+  return (input: { maxJobs?: number } = {}) => job.run(job.input.parse(input), { ...context, now });
 }
 
 Deno.test("each stuck batch job is resumed, and the run says what it did about it", () =>
@@ -59,6 +59,31 @@ Deno.test("a run looks at no more batch jobs than it was told to, and the next g
     const first = await run({ maxJobs: 2 });
     assert.equal(first.summary, "batch jobs: 2 resumed; more are left for the next run");
     assert.equal((await run({ maxJobs: 2 })).summary, "batch jobs: 1 resumed");
+  }));
+
+Deno.test("a batch job that is given up is an error worth a line", () =>
+  withBatches(async (db) => {
+    await db.sql`update app_settings set value = '0' where key = 'daily_batch.max_resumes'`;
+    await addBatch(db.sql, 2, ["one"], NOON);
+    const result = await reconciler(db, () => after(10))();
+    assert.deepEqual([result.summary, result.notable, result.gaveUp], [
+      "batch jobs: 1 given up",
+      "error",
+      1,
+    ]);
+  }));
+
+Deno.test("no batch job is begun with less time than a statement may take", () =>
+  withBatches(async (db) => {
+    for (let i = 0; i < 2; i++) await addBatch(db.sql, 1, ["one"], NOON);
+    const late = await reconciler(db, () => after(10), () => 9_000)();
+    assert.deepEqual([late.summary, late.jobs], [
+      "there was no time for a batch job; more are left for the next run",
+      [],
+    ]);
+    let looks = 0;
+    const soon = await reconciler(db, () => after(10), () => ++looks > 2 ? 9_000 : 11_000)();
+    assert.equal(soon.summary, "batch jobs: 1 resumed; more are left for the next run");
   }));
 
 Deno.test("a batch job that cannot be resumed holds up no other, and fails the run", () =>

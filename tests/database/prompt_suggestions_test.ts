@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { withDatabase } from "../support/database.ts";
 import { refusal } from "../support/refusal.ts";
+import { CRON_SECRET, PROJECT_URL, setSecret } from "../support/scheduler.ts";
 import { addOrganization, MONDAY, suggested, WEEK } from "../support/suggestions.ts";
 
 const store = async (sql: Sql, id: string, texts: unknown, week = WEEK) =>
@@ -155,4 +156,29 @@ Deno.test("a deleted organization leaves no mark", () =>
     assert.deepEqual([
       ...await sql`select scope from scheduler_state where scope like '%' || ${id}`,
     ], []);
+  }));
+
+Deno.test("one next run that waits is enough", () =>
+  withDatabase(async ({ sql }) => {
+    await setSecret(sql, "project_url", PROJECT_URL);
+    await setSecret(sql, "cron_secret", CRON_SECRET);
+    const goOn = async () => (await sql`select continue_weekly_suggestions() as told`)[0]!.told;
+    assert.deepEqual([await goOn(), await goOn(), await goOn()], [true, true, false]);
+    const runs = await sql`select status from scheduler_runs order by scheduled_for`;
+    assert.deepEqual(runs.map((run) => run.status), ["dispatched", "queued"]);
+  }));
+
+Deno.test("a try is begun for nobody who has had the week, is gone, or was tried just now", () =>
+  withDatabase(async ({ sql }) => {
+    const id = await addOrganization(sql, ["What sold best yesterday?"]);
+    const begin = async (organization: string, week = WEEK) =>
+      (await sql`select begin_suggestion_try(${organization}, ${week}, ${MONDAY}) as told`)[0]!
+        .told;
+    assert.deepEqual([await begin(id), await begin(id)], ["go", "not_now"]);
+    assert.equal(await begin(crypto.randomUUID()), "not_now");
+    await sql`select release_suggestion_try(${id}, ${WEEK}, ${MONDAY})`;
+    assert.equal(await begin(id), "go", "it was given back");
+    await store(sql, id, ["Which customers have left us?"]);
+    await sql`select release_suggestion_try(${id}, ${WEEK}, ${MONDAY})`;
+    assert.deepEqual([await begin(id), await begin(id, "2026-03-09")], ["not_now", "go"]);
   }));

@@ -107,6 +107,19 @@ Deno.test("over both changes of the clock each organization has each week once, 
     assert.equal(counts.length, zones.length);
   }));
 
+Deno.test("who is due is told by pages, in order", () =>
+  withDatabase(async ({ sql }) => {
+    const ids = [];
+    for (let i = 0; i < 5; i++) ids.push(await addOrganization(sql, ["a"]));
+    ids.sort();
+    const page = async (limit: number, past: string | null) =>
+      (await sql`select organization_id as id from scheduler.due_for_suggestions(${limit}, ${past}, ${MONDAY})`)
+        .map((row) => row.id);
+    assert.deepEqual(await page(2, null), ids.slice(0, 2));
+    assert.deepEqual(await page(2, ids[1]!), ids.slice(2, 4));
+    assert.deepEqual(await page(2, ids[3]!), ids.slice(4));
+  }));
+
 Deno.test("nobody is due for the scheduler while no provider is set", () =>
   withDatabase(async ({ sql }) => {
     await addOrganization(sql, ["a"]);
@@ -166,6 +179,9 @@ Deno.test("what the model is told is bounded", () =>
       [id, WEEK, 40, 20],
     );
     assert.ok(JSON.stringify(row!.told).length < 60_000);
+    const [later] = await sql`
+      select next_suggestion_requests(10, null, ${MONDAY}::timestamptz + interval '6.5 days') as told`;
+    assert.deepEqual(later!.told.organizations[0].answers, [], "of the last seven days");
   }));
 
 Deno.test("a wrong setting is refused when it is written, and named when it was there before", () =>

@@ -131,6 +131,8 @@ Deno.test("a provider that answers nobody fails the run, and nothing is marked",
         for (let i = 0; i < 9; i++) await addOrganization(sql, ["What sold best yesterday?"]);
         await assert.rejects(run(), new RegExp(`^Error: Cannot ask for suggestions: ${message}$`));
         assert.equal(await marks(sql), 0);
+        // Four at once, each with three more tries: then the run has stopped.
+        if (message.startsWith("HTTP")) assert.equal(models.calls.length, 16);
         models.set({});
         assert.equal((await run({}, { now: hoursLater(6) })).organizations, 9);
       }));
@@ -167,6 +169,29 @@ Deno.test("what the provider refuses of one organization is that one's failure w
       await server.shutdown();
     }
   }));
+
+Deno.test("as many organizations are asked for at once as the provider takes", async () => {
+  let [open, most] = [0, 0];
+  const two = Promise.withResolvers<void>();
+  const pause = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
+  await withHttpServer(async () => {
+    most = Math.max(most, ++open);
+    if (open === 2) two.resolve();
+    await Promise.race([two.promise, pause(3_000)]);
+    // A third would come now.
+    await pause(100);
+    open--;
+    return { status: 200, body: answer('{"prompts": ["Which one is better?"]}') };
+  }, (server) =>
+    withDatabase(async (db) => {
+      await addSuggester(db.sql, { concurrency: 2 });
+      for (let i = 0; i < 4; i++) await addOrganization(db.sql, ["What sold best yesterday?"]);
+      const env = { LOCAL_MODEL_API_URL: server.url, LOCAL_MODEL_API_KEY: "sk-0123456789" };
+      const context = jobContext({ db: rpcClient(db, () => MONDAY), env, now: MONDAY });
+      assert.equal((await job.run(job.input.parse({}), context)).organizations, 4);
+      assert.equal(most, 2);
+    }));
+});
 
 Deno.test("a redirect is not followed: it would take the prompts elsewhere", () =>
   withHttpServer(
@@ -265,6 +290,8 @@ Deno.test("questions that may have been paid for without an answer are three a w
           const nobody = "no organization is due";
           assert.deepEqual(await run(0), [undefined, 1]);
           assert.deepEqual(await run(5.9), [nobody, 1]);
+          const [tick] = await sql`select scheduler.suggestions_are_due(${hoursLater(5.9)}) as due`;
+          assert.equal(tick!.due, false);
           assert.deepEqual(await run(6), [undefined, 2]);
           assert.deepEqual(await run(12), [undefined, 3]);
           assert.equal(await marks(sql), 0);

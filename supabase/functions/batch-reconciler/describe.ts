@@ -43,7 +43,10 @@ export function describe(
     [gaveUp, "given up"] as const,
     [ended, "ended"] as const,
   ].filter(([number]) => number > 0).map(([number, what]) => `${number} ${what}`);
-  const summary = parts.length === 0 ? "no batch job is stuck" : `batch jobs: ${parts.join(", ")}`;
+  const nothing = jobs.length === 0 && moreIsLeft
+    ? "there was no time for a batch job"
+    : "no batch job is stuck";
+  const summary = parts.length === 0 ? nothing : `batch jobs: ${parts.join(", ")}`;
   return {
     summary: moreIsLeft ? `${summary}; more are left for the next run` : summary,
     resumed,
