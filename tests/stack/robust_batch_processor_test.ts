@@ -122,6 +122,16 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       await set(sql, { call_timeout_seconds: 120, max_failures: 3 });
     });
 
+    await test.step("a prompt of a megabyte is sent to whom it is not too long for, else it fails", async () => {
+      await addProvider(sql, "patient", { max_prompt_characters: 2_000_000 });
+      const id = await addBatch(sql, ["short", "é".repeat(1_000_000)], ["one", "patient"]);
+      await sql`select continue_batch_job(${id})`;
+      const row = await untilOver(stack, id);
+      assert.deepEqual(row.reasons, { "one: prompt longer than 200000 characters": 1 });
+      assert.equal(row.tasks_completed, 3);
+      await settle(sql);
+    });
+
     await test.step("bad input is refused with the field's name", async () => {
       for (
         const [input, message] of [

@@ -40,6 +40,7 @@ export const garbage: Record<
   ),
   "50-mb": floods(50_000_000),
   "without-end": floods(Infinity),
+  "as-long-as-may-be": sends(head() + completion("é".repeat(1_990_000)), null),
   "drop-by-drop": {
     reason: "no answer in 2 s",
     async send(connection) {
