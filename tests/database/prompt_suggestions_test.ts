@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
+import { addProvider } from "../support/batch.ts";
 import { withDatabase } from "../support/database.ts";
 import { refusal } from "../support/refusal.ts";
 import { CRON_SECRET, PROJECT_URL, setSecret } from "../support/scheduler.ts";
@@ -117,6 +118,29 @@ Deno.test("a failure marks the week and leaves its line", () =>
       message: `no suggestions for Suggestion tests in the week of ${WEEK}: no JSON`,
       details: { organization_id: id, week: WEEK, reason: "no JSON" },
     }]);
+  }));
+
+Deno.test("a suggestion is asked of nobody before a person's yes, and then from the next daily batch on", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    const id = await addOrganization(sql, ["What sold best yesterday?"]);
+    await store(sql, id, ["Which customers have left us?", "Where do deliveries run late?"]);
+    const [yes, no] =
+      await sql`select id from prompts where status = 'suggested' order by text desc`;
+    const asked = async (day: string) => {
+      await sql`select trigger_daily_batch(p_now => ${day + "T08:00Z"})`;
+      const rows = await sql`
+        select text from batch_tasks join batch_jobs on batch_jobs.id = job_id join prompts on prompts.id = prompt_id
+        where batch_date = ${day} order by text`;
+      return rows.map((row) => row.text);
+    };
+    assert.deepEqual(await asked("2026-03-03"), ["What sold best yesterday?"]);
+    await sql`select accept_prompt_suggestion(${yes!.id}, 'Ada')`;
+    await sql`select reject_prompt_suggestion(${no!.id}, 'Ada')`;
+    assert.deepEqual(await asked("2026-03-04"), [
+      "What sold best yesterday?",
+      "Which customers have left us?",
+    ]);
   }));
 
 Deno.test("a person's first decision stays", () =>

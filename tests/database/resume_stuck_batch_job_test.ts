@@ -4,6 +4,7 @@ import { addBatch, addProvider, assertBatchesSound, batchJob, statuses } from ".
 import { type TestDatabase, withDatabase } from "../support/database.ts";
 import { rowsRead } from "../support/rows-read.ts";
 import { refusal } from "../support/refusal.ts";
+import { waitUntil } from "../support/wait-until.ts";
 import { after, CRON_SECRET, NOON, PROJECT_URL, setSecret } from "../support/scheduler.ts";
 
 const TOKEN = "00000000-0000-4000-8000-00000000000a";
@@ -74,6 +75,25 @@ Deno.test("a batch job that was never begun is resumed once", () =>
     assert.equal((await resume(sql, id, 4)).action, "none", "it has its time again");
     const runs = await runsOf(sql, id);
     assert.deepEqual(runs.map((run) => [run.trigger, run.status]), [["dependency", "dispatched"]]);
+  }));
+
+Deno.test("whoever comes while another resumes waits for him, and sees what he did", () =>
+  withBatches(async ({ sql, admin, name, connect }) => {
+    const id = await addBatch(sql, 3, ["one"], NOON);
+    const other = connect();
+    let late!: Promise<Row>;
+    await other.begin(async (tx) => {
+      await tx`select resume_stuck_batch_job(${id}, ${after(3)})`;
+      late = resume(sql, id, 3);
+      await waitUntil("the other one waits", async () => {
+        const [row] = await admin`
+          select from pg_stat_activity where datname = ${name} and wait_event_type = 'Lock'`;
+        return row !== undefined;
+      });
+    });
+    const { action, resumes } = await late;
+    assert.deepEqual([action, resumes], ["none", 1]);
+    assert.equal((await runsOf(sql, id)).length, 1);
   }));
 
 Deno.test("expired leases are freed and none that lasts", () =>
