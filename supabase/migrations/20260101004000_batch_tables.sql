@@ -34,7 +34,8 @@ create table if not exists public.batch_providers (
   api_url_variable text not null check (api_url_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
   api_key_variable text not null check (api_key_variable ~ '^[A-Z][A-Z0-9_]{0,95}_KEY$'),
   enabled boolean not null default true,
-  fallback_provider text references public.batch_providers (name) on delete set null check (fallback_provider <> name),
+  fallback_provider text references public.batch_providers (name)
+    on update cascade on delete set null check (fallback_provider <> name),
   concurrency integer not null default 4 check (concurrency between 1 and 100),
   max_prompt_characters integer not null default 200000 check (max_prompt_characters between 1 and 10000000),
   max_completion_tokens integer not null default 2000 check (max_completion_tokens between 1 and 100000),
@@ -136,7 +137,7 @@ create table if not exists public.batch_tasks (
   latency_ms integer,
   prompt_tokens integer,
   completion_tokens integer,
-  cost_usd numeric(14, 8),
+  cost_usd numeric(20, 8),
   unique (job_id, prompt_id, provider),
   check (least(attempts, failures, latency_ms, prompt_tokens, completion_tokens) >= 0 and coalesce(cost_usd, 0) >= 0),
   check ((status = 'pending') = (completed_at is null)),

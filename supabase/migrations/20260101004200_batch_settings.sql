@@ -6,7 +6,7 @@ begin
   return query values
     ('call_timeout_seconds', 120, 'how long a call of a provider may take'),
     ('lease_seconds', 60, 'how long a task stays with a processor that is not heard of any more'),
-    ('heartbeat_seconds', 10, 'how often a processor says that it works on a batch job, and extends its leases'),
+    ('heartbeat_seconds', 10, 'how often a processor says that it works on a batch job, and extends its lease; at least three times in lease_seconds'),
     ('max_attempts', 10, 'how often a task is claimed at the most, should processors die over it or the wall clock cut it'),
     ('max_failures', 3, 'how many calls of a task may fail, each with its retries, before the fall-back is asked or the task fails'),
     ('retry_seconds', 30, 'how long a task waits after a failed call; doubled each time'),
@@ -38,11 +38,13 @@ begin
       message = format('cannot process batches: a setting must be a whole number from 1 to 99999: %s', v_wrong),
       hint = 'update app_settings set value = ''60'' where key = …';
   end if;
-  return v_settings;
+  -- A lease must outlast a heartbeat or two that are late.
+  return v_settings || jsonb_build_object('heartbeat_seconds',
+    least((v_settings ->> 'heartbeat_seconds')::integer, greatest(1, (v_settings ->> 'lease_seconds')::integer / 3)));
 end;
 $$;
 comment on function scheduler.batch_settings() is
-  'The settings batch_processor.<key> as {key: whole number}, the default where there is none. Raises 22023, naming it, for a wrong one.';
+  'The settings batch_processor.<key> as {key: whole number}, the default where there is none; heartbeat_seconds is at most a third of lease_seconds. Raises 22023, naming it, for a wrong one.';
 
 revoke all on function scheduler.batch_setting_defaults() from public, anon, authenticated, service_role;
 revoke all on function scheduler.batch_settings() from public, anon, authenticated, service_role;

@@ -109,12 +109,9 @@ begin
       message = format('cannot claim tasks: a token and a limit from 1 to 2000 must be given, got %s', coalesce(p_limit::text, 'null'));
   end if;
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found then
-    raise exception using errcode = '22023', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
-  end if;
-  if v_job.completed_at is not null then
-    return json_build_object('status', v_job.status, 'tasks', v_tasks, 'providers', v_providers, 'more', v_more,
-      'next_in_ms', null, 'open', 0, 'settings', v_settings);
+  if not found or v_job.completed_at is not null then
+    return json_build_object('status', coalesce(v_job.status, 'unknown'), 'ended', false, 'tasks', v_tasks, 'providers', v_providers,
+      'more', v_more, 'next_in_ms', null, 'open', 0, 'settings', v_settings);
   end if;
   v_waits_until := v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer);
   update public.batch_leases set leased_until = greatest(leased_until, v_leased_until) where job_id = p_job_id and token = p_token;
@@ -249,13 +246,13 @@ begin
   if v_next > v_waits_until and v_waits_until > p_now then
     v_next := v_waits_until;
   end if;
-  return json_build_object('status', v_job.status, 'tasks', v_tasks, 'providers', v_providers, 'more', v_more,
-    'next_in_ms', greatest(0, ceil(extract(epoch from v_next - p_now) * 1000)),
+  return json_build_object('status', v_job.status, 'ended', v_job.status <> 'running', 'tasks', v_tasks, 'providers', v_providers,
+    'more', v_more, 'next_in_ms', greatest(0, ceil(extract(epoch from v_next - p_now) * 1000)),
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 'settings', v_settings);
 end;
 $$;
 comment on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) is
-  'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: no more than twice each provider''s concurrency; null: only p_limit. Returns {"status" of the job, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, "next_in_ms": when to look again, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it. Raises 22023 for an unknown job.';
+  'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: no more than twice each provider''s concurrency; null: only p_limit. Returns {"status" of the job, unknown when there is none, "ended": by this call, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, "next_in_ms": when to look again, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it.';
 
 revoke all on function scheduler.batch_routes(integer, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.free_expired_batch_leases(uuid, timestamptz) from public, anon, authenticated, service_role;

@@ -186,9 +186,10 @@ begin
   trouble as (
     select settled.answerer, count(*) filter (where outcome = 'failed' and settled.place > coalesce(last_heard.place, 0)) as failures,
       bool_or(outcome = 'waiting') as waits, max(wait_seconds) filter (where outcome = 'waiting') as wait_seconds,
-      (array_agg(reason order by settled.place desc))[1] as reason
+      (array_agg(reason order by settled.place desc) filter (where outcome <> 'cut'))[1] as reason
     from settled left join last_heard on last_heard.answerer = settled.answerer
-    where outcome in ('failed', 'waiting')
+    -- Whoever was to try whether the provider is back, and learned nothing of it, does so no longer.
+    where settled.answerer is not null and outcome <> 'refused'
     group by settled.answerer
   )
   select coalesce(array_agg(id), array[]::bigint[]), count(*) filter (where status = 'failed'),
@@ -212,11 +213,11 @@ declare
   v_answered record;
   v_other record;
   v_accepted bigint[];
+  v_ends boolean;
 begin
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found then
-    raise exception using errcode = '22023', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
-  end if;
+  -- Of one that was deleted all results are refused.
+  v_ends := v_job.completed_at is null;
   select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
   begin
     select * into v_answered from scheduler.keep_batch_answers(v_leased, p_results, p_now);
@@ -227,7 +228,7 @@ begin
     raise exception using errcode = '22023',
       message = 'cannot finish tasks: results must be a JSON array of {"id", "outcome": answered, refused, unusable, failed, waiting or cut, …}, answered ones with answer, model and answerer';
   end;
-  v_accepted := v_answered.task_ids || v_other.task_ids;
+  v_accepted := v_answered.task_ids || coalesce(v_other.task_ids, array[]::bigint[]);
 
   perform scheduler.record_batch_calls(coalesce(v_other.heard, v_answered.heard), coalesce(v_other.troubles, jsonb_build_array()), v_settings, p_now);
   perform scheduler.shorten_batch_lease(p_job_id, p_token, v_leased, v_accepted);
@@ -245,14 +246,15 @@ begin
       returning * into v_job;
     v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
   end if;
+  v_ends := v_ends and v_job.status not in ('pending', 'running');
   return jsonb_build_object('accepted', cardinality(v_accepted), 'refused', jsonb_array_length(p_results) - cardinality(v_accepted),
-    'completed', cardinality(v_answered.task_ids), 'failed', coalesce(v_other.failed, 0), 'status', v_job.status,
-    'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed,
+    'completed', cardinality(v_answered.task_ids), 'failed', coalesce(v_other.failed, 0), 'status', coalesce(v_job.status, 'unknown'),
+    'ended', coalesce(v_ends, false), 'open', coalesce(v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 0),
     'shut', (select coalesce(jsonb_agg(name), '[]') from public.batch_providers where open_until > p_now));
 end;
 $$;
 comment on function public.finish_batch_tasks(uuid, uuid, jsonb, timestamptz) is
-  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds"; cut: given back. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, "open", "shut": providers not to be called now}. Raises 22023 for an unknown job and results it cannot read.';
+  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds"; cut: given back. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read.';
 
 revoke all on function scheduler.shorten_batch_lease(uuid, uuid, bigint[], bigint[]) from public, anon, authenticated, service_role;
 revoke all on function scheduler.settle_batch_job(uuid, timestamptz) from public, anon, authenticated, service_role;

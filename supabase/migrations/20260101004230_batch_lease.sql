@@ -13,7 +13,7 @@ begin
     returning status into v_status;
   if not found then
     select status into v_status from public.batch_jobs where id = p_job_id;
-    return jsonb_build_object('status', v_status, 'held', 0);
+    return jsonb_build_object('status', coalesce(v_status, 'unknown'), 'held', 0);
   end if;
   update public.batch_leases
     set leased_until = greatest(leased_until,
@@ -24,7 +24,7 @@ begin
 end;
 $$;
 comment on function public.heartbeat_batch_job(uuid, uuid, integer, timestamptz) is
-  'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of the job, null: unknown, "held": tasks it still leases}; a job that is over is not to be worked on.';
+  'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of the job, unknown when there is none, "held": tasks it still leases}; a job that is over is not to be worked on.';
 
 create or replace function public.release_batch_tasks(
   p_job_id uuid, p_token uuid, p_ids bigint[] default null, p_now timestamptz default now()

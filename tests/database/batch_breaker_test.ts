@@ -166,3 +166,23 @@ Deno.test("the tasks of a provider that was disabled go to its fall-back, or fai
       [["spare", null], [null, "two: disabled"]],
     );
   }));
+
+Deno.test("who was to try and learned nothing makes room for the next", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    const id = await addBatch(sql, 20, ["one"], NOON);
+    await calls(processor(sql, id), 5, "failed", NOON);
+    for (const [outcome, minute] of [["cut", 1], ["unusable", 1.1]] as const) {
+      const probe = processor(sql, id);
+      const { tasks: [task] } = await probe.claim(10, after(minute));
+      assert.equal((await processor(sql, id).claim(10, after(minute))).tasks.length, 0);
+      await probe.finish([result(task, outcome)], after(minute));
+      const [row] = await sql`select open_until, failures_in_row, probe_until from batch_providers`;
+      assert.deepEqual([row!.open_until, row!.failures_in_row, row!.probe_until], [
+        after(1),
+        5,
+        null,
+      ]);
+    }
+    assert.equal((await processor(sql, id).claim(10, after(1.2))).tasks.length, 1);
+  }));

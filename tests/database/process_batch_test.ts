@@ -365,3 +365,45 @@ Deno.test("a batch job that is cancelled under way is left at once, with its cal
     assert.deepEqual([result.status, result.answered, result.continuesAt], ["cancelled", 0, null]);
     assert.equal(models.calls.length, 4);
   }));
+
+Deno.test("of a batch job that is deleted under way the run ends in peace; one that never was fails it", () =>
+  withModels({ hangRate: 1 }, async (db, models, env) => {
+    await addProvider(db.sql, "one");
+    await set(db.sql, { heartbeat_seconds: 1 });
+    const id = await addBatch(db.sql, 20, ["one"]);
+    const running = runProcessor(db, { batchJobId: id }, { env });
+    await waitUntil("the first calls", () => models.calls.length === 4);
+    await db.sql`delete from organizations`;
+    const result = await running;
+    assert.equal(result.summary, "0 answered: the batch job was deleted");
+    assert.deepEqual([result.continuesAt, result.notable], [null, undefined]);
+    await assert.rejects(runProcessor(db, { batchJobId: id }, { env }), {
+      name: "PermanentError",
+      message: `Cannot claim tasks: there is no batch job ${id}`,
+    });
+  }));
+
+Deno.test("of several runs on a batch job the one that ended it says so", () =>
+  withModels({ latencyMs: 20 }, async (db, _models, env) => {
+    await addProvider(db.sql, "one", { max_prompt_characters: 10 });
+    const id = await addBatch(
+      db.sql,
+      [..."x".repeat(39)].map((_, i) => `why ${i}`).concat("y".repeat(11)),
+      ["one"],
+    );
+    const results = await Promise.all(
+      Array.from({ length: 4 }, () => runProcessor(db, { batchJobId: id }, { env })),
+    );
+    assert.equal(results.filter((each) => each.notable === "warning").length, 1);
+    assert.equal((await runProcessor(db, { batchJobId: id }, { env })).notable, undefined);
+  }));
+
+Deno.test("a heartbeat comes at least three times in a lease, whatever the settings", () =>
+  withDatabase(async ({ sql }) => {
+    await set(sql, { heartbeat_seconds: 60, lease_seconds: 12 });
+    const beat = async () =>
+      (await sql`select scheduler.batch_settings() -> 'heartbeat_seconds' as beat`)[0]!.beat;
+    assert.equal(await beat(), 4);
+    await set(sql, { heartbeat_seconds: 3 });
+    assert.equal(await beat(), 3);
+  }));

@@ -1,5 +1,5 @@
 import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
-import { errorMessage } from "../../../shared/errors.ts";
+import { errorMessage, PermanentError } from "../../../shared/errors.ts";
 import type { Providers } from "./call-provider.ts";
 import { createSlots } from "./slots.ts";
 import type { Claimed, Result, Steps, Task } from "./steps.ts";
@@ -50,7 +50,11 @@ export async function processBatch(
   const first = await steps.claim(batchJobId, {});
   let status = first.status;
   let open = first.open;
-  const wasOver = isOver(status);
+  if (status === "unknown") {
+    throw new PermanentError(`Cannot claim tasks: there is no batch job ${batchJobId}`);
+  }
+  /** This run ended the batch job, not another one. */
+  let ended = false;
   const callMs = first.settings.call_timeout_seconds * 1000;
   const spareMs = Math.min(reserveMs, callMs);
   /** Answerers that have further tasks, and when the rest is worth another look; null: never. */
@@ -65,6 +69,7 @@ export async function processBatch(
   };
   const take = (claimed: Claimed) => {
     status = claimed.status;
+    ended ||= claimed.ended;
     more = claimed.more;
     for (const [name, { probes }] of Object.entries(claimed.providers)) {
       if (probes) probing.add(name);
@@ -126,6 +131,7 @@ export async function processBatch(
     const back = answerers.filter((answerer) => probing.delete(answerer ?? "")).length > 0;
     writing = [];
     status = told.status;
+    ended ||= told.ended;
     open = told.open;
     figures.answered += told.completed;
     figures.failed += told.failed;
@@ -142,7 +148,7 @@ export async function processBatch(
   const beat = async () => {
     try {
       const told = await steps.heartbeat(batchJobId);
-      if (told !== null && isOver(told)) {
+      if (isOver(told)) {
         status = told;
         stopCalls.abort();
         news.resolve();
@@ -199,7 +205,6 @@ export async function processBatch(
     await steps.continueAt(batchJobId, continuesAt);
   }
   const notConfigured = [...providers.notConfigured].sort();
-  const endedHere = isOver(status) && !wasOver;
   return {
     summary: summarize(figures, status, open, continuesAt),
     batchJobId,
@@ -208,8 +213,8 @@ export async function processBatch(
     open,
     continuesAt: continuesAt?.toISOString() ?? null,
     ...(notConfigured.length > 0 ? { notConfigured } : {}),
-    ...(endedHere && status === "partial" ? { notable: "warning" } : {}),
-    ...(endedHere && status === "failed" ? { notable: "error" } : {}),
+    ...(ended && status === "partial" ? { notable: "warning" } : {}),
+    ...(ended && status === "failed" ? { notable: "error" } : {}),
   };
 }
 

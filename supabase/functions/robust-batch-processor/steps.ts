@@ -1,12 +1,11 @@
 import { z } from "zod";
 import type { JobContext } from "../../../shared/define-job.ts";
+import { databaseError } from "../../../shared/database-error.ts";
 import { errorMessage, PermanentError } from "../../../shared/errors.ts";
 import { storableJson } from "../../../shared/storable-json.ts";
 
 /** A call through REST is killed after 8 s. */
 const callMs = 10_000;
-/** What the database refuses for a reason that stays: bad arguments, rights, a function that is not there. */
-const permanentCodes = /^(22|23|42|P0|PGRST[123])/;
 
 const count = z.int().nonnegative();
 const provider = z.object({
@@ -19,7 +18,10 @@ const provider = z.object({
   probes: z.boolean(),
 });
 const claimed = z.object({
+  /** "unknown": there is no such batch job. */
   status: z.string(),
+  /** It ended with this call. */
+  ended: z.boolean(),
   tasks: z.array(z.object({
     id: z.int(),
     answerer: z.string().nullable(),
@@ -42,6 +44,7 @@ const finished = z.object({
   completed: count,
   failed: count,
   status: z.string(),
+  ended: z.boolean(),
   open: count,
   shut: z.array(z.string()),
 });
@@ -79,7 +82,7 @@ export interface Steps {
   /** @param busy How many tasks of each answerer are held already. */
   claim(batchJobId: string, busy: Record<string, number>): Promise<Claimed>;
   /** The batch job's status. Not tried again: the next heartbeat comes. */
-  heartbeat(batchJobId: string): Promise<string | null>;
+  heartbeat(batchJobId: string): Promise<string>;
   finish(batchJobId: string, results: readonly Result[]): Promise<Finished>;
   release(batchJobId: string, ids: readonly number[]): Promise<void>;
   /** Has the next run called for, not before then. */
@@ -106,8 +109,7 @@ export function createSteps(
   async function once(step: string, call: Call): Promise<unknown> {
     const { data, error } = await call.abortSignal(AbortSignal.timeout(callMs));
     if (error === null) return data;
-    const message = `Cannot ${step}: ${error.message}`;
-    throw permanentCodes.test(error.code ?? "") ? new PermanentError(message) : new Error(message);
+    throw databaseError(step, error);
   }
   async function persistently(
     step: string,
@@ -144,7 +146,7 @@ export function createSteps(
           db.rpc("claim_batch_tasks", { p_job_id, p_token, p_busy })),
       ),
     heartbeat: async (p_job_id) =>
-      z.object({ status: z.string().nullable() }).parse(
+      z.object({ status: z.string() }).parse(
         await once(
           "report the heartbeat",
           db.rpc("heartbeat_batch_job", { p_job_id, p_token }),

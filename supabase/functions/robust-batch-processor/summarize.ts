@@ -20,7 +20,9 @@ export function summarize(
   const parts = [`${number.format(figures.answered)} answered`];
   if (figures.failed > 0) parts.push(`${number.format(figures.failed)} failed`);
   const done = parts.join(", ");
-  if (continuesAt === null) return `${done}: the batch job is ${status}`;
+  if (continuesAt === null) {
+    return `${done}: the batch job ${status === "unknown" ? "was deleted" : `is ${status}`}`;
+  }
   const time = continuesAt.toISOString().slice(11, 19);
   return `${done}, ${number.format(open)} open: the next run goes on at ${time} UTC`;
 }
