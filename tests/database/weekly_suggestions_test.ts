@@ -218,6 +218,30 @@ Deno.test("a redirect is not followed: it would take the prompts elsewhere", () 
       }),
   ));
 
+Deno.test("an organization whose suggestions cannot be stored fails the run, unmarked; the others have theirs", () =>
+  withSuggester({}, async ({ db: { sql }, run }) => {
+    const ids = [];
+    for (let i = 0; i < 3; i++) ids.push(await addOrganization(sql, ["What sold best yesterday?"]));
+    await sql.unsafe(`
+      create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'no room'; end $$;
+      create trigger refuse before insert on prompts for each row when (new.organization_id = '${
+      ids[1]
+    }') execute function refuse();`);
+    await assert.rejects(
+      run(),
+      new RegExp(
+        `^Error: Cannot store what was suggested to 1 organizations, of them ${
+          ids[1]
+        }: Cannot store suggestions: no room \\(`,
+      ),
+    );
+    const counts = await Promise.all(ids.map(async (id) => (await suggested(sql, id)).length));
+    assert.deepEqual(counts, [3, 0, 3]);
+    assert.equal(await marks(sql), 2);
+    await sql`drop trigger refuse on prompts`;
+    assert.equal((await run({}, { now: hoursLater(6) })).organizations, 1, "it is tried again");
+  }));
+
 Deno.test("without configuration it says what is missing, asks nobody and marks nothing", () =>
   withSuggester({}, async ({ db: { sql }, models, run }) => {
     await addOrganization(sql, ["What sold best yesterday?"]);
