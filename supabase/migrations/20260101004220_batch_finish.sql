@@ -57,11 +57,15 @@ begin
   with counted as (
     select providers.name, providers.open_until as was_open_until, p_heard ? providers.name as heard,
       coalesce(troubles.failures, 0) as failures, coalesce(troubles.waits, false) as waits, troubles.wait_seconds, troubles.reason,
-      case when p_heard ? providers.name then 0 else providers.failures_in_row end + coalesce(troubles.failures, 0)
-        -- Many that are told to wait at once are told one thing.
-        + case when troubles.waits and coalesce(providers.open_until, p_now) <= p_now then 1 else 0 end as in_row
+      greatest(
+        case when p_heard ? providers.name then 0 else providers.failures_in_row end + coalesce(troubles.failures, 0)
+          -- Many that are told to wait at once are told one thing.
+          + case when troubles.waits and coalesce(providers.open_until, p_now) <= p_now then 1 else 0 end,
+        -- Who says that it is down need not say so five times.
+        case when troubles.down then (p_settings ->> 'failures_to_open')::integer end) as in_row
     from public.batch_providers as providers
-    left join jsonb_to_recordset(p_troubles) as troubles (answerer text, failures integer, waits boolean, wait_seconds integer, reason text)
+    left join jsonb_to_recordset(p_troubles) as troubles (
+      answerer text, failures integer, waits boolean, wait_seconds integer, down boolean, reason text)
       on troubles.answerer = providers.name
     where troubles.answerer is not null or p_heard ? providers.name and (providers.failures_in_row > 0 or providers.open_until is not null)
     order by providers.name
@@ -84,7 +88,7 @@ begin
 end;
 $$;
 comment on function scheduler.record_batch_calls(jsonb, jsonb, jsonb, timestamptz) is
-  'Keeps the breakers by what calls came to: opens after failures in a row, waits as long as a provider says, closes when one answers. p_heard {answerer: anything}: who answered; p_troubles [{"answerer", "failures" since it last answered, "waits": it says too many requests, "wait_seconds", "reason"}].';
+  'Keeps the breakers by what calls came to: opens after failures in a row, waits as long as a provider says, closes when one answers. p_heard {answerer: anything}: who answered; p_troubles [{"answerer", "failures" since it last answered, "waits": it says too many requests, "wait_seconds", "down": it says so itself, "reason"}].';
 
 -- Nearly all results are answers, and an answer needs no decision.
 create or replace function scheduler.keep_batch_answers(
@@ -138,8 +142,9 @@ begin
 
   with results as (
     select list.*, coalesce(answerer || ': ', '') || coalesce(left(reason, 200), outcome) as why
-    from rows from (jsonb_to_recordset(p_results) as (id bigint, outcome text, answerer text, reason text, wait_seconds integer)
-    ) with ordinality as list (id, outcome, answerer, reason, wait_seconds, place)
+    from rows from (jsonb_to_recordset(p_results) as (
+      id bigint, outcome text, answerer text, reason text, wait_seconds integer, down boolean)
+    ) with ordinality as list (id, outcome, answerer, reason, wait_seconds, down, place)
   ),
   decided as (
     -- What becomes of each: failed, given back, or given to the fall-back.
@@ -166,7 +171,8 @@ begin
       attempts = tasks.attempts + case when decided.becomes = 'pending' and decided.outcome = 'waiting' then 0 else 1 end,
       failures = case when decided.becomes = 'fallback' then 0
         when decided.outcome in ('failed', 'unusable') then tasks.failures + 1 else tasks.failures end,
-      run_after = case when decided.becomes <> 'pending' or decided.outcome = 'cut' then null
+      -- Whose provider is down waits for it by the breaker, or not at all, where there is a fall-back.
+      run_after = case when decided.becomes <> 'pending' or decided.outcome = 'cut' or decided.down then null
         when decided.outcome = 'waiting'
           then p_now + make_interval(secs => coalesce(decided.wait_seconds, (p_settings ->> 'open_seconds')::integer))
         else p_now + make_interval(secs => (p_settings ->> 'retry_seconds')::integer * 2 ^ least(tasks.failures, 10)) end,
@@ -186,6 +192,7 @@ begin
   trouble as (
     select settled.answerer, count(*) filter (where outcome = 'failed' and settled.place > coalesce(last_heard.place, 0)) as failures,
       bool_or(outcome = 'waiting') as waits, max(wait_seconds) filter (where outcome = 'waiting') as wait_seconds,
+      coalesce(bool_or(down) filter (where outcome = 'waiting'), false) as down,
       (array_agg(reason order by settled.place desc) filter (where outcome <> 'cut'))[1] as reason
     from settled left join last_heard on last_heard.answerer = settled.answerer
     -- Whoever was to try whether the provider is back, and learned nothing of it, does so no longer.
@@ -254,7 +261,7 @@ begin
 end;
 $$;
 comment on function public.finish_batch_tasks(uuid, uuid, jsonb, timestamptz) is
-  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds"; cut: given back. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read.';
+  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds", with "down" true a reason for the fall-back too; cut: given back. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read.';
 
 revoke all on function scheduler.shorten_batch_lease(uuid, uuid, bigint[], bigint[]) from public, anon, authenticated, service_role;
 revoke all on function scheduler.settle_batch_job(uuid, timestamptz) from public, anon, authenticated, service_role;

@@ -186,3 +186,28 @@ Deno.test("who was to try and learned nothing makes room for the next", () =>
     }
     assert.equal((await processor(sql, id).claim(10, after(1.2))).tasks.length, 1);
   }));
+
+Deno.test("who says until when it is down is not called before, and its fall-back is asked at once", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "spare");
+    await addProvider(sql, "one", { fallback_provider: "spare" });
+    await addProvider(sql, "alone");
+    const id = await addBatch(sql, 3, ["one", "alone"], NOON);
+    const own = processor(sql, id);
+    const { tasks } = await own.claim(100, NOON);
+    await own.finish(
+      tasks.map((task: { id: number; answerer: string }) =>
+        result(task, "waiting", { reason: "HTTP 503", wait_seconds: 3600, down: true })
+      ),
+      NOON,
+    );
+    const answerers = async (minutes: number) => {
+      const claimed = await processor(sql, id).claim(100, after(minutes));
+      return claimed.tasks.map((task: { answerer: string }) => task.answerer);
+    };
+    assert.deepEqual(await answerers(1), ["spare", "spare", "spare"]);
+    assert.deepEqual(await answerers(59), ["spare", "spare", "spare"], "alone waits");
+    const attempts = await sql`select attempts from batch_tasks where provider = 'alone'`;
+    assert.deepEqual(attempts.map((row) => row.attempts), [0, 0, 0]);
+    assert.ok((await answerers(60)).includes("alone"));
+  }));

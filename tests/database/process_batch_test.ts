@@ -320,9 +320,11 @@ Deno.test("when the time is over calls are cut, their tasks given back, and the 
 Deno.test("a run begins no call when less than a call is left", () =>
   withModels({}, async (db, models, env) => {
     await addProvider(db.sql, "one");
-    const id = await addBatch(db.sql, 3, ["one"]);
-    const result = await runProcessor(db, { batchJobId: id }, { env, remainingMs: () => 14_000 });
+    const id = await addBatch(db.sql, 3, ["one"], NOON);
+    const options = { env, now: () => NOON, remainingMs: () => 14_000 };
+    const result = await runProcessor(db, { batchJobId: id }, options);
     assert.equal(models.calls.length, 0);
+    assert.equal(result.continuesAt, after(0.25).toISOString(), "when this worker is over");
     assert.match(result.summary as string, /^0 answered, 3 open: the next run goes on at /);
     assert.deepEqual((await tasks(db.sql, id)).map((task) => task.attempts), [0, 0, 0]);
   }));

@@ -42,7 +42,12 @@ for (const status of [429, 503]) {
       const after of ["600", "Mon, 02 Mar 2026 12:10:00 GMT", "Monday, 02-Mar-26 12:10:00 GMT"]
     ) {
       assert.deepEqual(await call(told(status, after)), {
-        outcome: { outcome: "waiting", reason: `HTTP ${status}`, wait_seconds: 600 },
+        outcome: {
+          outcome: "waiting",
+          reason: `HTTP ${status}`,
+          ...(status === 503 ? { down: true } : {}),
+          wait_seconds: 600,
+        },
         calls: 1,
       });
     }

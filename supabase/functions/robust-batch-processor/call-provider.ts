@@ -102,6 +102,7 @@ function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
       return {
         outcome: "waiting",
         reason,
+        ...(status === 503 ? { down: true } : {}),
         ...(waitMs === undefined ? {} : {
           wait_seconds: Math.min(
             Math.max(1, Math.ceil(waitMs / 1000)),

@@ -201,7 +201,12 @@ export async function processBatch(
 
   let continuesAt: Date | null = null;
   if (!isOver(status)) {
-    continuesAt = new Date(more.length > 0 ? now() : lookAt ?? now());
+    const soon = more.length > 0 ? now().getTime() : lookAt ?? now().getTime();
+    // Without time for a single call: not in this worker again, and again, until it ends.
+    const hadNoTime = slowestMs.size === 0 && !hasTime();
+    continuesAt = new Date(
+      hadNoTime ? Math.max(soon, now().getTime() + context.remainingMs() + 1_000) : soon,
+    );
     await steps.continueAt(batchJobId, continuesAt);
   }
   const notConfigured = [...providers.notConfigured].sort();

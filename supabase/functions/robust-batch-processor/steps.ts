@@ -73,6 +73,8 @@ export interface Result {
   prompt_tokens?: number | undefined;
   completion_tokens?: number | undefined;
   wait_seconds?: number;
+  /** It is told to wait because the provider is down: its fall-back may be asked. */
+  down?: boolean;
 }
 
 /** The transactions of which a run consists, all with one token of its own. */
