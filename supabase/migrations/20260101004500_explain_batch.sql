@@ -27,8 +27,8 @@ begin
   select * into v_processor from public.scheduler_jobs where name = 'robust-batch-processor';
   -- Who is at work says more than who waits.
   select * into v_run from public.scheduler_runs
-    where job_name = 'robust-batch-processor' and status in ('queued', 'dispatched', 'running')
-      and payload ->> 'batchJobId' = p_job.id::text
+    where job_name = 'robust-batch-processor' and completed_at is null
+      and payload ? 'batchJobId' and payload ->> 'batchJobId' = p_job.id::text
     order by array_position(array['running', 'dispatched', 'queued'], status), run_after nulls first
     limit 1;
   return v_name || case

@@ -1,22 +1,29 @@
 -- What system-health looks at of the daily batch. Counting is bounded, as in the components before: by what is open, what
 -- is due, and what ended in 24 hours.
 
+-- In steps: at most times the platform's date is marked, and then its organizations need no look, which every scrape would take.
 create or replace function scheduler.batch_due_since(p_now timestamptz) returns timestamptz
-language sql stable set search_path = '' as $$
-  with platform as (
-    select to_char(date, 'YYYY-MM-DD') as date, scheduler.first_showing(date + run_at, time_zone) as comes_at
-    from (
-      select run_at, time_zone, scheduler.batch_date_at(time_zone, run_at, p_now) as date from scheduler.daily_batch_settings()
-    ) as latest
-  )
-  select least(
-    (select min(next_batch_at) from public.organizations where enabled and next_batch_at <= p_now),
-    (select comes_at from platform
-      where not exists (select from public.scheduler_state where scope = 'daily-batch' and last_daily_run_key >= platform.date)
-        and exists (
-          select from public.organizations
-          where enabled and next_batch_at is null and time_zone is null and daily_run_at is null and created_at < platform.comes_at
-            and exists (select from public.prompts where organization_id = organizations.id and status = 'active'))));
+language plpgsql stable set search_path = '' as $$
+declare
+  v_platform record;
+  v_date date;
+  v_came_at timestamptz;
+  v_due_since timestamptz := (select min(next_batch_at) from public.organizations where enabled and next_batch_at <= p_now);
+begin
+  select * into v_platform from scheduler.daily_batch_settings();
+  v_date := scheduler.batch_date_at(v_platform.time_zone, v_platform.run_at, p_now);
+  if exists (
+    select from public.scheduler_state where scope = 'daily-batch' and last_daily_run_key >= to_char(v_date, 'YYYY-MM-DD')
+  ) then
+    return v_due_since;
+  end if;
+  v_came_at := scheduler.first_showing(v_date + v_platform.run_at, v_platform.time_zone);
+  return least(v_due_since, (
+    select v_came_at where exists (
+      select from public.organizations
+      where enabled and next_batch_at is null and time_zone is null and daily_run_at is null and created_at < v_came_at
+        and exists (select from public.prompts where organization_id = organizations.id and status = 'active'))));
+end;
 $$;
 comment on function scheduler.batch_due_since(timestamptz) is
   'Since when a batch is due that has not begun: of an organization with its own zone or hour, or of those that follow the platform; null: none is.';

@@ -1,13 +1,19 @@
 import assert from "node:assert/strict";
-import type { Sql } from "postgres";
+import type { Sql, TransactionSql } from "postgres";
 import { batchTest, move, organization, trigger } from "../support/daily-batch.ts";
 import { processor, result } from "../support/batch.ts";
+import { rowsRead } from "../support/rows-read.ts";
 
 /** Ten in the morning in New York, seven hours after the platform's time. */
 const TEN = "2026-03-02T15:00:00Z";
 const THREE = "2026-03-02T08:00:00Z";
 
-async function explain(sql: Sql, who: string, at = TEN, date: string | null = null) {
+async function explain(
+  sql: Sql | TransactionSql,
+  who: string,
+  at = TEN,
+  date: string | null = null,
+) {
   const [row] = await sql`select scheduler.explain_batch(${who}, ${date}, ${at}) as text`;
   return row!.text as string;
 }
@@ -146,6 +152,21 @@ batchTest("explain_batch says what became of a batch, and what it waits for", as
     /Batch job \S+ \(run again, 1\) was cancelled at 2026-03-02 03:08 America\/New_York with 0 of 2 tasks answered: cancelled by ann: not needed \(2\)\.$/,
   );
 });
+
+batchTest(
+  "who waits for a batch job is found without reading the others that wait",
+  async ({ sql }) => {
+    const acme = await organization(sql, "Acme");
+    await trigger(sql, THREE);
+    await sql`select scheduler.enqueue_runs('robust-batch-processor',
+    (select jsonb_agg(jsonb_build_object('batchJobId', gen_random_uuid())) from generate_series(1, 500)), null, ${THREE})`;
+    await sql`update scheduler_runs set status = 'queued', dispatched_at = null where payload ? 'batchJobId'`;
+    const { scheduler_runs } = await rowsRead(sql, ["scheduler_runs"], async (tx) => {
+      assert.match(await explain(tx, acme, THREE), /Its processor waits for one of the 20 runs/);
+    });
+    assert.ok(scheduler_runs! < 50, `${scheduler_runs} of 500 runs were read`);
+  },
+);
 
 batchTest(
   "what the runbook asks about organizations without answers can be asked",

@@ -1,3 +1,6 @@
+import assert from "node:assert/strict";
+import { withDatabase } from "../support/database.ts";
+import { rowsRead } from "../support/rows-read.ts";
 import { componentTests } from "../support/system-health.ts";
 
 const organization = "'00000000-0000-0000-0000-0000000000b1'";
@@ -70,6 +73,19 @@ componentTests("batches", [
     providers_down: 0,
   }],
 ]);
+
+Deno.test("where the platform's day has begun, its organizations are not gone through", () =>
+  withDatabase(async ({ sql }) => {
+    await sql.unsafe(asking);
+    await sql`insert into organizations (name, created_at) select 'Org ' || i, now() - interval '9 days' from generate_series(1, 200) as i`;
+    await sql`insert into prompts (organization_id, text) select id, 'Question?' from organizations`;
+    const promptsRead = async () =>
+      (await rowsRead(sql, ["prompts"], (tx) => tx`select scheduler.batch_due_since(now())`))
+        .prompts;
+    assert.equal(await promptsRead(), 0);
+    await sql`delete from scheduler_state`;
+    assert.ok((await promptsRead())! > 0);
+  }));
 
 function ended(completed: number, failed: number, ago = "1 hour"): string {
   return `insert into batch_jobs (organization_id, batch_date, time_zone, status, tasks_total, tasks_completed, tasks_failed, reasons, completed_at)
