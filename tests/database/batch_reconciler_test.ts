@@ -4,6 +4,7 @@ import {
   addProvider,
   assertBatchesSound,
   batchJob,
+  processor,
   rpcClient,
   runProcessor,
   set,
@@ -36,8 +37,10 @@ Deno.test("each stuck batch job is resumed, and the run says what it did about i
     for (let i = 0; i < 2; i++) ids.push(await addBatch(sql, 2, ["one"], NOON));
     const empty = await addBatch(sql, 1, ["one"], NOON);
     await sql`delete from batch_tasks where job_id = ${empty}`;
+    await processor(sql, ids[0]!).claim(10, NOON);
     const result = await reconciler(db, () => after(10))();
     assert.equal(result.summary, "batch jobs: 2 resumed, 1 ended");
+    assert.equal(result.freedTasks, 2, "of one lease");
     assert.equal(result.notable, "warning");
     assert.deepEqual(
       (result.jobs as { batchJobId: string; action: string }[])

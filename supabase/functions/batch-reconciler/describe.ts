@@ -14,12 +14,12 @@ export const told = z.object({
     "gave_up",
   ]),
   status: z.string(),
-  /** Expired leases. */
+  /** Tasks of expired leases. */
   freed: z.int(),
-  /** Tasks given up. */
+  /** Tasks that failed because the batch job was given up. */
   failed: z.int(),
   resumes: z.int(),
-  /** Tasks. */
+  /** Tasks that are open now. */
   open: z.int(),
 });
 
@@ -53,7 +53,7 @@ export function describe(
     ended,
     gaveUp,
     leftAlone: jobs.length - resumed - ended - gaveUp,
-    freedLeases: jobs.reduce((sum, job) => sum + job.freed, 0),
+    freedTasks: jobs.reduce((sum, job) => sum + job.freed, 0),
     moreIsLeft,
     jobs: jobs.map(({ job_id, ...job }) => ({ batchJobId: job_id, ...job })),
     ...(gaveUp > 0 ? { notable: "error" } : resumed > 0 ? { notable: "warning" } : {}),
