@@ -69,23 +69,31 @@ export interface Setting {
   runAt: number;
 }
 
+export interface ExpectedDate {
+  /** In days since the epoch. */
+  date: number;
+  /** From when it is due, in ms since the epoch. */
+  dueAt: number;
+}
+
 /**
- * The dates (in days since the epoch) that an organization must have: at any moment its date is the latest whose
- * time has come where it is then; each that is later than all before it counts, once. What it had when it was made
- * (the first setting's beginning) does not.
+ * The dates that an organization must have: at any moment its date is the latest whose time has come where it is then;
+ * each that is later than all before it counts, once. What it had when it was made (the first setting's beginning)
+ * does not.
  */
-export function expectedDates(settings: Setting[], until: number): number[] {
-  const expected: number[] = [];
+export function expectedDates(settings: Setting[], until: number): ExpectedDate[] {
+  const expected: ExpectedDate[] = [];
   let last = -Infinity;
   for (const [index, { from, zone, runAt }] of settings.entries()) {
     const end = Math.min(settings[index + 1]?.from ?? Infinity, until);
     const dueAt = (date: number) => firstShowing(zone, date * DAY_MS + runAt);
     let date = Math.floor(from / DAY_MS) + 2;
     while (dueAt(date) > from) date--;
-    if (index > 0 && date > last) expected.push(date);
+    // At once; a tick at that very moment comes before the move.
+    if (index > 0 && date > last) expected.push({ date, dueAt: from + 1 });
     last = Math.max(last, date);
     for (date = last + 1; dueAt(date) <= end; date++) {
-      expected.push(date);
+      expected.push({ date, dueAt: dueAt(date) });
       last = date;
     }
   }
