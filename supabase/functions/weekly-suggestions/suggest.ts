@@ -14,8 +14,8 @@ type Context = Pick<JobContext, "log" | "signal" | "remainingMs" | "reportProgre
 
 /**
  * Asks the model for each organization that is due, as many at once as the provider takes, and stores what is new.
- * What is one organization's failure holds up no other. An answer that is not as asked for is asked for once more. Stops when the provider does not answer, when the time is
- * over or after `maxOrganizations`; then the next run goes on.
+ * One organization's failure holds up no other. For an answer that is not as asked for it asks once more. Stops when
+ * the provider does not answer, when the time is over or after `maxOrganizations`; then the next run goes on.
  *
  * @throws Error when the provider answered for nobody, or storing failed; nothing is marked for those.
  */
@@ -53,15 +53,15 @@ export async function suggest(
     return second.outcome === "suggested" ? second : first;
   };
   const serve = async (provider: Provider, request: SuggestionRequest, max: number) => {
-    const begun = await steps.begin(request);
-    if (begun === "given_up") {
+    const leave = await steps.begin(request);
+    if (leave === "given_up") {
       figures.failed++;
       failures.push({
         organizationId: request.id,
         reason: "asked three times, and no answer came",
       });
     }
-    if (begun !== "go") return;
+    if (leave !== "go") return;
     const told = await ask(provider, request, max);
     if ("mayHaveCost" in told && !told.mayHaveCost) await steps.release(request);
     if (told.outcome === "unavailable") unavailable = told;
@@ -110,7 +110,9 @@ export async function suggest(
     moreIsLeft ||= waiting.length > 0;
   }
 
-  if (answered) { for (const { request, reason } of held) await recordFailure(request, reason); }
+  if (answered) {
+    for (const { request, reason } of held) await recordFailure(request, reason);
+  }
   const reason = unavailable?.reason ?? (answered ? undefined : held[0]?.reason);
   // A run that got nothing done would be followed by another such run, for ever.
   const goesOn = moreIsLeft && figures.organizations + figures.failed > 0 &&
