@@ -210,13 +210,15 @@ begin
     if v_route.answerer is not null and not v_route.probes and cardinality(v_chunk.ids) >= v_room then
       v_more := v_more || to_jsonb(v_route.answerer);
     else
-      select min(case when id in (select unnest(v_others)) then v_others_until else greatest(run_after, p_now) end) into v_rest
+      select min(case when id in (select unnest(v_others)) then v_others_until
+          when v_problem is null then greatest(run_after, p_now) else p_now end) into v_rest
         from public.batch_tasks
         where job_id = p_job_id and provider = v_route.provider
           and (asks_fallback, id) >= (v_route.asks_fallback, v_from) and asks_fallback <= v_route.asks_fallback
           and completed_at is null and id not in (select unnest(v_own));
-      -- What nobody takes now is looked at again when its provider may be called.
+      -- What nobody takes now is looked at again when its provider may be called; what is to fail waits for nobody.
       v_next := least(v_next, case when v_rest is null then null
+        when v_problem is not null then greatest(v_rest, p_now)
         when v_route.answerer is null or v_route.probes then greatest(v_rest, v_route.opens_at)
         else greatest(v_rest, p_now + interval '1 second') end);
     end if;
@@ -247,7 +249,7 @@ begin
     v_next := v_waits_until;
   end if;
   return json_build_object('status', v_job.status, 'ended', v_job.status <> 'running', 'tasks', v_tasks, 'providers', v_providers,
-    'more', v_more, 'next_in_ms', greatest(0, ceil(extract(epoch from v_next - p_now) * 1000)),
+    'more', v_more, 'next_in_ms', case when v_next is not null then greatest(0, ceil(extract(epoch from v_next - p_now) * 1000)) end,
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 'settings', v_settings);
 end;
 $$;

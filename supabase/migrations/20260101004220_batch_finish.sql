@@ -130,7 +130,7 @@ create or replace function scheduler.settle_batch_results(
 )
 language plpgsql set search_path = '' as $$
 declare
-  v_waited_enough boolean := p_job.created_at + make_interval(hours => (p_settings ->> 'wait_hours')::integer) <= p_now;
+  v_waits_until timestamptz := p_job.created_at + make_interval(hours => (p_settings ->> 'wait_hours')::integer);
 begin
   if exists (
     select from jsonb_to_recordset(p_results) as results (id bigint, outcome text, answerer text, answer text, model text)
@@ -151,7 +151,7 @@ begin
     select results.*, case
         when outcome = 'refused' then 'failed'
         when outcome = 'cut' then 'pending'
-        when outcome = 'waiting' then case when v_waited_enough then 'failed' else 'pending' end
+        when outcome = 'waiting' then case when v_waits_until <= p_now then 'failed' else 'pending' end
         when tasks.failures + 1 < (p_settings ->> 'max_failures')::integer and (outcome = 'failed'
           -- The fall-back, which stood in while the provider is down, cannot do it: the provider may be back by then.
           or outcome = 'unusable' and not tasks.asks_fallback and results.answerer <> tasks.provider) then 'pending'
@@ -174,7 +174,7 @@ begin
       -- Whose provider is down waits for it by the breaker, or not at all, where there is a fall-back.
       run_after = case when decided.becomes <> 'pending' or decided.outcome = 'cut' or decided.down then null
         when decided.outcome = 'waiting'
-          then p_now + make_interval(secs => coalesce(decided.wait_seconds, (p_settings ->> 'open_seconds')::integer))
+          then least(p_now + make_interval(secs => coalesce(decided.wait_seconds, (p_settings ->> 'open_seconds')::integer)), v_waits_until)
         else p_now + make_interval(secs => (p_settings ->> 'retry_seconds')::integer * 2 ^ least(tasks.failures, 10)) end,
       error_message = case when decided.outcome = 'cut' then tasks.error_message else decided.why end,
       completed_at = case when decided.becomes = 'failed' then p_now end

@@ -211,3 +211,38 @@ Deno.test("who says until when it is down is not called before, and its fall-bac
     assert.deepEqual(attempts.map((row) => row.attempts), [0, 0, 0]);
     assert.ok((await answerers(60)).includes("alone"));
   }));
+
+Deno.test("what has waited six hours fails at once, however many tasks, not when the provider may be called again", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    await addProvider(sql, "off", { enabled: false });
+    await addProvider(sql, "two", { enabled: false, fallback_provider: "off" });
+    const id = await addBatch(sql, 30, ["one", "two"], NOON);
+    const own = processor(sql, id);
+    await calls(own, 1, "waiting", after(1), { wait_seconds: 80_000 });
+    for (let open = 60; open > 0; open -= 20) {
+      const { tasks, next_in_ms } = await own.claim(20, after(360));
+      assert.deepEqual([tasks.length, next_in_ms], [20, open === 20 ? null : 0]);
+      await own.finish(
+        tasks.map((task: { id: number }) => ({ id: task.id, outcome: "unusable", reason: "down" })),
+        after(360),
+      );
+    }
+    assert.equal((await batchJob(sql, id)).status, "failed");
+  }));
+
+Deno.test("a task that was told to wait longer than that is tried once more at the end of the six hours", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    const id = await addBatch(sql, 2, ["one"], NOON);
+    const own = processor(sql, id);
+    const { tasks: [asked, slow] } = await own.claim(2, NOON);
+    await own.finish([result(asked, "waiting", { wait_seconds: 80_000 })], NOON);
+    // A call that was under way meanwhile is answered: the breaker closes.
+    await own.finish([result(slow, "answered")], after(1));
+    assert.equal((await own.claim(2, after(1))).next_in_ms, 359 * 60_000);
+    const { tasks: [again] } = await own.claim(2, after(360));
+    assert.deepEqual([again?.id, again?.problem], [asked.id, null]);
+    await own.finish([result(again, "waiting", { wait_seconds: 80_000 })], after(360));
+    assert.equal((await batchJob(sql, id)).status, "partial");
+  }));

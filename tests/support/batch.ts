@@ -133,8 +133,11 @@ export async function runProcessor(
   );
 }
 
-/** What holds at any time: no task for two, none that nobody would find, counters that are true, an end with the last task. */
-export async function assertBatchesSound(sql: Sql): Promise<void> {
+/**
+ * What holds at any time: no task for two, none that nobody would find, counters that are true, an end with the last
+ * task. In the batch jobs `meddled` somebody deleted prompts or leases by hand: of them only what holds all the same.
+ */
+export async function assertBatchesSound(sql: Sql, meddled: string[] = []): Promise<void> {
   const broken = await sql`
     select 'leased by two' as what, task_id::text as id from batch_leases, unnest(task_ids) as task_id
       group by task_id having count(*) > 1
@@ -146,16 +149,19 @@ export async function assertBatchesSound(sql: Sql): Promise<void> {
       join batch_jobs as jobs on jobs.id = tasks.job_id
       where tasks.completed_at is null and tasks.id < (jobs.claim_from ->> tasks.provider)::bigint
         and not exists (select from batch_leases where job_id = jobs.id and tasks.id = any (task_ids))
+        and not jobs.id = any (${meddled}::uuid[])
     union all
-    select 'wrong counters', jobs.id::text from batch_jobs as jobs where (tasks_completed, tasks_failed) <> (
+    select 'wrong counters', jobs.id::text from batch_jobs as jobs where not id = any (${meddled}::uuid[]) and (tasks_completed, tasks_failed) <> (
       select count(*) filter (where status = 'completed'), count(*) filter (where status = 'failed')
       from batch_tasks where job_id = jobs.id)
     union all
     select 'over with open tasks, or open without', jobs.id::text from batch_jobs as jobs
-      where (completed_at is null) <> exists (select from batch_tasks where job_id = jobs.id and completed_at is null)
+      where not id = any (${meddled}::uuid[])
+        and (completed_at is null) <> exists (select from batch_tasks where job_id = jobs.id and completed_at is null)
     union all
     select 'reasons do not add up', id::text from batch_jobs
-      where status <> 'cancelled' and tasks_failed <> (select coalesce(sum(value::int), 0) from jsonb_each_text(reasons))`;
+      where status <> 'cancelled' and not id = any (${meddled}::uuid[])
+        and tasks_failed <> (select coalesce(sum(value::int), 0) from jsonb_each_text(reasons))`;
   assert.deepEqual([...broken], []);
 }
 
