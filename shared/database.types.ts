@@ -138,9 +138,10 @@ export type Database = {
       "batch_jobs": {
         Row: {
           "batch_date": string;
-          "claim_from": Json | null;
+          "claim_from": NonNullable<Json>;
           "completed_at": string | null;
           "created_at": string;
+          "given_back": boolean;
           "id": string;
           "last_heartbeat": string | null;
           "last_progress_at": string | null;
@@ -160,9 +161,10 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "batch_date": string;
-          "claim_from"?: Json | null;
+          "claim_from"?: NonNullable<Json>;
           "completed_at"?: string | null;
           "created_at"?: string;
+          "given_back"?: boolean;
           "id"?: string;
           "last_heartbeat"?: string | null;
           "last_progress_at"?: string | null;
@@ -181,9 +183,10 @@ export type Database = {
         };
         Update: {
           "batch_date"?: string;
-          "claim_from"?: Json | null;
+          "claim_from"?: NonNullable<Json>;
           "completed_at"?: string | null;
           "created_at"?: string;
+          "given_back"?: boolean;
           "id"?: string;
           "last_heartbeat"?: string | null;
           "last_progress_at"?: string | null;

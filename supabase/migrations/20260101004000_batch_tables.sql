@@ -95,7 +95,8 @@ create table if not exists public.batch_jobs (
   resumes integer not null default 0 check (resumes >= 0),
   resumed_at timestamptz,
   reasons jsonb not null default '{}' check (jsonb_typeof(reasons) = 'object'),
-  claim_from jsonb default '{}' check (jsonb_typeof(claim_from) = 'object'),
+  claim_from jsonb not null default '{}' check (jsonb_typeof(claim_from) = 'object'),
+  given_back boolean not null default false,
   run_id uuid,
   created_at timestamptz not null default now(),
   started_at timestamptz,
@@ -115,7 +116,9 @@ comment on column public.batch_jobs.resumes is 'How often it was found stuck and
 comment on column public.batch_jobs.resumed_at is 'When it was last found stuck and resumed: from then on it has its time again.';
 comment on column public.batch_jobs.reasons is 'Why tasks failed: {reason: count}.';
 comment on column public.batch_jobs.claim_from is
-  'Where a claim begins to look, so that it does not read what has ended: {provider: id}, all its tasks before have been claimed. Null as soon as one was given back: at the beginning.';
+  'Where a claim begins to look, so that it does not read what has ended: {provider, or "<provider> fall-back" of tasks that ask it: id}; all its tasks before are over or leased.';
+comment on column public.batch_jobs.given_back is
+  'Whether a task was ever given back: from then on some may wait among those that are over or leased, and may ask the fall-back.';
 comment on column public.batch_jobs.run_id is 'The run that made it.';
 
 create table if not exists public.batch_tasks (

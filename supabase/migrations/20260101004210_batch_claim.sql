@@ -1,7 +1,7 @@
 -- Claiming tasks: who is asked, and how many at once.
 --
--- Lock order of all that works on batches: the batch job, the providers, the tasks. Whoever claims, finishes or gives
--- back tasks of a batch job takes turns by its row's lock; that makes a lease of many tasks one row.
+-- Lock order of all that works on batches: the batch job, its leases and tasks, the providers by name. Whoever claims,
+-- finishes or gives back tasks of a batch job takes turns by its row's lock; that makes a lease of many tasks one row.
 
 create or replace function scheduler.batch_routes(p_failures_to_open integer, p_now timestamptz)
 returns table (provider text, asks_fallback boolean, place integer, answerer text, probes boolean, opens_at timestamptz, problem text)
@@ -48,6 +48,30 @@ $$;
 comment on function scheduler.batch_routes(integer, timestamptz) is
   'Who answers a provider''s tasks now, in order: itself, its fall-back when the breaker is open because it is down; probes: one call alone, to try whether it is back; no answerer: nobody until opens_at, or never, for the reason problem.';
 
+create or replace function scheduler.batch_claim_key(p_provider text, p_asks_fallback boolean) returns text
+language sql immutable set search_path = '' as $$
+  select p_provider || case when p_asks_fallback then ' fall-back' else '' end;
+$$;
+comment on function scheduler.batch_claim_key(text, boolean) is 'The key in batch_jobs.claim_from.';
+
+create or replace function scheduler.look_again_for_batch_tasks(p_job_id uuid, p_task_ids bigint[]) returns void
+language plpgsql set search_path = '' as $$
+begin
+  update public.batch_jobs set
+    given_back = true,
+    claim_from = claim_from || (
+      select coalesce(jsonb_object_agg(key, least(first_id, coalesce((claim_from ->> key)::bigint, 0))), jsonb_build_object())
+      from (
+        select scheduler.batch_claim_key(provider, asks_fallback) as key, min(id) as first_id
+        from public.batch_tasks where id = any (p_task_ids) and completed_at is null
+        group by 1
+      ) as open)
+    where id = p_job_id and cardinality(p_task_ids) > 0;
+end;
+$$;
+comment on function scheduler.look_again_for_batch_tasks(uuid, bigint[]) is
+  'Tasks were given back: the next claim begins to look with the first of them. The caller holds the batch job''s lock.';
+
 create or replace function scheduler.free_expired_batch_leases(p_job_id uuid, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
 declare
@@ -62,7 +86,7 @@ begin
   )
   select array_agg(task_id) into v_task_ids from freed, unnest(task_ids) as task_id;
   update public.batch_tasks set attempts = attempts + 1 where id = any (v_task_ids) and completed_at is null;
-  update public.batch_jobs set claim_from = null where id = p_job_id and v_task_ids is not null;
+  perform scheduler.look_again_for_batch_tasks(p_job_id, v_task_ids);
   return coalesce(cardinality(v_task_ids), 0);
 end;
 $$;
@@ -96,6 +120,7 @@ declare
   v_others_until timestamptz;
   v_claimed bigint[] := array[]::bigint[];
   v_bytes bigint := 0;
+  v_key text;
   v_from bigint;
   v_taken jsonb := jsonb_build_object();
   v_tasks json[] := array[]::json[];
@@ -116,7 +141,7 @@ begin
   v_waits_until := v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer);
   update public.batch_leases set leased_until = greatest(leased_until, v_leased_until) where job_id = p_job_id and token = p_token;
   if scheduler.free_expired_batch_leases(p_job_id, p_now) > 0 then
-    v_job.claim_from := null;
+    select * into v_job from public.batch_jobs where id = p_job_id;
   end if;
   select coalesce(array_agg(task_id) filter (where token = p_token), array[]::bigint[]),
       coalesce(array_agg(task_id) filter (where token <> p_token), array[]::bigint[]), min(leased_until) filter (where token <> p_token)
@@ -127,8 +152,9 @@ begin
     select * from scheduler.batch_routes((v_settings ->> 'failures_to_open')::integer, p_now) order by provider, asks_fallback, place
   loop
     -- Nobody's task asks the fall-back before one was given back.
-    continue when v_job.claim_from is not null and v_route.asks_fallback;
-    v_from := coalesce((v_job.claim_from ->> v_route.provider)::bigint, 0);
+    continue when v_route.asks_fallback and not v_job.given_back;
+    v_key := scheduler.batch_claim_key(v_route.provider, v_route.asks_fallback);
+    v_from := coalesce((v_job.claim_from ->> v_key)::bigint, 0);
     v_room := p_limit - cardinality(v_claimed);
     v_problem := v_route.problem;
     if v_route.answerer is not null then
@@ -185,12 +211,22 @@ begin
       coalesce(array_agg(row_to_json(described) order by id), array[]::json[]) as tasks
     into v_chunk from described;
 
-    if v_job.claim_from is not null and cardinality(v_chunk.ids) > 0 then
-      v_from := v_chunk.ids[cardinality(v_chunk.ids)] + 1;
-      v_job.claim_from := v_job.claim_from || jsonb_build_object(v_route.provider, v_from);
-    end if;
     v_claimed := v_claimed || v_chunk.ids;
     v_own := v_own || v_chunk.ids;
+    if not v_job.given_back then
+      v_from := coalesce(v_chunk.ids[cardinality(v_chunk.ids)] + 1, v_from);
+    else
+      -- Up to the first that waits here.
+      v_from := coalesce((
+        select id from public.batch_tasks
+        where job_id = p_job_id and provider = v_route.provider
+          and (asks_fallback, id) >= (v_route.asks_fallback, v_from) and asks_fallback <= v_route.asks_fallback
+          and completed_at is null and id not in (select unnest(v_own)) and id not in (select unnest(v_others))
+        order by asks_fallback, id limit 1), v_chunk.ids[cardinality(v_chunk.ids)] + 1, v_from);
+    end if;
+    if v_from > 0 then
+      v_job.claim_from := v_job.claim_from || jsonb_build_object(v_key, v_from);
+    end if;
     v_bytes := v_bytes + v_chunk.bytes;
     v_tasks := v_tasks || v_chunk.tasks;
     if cardinality(v_chunk.ids) > 0 and v_route.answerer is not null then
@@ -229,15 +265,15 @@ begin
       claim_from = v_job.claim_from
     where id = p_job_id
     returning * into v_job;
-  if v_job.claim_from is not null and v_others_until is not null then
+  if v_others_until is not null then
     -- Their tasks lie before where the loop looked.
     v_next := least(v_next, greatest(v_others_until, p_now + interval '1 second'));
   end if;
   if cardinality(v_claimed) = 0 then
     v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
-    if v_job.status = 'running' and v_next is null and v_job.claim_from is not null then
+    if v_job.status = 'running' and v_next is null and v_job.claim_from <> '{}' then
       -- Somebody changed leases by hand.
-      update public.batch_jobs set claim_from = null where id = p_job_id;
+      update public.batch_jobs set claim_from = '{}', given_back = true where id = p_job_id;
       v_next := p_now;
     end if;
   else
@@ -257,6 +293,8 @@ comment on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb
   'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: no more than twice each provider''s concurrency; null: only p_limit. Returns {"status" of the job, unknown when there is none, "ended": by this call, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, "next_in_ms": when to look again, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it.';
 
 revoke all on function scheduler.batch_routes(integer, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.batch_claim_key(text, boolean) from public, anon, authenticated, service_role;
+revoke all on function scheduler.look_again_for_batch_tasks(uuid, bigint[]) from public, anon, authenticated, service_role;
 revoke all on function scheduler.free_expired_batch_leases(uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) to service_role;

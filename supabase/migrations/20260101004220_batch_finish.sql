@@ -8,7 +8,7 @@ declare
   v_gone integer;
 begin
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if v_job.completed_at is not null or exists (
+  if v_job.completed_at is not null or v_job.tasks_completed + v_job.tasks_failed < v_job.tasks_total and exists (
     -- From the end, where tasks are claimed last.
     select from (select name from public.batch_providers order by name desc) as providers, lateral (
       select from public.batch_tasks
@@ -247,11 +247,17 @@ begin
       last_progress_at = case when cardinality(v_answered.task_ids) > 0 or v_other.failed > 0 then p_now else last_progress_at end,
       reasons = case when v_other.failed > 0 then reasons || (
         select jsonb_object_agg(key, value::integer + coalesce((reasons ->> key)::integer, 0)) from jsonb_each_text(v_other.reasons))
-        else reasons end,
-      claim_from = case when cardinality(v_accepted) = cardinality(v_answered.task_ids) + coalesce(v_other.failed, 0) then claim_from end
+        else reasons end
       where id = p_job_id
       returning * into v_job;
-    v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
+    if cardinality(v_accepted) > cardinality(v_answered.task_ids) + coalesce(v_other.failed, 0) then
+      perform scheduler.look_again_for_batch_tasks(p_job_id, v_other.task_ids);
+    end if;
+    -- Tasks of deleted prompts are not counted: whether others are open is looked up when nobody is left who would end them.
+    if v_job.tasks_completed + v_job.tasks_failed = v_job.tasks_total
+      or not exists (select from public.batch_leases where job_id = p_job_id) then
+      v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
+    end if;
   end if;
   v_ends := v_ends and v_job.status not in ('pending', 'running');
   return jsonb_build_object('accepted', cardinality(v_accepted), 'refused', jsonb_array_length(p_results) - cardinality(v_accepted),

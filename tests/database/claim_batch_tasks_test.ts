@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   addBatch,
   addProvider,
+  assertBatchesSound,
   batchJob,
   processor,
   result,
@@ -149,7 +150,8 @@ Deno.test("a claim takes its turn behind whoever has the batch job locked, and k
     assert.equal((await claim!).tasks.length, 1, "it tries the provider now");
   }));
 
-Deno.test("a claim reads what it takes, not what has ended nor what other batch jobs have", () =>
+/** A claim after most tasks have ended, also when one was given back on the way: then it reads twice what it takes. */
+const claimReads = (givenBack: boolean, most: number) =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     await addProvider(sql, "two");
@@ -161,6 +163,10 @@ Deno.test("a claim reads what it takes, not what has ended nor what other batch 
       const claim = await own.claim(limit, NOON);
       await own.finish(claim.tasks.map((task: Claimed) => result(task, "answered")), NOON);
     };
+    if (givenBack) {
+      const { tasks: [task] } = await own.claim(1, NOON);
+      await own.finish([result(task, "cut")], NOON);
+    }
     // All of the first provider, and most of the second.
     for (const limit of [600, 600, 600]) await finishAll(limit);
     const read = async () => {
@@ -173,7 +179,43 @@ Deno.test("a claim reads what it takes, not what has ended nor what other batch 
     assert.equal((await own.claim(10, NOON)).tasks.length, 10);
     const after = await read();
     assert.equal(after.scans, before.scans);
-    assert.ok(after.rows - before.rows <= 20, `${after.rows - before.rows} rows were read`);
+    assert.ok(after.rows - before.rows <= most, `${after.rows - before.rows} rows were read`);
+  });
+
+Deno.test("a claim reads what it takes, not what has ended nor what other batch jobs have", () =>
+  claimReads(false, 20));
+
+Deno.test("nor does it when a task was given back", () => claimReads(true, 40));
+
+Deno.test("a task that rests is found again among those that have ended meanwhile", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "spare");
+    await addProvider(sql, "one", { fallback_provider: "spare" });
+    await set(sql, { failures_to_open: 100 });
+    const id = await addBatch(sql, 6, ["one"], NOON);
+    const own = processor(sql, id);
+    const ids = async (limit: number, at: number) =>
+      (await own.claim(limit, seconds(at))).tasks.map((task: Claimed) => task.id) as number[];
+    const finish = (list: number[], outcome: string, at: number) =>
+      own.finish(list.map((id) => result({ id, answerer: "one" }, outcome)), seconds(at));
+
+    const [first, second] = await ids(2, 0);
+    await finish([second!], "failed", 0);
+    const [third] = await ids(1, 0);
+    await finish([third!], "unusable", 0);
+    await finish([first!], "answered", 0);
+    await assertBatchesSound(sql);
+    // The third asks the fall-back now; the second still rests.
+    const rest = await ids(10, 1);
+    assert.deepEqual([rest.length, rest.includes(third!), rest.includes(second!)], [
+      4,
+      true,
+      false,
+    ]);
+    await finish(rest, "answered", 1);
+    await assertBatchesSound(sql);
+    assert.deepEqual(await ids(10, 29), []);
+    assert.deepEqual(await ids(10, 30), [second]);
   }));
 
 Deno.test("a claim finds what is left when somebody has deleted a lease by hand", () =>
@@ -184,8 +226,9 @@ Deno.test("a claim finds what is left when somebody has deleted a lease by hand"
     await sql`delete from batch_leases`;
     const own = processor(sql, id);
     assert.equal((await own.claim(10, NOON)).tasks.length, 1);
-    await own.release(NOON);
-    assert.equal((await own.claim(10, NOON)).tasks.length, 3);
+    const blind = await own.claim(10, NOON);
+    assert.deepEqual([blind.tasks, blind.status, blind.next_in_ms], [[], "running", 0]);
+    assert.equal((await own.claim(10, NOON)).tasks.length, 2);
 
     await sql`update batch_jobs set claim_from = ${sql.json({ one: 1_000_000 })}`;
     await sql`delete from batch_leases`;

@@ -147,7 +147,8 @@ export async function assertBatchesSound(sql: Sql, meddled: string[] = []): Prom
     union all
     select 'not leased, but before where claims begin', tasks.id::text from batch_tasks as tasks
       join batch_jobs as jobs on jobs.id = tasks.job_id
-      where tasks.completed_at is null and tasks.id < (jobs.claim_from ->> tasks.provider)::bigint
+      where tasks.completed_at is null
+        and tasks.id < (jobs.claim_from ->> scheduler.batch_claim_key(tasks.provider, tasks.asks_fallback))::bigint
         and not exists (select from batch_leases where job_id = jobs.id and tasks.id = any (task_ids))
         and not jobs.id = any (${meddled}::uuid[])
     union all
