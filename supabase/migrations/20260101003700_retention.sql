@@ -212,10 +212,10 @@ declare
   v_count integer;
   v_deleted integer := 0;
 begin
-  while v_deleted < p_limit loop
-    select id into v_job_id from public.batch_jobs
-      where completed_at < p_before order by completed_at limit 1 for update skip locked;
-    exit when not found;
+  -- One reading of the index: looked for anew each time, the next would lie behind all that have just gone.
+  for v_job_id in
+    select id from public.batch_jobs where completed_at < p_before order by completed_at limit p_limit for update skip locked
+  loop
     delete from public.batch_tasks where ctid = any (array(
       select ctid from public.batch_tasks where job_id = v_job_id limit p_limit - v_deleted));
     get diagnostics v_count = row_count;
