@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import postgres, { type Sql } from "postgres";
-import { addBatch, addProvider, assertBatchesSound, result, set } from "../support/batch.ts";
+import { addBatch, addProvider, assertBatchesSound, result } from "../support/batch.ts";
 import { type TestDatabase, withDatabase } from "../support/database.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { CRON_SECRET, NOON, PROJECT_URL, setSecret } from "../support/scheduler.ts";

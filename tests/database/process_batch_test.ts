@@ -409,3 +409,43 @@ Deno.test("a heartbeat comes at least three times in a lease, whatever the setti
     await set(sql, { heartbeat_seconds: 3 });
     assert.equal(await beat(), 3);
   }));
+
+Deno.test("a claim whose answer does not arrive costs the batch job no time: its tasks are the next run's", () =>
+  withModels({}, async (db, _models, env) => {
+    await addProvider(db.sql, "one");
+    const id = await addBatch(db.sql, 6, ["one"]);
+    let lost = 0;
+    const now = () => NOON;
+    const isLost = (name: string) => name === "claim_batch_tasks" && ++lost === 1;
+    const first = await runProcessor(db, { batchJobId: id }, { env, now, isLost });
+    assert.deepEqual([first.answered, first.open, first.continuesAt], [0, 6, NOON.toISOString()]);
+    const second = await runProcessor(db, { batchJobId: id }, { env, now });
+    assert.deepEqual([second.answered, second.status], [6, "completed"]);
+    assert.deepEqual((await tasks(db.sql, id)).map((task) => task.attempts), [1, 1, 1, 1, 1, 1]);
+  }));
+
+Deno.test("results that are taken without an answer to that are sent again, and count once", () =>
+  withModels({}, async (db, _models, env) => {
+    await addProvider(db.sql, "one");
+    const id = await addBatch(db.sql, 6, ["one"]);
+    const seen = new Set<string>();
+    const isLost = (name: string) =>
+      name.startsWith("finish") && !seen.has(name) && !!seen.add(name);
+    const result = await runProcessor(db, { batchJobId: id }, { env, isLost });
+    assert.equal(result.status, "completed");
+    assert.ok(result.lost as number > 0);
+    await assertBatchesSound(db.sql);
+  }));
+
+Deno.test("while calls are under way the database is not asked for more tasks", () =>
+  withModels({ latencyMs: 300 }, async (db, _models, env) => {
+    await addProvider(db.sql, "one");
+    const id = await addBatch(db.sql, 4, ["one"]);
+    let claims = 0;
+    const isLost = (name: string) => {
+      if (name === "claim_batch_tasks") claims++;
+      return false;
+    };
+    const result = await runProcessor(db, { batchJobId: id }, { env, isLost });
+    assert.deepEqual([result.answered, claims], [4, 1]);
+  }));

@@ -84,8 +84,15 @@ export async function statuses(sql: Sql, id: string): Promise<Record<string, num
   return Object.fromEntries(rows.map((row) => [row.status, row.count]));
 }
 
-/** The database's functions as an edge function calls them, without a REST server, at a time of the test's own. */
-export function rpcClient(db: TestDatabase, now: () => Date): JobContext["db"] {
+/**
+ * The database's functions as an edge function calls them, without a REST server, at a time of the test's own. The
+ * replies that `isLost` is true for do not arrive; what they are the reply to is done.
+ */
+export function rpcClient(
+  db: TestDatabase,
+  now: () => Date,
+  isLost: (name: string) => boolean = () => false,
+): JobContext["db"] {
   const sql = db.connect("service_role", { max: 4 });
   return {
     rpc(name: string, args: Record<string, unknown>) {
@@ -100,7 +107,10 @@ export function rpcClient(db: TestDatabase, now: () => Date): JobContext["db"] {
       const values = given.map(([key, value]) => key === "p_ids" ? JSON.stringify(value) : value);
       const call = () =>
         sql.unsafe(`select public.${name}(${list.join(", ")}) as data`, values as never[]).then(
-          ([row]) => ({ data: row!.data, error: null }),
+          ([row]) =>
+            isLost(name)
+              ? { data: null, error: { message: "connection reset" } }
+              : { data: row!.data, error: null },
           (error) => ({ data: null, error }),
         );
       return { abortSignal: call };
@@ -118,12 +128,13 @@ export async function runProcessor(
     wait?: (ms: number, news: Promise<void>) => Promise<void>;
     remainingMs?: () => number;
     signal?: AbortSignal;
+    isLost?: (name: string) => boolean;
   } = {},
 ): Promise<JsonObject> {
-  const { now = () => new Date(), wait, ...rest } = options;
+  const { now = () => new Date(), wait, isLost, ...rest } = options;
   const { signal = new AbortController().signal } = options;
   const http = createHttpClient({ signal, backoffMs: () => 1 });
-  const context = { ...jobContext({ ...rest, signal, db: rpcClient(db, now), http }), now };
+  const context = { ...jobContext({ ...rest, signal, db: rpcClient(db, now, isLost), http }), now };
   return await processBatch(
     { maxTasks: 1_000, ...input },
     context,
@@ -138,6 +149,7 @@ export async function runProcessor(
  * task. In the batch jobs `meddled` somebody deleted prompts or leases by hand: of them only what holds all the same.
  */
 export async function assertBatchesSound(sql: Sql, meddled: string[] = []): Promise<void> {
+  const touched = `{${meddled.join(",")}}`;
   const broken = await sql`
     select 'leased by two' as what, task_id::text as id from batch_leases, unnest(task_ids) as task_id
       group by task_id having count(*) > 1
@@ -150,18 +162,18 @@ export async function assertBatchesSound(sql: Sql, meddled: string[] = []): Prom
       where tasks.completed_at is null
         and tasks.id < (jobs.claim_from ->> scheduler.batch_claim_key(tasks.provider, tasks.asks_fallback))::bigint
         and not exists (select from batch_leases where job_id = jobs.id and tasks.id = any (task_ids))
-        and not jobs.id = any (${meddled}::uuid[])
+        and not jobs.id = any (${touched}::uuid[])
     union all
-    select 'wrong counters', jobs.id::text from batch_jobs as jobs where not id = any (${meddled}::uuid[]) and (tasks_completed, tasks_failed) <> (
+    select 'wrong counters', jobs.id::text from batch_jobs as jobs where not id = any (${touched}::uuid[]) and (tasks_completed, tasks_failed) <> (
       select count(*) filter (where status = 'completed'), count(*) filter (where status = 'failed')
       from batch_tasks where job_id = jobs.id)
     union all
     select 'over with open tasks, or open without', jobs.id::text from batch_jobs as jobs
-      where not id = any (${meddled}::uuid[])
+      where not id = any (${touched}::uuid[])
         and (completed_at is null) <> exists (select from batch_tasks where job_id = jobs.id and completed_at is null)
     union all
     select 'reasons do not add up', id::text from batch_jobs
-      where status <> 'cancelled' and not id = any (${meddled}::uuid[])
+      where status <> 'cancelled' and not id = any (${touched}::uuid[])
         and tasks_failed <> (select coalesce(sum(value::int), 0) from jsonb_each_text(reasons))`;
   assert.deepEqual([...broken], []);
 }

@@ -201,7 +201,9 @@ export async function processBatch(
 
   let continuesAt: Date | null = null;
   if (!isOver(status)) {
-    const soon = more.length > 0 ? now().getTime() : lookAt ?? now().getTime();
+    // A claim whose answer did not arrive leased tasks that nobody here knows of.
+    const forgotten = await steps.release(batchJobId);
+    const soon = more.length > 0 || forgotten > 0 ? now().getTime() : lookAt ?? now().getTime();
     // Without time for a single call: not in this worker again, and again, until it ends.
     const hadNoTime = slowestMs.size === 0 && !hasTime();
     continuesAt = new Date(

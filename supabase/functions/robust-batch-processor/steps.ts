@@ -86,7 +86,8 @@ export interface Steps {
   /** The batch job's status. Not tried again: the next heartbeat comes. */
   heartbeat(batchJobId: string): Promise<string>;
   finish(batchJobId: string, results: readonly Result[]): Promise<Finished>;
-  release(batchJobId: string, ids: readonly number[]): Promise<void>;
+  /** Gives back these tasks, all that are leased when left out; how many it were. */
+  release(batchJobId: string, ids?: readonly number[]): Promise<number>;
   /** Has the next run called for, not before then. */
   continueAt(batchJobId: string, at: Date): Promise<void>;
 }
@@ -165,10 +166,12 @@ export function createSteps(
       );
     },
     async release(p_job_id, ids) {
-      const p_ids = [...ids];
-      await persistently(
-        "release tasks",
-        () => db.rpc("release_batch_tasks", { p_job_id, p_token, p_ids }),
+      const which = ids === undefined ? {} : { p_ids: [...ids] };
+      return count.parse(
+        await persistently(
+          "release tasks",
+          () => db.rpc("release_batch_tasks", { p_job_id, p_token, ...which }),
+        ),
       );
     },
     async continueAt(p_job_id, at) {
