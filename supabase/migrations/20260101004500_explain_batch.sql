@@ -42,8 +42,13 @@ begin
     else format('. Nobody works on it; resume_stuck_batch_job(%L) says what can be done.', p_job.id) || coalesce((
       select ' Its last run ' || case when status = 'failed' then 'failed: ' || left(error_message, 300) else 'was ' || status end || '.'
       from (
-        select payload, status, error_message, created_at from public.scheduler_runs
-        where job_name = 'robust-batch-processor' order by created_at desc limit 2000) as newest
+        (select payload, status, error_message, created_at from public.scheduler_runs
+          where job_name = 'robust-batch-processor' order by created_at desc limit 2000)
+        union all
+        -- One that failed among the first of the day may lie behind thousands that did not.
+        (select payload, status, error_message, created_at from public.scheduler_runs
+          where status = 'failed' and completed_at >= p_job.created_at and job_name = 'robust-batch-processor'
+          order by completed_at desc limit 2000)) as newest
       where payload ->> 'batchJobId' = p_job.id::text
       order by created_at desc limit 1), '')
   end || coalesce((

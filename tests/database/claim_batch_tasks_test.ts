@@ -185,7 +185,8 @@ const claimReads = (givenBack: boolean, most: number) =>
 Deno.test("a claim reads what it takes, not what has ended nor what other batch jobs have", () =>
   claimReads(false, 20));
 
-Deno.test("nor does it when a task was given back", () => claimReads(true, 40));
+Deno.test("a claim reads no more than twice what it takes when a task was given back", () =>
+  claimReads(true, 40));
 
 Deno.test("a task that rests is found again among those that have ended meanwhile", () =>
   withDatabase(async ({ sql }) => {
