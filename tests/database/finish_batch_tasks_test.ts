@@ -11,7 +11,7 @@ import {
 } from "../support/batch.ts";
 import { withDatabase } from "../support/database.ts";
 import { refusal } from "../support/refusal.ts";
-import { after, NOON } from "../support/scheduler.ts";
+import { after, NOON, untilBlocked } from "../support/scheduler.ts";
 
 for (
   const [outcomes, status, reasons] of [
@@ -182,4 +182,28 @@ Deno.test("a claim writes no task, and a short answer no index", () =>
       select n_tup_upd::int as updates, n_tup_hot_upd::int as hot from pg_stat_user_tables
       where relname = 'batch_tasks'`;
     assert.deepEqual(written, { updates: 10, hot: 10 });
+  }));
+
+Deno.test("results lock the providers in the order of their names, so that those of two batch jobs wait for each other and not both for ever", () =>
+  withDatabase(async (db) => {
+    for (const name of ["zebra", "ant"]) await addProvider(db.sql, name);
+    const id = await addBatch(db.sql, 1, ["zebra", "ant"], NOON);
+    const connection = db.connect();
+    const [{ pid }] = await connection`select pg_backend_pid() as pid` as unknown as [
+      { pid: number },
+    ];
+    const own = processor(connection, id);
+    const claim = await own.claim(2, NOON);
+    const other = await db.sql.reserve();
+    await other`begin`;
+    await other`select from batch_providers where name = 'ant' for no key update`;
+    const told = own.finish(
+      claim.tasks.map((task: { id: number; answerer: string }) => result(task, "failed")),
+      NOON,
+    );
+    await untilBlocked(db.sql, pid);
+    await other`select from batch_providers where name = 'zebra' for no key update nowait`;
+    await other`commit`;
+    other.release();
+    assert.equal((await told).accepted, 2);
   }));
