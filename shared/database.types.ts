@@ -1959,39 +1959,7 @@ export type Database = {
       };
     };
     Views: {
-      "prompt_answers": {
-        Row: {
-          "answer": string | null;
-          "batch_date": string;
-          "completion_tokens": number | null;
-          "cost_usd": number | null;
-          "created_at": string | null;
-          "latency_ms": number | null;
-          "model": string | null;
-          "organization_id": string;
-          "prompt_id": string;
-          "prompt_tokens": number | null;
-          "provider": string | null;
-          "task_id": number;
-        };
-        ComputedFields: never;
-        Relationships: [
-          {
-            foreignKeyName: "batch_jobs_organization_id_fkey";
-            columns: ["organization_id"];
-            isOneToOne: false;
-            referencedRelation: "organizations";
-            referencedColumns: ["id"];
-          },
-          {
-            foreignKeyName: "batch_tasks_prompt_id_fkey";
-            columns: ["prompt_id"];
-            isOneToOne: false;
-            referencedRelation: "prompts";
-            referencedColumns: ["id"];
-          },
-        ];
-      };
+      [_ in never]: never;
     };
     Functions: {
       "accept_code_fix": {

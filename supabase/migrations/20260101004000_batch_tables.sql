@@ -172,25 +172,15 @@ comment on table public.batch_leases is
 comment on column public.batch_leases.token is 'The processor; results are taken from the holder of the lease alone.';
 comment on column public.batch_leases.leased_until is 'Afterwards the tasks are anybody''s; each heartbeat moves it on.';
 
--- With the caller's own rights: closed like the tables under it.
-create or replace view public.prompt_answers with (security_invoker = true) as
-  select tasks.id as task_id, jobs.organization_id, tasks.prompt_id, jobs.batch_date, tasks.answered_by as provider, tasks.model,
-    tasks.answer, tasks.latency_ms, tasks.prompt_tokens, tasks.completion_tokens, tasks.cost_usd, tasks.completed_at as created_at
-  from public.batch_tasks as tasks join public.batch_jobs as jobs on jobs.id = tasks.job_id
-  where tasks.status = 'completed';
-
-comment on view public.prompt_answers is 'The answers, each once: completed tasks, with their organization and local date.';
-
 alter table public.organizations enable row level security;
 alter table public.batch_providers enable row level security;
 alter table public.prompts enable row level security;
 alter table public.batch_jobs enable row level security;
 alter table public.batch_tasks enable row level security;
 alter table public.batch_leases enable row level security;
-revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks, public.batch_leases,
-  public.prompt_answers
+revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks, public.batch_leases
   from public, anon, authenticated, service_role;
 revoke all on sequence public.batch_tasks_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.organizations, public.batch_providers, public.prompts to service_role;
 -- Batches change through their functions alone.
-grant select on public.batch_jobs, public.batch_tasks, public.batch_leases, public.prompt_answers to service_role;
+grant select on public.batch_jobs, public.batch_tasks, public.batch_leases to service_role;

@@ -87,12 +87,13 @@ begin
           select coalesce(jsonb_agg(jsonb_build_object('prompt', left(sample.prompt, 200), 'answer', left(sample.answer, 800))), '[]') from (
             select distinct on (newest.prompt_id) prompts.text as prompt, newest.answer
             from (
-              select prompt_id, answer, created_at from public.prompt_answers
-              where organization_id = due.organization_id and batch_date > (p_now - interval '10 days')::date
-                and created_at > p_now - interval '7 days' and created_at <= p_now
-              order by created_at desc limit 100) as newest
+              select tasks.prompt_id, tasks.answer, tasks.completed_at
+              from public.batch_jobs as jobs join public.batch_tasks as tasks on tasks.job_id = jobs.id
+              where jobs.organization_id = due.organization_id and jobs.batch_date > (p_now - interval '10 days')::date
+                and tasks.status = 'completed' and tasks.completed_at > p_now - interval '7 days' and tasks.completed_at <= p_now
+              order by tasks.completed_at desc limit 100) as newest
             join public.prompts on prompts.id = newest.prompt_id
-            order by newest.prompt_id, newest.created_at desc
+            order by newest.prompt_id, newest.completed_at desc
             limit 20) as sample)
       ) order by due.organization_id), '[]')
       from scheduler.due_for_suggestions(case when v_provider is null then 0 else p_limit end, p_after, p_now) as due

@@ -103,8 +103,8 @@ Deno.test("a task whose provider fails it for good is given to the fall-back, an
       const { tasks: [again] } = await own.claim(1, NOON);
       assert.deepEqual([again.id, again.answerer], [task.id, "second"]);
       assert.equal((await own.finish([result(again, "answered")], NOON)).status, "completed");
-      const [answer] = await sql`select provider from prompt_answers where task_id = ${task.id}`;
-      assert.equal(answer!.provider, "second");
+      const [answer] = await sql`select answered_by from batch_tasks where id = ${task.id}`;
+      assert.equal(answer!.answered_by, "second");
       await sql`update batch_providers set failures_in_row = 0, open_until = null`;
     }
   }));
@@ -160,8 +160,9 @@ Deno.test("answers go with their prompt and with their organization", () =>
       claim.tasks.map((task: { id: number; answerer: string }) => result(task, "answered")),
       NOON,
     );
-    const answers = async () => (await sql`select from prompt_answers`).length;
-    await sql`delete from prompts where id = (select prompt_id from prompt_answers limit 1)`;
+    const answers = async () =>
+      (await sql`select from batch_tasks where answer is not null`).length;
+    await sql`delete from prompts where id = (select prompt_id from batch_tasks limit 1)`;
     assert.equal(await answers(), 2);
     await sql`delete from organizations`;
     assert.equal(await answers(), 0);

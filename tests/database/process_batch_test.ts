@@ -74,7 +74,7 @@ Deno.test("a run answers every task of a batch job and ends it", () =>
       {},
     ]);
     assert.equal(models.calls.length, 60);
-    const [answer] = await db.sql`select * from prompt_answers where provider = 'one' limit 1`;
+    const [answer] = await db.sql`select * from batch_tasks where answered_by = 'one' limit 1`;
     assert.equal(answer!.model, "model-of-one");
     assert.ok(
       answer!.latency_ms >= 0 && answer!.prompt_tokens > 0 && answer!.completion_tokens > 0,
@@ -106,7 +106,7 @@ Deno.test("a call is an OpenAI chat completion: path, key, model, prompt and lim
       messages: [{ role: "user", content: "Is it?" }],
       max_completion_tokens: 77,
     });
-    const [answer] = await db.sql`select model, prompt_tokens, cost_usd from prompt_answers`;
+    const [answer] = await db.sql`select model, prompt_tokens, cost_usd from batch_tasks`;
     assert.deepEqual({ ...answer }, { model: "model-of-one", prompt_tokens: null, cost_usd: null });
   }));
 
@@ -161,7 +161,7 @@ Deno.test("an answer may hold what Postgres cannot: it is replaced", () =>
     await addProvider(db.sql, "one");
     const id = await addBatch(db.sql, 1, ["one"]);
     await runProcessor(db, { batchJobId: id }, { env });
-    const [answer] = await db.sql`select answer from prompt_answers`;
+    const [answer] = await db.sql`select answer from batch_tasks`;
     assert.equal(answer!.answer, "a\ufffdb \ufffd c");
   }));
 
@@ -195,9 +195,8 @@ Deno.test("a provider without its URL or key is not called: its fall-back is, el
       "odd-key: not configured: ODD_KEY": 2,
     }]);
     const answers = await db.sql`
-      select tasks.provider as asked, answers.provider from prompt_answers as answers
-      join batch_tasks as tasks on tasks.id = task_id where tasks.provider = 'no-key'`;
-    assert.deepEqual(answers.map((answer) => answer.provider), ["works", "works"]);
+      select answered_by from batch_tasks where provider = 'no-key' and status = 'completed'`;
+    assert.deepEqual(answers.map((row) => row.answered_by), ["works", "works"]);
   }));
 
 Deno.test("a failing call is tried three times more; a passing fault costs nothing", () => {
@@ -221,7 +220,8 @@ Deno.test("a provider that never answers holds up no other", () =>
     const enough = new AbortController();
     const running = runProcessor(db, { batchJobId: id }, { env, signal: enough.signal });
     await waitUntil("the answers of the one that works", async () => {
-      const [row] = await db.sql`select count(*)::int as count from prompt_answers`;
+      const [row] = await db
+        .sql`select count(*)::int as count from batch_tasks where status = 'completed'`;
       return row!.count === 40;
     });
     enough.abort();

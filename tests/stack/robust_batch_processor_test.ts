@@ -111,7 +111,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
         [row.status, row.tasks_completed, row.tasks_failed],
         ["partial", 1 + names.length - bad.length, bad.length],
       );
-      const [answer] = await sql`select answer from prompt_answers where provider = 'nul-escaped'`;
+      const [answer] = await sql`select answer from batch_tasks where answered_by = 'nul-escaped'`;
       assert.equal(answer!.answer, "fi\ufffdne");
       await settle(sql);
       const runs = await sql`

@@ -34,13 +34,12 @@ Deno.test("who follows docs/writing-a-job.md line by line has a job that runs", 
       await sql.unsafe(migration!);
       // The page says to start again, which makes PostgREST read the schema.
       await sql`notify pgrst, 'reload schema'`;
-      await waitUntil("PostgREST to know the table", async () => {
+      await waitUntil("PostgREST to know the function", async () => {
         const { secretKey } = stack.keys;
-        const response = await fetch(`${stack.apiUrl}/rest/v1/trials`, {
+        const response = await fetch(`${stack.apiUrl}/rest/v1/`, {
           headers: { apikey: secretKey },
         });
-        await response.body?.cancel();
-        return response.ok;
+        return "/rpc/expire_trials" in (await response.json()).paths;
       });
       await sql`insert into trials (ends_on) select current_date - days from unnest(array[10, 20, 30]) as days`;
       const id = await fire(sql, "expire-trials");
