@@ -306,7 +306,10 @@ Deno.test("whatever processors, people and clocks do at random, each task ends o
           () => touched.has(own.jobId),
         );
         const ids = (told.tasks as Task[]).map((task) => task.id);
-        if (alone) await assertNothingHidden(sql, own, told);
+        // After a lease was deleted by hand, the first claim that gets nothing looks from the beginning.
+        if (alone && (ids.length === 0 || !meddled.has(own.jobId))) {
+          await assertNothingHidden(sql, own, told);
+        }
         for (const other of processors) {
           if (other === own || touched.has(other.token) || touched.has(other.jobId)) continue;
           assert.deepEqual(ids.filter((id) => other.has(id)), [], "held by somebody who is alive");
