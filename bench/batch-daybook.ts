@@ -11,6 +11,9 @@ const result = { outcome: "answered", answer: "done", model: "bench" };
 interface Claimed {
   tasks: { id: number; answerer: string }[];
 }
+interface Finished {
+  ended: boolean;
+}
 
 /**
  * Daybook's queue through its real path: supabase-js, PostgREST, claim_batch_tasks and finish_batch_tasks; four
@@ -38,10 +41,10 @@ export async function startDaybook(
       const claim = await db.rpc("claim_batch_tasks", { p_job_id, p_token, p_limit: chunk });
       if (claim.error) throw claim.error;
       const { tasks } = claim.data as unknown as Claimed;
-      if (tasks.length === 0) return;
       const p_results = tasks.map(({ id, answerer }) => ({ id, answerer, ...result }));
       const finish = await db.rpc("finish_batch_tasks", { p_job_id, p_token, p_results });
       if (finish.error) throw finish.error;
+      if ((finish.data as unknown as Finished).ended) return;
     }
   }
 

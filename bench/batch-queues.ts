@@ -8,7 +8,7 @@ import { startPgBoss } from "./batch-pg-boss.ts";
 import { type Figure, median, milliseconds } from "./figure.ts";
 
 const rounds = 7;
-const count = 20_000;
+const count = 40_000;
 
 /**
  * No-op tasks claimed and finished per second, against graphile-worker and pg-boss: all on one Postgres (without

@@ -108,6 +108,7 @@ language plpgsql security definer set search_path = ''
 declare
   v_job public.batch_jobs;
   v_settings jsonb := scheduler.batch_settings();
+  v_max_attempts integer := (v_settings ->> 'max_attempts')::integer;
   v_leased_until timestamptz := p_now + make_interval(secs => coalesce(p_lease_seconds, (v_settings ->> 'lease_seconds')::integer));
   v_waits_until timestamptz;
   v_route record;
@@ -190,15 +191,14 @@ begin
     ),
     sized as (
       select free.*, prompts.text, octet_length(prompts.text) as bytes,
-        sum(octet_length(prompts.text)) over (order by free.id) - octet_length(prompts.text) as before
+        sum(octet_length(prompts.text)) over (order by free.id rows unbounded preceding) - octet_length(prompts.text) as before
       from free join public.prompts on prompts.id = free.prompt_id
     ),
     checked as (
       select id, text, case
           when v_route.answerer is null and v_route.asks_fallback then coalesce(error_message, v_problem)
           when v_route.answerer is null then format('%s: %s', v_route.provider, v_problem)
-          when attempts >= (v_settings ->> 'max_attempts')::integer
-            then format('given up after %s attempts', v_settings ->> 'max_attempts')
+          when attempts >= v_max_attempts then format('given up after %s attempts', v_max_attempts)
           when bytes > v_answerer.max_prompt_characters and length(text) > v_answerer.max_prompt_characters
             then format('%s: prompt longer than %s characters', v_answerer.name, v_answerer.max_prompt_characters)
         end as problem
