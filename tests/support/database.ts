@@ -52,10 +52,15 @@ export async function withDatabase(
       url.username = user;
       return url.href;
     };
+    const sql = opened(postgres(as("postgres"), { ...quiet, max: 4 }));
+    if (options.migrated !== false) {
+      // As if it were migrated now: the template may be of the hour before.
+      await sql`update device_metrics_state set next_hour = date_bin('1 hour', now(), '2000-01-01 00:00+00')`;
+    }
     await fn({
       name,
       url: as("postgres"),
-      sql: opened(postgres(as("postgres"), { ...quiet, max: 4 })),
+      sql,
       admin: opened(postgres(adminUrl.href, quiet)),
       connect(role = "postgres", connectOptions = {}) {
         const login = role === "postgres" ? "postgres" : "authenticator";
