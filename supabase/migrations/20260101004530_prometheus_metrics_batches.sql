@@ -22,16 +22,4 @@ $$;
 comment on function scheduler.batch_metrics(timestamptz) is
   'Figures of the daily batch: {"not_begun_seconds", "open", "oldest_open_seconds", "tasks_by_status" (of batch jobs that ended in 24 hours), "failures_in_row": {enabled provider: failed calls since its last answer} (the first 100)}.';
 
--- Security definer as before: the counters and the pulse's mark are in the private schema, closed to service_role.
-create or replace function public.prometheus_metrics(p_now timestamptz default now()) returns json
-language sql stable security definer set search_path = '' set statement_timeout = '5s' set lock_timeout = '2s' as $$
-  select json_build_object(
-    'scheduler', scheduler.job_metrics(p_now),
-    'fleet', scheduler.fleet_metrics(p_now),
-    'platform', scheduler.platform_metrics(p_now),
-    'batches', scheduler.batch_metrics(p_now));
-$$;
-comment on function public.prometheus_metrics(timestamptz) is
-  'Everything that a scrape of prometheus-metrics shows: {"scheduler": see scheduler.job_metrics, "fleet": see scheduler.fleet_metrics, "platform": see scheduler.platform_metrics, "batches": see scheduler.batch_metrics}.';
-
 revoke all on function scheduler.batch_metrics(timestamptz) from public, anon, authenticated, service_role;

@@ -6,10 +6,11 @@ language sql stable security definer set search_path = '' set statement_timeout 
   select json_build_object(
     'scheduler', scheduler.job_metrics(p_now),
     'fleet', scheduler.fleet_metrics(p_now),
-    'platform', scheduler.platform_metrics(p_now));
+    'platform', scheduler.platform_metrics(p_now),
+    'batches', scheduler.batch_metrics(p_now));
 $$;
 comment on function public.prometheus_metrics(timestamptz) is
-  'Everything that a scrape of prometheus-metrics shows: {"scheduler": see scheduler.job_metrics, "fleet": see scheduler.fleet_metrics, "platform": see scheduler.platform_metrics}.';
+  'Everything that a scrape of prometheus-metrics shows: {"scheduler": see scheduler.job_metrics, "fleet": see scheduler.fleet_metrics, "platform": see scheduler.platform_metrics, "batches": see scheduler.batch_metrics}.';
 
 revoke all on function public.prometheus_metrics(timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.prometheus_metrics(timestamptz) to service_role;
