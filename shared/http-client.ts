@@ -1,5 +1,5 @@
-import ky, { isHTTPError, type KyInstance } from "ky";
-import { retryAfterMs } from "./retry-after.ts";
+import ky, { type KyInstance } from "ky";
+import { asksForLonger } from "./retry-after.ts";
 
 /** The one client for outgoing HTTP; see {@link createHttpClient} for what it does by itself. */
 export type HttpClient = KyInstance;
@@ -42,11 +42,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       delay: options.backoffMs ?? ((attempt) => 1000 * 2 ** (attempt - 1)),
       jitter: true,
       retryOnTimeout: true,
-      // To come again before the time would be too early whenever it is.
       shouldRetry: ({ error }) =>
-        isHTTPError(error) && (retryAfterMs(error.response, new Date()) ?? 0) > longestWaitMs
-          ? false
-          : undefined,
+        asksForLonger(error, longestWaitMs, new Date()) ? false : undefined,
     },
     headers: { "user-agent": "daybook" },
   });

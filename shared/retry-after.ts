@@ -1,3 +1,5 @@
+import { isHTTPError } from "ky";
+
 /** As senders write dates, and the two obsolete forms that are to be understood (RFC 9110, 5.6.7). */
 const dates = [
   /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/,
@@ -16,4 +18,9 @@ export function retryAfterMs({ headers }: Response, now: Date): number | undefin
   // The oldest form names no zone and means GMT.
   const at = Date.parse(text.endsWith("GMT") ? text : `${text} GMT`);
   return Number.isNaN(at) ? undefined : Math.max(0, at - now.getTime());
+}
+
+/** Whether the error is an answer that asks to be left alone for longer than that: to come again before is too early. */
+export function asksForLonger(error: unknown, longestMs: number, now: Date): boolean {
+  return isHTTPError(error) && (retryAfterMs(error.response, now) ?? 0) > longestMs;
 }

@@ -7,7 +7,7 @@ import {
 } from "../../../shared/chat-completion.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
-import { retryAfterMs } from "../../../shared/retry-after.ts";
+import { asksForLonger } from "../../../shared/retry-after.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Messages } from "./prompt.ts";
 
@@ -107,7 +107,7 @@ export async function askModel(
             // A wait that would outlast the run is no use; the status says more than a timeout.
             shouldRetry: ({ error }) =>
               !isHTTPError(error) || mayHaveCost(error) ||
-                (retryAfterMs(error.response, now()) ?? 0) > until - now().getTime()
+                asksForLonger(error, until - now().getTime(), now())
                 ? false
                 : undefined,
           },

@@ -7,7 +7,7 @@ import {
   UnreadableAnswerError,
 } from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
-import { retryAfterMs } from "../../../shared/retry-after.ts";
+import { asksForLonger, retryAfterMs } from "../../../shared/retry-after.ts";
 import type { Provider, Result, Task } from "./steps.ts";
 
 /** A Retry-After up to here is waited for on the spot; with a longer one the task is given back. */
@@ -58,10 +58,7 @@ export function createProviders({ http, env, now }: JobContext): Providers {
               retryOnTimeout: false,
               maxRetryAfter: longestWaitMs,
               shouldRetry: ({ error }) =>
-                isHTTPError(error) &&
-                  (retryAfterMs(error.response, now()) ?? 0) > longestWaitMs
-                  ? false
-                  : undefined,
+                asksForLonger(error, longestWaitMs, now()) ? false : undefined,
             },
           },
         });

@@ -8,7 +8,7 @@ import {
 } from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { retryAfterMs } from "../../../shared/retry-after.ts";
+import { asksForLonger } from "../../../shared/retry-after.ts";
 import { suggestionMessages } from "./messages.ts";
 import { readSuggestions, suggestionsFormat } from "./read-suggestions.ts";
 import type { Provider, SuggestionRequest } from "./steps.ts";
@@ -73,9 +73,7 @@ export function createModel({ http, env, now, signal }: JobContext): Model {
             retry: {
               // What may be answered all the same is not paid for twice.
               shouldRetry: ({ error }) =>
-                mayHaveCost(error) ||
-                  isHTTPError(error) &&
-                    (retryAfterMs(error.response, now()) ?? 0) > longestWaitMs
+                mayHaveCost(error) || asksForLonger(error, longestWaitMs, now())
                   ? false
                   : undefined,
             },
