@@ -11,7 +11,7 @@ language plpgsql stable set search_path = '' as $$
 begin
   return query
   with gates as (
-    select name, fallback_provider, last_error,
+    select name, fallback_provider,
       failures_in_row >= p_failures_to_open as down,
       case when not enabled then 'off'
         when open_until is null then 'ready'
@@ -26,8 +26,7 @@ begin
       -- Too many requests alone is no reason to ask somebody else: that passes.
       asking.asks_fallback or own.gate = 'off' or (own.gate <> 'ready' and own.down) as other_may,
       asking.asks_fallback or own.gate = 'off' as other_must,
-      case when asking.asks_fallback or own.gate = 'off' then other.opens_at else own.opens_at end as opens_at,
-      case when asking.asks_fallback or own.gate = 'off' then other.last_error else own.last_error end as last_error
+      case when asking.asks_fallback or own.gate = 'off' then other.opens_at else own.opens_at end as opens_at
     from gates as own
     left join gates as other on other.name = own.fallback_provider
     cross join (values (false), (true)) as asking (asks_fallback)

@@ -220,11 +220,11 @@ declare
   v_answered record;
   v_other record;
   v_accepted bigint[];
-  v_ends boolean;
+  v_was_open boolean;
 begin
+  -- Of one that was deleted nobody leases a task, so all results are refused.
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  -- Of one that was deleted all results are refused.
-  v_ends := v_job.completed_at is null;
+  v_was_open := v_job.completed_at is null;
   select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
   begin
     select * into v_answered from scheduler.keep_batch_answers(v_leased, p_results, p_now);
@@ -259,10 +259,10 @@ begin
       v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
     end if;
   end if;
-  v_ends := v_ends and v_job.status not in ('pending', 'running');
   return jsonb_build_object('accepted', cardinality(v_accepted), 'refused', jsonb_array_length(p_results) - cardinality(v_accepted),
     'completed', cardinality(v_answered.task_ids), 'failed', coalesce(v_other.failed, 0), 'status', coalesce(v_job.status, 'unknown'),
-    'ended', coalesce(v_ends, false), 'open', coalesce(v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 0),
+    'ended', coalesce(v_was_open and v_job.status not in ('pending', 'running'), false),
+    'open', coalesce(v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 0),
     'shut', (select coalesce(jsonb_agg(name), '[]') from public.batch_providers where open_until > p_now));
 end;
 $$;

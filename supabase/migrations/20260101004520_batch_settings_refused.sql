@@ -1,10 +1,10 @@
--- A wrong setting of the processor, the reconciler or the weekly suggestions is refused when it is written, by the function that would
--- fail over it when it is read.
+-- A wrong setting of the processor, the reconciler or the weekly suggestions is refused when it is written, by the
+-- function that would fail over it when it is read.
 
 create or replace function scheduler.check_batch_setting() returns trigger
 language plpgsql set search_path = '' as $$
 begin
-  if new.key like 'weekly_suggestions.%' then
+  if new.key like 'weekly\_suggestions.%' then
     perform scheduler.weekly_suggestion_settings();
   elsif new.key like 'batch\_processor.%' then
     perform scheduler.batch_settings();
