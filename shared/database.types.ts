@@ -1756,6 +1756,7 @@ export type Database = {
           "id": string;
           "job_name": string;
           "max_attempts": number;
+          "occurrences": number;
           "payload": NonNullable<Json>;
           "progress": Json | null;
           "receipt": string;
@@ -1765,6 +1766,8 @@ export type Database = {
           "result": Json | null;
           "run_after": string | null;
           "scheduled_for": string;
+          "scheduled_until": string | null;
+          "skip_kind": string | null;
           "skip_reason": string | null;
           "started_at": string | null;
           "status": string;
@@ -1787,6 +1790,7 @@ export type Database = {
           "id"?: string;
           "job_name": string;
           "max_attempts"?: number;
+          "occurrences"?: number;
           "payload"?: NonNullable<Json>;
           "progress"?: Json | null;
           "receipt"?: string;
@@ -1796,6 +1800,8 @@ export type Database = {
           "result"?: Json | null;
           "run_after"?: string | null;
           "scheduled_for": string;
+          "scheduled_until"?: string | null;
+          "skip_kind"?: string | null;
           "skip_reason"?: string | null;
           "started_at"?: string | null;
           "status": string;
@@ -1817,6 +1823,7 @@ export type Database = {
           "id"?: string;
           "job_name"?: string;
           "max_attempts"?: number;
+          "occurrences"?: number;
           "payload"?: NonNullable<Json>;
           "progress"?: Json | null;
           "receipt"?: string;
@@ -1826,6 +1833,8 @@ export type Database = {
           "result"?: Json | null;
           "run_after"?: string | null;
           "scheduled_for"?: string;
+          "scheduled_until"?: string | null;
+          "skip_kind"?: string | null;
           "skip_reason"?: string | null;
           "started_at"?: string | null;
           "status"?: string;

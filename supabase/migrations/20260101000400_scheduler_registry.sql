@@ -113,12 +113,12 @@ begin
 
   select * into v_old from public.scheduler_jobs as jobs where jobs.name = register_job.name for no key update;
   -- What came due under the old times gets its rows before they are forgotten.
-  while v_old.enabled and register_job.enabled and v_old.next_run_at <= now()
+  if v_old.enabled and register_job.enabled and v_old.next_run_at <= now()
     and (v_old.schedule, v_old.time_zone) is distinct from (register_job.schedule, register_job.time_zone)
-  loop
-    perform scheduler.settle(v_old, now(), now());
+  then
+    perform scheduler.record_due(v_old, now());
     select * into v_old from public.scheduler_jobs as jobs where jobs.name = register_job.name;
-  end loop;
+  end if;
 
   insert into public.scheduler_jobs as jobs (
     name, schedule, time_zone, target, description, payload, timeout_seconds, max_attempts, backoff_base_seconds,

@@ -23,23 +23,39 @@ comment on function scheduler.secret_fault(text, text, integer) is
 create or replace function scheduler.requests_since() returns timestamptz
 language plpgsql set search_path = '' as $$
 declare
+  v_queue constant oid := 'net.http_request_queue'::regclass;
   v_since timestamptz;
 begin
-  select since into v_since from scheduler.request_epoch;
+  select since into v_since from scheduler.request_epoch where queue = v_queue;
   if not found then
-    -- The newest request that may be from before the crash, not p_now: transactions that began a little earlier
-    -- than this one are still sending.
-    insert into scheduler.request_epoch (since)
-      select coalesce(max(dispatched_at) + interval '1 microsecond', '-infinity')
+    -- The newest request that may be from before, not p_now: transactions that began a little earlier than this one are
+    -- still sending.
+    insert into scheduler.request_epoch as epoch (queue, since)
+      select v_queue, coalesce(max(dispatched_at) + interval '1 microsecond', '-infinity')
       from public.scheduler_runs where request_id is not null and answered_at is null
-      on conflict do nothing;
+      on conflict (only_row) do update set queue = excluded.queue, since = excluded.since where epoch.queue <> excluded.queue;
     select since into v_since from scheduler.request_epoch;
   end if;
   return v_since;
 end;
 $$;
 comment on function scheduler.requests_since() is
-  'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash, just after the last request that was sent before it.';
+  'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash or after pg_net was dropped and created, just after the last request that was sent before it.';
+
+-- A secret may have been put into Vault under the wrong name, and a URL may hold one: of a URL only the host is kept.
+create or replace function scheduler.hosts_only(p_text text) returns text
+language sql immutable set search_path = '' as $$
+  select regexp_replace(p_text, '[a-z][a-z0-9+.-]*://(?:[^\s/?#"''<>]*@)?([^\s/?#"''<>@]*)[^\s"''<>]*', '\1', 'gi');
+$$;
+comment on function scheduler.hosts_only(text) is 'The text with each URL in it cut down to its host (and port).';
+
+create or replace function scheduler.project_url_fault(p_url text) returns text
+language sql immutable set search_path = '' as $$
+  select case when p_url !~ '^https?://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/*$'
+    then 'project_url in Vault must be the project''s URL and nothing more, such as https://<ref>.supabase.co' end;
+$$;
+comment on function scheduler.project_url_fault(text) is
+  'What is wrong with the project''s URL, without showing it (it may be a secret put under the wrong name); null when nothing is.';
 
 create or replace function scheduler.try_lock(
   p_name text, p_run_id uuid, p_holder text, p_now timestamptz, p_expires_at timestamptz
@@ -116,6 +132,7 @@ begin
       v_base_url := scheduler.secret('project_url');
       v_fault := coalesce(
         scheduler.secret_fault('project_url', v_base_url, 1),
+        scheduler.project_url_fault(v_base_url),
         scheduler.secret_fault(p_job.secret_name, v_secret, 32)
       );
     elsif p_job.secret_name <> '' then
@@ -138,9 +155,9 @@ begin
       );
     end if;
   exception when others then
-    -- pg_net refuses a bad URL by raising, Vault a secret it cannot decrypt. Neither text holds a header or a secret.
+    -- pg_net refuses a bad URL by raising, and quotes it; Vault refuses a secret that it cannot decrypt.
     -- Raising here would take the receipt of the run before this one with it.
-    v_fault := sqlerrm;
+    v_fault := scheduler.hosts_only(sqlerrm);
   end;
 
   if v_fault is not null then
@@ -150,6 +167,12 @@ begin
     return true;
   end if;
 
+  -- An older run with this id was sent before pg_net's ids began again: the answer to come is not its own.
+  update public.scheduler_runs
+    set answered_at = p_now, response_error = 'the request id was used again before an answer came'
+    where id in (
+      select id from public.scheduler_runs
+      where request_id = v_request_id and answered_at is null for no key update skip locked);
   update public.scheduler_runs
     set status = 'dispatched', dispatched_at = p_now, request_id = v_request_id,
       -- Where it really went: the job may have been changed while its retry waited.
@@ -253,6 +276,8 @@ comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jso
 
 revoke all on function scheduler.secret(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.secret_fault(text, text, integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.hosts_only(text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.project_url_fault(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.requests_since() from public, anon, authenticated, service_role;
 revoke all on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) from public, anon, authenticated, service_role;

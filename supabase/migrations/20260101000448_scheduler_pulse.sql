@@ -1,34 +1,83 @@
--- The pulse: once a minute, in pure SQL, what nobody else is there to do. It needs no edge function to be alive.
+-- The pulse: in pure SQL, what nobody else is there to do. It needs no edge function to be alive.
 
--- A step that fails is undone alone: the others, and the pulse's own mark, stay.
-create or replace function scheduler.pulse_step(p_step text, p_now timestamptz) returns jsonb
+create or replace function scheduler.jobs_to_attend(p_now timestamptz, p_after text, p_limit integer) returns text[]
+language sql stable set search_path = '' as $$
+  select array(
+    select name from (
+      select name from public.scheduler_jobs where enabled and next_run_at <= p_now
+      union
+      select job_name from public.scheduler_runs where status = 'queued' and (run_after is null or run_after <= p_now)
+      union
+      select scheduler.jobs_to_hear(p_now)
+    ) as jobs (name)
+    where name > coalesce(p_after, '')
+    order by name limit p_limit);
+$$;
+comment on function scheduler.jobs_to_attend(timestamptz, text, integer) is
+  'The first p_limit jobs by name, behind p_after, for which there is something to do: an occurrence is due, a waiting run''s time has come, an answer came, or silence lasts too long.';
+
+create or replace function scheduler.attend_jobs(p_now timestamptz, p_budget_ms integer) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_limit constant integer := 100;
+  v_until constant timestamptz := clock_timestamp() + p_budget_ms * interval '1 millisecond';
+  v_names text[] := scheduler.jobs_to_attend(p_now, (select resume_after from scheduler.pulse_state), v_limit);
+  v_locked text[] := array(select name from unnest(v_names) as name where scheduler.try_lock_job(name) order by name);
+  v_report jsonb := scheduler.advance_jobs(v_locked, p_now, v_until);
+  v_stopped_at text;
+begin
+  v_stopped_at := case
+    when v_report ->> 'last' <> v_locked[cardinality(v_locked)] then v_report ->> 'last'
+    when cardinality(v_names) = v_limit then v_names[v_limit] end;
+  update scheduler.pulse_state set resume_after = v_stopped_at;
+  return v_report - 'last' || jsonb_build_object('more', v_stopped_at is not null);
+end;
+$$;
+comment on function scheduler.attend_jobs(timestamptz, integer) is
+  'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it stopped early.';
+
+-- A step that fails is undone alone: the others, and the pulse's own mark, stay. A statement timeout ends one step, too.
+create or replace function scheduler.pulse_step(p_step text, p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
 begin
   return case p_step
-    when 'answers' then jsonb_build_object('answers', scheduler.read_answers(p_now))
-    when 'judged' then jsonb_build_object('judged', scheduler.judge_silent_runs(p_now))
-    when 'settled' then scheduler.settle_overdue(p_now)
-    when 'sent' then scheduler.send_all_queued(p_now)
+    when 'pruned' then scheduler.prune(p_now)
     when 'mended' then scheduler.mend_cron_entries()
-    when 'pruned' then jsonb_build_object('pruned', scheduler.prune(p_now))
+    when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
+    when 'answers' then jsonb_build_object(
+      'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
+    when 'jobs' then scheduler.attend_jobs(p_now, p_budget_ms)
   end;
-exception when others then
+exception when query_canceled or others then
   raise warning 'the pulse''s step % failed: %', p_step, sqlerrm;
-  return jsonb_build_object('errors', jsonb_build_object('step ' || p_step, sqlerrm));
+  return jsonb_build_object('failed', true, 'errors', jsonb_build_object('step ' || p_step, sqlerrm));
 end;
 $$;
-comment on function scheduler.pulse_step(text, timestamptz) is
-  'One step of the pulse: its count, and {"errors": {job or step: message}} for what failed.';
+comment on function scheduler.pulse_step(text, timestamptz, integer) is
+  'One step of the pulse: its counts, "more" when there is more to do at once, {"errors": {job or step: message}} for what failed.';
 
-create or replace function scheduler.pulse(p_now timestamptz default now()) returns jsonb
+create or replace function scheduler.pulse_steps(p_state scheduler.pulse_state, p_now timestamptz) returns text[]
+language sql immutable set search_path = '' as $$
+  -- The jobs come last: their locks are held until the pulse commits.
+  select array_remove(array[
+    case when p_now >= coalesce(p_state.last_pruned_at + interval '1 hour', p_now) then 'pruned' end,
+    case when p_now >= coalesce(p_state.last_pruned_at + interval '1 hour', p_now) then 'pulse entry' end,
+    case when p_now >= coalesce(p_state.last_mended_at + interval '1 minute', p_now) then 'mended' end,
+    'answers',
+    'jobs'], null);
+$$;
+comment on function scheduler.pulse_steps(scheduler.pulse_state, timestamptz) is
+  'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, pruning begins every hour.';
+
+create or replace function scheduler.pulse(p_now timestamptz default now(), p_budget_ms integer default 50) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_state scheduler.pulse_state;
-  v_steps text[] := array['answers', 'judged', 'settled', 'sent', 'mended'];
   v_step text;
   v_told jsonb;
-  v_errors jsonb := jsonb_build_object();
-  v_report jsonb := jsonb_build_object('beat', true);
+  v_succeeded text[] := '{}';
+  v_errors jsonb;
+  v_report jsonb := jsonb_build_object('beat', true, 'answers', 0, 'more', false);
 begin
   select * into v_state from scheduler.pulse_state for update skip locked;
   if not found then
@@ -37,27 +86,55 @@ begin
     end if;
     return jsonb_build_object('beat', false, 'reason', 'another pulse is at work');
   end if;
+  -- A round that goes on where the last pulse stopped keeps what failed so far.
+  v_errors := case when v_state.resume_after is null then jsonb_build_object() else v_state.errors end;
 
-  if v_state.last_pruned_at is null or v_state.last_pruned_at <= p_now - interval '1 hour' then
-    v_steps := v_steps || 'pruned'::text;
-  end if;
-  foreach v_step in array v_steps loop
-    v_told := scheduler.pulse_step(v_step, p_now);
+  perform scheduler.requests_since();
+  foreach v_step in array scheduler.pulse_steps(v_state, p_now) loop
+    v_told := scheduler.pulse_step(v_step, p_now, p_budget_ms);
     v_errors := v_errors || coalesce(v_told -> 'errors', jsonb_build_object());
-    v_report := v_report || v_told;
+    if not v_told ? 'failed' then
+      v_succeeded := v_succeeded || v_step;
+    end if;
+    v_report := v_report || v_told || jsonb_build_object(
+      'answers', (v_report ->> 'answers')::integer + coalesce((v_told ->> 'answers')::integer, 0),
+      'more', (v_report ->> 'more')::boolean or coalesce((v_told ->> 'more')::boolean, false));
+    if v_step = 'pruned' and coalesce((v_told ->> 'more')::boolean, false) then
+      v_succeeded := array_remove(v_succeeded, v_step);  -- there are more old rows: the next pulse goes on at once
+    end if;
   end loop;
-  v_report := v_report || jsonb_build_object('errors', v_errors);
 
-  -- A full batch means there is more: the next pulse goes on at once.
   update scheduler.pulse_state set
-    last_pulse_at = p_now,
-    errors = v_errors,
-    last_pruned_at = case when (v_report ->> 'pruned')::integer < 5000 then p_now else last_pruned_at end;
-  return v_report;
+    -- A pulse in which nothing worked is none.
+    last_pulse_at = case when v_succeeded <> '{}' then p_now else last_pulse_at end,
+    last_mended_at = case when 'mended' = any (v_succeeded) then p_now else last_mended_at end,
+    last_pruned_at = case when 'pruned' = any (v_succeeded) then p_now else last_pruned_at end,
+    errors = v_errors;
+  return v_report - 'failed' || jsonb_build_object('errors', v_errors);
 end;
 $$;
-comment on function scheduler.pulse(timestamptz) is
-  'What pg_cron calls every minute: reads answers, judges silent runs, settles missed occurrences, sends retries, mends pg_cron''s entries, prunes hourly. Returns the counts. Safe to call twice at once: the second does nothing.';
+comment on function scheduler.pulse(timestamptz, integer) is
+  'One pulse, one transaction: reads answers, judges silent runs, records missed occurrences, sends what waits, for about p_budget_ms; mends pg_cron''s entries every minute, prunes hourly. Returns the counts; "more" when there is more to do at once. Safe to call twice at once: the second does nothing.';
 
-revoke all on function scheduler.pulse_step(text, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function scheduler.pulse(timestamptz) from public, anon, authenticated, service_role;
+-- No `set search_path`: a procedure that has one may not commit. It calls nothing but functions named with their schema.
+create or replace procedure scheduler.beat()
+language plpgsql as $$
+declare
+  v_until constant timestamptz := clock_timestamp() + interval '5 seconds';
+begin
+  while (scheduler.pulse() operator(pg_catalog.->>) 'more')::pg_catalog.bool and pg_catalog.clock_timestamp() operator(pg_catalog.<) v_until loop
+    commit;
+  end loop;
+end;
+$$;
+comment on procedure scheduler.beat() is
+  'What pg_cron calls: pulses, each a transaction of its own so that no job is held longer than its own step needs, until there is nothing more to do or 5 seconds are over.';
+
+revoke all on function
+  scheduler.jobs_to_attend(timestamptz, text, integer),
+  scheduler.attend_jobs(timestamptz, integer),
+  scheduler.pulse_step(text, timestamptz, integer),
+  scheduler.pulse_steps(scheduler.pulse_state, timestamptz),
+  scheduler.pulse(timestamptz, integer)
+from public, anon, authenticated, service_role;
+revoke all on procedure scheduler.beat() from public, anon, authenticated, service_role;

@@ -83,10 +83,9 @@ begin
     return format('%s was not paused', v_job.name);
   end if;
   -- What came due in the pause and nobody looked at belongs to the pause.
-  while v_job.enabled and v_job.next_run_at <= p_now loop
-    perform scheduler.settle(v_job, p_now, p_now);
-    v_job := scheduler.assert_job(p_job_name);
-  end loop;
+  if v_job.enabled then
+    perform scheduler.record_due(v_job, p_now);
+  end if;
   update public.scheduler_jobs
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
     where name = v_job.name

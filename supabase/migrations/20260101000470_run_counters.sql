@@ -42,7 +42,7 @@ comment on table scheduler.run_counters is
   'How the runs of each registered job ended, counted since it was registered: one row a job.';
 comment on column scheduler.run_counters.lost is 'Failed runs with the verdict lost; they are among the failed ones.';
 comment on column scheduler.run_counters.retries is 'Retries that were sent and have ended.';
-comment on column scheduler.run_counters.left_out is 'Occurrences left out on purpose, by the kind of their skip_reason.';
+comment on column scheduler.run_counters.left_out is 'Occurrences left out on purpose, by their skip_kind.';
 comment on column scheduler.run_counters.duration_counts is
   'Runs that began and ended, by duration: a count for each bound of duration_bounds_ms and one above. Not cumulative.';
 comment on column scheduler.run_counters.fire_lag_counts is
@@ -53,21 +53,6 @@ comment on column scheduler.run_counters.missed_in_row is 'Occurrences missed si
 comment on column scheduler.run_counters.unsuccessful_for is 'The latest occurrence that failed_in_row or missed_in_row counts.';
 
 alter table scheduler.run_counters enable row level security;
-
-create or replace function scheduler.skip_kind(p_skip_reason text) returns text
-language sql immutable set search_path = '' as $$
-  select case
-    when p_skip_reason like 'paused by %' then 'paused'
-    when p_skip_reason like 'overlap: %' then 'overlap'
-    when p_skip_reason like 'queue full: %' then 'queue_full'
-    when p_skip_reason like 'misfire policy once%' then 'misfire_once'
-    when p_skip_reason like 'misfire policy all%' then 'misfire_all'
-    when p_skip_reason like 'misfire policy skip%' then 'misfire_skip'
-    when p_skip_reason is not null then 'other'
-  end;
-$$;
-comment on function scheduler.skip_kind(text) is
-  'The kind of a skip_reason, without the names, run ids and words of a person in it: paused, overlap, queue_full, misfire_once (made up for by a later run), misfire_all (over the cap), misfire_skip; other for a text that the machine does not write. Null for null.';
 
 create or replace function scheduler.count_registered_job() returns trigger
 language plpgsql set search_path = '' as $$
@@ -90,18 +75,13 @@ declare
   -- A bound belongs to the bucket below it (Prometheus: le), hence the whole millisecond less.
   v_duration_bucket constant integer := 1 + width_bucket(coalesce(new.duration_ms, 0) - 1::bigint, scheduler.duration_bounds_ms());
   v_lag_bucket constant integer := 1 + width_bucket(v_lag_ms - 1, scheduler.fire_lag_bounds_ms());
-  v_kind constant text := scheduler.skip_kind(new.skip_reason);
 begin
   update scheduler.run_counters as counters set
     completed = counters.completed + (new.status = 'completed')::integer,
     failed = counters.failed + (new.status = 'failed')::integer,
-    skipped = counters.skipped + (new.status = 'skipped')::integer,
-    missed = counters.missed + (new.status = 'missed')::integer,
     cancelled = counters.cancelled + (new.status = 'cancelled')::integer,
     lost = counters.lost + (new.verdict = 'lost')::integer,
     retries = counters.retries + (new.trigger = 'retry' and new.dispatched_at is not null)::integer,
-    left_out = case when v_kind is null then counters.left_out else counters.left_out
-      || jsonb_build_object(v_kind, coalesce((counters.left_out ->> v_kind)::bigint, 0) + 1) end,
     duration_counts[v_duration_bucket] = counters.duration_counts[v_duration_bucket] + v_began,
     duration_sum_ms = counters.duration_sum_ms + coalesce(new.duration_ms, 0),
     fire_lag_counts[v_lag_bucket] = counters.fire_lag_counts[v_lag_bucket] + v_fired,
@@ -113,18 +93,50 @@ begin
       when new.status = 'failed' and new.trigger <> 'manual'
         and new.scheduled_for > coalesce(counters.unsuccessful_for, '-infinity') then counters.failed_in_row + 1
       else counters.failed_in_row end,
-    missed_in_row = case
-      when new.status = 'completed' then 0
-      when new.status = 'missed'
-        and new.scheduled_for > coalesce(counters.unsuccessful_for, '-infinity') then counters.missed_in_row + 1
-      else counters.missed_in_row end,
-    unsuccessful_for = case when new.status = 'missed' or new.status = 'failed' and new.trigger <> 'manual'
+    missed_in_row = case when new.status = 'completed' then 0 else counters.missed_in_row end,
+    unsuccessful_for = case when new.status = 'failed' and new.trigger <> 'manual'
       then greatest(counters.unsuccessful_for, new.scheduled_for) else counters.unsuccessful_for end
     where counters.job_name = new.job_name;
   return null;
 end;
 $$;
-comment on function scheduler.count_ended_run() is 'Trigger: counts a run when it comes to its end, whoever ended it.';
+comment on function scheduler.count_ended_run() is
+  'Trigger: counts a run when it comes to its end, whoever ended it. What never ran is counted by count_left_out.';
+
+-- A statement at a time: an outage leaves a thousand such rows in one statement, and each update of the one row of
+-- counters would walk over all versions before it.
+create or replace function scheduler.count_left_out() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if not exists (select from written where status in ('skipped', 'missed')) then
+    return null;
+  end if;
+  update scheduler.run_counters as counters set
+    skipped = counters.skipped + sums.skipped,
+    missed = counters.missed + sums.missed,
+    left_out = counters.left_out || coalesce((
+      select jsonb_object_agg(skip_kind, coalesce((counters.left_out ->> skip_kind)::bigint, 0) + occurrences)
+      from (
+        select skip_kind, sum(occurrences) as occurrences from written
+        where job_name = counters.job_name and status in ('skipped', 'missed') and skip_kind is not null group by skip_kind
+      ) as kinds), '{}'),
+    missed_in_row = counters.missed_in_row + (
+      select coalesce(sum(occurrences), 0) from written
+      where job_name = counters.job_name and status = 'missed'
+        and scheduled_for > coalesce(counters.unsuccessful_for, '-infinity')),
+    unsuccessful_for = greatest(counters.unsuccessful_for, sums.last_missed)
+  from (
+    select job_name, coalesce(sum(occurrences) filter (where status = 'skipped'), 0) as skipped,
+      coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed,
+      max(coalesce(scheduled_until, scheduled_for)) filter (where status = 'missed') as last_missed
+    from written where status in ('skipped', 'missed') group by job_name
+  ) as sums
+  where counters.job_name = sums.job_name;
+  return null;
+end;
+$$;
+comment on function scheduler.count_left_out() is
+  'Trigger: counts the occurrences that an insert records as skipped or missed, as many as each row stands for.';
 
 create or replace trigger count_registered_job after insert on public.scheduler_jobs
   for each row execute function scheduler.count_registered_job();
@@ -133,8 +145,10 @@ create or replace trigger count_ended_run after update of status on public.sched
   for each row when (old.completed_at is null and new.completed_at is not null)
   execute function scheduler.count_ended_run();
 create or replace trigger count_run_born_ended after insert on public.scheduler_runs
-  for each row when (new.completed_at is not null)
+  for each row when (new.completed_at is not null and new.status not in ('skipped', 'missed'))
   execute function scheduler.count_ended_run();
+create or replace trigger count_left_out after insert on public.scheduler_runs
+  referencing new table as written for each statement execute function scheduler.count_left_out();
 
 -- Jobs that were registered before there were counters.
 insert into scheduler.run_counters (job_name, last_success_at)
@@ -148,6 +162,6 @@ on conflict do nothing;
 revoke all on scheduler.run_counters from public, anon, authenticated, service_role;
 revoke all on function scheduler.duration_bounds_ms() from public, anon, authenticated, service_role;
 revoke all on function scheduler.fire_lag_bounds_ms() from public, anon, authenticated, service_role;
-revoke all on function scheduler.skip_kind(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.count_registered_job() from public, anon, authenticated, service_role;
+revoke all on function scheduler.count_left_out() from public, anon, authenticated, service_role;
 revoke all on function scheduler.count_ended_run() from public, anon, authenticated, service_role;

@@ -14,7 +14,7 @@ language sql stable security definer set search_path = '' set statement_timeout 
   ), ended as (
     select count(*) filter (where status = 'completed') as completed,
       count(*) filter (where verdict = 'lost') as lost,
-      count(*) filter (where status = 'missed') as missed,
+      coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed,
       -- An attempt that failed and was tried again is not a failure yet, or was none.
       count(*) filter (where status = 'failed' and not exists (
         select from public.scheduler_runs as later

@@ -1,18 +1,7 @@
 -- What runs when. pg_cron's entries follow from these calls; every time is UTC unless time_zone says otherwise.
 
-do $$
-begin
-  -- The pulse is the scheduler's own heartbeat: the one entry that is no job.
-  if not exists (
-    select from cron.job
-    where jobname = 'scheduler-pulse' and username = current_user and schedule = '* * * * *'
-      and command = 'select scheduler.pulse()' and active
-  ) then
-    perform cron.schedule('scheduler-pulse', '* * * * *', 'select scheduler.pulse()');
-    perform cron.alter_job(jobid, active := true) from cron.job where jobname = 'scheduler-pulse' and username = current_user;
-  end if;
-end;
-$$;
+-- The pulse is the scheduler's own heartbeat: the one entry that is no job.
+select scheduler.sync_pulse_entry();
 
 select scheduler.register_job(
   name => 'aggregate-device-metrics',

@@ -66,7 +66,7 @@ t.ledgerTest("missed occurrences leave one line for all of them", async ({ sql }
   await t.register(sql, "job", { misfire_policy: "skip", time_zone: "Asia/Tokyo" }, t.after(-90));
   await t.pulse(sql, t.NOON);
   assert.deepEqual(await lines(sql), [
-    "warning job: missed 85 occurrences from 2026-03-02 19:30 Asia/Tokyo to 2026-03-02 20:54 Asia/Tokyo",
+    "warning job: missed 90 occurrences from 2026-03-02 19:30 Asia/Tokyo to 2026-03-02 20:59 Asia/Tokyo",
   ]);
 });
 

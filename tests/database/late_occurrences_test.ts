@@ -7,26 +7,26 @@ t.ledgerTest(
     await t.register(sql, "job", {}, t.after(-3));
     await t.dispatch(sql, "job");
     assert.deepEqual(await t.summary(sql, "job"), [
-      "skipped cron 1",
-      "skipped cron 1",
-      "skipped cron 1",
+      "missed cron 1",
+      "missed cron 1",
+      "missed cron 1",
       "dispatched cron 1",
     ]);
     const [first] = await t.runs(sql, "job");
-    assert.equal(
-      first!.skip_reason,
-      "overlap: the occurrence of 2026-03-02 12:00 UTC was due as well",
-    );
+    assert.deepEqual([first!.skip_kind, first!.skip_reason], [
+      "superseded",
+      "nobody fired it in time, and the occurrence of 2026-03-02 12:00 UTC was due by then",
+    ]);
   },
 );
 
 t.ledgerTest(
-  "a pulse in a due minute leaves what was missed to the occurrence of that minute",
+  "a pulse in a due minute starts the occurrence of that minute, which makes up for what was missed",
   async ({ sql }) => {
     await t.register(sql, "job", { schedule: "0 * * * *" }, t.after(-60));
     await t.pulse(sql, t.after(0.001));
-    assert.deepEqual(await t.summary(sql, "job"), ["missed cron 1"]);
-    await t.dispatch(sql, "job", t.after(0.002));
+    assert.deepEqual(await t.summary(sql, "job"), ["missed cron 1", "dispatched cron 1"]);
+    assert.equal(await t.dispatch(sql, "job", t.after(0.002)), null);
     assert.deepEqual(await t.summary(sql, "job"), ["missed cron 1", "dispatched cron 1"]);
   },
 );
@@ -78,7 +78,7 @@ t.ledgerTest(
     assert.deepEqual((await t.runs(sql, "job")).map(({ skip_reason }) => skip_reason), [
       "paused by Ada: moving",
       "paused by Ada: moving",
-      "overlap: the occurrence of 2026-03-02 12:00 UTC was due as well",
+      "nobody fired it in time, and the occurrence of 2026-03-02 12:00 UTC was due by then",
       null,
     ]);
   },

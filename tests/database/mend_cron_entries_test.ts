@@ -34,11 +34,11 @@ t.ledgerTest(
 t.ledgerTest(
   "a job whose compiled entry does not cover its next occurrence gets another",
   async ({ sql }) => {
-    await t.register(sql, "job", { schedule: "0 12 * * *" });
+    await t.register(sql, "job", { schedule: "0 21 * * *", time_zone: "Asia/Tokyo" });
     await sql`update scheduler_jobs set cron_entry = '7 3 * * *'`;
     await t.dispatch(sql, "job");
     const [row] = await sql`
-    select cron_entry, schedule from scheduler_jobs join cron.job using (schedule) where jobname = 'job'`;
+    select cron_entry, entry.schedule from scheduler_jobs join cron.job as entry on jobname = name where name = 'job'`;
     assert.deepEqual(row, { cron_entry: "0 12 * * *", schedule: "0 12 * * *" });
   },
 );

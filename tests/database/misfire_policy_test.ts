@@ -1,21 +1,9 @@
 import assert from "node:assert/strict";
-import type { Row, Sql } from "postgres";
+import type { Row } from "postgres";
 import * as t from "../support/scheduler.ts";
 
 const count = (rows: Row[], status: string) => rows.filter((row) => row.status === status).length;
 const hourly = { schedule: "0 * * * *", overlap_policy: "allow" };
-
-/** Pulses at `now` until the job's cursor has come there; how many that took. */
-async function settle(sql: Sql, now: Date, limit: number): Promise<number> {
-  for (let pulses = 1; pulses <= limit; pulses++) {
-    await t.pulse(sql, now);
-    const [job] = await sql`select next_run_at > ${
-      t.after(-1, now)
-    } as settled from scheduler_jobs`;
-    if (job!.settled) return pulses;
-  }
-  assert.fail(`not settled after ${limit} pulses`);
-}
 
 t.ledgerTest("misfire policy skip records what was missed and runs nothing", async ({ sql }) => {
   await t.register(sql, "job", { ...hourly, misfire_policy: "skip" });
@@ -83,41 +71,81 @@ t.ledgerTest("misfire policy all catches up the newest, one after the other", as
 
 for (const [policy, caughtUp] of [["skip", 0], ["once", 0], ["all", 24]] as const) {
   t.ledgerTest(
-    `a job of every ten minutes that was down for 40 days settles in steps, policy ${policy}`,
+    `a job of every ten minutes that was down for 40 days has one row for the gap, policy ${policy}`,
     async ({ sql }) => {
       const occurrences = 40 * 24 * 6;
       const schedule = "*/10 * * * *";
       await t.register(sql, "job", { schedule, misfire_policy: policy, misfire_grace_seconds: 0 });
       const now = t.after(10 * occurrences - 9);
-      assert.equal(await settle(sql, now, 10), Math.ceil(occurrences / 1000));
-      const [seen] = await sql`
-      select count(*)::int as rows, count(distinct scheduled_for)::int as occurrences,
-        min(scheduled_for) as first, max(scheduled_for) as last,
-        count(*) filter (where trigger = 'catch_up')::int as caught_up,
-        min(scheduled_for) filter (where trigger = 'catch_up') as oldest_caught_up
-      from scheduler_runs`;
+      await t.pulse(sql, now);
+      const [gap, ...rest] = await t.runs(sql, "job");
+      const missed = occurrences - caughtUp - 1;
+      assert.deepEqual(
+        [gap!.status, gap!.skip_kind, gap!.occurrences, gap!.scheduled_for, gap!.scheduled_until],
+        ["missed", `misfire_${policy}`, missed, t.NOON, t.after(10 * (missed - 1))],
+      );
       // The latest one is a minute old, so it is in time and runs whatever the policy.
-      assert.deepEqual(seen, {
-        rows: occurrences,
-        occurrences,
-        first: t.NOON,
-        last: t.after(-1, now),
-        caught_up: caughtUp + 1,
-        oldest_caught_up: t.after(-10 * caughtUp - 1, now),
-      });
+      assert.equal(rest.length, caughtUp + 1);
+      assert.ok(rest.every((row) => row.occurrences === 1 && row.trigger === "catch_up"));
+      assert.deepEqual(rest[0]!.scheduled_for, t.after(10 * missed));
+      assert.deepEqual(rest.at(-1)!.scheduled_for, t.after(-1, now));
+      const [job] = await sql`select next_run_at from scheduler_jobs`;
+      assert.deepEqual(job!.next_run_at, t.after(9, now));
     },
   );
 }
 
-t.ledgerTest("one step of a long outage is at most 1,000 rows", async ({ sql }) => {
-  await t.register(sql, "job");
-  await t.pulse(sql, t.after(5000));
-  assert.equal((await t.runs(sql, "job")).length, 1000);
+t.ledgerTest(
+  "a gap of 1,000 occurrences has a row for each, one of 1,001 has one",
+  async ({ sql }) => {
+    const policy = { misfire_policy: "skip", misfire_grace_seconds: 60 };
+    await t.register(sql, "thousand", policy);
+    await t.register(sql, "more", policy, t.after(-1));
+    // The occurrences at 1,000 and 1,001 minutes are in time.
+    await t.pulse(sql, t.after(1001));
+    assert.deepEqual(
+      (await t.runs(sql, "thousand")).filter((row) => row.skip_kind === "misfire_skip").length,
+      1000,
+    );
+    const [gap, ...rest] = await t.runs(sql, "more");
+    assert.equal(gap!.occurrences, 1001);
+    assert.equal(rest.length, 2);
+  },
+);
+
+t.ledgerTest("a gap counts what has no row yet, after a cursor was put back", async ({ sql }) => {
+  await t.register(sql, "job", { misfire_policy: "skip" });
+  await t.dispatch(sql, "job");
+  await t.dispatch(sql, "job", t.after(1));
+  await sql`update scheduler_jobs set next_run_at = ${t.after(-1)}`;
+  await t.pulse(sql, t.after(3000));
+  const [gap] = await t.runs(sql, "job");
+  const on_time = 6;
+  assert.equal(gap!.occurrences, 3002 - 2 - on_time);
+});
+
+t.ledgerTest("a pause in a gap cuts it: missed, paused, missed", async ({ sql }) => {
+  await t.register(sql, "job", { misfire_policy: "once" });
+  await sql`select scheduler.pause('job', 'moving', 'Ada', ${t.after(4000)}, ${t.after(2000)})`;
+  await t.pulse(sql, t.after(6000));
+  const gaps = (await t.runs(sql, "job")).filter((row) => row.occurrences > 1);
+  assert.deepEqual(gaps.map((row) => [row.status, row.skip_kind, row.occurrences]), [
+    ["missed", "misfire_once", 2000],
+    ["skipped", "paused", 2000],
+    ["missed", "misfire_once", 1995],
+  ]);
+  const [counters] =
+    await sql`select missed::int, skipped::int, left_out from scheduler.run_counters`;
+  assert.deepEqual(counters, {
+    missed: 4000,
+    skipped: 2000,
+    left_out: { misfire_once: 3995, paused: 2000, superseded: 5 },
+  });
 });
 
 t.ledgerTest("a yearly job that was down for three years settles", async ({ sql }) => {
   await t.register(sql, "job", { schedule: "0 12 2 3 *", misfire_policy: "skip" });
-  await settle(sql, new Date("2029-03-10T00:00:00Z"), 5);
+  await t.pulse(sql, new Date("2029-03-10T00:00:00Z"));
   const years = (await t.runs(sql, "job")).map((row) => row.scheduled_for.getUTCFullYear());
   assert.deepEqual(years, [2026, 2027, 2028, 2029]);
 });
@@ -125,7 +153,7 @@ t.ledgerTest("a yearly job that was down for three years settles", async ({ sql 
 t.ledgerTest("a cursor that is no occurrence any more goes on to the next one", async ({ sql }) => {
   await t.register(sql, "job", { schedule: "0 12 2 3 *", misfire_policy: "skip" });
   await sql`update scheduler_jobs set next_run_at = ${t.after(7)}`;
-  await settle(sql, new Date("2029-03-10T00:00:00Z"), 5);
+  await t.pulse(sql, new Date("2029-03-10T00:00:00Z"));
   const [job] = await sql`select next_run_at from scheduler_jobs`;
   assert.deepEqual(job!.next_run_at, new Date("2030-03-02T12:00:00Z"));
 });
@@ -134,11 +162,11 @@ t.ledgerTest(
   "within the grace time an occurrence runs as if nothing had happened",
   async ({ sql }) => {
     const grace = { ...hourly, misfire_policy: "skip", misfire_grace_seconds: 600 };
-    await t.register(sql, "in-time", grace);
     await t.register(sql, "late", grace, t.after(-0.1));
     await sql`update scheduler_jobs set next_run_at = ${t.NOON} where name = 'late'`;
-    await t.dispatch(sql, "in-time", t.after(10));
     await t.dispatch(sql, "late", t.after(10.1));
+    await t.register(sql, "in-time", grace);
+    await t.dispatch(sql, "in-time", t.after(10));
     assert.deepEqual(await t.summary(sql, "in-time"), ["dispatched catch_up 1"]);
     assert.deepEqual(await t.summary(sql, "late"), ["missed cron 1"]);
   },

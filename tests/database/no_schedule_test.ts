@@ -13,7 +13,7 @@ t.ledgerTest("a job without a schedule has no pg_cron entry and no next time", a
   const [job] = await sql`select schedule, cron_entry, next_run_at from scheduler_jobs`;
   assert.deepEqual(job, { schedule: null, cron_entry: null, next_run_at: null });
   const report = await t.pulse(sql, t.NOON);
-  assert.deepEqual([report.mended, report.settled, report.errors], [0, 0, {}]);
+  assert.deepEqual([report.mended, report.recorded, report.errors], [0, 0, {}]);
   assert.deepEqual([...await sql`select from cron.job where jobname = 'job'`], []);
   assert.equal(await t.dispatch(sql, "job"), null);
   assert.deepEqual(await t.runs(sql, "job"), []);

@@ -60,8 +60,8 @@ t.ledgerTest("resume after a long pause in which nothing beat skips all of it", 
   await sql`select scheduler.pause('job', 'r', 'a', null, ${t.after(-1)})`;
   await sql`select scheduler.resume('job', ${t.after(2500)})`;
   const rows = await t.runs(sql, "job");
-  assert.equal(rows.length, 2501);
-  assert.ok(rows.every((row) => row.status === "skipped"));
+  assert.ok(rows.every((row) => row.status === "skipped" && row.skip_kind === "paused"));
+  assert.equal(rows.reduce((sum, row) => sum + row.occurrences, 0), 2501);
 });
 
 t.ledgerTest("a pause that is made longer still covers its beginning", async ({ sql }) => {

@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import * as t from "../support/scheduler.ts";
 
 t.ledgerTest(
-  "one job that cannot be settled does not stop the pulse for the others",
+  "one job whose occurrences cannot be recorded does not stop the pulse for the others",
   async ({ sql }) => {
     await t.register(sql, "a-broken");
     await t.register(sql, "b-fine");
     await sql`update scheduler_jobs set schedule = 'nonsense' where name = 'a-broken'`;
     const report = await t.pulse(sql, t.after(1));
     assert.deepEqual(Object.keys(report.errors), ["a-broken"]);
-    assert.equal(report.settled, 1);
-    assert.deepEqual(await t.summary(sql, "b-fine"), ["dispatched catch_up 1"]);
+    assert.equal(report.recorded, 1);
+    assert.deepEqual(await t.summary(sql, "b-fine"), ["missed cron 1", "dispatched cron 1"]);
     const [state] = await sql`select errors, last_pulse_at from scheduler.pulse_state`;
     assert.deepEqual(state, { errors: report.errors, last_pulse_at: t.after(1) });
     const [job] = await sql`select next_run_at from scheduler_jobs where name = 'a-broken'`;
@@ -18,7 +18,7 @@ t.ledgerTest(
 
     await sql`update scheduler_jobs set schedule = '* * * * *' where name = 'a-broken'`;
     assert.deepEqual((await t.pulse(sql, t.after(1.5))).errors, {});
-    assert.deepEqual(await t.summary(sql, "a-broken"), ["dispatched catch_up 1"]);
+    assert.deepEqual(await t.summary(sql, "a-broken"), ["missed cron 1", "dispatched cron 1"]);
   },
 );
 
@@ -48,7 +48,7 @@ t.ledgerTest("a job that somebody else holds is left to the next pulse", async (
   await t.register(db.sql, "held", { max_attempts: 1 });
   await t.register(db.sql, "free", { max_attempts: 1 });
   for (const name of ["held", "free"]) {
-    await t.answer(db.sql, (await t.dispatch(db.sql, name))!, { status: 404 }, t.NOON);
+    await t.answer(db.sql, await t.start(db.sql, name), { status: 404 }, t.NOON);
   }
   const other = t.impatient(db);
   await db.sql.begin(async (transaction) => {

@@ -103,12 +103,45 @@ t.ledgerTest(
 t.ledgerTest(
   "a request whose transaction began before the one that noticed the crash gets its answer",
   async ({ sql, admin }) => {
-    await t.register(sql, "job");
     await admin`truncate scheduler.request_epoch`;
     await t.pulse(sql, t.after(0.001));
+    await t.register(sql, "job");
     const id = (await t.dispatch(sql, "job", t.NOON))!;
     await t.answer(sql, id, { status: 404 }, t.after(0.1));
     await t.pulse(sql, t.after(0.5));
     assert.equal((await t.run(sql, id)).verdict, "not_found");
+  },
+);
+
+t.ledgerTest(
+  "after pg_net was dropped and created a stranger's answer with a reused id is not believed",
+  async ({ sql, admin }) => {
+    await t.register(sql, "url", { target: "https://example.test/", schedule: "0 12 * * *" });
+    const id = (await t.dispatch(sql, "url"))!;
+    // The tables are new ones, ids begin at 1 again, and our own unlogged table keeps its row.
+    await admin`alter table net.http_request_queue rename to dropped`;
+    await admin`create unlogged table net.http_request_queue (like net.dropped including all)`;
+    await admin`grant all on net.http_request_queue to public`;
+    const { request_id } = await t.run(sql, id);
+    await t.respond(sql, request_id, { status: 200 }, t.after(0.3));
+    await t.pulse(sql, t.after(0.5));
+    assert.deepEqual(await t.summary(sql, "url"), ["dispatched cron 1"]);
+    await t.register(sql, "next", { target: "https://example.test/" }, t.after(1));
+    const next = (await t.dispatch(sql, "next", t.after(1)))!;
+    await t.answer(sql, next, { status: 200 }, t.after(1.1));
+    await t.pulse(sql, t.after(1.2));
+    assert.deepEqual(await t.summary(sql, "next"), ["completed cron 1 ok"]);
+  },
+);
+
+t.ledgerTest(
+  "a stranger's request with a reused id stays in pg_net's queue, and the run is lost",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "0 12 * * *", max_attempts: 1 });
+    const id = (await t.dispatch(sql, "job"))!;
+    await sql`update net.http_request_queue set headers = '{"x-run-id": "another"}'`;
+    await t.pulse(sql, t.after(2));
+    assert.equal((await t.run(sql, id)).verdict, "lost");
+    assert.equal((await t.requests(sql)).length, 1);
   },
 );

@@ -62,7 +62,7 @@ t.ledgerTest("a permanent error is not retried, an interruption is", async ({ sq
   await t.register(sql, "permanent");
   await t.register(sql, "interrupted");
   for (const name of ["permanent", "interrupted"]) {
-    const id = (await t.dispatch(sql, name))!;
+    const id = await t.start(sql, name);
     await t.begin(sql, id, t.NOON, name);
     await t.finish(sql, id, name === "permanent" ? "failed" : name, t.NOON, name !== "permanent");
   }

@@ -61,12 +61,22 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("a run_if that fails stops its own job and is told by the pulse", async ({ sql }) => {
-  await sql.unsafe(`create function public.broken(p_at timestamptz) returns boolean language sql as
-    $$ select 1 / 0 = 1 $$`);
-  await t.register(sql, "job", { run_if: "public.broken" });
-  await t.register(sql, "other");
-  const report = await t.pulse(sql, t.after(2));
-  assert.match(report.errors.job, /division by zero/);
-  assert.ok((await t.runs(sql, "other")).length > 0);
-});
+t.ledgerTest(
+  "a run_if that fails costs its own job that occurrence, and the row says why",
+  async ({ sql }) => {
+    await sql.unsafe(
+      `create function public.broken(p_at timestamptz) returns boolean language sql as
+    $$ select 1 / 0 = 1 $$`,
+    );
+    await t.register(sql, "job", { run_if: "public.broken" });
+    await t.register(sql, "other");
+    const report = await t.pulse(sql, t.after(1));
+    assert.deepEqual(report.errors, {});
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "failed cron 1 dispatch_failed",
+      "failed cron 1 dispatch_failed",
+    ]);
+    assert.match((await t.runs(sql, "job"))[1]!.error_message, /division by zero/);
+    assert.ok((await t.runs(sql, "other")).length > 0);
+  },
+);

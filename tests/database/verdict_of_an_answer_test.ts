@@ -87,7 +87,7 @@ t.ledgerTest(
     await t.setSecret(sql, "hook_token", "token-of-the-hook");
     await t.register(sql, "with", { ...url, secret_name: "hook_token", timeout_seconds: 50 });
     await t.register(sql, "without", url);
-    const ids = [await t.dispatch(sql, "with"), await t.dispatch(sql, "without")];
+    const ids = [await t.start(sql, "with"), await t.start(sql, "without")];
     const common = { "Content-Type": "application/json", "x-attempt": "1" };
     const [first, second] = await t.requests(sql);
     assert.equal(first!.url, url.target);

@@ -9,7 +9,7 @@ t.ledgerTest(
     await t.register(sql, "waiting", once);
     await t.register(sql, "gone", once);
     await t.dispatch(sql, "waiting");
-    const gone = await t.run(sql, await t.dispatch(sql, "gone"));
+    const gone = await t.run(sql, await t.start(sql, "gone"));
     await sql`delete from net.http_request_queue where id = ${gone.request_id}`;
     await t.pulse(sql, t.after(1));
     assert.deepEqual(await t.summary(sql, "gone"), ["dispatched cron 1"]);

@@ -53,8 +53,19 @@ export async function dispatch(sql: Query, name: string, now: Date = NOON): Prom
   return await value(sql, "scheduler.dispatch($1, $2)", [name, now]);
 }
 
+/** Dispatches the job; the run of its occurrence, also when the dispatch of another job has taken it along. */
+export async function start(sql: Query, name: string, now: Date = NOON): Promise<string> {
+  const id = await dispatch(sql, name, now);
+  return id ?? await value(
+    sql,
+    "(select id from scheduler_runs where job_name = $1 order by scheduled_for desc, attempt desc limit 1)",
+    [name],
+  );
+}
+
+/** One pulse at `now`, with time for all that it finds; what it reports. */
 export async function pulse(sql: Query, now: Date): Promise<Row> {
-  return await value(sql, "scheduler.pulse($1)", [now]);
+  return await value(sql, "scheduler.pulse($1, 600000)", [now]);
 }
 
 export async function begin(sql: Query, run: string, now: Date, fn = "job"): Promise<Row> {

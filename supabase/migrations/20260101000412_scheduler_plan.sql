@@ -1,0 +1,156 @@
+-- What becomes of the occurrences that are due: decided here, where nothing is written.
+
+do $$
+begin
+  if to_regtype('scheduler.planned_occurrence') is null then
+    create type scheduler.planned_occurrence as (
+      occurrence timestamptz,
+      until timestamptz,
+      occurrences integer,
+      fate text,
+      fault text
+    );
+  end if;
+end;
+$$;
+comment on type scheduler.planned_occurrence is
+  'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the reason), or the skip_kind with which it is left out.';
+
+create or replace function scheduler.run_if_answer(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
+language plpgsql set search_path = '' as $$
+begin
+  return case when scheduler.has_work(p_job, p_occurrence) then 'work' else 'no work' end;
+exception when query_canceled or others then
+  return sqlerrm;
+end;
+$$;
+comment on function scheduler.run_if_answer(public.scheduler_jobs, timestamptz) is
+  'What the job''s run_if says of an occurrence: work, no work, or the reason why it could not be asked.';
+
+create or replace function scheduler.pause_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
+returns table (starts_at timestamptz, ends_at timestamptz, paused boolean)
+language sql immutable set search_path = '' as $$
+  select greatest(p_from, begins), least(p_to, ends), during
+  from (values
+    ('-infinity'::timestamptz, coalesce(p_job.paused_at, 'infinity'), false),
+    (p_job.paused_at, coalesce(p_job.paused_until, 'infinity'), true),
+    (case when p_job.paused_at is not null then p_job.paused_until end, 'infinity', false)
+  ) as segments (begins, ends, during)
+  where begins is not null and greatest(p_from, begins) < least(p_to, ends);
+$$;
+comment on function scheduler.pause_segments(public.scheduler_jobs, timestamptz, timestamptz) is
+  '[p_from, p_to) cut where the job''s pause begins and ends.';
+
+-- A gap of more occurrences than this is one row of the ledger.
+create or replace function scheduler.gap_rows() returns integer
+language sql immutable set search_path = '' as $$ select 1000 $$;
+comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get one row that counts them.';
+
+create or replace function scheduler.plan_late(
+  p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz, p_room integer
+) returns setof scheduler.planned_occurrence
+language plpgsql set search_path = '' as $$
+declare
+  v_segment record;
+  v_listed timestamptz[];
+  v_rest timestamptz[];
+  v_room integer := p_room;
+  v_kept integer;
+  v_kind text;
+begin
+  -- The newest first: they are the ones that are made up for.
+  for v_segment in select * from scheduler.pause_segments(p_job, p_from, p_to) order by starts_at desc loop
+    v_kind := case when v_segment.paused then 'paused' else 'misfire_' || p_job.misfire_policy end;
+    v_listed := scheduler.newest_occurrences(
+      p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at, scheduler.gap_rows() + 1 + v_room);
+    if p_job.run_if is not null and cardinality(v_listed) <= scheduler.gap_rows() + v_room then
+      v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work' order by at);
+    end if;
+    v_kept := case when v_segment.paused then 0 else least(v_room, cardinality(v_listed)) end;
+    v_room := v_room - v_kept;
+    v_rest := v_listed[:cardinality(v_listed) - v_kept];
+    return query
+      select at, null::timestamptz, 1, 'catch_up', null::text from unnest(v_listed[cardinality(v_rest) + 1:]) as at;
+    if cardinality(v_rest) <= scheduler.gap_rows() then
+      return query select at, null::timestamptz, 1, v_kind, null::text from unnest(v_rest) as at;
+    else
+      return query
+        select scheduler.next_occurrence(p_job.schedule, p_job.time_zone, v_segment.starts_at - interval '1 microsecond'),
+          v_rest[cardinality(v_rest)],
+          (scheduler.count_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_rest[cardinality(v_rest)] + interval '1 microsecond')
+            -- What has a row already, after the cursor was put back by hand, is not counted again.
+            - (select count(*) from public.scheduler_runs as runs
+              where runs.job_name = p_job.name and runs.attempt = 1 and runs.trigger <> 'manual'
+                and runs.scheduled_for between v_segment.starts_at and v_rest[cardinality(v_rest)]))::integer,
+          v_kind, null::text;
+    end if;
+  end loop;
+end;
+$$;
+comment on function scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer) is
+  'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room outside of a pause are caught up, the others are paused or misfires, a row each or, when there are more than gap_rows(), one row for all.';
+
+create or replace function scheduler.plan_on_time(p_job public.scheduler_jobs, p_due timestamptz[], p_now timestamptz)
+returns setof scheduler.planned_occurrence
+language sql set search_path = '' as $$
+  with due as materialized (
+    select at, scheduler.is_paused(p_job, at) or scheduler.is_paused(p_job, p_now) as paused,
+      scheduler.run_if_answer(p_job, at) as answer
+    from unnest(p_due) as at
+  ), with_work as (
+    select *, at = max(at) filter (where not paused) over () as newest from due where answer <> 'no work'
+  )
+  select at, null::timestamptz, 1,
+    case
+      when paused then 'paused'
+      when answer <> 'work' then 'faulty'
+      when newest or p_job.overlap_policy = 'allow' then 'start'
+      -- Nobody fired the others. They would be turned away behind each other, or run when the newest is the one that counts.
+      when p_job.misfire_policy = 'all' then 'catch_up'
+      else 'superseded'
+    end,
+    case when answer <> 'work' and not paused then answer end
+  from with_work;
+$$;
+comment on function scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz) is
+  'Occurrences that are due and not too late. Where runs must not overlap, the newest starts; older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
+
+create or replace function scheduler.plan_occurrences(p_job public.scheduler_jobs, p_next timestamptz, p_now timestamptz)
+returns scheduler.planned_occurrence[]
+language plpgsql set search_path = '' as $$
+declare
+  -- pg_cron's own minute always counts as in time.
+  v_on_time_from constant timestamptz := p_now - make_interval(secs => greatest(60, p_job.misfire_grace_seconds));
+  v_due timestamptz[];
+  v_plan scheduler.planned_occurrence[];
+begin
+  -- Nearly always one occurrence is due, the cursor itself.
+  v_due := case
+    when p_next <= p_now then array(select at from scheduler.occurrences(p_job.schedule, p_job.time_zone,
+      greatest(p_job.next_run_at, v_on_time_from), p_now + interval '1 microsecond') as at order by at)
+    when p_job.next_run_at >= v_on_time_from then array[p_job.next_run_at]
+    else '{}' end;
+  v_plan := array(select planned from scheduler.plan_on_time(p_job, v_due, p_now) as planned);
+  if p_job.next_run_at < v_on_time_from then
+    v_plan := v_plan || array(select planned from scheduler.plan_late(
+      p_job, p_job.next_run_at, v_on_time_from,
+      case p_job.misfire_policy
+        when 'all' then p_job.misfire_cap
+        -- One run makes up for all, and what is due now is such a run.
+        when 'once' then (cardinality(v_plan) = 0)::integer
+        else 0 end) as planned);
+  end if;
+  return v_plan;
+end;
+$$;
+comment on function scheduler.plan_occurrences(public.scheduler_jobs, timestamptz, timestamptz) is
+  'The fate of every occurrence from the job''s cursor to p_now; p_next is the first occurrence after the cursor. Writes nothing.';
+
+revoke all on function
+  scheduler.run_if_answer(public.scheduler_jobs, timestamptz),
+  scheduler.pause_segments(public.scheduler_jobs, timestamptz, timestamptz),
+  scheduler.gap_rows(),
+  scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer),
+  scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz),
+  scheduler.plan_occurrences(public.scheduler_jobs, timestamptz, timestamptz)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import * as t from "../support/scheduler.ts";
+
+// Entries of one minute start together: a dispatch may come before the pulse that would have read the answer.
+const cases: [string, Record<string, unknown>, t.Answer, string[]][] = [
+  ["not deployed", { max_attempts: 1 }, { status: 404 }, ["failed cron 1 not_found"]],
+  ["a wrong secret", { max_attempts: 1 }, { status: 401 }, ["failed cron 1 unauthorized"]],
+  [
+    "a URL that answers 200",
+    { target: "https://example.test/", timeout_seconds: 5 },
+    { status: 200 },
+    ["completed cron 1 ok"],
+  ],
+];
+for (const [name, values, answer, first] of cases) {
+  t.ledgerTest(`${name}: dispatch hears the answer before it judges or skips`, async ({ sql }) => {
+    await t.register(sql, "job", values);
+    const id = (await t.dispatch(sql, "job"))!;
+    await t.answer(sql, id, answer, t.after(1 / 60));
+    await t.dispatch(sql, "job", t.after(1));
+    assert.deepEqual(await t.summary(sql, "job"), [...first, "dispatched cron 1"]);
+    assert.equal((await t.requests(sql)).length, 1, "what answered is not sent again");
+  });
+
+  t.ledgerTest(`${name}: also when nobody looked until it seems lost`, async ({ sql }) => {
+    await t.register(sql, "job", values);
+    const id = (await t.dispatch(sql, "job"))!;
+    await t.answer(sql, id, answer, t.after(1 / 60));
+    await t.dispatch(sql, "job", t.after(2));
+    assert.deepEqual((await t.summary(sql, "job"))[0], first[0]);
+    assert.deepEqual((await t.summary(sql, "job")).at(-1), "dispatched cron 1");
+  });
+}
+
+t.ledgerTest(
+  "a run that completed keeps its 202, though its job is held at every pulse",
+  async (db) => {
+    const { sql } = db;
+    await t.register(sql, "job");
+    const id = (await t.dispatch(sql, "job"))!;
+    await t.begin(sql, id, t.NOON);
+    await t.answer(sql, id, { status: 202, headers: { "x-run-id": id } }, t.after(0.01));
+    await t.finish(sql, id, "completed", t.after(0.02));
+    const other = t.impatient(db);
+    await sql.begin(async (transaction) => {
+      await transaction`select from scheduler_jobs for update`;
+      for (const minutes of [0.1, 5, 10]) await t.pulse(other, t.after(minutes));
+    });
+    const row = await t.run(sql, id);
+    assert.deepEqual([row.verdict, row.response_status], ["ok", 202]);
+  },
+);
+
+t.ledgerTest("an answer that lies unread is not given up, whatever its time", async ({ sql }) => {
+  await t.register(sql, "job", { schedule: "0 12 * * *" });
+  const id = (await t.dispatch(sql, "job"))!;
+  await t.begin(sql, id, t.NOON);
+  await t.finish(sql, id, "completed", t.after(0.02));
+  await t.answer(sql, id, { status: 202 }, t.after(0.01));
+  await sql`select scheduler.close_unanswered(${t.after(60)})`;
+  assert.deepEqual((await t.run(sql, id)).verdict, "ok");
+  await t.pulse(sql, t.after(60));
+  assert.deepEqual((await t.run(sql, id)).response_status, 202);
+});
+
+t.ledgerTest(
+  "a request that pg_net sent twice does not contradict the run, whichever is read first",
+  async ({ sql }) => {
+    for (const readFirst of [true, false]) {
+      const name = readFirst ? "read-first" : "read-last";
+      await t.register(sql, name, { schedule: "0 12 * * *" });
+      const id = await t.start(sql, name);
+      await t.begin(sql, id, t.NOON, name);
+      const content = `{"error": {"code": "run_refused", "message": "Cannot begin run ${id}"}}`;
+      await t.answer(sql, id, { status: 409, headers: { "x-run-id": id }, content }, t.after(0.01));
+      if (readFirst) await t.pulse(sql, t.after(0.1));
+      await t.finish(sql, id, "completed", t.after(0.2));
+      await t.pulse(sql, t.after(0.3));
+      assert.equal((await t.run(sql, id)).verdict, "ok_unanswered");
+    }
+  },
+);
+
+t.ledgerTest("what is due together leaves in one transaction, up to 200 jobs", async ({ sql }) => {
+  for (let job = 0; job < 203; job++) {
+    await t.register(sql, `job-${job}`, { schedule: "0 12 * * *" });
+  }
+  const first = (await t.dispatch(sql, "job-7"))!;
+  assert.equal((await t.run(sql, first)).job_name, "job-7");
+  assert.equal((await t.requests(sql)).length, 200);
+  assert.ok(await t.start(sql, "job-202"));
+  await t.pulse(sql, t.after(0.1));
+  assert.equal((await t.requests(sql)).length, 203);
+  const [left] = await sql`select count(*)::int as runs from scheduler_runs where attempt = 1`;
+  assert.equal(left!.runs, 203);
+});
+
+t.ledgerTest("a dispatch takes along what nobody holds, and waits for its own", async (db) => {
+  await t.register(db.sql, "mine");
+  await t.register(db.sql, "held");
+  await t.register(db.sql, "free");
+  const other = t.impatient(db);
+  await db.sql.begin(async (transaction) => {
+    await transaction`select from scheduler_jobs where name = 'held' for update`;
+    assert.ok(await t.dispatch(other, "mine"));
+  });
+  assert.deepEqual(await t.summary(db.sql, "held"), []);
+  assert.deepEqual(await t.summary(db.sql, "free"), ["dispatched cron 1"]);
+  assert.ok(await t.dispatch(other, "held"));
+});
+
+t.ledgerTest(
+  "the occurrence of a minute waits behind a late run that the pulse started a moment before",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "*/2 * * * *" }, t.after(-2));
+    await t.pulse(sql, t.after(-0.001));
+    const [late] = await t.runs(sql, "job");
+    await t.begin(sql, late!.id, t.after(-0.001));
+    await t.dispatch(sql, "job");
+    assert.deepEqual(await t.summary(sql, "job"), ["running catch_up 1", "queued cron 1"]);
+    await t.heartbeat(sql, late!.id, t.after(1.9));
+    await t.dispatch(sql, "job", t.after(2));
+    assert.deepEqual((await t.summary(sql, "job")).at(-1), "skipped cron 1", "one waits already");
+    await t.finish(sql, late!.id, "completed", t.after(2.2));
+    assert.deepEqual((await t.summary(sql, "job"))[1], "dispatched cron 1");
+  },
+);
+
+t.ledgerTest(
+  "with misfire policy all every late occurrence within the grace runs, one after the other",
+  async ({ sql }) => {
+    await t.register(sql, "job", { misfire_policy: "all" }, t.after(-3));
+    await t.dispatch(sql, "job");
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "dispatched catch_up 1",
+      "queued catch_up 1",
+      "queued catch_up 1",
+      "queued cron 1",
+    ]);
+    for (const row of await t.runs(sql, "job")) {
+      await t.begin(sql, row.id, t.after(0.1));
+      await t.finish(sql, row.id, "completed", t.after(0.2));
+    }
+    assert.ok((await t.runs(sql, "job")).every((row) => row.status === "completed"));
+  },
+);
+
+t.ledgerTest("a heartbeat that stopped long before the deadline is stalled", async ({ sql }) => {
+  await t.register(sql, "job", { max_attempts: 1, timeout_seconds: 600, schedule: "0 12 * * *" });
+  const id = (await t.dispatch(sql, "job"))!;
+  await t.begin(sql, id, t.NOON);
+  await t.heartbeat(sql, id, t.after(2));
+  // Nothing beat for an hour: the deadline is long over, and so was the heartbeat before it.
+  await t.pulse(sql, t.after(60));
+  assert.equal((await t.run(sql, id)).verdict, "stalled");
+});
