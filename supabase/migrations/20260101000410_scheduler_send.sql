@@ -1,11 +1,5 @@
 -- Handing a run to pg_net.
 
-create or replace function scheduler.secret(p_name text) returns text
-language sql stable set search_path = '' as $$
-  select decrypted_secret from vault.decrypted_secrets where name = p_name;
-$$;
-comment on function scheduler.secret(text) is 'A secret out of Vault, null when there is none of that name. Never store or log what it returns.';
-
 -- Why a run's request cannot be made from what Vault holds; null when it can.
 create or replace function scheduler.secret_fault(p_name text, p_secret text, p_min_length integer) returns text
 language sql immutable set search_path = '' as $$
@@ -127,9 +121,11 @@ begin
 
   perform scheduler.requests_since();
   begin
-    v_secret := scheduler.secret(p_job.secret_name);
+    select max(decrypted_secret) filter (where name = p_job.secret_name),
+        max(decrypted_secret) filter (where name = 'project_url')
+      into v_secret, v_base_url
+      from vault.decrypted_secrets where name in (p_job.secret_name, case when not v_is_url then 'project_url' end);
     if not v_is_url then
-      v_base_url := scheduler.secret('project_url');
       v_fault := coalesce(
         scheduler.secret_fault('project_url', v_base_url, 1),
         scheduler.project_url_fault(v_base_url),
@@ -191,7 +187,7 @@ declare
   v_run_id uuid;
   v_sent integer := 0;
 begin
-  if scheduler.is_paused(p_job, p_now) then
+  if p_job.paused_at is not null and scheduler.is_paused(p_job, p_now) then
     return 0;
   end if;
   for v_run_id in
@@ -274,7 +270,6 @@ $$;
 comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean) is
   'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full jitter), writes its line into eliza_activity_log if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
 
-revoke all on function scheduler.secret(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.secret_fault(text, text, integer) from public, anon, authenticated, service_role;
 revoke all on function scheduler.hosts_only(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.project_url_fault(text) from public, anon, authenticated, service_role;

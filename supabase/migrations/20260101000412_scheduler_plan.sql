@@ -46,6 +46,20 @@ create or replace function scheduler.gap_rows() returns integer
 language sql immutable set search_path = '' as $$ select 1000 $$;
 comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get one row that counts them.';
 
+create or replace function scheduler.plan_gap(
+  p_job public.scheduler_jobs, p_from timestamptz, p_last timestamptz, p_count bigint, p_kind text
+) returns scheduler.planned_occurrence
+language sql stable set search_path = '' as $$
+  select scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_from - interval '1 microsecond'), p_last,
+    -- What has a row already, after the cursor was put back by hand, is not counted again.
+    (p_count - (
+      select count(*) from public.scheduler_runs
+      where job_name = p_job.name and scheduled_for between p_from and p_last and attempt = 1 and trigger <> 'manual'
+    ))::integer, p_kind, null::text;
+$$;
+comment on function scheduler.plan_gap(public.scheduler_jobs, timestamptz, timestamptz, bigint, text) is
+  'The one row for p_count occurrences from p_from to p_last, the last of them.';
+
 create or replace function scheduler.plan_late(
   p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz, p_room integer
 ) returns setof scheduler.planned_occurrence
@@ -56,14 +70,18 @@ declare
   v_rest timestamptz[];
   v_room integer := p_room;
   v_kept integer;
+  v_count bigint;
+  v_is_gap boolean;
   v_kind text;
 begin
   -- The newest first: they are the ones that are made up for.
   for v_segment in select * from scheduler.pause_segments(p_job, p_from, p_to) order by starts_at desc loop
     v_kind := case when v_segment.paused then 'paused' else 'misfire_' || p_job.misfire_policy end;
-    v_listed := scheduler.newest_occurrences(
-      p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at, scheduler.gap_rows() + 1 + v_room);
-    if p_job.run_if is not null and cardinality(v_listed) <= scheduler.gap_rows() + v_room then
+    v_count := scheduler.count_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at);
+    v_is_gap := v_count > scheduler.gap_rows() + v_room;
+    v_listed := scheduler.newest_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at,
+      case when v_is_gap then v_room + 1 else v_count::integer end);
+    if p_job.run_if is not null and not v_is_gap then
       v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work' order by at);
     end if;
     v_kept := case when v_segment.paused then 0 else least(v_room, cardinality(v_listed)) end;
@@ -71,18 +89,10 @@ begin
     v_rest := v_listed[:cardinality(v_listed) - v_kept];
     return query
       select at, null::timestamptz, 1, 'catch_up', null::text from unnest(v_listed[cardinality(v_rest) + 1:]) as at;
-    if cardinality(v_rest) <= scheduler.gap_rows() then
+    if not v_is_gap then
       return query select at, null::timestamptz, 1, v_kind, null::text from unnest(v_rest) as at;
     else
-      return query
-        select scheduler.next_occurrence(p_job.schedule, p_job.time_zone, v_segment.starts_at - interval '1 microsecond'),
-          v_rest[cardinality(v_rest)],
-          (scheduler.count_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_rest[cardinality(v_rest)] + interval '1 microsecond')
-            -- What has a row already, after the cursor was put back by hand, is not counted again.
-            - (select count(*) from public.scheduler_runs as runs
-              where runs.job_name = p_job.name and runs.attempt = 1 and runs.trigger <> 'manual'
-                and runs.scheduled_for between v_segment.starts_at and v_rest[cardinality(v_rest)]))::integer,
-          v_kind, null::text;
+      return query select * from scheduler.plan_gap(p_job, v_segment.starts_at, v_rest[cardinality(v_rest)], v_count - v_kept, v_kind);
     end if;
   end loop;
 end;
@@ -130,6 +140,9 @@ begin
       greatest(p_job.next_run_at, v_on_time_from), p_now + interval '1 microsecond') as at order by at)
     when p_job.next_run_at >= v_on_time_from then array[p_job.next_run_at]
     else '{}' end;
+  if v_due = array[p_job.next_run_at] and p_job.run_if is null and p_job.paused_at is null then
+    return array[(p_job.next_run_at, null, 1, 'start', null)::scheduler.planned_occurrence];
+  end if;
   v_plan := array(select planned from scheduler.plan_on_time(p_job, v_due, p_now) as planned);
   if p_job.next_run_at < v_on_time_from then
     v_plan := v_plan || array(select planned from scheduler.plan_late(
@@ -150,6 +163,7 @@ revoke all on function
   scheduler.run_if_answer(public.scheduler_jobs, timestamptz),
   scheduler.pause_segments(public.scheduler_jobs, timestamptz, timestamptz),
   scheduler.gap_rows(),
+  scheduler.plan_gap(public.scheduler_jobs, timestamptz, timestamptz, bigint, text),
   scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer),
   scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz),
   scheduler.plan_occurrences(public.scheduler_jobs, timestamptz, timestamptz)

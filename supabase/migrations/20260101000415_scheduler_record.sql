@@ -64,7 +64,7 @@ begin
     case when p_scheduled_for > p_now - interval '1 minute' then 'cron' else 'catch_up' end,
     p_scheduled_for, p_job.max_attempts, p_job.timeout_seconds, p_job.payload,
     case when v_kind is not null then p_now end, case when v_kind is not null then 'skipped' end,
-    v_kind, scheduler.skip_text(p_job, v_kind, v_holder::text)
+    v_kind, case when v_kind is not null then scheduler.skip_text(p_job, v_kind, v_holder::text) end
   )
   on conflict do nothing
   returning id into v_run_id;
