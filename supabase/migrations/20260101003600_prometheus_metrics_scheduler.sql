@@ -18,6 +18,8 @@ language sql stable set search_path = '' as $$
     -- A scheduler that was installed a moment ago has not beaten yet.
     'pulse_age_seconds', round(extract(epoch from greatest(p_now - coalesce(
       greatest((select last_pulse_at from scheduler.pulse_state), min(jobs.created_at)), p_now), interval '0')), 3),
+    'pulse_errors', coalesce((
+      select count(*) from scheduler.pulse_state, lateral jsonb_object_keys(errors)), 0),
     'jobs', coalesce(json_agg(json_build_array(
       job_name, enabled, paused,
       case when enabled and not paused and next_run_at < p_now
@@ -30,6 +32,6 @@ language sql stable set search_path = '' as $$
   from jobs;
 $$;
 comment on function scheduler.job_metrics(timestamptz) is
-  'Figures of the scheduler: {"duration_bounds_ms", "fire_lag_bounds_ms", "locks_open", "pulse_age_seconds", "jobs"}; a job is [name, enabled, paused, overdue seconds, seconds since the last success or null, completed, failed, skipped, missed, cancelled, lost, retries, failed in a row, missed in a row, {kind of skip reason: count}, duration counts, their sum in ms, fire lag counts, their sum in ms].';
+  'Figures of the scheduler: {"duration_bounds_ms", "fire_lag_bounds_ms", "locks_open", "pulse_age_seconds", "pulse_errors", "jobs"}; a job is [name, enabled, paused, overdue seconds, seconds since the last success or null, completed, failed, skipped, missed, cancelled, lost, retries, failed in a row, missed in a row, {kind of skip reason: count}, duration counts, their sum in ms, fire lag counts, their sum in ms].';
 
 revoke all on function scheduler.job_metrics(timestamptz) from public, anon, authenticated, service_role;

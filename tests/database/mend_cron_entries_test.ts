@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { refusal } from "../support/refusal.ts";
 import * as t from "../support/scheduler.ts";
 
 t.ledgerTest(
@@ -42,3 +43,35 @@ t.ledgerTest(
     assert.deepEqual(row, { cron_entry: "0 12 * * *", schedule: "0 12 * * *" });
   },
 );
+
+t.ledgerTest(
+  "the pulse's entry beats every 10 seconds, and every minute without them",
+  async (db) => {
+    const { sql, admin } = db;
+    const entry = async () =>
+      (await sql`
+    select schedule, command, active from cron.job where jobname = 'scheduler-pulse'`)[0];
+    const right = { schedule: "10 seconds", command: "call scheduler.beat()", active: true };
+    assert.deepEqual(await entry(), right);
+    await sql`select cron.alter_job(jobid, schedule => '5 * * * *', active => false) from cron.job
+    where jobname = 'scheduler-pulse'`;
+    await sql`select scheduler.sync_pulse_entry()`;
+    assert.deepEqual(await entry(), right);
+    // As pg_cron 1.4 does.
+    await admin.unsafe(`
+    create or replace function cron._check_schedule(p_schedule text) returns void language plpgsql as $$
+    begin if p_schedule like '%seconds' then raise exception 'invalid schedule: %', p_schedule; end if; end $$`);
+    await sql`select cron.unschedule('scheduler-pulse')`;
+    assert.equal(await t.value(sql, "scheduler.sync_pulse_entry()"), "* * * * *");
+    assert.deepEqual(await entry(), { ...right, schedule: "* * * * *" });
+  },
+);
+
+t.ledgerTest("an entry scheduler-pulse of somebody else is refused, and stays", async ({ sql }) => {
+  await sql`select cron.schedule('scheduler-pulse', '0 3 * * *', 'vacuum')`;
+  const error = await refusal(sql`select scheduler.sync_pulse_entry()`);
+  assert.equal(error.code, "42710");
+  assert.match(error.message, /an entry named scheduler-pulse which is not Daybook's/);
+  const [entry] = await sql`select command from cron.job where jobname = 'scheduler-pulse'`;
+  assert.equal(entry!.command, "vacuum");
+});

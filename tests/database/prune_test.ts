@@ -31,11 +31,15 @@ t.ledgerTest("prune keeps failures longer than successes, in both logs", async (
     await insertRuns(sql, status, verdict, days * DAY - 1);
   }
   await admin`
-    insert into cron.job_run_details (runid, username, status, start_time, end_time)
-    select row_number() over (), 'postgres', status, ${t.NOON}::timestamptz - age, ${t.NOON}::timestamptz - age
+    insert into cron.job_run_details (runid, username, database, command, status, start_time, end_time)
+    select row_number() over (), 'postgres', current_database(), 'select scheduler.dispatch(''old'')', status,
+      ${t.NOON}::timestamptz - age, ${t.NOON}::timestamptz - age
     from (values ('succeeded', interval '3 days 1 minute'), ('succeeded', interval '2 days 23 hours'),
       ('failed', interval '7 days 1 minute'), ('failed', interval '6 days')) as details (status, age)`;
-  assert.equal(await t.value(sql, "scheduler.prune($1)", [t.NOON]), 7);
+  assert.deepEqual(await t.value(sql, "scheduler.prune($1)", [t.NOON]), {
+    pruned: 7,
+    more: false,
+  });
   const left = (await t.runs(sql, "old")).map((row) => row.status).sort();
   assert.deepEqual(left, ["cancelled", "completed", "failed", "missed", "skipped"]);
   const details = await sql`select runid::int from cron.job_run_details order by runid`;
@@ -50,7 +54,7 @@ t.ledgerTest("prune takes a bounded number at a time and never what is alive", a
     from unnest(array['queued', 'dispatched', 'running']) as status`;
   const pruned = [];
   for (let call = 0; call < 4; call++) {
-    pruned.push(await t.value(sql, "scheduler.prune($1, 10)", [t.NOON]));
+    pruned.push((await t.value(sql, "scheduler.prune($1, 10)", [t.NOON])).pruned);
   }
   assert.deepEqual(pruned, [10, 10, 5, 0]);
   assert.equal((await t.runs(sql, "old")).length, 3);
@@ -62,4 +66,72 @@ t.ledgerTest("the pulse prunes hourly, and again at once while there is more", a
   assert.equal((await t.pulse(sql, t.after(1))).pruned, 1);
   assert.equal((await t.pulse(sql, t.after(60))).pruned, undefined);
   assert.equal((await t.pulse(sql, t.after(61))).pruned, 0);
+});
+
+const OWN = [
+  "select scheduler.dispatch('job')",
+  "select scheduler.pulse()",
+  "call scheduler.beat()",
+];
+
+async function insertDetails(admin: Sql, commands: string[], at: Date | null, count = 1) {
+  await admin`
+    insert into cron.job_run_details (username, database, command, status, start_time, end_time)
+    select 'postgres', current_database(), command, 'failed', ${at}, ${at}
+    from unnest(${commands}::text[]) as command, generate_series(1, ${count}::int)`;
+}
+
+t.ledgerTest("of pg_cron's log only rows of Daybook's own entries go", async ({ sql, admin }) => {
+  const others = [
+    "select 1",
+    "delete from orders",
+    "select scheduler.dispatch('x'); delete from orders",
+    "select scheduler.dispatcher('x')",
+  ];
+  await insertDetails(admin, [...OWN, ...others], t.after(-30 * DAY));
+  await admin`
+    insert into cron.job_run_details (username, database, command, status, end_time) values
+      ('postgres', 'elsewhere', ${OWN[0]!}, 'failed', ${t.after(-30 * DAY)}),
+      ('somebody', current_database(), ${OWN[0]!}, 'failed', ${t.after(-30 * DAY)})`;
+  assert.equal((await t.value(sql, "scheduler.prune($1)", [t.NOON])).pruned, 3);
+  const left = await admin`select command from cron.job_run_details order by runid`;
+  assert.deepEqual(left.map(({ command }) => command), [...others, OWN[0], OWN[0]]);
+});
+
+t.ledgerTest(
+  "rows of pg_cron's log without a time go with those after them",
+  async ({ sql, admin }) => {
+    await insertDetails(admin, OWN, null);
+    await insertDetails(admin, ["select 1"], t.after(-30 * DAY));
+    await insertDetails(admin, OWN, null);
+    await insertDetails(admin, ["select 1"], t.after(-1));
+    await insertDetails(admin, OWN, null);
+    await t.value(sql, "scheduler.prune($1)", [t.NOON]);
+    const left =
+      await admin`select start_time is null as dateless from cron.job_run_details order by runid`;
+    assert.deepEqual(left.map(({ dateless }) => dateless), [
+      false,
+      true,
+      true,
+      true,
+      false,
+      true,
+      true,
+      true,
+    ]);
+  },
+);
+
+t.ledgerTest("rows that must stay at the front do not stop pruning behind them", async (db) => {
+  const { sql, admin } = db;
+  await insertDetails(admin, ["select 1"], t.after(-30 * DAY), 60);
+  await insertDetails(admin, [OWN[0]!], t.after(-29 * DAY), 7);
+  await insertDetails(admin, [OWN[0]!], t.after(-1), 3);
+  const more = [];
+  for (let step = 0; step < 4; step++) {
+    more.push((await t.value(sql, "scheduler.prune($1, 20)", [t.NOON])).more);
+  }
+  assert.deepEqual(more, [true, true, true, false]);
+  const [left] = await admin`select count(*)::int as rows from cron.job_run_details`;
+  assert.equal(left!.rows, 63);
 });

@@ -76,6 +76,67 @@ t.ledgerTest("a step of the pulse that fails is named and undone alone", async (
   assert.deepEqual(state!.last_pulse_at, t.after(1));
 });
 
+t.ledgerTest("a pulse whose steps all fail does not count as one", async ({ sql, admin }) => {
+  await t.pulse(sql, t.NOON);
+  await admin.unsafe(`
+    create or replace function scheduler.pulse_step(p_step text, p_now timestamptz, p_budget_ms integer) returns jsonb
+    language plpgsql as $$ begin
+      return jsonb_build_object('failed', true, 'errors', jsonb_build_object('step ' || p_step, 'broken'));
+    end $$`);
+  await t.pulse(sql, t.after(1));
+  const [state] = await sql`select last_pulse_at, errors from scheduler.pulse_state`;
+  assert.deepEqual(state!.last_pulse_at, t.NOON);
+  assert.deepEqual(Object.keys(state!.errors).sort(), ["step answers", "step jobs", "step mended"]);
+  const reading = await t.value(sql, "scheduler.job_metrics($1)", [t.after(1)]);
+  assert.deepEqual([reading.pulse_age_seconds, reading.pulse_errors], [60, 3]);
+});
+
+t.ledgerTest("a step that a statement timeout cancels undoes only itself", async (db) => {
+  const { sql, admin } = db;
+  await admin.unsafe(`
+    create function public.slow(p_at timestamptz) returns boolean language plpgsql as $$
+      begin perform pg_sleep(60); return true; end $$;
+    grant execute on function public.slow to postgres`);
+  await t.register(sql, "a-slow", { run_if: "public.slow" });
+  await t.register(sql, "b-fine");
+  const impatient = db.connect("postgres", { connection: { statement_timeout: 1000 } });
+  await t.pulse(impatient, t.after(0.1));
+  assert.deepEqual(await t.summary(sql, "b-fine"), ["dispatched cron 1"]);
+  assert.deepEqual(await t.summary(sql, "a-slow"), ["failed cron 1 dispatch_failed"]);
+  const [state] = await sql`select last_pulse_at from scheduler.pulse_state`;
+  assert.deepEqual(state!.last_pulse_at, t.after(0.1));
+});
+
+t.ledgerTest(
+  "a pulse that runs out of time says so, and the next goes on behind it",
+  async ({ sql }) => {
+    for (const name of ["a", "b", "c"]) await t.register(sql, name);
+    const pulse = () => t.value(sql, "scheduler.pulse($1, 0)", [t.NOON]);
+    const more = [];
+    for (let beat = 0; beat < 3; beat++) {
+      more.push((await pulse()).more);
+      const [left] =
+        await sql`select string_agg(name, '' order by name) as due from scheduler_jobs where next_run_at <= ${t.NOON}`;
+      more.push(left!.due);
+    }
+    assert.deepEqual(more, [true, "bc", true, "c", false, null]);
+  },
+);
+
+t.ledgerTest(
+  "beat() pulses until there is nothing more to do, and commits in between",
+  async (db) => {
+    const { sql } = db;
+    for (let job = 0; job < 120; job++) await t.register(sql, `job-${job}`, {}, new Date());
+    await sql`update scheduler_jobs set next_run_at = date_trunc('minute', now())`;
+    await sql.unsafe("call scheduler.beat()");
+    const [seen] = await sql`
+    select count(*)::int as runs, count(distinct xmin::text)::int as transactions from scheduler_runs`;
+    assert.equal(seen!.runs, 120);
+    assert.ok(seen!.transactions > 1);
+  },
+);
+
 t.ledgerTest("the pulse beats again after its state was emptied", async ({ sql }) => {
   await sql`delete from scheduler.pulse_state`;
   await t.pulse(sql, t.NOON);

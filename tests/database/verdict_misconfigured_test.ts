@@ -15,7 +15,7 @@ t.ledgerTest(
       ["project_url", null, /Vault has no secret named project_url/],
       ["project_url", "", /the secret project_url in Vault must have/],
       ["project_url", "https://a.test\nx", /the secret project_url in Vault contains a line break/],
-      ["project_url", "not a url", /URL/],
+      ["project_url", "not a url", /project_url in Vault must be the project's URL/],
     ];
     for (const [index, [name, secret, message]] of cases.entries()) {
       const job = `job-${index}`;
@@ -58,6 +58,41 @@ t.ledgerTest(
       "completed cron 1 ok",
       "failed cron 1 misconfigured",
     ]);
+  },
+);
+
+t.ledgerTest(
+  "of a URL nothing reaches the ledger but its host, wherever it comes from",
+  async ({ sql, admin }) => {
+    const secret = "hunter2-and-much-longer-than-that";
+    const urls = [
+      secret,
+      `https://user:${secret}@host.test`,
+      `https://host.test/${secret}`,
+      `https://host.test?key=${secret}`,
+      `ftp://${secret}`,
+    ];
+    for (const [index, url] of urls.entries()) {
+      await t.setSecret(sql, "project_url", url);
+      await t.register(sql, `job-${index}`, { schedule: "0 12 * * *", max_attempts: 1 });
+      const row = await t.run(sql, await t.dispatch(sql, `job-${index}`));
+      assert.equal(row.verdict, "misconfigured", url);
+    }
+    await t.setSecret(sql, "project_url", t.PROJECT_URL);
+    await t.register(sql, "answered", { schedule: "0 12 * * *", max_attempts: 1 });
+    const id = (await t.dispatch(sql, "answered"))!;
+    const error = `Couldn't connect to https://user:${secret}@host.test:8443/x?key=${secret}`;
+    await t.answer(sql, id, { error }, t.after(0.1));
+    await t.pulse(sql, t.after(0.2));
+    const row = await t.run(sql, id);
+    const kept = "Couldn't connect to host.test:8443";
+    assert.deepEqual([row.verdict, row.error_message, row.response_error], [
+      "unreachable",
+      kept,
+      kept,
+    ]);
+    await admin`delete from net._http_response`;
+    assert.deepEqual(await tablesWith(admin, secret), []);
   },
 );
 

@@ -10,6 +10,7 @@ const families = [
     fire_lag_bounds_ms: [],
     locks_open: 0,
     pulse_age_seconds: 0,
+    pulse_errors: 0,
     jobs: [["job", true, false, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {}, [0], 0, [0], 0]],
   }),
   ...fleetFamilies({

@@ -37,6 +37,7 @@ Deno.test("the alerts that people count on are there", async () => {
     "SchedulerJobStalled",
     "SchedulerOccurrenceMissed",
     "SchedulerPulseDead",
+    "SchedulerPulseErrors",
     "SchedulerFireLagHigh",
     "SchedulerMetricsAbsent",
     "BatchNotBegun",
@@ -90,7 +91,7 @@ Deno.test({
   ignore: !hasPromtool,
   async fn() {
     const rules = await runPromtool(["check", "rules", path("alerts.yml")]);
-    assert.ok(rules.success && /14 rules found/.test(rules.output), rules.output);
+    assert.ok(rules.success && /15 rules found/.test(rules.output), rules.output);
     const config = await runPromtool(["check", "config", "--syntax-only", path("prometheus.yml")]);
     assert.ok(config.success, config.output);
   },

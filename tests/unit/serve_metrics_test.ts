@@ -17,6 +17,7 @@ const reading: Reading = {
     fire_lag_bounds_ms: [1000],
     locks_open: 2,
     pulse_age_seconds: 12.5,
+    pulse_errors: 0,
     jobs: [
       [
         ...["nightly", true, false, 0, 3600.25, 7, 2, 3, 1, 0, 1, 2, 0, 0] as const,

@@ -17,6 +17,7 @@ export interface SchedulerReading {
   fire_lag_bounds_ms: number[];
   locks_open: number;
   pulse_age_seconds: number;
+  pulse_errors: number;
   jobs: JobReading[];
 }
 

@@ -138,6 +138,12 @@ export function schedulerFamilies(reading: SchedulerReading): Family[] {
       help: "Since the last pulse; before the first one since the first job was registered.",
       samples: [{ value: reading.pulse_age_seconds }],
     },
+    {
+      name: "scheduler_pulse_errors",
+      type: "gauge",
+      help: "Jobs and steps that failed in the last pulse.",
+      samples: [{ value: reading.pulse_errors }],
+    },
   ];
 }
 
