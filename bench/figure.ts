@@ -2,7 +2,7 @@
 export interface Figure {
   name: string;
   value: number;
-  unit: "×" | "ms";
+  unit: "×" | "ms" | "beats" | "jobs" | "occurrences";
   limit: number;
   /** Whether the limit is the most that is allowed or the least; the most when left out. */
   bound?: "at most" | "at least";
@@ -19,6 +19,12 @@ export function held({ value, limit, bound }: Figure): boolean {
 export function median(values: number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+/** The value below which that share of the values lies: 0.99 for the 99th percentile. */
+export function quantile(values: number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? NaN;
 }
 
 /** How long it takes, in milliseconds. */

@@ -22,23 +22,21 @@ interface Measured {
 export async function benchMetrics(sql: Sql): Promise<Figure[]> {
   const million = await measure(sql, 1_000_000, 7);
   const tenMillion = await measure(sql, 10_000_000, 5);
-  const growth = (tenMillion.totalMs / million.totalMs) / (tenMillion.rows / million.rows);
+  const growth = (tenMillion.totalMs / million.totalMs) / (tenMillion.bareMs / million.bareMs);
   return [
     figure("a day of metrics over 1 million activity rows, against the bare group by", million),
     figure("a day of metrics over 10 million activity rows, against the bare group by", tenMillion),
     {
-      name: "growth of the metrics' time from 1 to 10 million rows, against that of the rows",
+      // What a machine needs for ten times the rows is not its own doing: the bare query shows it.
+      name:
+        "growth of the metrics' time from 1 to 10 million rows, against that of the bare group by in the same run",
       value: growth,
       unit: "×",
-      // Rows are only counted in tens of devices, and time is never measured exactly.
-      limit: 1.1,
+      limit: 1.05,
       parts: [
         `time ${(tenMillion.totalMs / million.totalMs).toFixed(2)} times`,
+        `the bare group by ${(tenMillion.bareMs / million.bareMs).toFixed(2)} times`,
         `rows ${(tenMillion.rows / million.rows).toFixed(2)} times`,
-        // Minutes lie between the two: where it is not about that of the rows, the machine was busier in one.
-        `the bare group by, in the same run, ${
-          (tenMillion.bareMs / million.bareMs).toFixed(2)
-        } times`,
       ],
     },
   ];

@@ -27,7 +27,7 @@ export async function benchPulse(sql: Sql): Promise<Figure> {
     await sql`
       select count(scheduler.begin_run(id, function_name, 'bench', ${now})) from public.scheduler_runs
       where status = 'dispatched' and dispatched_at = ${now}`;
-    let report: { settled: number; answers: number } | undefined;
+    let report: { answers: number } | undefined;
     durations.push(
       await milliseconds(async () => {
         const [row] = await sql`

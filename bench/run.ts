@@ -10,8 +10,11 @@ import { benchDispatch } from "./dispatch.ts";
 import { type Figure, held } from "./figure.ts";
 import { benchLedgerCost } from "./ledger-cost.ts";
 import { benchMetrics } from "./metrics.ts";
+import { benchMinute } from "./minute.ts";
+import { benchOutage } from "./outage.ts";
 import { benchPulse } from "./pulse.ts";
 import { benchScrape } from "./scrape.ts";
+import { benchThousandJobs } from "./thousand-jobs.ts";
 
 const benches: Record<string, () => Promise<Figure[]>> = {
   actions: () => onDatabase(benchActions),
@@ -22,20 +25,26 @@ const benches: Record<string, () => Promise<Figure[]>> = {
   dispatch: benchDispatch,
   ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),
   metrics: () => onDatabase(benchMetrics),
+  minute: benchMinute,
+  outage: () => onDatabase((sql, other) => benchOutage(sql, other)),
   pulse: () => onDatabase(async (sql) => [await benchPulse(sql)]),
   scrape: benchScrape,
+  "thousand-jobs": benchThousandJobs,
 };
 
-/** Runs a bench on a migrated database of its own whose Vault holds what dispatch needs. */
-function onDatabase(bench: (sql: postgres.Sql) => Promise<Figure[]>): Promise<Figure[]> {
+/** Runs a bench on a migrated database of its own whose Vault holds what dispatch needs, with two connections. */
+function onDatabase(
+  bench: (sql: postgres.Sql, other: postgres.Sql) => Promise<Figure[]>,
+): Promise<Figure[]> {
   return withScratchDatabase(async ({ url }) => {
-    const sql = postgres(url, { max: 1, onnotice: () => {} });
+    const connect = () => postgres(url, { max: 1, onnotice: () => {} });
+    const [sql, other] = [connect(), connect()];
     try {
       await sql`select vault.create_secret('http://127.0.0.1:1', 'project_url')`;
       await sql`select vault.create_secret(${crypto.randomUUID()}, 'cron_secret')`;
-      return await bench(sql);
+      return await bench(sql, other);
     } finally {
-      await sql.end();
+      await Promise.all([sql.end(), other.end()]);
     }
   });
 }

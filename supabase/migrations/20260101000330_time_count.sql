@@ -1,49 +1,62 @@
 -- How many occurrences lie in a long stretch of time, and which are its newest: after an outage nobody wants to list
 -- half a million minutes to count them.
 
-create or replace function scheduler.matching_days(p_parsed scheduler.parsed_schedule, p_from date, p_to date) returns bigint
-language sql immutable parallel safe set search_path = '' as $$
-  select count(*)
-  from generate_series(p_from::timestamp, p_to::timestamp - interval '1 day', interval '1 day') as day
-  where extract(month from day)::integer = any (p_parsed.months)
-    and case when p_parsed.days_must_both_match
-      then extract(day from day)::integer = any (p_parsed.days_of_month) and extract(dow from day)::integer = any (p_parsed.days_of_week)
-      else extract(day from day)::integer = any (p_parsed.days_of_month) or extract(dow from day)::integer = any (p_parsed.days_of_week)
-    end;
+create or replace function scheduler.count_matching_days(p_parsed scheduler.parsed_schedule, p_from date, p_to date) returns bigint
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  if cardinality(p_parsed.months) = 12 and cardinality(p_parsed.days_of_month) = 31 and cardinality(p_parsed.days_of_week) >= 7 then
+    return greatest(p_to - p_from, 0);
+  end if;
+  return (
+    select count(*)
+    from generate_series(p_from::timestamp, p_to::timestamp - interval '1 day', interval '1 day') as day
+    where extract(month from day)::integer = any (p_parsed.months)
+      and case when p_parsed.days_must_both_match
+        then extract(day from day)::integer = any (p_parsed.days_of_month) and extract(dow from day)::integer = any (p_parsed.days_of_week)
+        else extract(day from day)::integer = any (p_parsed.days_of_month) or extract(dow from day)::integer = any (p_parsed.days_of_week)
+      end);
+end;
 $$;
-comment on function scheduler.matching_days(scheduler.parsed_schedule, date, date) is
+comment on function scheduler.count_matching_days(scheduler.parsed_schedule, date, date) is
   'How many dates in [p_from, p_to) the month and day fields match.';
 
--- Between two changes of the clock every whole local day has the same times; only its ends have to be listed.
+create or replace function scheduler.count_times(p_parsed scheduler.parsed_schedule, p_from timestamp, p_to timestamp) returns bigint
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return scheduler.count_matching_days(p_parsed, p_from::date, p_from::date + 1) * (
+    select count(*) from unnest(p_parsed.hours) as hour, unnest(p_parsed.minutes) as minute
+    where p_from::date + make_interval(hours => hour, mins => minute) >= p_from
+      and p_from::date + make_interval(hours => hour, mins => minute) < p_to);
+end;
+$$;
+comment on function scheduler.count_times(scheduler.parsed_schedule, timestamp, timestamp) is
+  'How many local times of the date of p_from the schedule names in [p_from, p_to), on a date on which the clock does not change after p_from.';
+
+-- Between two changes of the clock every whole local day has the same times; only the hours after a change have to be listed.
 create or replace function scheduler.count_occurrences(
   p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz
 ) returns bigint
 language plpgsql stable parallel safe set search_path = '' as $$
 declare
-  v_parsed scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
+  v_parsed constant scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
   v_count bigint := 0;
   v_period record;
-  v_first_day date;
-  v_last_day date;
+  v_listed_to timestamptz;
+  v_from timestamp;
+  v_to timestamp;
 begin
-  if p_to - p_from <= interval '3 days' then
-    return (select count(*) from scheduler.occurrences(p_schedule, p_time_zone, p_from, p_to));
-  end if;
   for v_period in select starts_at, ends_at from scheduler.offset_periods(p_time_zone, p_from, p_to) loop
-    v_first_day := (v_period.starts_at at time zone p_time_zone)::date + 1;
-    v_last_day := (v_period.ends_at - interval '1 microsecond') at time zone p_time_zone;
-    if v_last_day <= v_first_day then
-      v_count := v_count + (select count(*)
-        from scheduler.occurrences(p_schedule, p_time_zone, v_period.starts_at, v_period.ends_at));
-      continue;
-    end if;
-    v_count := v_count
-      + (select count(*) from scheduler.occurrences(p_schedule, p_time_zone,
-          v_period.starts_at, scheduler.first_showing(v_first_day, p_time_zone)))
-      + scheduler.matching_days(v_parsed, v_first_day, v_last_day)
-        * cardinality(v_parsed.hours) * cardinality(v_parsed.minutes)
-      + (select count(*) from scheduler.occurrences(p_schedule, p_time_zone,
-          scheduler.first_showing(v_last_day, p_time_zone), v_period.ends_at));
+    -- No clock shows more than three hours twice.
+    v_listed_to := least(v_period.ends_at, v_period.starts_at + interval '3 hours');
+    v_count := v_count + (
+      select count(*) from scheduler.occurrences(p_schedule, p_time_zone, v_period.starts_at, v_listed_to));
+    continue when v_listed_to = v_period.ends_at;
+    v_from := v_listed_to at time zone p_time_zone;
+    v_to := v_from + (v_period.ends_at - v_listed_to);
+    v_count := v_count + case when v_from::date = v_to::date then scheduler.count_times(v_parsed, v_from, v_to) else
+      scheduler.count_times(v_parsed, v_from, v_from::date + 1)
+      + scheduler.count_matching_days(v_parsed, v_from::date + 1, v_to::date) * cardinality(v_parsed.hours) * cardinality(v_parsed.minutes)
+      + scheduler.count_times(v_parsed, v_to::date, v_to) end;
   end loop;
   return v_count;
 end;
@@ -74,7 +87,8 @@ comment on function scheduler.newest_occurrences(text, text, timestamptz, timest
   'The newest p_limit occurrences in [p_from, p_to), ascending; all of them when there are no more. Raises 22023 for a schedule or a time zone that cannot be read.';
 
 revoke all on function
-  scheduler.matching_days(scheduler.parsed_schedule, date, date),
+  scheduler.count_matching_days(scheduler.parsed_schedule, date, date),
+  scheduler.count_times(scheduler.parsed_schedule, timestamp, timestamp),
   scheduler.count_occurrences(text, text, timestamptz, timestamptz),
   scheduler.newest_occurrences(text, text, timestamptz, timestamptz, integer)
 from public, anon, authenticated, service_role;

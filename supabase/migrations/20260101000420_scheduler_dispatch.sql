@@ -64,11 +64,11 @@ $$;
 comment on function scheduler.advance_job(text, boolean, timestamptz) is
   'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. {"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. The caller holds the job''s row lock.';
 
-create or replace function scheduler.advance_jobs(p_job_names text[], p_now timestamptz, p_until timestamptz default 'infinity')
-returns jsonb
+create or replace function scheduler.advance_jobs(
+  p_job_names text[], p_to_hear text[], p_now timestamptz, p_until timestamptz default 'infinity'
+) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
-  v_to_hear text[] := array(select scheduler.jobs_to_hear(p_now, p_job_names));
   v_name text;
   v_told jsonb;
   v_report jsonb := jsonb_build_object('answers', 0, 'judged', 0, 'sent', 0, 'recorded', 0);
@@ -76,17 +76,18 @@ declare
 begin
   foreach v_name in array p_job_names loop
     exit when v_report ? 'last' and clock_timestamp() > p_until;
+    v_report := v_report || jsonb_build_object('last', v_name);
+    continue when not scheduler.try_lock_job(v_name);
     begin
-      v_told := scheduler.advance_job(v_name, v_name = any (v_to_hear), p_now);
+      v_told := scheduler.advance_job(v_name, v_name = any (p_to_hear), p_now);
       v_report := (
         select jsonb_object_agg(key, value::integer + coalesce((v_told ->> key)::integer, 0))
-        from jsonb_each(v_report - 'last'));
+        from jsonb_each(v_report - 'last')) || jsonb_build_object('last', v_name);
     exception when query_canceled or others then
       -- One job whose zone was dropped, or whose step takes too long, must not stop all others.
       v_errors := v_errors || jsonb_build_object(v_name, sqlerrm);
       raise warning 'cannot dispatch the job %: %', v_name, sqlerrm;
     end;
-    v_report := v_report || jsonb_build_object('last', v_name);
   end loop;
   if exists (select from public.scheduler_runs where status = 'missed' and completed_at = p_now) then
     perform scheduler.name_failed_dispatches(p_now);
@@ -94,8 +95,8 @@ begin
   return v_report || jsonb_build_object('errors', v_errors);
 end;
 $$;
-comment on function scheduler.advance_jobs(text[], timestamptz, timestamptz) is
-  'advance_job for each of the jobs, each in a subtransaction of its own, until the clock shows p_until (at least one). The sums of what each tells, {"last": the job it came to, "errors": {job: message}}. The caller holds the jobs'' row locks.';
+comment on function scheduler.advance_jobs(text[], text[], timestamptz, timestamptz) is
+  'advance_job for each of the jobs, each in a subtransaction of its own, until the clock shows p_until (at least one); p_to_hear are those to hear first. Locks each as it comes to it and leaves those alone that somebody else holds. The sums of what each tells, {"last": the job it came to, "errors": {job: message}}.';
 
 create or replace function scheduler.dispatch(p_job_name text, p_now timestamptz default now()) returns uuid
 language plpgsql set search_path = '' as $$
@@ -125,7 +126,7 @@ begin
     order by next_run_at, name limit 199
     for no key update skip locked);
   if cardinality(v_others) > 0 then
-    perform scheduler.advance_jobs(v_others, p_now);
+    perform scheduler.advance_jobs(v_others, array(select scheduler.jobs_to_hear(p_now, v_others)), p_now);
   end if;
   return v_run_id;
 end;
@@ -139,6 +140,6 @@ revoke all on function
   scheduler.jobs_to_hear(timestamptz, text[]),
   scheduler.cancel_orphans(text, timestamptz),
   scheduler.advance_job(text, boolean, timestamptz),
-  scheduler.advance_jobs(text[], timestamptz, timestamptz),
+  scheduler.advance_jobs(text[], text[], timestamptz, timestamptz),
   scheduler.dispatch(text, timestamptz)
 from public, anon, authenticated, service_role;

@@ -1,6 +1,6 @@
 -- The pulse: in pure SQL, what nobody else is there to do. It needs no edge function to be alive.
 
-create or replace function scheduler.jobs_to_attend(p_now timestamptz, p_after text, p_limit integer) returns text[]
+create or replace function scheduler.jobs_to_attend(p_now timestamptz, p_to_hear text[], p_after text, p_limit integer) returns text[]
 language sql stable set search_path = '' as $$
   select array(
     select name from (
@@ -8,27 +8,26 @@ language sql stable set search_path = '' as $$
       union
       select job_name from public.scheduler_runs where status = 'queued' and (run_after is null or run_after <= p_now)
       union
-      select scheduler.jobs_to_hear(p_now)
+      select unnest(p_to_hear)
     ) as jobs (name)
     where name > coalesce(p_after, '')
     order by name limit p_limit);
 $$;
-comment on function scheduler.jobs_to_attend(timestamptz, text, integer) is
-  'The first p_limit jobs by name, behind p_after, for which there is something to do: an occurrence is due, a waiting run''s time has come, an answer came, or silence lasts too long.';
+comment on function scheduler.jobs_to_attend(timestamptz, text[], text, integer) is
+  'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a due occurrence, those with a waiting run whose time has come.';
 
 create or replace function scheduler.attend_jobs(p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_limit constant integer := 100;
   v_until constant timestamptz := clock_timestamp() + p_budget_ms * interval '1 millisecond';
-  v_names text[] := scheduler.jobs_to_attend(p_now, (select resume_after from scheduler.pulse_state), v_limit);
-  v_locked text[] := array(select name from unnest(v_names) as name where scheduler.try_lock_job(name) order by name);
-  v_report jsonb := scheduler.advance_jobs(v_locked, p_now, v_until);
+  v_to_hear text[] := array(select scheduler.jobs_to_hear(p_now));
+  v_names text[] := scheduler.jobs_to_attend(p_now, v_to_hear, (select resume_after from scheduler.pulse_state), v_limit);
+  v_report jsonb := scheduler.advance_jobs(v_names, v_to_hear, p_now, v_until);
   v_stopped_at text;
 begin
   v_stopped_at := case
-    when v_report ->> 'last' <> v_locked[cardinality(v_locked)] then v_report ->> 'last'
-    when cardinality(v_names) = v_limit then v_names[v_limit] end;
+    when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit then v_report ->> 'last' end;
   update scheduler.pulse_state set resume_after = v_stopped_at;
   return v_report - 'last' || jsonb_build_object('more', v_stopped_at is not null);
 end;
@@ -63,7 +62,8 @@ language sql immutable set search_path = '' as $$
     case when p_now >= coalesce(p_state.last_pruned_at + interval '1 hour', p_now) then 'pruned' end,
     case when p_now >= coalesce(p_state.last_pruned_at + interval '1 hour', p_now) then 'pulse entry' end,
     case when p_now >= coalesce(p_state.last_mended_at + interval '1 minute', p_now) then 'mended' end,
-    'answers',
+    -- Once a round of the jobs.
+    case when p_state.resume_after is null then 'answers' end,
     'jobs'], null);
 $$;
 comment on function scheduler.pulse_steps(scheduler.pulse_state, timestamptz) is
@@ -120,7 +120,7 @@ comment on function scheduler.pulse(timestamptz, integer) is
 create or replace procedure scheduler.beat()
 language plpgsql as $$
 declare
-  v_until constant timestamptz := clock_timestamp() + interval '5 seconds';
+  v_until constant timestamptz := clock_timestamp() + interval '8 seconds';
 begin
   while (scheduler.pulse() operator(pg_catalog.->>) 'more')::pg_catalog.bool and pg_catalog.clock_timestamp() operator(pg_catalog.<) v_until loop
     commit;
@@ -128,10 +128,10 @@ begin
 end;
 $$;
 comment on procedure scheduler.beat() is
-  'What pg_cron calls: pulses, each a transaction of its own so that no job is held longer than its own step needs, until there is nothing more to do or 5 seconds are over.';
+  'What pg_cron calls: pulses, each a transaction of its own so that no job is held longer than its own step needs, until there is nothing more to do or 8 seconds are over.';
 
 revoke all on function
-  scheduler.jobs_to_attend(timestamptz, text, integer),
+  scheduler.jobs_to_attend(timestamptz, text[], text, integer),
   scheduler.attend_jobs(timestamptz, integer),
   scheduler.pulse_step(text, timestamptz, integer),
   scheduler.pulse_steps(scheduler.pulse_state, timestamptz),
