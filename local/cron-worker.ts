@@ -48,7 +48,8 @@ interface Task {
 const MINUTE_MS = 60_000;
 /** The timer ends a little after the minute, never before it. */
 const AFTER_MINUTE_MS = 5;
-const RETRY_MS = 1000;
+/** Postgres starts a worker that has ended again after a second. */
+const RESTART_MS = 1000;
 const STOP_LIMIT_MS = 1000;
 /** As pg_cron's `cron.max_running_jobs`. */
 const MAX_RUNNING_JOBS = 32;
@@ -65,6 +66,8 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
   const sql = postgres(options.adminUrl, {
     // One connection, as pg_cron has one launcher: what is read and written keeps its order.
     max: 1,
+    max_lifetime: null,
+    onclose: () => endLife(),
     onnotice: () => {},
     // What it would look up when it connects is not needed, and nobody could catch its failure.
     fetch_types: false,
@@ -77,13 +80,38 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
   let started = false;
   let ticking = false;
   let stopped = false;
+  /** A run belongs to the life of the worker that it began in. */
+  let life = { over: false };
   // Kept in memory only: minutes that pass while no worker runs are not made up for.
   let lastMinute = minuteOf(now());
 
-  // pg_cron sets no time, and forgets the statuses `connecting` and `sending`: those rows stay for good.
-  await sql`
-    update cron.job_run_details set status = 'failed', return_message = 'server restarted'
-    where status in ('starting', 'running')`;
+  await beginLife().catch(async (error) => {
+    stopped = true;
+    endLife();
+    await sql.end({ timeout: 0 });
+    throw error;
+  });
+
+  async function beginLife() {
+    // pg_cron sets no time, and forgets the statuses `connecting` and `sending`: those rows stay for good.
+    await sql`
+      update cron.job_run_details set status = 'failed', return_message = 'server restarted'
+      where status in ('starting', 'running')`;
+    if (stopped) return;
+    lastMinute = minuteOf(now());
+    life = { over: false };
+    // What it knew of the entries it has to learn anew.
+    if (started) await tickByItself();
+  }
+
+  /** The server has crashed or the worker was terminated: Postgres starts another one after a second. */
+  function endLife() {
+    life.over = true;
+    tasks.clear();
+    clearTimeout(timer);
+    for (const session of sessions) void session.end({ timeout: 0 });
+    if (!stopped) timer = setTimeout(() => beginLife().catch(endLife), RESTART_MS);
+  }
 
   /** Learns which entries there are now; one that is new is as if it had last started at `at`. */
   async function readJobs(at: Date) {
@@ -142,23 +170,25 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
 
   /** One run of a job at a time; the next waits for it. */
   async function runPending(task: Task, at: Date) {
+    const mine = life;
     task.busy = true;
     let earliest = at.getTime();
-    while (task.pending > 0 && !stopped) {
+    while (task.pending > 0 && !mine.over) {
       await slots(async () => {
-        if (task.pending === 0 || stopped) return;
+        if (task.pending === 0 || mine.over) return;
         task.pending--;
         task.lastStart = Math.max(earliest, now().getTime());
-        await execute(task);
+        await execute(task, mine);
       }).catch((error) => report(task.job, error));
       earliest = 0;
     }
     task.busy = false;
+    if (mine.over) return;
     if (!task.active) tasks.delete(task.job.jobid);
     wakeForNext();
   }
 
-  async function execute(task: Task) {
+  async function execute(task: Task, mine: typeof life) {
     const { job } = task;
     const [details] = await sql`
       insert into cron.job_run_details (jobid, database, username, command, status)
@@ -186,7 +216,7 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
       const result = await session.unsafe(job.command);
       await finish(runId, "succeeded", describe(result));
     } catch (error) {
-      if (stopped) return;
+      if (mine.over) return;
       await finish(runId, "failed", `ERROR:  ${error instanceof Error ? error.message : error}\n`);
     } finally {
       sessions.delete(session);
@@ -207,26 +237,21 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
   }
 
   async function tickByItself() {
+    if (life.over) return;
     ticking = true;
-    let delay = 0;
-    try {
-      await startDue(now());
-    } catch (error) {
-      onError(`pg_cron: ${error instanceof Error ? error.message : error}`);
-      delay = RETRY_MS;
-    }
+    await startDue(now()).catch((error) => onError(`pg_cron: ${error.message}`));
     ticking = false;
-    wakeForNext(delay);
+    wakeForNext();
   }
 
   /** Sets the timer to the next minute, or to an entry with seconds that is due before it. */
-  function wakeForNext(leastMs = 1) {
-    clearTimeout(timer);
-    if (!started || ticking || stopped) return;
+  function wakeForNext() {
+    if (!started || ticking || life.over) return;
     const at = now().getTime();
     const periods = [...tasks.values()].map(nextPeriod).filter((next) => next !== undefined);
     const next = Math.min((minuteOf(now()) + 1) * MINUTE_MS + AFTER_MINUTE_MS, ...periods);
-    timer = setTimeout(tickByItself, Math.max(next - at, leastMs));
+    clearTimeout(timer);
+    timer = setTimeout(tickByItself, Math.max(next - at, 1));
   }
 
   return {
@@ -242,14 +267,12 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
     },
     async stop() {
       stopped = true;
-      clearTimeout(timer);
+      const runs = [...tasks.values()].map((task) => task.ended);
+      endLife();
       await Promise.all([...sessions].map((session) => session.end({ timeout: 0 })));
       await sql.end({ timeout: 1 });
       // A query that was on its way when the server died may never be answered, not even with an error.
-      await within(
-        STOP_LIMIT_MS,
-        Promise.allSettled([...tasks.values()].map((task) => task.ended)),
-      );
+      await within(STOP_LIMIT_MS, Promise.allSettled(runs));
     },
   };
 }

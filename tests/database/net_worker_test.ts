@@ -25,7 +25,9 @@ interface Server {
  * all else.
  */
 async function withWorker(
-  fn: (parts: TestDatabase & Server & { worker: NetWorker; release(): void }) => Promise<void>,
+  fn: (
+    parts: TestDatabase & Server & { worker: NetWorker; errors: string[]; release(): void },
+  ) => Promise<void>,
   answers: Record<string, (request: Request) => Response> = {},
 ): Promise<void> {
   const requests: Server["requests"] = [];
@@ -53,9 +55,13 @@ async function withWorker(
   await withDatabase(async (db) => {
     const adminUrl = new URL(db.url);
     adminUrl.username = "supabase_admin";
-    const worker = await startNetWorker({ adminUrl: adminUrl.href });
+    const errors: string[] = [];
+    const worker = await startNetWorker({
+      adminUrl: adminUrl.href,
+      onError: (message) => errors.push(message),
+    });
     try {
-      await fn({ ...db, url, requests, worker, release: released.resolve });
+      await fn({ ...db, url, requests, worker, errors, release: released.resolve });
     } finally {
       released.resolve();
       await worker.stop();
@@ -311,8 +317,8 @@ Deno.test("a worker that is terminated or restarted loses nothing and sends noth
     assert.deepEqual(requests.map(({ path }) => path), ["/slow", "/second", "/third"]);
   }));
 
-Deno.test("a locked table is left alone until the next wake", () =>
-  withWorker(async ({ sql, admin, url }) => {
+Deno.test("a locked table is left alone until the next wake, and no error", () =>
+  withWorker(async ({ sql, admin, url, errors }) => {
     await admin.begin(async (locking) => {
       await locking`lock table net._http_response`;
       await post(sql, `${url}/held`);
@@ -324,6 +330,7 @@ Deno.test("a locked table is left alone until the next wake", () =>
     });
     await response(sql, await post(sql, `${url}/wakes`));
     assert.equal((await allAnswered(sql, 2)).length, 2);
+    assert.deepEqual(errors, []);
   }));
 
 Deno.test("pg_net dropped and created anew is empty, its ids begin at 1, and other tables keep their rows", () =>
