@@ -124,6 +124,15 @@ Deno.test("where a server's Vault does not work there is a stand-in, and a word 
       await t.step("one that works is used, and nothing is said", async () => {
         assert.deepEqual(await bootstrap(server, "prepared"), { vault: false, said: [] });
       });
+      await t.step("a stand-in that has lost its key says what the real one says", async () => {
+        await Deno.remove(join(server.cluster, "vault.key"));
+        const admin = postgres(server.adminUrl("without_key"), { max: 1 });
+        await assert.rejects(admin`select vault.create_secret('secret')`, { message: NO_KEY });
+        await assert.rejects(admin`select decrypted_secret from vault.decrypted_secrets`, {
+          message: NO_KEY,
+        });
+        await admin.end();
+      });
       const createReal = (admin: Sql) => admin`create extension supabase_vault`;
       await t.step("one that was created before and holds nothing is replaced", async () => {
         assert.deepEqual(await bootstrap(server, "made_before", createReal), {
