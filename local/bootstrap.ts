@@ -2,7 +2,7 @@
  * Turns a bare Postgres into what a fresh Supabase project is: its roles, schemas, default rights and
  * extensions; the real ones where the server has them, stand-ins elsewhere.
  */
-import type { Sql } from "postgres";
+import postgres, { type Sql, type TransactionSql } from "postgres";
 
 export interface BootstrapOptions {
   /** The password of `postgres` and of `authenticator`; left alone when absent. */
@@ -11,6 +11,8 @@ export interface BootstrapOptions {
   closedDefaults?: boolean;
   /** False to use stand-ins even where the server has the real extension. */
   realExtensions?: boolean;
+  /** Told when the server has an extension that does not work as it is set up. */
+  onProgress?(message: string): void;
 }
 
 /** Which extensions are stand-ins, so need a worker of ours. */
@@ -27,6 +29,10 @@ interface Extension {
   createReal: string;
   standIn: string;
   grants?: string;
+  /** Fails when the real one is there and does not work; leaves nothing behind. */
+  probe?: string;
+  /** An SQL condition: the real one holds nothing, so that a stand-in can take its place. */
+  empty?: string;
 }
 
 const PG_CRON: Extension = {
@@ -49,6 +55,9 @@ const VAULT: Extension = {
   usable: "true",
   createReal: "create extension supabase_vault cascade",
   standIn: "vault.sql",
+  // Without its library preloaded it has no key, and without grants only a superuser can use it.
+  probe: "vault_probe.sql",
+  empty: "not exists (select from vault.secrets)",
 };
 
 /** The comment by which a stand-in is known. */
@@ -86,11 +95,10 @@ export async function bootstrapDatabase(
   );
   await runFile(admin, "database.sql");
   if (options.closedDefaults) await runFile(admin, "closed_defaults.sql");
-  const real = options.realExtensions ?? true;
   return {
-    pgCron: await install(admin, PG_CRON, real),
-    pgNet: await install(admin, PG_NET, real),
-    vault: await install(admin, VAULT, real),
+    pgCron: await install(admin, PG_CRON, options),
+    pgNet: await install(admin, PG_NET, options),
+    vault: await install(admin, VAULT, options),
   };
 }
 
@@ -110,28 +118,67 @@ export async function makeLogin(admin: Sql, password: string): Promise<string> {
   return name;
 }
 
-/** Installs the real extension or its stand-in; true when it is the stand-in. */
-async function install(admin: Sql, extension: Extension, real: boolean): Promise<boolean> {
+/** Installs the real extension, or its stand-in where that cannot be used; true when it is the stand-in. */
+async function install(
+  admin: Sql,
+  extension: Extension,
+  { realExtensions = true, onProgress = () => {} }: BootstrapOptions,
+): Promise<boolean> {
   const [installed] = await admin`
     select obj_description(oid, 'pg_extension') as comment
     from pg_extension where extname = ${extension.name}`;
-  if (installed) {
-    return installed.comment === STAND_IN;
-  }
+  if (installed?.comment === STAND_IN) return true;
   const [available] = await admin`
     select from pg_available_extensions
     where name = ${extension.name} and ${admin.unsafe(extension.usable)}`;
-  const standIn = !available || !real;
-  await admin.begin(async (sql) => {
-    if (standIn) {
-      await runFile(sql as unknown as Sql, "register_stand_in.sql", extension.standIn);
-      await sql.unsafe(`comment on extension ${extension.name} is '${STAND_IN}'`);
-    } else {
-      await sql.unsafe(extension.createReal);
+  return await admin.begin(async (transaction) => {
+    const sql = transaction as unknown as Sql;
+    if (installed || available && realExtensions) {
+      const problem = await tryReal(transaction, extension, installed !== undefined);
+      if (problem === undefined) return false;
+      onProgress(
+        `Using a stand-in of ${extension.name}: the server has it, but is not prepared for it ` +
+          `(${problem})`,
+      );
+      if (installed) await removeReal(sql, extension, problem);
     }
-    if (extension.grants) await runFile(sql as unknown as Sql, extension.grants);
+    await runFile(sql, "register_stand_in.sql", extension.standIn);
+    await sql.unsafe(`comment on extension ${extension.name} is '${STAND_IN}'`);
+    if (extension.grants) await runFile(sql, extension.grants);
+    return true;
   });
-  return standIn;
+}
+
+/** Creates the real extension unless it is installed, and tries it. Gives what is wrong with it, if anything. */
+async function tryReal(
+  transaction: TransactionSql,
+  extension: Extension,
+  installed: boolean,
+): Promise<string | undefined> {
+  try {
+    await transaction.savepoint(async (savepoint) => {
+      const sql = savepoint as unknown as Sql;
+      if (!installed) {
+        await sql.unsafe(extension.createReal);
+        if (extension.grants) await runFile(sql, extension.grants);
+      }
+      if (extension.probe) await runFile(sql, extension.probe);
+    });
+  } catch (error) {
+    if (!extension.probe || !(error instanceof postgres.PostgresError)) throw error;
+    return error.message;
+  }
+}
+
+/** What somebody keeps in it is not thrown away. */
+async function removeReal(sql: Sql, { name, empty }: Extension, problem: string) {
+  const [state] = await sql`select ${sql.unsafe(empty ?? "false")} as empty`;
+  if (!state!.empty) {
+    throw new Error(
+      `Cannot use ${name} of this server, nor replace it as it is in use: ${problem}`,
+    );
+  }
+  await sql.unsafe(`drop extension ${name}`);
 }
 
 async function runFile(sql: Sql, ...files: string[]): Promise<void> {

@@ -2,14 +2,12 @@
 import { CronExpressionParser } from "cron-parser";
 
 /**
- * True when `schedule` is due in the minute of `date`, in UTC. Throws when it cannot be read, and for
- * `N seconds`, which the stand-in does not serve.
+ * True when `schedule` is due in the minute of `date`, in UTC; never for one in seconds. Throws when it
+ * cannot be read.
  */
 export function isDue(schedule: string, date: Date): boolean {
+  if (periodMs(schedule) !== undefined) return false;
   const text = schedule.trim();
-  if (/seconds?$/i.test(text)) {
-    throw new Error(`Cannot run the schedule ${text}: this stand-in of pg_cron knows minutes only`);
-  }
   if (/^@reboot$/i.test(text)) return false;
   if (text.startsWith("@")) return matches(text, date);
   const [minute, hour, day, month, weekday] = text.replaceAll("$", "L").split(/\s+/);
@@ -21,6 +19,12 @@ export function isDue(schedule: string, date: Date): boolean {
     return entry(day!, "*") && entry("*", weekday!);
   }
   return entry(day!, weekday!);
+}
+
+/** The milliseconds from one start to the next of `N seconds`; undefined for any other schedule. */
+export function periodMs(schedule: string): number | undefined {
+  const [, seconds] = /^\s*0*([1-9]|[1-5]\d)\s*second(?:s\s*)?$/i.exec(schedule) ?? [];
+  return seconds === undefined ? undefined : Number(seconds) * 1000;
 }
 
 /** True when its minute or its hour is left open: such an entry is not made up for after a jump. */

@@ -14,12 +14,13 @@ export interface NetResponse {
   status_code: number | null;
   content_type: string | null;
   headers: Record<string, string> | null;
-  content: string | null;
+  /** The bytes as they came, whatever the encoding: pg_net checks none. */
+  content: Uint8Array | null;
   timed_out: boolean;
   error_msg: string | null;
 }
 
-/** Sends it once. Never throws: what went wrong is in `error_msg`, in the words of pg_net. */
+/** Sends it once. Never throws unless stopped: what went wrong is in `error_msg`, in the words of libcurl. */
 export async function sendRequest(
   request: QueuedRequest,
   stopped?: AbortSignal,
@@ -31,8 +32,10 @@ export async function sendRequest(
   if (injected) {
     return failed(id, `header "${injected[0]}" contains a carriage return or line feed`);
   }
+  if (!/^https?:/i.test(request.url)) return failed(id, "Unsupported protocol");
   const startedAt = performance.now();
-  const timeout = AbortSignal.timeout(timeoutMs);
+  // To libcurl 0 is no limit.
+  const timeout = timeoutMs === 0 ? new AbortController().signal : AbortSignal.timeout(timeoutMs);
   try {
     const response = await fetch(request.url, {
       method: request.method.toUpperCase(),
@@ -40,14 +43,12 @@ export async function sendRequest(
       body: request.method.toUpperCase() === "GET" ? null : request.body as BodyInit | null,
       signal: stopped ? AbortSignal.any([timeout, stopped]) : timeout,
     });
-    // Text in Postgres cannot hold a zero byte; pg_net ends there.
-    const content = (await response.text()).split("\0", 1)[0]!;
     return {
       id,
       status_code: response.status,
       content_type: response.headers.get("content-type"),
       headers: Object.fromEntries(response.headers),
-      content: content === "" ? null : content,
+      content: untilZero(await response.bytes()),
       timed_out: false,
       error_msg: null,
     };
@@ -66,6 +67,13 @@ export async function sendRequest(
   }
 }
 
+/** Text in Postgres cannot hold a zero byte; pg_net ends there. */
+function untilZero(content: Uint8Array): Uint8Array | null {
+  const zero = content.indexOf(0);
+  const kept = zero === -1 ? content : content.subarray(0, zero);
+  return kept.length === 0 ? null : kept;
+}
+
 function failed(id: string, message: string): NetResponse {
   return {
     id,
@@ -78,19 +86,22 @@ function failed(id: string, message: string): NetResponse {
   };
 }
 
-/** The words of libcurl for what Deno says. */
+/** What Deno says, in lower case, and what libcurl says then; the first that fits. */
+const TEXTS: [RegExp, string][] = [
+  [/dns error|resolve|invalid url/, "Couldn't resolve host name"],
+  [/too many redirects|number of redirects/, "Number of redirects hit maximum amount"],
+  [/certificate|unknownissuer/, "SSL peer certificate or SSH remote key was not OK"],
+  [/corrupt message|tls|handshake/, "SSL connect error"],
+  [/refused|unreachable|blocked|\(connect\)/, "Couldn't connect to server"],
+  [/invalid http version|not supported/, "Unsupported protocol"],
+  [/reading a body/, "Transferred a partial file"],
+  [/before message completed|closed/, "Server returned nothing (no headers, no data)"],
+];
+
 function describe(error: unknown): string {
   const text = error instanceof Error
     ? `${error.message} ${error.cause ?? ""}`.toLowerCase()
-    : String(error);
-  if (text.includes("dns") || text.includes("resolve")) return "Could not resolve hostname";
-  if (/refused|unreachable|blocked|\(connect\)|connect error/.test(text)) {
-    return "Could not connect to server";
-  }
-  if (text.includes("certificate") || text.includes("tls")) return "SSL connect error";
-  if (text.includes("scheme") || text.includes("not supported")) return "Unsupported protocol";
-  if (text.includes("before message completed") || text.includes("closed")) {
-    return "Server returned nothing (no headers, no data)";
-  }
-  return "Failure when receiving data from the peer";
+    : String(error).toLowerCase();
+  return TEXTS.find(([pattern]) => pattern.test(text))?.[1] ??
+    "Failure when receiving data from the peer";
 }

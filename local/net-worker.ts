@@ -21,22 +21,33 @@ export interface NetWorker {
 
 const BATCH_SIZE = 200;
 const POLL_MS = 1000;
+/** Postgres starts a worker that has ended again after a second. */
+const RESTART_MS = 1000;
 const STOP_LIMIT_MS = 1000;
 const RESPONSES_LIVE = "6 hours";
+/** The key of the advisory lock that a batch holds; any number that nobody else uses. */
+const BATCH_LOCK = 7_165_002_020;
+/** Tables that are locked by somebody or not there: the real worker waits for the next wake. */
+const NOT_NOW = ["55P03", "42P01", "3F000"];
 
 /** Starts the worker; it is up when this resolves. */
 export async function startNetWorker(options: NetWorkerOptions): Promise<NetWorker> {
   const onError = options.onError ?? (() => {});
-  const connect = () =>
+  const connect = (name: string, onclose = () => {}) =>
     postgres(options.adminUrl, {
       max: 1,
+      max_lifetime: null,
       onnotice: () => {},
+      onclose,
       // What it would look up when it connects is not needed, and nobody could catch its failure.
       fetch_types: false,
-      connection: { application_name: "pg_net", statement_timeout: 0 },
+      connection: { application_name: name, statement_timeout: 0 },
     });
-  const work = connect();
-  const ears = connect();
+  // A client that waits for requests has no query under way, so nobody could cancel it as one can the real
+  // worker. Therefore its batch and what others see of it are two sessions.
+  const work = connect("net worker, its batch");
+  const ears = connect("net worker, its ears");
+  const face = connect("pg_net", () => void appear());
   const stopping = new AbortController();
   let paused = false;
   let wanted = true;
@@ -47,38 +58,55 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
     wake();
   }
 
+  /** Connects again a second after the session ended, as a worker that was terminated comes back. */
+  async function appear() {
+    await sleep(RESTART_MS);
+    if (stopping.signal.aborted) return;
+    // When the server is gone this closes once more, and is tried again.
+    await face`select`.then(wakeUp, () => {});
+  }
+
+  await face`select`;
   // Listens again by itself when the server comes back, and looks at once what came in meanwhile.
   await ears.listen("pg_net", wakeUp, wakeUp);
 
   async function run() {
     while (!stopping.signal.aborted) {
       if (!wanted || paused) {
-        await sleep();
+        await woken();
         continue;
       }
       wanted = false;
       try {
-        if (await sendBatch(work, stopping.signal) > 0) wanted = true;
+        if (await sendBatch(work, face, stopping.signal) > 0) wanted = true;
       } catch (error) {
         if (stopping.signal.aborted) return;
+        if (NOT_NOW.includes((error as { code?: string }).code ?? "")) continue;
         wanted = true;
         onError(`pg_net: ${error instanceof Error ? error.message : error}`);
       }
+      // Nobody cuts this short: what is committed meanwhile waits for the next look.
       if (wanted) await sleep(POLL_MS);
     }
   }
 
-  /** Until woken, or for this long whatever comes. */
-  async function sleep(ms?: number) {
+  async function woken() {
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+      stopping.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    wake = () => {};
+  }
+
+  /** For this long, or until the worker is stopped. */
+  async function sleep(ms: number) {
+    if (stopping.signal.aborted) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((resolve) => {
-      const end = () => resolve();
-      if (ms === undefined) wake = end;
-      else timer = setTimeout(end, ms);
-      stopping.signal.addEventListener("abort", end, { once: true });
+      timer = setTimeout(resolve, ms);
+      stopping.signal.addEventListener("abort", () => resolve(), { once: true });
     });
     clearTimeout(timer);
-    wake = () => {};
   }
 
   const running = run();
@@ -93,7 +121,7 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
     async stop() {
       stopping.abort();
       // Whatever still waits on these connections is refused; the server rolls its part back.
-      await Promise.all([ears.end({ timeout: 0 }), work.end({ timeout: 0 })]);
+      await Promise.all([ears, work, face].map((sql) => sql.end({ timeout: 0 })));
       // A query that was on its way when the server died may never be answered, not even with an error.
       await within(STOP_LIMIT_MS, running);
     },
@@ -106,37 +134,74 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
  * Written out, not with sql.begin(): when the server dies in the middle, what is left to do here must not
  * run on the connection that replaces the lost one.
  */
-async function sendBatch(sql: Sql, stopped: AbortSignal): Promise<number> {
-  const [backend] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
+async function sendBatch(work: Sql, face: Sql, stopped: AbortSignal): Promise<number> {
+  const [backend] = await work<{ pid: number }[]>`select pg_backend_pid() as pid`;
+  const over = new AbortController();
   try {
-    await sql`begin`;
-    const expired = await sql`
+    await work`begin`;
+    await work`
+      lock table net.http_request_queue, net._http_response in access share mode nowait`;
+    const expired = await work`
       delete from net._http_response where ctid in (
         select ctid from net._http_response
         where created < now() - ${RESPONSES_LIVE}::interval order by created limit ${BATCH_SIZE})`;
-    const requests = await sql<QueuedRequest[]>`
+    const requests = await work<QueuedRequest[]>`
       delete from net.http_request_queue where id in (
         select id from net.http_request_queue order by id limit ${BATCH_SIZE})
-      returning id, method, url, headers, body, timeout_milliseconds`;
-    const responses = await Promise.all(
-      requests.map((request) => sendRequest(request, stopped)),
-    );
-    if (responses.length > 0) await writeResponses(sql, responses, backend!.pid);
-    await sql`commit`;
+      returning id, method::text, url, headers, body, timeout_milliseconds`;
+    if (requests.length > 0) {
+      await work`select pg_advisory_xact_lock(${BATCH_LOCK}::bigint)`;
+      const signal = AbortSignal.any([stopped, over.signal]);
+      const responses = await sendAll(requests, watchForCancel(face), signal);
+      for (const response of responses) await writeResponse(work, response, backend!.pid);
+    }
+    await work`commit`;
     return requests.length + expired.count;
   } catch (error) {
-    await sql`rollback`.catch(() => {});
+    over.abort();
+    await work`rollback`.catch(() => {});
     throw error;
   }
 }
 
-async function writeResponses(sql: Sql, responses: NetResponse[], pid: number) {
+/**
+ * While a batch is out its worker is seen waiting for it. Who cancels that query cancels the worker; one
+ * who terminates the session lets the batch end, as the real worker does before it goes.
+ */
+function watchForCancel(face: Sql): () => void {
+  let problem: unknown;
+  face`select pg_advisory_xact_lock_shared(${BATCH_LOCK}::bigint)`
+    .catch((error) => problem = error.code === "57014" ? error : undefined);
+  return () => {
+    if (problem !== undefined) throw problem;
+  };
+}
+
+/** As in the real worker, a cancel is noticed when the next answer is there. */
+async function sendAll(
+  requests: QueuedRequest[],
+  throwIfCancelled: () => void,
+  signal: AbortSignal,
+): Promise<NetResponse[]> {
+  // libcurl refuses it, and pg_net then gives up the whole batch before any of it is sent.
+  if (requests.some((request) => request.timeout_milliseconds < 0)) {
+    throw new Error("Could not curl_easy_setopt(CURLOPT_TIMEOUT_MS)");
+  }
+  return await Promise.all(requests.map(async (request) => {
+    const response = await sendRequest(request, signal);
+    throwIfCancelled();
+    return response;
+  }));
+}
+
+async function writeResponse(sql: Sql, response: NetResponse, pid: number) {
+  const { id, status_code, content_type, headers, content, timed_out, error_msg } = response;
   await sql`
     insert into net._http_response
       (id, status_code, content_type, headers, content, timed_out, error_msg)
-    select id, status_code, content_type, headers, content, timed_out, error_msg
-    from jsonb_to_recordset(${sql.json(responses as never)}) as responses (
-      id bigint, status_code integer, content_type text, headers jsonb, content text,
-      timed_out boolean, error_msg text)
+    select ${id}::bigint, ${status_code}::integer, ${content_type}::text, ${
+    sql.json(headers)
+  }::jsonb,
+      net._unchecked_text(${content}::bytea), ${timed_out}::boolean, ${error_msg}::text
     where pg_backend_pid() = ${pid}`;
 }

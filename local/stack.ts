@@ -114,7 +114,7 @@ async function startParts(
   parts.push(() => admin.end({ timeout: 1 }));
   const own = options.databaseUrl === undefined;
   const password = keys.databasePassword;
-  const standIns = await bootstrapDatabase(admin, own ? { password } : {});
+  const standIns = await bootstrapDatabase(admin, own ? { password, onProgress } : { onProgress });
   // A server that is not ours keeps its passwords: there a login of our own is the role postgres.
   const databaseUrl = urlAs(
     adminUrl,

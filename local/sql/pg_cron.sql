@@ -35,6 +35,19 @@ create table cron.job_run_details (
 alter table cron.job_run_details enable row level security;
 create policy cron_job_run_details_policy on cron.job_run_details using (username = current_user);
 
+-- What tells the worker that there are other entries now.
+create function cron.job_cache_invalidate() returns trigger
+language plpgsql as $$
+begin
+  perform pg_catalog.pg_notify('pg_cron', '');
+  return null;
+end
+$$;
+comment on function cron.job_cache_invalidate() is 'invalidate job cache';
+create trigger cron_job_cache_invalidate
+after insert or update or delete or truncate on cron.job
+for each statement execute function cron.job_cache_invalidate();
+
 -- Only says yes or no to the form, as pg_cron does before it stores an entry. When an entry is due is
 -- decided by a library, in the worker.
 create function cron._check_schedule(p_schedule text) returns void
@@ -48,7 +61,7 @@ declare
   v_value text;
   v_item text;
 begin
-  if p_schedule ~* '^\s*([1-9]|[1-5][0-9])\s+seconds?\s*$'
+  if p_schedule ~* '^\s*0*([1-9]|[1-5][0-9])\s*second(s\s*)?$'
     or p_schedule ~* '^\s*@(yearly|annually|monthly|weekly|daily|midnight|hourly|reboot)\s*$' then
     return;
   end if;
@@ -200,6 +213,8 @@ language sql strict as $$ select cron._remove(current_user, null, $1) $$;
 comment on function cron.unschedule(text) is 'unschedule a pg_cron job';
 
 grant select on cron.job, cron.job_run_details to public;
+grant delete on cron.job_run_details to public;
+grant select on sequence cron.jobid_seq, cron.runid_seq to public;
 revoke all on function
   cron.schedule_in_database, cron.alter_job(bigint, text, text, text, text, boolean) from public;
 

@@ -96,24 +96,59 @@ language sql immutable as $$
   ) as bytes
 $$;
 
+-- What libcurl says of a URL; null when it takes it. Whether it serves the scheme is seen when it is sent.
+create function net._url_problem(url text) returns text
+language plpgsql immutable as $$
+declare
+  v_parts text[] := regexp_match(url, '^([a-z][a-z0-9+.-]*):(/*)([^/?#]*)', 'i');
+  v_host text := regexp_replace(v_parts[3], '^.*@', '');
+  v_port text := (regexp_match(v_host, '^(?:[^:\[]*|\[[^\]]*\]):(.*)$'))[1];
+begin
+  return case
+    when url = '' or url ~ '[\x01-\x20\x7f]' then 'Malformed input to a URL function'
+    when v_parts is null or v_parts[2] = '' then 'Bad scheme'
+    when lower(v_parts[1]) not in (
+      'dict', 'file', 'ftp', 'ftps', 'gopher', 'gophers', 'http', 'https', 'imap', 'imaps', 'ldap', 'ldaps',
+      'mqtt', 'pop3', 'pop3s', 'rtmp', 'rtsp', 'scp', 'sftp', 'smb', 'smbs', 'smtp', 'smtps', 'telnet', 'tftp')
+      then 'Unsupported URL scheme'
+    when lower(v_parts[1]) = 'file' then null
+    when length(v_parts[2]) > 3 then 'Unsupported number of slashes following scheme'
+    when v_port ~ '[^0-9]' or length(ltrim(v_port, '0')) > 5 or nullif(v_port, '')::bigint > 65535
+      then 'Port number was not a decimal number between 0 and 65535'
+    when v_host ~ '^\[' and v_host !~ '^\[[0-9a-f:.]+\](:|$)' then 'Bad IPv6 address'
+    when v_host ~ '^(:|$)' then 'No host part in the URL'
+    when v_host ~ '[][\\^`{}|<>"''%!$&()*;=+,]' and v_host !~ '^\[' then 'Bad hostname'
+  end;
+end
+$$;
+
+-- The message holds the whole URL, and with it whatever secret is in it: the real one is the same.
 create function net._encode_url_with_params_array(url text, params_array text[]) returns text
 language plpgsql immutable as $$
 declare
-  v_parts text[] := regexp_match(
-    url, '^([a-z][a-z0-9+.-]*://[^/?#[:space:]]+)(/[^?#[:space:]]*)?(\?[^#[:space:]]*)?(#\S*)?$', 'i');
+  v_parts text[] := regexp_match(url, '^([^:]+):/*([^/?#]+)(/[^?#]*)?(\?[^#]*)?(#.*)?$');
+  v_problem text := net._url_problem(url);
   v_query text;
 begin
   if url is null then return null; end if;
-  if v_parts is null then
-    raise exception using errcode = 'XX000',
-      message = 'URL using bad/illegal format or missing URL';
+  if v_problem is not null then
+    raise exception using errcode = 'XX000', message = format('invalid URL "%s": %s', url, v_problem);
   end if;
+  if url ~* '^file:' then return url; end if;
   v_query := concat_ws('&',
-    nullif(ltrim(v_parts[3], '?'), ''), nullif(array_to_string(params_array, '&'), ''));
-  return v_parts[1] || coalesce(v_parts[2], '/')
-    || case when v_query <> '' then '?' || v_query else '' end || coalesce(v_parts[4], '');
+    nullif(ltrim(v_parts[4], '?'), ''), nullif(array_to_string(params_array, '&'), ''));
+  return lower(v_parts[1]) || '://' || v_parts[2] || coalesce(v_parts[3], '/')
+    || case when v_query <> '' then '?' || v_query else '' end || coalesce(v_parts[5], '');
 end
 $$;
+
+-- Bytes as text, whether they are text or not: pg_net checks no encoding. It is the server's own function
+-- for joining bytea, of which only the name of what comes out is changed.
+create function net._joined_unchecked(bytea, bytea) returns text
+language internal immutable strict as 'byteacat';
+create function net._unchecked_text(bytea) returns text
+language sql immutable strict as $$ select net._joined_unchecked($1, '') $$;
+revoke all on function net._joined_unchecked, net._unchecked_text from public;
 
 -- The query's text holds the request's headers, and with them its secrets: the real one is the same.
 create function net._enqueue(

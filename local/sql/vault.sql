@@ -12,8 +12,21 @@ begin
 end
 $$;
 
+-- Security definer because only a superuser may read the key. The message is the real one's, which has no
+-- key where its library was not preloaded.
+create function vault._server_key() returns text
+language plpgsql security definer set search_path = '' as $$
+begin
+  if pg_stat_file('vault.key', true) is null then
+    raise exception using errcode = 'XX000',
+      message = 'pgsodium_derive_helper: pgsodium_derive: no server secret key defined.';
+  end if;
+  return pg_read_file('vault.key');
+end
+$$;
+
 -- The message is bound to the row (`additional`) and to the nonce: one that was moved to another row does
--- not decrypt. Security definer because only a superuser may read the key.
+-- not decrypt. Security definer because nobody else may have the key.
 create function vault._crypto_aead_det_encrypt(
   message bytea, additional bytea, key_id bigint, context bytea default 'pgsodium',
   nonce bytea default null
@@ -21,7 +34,7 @@ create function vault._crypto_aead_det_encrypt(
 language sql security definer set search_path = '' as $$
   select extensions.pgp_sym_encrypt_bytea(
     message,
-    pg_read_file('vault.key') || encode(additional, 'hex') || coalesce(encode(nonce, 'hex'), ''),
+    vault._server_key() || encode(additional, 'hex') || coalesce(encode(nonce, 'hex'), ''),
     'cipher-algo=aes256, s2k-mode=1')
 $$;
 
@@ -32,7 +45,7 @@ create function vault._crypto_aead_det_decrypt(
 language sql security definer set search_path = '' as $$
   select extensions.pgp_sym_decrypt_bytea(
     message,
-    pg_read_file('vault.key') || encode(additional, 'hex') || coalesce(encode(nonce, 'hex'), ''))
+    vault._server_key() || encode(additional, 'hex') || coalesce(encode(nonce, 'hex'), ''))
 $$;
 
 create function vault._crypto_aead_det_noncegen() returns bytea
@@ -100,7 +113,7 @@ end
 $$;
 
 revoke all on function
-  vault._crypto_aead_det_encrypt, vault._crypto_aead_det_decrypt, vault._crypto_aead_det_noncegen,
+  vault._server_key, vault._crypto_aead_det_encrypt, vault._crypto_aead_det_decrypt, vault._crypto_aead_det_noncegen,
   vault.create_secret, vault.update_secret
 from public;
 

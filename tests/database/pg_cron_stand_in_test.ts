@@ -53,6 +53,7 @@ Deno.test("a schedule that pg_cron cannot read is refused", () =>
       ...["", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *"],
       ...["* * * 13 *", "* * * 0 *", "* * * * 8", "*/0 * * * *", "a * * * *", "1, * * * *"],
       ...["1-2-3 * * * *", "@never", "60 seconds", "0 seconds", "* * * foo *"],
+      ...["90 seconds", "10 second ", "10 seconds ago", "-1 seconds", "1.5 seconds"],
     ];
     for (const schedule of refused) {
       await assert.rejects(
@@ -63,7 +64,7 @@ Deno.test("a schedule that pg_cron cannot read is refused", () =>
     }
     const accepted = [
       ...["* * * * *", "*/5 0-6 1,15 jan-mar mon", "0 0 $ * *", "0 0 * * 7", "  1  2 3 4 5 "],
-      ...["@hourly", "30 seconds", "00-59/2 * * * *", "0 0 * DEC SUN"],
+      ...["@hourly", "30 seconds", "1 second", "59seconds", "00-59/2 * * * *", "0 0 * DEC SUN"],
     ];
     for (const schedule of accepted) {
       await sql`select cron.schedule('job', ${schedule}, 'select 1')`;
@@ -104,11 +105,27 @@ Deno.test("postgres has Supabase's rights: SELECT alone on cron.job, all on the 
     await assert.rejects(sql`update cron.job set active = false`, refused);
     await assert.rejects(sql`delete from cron.job`, refused);
     await assert.rejects(sql`insert into cron.job (schedule, command) values ('', '')`, refused);
-    await sql`delete from cron.job_run_details`;
     for (const role of ["anon", "authenticated", "service_role"] as const) {
       await assert.rejects(connect(role)`select * from cron.job`, refused);
       await assert.rejects(connect(role)`select cron.schedule('* * * * *', 'select 1')`, refused);
     }
+  }, bare));
+
+Deno.test("every role that may use the schema deletes its own run details and no others", () =>
+  withDatabase(async ({ sql, admin, connect }) => {
+    await admin`
+      insert into cron.job_run_details (jobid, username, status) values
+        (1, 'authenticated', 'succeeded'), (2, 'postgres', 'succeeded'), (3, 'authenticated', 'sending')`;
+    await admin`grant usage on schema cron to authenticated`;
+    const authenticated = connect("authenticated");
+    const seen = await authenticated`select jobid from cron.job_run_details order by jobid`;
+    assert.deepEqual(seen.map((row) => row.jobid), ["1", "3"]);
+    await authenticated`delete from cron.job_run_details`;
+    await assert.rejects(authenticated`update cron.job_run_details set status = ''`, {
+      code: "42501",
+    });
+    // postgres bypasses row security, so it sees and deletes the rows of every application.
+    assert.equal((await sql`delete from cron.job_run_details`).count, 1);
   }, bare));
 
 Deno.test("nobody becomes a superuser through the stand-in's own functions", () =>

@@ -42,13 +42,49 @@ Deno.test("net.http_get() and http_delete() encode their parameters", () =>
     ]);
   }, bare));
 
-Deno.test("a URL that is null or no URL raises in the caller", () =>
+Deno.test("a URL that is null or none raises in the caller, with all of it in the message", () =>
   withDatabase(async ({ sql }) => {
     await assert.rejects(sql`select net.http_post(null)`, { code: "23502" });
-    for (const url of ["", "nowhere", "http://", "http:// h/", "/path", "http://h/a b"]) {
-      await assert.rejects(sql`select net.http_post(${url})`, { code: "XX000" }, url);
+    const refused: [string, string][] = [
+      ["nowhere", "Bad scheme"],
+      ["/path?key=secret", "Bad scheme"],
+      ["127.0.0.1/path", "Bad scheme"],
+      ["://h/", "Bad scheme"],
+      ["foo://h/", "Unsupported URL scheme"],
+      ["http://h:port/", "Port number was not a decimal number between 0 and 65535"],
+      ["http://user:password@h:65536/", "Port number was not a decimal number between 0 and 65535"],
+      ["http://", "No host part in the URL"],
+      ["http://:80/", "No host part in the URL"],
+      ["http://[::1/", "Bad IPv6 address"],
+      ["http://a|b/", "Bad hostname"],
+      ["", "Malformed input to a URL function"],
+      ["http:// h/", "Malformed input to a URL function"],
+      ["http://h/a b", "Malformed input to a URL function"],
+      ["http://h/a\n", "Malformed input to a URL function"],
+    ];
+    for (const [url, problem] of refused) {
+      const message = `invalid URL "${url}": ${problem}`;
+      await assert.rejects(sql`select net.http_post(${url})`, { code: "XX000", message });
     }
     assert.equal((await sql`select * from net.http_request_queue`).length, 0);
+  }, bare));
+
+Deno.test("a URL that libcurl takes is queued, whether its scheme is served or not", () =>
+  withDatabase(async ({ sql }) => {
+    const taken: [string, string][] = [
+      ["HTTP://h", "http://h/"],
+      ["https://user:pass@h:8443/a?b=c#d", "https://user:pass@h:8443/a?b=c#d"],
+      ["http://[::1]:54321/x", "http://[::1]:54321/x"],
+      ["http://h?q", "http://h/?q"],
+      ["ftp://h/file", "ftp://h/file"],
+      ["file:///etc/hostname", "file:///etc/hostname"],
+    ];
+    for (const [url, kept] of taken) {
+      const [queued] = await sql`
+        with made as (select net.http_get(${url}) as id) select id from made`;
+      const [row] = await sql`select url from net.http_request_queue where id = ${queued!.id}`;
+      assert.equal(row!.url, kept);
+    }
   }, bare));
 
 Deno.test("both tables are unlogged and every role may read and write them", () =>

@@ -42,6 +42,26 @@ Deno.test("a ciphertext moved to another row does not decrypt", () =>
     );
   }, { migrated: false }));
 
+Deno.test("service_role reads secrets, creates and updates them, as postgres may", () =>
+  withDatabase(async ({ connect }) => {
+    const service = connect("service_role");
+    const [made] = await service`select vault.create_secret('one', 'number') as id`;
+    await service`select vault.update_secret(${made!.id}, 'two')`;
+    const [row] = await service`select decrypted_secret from vault.decrypted_secrets`;
+    assert.equal(row!.decrypted_secret, "two");
+    await assert.rejects(service`select vault._server_key()`, { code: "42501" });
+  }, { migrated: false }));
+
+Deno.test("without its grants Vault refuses to decrypt, in the real one's words", () =>
+  withDatabase(async ({ sql, admin }) => {
+    await sql`select vault.create_secret('secret', 'secret')`;
+    await admin`revoke execute on function vault._crypto_aead_det_decrypt from postgres, service_role`;
+    await assert.rejects(sql`select decrypted_secret from vault.decrypted_secrets`, {
+      code: "42501",
+      message: "permission denied for function _crypto_aead_det_decrypt",
+    });
+  }, { migrated: false }));
+
 Deno.test("Vault is closed to anon and authenticated, and postgres cannot write its table", () =>
   withDatabase(async ({ sql, connect }) => {
     await sql`select vault.create_secret('secret', 'secret')`;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isDue, isWildcard } from "../../local/cron-schedule.ts";
+import { isDue, isWildcard, periodMs } from "../../local/cron-schedule.ts";
 
 const due = (schedule: string, time: string) => isDue(schedule, new Date(`${time}Z`));
 
@@ -29,8 +29,24 @@ Deno.test("isDue() reads $ as the last day of the month", () => {
   assert.ok(!due("0 0 $ * *", "2028-02-28T00:00"));
 });
 
-Deno.test("isDue() says that it does not know seconds", () => {
-  assert.throws(() => due("30 seconds", "2026-11-21T00:00"), /knows minutes only/);
+Deno.test("isDue() is false for an entry in seconds, whatever the minute", () => {
+  assert.ok(!due("30 seconds", "2026-11-21T00:00"));
+});
+
+Deno.test("periodMs() reads 1 to 59 seconds, and nothing else", () => {
+  const periods: [string, number | undefined][] = [
+    ["1 second", 1000],
+    ["10 seconds", 10_000],
+    [" 59 SECONDS ", 59_000],
+    ["5seconds", 5000],
+    ["0 seconds", undefined],
+    ["60 seconds", undefined],
+    ["90 seconds", undefined],
+    ["10 secs", undefined],
+    ["10 seconds ago", undefined],
+    ["* * * * *", undefined],
+  ];
+  for (const [schedule, period] of periods) assert.equal(periodMs(schedule), period, schedule);
 });
 
 Deno.test("isWildcard() is true for an entry whose minute or hour is open", () => {
