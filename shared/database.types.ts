@@ -2247,7 +2247,6 @@ export type Database = {
         Args: {
           "p_details"?: Json;
           "p_message": string;
-          "p_now"?: string;
           "p_severity"?: string;
           "p_source": string;
         };

@@ -111,7 +111,7 @@ begin
     set status = 'cancelled', completed_at = greatest(p_now, started_at),
       reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who), btrim(p_reason)), 200), v_cancelled)
     where id = p_job_id;
-  perform public.log_activity('robust-batch-processor',
+  perform scheduler.log_activity('robust-batch-processor',
     format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_who), btrim(p_reason)), 'warning',
     jsonb_build_object('batch_job_id', p_job_id, 'tasks_cancelled', v_cancelled), p_now);
   return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'tasks_cancelled', v_cancelled,

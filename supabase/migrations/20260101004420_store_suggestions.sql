@@ -73,7 +73,7 @@ begin
     public.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id) ->> 'updated')::boolean then
     return false;
   end if;
-  perform public.log_activity('weekly-suggestions', format('no suggestions for %s in the week of %s: %s', v_name, p_week, left(p_reason, 300)),
+  perform scheduler.log_activity('weekly-suggestions', format('no suggestions for %s in the week of %s: %s', v_name, p_week, left(p_reason, 300)),
     'warning', jsonb_build_object('organization_id', p_organization_id, 'week', p_week, 'reason', left(p_reason, 300)), p_now);
   return true;
 end;
