@@ -2056,12 +2056,9 @@ export type Database = {
         Returns: boolean;
       };
       "continue_weekly_suggestions": { Args: { "p_now"?: string }; Returns: boolean };
-      "device_commands": {
-        Args: { "p_limit"?: number; "p_now"?: string; "p_session_id": string };
-        Returns: Json;
-      };
+      "device_commands": { Args: { "p_limit"?: number; "p_session_id": string }; Returns: Json };
       "device_connections_heartbeat_timeout": { Args: Record<PropertyKey, never>; Returns: string };
-      "device_heartbeat": { Args: { "p_now"?: string; "p_session_id": string }; Returns: boolean };
+      "device_heartbeat": { Args: { "p_session_id": string }; Returns: boolean };
       "device_metrics_day_rows": {
         Args: { "p_days": (string)[] };
         Returns: {
@@ -2123,7 +2120,6 @@ export type Database = {
         Args: {
           "p_command_id": string;
           "p_error_message"?: string;
-          "p_now"?: string;
           "p_result"?: Json;
           "p_session_id": string;
           "p_status": string;
@@ -2252,26 +2248,13 @@ export type Database = {
         };
         Returns: number;
       };
-      "monitor_device_connections_expire": {
-        Args: { "p_max_commands"?: number; "p_now"?: string };
-        Returns: Json;
-      };
+      "monitor_device_connections_expire": { Args: { "p_max_commands"?: number }; Returns: Json };
       "monitor_device_connections_hand_over": {
-        Args: {
-          "p_after"?: string;
-          "p_max_commands"?: number;
-          "p_now"?: string;
-          "p_until"?: string;
-        };
+        Args: { "p_after"?: string; "p_max_commands"?: number; "p_until"?: string };
         Returns: Json;
       };
       "monitor_device_connections_sweep": {
-        Args: {
-          "p_after"?: string;
-          "p_max_devices"?: number;
-          "p_now"?: string;
-          "p_until"?: string;
-        };
+        Args: { "p_after"?: string; "p_max_devices"?: number; "p_until"?: string };
         Returns: Json;
       };
       "next_suggestion_requests": {
