@@ -2014,10 +2014,7 @@ export type Database = {
         Args: { "p_job_id": string; "p_now"?: string; "p_reason": string; "p_who": string };
         Returns: Json;
       };
-      "cancel_scheduled_action": {
-        Args: { "p_id": string; "p_now"?: string; "p_reason"?: string };
-        Returns: Json;
-      };
+      "cancel_scheduled_action": { Args: { "p_id": string; "p_reason"?: string }; Returns: Json };
       "claim_batch_tasks": {
         Args: {
           "p_busy"?: Json;
@@ -2173,20 +2170,13 @@ export type Database = {
           "p_kinds": (string)[];
           "p_lease_seconds": number;
           "p_limit": number;
-          "p_now"?: string;
           "p_per_receiver": number;
         };
         Returns: Json;
       };
-      "execute_scheduled_actions_due": { Args: { "p_now"?: string }; Returns: Json };
-      "execute_scheduled_actions_in_database": {
-        Args: { "p_limit"?: number; "p_now"?: string };
-        Returns: Json;
-      };
-      "execute_scheduled_actions_report": {
-        Args: { "p_now"?: string; "p_results": Json };
-        Returns: Json;
-      };
+      "execute_scheduled_actions_due": { Args: Record<PropertyKey, never>; Returns: Json };
+      "execute_scheduled_actions_in_database": { Args: { "p_limit"?: number }; Returns: Json };
+      "execute_scheduled_actions_report": { Args: { "p_results": Json }; Returns: Json };
       "expire_code_fixes": { Args: { "p_now"?: string }; Returns: number };
       "find_stuck_batch_jobs": {
         Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
@@ -2351,7 +2341,7 @@ export type Database = {
         Returns: string;
       };
       "resume_stuck_batch_job": { Args: { "p_job_id": string; "p_now"?: string }; Returns: Json };
-      "retry_scheduled_action": { Args: { "p_id": string; "p_now"?: string }; Returns: Json };
+      "retry_scheduled_action": { Args: { "p_id": string }; Returns: Json };
       "schedule_action": {
         Args: {
           "p_backoff_base_seconds"?: number;
@@ -2367,7 +2357,6 @@ export type Database = {
           "p_max_attempts"?: number;
           "p_message"?: string;
           "p_name"?: string;
-          "p_now"?: string;
           "p_payload"?: Json;
           "p_schedule"?: string;
           "p_time_zone"?: string;
