@@ -2257,7 +2257,7 @@ export type Database = {
         Returns: number;
       };
       "read_code_failure": { Args: { "p_cause_id": number }; Returns: Json };
-      "record_api_key_checks": { Args: { "p_checks": Json; "p_now"?: string }; Returns: Json };
+      "record_api_key_checks": { Args: { "p_checks": Json; "p_run_id": string }; Returns: Json };
       "record_code_fix": {
         Args: {
           "p_completion_tokens": number;
