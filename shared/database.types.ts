@@ -1972,7 +1972,7 @@ export type Database = {
     };
     Functions: {
       "accept_code_fix": {
-        Args: { "p_by": string; "p_now"?: string; "p_proposal_id": number; "p_reason"?: string };
+        Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
         Returns: Json;
       };
       "accept_prompt_suggestion": {
@@ -1998,7 +1998,6 @@ export type Database = {
           "p_cause_id": number;
           "p_execution_id": string;
           "p_model": string;
-          "p_now"?: string;
           "p_request_id": string;
           "p_reserved_cost_usd": number;
           "p_reserved_tokens": number;
@@ -2026,7 +2025,7 @@ export type Database = {
         };
         Returns: Json;
       };
-      "claim_code_fix": { Args: { "p_not_since": string; "p_now"?: string }; Returns: Json };
+      "claim_code_fix": { Args: { "p_not_since": string }; Returns: Json };
       "code_failure_cause": {
         Args: {
           "p_error_type"?: string;
@@ -2045,9 +2044,9 @@ export type Database = {
         Args: { "p_is_message": boolean; "p_keep_names"?: boolean; "p_text": string };
         Returns: string;
       };
-      "code_monitor_state": { Args: { "p_now"?: string }; Returns: Json };
+      "code_monitor_state": { Args: Record<PropertyKey, never>; Returns: Json };
       "code_setting": { Args: { "p_key": string; "p_whole"?: boolean }; Returns: number };
-      "collect_code_failures": { Args: { "p_max_rows"?: number; "p_now"?: string }; Returns: Json };
+      "collect_code_failures": { Args: { "p_max_rows"?: number }; Returns: Json };
       "continue_batch_job": {
         Args: { "p_job_id": string; "p_now"?: string; "p_run_after"?: string };
         Returns: boolean;
@@ -2177,7 +2176,6 @@ export type Database = {
       "execute_scheduled_actions_due": { Args: Record<PropertyKey, never>; Returns: Json };
       "execute_scheduled_actions_in_database": { Args: { "p_limit"?: number }; Returns: Json };
       "execute_scheduled_actions_report": { Args: { "p_results": Json }; Returns: Json };
-      "expire_code_fixes": { Args: { "p_now"?: string }; Returns: number };
       "find_stuck_batch_jobs": {
         Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
         Returns: Json;
@@ -2266,7 +2264,6 @@ export type Database = {
           "p_counts"?: boolean;
           "p_diff": string;
           "p_error": string;
-          "p_now"?: string;
           "p_prompt_tokens": number;
           "p_proposal_id": number;
           "p_reasoning": string;
@@ -2311,7 +2308,7 @@ export type Database = {
         Returns: number;
       };
       "reject_code_fix": {
-        Args: { "p_by": string; "p_now"?: string; "p_proposal_id": number; "p_reason"?: string };
+        Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
         Returns: Json;
       };
       "reject_prompt_suggestion": {
@@ -2412,13 +2409,7 @@ export type Database = {
         Returns: Json;
       };
       "set_code_failure_status": {
-        Args: {
-          "p_by": string;
-          "p_cause_id": number;
-          "p_now"?: string;
-          "p_reason"?: string;
-          "p_status": string;
-        };
+        Args: { "p_by": string; "p_cause_id": number; "p_reason"?: string; "p_status": string };
         Returns: Json;
       };
       "store_prompt_suggestions": {
