@@ -2124,43 +2124,25 @@ export type Database = {
       };
       "ecosystem_activity": { Args: { "p_day": string }; Returns: Json };
       "ecosystem_claim_comment": {
-        Args: {
-          "p_day": string;
-          "p_issue": string;
-          "p_now"?: string;
-          "p_only_look"?: boolean;
-          "p_run_id": string;
-        };
+        Args: { "p_day": string; "p_issue": string; "p_only_look"?: boolean; "p_run_id": string };
         Returns: Json;
       };
       "ecosystem_doubt_comment": {
         Args: { "p_day": string; "p_problem": string; "p_run_id": string };
         Returns: Json;
       };
-      "ecosystem_figures": { Args: { "p_day": string; "p_now"?: string }; Returns: Json };
-      "ecosystem_infrastructure": { Args: { "p_day": string; "p_now"?: string }; Returns: Json };
+      "ecosystem_figures": { Args: { "p_day": string }; Returns: Json };
       "ecosystem_release_comment": {
         Args: { "p_day": string; "p_run_id": string };
         Returns: undefined;
       };
       "ecosystem_repositories_to_read": { Args: { "p_limit"?: number }; Returns: Json };
       "ecosystem_settle_comment": {
-        Args: {
-          "p_comment_id": number;
-          "p_comment_url": string;
-          "p_day": string;
-          "p_now"?: string;
-        };
+        Args: { "p_comment_id": number; "p_comment_url": string; "p_day": string };
         Returns: undefined;
       };
       "ecosystem_take_over_comment": {
-        Args: {
-          "p_day": string;
-          "p_from_run_id": string;
-          "p_issue": string;
-          "p_now"?: string;
-          "p_run_id": string;
-        };
+        Args: { "p_day": string; "p_from_run_id": string; "p_issue": string; "p_run_id": string };
         Returns: boolean;
       };
       "execute_scheduled_actions_claim": {
@@ -2272,13 +2254,12 @@ export type Database = {
         Returns: Json;
       };
       "record_ecosystem_report": {
-        Args: { "p_day": string; "p_now"?: string; "p_report": Json };
+        Args: { "p_day": string; "p_report": Json };
         Returns: undefined;
       };
       "record_repository_activity": {
         Args: {
           "p_day": string;
-          "p_now"?: string;
           "p_reading": Json;
           "p_repository_id": number;
           "p_responses"?: Json;

@@ -31,7 +31,7 @@ $$;
 comment on function public.github_responses_of(bigint) is
   'What is kept of a repository''s answers, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
 
-create or replace function public.record_repository_activity(
+create or replace function scheduler.record_repository_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]', p_now timestamptz default now()
 ) returns void
 language plpgsql set search_path = '' as $$
@@ -93,12 +93,22 @@ begin
   where repository_id = p_repository_id and day < (p_now at time zone 'UTC')::date - 730 and day <> p_day;
 end;
 $$;
-comment on function public.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) is
+comment on function scheduler.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) is
   'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its answers, [{"url", "etag", "found", "next_url"}]. Again for the same day: overwrites what the new reading knows.';
+
+create or replace function public.record_repository_activity(
+  p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]'
+) returns void
+language sql security definer set search_path = '' as $$
+  select scheduler.record_repository_activity(p_repository_id, p_day, p_reading, p_responses);
+$$;
+comment on function public.record_repository_activity(bigint, date, jsonb, jsonb) is
+  'scheduler.record_repository_activity by the clock of the database.';
 
 revoke all on function public.ecosystem_repositories_to_read(integer) from public, anon, authenticated, service_role;
 revoke all on function public.github_responses_of(bigint) from public, anon, authenticated, service_role;
-revoke all on function public.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.record_repository_activity(bigint, date, jsonb, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.ecosystem_repositories_to_read(integer) to service_role;
 grant execute on function public.github_responses_of(bigint) to service_role;
-grant execute on function public.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) to service_role;
+grant execute on function public.record_repository_activity(bigint, date, jsonb, jsonb) to service_role;
