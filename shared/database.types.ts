@@ -2004,7 +2004,7 @@ export type Database = {
         };
         Returns: Json;
       };
-      "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
+      "begin_pruning": { Args: Record<PropertyKey, never>; Returns: Json };
       "begin_suggestion_try": {
         Args: { "p_now"?: string; "p_organization_id": string; "p_week": string };
         Returns: string;
@@ -2232,10 +2232,7 @@ export type Database = {
         Returns: Json;
       };
       "prometheus_metrics": { Args: { "p_now"?: string }; Returns: Json };
-      "prune_old_rows": {
-        Args: { "p_limit"?: number; "p_now"?: string; "p_rule": string };
-        Returns: number;
-      };
+      "prune_old_rows": { Args: { "p_limit"?: number; "p_rule": string }; Returns: number };
       "read_code_failure": { Args: { "p_cause_id": number }; Returns: Json };
       "record_api_key_checks": { Args: { "p_checks": Json; "p_run_id": string }; Returns: Json };
       "record_code_fix": {
