@@ -2424,7 +2424,6 @@ export type Database = {
         Args: {
           "p_force"?: boolean;
           "p_manual_test"?: boolean;
-          "p_now"?: string;
           "p_run_id"?: string;
           "p_zones"?: boolean;
         };
