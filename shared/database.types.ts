@@ -1975,10 +1975,7 @@ export type Database = {
         Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
         Returns: Json;
       };
-      "accept_prompt_suggestion": {
-        Args: { "p_id": string; "p_now"?: string; "p_who": string };
-        Returns: Json;
-      };
+      "accept_prompt_suggestion": { Args: { "p_id": string; "p_who": string }; Returns: Json };
       "aggregate_device_metrics_begin": { Args: Record<PropertyKey, never>; Returns: Json };
       "aggregate_device_metrics_days": {
         Args: { "p_from"?: string; "p_max_days"?: number; "p_to"?: string };
@@ -2006,7 +2003,7 @@ export type Database = {
       };
       "begin_pruning": { Args: Record<PropertyKey, never>; Returns: Json };
       "begin_suggestion_try": {
-        Args: { "p_now"?: string; "p_organization_id": string; "p_week": string };
+        Args: { "p_organization_id": string; "p_week": string };
         Returns: string;
       };
       "cancel_batch_job": {
@@ -2020,7 +2017,6 @@ export type Database = {
           "p_job_id": string;
           "p_lease_seconds"?: number;
           "p_limit"?: number;
-          "p_now"?: string;
           "p_token": string;
         };
         Returns: Json;
@@ -2048,10 +2044,10 @@ export type Database = {
       "code_setting": { Args: { "p_key": string; "p_whole"?: boolean }; Returns: number };
       "collect_code_failures": { Args: { "p_max_rows"?: number }; Returns: Json };
       "continue_batch_job": {
-        Args: { "p_job_id": string; "p_now"?: string; "p_run_after"?: string };
+        Args: { "p_job_id": string; "p_wait_ms"?: number };
         Returns: boolean;
       };
-      "continue_weekly_suggestions": { Args: { "p_now"?: string }; Returns: boolean };
+      "continue_weekly_suggestions": { Args: Record<PropertyKey, never>; Returns: boolean };
       "device_commands": { Args: { "p_limit"?: number; "p_session_id": string }; Returns: Json };
       "device_connections_heartbeat_timeout": { Args: Record<PropertyKey, never>; Returns: string };
       "device_heartbeat": { Args: { "p_session_id": string }; Returns: boolean };
@@ -2158,22 +2154,14 @@ export type Database = {
       "execute_scheduled_actions_due": { Args: Record<PropertyKey, never>; Returns: Json };
       "execute_scheduled_actions_in_database": { Args: { "p_limit"?: number }; Returns: Json };
       "execute_scheduled_actions_report": { Args: { "p_results": Json }; Returns: Json };
-      "find_stuck_batch_jobs": {
-        Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
-        Returns: Json;
-      };
+      "find_stuck_batch_jobs": { Args: { "p_after"?: string; "p_limit"?: number }; Returns: Json };
       "finish_batch_tasks": {
-        Args: { "p_job_id": string; "p_now"?: string; "p_results": Json; "p_token": string };
+        Args: { "p_job_id": string; "p_results": Json; "p_token": string };
         Returns: Json;
       };
       "github_responses_of": { Args: { "p_repository_id": number }; Returns: Json };
       "heartbeat_batch_job": {
-        Args: {
-          "p_job_id": string;
-          "p_lease_seconds"?: number;
-          "p_now"?: string;
-          "p_token": string;
-        };
+        Args: { "p_job_id": string; "p_lease_seconds"?: number; "p_token": string };
         Returns: Json;
       };
       "lock_pending_code_fix": {
@@ -2228,7 +2216,7 @@ export type Database = {
         Returns: Json;
       };
       "next_suggestion_requests": {
-        Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
+        Args: { "p_after"?: string; "p_limit"?: number };
         Returns: Json;
       };
       "prometheus_metrics": { Args: { "p_now"?: string }; Returns: Json };
@@ -2264,12 +2252,7 @@ export type Database = {
         Returns: undefined;
       };
       "record_suggestion_failure": {
-        Args: {
-          "p_now"?: string;
-          "p_organization_id": string;
-          "p_reason": string;
-          "p_week": string;
-        };
+        Args: { "p_organization_id": string; "p_reason": string; "p_week": string };
         Returns: boolean;
       };
       "record_system_health": {
@@ -2289,12 +2272,9 @@ export type Database = {
         Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
         Returns: Json;
       };
-      "reject_prompt_suggestion": {
-        Args: { "p_id": string; "p_now"?: string; "p_who": string };
-        Returns: Json;
-      };
+      "reject_prompt_suggestion": { Args: { "p_id": string; "p_who": string }; Returns: Json };
       "release_batch_tasks": {
-        Args: { "p_ids"?: (number)[]; "p_job_id": string; "p_now"?: string; "p_token": string };
+        Args: { "p_ids"?: (number)[]; "p_job_id": string; "p_token": string };
         Returns: number;
       };
       "release_code_fix": {
@@ -2302,7 +2282,7 @@ export type Database = {
         Returns: boolean;
       };
       "release_suggestion_try": {
-        Args: { "p_now"?: string; "p_organization_id": string; "p_week": string };
+        Args: { "p_organization_id": string; "p_week": string };
         Returns: undefined;
       };
       "rerun_daily_batch": {
@@ -2315,7 +2295,7 @@ export type Database = {
         };
         Returns: string;
       };
-      "resume_stuck_batch_job": { Args: { "p_job_id": string; "p_now"?: string }; Returns: Json };
+      "resume_stuck_batch_job": { Args: { "p_job_id": string }; Returns: Json };
       "retry_scheduled_action": { Args: { "p_id": string }; Returns: Json };
       "schedule_action": {
         Args: {
@@ -2392,7 +2372,6 @@ export type Database = {
       };
       "store_prompt_suggestions": {
         Args: {
-          "p_now"?: string;
           "p_organization_id": string;
           "p_suggested_by": string;
           "p_texts": Json;
