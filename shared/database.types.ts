@@ -2219,7 +2219,7 @@ export type Database = {
         Args: { "p_after"?: string; "p_limit"?: number };
         Returns: Json;
       };
-      "prometheus_metrics": { Args: { "p_now"?: string }; Returns: Json };
+      "prometheus_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
       "prune_old_rows": { Args: { "p_limit"?: number; "p_rule": string }; Returns: number };
       "read_code_failure": { Args: { "p_cause_id": number }; Returns: Json };
       "record_api_key_checks": { Args: { "p_checks": Json; "p_run_id": string }; Returns: Json };
@@ -2257,7 +2257,6 @@ export type Database = {
       };
       "record_system_health": {
         Args: {
-          "p_checked_at": string;
           "p_components": Json;
           "p_job_name": string;
           "p_report": string;
