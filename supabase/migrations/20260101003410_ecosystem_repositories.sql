@@ -31,6 +31,18 @@ $$;
 comment on function public.github_responses_of(bigint) is
   'What is kept of a repository''s answers, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
 
+create or replace function scheduler.assert_ecosystem_day(p_day date, p_now timestamptz) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if coalesce(p_day not between date '2000-01-01' and (p_now at time zone 'UTC')::date, true) then
+    raise exception using errcode = '22023',
+      message = format('the day must be one from 2000 until today (UTC), got %s', coalesce(p_day::text, 'null'));
+  end if;
+end;
+$$;
+comment on function scheduler.assert_ecosystem_day(date, timestamptz) is
+  'Raises 22023 for a day of which nothing can be known: before 2000, still to come, or none.';
+
 create or replace function scheduler.record_repository_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]', p_now timestamptz default now()
 ) returns void
@@ -42,6 +54,7 @@ declare
   v_before_day date;
   v_before_stars integer;
 begin
+  perform scheduler.assert_ecosystem_day(p_day, p_now);
   update public.ecosystem_repositories set
     last_asked_at = p_now,
     last_outcome = p_reading ->> 'outcome',
@@ -106,6 +119,7 @@ comment on function public.record_repository_activity(bigint, date, jsonb, jsonb
   'scheduler.record_repository_activity by the clock of the database.';
 
 revoke all on function public.ecosystem_repositories_to_read(integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.assert_ecosystem_day(date, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.github_responses_of(bigint) from public, anon, authenticated, service_role;
 revoke all on function scheduler.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.record_repository_activity(bigint, date, jsonb, jsonb) from public, anon, authenticated, service_role;

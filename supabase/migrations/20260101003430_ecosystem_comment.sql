@@ -12,6 +12,7 @@ declare
   v_comment public.ecosystem_comments;
 begin
   if not p_only_look then
+    perform scheduler.assert_ecosystem_day(p_day, p_now);
     insert into public.ecosystem_comments (day, state, issue, run_id, claimed_at, may_arrive_until)
     values (p_day, 'posting', p_issue, p_run_id, p_now, p_now + interval '30 minutes')
     on conflict do nothing;

@@ -228,6 +228,32 @@ Deno.test("a week of suggestions that is to come can be neither begun, stored no
     assert.deepEqual(await suggested(sql, id), ["A good question?"]);
   }));
 
+Deno.test("a day that is to come can have no reading, report or comment", () =>
+  withDatabase(async ({ sql, connect }) => {
+    const service = connect("service_role");
+    await moveClock(sql, "2026-03-06T12:00Z");
+    await sql`insert into ecosystem_repositories (full_name) values ('acme/lively')`;
+    for (const day of ["2026-03-07", "2100-01-01", "infinity", "-infinity", null]) {
+      const date = day === null ? "null" : `'${day}'`;
+      for (
+        const call of [
+          `record_repository_activity(1, ${date}, '{"outcome": "read"}')`,
+          `record_ecosystem_report(${date}, '{}')`,
+          `ecosystem_claim_comment(${date}, 'acme/lively#1', gen_random_uuid())`,
+        ]
+      ) {
+        const error = await refusal(service.unsafe(`select ${call}`));
+        assert.deepEqual(
+          [error.code, error.message],
+          ["22023", `the day must be one from 2000 until today (UTC), got ${day}`],
+          call,
+        );
+      }
+    }
+    await service`select ecosystem_claim_comment('2026-03-06', 'acme/lively#1', gen_random_uuid())`;
+    assert.equal((await sql`select from ecosystem_comments`).length, 1);
+  }));
+
 Deno.test("of two checks of the API keys the one whose run began later counts, by the ledger", () =>
   withDatabase(async ({ sql, connect }) => {
     const service = connect("service_role");
