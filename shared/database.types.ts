@@ -1972,13 +1972,10 @@ export type Database = {
     };
     Functions: {
       "accept_code_fix": {
-        Args: { "p_by": string; "p_now"?: string; "p_proposal_id": number; "p_reason"?: string };
+        Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
         Returns: Json;
       };
-      "accept_prompt_suggestion": {
-        Args: { "p_id": string; "p_now"?: string; "p_who": string };
-        Returns: Json;
-      };
+      "accept_prompt_suggestion": { Args: { "p_id": string; "p_who": string }; Returns: Json };
       "aggregate_device_metrics_begin": { Args: Record<PropertyKey, never>; Returns: Json };
       "aggregate_device_metrics_days": {
         Args: { "p_from"?: string; "p_max_days"?: number; "p_to"?: string };
@@ -1998,38 +1995,33 @@ export type Database = {
           "p_cause_id": number;
           "p_execution_id": string;
           "p_model": string;
-          "p_now"?: string;
           "p_request_id": string;
           "p_reserved_cost_usd": number;
           "p_reserved_tokens": number;
         };
         Returns: Json;
       };
-      "begin_pruning": { Args: { "p_now"?: string }; Returns: Json };
+      "begin_pruning": { Args: Record<PropertyKey, never>; Returns: Json };
       "begin_suggestion_try": {
-        Args: { "p_now"?: string; "p_organization_id": string; "p_week": string };
+        Args: { "p_organization_id": string; "p_week": string };
         Returns: string;
       };
       "cancel_batch_job": {
         Args: { "p_job_id": string; "p_now"?: string; "p_reason": string; "p_who": string };
         Returns: Json;
       };
-      "cancel_scheduled_action": {
-        Args: { "p_id": string; "p_now"?: string; "p_reason"?: string };
-        Returns: Json;
-      };
+      "cancel_scheduled_action": { Args: { "p_id": string; "p_reason"?: string }; Returns: Json };
       "claim_batch_tasks": {
         Args: {
           "p_busy"?: Json;
           "p_job_id": string;
           "p_lease_seconds"?: number;
           "p_limit"?: number;
-          "p_now"?: string;
           "p_token": string;
         };
         Returns: Json;
       };
-      "claim_code_fix": { Args: { "p_not_since": string; "p_now"?: string }; Returns: Json };
+      "claim_code_fix": { Args: { "p_not_since": string }; Returns: Json };
       "code_failure_cause": {
         Args: {
           "p_error_type"?: string;
@@ -2048,20 +2040,17 @@ export type Database = {
         Args: { "p_is_message": boolean; "p_keep_names"?: boolean; "p_text": string };
         Returns: string;
       };
-      "code_monitor_state": { Args: { "p_now"?: string }; Returns: Json };
+      "code_monitor_state": { Args: Record<PropertyKey, never>; Returns: Json };
       "code_setting": { Args: { "p_key": string; "p_whole"?: boolean }; Returns: number };
-      "collect_code_failures": { Args: { "p_max_rows"?: number; "p_now"?: string }; Returns: Json };
+      "collect_code_failures": { Args: { "p_max_rows"?: number }; Returns: Json };
       "continue_batch_job": {
-        Args: { "p_job_id": string; "p_now"?: string; "p_run_after"?: string };
+        Args: { "p_job_id": string; "p_wait_ms"?: number };
         Returns: boolean;
       };
-      "continue_weekly_suggestions": { Args: { "p_now"?: string }; Returns: boolean };
-      "device_commands": {
-        Args: { "p_limit"?: number; "p_now"?: string; "p_session_id": string };
-        Returns: Json;
-      };
+      "continue_weekly_suggestions": { Args: Record<PropertyKey, never>; Returns: boolean };
+      "device_commands": { Args: { "p_limit"?: number; "p_session_id": string }; Returns: Json };
       "device_connections_heartbeat_timeout": { Args: Record<PropertyKey, never>; Returns: string };
-      "device_heartbeat": { Args: { "p_now"?: string; "p_session_id": string }; Returns: boolean };
+      "device_heartbeat": { Args: { "p_session_id": string }; Returns: boolean };
       "device_metrics_day_rows": {
         Args: { "p_days": (string)[] };
         Returns: {
@@ -2123,7 +2112,6 @@ export type Database = {
         Args: {
           "p_command_id": string;
           "p_error_message"?: string;
-          "p_now"?: string;
           "p_result"?: Json;
           "p_session_id": string;
           "p_status": string;
@@ -2132,43 +2120,25 @@ export type Database = {
       };
       "ecosystem_activity": { Args: { "p_day": string }; Returns: Json };
       "ecosystem_claim_comment": {
-        Args: {
-          "p_day": string;
-          "p_issue": string;
-          "p_now"?: string;
-          "p_only_look"?: boolean;
-          "p_run_id": string;
-        };
+        Args: { "p_day": string; "p_issue": string; "p_only_look"?: boolean; "p_run_id": string };
         Returns: Json;
       };
       "ecosystem_doubt_comment": {
         Args: { "p_day": string; "p_problem": string; "p_run_id": string };
         Returns: Json;
       };
-      "ecosystem_figures": { Args: { "p_day": string; "p_now"?: string }; Returns: Json };
-      "ecosystem_infrastructure": { Args: { "p_day": string; "p_now"?: string }; Returns: Json };
+      "ecosystem_figures": { Args: { "p_day": string }; Returns: Json };
       "ecosystem_release_comment": {
         Args: { "p_day": string; "p_run_id": string };
         Returns: undefined;
       };
       "ecosystem_repositories_to_read": { Args: { "p_limit"?: number }; Returns: Json };
       "ecosystem_settle_comment": {
-        Args: {
-          "p_comment_id": number;
-          "p_comment_url": string;
-          "p_day": string;
-          "p_now"?: string;
-        };
+        Args: { "p_comment_id": number; "p_comment_url": string; "p_day": string };
         Returns: undefined;
       };
       "ecosystem_take_over_comment": {
-        Args: {
-          "p_day": string;
-          "p_from_run_id": string;
-          "p_issue": string;
-          "p_now"?: string;
-          "p_run_id": string;
-        };
+        Args: { "p_day": string; "p_from_run_id": string; "p_issue": string; "p_run_id": string };
         Returns: boolean;
       };
       "execute_scheduled_actions_claim": {
@@ -2177,37 +2147,21 @@ export type Database = {
           "p_kinds": (string)[];
           "p_lease_seconds": number;
           "p_limit": number;
-          "p_now"?: string;
           "p_per_receiver": number;
         };
         Returns: Json;
       };
-      "execute_scheduled_actions_due": { Args: { "p_now"?: string }; Returns: Json };
-      "execute_scheduled_actions_in_database": {
-        Args: { "p_limit"?: number; "p_now"?: string };
-        Returns: Json;
-      };
-      "execute_scheduled_actions_report": {
-        Args: { "p_now"?: string; "p_results": Json };
-        Returns: Json;
-      };
-      "expire_code_fixes": { Args: { "p_now"?: string }; Returns: number };
-      "find_stuck_batch_jobs": {
-        Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
-        Returns: Json;
-      };
+      "execute_scheduled_actions_due": { Args: Record<PropertyKey, never>; Returns: Json };
+      "execute_scheduled_actions_in_database": { Args: { "p_limit"?: number }; Returns: Json };
+      "execute_scheduled_actions_report": { Args: { "p_results": Json }; Returns: Json };
+      "find_stuck_batch_jobs": { Args: { "p_after"?: string; "p_limit"?: number }; Returns: Json };
       "finish_batch_tasks": {
-        Args: { "p_job_id": string; "p_now"?: string; "p_results": Json; "p_token": string };
+        Args: { "p_job_id": string; "p_results": Json; "p_token": string };
         Returns: Json;
       };
       "github_responses_of": { Args: { "p_repository_id": number }; Returns: Json };
       "heartbeat_batch_job": {
-        Args: {
-          "p_job_id": string;
-          "p_lease_seconds"?: number;
-          "p_now"?: string;
-          "p_token": string;
-        };
+        Args: { "p_job_id": string; "p_lease_seconds"?: number; "p_token": string };
         Returns: Json;
       };
       "lock_pending_code_fix": {
@@ -2247,45 +2201,28 @@ export type Database = {
         Args: {
           "p_details"?: Json;
           "p_message": string;
-          "p_now"?: string;
           "p_severity"?: string;
           "p_source": string;
         };
         Returns: number;
       };
-      "monitor_device_connections_expire": {
-        Args: { "p_max_commands"?: number; "p_now"?: string };
-        Returns: Json;
-      };
+      "monitor_device_connections_expire": { Args: { "p_max_commands"?: number }; Returns: Json };
       "monitor_device_connections_hand_over": {
-        Args: {
-          "p_after"?: string;
-          "p_max_commands"?: number;
-          "p_now"?: string;
-          "p_until"?: string;
-        };
+        Args: { "p_after"?: string; "p_max_commands"?: number; "p_until"?: string };
         Returns: Json;
       };
       "monitor_device_connections_sweep": {
-        Args: {
-          "p_after"?: string;
-          "p_max_devices"?: number;
-          "p_now"?: string;
-          "p_until"?: string;
-        };
+        Args: { "p_after"?: string; "p_max_devices"?: number; "p_until"?: string };
         Returns: Json;
       };
       "next_suggestion_requests": {
-        Args: { "p_after"?: string; "p_limit"?: number; "p_now"?: string };
+        Args: { "p_after"?: string; "p_limit"?: number };
         Returns: Json;
       };
-      "prometheus_metrics": { Args: { "p_now"?: string }; Returns: Json };
-      "prune_old_rows": {
-        Args: { "p_limit"?: number; "p_now"?: string; "p_rule": string };
-        Returns: number;
-      };
+      "prometheus_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
+      "prune_old_rows": { Args: { "p_limit"?: number; "p_rule": string }; Returns: number };
       "read_code_failure": { Args: { "p_cause_id": number }; Returns: Json };
-      "record_api_key_checks": { Args: { "p_checks": Json; "p_now"?: string }; Returns: Json };
+      "record_api_key_checks": { Args: { "p_checks": Json; "p_run_id": string }; Returns: Json };
       "record_code_fix": {
         Args: {
           "p_completion_tokens": number;
@@ -2294,7 +2231,6 @@ export type Database = {
           "p_counts"?: boolean;
           "p_diff": string;
           "p_error": string;
-          "p_now"?: string;
           "p_prompt_tokens": number;
           "p_proposal_id": number;
           "p_reasoning": string;
@@ -2303,13 +2239,12 @@ export type Database = {
         Returns: Json;
       };
       "record_ecosystem_report": {
-        Args: { "p_day": string; "p_now"?: string; "p_report": Json };
+        Args: { "p_day": string; "p_report": Json };
         Returns: undefined;
       };
       "record_repository_activity": {
         Args: {
           "p_day": string;
-          "p_now"?: string;
           "p_reading": Json;
           "p_repository_id": number;
           "p_responses"?: Json;
@@ -2317,17 +2252,11 @@ export type Database = {
         Returns: undefined;
       };
       "record_suggestion_failure": {
-        Args: {
-          "p_now"?: string;
-          "p_organization_id": string;
-          "p_reason": string;
-          "p_week": string;
-        };
+        Args: { "p_organization_id": string; "p_reason": string; "p_week": string };
         Returns: boolean;
       };
       "record_system_health": {
         Args: {
-          "p_checked_at": string;
           "p_components": Json;
           "p_job_name": string;
           "p_report": string;
@@ -2339,15 +2268,12 @@ export type Database = {
         Returns: number;
       };
       "reject_code_fix": {
-        Args: { "p_by": string; "p_now"?: string; "p_proposal_id": number; "p_reason"?: string };
+        Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
         Returns: Json;
       };
-      "reject_prompt_suggestion": {
-        Args: { "p_id": string; "p_now"?: string; "p_who": string };
-        Returns: Json;
-      };
+      "reject_prompt_suggestion": { Args: { "p_id": string; "p_who": string }; Returns: Json };
       "release_batch_tasks": {
-        Args: { "p_ids"?: (number)[]; "p_job_id": string; "p_now"?: string; "p_token": string };
+        Args: { "p_ids"?: (number)[]; "p_job_id": string; "p_token": string };
         Returns: number;
       };
       "release_code_fix": {
@@ -2355,7 +2281,7 @@ export type Database = {
         Returns: boolean;
       };
       "release_suggestion_try": {
-        Args: { "p_now"?: string; "p_organization_id": string; "p_week": string };
+        Args: { "p_organization_id": string; "p_week": string };
         Returns: undefined;
       };
       "rerun_daily_batch": {
@@ -2368,8 +2294,8 @@ export type Database = {
         };
         Returns: string;
       };
-      "resume_stuck_batch_job": { Args: { "p_job_id": string; "p_now"?: string }; Returns: Json };
-      "retry_scheduled_action": { Args: { "p_id": string; "p_now"?: string }; Returns: Json };
+      "resume_stuck_batch_job": { Args: { "p_job_id": string }; Returns: Json };
+      "retry_scheduled_action": { Args: { "p_id": string }; Returns: Json };
       "schedule_action": {
         Args: {
           "p_backoff_base_seconds"?: number;
@@ -2385,7 +2311,6 @@ export type Database = {
           "p_max_attempts"?: number;
           "p_message"?: string;
           "p_name"?: string;
-          "p_now"?: string;
           "p_payload"?: Json;
           "p_schedule"?: string;
           "p_time_zone"?: string;
@@ -2441,18 +2366,11 @@ export type Database = {
         Returns: Json;
       };
       "set_code_failure_status": {
-        Args: {
-          "p_by": string;
-          "p_cause_id": number;
-          "p_now"?: string;
-          "p_reason"?: string;
-          "p_status": string;
-        };
+        Args: { "p_by": string; "p_cause_id": number; "p_reason"?: string; "p_status": string };
         Returns: Json;
       };
       "store_prompt_suggestions": {
         Args: {
-          "p_now"?: string;
           "p_organization_id": string;
           "p_suggested_by": string;
           "p_texts": Json;
@@ -2484,7 +2402,6 @@ export type Database = {
         Args: {
           "p_force"?: boolean;
           "p_manual_test"?: boolean;
-          "p_now"?: string;
           "p_run_id"?: string;
           "p_zones"?: boolean;
         };

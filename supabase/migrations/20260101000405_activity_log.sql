@@ -32,11 +32,10 @@ language sql immutable set search_path = '' as $$
 $$;
 comment on function scheduler.one_line(text, integer) is 'A text in one line of at most that many characters.';
 
--- Security definer because service_role may add lines, but neither change nor forge those of runs.
-create or replace function public.log_activity(
+create or replace function scheduler.log_activity(
   p_source text, p_message text, p_severity text default 'info', p_details jsonb default '{}', p_now timestamptz default now()
 ) returns bigint
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_source text := scheduler.one_line(p_source, 100);
   v_message text := scheduler.one_line(p_message, 1000);
@@ -55,8 +54,18 @@ begin
   return v_id;
 end;
 $$;
-comment on function public.log_activity(text, text, text, jsonb, timestamptz) is
+comment on function scheduler.log_activity(text, text, text, jsonb, timestamptz) is
   'Adds a line to eliza_activity_log that is no run''s own, cut at 1,000 characters; returns its id. Raises 22023 for a missing source or message or an unknown severity.';
+
+-- Security definer because service_role may add lines, but neither change nor forge those of runs.
+create or replace function public.log_activity(
+  p_source text, p_message text, p_severity text default 'info', p_details jsonb default '{}'
+) returns bigint
+language sql security definer set search_path = '' as $$
+  select scheduler.log_activity(p_source, p_message, p_severity, p_details);
+$$;
+comment on function public.log_activity(text, text, text, jsonb) is
+  'scheduler.log_activity by the clock of the database.';
 
 -- The line of a run that is over, if it matters to a person.
 create or replace function scheduler.log_run(p_run public.scheduler_runs, p_retried boolean) returns void
@@ -97,8 +106,9 @@ $$;
 comment on function scheduler.log_missed(public.scheduler_jobs, bigint, timestamptz, timestamptz, timestamptz) is
   'One line in eliza_activity_log for the occurrences of a job that were missed.';
 
-revoke all on function public.log_activity(text, text, text, jsonb, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.log_activity(text, text, text, jsonb, timestamptz) to service_role;
+revoke all on function scheduler.log_activity(text, text, text, jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.log_activity(text, text, text, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.log_activity(text, text, text, jsonb) to service_role;
 revoke all on function scheduler.one_line(text, integer) from public, anon, authenticated, service_role;
 revoke all on function scheduler.log_run(public.scheduler_runs, boolean) from public, anon, authenticated, service_role;
 revoke all on function scheduler.log_missed(public.scheduler_jobs, bigint, timestamptz, timestamptz, timestamptz)

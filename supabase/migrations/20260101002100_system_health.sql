@@ -38,30 +38,42 @@ $$;
 comment on function public.system_health_seconds_since(timestamptz) is
   'Whole seconds since that moment, 0 for one in the future (clocks differ), null for null.';
 
--- Definer, as service_role may read the history and not write it: nothing but this adds to it.
-create or replace function public.record_system_health(
-  p_job_name text, p_scheduled_for timestamptz, p_checked_at timestamptz, p_score integer, p_status text,
-  p_summary text, p_report text, p_components jsonb
+create or replace function scheduler.record_system_health(
+  p_job_name text, p_scheduled_for timestamptz, p_score integer, p_status text,
+  p_summary text, p_report text, p_components jsonb, p_now timestamptz default now()
 ) returns bigint
-language sql volatile security definer set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
+language sql volatile set search_path = '' as $$
   insert into public.system_health_history as history
     (job_name, scheduled_for, checked_at, score, status, summary, report, components)
-  values (p_job_name, p_scheduled_for, p_checked_at, p_score, p_status, p_summary, p_report, p_components)
+  values (p_job_name, p_scheduled_for, p_now, p_score, p_status, p_summary, p_report, p_components)
   on conflict (job_name, scheduled_for) do update set
     checked_at = excluded.checked_at, score = excluded.score, status = excluded.status,
     summary = excluded.summary, report = excluded.report, components = excluded.components
   returning history.id;
 $$;
-comment on function public.record_system_health(text, timestamptz, timestamptz, integer, text, text, text, jsonb) is
+comment on function scheduler.record_system_health(text, timestamptz, integer, text, text, text, jsonb, timestamptz) is
   'Keeps what a health check found, once an occurrence: the attempt that ran last is the one that counts. Returns the row''s id.';
+
+-- Definer, as service_role may read the history and not write it: nothing but this adds to it.
+create or replace function public.record_system_health(
+  p_job_name text, p_scheduled_for timestamptz, p_score integer, p_status text,
+  p_summary text, p_report text, p_components jsonb
+) returns bigint
+language sql volatile security definer set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
+  select scheduler.record_system_health(p_job_name, p_scheduled_for, p_score, p_status, p_summary, p_report, p_components);
+$$;
+comment on function public.record_system_health(text, timestamptz, integer, text, text, text, jsonb) is
+  'scheduler.record_system_health by the clock of the database.';
 
 revoke all on function public.system_health_settings() from public, anon, authenticated;
 revoke all on function public.system_health_percent(bigint, bigint, bigint) from public, anon, authenticated;
 revoke all on function public.system_health_seconds_since(timestamptz) from public, anon, authenticated;
-revoke all on function public.record_system_health(text, timestamptz, timestamptz, integer, text, text, text, jsonb)
+revoke all on function scheduler.record_system_health(text, timestamptz, integer, text, text, text, jsonb, timestamptz)
+  from public, anon, authenticated, service_role;
+revoke all on function public.record_system_health(text, timestamptz, integer, text, text, text, jsonb)
   from public, anon, authenticated;
 grant execute on function public.system_health_settings() to service_role;
 grant execute on function public.system_health_percent(bigint, bigint, bigint) to service_role;
 grant execute on function public.system_health_seconds_since(timestamptz) to service_role;
-grant execute on function public.record_system_health(text, timestamptz, timestamptz, integer, text, text, text, jsonb)
+grant execute on function public.record_system_health(text, timestamptz, integer, text, text, text, jsonb)
   to service_role;

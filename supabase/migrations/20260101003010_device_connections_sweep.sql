@@ -5,7 +5,7 @@
 -- evaluated again on the row that was locked (read committed, which PostgREST uses). Sessions are locked `for no key
 -- update`, as heartbeats lock them: rows that only refer to a session are in nobody's way.
 
-create or replace function public.monitor_device_connections_sweep(
+create or replace function scheduler.monitor_device_connections_sweep(
   p_after uuid default null,
   p_until uuid default null,
   p_max_devices integer default 2000,
@@ -154,9 +154,20 @@ begin
     'left', v_left);
 end;
 $$;
-comment on function public.monitor_device_connections_sweep(uuid, uuid, integer, timestamptz) is
+comment on function scheduler.monitor_device_connections_sweep(uuid, uuid, integer, timestamptz) is
   'One step of the sweep, over the next p_max_devices devices with ids in (p_after, p_until]; next_after is where the next one goes on, null at the end';
 
-revoke all on function public.monitor_device_connections_sweep(uuid, uuid, integer, timestamptz)
+create or replace function public.monitor_device_connections_sweep(
+  p_after uuid default null, p_until uuid default null, p_max_devices integer default 2000
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.monitor_device_connections_sweep(p_after, p_until, p_max_devices);
+$$;
+comment on function public.monitor_device_connections_sweep(uuid, uuid, integer) is
+  'scheduler.monitor_device_connections_sweep by the clock of the database.';
+
+revoke all on function scheduler.monitor_device_connections_sweep(uuid, uuid, integer, timestamptz)
   from public, anon, authenticated, service_role;
-grant execute on function public.monitor_device_connections_sweep(uuid, uuid, integer, timestamptz) to service_role;
+revoke all on function public.monitor_device_connections_sweep(uuid, uuid, integer)
+  from public, anon, authenticated, service_role;
+grant execute on function public.monitor_device_connections_sweep(uuid, uuid, integer) to service_role;

@@ -4,7 +4,7 @@
 -- it; a run that is killed leaves nothing in between. Commands that somebody holds at that moment are left for the
 -- next run (skip locked).
 
-create or replace function public.monitor_device_connections_expire(
+create or replace function scheduler.monitor_device_connections_expire(
   p_max_commands integer default 2000,
   p_now timestamptz default now()
 ) returns jsonb
@@ -34,10 +34,17 @@ begin
   return jsonb_build_object('commands_expired', v_expired, 'more', v_expired = p_max_commands);
 end;
 $$;
-comment on function public.monitor_device_connections_expire(integer, timestamptz) is
+comment on function scheduler.monitor_device_connections_expire(integer, timestamptz) is
   'Expires commands, p_max_commands at most, whose time is up and that no device has acknowledged';
 
-create or replace function public.monitor_device_connections_hand_over(
+create or replace function public.monitor_device_connections_expire(p_max_commands integer default 2000) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.monitor_device_connections_expire(p_max_commands);
+$$;
+comment on function public.monitor_device_connections_expire(integer) is
+  'scheduler.monitor_device_connections_expire by the clock of the database.';
+
+create or replace function scheduler.monitor_device_connections_hand_over(
   p_after uuid default null,
   p_until uuid default null,
   p_max_commands integer default 2000,
@@ -111,12 +118,22 @@ begin
     'handed_over_again', v_again);
 end;
 $$;
-comment on function public.monitor_device_connections_hand_over(uuid, uuid, integer, timestamptz) is
+comment on function scheduler.monitor_device_connections_hand_over(uuid, uuid, integer, timestamptz) is
   'One step of the hand-over, p_max_commands at most, for devices with ids in (p_after, p_until] that have a live session; next_after is where the next one goes on, null at the end';
 
-revoke all on function public.monitor_device_connections_expire(integer, timestamptz),
-  public.monitor_device_connections_hand_over(uuid, uuid, integer, timestamptz)
+create or replace function public.monitor_device_connections_hand_over(
+  p_after uuid default null, p_until uuid default null, p_max_commands integer default 2000
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.monitor_device_connections_hand_over(p_after, p_until, p_max_commands);
+$$;
+comment on function public.monitor_device_connections_hand_over(uuid, uuid, integer) is
+  'scheduler.monitor_device_connections_hand_over by the clock of the database.';
+
+revoke all on function scheduler.monitor_device_connections_expire(integer, timestamptz), public.monitor_device_connections_expire(integer),
+  scheduler.monitor_device_connections_hand_over(uuid, uuid, integer, timestamptz),
+  public.monitor_device_connections_hand_over(uuid, uuid, integer)
   from public, anon, authenticated, service_role;
-grant execute on function public.monitor_device_connections_expire(integer, timestamptz),
-  public.monitor_device_connections_hand_over(uuid, uuid, integer, timestamptz)
+grant execute on function public.monitor_device_connections_expire(integer),
+  public.monitor_device_connections_hand_over(uuid, uuid, integer)
   to service_role;

@@ -1,7 +1,7 @@
 -- What the devices' own backend calls for a device, as service_role: it beats, asks for its commands, reports on them.
 
 -- One indexed HOT update, by the database's clock. A session that is over stays over: the device has to connect anew.
-create or replace function public.device_heartbeat(p_session_id uuid, p_now timestamptz default now()) returns boolean
+create or replace function scheduler.device_heartbeat(p_session_id uuid, p_now timestamptz default now()) returns boolean
 language plpgsql volatile set search_path = '' as $$
 begin
   update public.device_connection_sessions
@@ -10,10 +10,17 @@ begin
   return found;
 end;
 $$;
-comment on function public.device_heartbeat(uuid, timestamptz) is
+comment on function scheduler.device_heartbeat(uuid, timestamptz) is
   'A heartbeat of a session; false when the session is over (or never was): the device has to connect anew';
 
-create or replace function public.device_commands(
+create or replace function public.device_heartbeat(p_session_id uuid) returns boolean
+language sql security definer set search_path = '' as $$
+  select scheduler.device_heartbeat(p_session_id);
+$$;
+comment on function public.device_heartbeat(uuid) is
+  'scheduler.device_heartbeat by the clock of the database.';
+
+create or replace function scheduler.device_commands(
   p_session_id uuid, p_limit integer default 50, p_now timestamptz default now()
 ) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -44,10 +51,17 @@ begin
   );
 end;
 $$;
-comment on function public.device_commands(uuid, integer, timestamptz) is
+comment on function scheduler.device_commands(uuid, integer, timestamptz) is
   'The commands handed over to a session and not acknowledged yet, the first p_limit, as a JSON array; null when the session is over or its device is suspended or retired. The id is the idempotency key';
 
-create or replace function public.device_report_command(
+create or replace function public.device_commands(p_session_id uuid, p_limit integer default 50) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select scheduler.device_commands(p_session_id, p_limit);
+$$;
+comment on function public.device_commands(uuid, integer) is
+  'scheduler.device_commands by the clock of the database.';
+
+create or replace function scheduler.device_report_command(
   p_session_id uuid,
   p_command_id uuid,
   p_status text,
@@ -82,12 +96,23 @@ begin
   return v_status;
 end;
 $$;
-comment on function public.device_report_command(uuid, uuid, text, jsonb, text, timestamptz) is
+comment on function scheduler.device_report_command(uuid, uuid, text, jsonb, text, timestamptz) is
   'A device acknowledges, completes or fails a command; may be repeated. Returns the status that stands, null when the session''s device has no such command';
 
-revoke all on function public.device_heartbeat(uuid, timestamptz), public.device_commands(uuid, integer, timestamptz),
-  public.device_report_command(uuid, uuid, text, jsonb, text, timestamptz)
+create or replace function public.device_report_command(
+  p_session_id uuid, p_command_id uuid, p_status text, p_result jsonb default null, p_error_message text default null
+) returns text
+language sql security definer set search_path = '' as $$
+  select scheduler.device_report_command(p_session_id, p_command_id, p_status, p_result, p_error_message);
+$$;
+comment on function public.device_report_command(uuid, uuid, text, jsonb, text) is
+  'scheduler.device_report_command by the clock of the database.';
+
+revoke all on function scheduler.device_heartbeat(uuid, timestamptz), public.device_heartbeat(uuid),
+  scheduler.device_commands(uuid, integer, timestamptz), public.device_commands(uuid, integer),
+  scheduler.device_report_command(uuid, uuid, text, jsonb, text, timestamptz),
+  public.device_report_command(uuid, uuid, text, jsonb, text)
   from public, anon, authenticated, service_role;
-grant execute on function public.device_heartbeat(uuid, timestamptz), public.device_commands(uuid, integer, timestamptz),
-  public.device_report_command(uuid, uuid, text, jsonb, text, timestamptz)
+grant execute on function public.device_heartbeat(uuid), public.device_commands(uuid, integer),
+  public.device_report_command(uuid, uuid, text, jsonb, text)
   to service_role;

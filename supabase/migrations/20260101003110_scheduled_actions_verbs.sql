@@ -1,7 +1,7 @@
 -- What people and agents say of actions: schedule, cancel, try again.
--- Security definer, all three: service_role may change actions only in these ways, and the time engine is private.
+-- The doors are security definer: service_role may change actions only in these ways, and the time engine is private.
 
-create or replace function public.schedule_action(
+create or replace function scheduler.schedule_action(
   p_kind text,
   p_due_at timestamptz default null,
   p_schedule text default null,
@@ -21,7 +21,7 @@ create or replace function public.schedule_action(
   p_id uuid default null,
   p_now timestamptz default now()
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_id uuid := coalesce(p_id, gen_random_uuid());
   v_needs constant jsonb := jsonb_build_object(
@@ -105,12 +105,29 @@ begin
     from public.scheduled_actions as a where a.id = v_id);
 end;
 $$;
-comment on function public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid, timestamptz) is
+comment on function scheduler.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid, timestamptz) is
   'Schedules an action for p_due_at, or again and again for p_schedule in p_time_zone. {"id", "created", "kind", "due_at", "idempotency_key", "status"}; with the p_id of an action that exists nothing changes, and created is false. Raises 22023 that says what was wrong and what would be right.';
 
-create or replace function public.cancel_scheduled_action(p_id uuid, p_reason text default '', p_now timestamptz default now())
+create or replace function public.schedule_action(
+  p_kind text, p_due_at timestamptz default null, p_schedule text default null, p_time_zone text default 'UTC',
+  p_message text default null, p_url text default null, p_function_name text default null,
+  p_device_id uuid default null, p_command_type text default null, p_command_expires_seconds integer default null,
+  p_payload jsonb default '{}', p_name text default '', p_max_attempts integer default 8,
+  p_backoff_base_seconds integer default 60, p_backoff_cap_seconds integer default 3600, p_created_by text default '',
+  p_id uuid default null
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.schedule_action(
+    p_kind, p_due_at, p_schedule, p_time_zone, p_message, p_url, p_function_name, p_device_id, p_command_type,
+    p_command_expires_seconds, p_payload, p_name, p_max_attempts, p_backoff_base_seconds, p_backoff_cap_seconds,
+    p_created_by, p_id);
+$$;
+comment on function public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid) is
+  'scheduler.schedule_action by the clock of the database.';
+
+create or replace function scheduler.cancel_scheduled_action(p_id uuid, p_reason text default '', p_now timestamptz default now())
 returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_action public.scheduled_actions;
 begin
@@ -132,11 +149,18 @@ begin
   return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'was_being_executed', coalesce(v_action.locked_until > p_now, false));
 end;
 $$;
-comment on function public.cancel_scheduled_action(uuid, text, timestamptz) is
+comment on function scheduler.cancel_scheduled_action(uuid, text, timestamptz) is
   'Ends an action; a recurring one does not come again. {"cancelled", "status", "was_being_executed"}: with the last true a call was under way, and its result is no longer taken. {"cancelled": false, "reason", "status"} for one that is over. Raises 22023 for an unknown id.';
 
-create or replace function public.retry_scheduled_action(p_id uuid, p_now timestamptz default now()) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+create or replace function public.cancel_scheduled_action(p_id uuid, p_reason text default '') returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.cancel_scheduled_action(p_id, p_reason);
+$$;
+comment on function public.cancel_scheduled_action(uuid, text) is
+  'scheduler.cancel_scheduled_action by the clock of the database.';
+
+create or replace function scheduler.retry_scheduled_action(p_id uuid, p_now timestamptz default now()) returns jsonb
+language plpgsql set search_path = '' as $$
 declare
   v_action public.scheduled_actions;
 begin
@@ -157,16 +181,26 @@ begin
   return jsonb_build_object('id', p_id, 'idempotency_key', v_action.idempotency_key, 'due_at', v_action.due_at, 'next_attempt_at', p_now);
 end;
 $$;
-comment on function public.retry_scheduled_action(uuid, timestamptz) is
+comment on function scheduler.retry_scheduled_action(uuid, timestamptz) is
   'Gives a dead action all its tries again, from now on and under the same idempotency key. {"id", "idempotency_key", "due_at", "next_attempt_at"}. Raises 22023 for an unknown id and for an action that is not dead.';
 
+create or replace function public.retry_scheduled_action(p_id uuid) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.retry_scheduled_action(p_id);
+$$;
+comment on function public.retry_scheduled_action(uuid) is
+  'scheduler.retry_scheduled_action by the clock of the database.';
+
 revoke all on function
-  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid, timestamptz),
-  public.cancel_scheduled_action(uuid, text, timestamptz),
-  public.retry_scheduled_action(uuid, timestamptz)
+  scheduler.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid, timestamptz),
+  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid),
+  scheduler.cancel_scheduled_action(uuid, text, timestamptz),
+  public.cancel_scheduled_action(uuid, text),
+  scheduler.retry_scheduled_action(uuid, timestamptz),
+  public.retry_scheduled_action(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function
-  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid, timestamptz),
-  public.cancel_scheduled_action(uuid, text, timestamptz),
-  public.retry_scheduled_action(uuid, timestamptz)
+  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid),
+  public.cancel_scheduled_action(uuid, text),
+  public.retry_scheduled_action(uuid)
 to service_role;

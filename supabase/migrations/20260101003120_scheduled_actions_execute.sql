@@ -1,6 +1,6 @@
 -- What the job execute-scheduled-actions does to actions: execute those that the database can by itself, claim the
 -- others, take their results. Every way to an occurrence's end goes through scheduled_actions_settle.
--- The steps that the job calls are security definer because service_role may change actions in these ways alone, and
+-- The doors to the job's steps are security definer because service_role may change actions in these ways alone, and
 -- because the time engine is private.
 
 create or replace function public.scheduled_action_following(p_schedule text, p_time_zone text, p_after timestamptz)
@@ -96,9 +96,9 @@ $$;
 comment on function public.scheduled_actions_settle(uuid[], text[], integer[], integer[], boolean[], timestamptz) is
   'What came of one try each: no error is completed; an error is retried after a backoff of at least p_wait_seconds, or dead after the last try or when p_final. Writes the history, moves recurring actions on. {"counts": {kind: {outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
 
-create or replace function public.execute_scheduled_actions_in_database(p_limit integer default 1000, p_now timestamptz default now())
+create or replace function scheduler.execute_scheduled_actions_in_database(p_limit integer default 1000, p_now timestamptz default now())
 returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_ids uuid[];
   v_errors text[];
@@ -139,14 +139,21 @@ begin
   return v_result || jsonb_build_object('executed', cardinality(v_ids));
 end;
 $$;
-comment on function public.execute_scheduled_actions_in_database(integer, timestamptz) is
+comment on function scheduler.execute_scheduled_actions_in_database(integer, timestamptz) is
   'Executes up to p_limit due reminders and engagement commands, each exactly once: what it writes and its end are one transaction. A command whose device is gone is dead. {"executed", "counts", "dead"}.';
 
-create or replace function public.execute_scheduled_actions_claim(
+create or replace function public.execute_scheduled_actions_in_database(p_limit integer default 1000) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.execute_scheduled_actions_in_database(p_limit);
+$$;
+comment on function public.execute_scheduled_actions_in_database(integer) is
+  'scheduler.execute_scheduled_actions_in_database by the clock of the database.';
+
+create or replace function scheduler.execute_scheduled_actions_claim(
   p_kinds text[], p_limit integer, p_per_receiver integer, p_lease_seconds integer,
   p_except_receivers text[] default array[]::text[], p_now timestamptz default now()
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_token constant uuid := gen_random_uuid();
   v_ids uuid[];
@@ -187,11 +194,21 @@ begin
   return v_result;
 end;
 $$;
-comment on function public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[], timestamptz) is
+comment on function scheduler.execute_scheduled_actions_claim(text[], integer, integer, integer, text[], timestamptz) is
   'Claims up to p_limit due actions of p_kinds for p_lease_seconds, at most p_per_receiver each, taking turns between receivers; none of p_except_receivers. An action whose claim has expired is due again. {"token", "more", "actions": [...]}: more says whether others are due.';
 
-create or replace function public.execute_scheduled_actions_report(p_results jsonb, p_now timestamptz default now()) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+create or replace function public.execute_scheduled_actions_claim(
+  p_kinds text[], p_limit integer, p_per_receiver integer, p_lease_seconds integer,
+  p_except_receivers text[] default array[]::text[]
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.execute_scheduled_actions_claim(p_kinds, p_limit, p_per_receiver, p_lease_seconds, p_except_receivers);
+$$;
+comment on function public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[]) is
+  'scheduler.execute_scheduled_actions_claim by the clock of the database.';
+
+create or replace function scheduler.execute_scheduled_actions_report(p_results jsonb, p_now timestamptz default now()) returns jsonb
+language plpgsql set search_path = '' as $$
 declare
   v_ids constant uuid[] := array(select (result ->> 'id')::uuid from jsonb_array_elements(p_results) as result);
   v_result jsonb;
@@ -220,29 +237,47 @@ begin
   return v_result || jsonb_build_object('refused', jsonb_array_length(p_results) - v_taken);
 end;
 $$;
-comment on function public.execute_scheduled_actions_report(jsonb, timestamptz) is
+comment on function scheduler.execute_scheduled_actions_report(jsonb, timestamptz) is
   'Takes the results of claimed actions: [{"id", "token", "outcome": completed | failed | released, "http_status", "error", "retry_after_seconds", "final"}]. One whose token is not that of the claim is refused, so that a result counts once. A released action is due again as if it had not been claimed. {"counts", "dead", "refused"}.';
 
-create or replace function public.execute_scheduled_actions_due(p_now timestamptz default now()) returns jsonb
-language sql stable security definer set search_path = '' as $$
+create or replace function public.execute_scheduled_actions_report(p_results jsonb) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.execute_scheduled_actions_report(p_results);
+$$;
+comment on function public.execute_scheduled_actions_report(jsonb) is
+  'scheduler.execute_scheduled_actions_report by the clock of the database.';
+
+create or replace function scheduler.execute_scheduled_actions_due(p_now timestamptz default now()) returns jsonb
+language sql stable set search_path = '' as $$
   select coalesce(jsonb_object_agg(kind, number), '{}') from (
     select kind, count(*) as number from public.scheduled_actions
     where status = 'scheduled' and next_attempt_at <= p_now group by kind) as due;
 $$;
-comment on function public.execute_scheduled_actions_due(timestamptz) is 'How many actions are due, by kind: {kind: number}.';
+comment on function scheduler.execute_scheduled_actions_due(timestamptz) is 'How many actions are due, by kind: {kind: number}.';
+
+create or replace function public.execute_scheduled_actions_due() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select scheduler.execute_scheduled_actions_due();
+$$;
+comment on function public.execute_scheduled_actions_due() is
+  'scheduler.execute_scheduled_actions_due by the clock of the database.';
 
 revoke all on function
   public.scheduled_action_following(text, text, timestamptz),
   public.scheduled_actions_catch_up(uuid[], timestamptz),
   public.scheduled_actions_settle(uuid[], text[], integer[], integer[], boolean[], timestamptz),
-  public.execute_scheduled_actions_in_database(integer, timestamptz),
-  public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[], timestamptz),
-  public.execute_scheduled_actions_report(jsonb, timestamptz),
-  public.execute_scheduled_actions_due(timestamptz)
+  scheduler.execute_scheduled_actions_in_database(integer, timestamptz),
+  public.execute_scheduled_actions_in_database(integer),
+  scheduler.execute_scheduled_actions_claim(text[], integer, integer, integer, text[], timestamptz),
+  public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[]),
+  scheduler.execute_scheduled_actions_report(jsonb, timestamptz),
+  public.execute_scheduled_actions_report(jsonb),
+  scheduler.execute_scheduled_actions_due(timestamptz),
+  public.execute_scheduled_actions_due()
 from public, anon, authenticated, service_role;
 grant execute on function
-  public.execute_scheduled_actions_in_database(integer, timestamptz),
-  public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[], timestamptz),
-  public.execute_scheduled_actions_report(jsonb, timestamptz),
-  public.execute_scheduled_actions_due(timestamptz)
+  public.execute_scheduled_actions_in_database(integer),
+  public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[]),
+  public.execute_scheduled_actions_report(jsonb),
+  public.execute_scheduled_actions_due()
 to service_role;

@@ -18,7 +18,7 @@ comment on column public.api_key_health.error_message is
 
 -- One statement for all keys, after their rows were locked in one order: checks that overlap wait for each other, and of
 -- two the one that began later (p_now) stays.
-create or replace function public.record_api_key_checks(p_checks jsonb, p_now timestamptz default now()) returns jsonb
+create or replace function scheduler.record_api_key_checks(p_checks jsonb, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_setting jsonb := (select value from public.app_settings where key = 'api_key_health.expiring_days');
@@ -101,8 +101,31 @@ begin
         order by 1 limit 100) as others));
 end;
 $$;
-comment on function public.record_api_key_checks(jsonb, timestamptz) is
+comment on function scheduler.record_api_key_checks(jsonb, timestamptz) is
   'Records what a check that began at p_now found: [{provider, status, key_last_four, http_status, latency_ms, expires_at, rate_limit, rate_limit_remaining, rate_limit_resets_at, error_message}], each key default''s. A valid key that expires within the setting api_key_health.expiring_days becomes expiring. Rows of other keys are left alone. Returns {keys: [{provider, status, previous_status or null, status_since, consecutive_failures, expires_at, recorded: false if a later check was there first}], expiring_days, problem: a wrong setting or null, left_alone: [name]}.';
 
-revoke all on function public.record_api_key_checks(jsonb, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.record_api_key_checks(jsonb, timestamptz) to service_role;
+-- The ledger's clock, not the worker's, says which of two checks began later.
+create or replace function scheduler.run_began_at(p_run_id uuid) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+declare
+  v_began_at timestamptz := (select started_at from public.scheduler_runs where id = p_run_id);
+begin
+  if v_began_at is null then
+    raise exception using errcode = '22023', message = format('there is no run %s that has begun', coalesce(p_run_id::text, 'null'));
+  end if;
+  return v_began_at;
+end;
+$$;
+comment on function scheduler.run_began_at(uuid) is 'When a run began. Raises 22023 for one that has not.';
+
+create or replace function public.record_api_key_checks(p_checks jsonb, p_run_id uuid) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.record_api_key_checks(p_checks, scheduler.run_began_at(p_run_id));
+$$;
+comment on function public.record_api_key_checks(jsonb, uuid) is
+  'scheduler.record_api_key_checks of a check that began when its run did, by the ledger. Raises 22023 for a run that has not begun.';
+
+revoke all on function scheduler.record_api_key_checks(jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.record_api_key_checks(jsonb, uuid) from public, anon, authenticated, service_role;
+revoke all on function scheduler.run_began_at(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.record_api_key_checks(jsonb, uuid) to service_role;

@@ -1,7 +1,7 @@
 -- Looking at failed executions. There is no cursor that a late commit could slip past: a failed row without a cause has
 -- not been looked at, whenever it became visible, and it has its cause in the same transaction in which it is counted.
 
-create or replace function public.collect_code_failures(p_max_rows integer default 500, p_now timestamptz default now())
+create or replace function scheduler.collect_code_failures(p_max_rows integer default 500, p_now timestamptz default now())
 returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -93,8 +93,16 @@ begin
     'more', cardinality(v_ids) = p_max_rows or clock_timestamp() - v_begun_at > c_enough);
 end;
 $$;
-comment on function public.collect_code_failures(integer, timestamptz) is
+comment on function scheduler.collect_code_failures(integer, timestamptz) is
   'One step: gives each failed execution that has none its cause, oldest first, and counts it there; a fixed cause that failed after it was fixed is open again. Call again while "more".';
 
-revoke all on function public.collect_code_failures(integer, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.collect_code_failures(integer, timestamptz) to service_role;
+create or replace function public.collect_code_failures(p_max_rows integer default 500) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.collect_code_failures(p_max_rows);
+$$;
+comment on function public.collect_code_failures(integer) is
+  'scheduler.collect_code_failures by the clock of the database.';
+
+revoke all on function scheduler.collect_code_failures(integer, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.collect_code_failures(integer) from public, anon, authenticated, service_role;
+grant execute on function public.collect_code_failures(integer) to service_role;

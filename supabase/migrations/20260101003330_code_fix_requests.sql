@@ -3,7 +3,7 @@
 -- Lock order: the budget's lock, then the cause, then its proposals, but for expire_code_fixes, which waits for no row and
 -- is waited for by none.
 
-create or replace function public.expire_code_fixes(p_now timestamptz default now()) returns integer
+create or replace function scheduler.expire_code_fixes(p_now timestamptz default now()) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
     update public.code_fix_proposals p
@@ -17,16 +17,16 @@ language sql volatile set search_path = '' as $$
   )
   select count(*)::integer from gone;
 $$;
-comment on function public.expire_code_fixes(timestamptz) is
+comment on function scheduler.expire_code_fixes(timestamptz) is
   'Ends questions to the model that nobody waits for any more; how many. What they had reserved counts as used.';
 
-create or replace function public.claim_code_fix(p_not_since timestamptz, p_now timestamptz default now()) returns jsonb
+create or replace function scheduler.claim_code_fix(p_not_since timestamptz, p_now timestamptz default now()) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
   v_fixes_per_cause constant numeric := public.code_setting('code_monitor.fixes_per_cause');
   v_cause public.code_failure_causes;
 begin
-  perform public.expire_code_fixes(p_now);
+  perform scheduler.expire_code_fixes(p_now);
   select c.* into v_cause
   from public.code_failure_causes c
   where c.status = 'open' and c.fix_requests < v_fixes_per_cause
@@ -48,8 +48,15 @@ begin
     'error_type', v_cause.error_type, 'attempt', v_cause.fix_requests);
 end;
 $$;
-comment on function public.claim_code_fix(timestamptz, timestamptz) is
+comment on function scheduler.claim_code_fix(timestamptz, timestamptz) is
   'Claims the open cause that most needs a fix and was not asked for since p_not_since, counts the request, and lets nobody else ask for five minutes: {"claimed": true, "cause_id", "request_id", "error_type", "attempt"} or {"claimed": false}.';
+
+create or replace function public.claim_code_fix(p_not_since timestamptz) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.claim_code_fix(p_not_since);
+$$;
+comment on function public.claim_code_fix(timestamptz) is
+  'scheduler.claim_code_fix by the clock of the database.';
 
 create or replace function public.release_code_fix(p_cause_id bigint, p_request_id uuid, p_counts boolean) returns boolean
 language sql volatile set search_path = '' as $$
@@ -89,7 +96,7 @@ $$;
 comment on function public.read_code_failure(bigint) is
   'What a model is shown of a cause: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the last two decided proposals)}; null when there is no such cause.';
 
-create or replace function public.begin_code_fix(
+create or replace function scheduler.begin_code_fix(
   p_cause_id bigint, p_request_id uuid, p_execution_id uuid, p_model text,
   p_reserved_tokens integer, p_reserved_cost_usd numeric, p_now timestamptz default now()
 ) returns jsonb
@@ -108,7 +115,7 @@ declare
 begin
   -- One at a time: two that begin at once could both find the day's last tokens.
   perform pg_advisory_xact_lock(-7033000001);
-  perform public.expire_code_fixes(p_now);
+  perform scheduler.expire_code_fixes(p_now);
 
   select c.* into v_cause from public.code_failure_causes c where c.id = p_cause_id for no key update;
   if not found then
@@ -156,10 +163,20 @@ begin
   return jsonb_build_object('begun', true, 'proposal_id', v_proposal_id);
 end;
 $$;
-comment on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric, timestamptz) is
+comment on function scheduler.begin_code_fix(bigint, uuid, uuid, text, integer, numeric, timestamptz) is
   'Before the model is asked: reserves tokens and cost within the day''s caps. {"begun": true, "proposal_id"}, or {"begun": false, "reason"}: unknown_cause, not_open, asked_already, cause_cap, daily_cap. p_request_id: the claim, null for a person''s own call, which then counts by itself.';
 
-create or replace function public.record_code_fix(
+create or replace function public.begin_code_fix(
+  p_cause_id bigint, p_request_id uuid, p_execution_id uuid, p_model text, p_reserved_tokens integer,
+  p_reserved_cost_usd numeric
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.begin_code_fix(p_cause_id, p_request_id, p_execution_id, p_model, p_reserved_tokens, p_reserved_cost_usd);
+$$;
+comment on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric) is
+  'scheduler.begin_code_fix by the clock of the database.';
+
+create or replace function scheduler.record_code_fix(
   p_proposal_id bigint,
   p_diff text, p_reasoning text, p_confidence numeric,
   p_error text,
@@ -197,12 +214,25 @@ begin
   return jsonb_build_object('recorded', true, 'status', v_status);
 end;
 $$;
-comment on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean, timestamptz) is
+comment on function scheduler.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean, timestamptz) is
   'What the model answered: a proposal that waits for a person (the cause is proposed then), or, with p_error, a failure; settles what was reserved. p_counts false: the request says nothing of the cause and is not counted. {"recorded": true, "status"} or {"recorded": false, "reason"}.';
 
-create or replace function public.code_monitor_state(p_now timestamptz default now()) returns jsonb
+create or replace function public.record_code_fix(
+  p_proposal_id bigint, p_diff text, p_reasoning text, p_confidence numeric, p_error text, p_prompt_tokens integer,
+  p_completion_tokens integer, p_cost_usd numeric, p_usage_unknown boolean, p_counts boolean default true
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.record_code_fix(
+    p_proposal_id, p_diff, p_reasoning, p_confidence, p_error, p_prompt_tokens, p_completion_tokens, p_cost_usd,
+    p_usage_unknown, p_counts);
+$$;
+comment on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean) is
+  'scheduler.record_code_fix by the clock of the database.';
+
+create or replace function scheduler.code_monitor_state(p_now timestamptz default now()) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
+    'at', p_now,
     'fixes_per_run', public.code_setting('code_monitor.fixes_per_run'),
     'open_causes', count(*) filter (where c.status = 'open'),
     -- Asked for as often as it may be: only a person can help.
@@ -221,23 +251,35 @@ language sql stable set search_path = '' as $$
   from public.code_failure_causes c
   where c.status in ('open', 'proposed');
 $$;
-comment on function public.code_monitor_state(timestamptz) is
-  'What code-monitor-daemon reports beside its own work: causes that are open, exhausted or wait for a person, and the GitHub token as api_key_health has it (null when nobody has checked one).';
+comment on function scheduler.code_monitor_state(timestamptz) is
+  'What code-monitor-daemon reports beside its own work, and "at" which moment: causes that are open, exhausted or wait for a person, and the GitHub token as api_key_health has it (null when nobody has checked one).';
 
-revoke all on function public.expire_code_fixes(timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.claim_code_fix(timestamptz, timestamptz) from public, anon, authenticated, service_role;
+create or replace function public.code_monitor_state() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select scheduler.code_monitor_state();
+$$;
+comment on function public.code_monitor_state() is
+  'scheduler.code_monitor_state by the clock of the database.';
+
+revoke all on function scheduler.expire_code_fixes(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.claim_code_fix(timestamptz, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.claim_code_fix(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.release_code_fix(bigint, uuid, boolean) from public, anon, authenticated, service_role;
 revoke all on function public.read_code_failure(bigint) from public, anon, authenticated, service_role;
-revoke all on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric, timestamptz)
+revoke all on function scheduler.begin_code_fix(bigint, uuid, uuid, text, integer, numeric, timestamptz)
   from public, anon, authenticated, service_role;
-revoke all on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean, timestamptz)
+revoke all on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric)
   from public, anon, authenticated, service_role;
-revoke all on function public.code_monitor_state(timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.expire_code_fixes(timestamptz) to service_role;
-grant execute on function public.claim_code_fix(timestamptz, timestamptz) to service_role;
+revoke all on function scheduler.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean, timestamptz)
+  from public, anon, authenticated, service_role;
+revoke all on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean)
+  from public, anon, authenticated, service_role;
+revoke all on function scheduler.code_monitor_state(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.code_monitor_state() from public, anon, authenticated, service_role;
+grant execute on function public.claim_code_fix(timestamptz) to service_role;
 grant execute on function public.release_code_fix(bigint, uuid, boolean) to service_role;
 grant execute on function public.read_code_failure(bigint) to service_role;
-grant execute on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric, timestamptz) to service_role;
-grant execute on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean, timestamptz)
+grant execute on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric) to service_role;
+grant execute on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean)
   to service_role;
-grant execute on function public.code_monitor_state(timestamptz) to service_role;
+grant execute on function public.code_monitor_state() to service_role;

@@ -25,7 +25,7 @@ $$;
 comment on function public.lock_pending_code_fix(bigint, text) is
   'Locks a proposal that waits, and its cause; raises 22023 when there is none such or nobody says who decides.';
 
-create or replace function public.accept_code_fix(
+create or replace function scheduler.accept_code_fix(
   p_proposal_id bigint, p_by text, p_reason text default null, p_now timestamptz default now()
 ) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -43,10 +43,17 @@ begin
     'cause_id', v_proposal.cause_id, 'cause_status', 'fixed', 'diff', v_proposal.diff);
 end;
 $$;
-comment on function public.accept_code_fix(bigint, text, text, timestamptz) is
+comment on function scheduler.accept_code_fix(bigint, text, text, timestamptz) is
   'A person takes the proposal: its cause is fixed, until it fails again. Applies nothing; the diff is in the answer. Raises 22023 unless the proposal is pending.';
 
-create or replace function public.reject_code_fix(
+create or replace function public.accept_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.accept_code_fix(p_proposal_id, p_by, p_reason);
+$$;
+comment on function public.accept_code_fix(bigint, text, text) is
+  'scheduler.accept_code_fix by the clock of the database.';
+
+create or replace function scheduler.reject_code_fix(
   p_proposal_id bigint, p_by text, p_reason text default null, p_now timestamptz default now()
 ) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -64,10 +71,17 @@ begin
     'cause_id', v_proposal.cause_id, 'cause_status', 'open');
 end;
 $$;
-comment on function public.reject_code_fix(bigint, text, text, timestamptz) is
+comment on function scheduler.reject_code_fix(bigint, text, text, timestamptz) is
   'A person does not want the proposal: its cause is open again, and may be asked for again; the model is told the reason then. Raises 22023 unless the proposal is pending.';
 
-create or replace function public.set_code_failure_status(
+create or replace function public.reject_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.reject_code_fix(p_proposal_id, p_by, p_reason);
+$$;
+comment on function public.reject_code_fix(bigint, text, text) is
+  'scheduler.reject_code_fix by the clock of the database.';
+
+create or replace function scheduler.set_code_failure_status(
   p_cause_id bigint, p_status text, p_by text, p_reason text default null, p_now timestamptz default now()
 ) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -95,14 +109,26 @@ begin
   return jsonb_build_object('cause_id', p_cause_id, 'was', v_cause.status, 'status', p_status);
 end;
 $$;
-comment on function public.set_code_failure_status(bigint, text, text, text, timestamptz) is
+comment on function scheduler.set_code_failure_status(bigint, text, text, text, timestamptz) is
   'A person says what is to become of a cause: fixed (until it fails again), ignored (whatever happens), open (fixes may be asked for anew, counted from none). A proposal that waits is superseded.';
 
+create or replace function public.set_code_failure_status(
+  p_cause_id bigint, p_status text, p_by text, p_reason text default null
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.set_code_failure_status(p_cause_id, p_status, p_by, p_reason);
+$$;
+comment on function public.set_code_failure_status(bigint, text, text, text) is
+  'scheduler.set_code_failure_status by the clock of the database.';
+
 revoke all on function public.lock_pending_code_fix(bigint, text) from public, anon, authenticated, service_role;
-revoke all on function public.accept_code_fix(bigint, text, text, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.reject_code_fix(bigint, text, text, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.set_code_failure_status(bigint, text, text, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.accept_code_fix(bigint, text, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.accept_code_fix(bigint, text, text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.reject_code_fix(bigint, text, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.reject_code_fix(bigint, text, text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.set_code_failure_status(bigint, text, text, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.set_code_failure_status(bigint, text, text, text) from public, anon, authenticated, service_role;
 grant execute on function public.lock_pending_code_fix(bigint, text) to service_role;
-grant execute on function public.accept_code_fix(bigint, text, text, timestamptz) to service_role;
-grant execute on function public.reject_code_fix(bigint, text, text, timestamptz) to service_role;
-grant execute on function public.set_code_failure_status(bigint, text, text, text, timestamptz) to service_role;
+grant execute on function public.accept_code_fix(bigint, text, text) to service_role;
+grant execute on function public.reject_code_fix(bigint, text, text) to service_role;
+grant execute on function public.set_code_failure_status(bigint, text, text, text) to service_role;

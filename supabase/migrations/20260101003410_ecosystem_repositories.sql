@@ -31,7 +31,19 @@ $$;
 comment on function public.github_responses_of(bigint) is
   'What is kept of a repository''s answers, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
 
-create or replace function public.record_repository_activity(
+create or replace function scheduler.assert_ecosystem_day(p_day date, p_now timestamptz) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if coalesce(p_day not between date '2000-01-01' and (p_now at time zone 'UTC')::date, true) then
+    raise exception using errcode = '22023',
+      message = format('the day must be one from 2000 until today (UTC), got %s', coalesce(p_day::text, 'null'));
+  end if;
+end;
+$$;
+comment on function scheduler.assert_ecosystem_day(date, timestamptz) is
+  'Raises 22023 for a day of which nothing can be known: before 2000, still to come, or none.';
+
+create or replace function scheduler.record_repository_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]', p_now timestamptz default now()
 ) returns void
 language plpgsql set search_path = '' as $$
@@ -42,6 +54,7 @@ declare
   v_before_day date;
   v_before_stars integer;
 begin
+  perform scheduler.assert_ecosystem_day(p_day, p_now);
   update public.ecosystem_repositories set
     last_asked_at = p_now,
     last_outcome = p_reading ->> 'outcome',
@@ -93,12 +106,23 @@ begin
   where repository_id = p_repository_id and day < (p_now at time zone 'UTC')::date - 730 and day <> p_day;
 end;
 $$;
-comment on function public.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) is
+comment on function scheduler.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) is
   'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its answers, [{"url", "etag", "found", "next_url"}]. Again for the same day: overwrites what the new reading knows.';
 
+create or replace function public.record_repository_activity(
+  p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]'
+) returns void
+language sql security definer set search_path = '' as $$
+  select scheduler.record_repository_activity(p_repository_id, p_day, p_reading, p_responses);
+$$;
+comment on function public.record_repository_activity(bigint, date, jsonb, jsonb) is
+  'scheduler.record_repository_activity by the clock of the database.';
+
 revoke all on function public.ecosystem_repositories_to_read(integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.assert_ecosystem_day(date, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.github_responses_of(bigint) from public, anon, authenticated, service_role;
-revoke all on function public.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.record_repository_activity(bigint, date, jsonb, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.ecosystem_repositories_to_read(integer) to service_role;
 grant execute on function public.github_responses_of(bigint) to service_role;
-grant execute on function public.record_repository_activity(bigint, date, jsonb, jsonb, timestamptz) to service_role;
+grant execute on function public.record_repository_activity(bigint, date, jsonb, jsonb) to service_role;

@@ -48,7 +48,7 @@ $$;
 comment on function public.ecosystem_activity(date) is
   'What happened in the enabled repositories on a day: sums with in how many of them each is known ("total" null: in none), and the 40 busiest.';
 
-create or replace function public.ecosystem_infrastructure(p_day date, p_now timestamptz default now()) returns jsonb
+create or replace function scheduler.ecosystem_infrastructure(p_day date, p_now timestamptz default now()) returns jsonb
 language sql stable set search_path = '' as $$
   with bounds as (
     select p_day::timestamp at time zone 'UTC' as starts_at, (p_day + 1)::timestamp at time zone 'UTC' as ends_at
@@ -85,21 +85,29 @@ language sql stable set search_path = '' as $$
       (select jsonb_build_object('in_service', in_service, 'online', online, 'at', p_now)
        from fleet where p_now < ((p_day + 2)::timestamp at time zone 'UTC'))));
 $$;
-comment on function public.ecosystem_infrastructure(date, timestamptz) is
+comment on function scheduler.ecosystem_infrastructure(date, timestamptz) is
   'The fleet''s day from device_metrics_summary, and the devices in service (online or offline) and online. A figure that is not known is null.';
 
-create or replace function public.ecosystem_figures(p_day date, p_now timestamptz default now()) returns jsonb
+create or replace function scheduler.ecosystem_figures(p_day date, p_now timestamptz default now()) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'activity', public.ecosystem_activity(p_day),
-    'infrastructure', public.ecosystem_infrastructure(p_day, p_now),
+    'infrastructure', scheduler.ecosystem_infrastructure(p_day, p_now),
     'warning_below_score', (select value from public.app_settings where key = 'ecosystem.warning_below_score'));
 $$;
-comment on function public.ecosystem_figures(date, timestamptz) is
+comment on function scheduler.ecosystem_figures(date, timestamptz) is
   'What a day''s report is made of: {"activity", "infrastructure", "warning_below_score"}.';
 
-create or replace function public.record_ecosystem_report(p_day date, p_report jsonb, p_now timestamptz default now()) returns void
+create or replace function public.ecosystem_figures(p_day date) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select scheduler.ecosystem_figures(p_day);
+$$;
+comment on function public.ecosystem_figures(date) is
+  'scheduler.ecosystem_figures by the clock of the database.';
+
+create or replace function scheduler.record_ecosystem_report(p_day date, p_report jsonb, p_now timestamptz default now()) returns void
 language sql set search_path = '' as $$
+  select scheduler.assert_ecosystem_day(p_day, p_now);
   insert into public.ecosystem_reports as kept
     (day, overall_score, activity_score, infrastructure_score, scores, figures, headline, report, created_at, updated_at)
   select p_day, given.overall_score, given.activity_score, given.infrastructure_score, given.scores, given.figures,
@@ -111,14 +119,22 @@ language sql set search_path = '' as $$
     infrastructure_score = excluded.infrastructure_score, scores = excluded.scores, figures = excluded.figures,
     headline = excluded.headline, report = excluded.report, updated_at = excluded.updated_at;
 $$;
-comment on function public.record_ecosystem_report(date, jsonb, timestamptz) is
+comment on function scheduler.record_ecosystem_report(date, jsonb, timestamptz) is
   'Keeps the report of a day, {"overall_score", "activity_score", "infrastructure_score", "scores", "figures", "headline", "report"}; again for the same day overwrites it.';
 
+create or replace function public.record_ecosystem_report(p_day date, p_report jsonb) returns void
+language sql security definer set search_path = '' as $$
+  select scheduler.record_ecosystem_report(p_day, p_report);
+$$;
+comment on function public.record_ecosystem_report(date, jsonb) is
+  'scheduler.record_ecosystem_report by the clock of the database.';
+
 revoke all on function public.ecosystem_activity(date) from public, anon, authenticated, service_role;
-revoke all on function public.ecosystem_infrastructure(date, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.ecosystem_figures(date, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.record_ecosystem_report(date, jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.ecosystem_infrastructure(date, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.ecosystem_figures(date, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.ecosystem_figures(date) from public, anon, authenticated, service_role;
+revoke all on function scheduler.record_ecosystem_report(date, jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.record_ecosystem_report(date, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.ecosystem_activity(date) to service_role;
-grant execute on function public.ecosystem_infrastructure(date, timestamptz) to service_role;
-grant execute on function public.ecosystem_figures(date, timestamptz) to service_role;
-grant execute on function public.record_ecosystem_report(date, jsonb, timestamptz) to service_role;
+grant execute on function public.ecosystem_figures(date) to service_role;
+grant execute on function public.record_ecosystem_report(date, jsonb) to service_role;

@@ -4,7 +4,7 @@
 -- that claimed (its worker's wall clock ends after 400 s at most), a connection that TCP keeps alive by sending again
 -- (about 16 minutes), and GitHub's own work on a request (it ends that after 10 s).
 
-create or replace function public.ecosystem_claim_comment(
+create or replace function scheduler.ecosystem_claim_comment(
   p_day date, p_issue text, p_run_id uuid, p_only_look boolean default false, p_now timestamptz default now()
 ) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -12,6 +12,7 @@ declare
   v_comment public.ecosystem_comments;
 begin
   if not p_only_look then
+    perform scheduler.assert_ecosystem_day(p_day, p_now);
     insert into public.ecosystem_comments (day, state, issue, run_id, claimed_at, may_arrive_until)
     values (p_day, 'posting', p_issue, p_run_id, p_now, p_now + interval '30 minutes')
     on conflict do nothing;
@@ -25,10 +26,19 @@ begin
     'may_arrive', v_comment.may_arrive_until > p_now, 'comment_url', v_comment.comment_url);
 end;
 $$;
-comment on function public.ecosystem_claim_comment(date, text, uuid, boolean, timestamptz) is
+comment on function scheduler.ecosystem_claim_comment(date, text, uuid, boolean, timestamptz) is
   'Claims the comment of a day for a run, unless p_only_look: {"claimed": true}, or {"claimed": false} with what is known of it ("state" null: nothing).';
 
-create or replace function public.ecosystem_take_over_comment(
+create or replace function public.ecosystem_claim_comment(
+  p_day date, p_issue text, p_run_id uuid, p_only_look boolean default false
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.ecosystem_claim_comment(p_day, p_issue, p_run_id, p_only_look);
+$$;
+comment on function public.ecosystem_claim_comment(date, text, uuid, boolean) is
+  'scheduler.ecosystem_claim_comment by the clock of the database.';
+
+create or replace function scheduler.ecosystem_take_over_comment(
   p_day date, p_issue text, p_from_run_id uuid, p_run_id uuid, p_now timestamptz default now()
 ) returns boolean
 language plpgsql set search_path = '' as $$
@@ -39,10 +49,19 @@ begin
   return found;
 end;
 $$;
-comment on function public.ecosystem_take_over_comment(date, text, uuid, uuid, timestamptz) is
+comment on function scheduler.ecosystem_take_over_comment(date, text, uuid, uuid, timestamptz) is
   'Claims a day whose comment is not on GitHub and whose request cannot arrive any more; false when somebody else was faster or it still can.';
 
-create or replace function public.ecosystem_settle_comment(
+create or replace function public.ecosystem_take_over_comment(
+  p_day date, p_issue text, p_from_run_id uuid, p_run_id uuid
+) returns boolean
+language sql security definer set search_path = '' as $$
+  select scheduler.ecosystem_take_over_comment(p_day, p_issue, p_from_run_id, p_run_id);
+$$;
+comment on function public.ecosystem_take_over_comment(date, text, uuid, uuid) is
+  'scheduler.ecosystem_take_over_comment by the clock of the database.';
+
+create or replace function scheduler.ecosystem_settle_comment(
   p_day date, p_comment_id bigint, p_comment_url text, p_now timestamptz default now()
 ) returns void
 language sql set search_path = '' as $$
@@ -50,8 +69,15 @@ language sql set search_path = '' as $$
     state = 'posted', posted_at = p_now, comment_id = p_comment_id, comment_url = p_comment_url, problem = null
   where day = p_day and state = 'posting';
 $$;
-comment on function public.ecosystem_settle_comment(date, bigint, text, timestamptz) is
+comment on function scheduler.ecosystem_settle_comment(date, bigint, text, timestamptz) is
   'The comment of the day is on GitHub: its request was answered, or it was found there.';
+
+create or replace function public.ecosystem_settle_comment(p_day date, p_comment_id bigint, p_comment_url text) returns void
+language sql security definer set search_path = '' as $$
+  select scheduler.ecosystem_settle_comment(p_day, p_comment_id, p_comment_url);
+$$;
+comment on function public.ecosystem_settle_comment(date, bigint, text) is
+  'scheduler.ecosystem_settle_comment by the clock of the database.';
 
 create or replace function public.ecosystem_release_comment(p_day date, p_run_id uuid) returns void
 language sql set search_path = '' as $$
@@ -69,13 +95,16 @@ $$;
 comment on function public.ecosystem_doubt_comment(date, uuid, text) is
   'Notes why the outcome of a run''s request is not known; until when it may still arrive.';
 
-revoke all on function public.ecosystem_claim_comment(date, text, uuid, boolean, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.ecosystem_take_over_comment(date, text, uuid, uuid, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.ecosystem_settle_comment(date, bigint, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.ecosystem_claim_comment(date, text, uuid, boolean, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.ecosystem_claim_comment(date, text, uuid, boolean) from public, anon, authenticated, service_role;
+revoke all on function scheduler.ecosystem_take_over_comment(date, text, uuid, uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.ecosystem_take_over_comment(date, text, uuid, uuid) from public, anon, authenticated, service_role;
+revoke all on function scheduler.ecosystem_settle_comment(date, bigint, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.ecosystem_settle_comment(date, bigint, text) from public, anon, authenticated, service_role;
 revoke all on function public.ecosystem_release_comment(date, uuid) from public, anon, authenticated, service_role;
 revoke all on function public.ecosystem_doubt_comment(date, uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.ecosystem_claim_comment(date, text, uuid, boolean, timestamptz) to service_role;
-grant execute on function public.ecosystem_take_over_comment(date, text, uuid, uuid, timestamptz) to service_role;
-grant execute on function public.ecosystem_settle_comment(date, bigint, text, timestamptz) to service_role;
+grant execute on function public.ecosystem_claim_comment(date, text, uuid, boolean) to service_role;
+grant execute on function public.ecosystem_take_over_comment(date, text, uuid, uuid) to service_role;
+grant execute on function public.ecosystem_settle_comment(date, bigint, text) to service_role;
 grant execute on function public.ecosystem_release_comment(date, uuid) to service_role;
 grant execute on function public.ecosystem_doubt_comment(date, uuid, text) to service_role;

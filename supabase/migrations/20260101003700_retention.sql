@@ -111,8 +111,8 @@ $$;
 comment on function scheduler.freeze_device_metrics(timestamptz) is
   'Makes the figures final of which raw rows are to go. Returns null, or why that cannot be done yet. Raises 22023 for a wrong setting.';
 
-create or replace function public.begin_pruning(p_now timestamptz default now()) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+create or replace function scheduler.begin_pruning(p_now timestamptz default now()) returns jsonb
+language plpgsql set search_path = '' as $$
 declare
   v_rule text;
   v_rules text[] := array[]::text[];
@@ -135,13 +135,21 @@ begin
   return jsonb_build_object('rules', to_jsonb(v_rules), 'problems', v_problems, 'not_frozen', v_frozen);
 end;
 $$;
-comment on function public.begin_pruning(timestamptz) is
+comment on function scheduler.begin_pruning(timestamptz) is
   'Prepares pruning: {"rules": those by which rows may go, "problems": {rule: what is wrong with its setting}, "not_frozen": why raw device rows must stay for now, or null}.';
 
--- A step, one transaction. Security definer, here and above, because service_role must not delete from the logs itself.
-create or replace function public.prune_old_rows(p_rule text, p_limit integer default 2000, p_now timestamptz default now())
+-- Both doors are security definer because service_role must not delete from the logs itself.
+create or replace function public.begin_pruning() returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.begin_pruning();
+$$;
+comment on function public.begin_pruning() is
+  'scheduler.begin_pruning by the clock of the database.';
+
+-- A step, one transaction.
+create or replace function scheduler.prune_old_rows(p_rule text, p_limit integer default 2000, p_now timestamptz default now())
 returns integer
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_rule record;
   v_before timestamptz := scheduler.retention_before(p_rule, p_now);
@@ -170,8 +178,15 @@ begin
   return v_deleted;
 end;
 $$;
-comment on function public.prune_old_rows(text, integer, timestamptz) is
+comment on function scheduler.prune_old_rows(text, integer, timestamptz) is
   'Deletes at most p_limit old rows by that rule and returns how many; fewer than p_limit means that no more are left (or locked by others). Raises 22023 for an unknown rule, a wrong setting or limit.';
+
+create or replace function public.prune_old_rows(p_rule text, p_limit integer default 2000) returns integer
+language sql security definer set search_path = '' as $$
+  select scheduler.prune_old_rows(p_rule, p_limit);
+$$;
+comment on function public.prune_old_rows(text, integer) is
+  'scheduler.prune_old_rows by the clock of the database.';
 
 -- By period, oldest first, along the list of periods: the fleet's rows and the other granularity lie between them and
 -- are kept. A period leaves the list when its last device row has gone; it is frozen, so it is never computed again.
@@ -236,7 +251,9 @@ revoke all on function scheduler.retention_before(text, timestamptz) from public
 revoke all on function scheduler.freeze_device_metrics(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.prune_device_metrics(text, timestamptz, integer) from public, anon, authenticated, service_role;
 revoke all on function scheduler.prune_batch_jobs(timestamptz, integer) from public, anon, authenticated, service_role;
-revoke all on function public.begin_pruning(timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.prune_old_rows(text, integer, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.begin_pruning(timestamptz) to service_role;
-grant execute on function public.prune_old_rows(text, integer, timestamptz) to service_role;
+revoke all on function scheduler.begin_pruning(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.begin_pruning() from public, anon, authenticated, service_role;
+revoke all on function scheduler.prune_old_rows(text, integer, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.prune_old_rows(text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.begin_pruning() to service_role;
+grant execute on function public.prune_old_rows(text, integer) to service_role;

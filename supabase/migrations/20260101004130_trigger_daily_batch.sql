@@ -39,13 +39,12 @@ $$;
 comment on function scheduler.make_batch_jobs(uuid[], date[], text[], integer, uuid, timestamptz) is
   'Makes a batch job for each organization and date, with a task for each active prompt and enabled provider, and enqueues a run of the processor for each. Returns the jobs, and how many tasks they have.';
 
--- Security definer because service_role, which calls it through REST, may only read the state and the batches. Without
--- jit, because where a server has it, compiling took 0.4 s of a call that takes 20 ms.
-create or replace function public.trigger_daily_batch(
+-- Without jit, because where a server has it, compiling took 0.4 s of a call that takes 20 ms.
+create or replace function scheduler.trigger_daily_batch(
   p_zones boolean default false, p_force boolean default false, p_manual_test boolean default false,
   p_run_id uuid default null, p_now timestamptz default now()
 ) returns jsonb
-language plpgsql security definer set search_path = '' set statement_timeout = '60s' set jit = off as $$
+language plpgsql set search_path = '' set jit = off as $$
 declare
   v_platform record;
   v_date date;
@@ -83,9 +82,21 @@ begin
     'batches', cardinality(v_made.batch_job_ids), 'tasks', v_made.tasks);
 end;
 $$;
-comment on function public.trigger_daily_batch(boolean, boolean, boolean, uuid, timestamptz) is
+comment on function scheduler.trigger_daily_batch(boolean, boolean, boolean, uuid, timestamptz) is
   'Begins the daily batch: of the organizations that follow the platform, within its window and once a local day; with p_zones of those with their own zone or hour that are due. p_force passes the window and looks at organizations that have not had their date for another reason, never at one that has. All or nothing. {"outcome": started | already_run | outside_window | no_provider, "date", "batches", "tasks", "zones", "forced", "manual_test"}.';
 
+-- Security definer because service_role, which calls it through REST, may only read the state and the batches.
+create or replace function public.trigger_daily_batch(
+  p_zones boolean default false, p_force boolean default false, p_manual_test boolean default false,
+  p_run_id uuid default null
+) returns jsonb
+language sql security definer set search_path = '' set statement_timeout = '60s' as $$
+  select scheduler.trigger_daily_batch(p_zones, p_force, p_manual_test, p_run_id);
+$$;
+comment on function public.trigger_daily_batch(boolean, boolean, boolean, uuid) is
+  'scheduler.trigger_daily_batch by the clock of the database.';
+
 revoke all on function scheduler.make_batch_jobs(uuid[], date[], text[], integer, uuid, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.trigger_daily_batch(boolean, boolean, boolean, uuid, timestamptz) from public, anon, authenticated;
-grant execute on function public.trigger_daily_batch(boolean, boolean, boolean, uuid, timestamptz) to service_role;
+revoke all on function scheduler.trigger_daily_batch(boolean, boolean, boolean, uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.trigger_daily_batch(boolean, boolean, boolean, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.trigger_daily_batch(boolean, boolean, boolean, uuid) to service_role;

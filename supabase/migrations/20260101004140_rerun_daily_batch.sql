@@ -46,7 +46,7 @@ begin
   select coalesce(max(rerun), 0) + 1 into v_rerun from public.batch_jobs
     where organization_id = p_organization_id and batch_date = p_date;
   v_job := (scheduler.make_batch_jobs(array[p_organization_id], array[p_date], array[v_time_zone], v_rerun, null, p_now)).batch_job_ids[1];
-  perform public.log_activity('daily-batch',
+  perform scheduler.log_activity('daily-batch',
     format('%s runs the batch of %s for %s again: %s', btrim(p_who), v_organization.name, to_char(p_date, 'YYYY-MM-DD'), btrim(p_reason)),
     'info', jsonb_build_object('batch_job_id', v_job, 'organization_id', p_organization_id, 'rerun', v_rerun), p_now);
   return v_job;

@@ -92,8 +92,7 @@ $$;
 comment on function scheduler.free_expired_batch_leases(uuid, timestamptz) is
   'Ends leases of processors that are not heard of any more; each of their tasks has lost an attempt. The caller holds the batch job''s lock. Returns how many tasks are free again.';
 
--- Security definer, like the other functions of a processor: service_role may only read tasks and batch jobs.
-create or replace function public.claim_batch_tasks(
+create or replace function scheduler.claim_batch_tasks(
   p_job_id uuid,
   p_token uuid,
   p_limit integer default 100,
@@ -101,7 +100,7 @@ create or replace function public.claim_batch_tasks(
   p_busy jsonb default null,
   p_now timestamptz default now()
 ) returns json
-language plpgsql security definer set search_path = ''
+language plpgsql set search_path = ''
   -- A claim costs what it takes, not what is open: tasks are read in the order of their index, and nothing is planned again.
   set plan_cache_mode = force_generic_plan set enable_bitmapscan = off set enable_seqscan = off set jit = off as $$
 declare
@@ -288,12 +287,24 @@ begin
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 'settings', v_settings);
 end;
 $$;
-comment on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) is
+comment on function scheduler.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) is
   'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: no more than twice each provider''s concurrency; null: only p_limit. Returns {"status" of the job, unknown when there is none, "ended": by this call, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, "next_in_ms": when to look again, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it.';
+
+-- Security definer, like the other doors of a processor: service_role may only read tasks and batch jobs.
+create or replace function public.claim_batch_tasks(
+  p_job_id uuid, p_token uuid, p_limit integer default 100, p_lease_seconds integer default null,
+  p_busy jsonb default null
+) returns json
+language sql security definer set search_path = '' as $$
+  select scheduler.claim_batch_tasks(p_job_id, p_token, p_limit, p_lease_seconds, p_busy);
+$$;
+comment on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb) is
+  'scheduler.claim_batch_tasks by the clock of the database.';
 
 revoke all on function scheduler.batch_routes(integer, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.batch_claim_key(text, boolean) from public, anon, authenticated, service_role;
 revoke all on function scheduler.look_again_for_batch_tasks(uuid, bigint[]) from public, anon, authenticated, service_role;
 revoke all on function scheduler.free_expired_batch_leases(uuid, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) to service_role;
+revoke all on function scheduler.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb) to service_role;

@@ -210,9 +210,9 @@ $$;
 comment on function scheduler.settle_batch_results(public.batch_jobs, bigint[], jsonb, jsonb, jsonb, timestamptz) is
   'What becomes of the leased tasks whose results are no answers. Returns them, how many failed and why, and what record_batch_calls is to know. Raises data_exception for results it cannot read.';
 
-create or replace function public.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb, p_now timestamptz default now())
+create or replace function scheduler.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb, p_now timestamptz default now())
 returns jsonb
-language plpgsql security definer set search_path = '' set jit = off as $$
+language plpgsql set search_path = '' set jit = off as $$
 declare
   v_settings jsonb := scheduler.batch_settings();
   v_job public.batch_jobs;
@@ -266,8 +266,15 @@ begin
     'shut', (select coalesce(jsonb_agg(name), '[]') from public.batch_providers where open_until > p_now));
 end;
 $$;
-comment on function public.finish_batch_tasks(uuid, uuid, jsonb, timestamptz) is
+comment on function scheduler.finish_batch_tasks(uuid, uuid, jsonb, timestamptz) is
   'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds", with "down" true a reason for the fall-back too; cut: given back. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read.';
+
+create or replace function public.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.finish_batch_tasks(p_job_id, p_token, p_results);
+$$;
+comment on function public.finish_batch_tasks(uuid, uuid, jsonb) is
+  'scheduler.finish_batch_tasks by the clock of the database.';
 
 revoke all on function scheduler.shorten_batch_lease(uuid, uuid, bigint[], bigint[]) from public, anon, authenticated, service_role;
 revoke all on function scheduler.settle_batch_job(uuid, timestamptz) from public, anon, authenticated, service_role;
@@ -275,5 +282,6 @@ revoke all on function scheduler.record_batch_calls(jsonb, jsonb, jsonb, timesta
 revoke all on function scheduler.keep_batch_answers(bigint[], jsonb, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.settle_batch_results(public.batch_jobs, bigint[], jsonb, jsonb, jsonb, timestamptz)
   from public, anon, authenticated, service_role;
-revoke all on function public.finish_batch_tasks(uuid, uuid, jsonb, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.finish_batch_tasks(uuid, uuid, jsonb, timestamptz) to service_role;
+revoke all on function scheduler.finish_batch_tasks(uuid, uuid, jsonb, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.finish_batch_tasks(uuid, uuid, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.finish_batch_tasks(uuid, uuid, jsonb) to service_role;

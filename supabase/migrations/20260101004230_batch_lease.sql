@@ -3,10 +3,10 @@
 -- A batch job is read by its id alone, and its end looked at afterwards: for "completed_at is null" the planner may read
 -- the index of those that are open, which are thousands each morning.
 
-create or replace function public.heartbeat_batch_job(
+create or replace function scheduler.heartbeat_batch_job(
   p_job_id uuid, p_token uuid, p_lease_seconds integer default null, p_now timestamptz default now()
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_job public.batch_jobs;
   v_held integer;
@@ -24,13 +24,22 @@ begin
   return jsonb_build_object('status', v_job.status, 'held', coalesce(v_held, 0));
 end;
 $$;
-comment on function public.heartbeat_batch_job(uuid, uuid, integer, timestamptz) is
+comment on function scheduler.heartbeat_batch_job(uuid, uuid, integer, timestamptz) is
   'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of the job, unknown when there is none, "held": tasks it still leases}; a job that is over is not to be worked on.';
 
-create or replace function public.release_batch_tasks(
+create or replace function public.heartbeat_batch_job(
+  p_job_id uuid, p_token uuid, p_lease_seconds integer default null
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.heartbeat_batch_job(p_job_id, p_token, p_lease_seconds);
+$$;
+comment on function public.heartbeat_batch_job(uuid, uuid, integer) is
+  'scheduler.heartbeat_batch_job by the clock of the database.';
+
+create or replace function scheduler.release_batch_tasks(
   p_job_id uuid, p_token uuid, p_ids bigint[] default null, p_now timestamptz default now()
 ) returns integer
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_job public.batch_jobs;
   v_leased bigint[];
@@ -50,16 +59,24 @@ begin
   return coalesce(cardinality(v_released), 0);
 end;
 $$;
-comment on function public.release_batch_tasks(uuid, uuid, bigint[], timestamptz) is
+comment on function scheduler.release_batch_tasks(uuid, uuid, bigint[], timestamptz) is
   'Gives back tasks that were claimed and not called, all of the token''s or these: no attempt is lost. Returns how many.';
 
--- Security definer also because enqueuing a run may send it, which reads Vault.
-create or replace function public.continue_batch_job(
-  p_job_id uuid, p_run_after timestamptz default null, p_now timestamptz default clock_timestamp()
+create or replace function public.release_batch_tasks(p_job_id uuid, p_token uuid, p_ids bigint[] default null) returns integer
+language sql security definer set search_path = '' as $$
+  select scheduler.release_batch_tasks(p_job_id, p_token, p_ids);
+$$;
+comment on function public.release_batch_tasks(uuid, uuid, bigint[]) is
+  'scheduler.release_batch_tasks by the clock of the database.';
+
+create or replace function scheduler.continue_batch_job(
+  p_job_id uuid, p_wait_ms bigint default 0, p_now timestamptz default clock_timestamp()
 ) returns boolean
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_job public.batch_jobs;
+  -- A day at most: a run that comes too early finds nothing to do and has the next one called for.
+  v_run_after timestamptz := case when p_wait_ms > 0 then p_now + least(p_wait_ms, 86400000) * interval '1 ms' end;
 begin
   -- One that waits is enough: whoever asks first.
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
@@ -68,7 +85,7 @@ begin
   end if;
   perform from public.scheduler_jobs where name = 'robust-batch-processor' for no key update;
   update public.scheduler_runs
-    set run_after = case when p_run_after > p_now and run_after is not null then least(run_after, p_run_after) end
+    set run_after = case when v_run_after is not null and run_after is not null then least(run_after, v_run_after) end
     where id = (
       -- Offset 0: by the index of batch jobs, not through all that wait.
       select id from (
@@ -79,12 +96,20 @@ begin
       where status = 'queued' order by scheduled_for limit 1);
   perform scheduler.enqueue_runs('robust-batch-processor',
     case when found then '[]' else jsonb_build_array(jsonb_build_object('batchJobId', p_job_id)) end,
-    case when p_run_after > p_now then p_run_after end, p_now);
+    v_run_after, p_now);
   return true;
 end;
 $$;
-comment on function public.continue_batch_job(uuid, timestamptz, timestamptz) is
-  'Has a processor called for the batch job, at once or not before p_run_after; one that waits already comes the earlier. False when the job is over or unknown.';
+comment on function scheduler.continue_batch_job(uuid, bigint, timestamptz) is
+  'Has a processor called for the batch job, at once or in p_wait_ms milliseconds (a day at most); one that waits already comes the earlier. False when the job is over or unknown.';
+
+-- Security definer also because enqueuing a run may send it, which reads Vault.
+create or replace function public.continue_batch_job(p_job_id uuid, p_wait_ms bigint default 0) returns boolean
+language sql security definer set search_path = '' as $$
+  select scheduler.continue_batch_job(p_job_id, p_wait_ms);
+$$;
+comment on function public.continue_batch_job(uuid, bigint) is
+  'scheduler.continue_batch_job by the clock of the database.';
 
 create or replace function public.cancel_batch_job(p_job_id uuid, p_reason text, p_who text, p_now timestamptz default now())
 returns jsonb
@@ -111,7 +136,7 @@ begin
     set status = 'cancelled', completed_at = greatest(p_now, started_at),
       reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who), btrim(p_reason)), 200), v_cancelled)
     where id = p_job_id;
-  perform public.log_activity('robust-batch-processor',
+  perform scheduler.log_activity('robust-batch-processor',
     format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_who), btrim(p_reason)), 'warning',
     jsonb_build_object('batch_job_id', p_job_id, 'tasks_cancelled', v_cancelled), p_now);
   return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'tasks_cancelled', v_cancelled,
@@ -121,10 +146,13 @@ $$;
 comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
   'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it was over. Raises 22023 for an unknown job, a missing reason or author.';
 
-revoke all on function public.heartbeat_batch_job(uuid, uuid, integer, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.release_batch_tasks(uuid, uuid, bigint[], timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.continue_batch_job(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.heartbeat_batch_job(uuid, uuid, integer, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.heartbeat_batch_job(uuid, uuid, integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.release_batch_tasks(uuid, uuid, bigint[], timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.release_batch_tasks(uuid, uuid, bigint[]) from public, anon, authenticated, service_role;
+revoke all on function scheduler.continue_batch_job(uuid, bigint, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.continue_batch_job(uuid, bigint) from public, anon, authenticated, service_role;
 revoke all on function public.cancel_batch_job(uuid, text, text, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.heartbeat_batch_job(uuid, uuid, integer, timestamptz) to service_role;
-grant execute on function public.release_batch_tasks(uuid, uuid, bigint[], timestamptz) to service_role;
-grant execute on function public.continue_batch_job(uuid, timestamptz, timestamptz) to service_role;
+grant execute on function public.heartbeat_batch_job(uuid, uuid, integer) to service_role;
+grant execute on function public.release_batch_tasks(uuid, uuid, bigint[]) to service_role;
+grant execute on function public.continue_batch_job(uuid, bigint) to service_role;

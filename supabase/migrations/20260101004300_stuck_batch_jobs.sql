@@ -88,11 +88,10 @@ $$;
 comment on function scheduler.stuck_batch_jobs(integer, uuid, timestamptz) is
   'Open batch jobs without heartbeat or without progress for too long, of which no run waits or beats and no lease lasts: by id, those after p_after.';
 
--- Security definer: service_role has no right in the private schema.
-create or replace function public.find_stuck_batch_jobs(
+create or replace function scheduler.find_stuck_batch_jobs(
   p_limit integer default 100, p_after uuid default null, p_now timestamptz default now()
 ) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception using errcode = '22023',
@@ -101,8 +100,15 @@ begin
   return (select coalesce(jsonb_agg(id order by id), '[]') from scheduler.stuck_batch_jobs(p_limit, p_after, p_now) as id);
 end;
 $$;
-comment on function public.find_stuck_batch_jobs(integer, uuid, timestamptz) is
+comment on function scheduler.find_stuck_batch_jobs(integer, uuid, timestamptz) is
   'The ids of at most p_limit stuck batch jobs, in order, as a JSON array; the next page begins after the last of them.';
+
+create or replace function public.find_stuck_batch_jobs(p_limit integer default 100, p_after uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select scheduler.find_stuck_batch_jobs(p_limit, p_after);
+$$;
+comment on function public.find_stuck_batch_jobs(integer, uuid) is
+  'scheduler.find_stuck_batch_jobs by the clock of the database.';
 
 create or replace function scheduler.batch_job_is_stuck(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
@@ -158,5 +164,6 @@ revoke all on function scheduler.stuck_batch_settings() from public, anon, authe
 revoke all on function scheduler.batch_runs(uuid, interval, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.stuck_batch_jobs(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.batch_job_is_stuck(timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.find_stuck_batch_jobs(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.find_stuck_batch_jobs(integer, uuid, timestamptz) to service_role;
+revoke all on function scheduler.find_stuck_batch_jobs(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.find_stuck_batch_jobs(integer, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.find_stuck_batch_jobs(integer, uuid) to service_role;

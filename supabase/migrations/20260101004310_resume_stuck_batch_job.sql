@@ -1,9 +1,8 @@
 -- What is done about a stuck batch job. Its row's lock makes all that resume, finish or cancel it take turns.
 
--- Security definer: service_role may only read batches, and enqueuing a run may send it.
-create or replace function public.resume_stuck_batch_job(p_job_id uuid, p_now timestamptz default clock_timestamp())
+create or replace function scheduler.resume_stuck_batch_job(p_job_id uuid, p_now timestamptz default clock_timestamp())
 returns jsonb
-language plpgsql security definer set search_path = '' set jit = off as $$
+language plpgsql set search_path = '' set jit = off as $$
 declare
   v_job public.batch_jobs;
   v_settings record;
@@ -40,7 +39,7 @@ begin
         v_action := 'resumed';
         v_job.resumes := v_job.resumes + 1;
         update public.batch_jobs set resumes = v_job.resumes, resumed_at = p_now where id = p_job_id;
-        perform public.continue_batch_job(p_job_id, null, p_now);
+        perform scheduler.continue_batch_job(p_job_id, 0, p_now);
       else
         v_action := 'gave_up';
         v_reason := format('given up: stuck again after being resumed %s times', v_job.resumes);
@@ -64,8 +63,17 @@ begin
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed);
 end;
 $$;
-comment on function public.resume_stuck_batch_job(uuid, timestamptz) is
+comment on function scheduler.resume_stuck_batch_job(uuid, timestamptz) is
   'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises 22023 for an unknown job.';
 
-revoke all on function public.resume_stuck_batch_job(uuid, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.resume_stuck_batch_job(uuid, timestamptz) to service_role;
+-- Security definer: service_role may only read batches, and enqueuing a run may send it.
+create or replace function public.resume_stuck_batch_job(p_job_id uuid) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.resume_stuck_batch_job(p_job_id);
+$$;
+comment on function public.resume_stuck_batch_job(uuid) is
+  'scheduler.resume_stuck_batch_job by the clock of the database.';
+
+revoke all on function scheduler.resume_stuck_batch_job(uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.resume_stuck_batch_job(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.resume_stuck_batch_job(uuid) to service_role;

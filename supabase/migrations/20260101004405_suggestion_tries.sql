@@ -12,13 +12,27 @@ revoke all on scheduler.suggestion_tries from public, anon, authenticated, servi
 comment on table scheduler.suggestion_tries is
   'How often the model was asked for an organization''s suggestions in the week that was tried last: at most three times, six hours apart.';
 
--- Security definer, both: service_role has no right in the private schema.
-create or replace function public.begin_suggestion_try(p_organization_id uuid, p_week date, p_now timestamptz default now())
+-- A mark only goes forward: one of a week to come would be the end of an organization's suggestions.
+create or replace function scheduler.assert_suggestion_week(p_week date, p_now timestamptz) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  -- No zone is ahead of UTC by more than 14 hours.
+  if extract(isodow from p_week) is distinct from 1 or p_week > ((p_now + interval '14 hours') at time zone 'UTC')::date then
+    raise exception using errcode = '22023',
+      message = format('the week of suggestions must be a Monday that has begun, got %s', coalesce(p_week::text, 'null'));
+  end if;
+end;
+$$;
+comment on function scheduler.assert_suggestion_week(date, timestamptz) is
+  'Raises 22023 unless the week is known by a Monday that has begun somewhere.';
+
+create or replace function scheduler.begin_suggestion_try(p_organization_id uuid, p_week date, p_now timestamptz default now())
 returns text
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_last scheduler.suggestion_tries;
 begin
+  perform scheduler.assert_suggestion_week(p_week, p_now);
   perform from public.organizations where id = p_organization_id for no key update;
   if not found or exists (
     select from public.scheduler_state
@@ -29,7 +43,7 @@ begin
   if v_last.tried_at > p_now - interval '6 hours' then
     return 'not_now';
   elsif v_last.tries = 3 then
-    perform public.record_suggestion_failure(p_organization_id, p_week, 'asked three times, and no answer came', p_now);
+    perform scheduler.record_suggestion_failure(p_organization_id, p_week, 'asked three times, and no answer came', p_now);
     return 'given_up';
   end if;
   insert into scheduler.suggestion_tries (organization_id, week, tries, tried_at)
@@ -38,22 +52,39 @@ begin
   return 'go';
 end;
 $$;
-comment on function public.begin_suggestion_try(uuid, date, timestamptz) is
+comment on function scheduler.begin_suggestion_try(uuid, date, timestamptz) is
   'To be called before the model is asked for an organization. go: it may be; not_now: it was less than six hours ago, the week was had, or the organization is gone; given_up: three tries came to nothing, the week is marked and a line in eliza_activity_log says so.';
 
-create or replace function public.release_suggestion_try(p_organization_id uuid, p_week date, p_now timestamptz default now())
+create or replace function public.begin_suggestion_try(p_organization_id uuid, p_week date) returns text
+language sql security definer set search_path = '' as $$
+  select scheduler.begin_suggestion_try(p_organization_id, p_week);
+$$;
+comment on function public.begin_suggestion_try(uuid, date) is
+  'scheduler.begin_suggestion_try by the clock of the database.';
+
+create or replace function scheduler.release_suggestion_try(p_organization_id uuid, p_week date, p_now timestamptz default now())
 returns void
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 begin
   delete from scheduler.suggestion_tries where organization_id = p_organization_id and week = p_week and tries = 1;
   update scheduler.suggestion_tries set tries = tries - 1, tried_at = p_now - interval '6 hours'
     where organization_id = p_organization_id and week = p_week;
 end;
 $$;
-comment on function public.release_suggestion_try(uuid, date, timestamptz) is
+comment on function scheduler.release_suggestion_try(uuid, date, timestamptz) is
   'The model was not asked after all, or refused the question, which costs nothing: the try does not count.';
 
-revoke all on function public.begin_suggestion_try(uuid, date, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.release_suggestion_try(uuid, date, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.begin_suggestion_try(uuid, date, timestamptz) to service_role;
-grant execute on function public.release_suggestion_try(uuid, date, timestamptz) to service_role;
+create or replace function public.release_suggestion_try(p_organization_id uuid, p_week date) returns void
+language sql security definer set search_path = '' as $$
+  select scheduler.release_suggestion_try(p_organization_id, p_week);
+$$;
+comment on function public.release_suggestion_try(uuid, date) is
+  'scheduler.release_suggestion_try by the clock of the database.';
+
+revoke all on function scheduler.assert_suggestion_week(date, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.begin_suggestion_try(uuid, date, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.begin_suggestion_try(uuid, date) from public, anon, authenticated, service_role;
+revoke all on function scheduler.release_suggestion_try(uuid, date, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.release_suggestion_try(uuid, date) from public, anon, authenticated, service_role;
+grant execute on function public.begin_suggestion_try(uuid, date) to service_role;
+grant execute on function public.release_suggestion_try(uuid, date) to service_role;

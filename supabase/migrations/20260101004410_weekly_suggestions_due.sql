@@ -50,11 +50,11 @@ $$;
 comment on function scheduler.suggestions_are_due(timestamptz) is
   'Whether a provider is set and an organization is due for its weekly suggestions.';
 
--- Security definer: service_role has no right in the private schema. Without jit, which takes longer than the call.
-create or replace function public.next_suggestion_requests(
+-- Without jit, which takes longer than the call.
+create or replace function scheduler.next_suggestion_requests(
   p_limit integer default 20, p_after uuid default null, p_now timestamptz default now()
 ) returns jsonb
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable set search_path = '' set jit = off as $$
 declare
   v_settings record;
   v_provider jsonb;
@@ -100,10 +100,18 @@ begin
     ));
 end;
 $$;
-comment on function public.next_suggestion_requests(integer, uuid, timestamptz) is
+comment on function scheduler.next_suggestion_requests(integer, uuid, timestamptz) is
   'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", "answer"}]}]}. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 days, each cut. Raises 22023 for a wrong setting.';
+
+create or replace function public.next_suggestion_requests(p_limit integer default 20, p_after uuid default null) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select scheduler.next_suggestion_requests(p_limit, p_after);
+$$;
+comment on function public.next_suggestion_requests(integer, uuid) is
+  'scheduler.next_suggestion_requests by the clock of the database.';
 
 revoke all on function scheduler.due_for_suggestions(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.suggestions_are_due(timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.next_suggestion_requests(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.next_suggestion_requests(integer, uuid, timestamptz) to service_role;
+revoke all on function scheduler.next_suggestion_requests(integer, uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.next_suggestion_requests(integer, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.next_suggestion_requests(integer, uuid) to service_role;

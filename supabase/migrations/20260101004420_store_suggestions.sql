@@ -7,11 +7,10 @@ $$;
 comment on function scheduler.plain_prompt(text) is
   'The beginning of a prompt in lower case, without punctuation and line breaks: what is compared. Where the database''s locale is C, pg_trgm sees ASCII letters alone; then other scripts are alike when this is the same.';
 
--- Security definer, like the others here: service_role may not mark a week or write the activity log of another's run.
-create or replace function public.store_prompt_suggestions(
+create or replace function scheduler.store_prompt_suggestions(
   p_organization_id uuid, p_week date, p_texts jsonb, p_suggested_by text, p_now timestamptz default now()
 ) returns jsonb
-language plpgsql security definer set search_path = '' set statement_timeout = '20s' set jit = off as $$
+language plpgsql set search_path = '' set jit = off as $$
 declare
   v_settings record;
   v_known text[];
@@ -22,10 +21,10 @@ declare
   v_unusable integer := 0;
 begin
   if jsonb_typeof(p_texts) is distinct from 'array' or exists (select from jsonb_array_elements(p_texts) as text where jsonb_typeof(text) <> 'string')
-    or coalesce(btrim(p_suggested_by), '') = '' or extract(isodow from p_week) is distinct from 1 then
-    raise exception using errcode = '22023',
-      message = format('cannot store suggestions: a Monday, a JSON array of strings and who suggested must be given, got %s', coalesce(p_week::text, 'null'));
+    or coalesce(btrim(p_suggested_by), '') = '' then
+    raise exception using errcode = '22023', message = 'cannot store suggestions: a JSON array of strings and who suggested must be given';
   end if;
+  perform scheduler.assert_suggestion_week(p_week, p_now);
   select * into v_settings from scheduler.weekly_suggestion_settings();
   perform from public.organizations where id = p_organization_id for no key update;
   if not found then
@@ -58,31 +57,49 @@ begin
   return jsonb_build_object('outcome', 'stored', 'stored', v_stored, 'alike', v_alike, 'unusable', v_unusable);
 end;
 $$;
-comment on function public.store_prompt_suggestions(uuid, date, jsonb, text, timestamptz) is
+comment on function scheduler.store_prompt_suggestions(uuid, date, jsonb, text, timestamptz) is
   'Marks the organization''s week, known by its Monday, and keeps the suggestions that are not alike a prompt it has, was suggested or rejected: {"outcome": stored | had_already | organization_gone, "stored", "alike": left out, "unusable": shorter than 10 or longer than 1,000 characters}. Raises 22023 for arguments it cannot read.';
 
-create or replace function public.record_suggestion_failure(
+-- Security definer, like the others here: service_role may not mark a week or write the activity log of another's run.
+create or replace function public.store_prompt_suggestions(
+  p_organization_id uuid, p_week date, p_texts jsonb, p_suggested_by text
+) returns jsonb
+language sql security definer set search_path = '' set statement_timeout = '20s' as $$
+  select scheduler.store_prompt_suggestions(p_organization_id, p_week, p_texts, p_suggested_by);
+$$;
+comment on function public.store_prompt_suggestions(uuid, date, jsonb, text) is
+  'scheduler.store_prompt_suggestions by the clock of the database.';
+
+create or replace function scheduler.record_suggestion_failure(
   p_organization_id uuid, p_week date, p_reason text, p_now timestamptz default now()
 ) returns boolean
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_name text;
 begin
+  perform scheduler.assert_suggestion_week(p_week, p_now);
   select name into v_name from public.organizations where id = p_organization_id;
   if not found or not (
     public.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id) ->> 'updated')::boolean then
     return false;
   end if;
-  perform public.log_activity('weekly-suggestions', format('no suggestions for %s in the week of %s: %s', v_name, p_week, left(p_reason, 300)),
+  perform scheduler.log_activity('weekly-suggestions', format('no suggestions for %s in the week of %s: %s', v_name, p_week, left(p_reason, 300)),
     'warning', jsonb_build_object('organization_id', p_organization_id, 'week', p_week, 'reason', left(p_reason, 300)), p_now);
   return true;
 end;
 $$;
-comment on function public.record_suggestion_failure(uuid, date, text, timestamptz) is
+comment on function scheduler.record_suggestion_failure(uuid, date, text, timestamptz) is
   'Marks the organization''s week as had, without suggestions, and says why in eliza_activity_log. False when it had the week or is gone.';
 
-create or replace function public.continue_weekly_suggestions(p_now timestamptz default clock_timestamp()) returns boolean
-language plpgsql security definer set search_path = '' as $$
+create or replace function public.record_suggestion_failure(p_organization_id uuid, p_week date, p_reason text) returns boolean
+language sql security definer set search_path = '' as $$
+  select scheduler.record_suggestion_failure(p_organization_id, p_week, p_reason);
+$$;
+comment on function public.record_suggestion_failure(uuid, date, text) is
+  'scheduler.record_suggestion_failure by the clock of the database.';
+
+create or replace function scheduler.continue_weekly_suggestions(p_now timestamptz default clock_timestamp()) returns boolean
+language plpgsql set search_path = '' as $$
 begin
   perform from public.scheduler_jobs where name = 'weekly-suggestions' for no key update;
   if not found or exists (select from public.scheduler_runs where job_name = 'weekly-suggestions' and status = 'queued') then
@@ -92,13 +109,23 @@ begin
   return true;
 end;
 $$;
-comment on function public.continue_weekly_suggestions(timestamptz) is
+comment on function scheduler.continue_weekly_suggestions(timestamptz) is
   'Enqueues the next run of weekly-suggestions, which goes out when this one is over. False when one waits already.';
 
-revoke all on function public.store_prompt_suggestions(uuid, date, jsonb, text, timestamptz) from public, anon, authenticated, service_role;
+create or replace function public.continue_weekly_suggestions() returns boolean
+language sql security definer set search_path = '' as $$
+  select scheduler.continue_weekly_suggestions();
+$$;
+comment on function public.continue_weekly_suggestions() is
+  'scheduler.continue_weekly_suggestions by the clock of the database.';
+
+revoke all on function scheduler.store_prompt_suggestions(uuid, date, jsonb, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.store_prompt_suggestions(uuid, date, jsonb, text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.plain_prompt(text) from public, anon, authenticated, service_role;
-revoke all on function public.record_suggestion_failure(uuid, date, text, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.continue_weekly_suggestions(timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.store_prompt_suggestions(uuid, date, jsonb, text, timestamptz) to service_role;
-grant execute on function public.record_suggestion_failure(uuid, date, text, timestamptz) to service_role;
-grant execute on function public.continue_weekly_suggestions(timestamptz) to service_role;
+revoke all on function scheduler.record_suggestion_failure(uuid, date, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.record_suggestion_failure(uuid, date, text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.continue_weekly_suggestions(timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.continue_weekly_suggestions() from public, anon, authenticated, service_role;
+grant execute on function public.store_prompt_suggestions(uuid, date, jsonb, text) to service_role;
+grant execute on function public.record_suggestion_failure(uuid, date, text) to service_role;
+grant execute on function public.continue_weekly_suggestions() to service_role;

@@ -27,23 +27,38 @@ $$;
 comment on function scheduler.decide_suggestion(uuid, text, text, timestamptz) is
   'Gives a suggested prompt its status active or rejected, with who and when; the first decision stays.';
 
--- Security definer, both: service_role has no right in the private schema.
-create or replace function public.accept_prompt_suggestion(p_id uuid, p_who text, p_now timestamptz default now()) returns jsonb
-language sql security definer set search_path = '' as $$
+create or replace function scheduler.accept_prompt_suggestion(p_id uuid, p_who text, p_now timestamptz default now()) returns jsonb
+language sql set search_path = '' as $$
   select scheduler.decide_suggestion(p_id, p_who, 'active', p_now);
 $$;
-comment on function public.accept_prompt_suggestion(uuid, text, timestamptz) is
+comment on function scheduler.accept_prompt_suggestion(uuid, text, timestamptz) is
   'A person''s yes: the suggested prompt is asked from the next daily batch on. {"id", "decided": false when somebody had decided before, "status", "decided_by", "decided_at"}. Raises 22023 for an unknown prompt or without who.';
 
-create or replace function public.reject_prompt_suggestion(p_id uuid, p_who text, p_now timestamptz default now()) returns jsonb
+create or replace function public.accept_prompt_suggestion(p_id uuid, p_who text) returns jsonb
 language sql security definer set search_path = '' as $$
+  select scheduler.accept_prompt_suggestion(p_id, p_who);
+$$;
+comment on function public.accept_prompt_suggestion(uuid, text) is
+  'scheduler.accept_prompt_suggestion by the clock of the database.';
+
+create or replace function scheduler.reject_prompt_suggestion(p_id uuid, p_who text, p_now timestamptz default now()) returns jsonb
+language sql set search_path = '' as $$
   select scheduler.decide_suggestion(p_id, p_who, 'rejected', p_now);
 $$;
-comment on function public.reject_prompt_suggestion(uuid, text, timestamptz) is
+comment on function scheduler.reject_prompt_suggestion(uuid, text, timestamptz) is
   'A person''s no: the prompt, and what is alike, is not suggested again. Answers as accept_prompt_suggestion does.';
 
+create or replace function public.reject_prompt_suggestion(p_id uuid, p_who text) returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.reject_prompt_suggestion(p_id, p_who);
+$$;
+comment on function public.reject_prompt_suggestion(uuid, text) is
+  'scheduler.reject_prompt_suggestion by the clock of the database.';
+
 revoke all on function scheduler.decide_suggestion(uuid, text, text, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.accept_prompt_suggestion(uuid, text, timestamptz) from public, anon, authenticated, service_role;
-revoke all on function public.reject_prompt_suggestion(uuid, text, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.accept_prompt_suggestion(uuid, text, timestamptz) to service_role;
-grant execute on function public.reject_prompt_suggestion(uuid, text, timestamptz) to service_role;
+revoke all on function scheduler.accept_prompt_suggestion(uuid, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.accept_prompt_suggestion(uuid, text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.reject_prompt_suggestion(uuid, text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function public.reject_prompt_suggestion(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.accept_prompt_suggestion(uuid, text) to service_role;
+grant execute on function public.reject_prompt_suggestion(uuid, text) to service_role;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { moveClock } from "../support/clock.ts";
 import type { Sql } from "postgres";
 import { refusal } from "../support/refusal.ts";
 import * as t from "../support/scheduler.ts";
@@ -82,9 +83,8 @@ t.ledgerTest(
   "log_activity() adds a line in one line, cut where it is too long",
   async ({ sql, connect }) => {
     const service = connect("service_role");
-    await service`select log_activity('  reminder ', ${`water\n\tthe ${
-      "plants ".repeat(300)
-    }`}, p_now => ${t.NOON})`;
+    await moveClock(sql, t.NOON);
+    await service`select log_activity('  reminder ', ${`water\n\tthe ${"plants ".repeat(300)}`})`;
     const [row] = await sql`select * from eliza_activity_log`;
     assert.equal(row!.source, "reminder");
     assert.equal(row!.message.length, 1000);

@@ -73,14 +73,18 @@ class Processor {
     taken = () => false,
   ) {
     Processor.frees(now);
-    const told = await this.call(sql, "claim_batch_tasks($1, $2, $3, $4, $5::text::jsonb, $6)", [
-      this.jobId,
-      this.token,
-      limit,
-      LEASE_SECONDS,
-      busy === null ? null : JSON.stringify(busy),
-      now,
-    ]);
+    const told = await this.call(
+      sql,
+      "scheduler.claim_batch_tasks($1, $2, $3, $4, $5::text::jsonb, $6)",
+      [
+        this.jobId,
+        this.token,
+        limit,
+        LEASE_SECONDS,
+        busy === null ? null : JSON.stringify(busy),
+        now,
+      ],
+    );
     this.isThere(now);
     for (const task of told.tasks as Task[]) {
       assert.ok(taken() || !this.has(task.id), `task ${task.id} was given to its holder again`);
@@ -91,7 +95,7 @@ class Processor {
   }
 
   async finish(sql: Sql, results: Record<string, unknown>[], now: Date) {
-    const told = await this.call(sql, "finish_batch_tasks($1, $2, $3::text::jsonb, $4)", [
+    const told = await this.call(sql, "scheduler.finish_batch_tasks($1, $2, $3::text::jsonb, $4)", [
       this.jobId,
       this.token,
       JSON.stringify(results),
@@ -106,7 +110,7 @@ class Processor {
   }
 
   async heartbeat(sql: Sql, now: Date) {
-    const told = await this.call(sql, "heartbeat_batch_job($1, $2, $3, $4)", [
+    const told = await this.call(sql, "scheduler.heartbeat_batch_job($1, $2, $3, $4)", [
       this.jobId,
       this.token,
       LEASE_SECONDS,
@@ -116,7 +120,7 @@ class Processor {
   }
 
   async release(sql: Sql, ids: number[] | null, now: Date) {
-    await this.call(sql, "release_batch_tasks($1, $2, $3::bigint[], $4)", [
+    await this.call(sql, "scheduler.release_batch_tasks($1, $2, $3::bigint[], $4)", [
       this.jobId,
       this.token,
       ids === null ? null : `{${ids.join(",")}}`,
@@ -348,14 +352,14 @@ Deno.test("whatever processors, people and clocks do at random, each task ends o
         await sql`select cancel_batch_job(${own.jobId}, 'at random', 'test', ${at})`;
       } else if (verb === "resume") {
         Processor.frees(at);
-        await sql`select resume_stuck_batch_job(${own.jobId}, ${at})`;
+        await sql`select scheduler.resume_stuck_batch_job(${own.jobId}, ${at})`;
         await sql.begin(async (tx) => {
           await tx`select from scheduler_jobs where name = 'robust-batch-processor' for no key update`;
           await tx`update scheduler_runs set status = 'failed', verdict = 'lost', completed_at = now()
             where payload ->> 'batchJobId' = ${own.jobId} and completed_at is null`;
         });
       } else if (verb === "continue") {
-        await sql`select continue_batch_job(${own.jobId}, ${later(60, at)}, ${at})`;
+        await sql`select scheduler.continue_batch_job(${own.jobId}, 60000, ${at})`;
       } else if (verb === "provider") {
         await sql`update batch_providers set enabled = random() < 0.7 where name = ${
           random.pick(PROVIDERS)

@@ -17,11 +17,10 @@ const setting = (sql: Sql, key: string, value: unknown) =>
   sql`update app_settings set value = ${sql.json(value as never)} where key = ${key}`;
 
 Deno.test("claims come for the causes asked for least, then seen last, each once a run", () =>
-  withDatabase(async ({ sql, connect }) => {
+  withDatabase(async ({ sql }) => {
     await threeCauses(sql);
-    const service = connect("service_role");
     const claimed = [];
-    for (let n = 0; n < 3; n++) claimed.push(await claim(service, NOON, NOON));
+    for (let n = 0; n < 3; n++) claimed.push(await claim(sql, NOON, NOON));
     assert.deepEqual(claimed.map((row) => row.error_type), [
       "KeyError",
       "ValueError",
@@ -67,7 +66,10 @@ Deno.test("a cause is asked for as often as the setting says, and anew when it i
       reason: "cause_cap",
       fix_requests: 3,
     });
-    assert.equal((await value(sql, "code_monitor_state($1)", [after(60)])).exhausted_causes, 1);
+    assert.equal(
+      (await value(sql, "scheduler.code_monitor_state($1)", [after(60)])).exhausted_causes,
+      1,
+    );
     await sql`select set_code_failure_status(${id}, 'open', 'ann')`;
     assert.equal((await claim(sql, after(70), after(70))).attempt, 1);
   }));
@@ -214,7 +216,7 @@ Deno.test("an answer that comes while its question is ended is refused, and wait
     const asked = await begin(sql, id, NOON);
     const other = connect("postgres", { connection: { lock_timeout: 1000 } });
     await sql.begin(async (transaction) => {
-      await transaction`select expire_code_fixes(${after(5)})`;
+      await transaction`select scheduler.expire_code_fixes(${after(5)})`;
       const answer = await record(other, asked.proposal_id, after(5));
       assert.deepEqual(answer, {
         recorded: false,
@@ -224,9 +226,8 @@ Deno.test("an answer that comes while its question is ended is refused, and wait
   }));
 
 Deno.test("what the model answered ends the claim: a proposal waits, a failure leaves the cause open", () =>
-  withDatabase(async ({ sql, connect }) => {
+  withDatabase(async ({ sql }) => {
     await threeCauses(sql);
-    const service = connect("service_role");
     const outcomes: Record<string, unknown>[] = [];
     for (
       const [type, answer] of [
@@ -236,8 +237,8 @@ Deno.test("what the model answered ends the claim: a proposal waits, a failure l
       ] as const
     ) {
       const { id } = await cause(sql, type);
-      const { proposal_id } = await begin(service, id, NOON);
-      await record(service, proposal_id, after(1), answer as never);
+      const { proposal_id } = await begin(sql, id, NOON);
+      await record(sql, proposal_id, after(1), answer as never);
       const { status, fix_requests, fix_request_id } = await cause(sql, type);
       outcomes.push({ status, fix_requests, fix_request_id });
     }
@@ -282,7 +283,8 @@ Deno.test("a setting that cannot be used is refused in words", () =>
 
 Deno.test("the GitHub token is reported as api_key_health has it, the worst of several", () =>
   withDatabase(async ({ sql }) => {
-    const token = async () => (await value(sql, "code_monitor_state($1)", [NOON])).github_token;
+    const token = async () =>
+      (await value(sql, "scheduler.code_monitor_state($1)", [NOON])).github_token;
     assert.equal(await token(), null);
     await sql`insert into api_key_health (provider, status) values ('github', 'valid'), ('openai', 'invalid')`;
     assert.equal((await token()).status, "valid");

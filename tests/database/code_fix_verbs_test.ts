@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { moveClock } from "../support/clock.ts";
 import { withDatabase } from "../support/database.ts";
 import { begin, cause, proposed, record } from "../support/code-failures.ts";
 import { refusal } from "../support/refusal.ts";
@@ -11,9 +12,9 @@ const proposal = async (sql: Sql, id: number) =>
 Deno.test("accepting a proposal fixes its cause and keeps who said so; service_role may do it too", () =>
   withDatabase(async ({ sql, connect }) => {
     const { causeId, proposalId } = await proposed(sql, "KeyError", NOON);
-    const answer = await value(connect("service_role"), "accept_code_fix($1, 'ann', 'good', $2)", [
+    await moveClock(sql, after(30));
+    const answer = await value(connect("service_role"), "accept_code_fix($1, 'ann', 'good')", [
       proposalId,
-      after(30),
     ]);
     assert.deepEqual(answer, {
       proposal_id: Number(proposalId),
@@ -69,11 +70,15 @@ Deno.test("a person fixes, ignores and opens a cause; a proposal that waited is 
   withDatabase(async ({ sql }) => {
     for (const status of ["fixed", "ignored", "open"]) {
       const { causeId, proposalId } = await proposed(sql, `${status}Error`, NOON);
-      const answer = await value(sql, "set_code_failure_status($1, $2, 'ann', 'because', $3)", [
-        causeId,
-        status,
-        after(9),
-      ]);
+      const answer = await value(
+        sql,
+        "scheduler.set_code_failure_status($1, $2, 'ann', 'because', $3)",
+        [
+          causeId,
+          status,
+          after(9),
+        ],
+      );
       assert.deepEqual(answer, { cause_id: causeId, was: "proposed", status });
       const row = await cause(sql, `${status}Error`);
       assert.deepEqual([row.status, row.status_changed_by, row.status_reason], [

@@ -5,10 +5,10 @@ import { refusal } from "../support/refusal.ts";
 import { after, NOON, untilBlocked } from "../support/scheduler.ts";
 
 Deno.test("a step gives each failed execution its cause and counts it once", () =>
-  withDatabase(async ({ sql, connect }) => {
+  withDatabase(async ({ sql }) => {
     await failures(sql, "KeyError", { count: 4 });
     await failures(sql, "IndexError", { count: 2, at: after(-10) });
-    const found = await collect(connect("service_role"), NOON);
+    const found = await collect(sql, NOON);
     const [key, index] = [await cause(sql, "KeyError"), await cause(sql, "IndexError")];
     assert.deepEqual(found, {
       failures: 6,
@@ -97,7 +97,7 @@ Deno.test("two collectors at once share the failures, and a new cause of both is
 Deno.test("a cause that fails after it was fixed is reopened; what failed before is not news", () =>
   withDatabase(async ({ sql }) => {
     const { causeId, proposalId } = await proposed(sql, "KeyError", NOON);
-    await sql`select accept_code_fix(${proposalId}, 'ann', null, ${after(30)})`;
+    await sql`select scheduler.accept_code_fix(${proposalId}, 'ann', null, ${after(30)})`;
 
     await failures(sql, "KeyError", { at: after(29) });
     const before = await collect(sql, after(120));
@@ -118,7 +118,9 @@ Deno.test("failures of an ignored cause, and of one that has a proposal, are onl
     await failures(sql, "KeyError", { at: after(5) });
     await collect(sql, after(10));
     assert.equal((await cause(sql, "KeyError")).status, "proposed");
-    await sql`select set_code_failure_status(${causeId}, 'ignored', 'ann', null, ${after(20)})`;
+    await sql`select scheduler.set_code_failure_status(${causeId}, 'ignored', 'ann', null, ${
+      after(20)
+    })`;
     await failures(sql, "KeyError", { at: after(25) });
     assert.deepEqual((await collect(sql, after(30))).reopened_causes, []);
     const row = await cause(sql, "KeyError");

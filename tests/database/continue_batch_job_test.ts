@@ -10,22 +10,24 @@ ledgerTest(
     await addProvider(sql, "one");
     const id = await addBatch(sql, 1, ["one"], NOON);
     const other = await addBatch(sql, 1, ["one"], NOON);
-    const goOn = async (job: string, at: Date | null) => {
-      const [row] = await sql`select continue_batch_job(${job}, ${at}, ${NOON}) as told`;
+    const goOn = async (job: string, minutes: number) => {
+      const waitMs = minutes * 60_000;
+      const [row] =
+        await sql`select scheduler.continue_batch_job(${job}, ${waitMs}, ${NOON}) as told`;
       return row!.told;
     };
-    for (const minutes of [5, 3, 4]) assert.equal(await goOn(id, after(minutes)), true);
-    await goOn(other, after(9));
+    for (const minutes of [5, 3, 4]) assert.equal(await goOn(id, minutes), true);
+    await goOn(other, 9);
     const waiting = async () =>
       (await runs(sql, "robust-batch-processor")).map((
         run,
       ) => [run.payload.batchJobId, run.status, run.run_after]);
     assert.deepEqual(await waiting(), [[id, "queued", after(3)], [other, "queued", after(9)]]);
-    await goOn(id, NOON);
+    await goOn(id, 0);
     assert.deepEqual(await waiting(), [[id, "dispatched", null], [other, "queued", after(9)]]);
     await sql`select cancel_batch_job(${id}, 'enough', 'ann')`;
-    assert.equal(await goOn(id, NOON), false);
-    assert.equal(await goOn(crypto.randomUUID(), NOON), false);
+    assert.equal(await goOn(id, 0), false);
+    assert.equal(await goOn(crypto.randomUUID(), 0), false);
     assert.equal((await waiting()).length, 2);
   },
 );
@@ -37,7 +39,7 @@ ledgerTest(
     await addProvider(sql, "one");
     const id = await addBatch(sql, 1, ["one"], NOON);
     const token = crypto.randomUUID();
-    await sql`select claim_batch_tasks(${id}, ${token}, p_now => ${NOON})`;
+    await sql`select scheduler.claim_batch_tasks(${id}, ${token}, p_now => ${NOON})`;
     const add = async (from: number, to: number, over: boolean) => {
       await sql`
         insert into batch_jobs (organization_id, batch_date, rerun, time_zone, status, tasks_total, created_at, completed_at)
@@ -67,9 +69,9 @@ ledgerTest(
       );
     for (
       const [call, ...args] of [
-        ["heartbeat_batch_job($1, $2)", token],
-        ["release_batch_tasks($1, $2)", token],
-        ["continue_batch_job($1, null, $2)", after(5)],
+        ["scheduler.heartbeat_batch_job($1, $2)", token],
+        ["scheduler.release_batch_tasks($1, $2)", token],
+        ["scheduler.continue_batch_job($1, 0, $2)", after(5)],
       ] as const
     ) {
       const rows = await read(call, ...args);

@@ -81,7 +81,7 @@ batchTest(
         if (row!.run === null) continue;
         sent++;
         await sql`select scheduler.begin_run(${row!.run}, 'daily-batch-trigger', 'test', ${now})`;
-        await sql`select trigger_daily_batch(p_zones => ${zones}, p_now => ${now})`;
+        await sql`select scheduler.trigger_daily_batch(p_zones => ${zones}, p_now => ${now})`;
         await sql`select scheduler.finish_run(${row!.run}, 'completed', p_now => ${now})`;
       }
     }

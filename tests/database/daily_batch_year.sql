@@ -41,10 +41,10 @@ alter table public.scheduler_runs set unlogged;
 create procedure year_test.tick(p_at timestamptz, p_platform boolean) language plpgsql as $$
 begin
   if p_platform and scheduler.daily_batch_is_due(p_at) then
-    perform public.trigger_daily_batch(p_now => p_at);
+    perform scheduler.trigger_daily_batch(p_now => p_at);
   end if;
   if scheduler.zoned_batch_is_due(p_at) then
-    perform public.trigger_daily_batch(p_zones => true, p_now => p_at);
+    perform scheduler.trigger_daily_batch(p_zones => true, p_now => p_at);
   end if;
 end;
 $$;

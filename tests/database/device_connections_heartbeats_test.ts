@@ -50,7 +50,7 @@ async function beatTogether(sql: Sql, ids: string[], now: Date): Promise<string[
 async function beatOneByOne(sql: Sql, ids: string[], now: Date): Promise<string[]> {
   const alive: string[] = [];
   for (const id of ids) {
-    const [row] = await sql`select device_heartbeat(${id}, ${now}) as lives`;
+    const [row] = await sql`select scheduler.device_heartbeat(${id}, ${now}) as lives`;
     if (row!.lives) alive.push(id);
   }
   return alive;
@@ -58,8 +58,8 @@ async function beatOneByOne(sql: Sql, ids: string[], now: Date): Promise<string[
 
 /** 19 of 20 heartbeats come in batches, on three connections; the others one by one, on a fourth. */
 function beaters(db: TestDatabase): (ids: string[], now: Date) => Promise<string[]> {
-  const connections = [1, 2, 3].map(() => db.connect("service_role"));
-  const single = db.connect("service_role");
+  const connections = [1, 2, 3].map(() => db.connect());
+  const single = db.connect();
   return async (ids, now) => {
     const alone = share(ids, 0, 20);
     const together = ids.filter((_, index) => index % 20 !== 0);
@@ -78,7 +78,7 @@ Deno.test("20,000 devices beat while the monitor runs: exactly the silent ones a
     const { sql } = db;
     const slices = await connectFleet(sql);
     const beat = beaters(db);
-    const monitors = [db.connect("service_role"), db.connect("service_role")];
+    const monitors = [db.connect(), db.connect()];
 
     // Time goes on with the heartbeats: the next of 30 ticks comes when all of this one are committed. Those that are
     // still to beat in it are 299 s old then.
@@ -136,14 +136,14 @@ Deno.test("20,000 late heartbeats race the monitor: the one that comes first dec
     const { sql } = db;
     const ids = (await connectFleet(sql)).flat().sort();
     const beat = beaters(db);
-    const monitors = [db.connect("service_role"), db.connect("service_role")];
+    const monitors = [db.connect(), db.connect()];
     await sql`alter table device_connection_sessions add column was timestamptz`;
     await sql`update device_connection_sessions set was = last_heartbeat_at`;
 
     // From now on every session is silent that has not beaten anew.
     const late = ago(-301);
     const alive = new Set(await beat(ids.slice(0, 100), late));
-    await sql`select monitor_device_connections_sweep(p_max_devices => 100, p_now => ${late})`;
+    await sql`select scheduler.monitor_device_connections_sweep(p_max_devices => 100, p_now => ${late})`;
     const [answers] = await Promise.all([
       beat([...ids.slice(100)].sort(() => Math.random() - 0.5), late),
       ...monitors.map((monitor) => sweepInSteps(monitor, 500, late)),

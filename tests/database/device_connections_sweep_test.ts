@@ -145,7 +145,7 @@ Deno.test("the sweep of the connections", async (test) => {
         const gone = await addSession(sql, two, ago(400));
         const other = db.connect();
         await other.begin(async (transaction) => {
-          await transaction`select device_heartbeat(${beating}, ${NOON})`;
+          await transaction`select scheduler.device_heartbeat(${beating}, ${NOON})`;
           await transaction`update devices set battery_percent = 5 where id = ${two}`;
           const report = await sweep(impatient(db));
           assert.deepEqual([report.sessions_ended, report.devices_offline, report.left], [1, 0, 2]);
@@ -203,7 +203,9 @@ Deno.test("the sweep of the connections", async (test) => {
       const ids = ["1", "2", "3"].map((n) => `${n.repeat(8)}-0000-4000-8000-000000000000`);
       for (const id of ids) await addSession(sql, await addDevice(sql, { id }), ago(400));
       const [row] = await sql`
-        select monitor_device_connections_sweep(${ids[0]!}, ${ids[1]!}, 2000, ${NOON}) as value`;
+        select scheduler.monitor_device_connections_sweep(${ids[0]!}, ${ids[
+        1
+      ]!}, 2000, ${NOON}) as value`;
       assert.deepEqual([row!.value.sessions_ended, row!.value.next_after], [1, null]);
       const [left] = await sql`
         select array_agg(device_id order by device_id) as ids from device_connection_sessions
@@ -238,7 +240,7 @@ Deno.test("the sweep of the connections", async (test) => {
     await step("refuses a bound that makes no sense", async () => {
       for (const bound of [0, 10_001, null]) {
         const { code } = await refusal(
-          sql`select monitor_device_connections_sweep(p_max_devices => ${bound})`,
+          sql`select scheduler.monitor_device_connections_sweep(p_max_devices => ${bound})`,
         );
         assert.equal(code, "22023");
       }

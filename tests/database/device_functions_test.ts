@@ -10,6 +10,7 @@ import {
   session,
   sweep,
 } from "../support/device-connections.ts";
+import { moveClock } from "../support/clock.ts";
 import { type TestDatabase, withDatabase } from "../support/database.ts";
 import { refusal } from "../support/refusal.ts";
 
@@ -18,18 +19,21 @@ Deno.test("what a device's backend calls, as service_role", async (test) => {
     const { sql } = db;
     const service = db.connect("service_role");
     const beat = async (id: string, now = NOON) => {
-      const [row] = await service`select device_heartbeat(${id}, ${now}) as lives`;
+      await moveClock(sql, now);
+      const [row] = await service`select device_heartbeat(${id}) as lives`;
       return row!.lives;
     };
     const commands = async (id: string, limit = 50, now = NOON) => {
-      const [row] = await service`select device_commands(${id}, ${limit}, ${now}) as list`;
+      await moveClock(sql, now);
+      const [row] = await service`select device_commands(${id}, ${limit}) as list`;
       return row!.list?.map((entry: { id: string }) => entry.id) ?? null;
     };
     const report = async (at: string, id: string, status: string, now = NOON) => {
+      await moveClock(sql, now);
       const [row] = await service`
         select device_report_command(${at}, ${id}, ${status}, ${service.json({ said: status })}, ${
         status === "failed" ? "no battery" : null
-      }, ${now}) as status`;
+      }) as status`;
       return row!.status;
     };
 
@@ -54,7 +58,7 @@ Deno.test("what a device's backend calls, as service_role", async (test) => {
       const live = await addSession(sql, await addDevice(sql), ago(100));
       await db.connect().begin(async (transaction) => {
         for (let i = 0; i < 10; i++) {
-          await transaction`select device_heartbeat(${live}, ${ago(50 - i)})`;
+          await transaction`select scheduler.device_heartbeat(${live}, ${ago(50 - i)})`;
         }
         const [row] = await transaction`
           select pg_stat_get_xact_tuples_updated(oid)::int as updated,
@@ -82,7 +86,7 @@ Deno.test("what a device's backend calls, as service_role", async (test) => {
       assert.deepEqual(await commands(other), [], "they were handed over to another session");
       assert.equal(await report(live, first, "acknowledged"), "acknowledged");
       assert.deepEqual(await commands(live), [second, late]);
-      const [row] = await service`select device_commands(${live}, 50, ${NOON}) -> 1 as last`;
+      const [row] = await service`select device_commands(${live}, 50) -> 1 as last`;
       const { issued_at: _, ...rest } = row!.last;
       assert.deepEqual(rest, {
         id: late,

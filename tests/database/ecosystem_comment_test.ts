@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { day, type EcosystemTest, minutes, withEcosystem } from "../support/ecosystem.ts";
+import {
+  day,
+  type EcosystemTest,
+  minutes,
+  scheduledFor,
+  withEcosystem,
+} from "../support/ecosystem.ts";
 import { problem } from "../support/github.ts";
 import type { ReceivedRequest, Reply } from "../support/http-server.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -131,7 +137,7 @@ Deno.test("killed after the claim and before the request: nothing is sent before
 Deno.test("killed after the request arrived: the comment is found by its marker, however late, on any page", () =>
   withComments(async ({ run, db: { sql }, github, posts, row, passMinutes }) => {
     await sql`select ecosystem_claim_comment(${day}, 'acme/lively#7', gen_random_uuid())`;
-    const updated_at = new Date().toISOString();
+    const updated_at = scheduledFor.toISOString();
     github.comments = Array.from(
       { length: 150 },
       (_, id) => ({ id: id + 1, html_url: "https://github.example/1", body: "Nice.", updated_at }),
@@ -164,7 +170,7 @@ Deno.test("what an earlier day left open is settled when it is found, and never 
     );
     const body = marker.replace(day, open);
     const html_url = "https://github.example/1";
-    github.comments = [{ id: 1, html_url, body, updated_at: new Date().toISOString() }];
+    github.comments = [{ id: 1, html_url, body, updated_at: scheduledFor.toISOString() }];
     assert.equal((await run({ env, input: { day: open } })).comment.url, html_url);
     assert.equal(posts().length, 0);
   }));
@@ -184,7 +190,7 @@ Deno.test("the marker of another day is none", () =>
       id: 1,
       html_url: "https://github.example/1",
       body: marker.replace(day, "2026-11-19"),
-      updated_at: new Date().toISOString(),
+      updated_at: scheduledFor.toISOString(),
     }];
     await passMinutes(40);
     assert.equal((await run({ env })).comment.state, "posted");
@@ -266,7 +272,7 @@ Deno.test("nothing is sent while the comment cannot be looked for, however long 
       assert.match(comment.detail, /^it cannot be looked for: /);
     }
     github.instead = () => undefined;
-    const updated_at = new Date().toISOString();
+    const updated_at = scheduledFor.toISOString();
     github.comments = Array.from(
       { length: 300 },
       (_, id) => ({ id: id + 1, html_url: "https://github.example/1", body: "Nice.", updated_at }),

@@ -18,7 +18,7 @@ import * as t from "../support/scheduler.ts";
 const read = async (sql: Sql, now?: Date): Promise<Reading> =>
   await t.value(
     sql,
-    now ? "public.prometheus_metrics($1)" : "public.prometheus_metrics()",
+    now ? "scheduler.prometheus_metrics($1)" : "public.prometheus_metrics()",
     now ? [now] : [],
   );
 
@@ -92,12 +92,12 @@ metricsTest(
 
 metricsTest(
   "the daily batch: what is due, open, ended and failing",
-  async ({ sql, admin }, service) => {
+  async ({ sql, admin }) => {
     await sql`update app_settings set value = '"UTC"' where key = 'daily_batch.time_zone'`;
     // The move of the platform left a mark of today.
     await sql`delete from scheduler_state`;
     const now = new Date("2026-03-02T05:00:00Z");
-    const batches = async (at = now) => (await read(service, at)).batches;
+    const batches = async (at = now) => (await read(sql, at)).batches;
     assert.deepEqual(await batches(), {
       not_begun_seconds: 0,
       open: 0,
@@ -134,7 +134,7 @@ metricsTest(
 
 metricsTest(
   "actions, API keys and failing code of the demo data are what a plain count gives",
-  async ({ sql, admin }, service) => {
+  async ({ sql, admin }) => {
     await loadSeed(sql);
     const now = new Date();
     await admin`update api_key_health set expires_at = ${new Date(
@@ -142,7 +142,7 @@ metricsTest(
     )} where provider = 'github'`;
     await admin`update scheduled_action_occurrences set finished_at = ${now}::timestamptz - interval '59 minutes'
       where idempotency_key in (select idempotency_key from scheduled_action_occurrences limit 2)`;
-    const { platform } = await read(service, now);
+    const { platform } = await read(sql, now);
     const [row] = await sql`
       select (select count(*) from scheduled_actions where status = 'scheduled')::int as waiting,
         (select coalesce(json_object_agg(status, count), '{}') from (
@@ -162,9 +162,9 @@ metricsTest(
 
     await admin`update scheduled_actions set next_attempt_at = ${now}::timestamptz + interval '1 day'
       where status = 'scheduled'`;
-    assert.equal((await read(service, now)).platform.actions_overdue_seconds, 0);
+    assert.equal((await read(sql, now)).platform.actions_overdue_seconds, 0);
     const later = new Date(now.getTime() + 86_430_000);
-    assert.equal((await read(service, later)).platform.actions_overdue_seconds, 30);
+    assert.equal((await read(sql, later)).platform.actions_overdue_seconds, 30);
   },
 );
 

@@ -36,7 +36,7 @@ type Checks = Record<string, Record<string, unknown>>;
 /** Records checks as the function does, at that many hours after noon. */
 async function record(sql: Sql, hours: number, checks: Checks) {
   const list = Object.entries(checks).map(([provider, check]) => ({ provider, ...check }));
-  const [row] = await sql`select public.record_api_key_checks(${sql.json(list as never)}, ${
+  const [row] = await sql`select scheduler.record_api_key_checks(${sql.json(list as never)}, ${
     at(hours)
   }) as found`;
   return row!.found;
@@ -49,7 +49,7 @@ async function health(sql: Sql, provider = "github") {
 }
 
 function test(name: string, fn: (sql: Sql, db: TestDatabase) => Promise<void>): void {
-  Deno.test(name, () => withDatabase((db) => fn(db.connect("service_role"), db)));
+  Deno.test(name, () => withDatabase((db) => fn(db.connect(), db)));
 }
 
 test("the first check of a key makes its row, with all that was found", async (sql) => {
@@ -220,7 +220,7 @@ test(
     const names = ["deepseek", "elevenlabs", "github", "lovable", "openai"];
     const checks = (order: string[]) =>
       Object.fromEntries(order.map((name) => [name, unreachable]));
-    const sessions = Array.from({ length: 6 }, () => db.connect("service_role"));
+    const sessions = Array.from({ length: 6 }, () => db.connect());
     await Promise.all(sessions.map(async (sql, session) => {
       const order = session % 2 === 0 ? names : names.toReversed();
       for (let i = 0; i < 20; i++) await record(sql, session + 6 * i, checks(order));
@@ -233,7 +233,7 @@ test(
 
 test("a check that waited for another counts on from what that one left", async (sql, db) => {
   await record(sql, 0, { github: valid });
-  const other = db.connect("service_role");
+  const other = db.connect();
   await sql.begin(async (first) => {
     await record(first as unknown as Sql, 1, { github: unreachable });
     const second = record(other, 2, { github: unreachable });
@@ -264,6 +264,7 @@ test("rows of other keys are left alone, and named", async (sql, db) => {
 
 test("only the functions may record", async (_sql, db) => {
   for (const role of ["anon", "authenticated"] as const) {
-    await assert.rejects(record(db.connect(role), 0, { github: valid }), /permission denied/);
+    const call = db.connect(role)`select record_api_key_checks('[]', gen_random_uuid())`;
+    await assert.rejects(call, /permission denied for function/);
   }
 });

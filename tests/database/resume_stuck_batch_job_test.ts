@@ -20,7 +20,9 @@ const withBatches = (fn: (db: TestDatabase) => Promise<void>) =>
   });
 
 async function resume(sql: Sql, id: string, minutes: number): Promise<Row> {
-  const [row] = await sql`select resume_stuck_batch_job(${id}, ${after(minutes)}) as told`;
+  const [row] = await sql`select scheduler.resume_stuck_batch_job(${id}, ${
+    after(minutes)
+  }) as told`;
   return row!.told;
 }
 
@@ -29,7 +31,10 @@ const claim = (
   id: string,
   minutes: number,
   { token = TOKEN, limit = 1, lease = 60 } = {},
-) => sql`select claim_batch_tasks(${id}, ${token}, ${limit}, ${lease}, null, ${after(minutes)})`;
+) =>
+  sql`select scheduler.claim_batch_tasks(${id}, ${token}, ${limit}, ${lease}, null, ${
+    after(minutes)
+  })`;
 
 const runsOf = (sql: Sql, id: string) =>
   sql`select * from scheduler_runs where payload ->> 'batchJobId' = ${id} order by scheduled_for`;
@@ -83,7 +88,7 @@ Deno.test("whoever comes while another resumes waits for him, and sees what he d
     const other = connect();
     let late!: Promise<Row>;
     await other.begin(async (tx) => {
-      await tx`select resume_stuck_batch_job(${id}, ${after(3)})`;
+      await tx`select scheduler.resume_stuck_batch_job(${id}, ${after(3)})`;
       late = resume(sql, id, 3);
       await waitUntil("the other one waits", async () => {
         const [row] = await admin`
@@ -107,7 +112,7 @@ Deno.test("expired leases are freed and none that lasts", () =>
     assert.equal((await runsOf(sql, id)).length, 0);
     // Its result counts, however slow it was.
     const [row] = await sql`
-      select finish_batch_tasks(${id}, ${OTHER}, (select jsonb_agg(jsonb_build_object(
+      select scheduler.finish_batch_tasks(${id}, ${OTHER}, (select jsonb_agg(jsonb_build_object(
         'id', id, 'outcome', 'answered', 'answerer', 'one', 'answer', 'yes', 'model', 'm'))
         from batch_tasks where id in (
           select unnest(task_ids) from batch_leases where token = ${OTHER})), ${after(6)}) as told`;
@@ -118,7 +123,7 @@ Deno.test("expired leases are freed and none that lasts", () =>
 Deno.test("a run that waits in the ledger is enough, and so is one under way that beats", () =>
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 1, ["one"], NOON);
-    await sql`select continue_batch_job(${id}, ${after(60)}, ${NOON})`;
+    await sql`select scheduler.continue_batch_job(${id}, 60000, ${NOON})`;
     assert.equal((await resume(sql, id, 10)).action, "waits");
     await sql`update scheduler_runs set status = 'dispatched', dispatched_at = ${
       after(9)
@@ -140,7 +145,8 @@ Deno.test("a heartbeat without progress and without a processor is stuck after t
     await claim(sql, id, 0, { lease: 30 });
     await sql`update batch_jobs set last_heartbeat = ${after(3)}`;
     const found = async (minutes: number) =>
-      (await sql`select find_stuck_batch_jobs(1, null, ${after(minutes)}) as ids`)[0]!.ids;
+      (await sql`select scheduler.find_stuck_batch_jobs(1, null, ${after(minutes)}) as ids`)[0]!
+        .ids;
     assert.deepEqual([await found(3), await found(3.1)], [[], [id]]);
     assert.equal((await resume(sql, id, 3)).action, "none");
     assert.equal((await resume(sql, id, 3.1)).action, "resumed");
@@ -164,7 +170,7 @@ Deno.test("it gives up after a set number of times without a task that ends", ()
     const id = await addBatch(sql, 3, ["one"], NOON);
     await claim(sql, id, 0, { lease: 60 });
     await sql`
-      select finish_batch_tasks(${id}, ${TOKEN}, jsonb_build_array(jsonb_build_object('id', id, 'outcome', 'answered',
+      select scheduler.finish_batch_tasks(${id}, ${TOKEN}, jsonb_build_array(jsonb_build_object('id', id, 'outcome', 'answered',
         'answerer', 'one', 'answer', 'yes', 'model', 'm')), ${NOON})
       from batch_tasks where id in (
           select unnest(task_ids) from batch_leases where token = ${TOKEN})`;
@@ -208,11 +214,11 @@ Deno.test("stuck batch jobs are found by pages, and those that wait or are worke
     const ids = [];
     for (let i = 0; i < 3; i++) ids.push(await addBatch(sql, 1, ["one"], NOON));
     const waiting = await addBatch(sql, 1, ["one"], NOON);
-    await sql`select continue_batch_job(${waiting}, ${after(60)}, ${NOON})`;
+    await sql`select scheduler.continue_batch_job(${waiting}, 60000, ${NOON})`;
     const working = await addBatch(sql, 1, ["one"], NOON);
     await claim(sql, working, 0, { lease: 3600 });
     const beating = await addBatch(sql, 1, ["one"], NOON);
-    await sql`select continue_batch_job(${beating}, null, ${NOON})`;
+    await sql`select scheduler.continue_batch_job(${beating}, 0, ${NOON})`;
     await sql`update scheduler_runs set status = 'running', started_at = ${NOON}, heartbeat_at = ${
       after(9)
     } where payload ->> 'batchJobId' = ${beating}`;
@@ -220,7 +226,9 @@ Deno.test("stuck batch jobs are found by pages, and those that wait or are worke
     await sql`select cancel_batch_job(${over}, 'why', 'who')`;
     ids.sort();
     const find = async (limit: number, past: string | null, minutes = 10) =>
-      (await sql`select find_stuck_batch_jobs(${limit}, ${past}, ${after(minutes)}) as ids`)[0]!
+      (await sql`select scheduler.find_stuck_batch_jobs(${limit}, ${past}, ${
+        after(minutes)
+      }) as ids`)[0]!
         .ids;
     assert.deepEqual(await find(100, null), ids);
     assert.deepEqual(await find(2, null), ids.slice(0, 2));

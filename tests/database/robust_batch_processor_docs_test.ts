@@ -17,7 +17,9 @@ Deno.test("the page on robust-batch-processor has every setting with its default
 Deno.test("the page on robust-batch-processor names functions that there are, and its queries run", () =>
   withDatabase(async ({ sql }) => {
     for (const [, name] of page.matchAll(/^\| `(\w+_batch_(?:tasks|job))` /gm)) {
-      const [row] = await sql`select count(*)::int as count from pg_proc where proname = ${name!}`;
+      const [row] = await sql`
+        select count(*)::int as count from pg_proc
+        where proname = ${name!} and pronamespace = 'public'::regnamespace`;
       assert.equal(row!.count, 1, name);
     }
     const blocks = [...page.matchAll(/^```sql\n(.*?)^```$/gms)].map(([, text]) => text!);

@@ -124,7 +124,9 @@ Deno.test("a row that schedule_action() would refuse is refused by the table too
 Deno.test("a cancelled action is not executed, and a recurring one does not come again", () =>
   withDatabase(async ({ sql }) => {
     const cancel = async (id: string) =>
-      (await sql`select cancel_scheduled_action(${id}, 'changed my mind', ${NOON}) as answer`)[0]!
+      (await sql`select scheduler.cancel_scheduled_action(${id}, 'changed my mind', ${NOON}) as answer`)[
+        0
+      ]!
         .answer;
     const { id } = await schedule(sql, "reminder", { schedule: "0 12 * * *", now: later(-60) });
     assert.deepEqual(await cancel(id), {

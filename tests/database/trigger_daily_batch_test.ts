@@ -49,7 +49,7 @@ t.batchTest(
   async ({ sql }) => {
     for (let n = 0; n < 30; n++) await t.organization(sql, `P${n}`);
     const run = crypto.randomUUID();
-    await sql`select trigger_daily_batch(p_run_id => ${run}, p_now => '2026-03-02T08:00Z')`;
+    await sql`select scheduler.trigger_daily_batch(p_run_id => ${run}, p_now => '2026-03-02T08:00Z')`;
     const states = async () =>
       Object.fromEntries(
         (await sql`

@@ -5,7 +5,7 @@ import * as t from "../support/daily-batch.ts";
 import { runs } from "../support/scheduler.ts";
 
 const AT = "2026-03-02T18:00:00Z";
-const CALL = "select trigger_daily_batch(p_zones => $1, p_force => true, p_now => $2)";
+const CALL = "select scheduler.trigger_daily_batch(p_zones => $1, p_force => true, p_now => $2)";
 
 /** Everything a trigger writes, counted. */
 async function written(sql: Sql): Promise<number[]> {
@@ -21,7 +21,7 @@ t.batchTest("20 triggers at once: one batch for each organization", async (db) =
     await t.organization(db.sql, `P${n}`);
     await t.organization(db.sql, `Z${n}`, { time_zone: "Asia/Tokyo" });
   }
-  const callers = Array.from({ length: 20 }, () => db.connect("service_role"));
+  const callers = Array.from({ length: 20 }, () => db.connect());
   await Promise.all(callers.map((caller) => caller`select 1`));
   for (const zones of [false, true]) {
     const told = await Promise.all(callers.map((caller) => caller.unsafe(CALL, [zones, AT])));
@@ -54,7 +54,7 @@ t.batchTest(
     for (const zones of [true, false]) {
       for (const table of steps.filter((table) => zones || table !== "organizations")) {
         const before = await written(sql);
-        const victim = db.connect("service_role");
+        const victim = db.connect();
         const [{ pid }] = await victim`select pg_backend_pid() as pid` as unknown as [
           { pid: number },
         ];

@@ -167,7 +167,7 @@ Deno.test("what the model is told is bounded", () =>
       select job.id, prompts.id, 'muse', 'completed', 'muse', 'm', repeat('y', 5000), 1,
         ${MONDAY}::timestamptz - case when row_number() over () % 2 = 0 then interval '1 day' else interval '8 days' end
       from job, prompts`;
-    const [row] = await sql`select next_suggestion_requests(10, null, ${MONDAY}) as told`;
+    const [row] = await sql`select scheduler.next_suggestion_requests(10, null, ${MONDAY}) as told`;
     const [organization] = row!.told.organizations;
     assert.deepEqual(
       [
@@ -180,7 +180,7 @@ Deno.test("what the model is told is bounded", () =>
     );
     assert.ok(JSON.stringify(row!.told).length < 60_000);
     const [later] = await sql`
-      select next_suggestion_requests(10, null, ${MONDAY}::timestamptz + interval '6.5 days') as told`;
+      select scheduler.next_suggestion_requests(10, null, ${MONDAY}::timestamptz + interval '6.5 days') as told`;
     assert.deepEqual(later!.told.organizations[0].answers, [], "of the last seven days");
   }));
 

@@ -415,7 +415,7 @@ t.batchTest(
     const service = db.connect("service_role");
     const acme = await t.organization(service, "Acme", { time_zone: "Asia/Tokyo" });
     assert.equal(await t.nextBatchAt(service, acme), "2026-01-01T18:00:00.000Z");
-    await t.trigger(service, "2026-03-02T18:00Z", { zones: true });
+    await t.trigger(db.sql, "2026-03-02T18:00Z", { zones: true });
     await service`update organizations set time_zone = 'Europe/Berlin' where id = ${acme}`;
     await service`delete from organizations where id = ${acme}`;
     assert.deepEqual([...await db.sql`select from scheduler_state`], []);

@@ -6,6 +6,7 @@ import { createHttpClient } from "../../shared/http-client.ts";
 import { createProviders } from "../../supabase/functions/robust-batch-processor/call-provider.ts";
 import { processBatch } from "../../supabase/functions/robust-batch-processor/process.ts";
 import { createSteps } from "../../supabase/functions/robust-batch-processor/steps.ts";
+import { moveClock } from "./clock.ts";
 import type { TestDatabase } from "./database.ts";
 import { jobContext } from "./job-context.ts";
 
@@ -85,18 +86,18 @@ export async function statuses(sql: Sql, id: string): Promise<Record<string, num
 }
 
 /**
- * The database's functions as an edge function calls them, without a REST server, at a time of the test's own. The
- * replies that `isLost` is true for do not arrive; what they are the reply to is done.
+ * The database's functions as an edge function calls them, without a REST server, at a time of the test's own if it
+ * says one. The replies that `isLost` is true for do not arrive; what they are the reply to is done.
  */
 export function rpcClient(
   db: TestDatabase,
-  now: () => Date,
+  now: (() => Date) | undefined,
   isLost: (name: string) => boolean = () => false,
 ): JobContext["db"] {
   const sql = db.connect("service_role", { max: 4 });
   return {
     rpc(name: string, args: Record<string, unknown>) {
-      const given = Object.entries({ ...args, p_now: now().toISOString() });
+      const given = Object.entries(args);
       const list = given.map(([key], i) =>
         `${key} => ${
           key === "p_ids"
@@ -105,14 +106,19 @@ export function rpcClient(
         }`
       );
       const values = given.map(([key, value]) => key === "p_ids" ? JSON.stringify(value) : value);
-      const call = () =>
-        sql.unsafe(`select public.${name}(${list.join(", ")}) as data`, values as never[]).then(
+      const call = async () => {
+        if (now !== undefined) await moveClock(db.sql, now());
+        return await sql.unsafe(
+          `select public.${name}(${list.join(", ")}) as data`,
+          values as never[],
+        ).then(
           ([row]) =>
             isLost(name)
               ? { data: null, error: { message: "connection reset" } }
               : { data: row!.data, error: null },
           (error) => ({ data: null, error }),
         );
+      };
       return { abortSignal: call };
     },
   } as unknown as JobContext["db"];
@@ -134,7 +140,10 @@ export async function runProcessor(
   const { now = () => new Date(), wait, isLost, ...rest } = options;
   const { signal = new AbortController().signal } = options;
   const http = createHttpClient({ signal, backoffMs: () => 1 });
-  const context = { ...jobContext({ ...rest, signal, db: rpcClient(db, now, isLost), http }), now };
+  const context = {
+    ...jobContext({ ...rest, signal, db: rpcClient(db, options.now, isLost), http }),
+    now,
+  };
   return await processBatch(
     { maxTasks: 1_000, ...input },
     context,
@@ -188,7 +197,7 @@ export function processor(sql: Sql, jobId: string) {
   return {
     token,
     claim: (limit: number, now: Date, busy: Record<string, number> | null = null) =>
-      call("claim_batch_tasks($1, $2, $3, 60, $4::text::jsonb, $5)", [
+      call("scheduler.claim_batch_tasks($1, $2, $3, 60, $4::text::jsonb, $5)", [
         jobId,
         token,
         limit,
@@ -196,14 +205,16 @@ export function processor(sql: Sql, jobId: string) {
         now,
       ]),
     finish: (results: unknown, now: Date) =>
-      call("finish_batch_tasks($1, $2, $3::text::jsonb, $4)", [
+      call("scheduler.finish_batch_tasks($1, $2, $3::text::jsonb, $4)", [
         jobId,
         token,
         JSON.stringify(results),
         now,
       ]),
-    heartbeat: (now: Date) => call("heartbeat_batch_job($1, $2, 60, $3)", [jobId, token, now]),
-    release: (now: Date) => call("release_batch_tasks($1, $2, null, $3)", [jobId, token, now]),
+    heartbeat: (now: Date) =>
+      call("scheduler.heartbeat_batch_job($1, $2, 60, $3)", [jobId, token, now]),
+    release: (now: Date) =>
+      call("scheduler.release_batch_tasks($1, $2, null, $3)", [jobId, token, now]),
   };
 }
 

@@ -5,6 +5,7 @@ import {
   githubLimits,
 } from "../../supabase/functions/ecosystem-monitor/github.ts";
 import { monitor } from "../../supabase/functions/ecosystem-monitor/monitor.ts";
+import { moveClock } from "./clock.ts";
 import type { TestDatabase } from "./database.ts";
 import { type FakeGithub, withGithub } from "./github.ts";
 import { jobContext } from "./job-context.ts";
@@ -43,13 +44,16 @@ export async function withEcosystem(fn: (test: EcosystemTest) => Promise<void>):
       const client = healthDatabase(
         db.connect("service_role", { max: 4 }),
       ) as unknown as JobContext["db"];
+      await moveClock(db.sql, scheduledFor);
       await fn({
         db,
         github,
-        run: (
+        run: async (
           { input = {}, env = {}, now = scheduledFor, signal, remainingMs, limits: own } = {},
-        ) =>
-          monitor(
+        ) => {
+          await moveClock(db.sql, now);
+          github.now = now;
+          return await monitor(
             input,
             jobContext({
               db: client,
@@ -61,7 +65,8 @@ export async function withEcosystem(fn: (test: EcosystemTest) => Promise<void>):
               ...(remainingMs === undefined ? {} : { remainingMs }),
             }),
             { ...githubLimits, ...own },
-          ) as Promise<Result>,
+          ) as Result;
+        },
         watch: async (...names) => {
           for (const name of names) {
             await db.sql`insert into ecosystem_repositories (full_name) values (${name})`;

@@ -35,6 +35,8 @@ export interface FakeComment {
 export interface FakeGithub extends HttpServer {
   repositories: Record<string, FakeRepository>;
   comments: FakeComment[];
+  /** When a comment that arrives was written. */
+  now: Date;
   /** Requests that the token may still make. */
   remaining: number;
   /** Answers before GitHub does; `undefined` leaves it to GitHub. Also called for what it then answers itself. */
@@ -57,6 +59,7 @@ export async function withGithub(fn: (github: FakeGithub) => Promise<void>): Pro
         ...server,
         repositories: {},
         comments: [],
+        now: new Date(),
         remaining: 4999,
         instead: () => undefined,
         serve: (request) => serve(github, request),
@@ -97,7 +100,7 @@ function serve(github: FakeGithub, request: ReceivedRequest): Reply {
       id,
       html_url: `https://github.example/${owner}/${name}/issues/7#issuecomment-${id}`,
       body,
-      updated_at: new Date().toISOString(),
+      updated_at: github.now.toISOString(),
     };
     github.comments.push(comment);
     return limited(github, { status: 201, body: JSON.stringify(comment) });

@@ -39,7 +39,7 @@ export async function schedule(
   };
   const names = Object.keys(all);
   const [row] = await sql.unsafe(
-    `select schedule_action(${
+    `select ${"now" in values ? "scheduler" : "public"}.schedule_action(${
       names.map((name, i) => `${name} => $${i + 1}`).join(", ")
     }) as action`,
     Object.values(all) as never[],
@@ -77,19 +77,21 @@ export function sqlActions(sql: Sql, now: () => Date): Actions {
     (await query)[0]!.result as any;
   return {
     executeInDatabase: (limit) =>
-      call(sql`select execute_scheduled_actions_in_database(${limit}, ${now()}) as result`),
+      call(
+        sql`select scheduler.execute_scheduled_actions_in_database(${limit}, ${now()}) as result`,
+      ),
     claim: ({ kinds, limit, perReceiver, leaseSeconds, exceptReceivers }: Claim) =>
-      call(sql`select execute_scheduled_actions_claim(
+      call(sql`select scheduler.execute_scheduled_actions_claim(
         ${textArray(kinds)}::text[], ${limit}, ${perReceiver}, ${leaseSeconds}, ${
         textArray(exceptReceivers)
       }::text[], ${now()}) as result`),
     report: (results) =>
       call(
-        sql`select execute_scheduled_actions_report(${
+        sql`select scheduler.execute_scheduled_actions_report(${
           sql.json(results.map((result) => ({ ...result })))
         }, ${now()}) as result`,
       ),
-    due: () => call(sql`select execute_scheduled_actions_due(${now()}) as result`),
+    due: () => call(sql`select scheduler.execute_scheduled_actions_due(${now()}) as result`),
   };
 }
 

@@ -35,10 +35,12 @@ async function world(
   const calls: number[] = [];
   const released: boolean[] = [];
   const keys = new Set<string | undefined>();
+  const begunAt = "2026-03-02T12:00:00+00:00";
   let asked!: Asked;
   const gateway = ({ url, body, headers }: ReceivedRequest): Reply | Promise<Reply> => {
     const args = JSON.parse(body);
     if (url === "/rest/v1/rpc/claim_code_fix") {
+      assert.deepEqual(args, { p_not_since: begunAt });
       return next === causes ? json({ claimed: false }) : json({
         claimed: true,
         cause_id: ++next,
@@ -60,7 +62,7 @@ async function world(
     const db = createClient<Database>(server.url, "the-service-key", {
       auth: { persistSession: false, autoRefreshToken: false },
     });
-    asked = await askForFixes(limit, jobContext({ db, remainingMs }));
+    asked = await askForFixes(limit, begunAt, jobContext({ db, remainingMs }));
   });
   return { asked, calls: calls.sort(), released, keys };
 }

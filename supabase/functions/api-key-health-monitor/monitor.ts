@@ -12,15 +12,15 @@ export async function monitor(
   timeoutMs: number,
   context: JobContext,
 ): Promise<JsonObject> {
-  // The moment of the check: of two that overlap, the one that began later counts.
   const begunAt = context.now();
   const checks = await Promise.all(
     providers.map((provider) => checkKey(provider, timeoutMs, context)),
   );
+  // Of two runs that overlap, the one that began later counts: the ledger knows which.
   const { data, error } = await context.db
     .rpc("record_api_key_checks", {
       p_checks: checks,
-      p_now: begunAt.toISOString(),
+      p_run_id: context.runId,
     })
     .abortSignal(context.signal);
   if (error) throw error;

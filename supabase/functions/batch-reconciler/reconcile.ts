@@ -7,7 +7,7 @@ import { describe, type Told, told } from "./describe.ts";
 /** What of its context the job uses. */
 type ReconcileContext = Pick<
   JobContext,
-  "db" | "log" | "signal" | "now" | "remainingMs" | "reportProgress"
+  "db" | "log" | "signal" | "remainingMs" | "reportProgress"
 >;
 
 /** A statement is stopped after 8 s: none is begun when less than this is left. */
@@ -25,9 +25,8 @@ export async function reconcile(
   maxJobs: number,
   context: ReconcileContext,
 ): Promise<JsonObject> {
-  const { db, log, signal, now, remainingMs, reportProgress } = context;
+  const { db, log, signal, remainingMs, reportProgress } = context;
   const mayGoOn = () => remainingMs() > stepMs && !signal.aborted;
-  const p_now = () => now().toISOString();
 
   const jobs: Told[] = [];
   const problems: Record<string, string> = {};
@@ -44,7 +43,6 @@ export async function reconcile(
         await db.rpc("find_stuck_batch_jobs", {
           p_limit: pageSize,
           ...(last === undefined ? {} : { p_after: last }),
-          p_now: p_now(),
         }).abortSignal(signal),
       );
       isLastPage = page.length < pageSize;
@@ -54,7 +52,7 @@ export async function reconcile(
     last = id;
     seen++;
     const { data, error } = await db
-      .rpc("resume_stuck_batch_job", { p_job_id: id, p_now: p_now() })
+      .rpc("resume_stuck_batch_job", { p_job_id: id })
       .abortSignal(signal);
     if (error) problems[id] = errorMessage(error);
     else jobs.push(told.parse(data));

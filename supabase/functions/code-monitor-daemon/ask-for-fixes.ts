@@ -65,10 +65,14 @@ export interface Asked {
  * of the call; it is given back uncounted when nobody was asked.
  *
  * @param limit Causes to ask for at most.
+ * @param begunAt By the database's clock; a cause that was asked for since then is left alone.
  */
-export async function askForFixes(limit: number, context: JobContext): Promise<Asked> {
+export async function askForFixes(
+  limit: number,
+  begunAt: string,
+  context: JobContext,
+): Promise<Asked> {
   const { db, signal, log } = context;
-  const begunAt = context.now().toISOString();
   const total: Asked = {
     asked: 0,
     proposed: 0,

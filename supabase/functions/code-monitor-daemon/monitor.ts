@@ -6,6 +6,8 @@ import { collect } from "./collect.ts";
 import { summarize } from "./summarize.ts";
 
 const stateSchema = z.object({
+  /** By the database's clock. */
+  at: z.string(),
   fixes_per_run: z.number(),
   open_causes: z.number(),
   exhausted_causes: z.number(),
@@ -28,8 +30,8 @@ export async function monitor(context: JobContext): Promise<JsonObject> {
       await db.rpc("code_monitor_state").abortSignal(signal),
     );
   const collected = await collect(context);
-  const { fixes_per_run: limit } = await readState();
-  const asked = await askForFixes(limit, context);
+  const { fixes_per_run: limit, at } = await readState();
+  const asked = await askForFixes(limit, at, context);
   const state = await readState();
   const token = state.github_token;
   const { failures, causes, newCauses, reopenedCauses, more } = collected;

@@ -41,7 +41,6 @@ export async function trigger(input: TriggerInput, context: TriggerContext): Pro
       p_force: input.force,
       p_manual_test: input.manual_test,
       p_run_id: runId,
-      p_now: now().toISOString(),
     }).abortSignal(signal),
   );
   log.info("daily batch", { outcome, batches, tasks });

@@ -35,11 +35,11 @@ export interface Collected {
 
 /** Reads the repositories' day one after the other, those asked longest ago first, and keeps each as it is read. */
 export async function collect(
-  context: Pick<JobContext, "db" | "signal" | "now" | "reportProgress">,
+  context: Pick<JobContext, "db" | "signal" | "reportProgress">,
   github: Github,
   day: Day,
 ): Promise<Collected> {
-  const { db, signal, now } = context;
+  const { db, signal } = context;
   const { data, error } = await db.rpc("ecosystem_repositories_to_read", {}).abortSignal(signal);
   if (error) throw error;
   const { enabled, repositories } = toRead.parse(data);
@@ -67,7 +67,7 @@ export async function collect(
     }
     collected[reading.outcome].push(name);
     if (reading.problem !== null) collected.problems.push(`${name}: ${reading.problem}`);
-    await keep(context, id, day, reading, now());
+    await keep(context, id, day, reading);
     context.reportProgress({ repositories: index + 1, of: repositories.length });
   }
   collected.stopped = github.stopped();
@@ -84,7 +84,6 @@ async function keep(
   id: number,
   day: Day,
   reading: RepositoryReading,
-  now: Date,
 ): Promise<void> {
   const { responses, githubName, ...rest } = reading;
   const { error } = await db.rpc("record_repository_activity", {
@@ -93,7 +92,6 @@ async function keep(
     // What GitHub says may hold what Postgres cannot.
     p_reading: storableJson({ ...rest, github_name: githubName }),
     p_responses: storableJson(responses),
-    p_now: now.toISOString(),
   }).abortSignal(signal);
   if (error) throw error;
 }

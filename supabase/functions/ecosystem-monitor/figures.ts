@@ -54,12 +54,11 @@ const defaultWarningBelow = 40;
 
 /** The figures of a day, and below which overall score a person is warned; a setting that makes no sense is said. */
 export async function readFigures(
-  { db, signal, now }: Pick<JobContext, "db" | "signal" | "now">,
+  { db, signal }: Pick<JobContext, "db" | "signal">,
   day: Day,
 ): Promise<{ figures: Figures; warningBelow: number; problems: string[] }> {
   const { data, error } = await db.rpc("ecosystem_figures", {
     p_day: day.name,
-    p_now: now().toISOString(),
   }).abortSignal(signal);
   if (error) throw error;
   const { warning_below_score, ...figures } = answer.parse(data);

@@ -61,7 +61,6 @@ export async function monitor(
       headline: line,
       report,
     },
-    p_now: context.now().toISOString(),
   }).abortSignal(context.signal);
   if (error) throw error;
   for (const text of report.split("\n")) log.info(text);

@@ -5,7 +5,7 @@ import { errorMessage, PermanentError } from "../../../shared/errors.ts";
 /** What of its context the job uses. */
 export type PruneContext = Pick<
   JobContext,
-  "db" | "log" | "signal" | "now" | "remainingMs" | "reportProgress"
+  "db" | "log" | "signal" | "remainingMs" | "reportProgress"
 >;
 
 /** A statement is stopped after 8 s: none is begun when less than this is left. */
@@ -25,9 +25,8 @@ const plan = z.object({
  * settings are all that was in the way.
  */
 export async function prune(batchRows: number, context: PruneContext): Promise<JsonObject> {
-  const { db, log, signal, now, remainingMs, reportProgress } = context;
-  const p_now = now().toISOString();
-  const begun = await db.rpc("begin_pruning", { p_now }).abortSignal(signal);
+  const { db, log, signal, remainingMs, reportProgress } = context;
+  const begun = await db.rpc("begin_pruning").abortSignal(signal);
   if (begun.error) throw begun.error;
   const { rules, problems, not_frozen } = plan.parse(begun.data);
 
@@ -42,7 +41,7 @@ export async function prune(batchRows: number, context: PruneContext): Promise<J
         continue;
       }
       const { data, error } = await db
-        .rpc("prune_old_rows", { p_rule: rule, p_limit: batchRows, p_now })
+        .rpc("prune_old_rows", { p_rule: rule, p_limit: batchRows })
         .abortSignal(signal);
       if (error && signal.aborted) full.push(rule);
       else if (error) {

@@ -106,7 +106,7 @@ interface Call {
  * @throws PermanentError for what the database refuses, Error for all else.
  */
 export function createSteps(
-  { db, log, remainingMs, signal }: JobContext,
+  { db, log, now, remainingMs, signal }: JobContext,
 ): Steps {
   const p_token = crypto.randomUUID();
   async function once(step: string, call: Call): Promise<unknown> {
@@ -175,10 +175,10 @@ export function createSteps(
       );
     },
     async continueAt(p_job_id, at) {
-      const p_run_after = at.toISOString();
+      const p_wait_ms = Math.max(0, Math.ceil(at.getTime() - now().getTime()));
       await persistently(
         "hand on",
-        () => db.rpc("continue_batch_job", { p_job_id, p_run_after }),
+        () => db.rpc("continue_batch_job", { p_job_id, p_wait_ms }),
       );
     },
   };

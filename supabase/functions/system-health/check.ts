@@ -66,7 +66,6 @@ export async function checkHealth(
     {
       p_job_name: occurrence.jobName,
       p_scheduled_for: occurrence.scheduledFor.toISOString(),
-      p_checked_at: occurrence.checkedAt.toISOString(),
       p_score: health.score,
       p_status: health.status,
       p_summary: summary,

@@ -60,8 +60,7 @@ export interface Steps {
   goOn(): Promise<void>;
 }
 
-export function createSteps({ db, now, signal }: JobContext): Steps {
-  const p_now = () => now().toISOString();
+export function createSteps({ db, signal }: Pick<JobContext, "db" | "signal">): Steps {
   return {
     next: async (p_limit, after) =>
       readAnswer(
@@ -70,7 +69,6 @@ export function createSteps({ db, now, signal }: JobContext): Steps {
         await db.rpc("next_suggestion_requests", {
           p_limit,
           ...(after === undefined ? {} : { p_after: after }),
-          p_now: p_now(),
         }).abortSignal(signal),
       ),
     begin: async ({ id, week }) =>
@@ -80,7 +78,6 @@ export function createSteps({ db, now, signal }: JobContext): Steps {
         await db.rpc("begin_suggestion_try", {
           p_organization_id: id,
           p_week: week,
-          p_now: p_now(),
         }).abortSignal(signal),
       ),
     async release({ id, week }) {
@@ -90,7 +87,6 @@ export function createSteps({ db, now, signal }: JobContext): Steps {
         await db.rpc("release_suggestion_try", {
           p_organization_id: id,
           p_week: week,
-          p_now: p_now(),
         }).abortSignal(AbortSignal.timeout(storeMs)),
       );
     },
@@ -104,7 +100,6 @@ export function createSteps({ db, now, signal }: JobContext): Steps {
           p_week: week,
           p_texts: storableJson(texts) as never,
           p_suggested_by,
-          p_now: p_now(),
         }).abortSignal(AbortSignal.timeout(storeMs)),
       ),
     async fail({ id, week }, p_reason) {
@@ -115,7 +110,6 @@ export function createSteps({ db, now, signal }: JobContext): Steps {
           p_organization_id: id,
           p_week: week,
           p_reason,
-          p_now: p_now(),
         }).abortSignal(AbortSignal.timeout(storeMs)),
       );
     },
