@@ -2,6 +2,7 @@
  * `deno task types`: writes shared/database.types.ts from the migrations, with the generator of the Supabase CLI
  * (run by npx). `--check` changes nothing and fails when the file is not current.
  */
+import { fileURLToPath } from "node:url";
 import { withScratchDatabase } from "../local/scratch-database.ts";
 import { runSupabase } from "../local/supabase-cli.ts";
 
@@ -10,7 +11,7 @@ const file = new URL("../shared/database.types.ts", import.meta.url);
 async function format(source: string): Promise<string> {
   const command = new Deno.Command(Deno.execPath(), {
     args: ["fmt", "--ext", "ts", "-"],
-    cwd: new URL("..", import.meta.url).pathname,
+    cwd: fileURLToPath(new URL("..", import.meta.url)),
     stdin: "piped",
     stdout: "piped",
   }).spawn();
