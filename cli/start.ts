@@ -65,7 +65,7 @@ async function main(): Promise<number> {
     if (stack) {
       console.log("Stopping");
       await withdrawStack(dataDirectory);
-      await stack.stop();
+      await stack.stop().catch((error) => console.error(`While stopping: ${message(error)}`));
     }
     claim?.close();
     dispose();
@@ -184,5 +184,7 @@ async function nameWidth(stack: Stack): Promise<number> {
 }
 
 function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  if ((error as { code?: string }).code !== "ENOSPC") return error.message;
+  return `Cannot start: the disk is full; free some space, or keep the data elsewhere with --data (${error.message})`;
 }
