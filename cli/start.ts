@@ -4,6 +4,7 @@ import { isPortFree } from "../local/free-port.ts";
 import { readFunctionsEnv } from "../local/functions-env.ts";
 import { removeData } from "../local/remove-data.ts";
 import { type Stack, type StackOptions, startStack } from "../local/stack.ts";
+import { keepDemoAlive } from "./demo-life.ts";
 import { formatDuration, formatTable } from "./format-table.ts";
 import { printRuns } from "./run-feed.ts";
 import {
@@ -52,7 +53,10 @@ async function main(): Promise<number> {
     if (command.once) return await runEveryJobOnce(stack.sql, console.log, signal) ? 0 : 1;
     await announceStack(dataDirectory, stack.databaseUrl);
     await printStart(stack);
-    await printRuns(stack.sql, await nameWidth(stack), console.log, signal);
+    await Promise.all([
+      keepDemoAlive(stack.sql, console.log, signal),
+      printRuns(stack.sql, await nameWidth(stack), console.log, signal),
+    ]);
     return died.length > 0 ? 1 : 0;
   } catch (error) {
     // A person may stop what runs until it is stopped; jobs that were to run and did not are a failure.
@@ -161,6 +165,7 @@ ${
       ["  Anon JWT", keys.anonKey],
       ["  Cron secret", keys.cronSecret],
       ["  Functions' log", `${stack.dataDirectory}/functions.log`],
+      ["  Demo data", "what says (demo) in its name is made up, and goes on while this runs"],
     ])
   }
 
