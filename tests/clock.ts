@@ -26,18 +26,17 @@ if (library === undefined) {
   );
   Deno.exit(1);
 }
-let failed = 0;
-let passed = 0;
+const summaries: { moment: string; summary: string; success: boolean }[] = [];
 for (const moment of chosen.length > 0 ? chosen : Object.keys(moments)) {
   if (signal.aborted) break;
-  const { summary, success, output } = await runAt(momentOf(moment)!, library);
-  if (!success) console.log(output);
-  console.log(`${moment.padEnd(15)}  ${summary}`);
-  if (success) passed++;
-  else failed++;
+  console.log(`\n${moment}: the clock says ${momentOf(moment)!.toISOString()}`);
+  summaries.push({ moment, ...await runAt(momentOf(moment)!, library) });
 }
-console.log(`${passed} moments passed, ${failed} failed`);
-Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
+console.log("");
+for (const { moment, summary } of summaries) console.log(`${moment.padEnd(20)}  ${summary}`);
+const failed = summaries.filter(({ success }) => !success).length;
+console.log(`${summaries.length - failed} moments passed, ${failed} failed`);
+Deno.exit(failed > 0 || summaries.length === 0 ? 1 : 0);
 
 /**
  * One run of the tests whose clocks begin at the moment. By an offset to the true time, not by a time of day: a clock
@@ -57,20 +56,19 @@ async function runAt(moment: Date, library: string) {
     },
     stdin: "null",
     stdout: "piped",
-    stderr: "piped",
   }).spawn();
   const stop = () => child.kill("SIGTERM");
   signal.addEventListener("abort", stop);
-  const { success, stdout, stderr } = await child.output();
+  let summary = "";
+  let rest = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) console.log(summary = line);
+  }
+  const { success } = await child.status;
   signal.removeEventListener("abort", stop);
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  const output = text(stdout);
-  const summary = output.trimEnd().split("\n").at(-1)!;
-  return {
-    success,
-    summary,
-    output: output.replace(/^[^]*?\n ERRORS /, " ERRORS ") + text(stderr),
-  };
+  return { summary, success };
 }
 
 async function findLibrary(): Promise<string | undefined> {
