@@ -1,5 +1,6 @@
 /** `deno task bench`: the figures of docs/architecture.md, each measured now, with its parts. */
 import postgres from "postgres";
+import { readArguments } from "../cli/arguments.ts";
 import { withScratchDatabase } from "../local/scratch-database.ts";
 import { benchActions } from "./actions.ts";
 import { benchConnections } from "./connections.ts";
@@ -49,7 +50,16 @@ function onDatabase(
   });
 }
 
-const wanted = Deno.args.length > 0 ? Deno.args : Object.keys(benches);
+const USAGE =
+  `Measure the figures of docs/architecture.md, each a ratio in one run. Fails when a limit is missed.
+
+deno task bench [names] [options]
+
+  names   which of ${Object.keys(benches).join(", ")} (all)
+  --help  this text`;
+
+const { positionals } = readArguments(USAGE, {}, { allowPositionals: true });
+const wanted = positionals.length > 0 ? positionals : Object.keys(benches);
 let missed = 0;
 for (const name of wanted) {
   const bench = benches[name];

@@ -2,18 +2,21 @@
  * `deno task demo-data --devices N --days N [--seed N] [--until TIME] [--database-url URL]`: fills the device tables
  * of the running stack with realistic days.
  */
-import { parseArgs } from "node:util";
 import postgres from "postgres";
+import { readArguments } from "./arguments.ts";
 import { makeDemoData } from "./make-demo-data.ts";
 import { databaseUrl } from "./running-stack.ts";
 
-const usage = `deno task demo-data [options]
+const USAGE = `Fill the running stack, or another database, with realistic days of a fleet.
+
+deno task demo-data [options]
 
   --devices N         devices in the fleet (default 50)
   --days N            days before --until to fill (default 7)
   --seed N            the same options give the same rows (default 1)
   --until TIME        the demo world's present, ISO 8601 with offset (default: the start of this minute)
-  --database-url URL  where to write (default: the running stack)`;
+  --database-url URL  where to write (default: the running stack)
+  --help              this text`;
 
 function wholeNumber(name: string, text: string, least: number, most: number): number {
   const value = Number(text);
@@ -37,18 +40,13 @@ function moment(text: string | undefined): Date {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      devices: { type: "string", default: "50" },
-      days: { type: "string", default: "7" },
-      seed: { type: "string", default: "1" },
-      until: { type: "string" },
-      "database-url": { type: "string" },
-      help: { type: "boolean", short: "h", default: false },
-    },
+  const { values } = readArguments(USAGE, {
+    devices: { type: "string", default: "50" },
+    days: { type: "string", default: "7" },
+    seed: { type: "string", default: "1" },
+    until: { type: "string" },
+    "database-url": { type: "string" },
   });
-  if (values.help) return console.log(usage);
   const options = {
     devices: wholeNumber("devices", values.devices, 1, 99_999),
     days: wholeNumber("days", values.days, 1, 3650),

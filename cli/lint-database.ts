@@ -2,12 +2,19 @@
  * `deno task lint-database --postgres-bin DIR`: what the Supabase CLI finds in the migrated database at warn or
  * above. `db lint` needs a Postgres that has the extension plpgsql_check.
  */
-import { parseArgs } from "node:util";
 import postgres from "postgres";
 import { withScratchDatabase } from "../local/scratch-database.ts";
 import { runSupabase } from "../local/supabase-cli.ts";
+import { readArguments } from "./arguments.ts";
 
-const { values } = parseArgs({ args: Deno.args, options: { "postgres-bin": { type: "string" } } });
+const USAGE = `Show what the Supabase CLI finds in the migrated database at warn or above.
+
+deno task lint-database [options]
+
+  --postgres-bin DIR  a Postgres that has the extension plpgsql_check (default: the one from npm, which has not)
+  --help              this text`;
+
+const { values } = readArguments(USAGE, { "postgres-bin": { type: "string" } });
 
 const checks = [
   ["db", "lint", "--schema", "public,scheduler", "--level", "warning", "--fail-on", "warning"],

@@ -1,56 +1,49 @@
-/** `deno task sql "select …"`: asks the running stack's database, for machines without psql. */
-import { parseArgs } from "node:util";
-import postgres from "postgres";
+/** `deno task sql "select …"`: what Postgres answers to statements, for machines without psql. */
+import pg from "pg";
+import { readArguments } from "./arguments.ts";
 import { formatTable } from "./format-table.ts";
+import { runStatements, type StatementResult } from "./run-statements.ts";
 import { databaseUrl } from "./running-stack.ts";
 
-const usage = `deno task sql "<statement>" [--database-url URL]
+const USAGE =
+  `Ask the running stack's database, or another one. Values are printed as Postgres writes them.
 
-  --database-url URL  which database (default: the running stack)`;
+deno task sql "<statements>" [options]
 
-function text(value: unknown): string {
-  if (value === null) return "";
-  if (value instanceof Date) return value.toISOString();
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  --database-url URL  which database (default: the running stack)
+  --help              this text`;
+
+function print({ columns, rows, done }: StatementResult) {
+  const cells = rows.map((row) => row.map((value) => value ?? ""));
+  if (columns === undefined) {
+    return console.log(cells.length > 0 ? cells.map((row) => row[0]).join("\n") : done);
+  }
+  if (columns.length === 1 && cells.length === 1) return console.log(cells[0]![0]);
+  if (columns.length > 0) console.log(formatTable([columns, ...cells]));
+  console.log(`(${rows.length} row${rows.length === 1 ? "" : "s"})`);
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args: Deno.args,
-    allowPositionals: true,
-    options: {
-      "database-url": { type: "string" },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
-  if (values.help) return console.log(usage);
-  const [statement] = positionals;
-  if (statement === undefined || positionals.length > 1) {
-    throw new Error(`Cannot ask the database: one statement in quotes is needed\n\n${usage}`);
-  }
-  const sql = postgres(await databaseUrl(values["database-url"]), {
-    max: 1,
-    connect_timeout: 10,
-    onnotice: ({ severity, message }) => console.error(`${severity}: ${message}`),
-  });
+async function ask(statements: string, url: string) {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
+  client.on("notice", ({ severity, message }) => console.error(`${severity}: ${message}`));
   try {
-    const rows = await sql.unsafe(statement).simple();
-    const columns = rows.columns?.map(({ name }) => name) ?? [];
-    const single = columns.length === 1 && rows.length === 1;
-    if (single) console.log(text(rows[0]![columns[0]!]));
-    else if (columns.length > 0) {
-      console.log(
-        formatTable([columns, ...rows.map((row) => columns.map((column) => text(row[column])))]),
-      );
-      console.log(`(${rows.length} row${rows.length === 1 ? "" : "s"})`);
-    } else console.log(rows.command ?? "done");
+    await client.connect();
+    await runStatements(client, statements, print);
   } finally {
-    await sql.end({ timeout: 5 });
+    await client.end();
   }
 }
 
+const { values, positionals } = readArguments(USAGE, { "database-url": { type: "string" } }, {
+  allowPositionals: true,
+});
+const [statements] = positionals;
+if (statements === undefined || positionals.length > 1) {
+  console.error(`Cannot ask the database: statements in one pair of quotes are needed\n\n${USAGE}`);
+  Deno.exit(2);
+}
 try {
-  await main();
+  await ask(statements, await databaseUrl(values["database-url"]));
 } catch (error) {
   const { message, hint, detail } = error as { message: string; hint?: string; detail?: string };
   console.error([message, detail, hint && `hint: ${hint}`].filter(Boolean).join("\n"));

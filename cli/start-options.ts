@@ -42,7 +42,7 @@ export function parseStartCommand(args: string[]): StartCommand {
       data: { type: "string" },
       "env-file": { type: "string" },
       fresh: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
     },
   });
   const command = {

@@ -4,6 +4,7 @@ import { isPortFree } from "../local/free-port.ts";
 import { readFunctionsEnv } from "../local/functions-env.ts";
 import { removeData } from "../local/remove-data.ts";
 import { type Stack, type StackOptions, startStack } from "../local/stack.ts";
+import { keepDemoAlive } from "./demo-life.ts";
 import { formatDuration, formatTable } from "./format-table.ts";
 import { printRuns } from "./run-feed.ts";
 import {
@@ -52,7 +53,10 @@ async function main(): Promise<number> {
     if (command.once) return await runEveryJobOnce(stack.sql, console.log, signal) ? 0 : 1;
     await announceStack(dataDirectory, stack.databaseUrl);
     await printStart(stack);
-    await printRuns(stack.sql, await nameWidth(stack), console.log, signal);
+    await Promise.all([
+      keepDemoAlive(stack.sql, console.log, signal),
+      printRuns(stack.sql, await nameWidth(stack), console.log, signal),
+    ]);
     return died.length > 0 ? 1 : 0;
   } catch (error) {
     // A person may stop what runs until it is stopped; jobs that were to run and did not are a failure.
@@ -65,7 +69,7 @@ async function main(): Promise<number> {
     if (stack) {
       console.log("Stopping");
       await withdrawStack(dataDirectory);
-      await stack.stop();
+      await stack.stop().catch((error) => console.error(`While stopping: ${message(error)}`));
     }
     claim?.close();
     dispose();
@@ -161,20 +165,47 @@ ${
       ["  Anon JWT", keys.anonKey],
       ["  Cron secret", keys.cronSecret],
       ["  Functions' log", `${stack.dataDirectory}/functions.log`],
+      ["  Demo data", "what says (demo) in its name is made up, and goes on while this runs"],
     ])
   }
 
 Next runs
 `);
-  const next = await stack.sql<{ job_name: string; run_at: Date | null; note: string | null }[]>`
-    select job_name, run_at, note from scheduler.next_runs(null, 1) order by run_at nulls last`;
-  console.log(formatTable(next.map(({ job_name, run_at, note }) => [
+  console.log(formatTable((await nextRuns(stack)).map(({ job_name, run_at, note }) => [
     `  ${job_name}`,
     run_at === null ? "-" : run_at.toLocaleString("sv"),
     run_at === null ? "" : `in ${formatDuration(run_at.getTime() - Date.now())}`,
     note ?? "",
   ])));
   console.log("\nRuns, as they end (Ctrl-C stops)\n");
+}
+
+interface NextRun {
+  job_name: string;
+  run_at: Date | null;
+  note: string | null;
+}
+
+/** When each job runs next. Asked one by one: a job whose row makes no sense any more is named, and hides no other. */
+async function nextRuns(stack: Stack): Promise<NextRun[]> {
+  const jobs = await stack.sql<{ name: string; time_zone: string; known: boolean }[]>`
+    select name, time_zone, exists (select from pg_timezone_names as zones where zones.name = jobs.time_zone) as known
+    from public.scheduler_jobs as jobs order by name`;
+  const found: NextRun[] = [];
+  for (const { name, time_zone, known } of jobs) {
+    const unknown =
+      `does not run: this Postgres knows no time zone ${time_zone}; register it again with another`;
+    try {
+      const [next] = await stack.sql<NextRun[]>`
+        select job_name, run_at, note from scheduler.next_runs(${name}, 1)`;
+      if (next !== undefined) found.push(known ? next : { ...next, note: unknown });
+    } catch (error) {
+      const note = known ? `cannot be told: ${message(error)}` : unknown;
+      found.push({ job_name: name, run_at: null, note });
+    }
+  }
+  const at = ({ run_at }: NextRun) => run_at?.getTime() ?? Infinity;
+  return found.sort((a, b) => at(a) - at(b) || 0);
 }
 
 async function nameWidth(stack: Stack): Promise<number> {
@@ -184,5 +215,7 @@ async function nameWidth(stack: Stack): Promise<number> {
 }
 
 function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  if ((error as { code?: string }).code !== "ENOSPC") return error.message;
+  return `Cannot start: the disk is full; free some space, or keep the data elsewhere with --data (${error.message})`;
 }

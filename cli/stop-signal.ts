@@ -1,6 +1,6 @@
 /** When to stop: Ctrl-C, SIGTERM, a closed terminal, or the end of what launched us. */
 import process from "node:process";
-import { listProcesses } from "../local/processes.ts";
+import { listProcesses, type Process } from "../local/processes.ts";
 
 const SIGNALS: Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 const WATCH_MS = 500;
@@ -53,7 +53,7 @@ function findLaunchers(): number[] {
   const processes = new Map(listProcesses().map((process) => [process.pid, process]));
   const launchers: number[] = [];
   let pid = Deno.ppid;
-  for (let found = processes.get(pid); found && isLauncher(found.command);) {
+  for (let found = processes.get(pid); found && isLauncher(found);) {
     launchers.push(pid);
     pid = found.parent;
     found = processes.get(pid);
@@ -61,10 +61,11 @@ function findLaunchers(): number[] {
   return launchers;
 }
 
-/** `deno task`, `npx deno@…`, and the shell and node in between. */
-function isLauncher(command: string): boolean {
-  return /^(\S*\/)?(deno\S*|node|npm|npx|sh)\s.*\b(deno|task)\b/.test(command) ||
-    /^np[mx] exec\b/.test(command);
+/** `deno task`, `npx deno@…`, and the shell and node in between. npm writes its whole command as its name. */
+export function isLauncher({ program, command }: Pick<Process, "program" | "command">): boolean {
+  if (/^np[mx] exec\b/.test(program)) return true;
+  return /^(.*\/)?(deno\S*|node|npm|npx|sh)$/.test(program) &&
+    /\s(.*\W)?(deno|task)\b/.test(command.slice(program.length));
 }
 
 function isAlive(pid: number): boolean {

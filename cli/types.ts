@@ -2,15 +2,26 @@
  * `deno task types`: writes shared/database.types.ts from the migrations, with the generator of the Supabase CLI
  * (run by npx). `--check` changes nothing and fails when the file is not current.
  */
+import { fileURLToPath } from "node:url";
 import { withScratchDatabase } from "../local/scratch-database.ts";
 import { runSupabase } from "../local/supabase-cli.ts";
+import { readArguments } from "./arguments.ts";
+
+const USAGE = `Generate shared/database.types.ts from the migrations.
+
+deno task types [options]
+
+  --check  change nothing; fail when the file is not current
+  --help   this text`;
+
+const { values } = readArguments(USAGE, { check: { type: "boolean" } });
 
 const file = new URL("../shared/database.types.ts", import.meta.url);
 
 async function format(source: string): Promise<string> {
   const command = new Deno.Command(Deno.execPath(), {
     args: ["fmt", "--ext", "ts", "-"],
-    cwd: new URL("..", import.meta.url).pathname,
+    cwd: fileURLToPath(new URL("..", import.meta.url)),
     stdin: "piped",
     stdout: "piped",
   }).spawn();
@@ -27,7 +38,7 @@ const types = await format(
     runSupabase(["gen", "types", "--schema", "public", `--remote=${url}`])
   ),
 );
-if (!Deno.args.includes("--check")) {
+if (!values.check) {
   await Deno.writeTextFile(file, types);
   console.log("shared/database.types.ts is written");
 } else if (await Deno.readTextFile(file) !== types) {

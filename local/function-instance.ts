@@ -1,4 +1,5 @@
 /** One worker of one function, from its boot to its end, under the limits of the platform. */
+import type { Redact } from "../shared/logger.ts";
 import type { FromWorker, ToWorker, UnloadReason } from "./functions-messages.ts";
 
 export interface InstanceLimits {
@@ -22,11 +23,18 @@ const RETIRE_AT = 0.5;
 /** The share of the wall clock after which the worker hears of its end, as on Supabase. */
 const WARN_AT = 0.9;
 
-/** Boots a worker for `module`. Never throws: a worker that did not boot answers 503 to everything. */
+/** How much of the reason why it did not boot is in the answer. */
+const REASON_LENGTH = 2000;
+
+/**
+ * Boots a worker for `module`. Never throws: a worker that did not boot answers 503 to everything, with the
+ * reason, from which `hide` takes what nobody may read.
+ */
 export function bootInstance(
   name: string,
   module: string,
   limits: InstanceLimits,
+  hide: Redact,
 ): FunctionInstance {
   const worker = new Worker(import.meta.resolve("./functions-worker.ts"), { type: "module", name });
   const booted = Promise.withResolvers<string | undefined>();
@@ -135,16 +143,17 @@ export function bootInstance(
     ended: ended.promise,
     unload,
     async handle(request) {
-      const body = request.body === null ? null : await request.arrayBuffer();
       const problem = await booted.promise;
       if (problem !== undefined) {
         finish(503, "BOOT_ERROR", problem);
-        return failure(503, "BOOT_ERROR", "Function failed to start (please check logs)");
+        // Supabase keeps the reason in its logs. Here the caller is who wrote the function.
+        const reason = hide(problem).slice(0, REASON_LENGTH);
+        return failure(503, "BOOT_ERROR", "Function failed to start (please check logs)", reason);
       }
       const { promise, resolve } = Promise.withResolvers<Response>();
       const id = nextId++;
       answers.set(id, resolve);
-      const { method, url } = request;
+      const { method, url, body } = request;
       send(
         { type: "request", id, method, url, headers: [...request.headers], body },
         body === null ? [] : [body],
@@ -154,6 +163,6 @@ export function bootInstance(
   };
 }
 
-function failure(status: number, code: string, message: string): Response {
-  return Response.json({ code, message }, { status });
+function failure(status: number, code: string, message: string, reason?: string): Response {
+  return Response.json({ code, message, ...(reason === undefined ? {} : { reason }) }, { status });
 }

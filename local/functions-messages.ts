@@ -11,7 +11,8 @@ export type ToWorker =
     method: string;
     url: string;
     headers: [string, string][];
-    body: ArrayBuffer | null;
+    /** Moved, not copied: what the function does not read is not sent. */
+    body: ReadableStream<Uint8Array> | null;
   }
   | { type: "unload"; reason: UnloadReason };
 

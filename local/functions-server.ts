@@ -5,6 +5,7 @@
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { bootInstance, type FunctionInstance } from "./function-instance.ts";
+import { hideEnvironment } from "./hide-environment.ts";
 import { newestChange } from "./newest-change.ts";
 
 const SHARED = fileURLToPath(new URL("../shared", import.meta.url));
@@ -14,6 +15,7 @@ const TERMINATION_MS = 5_000;
 
 const [port, ...directories] = Deno.args;
 const limits = { wallClockMs: wallClockSeconds() * 1000, terminationMs: TERMINATION_MS };
+const hide = hideEnvironment(Deno.env.toObject());
 const current = new Map<string, { instance: FunctionInstance; bootedAt: number }>();
 const living = new Set<FunctionInstance>();
 
@@ -46,7 +48,7 @@ function instanceOf(name: string, module: string): FunctionInstance {
   const changed = newestChange([dirname(fileURLToPath(module)), SHARED]);
   if (running?.instance.acceptsRequests() && changed < running.bootedAt) return running.instance;
   const bootedAt = Date.now();
-  const instance = bootInstance(name, module, limits);
+  const instance = bootInstance(name, module, limits, hide);
   current.set(name, { instance, bootedAt });
   living.add(instance);
   void instance.ended.then(() => living.delete(instance));
@@ -54,14 +56,15 @@ function instanceOf(name: string, module: string): FunctionInstance {
 }
 
 async function findModule(name: string): Promise<string | undefined> {
-  if (!/^[A-Za-z0-9_-]+$/.test(name)) return undefined;
+  // A longer name than a file may have is no function's.
+  if (!/^[A-Za-z0-9_-]{1,255}$/.test(name)) return undefined;
   for (const directory of directories) {
     const file = resolve(join(directory, name, "index.ts"));
     try {
-      await Deno.stat(file);
-      return pathToFileURL(file).href;
+      if ((await Deno.stat(file)).isFile) return pathToFileURL(file).href;
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      const { NotFound, NotADirectory } = Deno.errors;
+      if (!(error instanceof NotFound || error instanceof NotADirectory)) throw error;
     }
   }
   return undefined;

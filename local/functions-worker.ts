@@ -2,6 +2,14 @@
  * The world in which one function lives: a worker with the globals that Supabase's edge runtime has.
  */
 import type { FromWorker, ToWorker } from "./functions-messages.ts";
+import { within } from "./within.ts";
+
+type Handler = (request: Request) => Response | Promise<Response>;
+
+/** How long a module may take to call `Deno.serve` once it has loaded: it may do so behind an await. */
+const SERVE_LIMIT_MS = 2000;
+/** What Supabase's edge runtime tells a function of its own address, whatever it asks for. */
+const ADDRESS = { transport: "tcp", hostname: "0.0.0.0", port: 9999 } as const;
 
 const scope = globalThis as unknown as {
   postMessage(message: FromWorker, transfer?: Transferable[]): void;
@@ -10,7 +18,9 @@ const scope = globalThis as unknown as {
 };
 
 let pending = 0;
-let handler: (request: Request) => Response | Promise<Response>;
+let handler: Handler;
+let served: Handler | undefined;
+const calledServe = Promise.withResolvers<void>();
 
 function begin() {
   scope.postMessage({ type: "pending", count: ++pending });
@@ -31,6 +41,40 @@ scope.EdgeRuntime = {
   },
 };
 
+/** `Deno.serve` as it is on Supabase: its handler gets this function's requests, and it listens nowhere. */
+function serveHere(first: unknown, second: unknown) {
+  const options = (typeof first === "object" ? first ?? {} : {}) as {
+    handler?: unknown;
+    onListen?(address: Deno.NetAddr): void;
+    onError?: (error: unknown) => Response | Promise<Response>;
+  };
+  const handle = [first, second, options.handler].find((given) => typeof given === "function") as
+    | ((request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>)
+    | undefined;
+  if (handle === undefined) throw new TypeError("A handler function must be provided.");
+  served ??= async (request) => {
+    try {
+      return await handle(request, { remoteAddr: ADDRESS, completed: Promise.resolve() });
+    } catch (error) {
+      if (options.onError === undefined) throw error;
+      return await options.onError(error);
+    }
+  };
+  calledServe.resolve();
+  options.onListen?.(ADDRESS);
+  const finished = Promise.withResolvers<void>();
+  const shutdown = () => Promise.resolve(finished.resolve());
+  return {
+    addr: ADDRESS,
+    finished: finished.promise,
+    shutdown,
+    ref() {},
+    unref() {},
+    [Symbol.asyncDispose]: shutdown,
+  };
+}
+Object.defineProperty(Deno, "serve", { value: serveHere });
+
 scope.onmessage = async ({ data }) => {
   if (data.type === "boot") return await boot(data.module);
   if (data.type === "request") return await serve(data);
@@ -43,11 +87,7 @@ scope.onmessage = async ({ data }) => {
 
 async function boot(module: string) {
   try {
-    const { default: exported } = await import(module);
-    if (typeof exported?.fetch !== "function") {
-      throw new TypeError("Cannot serve: the module must have a default export with fetch()");
-    }
-    handler = (request) => exported.fetch(request);
+    handler = await load(module);
     scope.postMessage({ type: "booted" });
   } catch (error) {
     const message = error instanceof Error ? error.stack ?? error.message : String(error);
@@ -55,11 +95,22 @@ async function boot(module: string) {
   }
 }
 
+async function load(module: string): Promise<Handler> {
+  const { default: exported } = await import(module);
+  if (typeof exported?.fetch === "function") return (request) => exported.fetch(request);
+  await within(SERVE_LIMIT_MS, calledServe.promise);
+  if (served !== undefined) return served;
+  throw new TypeError(
+    "Cannot serve: the module must call Deno.serve(handler) or have a default export with fetch()",
+  );
+}
+
 async function serve(data: ToWorker & { type: "request" }) {
   begin();
+  const { method, url, headers, body } = data;
+  const request = new Request(url, { method, headers, body });
   try {
-    const { method, url, headers, body } = data;
-    const response = await handler(new Request(url, { method, headers, body }));
+    const response = await handler(request);
     const answer = response.body === null ? null : await response.arrayBuffer();
     scope.postMessage({
       type: "response",
@@ -72,6 +123,8 @@ async function serve(data: ToWorker & { type: "request" }) {
     const message = error instanceof Error ? error.stack ?? error.message : String(error);
     scope.postMessage({ type: "request_failed", id: data.id, message });
   } finally {
+    // The caller is told that nobody reads the rest.
+    if (!request.bodyUsed) await request.body?.cancel().catch(() => {});
     end();
   }
 }

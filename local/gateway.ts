@@ -19,6 +19,8 @@ export interface Gateway {
 }
 
 const IDLE_TIMEOUT_SECONDS = 150;
+/** What Supabase passes on. `fetch` refuses some of the others, and a function behind it could not be sent them. */
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const LOOPBACK_NAMES = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
 /** Starts the gateway on loopback. */
@@ -31,10 +33,18 @@ export function startGateway(options: GatewayOptions): Gateway {
     onListen: () => {},
     onError: () => json(500, { message: "An unexpected error occurred" }),
   }, (request) => {
+    if (!URL.canParse(request.url)) {
+      return json(400, { code: "BAD_REQUEST", message: "Bad Request" });
+    }
     const url = new URL(request.url);
     // A page on the web can make a browser resolve its own name to 127.0.0.1.
     if (!LOOPBACK_NAMES.has(url.hostname)) {
       return json(403, { message: "This gateway answers to 127.0.0.1 and localhost only" });
+    }
+    if (!METHODS.includes(request.method)) {
+      return json(405, { code: "METHOD_NOT_ALLOWED", message: "Method not allowed" }, {
+        allow: METHODS.join(", "),
+      });
     }
     if (url.pathname === "/rest/v1" || url.pathname.startsWith("/rest/v1/")) {
       return forwardToRest(request, url, options);
@@ -145,6 +155,6 @@ async function forward(
   }
 }
 
-function json(status: number, body: unknown): Response {
-  return Response.json(body, { status });
+function json(status: number, body: unknown, headers: Record<string, string> = {}): Response {
+  return Response.json(body, { status, headers });
 }

@@ -4,12 +4,15 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Sql } from "postgres";
 
 /** The project's own migrations. */
-export const MIGRATIONS_DIRECTORY = new URL("../supabase/migrations", import.meta.url).pathname;
+export const MIGRATIONS_DIRECTORY = fileURLToPath(
+  new URL("../supabase/migrations", import.meta.url),
+);
 /** The project's own seed. */
-export const SEED_FILE = new URL("../supabase/seed.sql", import.meta.url).pathname;
+export const SEED_FILE = fileURLToPath(new URL("../supabase/seed.sql", import.meta.url));
 
 export interface Migration {
   version: string;

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { isCluster, makeCluster, refuseLiveServer } from "./cluster-files.ts";
 import { startOnFreePort } from "./free-port.ts";
+import { openLogFile } from "./log-file.ts";
 import { canEnter, type OsUser, postgresUser } from "./os-user.ts";
 import { findPostgres, type PostgresBinaries } from "./postgres-binaries.ts";
 import { childrenOf } from "./processes.ts";
@@ -23,7 +24,7 @@ export interface PostgresOptions {
   /** Settings of the server, as in postgresql.conf. */
   settings?: Record<string, string>;
   onProgress?(message: string): void;
-  /** Called when the server ends although nobody stopped or killed it. */
+  /** Called when the server ends although nobody stopped or killed it, and when its disk is full. */
   onDied?(message: string): void;
 }
 
@@ -77,11 +78,8 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
       onProgress("Making the database files");
       await makeCluster(binaries, cluster, user, options.adminPassword);
     }
-    const log = await Deno.open(join(options.dataDirectory, "postgres.log"), {
-      create: true,
-      append: true,
-      mode: 0o600,
-    });
+    const cannotGoOn = (message: string) => options.onDied?.(message);
+    const log = await openLogFile(join(options.dataDirectory, "postgres.log"), cannotGoOn);
     const settings = {
       listen_addresses: "127.0.0.1",
       port: String(port),
@@ -93,7 +91,6 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
       ...(pgCron ? PG_CRON_SETTINGS : {}),
       ...options.settings,
     };
-    const encoder = new TextEncoder();
     process = await startProcess({
       name: "Postgres",
       command: join(binaries.bin, "postgres"),
@@ -108,7 +105,10 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
       ...(user === undefined ? {} : { user }),
       stopSignal: "INT",
       graceSeconds: 15,
-      onLine: (line) => log.writeSync(encoder.encode(line + "\n")),
+      onLine(line) {
+        log.write(line);
+        if (saysDiskIsFull(line)) cannotGoOn(`Postgres cannot go on: ${line}`);
+      },
       // One that does not come up is reported by what is thrown.
       onDied: (message) => ready && options.onDied?.(message),
     });
@@ -145,6 +145,11 @@ const PG_CRON_SETTINGS = {
   "cron.use_background_workers": "on",
   max_worker_processes: "40",
 };
+
+/** True for a line of the server's log that says so. Other statements than the one that failed would follow. */
+export function saysDiskIsFull(line: string): boolean {
+  return /\] (ERROR|FATAL|PANIC|WARNING|LOG): +could not .*: No space left on device$/.test(line);
+}
 
 /** Where the files of this server may lie: in its data directory, if the OS user of Postgres can enter it. */
 async function homeFor(

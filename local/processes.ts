@@ -3,6 +3,8 @@
 export interface Process {
   pid: number;
   parent: number;
+  /** The program by the name it was called by; where only `ps` tells, up to the first blank. */
+  program: string;
   /** Program and arguments, with a blank between them. */
   command: string;
 }
@@ -41,8 +43,9 @@ function readProc(pid: string): Process | undefined {
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
     // "7 (name) S 1 …", and the name may hold anything, a bracket too.
     const [, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const command = Deno.readTextFileSync(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
-    return { pid: Number(pid), parent: Number(parent), command };
+    const words = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+    const command = words.join(" ").trim();
+    return { pid: Number(pid), parent: Number(parent), program: words[0]!, command };
   } catch {
     // It ended while we looked.
     return undefined;
@@ -55,7 +58,12 @@ function fromPs(): Process[] {
     const { stdout } = new Deno.Command("ps", { args, stderr: "null" }).outputSync();
     return new TextDecoder().decode(stdout).trim().split("\n").map((line) => {
       const [pid, parent, ...command] = line.trim().split(/\s+/);
-      return { pid: Number(pid), parent: Number(parent), command: command.join(" ") };
+      return {
+        pid: Number(pid),
+        parent: Number(parent),
+        program: command[0] ?? "",
+        command: command.join(" "),
+      };
     });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];

@@ -7,6 +7,7 @@ import { bootstrapDatabase, makeLogin, type StandIns } from "./bootstrap.ts";
 import { functionsHost } from "./functions.ts";
 import { startGateway } from "./gateway.ts";
 import { loadKeys, type StackKeys } from "./keys.ts";
+import { openLogFile } from "./log-file.ts";
 import { applyMigrations, loadSeed, readMigrations } from "./migrations.ts";
 import { type ModelFaults, type ModelServer, startModelServer } from "./model-server.ts";
 import { preparePostgres } from "./postgres.ts";
@@ -37,7 +38,7 @@ export interface StackOptions {
   /** Stops the start between two of its steps; what runs already is stopped. */
   signal?: AbortSignal;
   onProgress?(message: string): void;
-  /** Called when a part of the stack ends although nobody stopped or killed it. */
+  /** Called when a part of the stack ends although nobody stopped or killed it, or cannot go on: the disk is full. */
   onDied?(message: string): void;
 }
 
@@ -104,7 +105,12 @@ async function startParts(
   const died = options.onDied ? { onDied: options.onDied } : {};
   const dataDirectory = options.dataDirectory ?? await temporaryDirectory(parts);
   const keys = await loadKeys(dataDirectory);
-  const log = await openLog(dataDirectory, parts);
+  const logFile = await openLogFile(
+    join(dataDirectory, "functions.log"),
+    (message) => options.onDied?.(message),
+  );
+  parts.push(() => Promise.resolve(logFile.close()));
+  const log = logFile.write;
   const server = await startDatabase(options, dataDirectory, keys.databasePassword);
   parts.push(server.stop);
   const { adminUrl } = server;
@@ -263,19 +269,6 @@ async function temporaryDirectory(parts: (() => Promise<void>)[]): Promise<strin
   await Deno.chmod(directory, 0o755);
   parts.push(() => Deno.remove(directory, { recursive: true }));
   return directory;
-}
-
-async function openLog(dataDirectory: string, parts: (() => Promise<void>)[]) {
-  const file = await Deno.open(join(dataDirectory, "functions.log"), {
-    create: true,
-    append: true,
-    mode: 0o600,
-  });
-  const encoder = new TextEncoder();
-  parts.push(() => Promise.resolve(file.close()));
-  return (line: string) => {
-    file.writeSync(encoder.encode(line + "\n"));
-  };
 }
 
 function withOptions(databaseUrl: string, options: string): string {

@@ -1,4 +1,5 @@
 /** The Supabase CLI, from npm, for what it can do without Docker. */
+import { fileURLToPath } from "node:url";
 
 const VERSION = "3.1.0";
 
@@ -13,7 +14,7 @@ export async function runSupabase(
 ): Promise<string> {
   const command = new Deno.Command("npx", {
     args: ["--yes", `supabase@${VERSION}`, ...args],
-    cwd: options.cwd ?? new URL("..", import.meta.url).pathname,
+    cwd: options.cwd ?? fileURLToPath(new URL("..", import.meta.url)),
     // Without PGSSLMODE it says on stdout that loopback has no TLS.
     env: {
       SUPABASE_TELEMETRY_DISABLED: "1",

@@ -6,6 +6,7 @@
  * time it is killed. Each has a process group of its own, because Ctrl-C in a terminal is sent to the
  * whole foreground group and the order in which the parts stop is ours to decide.
  */
+import { clockEnv } from "./clock-env.ts";
 import { within } from "./within.ts";
 
 const SUPERVISOR = `
@@ -82,7 +83,7 @@ export async function startProcess(options: ProcessOptions): Promise<SupervisedP
     stderr: "piped",
     detached: true,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.env === undefined ? {} : { env: options.env }),
+    env: { ...clockEnv(), ...options.env },
     ...(options.clearEnv === undefined ? {} : { clearEnv: options.clearEnv }),
     ...(options.user === undefined ? {} : options.user),
   }).spawn();

@@ -1,5 +1,6 @@
 -- Demo data for the start: a small fleet and two days of its life, ending now. Loading it again adds nothing: ids
--- follow from numbers, not from the time. `deno task demo-data` makes more.
+-- follow from numbers, not from the time. `deno task demo-data` makes more. Its devices, agents and organizations say
+-- "(demo)" in their names. While the stack runs cli/demo-life.sql lets them go on.
 
 ------------------------------------------------------------------------------------------------------------------
 -- Devices: connections, charging, activity, proof of participation, commands
@@ -9,7 +10,7 @@ insert into public.devices (id, device_fingerprint, name, device_type, os, app_v
   last_seen_at, registered_at)
 select md5('seed device ' || n)::uuid, 'seed-' || n,
   (array['Pixel 8', 'Galaxy S23', 'Moto G', 'Fairphone 5', 'ThinkPad', 'Galaxy Tab', 'Pixel 6a', 'Xperia 10',
-         'Nokia X30', 'Wall charger', 'OnePlus 11', 'Old tablet'])[n],
+         'Nokia X30', 'Wall charger', 'OnePlus 11', 'Old tablet'])[n] || ' (demo)',
   (array['phone', 'phone', 'phone', 'phone', 'laptop', 'tablet', 'phone', 'phone', 'phone', 'charger', 'phone', 'tablet'])[n],
   (array['android', 'android', 'android', 'android', 'linux', 'android', 'android', 'android', 'android', 'firmware', 'android', 'android'])[n],
   '2.' || n % 4, '0x' || md5('seed wallet ' || n),
@@ -114,13 +115,13 @@ on conflict do nothing;
 
 -- ====================================================================================================================
 -- The platform: agents, their tasks and conversations, API keys, Python executions.
--- Times are relative to now(), so that system-health finds: an invalid key and one about to expire, an agent in error,
--- a task that got stuck, and Python that fails for the same few reasons. Nobody runs these agents: a quarter of an
--- hour later they have fallen silent, and system-health says so. Loading this again changes nothing.
+-- Times are relative to now(), so that system-health finds: a key that cannot be reached and one about to expire, an
+-- agent in error, a task that got stuck, and Python that fails for the same few reasons. None of it is critical: what
+-- is made up must alarm nobody. Loading this again changes nothing.
 -- ====================================================================================================================
 
 insert into public.agents (id, name, role, model, skills, status, status_changed_at, last_heartbeat_at, last_error)
-select ('a0000000-0000-4000-8000-' || lpad(number::text, 12, '0'))::uuid, name, role, model, skills, status,
+select ('a0000000-0000-4000-8000-' || lpad(number::text, 12, '0'))::uuid, name || ' (demo)', role, model, skills, status,
   now() - changed, now() - beat, last_error
 from (values
   (1, 'eliza', 'orchestrator', 'gpt-4o', array['planning', 'delegation', 'conversation'], 'busy', interval '12 minutes', interval '20 seconds', null),
@@ -183,8 +184,7 @@ select provider, 'demo', last_four, status, now() - since, now() - interval '65 
 from (values
   ('github', 'x7Qd', 'expiring', interval '3 days', interval '9 days', 5000, 4212, interval '38 minutes', 184, 200, 0, null),
   ('openai', 'T3bk', 'valid', interval '41 days', null, null, null, null, 412, 200, 0, null),
-  ('deepseek', '91fa', 'invalid', interval '19 hours', null, null, null, null, 233, 401, 4,
-    'invalid_request_error: Authentication Fails, Your api key: [redacted] is invalid'),
+  ('deepseek', '91fa', 'unreachable', interval '19 hours', null, null, null, null, 233, 503, 4, 'HTTP 503'),
   ('elevenlabs', 'c0De', 'rate_limited', interval '65 minutes', null, null, null, interval '-64 minutes', 158, 429, 1,
     'rate_limit_exceeded: Too many requests'),
   ('lovable', null, 'not_configured', interval '41 days', null, null, null, null, null, null, 0, null)
@@ -329,8 +329,10 @@ insert into public.batch_providers (name, model, api_url_variable, api_key_varia
 values ('demo-sage', 'sage-1', 'LOCAL_MODEL_API_URL', 'LOCAL_MODEL_API_KEY', 4, 'demo-swift', 2.50, 10)
 on conflict do nothing;
 
+-- The first follows the platform and is new, so that none of its days was missed. The others are due now.
 insert into public.organizations (id, name, time_zone, daily_run_at, created_at)
-select md5('seed organization ' || n)::uuid, name, time_zone, daily_run_at, now() - interval '30 days'
+select md5('seed organization ' || n)::uuid, name || ' (demo)', time_zone, daily_run_at,
+  case when n = 1 then now() else now() - interval '30 days' end
 from (values
   (1, 'Hudson Mobility', null, null),
   (2, 'Sakura Charging', 'Asia/Tokyo', null),
@@ -338,6 +340,10 @@ from (values
   (4, 'Aloha Solar', 'Pacific/Honolulu', time '00:00')
 ) as seed (n, name, time_zone, daily_run_at)
 on conflict do nothing;
+
+update public.organizations set next_batch_at = now()
+where id in (select md5('seed organization ' || n)::uuid from generate_series(2, 4) as n)
+  and next_batch_at < now() and not exists (select from public.batch_jobs where organization_id = organizations.id);
 
 insert into public.prompts (id, organization_id, text, created_at)
 select md5('seed prompt ' || n || ' ' || k)::uuid, md5('seed organization ' || n)::uuid,

@@ -1,16 +1,28 @@
 /**
- * `deno task test`: every test, on a Postgres of its own. Arguments are test files or folders and the
- * options of `deno test`; `--postgres-bin DIR` runs them on another Postgres than the one from npm.
- * The last line is always `N passed, N failed`, and `, N skipped` when there are such.
+ * `deno task test`: every test, on a Postgres of its own. The last line of a run is always `N passed, N failed`,
+ * and `, N skipped` when there are such. See `deno task test --help`.
  */
 import { join } from "node:path";
+import { readArguments } from "../cli/arguments.ts";
 import { stopSignal } from "../cli/stop-signal.ts";
 import { startTestCluster } from "./support/test-cluster.ts";
 import { type Counts, describeCounts, readCounts } from "./support/junit.ts";
 
 const DEFAULT_PATHS = ["tests/unit", "tests/database", "tests/stack"];
 
-const { paths, passedOn, postgresBin } = parseArguments(Deno.args);
+const USAGE = `Run tests on a Postgres of their own.
+
+deno task test [files and folders] [options]
+
+  files and folders   which tests (${DEFAULT_PATHS.join(" ")})
+  --filter TEXT       only tests whose name has this text, or matches this /pattern/
+  --fail-fast         stop at the first test that fails
+  --trace-leaks       say where a leaked timer or file was made
+  --no-check          without looking at types first
+  --postgres-bin DIR  another Postgres (15 or later) than the one from npm; also DAYBOOK_TEST_POSTGRES_BIN
+  --help              this text`;
+
+const { paths, passedOn, filtered, postgresBin } = parseArguments();
 const counts: Counts = { passed: 0, failed: 0, skipped: [] };
 try {
   Object.assign(counts, await runTests());
@@ -52,7 +64,7 @@ async function runTests(): Promise<Counts> {
     });
     const read = await readCounts(report);
     // What a filter leaves out stands in the report as what a test file leaves out does.
-    if (passedOn.includes("--filter")) read.skipped = [];
+    if (filtered) read.skipped = [];
     // A failure outside of any test, a file that does not type-check, say, is in no report.
     if (!status.success && read.failed === 0) read.failed = 1;
     return read;
@@ -62,16 +74,25 @@ async function runTests(): Promise<Counts> {
   }
 }
 
-function parseArguments(args: string[]) {
-  const paths: string[] = [];
-  const passedOn: string[] = [];
-  let postgresBin = Deno.env.get("DAYBOOK_TEST_POSTGRES_BIN");
-  for (let index = 0; index < args.length; index++) {
-    const argument = args[index]!;
-    if (argument === "--postgres-bin") postgresBin = args[++index];
-    else if (argument === "--filter") passedOn.push(argument, args[++index] ?? "");
-    else if (argument.startsWith("-")) passedOn.push(argument);
-    else paths.push(argument);
-  }
-  return { paths: paths.length > 0 ? paths : DEFAULT_PATHS, passedOn, postgresBin };
+function parseArguments() {
+  const { values, positionals } = readArguments(USAGE, {
+    filter: { type: "string" },
+    "fail-fast": { type: "boolean" },
+    "trace-leaks": { type: "boolean" },
+    "no-check": { type: "boolean" },
+    "postgres-bin": { type: "string" },
+  }, { allowPositionals: true });
+  const { filter, "postgres-bin": postgresBin, ...switches } = {
+    "postgres-bin": Deno.env.get("DAYBOOK_TEST_POSTGRES_BIN"),
+    ...values,
+  };
+  return {
+    paths: positionals.length > 0 ? positionals : DEFAULT_PATHS,
+    passedOn: [
+      ...Object.keys(switches).map((name) => `--${name}`),
+      ...(filter === undefined ? [] : [`--filter=${filter}`]),
+    ],
+    filtered: filter !== undefined,
+    postgresBin,
+  };
 }

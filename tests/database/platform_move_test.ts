@@ -31,6 +31,7 @@ async function platform(sql: Sql) {
     /** The clock of the western zone. */
     clock: (minutes: number) => local(minutes).slice(11, 16),
     clockInTheEast: (minutes: number) => local(minutes, westOffset + hours).slice(11, 16),
+    clockInTokyo: (minutes: number) => local(minutes, 9).slice(11, 16),
     /** Today's date in both, or that of as many days from now. */
     date: (days = 0) => local(days * 1440).slice(0, 10),
     async move(values: { time_zone?: string; run_at?: string }) {
@@ -68,7 +69,8 @@ t.batchTest(
       const acme = await p.begins({ run_at: p.clock(-5) });
       const own = await t.organization(sql, "Own", {
         time_zone: "Asia/Tokyo",
-        daily_run_at: "04:00",
+        // Half a day away, whatever the hour is now: none of the ticks is its own.
+        daily_run_at: p.clockInTokyo(720),
         created_at: new Date(Date.parse(p.at(0))),
       });
       const before = await t.nextBatchAt(sql, own);

@@ -43,11 +43,87 @@ Deno.test("a function that does not boot is 503, one that is not there 404", () 
       assert.equal(broken.status, 503);
       assert.equal((await broken.json()).code, "BOOT_ERROR");
     }
-    for (const path of ["/nowhere", "/", "/../../secrets", "/%2e%2e", "/lifecycle%2f.."]) {
+    const long = ["a".repeat(255), "a".repeat(300), "a".repeat(10_000)].map((name) => `/${name}`);
+    const paths = ["/nowhere", "/", "/../../secrets", "/%2e%2e", "/lifecycle%2f..", "/%ff%00"];
+    for (const path of [...paths, ...long]) {
       const missing = await call(path);
       assert.equal(missing.status, 404, path);
       assert.equal((await missing.json()).code, "NOT_FOUND");
     }
+  }));
+
+Deno.test("a function served with Deno.serve is asked as on Supabase, however it calls it", () =>
+  withFunctions(async ({ call, lines }) => {
+    const template = await call("/template", { method: "POST", body: '{"name": "Functions"}' });
+    assert.deepEqual(await template.json(), { message: "Hello Functions!" });
+    assert.ok(lines.includes("Hello from Functions!"));
+
+    const late = await call("/serves-late");
+    assert.deepEqual(await late.json(), { transport: "tcp", hostname: "0.0.0.0", port: 9999 });
+    assert.ok(lines.includes("told 0.0.0.0:9999"));
+    const handled = await call("/serves-late?throw");
+    assert.deepEqual([handled.status, await handled.text()], [
+      418,
+      "onError got thrown on purpose",
+    ]);
+  }));
+
+Deno.test("the answer of a function that does not boot has the reason, and no value of the environment", () => {
+  const env = {
+    CRON_SECRET: "the-cron-secret-0123456789",
+    SUPABASE_SECRET_KEYS: '{"default": "sb_secret_0123456789"}',
+    SUPABASE_DB_URL: "postgresql://postgres:pass%2Fword@127.0.0.1:1/postgres",
+    MINE: "  something of mine ",
+  };
+  return withFunctions(async ({ call, lines }) => {
+    const reason = async (path: string) => {
+      const { code, message, reason } = await (await call(path)).json();
+      assert.deepEqual([code, message], [
+        "BOOT_ERROR",
+        "Function failed to start (please check logs)",
+      ]);
+      return reason as string;
+    };
+    assert.match(
+      await reason("/broken"),
+      /^Error: Cannot boot: this function is broken.*\n.*index.ts:2/,
+    );
+    assert.match(
+      await reason("/serves-nothing"),
+      /^TypeError: Cannot serve: the module must call Deno.serve\(handler\) or have a default export/,
+    );
+    const told = await reason("/tells-secrets");
+    assert.match(told, /^Error: Cannot boot: LIST_URL must be a URL, got .*\[redacted\]/);
+    for (const secret of ["the-cron", "sb_secret", "pass", "something"]) {
+      assert.ok(!told.includes(secret), told);
+    }
+    assert.ok(lines.some((line) => line.startsWith("tells-secrets did not boot: ")));
+  }, env);
+});
+
+Deno.test("a body that a function does not read is not read for it, and one that it reads is whole", () =>
+  withFunctions(async ({ call }) => {
+    const size = 400 * 1024 * 1024;
+    let sent = 0;
+    const body = () => {
+      const chunk = new Uint8Array(256 * 1024);
+      sent = 0;
+      return new ReadableStream({
+        pull(controller) {
+          if (sent >= size) return controller.close();
+          sent += chunk.length;
+          controller.enqueue(chunk);
+        },
+      });
+    };
+    for (const path of ["/lifecycle", "/broken", "/nowhere"]) {
+      const response = await call(path, { method: "POST", body: body() });
+      await response.body?.cancel();
+      assert.ok(sent < 32 * 1024 * 1024, `${path}: ${sent} bytes were taken`);
+    }
+    const whole = "x".repeat(3_000_000);
+    const echo = await call("/echo", { method: "POST", body: whole });
+    assert.equal((await echo.json()).body, whole);
   }));
 
 Deno.test("an error of a request is 500 and the worker goes on", () =>

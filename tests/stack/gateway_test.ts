@@ -52,3 +52,53 @@ Deno.test("the gateway serves REST and functions as Supabase's does", () =>
     assert.equal(broken.status, 503);
     assert.equal((await broken.json()).code, "BOOT_ERROR");
   }));
+
+Deno.test("what the gateway cannot pass on is 4xx with a code", () =>
+  withStack({ cron: false }, async ({ apiUrl }) => {
+    const { host, hostname, port } = new URL(apiUrl);
+    /** Status and code of the answer to a request that `fetch` would refuse to send. */
+    const ask = async (line: string, hostHeader = host) => {
+      const connection = await Deno.connect({ hostname, port: Number(port) });
+      const lines = [`${line} HTTP/1.1`, `host: ${hostHeader}`, "connection: close", "", ""];
+      await connection.write(new TextEncoder().encode(lines.join("\r\n")));
+      const [head, body] = (await new Response(connection.readable).text()).split("\r\n\r\n");
+      return [Number(head!.split(" ")[1]), body ? JSON.parse(body).code : undefined];
+    };
+    for (const path of ["/functions/v1/echo", "/rest/v1/scheduler_jobs", "/nowhere"]) {
+      for (const method of ["TRACE", "TRACK", "PROPFIND", "get", "M-SEARCH"]) {
+        assert.deepEqual(await ask(`${method} ${path}`), [405, "METHOD_NOT_ALLOWED"], method);
+      }
+      // The server itself refuses these, without words.
+      assert.equal((await ask(`CONNECT ${path}`))[0], 400);
+    }
+    for (const bad of ["a b", "[::1", "127.0.0.1:99999"]) {
+      assert.deepEqual(await ask("GET /functions/v1/echo", bad), [400, "BAD_REQUEST"], bad);
+    }
+    for (const length of [0, 255, 256, 300, 10_000]) {
+      const name = "a".repeat(length);
+      assert.deepEqual(await ask(`POST /functions/v1/${name}`), [404, "NOT_FOUND"], `${length}`);
+    }
+  }));
+
+Deno.test("no more of a body is taken than a job reads: nothing of a stranger's, 256 KiB of a caller's", () =>
+  withStack({ cron: false }, async ({ apiUrl, keys }) => {
+    const size = 400 * 1024 * 1024;
+    for (const [headers, status] of [[{}, 401], [{ apikey: keys.secretKey }, 413]] as const) {
+      let sent = 0;
+      const chunk = new TextEncoder().encode(" ".repeat(256 * 1024));
+      const body = new ReadableStream({
+        pull(controller) {
+          if (sent >= size) return controller.close();
+          sent += chunk.length;
+          controller.enqueue(chunk);
+        },
+      });
+      const response = await fetch(`${apiUrl}/functions/v1/system-health`, {
+        method: "POST",
+        headers,
+        body,
+      });
+      assert.equal(response.status, status, await response.text());
+      assert.ok(sent < 32 * 1024 * 1024, `${status}: ${sent} bytes were taken`);
+    }
+  }));

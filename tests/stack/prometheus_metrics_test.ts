@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { beat, fire, registerJob, untilStatus } from "../support/faults.ts";
 import { exposedFamilies } from "../support/exposed-metrics.ts";
 import { hasPrometheus, withPrometheus } from "../support/prometheus.ts";
@@ -8,7 +9,7 @@ import { withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 const token = "the-token-of-the-scraper-0123456789";
-const rules = new URL("../../grafana/alerts.yml", import.meta.url).pathname;
+const rules = fileURLToPath(new URL("../../grafana/alerts.yml", import.meta.url));
 
 Deno.test("prometheus-metrics", (test) =>
   withStack({ cron: false, seed: true, env: { METRICS_TOKEN: token } }, async (stack) => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import postgres from "postgres";
 import { freePort, isPortFree } from "../../local/free-port.ts";
 import { requiredEnv, withDatabase } from "../support/database.ts";
 import { PORTS, withPlace } from "../support/start-command.ts";
@@ -54,6 +55,26 @@ Deno.test("a run shows as one line when it ends, also one that a person asked fo
     assert.equal(response.status, 200, await response.text());
     const line = await command.line(/^\d\d:\d\d:\d\d +system-health +completed /);
     assert.match(line, / (ms|s) +\d+ of 100/);
+  }));
+
+Deno.test("a job whose time zone is not known any more is named, and the start goes on", () =>
+  withPlace(async ({ start, dataDirectory }) => {
+    const first = start();
+    await first.line(/^Runs, as they end/);
+    const sql = postgres(await Deno.readTextFile(`${dataDirectory}/database-url`), { max: 1 });
+    await sql`update scheduler_jobs set time_zone = 'Mars/Olympus_Mons' where name = 'system-health'`;
+    await sql.end();
+    first.kill("SIGTERM");
+    assert.equal(await first.ended, 0);
+
+    const second = start();
+    await second.line(/^Runs, as they end/);
+    const text = second.lines.join("\n");
+    assert.match(
+      text,
+      /^ {2}system-health +- +does not run: this Postgres knows no time zone Mars\/Olympus_Mons; register/m,
+    );
+    assert.match(text, /^ {2}prune-old-rows +\d{4}-\d\d-\d\d \d\d:52:00 +in /m);
   }));
 
 const MOMENTS = [

@@ -41,7 +41,7 @@ Deno.test("system-health through the whole stack", async (test) => {
         assert.equal(unreadable, null, `${name}: ${unreadable}`);
       }
       assert.equal(Object.keys(health.components).length, 14);
-      assert.equal(health.components.api_keys?.status, "critical");
+      assert.equal(health.components.api_keys?.status, "degraded");
       assert.deepEqual(health.notes, []);
       const [row] = await sql`select * from system_health_history where id = ${health.historyId}`;
       assert.equal(row?.score, health.score);

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { exposedNames, metricsIn } from "../support/exposed-metrics.ts";
 import { hasPromtool, runPromtool } from "../support/promtool.ts";
 
 const root = new URL("../../", import.meta.url);
 const read = (path: string) => Deno.readTextFile(new URL(path, root));
-const path = (name: string) => new URL(`grafana/${name}`, root).pathname;
+const path = (name: string) => fileURLToPath(new URL(`grafana/${name}`, root));
 const testFiles = ["alerts_test.yml", "alerts_days_test.yml"];
 
 interface Alert {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-const root = new URL("../..", import.meta.url).pathname;
+const root = fileURLToPath(new URL("../..", import.meta.url));
 
 async function* files(directory: string, ending: string): AsyncGenerator<string> {
   for await (const entry of Deno.readDir(join(root, directory))) {
@@ -86,3 +87,12 @@ async function reach(path: string, seen: Set<string>): Promise<Set<string>> {
   }
   return packages;
 }
+
+Deno.test("a module finds files beside it by their path, not by the escaped pathname of its URL", async () => {
+  for (const room of rooms) {
+    for await (const path of files(room, ".ts")) {
+      const escaped = /import\.meta\.url,?\s*\)\s*\.pathname/.exec(await read(path));
+      assert.equal(escaped?.[0], undefined, `${path} breaks in a folder with a blank in its name`);
+    }
+  }
+});

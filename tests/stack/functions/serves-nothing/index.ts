@@ -1,0 +1,2 @@
+/** Forgets what it is there for. */
+export const handler = () => new Response("never");

@@ -1,0 +1,28 @@
+/** The moments at which the tests have to pass: a few minutes before the clock, the date or the offset changes. */
+
+/** Each hour of a day in UTC, named `00` to `23`, two minutes before its end. */
+const hours = Array.from({ length: 24 }, (_, hour) => {
+  const name = String(hour).padStart(2, "0");
+  return [name, `2027-02-10T${name}:58:00Z`] as const;
+});
+
+/** By name, in UTC. */
+export const moments: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(hours),
+  "month-end": "2027-04-30T23:58:00Z",
+  "leap-day": "2028-02-29T23:58:00Z",
+  "year-end": "2027-12-31T23:58:00Z",
+  "new-york-spring": "2027-03-14T06:58:00Z",
+  "new-york-autumn": "2027-11-07T05:58:00Z",
+  "berlin-spring": "2027-03-28T00:58:00Z",
+  "berlin-autumn": "2027-10-31T00:58:00Z",
+};
+
+/** The moment that an argument names, by its name or in ISO 8601 with an offset; undefined when it is neither. */
+export function momentOf(argument: string): Date | undefined {
+  const named = Object.hasOwn(moments, argument) ? moments[argument] : undefined;
+  if (named !== undefined) return new Date(named);
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$/.test(argument)) return undefined;
+  const moment = new Date(argument);
+  return Number.isNaN(moment.getTime()) ? undefined : moment;
+}
