@@ -74,7 +74,7 @@ async function waitForAll(
     const runs = await findRuns(sql, ids, since);
     if (runs.every(isOver) || Date.now() > limit || signal.aborted) return runs;
     if (Date.now() > nextPulse) {
-      await sql`select scheduler.pulse()`;
+      await sql`call scheduler.beat()`;
       nextPulse = Date.now() + PULSE_EVERY_MS;
     }
     await pause(POLL_MS, signal);

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
-import { withDatabase } from "../support/database.ts";
 import * as t from "../support/scheduler.ts";
 
 /** The counters of a job, those that are not zero. */

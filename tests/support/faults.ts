@@ -29,15 +29,20 @@ function farAway(): string {
 
 /** Makes an occurrence due at this very moment and dispatches it as pg_cron would; its run. */
 export async function fire(sql: Sql, job: string): Promise<string> {
-  await sql`update scheduler_jobs set next_run_at = clock_timestamp() where name = ${job}`;
-  const [row] = await sql`select scheduler.dispatch(${job}) as run`;
-  assert.ok(row?.run, `nothing was dispatched for ${job}`);
-  return row.run;
+  const [before] = await sql`
+    update scheduler_jobs set next_run_at = date_trunc('milliseconds', clock_timestamp())
+    where name = ${job} returning next_run_at as due`;
+  await sql`select scheduler.dispatch(${job})`;
+  // Another job's dispatch may have taken it along.
+  const [row] = await sql`
+    select id from scheduler_runs where job_name = ${job} and scheduled_for = ${before!.due} and attempt = 1`;
+  assert.ok(row, `nothing was dispatched for ${job}`);
+  return row.id;
 }
 
-/** A beat of the scheduler; what it reports. */
+/** A pulse of the scheduler, with time for all that it finds; what it reports. */
 export async function beat(sql: Sql): Promise<Row> {
-  const [row] = await sql`select scheduler.pulse() as report`;
+  const [row] = await sql`select scheduler.pulse(now(), 600000) as report`;
   return row!.report;
 }
 
