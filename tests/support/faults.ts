@@ -35,7 +35,9 @@ export async function fire(sql: Sql, job: string): Promise<string> {
   await sql`select scheduler.dispatch(${job})`;
   // Another job's dispatch may have taken it along.
   const [row] = await sql`
-    select id from scheduler_runs where job_name = ${job} and scheduled_for = ${before!.due} and attempt = 1`;
+    select id from scheduler_runs where job_name = ${job} and scheduled_for = ${
+    before!.due
+  } and attempt = 1`;
   assert.ok(row, `nothing was dispatched for ${job}`);
   return row.id;
 }
