@@ -167,7 +167,9 @@ ${
 Next runs
 `);
   const next = await stack.sql<{ job_name: string; run_at: Date | null; note: string | null }[]>`
-    select job_name, run_at, note from scheduler.next_runs(null, 1) order by run_at nulls last`;
+    select next.job_name, next.run_at, next.note
+    from scheduler_jobs as jobs, lateral scheduler.next_runs(jobs.name, 1) as next
+    where jobs.enabled order by next.run_at nulls last, next.job_name`;
   console.log(formatTable(next.map(({ job_name, run_at, note }) => [
     `  ${job_name}`,
     run_at === null ? "-" : run_at.toLocaleString("sv"),
