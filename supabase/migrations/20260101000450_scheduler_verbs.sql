@@ -172,6 +172,7 @@ begin
   if v_run_id is null then
     return scheduler.lock_free_text(v_job);
   end if;
+  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_run_id and status = 'dispatched';
   perform scheduler.end_run(v_run_id, array['queued', 'dispatched', 'running'], 'cancelled', 'cancelled', p_now,
     p_error_message => format('its lock was released: %s', btrim(p_reason)));
   delete from public.scheduler_locks where run_id = v_run_id;

@@ -26,6 +26,9 @@ create or replace function scheduler.remedy_text(p_run public.scheduler_runs) re
 language sql stable set search_path = '' as $$
   select format('What to do: %s.', verdicts.remedy) || case
     when p_run.status <> 'failed' then ''
+    -- One more attempt would have the same payload.
+    when p_run.verdict = 'bad_input' then case when scheduler.origin(p_run) in ('cron', 'catch_up')
+      then format(' Then: select scheduler.run_now(%L).', p_run.job_name) else '' end
     -- The person who called the function itself has the call at hand.
     when p_run.trigger = 'manual' and p_run.request_id is null and p_run.started_at is not null then ' Then call it again.'
     when exists (select from public.scheduler_jobs where name = p_run.job_name)

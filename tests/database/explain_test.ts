@@ -281,3 +281,19 @@ t.ledgerTest(
     );
   },
 );
+
+t.ledgerTest("explain: a payload that was refused is not tried once more", async ({ sql }) => {
+  const refuse = async (id: string, at: Date) => {
+    await t.answer(sql, id, { status: 400 }, at);
+    await t.pulse(sql, at);
+  };
+  await t.register(sql, "job", noon);
+  await refuse((await t.dispatch(sql, "job"))!, t.after(0.2));
+  assert.match(
+    await explain(sql, t.after(1)),
+    /register the job again with a right one\. Then: select scheduler\.run_now\('job'\)\.$/,
+  );
+  const byHand = await t.value(sql, "scheduler.run_now('job', '{\"a\": 1}', $1)", [t.after(5)]);
+  await refuse(byHand, t.after(5.2));
+  assert.match(await explain(sql, t.after(6), t.after(5)), /again with a right one\.$/);
+});

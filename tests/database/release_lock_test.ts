@@ -28,6 +28,13 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest("release_lock takes back a request that pg_net has not sent", async ({ sql }) => {
+  await t.register(sql, "job");
+  await t.dispatch(sql, "job");
+  await t.value(sql, release, ["job", "why", t.after(0.1)]);
+  assert.deepEqual(await t.requests(sql), []);
+});
+
 t.ledgerTest("release_lock frees a lock whose run is over", async ({ sql }) => {
   await t.register(sql, "job");
   const id = (await t.dispatch(sql, "job"))!;
