@@ -215,6 +215,11 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_other public.scheduler_runs;
 begin
+  if p_run.occurrences > 1 then
+    raise exception using errcode = '22023',
+      message = format('cannot retry run %s: its row stands for %s occurrences', p_run.id, scheduler.grouped(p_run.occurrences)),
+      hint = format('to run the job once now: select scheduler.run_now(%L)', p_run.job_name);
+  end if;
   select * into v_other from public.scheduler_runs
     where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and (completed_at is null or status = 'completed')
     order by id = p_run.id desc, attempt desc limit 1;
@@ -233,7 +238,7 @@ begin
 end;
 $$;
 comment on function scheduler.assert_retriable(public.scheduler_runs) is
-  'Raises unless every attempt of the run''s occurrence is over and none has completed: 55006 for one that is alive, 55000 for one that completed; it names that one.';
+  'Raises unless the row is of one occurrence (22023), and every attempt of that is over and none has completed: 55006 for one that is alive, 55000 for one that completed; it names that one.';
 
 create or replace function scheduler.retry_run(p_run_id uuid, p_author text, p_now timestamptz default clock_timestamp()) returns uuid
 language plpgsql set search_path = '' as $$
@@ -268,7 +273,7 @@ begin
 end;
 $$;
 comment on function scheduler.retry_run(uuid, text, timestamptz) is
-  'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. Returns the new run. Raises 22023 for an unknown run or job or a missing author, 55006 while an attempt of it is alive, 55000 when one has completed.';
+  'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. Returns the new run. Raises 22023 for an unknown run or job, a row that stands for many occurrences or a missing author, 55006 while an attempt of it is alive, 55000 when one has completed.';
 
 create or replace function scheduler.cancel_queued(
   p_job_name text, p_reason text, p_author text, p_now timestamptz default clock_timestamp()

@@ -24,7 +24,7 @@ comment on function scheduler.origin(public.scheduler_runs) is
 
 create or replace function scheduler.remedy_text(p_run public.scheduler_runs) returns text
 language sql stable set search_path = '' as $$
-  select format('What to do: %s.', verdicts.remedy) || case
+  select format('What to do: %s.', coalesce(case when p_run.function_name is null then verdicts.url_remedy end, verdicts.remedy)) || case
     when p_run.status <> 'failed' then ''
     -- One more attempt would have the same payload.
     when p_run.verdict = 'bad_input' then case when scheduler.origin(p_run) in ('cron', 'catch_up')
@@ -95,6 +95,19 @@ $$;
 comment on function scheduler.explain_runs(public.scheduler_jobs, text, text, public.scheduler_runs, timestamptz) is
   'The sentence for an occurrence that has a row: the last attempt, and what the earlier ones came to.';
 
+-- After a long outage one row stands for many occurrences; each of them is explained by it.
+create or replace function scheduler.explain_gap(p_job public.scheduler_jobs, p_gap public.scheduler_runs) returns text
+language sql stable set search_path = '' as $$
+  select format('%s %s %s occurrences from %s to %s: %s. They have one row, %s.', p_gap.job_name,
+    case p_gap.status when 'skipped' then 'skipped' else 'missed' end, scheduler.grouped(p_gap.occurrences),
+    scheduler.local_text(p_gap.scheduled_for, p_job.time_zone), scheduler.local_text(p_gap.scheduled_until, p_job.time_zone),
+    concat_ws(', ', case p_gap.status when 'missed' then verdicts.meaning end, p_gap.skip_reason), p_gap.id)
+    || case p_gap.status when 'missed' then ' ' || format('What to do: %s.', verdicts.remedy) else '' end
+  from scheduler.verdicts where verdicts.verdict = p_gap.verdict;
+$$;
+comment on function scheduler.explain_gap(public.scheduler_jobs, public.scheduler_runs) is
+  'The sentence for an occurrence that was missed or skipped together with many others, which have one row.';
+
 create or replace function scheduler.explain_not_due(p_job public.scheduler_jobs, p_minute timestamptz, p_now timestamptz) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -119,6 +132,7 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_when constant text := scheduler.local_text(p_minute, p_job.time_zone);
   v_state scheduler.pulse_state;
+  v_gap public.scheduler_runs;
 begin
   if p_minute < date_trunc('minute', p_job.created_at) then
     return format('%s did not run at %s: it was registered only at %s.', p_job.name, v_when, scheduler.local_text(p_job.created_at, p_job.time_zone));
@@ -129,6 +143,11 @@ begin
   end if;
   if not exists (select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute')) then
     return scheduler.explain_not_due(p_job, p_minute, p_now);
+  end if;
+  select * into v_gap from public.scheduler_runs
+    where job_name = p_job.name and occurrences > 1 and scheduled_for <= p_minute and scheduled_until >= p_minute limit 1;
+  if found then
+    return scheduler.explain_gap(p_job, v_gap);
   end if;
   if not p_job.enabled then
     return format('%s does not run at %s: it is disabled; register it with enabled => true.', p_job.name, v_when);
@@ -181,6 +200,9 @@ begin
     where job_name = p_job_name and scheduled_for >= v_minute and scheduled_for < v_minute + interval '1 minute'
     order by scheduler.origin(runs) = 'manual', scheduled_for desc, attempt desc
     limit 1;
+  if v_run.occurrences > 1 then
+    return scheduler.explain_gap(v_job, v_run);
+  end if;
   if v_run.id is not null then
     return scheduler.explain_runs(v_job, p_job_name, scheduler.local_text(v_minute, v_job.time_zone), v_run, p_now) || coalesce((
       select ' It was also run by hand then: ' || string_agg(coalesce(verdict, status), ', ' order by created_at) || '.'
@@ -205,6 +227,7 @@ revoke all on function scheduler.waiting_text(public.scheduler_jobs, public.sche
   from public, anon, authenticated, service_role;
 revoke all on function scheduler.explain_runs(public.scheduler_jobs, text, text, public.scheduler_runs, timestamptz)
   from public, anon, authenticated, service_role;
+revoke all on function scheduler.explain_gap(public.scheduler_jobs, public.scheduler_runs) from public, anon, authenticated, service_role;
 revoke all on function scheduler.explain_not_due(public.scheduler_jobs, timestamptz, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.explain_no_run(public.scheduler_jobs, timestamptz, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.explain(text, timestamptz, timestamptz) from public, anon, authenticated, service_role;

@@ -297,3 +297,50 @@ t.ledgerTest("explain: a payload that was refused is not tried once more", async
   await refuse(byHand, t.after(5.2));
   assert.match(await explain(sql, t.after(6), t.after(5)), /again with a right one\.$/);
 });
+
+t.ledgerTest("explain: an occurrence that was missed with many others", async ({ sql }) => {
+  await t.register(sql, "job", { misfire_policy: "skip" });
+  await t.pulse(sql, t.after(3000));
+  const gap = (await t.runs(sql, "job")).find((row) => row.occurrences > 1)!;
+  const sentence =
+    `job missed ${gap.occurrences.toLocaleString("en")} occurrences from 2026-03-02 12:00 UTC to ` +
+    `${
+      gap.scheduled_until.toISOString().slice(0, 16).replace("T", " ")
+    } UTC: nothing fired it at its time, misfire policy skip. ` +
+    `They have one row, ${gap.id}. What to do: was the database down, or does pg_cron stand still? See the runbook.`;
+  for (const minute of [0, 1, 1234]) {
+    assert.equal(await explain(sql, t.after(3000), t.after(minute)), sentence);
+  }
+  const error = await refusal(t.value(sql, "scheduler.retry_run($1, 'Ada')", [gap.id]));
+  assert.equal(error.code, "22023");
+  assert.match(error.message, /its row stands for [0-9],[0-9]{3} occurrences$/);
+});
+
+t.ledgerTest(
+  "explain: what to do about a failure of a URL speaks of no function",
+  async ({ sql }) => {
+    await t.register(sql, "job", {
+      ...noon,
+      target: "https://hook.example.test/",
+      overlap_policy: "allow",
+    });
+    const advice = async (answer: t.Answer, at: Date) => {
+      const id = await t.value(sql, "scheduler.run_now('job', null, $1)", [at]);
+      await sql`update scheduler_runs set max_attempts = 1 where id = ${id}`;
+      await t.answer(sql, id, answer, at);
+      await t.pulse(sql, at);
+      return (await explain(sql, at, at)).split("What to do: ")[1]!;
+    };
+    for (const [index, status] of [400, 401, 403, 404, 429, 500, 503, 504, 546].entries()) {
+      assert.doesNotMatch(
+        await advice({ status }, t.after(-60 + index)),
+        /CRON_SECRET|supabase|function|boot|schedules/,
+        String(status),
+      );
+    }
+    assert.match(
+      await advice({ error: "Couldn't resolve host name" }, t.after(-10)),
+      /^check the host of the URL; response_error has the reason\. To run it again: /,
+    );
+  },
+);
