@@ -171,41 +171,17 @@ ${
 
 Next runs
 `);
-  console.log(formatTable((await nextRuns(stack)).map(({ job_name, run_at, note }) => [
+  const next = await stack.sql<{ job_name: string; run_at: Date | null; note: string | null }[]>`
+    select next.job_name, next.run_at, next.note
+    from scheduler_jobs as jobs, lateral scheduler.next_runs(jobs.name, 1) as next
+    where jobs.enabled order by next.run_at nulls last, next.job_name`;
+  console.log(formatTable(next.map(({ job_name, run_at, note }) => [
     `  ${job_name}`,
     run_at === null ? "-" : run_at.toLocaleString("sv"),
     run_at === null ? "" : `in ${formatDuration(run_at.getTime() - Date.now())}`,
     note ?? "",
   ])));
   console.log("\nRuns, as they end (Ctrl-C stops)\n");
-}
-
-interface NextRun {
-  job_name: string;
-  run_at: Date | null;
-  note: string | null;
-}
-
-/** When each job runs next. Asked one by one: a job whose row makes no sense any more is named, and hides no other. */
-async function nextRuns(stack: Stack): Promise<NextRun[]> {
-  const jobs = await stack.sql<{ name: string; time_zone: string; known: boolean }[]>`
-    select name, time_zone, exists (select from pg_timezone_names as zones where zones.name = jobs.time_zone) as known
-    from public.scheduler_jobs as jobs order by name`;
-  const found: NextRun[] = [];
-  for (const { name, time_zone, known } of jobs) {
-    const unknown =
-      `does not run: this Postgres knows no time zone ${time_zone}; register it again with another`;
-    try {
-      const [next] = await stack.sql<NextRun[]>`
-        select job_name, run_at, note from scheduler.next_runs(${name}, 1)`;
-      if (next !== undefined) found.push(known ? next : { ...next, note: unknown });
-    } catch (error) {
-      const note = known ? `cannot be told: ${message(error)}` : unknown;
-      found.push({ job_name: name, run_at: null, note });
-    }
-  }
-  const at = ({ run_at }: NextRun) => run_at?.getTime() ?? Infinity;
-  return found.sort((a, b) => at(a) - at(b) || 0);
 }
 
 async function nameWidth(stack: Stack): Promise<number> {

@@ -24,7 +24,7 @@ export async function authenticate(
   env: Platform["env"],
   tokens: Record<string, string> = {},
 ): Promise<Caller> {
-  const bearer = /^Bearer\s+(\S+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  const bearer = /^Bearer\s+(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
   const candidates: [string | null | undefined, Record<string, string>][] = [
     [request.headers.get("x-cron-secret"), secrets.cron],
     [request.headers.get("apikey"), secrets.service],

@@ -14,8 +14,8 @@ const minimumLength = 32;
 /**
  * Reads the secrets from the environment.
  *
- * @throws HttpError 500 `misconfigured` when `CRON_SECRET` is missing or a cron secret is shorter than 32
- * characters, or `SUPABASE_SECRET_KEYS` is no JSON object of strings: a function like that serves nobody.
+ * @throws HttpError 500 `misconfigured` when `CRON_SECRET` is missing, a cron secret cannot be one (see `readToken`), or
+ * `SUPABASE_SECRET_KEYS` is no JSON object of strings: a function like that serves nobody.
  */
 export function readSecrets(env: Platform["env"]): KnownSecrets {
   const cron = { ...readToken(env, "CRON_SECRET"), ...readToken(env, "CRON_SECRET_PREVIOUS") };
@@ -30,15 +30,23 @@ export function readSecrets(env: Platform["env"]): KnownSecrets {
 /**
  * A secret that lets callers in, under its name; `{}` when it is not set.
  *
- * @throws HttpError 500 `misconfigured` when it is shorter than 32 characters.
+ * @throws HttpError 500 `misconfigured`, without showing it, when it is shorter than 32 characters, or has a line break,
+ * blanks around it or a character outside printable ASCII: none of these arrives in a header as it was sent.
  */
 export function readToken(env: Platform["env"], name: string): Record<string, string> {
   const value = env(name);
   if (value === undefined) return {};
-  if (value.length < minimumLength) {
-    throw misconfigured(`${name} must have at least ${minimumLength} characters`);
-  }
+  const fault = secretFault(value);
+  if (fault !== undefined) throw misconfigured(`${name} ${fault}`);
   return { [name]: value };
+}
+
+/** What `scheduler.secret_fault` says of the same secret in Vault. */
+function secretFault(value: string): string | undefined {
+  if (/[\r\n]/.test(value)) return "contains a line break";
+  if (value.trim() !== value) return "begins or ends with a blank";
+  if (/[^ -~]/.test(value)) return "contains a character outside printable ASCII";
+  if (value.length < minimumLength) return `must have at least ${minimumLength} characters`;
 }
 
 /** The key with which a function speaks to the database: the secret key, else the legacy service-role key. */

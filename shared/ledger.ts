@@ -39,8 +39,12 @@ export class LedgerError extends Error {
   override readonly name = "LedgerError";
 }
 
-/** The receipts a function gives for its run: the four calls of the database that it may make. */
+/** The receipts a function gives for its run, and what it may ask of the registry. */
 export interface Ledger {
+  /** The payload a job is registered with; undefined when the function serves no job of that name. */
+  registeredPayload(functionName: string, jobName: string): Promise<JsonObject | undefined>;
+  /** The names of the jobs that the function serves, at most 100, ascending. */
+  jobNames(functionName: string): Promise<string[]>;
   begin(runId: string, functionName: string, holder: string): Promise<BegunRun | RefusedRun>;
   beginManual(
     functionName: string,
@@ -69,6 +73,22 @@ export function createLedger(db: Client, timeoutMs = 8_000): Ledger {
     return data as T;
   }
   return {
+    registeredPayload: async (functionName, jobName) => {
+      const jobs = await call<{ payload: JsonObject }[]>(
+        db.from("scheduler_jobs").select("payload").eq("function_name", functionName).eq(
+          "name",
+          jobName,
+        ),
+      );
+      return jobs[0]?.payload;
+    },
+    jobNames: async (functionName) => {
+      const jobs = await call<{ name: string }[]>(
+        db.from("scheduler_jobs").select("name").eq("function_name", functionName).order("name")
+          .limit(100),
+      );
+      return jobs.map(({ name }) => name);
+    },
     begin: (runId, functionName, holder) =>
       call(db.rpc("scheduler_begin_run", {
         p_run_id: runId,

@@ -5,15 +5,19 @@ import { storageProblem } from "./storable-json.ts";
 const maximumBytes = 256 * 1024;
 
 /**
- * Reads a request's body as the job's input. An empty body is `{}`.
+ * Reads a request's body as the job's input.
  *
+ * @param withoutBody What a request without a body stands for; `{}` unless given.
  * @throws HttpError 413 over 256 KiB; 400 `invalid_json` or `invalid_input`, naming the field.
  */
 export async function readInput<S extends z.ZodType>(
   request: Request,
   schema: S,
+  withoutBody: () => Promise<Record<string, unknown>> = () => Promise.resolve({}),
 ): Promise<{ input: z.output<S>; payload: Record<string, unknown> }> {
-  const payload = parseObject(await readText(request));
+  const text = await readText(request);
+  const hasBody = text.trim() !== "";
+  const payload = hasBody ? parseObject(text) : await withoutBody();
   const parsed = await schema.safeParseAsync(payload);
   if (!parsed.success) {
     const issues = parsed.error.issues.map((issue) =>
@@ -23,13 +27,13 @@ export async function readInput<S extends z.ZodType>(
       400,
       "invalid_input",
       `Cannot run the job: ${issues.join("; ")}`.slice(0, 2000),
+      hasBody ? undefined : "the request has no body: what the job is registered with was used",
     );
   }
   return { input: parsed.data, payload };
 }
 
 function parseObject(text: string): Record<string, unknown> {
-  if (text.trim() === "") return {};
   let body: unknown;
   try {
     body = JSON.parse(text);

@@ -17,20 +17,29 @@ import { createLogger, createRedact } from "./logger.ts";
 import { edgePlatform, type Platform } from "./platform.ts";
 import { readInput } from "./read-input.ts";
 import { runJob } from "./run-job.ts";
-import { endOfWork } from "./wall-clock.ts";
+import { endOfWallClock, endOfWork } from "./wall-clock.ts";
 
 /**
  * Turns a job's description into the handler of its edge function.
  *
  * A dispatched request (`x-run-id`) is answered 202 as soon as its run has begun; the work goes on behind it. A
- * person's call waits and gets the result, or the 202 with `Prefer: respond-async`. Errors are
- * `{"error": {"code", "message", "hint"?}}`: 401, 405, 413, 400, 409 (the run may not begin), 500.
+ * person's call waits and gets the result, or the 202 with `Prefer: respond-async`; without a body it runs the job with
+ * the payload it is registered with. Errors are `{"error": {"code", "message", "hint"?}}`: 401, 405, 413, 400, 409
+ * (`run_refused`: the run that the request names has begun, is over or is not this function's; `busy`: another one is
+ * under way), 500. Every answer to a request with an `x-run-id` carries it: pg_net's own ids start again after a crash.
  */
 export function serveJob<S extends z.ZodType>(
   job: JobDefinition<S>,
   platform: Platform = edgePlatform,
 ): (request: Request) => Promise<Response> {
   return async (request) => {
+    const runId = request.headers.get("x-run-id");
+    const response = await respond(request);
+    if (runId !== null && uuid.test(runId)) response.headers.set("x-run-id", runId);
+    return response;
+  };
+
+  async function respond(request: Request): Promise<Response> {
     let log = createLogger(platform, (text) => text, { function: job.name });
     try {
       const secrets = readSecrets(platform.env);
@@ -53,8 +62,6 @@ export function serveJob<S extends z.ZodType>(
           { allow: "POST" },
         );
       }
-      const { input, payload } = await readInput(request, job.input);
-
       const url = platform.env("SUPABASE_URL");
       if (url === undefined) {
         throw misconfigured("SUPABASE_URL is not set");
@@ -64,7 +71,13 @@ export function serveJob<S extends z.ZodType>(
         auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
       });
       const ledger = createLedger(db);
-      const run = await begin(job.name, request, ledger, payload as JsonObject, platform);
+      const call = readCall(request, job.name, platform);
+      const { input, payload } = await readInput(
+        request,
+        job.input,
+        () => payloadWithoutBody(call, ledger),
+      );
+      const run = await begin(call, ledger, payload as JsonObject);
 
       log = createLogger(platform, redact, {
         function: job.name,
@@ -83,6 +96,7 @@ export function serveJob<S extends z.ZodType>(
         log,
         redact,
         workUntil,
+        receiptUntil: endOfWallClock(platform),
         services: (signal) => ({ db, http: createHttpClient({ signal }), env: platform.env }),
       }).then((receipt) => {
         const { outcome, errorMessage: error } = receipt;
@@ -95,7 +109,7 @@ export function serveJob<S extends z.ZodType>(
       });
       platform.waitUntil(finished);
 
-      const wantsResult = !request.headers.has("x-run-id") &&
+      const wantsResult = call.runId === null &&
         !/\brespond-async\b/i.test(request.headers.get("prefer") ?? "");
       const identity = { run_id: run.run_id, job: run.job_name };
       if (!wantsResult) {
@@ -119,7 +133,7 @@ export function serveJob<S extends z.ZodType>(
         "see the function's log",
       ).toResponse();
     }
-  };
+  }
 }
 
 /**
@@ -137,19 +151,20 @@ function secretsEndingIn(ending: string, platform: Platform): string[] {
     .filter((value) => value.length >= 8);
 }
 
-/** Begins the run that the request names, or one of a person's own. */
-async function begin(
-  functionName: string,
-  request: Request,
-  ledger: Ledger,
-  payload: JsonObject,
-  platform: Platform,
-): Promise<BegunRun> {
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** What a request asks for: the run that the database dispatched, or (null) one of a person's own. */
+interface Call {
+  functionName: string;
+  runId: string | null;
+  /** The job that a person means; null: the one named like the function. */
+  jobName: string | null;
+  holder: string;
+}
+
+function readCall(request: Request, functionName: string, platform: Platform): Call {
   const runId = request.headers.get("x-run-id");
-  const jobName = request.headers.get("x-job-name");
-  const holder = platform.env("SB_EXECUTION_ID") ??
-    `worker booted ${new Date(platform.bootedAt).toISOString()}`;
-  if (runId !== null && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(runId)) {
+  if (runId !== null && !uuid.test(runId)) {
     throw new HttpError(
       400,
       "invalid_input",
@@ -157,41 +172,75 @@ async function begin(
       "leave it out to call by hand",
     );
   }
-  let run: BegunRun | RefusedRun;
-  try {
-    run = runId !== null
-      ? await ledger.begin(runId, functionName, holder)
-      : await ledger.beginManual(functionName, jobName, payload, holder);
-  } catch (error) {
+  return {
+    functionName,
+    runId,
+    jobName: request.headers.get("x-job-name"),
+    holder: platform.env("SB_EXECUTION_ID") ??
+      `worker booted ${new Date(platform.bootedAt).toISOString()}`,
+  };
+}
+
+/** A person's call without a body runs the job as it is registered; a function that no job names has `{}`. */
+async function payloadWithoutBody(call: Call, ledger: Ledger): Promise<JsonObject> {
+  const { functionName, runId, jobName } = call;
+  if (runId !== null) {
     throw new HttpError(
-      500,
-      "ledger_unavailable",
-      `Cannot begin the run: the ledger did not take the receipt: ${errorMessage(error)}`.slice(
-        0,
-        500,
-      ),
+      400,
+      "invalid_input",
+      "Cannot run the job: body: a run that was dispatched has its payload there, got none",
     );
   }
+  const registered = await reach(ledger.registeredPayload(functionName, jobName ?? functionName));
+  if (registered === undefined && jobName !== null) {
+    throw unknownJob(call, await reach(ledger.jobNames(functionName)));
+  }
+  return registered ?? {};
+}
+
+/** Begins the run that the request names, or one of a person's own. */
+async function begin(call: Call, ledger: Ledger, payload: JsonObject): Promise<BegunRun> {
+  const { functionName, runId, jobName, holder } = call;
+  const run: BegunRun | RefusedRun = await reach(
+    runId !== null
+      ? ledger.begin(runId, functionName, holder)
+      : ledger.beginManual(functionName, jobName, payload, holder),
+  );
   if (run.begun) return run;
   if (run.reason === "busy") {
     throw new HttpError(
       409,
       "busy",
       `Cannot run the job: run ${run.run_id} has been under way since ${run.since}`,
-      "wait for it, or select scheduler.release_lock(job, reason)",
+      `wait for it, or select scheduler.cancel_run('${run.run_id}', reason, author)`,
     );
   }
-  if (run.reason === "unknown job") {
-    throw new HttpError(
-      400,
-      "invalid_input",
-      `Cannot run the job: header x-job-name: ${functionName} serves no job named ${
-        JSON.stringify(jobName)
-      }`,
-      `the jobs are: ${run.jobs?.join(", ") || "none"}`,
-    );
-  }
+  if (run.reason === "unknown job") throw unknownJob(call, run.jobs ?? []);
   throw new HttpError(409, "run_refused", `Cannot begin run ${runId}: ${run.reason}`);
+}
+
+/** What the ledger answers, or a 500 when it does not. */
+async function reach<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw new HttpError(
+      500,
+      "ledger_unavailable",
+      `Cannot begin the run: the ledger does not answer: ${errorMessage(error)}`.slice(0, 500),
+    );
+  }
+}
+
+function unknownJob({ functionName, jobName }: Call, jobs: string[]): HttpError {
+  return new HttpError(
+    400,
+    "invalid_input",
+    `Cannot run the job: header x-job-name: ${functionName} serves no job named ${
+      JSON.stringify(jobName)
+    }`,
+    `the jobs are: ${jobs.join(", ") || "none"}`,
+  );
 }
 
 /** What a person gets: the result, or the error with the run under which the ledger keeps it. */

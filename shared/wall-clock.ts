@@ -3,17 +3,23 @@ import type { Platform } from "./platform.ts";
 
 const maximumReserveMs = 10_000;
 
+/** How long a worker may live, in milliseconds; else the 150 s of Supabase's free plan. */
+function wallClockMs(env: Platform["env"]): number {
+  const text = env("WALL_CLOCK_LIMIT_SECONDS") ?? "150";
+  const limitMs = Number(text) * 1000;
+  if (!(limitMs > 0)) {
+    throw misconfigured(`WALL_CLOCK_LIMIT_SECONDS must be a positive number, got ${text}`);
+  }
+  return limitMs;
+}
+
 /**
  * How long jobs may work in a worker that has just booted, in milliseconds.
  *
  * @throws HttpError 500 `misconfigured` when `WALL_CLOCK_LIMIT_SECONDS` is not a positive number.
  */
 export function longestWorkMs(env: Platform["env"]): number {
-  const text = env("WALL_CLOCK_LIMIT_SECONDS") ?? "150";
-  const limitMs = Number(text) * 1000;
-  if (!(limitMs > 0)) {
-    throw misconfigured(`WALL_CLOCK_LIMIT_SECONDS must be a positive number, got ${text}`);
-  }
+  const limitMs = wallClockMs(env);
   return limitMs - Math.min(maximumReserveMs, limitMs / 10);
 }
 
@@ -26,4 +32,14 @@ export function longestWorkMs(env: Platform["env"]): number {
  */
 export function endOfWork(platform: Pick<Platform, "env" | "bootedAt">): number {
   return platform.bootedAt + longestWorkMs(platform.env);
+}
+
+/**
+ * When this worker's wall clock ends, in milliseconds since the epoch: `WALL_CLOCK_LIMIT_SECONDS` after its boot. Until
+ * then a receipt may be delivered.
+ *
+ * @throws HttpError 500 `misconfigured` when `WALL_CLOCK_LIMIT_SECONDS` is not a positive number.
+ */
+export function endOfWallClock(platform: Pick<Platform, "env" | "bootedAt">): number {
+  return platform.bootedAt + wallClockMs(platform.env);
 }

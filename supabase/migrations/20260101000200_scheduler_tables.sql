@@ -80,7 +80,7 @@ insert into scheduler.verdicts (verdict, meaning, remedy, url_remedy) values
   ('ok', 'it ran to its end', 'nothing', null),
   ('ok_unanswered', 'it ran to its end, though pg_net has no answer for its request', 'nothing; many of these mean that pg_net times out or was restarted', null),
   ('ok_contradicted', 'it ran to its end, though the HTTP answer was an error', 'look at the function''s log: the platform cut the response after the work had begun', null),
-  ('job_error', 'the job itself failed', 'read error_message and error_detail, mend the job, then select scheduler.run_now(job)', null),
+  ('job_error', 'the job itself failed', 'read error_message and error_detail, and mend the job', null),
   ('bad_input', 'the target refused the payload', 'compare the payload with the job''s input; register the job again with a right one', 'compare the payload with what that server takes; register the job again with a right one'),
   ('unauthorized', 'the target refused the secret', 'make CRON_SECRET of the function and cron_secret in Vault the same', 'put the token that the server takes into Vault, under the name that secret_name of the job gives'),
   ('not_found', 'there is nothing at the target', 'deploy the function: supabase functions deploy', 'look at the path of the URL; register the job again with a right one'),

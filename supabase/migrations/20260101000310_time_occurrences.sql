@@ -316,11 +316,25 @@ $$;
 comment on function scheduler.previous_occurrence(text, text, timestamptz) is
   'The last occurrence at or before p_before, in the IANA time zone given; null when there is none in the 40 years before. Raises 22023 for a schedule or a time zone that cannot be read.';
 
+create or replace function scheduler.shown_time_zone(p_time_zone text) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  perform timestamptz 'epoch' at time zone p_time_zone;
+  return coalesce(p_time_zone, 'UTC');
+exception when invalid_parameter_value then
+  return 'UTC';
+end;
+$$;
+comment on function scheduler.shown_time_zone(text) is
+  'The time zone in which times are shown: the one given, UTC where Postgres does not know it (a restored dump, a zone that was dropped).';
+
 create or replace function scheduler.local_text(p_at timestamptz, p_time_zone text) returns text
 language sql stable set search_path = '' as $$
-  select to_char(p_at at time zone p_time_zone, 'YYYY-MM-DD HH24:MI') || ' ' || p_time_zone;
+  select coalesce(to_char(p_at at time zone zone, 'YYYY-MM-DD HH24:MI') || ' ' || zone, p_at::text)
+  from (select scheduler.shown_time_zone(p_time_zone) as zone) as shown;
 $$;
-comment on function scheduler.local_text(timestamptz, text) is 'A moment as a person of that zone reads it.';
+comment on function scheduler.local_text(timestamptz, text) is
+  'A moment as a person of that zone reads it, in UTC where Postgres does not know the zone; infinity and -infinity as they are. Null for null.';
 
 revoke all on function
   scheduler.next_matching_date(scheduler.parsed_schedule, date),
@@ -330,5 +344,6 @@ revoke all on function
   scheduler.offset_periods(text, timestamptz, timestamptz),
   scheduler.occurrences(text, text, timestamptz, timestamptz),
   scheduler.previous_occurrence(text, text, timestamptz),
+  scheduler.shown_time_zone(text),
   scheduler.local_text(timestamptz, text)
 from public, anon, authenticated;

@@ -7,12 +7,15 @@ language sql immutable set search_path = '' as $$
     when p_secret is null then
       format('Vault has no secret named %s: select vault.create_secret(''…'', %L)', p_name, p_name)
     when p_secret ~ '[\r\n]' then format('the secret %s in Vault contains a line break', p_name)
+    when p_secret ~ '^\s|\s$' then format('the secret %s in Vault begins or ends with a blank', p_name)
+    when p_secret collate "C" ~ '[^ -~]' then
+      format('the secret %s in Vault contains a character outside printable ASCII', p_name)
     when length(p_secret) < p_min_length then
       format('the secret %s in Vault must have at least %s characters', p_name, p_min_length)
   end;
 $$;
 comment on function scheduler.secret_fault(text, text, integer) is
-  'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), too short. Null when nothing is.';
+  'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), blanks around it or a character outside printable ASCII (neither arrives in a header as it was sent), too short. Null when nothing is.';
 
 create or replace function scheduler.requests_since() returns timestamptz
 language plpgsql set search_path = '' as $$

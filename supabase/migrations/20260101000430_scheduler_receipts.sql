@@ -60,7 +60,7 @@ begin
     job_name, function_name, status, trigger, scheduled_for, timeout_seconds, payload, dispatched_at, started_at, heartbeat_at
   ) values (
     coalesce(v_job.name, p_function_name), p_function_name, 'running', 'manual', p_now,
-    coalesce(v_job.timeout_seconds, 120), p_payload, p_now, p_now, p_now
+    coalesce(v_job.timeout_seconds, 120), coalesce(p_payload, v_job.payload, '{}'), p_now, p_now, p_now
   ) returning * into v_run;
 
   -- A function that no job names has nothing to overlap with.
@@ -76,7 +76,7 @@ begin
 end;
 $$;
 comment on function scheduler.begin_manual_run(text, text, jsonb, text, timestamptz) is
-  'Begins a run for a person who called the function itself. Answers like begin_run; refused with reason "busy" (and the run that holds the lock) or "unknown job" (and the jobs there are). Such a run is not retried: the person sees the error.';
+  'Begins a run for a person who called the function itself, with the payload given, or (null) the registered one. Answers like begin_run; refused with reason "busy" (and the run that holds the lock) or "unknown job" (and the jobs there are). Such a run is not retried: the person sees the error.';
 
 create or replace function scheduler.heartbeat_run(p_run_id uuid, p_progress jsonb default null, p_now timestamptz default now())
 returns jsonb
@@ -142,7 +142,7 @@ $$;
 comment on function public.scheduler_begin_run(uuid, text, text) is 'scheduler.begin_run for edge functions.';
 
 create or replace function public.scheduler_begin_manual_run(
-  p_function_name text, p_job_name text default null, p_payload jsonb default '{}', p_holder text default ''
+  p_function_name text, p_job_name text default null, p_payload jsonb default null, p_holder text default ''
 ) returns jsonb language sql security definer set search_path = '' as $$
   select scheduler.begin_manual_run(p_function_name, p_job_name, p_payload, p_holder);
 $$;

@@ -13,6 +13,10 @@ begin
     raise exception using errcode = '22023',
       message = format('cannot enqueue runs of %s: payloads must be a JSON array of objects, got %s', p_job_name, coalesce(left(p_payloads::text, 100), 'null'));
   end if;
+  if not isfinite(p_run_after) then
+    raise exception using errcode = '22023',
+      message = format('cannot enqueue runs of %s: run_after must be a moment or null, got %s', p_job_name, p_run_after);
+  end if;
   -- What is enqueued at one moment is told apart by microseconds: an occurrence is known by its time. Calls of a person
   -- are not in the way, and not in that index.
   select greatest(p_now, max(scheduled_for) + interval '1 microsecond') into v_first
@@ -31,6 +35,6 @@ begin
 end;
 $$;
 comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) is
-  'Enqueues a run of the job for each payload of the array, not before p_run_after; sends those that may go at once, the others follow as runs end. Returns how many. Raises 22023 for an unknown job or payloads that are no array of objects.';
+  'Enqueues a run of the job for each payload of the array, not before p_run_after; sends those that may go at once, the others follow as runs end. Returns how many. Raises 22023 for an unknown job, payloads that are no array of objects, or a p_run_after that is infinite.';
 
 revoke all on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) from public, anon, authenticated, service_role;

@@ -57,6 +57,28 @@ t.ledgerTest("a begin by a clock that is behind keeps the times in order", async
 });
 
 t.ledgerTest(
+  "a person's call is booked with the payload it ran with: the one given, or the registered one",
+  async ({ sql }) => {
+    await t.register(sql, "job", { payload: { a: 1 }, overlap_policy: "allow" });
+    await t.register(sql, "other", { target: "job", payload: { b: 2 }, overlap_policy: "allow" });
+    const booked = async (fn: string, job: string | null, payload: unknown) => {
+      const { run_id } = await t.value(sql, "scheduler.begin_manual_run($1, $2, $3, 'me', $4)", [
+        fn,
+        job,
+        payload,
+        t.NOON,
+      ]);
+      return (await t.run(sql, run_id)).payload;
+    };
+    assert.deepEqual(await booked("job", null, null), { a: 1 });
+    assert.deepEqual(await booked("job", "other", null), { b: 2 });
+    assert.deepEqual(await booked("job", "other", {}), {});
+    assert.deepEqual(await booked("job", null, { c: 3 }), { c: 3 });
+    assert.deepEqual(await booked("nameless", null, null), {});
+  },
+);
+
+t.ledgerTest(
   "a person's call is refused while the job is at work, and begins after it",
   async ({ sql }) => {
     await t.register(sql, "job");

@@ -79,6 +79,17 @@ t.ledgerTest(
       assert.equal(error.code, "22023", payloads);
       assert.match(error.message, /payloads must be a JSON array of objects, got/);
     }
+    for (const at of ["infinity", "-infinity"]) {
+      const error = await refusal(
+        sql.unsafe(`select scheduler.enqueue_runs('job', '[{}]', '${at}')`),
+      );
+      assert.equal(error.code, "22023");
+      assert.equal(
+        error.message,
+        `cannot enqueue runs of job: run_after must be a moment or null, got ${at}`,
+      );
+    }
+    assert.deepEqual(await t.runs(sql, "job"), []);
     const error = await refusal(sql`select scheduler.enqueue_runs('nobody', '[]')`);
     assert.equal(error.message, "there is no job named 'nobody'");
   },

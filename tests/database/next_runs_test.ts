@@ -40,3 +40,43 @@ t.ledgerTest("next_runs refuses an unknown job and a count out of range", async 
   }
   assert.equal((await sql`select * from scheduler.next_runs('job', 1000)`).length, 1000);
 });
+
+t.ledgerTest("next_runs of all jobs is what runs next, in order of time", async ({ sql }) => {
+  const jobs = {
+    "every-20": "*/20 * * * *",
+    "every-30": "*/30 * * * *",
+    "at-25": "25 * * * *",
+    "a-month": "0 0 1 * *",
+  };
+  for (const [name, schedule] of Object.entries(jobs)) await t.register(sql, name, { schedule });
+  await sql`select scheduler.register_job('on-call', null)`;
+  const next = async (count: number) =>
+    (await sql`select job_name, run_at from scheduler.next_runs(null, ${count}, ${t.NOON})`)
+      .map((row) => `${row.run_at?.toISOString().slice(5, 16) ?? "-"} ${row.job_name}`);
+  assert.deepEqual(await next(7), [
+    "03-02T12:20 every-20",
+    "03-02T12:25 at-25",
+    "03-02T12:30 every-30",
+    "03-02T12:40 every-20",
+    "03-02T13:00 every-20",
+    "03-02T13:00 every-30",
+    "03-02T13:20 every-20",
+    "- on-call",
+  ]);
+  assert.deepEqual(await next(1), ["03-02T12:20 every-20", "- on-call"]);
+  const many = await next(1000);
+  assert.equal(many.length, 1001);
+  assert.deepEqual(
+    many.slice(0, -1),
+    many.slice(0, -1).sort((a, b) => a.slice(0, 11) < b.slice(0, 11) ? -1 : 0),
+  );
+});
+
+t.ledgerTest("next_runs of a disabled job says that it is", async ({ sql }) => {
+  await t.register(sql, "off", { enabled: false });
+  const rows = await sql`select job_name, run_at, note from scheduler.next_runs('off')`;
+  assert.deepEqual([...rows], [
+    { job_name: "off", run_at: null, note: "is disabled: register it with enabled => true" },
+  ]);
+  assert.deepEqual([...await sql`select * from scheduler.next_runs()`], []);
+});

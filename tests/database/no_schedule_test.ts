@@ -45,6 +45,7 @@ t.ledgerTest("next_runs has one row of it that says why it names no time", async
 t.ledgerTest("explain says that it has no schedule, and what its runs came to", async ({ sql }) => {
   const explain = () => t.value(sql, "scheduler.explain('job', $1, $1)", [t.NOON]);
   await register(sql);
+  await sql`update scheduler_jobs set created_at = ${t.after(-1)}`;
   assert.equal(
     await explain(),
     "job has no run at 2026-03-02 12:00 UTC: it has no schedule and runs only when it is enqueued or called.",

@@ -91,7 +91,29 @@ t.ledgerTest(
     for (const until of [t.NOON, t.after(-1)]) {
       assert.match(await refused("job", "r", "a", until), /until must be in the future/);
     }
+    const never = t.value(sql, "scheduler.pause('job', 'r', 'a', '-infinity', $1)", [t.NOON]);
+    assert.match((await refusal(never)).message, /until must be in the future, got -infinity/);
     const [job] = await sql`select paused_at from scheduler_jobs`;
     assert.equal(job!.paused_at, null);
   },
 );
+
+t.ledgerTest("a pause until infinity is one until resume", async ({ sql }) => {
+  await t.register(sql, "job");
+  assert.match(
+    await t.value(sql, "scheduler.pause('job', 'r', 'a', 'infinity', $1)", [t.NOON]),
+    /^job is paused until somebody resumes it; /,
+  );
+  const [job] = await sql`select paused_until from scheduler_jobs`;
+  assert.equal(job!.paused_until, null);
+});
+
+t.ledgerTest("resume of a disabled job says that it is", async ({ sql }) => {
+  await t.register(sql, "job");
+  await sql`select scheduler.pause('job', 'r', 'a', null, ${t.NOON})`;
+  await sql`select scheduler.register_job('job', '* * * * *', enabled => false)`;
+  assert.equal(
+    await t.value(sql, "scheduler.resume('job', $1)", [t.after(1)]),
+    "job is not paused any more, but cannot run: is disabled: register it with enabled => true",
+  );
+});

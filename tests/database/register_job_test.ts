@@ -16,13 +16,25 @@ t.ledgerTest(
   },
 );
 
-const wrong: [Record<string, unknown>, RegExp, string?][] = [
+/** The arguments that are numbers, with their ranges. */
+const ranges: [name: string, least: number, most: number][] = [
+  ["timeout_seconds", 1, 86_400],
+  ["max_attempts", 1, 20],
+  ["backoff_base_seconds", 1, 86_400],
+  ["backoff_cap_seconds", 1, 86_400],
+  ["misfire_grace_seconds", 0, 86_400],
+  ["misfire_cap", 1, 1000],
+  ["parallel_limit", 1, 1000],
+];
+
+const wrong: [Record<string, unknown>, RegExp][] = [
   [{ name: null }, /name must be .* got null/],
   [{ name: "" }, /name must be/],
   [{ name: "Not A Name" }, /name must be .*'Not A Name'/],
   [{ name: "a\n" }, /name must be/],
   [{ name: "x".repeat(64) }, /name must be/],
   [{ name: "x'; drop table scheduler_jobs; --" }, /name must be/],
+  [{ name: "scheduler-pulse" }, /the job scheduler-pulse: that name is the scheduler's own pulse$/],
   [{ schedule: "61 * * * *" }, /minute must be 0 to 59, got "61"/],
   [{ schedule: "" }, /./],
   [{ schedule: null, run_if: "scheduler.wait_text" }, /run_if must name/],
@@ -37,41 +49,65 @@ const wrong: [Record<string, unknown>, RegExp, string?][] = [
   [{ target: "https://" }, /target must be/],
   [{ target: "two words" }, /target must be/],
   [{ target: "" }, /target must be/],
+  [{ target: "https://user:word@a.test/" }, /target must be .*without user and password/],
+  [{ target: "https://a.test/ b\r\nx-evil: 1" }, /target must be/],
   [{ target: "https://a.test/", receipt: "function" }, /receipt must be 'response'/],
-  [{ receipt: "telepathy" }, /receipt/, "23514"],
-  [{ payload: [] }, /payload/, "23514"],
-  [{ payload: null }, /payload/, "23502"],
-  [{ timeout_seconds: 0 }, /timeout_seconds/, "23514"],
-  [{ timeout_seconds: 86401 }, /timeout_seconds/, "23514"],
+  [{ receipt: "telepathy" }, /job: receipt must be 'function' or 'response', got 'telepathy'$/],
+  [{ secret_name: " " }, /job: secret_name must name a secret in Vault, got a blank one$/],
+  [{ description: null }, /job: description must be a text, got null$/],
+  [{ enabled: null }, /job: enabled must be true or false, got null$/],
   [
     { target: "https://a.test/", timeout_seconds: 51 },
     /timeout_seconds of a URL must be at most 50, got 51/,
   ],
-  [{ target: "https://user:word@a.test/" }, /target must be .*without user and password/],
-  [{ target: "https://a.test/ b\r\nx-evil: 1" }, /target must be/],
-  [{ max_attempts: 0 }, /max_attempts/, "23514"],
-  [{ max_attempts: 21 }, /max_attempts/, "23514"],
-  [{ backoff_base_seconds: 0 }, /backoff_base_seconds/, "23514"],
-  [{ backoff_cap_seconds: -1 }, /backoff_cap_seconds/, "23514"],
-  [{ overlap_policy: "maybe" }, /overlap_policy/, "23514"],
-  [{ overlap_policy: null }, /overlap_policy/, "23502"],
-  [{ misfire_policy: "never" }, /misfire_policy/, "23514"],
-  [{ misfire_grace_seconds: -1 }, /misfire_grace_seconds/, "23514"],
-  [{ misfire_cap: 0 }, /misfire_cap/, "23514"],
-  [{ misfire_cap: 1001 }, /misfire_cap/, "23514"],
-  [{ description: null }, /description/, "23502"],
-  [{ enabled: null }, /enabled/, "23502"],
+  ...[[], 1, "text", null].map((payload) =>
+    [{ payload }, /job: payload must be a JSON object, got ./] as [Record<string, unknown>, RegExp]
+  ),
+  ...ranges.flatMap(([name, least, most]) =>
+    [least - 1, most + 1, null, -2147483648, 2147483647]
+      .filter((value) => value !== null || !["timeout_seconds", "parallel_limit"].includes(name))
+      .map((value) =>
+        [
+          { overlap_policy: "allow", [name]: value },
+          new RegExp(
+            `^cannot register the job job: ${name} must be from ${least} to ${most}, got ${value}$`,
+          ),
+        ] as [Record<string, unknown>, RegExp]
+      )
+  ),
+  ...["maybe", "", "SKIP", "skip, allow", "' or '", null].flatMap((value) =>
+    [
+      [{ overlap_policy: value }, /job: overlap_policy must be 'skip', 'queue' or 'allow', got ./],
+      [{ misfire_policy: value }, /job: misfire_policy must be 'skip', 'once' or 'all', got ./],
+    ] as [Record<string, unknown>, RegExp][]
+  ),
+  [{ parallel_limit: 2, overlap_policy: "queue" }, /parallel_limit needs .*, got 'queue'$/],
 ];
 
 t.ledgerTest("every wrong argument is refused by name and leaves nothing", async ({ sql }) => {
-  for (const [values, message, code] of wrong) {
+  for (const [values, message] of wrong) {
     const error = await refusal(t.register(sql, "job", values));
     assert.match(error.message, message, JSON.stringify(values));
-    assert.equal(error.code, code ?? "22023", JSON.stringify(values));
+    assert.equal(error.code, "22023", JSON.stringify(values));
   }
   assert.deepEqual([...await sql`select * from scheduler_jobs`], []);
   assert.deepEqual([...await sql`select * from cron.job where jobname <> 'scheduler-pulse'`], []);
 });
+
+t.ledgerTest(
+  "the table takes what register_job takes, and refuses what it refuses",
+  async ({ sql }) => {
+    for (const [name, least, most] of ranges) {
+      for (const value of [least, most]) {
+        await t.register(sql, "job", { overlap_policy: "allow", [name]: value });
+      }
+      for (const value of [least - 1, most + 1]) {
+        const error = await refusal(sql`update scheduler_jobs set ${sql({ [name]: value })}`);
+        assert.equal(error.code, "23514", name);
+      }
+    }
+  },
+);
 
 t.ledgerTest(
   "registering again with the same values changes no row, also of a disabled job",
@@ -121,6 +157,17 @@ t.ledgerTest("other values that leave the times alone leave the cursor alone", a
   const [job] = await sql`select * from scheduler_jobs`;
   assert.deepEqual([job!.next_run_at, job!.max_attempts], [t.NOON, 7]);
 });
+
+t.ledgerTest(
+  "registering again with another payload that holds the old one changes it",
+  async ({ sql }) => {
+    const payload = async () => (await sql`select payload from scheduler_jobs`)[0]!.payload;
+    for (const value of [{ a: 1, b: { c: 2 } }, { a: 1, b: {} }, {}, { a: 1 }]) {
+      await t.register(sql, "job", { payload: value });
+      assert.deepEqual(await payload(), value);
+    }
+  },
+);
 
 t.ledgerTest("registering again makes an inactive pg_cron entry active", async ({ sql }) => {
   // Due now: what came due before would get its rows first.

@@ -28,6 +28,13 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest("release_lock takes back a request that pg_net has not sent", async ({ sql }) => {
+  await t.register(sql, "job");
+  await t.dispatch(sql, "job");
+  await t.value(sql, release, ["job", "why", t.after(0.1)]);
+  assert.deepEqual(await t.requests(sql), []);
+});
+
 t.ledgerTest("release_lock frees a lock whose run is over", async ({ sql }) => {
   await t.register(sql, "job");
   const id = (await t.dispatch(sql, "job"))!;
@@ -47,5 +54,36 @@ t.ledgerTest(
       assert.equal((await refusal(t.value(sql, release, [name, reason, t.NOON]))).code, "22023");
     }
     assert.deepEqual(await t.summary(sql, "job"), ["dispatched cron 1"]);
+  },
+);
+
+t.ledgerTest(
+  "release_lock of a job whose runs take no lock says what is under way and how to end it",
+  async ({ sql }) => {
+    await t.register(sql, "job", { overlap_policy: "allow" });
+    assert.equal(
+      await t.value(sql, release, ["job", "r", t.NOON]),
+      "job takes no lock, as its overlap_policy is 'allow'; no run of it is under way",
+    );
+    const first = await t.dispatch(sql, "job");
+    await t.begin(sql, first!, t.NOON);
+    await t.dispatch(sql, "job", t.after(1));
+    await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(1)]);
+    assert.equal(
+      await t.value(sql, release, ["job", "r", t.after(1)]),
+      `job takes no lock, as its overlap_policy is 'allow'; 3 runs of it are under way. ` +
+        `To end one: select scheduler.cancel_run('${first}', 'why', 'who')`,
+    );
+    assert.equal(
+      (await t.summary(sql, "job")).filter((row) => row.startsWith("cancelled")).length,
+      0,
+    );
+
+    // Changed meanwhile: the runs under way began without a lock.
+    await t.value(sql, "scheduler.register_job('job', '* * * * *')");
+    assert.match(
+      await t.value(sql, release, ["job", "r", t.after(1)]),
+      /^nobody holds the lock of job; 3 runs of it are under way\. To end one: /,
+    );
   },
 );

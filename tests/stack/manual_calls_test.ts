@@ -19,7 +19,7 @@ Deno.test("calls by hand", (test) =>
       const response = await fetch(`${apiUrl}/functions/v1/fickle`, {
         method: "POST",
         headers: { "x-cron-secret": keys.cronSecret, "x-manual-call": "true", ...headers },
-        body: JSON.stringify(body),
+        ...(body === null ? {} : { body: JSON.stringify(body) }),
       });
       return { response, status: response.status, body: await response.json() };
     };
@@ -69,7 +69,7 @@ Deno.test("calls by hand", (test) =>
       assert.equal(status, 409);
       assert.equal(body.error.code, "busy");
       assert.match(body.error.message, new RegExp(id), "it names the run that is at work");
-      assert.match(body.error.hint, /release_lock/);
+      assert.match(body.error.hint, new RegExp(`scheduler\\.cancel_run\\('${id}'`));
       await release(sql);
       await untilStatus(sql, id, "completed");
       await beat(sql);
@@ -98,6 +98,30 @@ Deno.test("calls by hand", (test) =>
       assert.match(unknown.body.error.hint, /fickle, fickle-a, fickle-b/);
       const foreign = await call({}, { "x-job-name": "system-health" });
       assert.equal(foreign.status, 400, "a job of another function");
+    });
+
+    await test.step("without a body run the job as it is registered, and are booked with that", async () => {
+      await registerJob(sql, "fickle-c", { payload: { behaviour: "throw" } });
+      const registered = await call(null, { "x-job-name": "fickle-c" });
+      assert.equal(registered.status, 500);
+      assert.equal(registered.body.error.message, "the job failed on purpose");
+      const row = await run(sql, registered.body.run_id);
+      assert.deepEqual([row.job_name, row.payload], ["fickle-c", { behaviour: "throw" }]);
+      const replaced = await call({}, { "x-job-name": "fickle-c" });
+      assert.equal(replaced.status, 200);
+      assert.deepEqual((await run(sql, replaced.body.run_id)).payload, {});
+    });
+
+    await test.step("a request that pg_net sends again is refused, by its run's id", async () => {
+      const [last] = await sql`
+        select id from scheduler_runs where trigger = 'cron' and status = 'completed' limit 1`;
+      const { response, status, body } = await call({}, { "x-run-id": last!.id });
+      assert.deepEqual([status, body.error.code], [409, "run_refused"]);
+      assert.equal(
+        body.error.message,
+        `Cannot begin run ${last!.id}: already over: completed (ok)`,
+      );
+      assert.equal(response.headers.get("x-run-id"), last!.id);
     });
 
     await test.step("of many at once for one job, one gets through and the others 409", async () => {

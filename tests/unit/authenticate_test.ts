@@ -99,6 +99,40 @@ Deno.test("readSecrets() refuses to serve without a cron secret of 32 characters
   );
 });
 
+Deno.test("readSecrets() refuses a secret that no header carries as it is, and does not show it", () => {
+  const secret = "a-secret-of-more-than-32-characters";
+  const wrong: [value: string, fault: string][] = [
+    [`${secret}\n`, "contains a line break"],
+    [`${secret}\r\nx-evil: 1`, "contains a line break"],
+    [` ${secret}`, "begins or ends with a blank"],
+    [`${secret}\t`, "begins or ends with a blank"],
+    [`${secret}\u00a0`, "begins or ends with a blank"],
+    [" ".repeat(40), "begins or ends with a blank"],
+    [`${secret}é`, "contains a character outside printable ASCII"],
+    [`a\tb${secret}`, "contains a character outside printable ASCII"],
+    [`${secret}\u007f`, "contains a character outside printable ASCII"],
+    [`\u{1f511}${secret}`, "contains a character outside printable ASCII"],
+  ];
+  for (const name of ["CRON_SECRET", "CRON_SECRET_PREVIOUS"]) {
+    for (const [value, fault] of wrong) {
+      const all: Record<string, string | undefined> = { ...variables, [name]: value };
+      assert.throws(
+        () => readSecrets((name) => all[name]),
+        (error: unknown) =>
+          error instanceof HttpError && error.status === 500 && error.code === "misconfigured" &&
+          error.message === `Cannot serve: ${name} ${fault}`,
+      );
+    }
+  }
+});
+
+Deno.test("authenticate() accepts every printable ASCII character in a secret, blanks within too", async () => {
+  const secret = String.fromCharCode(...Array.from({ length: 94 }, (_, i) => 33 + i)) + " and more";
+  for (const headers of [{ "x-cron-secret": secret }, { authorization: `Bearer ${secret}` }]) {
+    assert.equal((await call(headers, { CRON_SECRET: secret })).credential, "CRON_SECRET");
+  }
+});
+
 Deno.test("readSecrets() says what is wrong with SUPABASE_SECRET_KEYS and never shows it", () => {
   for (
     const keys of [

@@ -5,6 +5,8 @@ import { createLedger, type Ledger } from "../../shared/ledger.ts";
 
 const runId = "00000000-0000-4000-8000-000000000001";
 const calls: [name: string, call: (ledger: Ledger) => Promise<unknown>][] = [
+  ["registeredPayload()", (ledger) => ledger.registeredPayload("test-job", "test-job")],
+  ["jobNames()", (ledger) => ledger.jobNames("test-job")],
   ["begin()", (ledger) => ledger.begin(runId, "test-job", "worker")],
   ["beginManual()", (ledger) => ledger.beginManual("test-job", null, {}, "worker")],
   ["heartbeat()", (ledger) => ledger.heartbeat(runId, null)],

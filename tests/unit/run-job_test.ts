@@ -5,7 +5,7 @@ import { PermanentError } from "../../shared/errors.ts";
 import type { BegunRun, Ledger, Receipt } from "../../shared/ledger.ts";
 import { createLogger, createRedact } from "../../shared/logger.ts";
 import { runJob } from "../../shared/run-job.ts";
-import { endOfWork } from "../../shared/wall-clock.ts";
+import { endOfWallClock, endOfWork } from "../../shared/wall-clock.ts";
 import { FakePlatform } from "../support/fake-platform.ts";
 
 const run: BegunRun = {
@@ -32,6 +32,8 @@ function start(
   const beats: (JsonObject | null)[] = [];
   const receipts: Receipt[] = [];
   const ledger: Ledger = {
+    registeredPayload: () => Promise.reject(new Error("not used")),
+    jobNames: () => Promise.reject(new Error("not used")),
     begin: () => Promise.reject(new Error("not used")),
     beginManual: () => Promise.reject(new Error("not used")),
     heartbeat: (_runId, progress) => Promise.resolve(beats.push(progress) > 0),
@@ -52,6 +54,7 @@ function start(
     ledger,
     redact,
     workUntil: endOfWork(platform),
+    receiptUntil: endOfWallClock(platform),
     log: createLogger(platform, redact, {}),
     services: () => ({} as Pick<JobContext, "db" | "http" | "env">),
   });
@@ -201,18 +204,51 @@ Deno.test("runJob() keeps working and keeps the progress when a heartbeat cannot
   assert.equal(receipts.length, 0);
 });
 
-Deno.test("runJob() tries five times to deliver the receipt, then logs it", async () => {
-  let tries = 0;
-  const finish = () => Promise.reject(new Error(`no answer ${++tries}`));
-  const { finished, platform } = start(() => Promise.resolve({ summary: "kept" }), {
-    ledger: { finish },
+Deno.test("runJob() delivers the receipt to a database that is back after half a minute", async () => {
+  const { finished, platform, receipts } = start(() => Promise.resolve({ summary: "kept" }), {
+    ledger: {
+      finish: (_runId, receipt) =>
+        platform.now() - platform.bootedAt < 30_000
+          ? Promise.reject(new Error("no answer"))
+          : Promise.resolve(receipts.push(receipt) > 0 ? null : ""),
+    },
   });
-  await platform.advance(10_000);
+  await platform.advance(36_000);
   await finished;
-  assert.equal(tries, 5);
+  assert.deepEqual(receipts, [{ outcome: "completed", result: { summary: "kept" } }]);
+  assert.equal(platform.leftovers, 0);
+});
+
+Deno.test("runJob() tries to deliver the receipt until the wall clock ends, then logs it", async () => {
+  const tries: number[] = [];
+  const { finished, platform } = start(() => Promise.resolve({ summary: "kept" }), {
+    variables: { WALL_CLOCK_LIMIT_SECONDS: "60" },
+    ledger: {
+      finish: () => {
+        tries.push(platform.now() - platform.bootedAt);
+        return Promise.reject(new Error("no answer"));
+      },
+    },
+  });
+  await platform.advance(60_000);
+  await finished;
+  assert.deepEqual(tries.slice(0, 6), [0, 200, 1200, 4200, 9200, 14_200]);
+  assert.ok(tries.at(-1)! > 55_000 && tries.at(-1)! <= 60_000, String(tries));
   const last = JSON.parse(platform.lines.at(-1)!);
   assert.equal(last.level, "error");
   assert.deepEqual([last.outcome, last.summary], ["completed", "kept"]);
+});
+
+Deno.test("runJob() makes the first tries of the receipt also when the wall clock is over", async () => {
+  let tries = 0;
+  const finish = () => Promise.reject(new Error(`no answer ${++tries}`));
+  const { finished, platform } = start(() => new Promise(() => {}), {
+    variables: { WALL_CLOCK_LIMIT_SECONDS: "1" },
+    ledger: { finish },
+  });
+  await platform.advance(20_000);
+  await finished;
+  assert.equal(tries, 4);
 });
 
 Deno.test("runJob() logs what a lost receipt said, however large its result or stack was", async () => {
@@ -222,7 +258,7 @@ Deno.test("runJob() logs what a lost receipt said, however large its result or s
     { ledger },
   );
   const failed = start(() => Promise.reject(new Error("e".repeat(20_000))), { ledger });
-  for (const { platform } of [large, failed]) await platform.advance(10_000);
+  for (const { platform } of [large, failed]) await platform.advance(150_000);
   const { time: _1, level: _2, message: _3, ...completion } = JSON.parse(
     large.platform.lines.at(-1)!,
   );
