@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { checkDiff } from "../../supabase/functions/autonomous-code-fixer/check-diff.ts";
 
-const code =
-  "import json\n\nrows = json.load(f)\nfor row in rows:\n    print(row['points'])\n";
+const code = "import json\n\nrows = json.load(f)\nfor row in rows:\n    print(row['points'])\n";
 const head = "--- a/main.py\n+++ b/main.py\n";
 const good = `${head}@@ -3,3 +3,3 @@
  rows = json.load(f)

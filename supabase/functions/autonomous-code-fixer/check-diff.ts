@@ -1,9 +1,4 @@
-import {
-  applyPatch,
-  createTwoFilesPatch,
-  parsePatch,
-  type StructuredPatch,
-} from "diff";
+import { applyPatch, createTwoFilesPatch, parsePatch, type StructuredPatch } from "diff";
 
 /** What the code is called in every diff. */
 export const fileName = "main.py";
@@ -29,8 +24,7 @@ export type CheckedDiff = { diff: string; reason?: never } | {
 export function checkDiff(code: string, text: string): CheckedDiff {
   if (text.length > maximumDiffLength) {
     return {
-      reason:
-        `the diff has ${text.length} characters, at most ${maximumDiffLength} are read`,
+      reason: `the diff has ${text.length} characters, at most ${maximumDiffLength} are read`,
     };
   }
   let patches: StructuredPatch[];
@@ -38,9 +32,7 @@ export function checkDiff(code: string, text: string): CheckedDiff {
     patches = parsePatch(recount(text));
   } catch (error) {
     return {
-      reason: `the diff is no unified diff: ${
-        String((error as Error).message).slice(0, 200)
-      }`,
+      reason: `the diff is no unified diff: ${String((error as Error).message).slice(0, 200)}`,
     };
   }
   const [patch] = patches;
