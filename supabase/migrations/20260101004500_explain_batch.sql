@@ -146,8 +146,7 @@ begin
         from (select status, count(*) as count from public.prompts where organization_id = v_organization.id group by status) as prompts), 'none at all'))
     when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
     when v_organization.next_batch_at <= p_now
-      or v_follows and v_organization.created_at < v_comes_at and not exists (
-        select from public.scheduler_state where scope = 'daily-batch' and last_daily_run_key >= to_char(v_date, 'YYYY-MM-DD'))
+      or v_follows and v_organization.created_at < v_comes_at and not scheduler.platform_has_had(v_date)
       then format('it is due since %s, and %s has not made it. %s', scheduler.local_text(v_comes_at, v_zone), v_trigger,
           case when v_follows and not scheduler.in_daily_batch_window(p_now)
             then format('The window is over: scheduler.run_now(%L, ''{"force": true}''). ', v_trigger) else '' end)
