@@ -191,6 +191,7 @@ const examples: readonly [whose: string, secret: string, ordinary: string][] = [
   ],
   ["Honeycomb: ingest keys", "hcaik_{l58}", "hcaik_name"],
   ["Axiom: tokens", "xaat-{h8}-{h4}-{h4}-{h4}-{h12}", "xaat-name"],
+  ["Fernet and others: keys of 256 bits", "{A43}=", "aGVsbG8gd29ybGQ="],
   [
     "JSON Web Tokens, signed and encrypted",
     "eyJ{A30}.eyJ{A60}.{A43}",

@@ -20,10 +20,15 @@ const others: readonly RegExp[] = [
   /(:\/\/)([A-Za-z0-9_.~%-]{20,300})(?=@)/g,
   /([?&](?:key|sig|signature|auth|x-(?:amz|goog)-(?:signature|credential|security-token))=)([^\s&"'#<>{}]{8,})/gi,
   /(\bBearer[ \t]+)([A-Za-z0-9._~+/=-]{16,})/gi,
+  // Commands and files in which no name stands before a password.
   /(\bcurl\b[^\n]{0,300}?[ \t](?:-u|--user)[ =]?["']?[^\s:"']{1,100}:)([^\s"'$]+)/g,
+  /(\b(?:sshpass[ \t]+-p|mysql(?:dump|admin)?\b[^\n]{0,200}?[ \t]-p|redis-cli\b[^\n]{0,200}?[ \t]-a)[ \t]{0,4}["']?)([^\s"'$-][^\s"']{3,})/g,
+  /(\blogin[ \t]+\S{1,100}[ \t]+password[ \t]+)(\S+)/g,
+  /(\bauth[ \t]{0,4}=[ \t]{0,4}\([ \t]{0,4}["'][^"'\n]{0,200}["'],[ \t]{0,4}["'])([^"'\n]{4,200})(?=["'])/g,
 ];
-/** `user:password` in base64 (RFC 7617): after "Basic" may also come a word. */
-const basic = /(\bBasic[ \t]+)([A-Za-z0-9+/_-]{6,}={0,2})/gi;
+/** `user:password` in base64 (RFC 7617, .npmrc, .dockerconfigjson): in the same place may also stand a word. */
+const basic =
+  /((?:\bBasic[ \t]+|\b_auth[ \t]{0,4}=[ \t]{0,4}|"auth":[ \t]{0,4}")"?)([A-Za-z0-9+/_-]{6,}={0,2})/gi;
 
 /**
  * Takes secrets out of texts before they leave: each becomes `[masked-1]`, `[masked-2]`, …, the same secret the same

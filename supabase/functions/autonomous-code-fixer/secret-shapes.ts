@@ -641,6 +641,11 @@ const rows: readonly [whose: string, shape: RegExp, source: string][] = [
 
   // Of no company
   [
+    "Fernet and others: keys of 256 bits",
+    /[A-Za-z0-9+/_-]{43}=(?![A-Za-z0-9=])/,
+    "cryptography.io/en/latest/fernet",
+  ],
+  [
     "JSON Web Tokens, signed and encrypted",
     /eyJ[A-Za-z0-9_-]{8,1000}(?:\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*|\.\.[A-Za-z0-9_-]{8,})(?:\.[A-Za-z0-9_-]+){0,2}/,
     "rfc-editor.org/rfc/rfc7519",
