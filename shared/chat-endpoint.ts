@@ -1,3 +1,5 @@
+import { readBaseUrl } from "./base-url.ts";
+
 /** The columns of `batch_providers` that say where its API is. */
 export interface EndpointVariables {
   /** The environment variable with the base URL. */
@@ -14,15 +16,13 @@ export function findChatEndpoint(
   provider: EndpointVariables,
   env: (name: string) => string | undefined,
 ): { url: string; key: string } | { missing: string } {
-  const url = env(provider.api_url_variable)?.trim() ?? "";
+  const url = readBaseUrl(env(provider.api_url_variable) ?? "");
   const key = env(provider.api_key_variable)?.trim() ?? "";
-  if (!/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : "")) {
-    return { missing: provider.api_url_variable };
-  }
+  if (url === undefined) return { missing: provider.api_url_variable };
   // What no header can carry would be quoted by the error. And the project's own keys are no provider's business, whatever
   // a row of the table says.
   if (!/^[\x21-\x7e]+$/.test(key) || provider.api_key_variable.startsWith("SUPABASE_")) {
     return { missing: provider.api_key_variable };
   }
-  return { url: `${url.replace(/\/+$/, "")}/chat/completions`, key };
+  return { url: `${url}/chat/completions`, key };
 }

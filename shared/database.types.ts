@@ -2035,10 +2035,19 @@ export type Database = {
           "normalized_traceback": string;
         }[];
       };
+      "code_failure_is_log_line": { Args: { "p_line": string }; Returns: boolean };
+      "code_failure_mask_addresses": { Args: { "p_text": string }; Returns: string };
+      "code_failure_mask_moments": { Args: { "p_text": string }; Returns: string };
       "code_failure_mask_path": { Args: { "p_path": string }; Returns: string };
+      "code_failure_mask_paths": { Args: { "p_text": string }; Returns: string };
+      "code_failure_mask_rows": { Args: { "p_text": string }; Returns: string };
       "code_failure_mask_values": {
         Args: { "p_is_message": boolean; "p_keep_names"?: boolean; "p_text": string };
         Returns: string;
+      };
+      "code_failure_output": {
+        Args: { "p_exit_code": number; "p_text": string };
+        Returns: (string)[];
       };
       "code_monitor_state": { Args: Record<PropertyKey, never>; Returns: Json };
       "code_setting": { Args: { "p_key": string; "p_whole"?: boolean }; Returns: number };

@@ -197,7 +197,7 @@ create table if not exists public.scheduler_state (
   updated_at timestamptz not null default now()
 );
 
-comment on table public.scheduler_state is 'Which local day each scope last ran for; see try_mark_daily_run.';
+comment on table public.scheduler_state is 'Which local day each scope last ran for, the platform''s daily batch in the scope global; see try_mark_daily_run.';
 
 create table if not exists scheduler.pulse_state (
   only_row boolean primary key default true check (only_row),

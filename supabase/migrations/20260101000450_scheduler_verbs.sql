@@ -409,7 +409,7 @@ begin
 end;
 $$;
 comment on function public.try_mark_daily_run(text, text) is
-  'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, {"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". Raises 22023 for a key that is no date.';
+  'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, {"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". Without a scope it is the platform''s daily batch. Raises 22023 for a key that is no date.';
 
 revoke all on function scheduler.assert_job(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.assert_run(uuid) from public, anon, authenticated, service_role;

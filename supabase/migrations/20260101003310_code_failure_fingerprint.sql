@@ -1,20 +1,103 @@
 -- What two failures have in common when they have the same cause. A traceback is read line by line; what stays is the
 -- chain of files and functions, the source lines, the exceptions' types and their messages; what goes is whatever the next
--- execution would print differently: line numbers, values in quotes, numbers, dates, addresses, ids, temporary paths,
--- colours, carets. All immutable: the same text always gives the same fingerprint.
+-- execution would print differently: line numbers, values in quotes, numbers, dates, addresses, ids, paths, colours,
+-- carets. People are among these values: their addresses, and their rows, which databases quote. All immutable: the same
+-- text always gives the same fingerprint.
 
-create or replace function public.code_failure_mask_values(p_text text, p_is_message boolean, p_keep_names boolean default false)
-returns text
+create or replace function public.code_failure_mask_addresses(p_text text) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
   v text := p_text;
 begin
   -- Most lines hold little of all this: looking for a character first is many times as fast as a pattern.
   if v like '%://%' then
-    v := regexp_replace(v, 'https?://[^\s''"<>)\]]+', '<url>', 'gi');
+    v := regexp_replace(v, '[a-z][a-z0-9+.-]*://[^\s''"<>)\]]+', '<url>', 'gi');
   end if;
+  if v like '%@%' then
+    v := regexp_replace(v, '[^\s@''"<>()\[\]{},;:=|/\\]+@[^\s@''"<>()\[\]{},;:=|/\\]*[^\s@''"<>()\[\]{},;:=|/\\.]', '<email>', 'g');
+  end if;
+  return v;
+end;
+$$;
+comment on function public.code_failure_mask_addresses(text) is 'A text with its URLs as <url> and its e-mail addresses as <email>.';
+
+create or replace function public.code_failure_mask_rows(p_text text) returns text
+language plpgsql immutable set search_path = '' as $$
+declare
+  v text := p_text;
+begin
+  if v like '%)=(%' then
+    v := regexp_replace(v, '\)=\(.*\)(?= (already exists|is not present|is still referenced|conflicts with))', ')=(?)');
+    v := regexp_replace(v, '\)=\((?!\?\)).*?\)(?=[\s.,]|$)', ')=(?)', 'g');
+  end if;
+  if v like '%(%' then
+    v := regexp_replace(v, '(row contains|VALUES) ?\(.*\)', '\1 (?)', 'i');
+  end if;
+  if v like '%=%' then
+    v := regexp_replace(v, '(?<![A-Za-z])(([a-z]+_)?(user|username|login|name|owner|customer|account|phone|address|city|host|ip|password|token|secret|key|id)=)[^\s,;&()\[\]}''"<>]+',
+      '\1?', 'gi');
+  end if;
+  return v;
+end;
+$$;
+comment on function public.code_failure_mask_rows(text) is
+  'A message without the values of a row: Key (email)=(…), Failing row contains (…), user=….';
+
+create or replace function public.code_failure_mask_moments(p_text text) returns text
+language plpgsql immutable set search_path = '' as $$
+declare
+  c_month constant text := '(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?';
+  c_weekday constant text := '((mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?,?\s+)?';
+  c_day constant text := '[0-9]{1,2}(st|nd|rd|th)?';
+  c_time constant text := '[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(\s?[ap]\.?m\.?(?![a-z]))?(\s?(z|utc|gmt|[a-z]{2,3}t)(?![a-z]))?(\s?[-+][0-9]{2}:?[0-9]{2})?';
+  v text := p_text;
+begin
+  if translate(v, '0123456789', '') <> v then
+    v := regexp_replace(v, format('(?<![a-z0-9])%1$s(%2$s(\s+of)?[\s/-]+%3$s(,?[\s/-]+[0-9]{4})?|%3$s\s+%2$s(,?\s+%4$s)?(,?\s+[0-9]{4})?|%3$s,?\s+[0-9]{4})(?![a-z0-9])',
+      c_weekday, c_day, c_month, c_time), '<date>', 'gi');
+    v := regexp_replace(v, '(?<![0-9])([0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2})(?![0-9])', '<date>', 'g');
+    v := regexp_replace(v, format('(?<![0-9]:?)%s(?!:?[0-9])', c_time), '<date>', 'gi');
+    v := regexp_replace(v, '(?<![a-z0-9])[0-9]{1,2}\s?[ap]\.?m\.?(?![a-z])', '<date>', 'gi');
+    v := regexp_replace(v, '<date>((t|:|,?\s*(at\s+)?)<date>)+', '<date>', 'gi');
+  end if;
+  -- March and May are words too.
+  return regexp_replace(v,
+    '(?<![A-Za-z])((Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|April|June|July|August|September|October|November|December)(?![A-Za-z])', '<date>', 'g');
+end;
+$$;
+comment on function public.code_failure_mask_moments(text) is
+  'A message with its dates and times as <date>: in figures or words, with AM or PM, a zone or a weekday.';
+
+create or replace function public.code_failure_mask_paths(p_text text) returns text
+language plpgsql immutable set search_path = '' as $$
+declare
+  v text := p_text;
+begin
+  if v like '%\\%' then
+    v := regexp_replace(v, '(?<![A-Za-z0-9])[A-Za-z]:\\([^\s''"<>|]| [^\s''"<>|\\]+\\)*[^\s''"<>|.:]', '<path>', 'g');
+  end if;
+  if v like '%/%' then
+    v := regexp_replace(v, '(?<=url: )/\S*', '<path>', 'i');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])(~|\.{1,2})?/[^\s''"<>()\[\]{},;|]*[^\s''"<>()\[\]{},;|.:]', '<path>', 'g');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])[\w.~%@+-]+((/[\w.~%@+-]+){2,}|/[\w.~%@+-]+\.[a-z0-9]{1,5}(?![\w/]))', '<path>', 'g');
+  end if;
+  return v;
+end;
+$$;
+comment on function public.code_failure_mask_paths(text) is 'A message with the paths of files and URLs as <path>.';
+
+create or replace function public.code_failure_mask_values(p_text text, p_is_message boolean, p_keep_names boolean default false)
+returns text
+language plpgsql immutable set search_path = '' as $$
+declare
+  v text := public.code_failure_mask_addresses(p_text);
+begin
   if v like '%-%-%' then
     v := regexp_replace(v, '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', '<id>', 'gi');
+  end if;
+  if p_is_message then
+    v := public.code_failure_mask_moments(public.code_failure_mask_rows(v));
+  elsif v like '%-%-%' then
     v := regexp_replace(v, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?', '<date>', 'g');
   end if;
   if lower(v) like '%0x%' then
@@ -26,18 +109,24 @@ begin
   end if;
   -- A quote after a letter is an apostrophe (can't), not the beginning of a text; b'', r'', f'' begin one.
   if v like '%"%' then
-    v := regexp_replace(v, '(?<![A-Za-z0-9_])[bru]?f?r?"([^"\\\n]|\\.)*"(?![A-Za-z0-9_])', '''?''', 'gi');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_])[bru]?f?r?"([^"\\\n]|\\.)*"(?![A-Za-z0-9_])', E'\x03', 'gi');
   end if;
   if v like '%''%' then
-    v := regexp_replace(v, '(?<![A-Za-z0-9_])[bru]?f?r?''([^''\\\n]|\\.)*''(?![A-Za-z0-9_])', '''?''', 'gi');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_])[bru]?f?r?''([^''\\\n]|\\.)*''(?![A-Za-z0-9_])', E'\x03', 'gi');
   end if;
-  v := translate(v, E'\x01\x02', '''''');
-  if v like '%/%/%' then
+  if p_is_message then
+    -- A text whose end was cut off, and texts in the quotes of typographers.
+    v := regexp_replace(v, '(?<![A-Za-z0-9_])["''][^"'']*$', E'\x03');
+    v := regexp_replace(v, '“[^”]*”|„[^“”]*[“”]|‘[^’]*’|«[^»]*»', E'\x03', 'g');
+    v := public.code_failure_mask_paths(v);
+  elsif v like '%/%/%' then
     v := regexp_replace(v, '(?<![A-Za-z0-9_/])(/private)?/(tmp|var/tmp|var/folders|dev/shm)(/[A-Za-z0-9_.@+~-]+)+', '<tmp>', 'g');
   end if;
   if translate(v, '0123456789', '') <> v then
     v := regexp_replace(v, '(?<![A-Za-z0-9_])(?=[0-9a-f]*[0-9])[0-9a-f]{16,}(?![A-Za-z0-9_])', '<hex>', 'gi');
     if p_is_message then
+      -- Keys, tokens and the like.
+      v := regexp_replace(v, E'(?<![A-Za-z0-9_\x01-])(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}', '<id>', 'g');
       v := regexp_replace(v, '(?<![A-Za-z0-9_])[-+](?=[0-9])', '', 'g');
       v := regexp_replace(v, '[0-9]+([.,][0-9]+)*(e[-+]?[0-9]+)?', 'N', 'gi');
     else
@@ -45,6 +134,7 @@ begin
       v := regexp_replace(v, '(?<![A-Za-z0-9_.])[0-9][0-9_]*(\.[0-9]+)?(e[-+]?[0-9]+)?(?![A-Za-z0-9_])', 'N', 'gi');
     end if;
   end if;
+  v := replace(translate(v, E'\x01\x02', ''''''), E'\x03', '''?''');
   -- A list is as long as its data.
   if v like '%,%' then
     v := regexp_replace(v, '(N|''\?''|<[a-z]+>)(\s*,\s*(N|''\?''|<[a-z]+>))+', '\1', 'g');
@@ -74,9 +164,12 @@ begin
   elsif v like '_:/%' then
     v := regexp_replace(v, '^[a-z]:/.*/te?mp/([^/]+/)?', '<tmp>/', 'i');
   end if;
+  -- Whose home it is.
+  v := regexp_replace(v, '^([a-z]:)?/(home|users)/[^/]+/', '<home>/', 'i');
   if v like '%tmp%' then
     v := regexp_replace(v, '(?<![A-Za-z0-9])tmp[a-z0-9_]{6,}', 'tmp<id>', 'g');
   end if;
+  v := public.code_failure_mask_addresses(v);
   if translate(v, '0123456789', '') <> v then
     v := regexp_replace(v, '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', '<id>', 'gi');
     v := regexp_replace(v, '(?<![A-Za-z0-9])(?=[a-f]*[0-9])[0-9a-f]{6,}(?![A-Za-z0-9])', '<id>', 'gi');
@@ -87,6 +180,43 @@ end;
 $$;
 comment on function public.code_failure_mask_path(text) is
   'A file of a traceback without what is of one execution or one machine: temporary directories, ids, where Python and its packages are.';
+
+create or replace function public.code_failure_is_log_line(p_line text) returns boolean
+language sql immutable set search_path = '' as $$
+  select
+    -- It begins with a moment, in brackets or not, or is JSON or logfmt,
+    p_line ~ '^\s*[\[(]?([0-9]{4}[-/][0-9]{2}[-/][0-9]{2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}|[0-9]{1,2}:[0-9]{2}:[0-9]{2}|[A-Z][a-z]{2} +[0-9]{1,2} [0-9]{2}:[0-9]{2})'
+    or p_line ~* '^\s*(\{\s*"|(time|ts|timestamp|level|lvl|msg)=)'
+    -- names its level,
+    or left(p_line, 60) ~ '(^|[\s\[(|<:-])(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)([\s\]):|>-]|$)'
+    or p_line ~* '^\s*\[?(trace|debug|info|notice|warn|warning|error|critical|fatal)(\]|:\s|:[a-z])'
+    or p_line ~ '^[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}'
+    -- or is what interpreters, shells and scripts say at their end.
+    or p_line ~* '^(Exception ignored in|sys:1:|Process finished|Command exited|make: |npm ERR|Sentry is attempting|\S+:[0-9]+: \w*Warning)'
+    or p_line ~* '^(done|exiting|exited|finished|completed|shutting down|shutdown|cleaning up|cleanup|closing|closed|stopping|stopped|saving|saved|elapsed|took)\M';
+$$;
+comment on function public.code_failure_is_log_line(text) is
+  'Whether a line after an exception is a log''s, and no part of the exception''s message.';
+
+create or replace function public.code_failure_output(p_text text, p_exit_code integer) returns text[]
+language sql immutable set search_path = '' as $$
+  with lines as (
+    select line, number, public.code_failure_is_log_line(line) and line ~* '\m(trace|debug|info|notice)\M' as is_chatter
+    from string_to_table(p_text, E'\n') with ordinality as lines (line, number)
+    where line ~ '\S'
+  ), tail as (
+    -- Lines that only report progress say nothing of a cause, as long as there are others.
+    select line, number from lines
+    where not is_chatter or not exists (select from lines as others where not others.is_chatter)
+    order by number desc
+    limit 20
+  )
+  select coalesce(array_agg(public.code_failure_mask_values(line, true) order by number),
+    array[format('no output, exit code %s', coalesce(p_exit_code::text, 'unknown'))])
+  from tail;
+$$;
+comment on function public.code_failure_output(text, integer) is
+  'Of a failure without a traceback the last 20 lines that it printed, without values; or how it ended.';
 
 create or replace function public.code_failure_cause(
   p_traceback text, p_stderr text default null, p_error_type text default null, p_exit_code integer default null
@@ -118,19 +248,11 @@ begin
       || E'\n' || regexp_replace(right(v_text, 36000), '^.*?(\n\s*File ")', '\1');
   end if;
   v_text := regexp_replace(replace(v_text, E'\r', ''), E'\x1b\\[[0-9;?]*[A-Za-z]', '', 'g');
-  v_text := translate(v_text, E'\x01\x02', '');
+  v_text := translate(v_text, E'\x01\x02\x03', '');
   v_is_group := position('Exception Group ' || c_header in v_text) > 0;
 
   if v_text !~ '(^|\n)\s*([|+] ?)?(Exception Group )?Traceback \(most recent call last\):|(^|\n)\s*File ".*", line [0-9]+' then
-    -- No traceback: the last lines of what was printed, or how it ended.
-    select array_agg(public.code_failure_mask_values(tail.line, true) order by tail.number) into v_lines
-    from (
-      select lines.line, lines.number from string_to_table(v_text, E'\n') with ordinality as lines (line, number)
-      where lines.line ~ '\S' order by lines.number desc limit 20
-    ) as tail;
-    if v_lines is null then
-      v_lines := array[format('no output, exit code %s', coalesce(p_exit_code::text, 'unknown'))];
-    end if;
+    v_lines := public.code_failure_output(v_text, p_exit_code);
     v_type := (regexp_match(v_lines[array_upper(v_lines, 1)],
       '^([A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Warning|Interrupt|Exit|Iteration))(:|$)'))[1];
   else
@@ -153,7 +275,7 @@ begin
         v_frame := null;
         v_lines := v_lines || 'Traceback:'::text;
         v_state := 'frames';
-      elsif v_state <> 'message' and v_line like '%File "%", line %' and v_line ~ '^\s*File ".*", line [0-9]+' then
+      elsif v_state not in ('message', 'over') and v_line like '%File "%", line %' and v_line ~ '^\s*File ".*", line [0-9]+' then
         if v_frame is not null and v_frame <> all (v_seen) then
           v_lines := v_lines || v_frame;
           v_seen := v_seen || v_frame;
@@ -178,6 +300,8 @@ begin
           public.code_failure_mask_values(v_line, true));
         v_state := 'message';
         v_message_lines := 1;
+      elsif v_state = 'message' and public.code_failure_is_log_line(v_line) then
+        v_state := 'over';
       elsif v_state = 'message' and v_message_lines < 5 then
         v_lines := v_lines || public.code_failure_mask_values(v_line, true);
         v_message_lines := v_message_lines + 1;
@@ -188,7 +312,7 @@ begin
     end if;
   end if;
 
-  error_type := left(coalesce(v_type, nullif(btrim(p_error_type), ''), 'unknown'), 200);
+  error_type := left(coalesce(v_type, nullif(public.code_failure_mask_values(p_error_type, true), ''), 'unknown'), 200);
   normalized_traceback := array_to_string(v_lines, E'\n');
   fingerprint := encode(sha256(convert_to(error_type || E'\n' || normalized_traceback, 'UTF8')), 'hex');
   normalized_traceback := left(normalized_traceback, 8000);
@@ -198,9 +322,21 @@ $$;
 comment on function public.code_failure_cause(text, text, text, integer) is
   'The cause of a failed execution: the exception''s type, the normalized traceback (of stderr when there is no traceback, of the exit code when there is neither), and the SHA-256 of both.';
 
+revoke all on function public.code_failure_mask_addresses(text) from public, anon, authenticated, service_role;
+revoke all on function public.code_failure_mask_rows(text) from public, anon, authenticated, service_role;
+revoke all on function public.code_failure_mask_moments(text) from public, anon, authenticated, service_role;
+revoke all on function public.code_failure_mask_paths(text) from public, anon, authenticated, service_role;
 revoke all on function public.code_failure_mask_values(text, boolean, boolean) from public, anon, authenticated, service_role;
 revoke all on function public.code_failure_mask_path(text) from public, anon, authenticated, service_role;
+revoke all on function public.code_failure_is_log_line(text) from public, anon, authenticated, service_role;
+revoke all on function public.code_failure_output(text, integer) from public, anon, authenticated, service_role;
 revoke all on function public.code_failure_cause(text, text, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.code_failure_mask_addresses(text) to service_role;
+grant execute on function public.code_failure_mask_rows(text) to service_role;
+grant execute on function public.code_failure_mask_moments(text) to service_role;
+grant execute on function public.code_failure_mask_paths(text) to service_role;
 grant execute on function public.code_failure_mask_values(text, boolean, boolean) to service_role;
 grant execute on function public.code_failure_mask_path(text) to service_role;
+grant execute on function public.code_failure_is_log_line(text) to service_role;
+grant execute on function public.code_failure_output(text, integer) to service_role;
 grant execute on function public.code_failure_cause(text, text, text, integer) to service_role;

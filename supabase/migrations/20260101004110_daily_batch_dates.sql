@@ -28,6 +28,14 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.last_batch_date(uuid) is 'The latest local date for which the organization has had its daily batch; null: none yet.';
 
+create or replace function scheduler.platform_has_had(p_date date) returns boolean
+language sql stable set search_path = '' as $$
+  select exists (
+    select from public.scheduler_state where scope = 'global' and last_daily_run_key >= to_char(p_date, 'YYYY-MM-DD'));
+$$;
+comment on function scheduler.platform_has_had(date) is
+  'Whether the platform''s own daily batch has been begun for that local date, or a later one: its mark is that of try_mark_daily_run without a scope.';
+
 -- One place says what a move means: of the organization itself, or of the platform under it.
 create or replace function scheduler.move_batch_cursor(
   p_organization public.organizations,
@@ -42,7 +50,7 @@ declare
   v_pending boolean;
 begin
   v_pending := case when p_organization.next_batch_at is not null then p_organization.next_batch_at <= p_now
-    else coalesce((select last_daily_run_key < to_char(v_date, 'YYYY-MM-DD') from public.scheduler_state where scope = 'daily-batch'), true)
+    else not scheduler.platform_has_had(v_date)
       and scheduler.first_showing(v_date + p_old_run_at, p_old_time_zone) > p_organization.created_at
   end;
   if v_pending and (v_last is null or v_date > v_last) then
@@ -179,8 +187,7 @@ begin
       and (moved.next_batch_at, moved.owed_batch_dates) is distinct from (before.next_batch_at, before.owed_batch_dates);
   -- So the platform itself has had these dates.
   perform public.try_mark_daily_run(
-    to_char(greatest(scheduler.batch_date_at(v_old.time_zone, v_old.run_at, now()), scheduler.batch_date_at(v_new.time_zone, v_new.run_at, now())), 'YYYY-MM-DD'),
-    'daily-batch');
+    to_char(greatest(scheduler.batch_date_at(v_old.time_zone, v_old.run_at, now()), scheduler.batch_date_at(v_new.time_zone, v_new.run_at, now())), 'YYYY-MM-DD'));
   return null;
 end;
 $$;
@@ -192,6 +199,7 @@ create or replace trigger follow_daily_batch_setting after update on public.app_
 
 revoke all on function scheduler.batch_date_at(text, time, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.last_batch_date(uuid) from public, anon, authenticated, service_role;
+revoke all on function scheduler.platform_has_had(date) from public, anon, authenticated, service_role;
 revoke all on function scheduler.move_batch_cursor(public.organizations, text, time, text, time, boolean, timestamptz)
   from public, anon, authenticated, service_role;
 revoke all on function scheduler.keep_batch_cursor() from public, anon, authenticated, service_role;

@@ -64,9 +64,7 @@ comment on function scheduler.take_due_organizations(date, boolean, boolean, tim
 
 create or replace function scheduler.daily_batch_is_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select scheduler.in_daily_batch_window(p_at) and not exists (
-    select from public.scheduler_state
-    where scope = 'daily-batch' and last_daily_run_key >= to_char(scheduler.batch_date_at(time_zone, run_at, p_at), 'YYYY-MM-DD'))
+  select scheduler.in_daily_batch_window(p_at) and not scheduler.platform_has_had(scheduler.batch_date_at(time_zone, run_at, p_at))
   from scheduler.daily_batch_settings();
 $$;
 comment on function scheduler.daily_batch_is_due(timestamptz) is

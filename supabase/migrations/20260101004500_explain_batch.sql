@@ -60,11 +60,39 @@ $$;
 comment on function scheduler.explain_batch_job(public.batch_jobs, timestamptz) is
   'What became of a batch job: what failed and why, or who works on it and what it waits for.';
 
+-- Small and capital letters of every alphabet, whatever the locale of the database, and blanks around do not count.
+create or replace function scheduler.organizations_named(p_name text) returns uuid[]
+language sql stable set search_path = '' as $$
+  select array_agg(id order by id) from public.organizations
+  where id::text = lower(btrim(p_name))
+    or lower(btrim(name) collate "und-x-icu") = lower(btrim(p_name) collate "und-x-icu")
+$$;
+comment on function scheduler.organizations_named(text) is
+  'The ids of the organizations with this name or id, whatever the case; null when there is none.';
+
+create or replace function scheduler.no_such_organization(p_name text) returns text
+language sql stable set search_path = '' as $$
+  -- Those whose names are most like it come first.
+  with listed as (
+    select left(name, 60) as name, row_number() over (
+      order by extensions.similarity(name, coalesce(p_name, '')) desc, name, id) as place, count(*) over () as total
+    from public.organizations
+  )
+  select format('There is no organization %s, neither by name nor by id. ', coalesce(left(p_name, 100), 'null'))
+    || coalesce(
+      format('There are %s: ', max(total)) || string_agg(name, ', ' order by place)
+        || case when max(total) > 20 then format(', and %s more', max(total) - 20) else '' end || '.',
+      'There are none at all.')
+  from listed where place <= 20
+$$;
+comment on function scheduler.no_such_organization(text) is
+  'What explain_batch answers to a name that no organization has: the organizations there are, 20 at most.';
+
 create or replace function scheduler.explain_batch(p_organization text, p_date date default null, p_now timestamptz default now())
 returns text
 language plpgsql stable set search_path = '' as $$
 declare
-  v_ids uuid[];
+  v_ids uuid[] := scheduler.organizations_named(p_organization);
   v_organization public.organizations;
   v_job public.batch_jobs;
   v_platform record;
@@ -78,14 +106,12 @@ declare
   v_had date;
   v_today date;
 begin
-  select array_agg(id order by id) into v_ids from public.organizations
-    where id::text = lower(p_organization) or lower(name) = lower(p_organization);
   if cardinality(v_ids) > 1 then
     return format('%s organizations are named %s; ask by one''s id: %s.', cardinality(v_ids), p_organization, array_to_string(v_ids[:5], ', '));
   end if;
   select * into v_organization from public.organizations where id = v_ids[1];
   if not found then
-    return format('There is no organization %s, neither by name nor by id.', coalesce(p_organization, 'null'));
+    return scheduler.no_such_organization(p_organization);
   end if;
   select * into v_platform from scheduler.daily_batch_settings();
   v_zone := coalesce(v_organization.time_zone, v_platform.time_zone);
@@ -120,8 +146,7 @@ begin
         from (select status, count(*) as count from public.prompts where organization_id = v_organization.id group by status) as prompts), 'none at all'))
     when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
     when v_organization.next_batch_at <= p_now
-      or v_follows and v_organization.created_at < v_comes_at and not exists (
-        select from public.scheduler_state where scope = 'daily-batch' and last_daily_run_key >= to_char(v_date, 'YYYY-MM-DD'))
+      or v_follows and v_organization.created_at < v_comes_at and not scheduler.platform_has_had(v_date)
       then format('it is due since %s, and %s has not made it. %s', scheduler.local_text(v_comes_at, v_zone), v_trigger,
           case when v_follows and not scheduler.in_daily_batch_window(p_now)
             then format('The window is over: scheduler.run_now(%L, ''{"force": true}''). ', v_trigger) else '' end)
@@ -138,4 +163,6 @@ comment on function scheduler.explain_batch(text, date, timestamptz) is
   'Why the organization (its name or id) has, or has not, its answers of that local date (today there when none is given): what became of its batch job, or why there is none.';
 
 revoke all on function scheduler.explain_batch_job(public.batch_jobs, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.organizations_named(text) from public, anon, authenticated, service_role;
+revoke all on function scheduler.no_such_organization(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.explain_batch(text, date, timestamptz) from public, anon, authenticated, service_role;

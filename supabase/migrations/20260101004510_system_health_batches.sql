@@ -12,9 +12,7 @@ declare
 begin
   select * into v_platform from scheduler.daily_batch_settings();
   v_date := scheduler.batch_date_at(v_platform.time_zone, v_platform.run_at, p_now);
-  if exists (
-    select from public.scheduler_state where scope = 'daily-batch' and last_daily_run_key >= to_char(v_date, 'YYYY-MM-DD')
-  ) then
+  if scheduler.platform_has_had(v_date) then
     return v_due_since;
   end if;
   v_came_at := scheduler.first_showing(v_date + v_platform.run_at, v_platform.time_zone);

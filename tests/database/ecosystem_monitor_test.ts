@@ -91,6 +91,15 @@ Deno.test("every page of a list is read by its Link header, an entry that slips 
     assert.equal(github.requests.length, 1 + 3 + 3 + 1);
   }));
 
+Deno.test("the API's base URL may be written in any way that a URL may, and pages are within it all the same", () =>
+  withEcosystem(async ({ db: { sql }, github, run, watch }) => {
+    await watch("acme/big");
+    github.repositories["acme/big"] = { commits: minutes(230) };
+    await run({ env: { GITHUB_API_URL: ` ${github.url.toUpperCase()}/x/../ ` } });
+    const [row] = await sql`select commits from repository_activity`;
+    assert.equal(row?.commits, 230);
+  }));
+
 Deno.test("a list longer than the pages that are read is a lower bound, and said to be", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/big");

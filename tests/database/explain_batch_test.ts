@@ -25,7 +25,10 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
   const tokyo = await organization(sql, "Tokyo", { time_zone: "Asia/Tokyo" });
   const why = (who: string, at?: string, date?: string) => explain(sql, who, at, date);
 
-  assert.equal(await why("Nobody"), "There is no organization Nobody, neither by name nor by id.");
+  assert.equal(
+    await why("Tokio"),
+    "There is no organization Tokio, neither by name nor by id. There are 4: Tokyo, Acme, Mute, Off.",
+  );
   assert.match(
     await why("acme", "2026-03-02T07:00:00Z"),
     /^Acme has no batch for 2026-03-02: its time comes at 2026-03-02 03:00 America\/New_York\. It has had none before\.$/,
@@ -89,6 +92,23 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
 
   await organization(sql, "ACME");
   assert.match(await why("Acme"), /^2 organizations are named Acme; ask by one's id: /);
+});
+
+batchTest("explain_batch finds an organization by its name, whatever the case", async ({ sql }) => {
+  const empty = "There is no organization x, neither by name nor by id. There are none at all.";
+  assert.equal(await explain(sql, "x"), empty);
+  const id = await organization(sql, "Łódź Énergie");
+  for (const name of ["Łódź Énergie", "łÓDŹ éNERGIE", "  łódź énergie ", id, id.toUpperCase()]) {
+    assert.match(await explain(sql, name), /^Łódź Énergie has no batch for /, name);
+  }
+});
+
+batchTest("explain_batch lists twenty organizations at most", async ({ sql }) => {
+  await sql`insert into organizations (name)
+    select 'Organization ' || lpad(n::text, 4, '0') || repeat('.', 100) from generate_series(1, 5000) as n`;
+  const text = await explain(sql, "organization 42");
+  assert.match(text, /There are 5000: Organization 4242\.+, .*, and 4980 more\.$/);
+  assert.ok(text.length < 2000);
 });
 
 batchTest("explain_batch says what became of a batch, and what it waits for", async ({ sql }) => {

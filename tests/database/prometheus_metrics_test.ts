@@ -124,7 +124,7 @@ metricsTest(
     // A scrape does not fail over a setting that the processor fails over.
     await admin`update app_settings set value = '0' where key = 'batch_processor.failures_to_open'`
       .catch(() => {});
-    await sql`insert into scheduler_state (scope, last_daily_run_key) values ('daily-batch', '2026-03-02')`;
+    await sql`insert into scheduler_state (scope, last_daily_run_key) values ('global', '2026-03-02')`;
     assert.equal((await batches()).not_begun_seconds, 0);
     await sql`update organizations set time_zone = 'Asia/Tokyo'`;
     await sql`update organizations set next_batch_at = '2026-03-02T04:59:00Z'`;

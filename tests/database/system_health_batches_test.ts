@@ -7,7 +7,7 @@ const organization = "'00000000-0000-0000-0000-0000000000b1'";
 
 /** The platform's date is marked, unless told otherwise: it is whatever hour it is. */
 const marked =
-  `insert into scheduler_state (scope, last_daily_run_key) values ('daily-batch', '2999-01-01');\n`;
+  `insert into scheduler_state (scope, last_daily_run_key) values ('global', '2999-01-01');\n`;
 const asking = marked +
   `insert into organizations (id, name, created_at) values (${organization}, 'Acme', now() - interval '9 days');
   insert into prompts (organization_id, text) values (${organization}, 'Question?');

@@ -37,10 +37,26 @@ t.batchTest(
     const marks =
       await sql`select scope, last_daily_run_key as key from scheduler_state order by 1`;
     assert.deepEqual([...marks], [
-      { scope: "daily-batch", key: "2026-03-02" },
+      { scope: "global", key: "2026-03-02" },
       { scope: `organization:${acme}`, key: "2026-03-02" },
     ]);
     assert.deepEqual([await t.dates(sql, empty), await t.dates(sql, off)], [[], []]);
+  },
+);
+
+t.batchTest(
+  "the platform's day is the one that try_mark_daily_run marks without a scope",
+  async ({ sql }) => {
+    await t.organization(sql, "Acme");
+    const mark = async (day: string) =>
+      (await sql`select try_mark_daily_run(${day}) ->> 'updated' as updated`)[0]!.updated;
+    assert.equal(await mark("2026-03-02"), "true");
+    assert.equal((await t.trigger(sql, "2026-03-02T08:00Z")).outcome, "already_run");
+    assert.equal((await t.trigger(sql, "2026-03-03T08:00Z")).outcome, "started");
+    assert.equal(await mark("2026-03-03"), "false");
+    const [state] =
+      await sql`select last_daily_run_key from scheduler_state where scope = 'global'`;
+    assert.equal(state!.last_daily_run_key, "2026-03-03");
   },
 );
 

@@ -135,7 +135,7 @@ Deno.test("daily-batch-trigger", (test) =>
     };
 
     await test.step("a day that its window has left behind is told in the activity log", async () => {
-      await sql`update scheduler_state set last_daily_run_key = '2020-01-01' where scope = 'daily-batch'`;
+      await sql`update scheduler_state set last_daily_run_key = '2020-01-01' where scope = 'global'`;
       const { result } = await (await call({})).json();
       assert.match(
         result.summary,

@@ -26,6 +26,27 @@ Deno.test("aggregate-device-metrics: a range has two ends, with offsets, in orde
   assert.match(refusal({ from: "2026-03-01T01:00:00+01:00", to: range.from }), /must be before/);
 });
 
+Deno.test("aggregate-device-metrics: a moment that the database does not take is refused, by its field", () => {
+  const good = "2026-03-01T00:00:00Z";
+  const bad = [
+    "2026-03-01T00:00:00+16:00",
+    "2026-03-01T00:00:00-23:59",
+    "0000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+14:00",
+    "1969-12-31T23:59:59Z",
+    `2026-03-01T00:00:00.${"1".repeat(300)}Z`,
+    "2026-02-29T00:00:00Z",
+    "2026-03-01T24:00:00Z",
+  ];
+  for (const moment of bad) {
+    assert.match(refusal({ from: moment, to: good }), /^from: must [^,]*(, such as .*)?$/, moment);
+    assert.match(refusal({ from: good, to: moment }), /^to: must [^,]*(, such as .*)?$/, moment);
+  }
+  for (const from of ["2026-03-01T00:00:00.123456789+14:00", "2026-02-28T12:00:00-12:00"]) {
+    assert.equal(input.safeParse({ from, to: "2026-03-02T00:00:00Z" }).success, true);
+  }
+});
+
 Deno.test("aggregate-device-metrics: a range is of bounded length and not of the future", () => {
   assert.equal(input.safeParse({ from: inHours(-5), to: inHours(0) }).success, true);
   assert.match(refusal({ from: inHours(-5), to: inHours(1.01) }), /^to: must not be after the end/);

@@ -231,6 +231,27 @@ const otherMeanings: [string, ProviderName, Reply, KeyCheck["status"], RegExp | 
     "valid",
     /^cannot read when it expires$/,
   ],
+  [
+    "a GitHub Enterprise Server without rate limits knows its token, and says so with 404",
+    "github",
+    json(404, { message: "Rate limiting is not enabled." }),
+    "valid",
+    null,
+  ],
+  [
+    "a GitHub Enterprise Server of long ago said it otherwise",
+    "github",
+    json(404, { message: "No rate limit for white listed users" }),
+    "valid",
+    null,
+  ],
+  [
+    "another 404 says that GitHub is not there",
+    "github",
+    json(404, { message: "Not Found" }),
+    "unreachable",
+    /^Not Found$/,
+  ],
   ...[401, 403].map((status): typeof otherMeanings[number] => [
     `a restricted key of OpenAI that may not list models (${status}) lives`,
     "openai",
@@ -448,9 +469,9 @@ Deno.test("a base URL that is none is named, and nothing is called", async () =>
   }
 });
 
-Deno.test("a base URL may end in a slash", async () => {
+Deno.test("a base URL may end in a slash and be written in any way that a URL may", async () => {
   await withHttpServer(answerAs(() => "ok"), async ({ url, requests }) => {
-    const env = { ...providersEnv(url), OPENAI_API_URL: `${url}/openai/v1/` };
+    const env = { ...providersEnv(url), OPENAI_API_URL: ` ${url.toUpperCase()}/x/../openai/v1/ ` };
     const provider = providers.find(({ name }) => name === "openai")!;
     const found = await checkKey(provider, 5_000, jobContext({ env, now }));
     assert.equal(found.status, "valid");

@@ -30,6 +30,26 @@ Deno.test("the dashboard can be imported anywhere: its data source is a variable
   }
 });
 
+Deno.test("import asks for nothing, as the page says: no input, and no name that one would fill in", async () => {
+  assert.equal(dashboard.__inputs, undefined);
+  const named = JSON.stringify(dashboard).matchAll(/\$\{(\w+)\}/g);
+  const variables = dashboard.templating.list.map(({ name }: { name: string }) => name);
+  for (const [, name] of named) assert.ok(variables.includes(name), name);
+  const page = await Deno.readTextFile(
+    new URL("../../docs/jobs/prometheus-metrics.md", import.meta.url),
+  );
+  assert.match(page, /Import, which asks for nothing more/);
+});
+
+Deno.test("each alert that fires is an annotation", async () => {
+  const rules = await Deno.readTextFile(new URL("../../grafana/alerts.yml", import.meta.url));
+  const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name!);
+  assert.ok(alerts.length > 10);
+  const [{ expr }] = dashboard.annotations.list;
+  const [, pattern] = /alertname=~"([^"]+)"/.exec(expr)!;
+  for (const name of alerts) assert.match(name, new RegExp(`^(?:${pattern})$`));
+});
+
 Deno.test("every panel has an id of its own, a description, a unit and a query", () => {
   assert.equal(new Set(panels.map((panel) => panel.id)).size, panels.length);
   for (const panel of drawn) {

@@ -4,10 +4,26 @@ const hourMs = 3_600_000;
 /** The longest range that one call recomputes. */
 export const maximumRangeDays = 92;
 
+/** No device is older; and years before 1 the database writes otherwise. */
+const earliest = Date.parse("1970-01-01T00:00:00Z");
+
+/** What the database takes too; it refuses offsets, years and fractions of a second that ISO 8601 allows. */
 const moment = z.iso.datetime({
   offset: true,
   error: "must be an ISO 8601 timestamp with an offset, such as 2026-03-01T00:00:00Z",
-});
+})
+  .refine((text) => !/[+-](?:1[5-9]|2\d):\d\d$/.test(text), {
+    error: "must have an offset of less than 15 hours",
+    abort: true,
+  })
+  .refine((text) => !/\.\d{10}/.test(text), {
+    error: "must have at most nine digits after the second",
+    abort: true,
+  })
+  .refine((text) => Date.parse(text) >= earliest, {
+    error: "must not be before 1970",
+    abort: true,
+  });
 
 /**
  * The job's input. Without a range a run does what is due: `granularity` "hour" the hours, "day" the hours and

@@ -1,4 +1,5 @@
 import { HTTPError } from "ky";
+import { readBaseUrl } from "../../../shared/base-url.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
 import { readText } from "../../../shared/read-text.ts";
@@ -54,10 +55,8 @@ export async function checkKey(
       error_message: `${provider.keyEnv} ${fault}`,
     };
   }
-  const url = `${
-    (context.env(provider.urlEnv) ?? provider.url).replace(/\/+$/, "")
-  }${provider.path}`;
-  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {
+  const baseUrl = readBaseUrl(context.env(provider.urlEnv) ?? provider.url);
+  if (baseUrl === undefined) {
     const error_message = `${provider.urlEnv} is no http(s) URL`;
     return { ...known, status: "unreachable", error_message };
   }
@@ -68,7 +67,7 @@ export async function checkKey(
   try {
     const { answer, latencyMs } = await ask(
       provider,
-      url,
+      `${baseUrl}${provider.path}`,
       key,
       signal,
       context,

@@ -81,7 +81,12 @@ const github: Provider = {
   // message and maybe Retry-After. After many failed logins GitHub refuses good tokens too, for a while. Another 403
   // (a suspended account, say) is a refusal. docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api,
   // docs.github.com/rest/authentication/authenticating-to-the-rest-api#failed-login-limit
+  // A GitHub Enterprise Server without rate limits answers 404 to this call, once it has let the token in (a wrong one is
+  // 401). docs.github.com/enterprise-server/rest/rate-limit
   judge({ status, headers, error }) {
+    if (status === 404 && /rate limiting is not enabled|no rate limit/i.test(error.message ?? "")) {
+      return { status: "valid" };
+    }
     const limited = headers.get("x-ratelimit-remaining") === "0" ||
       headers.has("retry-after") ||
       /rate limit|abuse detection|login attempts exceeded/i.test(

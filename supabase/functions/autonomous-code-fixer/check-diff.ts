@@ -6,9 +6,14 @@ export const fileName = "main.py";
 const maximumDiffLength = 64_000;
 /** Beyond as many changed lines a rewrite is no fix; and comparing takes their square, where a function has 2 s. */
 const maximumChangedLines = 1_000;
+/** Finding the places of all hunks takes as many comparisons of two lines at most: some 0.2 s. */
+const maximumComparisons = 5_000_000;
 
 /** A diff that applies, written as `diff -u` would; or why it is none. */
-export type CheckedDiff = { diff: string; reason?: never } | { diff?: never; reason: string };
+export type CheckedDiff = { diff: string; reason?: never } | {
+  diff?: never;
+  reason: string;
+};
 
 /**
  * Checks that a text is a unified diff of `main.py` alone and applies to the code without fuzz. Line numbers and
@@ -34,14 +39,18 @@ export function checkDiff(code: string, text: string): CheckedDiff {
   if (patch === undefined || patch.hunks.length === 0) {
     return { reason: "the diff is no unified diff: it has no hunk" };
   }
-  const files = patches.flatMap(({ oldFileName, newFileName }) => [oldFileName, newFileName]);
+  const files = patches.flatMap((
+    { oldFileName, newFileName },
+  ) => [oldFileName, newFileName]);
   if (files.some((name) => name?.replace(/^[ab]\//, "") !== fileName)) {
     return { reason: `the diff must change ${fileName} and nothing else` };
   }
-  if (patches.length > 1) return { reason: `the diff changes ${fileName} more than once` };
+  if (patches.length > 1) {
+    return { reason: `the diff changes ${fileName} more than once` };
+  }
 
-  const fixed = applyPatch(code, patch, { fuzzFactor: 0 });
-  if (fixed === false) return { reason: "the diff does not apply to the code" };
+  const { fixed, reason } = applyHunks(code, patch);
+  if (reason !== undefined) return { reason };
   if (fixed === code) return { reason: "the diff changes nothing" };
   const diff = createTwoFilesPatch(
     `a/${fileName}`,
@@ -57,14 +66,63 @@ export function checkDiff(code: string, text: string): CheckedDiff {
     : { diff };
 }
 
+/** The code with the hunks applied; or why they do not apply. */
+function applyHunks(
+  code: string,
+  patch: StructuredPatch,
+): { fixed: string; reason?: never } | { fixed?: never; reason: string } {
+  const lineCount = countLines(code);
+  const hunks = patch.hunks.map((hunk) => ({
+    ...hunk,
+    // The library walks line by line from this number to the code, however far away it is.
+    oldStart: Math.min(hunk.oldStart, lineCount + 1),
+  }));
+  let comparisons = 0;
+  class TooManyComparisons extends Error {}
+  let fixed: string | false;
+  try {
+    fixed = applyPatch(code, { ...patch, hunks }, {
+      fuzzFactor: 0,
+      compareLine(_number, line, _operation, content) {
+        if (++comparisons > maximumComparisons) throw new TooManyComparisons();
+        return line === content;
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof TooManyComparisons)) throw error;
+    return { reason: "the diff's hunks fit in too many places to be tried" };
+  }
+  if (fixed === false) return { reason: "the diff does not apply to the code" };
+  // The library takes a hunk at the line it names even if an earlier hunk was applied behind it, and then repeats the
+  // lines between the two.
+  const added = hunks.reduce(
+    (sum, hunk) => sum + hunk.newLines - hunk.oldLines,
+    0,
+  );
+  if (countLines(fixed) !== lineCount + added) {
+    return { reason: "the diff's hunks are not in the order of the code" };
+  }
+  return { fixed };
+}
+
+function countLines(text: string): number {
+  return text === "" ? 0 : text.replace(/\n$/, "").split("\n").length;
+}
+
 /** Puts the counts of each hunk's header right, by its lines; models miscount them. */
 function recount(text: string): string {
   const lines = text.replaceAll("\r\n", "\n").replace(/\n+$/, "").split("\n");
   for (let index = 0; index < lines.length; index++) {
-    const header = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@/.exec(lines[index]!);
+    const header = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@/.exec(
+      lines[index]!,
+    );
     if (header === null) continue;
     let [removed, added] = [0, 0];
-    for (let at = index + 1; at < lines.length && !beginsPart(lines, at); at++) {
+    for (
+      let at = index + 1;
+      at < lines.length && !beginsPart(lines, at);
+      at++
+    ) {
       // An empty line of context, whose space was lost.
       if (lines[at] === "") lines[at] = " ";
       if (/^[ -]/.test(lines[at]!)) removed++;

@@ -1,3 +1,4 @@
+import { readBaseUrl } from "../../../shared/base-url.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { PermanentError } from "../../../shared/errors.ts";
 
@@ -38,26 +39,23 @@ export function readConfiguration(
   const apiKey = env("CODE_FIXER_API_KEY");
   const model = env("CODE_FIXER_MODEL");
   if (apiKey === undefined || model === undefined) return { configuration: null, notConfigured };
+  const baseUrl = readBaseUrl(env("CODE_FIXER_BASE_URL") ?? "https://api.openai.com/v1");
+  if (baseUrl === undefined) {
+    throw new ConfigurationError(
+      "Cannot ask the model: CODE_FIXER_BASE_URL must be an http(s) URL",
+    );
+  }
   const prompt = readPrice(env, "CODE_FIXER_PROMPT_PRICE");
   const completion = readPrice(env, "CODE_FIXER_COMPLETION_PRICE");
   return {
     configuration: {
-      baseUrl: readBaseUrl(env("CODE_FIXER_BASE_URL") ?? "https://api.openai.com/v1"),
+      baseUrl,
       apiKey,
       model,
       prices: prompt === undefined || completion === undefined ? null : { prompt, completion },
     },
     notConfigured,
   };
-}
-
-function readBaseUrl(text: string): string {
-  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
-    throw new ConfigurationError(
-      "Cannot ask the model: CODE_FIXER_BASE_URL must be an http(s) URL",
-    );
-  }
-  return text.replace(/\/+$/, "");
 }
 
 function readPrice(env: JobContext["env"], name: string): number | undefined {

@@ -79,7 +79,7 @@ async function outside(
   window: string,
 ): Promise<JsonObject> {
   const { data, error } = await db.from("scheduler_state").select("last_daily_run_key")
-    .eq("scope", "daily-batch").abortSignal(signal).maybeSingle();
+    .eq("scope", "global").abortSignal(signal).maybeSingle();
   if (error) throw error;
   const left = data !== null && data.last_daily_run_key < date;
   return {

@@ -21,14 +21,16 @@ export function lastWholeDay(moment: Date): Day {
  * @throws PermanentError for a day that is not over at `now`, or from before there was anything to report on.
  */
 export function dayNamed(name: string, now: Date): Day {
-  const day = dayFrom(Date.parse(`${name}T00:00:00Z`));
-  if (day.endsAt > now) {
-    throw new PermanentError(`Cannot report on ${name}: the day is not over (UTC)`);
-  }
-  if (day.startsAt < firstDay) {
-    throw new PermanentError(`Cannot report on ${name}: no day before 2000 is known`);
-  }
-  return day;
+  const problem = problemOf(name, now);
+  if (problem !== undefined) throw new PermanentError(`Cannot report on ${name}: ${problem}`);
+  return dayFrom(Date.parse(`${name}T00:00:00Z`));
+}
+
+/** Why there can be no report on a day, `YYYY-MM-DD`, at `now`. */
+export function problemOf(name: string, now: Date): string | undefined {
+  const startsAt = new Date(`${name}T00:00:00Z`);
+  if (!(startsAt >= firstDay)) return "no day before 2000 is known";
+  return startsAt.getTime() + dayMs > now.getTime() ? "the day is not over (UTC)" : undefined;
 }
 
 function dayFrom(startMs: number): Day {

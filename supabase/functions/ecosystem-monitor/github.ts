@@ -1,3 +1,4 @@
+import { isWithin } from "../../../shared/base-url.ts";
 import type { HttpClient } from "../../../shared/http-client.ts";
 import { errorMessage } from "../../../shared/errors.ts";
 import { readText } from "../../../shared/read-text.ts";
@@ -59,7 +60,10 @@ export interface Github {
 
 export interface GithubOptions {
   http: HttpClient;
-  /** Where the REST API is, `https://api.github.com` or a GitHub Enterprise Server's `https://<host>/api/v3`. */
+  /**
+   * Where the REST API is, `https://api.github.com` or a GitHub Enterprise Server's `https://<host>/api/v3`, as
+   * `readBaseUrl` gives it.
+   */
   baseUrl: string;
   token: string;
   signal: AbortSignal;
@@ -79,8 +83,7 @@ const mostUnanswered = 2;
  * answer, or the budget of the run is used up. Throws only when `signal` fires.
  */
 export function createGithub(options: GithubOptions): Github {
-  const { token, signal, limits } = options;
-  const baseUrl = options.baseUrl.replace(/\/+$/, "");
+  const { baseUrl, token, signal, limits } = options;
   const http = options.http.extend({
     timeout: limits.requestTimeoutMs,
     retry: { limit: 1, maxRetryAfter: 5_000 },
@@ -106,7 +109,6 @@ export function createGithub(options: GithubOptions): Github {
       ? printable(message.replaceAll(token, "[redacted]"), 200)
       : "no message";
   };
-  const inApi = (url: string) => url.startsWith(`${baseUrl}/`);
   const stop = (why: string) => reason ??= why;
 
   /** Two tries and the wait between them, the reading of the body too. */
@@ -142,7 +144,9 @@ export function createGithub(options: GithubOptions): Github {
   async function get(address: string, etag?: string): Promise<Answer> {
     let url = address;
     for (let redirects = 0;; redirects++) {
-      if (!inApi(url)) return { kind: "failed", problem: "GitHub points outside of its API" };
+      if (!isWithin(url, baseUrl)) {
+        return { kind: "failed", problem: "GitHub points outside of its API" };
+      }
       if (!mayAsk()) return { kind: "stopped", problem: reason ?? "" };
       requests++;
       let response: Response;

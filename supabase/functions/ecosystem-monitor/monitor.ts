@@ -1,3 +1,4 @@
+import { readBaseUrl } from "../../../shared/base-url.ts";
 import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
 import { PermanentError } from "../../../shared/errors.ts";
 import { collect, type Collected } from "./collect.ts";
@@ -109,8 +110,8 @@ export async function monitor(
 function githubOf(context: JobContext, limits: GithubLimits): Github | null {
   const token = context.env("GITHUB_TOKEN")?.trim();
   if (token === undefined || token === "") return null;
-  const baseUrl = context.env("GITHUB_API_URL")?.trim() ?? "https://api.github.com";
-  if (!URL.canParse(baseUrl) || !/^https?:$/.test(new URL(baseUrl).protocol)) {
+  const baseUrl = readBaseUrl(context.env("GITHUB_API_URL") ?? "https://api.github.com");
+  if (baseUrl === undefined) {
     throw new PermanentError("GITHUB_API_URL must be an address like https://api.github.com");
   }
   const { http, signal, remainingMs } = context;
