@@ -16,8 +16,10 @@ comment on function scheduler.try_lock_job(text) is
 create or replace function scheduler.hear_job(p_job_name text, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
-  v_answers integer := scheduler.read_answers(p_job_name, p_now);
+  v_answers integer;
 begin
+  perform scheduler.requests_since();
+  v_answers := scheduler.read_answers(p_job_name, p_now);
   return jsonb_build_object('answers', v_answers, 'judged', scheduler.judge_silent_runs(p_job_name, p_now));
 end;
 $$;
@@ -111,7 +113,6 @@ begin
       hint = format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name);
   end if;
   if v_job.enabled and v_job.next_run_at <= p_now then
-    perform scheduler.requests_since();
     v_run_id := scheduler.advance_job(p_job_name, true, p_now) ->> 'run';
     if exists (select from public.scheduler_runs where status = 'missed' and completed_at = p_now) then
       perform scheduler.name_failed_dispatches(p_now);

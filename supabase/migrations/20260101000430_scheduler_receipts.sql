@@ -56,6 +56,9 @@ begin
       (select jsonb_agg(name order by name) from public.scheduler_jobs where function_name = p_function_name), '[]'));
   end if;
 
+  if v_job.name is not null then
+    perform scheduler.hear_job(v_job.name, p_now);
+  end if;
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, timeout_seconds, payload, dispatched_at, started_at, heartbeat_at
   ) values (

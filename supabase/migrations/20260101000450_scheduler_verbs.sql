@@ -15,14 +15,16 @@ end;
 $$;
 comment on function scheduler.assert_job(text) is 'The job''s row, locked. Raises 22023 and names the jobs there are when it is unknown.';
 
-create or replace function scheduler.assert_run(p_run_id uuid) returns public.scheduler_runs
+create or replace function scheduler.assert_run(p_run_id uuid, p_now timestamptz) returns public.scheduler_runs
 language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
 begin
-  -- The job's row comes before the run's row, as everywhere.
-  perform from public.scheduler_jobs
-    where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update;
+  -- The job's row comes before the run's row, as everywhere; and what was answered is heard before anybody decides.
+  perform scheduler.requests_since();
+  perform scheduler.read_answers(jobs.name, p_now) from (
+    select name from public.scheduler_jobs
+    where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update) as jobs;
   select * into v_run from public.scheduler_runs where id = p_run_id for no key update;
   if not found then
     raise exception using errcode = '22023', message = format('there is no run %s', coalesce(p_run_id::text, 'null')),
@@ -31,8 +33,8 @@ begin
   return v_run;
 end;
 $$;
-comment on function scheduler.assert_run(uuid) is
-  'The run''s row, locked, and its job''s row before it. Raises 22023 when there is no such run.';
+comment on function scheduler.assert_run(uuid, timestamptz) is
+  'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises 22023 when there is no such run.';
 
 create or replace function scheduler.assert_given(p_action text, p_what text, p_example text, variadic p_texts text[]) returns void
 language plpgsql immutable set search_path = '' as $$
@@ -58,6 +60,8 @@ begin
     raise exception using errcode = '22023',
       message = format('cannot run %s: payload must be a JSON object, got %s', p_job_name, left(p_payload::text, 100));
   end if;
+  -- A request that was refused holds the lock until its answer is read.
+  perform scheduler.hear_job(p_job_name, p_now);
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
   if v_job.overlap_policy <> 'allow' and v_held.run_id is not null then
     raise exception using errcode = '55006',
@@ -188,7 +192,7 @@ create or replace function scheduler.cancel_run(
 ) returns text
 language plpgsql set search_path = '' as $$
 declare
-  v_run public.scheduler_runs := scheduler.assert_run(p_run_id);
+  v_run public.scheduler_runs := scheduler.assert_run(p_run_id, p_now);
   v_is_withdrawn boolean;
 begin
   perform scheduler.assert_given(format('cancel run %s', v_run.id), 'reason and author',
@@ -243,7 +247,7 @@ comment on function scheduler.assert_retriable(public.scheduler_runs) is
 create or replace function scheduler.retry_run(p_run_id uuid, p_author text, p_now timestamptz default clock_timestamp()) returns uuid
 language plpgsql set search_path = '' as $$
 declare
-  v_run public.scheduler_runs := scheduler.assert_run(p_run_id);
+  v_run public.scheduler_runs := scheduler.assert_run(p_run_id, p_now);
   v_job public.scheduler_jobs;
   v_attempt integer;
   v_retry_id uuid;
@@ -265,7 +269,7 @@ begin
     raise exception using errcode = '55006',
       message = format('cannot retry run %s: other runs of %s are under way, and %s is disabled, so the retry cannot wait', v_run.id, v_job.name, v_job.name);
   end if;
-  perform public.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s', v_attempt,
+  perform scheduler.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s', v_attempt,
     scheduler.local_text(v_run.scheduled_for, v_job.time_zone),
     case v_run.status when 'failed' then 'failed' else 'was ' || v_run.status end, btrim(p_author)),
     p_details => jsonb_build_object('run_id', v_retry_id, 'retry_of', v_run.id), p_now => p_now);
@@ -294,7 +298,7 @@ begin
   if v_cancelled = 0 then
     return format('no run of %s waits', v_job.name);
   end if;
-  perform public.log_activity(v_job.name,
+  perform scheduler.log_activity(v_job.name,
     format('%s cancelled by %s: %s', scheduler.count_text(v_cancelled, 'waiting run'), btrim(p_author), btrim(p_reason)),
     'warning', jsonb_build_object('cancelled', v_cancelled), p_now);
   return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'waiting run'), v_job.name,
@@ -412,7 +416,7 @@ comment on function public.try_mark_daily_run(text, text) is
   'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, {"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". Without a scope it is the platform''s daily batch. Raises 22023 for a key that is no date.';
 
 revoke all on function scheduler.assert_job(text) from public, anon, authenticated, service_role;
-revoke all on function scheduler.assert_run(uuid) from public, anon, authenticated, service_role;
+revoke all on function scheduler.assert_run(uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.assert_given(text, text, text, text[]) from public, anon, authenticated, service_role;
 revoke all on function scheduler.run_now(text, jsonb, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.pause(text, text, text, timestamptz, timestamptz) from public, anon, authenticated, service_role;

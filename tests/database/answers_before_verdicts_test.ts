@@ -154,3 +154,35 @@ t.ledgerTest("a heartbeat that stopped long before the deadline is stalled", asy
   await t.pulse(sql, t.after(60));
   assert.equal((await t.run(sql, id)).verdict, "stalled");
 });
+
+t.ledgerTest("a call by hand is not busy behind a request that was refused", async ({ sql }) => {
+  const hands: [string, (now: Date) => Promise<unknown>][] = [
+    ["run_now", (now) => t.value(sql, "scheduler.run_now('run_now', null, $1)", [now])],
+    ["by-hand", async (now) => {
+      const begun = await t.value(
+        sql,
+        "scheduler.begin_manual_run('by-hand', null, '{}', '', $1)",
+        [now],
+      );
+      assert.equal(begun.begun, true);
+    }],
+  ];
+  for (const [name, call] of hands) {
+    await t.register(sql, name, { schedule: "0 12 * * *", max_attempts: 1 });
+    const id = await t.start(sql, name);
+    await t.answer(sql, id, { status: 404 }, t.after(0.01));
+    await call(t.after(0.02));
+    assert.equal((await t.run(sql, id)).verdict, "not_found");
+  }
+});
+
+t.ledgerTest("cancel_run leaves a run that was answered as it is", async ({ sql }) => {
+  await t.register(sql, "url", { target: "https://example.test/", schedule: "0 12 * * *" });
+  const id = (await t.dispatch(sql, "url"))!;
+  await t.answer(sql, id, { status: 200 }, t.after(0.01));
+  const said = await t.value(sql, "scheduler.cancel_run($1, 'why', 'Ada', $2)", [
+    id,
+    t.after(0.02),
+  ]);
+  assert.match(said, /is over already: completed \(ok\)/);
+});
