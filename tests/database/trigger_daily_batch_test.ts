@@ -236,13 +236,14 @@ t.batchTest(
     await sql`update scheduler_jobs set next_run_at = '2026-03-02T08:00Z' where name = ${job}`;
     await sql`update scheduler_jobs set next_run_at = '2026-03-02T08:00Z' where name = ${`${job}-zones`}`;
     const tick = async (at: string) => {
-      const sent = [];
       for (const name of [job, `${job}-zones`]) {
-        sent.push(await value(sql, "scheduler.dispatch($1, $2)", [name, at]) !== null);
+        await value(sql, "scheduler.dispatch($1, $2)", [name, at]);
       }
-      return sent;
+      const sent = await sql`
+        select job_name from scheduler_runs where scheduled_for = ${at} order by job_name`;
+      return sent.map(({ job_name }) => job_name);
     };
-    assert.deepEqual(await tick("2026-03-02T08:00:00Z"), [true, true]);
+    assert.deepEqual(await tick("2026-03-02T08:00:00Z"), [job, `${job}-zones`]);
     for (const { id } of await sql`select id from scheduler_runs`) {
       await begin(sql, id, new Date("2026-03-02T08:00:01Z"), job);
       await finish(sql, id, "completed", new Date("2026-03-02T08:00:03Z"));
@@ -253,7 +254,7 @@ t.batchTest(
     // Tokyo is due again at 18:00.
     for (let minutes = 15; minutes < 10 * 60; minutes += 15) {
       const at = new Date(Date.parse("2026-03-02T08:00Z") + minutes * 60_000).toISOString();
-      assert.deepEqual(await tick(at), [false, false], at);
+      assert.deepEqual(await tick(at), [], at);
     }
     assert.equal((await runs(sql, job)).length, 1);
     assert.equal((await runs(sql, `${job}-zones`)).length, 1);
