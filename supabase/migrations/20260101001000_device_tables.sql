@@ -74,7 +74,7 @@ create table if not exists public.charging_sessions (
   started_at timestamptz not null default now() check (isfinite(started_at)),
   last_reading_at timestamptz check (isfinite(last_reading_at)),
   ended_at timestamptz check (isfinite(ended_at)),
-  energy_wh numeric(14, 3) check (energy_wh >= 0),
+  energy_wh numeric(14, 3) check (energy_wh >= 0 and energy_wh < 'Infinity'),
   efficiency_percent numeric(5, 2) check (efficiency_percent between 0 and 100),
   start_battery_percent smallint check (start_battery_percent between 0 and 100),
   end_battery_percent smallint check (end_battery_percent between 0 and 100),
@@ -122,7 +122,7 @@ create table if not exists public.pop_events_ledger (
     'charging_session_completed', 'calibration_performed', 'battery_health_contribution',
     'thermal_data_collection', 'sustained_connection', 'diagnostic_report_submitted',
     'optimization_applied', 'community_contribution')),
-  points numeric(14, 4) not null default 0 check (points >= 0),
+  points numeric(14, 4) not null default 0 check (points >= 0 and points < 'Infinity'),
   status text not null default 'pending' check (status in ('pending', 'validated', 'rejected')),
   occurred_at timestamptz not null default now() check (isfinite(occurred_at)),
   validated_at timestamptz check (isfinite(validated_at)),
@@ -244,7 +244,8 @@ revoke all on table public.devices, public.device_connection_sessions, public.ch
   public.pop_events_ledger, public.engagement_commands, public.device_metrics_summary
   from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.devices, public.device_connection_sessions, public.charging_sessions,
-  public.device_activity_log, public.pop_events_ledger, public.engagement_commands, public.device_metrics_summary
+  public.device_activity_log, public.pop_events_ledger, public.engagement_commands
   to service_role;
+grant select on table public.device_metrics_summary to service_role;
 -- Nobody needs a right on an identity column's sequence to insert a row, and whoever has one can exhaust it.
 revoke all on sequence public.device_activity_log_id_seq from public, anon, authenticated, service_role;
