@@ -1,9 +1,9 @@
 -- What devices do, as it is reported: connections, charging, activity, proof of participation (PoP),
 -- commands; and the summary that `aggregate-device-metrics` makes of it.
 --
--- Times named `*_at` are UTC instants. A session whose end is null is open. Devices have bad clocks: an end
--- before its start is stored as it came, and counts as a session without length.
--- Every time has to be finite, because hours are counted between them.
+-- Times named `*_at` are UTC instants. A session whose end is null is open. Devices have bad clocks: what they report
+-- is set right as it is written, see bound_times at the end. Every time has to be finite, because hours are counted
+-- between them.
 
 create table if not exists public.devices (
   id uuid primary key default gen_random_uuid(),
@@ -231,6 +231,15 @@ comment on column public.device_metrics_summary.pop_points is 'Points of the val
 comment on column public.device_metrics_summary.commands_issued is
   'Commands issued in the period; completed, failed and expired count how these ended, whenever that was';
 comment on column public.device_metrics_summary.computed_at is 'When the row was last written; a run that finds the same figures leaves it';
+
+-- A session lasts a year at most: one that goes on is ended, and begins anew.
+select
+  scheduler.bound_times('public.devices', array['registered_at', 'last_seen_at']),
+  scheduler.bound_times('public.device_connection_sessions', array['connected_at', 'last_heartbeat_at', 'disconnected_at'], 'connected_at', '366 days'),
+  scheduler.bound_times('public.charging_sessions', array['started_at', 'last_reading_at', 'ended_at'], 'started_at', '366 days'),
+  scheduler.bound_times('public.device_activity_log', array['occurred_at']),
+  scheduler.bound_times('public.pop_events_ledger', array['occurred_at', 'validated_at', 'paid_out_at'], 'occurred_at'),
+  scheduler.bound_times('public.engagement_commands', array['issued_at', 'sent_at', 'acknowledged_at', 'finished_at'], 'issued_at');
 
 alter table public.devices enable row level security;
 alter table public.device_connection_sessions enable row level security;

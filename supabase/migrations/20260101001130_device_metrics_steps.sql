@@ -41,7 +41,8 @@ begin
   select jsonb_build_object(
     'pending_hours', count(*) filter (where p.granularity = 'hour'),
     'pending_days', count(*) filter (where p.granularity = 'day' and p.period_start <= v_open_hour - interval '24 hours'),
-    'notes_left', (select count(*) from (select from public.device_metrics_changes limit 1000000) n))
+    'notes_left', (select count(*) from (select from public.device_metrics_changes limit 1000000) n),
+    'odd_times', scheduler.take_odd_times())
   into v_result
   from public.device_metrics_periods p
   where p.pending;

@@ -36,7 +36,7 @@ create table if not exists public.tasks (
   status text not null default 'pending'
     check (status in ('pending', 'in_progress', 'blocked', 'completed', 'failed', 'cancelled')),
   attempts integer not null default 0 check (attempts >= 0),
-  due_at timestamptz check (isfinite(due_at)),
+  due_at timestamptz check (due_at > '-infinity'),
   started_at timestamptz check (isfinite(started_at)),
   completed_at timestamptz check (isfinite(completed_at)),
   error_message text,
@@ -56,6 +56,7 @@ create index if not exists tasks_completed_at_idx on public.tasks (completed_at)
 
 comment on table public.tasks is 'What is to be done, is being done and was done: one row a task.';
 comment on column public.tasks.priority is '1 is the most urgent, 10 the least.';
+comment on column public.tasks.due_at is 'Infinity, as null: it is never overdue.';
 comment on column public.tasks.completed_at is 'When it was over: completed, failed or cancelled.';
 comment on column public.tasks.updated_at is 'Whoever works on the task sets it; a task in progress that nobody touches is stuck.';
 
@@ -98,7 +99,7 @@ create table if not exists public.api_key_health (
     check (status in ('unchecked', 'valid', 'invalid', 'expiring', 'rate_limited', 'unreachable', 'not_configured')),
   status_since timestamptz not null default now() check (isfinite(status_since)),
   checked_at timestamptz check (isfinite(checked_at)),
-  expires_at timestamptz check (isfinite(expires_at)),
+  expires_at timestamptz check (expires_at > '-infinity'),
   rate_limit bigint check (rate_limit >= 0),
   rate_limit_remaining bigint check (rate_limit_remaining >= 0),
   rate_limit_resets_at timestamptz check (isfinite(rate_limit_resets_at)),
@@ -184,6 +185,13 @@ comment on table public.system_health_history is
   'What every health check found: one row an occurrence; a retry writes over the row of the attempt before it.';
 comment on column public.system_health_history.components is
   'By component: status, points, weight, and each figure with its thresholds.';
+
+select
+  scheduler.bound_times('public.agents', array['status_changed_at', 'last_heartbeat_at']),
+  scheduler.bound_times('public.tasks', array['created_at', 'started_at', 'completed_at', 'updated_at']),
+  scheduler.bound_times('public.conversations', array['created_at', 'last_user_message_at', 'last_agent_message_at', 'closed_at', 'updated_at']),
+  scheduler.bound_times('public.api_key_health', array['status_since', 'checked_at']),
+  scheduler.bound_times('public.eliza_python_executions', array['created_at', 'started_at', 'finished_at']);
 
 alter table public.agents enable row level security;
 alter table public.tasks enable row level security;

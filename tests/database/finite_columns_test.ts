@@ -7,11 +7,18 @@ const EXCEPTIONS: Record<string, string> = {
   "public.device_metrics_summary": "computed from checked rows alone, a hundred thousand at a time",
   "public.scheduler_jobs": "written by register_job and the verbs, which check what they are given",
   "public.scheduler_locks": "written by dispatch, by the database's clock",
-  "public.scheduler_runs": "written by dispatch, the receipts and the pulse, by the database's clock",
+  "public.scheduler_runs":
+    "written by dispatch, the receipts and the pulse, by the database's clock",
   "public.scheduler_state": "written by try_mark_daily_run, by the database's clock",
   "scheduler.pulse_state": "written by the pulse, by the database's clock",
   "scheduler.request_epoch": "its first value is -infinity, before any request",
   "scheduler.run_counters": "counted from the ledger's rows",
+};
+
+/** Columns in which an infinity has a meaning. */
+const MEANT: Record<string, string> = {
+  "public.api_key_health.expires_at takes infinity": "a key that never expires",
+  "public.tasks.due_at takes infinity": "a task that is never overdue",
 };
 
 /** Each column that can hold NaN or an infinity, with the values among these that its type takes. */
@@ -68,7 +75,7 @@ Deno.test("no column that is written from outside takes NaN or an infinity", asy
         if (!refused) open.push(`${table_name}.${column_name} takes ${value}`);
       }
     }
-    assert.deepEqual(open, []);
+    assert.deepEqual(open.sort(), Object.keys(MEANT));
     const tables = new Set(columns.map((column) => column.table_name));
     assert.deepEqual(Object.keys(EXCEPTIONS).filter((name) => !tables.has(name)), []);
   });
