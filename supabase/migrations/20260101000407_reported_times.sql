@@ -101,7 +101,7 @@ begin
       from (select * from taken order by id limit 20) as first)
     into v_taken, v_where, v_rows;
   if v_taken > 0 then
-    perform public.log_activity('aggregate-device-metrics', format('times that cannot be were set right as they were written: %s', v_where),
+    perform scheduler.log_activity('aggregate-device-metrics', format('times that cannot be were set right as they were written: %s', v_where),
       'warning', jsonb_build_object('rows', v_rows));
   end if;
   return v_taken;

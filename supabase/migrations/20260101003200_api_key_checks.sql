@@ -33,6 +33,9 @@ begin
       coalesce(left(v_setting::text, 50), 'none'));
   end if;
 
+  perform scheduler.require_whole_numbers(coalesce(given ->> 'provider', 'a check'), given,
+      array['http_status', 'latency_ms', 'rate_limit', 'rate_limit_remaining'])
+    from jsonb_array_elements(p_checks) as given;
   perform from public.api_key_health where key_name = 'default' order by provider for update;
 
   with checks as (

@@ -106,3 +106,35 @@ Deno.test("the column is named when a row with NaN is refused", async () => {
     }
   });
 });
+
+Deno.test("a figure that arrives as JSON and is no number is refused by its name", () =>
+  withDatabase(async ({ sql }) => {
+    await sql`insert into ecosystem_repositories (full_name) values ('a/b')`;
+    for (const number of ["NaN", "Infinity", -1, 1.5, 1e30]) {
+      const check = { provider: "openai", status: "valid", rate_limit: number };
+      const reading = { outcome: "read", figures: { stars_total: number }, truncated: [] };
+      const report = { overall_score: number, scores: {}, figures: {}, headline: "h", report: "r" };
+      for (
+        const [call, field] of [
+          [sql`select record_api_key_checks(${sql.json([check])})`, "openai.rate_limit"],
+          [
+            sql`select record_repository_activity(id, current_date, ${
+              sql.json(reading)
+            }) from ecosystem_repositories`,
+            "figures.stars_total",
+          ],
+          [
+            sql`select record_ecosystem_report(current_date, ${sql.json(report)})`,
+            "report.overall_score",
+          ],
+        ] as const
+      ) {
+        const { code, message } = await refusal(call);
+        assert.equal(code, "22023");
+        assert.ok(
+          message.startsWith(`cannot record: ${field} must be a whole number from 0 on, or null`),
+          message,
+        );
+      }
+    }
+  }));
