@@ -19,9 +19,9 @@ export function summarize(figures: Figures, now: Date): string {
   if (caughtUpTo !== null) {
     parts.push(`caught up to ${clock(new Date(caughtUpTo), now)}`);
   }
+  if (oddTimes > 0) parts.push(`${counted(oddTimes, "odd time")} set right`);
   if (hoursLeft > 0) parts.push(`${counted(hoursLeft, "hour")} left`);
   if (days > 0 && daysLeft > 0) parts.push(`${counted(daysLeft, "day")} left`);
-  if (oddTimes > 0) parts.push(`${counted(oddTimes, "odd time")} set right`);
   if (stopped === "time") parts.push("stopped for want of time");
   return parts.join(", ");
 }
