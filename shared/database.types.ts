@@ -2293,10 +2293,6 @@ export type Database = {
         Args: { "p_organization_id": string; "p_week": string };
         Returns: undefined;
       };
-      "require_whole_numbers": {
-        Args: { "p_fields": (string)[]; "p_given": Json; "p_what": string };
-        Returns: undefined;
-      };
       "rerun_daily_batch": {
         Args: {
           "p_date": string;

@@ -116,7 +116,10 @@ Deno.test("a figure that arrives as JSON and is no number is refused by its name
       const report = { overall_score: number, scores: {}, figures: {}, headline: "h", report: "r" };
       for (
         const [call, field] of [
-          [sql`select record_api_key_checks(${sql.json([check])})`, "openai.rate_limit"],
+          [
+            sql`select scheduler.record_api_key_checks(${sql.json([check])}, now())`,
+            "openai.rate_limit",
+          ],
           [
             sql`select record_repository_activity(id, current_date, ${
               sql.json(reading)

@@ -124,7 +124,7 @@ Deno.test("weekly suggestions go on without an organization whose zone is not kn
     const acme = await addOrganization(sql, ["a"], { time_zone: "Asia/Tokyo" });
     const other = await addOrganization(sql, ["a"], { time_zone: "Asia/Tokyo" });
     await spoil(sql, acme, UNKNOWN_ZONE);
-    const [row] = await sql`select next_suggestion_requests(p_now => ${at}) as value`;
+    const [row] = await sql`select scheduler.next_suggestion_requests(p_now => ${at}) as value`;
     assert.deepEqual(row!.value.organizations.map(({ id }: { id: string }) => id), [other]);
     assert.deepEqual(
       row!.value.left_out.map(({ id, time_zone }: Record<string, string>) => [id, time_zone]),

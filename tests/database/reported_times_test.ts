@@ -148,7 +148,7 @@ Deno.test("a device that has just connected is alive, whatever its clock says", 
         assert.equal(health!.value.details.silent_sessions, 0);
         // And when it falls silent, it ends when it was last heard of, which is now.
         const [later] = await sql`
-          select monitor_device_connections_sweep(p_now => now() + interval '10 minutes') as value`;
+          select scheduler.monitor_device_connections_sweep(p_now => now() + interval '10 minutes') as value`;
         assert.equal(later!.value.sessions_ended, 1, `${connected}, ${beat}`);
         const [ended] = await sql`
           select disconnected_at between now() - interval '1 minute' and now() and disconnected_at >= connected_at as right
