@@ -3,7 +3,7 @@ create table if not exists public.app_settings (
   key text primary key,
   value jsonb not null,
   description text not null default '',
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
 
 comment on table public.app_settings is 'Plain settings, one row a key. Keys that begin with scheduler. steer the machine.';

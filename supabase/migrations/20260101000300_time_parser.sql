@@ -209,6 +209,19 @@ $$;
 comment on function scheduler.require_time_zone(text) is
   'Raises 22023 for a time zone that Postgres does not know by name. Cheap for the common names; registration is stricter, see assert_time_zone.';
 
+-- For rows that are read in sets: one zone that this server no longer knows (a restored dump, another tzdata) must not
+-- stop the others.
+create or replace function scheduler.knows_time_zone(p_time_zone text) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  perform timestamptz 'epoch' at time zone p_time_zone;
+  return true;
+exception when invalid_parameter_value then
+  return false;
+end;
+$$;
+comment on function scheduler.knows_time_zone(text) is 'Whether times can be computed in the zone; null, which stands for another zone, is known.';
+
 create or replace function scheduler.letter_pairs(p_text text) returns text[]
 language sql immutable parallel safe set search_path = '' as $$
   select array(select distinct substr(folded, at, 2) from generate_series(1, length(folded) - 1) as at)
@@ -287,6 +300,7 @@ revoke all on function
   scheduler.parse_schedule_field(text, text, text, integer, integer, text[]),
   scheduler.parse_schedule(text),
   scheduler.require_time_zone(text),
+  scheduler.knows_time_zone(text),
   scheduler.letter_pairs(text),
   scheduler.assert_time_zone(text)
 from public, anon, authenticated;

@@ -2,7 +2,7 @@
 
 create table if not exists public.eliza_activity_log (
   id bigint generated always as identity primary key,
-  occurred_at timestamptz not null default now(),
+  occurred_at timestamptz not null default now() check (isfinite(occurred_at)),
   source text not null check (length(source) between 1 and 100),
   severity text not null default 'info' check (severity in ('info', 'warning', 'error')),
   message text not null check (length(message) between 1 and 1000),

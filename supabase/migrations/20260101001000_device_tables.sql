@@ -1,9 +1,9 @@
 -- What devices do, as it is reported: connections, charging, activity, proof of participation (PoP),
 -- commands; and the summary that `aggregate-device-metrics` makes of it.
 --
--- Times named `*_at` are UTC instants. A session whose end is null is open. Devices have bad clocks: an end
--- before its start is stored as it came, and counts as a session without length.
--- Every time has to be finite, because hours are counted between them.
+-- Times named `*_at` are UTC instants. A session whose end is null is open. Devices have bad clocks: what they report
+-- is set right as it is written, see bound_times at the end. Every time has to be finite, because hours are counted
+-- between them.
 
 create table if not exists public.devices (
   id uuid primary key default gen_random_uuid(),
@@ -74,7 +74,7 @@ create table if not exists public.charging_sessions (
   started_at timestamptz not null default now() check (isfinite(started_at)),
   last_reading_at timestamptz check (isfinite(last_reading_at)),
   ended_at timestamptz check (isfinite(ended_at)),
-  energy_wh numeric(14, 3) check (energy_wh >= 0),
+  energy_wh numeric(14, 3) check (energy_wh >= 0 and energy_wh < 'Infinity'),
   efficiency_percent numeric(5, 2) check (efficiency_percent between 0 and 100),
   start_battery_percent smallint check (start_battery_percent between 0 and 100),
   end_battery_percent smallint check (end_battery_percent between 0 and 100),
@@ -122,7 +122,7 @@ create table if not exists public.pop_events_ledger (
     'charging_session_completed', 'calibration_performed', 'battery_health_contribution',
     'thermal_data_collection', 'sustained_connection', 'diagnostic_report_submitted',
     'optimization_applied', 'community_contribution')),
-  points numeric(14, 4) not null default 0 check (points >= 0),
+  points numeric(14, 4) not null default 0 check (points >= 0 and points < 'Infinity'),
   status text not null default 'pending' check (status in ('pending', 'validated', 'rejected')),
   occurred_at timestamptz not null default now() check (isfinite(occurred_at)),
   validated_at timestamptz check (isfinite(validated_at)),
@@ -232,6 +232,15 @@ comment on column public.device_metrics_summary.commands_issued is
   'Commands issued in the period; completed, failed and expired count how these ended, whenever that was';
 comment on column public.device_metrics_summary.computed_at is 'When the row was last written; a run that finds the same figures leaves it';
 
+-- A session lasts a year at most: one that goes on is ended, and begins anew.
+select
+  scheduler.bound_times('public.devices', array['registered_at', 'last_seen_at']),
+  scheduler.bound_times('public.device_connection_sessions', array['connected_at', 'last_heartbeat_at', 'disconnected_at'], 'connected_at', '366 days'),
+  scheduler.bound_times('public.charging_sessions', array['started_at', 'last_reading_at', 'ended_at'], 'started_at', '366 days'),
+  scheduler.bound_times('public.device_activity_log', array['occurred_at']),
+  scheduler.bound_times('public.pop_events_ledger', array['occurred_at', 'validated_at', 'paid_out_at'], 'occurred_at'),
+  scheduler.bound_times('public.engagement_commands', array['issued_at', 'sent_at', 'acknowledged_at', 'finished_at'], 'issued_at');
+
 alter table public.devices enable row level security;
 alter table public.device_connection_sessions enable row level security;
 alter table public.charging_sessions enable row level security;
@@ -244,7 +253,8 @@ revoke all on table public.devices, public.device_connection_sessions, public.ch
   public.pop_events_ledger, public.engagement_commands, public.device_metrics_summary
   from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.devices, public.device_connection_sessions, public.charging_sessions,
-  public.device_activity_log, public.pop_events_ledger, public.engagement_commands, public.device_metrics_summary
+  public.device_activity_log, public.pop_events_ledger, public.engagement_commands
   to service_role;
+grant select on table public.device_metrics_summary to service_role;
 -- Nobody needs a right on an identity column's sequence to insert a row, and whoever has one can exhaust it.
 revoke all on sequence public.device_activity_log_id_seq from public, anon, authenticated, service_role;

@@ -10,18 +10,18 @@
 
 create table if not exists public.device_metrics_changes (
   id bigint generated always as identity primary key,
-  from_hour timestamptz not null,
-  to_hour timestamptz not null
+  from_hour timestamptz not null check (isfinite(from_hour)),
+  to_hour timestamptz not null check (isfinite(to_hour))
 );
 comment on table public.device_metrics_changes is
   'Notes of writers: rows of these hours, from_hour to to_hour both included, changed after the hours were over';
 
 create table if not exists public.device_metrics_periods (
   granularity text not null check (granularity in ('hour', 'day')),
-  period_start timestamptz not null,
+  period_start timestamptz not null check (isfinite(period_start)),
   pending boolean not null default true,
   unsettled boolean not null default false,
-  computed_at timestamptz,
+  computed_at timestamptz check (isfinite(computed_at)),
   primary key (granularity, period_start)
 );
 create index if not exists device_metrics_periods_open_idx
@@ -33,8 +33,8 @@ comment on column public.device_metrics_periods.unsettled is
 
 create table if not exists public.device_metrics_state (
   only_row boolean primary key default true check (only_row),
-  next_hour timestamptz not null,
-  frozen_before timestamptz not null
+  next_hour timestamptz not null check (isfinite(next_hour)),
+  frozen_before timestamptz not null check (isfinite(frozen_before))
 );
 comment on table public.device_metrics_state is 'One row: how far the metrics have come';
 comment on column public.device_metrics_state.next_hour is 'The first hour that has not been put on the list of hours to compute yet';
@@ -51,6 +51,4 @@ alter table public.device_metrics_state enable row level security;
 revoke all on table public.device_metrics_changes, public.device_metrics_periods, public.device_metrics_state
   from public, anon, authenticated, service_role;
 revoke all on sequence public.device_metrics_changes_id_seq from public, anon, authenticated, service_role;
-grant select, delete on table public.device_metrics_changes to service_role;
-grant select, insert, update on table public.device_metrics_periods to service_role;
-grant select, update on table public.device_metrics_state to service_role;
+grant select on table public.device_metrics_changes, public.device_metrics_periods, public.device_metrics_state to service_role;

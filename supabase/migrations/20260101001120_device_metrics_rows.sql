@@ -326,6 +326,4 @@ comment on function public.device_metrics_store(text, timestamptz[]) is
   'Computes periods (contiguous ones when they are hours) and brings their summary rows in line, touching only rows that differ';
 
 revoke all on function public.device_metrics_hour_rows(timestamptz, timestamptz), public.device_metrics_day_rows(timestamptz[]),
-  public.device_metrics_store(text, timestamptz[]) from public, anon, authenticated;
-grant execute on function public.device_metrics_hour_rows(timestamptz, timestamptz), public.device_metrics_day_rows(timestamptz[]),
-  public.device_metrics_store(text, timestamptz[]) to service_role;
+  public.device_metrics_store(text, timestamptz[]) from public, anon, authenticated, service_role;

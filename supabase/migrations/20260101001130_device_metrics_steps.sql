@@ -1,9 +1,10 @@
 -- The steps that the job calls, each one transaction with a bound. A run is: begin, then hours until none is left,
 -- then days; a run that stops half way has lost nothing, the next one goes on where it stopped.
 -- All steps take one lock, so the hourly job, the daily job and an operator may run at the same time.
+-- Security definer: service_role writes figures and their bookkeeping in these ways alone.
 
 create or replace function public.aggregate_device_metrics_begin() returns jsonb
-language plpgsql volatile set search_path = '' set statement_timeout = '60s' as $$
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '60s' as $$
 declare
   -- now() is before this transaction has an id: whoever wrote into an hour before this moment has an older one.
   v_open_hour constant timestamptz := date_bin('1 hour', now(), '2000-01-01 00:00+00');
@@ -40,7 +41,8 @@ begin
   select jsonb_build_object(
     'pending_hours', count(*) filter (where p.granularity = 'hour'),
     'pending_days', count(*) filter (where p.granularity = 'day' and p.period_start <= v_open_hour - interval '24 hours'),
-    'notes_left', (select count(*) from (select from public.device_metrics_changes limit 1000000) n))
+    'notes_left', (select count(*) from (select from public.device_metrics_changes limit 1000000) n),
+    'odd_times', scheduler.take_odd_times())
   into v_result
   from public.device_metrics_periods p
   where p.pending;
@@ -54,7 +56,7 @@ comment on function public.aggregate_device_metrics_begin() is
 create or replace function public.aggregate_device_metrics_hours(
   p_max_hours integer default 24, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity'
 ) returns jsonb
-language plpgsql volatile set search_path = '' set statement_timeout = '60s' as $$
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '60s' as $$
 declare
   v_now constant timestamptz := now();
   v_open_hour constant timestamptz := date_bin('1 hour', v_now, '2000-01-01 00:00+00');
@@ -121,7 +123,7 @@ comment on function public.aggregate_device_metrics_hours(integer, timestamptz, 
 create or replace function public.aggregate_device_metrics_days(
   p_max_days integer default 7, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity'
 ) returns jsonb
-language plpgsql volatile set search_path = '' set statement_timeout = '60s' as $$
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '60s' as $$
 declare
   v_now constant timestamptz := now();
   v_days timestamptz[];
@@ -168,7 +170,7 @@ comment on function public.aggregate_device_metrics_days(integer, timestamptz, t
   'Computes pending days that are over, have no pending hour and touch [p_from, p_to), p_max_days at most, newest first';
 
 create or replace function public.aggregate_device_metrics_recompute(p_from timestamptz, p_to timestamptz) returns jsonb
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_open_hour constant timestamptz := date_bin('1 hour', now(), '2000-01-01 00:00+00');
   v_from timestamptz;
@@ -208,7 +210,7 @@ comment on function public.aggregate_device_metrics_recompute(timestamptz, times
   'Puts the hours that [p_from, p_to) touches, and their days, on the list of periods to compute';
 
 create or replace function public.aggregate_device_metrics_freeze(p_before timestamptz) returns timestamptz
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' as $$
 declare
   v_before constant timestamptz := date_bin('24 hours', p_before, '2000-01-01 00:00+00');
   v_frozen_before timestamptz;

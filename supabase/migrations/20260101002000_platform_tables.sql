@@ -10,12 +10,12 @@ create table if not exists public.agents (
   model text,
   skills text[] not null default '{}',
   status text not null default 'idle' check (status in ('idle', 'busy', 'error', 'offline', 'archived')),
-  status_changed_at timestamptz not null default now(),
-  last_heartbeat_at timestamptz,
+  status_changed_at timestamptz not null default now() check (isfinite(status_changed_at)),
+  last_heartbeat_at timestamptz check (isfinite(last_heartbeat_at)),
   last_error text,
   metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
 
 create index if not exists agents_status_idx on public.agents (status);
@@ -36,13 +36,13 @@ create table if not exists public.tasks (
   status text not null default 'pending'
     check (status in ('pending', 'in_progress', 'blocked', 'completed', 'failed', 'cancelled')),
   attempts integer not null default 0 check (attempts >= 0),
-  due_at timestamptz,
-  started_at timestamptz,
-  completed_at timestamptz,
+  due_at timestamptz check (due_at > '-infinity'),
+  started_at timestamptz check (isfinite(started_at)),
+  completed_at timestamptz check (isfinite(completed_at)),
   error_message text,
   result jsonb,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
   constraint tasks_completed_when_over check (
     (status in ('completed', 'failed', 'cancelled')) = (completed_at is not null)),
   constraint tasks_started_when_in_progress check (status <> 'in_progress' or started_at is not null)
@@ -56,6 +56,7 @@ create index if not exists tasks_completed_at_idx on public.tasks (completed_at)
 
 comment on table public.tasks is 'What is to be done, is being done and was done: one row a task.';
 comment on column public.tasks.priority is '1 is the most urgent, 10 the least.';
+comment on column public.tasks.due_at is 'Infinity, as null: it is never overdue.';
 comment on column public.tasks.completed_at is 'When it was over: completed, failed or cancelled.';
 comment on column public.tasks.updated_at is 'Whoever works on the task sets it; a task in progress that nobody touches is stuck.';
 
@@ -68,12 +69,12 @@ create table if not exists public.conversations (
   title text not null default '',
   status text not null default 'open' check (status in ('open', 'closed', 'failed')),
   message_count integer not null default 0 check (message_count >= 0),
-  last_user_message_at timestamptz,
-  last_agent_message_at timestamptz,
-  closed_at timestamptz,
+  last_user_message_at timestamptz check (isfinite(last_user_message_at)),
+  last_agent_message_at timestamptz check (isfinite(last_agent_message_at)),
+  closed_at timestamptz check (isfinite(closed_at)),
   error_message text,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
   constraint conversations_closed_when_over check ((status = 'open') = (closed_at is null))
 );
 
@@ -96,18 +97,18 @@ create table if not exists public.api_key_health (
   key_last_four text check (length(key_last_four) <= 4),
   status text not null default 'unchecked'
     check (status in ('unchecked', 'valid', 'invalid', 'expiring', 'rate_limited', 'unreachable', 'not_configured')),
-  status_since timestamptz not null default now(),
-  checked_at timestamptz,
-  expires_at timestamptz,
+  status_since timestamptz not null default now() check (isfinite(status_since)),
+  checked_at timestamptz check (isfinite(checked_at)),
+  expires_at timestamptz check (expires_at > '-infinity'),
   rate_limit bigint check (rate_limit >= 0),
   rate_limit_remaining bigint check (rate_limit_remaining >= 0),
-  rate_limit_resets_at timestamptz,
+  rate_limit_resets_at timestamptz check (isfinite(rate_limit_resets_at)),
   latency_ms integer check (latency_ms >= 0),
   http_status integer check (http_status between 100 and 599),
   consecutive_failures integer not null default 0 check (consecutive_failures >= 0),
   error_message text,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
   unique (provider, key_name)
 );
 
@@ -132,11 +133,11 @@ create table if not exists public.eliza_python_executions (
   traceback text,
   error_type text,
   timeout_seconds integer not null default 60 check (timeout_seconds between 1 and 86400),
-  started_at timestamptz,
-  finished_at timestamptz,
+  started_at timestamptz check (isfinite(started_at)),
+  finished_at timestamptz check (isfinite(finished_at)),
   duration_ms integer check (duration_ms >= 0),
   cause_id bigint,
-  created_at timestamptz not null default now(),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
   constraint eliza_python_executions_finished_when_over check (
     (status in ('completed', 'failed', 'timed_out', 'cancelled')) = (finished_at is not null)),
   constraint eliza_python_executions_started_when_running check (status <> 'running' or started_at is not null),
@@ -167,14 +168,14 @@ comment on column public.eliza_python_executions.cause_id is
 create table if not exists public.system_health_history (
   id bigint generated always as identity primary key,
   job_name text not null,
-  scheduled_for timestamptz not null,
-  checked_at timestamptz not null,
+  scheduled_for timestamptz not null check (isfinite(scheduled_for)),
+  checked_at timestamptz not null check (isfinite(checked_at)),
   score smallint not null check (score between 0 and 100),
   status text not null check (status in ('healthy', 'degraded', 'critical')),
   summary text not null,
   report text not null,
   components jsonb not null check (jsonb_typeof(components) = 'object'),
-  created_at timestamptz not null default now(),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
   unique (job_name, scheduled_for)
 );
 
@@ -184,6 +185,13 @@ comment on table public.system_health_history is
   'What every health check found: one row an occurrence; a retry writes over the row of the attempt before it.';
 comment on column public.system_health_history.components is
   'By component: status, points, weight, and each figure with its thresholds.';
+
+select
+  scheduler.bound_times('public.agents', array['status_changed_at', 'last_heartbeat_at']),
+  scheduler.bound_times('public.tasks', array['created_at', 'started_at', 'completed_at', 'updated_at']),
+  scheduler.bound_times('public.conversations', array['created_at', 'last_user_message_at', 'last_agent_message_at', 'closed_at', 'updated_at']),
+  scheduler.bound_times('public.api_key_health', array['status_since', 'checked_at']),
+  scheduler.bound_times('public.eliza_python_executions', array['created_at', 'started_at', 'finished_at']);
 
 alter table public.agents enable row level security;
 alter table public.tasks enable row level security;

@@ -51,9 +51,9 @@ begin
   ) next;
   v_last := v_devices[cardinality(v_devices)];
 
-  -- A heartbeat from the future, by a device's own clock, says that the device lived when it was written, which was
-  -- no later than now: it is brought back to now, or the session would live until then. One that is ahead by less
-  -- than the timeout is left alone: it ends its session by less than the timeout later.
+  -- A heartbeat from the future, of before the database's clock was set back, says that the device lived when it was
+  -- written, which was no later than now: it is brought back to now, or the session would live until then. One that is
+  -- ahead by less than the timeout is left alone: it ends its session by less than the timeout later.
   with ahead as materialized (
     select s.id
     from public.device_connection_sessions s
@@ -63,7 +63,7 @@ begin
     for no key update skip locked
   )
   update public.device_connection_sessions s
-  set last_heartbeat_at = p_now
+  set connected_at = least(s.connected_at, p_now), last_heartbeat_at = p_now
   from ahead
   where s.id = ahead.id;
   get diagnostics v_corrected = row_count;

@@ -24,12 +24,12 @@ create table if not exists public.scheduled_actions (
   backoff_cap_seconds integer not null default 3600 check (backoff_cap_seconds between 1 and 86400),
   next_attempt_at timestamptz not null check (isfinite(next_attempt_at)),
   claim_token uuid,
-  locked_until timestamptz,
+  locked_until timestamptz check (isfinite(locked_until)),
   last_error text,
   last_http_status smallint,
   created_by text not null default '' check (length(created_by) <= 200),
-  created_at timestamptz not null default now(),
-  finished_at timestamptz,
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  finished_at timestamptz check (isfinite(finished_at)),
   receiver text not null generated always as (case kind
     when 'callback' then lower(substring(url from '^https://([^/?#]+)'))
     when 'edge_function' then 'function ' || function_name
@@ -75,12 +75,12 @@ comment on column public.scheduled_actions.idempotency_key is 'What the receiver
 create table if not exists public.scheduled_action_occurrences (
   idempotency_key uuid primary key,
   action_id uuid not null references public.scheduled_actions (id) on delete cascade,
-  scheduled_for timestamptz not null,
+  scheduled_for timestamptz not null check (isfinite(scheduled_for)),
   status text not null check (status in ('completed', 'dead', 'cancelled', 'missed')),
   attempts integer not null check (attempts >= 0),
   http_status smallint,
   error text,
-  finished_at timestamptz not null
+  finished_at timestamptz not null check (isfinite(finished_at))
 );
 
 create index if not exists scheduled_action_occurrences_action_idx

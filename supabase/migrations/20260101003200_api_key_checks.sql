@@ -5,7 +5,7 @@ insert into public.app_settings (key, value, description) values
 on conflict (key) do nothing;
 
 comment on column public.api_key_health.key_name is 'The key that the functions use is default; the monitor writes no other.';
-comment on column public.api_key_health.expires_at is 'When the key expires, if the provider says so; of a provider that gave no answer: what it said before of the same key.';
+comment on column public.api_key_health.expires_at is 'When the key expires, if the provider says so (infinity: never); of a provider that gave no answer: what it said before of the same key.';
 comment on column public.api_key_health.rate_limit is
   'What the provider allows in its window: requests, at ElevenLabs characters; null when it does not say.';
 comment on column public.api_key_health.rate_limit_resets_at is 'When calls are answered again, or the window begins anew.';
@@ -33,6 +33,9 @@ begin
       coalesce(left(v_setting::text, 50), 'none'));
   end if;
 
+  perform scheduler.require_whole_numbers(coalesce(given ->> 'provider', 'a check'), given,
+      array['http_status', 'latency_ms', 'rate_limit', 'rate_limit_remaining'])
+    from jsonb_array_elements(p_checks) as given;
   perform from public.api_key_health where key_name = 'default' order by provider for update;
 
   with checks as (

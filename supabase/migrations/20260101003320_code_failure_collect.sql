@@ -34,8 +34,16 @@ begin
     limit p_max_rows
     for no key update skip locked
   loop
-    select * into v_cause
-    from public.code_failure_cause(v_execution.traceback, v_execution.stderr, v_execution.error_type, v_execution.exit_code);
+    begin
+      select * into strict v_cause
+      from public.code_failure_cause(v_execution.traceback, v_execution.stderr, v_execution.error_type, v_execution.exit_code);
+    exception when others then
+      -- Oldest first: one that cannot be read would otherwise be in the way of all others for ever.
+      select * into v_cause from public.code_failure_cause(null, null, 'unreadable', v_execution.exit_code);
+      -- The message of the error may quote what the execution printed.
+      perform scheduler.log_activity('code-monitor-daemon', format('cannot tell why execution %s failed: error %s', v_execution.id, sqlstate), 'warning',
+        jsonb_build_object('execution_id', v_execution.id), p_now);
+    end;
     v_ids := v_ids || v_execution.id;
     v_moments := v_moments || v_execution.finished_at;
     v_fingerprints := v_fingerprints || v_cause.fingerprint;
@@ -94,7 +102,7 @@ begin
 end;
 $$;
 comment on function scheduler.collect_code_failures(integer, timestamptz) is
-  'One step: gives each failed execution that has none its cause, oldest first, and counts it there; a fixed cause that failed after it was fixed is open again. Call again while "more".';
+  'One step: gives each failed execution that has none its cause, oldest first, and counts it there (one that cannot be read as unreadable, which a line of eliza_activity_log names); a fixed cause that failed after it was fixed is open again. Call again while "more".';
 
 create or replace function public.collect_code_failures(p_max_rows integer default 500) returns jsonb
 language sql security definer set search_path = '' as $$

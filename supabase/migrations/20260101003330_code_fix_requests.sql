@@ -113,6 +113,12 @@ declare
   v_cost_cap constant numeric := public.code_setting('code_fixer.daily_cost_usd', false);
   v_proposal_id bigint;
 begin
+  -- NaN is greater than any cap, and would stand in the day's sum for the rest of it.
+  if p_reserved_tokens is null or p_reserved_tokens < 0 or p_reserved_cost_usd not between 0 and 1000000 then
+    raise exception using errcode = '22023', message = format(
+      'cannot begin a fix: p_reserved_tokens must be a number from 0 on and p_reserved_cost_usd null or from 0 to 1000000, got %s and %s',
+      coalesce(p_reserved_tokens::text, 'null'), coalesce(p_reserved_cost_usd::text, 'null'));
+  end if;
   -- One at a time: two that begin at once could both find the day's last tokens.
   perform pg_advisory_xact_lock(-7033000001);
   perform scheduler.expire_code_fixes(p_now);
@@ -188,7 +194,16 @@ declare
   v_cause public.code_failure_causes;
   v_proposal public.code_fix_proposals;
   v_status text;
+  v_wrong constant text := case
+    when p_confidence not between 0 and 1 then format('p_confidence must be from 0 to 1, got %s', p_confidence)
+    when p_prompt_tokens < 0 then format('p_prompt_tokens must be a number from 0 on, got %s', p_prompt_tokens)
+    when p_completion_tokens < 0 then format('p_completion_tokens must be a number from 0 on, got %s', p_completion_tokens)
+    when p_cost_usd not between 0 and 1000000 then format('p_cost_usd must be from 0 to 1000000, got %s', p_cost_usd)
+  end;
 begin
+  if v_wrong is not null then
+    raise exception using errcode = '22023', message = 'cannot record a fix: ' || v_wrong;
+  end if;
   select c.* into v_cause from public.code_failure_causes c
     where c.id = (select p.cause_id from public.code_fix_proposals p where p.id = p_proposal_id) for no key update;
   -- Never waited for: expire_code_fixes holds proposals before it comes to a cause. What it has in hand is over.

@@ -7,11 +7,11 @@ create table if not exists public.ecosystem_repositories (
     constraint ecosystem_repositories_full_name check (
       full_name ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,38}/[A-Za-z0-9._-]{1,100}$' and full_name !~ '/\.{1,2}$'),
   enabled boolean not null default true,
-  added_at timestamptz not null default now(),
-  last_asked_at timestamptz,
+  added_at timestamptz not null default now() check (isfinite(added_at)),
+  last_asked_at timestamptz check (isfinite(last_asked_at)),
   last_outcome text check (last_outcome in ('read', 'partial', 'gone', 'unreadable')),
   last_problem text,
-  gone_since timestamptz,
+  gone_since timestamptz check (isfinite(gone_since)),
   github_name text
 );
 -- GitHub's names are not case sensitive.
@@ -27,7 +27,7 @@ comment on column public.ecosystem_repositories.github_name is 'What GitHub call
 
 create table if not exists public.repository_activity (
   repository_id bigint not null references public.ecosystem_repositories (id) on delete cascade,
-  day date not null,
+  day date not null check (isfinite(day)),
   commits integer check (commits >= 0),
   issues_opened integer check (issues_opened >= 0),
   issues_closed integer check (issues_closed >= 0),
@@ -36,10 +36,10 @@ create table if not exists public.repository_activity (
   releases integer check (releases >= 0),
   stars_total integer check (stars_total >= 0),
   stars_gained integer,
-  stars_since date,
+  stars_since date check (isfinite(stars_since)),
   truncated text[] not null default '{}',
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
   primary key (repository_id, day)
 );
 
@@ -55,7 +55,7 @@ create table if not exists public.github_responses (
   etag text not null check (length(etag) between 1 and 500),
   found jsonb not null,
   next_url text,
-  used_at timestamptz not null default now(),
+  used_at timestamptz not null default now() check (isfinite(used_at)),
   primary key (repository_id, url)
 ) with (fillfactor = 80);
 
@@ -65,7 +65,7 @@ comment on column public.github_responses.found is 'What the job counted in that
 comment on column public.github_responses.next_url is 'The next page, as the answer''s Link header named it.';
 
 create table if not exists public.ecosystem_reports (
-  day date primary key,
+  day date primary key check (isfinite(day)),
   overall_score smallint check (overall_score between 0 and 100),
   activity_score smallint check (activity_score between 0 and 100),
   infrastructure_score smallint check (infrastructure_score between 0 and 100),
@@ -73,8 +73,8 @@ create table if not exists public.ecosystem_reports (
   figures jsonb not null check (jsonb_typeof(figures) = 'object'),
   headline text not null,
   report text not null,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
 
 comment on table public.ecosystem_reports is 'The report of each UTC day, one row a day; running the day again overwrites it.';
@@ -83,15 +83,15 @@ comment on column public.ecosystem_reports.scores is 'The scores with their part
 comment on column public.ecosystem_reports.figures is 'What the scores were made of, as ecosystem_figures() gave it.';
 
 create table if not exists public.ecosystem_comments (
-  day date primary key,
+  day date primary key check (isfinite(day)),
   state text not null check (state in ('posting', 'posted')),
   issue text not null check (issue ~ '^[^/\s#]+/[^/\s#]+#[0-9]+$'),
   run_id uuid not null,
-  claimed_at timestamptz not null,
-  may_arrive_until timestamptz not null,
+  claimed_at timestamptz not null check (isfinite(claimed_at)),
+  may_arrive_until timestamptz not null check (isfinite(may_arrive_until)),
   comment_id bigint,
   comment_url text,
-  posted_at timestamptz,
+  posted_at timestamptz check (isfinite(posted_at)),
   problem text,
   constraint ecosystem_comments_posted check ((state = 'posted') = (posted_at is not null))
 );

@@ -49,12 +49,15 @@ create or replace function scheduler.record_repository_activity(
 language plpgsql set search_path = '' as $$
 declare
   v_figures jsonb := p_reading -> 'figures';
-  -- Stars are those of now: they tell of a day only while it is the last one.
-  v_stars integer := case when p_now < ((p_day + 2)::timestamp at time zone 'UTC') then (v_figures ->> 'stars_total')::integer end;
+  v_stars integer;
   v_before_day date;
   v_before_stars integer;
 begin
   perform scheduler.assert_ecosystem_day(p_day, p_now);
+  perform scheduler.require_whole_numbers('figures', v_figures,
+    array['commits', 'issues_opened', 'issues_closed', 'pull_requests_opened', 'pull_requests_merged', 'releases', 'stars_total']);
+  -- Stars are those of now: they tell of a day only while it is the last one.
+  v_stars := case when p_now < ((p_day + 2)::timestamp at time zone 'UTC') then (v_figures ->> 'stars_total')::integer end;
   update public.ecosystem_repositories set
     last_asked_at = p_now,
     last_outcome = p_reading ->> 'outcome',

@@ -108,6 +108,7 @@ comment on function public.ecosystem_figures(date) is
 create or replace function scheduler.record_ecosystem_report(p_day date, p_report jsonb, p_now timestamptz default now()) returns void
 language sql set search_path = '' as $$
   select scheduler.assert_ecosystem_day(p_day, p_now);
+  select scheduler.require_whole_numbers('report', p_report, array['overall_score', 'activity_score', 'infrastructure_score']);
   insert into public.ecosystem_reports as kept
     (day, overall_score, activity_score, infrastructure_score, scores, figures, headline, report, created_at, updated_at)
   select p_day, given.overall_score, given.activity_score, given.infrastructure_score, given.scores, given.figures,

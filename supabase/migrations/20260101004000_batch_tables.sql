@@ -8,10 +8,12 @@ create table if not exists public.organizations (
   time_zone text,
   daily_run_at time,
   enabled boolean not null default true,
-  next_batch_at timestamptz,
-  owed_batch_dates date[] not null default array[]::date[],
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  next_batch_at timestamptz check (isfinite(next_batch_at)),
+  owed_batch_dates date[] not null default array[]::date[] check (
+    array_position(owed_batch_dates, null) is null
+    and date '2000-01-01' <= all (owed_batch_dates) and date '9999-12-31' >= all (owed_batch_dates)),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
 -- Who has its own zone or hour is found by its own clock, the others by the platform's.
 create index if not exists organizations_next_batch_at_idx
@@ -39,15 +41,17 @@ create table if not exists public.batch_providers (
   concurrency integer not null default 4 check (concurrency between 1 and 100),
   max_prompt_characters integer not null default 200000 check (max_prompt_characters between 1 and 10000000),
   max_completion_tokens integer not null default 2000 check (max_completion_tokens between 1 and 100000),
-  prompt_usd_per_million numeric(12, 6) not null default 0 check (prompt_usd_per_million >= 0),
-  completion_usd_per_million numeric(12, 6) not null default 0 check (completion_usd_per_million >= 0),
+  prompt_usd_per_million numeric(12, 6) not null default 0
+    check (prompt_usd_per_million >= 0 and prompt_usd_per_million < 'Infinity'),
+  completion_usd_per_million numeric(12, 6) not null default 0
+    check (completion_usd_per_million >= 0 and completion_usd_per_million < 'Infinity'),
   -- The breaker: shared by all processors.
   failures_in_row integer not null default 0 check (failures_in_row >= 0),
-  open_until timestamptz,
-  probe_until timestamptz,
+  open_until timestamptz check (isfinite(open_until)),
+  probe_until timestamptz check (isfinite(probe_until)),
   last_error text,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
 create index if not exists batch_providers_fallback_provider_idx on public.batch_providers (fallback_provider);
 
@@ -68,9 +72,9 @@ create table if not exists public.prompts (
   status text not null default 'active' check (status in ('active', 'paused', 'suggested', 'rejected')),
   suggested_by text,
   decided_by text,
-  decided_at timestamptz,
-  created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
+  decided_at timestamptz check (isfinite(decided_at)),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
   check (status not in ('suggested', 'rejected') or suggested_by is not null)
 );
 create index if not exists prompts_organization_id_idx on public.prompts (organization_id, status);
@@ -81,7 +85,7 @@ comment on column public.prompts.status is 'active: asked every day; paused: not
 create table if not exists public.batch_jobs (
   id uuid primary key default gen_random_uuid(),
   organization_id uuid not null references public.organizations (id) on delete cascade,
-  batch_date date not null,
+  batch_date date not null check (isfinite(batch_date)),
   -- 0 is the daily one; a person who runs a date again on purpose makes 1, 2, ….
   rerun integer not null default 0 check (rerun >= 0),
   status text not null default 'pending'
@@ -90,17 +94,17 @@ create table if not exists public.batch_jobs (
   tasks_total integer not null default 0 check (tasks_total >= 0),
   tasks_completed integer not null default 0,
   tasks_failed integer not null default 0,
-  last_heartbeat timestamptz,
-  last_progress_at timestamptz,
+  last_heartbeat timestamptz check (isfinite(last_heartbeat)),
+  last_progress_at timestamptz check (isfinite(last_progress_at)),
   resumes integer not null default 0 check (resumes >= 0),
-  resumed_at timestamptz,
+  resumed_at timestamptz check (isfinite(resumed_at)),
   reasons jsonb not null default '{}' check (jsonb_typeof(reasons) = 'object'),
   claim_from jsonb not null default '{}' check (jsonb_typeof(claim_from) = 'object'),
   given_back boolean not null default false,
   run_id uuid,
-  created_at timestamptz not null default now(),
-  started_at timestamptz,
-  completed_at timestamptz,
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  started_at timestamptz check (isfinite(started_at)),
+  completed_at timestamptz check (isfinite(completed_at)),
   unique (organization_id, batch_date, rerun),
   check (tasks_completed >= 0 and tasks_failed >= 0 and tasks_completed + tasks_failed <= tasks_total),
   check ((status in ('pending', 'running')) = (completed_at is null))
@@ -130,9 +134,9 @@ create table if not exists public.batch_tasks (
   attempts integer not null default 0,
   failures integer not null default 0,
   asks_fallback boolean not null default false,
-  run_after timestamptz,
+  run_after timestamptz check (isfinite(run_after)),
   error_message text,
-  completed_at timestamptz,
+  completed_at timestamptz check (isfinite(completed_at)),
   -- The answer is the task's end itself, so there is none without the other, and none twice.
   answered_by text,
   model text,
@@ -140,9 +144,9 @@ create table if not exists public.batch_tasks (
   latency_ms integer,
   prompt_tokens integer,
   completion_tokens integer,
-  cost_usd numeric(20, 8),
+  cost_usd numeric(20, 8) check (cost_usd >= 0 and cost_usd < 'Infinity'),
   unique (job_id, prompt_id, provider),
-  check (least(attempts, failures, latency_ms, prompt_tokens, completion_tokens) >= 0 and coalesce(cost_usd, 0) >= 0),
+  check (least(attempts, failures, latency_ms, prompt_tokens, completion_tokens) >= 0),
   check ((status = 'pending') = (completed_at is null)),
   check ((status = 'completed') = (answer is not null and answered_by is not null and model is not null and latency_ms is not null))
 ) with (fillfactor = 40);
@@ -161,7 +165,7 @@ create table if not exists public.batch_leases (
   job_id uuid not null references public.batch_jobs (id) on delete cascade,
   token uuid not null,
   task_ids bigint[] not null check (cardinality(task_ids) > 0),
-  leased_until timestamptz not null,
+  leased_until timestamptz not null check (isfinite(leased_until)),
   primary key (job_id, token)
 );
 -- Many ids cost more to compress than to write.

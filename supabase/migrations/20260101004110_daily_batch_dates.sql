@@ -112,7 +112,8 @@ begin
   end if;
 
   select * into v_platform from scheduler.daily_batch_settings();
-  if tg_op = 'UPDATE' and old.enabled and new.enabled then
+  -- Of a zone that this server does not know nobody can say what was due: a move away from it is a new beginning.
+  if tg_op = 'UPDATE' and old.enabled and new.enabled and scheduler.knows_time_zone(old.time_zone) then
     select moved.next_batch_at, moved.owed_batch_dates into new.next_batch_at, new.owed_batch_dates
       from scheduler.move_batch_cursor(old,
         coalesce(old.time_zone, v_platform.time_zone), coalesce(old.daily_run_at, v_platform.run_at),
@@ -184,6 +185,7 @@ begin
       coalesce(before.time_zone, v_new.time_zone), coalesce(before.daily_run_at, v_new.run_at),
       before.time_zone is null and before.daily_run_at is null, now()) as moved
     where before.id = organizations.id and before.enabled and (before.time_zone is null or before.daily_run_at is null)
+      and scheduler.knows_time_zone(before.time_zone)
       and (moved.next_batch_at, moved.owed_batch_dates) is distinct from (before.next_batch_at, before.owed_batch_dates);
   -- So the platform itself has had these dates.
   perform public.try_mark_daily_run(

@@ -4,7 +4,7 @@
 alter table public.scheduler_state set (fillfactor = 50);
 
 create or replace function scheduler.take_due_organizations(
-  p_followers_date date, p_cursors boolean, p_force boolean, p_now timestamptz
+  p_followers_date date, p_cursors boolean, p_force boolean, p_now timestamptz, p_after uuid default null, p_until uuid default null
 ) returns table (organization_id uuid, batch_date date, time_zone text)
 -- A list that is mostly short, and all else by its keys: by stale statistics whole tables would be read instead.
 language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
@@ -24,12 +24,14 @@ begin
       scheduler.batch_date_at(coalesce(time_zone, v_platform.time_zone), coalesce(daily_run_at, v_platform.run_at), p_now) as today
     from public.organizations
     where p_cursors and enabled and next_batch_at <= v_until
+      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
     union all
     -- The platform's date was over for those that came to be after its time.
     select id, v_platform.time_zone, v_platform.run_at, true, array[]::date[], null, p_followers_date
     from public.organizations
     where p_followers_date is not null and enabled and next_batch_at is null and time_zone is null and daily_run_at is null
       and (created_at < v_came_at or p_force)
+      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
   ), states as materialized (
     select due.*, 'organization:' || id as scope,
       case when owed = '{}' then today else greatest(today, owed[cardinality(owed)]) end as latest,
@@ -59,8 +61,8 @@ begin
   where owed <> '{}' and asks and (had is null or owed_date > had);
 end;
 $$;
-comment on function scheduler.take_due_organizations(date, boolean, boolean, timestamptz) is
-  'Takes the organizations that are due: those that follow the platform for its date p_followers_date (null: none of them), and with p_cursors those whose own cursor has come, each for the latest date whose time has come and for what it is owed; marks these dates (those of organizations with active prompts), moves the cursors on, and returns what is to be made. With p_force also those that have not had their latest date for another reason: no prompts at its time, or not yet there. The caller holds the lock of the daily batch.';
+comment on function scheduler.take_due_organizations(date, boolean, boolean, timestamptz, uuid, uuid) is
+  'Takes the organizations that are due: those that follow the platform for its date p_followers_date (null: none of them), and with p_cursors those whose own cursor has come, each for the latest date whose time has come and for what it is owed; marks these dates (those of organizations with active prompts), moves the cursors on, and returns what is to be made. With p_force also those that have not had their latest date for another reason: no prompts at its time, or not yet there. Only those with ids after p_after, up to p_until. The caller holds the lock of the daily batch.';
 
 create or replace function scheduler.daily_batch_is_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
@@ -79,6 +81,6 @@ $$;
 comment on function scheduler.zoned_batch_is_due(timestamptz) is
   'Whether an organization with its own zone or hour is due at that moment: one look into an index.';
 
-revoke all on function scheduler.take_due_organizations(date, boolean, boolean, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.take_due_organizations(date, boolean, boolean, timestamptz, uuid, uuid) from public, anon, authenticated, service_role;
 revoke all on function scheduler.daily_batch_is_due(timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.zoned_batch_is_due(timestamptz) from public, anon, authenticated, service_role;

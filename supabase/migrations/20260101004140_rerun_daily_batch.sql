@@ -10,6 +10,7 @@ declare
   v_time_zone text;
   v_open uuid;
   v_rerun integer;
+  v_made record;
   v_job uuid;
 begin
   if coalesce(btrim(p_who), '') = '' or coalesce(btrim(p_reason), '') = '' then
@@ -45,7 +46,9 @@ begin
 
   select coalesce(max(rerun), 0) + 1 into v_rerun from public.batch_jobs
     where organization_id = p_organization_id and batch_date = p_date;
-  v_job := (scheduler.make_batch_jobs(array[p_organization_id], array[p_date], array[v_time_zone], v_rerun, null, p_now)).batch_job_ids[1];
+  select * into v_made from scheduler.make_batch_jobs(array[p_organization_id], array[p_date], array[v_time_zone], v_rerun, null, p_now);
+  v_job := v_made.batch_job_ids[1];
+  perform scheduler.enqueue_runs('robust-batch-processor', v_made.calls, null, p_now);
   perform scheduler.log_activity('daily-batch',
     format('%s runs the batch of %s for %s again: %s', btrim(p_who), v_organization.name, to_char(p_date, 'YYYY-MM-DD'), btrim(p_reason)),
     'info', jsonb_build_object('batch_job_id', v_job, 'organization_id', p_organization_id, 'rerun', v_rerun), p_now);

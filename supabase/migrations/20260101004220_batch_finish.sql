@@ -210,6 +210,29 @@ $$;
 comment on function scheduler.settle_batch_results(public.batch_jobs, bigint[], jsonb, jsonb, jsonb, timestamptz) is
   'What becomes of the leased tasks whose results are no answers. Returns them, how many failed and why, and what record_batch_calls is to know. Raises data_exception for results it cannot read.';
 
+-- Asked only when results could not be taken: a look at each of thousands would cost more than they do.
+create or replace function scheduler.wrong_batch_result(p_results jsonb) returns text
+language sql immutable set search_path = '' as $$
+  select format('results[%s].%s must be %s, got %s', place - 1, field, wanted, left(coalesce((result -> field)::text, 'nothing'), 50))
+  from jsonb_array_elements(case jsonb_typeof(p_results) when 'array' then p_results else '[]' end) with ordinality as results (result, place),
+    lateral (values
+      (1, 'id', 'a whole number', '^[0-9]{1,18}$', true),
+      (2, 'outcome', 'answered, refused, unusable, failed, waiting or cut', '^(answered|refused|unusable|failed|waiting|cut)$', true),
+      (3, 'answer', 'the answer', '', result ->> 'outcome' = 'answered'),
+      (4, 'model', 'the model that answered', '', result ->> 'outcome' = 'answered'),
+      (5, 'answerer', 'the provider that answered', '', result ->> 'outcome' = 'answered'),
+      (6, 'latency_ms', 'a whole number from 0 on', '^-?[0-9]{1,9}$', false),
+      (7, 'prompt_tokens', 'a whole number from 0 on', '^[0-9]{1,9}$', false),
+      (8, 'completion_tokens', 'a whole number from 0 on', '^[0-9]{1,9}$', false),
+      (9, 'wait_seconds', 'a whole number', '^-?[0-9]{1,9}$', false),
+      (10, 'down', 'true or false', '^(true|false)$', false)) as fields (field_place, field, wanted, pattern, needed)
+  where case when result ->> field is null then needed else result ->> field !~ pattern end
+  order by place, field_place
+  limit 1;
+$$;
+comment on function scheduler.wrong_batch_result(jsonb) is
+  'What is wrong with results that finish_batch_tasks could not take, by the field''s name; null: they are no array, or it is something else.';
+
 create or replace function scheduler.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb, p_now timestamptz default now())
 returns jsonb
 language plpgsql set search_path = '' set jit = off as $$
@@ -231,9 +254,10 @@ begin
     select * into v_other
       from scheduler.settle_batch_results(v_job, v_leased, p_results, v_answered.heard, v_settings, p_now)
       where cardinality(v_answered.task_ids) < jsonb_array_length(p_results);
-  exception when data_exception then
+  exception when data_exception or check_violation then
     raise exception using errcode = '22023',
-      message = 'cannot finish tasks: results must be a JSON array of {"id", "outcome": answered, refused, unusable, failed, waiting or cut, …}, answered ones with answer, model and answerer';
+      message = 'cannot finish tasks: ' || coalesce(scheduler.wrong_batch_result(p_results),
+        'results must be a JSON array of {"id", "outcome": answered, refused, unusable, failed, waiting or cut, …}, answered ones with answer, model and answerer');
   end;
   v_accepted := v_answered.task_ids || coalesce(v_other.task_ids, array[]::bigint[]);
 
@@ -267,7 +291,7 @@ begin
 end;
 $$;
 comment on function scheduler.finish_batch_tasks(uuid, uuid, jsonb, timestamptz) is
-  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds", with "down" true a reason for the fall-back too; cut: given back. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read.';
+  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds", with "down" true a reason for the fall-back too; cut: given back. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read, and names the field.';
 
 create or replace function public.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -276,6 +300,7 @@ $$;
 comment on function public.finish_batch_tasks(uuid, uuid, jsonb) is
   'scheduler.finish_batch_tasks by the clock of the database.';
 
+revoke all on function scheduler.wrong_batch_result(jsonb) from public, anon, authenticated, service_role;
 revoke all on function scheduler.shorten_batch_lease(uuid, uuid, bigint[], bigint[]) from public, anon, authenticated, service_role;
 revoke all on function scheduler.settle_batch_job(uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.record_batch_calls(jsonb, jsonb, jsonb, timestamptz) from public, anon, authenticated, service_role;

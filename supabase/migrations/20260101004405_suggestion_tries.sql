@@ -3,9 +3,9 @@
 
 create table if not exists scheduler.suggestion_tries (
   organization_id uuid primary key references public.organizations (id) on delete cascade,
-  week date not null,
+  week date not null check (isfinite(week)),
   tries integer not null check (tries between 1 and 3),
-  tried_at timestamptz not null
+  tried_at timestamptz not null check (isfinite(tried_at))
 );
 alter table scheduler.suggestion_tries enable row level security;
 revoke all on scheduler.suggestion_tries from public, anon, authenticated, service_role;

@@ -12,8 +12,11 @@ declare
   v_run_at time := (select run_at from scheduler.weekly_suggestion_settings());
 begin
   return query
-  with zones as (
+  with named as materialized (
     select distinct coalesce(organizations.time_zone, v_time_zone) as time_zone from public.organizations where organizations.enabled
+  ),
+  zones as materialized (
+    select named.time_zone from named where scheduler.knows_time_zone(named.time_zone)
   ),
   weeks as materialized (
     select zones.time_zone, monday.week, to_char(monday.week, 'YYYY-MM-DD') as key,
@@ -40,7 +43,7 @@ begin
 end;
 $$;
 comment on function scheduler.due_for_suggestions(integer, uuid, timestamptz) is
-  'Organizations with active prompts whose local Monday, or a later day of that week, has come and that have not had it, nor were tried in the last six hours, by id, those after p_after. A new one begins with the first Monday after it was created.';
+  'Organizations with active prompts whose local Monday, or a later day of that week, has come and that have not had it, nor were tried in the last six hours, by id, those after p_after. A new one begins with the first Monday after it was created. Not those whose time zone this server does not know.';
 
 create or replace function scheduler.suggestions_are_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
@@ -58,6 +61,7 @@ language plpgsql stable set search_path = '' set jit = off as $$
 declare
   v_settings record;
   v_provider jsonb;
+  v_left_out jsonb;
 begin
   if p_limit is null or p_limit not between 1 and 100 then
     raise exception using errcode = '22023',
@@ -67,6 +71,13 @@ begin
   select jsonb_build_object('name', name, 'model', model, 'api_url_variable', api_url_variable, 'api_key_variable', api_key_variable,
       'concurrency', concurrency, 'max_completion_tokens', max_completion_tokens)
     into v_provider from public.batch_providers where name = v_settings.provider;
+  -- When their week begins nobody knows; that is said once, on the first page.
+  select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'time_zone', time_zone) order by id) into v_left_out from (
+    select organizations.id, organizations.name, organizations.time_zone
+    from (select distinct time_zone from public.organizations where enabled and time_zone is not null and p_after is null offset 0) as named
+    join public.organizations using (time_zone)
+    where organizations.enabled and not scheduler.knows_time_zone(named.time_zone)
+    limit 100) as unknown;
   return jsonb_build_object(
     'provider', v_provider,
     'max_suggestions', v_settings.max_suggestions,
@@ -97,11 +108,11 @@ begin
             limit 20) as sample)
       ) order by due.organization_id), '[]')
       from scheduler.due_for_suggestions(case when v_provider is null then 0 else p_limit end, p_after, p_now) as due
-    ));
+    )) || case when v_left_out is null then '{}' else jsonb_build_object('left_out', v_left_out) end;
 end;
 $$;
 comment on function scheduler.next_suggestion_requests(integer, uuid, timestamptz) is
-  'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", "answer"}]}]}. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 days, each cut. Raises 22023 for a wrong setting.';
+  'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", "answer"}]}]}, and on the first page "left_out": [{"id", "name", "time_zone"}] where there are some whose zone this server does not know. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 days, each cut. Raises 22023 for a wrong setting.';
 
 create or replace function public.next_suggestion_requests(p_limit integer default 20, p_after uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$

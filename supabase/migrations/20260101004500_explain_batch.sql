@@ -115,6 +115,10 @@ begin
   end if;
   select * into v_platform from scheduler.daily_batch_settings();
   v_zone := coalesce(v_organization.time_zone, v_platform.time_zone);
+  if not scheduler.knows_time_zone(v_zone) then
+    return format('%s has no batch: this server does not know its time zone %s. Give it another: update organizations set time_zone = …, and '
+      || 'its next date is the first that comes after that.', v_organization.name, v_zone);
+  end if;
   v_run_at := coalesce(v_organization.daily_run_at, v_platform.run_at);
   -- One that is owed a date, or was switched on today, has a cursor for a while.
   v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at is null;

@@ -293,3 +293,33 @@ Deno.test("the GitHub token is reported as api_key_health has it, the worst of s
     await sql`update api_key_health set expires_at = ${after(-1)} where key_name = 'bot'`;
     assert.equal((await token()).status, "invalid", "it has expired since it was checked");
   }));
+
+Deno.test("a cost that is no number is refused by its name, and costs nobody the day's budget", () =>
+  withDatabase(async ({ sql }) => {
+    await failures(sql, "KeyError");
+    await collect(sql, NOON);
+    const { id } = await cause(sql, "KeyError");
+    for (const costUsd of [NaN, Infinity, -1]) {
+      const { code, message } = await refusal(begin(sql, id, NOON, { costUsd }));
+      assert.equal(code, "22023");
+      assert.match(
+        message,
+        /p_reserved_cost_usd null or from 0 to 1000000, got 1000 and (NaN|Infinity|-1)$/,
+      );
+    }
+    const { proposal_id } = await begin(sql, id, NOON, { costUsd: 0.1 });
+    for (const costUsd of [NaN, Infinity, -1]) {
+      const { code, message } = await refusal(record(sql, proposal_id, NOON, { costUsd }));
+      assert.equal(code, "22023");
+      assert.match(message, /^cannot record a fix: p_cost_usd must be from 0 to 1000000, got/);
+    }
+    for (const confidence of ["NaN", "1.5"]) {
+      assert.match(
+        (await refusal(
+          sql`select record_code_fix(${proposal_id}, 'd', 'r', ${confidence}, null, 1, 1, 0.1, false)`,
+        )).message,
+        /^cannot record a fix: p_confidence must be from 0 to 1, got/,
+      );
+    }
+    assert.equal((await record(sql, proposal_id, NOON, { costUsd: 0.1 })).recorded, true);
+  }));

@@ -142,3 +142,32 @@ Deno.test("failures that were looked at cost the next look nothing", () =>
       (select count(*)::int from code_failure_causes) as causes`;
     assert.equal(row!.causes, 1);
   }));
+
+Deno.test("an execution that cannot be read is counted as unreadable and named, and holds up no other", () =>
+  withDatabase(async ({ sql, admin }) => {
+    await failures(sql, "KeyError", { count: 2 });
+    await failures(sql, "OddError", { at: after(-7200) });
+    await admin`alter function code_failure_cause(text, text, text, integer) rename to real_code_failure_cause`;
+    await admin.unsafe(`
+      create function code_failure_cause(p_traceback text, p_stderr text, p_error_type text, p_exit_code integer,
+        out error_type text, out normalized_traceback text, out fingerprint text)
+      language plpgsql as $$
+      begin
+        if p_traceback like '%OddError%' then
+          raise exception 'invalid regular expression';
+        end if;
+        select * into error_type, normalized_traceback, fingerprint
+          from public.real_code_failure_cause(p_traceback, p_stderr, p_error_type, p_exit_code);
+      end $$`);
+    const found = await collect(sql, NOON);
+    assert.deepEqual([found.failures, found.causes.length], [3, 2]);
+    assert.equal((await cause(sql, "KeyError")).occurrences, 2);
+    assert.equal((await cause(sql, "unreadable")).occurrences, 1);
+    const [line] = await sql`select source, severity, message from eliza_activity_log`;
+    assert.deepEqual([line!.source, line!.severity], ["code-monitor-daemon", "warning"]);
+    assert.match(
+      line!.message,
+      /^cannot tell why execution .* failed: error P0001$/,
+    );
+    assert.equal((await collect(sql, NOON)).failures, 0);
+  }));

@@ -42,9 +42,6 @@ const data: Record<string, string[]> = {
   begin_suggestion_try: ["p_week"],
   // Of code_monitor_state(), which has it from the database.
   claim_code_fix: ["p_not_since"],
-  device_metrics_day_rows: ["p_days"],
-  device_metrics_hour_rows: ["p_from", "p_to"],
-  device_metrics_store: ["p_periods"],
   ecosystem_activity: ["p_day"],
   ecosystem_claim_comment: ["p_day"],
   ecosystem_doubt_comment: ["p_day"],

@@ -150,6 +150,31 @@ Deno.test("results that cannot be read are refused as a whole", () =>
     assert.equal((await own.finish([], NOON)).accepted, 0);
   }));
 
+Deno.test("a number that cannot be is refused by the name of its field", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    const id = await addBatch(sql, 2, ["one"], NOON);
+    const own = processor(sql, id);
+    const { tasks: [first, second] } = await own.claim(2, NOON);
+    for (const field of ["prompt_tokens", "completion_tokens", "latency_ms"]) {
+      for (const number of ["NaN", "Infinity", 1e12, 1.5, ...field === "latency_ms" ? [] : [-1]]) {
+        const results = [result(first, "answered"), {
+          ...result(second, "answered"),
+          [field]: number,
+        }];
+        const { code, message } = await refusal(own.finish(results, NOON));
+        assert.deepEqual([code, message.slice(0, message.indexOf(", got"))], [
+          "22023",
+          `cannot finish tasks: results[1].${field} must be a whole number from 0 on`,
+        ]);
+      }
+    }
+    const nameless = [{ ...result(first, "answered"), id: null }];
+    assert.match((await refusal(own.finish(nameless, NOON))).message, /results\[0\]\.id must be/);
+    const both = [result(first, "answered"), result(second, "answered")];
+    assert.equal((await own.finish(both, NOON)).status, "completed");
+  }));
+
 Deno.test("answers go with their prompt and with their organization", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");

@@ -25,7 +25,8 @@ function world(pending: number, msAnHour: number, limitMs = Infinity) {
     reportProgress() {},
   };
   const steps: Steps = {
-    begin: () => Promise.resolve({ pending_hours: pending, pending_days: 0, notes_left: 0 }),
+    begin: () =>
+      Promise.resolve({ pending_hours: pending, pending_days: 0, notes_left: 0, odd_times: 0 }),
     recompute: () => Promise.reject(new Error("not asked for")),
     hours: (maximum) => {
       asked.push(maximum);

@@ -25,6 +25,8 @@ export interface Figures {
   rowsWritten: number;
   hoursLeft: number;
   daysLeft: number;
+  /** Reported times that cannot be and were set right as they were written; a line of the activity log names them. */
+  oddTimes: number;
   /** Every hour before this one is computed; null while that is not known. */
   caughtUpTo: string | null;
   /** Why the run stopped: nothing left to do, its bound of hours, or its time. */
@@ -47,6 +49,7 @@ export async function aggregate(
     rowsWritten: 0,
     hoursLeft: 0,
     daysLeft: 0,
+    oddTimes: 0,
     caughtUpTo: null,
     stopped: "done",
   };
@@ -79,7 +82,11 @@ async function list(
     return range;
   }
   let begun = await steps.begin();
-  while (begun.notes_left > 0 && hasTime(context)) begun = await steps.begin();
+  figures.oddTimes = begun.odd_times;
+  while (begun.notes_left > 0 && hasTime(context)) {
+    begun = await steps.begin();
+    figures.oddTimes += begun.odd_times;
+  }
   figures.hoursLeft = begun.pending_hours;
   figures.daysLeft = begun.pending_days;
 }

@@ -10,6 +10,7 @@ const begun = z.object({
   pending_hours: count,
   pending_days: count,
   notes_left: count,
+  odd_times: count,
 });
 const listed = z.object({ from: moment, to: moment, hours: count });
 const hourStep = z.object({

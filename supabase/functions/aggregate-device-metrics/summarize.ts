@@ -12,13 +12,14 @@ function clock(moment: Date, now: Date): string {
 
 /** One line for lists: "24 hours, 1,204 device rows, caught up to 13:00". */
 export function summarize(figures: Figures, now: Date): string {
-  const { hours, days, deviceRows, hoursLeft, daysLeft, caughtUpTo, stopped } = figures;
+  const { hours, days, deviceRows, hoursLeft, daysLeft, oddTimes, caughtUpTo, stopped } = figures;
   const parts = [counted(hours, "hour")];
   if (days > 0) parts.push(counted(days, "day"));
   parts.push(counted(deviceRows, "device row"));
   if (caughtUpTo !== null) {
     parts.push(`caught up to ${clock(new Date(caughtUpTo), now)}`);
   }
+  if (oddTimes > 0) parts.push(`${counted(oddTimes, "odd time")} set right`);
   if (hoursLeft > 0) parts.push(`${counted(hoursLeft, "hour")} left`);
   if (days > 0 && daysLeft > 0) parts.push(`${counted(daysLeft, "day")} left`);
   if (stopped === "time") parts.push("stopped for want of time");

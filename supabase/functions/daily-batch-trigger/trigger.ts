@@ -17,6 +17,8 @@ const begun = z.object({
   date: z.string().optional(),
   batches: z.number().int(),
   tasks: z.number().int(),
+  /** Organizations that could not be begun; the others were. */
+  problems: z.array(z.object({ id: z.string(), name: z.string(), error: z.string() })).default([]),
 });
 
 /**
@@ -33,7 +35,7 @@ export async function trigger(input: TriggerInput, context: TriggerContext): Pro
     return { ...await outside(context, place, window), ...told };
   }
 
-  const { outcome, date, batches, tasks } = readAnswer(
+  const { outcome, date, batches, tasks, problems } = readAnswer(
     "begin the daily batch",
     begun,
     await db.rpc("trigger_daily_batch", {
@@ -43,7 +45,7 @@ export async function trigger(input: TriggerInput, context: TriggerContext): Pro
       p_run_id: runId,
     }).abortSignal(signal),
   );
-  log.info("daily batch", { outcome, batches, tasks });
+  log.info("daily batch", { outcome, batches, tasks, problems: problems.length });
   const whom = input.zones ? "organizations with their own zone or hour" : date;
   const summary = {
     started: `${count(batches, "batch", "batches")} begun (${whom}), ${
@@ -53,13 +55,18 @@ export async function trigger(input: TriggerInput, context: TriggerContext): Pro
     outside_window: `nothing begun: it is outside the window, ${window}`,
     no_provider: "nothing begun: no provider is enabled; the next tick tries again",
   }[outcome];
-  const notable = outcome === "no_provider" ? "error" : batches > 0 ? "info" : undefined;
+  const notable = outcome === "no_provider" || problems.length > 0
+    ? "error"
+    : batches > 0
+    ? "info"
+    : undefined;
   return {
-    summary,
+    summary: summary + describeProblems(problems),
     outcome,
     ...(date === undefined ? {} : { date }),
     batches,
     tasks,
+    ...(problems.length === 0 ? {} : { problems }),
     ...told,
     ...(notable === undefined ? {} : { notable }),
   };
@@ -91,6 +98,14 @@ async function outside(
     tasks: 0,
     ...(left ? { notable: "warning" } : {}),
   };
+}
+
+function describeProblems(problems: z.output<typeof begun>["problems"]): string {
+  const [first] = problems;
+  if (first === undefined) return "";
+  return `; ${
+    count(problems.length, "organization", "organizations")
+  } could not be begun, of them ${first.name}: ${first.error}`;
 }
 
 function count(number: number, one: string, many: string): string {

@@ -1,7 +1,8 @@
 import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
+import { counted } from "../../../shared/text.ts";
 import type { Model, Suggested } from "./ask-model.ts";
-import type { Provider, Steps, SuggestionRequest } from "./steps.ts";
+import type { Provider, Requests, Steps, SuggestionRequest } from "./steps.ts";
 import { type Figures, summarize } from "./summarize.ts";
 
 const pageSize = 20;
@@ -31,6 +32,7 @@ export async function suggest(
   /** Refused, but perhaps as everybody would be: decided when another one was answered. */
   const held: { request: SuggestionRequest; reason: string }[] = [];
   const problems: string[] = [];
+  const leftOut: Requests["left_out"] = [];
   let unavailable: Extract<Suggested, { outcome: "unavailable" }> | undefined;
   let answered = false;
   let begun = 0;
@@ -83,7 +85,9 @@ export async function suggest(
   let last: string | undefined;
   let moreIsLeft = true;
   while (moreIsLeft && mayBegin()) {
-    const { provider, organizations, max_suggestions } = await steps.next(pageSize, last);
+    const page = await steps.next(pageSize, last);
+    const { provider, organizations, max_suggestions } = page;
+    leftOut.push(...page.left_out);
     if (provider === null) {
       const setting = "weekly_suggestions.provider";
       return {
@@ -119,14 +123,15 @@ export async function suggest(
     reason === undefined && problems.length === 0;
   if (goesOn) await steps.goOn();
   const result = {
-    summary: summarize(figures, reason, goesOn),
+    summary: summarize(figures, reason, goesOn) + describeLeftOut(leftOut),
     ...figures,
     failures: failures.slice(0, failuresInResult),
+    ...(leftOut.length === 0 ? {} : { leftOut: leftOut.slice(0, failuresInResult) }),
     goesOn,
     ...(unavailable?.notConfigured === undefined
       ? {}
       : { notConfigured: [unavailable.notConfigured] }),
-    ...(figures.failed > 0 || answered && reason !== undefined
+    ...(figures.failed > 0 || leftOut.length > 0 || answered && reason !== undefined
       ? { notable: "warning" }
       : figures.suggested > 0
       ? { notable: "info" }
@@ -144,4 +149,11 @@ export async function suggest(
     throw new Error(`Cannot ask for suggestions: ${reason}`);
   }
   return result;
+}
+
+function describeLeftOut(leftOut: Requests["left_out"]): string {
+  const [first] = leftOut;
+  if (first === undefined) return "";
+  return `; ${counted(leftOut.length, "organization")} left out, of them ${first.name}: ` +
+    `the database does not know its time zone ${first.time_zone}`;
 }
