@@ -23,3 +23,17 @@ Deno.test("pg_cron, real or stand-in, fires a job that calls a function through 
     assert.equal(response.status_code, 200);
     if (Deno.env.get("DAYBOOK_TEST_POSTGRES_BIN") === undefined) assert.ok(standIns.pgCron);
   }));
+
+Deno.test("pg_cron, real or stand-in, calls the pulse, which commits as it goes", () =>
+  withStack({}, async ({ sql }) => {
+    const beat = await waitUntil("the pulse", async () =>
+      (await sql`
+        select * from cron.job_run_details
+        where command = 'call scheduler.beat()' and end_time is not null`)[
+        0
+      ], TWO_MINUTES_MS);
+    assert.equal(beat.status, "succeeded", beat.return_message);
+    const [state] = await sql`select last_pulse_at, errors from scheduler.pulse_state`;
+    assert.ok(state!.last_pulse_at);
+    assert.deepEqual(state!.errors, {});
+  }));
