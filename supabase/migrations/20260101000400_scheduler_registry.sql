@@ -228,7 +228,7 @@ begin
     v_fault := scheduler.try_record_due(v_old, now());
     if v_fault is not null then
       raise warning 'what came due of the job % under its old times is not in the ledger: %', v_job.name, v_fault;
-      perform public.log_activity(v_job.name, 'what came due under its old times is not in the ledger: ' || v_fault, 'warning');
+      perform scheduler.log_activity(v_job.name, 'what came due under its old times is not in the ledger: ' || v_fault, 'warning');
     end if;
   end if;
   -- The cursor stays where it is unless the times themselves change or the job is switched on.
