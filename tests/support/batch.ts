@@ -139,7 +139,7 @@ export async function runProcessor(
 ): Promise<JsonObject> {
   const { now = () => new Date(), wait, isLost, ...rest } = options;
   const { signal = new AbortController().signal } = options;
-  const http = createHttpClient({ signal, backoffMs: () => 1 });
+  const http = createHttpClient({ signal, backoffMs: () => 1, now });
   const context = {
     ...jobContext({ ...rest, signal, db: rpcClient(db, options.now, isLost), http }),
     now,
