@@ -28,6 +28,8 @@ export interface ModelServer {
   key: string;
   /** The prompt and the answer's status of each call so far (0: left to hang), in order. */
   calls: { model: string; prompt: string; status: number; at: number }[];
+  /** How many calls were under way at once, at most. */
+  mostAtOnce(): number;
   /** Other faults from here on; those of one model alone when it is named. */
   set(faults: ModelFaults, model?: string): void;
   stop(): Promise<void>;
@@ -43,6 +45,8 @@ export async function startModelServer(
     ...atFirst
   } = options;
   const sockets = new Set<Socket>();
+  let underWay = 0;
+  let mostUnderWay = 0;
   const calls: ModelServer["calls"] = [];
   let general: ModelFaults = atFirst;
   const special = new Map<string, ModelFaults>();
@@ -108,6 +112,8 @@ export async function startModelServer(
 
   const server = createServer((request, response) => {
     // A caller that hangs up is no failure of ours.
+    mostUnderWay = Math.max(mostUnderWay, ++underWay);
+    response.on("close", () => underWay--);
     serve(request, response).catch(() => response.destroy());
   });
   server.on("connection", (socket) => {
@@ -120,6 +126,7 @@ export async function startModelServer(
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     key,
     calls,
+    mostAtOnce: () => mostUnderWay,
     set(faults, model) {
       if (model === undefined) general = faults;
       else special.set(model, faults);
