@@ -19,6 +19,10 @@ export interface ModelFaults {
   hangRate?: number;
   /** The body of every answer with status 200, in place of a chat completion. */
   body?: string;
+  /** How every answer ends. Default `stop`. */
+  finishReason?: string;
+  /** Parameters that it does not know: a question that has one is refused as Mistral does it. */
+  unknownParameters?: string[];
 }
 
 export interface ModelServer {
@@ -28,6 +32,8 @@ export interface ModelServer {
   key: string;
   /** The prompt and the answer's status of each call so far (0: left to hang), in order. */
   calls: { model: string; prompt: string; status: number; at: number }[];
+  /** How many calls were under way at once, at most. */
+  mostAtOnce(): number;
   /** Other faults from here on; those of one model alone when it is named. */
   set(faults: ModelFaults, model?: string): void;
   stop(): Promise<void>;
@@ -43,6 +49,8 @@ export async function startModelServer(
     ...atFirst
   } = options;
   const sockets = new Set<Socket>();
+  let underWay = 0;
+  let mostUnderWay = 0;
   const calls: ModelServer["calls"] = [];
   let general: ModelFaults = atFirst;
   const special = new Map<string, ModelFaults>();
@@ -56,27 +64,37 @@ export async function startModelServer(
     const refuse = (
       status: number,
       message: string,
+      code: string | null,
       headers: Record<string, string> = {},
-    ) =>
-      send(response, status, {
-        error: { message, type: "invalid_request_error" },
-      }, headers);
+    ) => {
+      const type = status >= 500 ? "server_error" : "invalid_request_error";
+      send(response, status, { error: { message, type, param: null, code } }, headers);
+    };
     if (!sameKey(request.headers.authorization ?? "", `Bearer ${key}`)) {
-      return refuse(401, "Incorrect API key provided");
+      return refuse(401, "Incorrect API key provided", "invalid_api_key");
     }
     if (request.method !== "POST" || request.url !== "/v1/chat/completions") {
       return refuse(
         404,
         `Unknown request URL: ${request.method} ${request.url}`,
+        "unknown_url",
       );
     }
     const asked = readQuestion(body);
     if (asked === undefined) {
-      return refuse(400, "model and messages must be given");
+      return refuse(400, "model and messages must be given", null);
     }
     const faults = special.get(asked.model) ?? general;
     const call = { ...asked, status: 200, at: Date.now() };
     calls.push(call);
+    const unknown = faults.unknownParameters?.find((name) => name in JSON.parse(body));
+    if (unknown !== undefined) {
+      call.status = 422;
+      const msg = "Extra inputs are not permitted";
+      return send(response, 422, {
+        detail: [{ type: "extra_forbidden", loc: ["body", unknown], msg }],
+      });
+    }
     const luck = roll();
     const { hangRate = 0, rateLimitRate = 0, errorRate = 0, latencyMs = 0 } = faults;
     if (luck < hangRate) return void (call.status = 0);
@@ -86,6 +104,7 @@ export async function startModelServer(
       return refuse(
         429,
         "Rate limit reached",
+        "rate_limit_exceeded",
         faults.retryAfterSeconds === undefined
           ? {}
           : { "retry-after": String(faults.retryAfterSeconds) },
@@ -96,6 +115,7 @@ export async function startModelServer(
       return refuse(
         500,
         "The server had an error while processing your request",
+        null,
       );
     }
     if (faults.body !== undefined) {
@@ -103,11 +123,13 @@ export async function startModelServer(
         "content-type": "application/json",
       }).end(faults.body);
     }
-    send(response, 200, completion(asked, seed, asksForJson(body)));
+    send(response, 200, completion(asked, seed, asksForJson(body), faults.finishReason));
   }
 
   const server = createServer((request, response) => {
     // A caller that hangs up is no failure of ours.
+    mostUnderWay = Math.max(mostUnderWay, ++underWay);
+    response.on("close", () => underWay--);
     serve(request, response).catch(() => response.destroy());
   });
   server.on("connection", (socket) => {
@@ -120,6 +142,7 @@ export async function startModelServer(
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     key,
     calls,
+    mostAtOnce: () => mostUnderWay,
     set(faults, model) {
       if (model === undefined) general = faults;
       else special.set(model, faults);
@@ -153,7 +176,7 @@ function readQuestion(
 
 /** Whether a `response_format` asks for JSON. */
 function asksForJson(body: string): boolean {
-  return JSON.parse(body).response_format?.type === "json_schema";
+  return JSON.parse(body).response_format !== undefined;
 }
 
 function send(
@@ -210,6 +233,7 @@ function completion(
   { model, prompt }: { model: string; prompt: string },
   seed: number,
   json: boolean,
+  finish_reason = "stop",
 ) {
   const hash = createHash("sha256").update(`${seed} ${model} ${prompt}`)
     .digest();
@@ -228,7 +252,7 @@ function completion(
     choices: [{
       index: 0,
       message: { role: "assistant", content },
-      finish_reason: "stop",
+      finish_reason,
     }],
     usage: {
       prompt_tokens: tokens(prompt),

@@ -97,7 +97,11 @@ export function serveJob<S extends z.ZodType>(
         redact,
         workUntil,
         receiptUntil: endOfWallClock(platform),
-        services: (signal) => ({ db, http: createHttpClient({ signal }), env: platform.env }),
+        services: (signal) => ({
+          db,
+          http: createHttpClient({ signal, now: () => new Date(platform.now()) }),
+          env: platform.env,
+        }),
       }).then((receipt) => {
         const { outcome, errorMessage: error } = receipt;
         const durationMs = platform.now() - startedAt;

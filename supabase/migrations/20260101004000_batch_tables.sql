@@ -60,7 +60,7 @@ comment on column public.batch_providers.api_url_variable is
   'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL (https://api.openai.com/v1).';
 comment on column public.batch_providers.api_key_variable is
   'The functions'' environment variable with its key. It ends in _KEY: values of such variables are taken out of logs, results and errors.';
-comment on column public.batch_providers.concurrency is 'Calls under way at once in one processor.';
+comment on column public.batch_providers.concurrency is 'Calls under way at once, in all processors of all batch jobs together.';
 comment on column public.batch_providers.failures_in_row is 'Calls that failed since the last that was answered, and times it said "too many requests"; saying that it is down counts like the setting failures_to_open.';
 comment on column public.batch_providers.open_until is 'The breaker: until then the provider is not called, after it one call tries whether it is back; null: closed.';
 comment on column public.batch_providers.probe_until is 'The breaker, half open: somebody tries whether the provider is back, and is given until then.';

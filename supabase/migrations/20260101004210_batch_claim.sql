@@ -125,6 +125,8 @@ declare
   v_tasks json[] := array[]::json[];
   v_providers jsonb := jsonb_build_object();
   v_more jsonb := jsonb_build_array();
+  v_held integer;
+  v_waits text[] := array[]::text[];
   v_rest timestamptz;
   v_next timestamptz;
 begin
@@ -147,6 +149,10 @@ begin
     into v_own, v_others, v_others_until
     from public.batch_leases, unnest(task_ids) as task_id where job_id = p_job_id;
 
+  if p_busy is not null then
+    -- Who counts a provider's slots and takes some does so alone.
+    perform from public.batch_providers where enabled order by name for no key update;
+  end if;
   for v_route in
     select * from scheduler.batch_routes((v_settings ->> 'failures_to_open')::integer, p_now) order by provider, asks_fallback, place
   loop
@@ -159,9 +165,11 @@ begin
     if v_route.answerer is not null then
       select * into v_answerer from public.batch_providers where name = v_route.answerer;
       if p_busy is not null then
-        -- As many as it works on at once, and as many again, so that no slot waits for the next claim.
-        v_room := least(v_room, 2 * v_answerer.concurrency - coalesce((p_busy ->> v_answerer.name)::integer, 0)
-          - coalesce((v_taken ->> v_answerer.name)::integer, 0));
+        -- It may hold more than it knows of: results that it has not brought, and tasks of a claim whose answer was lost.
+        v_held := coalesce((v_taken ->> v_answerer.name)::integer, 0) + greatest((p_busy ->> v_answerer.name)::integer, (
+          select count(*) from scheduler.batch_calls where job_id = p_job_id and token = p_token and provider = v_answerer.name));
+        v_room := least(v_room, v_answerer.concurrency - v_held,
+          scheduler.free_batch_slots(v_answerer.name, v_answerer.concurrency, p_job_id, p_now) - coalesce((v_taken ->> v_answerer.name)::integer, 0));
       end if;
       if v_route.probes then
         perform from public.batch_providers
@@ -241,8 +249,21 @@ begin
       end if;
     end if;
 
-    if v_route.answerer is not null and not v_route.probes and cardinality(v_chunk.ids) >= v_room then
-      v_more := v_more || to_jsonb(v_route.answerer);
+    if v_route.answerer is not null and not v_route.probes and cardinality(v_chunk.ids) >= v_room and (p_busy is null or exists (
+      select from public.batch_tasks
+      where job_id = p_job_id and provider = v_route.provider
+        and (asks_fallback, id) >= (v_route.asks_fallback, v_from) and asks_fallback <= v_route.asks_fallback
+        and completed_at is null and (run_after is null or run_after <= p_now)
+        and id not in (select unnest(v_own)) and id not in (select unnest(v_others)))) then
+      v_held := v_held + cardinality(v_chunk.ids);
+      if p_busy is null or v_held > 0 then
+        v_more := v_more || to_jsonb(v_route.answerer);
+      end if;
+      if p_busy is not null and v_held < v_answerer.concurrency then
+        -- Others have its slots, or this claim is long enough.
+        v_waits := v_waits || v_answerer.name;
+        v_next := least(v_next, case when cardinality(v_claimed) >= p_limit or v_bytes >= 4000000 then p_now else p_now + interval '1 second' end);
+      end if;
     else
       select min(case when id in (select unnest(v_others)) then v_others_until
           when v_problem is null then greatest(run_after, p_now) else p_now end) into v_rest
@@ -269,7 +290,7 @@ begin
   end if;
   if cardinality(v_claimed) = 0 then
     v_job.status := scheduler.settle_batch_job(p_job_id, p_now);
-    if v_job.status = 'running' and v_next is null and v_job.claim_from <> '{}' then
+    if v_job.status = 'running' and v_next is null and v_more = '[]' and v_job.claim_from <> '{}' then
       -- Somebody changed leases by hand.
       update public.batch_jobs set claim_from = '{}', given_back = true where id = p_job_id;
       v_next := p_now;
@@ -278,6 +299,11 @@ begin
     insert into public.batch_leases as leases (job_id, token, task_ids, leased_until)
     values (p_job_id, p_token, v_claimed, v_leased_until)
     on conflict (job_id, token) do update set task_ids = leases.task_ids || excluded.task_ids;
+  end if;
+  if p_busy is not null then
+    insert into scheduler.batch_calls (task_id, provider, job_id, token)
+      select (task ->> 'id')::bigint, task ->> 'answerer', p_job_id, p_token from unnest(v_tasks) as task where task ->> 'problem' is null;
+    perform scheduler.keep_batch_waits(p_job_id, v_waits, p_now);
   end if;
   if v_next > v_waits_until and v_waits_until > p_now then
     v_next := v_waits_until;
@@ -288,7 +314,7 @@ begin
 end;
 $$;
 comment on function scheduler.claim_batch_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) is
-  'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: no more than twice each provider''s concurrency; null: only p_limit. Returns {"status" of the job, unknown when there is none, "ended": by this call, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, "next_in_ms": when to look again, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it.';
+  'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: each task is to be called at once and takes one of the provider''s slots, of which there are as many as its concurrency, for all batch jobs together; null: only p_limit. Returns {"status" of the job, unknown when there is none, "ended": by this call, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, to be claimed when one of its calls has ended, "next_in_ms": when to look again in any case, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it.';
 
 -- Security definer, like the other doors of a processor: service_role may only read tasks and batch jobs.
 create or replace function public.claim_batch_tasks(

@@ -19,6 +19,7 @@ begin
   end if;
   -- Of tasks that are no more: their prompts were deleted.
   delete from public.batch_leases where job_id = p_job_id;
+  delete from scheduler.batch_waits where job_id = p_job_id;
   v_gone := v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed;
   update public.batch_jobs set
     status = case
@@ -44,11 +45,12 @@ begin
     update public.batch_leases
       set task_ids = array(select task_id from unnest(p_leased) as task_id where task_id not in (select unnest(p_task_ids)))
       where job_id = p_job_id and token = p_token;
+    delete from scheduler.batch_calls where job_id = p_job_id and token = p_token and task_id = any (p_task_ids);
   end if;
 end;
 $$;
 comment on function scheduler.shorten_batch_lease(uuid, uuid, bigint[], bigint[]) is
-  'Takes tasks out of a lease of the tasks p_leased; one without tasks is over. The caller holds the batch job''s lock.';
+  'Takes tasks out of a lease of the tasks p_leased, and their calls'' slots with them; one without tasks is over. The caller holds the batch job''s lock.';
 
 -- The breaker.
 create or replace function scheduler.record_batch_calls(p_heard jsonb, p_troubles jsonb, p_settings jsonb, p_now timestamptz) returns void
@@ -143,8 +145,8 @@ begin
   with results as (
     select list.*, coalesce(answerer || ': ', '') || coalesce(left(reason, 200), outcome) as why
     from rows from (jsonb_to_recordset(p_results) as (
-      id bigint, outcome text, answerer text, reason text, wait_seconds integer, down boolean)
-    ) with ordinality as list (id, outcome, answerer, reason, wait_seconds, down, place)
+      id bigint, outcome text, answerer text, reason text, wait_seconds integer, down boolean, heard boolean)
+    ) with ordinality as list (id, outcome, answerer, reason, wait_seconds, down, heard, place)
   ),
   decided as (
     -- What becomes of each: failed, given back, or given to the fall-back.
@@ -171,10 +173,11 @@ begin
       attempts = tasks.attempts + case when decided.becomes = 'pending' and decided.outcome = 'waiting' then 0 else 1 end,
       failures = case when decided.becomes = 'fallback' then 0
         when decided.outcome in ('failed', 'unusable') then tasks.failures + 1 else tasks.failures end,
-      -- Whose provider is down waits for it by the breaker, or not at all, where there is a fall-back.
+      -- Who was told to wait longer waits by the breaker, which others may find closed; whose provider is down waits by it
+      -- alone, or not at all, where there is a fall-back.
       run_after = case when decided.becomes <> 'pending' or decided.outcome = 'cut' or decided.down then null
         when decided.outcome = 'waiting'
-          then least(p_now + make_interval(secs => coalesce(decided.wait_seconds, (p_settings ->> 'open_seconds')::integer)), v_waits_until)
+          then least(p_now + make_interval(secs => least(decided.wait_seconds, (p_settings ->> 'open_seconds')::integer)), v_waits_until)
         else p_now + make_interval(secs => (p_settings ->> 'retry_seconds')::integer * 2 ^ least(tasks.failures, 10)) end,
       error_message = case when decided.outcome = 'cut' then tasks.error_message else decided.why end,
       completed_at = case when decided.becomes = 'failed' then p_now end
@@ -185,7 +188,7 @@ begin
     select answerer, max(place) as place from (
       select key as answerer, value::bigint as place from jsonb_each_text(p_heard)
       union all
-      select answerer, place from settled where outcome = 'refused' and answerer is not null
+      select answerer, place from settled where (outcome = 'refused' or settled.heard) and answerer is not null
     ) as each
     group by answerer
   ),
@@ -196,7 +199,7 @@ begin
       (array_agg(reason order by settled.place desc) filter (where outcome <> 'cut'))[1] as reason
     from settled left join last_heard on last_heard.answerer = settled.answerer
     -- Whoever was to try whether the provider is back, and learned nothing of it, does so no longer.
-    where settled.answerer is not null and outcome <> 'refused'
+    where settled.answerer is not null and outcome <> 'refused' and settled.heard is not true
     group by settled.answerer
   )
   select coalesce(array_agg(id), array[]::bigint[]), count(*) filter (where status = 'failed'),
@@ -291,7 +294,7 @@ begin
 end;
 $$;
 comment on function scheduler.finish_batch_tasks(uuid, uuid, jsonb, timestamptz) is
-  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds", with "down" true a reason for the fall-back too; cut: given back. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read, and names the field.';
+  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds", of its own at most the setting open_seconds, and when its provider may be called, with "down" true a reason for the fall-back too; cut: given back. "heard" true: the provider answered all the same, and is not down. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read, and names the field.';
 
 create or replace function public.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb) returns jsonb
 language sql security definer set search_path = '' as $$

@@ -132,6 +132,7 @@ begin
   update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at is null;
   get diagnostics v_cancelled = row_count;
   delete from public.batch_leases where job_id = p_job_id;
+  delete from scheduler.batch_waits where job_id = p_job_id;
   update public.batch_jobs
     set status = 'cancelled', completed_at = greatest(p_now, started_at),
       reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who), btrim(p_reason)), 200), v_cancelled)

@@ -231,18 +231,49 @@ Deno.test("what has waited six hours fails at once, however many tasks, not when
     assert.equal((await batchJob(sql, id)).status, "failed");
   }));
 
-Deno.test("a task that was told to wait longer than that is tried once more at the end of the six hours", () =>
+Deno.test("one call that is told to wait for long stops nothing once its provider answers again", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
-    const id = await addBatch(sql, 2, ["one"], NOON);
+    const id = await addBatch(sql, 3, ["one"], NOON);
     const own = processor(sql, id);
     const { tasks: [asked, slow] } = await own.claim(2, NOON);
     await own.finish([result(asked, "waiting", { wait_seconds: 80_000 })], NOON);
+    const open = await own.claim(2, NOON);
+    assert.deepEqual([open.tasks, open.next_in_ms], [[], 6 * 3_600_000], "the breaker is open");
     // A call that was under way meanwhile is answered: the breaker closes.
-    await own.finish([result(slow, "answered")], after(1));
-    assert.equal((await own.claim(2, after(1))).next_in_ms, 359 * 60_000);
+    await own.finish([result(slow, "answered")], after(0.1));
+    const { tasks: [third] } = await own.claim(2, after(0.1));
+    assert.ok(third.id > slow.id);
+    assert.equal((await own.claim(2, after(0.1))).next_in_ms, 54_000);
+    await own.finish([result(third, "answered")], after(0.1));
+    const { tasks: [again] } = await own.claim(2, after(1));
+    assert.equal(again.id, asked.id);
+    assert.equal((await own.finish([result(again, "answered")], after(1))).status, "completed");
+  }));
+
+Deno.test("a task that waits is tried once more at the end of the six hours, if its provider may be called", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    const id = await addBatch(sql, 1, ["one"], NOON);
+    const own = processor(sql, id);
+    await calls(own, 1, "waiting", after(359.5), { wait_seconds: 80_000 });
+    await sql`update batch_providers set open_until = null`;
+    assert.equal((await own.claim(2, after(359.5))).next_in_ms, 30_000);
     const { tasks: [again] } = await own.claim(2, after(360));
-    assert.deepEqual([again?.id, again?.problem], [asked.id, null]);
+    assert.equal(again.problem, null);
     await own.finish([result(again, "waiting", { wait_seconds: 80_000 })], after(360));
-    assert.equal((await batchJob(sql, id)).status, "partial");
+    assert.equal((await batchJob(sql, id)).status, "failed");
+  }));
+
+Deno.test("a provider that answers with what cannot be used is not down: its breaker closes", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one");
+    const id = await addBatch(sql, 20, ["one"], NOON);
+    await calls(processor(sql, id), 4, "failed", NOON);
+    await calls(processor(sql, id), 1, "unusable", NOON, { heard: true });
+    assert.equal((await provider(sql)).failures_in_row, 0);
+    await calls(processor(sql, id), 5, "failed", NOON);
+    await calls(processor(sql, id), 1, "unusable", after(1), { heard: true });
+    const row = await provider(sql);
+    assert.deepEqual([row.open_until, row.probe_until], [null, null]);
   }));

@@ -449,7 +449,7 @@ for (const deleting of [false, true]) {
                 .split(" "),
             );
             if (verb === "claim") {
-              seen.claimed += (await own.claim(sql, 25, null, now)).tasks.length;
+              seen.claimed += (await own.claim(sql, 25, random.pick([null, {}]), now)).tasks.length;
             } else if (verb === "finish") {
               const results = [...own.held.values()].map((task) =>
                 randomResult(random, task, [

@@ -72,11 +72,13 @@ Deno.test("a claim gives each provider as much as it has room for, and says wher
     const claim = await own.claim(100, NOON, {});
     const count = (name: string) =>
       claim.tasks.filter((task: { answerer: string }) => task.answerer === name).length;
-    assert.deepEqual([count("slow"), count("fast"), claim.more], [4, 15, ["slow"]]);
-    const next = await own.claim(100, NOON, { slow: 4, fast: 15 });
-    assert.deepEqual([next.tasks, next.more], [[], ["slow"]]);
-    const room = await own.claim(100, NOON, { slow: 3, fast: 15 });
-    assert.equal(room.tasks.length, 1);
+    assert.deepEqual([count("slow"), count("fast"), claim.more], [2, 10, ["fast", "slow"]]);
+    const next = await own.claim(100, NOON, { slow: 2, fast: 10 });
+    assert.deepEqual([next.tasks, next.more, next.next_in_ms], [[], ["fast", "slow"], null]);
+    const ended = claim.tasks.filter(({ answerer }: Claimed) => answerer === "fast").slice(0, 5);
+    await own.finish(ended.map((task: Claimed) => result(task, "answered")), NOON);
+    const room = await own.claim(100, NOON, { slow: 2, fast: 5 });
+    assert.deepEqual([room.tasks.length, room.more, room.next_in_ms], [5, ["slow"], null]);
   }));
 
 Deno.test("a task that is given back uncalled loses no attempt, and goes to whoever asks next", () =>

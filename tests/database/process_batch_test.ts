@@ -10,6 +10,7 @@ import {
   statuses,
   tasks,
 } from "../support/batch.ts";
+import { mistralRefusal } from "../support/chat-completions.ts";
 import { type TestDatabase, withDatabase } from "../support/database.ts";
 import { type Reply, withHttpServer } from "../support/http-server.ts";
 import { withModelServer } from "../support/model-server.ts";
@@ -55,7 +56,10 @@ async function withProvider(
 
 const completion = (content: unknown, more: Record<string, unknown> = {}) => ({
   status: 200,
-  body: JSON.stringify({ choices: [{ finish_reason: "stop", message: { content }, ...more }] }),
+  body: JSON.stringify({
+    choices: [{ finish_reason: "stop", message: { content }, ...more }],
+    ...more,
+  }),
 });
 
 Deno.test("a run answers every task of a batch job and ends it", () =>
@@ -155,6 +159,76 @@ for (const [what, [reply, reason]] of Object.entries(badAnswers)) {
       },
     ));
 }
+
+for (
+  const [finish_reason, calls] of [
+    // Tried three times, half a minute and a minute apart, before the fall-back is asked.
+    ["error", 3],
+    ["insufficient_system_resource", 3],
+    ["network_error", 3],
+    ["tired", 3],
+    // Another try of the same model would come to the same.
+    ["model_length", 1],
+    ["length", 1],
+    ["safety", 1],
+    ["content_filter", 1],
+  ] as const
+) {
+  Deno.test(`an answer that ended with ${finish_reason} is none: the fall-back's is kept, after ${calls} of the provider`, () => {
+    const asked: string[] = [];
+    return withHttpServer(
+      ({ body }) => {
+        const { model } = JSON.parse(body);
+        asked.push(model);
+        return model === "model-of-one"
+          ? completion("Once up", { finish_reason })
+          : completion("whole");
+      },
+      ({ url }) =>
+        withDatabase(async (db) => {
+          await addProvider(db.sql, "spare");
+          await addProvider(db.sql, "one", { fallback_provider: "spare" });
+          const id = await addBatch(db.sql, 1, ["one"], NOON);
+          const env = { LOCAL_MODEL_API_URL: url, LOCAL_MODEL_API_KEY: "sk-test-key-1" };
+          for (let minute = 0; minute < 4; minute++) {
+            await runProcessor(db, { batchJobId: id }, { env, now: () => after(minute) });
+          }
+          const [task] = await tasks(db.sql, id);
+          assert.deepEqual([task!.status, task!.answered_by, task!.answer], [
+            "completed",
+            "spare",
+            "whole",
+          ]);
+          assert.equal(asked.filter((model) => model === "model-of-one").length, calls);
+          const [one] = await db.sql`select * from batch_providers where name = 'one'`;
+          assert.equal(one!.failures_in_row, calls === 3 ? 3 : 0);
+        }),
+    );
+  });
+}
+
+Deno.test("an answer of a model without a name, in parts, of a server that knows only max_tokens is kept", () =>
+  withHttpServer(
+    ({ body }) =>
+      "max_completion_tokens" in JSON.parse(body)
+        ? mistralRefusal("max_completion_tokens")
+        : completion([{ type: "text", text: "in " }, { type: "text", text: "parts" }], {
+          model: "",
+        }),
+    ({ url, requests }) =>
+      withDatabase(async (db) => {
+        await addProvider(db.sql, "one", { concurrency: 1 });
+        const id = await addBatch(db.sql, 3, ["one"]);
+        const env = { LOCAL_MODEL_API_URL: url, LOCAL_MODEL_API_KEY: "sk-test-key-1" };
+        await runProcessor(db, { batchJobId: id }, { env });
+        const answers = await db.sql`select answer, model from batch_tasks`;
+        assert.deepEqual(
+          answers.map(({ answer, model }) => [answer, model]),
+          Array(3).fill(["in parts", "model-of-one"]),
+        );
+        assert.equal(requests.length, 4);
+      }),
+  ));
 
 Deno.test("an answer may hold what Postgres cannot: it is replaced", () =>
   withProvider(() => completion("a\u0000b \ud800 c"), async (db, env) => {
@@ -339,6 +413,54 @@ Deno.test("a run ends no more tasks than it may, and hands on", () =>
     await runProcessor(db, { batchJobId: id }, { env });
     assert.equal((await batchJob(db.sql, id)).status, "completed");
     assert.equal(models.calls.length, 100);
+  }));
+
+Deno.test("a call that takes its time keeps nothing from the next run, which is called for when this one begins no more", () =>
+  withProvider(
+    (prompt) => prompt === "Question 1?" ? "hang" : completion("fine"),
+    async (db, env) => {
+      await addProvider(db.sql, "one");
+      const id = await addBatch(db.sql, 17, ["one"]);
+      const enough = new AbortController();
+      const slow = runProcessor(db, { batchJobId: id, maxTasks: 3 }, {
+        env,
+        signal: enough.signal,
+      });
+      const called = () => db.sql`select payload from scheduler_runs`;
+      await waitUntil("the next run", async () => (await called()).length > 0);
+      const next = await runProcessor(db, { batchJobId: id }, { env });
+      assert.equal(next.open, 1);
+      enough.abort();
+      const result = await slow;
+      assert.deepEqual([result.failed, (next.answered as number) + (result.answered as number)], [
+        0,
+        16,
+      ]);
+      assert.notEqual(result.continuesAt, null);
+      assert.equal((await called()).length, 2, "each run has called for one");
+      await assertBatchesSound(db.sql);
+    },
+  ));
+
+Deno.test("while a call takes its time a run looks for what others have made possible", () =>
+  withModels({}, async (db, models, env) => {
+    await addProvider(db.sql, "slow");
+    await addProvider(db.sql, "one", { failures_in_row: 5, open_until: after(600).toISOString() });
+    models.set({ hangRate: 1 }, "model-of-slow");
+    const id = await addBatch(db.sql, ["?"], ["slow", "one"], NOON);
+    let now = NOON;
+    const enough = new AbortController();
+    const wait = async (ms: number) => {
+      await new Promise((next) => setTimeout(next, 5));
+      now = new Date(now.getTime() + ms);
+    };
+    const options = { env, signal: enough.signal, now: () => now, wait };
+    const running = runProcessor(db, { batchJobId: id }, options);
+    await waitUntil("the call", () => models.calls.length === 1);
+    await db.sql`update batch_providers set open_until = null, failures_in_row = 0`;
+    await waitUntil("the other's call", () => models.calls.length === 2);
+    enough.abort();
+    assert.equal((await running).answered, 1);
   }));
 
 Deno.test("a processor is heard of and keeps its leases while a call takes long", () =>

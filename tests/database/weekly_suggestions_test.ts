@@ -132,6 +132,10 @@ Deno.test("a provider that answers nobody fails the run, and nothing is marked",
       [{ rateLimitRate: 1, retryAfterSeconds: 600 }, "HTTP 429", 4],
       [{ body: "<html>" }, "answer is no JSON", 9],
       [{ body: "{}" }, "answer is no chat completion", 9],
+      // These may have cost something: they are asked once.
+      [{ finishReason: "insufficient_system_resource" }, "answer ended with .*", 4],
+      [{ body: '{"error": {"code": 502}}' }, "error 502 with HTTP 200", 4],
+      [{ body: '{"error": {"code": 429}}' }, "error 429 with HTTP 200", 16],
     ] as const
   ) {
     await test.step(message, () =>
@@ -145,6 +149,18 @@ Deno.test("a provider that answers nobody fails the run, and nothing is marked",
       }));
   }
 });
+
+Deno.test("a provider that does not know max_completion_tokens is asked without", () =>
+  withSuggester(
+    { unknownParameters: ["max_completion_tokens"] },
+    async ({ db: { sql }, models, run }) => {
+      for (let i = 0; i < 6; i++) await addOrganization(sql, ["What sold best yesterday?"]);
+      assert.equal((await run()).organizations, 6);
+      const refused = models.calls.filter((call) => call.status === 422).length;
+      assert.ok(refused <= 4, `${refused} of those that were asked at once`);
+      assert.equal(models.calls.length, 6 + refused);
+    },
+  ));
 
 Deno.test("what the provider refuses of one organization is that one's failure when it answers others", () =>
   withDatabase(async (db) => {

@@ -139,7 +139,7 @@ export async function runProcessor(
 ): Promise<JsonObject> {
   const { now = () => new Date(), wait, isLost, ...rest } = options;
   const { signal = new AbortController().signal } = options;
-  const http = createHttpClient({ signal, backoffMs: () => 1 });
+  const http = createHttpClient({ signal, backoffMs: () => 1, now });
   const context = {
     ...jobContext({ ...rest, signal, db: rpcClient(db, options.now, isLost), http }),
     now,
@@ -162,6 +162,11 @@ export async function assertBatchesSound(sql: Sql, meddled: string[] = []): Prom
   const broken = await sql`
     select 'leased by two' as what, task_id::text as id from batch_leases, unnest(task_ids) as task_id
       group by task_id having count(*) > 1
+    union all
+    select 'a slot without a lease', task_id::text from scheduler.batch_calls as calls
+      where not exists (
+        select from batch_leases as leases
+        where leases.job_id = calls.job_id and leases.token = calls.token and calls.task_id = any (task_ids))
     union all
     select 'leased, but over', tasks.id::text from batch_leases as leases, batch_tasks as tasks
       where tasks.id = any (task_ids) and (tasks.completed_at is not null or tasks.job_id <> leases.job_id)

@@ -61,6 +61,22 @@ export function refusal(status: number, message: string, code: string | null = n
   };
 }
 
+/** How Mistral refuses a parameter that it does not know. */
+export function mistralRefusal(parameter: string, status = 422): Reply {
+  return {
+    status,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      detail: [{
+        type: "extra_forbidden",
+        loc: ["body", parameter],
+        msg: "Extra inputs are not permitted",
+        input: 10,
+      }],
+    }),
+  };
+}
+
 /** A good fix: the last line of the code asked about becomes `pass`. */
 export function goodFix(request: ReceivedRequest): Reply {
   const code = questionOf(request).document.code;

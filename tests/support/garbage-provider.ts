@@ -7,7 +7,30 @@ export const garbage: Record<
 > = {
   "html": sends(head("text/html") + "<!doctype html><title>Welcome</title>", "answer is no JSON"),
   "another-content-type": sends(head("text/plain") + completion("fine"), null),
-  "error-with-200": sends(head() + '{"error": {"message": "no"}}', "answer is no chat completion"),
+  // OpenRouter: https://openrouter.ai/docs/api/reference/errors-and-debugging
+  "error-with-200": sends(
+    head() + '{"error": {"code": 401, "message": "No auth credentials found"}}',
+    "error 401 with HTTP 200",
+  ),
+  "no-model": sends(head() + completion("fine"), null),
+  "empty-model": sends(head() + completion("fine", { model: "" }), null),
+  "text-parts": sends(head() + completion([{ type: "text", text: "fine" }]), null),
+  // Mistral
+  "full-context": sends(
+    head() + completion("fi", {}, "model_length"),
+    "answer was cut at the token limit",
+  ),
+  "model-error": sends(head() + completion("fi", {}, "error"), "answer ended with error"),
+  // DeepSeek
+  "out-of-resources": sends(
+    head() + completion("fi", {}, "insufficient_system_resource"),
+    "answer ended with insufficient_system_resource",
+  ),
+  // Google
+  "unsafe": sends(
+    head() + completion("fi", {}, "SAFETY"),
+    "answer was held back by the content filter",
+  ),
   "half-an-answer": sends(head() + completion("fine").slice(0, 30), "answer is no JSON"),
   "event-stream": sends(
     head("text/event-stream") + `data: ${completion("fine")}\n\ndata: [DONE]\n\n`,
@@ -127,8 +150,8 @@ function head(contentType = "application/json", more = ""): string {
   return `HTTP/1.1 200 OK\r\ncontent-type: ${contentType}\r\n${more}connection: close\r\n\r\n`;
 }
 
-function completion(content: string): string {
-  return JSON.stringify({ choices: [{ finish_reason: "stop", message: { content } }] });
+function completion(content: unknown, more = {}, finish_reason = "stop"): string {
+  return JSON.stringify({ choices: [{ finish_reason, message: { content } }], ...more });
 }
 
 function sends(text: string, reason: string | null) {

@@ -21,7 +21,7 @@ export function jobContext(
         throw new Error("This test handed in no database");
       },
     }),
-    http: createHttpClient({ signal, backoffMs: () => 1 }),
+    http: createHttpClient({ signal, backoffMs: () => 1, now: () => now }),
     log: { info() {}, warn() {}, error() {} },
     jobName: "test-job",
     runId: "00000000-0000-4000-8000-000000000001",

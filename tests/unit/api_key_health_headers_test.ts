@@ -4,7 +4,7 @@ import {
   readDuration,
   readEpoch,
   readExpiration,
-  readRetryAfter,
+  readRetryAfterTime,
 } from "../../supabase/functions/api-key-health-monitor/read-headers.ts";
 
 const now = new Date("2026-03-02T12:00:00Z");
@@ -30,6 +30,7 @@ Deno.test("Retry-After is a number of seconds or an HTTP date", () => {
     ["90", "2026-03-02T12:01:30.000Z"],
     ["0", "2026-03-02T12:00:00.000Z"],
     ["Mon, 02 Mar 2026 13:00:00 GMT", "2026-03-02T13:00:00.000Z"],
+    ["Monday, 02-Mar-26 13:00:00 GMT", "2026-03-02T13:00:00.000Z"],
     ["999999999999", undefined],
     ["-1", undefined],
     ["1.5", undefined],
@@ -37,7 +38,7 @@ Deno.test("Retry-After is a number of seconds or an HTTP date", () => {
     ["2026-03-02", undefined],
     [null, undefined],
   ];
-  for (const [text, expected] of cases) assert.equal(iso(readRetryAfter(text, now)), expected);
+  for (const [text, expected] of cases) assert.equal(iso(readRetryAfterTime(text, now)), expected);
 });
 
 Deno.test("OpenAI's durations are read with every unit, and nothing else is", () => {

@@ -185,7 +185,10 @@ Deno.test("Retry-After is obeyed, as seconds and as a date, up to a day", async 
   assert.equal(await wait("Mon, 02 Mar 2026 12:05:07 GMT"), 300);
   assert.equal(await wait("99999999"), 86_400);
   assert.equal(await wait("Mon, 02 Mar 2026 11:00:00 GMT"), undefined);
-  assert.equal(await wait("soon"), undefined);
+  assert.equal(await wait("Monday, 02-Mar-26 12:05:07 GMT"), 300);
+  for (const value of ["soon", "0", "2026-03-02T12:05:07Z", "Mar 2 2027"]) {
+    assert.equal(await wait(value), undefined, value);
+  }
 });
 
 Deno.test("a receiver that hangs, resets or speaks no HTTP gives no answer", async () => {

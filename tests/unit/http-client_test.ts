@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { HTTPError } from "ky";
+import { HTTPError, type Options } from "ky";
 import { createHttpClient } from "../../shared/http-client.ts";
 
 /** A server that answers in turn as told, and counts. */
@@ -35,11 +35,36 @@ const client = (options: { timeoutMs?: number; signal?: AbortSignal } = {}) =>
 for (const code of [429, 500, 501, 502, 503, 504, 520, 529, 599]) {
   Deno.test(`the HTTP client tries again after ${code}`, async () => {
     await withServer([status(code), status(code), ok], async (url, calls) => {
-      assert.deepEqual(await client().post(url, { json: { a: 1 } }).json(), { ok: true });
+      assert.deepEqual(await client().put(url, { json: { a: 1 } }).json(), { ok: true });
       assert.equal(calls(), 3);
     });
   });
 }
+
+for (const method of ["post", "patch"] as const) {
+  Deno.test(`the HTTP client repeats a ${method} only with an idempotency key, or where it is told so`, async () => {
+    const tries = async (options: Options) => {
+      let count = 0;
+      await withServer([status(503), ok], async (url, calls) => {
+        await client()[method](url, { json: { a: 1 }, ...options }).catch(() => {});
+        count = calls();
+      });
+      return count;
+    };
+    assert.equal(await tries({}), 1);
+    assert.equal(await tries({ headers: { "Idempotency-Key": "k" } }), 2);
+    assert.equal(await tries({ headers: new Headers({ "idempotency-key": "k" }) }), 2);
+    assert.equal(await tries({ retry: { methods: [method] } }), 2);
+    assert.equal(await tries({ headers: { "idempotency-key": "k" }, retry: { limit: 0 } }), 1);
+  });
+}
+
+Deno.test("the HTTP client does not repeat a POST whose connection was cut off: it may have been worked on", async () => {
+  await withCutOffs(1, async (url, connections) => {
+    await assert.rejects(client().post(url, { json: { a: 1 } }));
+    assert.equal(connections(), 1);
+  });
+});
 
 for (const code of [400, 401, 403, 404, 409, 422]) {
   Deno.test(`the HTTP client never tries again after ${code}`, async () => {
@@ -80,6 +105,68 @@ Deno.test("the HTTP client does not come again before a time that is too far awa
   }
 });
 
+const inSeconds = (seconds: number) => String(Math.ceil(Date.now() / 1000) + seconds);
+/** Headers that say when a limit ends, in a minute and a half. */
+const resets: (() => Record<string, string>)[] = [
+  () => ({ "ratelimit-reset": "90" }),
+  () => ({ "x-ratelimit-reset": inSeconds(90) }),
+  () => ({ "x-ratelimit-reset": `${inSeconds(90)}000` }),
+  () => ({ "x-rate-limit-reset": inSeconds(90) }),
+  () => ({ "x-ratelimit-retry-after": "90" }),
+];
+
+Deno.test("the HTTP client does not come again before a limit ends that ends too late, whichever header says so", async () => {
+  for (const headers of resets) {
+    await withServer([status(429, headers()), ok], async (url, calls) => {
+      await assert.rejects(client().get(url), HTTPError);
+      assert.equal(calls(), 1, JSON.stringify(headers()));
+    });
+  }
+});
+
+Deno.test("the HTTP client waits for the end of a limit after 429, and Retry-After knows best", async () => {
+  for (
+    const headers of [{ "ratelimit-reset": "1" }, {
+      "retry-after": "1",
+      "x-ratelimit-reset": inSeconds(3000),
+    }]
+  ) {
+    await withServer([status(429, headers), ok], async (url) => {
+      const startedAt = performance.now();
+      await client().get(url).json();
+      assert.ok(performance.now() - startedAt >= 950, "it did not wait the second");
+    });
+  }
+});
+
+Deno.test("the HTTP client takes the end of a limit for no wait where the limit is not what failed", async () => {
+  for (const headers of resets) {
+    await withServer([status(502, headers()), status(503, headers()), ok], async (url, calls) => {
+      const startedAt = performance.now();
+      await client().get(url).json();
+      assert.equal(calls(), 3);
+      assert.ok(performance.now() - startedAt < 2_000);
+    });
+  }
+});
+
+Deno.test("the HTTP client keeps its own rules where a caller adds one, and a caller's shorter wait", async () => {
+  const asked: number[] = [];
+  const retry = { shouldRetry: () => void asked.push(1), maxRetryAfter: 2_000 };
+  await withServer([status(503, { "retry-after": "3" }), ok], async (url, calls) => {
+    await assert.rejects(client().get(url, { retry }), HTTPError);
+    assert.equal(calls(), 1);
+  });
+  await withServer([status(503), ok], async (url) => {
+    await client().get(url, { retry }).json();
+    assert.equal(asked.length, 1);
+  });
+  await withServer([status(503), ok], async (url, calls) => {
+    await assert.rejects(client().get(url, { retry: { shouldRetry: () => false } }), HTTPError);
+    assert.equal(calls(), 1);
+  });
+});
+
 Deno.test("the HTTP client tries again when an answer does not come in time", async () => {
   const hang = Promise.withResolvers<Response>();
   await withServer([() => hang.promise, ok], async (url, calls) => {
@@ -118,7 +205,7 @@ async function withCutOffs(
 
 Deno.test("the HTTP client tries again when the connection is cut off", async () => {
   await withCutOffs(2, async (url, connections) => {
-    assert.deepEqual(await client().post(url, { json: { a: 1 } }).json(), { ok: true });
+    assert.deepEqual(await client().put(url, { json: { a: 1 } }).json(), { ok: true });
     assert.equal(connections(), 3);
   });
 });

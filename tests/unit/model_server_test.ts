@@ -93,6 +93,14 @@ Deno.test("the model server takes its time, hangs, and is told otherwise, for on
       signal: AbortSignal.timeout(150),
     }).catch((error) => error.name);
     assert.equal(hung, "TimeoutError");
+    server.set({ unknownParameters: ["messages"] }, "m");
+    const refused = await ask(server, "Why?");
+    assert.deepEqual([refused.status, (await refused.json()).detail[0].loc], [422, [
+      "body",
+      "messages",
+    ]]);
+    server.set({ finishReason: "error" }, "m");
+    assert.equal((await (await ask(server, "Why?")).json()).choices[0].finish_reason, "error");
     server.set({ body: "nonsense" }, "m");
     assert.equal(await (await ask(server, "Why?")).text(), "nonsense");
   }));

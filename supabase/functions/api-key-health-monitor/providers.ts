@@ -10,7 +10,7 @@ import {
   readDuration,
   readEpoch,
   readExpiration,
-  readRetryAfter,
+  readRetryAfterTime,
 } from "./read-headers.ts";
 
 export interface Provider {
@@ -263,7 +263,7 @@ export function judge(
 /** The limits that an answer tells; `Retry-After` knows best when calls are answered again. */
 export function readLimits(provider: Provider, answer: Answer): Limits {
   const limits = provider.limits?.(answer) ?? {};
-  const retryAfter = readRetryAfter(
+  const retryAfter = readRetryAfterTime(
     answer.headers.get("retry-after"),
     answer.now,
   );

@@ -1,3 +1,5 @@
+import { readRetryAfter } from "../../../shared/retry-after.ts";
+
 /** A year; what a provider says beyond it is taken for garbage. */
 const furthestMs = 366 * 86_400_000;
 
@@ -12,21 +14,10 @@ export function readEpoch(text: string | null, now: Date): Date | undefined {
   return seconds === undefined ? undefined : near(seconds * 1000, now);
 }
 
-/** `Retry-After` (RFC 9110, section 10.2.3): seconds from now, or an HTTP date. */
-export function readRetryAfter(
-  text: string | null,
-  now: Date,
-): Date | undefined {
-  const seconds = readCount(text);
-  if (seconds !== undefined) return near(now.getTime() + seconds * 1000, now);
-  // The one form that may be sent: Sun, 06 Nov 1994 08:49:37 GMT.
-  if (
-    text === null ||
-    !/^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} [\d:]{8} GMT$/.test(text)
-  ) {
-    return undefined;
-  }
-  return near(Date.parse(text), now);
+/** The moment until which a `Retry-After` asks to wait. */
+export function readRetryAfterTime(text: string | null, now: Date): Date | undefined {
+  const ms = readRetryAfter(text, now);
+  return ms === undefined ? undefined : near(now.getTime() + ms, now);
 }
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -1,10 +1,12 @@
-import { type HTTPError, isHTTPError, isTimeoutError } from "ky";
+import { isHTTPError, isTimeoutError } from "ky";
 import { z } from "zod";
 import {
-  askForCompletion,
+  createChat,
+  describeStatus,
   mayHaveCost,
   UnreadableAnswerError,
-} from "../../../shared/chat-completion.ts";
+} from "../../../shared/chat.ts";
+import { readCompletion, type Usage } from "../../../shared/chat-completion.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
 import { errorMessage } from "../../../shared/errors.ts";
 import { asksForLonger } from "../../../shared/retry-after.ts";
@@ -34,26 +36,6 @@ const answerSchema = {
   },
 };
 
-/** No model reads or writes as many, and the database's columns hold no more; what says so does not say what it used. */
-const tokens = z.int().nonnegative().max(1_000_000_000);
-const usageSchema = z.object({
-  usage: z.object({ prompt_tokens: tokens, completion_tokens: tokens }),
-});
-const choiceSchema = z.object({
-  choices: z.tuple(
-    [z.object({
-      finish_reason: z.string().nullish(),
-      message: z.object({ content: z.string().nullish(), refusal: z.string().nullish() }),
-    })],
-    z.unknown(),
-  ),
-});
-
-export interface Usage {
-  promptTokens: number;
-  completionTokens: number;
-}
-
 export type ModelAnswer =
   & {
     /** Null: the answer does not say; it may have cost something all the same, unless `refused`. */
@@ -78,104 +60,54 @@ export async function askModel(
   { http, now }: Pick<JobContext, "http" | "now">,
 ): Promise<ModelAnswer> {
   const until = now().getTime() + timeoutMs;
-  const end = AbortSignal.timeout(timeoutMs);
   const endpoint = { url: `${configuration.baseUrl}/chat/completions`, key: configuration.apiKey };
   // Newer models of OpenAI know no max_tokens, other servers often nothing else.
   const limit = new URL(configuration.baseUrl).hostname === "api.openai.com"
     ? "max_completion_tokens"
     : "max_tokens";
-  let body: Record<string, unknown> = {
-    model: configuration.model,
-    messages,
-    temperature: 0.2,
-    [limit]: maximumCompletionTokens,
-    response_format: answerSchema,
-  };
-  for (const adapted = new Set<string>();;) {
-    try {
-      const text = await askForCompletion(endpoint, body, {
-        http,
-        maximumBytes: maximumAnswerBytes,
-        // The client's own limits end with the head of the answer.
-        signal: end,
-        timeoutMs,
-        options: {
-          totalTimeout: Math.max(1, until - now().getTime()),
-          retry: {
-            limit: 2,
-            maxRetryAfter: Infinity,
-            // A wait that would outlast the run is no use; the status says more than a timeout.
-            shouldRetry: ({ error }) =>
-              !isHTTPError(error) || mayHaveCost(error) ||
-                asksForLonger(error, until - now().getTime(), now())
-                ? false
-                : undefined,
-          },
-        },
-      });
-      return readModelAnswer(text);
-    } catch (error) {
-      const other = isHTTPError(error) ? adapt(body, error, adapted) : undefined;
-      if (other === undefined) return failure(error, configuration.apiKey);
-      body = other;
-    }
-  }
-}
-
-function readModelAnswer(text: string | undefined): ModelAnswer {
-  const wrong = (error: string, usage: Usage | null): ModelAnswer => ({
-    error,
-    usage,
-    refused: false,
-    unauthorized: false,
-  });
-  if (text === undefined) return wrong("the endpoint's answer is too long", null);
-  let json: unknown;
   try {
-    json = JSON.parse(text);
-  } catch {
-    return wrong("the endpoint's answer is no JSON", null);
+    const body = await createChat(http).ask(endpoint, {
+      model: configuration.model,
+      messages,
+      temperature: 0.2,
+      [limit]: maximumCompletionTokens,
+      response_format: answerSchema,
+    }, {
+      maximumBytes: maximumAnswerBytes,
+      timeoutMs,
+      signal: AbortSignal.timeout(timeoutMs),
+      options: {
+        totalTimeoutMs: () => Math.max(1, until - now().getTime()),
+        retry: {
+          limit: 2,
+          methods: ["post"],
+          maxRetryAfter: Infinity,
+          // A wait that would outlast the run is no use; the status says more than a timeout.
+          shouldRetry: ({ error }) =>
+            !isHTTPError(error) || mayHaveCost(error) ||
+              asksForLonger(error, until - now().getTime(), now())
+              ? false
+              : undefined,
+        },
+      },
+    });
+    return readModelAnswer(body);
+  } catch (error) {
+    return failure(error, configuration.apiKey);
   }
-  const used = usageSchema.safeParse(json);
-  const usage = used.success
-    ? {
-      promptTokens: used.data.usage.prompt_tokens,
-      completionTokens: used.data.usage.completion_tokens,
-    }
-    : null;
-  const completion = choiceSchema.safeParse(json);
-  if (!completion.success) return wrong("the endpoint's answer holds no choice", usage);
-  const [{ finish_reason: reason, message }] = completion.data.choices;
-  if (message.refusal) return wrong(`the model refused: ${message.refusal.slice(0, 300)}`, usage);
-  if (reason === "length") {
-    return wrong(`the answer was cut off at ${maximumCompletionTokens} tokens`, usage);
-  }
-  if (reason === "content_filter") return wrong("the answer was withheld by a filter", usage);
-  if (!message.content) return wrong("the answer is empty", usage);
-  return { text: message.content, usage };
 }
 
-/**
- * The question without what the endpoint says it does not know: each parameter once. Undefined: that is not what
- * was wrong.
- */
-function adapt(
-  body: Record<string, unknown>,
-  error: HTTPError,
-  adapted: Set<string>,
-): Record<string, unknown> | undefined {
-  if (error.response.status !== 400 && error.response.status !== 422) return undefined;
-  const complaint = JSON.stringify(error.data ?? "");
-  const parameter = ["max_tokens", "max_completion_tokens", "temperature", "response_format"]
-    .find((name) => name in body && complaint.includes(name) && !adapted.has(name));
-  if (parameter === undefined) return undefined;
-  adapted.add(parameter);
-  const { [parameter]: value, ...rest } = body;
-  if (parameter === "max_tokens") return { ...rest, max_completion_tokens: value };
-  if (parameter === "max_completion_tokens") return { ...rest, max_tokens: value };
-  // The schema stands in the system message too.
-  if (parameter === "response_format") return { ...rest, response_format: { type: "json_object" } };
-  return rest;
+function readModelAnswer(body: string | undefined): ModelAnswer {
+  const none = { refused: false, unauthorized: false };
+  if (body === undefined) {
+    return { ...none, error: "the endpoint's answer is too long", usage: null };
+  }
+  const { answer: text, usage = null, reason, refusal } = readCompletion(body);
+  if (text !== undefined) return { text, usage };
+  const error = refusal === undefined
+    ? `the endpoint's ${reason}`
+    : `the model refused: ${refusal.slice(0, 300)}`;
+  return { ...none, error, usage };
 }
 
 const errorBody = z.object({ error: z.object({ message: z.string() }) });
@@ -195,7 +127,9 @@ function failure(error: unknown, apiKey: string): ModelAnswer {
     }
     const body = errorBody.safeParse(error.data);
     return failed(
-      `the endpoint answered HTTP ${status}${body.success ? `: ${body.data.error.message}` : ""}`,
+      `the endpoint answered ${describeStatus(error)}${
+        body.success ? `: ${body.data.error.message}` : ""
+      }`,
       !mayHaveCost(error),
     );
   }

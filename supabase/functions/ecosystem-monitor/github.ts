@@ -1,6 +1,7 @@
 import { isWithin } from "../../../shared/base-url.ts";
 import type { HttpClient } from "../../../shared/http-client.ts";
 import { errorMessage } from "../../../shared/errors.ts";
+import { readRetryAfter } from "../../../shared/retry-after.ts";
 import { readText } from "../../../shared/read-text.ts";
 import { printable } from "../../../shared/text.ts";
 import { nextPage } from "./link-header.ts";
@@ -68,6 +69,7 @@ export interface GithubOptions {
   token: string;
   signal: AbortSignal;
   remainingMs(): number;
+  now(): Date;
   limits: GithubLimits;
 }
 
@@ -133,8 +135,9 @@ export function createGithub(options: GithubOptions): Github {
     if (response.status === 401) {
       stop(`GITHUB_TOKEN is refused (401: ${message})`);
     } else if (isRateLimited(response, message)) {
-      const wait = response.headers.get("retry-after");
-      const when = remaining === 0 ? until : wait === null ? "" : ` for ${printable(wait, 20)} s`;
+      const waitMs = readRetryAfter(response.headers.get("retry-after"), options.now());
+      const wait = waitMs === undefined ? "" : ` for ${Math.ceil(waitMs / 1000)} s`;
+      const when = remaining === 0 ? until : wait;
       stop(`GitHub limits the rate${when} (${response.status}: ${message})`);
     } else if (remaining !== null && remaining <= limits.keepRemaining) {
       stop(`only ${remaining} requests of the token's rate limit are left${until}`);

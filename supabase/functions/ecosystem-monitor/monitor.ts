@@ -114,8 +114,8 @@ function githubOf(context: JobContext, limits: GithubLimits): Github | null {
   if (baseUrl === undefined) {
     throw new PermanentError("GITHUB_API_URL must be an address like https://api.github.com");
   }
-  const { http, signal, remainingMs } = context;
-  return createGithub({ http, baseUrl, token, signal, remainingMs, limits });
+  const { http, signal, remainingMs, now } = context;
+  return createGithub({ http, baseUrl, token, signal, remainingMs, now, limits });
 }
 
 async function commentOf(

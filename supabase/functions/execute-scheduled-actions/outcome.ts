@@ -1,3 +1,5 @@
+import { readRetryAfter } from "../../../shared/retry-after.ts";
+
 /** What came of a call: the part of a result that the receiver is answerable for. */
 export interface CallOutcome {
   outcome: "completed" | "failed";
@@ -16,23 +18,14 @@ export const callTimeoutMs = 10_000;
 export function judge(status: number, retryAfter: string | null, now: Date): CallOutcome {
   if (status >= 200 && status < 300) return { outcome: "completed", http_status: status };
   const isRedirect = status >= 300 && status < 400;
-  const seconds = retryAfterSeconds(retryAfter, now);
+  const seconds = Math.min(Math.ceil((readRetryAfter(retryAfter, now) ?? 0) / 1000), 86_400);
   return {
     outcome: "failed",
     http_status: status,
     error: isRedirect
       ? `HTTP ${status}: redirects are not followed, schedule the final URL`
       : `HTTP ${status}`,
-    ...(seconds === undefined ? {} : { retry_after_seconds: seconds }),
+    ...(seconds > 0 ? { retry_after_seconds: seconds } : {}),
     ...(status === 410 ? { final: true } : {}),
   };
-}
-
-/** `Retry-After` is seconds or a date (RFC 9110). */
-function retryAfterSeconds(value: string | null, now: Date): number | undefined {
-  if (value === null) return undefined;
-  const seconds = /^\d{1,9}$/.test(value.trim())
-    ? Number(value)
-    : Math.ceil((Date.parse(value) - now.getTime()) / 1000);
-  return seconds > 0 ? Math.min(seconds, 86_400) : undefined;
 }

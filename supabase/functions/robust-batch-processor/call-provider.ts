@@ -1,16 +1,12 @@
 import { isHTTPError } from "ky";
 import type { JobContext } from "../../../shared/define-job.ts";
-import {
-  askForCompletion,
-  describeNoAnswer,
-  readCompletion,
-  UnreadableAnswerError,
-} from "../../../shared/chat-completion.ts";
+import { createChat, describeNoAnswer, UnreadableAnswerError } from "../../../shared/chat.ts";
+import { type Completion, type Problem, readCompletion } from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
-import { asksForLonger, retryAfterMs } from "../../../shared/retry-after.ts";
+import { askedWaitMs } from "../../../shared/retry-after.ts";
 import type { Provider, Result, Task } from "./steps.ts";
 
-/** A Retry-After up to here is waited for on the spot; with a longer one the task is given back. */
+/** A wait that a provider asks for is waited for on the spot up to here; with a longer one the task is given back. */
 const longestWaitMs = 10_000;
 const maximumAnswerBytes = 4_000_000;
 
@@ -31,6 +27,7 @@ export interface Providers {
 /** Calls of providers by the OpenAI chat completions API: `POST <base URL>/chat/completions`. */
 export function createProviders({ http, env, now }: JobContext): Providers {
   const notConfigured = new Set<string>();
+  const chat = createChat(http);
 
   return {
     notConfigured,
@@ -43,42 +40,24 @@ export function createProviders({ http, env, now }: JobContext): Providers {
       const startedAt = now().getTime();
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(leftMs)]);
       try {
-        const body = await askForCompletion(endpoint, {
+        const body = await chat.ask(endpoint, {
           model: provider.model,
           messages: [{ role: "user", content: task.prompt }],
           max_completion_tokens: provider.max_completion_tokens,
         }, {
-          http,
           maximumBytes: maximumAnswerBytes,
           timeoutMs,
           signal: deadline,
-          options: {
-            headers: { "idempotency-key": `batch-task-${task.id}` },
-            retry: {
-              retryOnTimeout: false,
-              maxRetryAfter: longestWaitMs,
-              shouldRetry: ({ error }) =>
-                asksForLonger(error, longestWaitMs, now()) ? false : undefined,
-            },
-          },
+          idempotencyKey: `batch-task-${task.id}`,
+          options: { retry: { retryOnTimeout: false, maxRetryAfter: longestWaitMs } },
         });
-        const read = body === undefined
-          ? { refused: `answer longer than ${maximumAnswerBytes / 1e6} MB` }
-          : readCompletion(body);
-        if ("unusable" in read) {
-          return { outcome: "unusable", reason: read.unusable };
+        if (body === undefined) {
+          return {
+            outcome: "refused",
+            reason: `answer longer than ${maximumAnswerBytes / 1e6} MB`,
+          };
         }
-        if ("refused" in read) {
-          return { outcome: "refused", reason: read.refused };
-        }
-        return {
-          outcome: "answered",
-          answer: read.answer,
-          model: read.model ?? provider.model,
-          latency_ms: now().getTime() - startedAt,
-          prompt_tokens: read.promptTokens,
-          completion_tokens: read.completionTokens,
-        };
+        return outcomeOf(readCompletion(body), provider, now().getTime() - startedAt);
       } catch (error) {
         // What the run's own end cut off is nobody's failure.
         if (deadline.aborted) return { outcome: "cut" };
@@ -88,12 +67,33 @@ export function createProviders({ http, env, now }: JobContext): Providers {
   };
 }
 
+/** What an answer that is none leads to; whoever cuts or withholds one, or says nothing, is alive all the same. */
+const problems: Record<Problem, Pick<Outcome, "outcome" | "heard">> = {
+  no_completion: { outcome: "unusable" },
+  interrupted: { outcome: "failed" },
+  cut: { outcome: "unusable", heard: true },
+  withheld: { outcome: "unusable", heard: true },
+  empty: { outcome: "refused" },
+};
+
+function outcomeOf(read: Completion, provider: Provider, latency_ms: number): Outcome {
+  if (read.problem !== undefined) return { ...problems[read.problem], reason: read.reason };
+  return {
+    outcome: "answered",
+    answer: read.answer,
+    model: read.model ?? provider.model,
+    latency_ms,
+    prompt_tokens: read.usage?.promptTokens,
+    completion_tokens: read.usage?.completionTokens,
+  };
+}
+
 /** The body of an error is never kept: it may quote the key. */
 function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
   const reason = describeNoAnswer(error, timeoutMs);
   if (isHTTPError(error)) {
     const { status } = error.response;
-    const waitMs = retryAfterMs(error.response, now);
+    const waitMs = askedWaitMs(error.response, now);
     // Overloaded, or down for maintenance: it says when it is back.
     if (status === 429 || status === 503 && waitMs !== undefined) {
       return {

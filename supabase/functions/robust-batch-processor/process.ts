@@ -9,7 +9,7 @@ import { type Figures, summarize } from "./summarize.ts";
 const reserveMs = 5_000;
 /** No call is begun with less than this left, or than twice what the slowest took. */
 const shortestCallMs = 10_000;
-/** Up to here a run waits for tasks that are due soon; for later ones the next run is called. */
+/** Up to here a run waits for tasks that are due soon; for later ones the next run is called. And so often it looks. */
 const longestIdleMs = 5_000;
 /** What goes to the database at once. */
 const resultsAtOnce = 200;
@@ -57,11 +57,16 @@ export async function processBatch(
   let ended = false;
   const callMs = first.settings.call_timeout_seconds * 1000;
   const spareMs = Math.min(reserveMs, callMs);
-  /** Answerers that have further tasks, and when the rest is worth another look; null: never. */
+  /** Answerers that have further tasks, those whose calls ended since, and when the rest is worth another look; null: never. */
   let more: string[] = [];
+  const freed = new Set<string>();
   /** Answerers that are called to try whether they are back. */
   const probing = new Set<string>();
   let lookAt: number | null = null;
+  let lookedAt = 0;
+  let shut: string[] = [];
+  /** The next run was called for before this one is over. */
+  let handedOnAt: Date | null = null;
 
   const report = (result: Result) => {
     results.push(result);
@@ -74,7 +79,9 @@ export async function processBatch(
     for (const [name, { probes }] of Object.entries(claimed.providers)) {
       if (probes) probing.add(name);
     }
-    lookAt = claimed.next_in_ms === null ? null : now().getTime() + claimed.next_in_ms;
+    freed.clear();
+    lookedAt = now().getTime();
+    lookAt = claimed.next_in_ms === null ? null : lookedAt + claimed.next_in_ms;
     const tasks: Task[] = [];
     for (const { id, answerer, prompt, problem } of claimed.tasks) {
       if (problem !== null || answerer === null || prompt === null) {
@@ -128,7 +135,10 @@ export async function processBatch(
     const told = await steps.finish(batchJobId, writing);
     const answerers = writing.filter(({ outcome }) => outcome === "answered")
       .map(({ answerer }) => answerer);
-    const back = answerers.filter((answerer) => probing.delete(answerer ?? "")).length > 0;
+    const back = answerers.filter((answerer) => probing.delete(answerer ?? "")).length > 0 ||
+      shut.some((answerer) => !told.shut.includes(answerer));
+    shut = told.shut;
+    for (const { answerer } of writing) if (answerer !== undefined) freed.add(answerer);
     writing = [];
     status = told.status;
     ended ||= told.ended;
@@ -144,6 +154,16 @@ export async function processBatch(
     context.reportProgress({ batchJobId, ...figures, open });
     // A breaker that opened meanwhile is for the tasks that wait here, too.
     await giveBack(slots.takeBack((answerer) => told.shut.includes(answerer)));
+  };
+  /** What is open and not to be called by this run does not wait for its last call. */
+  const handOn = async () => {
+    const left = open - slots.calling() - results.length;
+    const stops = mustStop() || more.some((answerer) => !hasTime(answerer));
+    if (handedOnAt !== null || !stops || left <= 0 || slots.calling() === 0 || isOver(status)) {
+      return;
+    }
+    handedOnAt = now();
+    await steps.continueAt(batchJobId, handedOnAt);
   };
   const beat = async () => {
     try {
@@ -171,14 +191,14 @@ export async function processBatch(
       );
       if (!mustStop()) {
         const due = lookAt !== null && lookAt <= now().getTime();
-        if (
-          due ||
-          more.some((answerer) => hasTime(answerer) && slots.hasRoom(answerer))
-        ) {
+        // Others give tasks back and close breakers while a call of this run takes its time.
+        const overdue = now().getTime() - lookedAt >= longestIdleMs;
+        if (due || overdue || more.some((answerer) => hasTime(answerer) && freed.has(answerer))) {
           take(await steps.claim(batchJobId, slots.busy(hasTime)));
         }
         startCalls();
       }
+      await handOn();
       if (results.length > 0) {
         await writeResults();
         continue;
@@ -199,17 +219,19 @@ export async function processBatch(
     stopCalls.abort();
   }
 
-  let continuesAt: Date | null = null;
+  let continuesAt: Date | null = isOver(status) ? null : handedOnAt;
   if (!isOver(status)) {
     // A claim whose answer did not arrive leased tasks that nobody here knows of.
     const forgotten = await steps.release(batchJobId);
     const soon = more.length > 0 || forgotten > 0 ? now().getTime() : lookAt ?? now().getTime();
     // Without time for a single call: not in this worker again, and again, until it ends.
     const hadNoTime = slowestMs.size === 0 && !hasTime();
-    continuesAt = new Date(
-      hadNoTime ? Math.max(soon, now().getTime() + context.remainingMs() + 1_000) : soon,
-    );
-    await steps.continueAt(batchJobId, continuesAt);
+    if (continuesAt === null) {
+      continuesAt = new Date(
+        hadNoTime ? Math.max(soon, now().getTime() + context.remainingMs() + 1_000) : soon,
+      );
+      await steps.continueAt(batchJobId, continuesAt);
+    }
   }
   const notConfigured = [...providers.notConfigured].sort();
   return {

@@ -20,8 +20,6 @@ export interface Slots {
   busy(may: (answerer: string) => boolean): Record<string, number>;
   /** Calls under way. */
   calling(): number;
-  /** Whether a claim could give this answerer work that it will soon have a hand free for. */
-  hasRoom(answerer: string): boolean;
 }
 
 export function createSlots(): Slots {
@@ -50,10 +48,5 @@ export function createSlots(): Slots {
         may(name) ? slot.waiting.length + slot.calling : 1_000_000,
       ])),
     calling: () => [...slots.values()].reduce((sum, slot) => sum + slot.calling, 0),
-    hasRoom(answerer) {
-      const slot = slots.get(answerer);
-      return slot === undefined ||
-        slot.waiting.length < slot.provider.concurrency;
-    },
   };
 }

@@ -75,6 +75,8 @@ export interface Result {
   wait_seconds?: number;
   /** It is told to wait because the provider is down: its fall-back may be asked. */
   down?: boolean;
+  /** The provider answered, only not with what can be used: it is not down. */
+  heard?: boolean;
 }
 
 /** The transactions of which a run consists, all with one token of its own. */

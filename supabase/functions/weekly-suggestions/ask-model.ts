@@ -1,21 +1,18 @@
 import { isHTTPError } from "ky";
 import {
-  askForCompletion,
+  createChat,
   describeNoAnswer,
   mayHaveCost,
-  readCompletion,
   UnreadableAnswerError,
-} from "../../../shared/chat-completion.ts";
+} from "../../../shared/chat.ts";
+import { type Problem, readCompletion } from "../../../shared/chat-completion.ts";
 import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
 import type { JobContext } from "../../../shared/define-job.ts";
-import { asksForLonger } from "../../../shared/retry-after.ts";
 import { suggestionMessages } from "./messages.ts";
 import { readSuggestions, suggestionsFormat } from "./read-suggestions.ts";
 import type { Provider, SuggestionRequest } from "./steps.ts";
 
 const tryMs = 60_000;
-/** A longer Retry-After ends the tries. */
-const longestWaitMs = 60_000;
 const maximumAnswerBytes = 1_000_000;
 
 /** What came of asking for one organization. */
@@ -44,7 +41,8 @@ export interface Model {
 }
 
 /** Asks by the OpenAI chat completions API. */
-export function createModel({ http, env, now, signal }: JobContext): Model {
+export function createModel({ http, env, signal }: JobContext): Model {
+  const chat = createChat(http);
   return {
     async ask(provider, request, maxSuggestions, leftMs) {
       const endpoint = findChatEndpoint(provider, env);
@@ -59,33 +57,30 @@ export function createModel({ http, env, now, signal }: JobContext): Model {
       }
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(leftMs)]);
       try {
-        const body = await askForCompletion(endpoint, {
+        const body = await chat.ask(endpoint, {
           model: provider.model,
           messages: suggestionMessages(request, maxSuggestions),
           response_format: suggestionsFormat,
           max_completion_tokens: provider.max_completion_tokens,
         }, {
-          http,
           maximumBytes: maximumAnswerBytes,
           timeoutMs: Math.min(tryMs, leftMs),
           signal: deadline,
           options: {
             retry: {
+              methods: ["post"],
               // What may be answered all the same is not paid for twice.
-              shouldRetry: ({ error }) =>
-                mayHaveCost(error) || asksForLonger(error, longestWaitMs, now())
-                  ? false
-                  : undefined,
+              shouldRetry: ({ error }) => mayHaveCost(error) ? false : undefined,
             },
           },
         });
-        const completion = body === undefined
-          ? { unusable: "answer longer than 1 MB" }
-          : readCompletion(body);
-        if ("unusable" in completion) {
-          return { outcome: "refused", reason: completion.unusable, mayHaveCost: true };
+        if (body === undefined) {
+          return { outcome: "refused", reason: "answer longer than 1 MB", mayHaveCost: true };
         }
-        if ("refused" in completion) return { outcome: "invalid", reason: completion.refused };
+        const completion = readCompletion(body);
+        if (completion.problem !== undefined) {
+          return { ...problems[completion.problem], reason: completion.reason };
+        }
         const suggestions = readSuggestions(completion.answer);
         if ("invalid" in suggestions) return { outcome: "invalid", reason: suggestions.invalid };
         const suggestedBy = completion.model ?? provider.model;
@@ -96,6 +91,15 @@ export function createModel({ http, env, now, signal }: JobContext): Model {
     },
   };
 }
+
+/** What an answer that is none leads to; all of them may have cost something. */
+const problems = {
+  no_completion: { outcome: "refused", mayHaveCost: true },
+  interrupted: { outcome: "unavailable", mayHaveCost: true },
+  cut: { outcome: "invalid" },
+  withheld: { outcome: "invalid" },
+  empty: { outcome: "invalid" },
+} as const satisfies Record<Problem, unknown>;
 
 /** The body of an error is never kept: it may quote the key. */
 function failure(error: unknown): Suggested {
