@@ -14,6 +14,8 @@ export interface Run {
   result: { summary?: unknown } | null;
   error_message: string | null;
   skip_reason: string | null;
+  /** More than 1 where the row stands for a gap. */
+  occurrences: number;
   verdict: string | null;
 }
 
@@ -28,7 +30,7 @@ export function isOver(run: Pick<Run, "status">): boolean {
 export async function findRuns(sql: Sql, ids: string[], enqueuedSince: string): Promise<Run[]> {
   return await sql<Run[]>`
     select id, job_name, status, trigger, attempt, duration_ms, created_at, result, error_message,
-      skip_reason, verdict, coalesce(completed_at, created_at) as ended_at
+      skip_reason, occurrences, verdict, coalesce(completed_at, created_at) as ended_at
     from public.scheduler_runs
     where id in (select jsonb_array_elements_text(${sql.json(ids)})::uuid)
       or (trigger = 'dependency' and created_at >= ${enqueuedSince})`;
@@ -38,7 +40,7 @@ export async function findRuns(sql: Sql, ids: string[], enqueuedSince: string): 
 export function endedSince(sql: Sql, since: Date): Promise<Run[]> {
   return sql<Run[]>`
     select id, job_name, status, trigger, attempt, duration_ms, created_at, result, error_message,
-      skip_reason, verdict, coalesce(completed_at, created_at) as ended_at
+      skip_reason, occurrences, verdict, coalesce(completed_at, created_at) as ended_at
     from public.scheduler_runs
     where coalesce(completed_at, created_at) >= ${since} and status in ${sql(OVER)}
     order by ended_at, id`;
@@ -48,9 +50,12 @@ export function endedSince(sql: Sql, since: Date): Promise<Run[]> {
 export function whatItFound(run: Run): string {
   const summary = typeof run.result?.summary === "string" ? run.result.summary : undefined;
   const reason = run.error_message ?? run.skip_reason;
+  const many = run.occurrences > 1
+    ? `${run.occurrences.toLocaleString("en-US")} occurrences`
+    : undefined;
   const text = run.status === "completed"
     ? summary ?? "done"
-    : [run.verdict, reason].filter(Boolean).join(": ") || "no reason given";
+    : [run.verdict, many, reason].filter(Boolean).join(": ") || "no reason given";
   return text.replaceAll(/\s+/g, " ");
 }
 

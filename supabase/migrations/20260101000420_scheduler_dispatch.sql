@@ -18,13 +18,16 @@ language plpgsql set search_path = '' as $$
 declare
   v_answers integer;
 begin
+  if not exists (select from public.scheduler_runs where job_name = p_job_name and status in ('dispatched', 'running')) then
+    return jsonb_build_object('answers', 0, 'judged', 0);
+  end if;
   perform scheduler.requests_since();
   v_answers := scheduler.read_answers(p_job_name, p_now);
   return jsonb_build_object('answers', v_answers, 'judged', scheduler.judge_silent_runs(p_job_name, p_now));
 end;
 $$;
 comment on function scheduler.hear_job(text, timestamptz) is
-  'Reads the answers to the job''s runs, then judges those of which nothing was heard. {"answers": runs, "judged": runs}. The caller holds the job''s row lock.';
+  'Reads the answers to the job''s runs, then judges those of which nothing was heard, where any run is under way. {"answers": runs, "judged": runs}. The caller holds the job''s row lock.';
 
 create or replace function scheduler.jobs_to_hear(p_now timestamptz, p_job_names text[] default null) returns setof text
 language sql stable set search_path = '' as $$
