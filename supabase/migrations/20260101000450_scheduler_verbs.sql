@@ -378,9 +378,10 @@ $$;
 comment on function scheduler.next_runs(text, integer, timestamptz) is
   'What runs next, of one job or of all enabled ones: the next p_count occurrences in order of time, each as an instant and as local time. After them a row without a time for each job that has none, with the reason in note (no schedule, a time zone that Postgres does not know). Raises 22023 for an unknown job or a count outside 1 to 1000.';
 
--- Security definer because service_role, which calls it through REST, may only read scheduler_state.
-create or replace function public.try_mark_daily_run(p_today_key text, p_scope text default 'global') returns jsonb
-language plpgsql security definer set search_path = '' as $$
+create or replace function scheduler.try_mark_daily_run(
+  p_today_key text, p_scope text default 'global', p_now timestamptz default now()
+) returns jsonb
+language plpgsql set search_path = '' as $$
 declare
   v_previous text;
   v_updated boolean;
@@ -397,6 +398,11 @@ begin
     raise exception using errcode = '22023',
       message = format('cannot mark a daily run: today_key must be a local date as YYYY-MM-DD, got %s', coalesce(quote_literal(left(p_today_key, 40)), 'null'));
   end if;
+  -- A mark only goes forward: one of a far day would end the scope's days.
+  if p_today_key::date > (p_now at time zone 'UTC' + interval '14 hours')::date then
+    raise exception using errcode = '22023',
+      message = format('cannot mark a daily run: today_key must be a date that has begun somewhere on earth, got %s', quote_literal(p_today_key));
+  end if;
   if coalesce(p_scope, '') = '' then
     raise exception using errcode = '22023', message = 'cannot mark a daily run: scope must not be empty';
   end if;
@@ -412,8 +418,15 @@ begin
     'updated', v_updated, 'previous_key', v_previous, 'new_key', case when v_updated then p_today_key else v_previous end);
 end;
 $$;
-comment on function public.try_mark_daily_run(text, text) is
-  'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, {"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". Without a scope it is the platform''s daily batch. Raises 22023 for a key that is no date.';
+comment on function scheduler.try_mark_daily_run(text, text, timestamptz) is
+  'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, {"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". Without a scope it is the platform''s daily batch. Raises 22023 for a key that is no date, or one that has not begun anywhere.';
+
+-- Security definer because service_role, which calls it through REST, may only read scheduler_state.
+create or replace function public.try_mark_daily_run(p_today_key text, p_scope text default 'global') returns jsonb
+language sql security definer set search_path = '' as $$
+  select scheduler.try_mark_daily_run(p_today_key, p_scope);
+$$;
+comment on function public.try_mark_daily_run(text, text) is 'scheduler.try_mark_daily_run by the clock of the database.';
 
 revoke all on function scheduler.assert_job(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.assert_run(uuid, timestamptz) from public, anon, authenticated, service_role;
@@ -430,5 +443,6 @@ revoke all on function scheduler.retry_run(uuid, text, timestamptz) from public,
 revoke all on function scheduler.cancel_queued(text, text, text, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.next_run(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.next_runs(text, integer, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.try_mark_daily_run(text, text, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.try_mark_daily_run(text, text) from public, anon, authenticated;
 grant execute on function public.try_mark_daily_run(text, text) to service_role;

@@ -188,7 +188,7 @@ begin
       and scheduler.knows_time_zone(before.time_zone)
       and (moved.next_batch_at, moved.owed_batch_dates) is distinct from (before.next_batch_at, before.owed_batch_dates);
   -- So the platform itself has had these dates.
-  perform public.try_mark_daily_run(
+  perform scheduler.try_mark_daily_run(
     to_char(greatest(scheduler.batch_date_at(v_old.time_zone, v_old.run_at, now()), scheduler.batch_date_at(v_new.time_zone, v_new.run_at, now())), 'YYYY-MM-DD'));
   return null;
 end;

@@ -127,7 +127,7 @@ begin
     return v_told || jsonb_build_object('outcome', 'no_provider');
   end if;
   if not p_zones then
-    v_marked := (public.try_mark_daily_run(to_char(v_date, 'YYYY-MM-DD')) ->> 'updated')::boolean;
+    v_marked := (scheduler.try_mark_daily_run(to_char(v_date, 'YYYY-MM-DD'), p_now => p_now) ->> 'updated')::boolean;
     if not v_marked and not p_force then
       return v_told || jsonb_build_object('outcome', 'already_run');
     end if;

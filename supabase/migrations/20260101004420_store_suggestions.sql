@@ -30,7 +30,7 @@ begin
   if not found then
     return jsonb_build_object('outcome', 'organization_gone', 'stored', 0, 'alike', 0, 'unusable', 0);
   end if;
-  if not (public.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id) ->> 'updated')::boolean then
+  if not (scheduler.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id, p_now) ->> 'updated')::boolean then
     return jsonb_build_object('outcome', 'had_already', 'stored', 0, 'alike', 0, 'unusable', 0);
   end if;
 
@@ -80,7 +80,7 @@ begin
   perform scheduler.assert_suggestion_week(p_week, p_now);
   select name into v_name from public.organizations where id = p_organization_id;
   if not found or not (
-    public.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id) ->> 'updated')::boolean then
+    scheduler.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id, p_now) ->> 'updated')::boolean then
     return false;
   end if;
   perform scheduler.log_activity('weekly-suggestions', format('no suggestions for %s in the week of %s: %s', v_name, p_week, left(p_reason, 300)),

@@ -3,7 +3,7 @@ import { refusal } from "../support/refusal.ts";
 import { withDatabase } from "../support/database.ts";
 import { value } from "../support/scheduler.ts";
 
-const mark = "try_mark_daily_run($1, $2)";
+const mark = "scheduler.try_mark_daily_run($1, $2, '2028-03-01T00:00Z')";
 
 Deno.test("of 30 callers at once one marks the day, as service_role", async () => {
   await withDatabase(async (db) => {
@@ -70,5 +70,23 @@ Deno.test("a key that is no date and an empty scope are refused and leave nothin
       );
     }
     assert.deepEqual([...await sql`select * from scheduler_state`], []);
+  });
+});
+
+Deno.test("a day that has begun nowhere on earth is refused: no mark can end a scope's days", async () => {
+  await withDatabase(async (db) => {
+    const at = "scheduler.try_mark_daily_run($1, 'org', $2)";
+    // Kiritimati is 14 hours ahead of UTC.
+    const noon = "2026-03-02T09:59:59Z";
+    assert.equal((await value(db.sql, at, ["2026-03-02", noon])).updated, true);
+    const error = await refusal(value(db.sql, at, ["2026-03-03", noon]));
+    assert.match(
+      error.message,
+      /must be a date that has begun somewhere on earth, got '2026-03-03'/,
+    );
+    assert.equal((await value(db.sql, at, ["2026-03-03", "2026-03-02T10:00:00Z"])).updated, true);
+    const forged = db.connect("service_role")`select try_mark_daily_run('9999-12-31')`;
+    assert.equal((await refusal(forged)).code, "22023");
+    assert.equal((await db.sql`select from scheduler_state where scope = 'global'`).length, 0);
   });
 });

@@ -15,12 +15,12 @@ Deno.test("an organization is due from its own Monday's time on, until it has ha
   withDatabase(async ({ sql }) => {
     const platform = await addOrganization(sql, ["a"]);
     const tokyo = await addOrganization(sql, ["a"], { time_zone: "Asia/Tokyo" });
-    await sql`select try_mark_daily_run('2026-02-23', 'weekly-suggestions:' || id) from organizations`;
+    await sql`select scheduler.try_mark_daily_run('2026-02-23', 'weekly-suggestions:' || id) from organizations`;
     assert.deepEqual(await due(sql, "2026-03-01T21:59:00Z"), {});
     assert.deepEqual(await due(sql, "2026-03-01T22:00:00Z"), { [tokyo]: WEEK }, "07:00 in Tokyo");
     assert.deepEqual(await due(sql, "2026-03-02T11:59:00Z"), { [tokyo]: WEEK });
     assert.deepEqual(await due(sql, "2026-03-02T12:00:00Z"), { [tokyo]: WEEK, [platform]: WEEK });
-    await sql`select try_mark_daily_run(${WEEK}, 'weekly-suggestions:' || ${tokyo})`;
+    await sql`select scheduler.try_mark_daily_run(${WEEK}, 'weekly-suggestions:' || ${tokyo})`;
     assert.deepEqual(
       await due(sql, "2026-03-08T12:00:00Z"),
       { [platform]: WEEK },
@@ -51,7 +51,7 @@ Deno.test("new organizations, those switched off and those that ask nothing are 
 Deno.test("who moves to another zone has no week twice", () =>
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, ["a"], { time_zone: "Asia/Tokyo" });
-    await sql`select try_mark_daily_run('2026-03-09', 'weekly-suggestions:' || ${id})`;
+    await sql`select scheduler.try_mark_daily_run('2026-03-09', 'weekly-suggestions:' || ${id})`;
     await sql`update organizations set time_zone = 'Pacific/Honolulu' where id = ${id}`;
     assert.deepEqual(await due(sql, "2026-03-08T23:00:00Z"), {});
     assert.deepEqual(await due(sql, "2026-03-09T23:00:00Z"), {}, "Monday came a second time");
@@ -86,7 +86,7 @@ Deno.test("over both changes of the clock each organization has each week once, 
           where extract(isodow from tick at time zone 'UTC') in (7, 1) order by 1
         loop
           with due as (select * from scheduler.due_for_suggestions(100, null, v_at)),
-          marked as (select due.*, try_mark_daily_run(week::text, 'weekly-suggestions:' || organization_id) as told from due)
+          marked as (select due.*, scheduler.try_mark_daily_run(week::text, 'weekly-suggestions:' || organization_id, '2100-01-01') as told from due)
           insert into had select organization_id, week, v_at from marked where (told ->> 'updated')::boolean;
         end loop;
       end $$`);
@@ -128,7 +128,7 @@ Deno.test("nobody is due for the scheduler while no provider is set", () =>
     assert.equal(await isDue(), false);
     await addSuggester(sql);
     assert.equal(await isDue(), true);
-    await sql`select try_mark_daily_run(${WEEK}, 'weekly-suggestions:' || id) from organizations`;
+    await sql`select scheduler.try_mark_daily_run(${WEEK}, 'weekly-suggestions:' || id) from organizations`;
     assert.equal(await isDue(), false);
   }));
 
@@ -140,7 +140,7 @@ Deno.test("whether somebody is due is found without reading for each organizatio
         insert into organizations (name, time_zone, created_at)
         select 'Tests ' || i, (array['Europe/Berlin', 'Asia/Tokyo', 'UTC'])[1 + i % 3], '2025-01-01' from generate_series(1, 300) as i returning id)
       insert into prompts (organization_id, text) select id, 'a' from added`;
-    await sql`select try_mark_daily_run(${WEEK}, 'weekly-suggestions:' || id) from organizations`;
+    await sql`select scheduler.try_mark_daily_run(${WEEK}, 'weekly-suggestions:' || id) from organizations`;
     const read = await rowsRead(
       sql,
       ["organizations", "scheduler_state", "prompts"],
