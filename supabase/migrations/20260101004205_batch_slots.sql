@@ -18,7 +18,7 @@ comment on table scheduler.batch_calls is
 create table if not exists scheduler.batch_waits (
   provider text references public.batch_providers (name) on update cascade on delete cascade,
   job_id uuid references public.batch_jobs (id) on delete cascade,
-  waits_until timestamptz not null,
+  waits_until timestamptz not null check (isfinite(waits_until)),
   primary key (provider, job_id)
 );
 create index if not exists batch_waits_job_id_idx on scheduler.batch_waits (job_id);
