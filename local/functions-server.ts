@@ -5,8 +5,8 @@
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { bootInstance, type FunctionInstance } from "./function-instance.ts";
+import { fileTimes } from "./file-times.ts";
 import { hideEnvironment } from "./hide-environment.ts";
-import { newestChange } from "./newest-change.ts";
 
 const SHARED = fileURLToPath(new URL("../shared", import.meta.url));
 
@@ -16,7 +16,7 @@ const TERMINATION_MS = 5_000;
 const [port, ...directories] = Deno.args;
 const limits = { wallClockMs: wallClockSeconds() * 1000, terminationMs: TERMINATION_MS };
 const hide = hideEnvironment(Deno.env.toObject());
-const current = new Map<string, { instance: FunctionInstance; bootedAt: number }>();
+const current = new Map<string, { instance: FunctionInstance; files: string }>();
 const living = new Set<FunctionInstance>();
 
 const server = Deno.serve({
@@ -45,11 +45,10 @@ Deno.addSignalListener("SIGTERM", async () => {
 function instanceOf(name: string, module: string): FunctionInstance {
   const running = current.get(name);
   // A file that was edited is run by the next request, as with `supabase functions serve`.
-  const changed = newestChange([dirname(fileURLToPath(module)), SHARED]);
-  if (running?.instance.acceptsRequests() && changed < running.bootedAt) return running.instance;
-  const bootedAt = Date.now();
+  const files = fileTimes([dirname(fileURLToPath(module)), SHARED]);
+  if (running?.instance.acceptsRequests() && files === running.files) return running.instance;
   const instance = bootInstance(name, module, limits, hide);
-  current.set(name, { instance, bootedAt });
+  current.set(name, { instance, files });
   living.add(instance);
   void instance.ended.then(() => living.delete(instance));
   return instance;

@@ -11,7 +11,7 @@ deno task test-clock [moments] [files and folders] [options]
 
   moments            ${Object.keys(moments).slice(0, 24).join(" ")}
                      ${Object.keys(moments).slice(24).join(" ")}
-                     or a time like 2027-06-01T12:00+02:00 (all of the list, which takes hours)
+                     or a time in the past like 2026-06-01T12:00+02:00 (all of the list, which takes hours)
   files and folders  which tests (all)
   --help             this text`;
 
@@ -50,7 +50,7 @@ async function runAt(moment: Date, library: string) {
       LD_PRELOAD: library,
       FAKETIME: `${offset < 0 ? "" : "+"}${offset}`,
       // Durations are measured, timers wait and files keep their times as ever.
-      DONT_FAKE_MONOTONIC: "1",
+      FAKETIME_DONT_FAKE_MONOTONIC: "1",
       NO_FAKE_STAT: "1",
       NO_COLOR: "1",
     },

@@ -29,6 +29,8 @@ Deno.test("an edited function answers the next request anew, a broken edit with 
     assert.match(await call(), /^503 /);
     write(answering("three"), lastYear);
     assert.equal(await call(), "200 three");
+    write(answering("four"), new Date(lastYear.getTime() - 1000));
+    assert.equal(await call(), "200 four", "an older file came back, from a checkout say");
   } finally {
     await host.stop();
     await Deno.remove(directory, { recursive: true });

@@ -3,19 +3,22 @@
 /** Each hour of a day in UTC, named `00` to `23`, two minutes before its end. */
 const hours = Array.from({ length: 24 }, (_, hour) => {
   const name = String(hour).padStart(2, "0");
-  return [name, `2027-02-10T${name}:58:00Z`] as const;
+  return [name, `2026-10-14T${name}:58:00Z`] as const;
 });
 
-/** By name, in UTC. */
+/**
+ * By name, in UTC. All lie in the past: while a backend of Postgres waits, libfaketime shows the true time to its signal
+ * handlers, which would find that no timeout of a clock set ahead has come.
+ */
 export const moments: Readonly<Record<string, string>> = {
   ...Object.fromEntries(hours),
-  "month-end": "2027-04-30T23:58:00Z",
-  "leap-day": "2028-02-29T23:58:00Z",
-  "year-end": "2027-12-31T23:58:00Z",
-  "new-york-spring": "2027-03-14T06:58:00Z",
-  "new-york-autumn": "2027-11-07T05:58:00Z",
-  "berlin-spring": "2027-03-28T00:58:00Z",
-  "berlin-autumn": "2027-10-31T00:58:00Z",
+  "month-end": "2026-04-30T23:58:00Z",
+  "leap-day": "2024-02-29T23:58:00Z",
+  "year-end": "2025-12-31T23:58:00Z",
+  "new-york-spring": "2026-03-08T06:58:00Z",
+  "new-york-autumn": "2026-11-01T05:58:00Z",
+  "berlin-spring": "2026-03-29T00:58:00Z",
+  "berlin-autumn": "2026-10-25T00:58:00Z",
 };
 
 /** The moment that an argument names, by its name or in ISO 8601 with an offset; undefined when it is neither. */
