@@ -1,4 +1,4 @@
-import { createClient } from "@supabase/supabase-js";
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { z } from "zod";
 import { authenticate } from "./authenticate.ts";
 import { readSecrets, serviceKey } from "./credentials.ts";
@@ -32,6 +32,8 @@ export function serveJob<S extends z.ZodType>(
   job: JobDefinition<S>,
   platform: Platform = edgePlatform,
 ): (request: Request) => Promise<Response> {
+  const databaseOf = keepDatabase();
+
   return async (request) => {
     const runId = request.headers.get("x-run-id");
     const response = await respond(request);
@@ -67,9 +69,7 @@ export function serveJob<S extends z.ZodType>(
         throw misconfigured("SUPABASE_URL is not set");
       }
       const workUntil = endOfWork(platform);
-      const db = createClient<Database>(url, serviceKey(secrets), {
-        auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-      });
+      const db = databaseOf(url, serviceKey(secrets));
       const ledger = createLedger(db);
       const call = readCall(request, job.name, platform);
       const { input, payload } = await readInput(
@@ -138,6 +138,20 @@ export function serveJob<S extends z.ZodType>(
       ).toResponse();
     }
   }
+}
+
+/** The worker's client of the database: made once, and again when the URL or the key has become another. */
+function keepDatabase(): (url: string, key: string) => SupabaseClient<Database> {
+  let kept: { url: string; key: string; db: SupabaseClient<Database> } | undefined;
+  return (url, key) => {
+    if (kept?.url !== url || kept.key !== key) {
+      const db = createClient<Database>(url, key, {
+        auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+      });
+      kept = { url, key, db };
+    }
+    return kept.db;
+  };
 }
 
 /**

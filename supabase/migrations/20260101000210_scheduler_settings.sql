@@ -76,9 +76,12 @@ $$;
 comment on function scheduler.check_settings_together() is 'Refuses settings that cannot work together, and to lose them all.';
 revoke all on function scheduler.check_settings_together() from public, anon, authenticated, service_role;
 
+-- In plpgsql, which keeps its plan: it is asked several times for each run.
 create or replace function scheduler.setting(p_key text) returns integer
-language sql stable set search_path = '' as $$
-  select value::text::integer from public.app_settings where key = 'scheduler.' || p_key;
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select value::text::integer from public.app_settings where key = 'scheduler.' || p_key);
+end;
 $$;
 comment on function scheduler.setting(text) is 'The value of the setting scheduler.<key>; the unit is in the key.';
 revoke all on function scheduler.setting(text) from public, anon, authenticated, service_role;
