@@ -93,25 +93,72 @@ $$;
 comment on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) is
   'Takes the lock for the run, or says false when another run holds it. The caller holds the job''s row lock.';
 
+create or replace function scheduler.request_timeout_ms(p_job public.scheduler_jobs, p_timeout_seconds integer) returns integer
+language plpgsql stable set search_path = '' as $$
+begin
+  return case p_job.receipt when 'response' then p_timeout_seconds * 1000 else scheduler.setting('request_timeout_ms') end;
+end;
+$$;
+comment on function scheduler.request_timeout_ms(public.scheduler_jobs, integer) is
+  'How long pg_net waits for the answer: as long as a run may take where the answer is its receipt.';
+
+create or replace function scheduler.post_run(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, out request_id bigint, out fault text
+)
+language plpgsql set search_path = '' as $$
+declare
+  v_is_url constant boolean := p_job.function_name is null;
+  v_base_url text;
+  v_secret text;
+begin
+  select max(decrypted_secret) filter (where name = p_job.secret_name),
+      max(decrypted_secret) filter (where name = 'project_url')
+    into v_secret, v_base_url
+    from vault.decrypted_secrets where name in (p_job.secret_name, case when not v_is_url then 'project_url' end);
+  if not v_is_url then
+    fault := coalesce(
+      scheduler.secret_fault('project_url', v_base_url, 1),
+      scheduler.project_url_fault(v_base_url),
+      scheduler.secret_fault(p_job.secret_name, v_secret, 32)
+    );
+  elsif p_job.secret_name <> '' then
+    fault := scheduler.secret_fault(p_job.secret_name, v_secret, 1);
+  end if;
+  if fault is null then
+    request_id := net.http_post(
+      url := case when v_is_url then p_job.target else rtrim(v_base_url, '/') || '/functions/v1/' || p_job.target end,
+      body := p_run.payload,
+      headers := jsonb_strip_nulls(jsonb_build_object(
+        'Content-Type', 'application/json',
+        'x-cron-secret', case when not v_is_url then v_secret end,
+        'Authorization', case when v_is_url and p_job.secret_name <> '' then 'Bearer ' || v_secret end,
+        'x-run-id', p_run.id,
+        'x-job-name', p_run.job_name,
+        'x-attempt', p_run.attempt::text
+      )),
+      timeout_milliseconds := scheduler.request_timeout_ms(p_job, p_run.timeout_seconds)
+    );
+  end if;
+exception when others then
+  -- pg_net refuses a bad URL by raising, and quotes it; Vault refuses a secret that it cannot decrypt.
+  -- Raising here would take the receipt of the run before this one with it.
+  fault := scheduler.hosts_only(sqlerrm);
+end;
+$$;
+comment on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs) is
+  'Hands a run''s request to pg_net: its id, or why it could not be made, without a secret and of a URL only the host.';
+
 create or replace function scheduler.send_run(p_job public.scheduler_jobs, p_run_id uuid, p_now timestamptz)
 returns boolean
 language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
-  v_is_url boolean := p_job.function_name is null;
-  v_base_url text;
-  v_secret text;
-  v_fault text;
-  v_timeout_ms integer;
-  v_request_id bigint;
+  v_posted record;
 begin
   select * into strict v_run from public.scheduler_runs where id = p_run_id;
-  v_timeout_ms := case p_job.receipt
-    when 'response' then v_run.timeout_seconds * 1000 else scheduler.setting('request_timeout_ms') end;
-
   if p_job.overlap_policy <> 'allow' and not scheduler.try_lock(
-    p_job.name, p_run_id, 'dispatch', p_now,
-    p_now + make_interval(secs => v_timeout_ms / 1000.0 + 2 * scheduler.setting('receipt_timeout_seconds'))
+    p_job.name, p_run_id, 'dispatch', p_now, p_now + make_interval(secs =>
+      scheduler.request_timeout_ms(p_job, v_run.timeout_seconds) / 1000.0 + 2 * scheduler.setting('receipt_timeout_seconds'))
   ) then
     return false;
   end if;
@@ -123,45 +170,10 @@ begin
   end if;
 
   perform scheduler.requests_since();
-  begin
-    select max(decrypted_secret) filter (where name = p_job.secret_name),
-        max(decrypted_secret) filter (where name = 'project_url')
-      into v_secret, v_base_url
-      from vault.decrypted_secrets where name in (p_job.secret_name, case when not v_is_url then 'project_url' end);
-    if not v_is_url then
-      v_fault := coalesce(
-        scheduler.secret_fault('project_url', v_base_url, 1),
-        scheduler.project_url_fault(v_base_url),
-        scheduler.secret_fault(p_job.secret_name, v_secret, 32)
-      );
-    elsif p_job.secret_name <> '' then
-      v_fault := scheduler.secret_fault(p_job.secret_name, v_secret, 1);
-    end if;
-
-    if v_fault is null then
-      v_request_id := net.http_post(
-        url := case when v_is_url then p_job.target else rtrim(v_base_url, '/') || '/functions/v1/' || p_job.target end,
-        body := v_run.payload,
-        headers := jsonb_strip_nulls(jsonb_build_object(
-          'Content-Type', 'application/json',
-          'x-cron-secret', case when not v_is_url then v_secret end,
-          'Authorization', case when v_is_url and p_job.secret_name <> '' then 'Bearer ' || v_secret end,
-          'x-run-id', v_run.id,
-          'x-job-name', v_run.job_name,
-          'x-attempt', v_run.attempt::text
-        )),
-        timeout_milliseconds := v_timeout_ms
-      );
-    end if;
-  exception when others then
-    -- pg_net refuses a bad URL by raising, and quotes it; Vault refuses a secret that it cannot decrypt.
-    -- Raising here would take the receipt of the run before this one with it.
-    v_fault := scheduler.hosts_only(sqlerrm);
-  end;
-
-  if v_fault is not null then
+  v_posted := scheduler.post_run(p_job, v_run);
+  if v_posted.fault is not null then
     perform scheduler.end_run(
-      p_run_id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_fault, p_send_next => false
+      p_run_id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault, p_send_next => false
     );
     return true;
   end if;
@@ -171,9 +183,9 @@ begin
     set answered_at = p_now, response_error = 'the request id was used again before an answer came'
     where id in (
       select id from public.scheduler_runs
-      where request_id = v_request_id and answered_at is null for no key update skip locked);
+      where request_id = v_posted.request_id and answered_at is null for no key update skip locked);
   update public.scheduler_runs
-    set status = 'dispatched', dispatched_at = p_now, request_id = v_request_id,
+    set status = 'dispatched', dispatched_at = p_now, request_id = v_posted.request_id,
       -- Where it really went: the job may have been changed while its retry waited.
       function_name = p_job.function_name, receipt = p_job.receipt
     where id = p_run_id;
@@ -278,6 +290,8 @@ revoke all on function scheduler.hosts_only(text) from public, anon, authenticat
 revoke all on function scheduler.project_url_fault(text) from public, anon, authenticated, service_role;
 revoke all on function scheduler.requests_since() from public, anon, authenticated, service_role;
 revoke all on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.request_timeout_ms(public.scheduler_jobs, integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_queued(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean)
