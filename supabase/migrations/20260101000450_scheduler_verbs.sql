@@ -21,10 +21,12 @@ declare
   v_run public.scheduler_runs;
 begin
   -- The job's row comes before the run's row, as everywhere; and what was answered is heard before anybody decides.
-  perform scheduler.requests_since();
-  perform scheduler.read_answers(jobs.name, p_now) from (
-    select name from public.scheduler_jobs
-    where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update) as jobs;
+  perform from public.scheduler_jobs
+    where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update;
+  if found then
+    perform scheduler.requests_since();
+    perform scheduler.read_answers((select job_name from public.scheduler_runs where id = p_run_id), p_now);
+  end if;
   select * into v_run from public.scheduler_runs where id = p_run_id for no key update;
   if not found then
     raise exception using errcode = '22023', message = format('there is no run %s', coalesce(p_run_id::text, 'null')),
