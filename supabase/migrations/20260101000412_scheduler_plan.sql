@@ -110,7 +110,9 @@ begin
     v_room := v_room - v_kept;
     v_rest := v_listed[:cardinality(v_listed) - v_kept];
     return query
-      select at, null::timestamptz, 1, 'catch_up', null::text from unnest(v_listed[cardinality(v_rest) + 1:]) as at;
+      select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case when answer <> 'work' then answer end
+      from unnest(v_listed[cardinality(v_rest) + 1:]) as at, lateral (select scheduler.run_if_answer(p_job, at) as answer) as asked
+      where answer <> 'no work';
     if not v_is_gap then
       return query select at, null::timestamptz, 1, v_kind, null::text from unnest(v_rest) as at;
     else
@@ -172,7 +174,7 @@ begin
       case p_job.misfire_policy
         when 'all' then p_job.misfire_cap
         -- One run makes up for all, and what is due now is such a run.
-        when 'once' then (cardinality(v_plan) = 0)::integer
+        when 'once' then (not exists (select from unnest(v_plan) where fate = 'start'))::integer
         else 0 end) as planned);
   end if;
   return v_plan;
@@ -185,9 +187,9 @@ revoke all on function
   scheduler.run_if_answer(public.scheduler_jobs, timestamptz),
   scheduler.pause_segments(public.scheduler_jobs, timestamptz, timestamptz),
   scheduler.gap_rows(),
+  scheduler.unrecorded_segments(public.scheduler_jobs, timestamptz, timestamptz),
   scheduler.plan_gap(public.scheduler_jobs, timestamptz, timestamptz, bigint, text),
   scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer),
-  scheduler.unrecorded_segments(public.scheduler_jobs, timestamptz, timestamptz),
   scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz),
   scheduler.plan_occurrences(public.scheduler_jobs, timestamptz, timestamptz)
 from public, anon, authenticated, service_role;
