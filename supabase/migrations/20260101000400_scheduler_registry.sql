@@ -116,6 +116,7 @@ create or replace function scheduler.try_record_due(p_job public.scheduler_jobs,
 language plpgsql set search_path = '' as $$
 begin
   if p_job.enabled then
+    perform scheduler.hear_job(p_job.name, p_now);
     perform scheduler.record_due(p_job, p_now);
   end if;
   return null;
