@@ -201,3 +201,17 @@ t.ledgerTest(
     ]);
   },
 );
+
+t.ledgerTest(
+  "a dispatch takes along nothing that takes long: what is late is left to its own entry and the pulse",
+  async ({ sql }) => {
+    await t.register(sql, "job");
+    await t.register(sql, "late", {}, t.after(-4));
+    await t.register(sql, "outage", {}, t.after(-525_600));
+    await t.dispatch(sql, "job");
+    assert.equal((await t.runs(sql, "late")).length, 5);
+    assert.equal((await t.runs(sql, "outage")).length, 0);
+    await t.dispatch(sql, "outage");
+    assert.equal((await t.runs(sql, "outage")).at(-1)!.status, "dispatched");
+  },
+);
