@@ -128,7 +128,7 @@ exception
 end;
 $$;
 comment on function scheduler.try_record_due(public.scheduler_jobs, timestamptz) is
-  'Gives every occurrence of the job up to p_now its row, unless it is disabled. Returns why that cannot be done (its time zone is unknown, say), null when it was. The caller holds the job''s row lock.';
+  'Hears the job''s runs and gives every occurrence of it up to p_now its row, unless it is disabled. Returns why that cannot be done (its time zone is unknown, say), null when it was. The caller holds the job''s row lock.';
 
 create or replace function scheduler.register_job(
   name text,
