@@ -116,6 +116,7 @@ create or replace function scheduler.try_record_due(p_job public.scheduler_jobs,
 language plpgsql set search_path = '' as $$
 begin
   if p_job.enabled then
+    perform scheduler.hear_job(p_job.name, p_now);
     perform scheduler.record_due(p_job, p_now);
   end if;
   return null;
@@ -127,7 +128,7 @@ exception
 end;
 $$;
 comment on function scheduler.try_record_due(public.scheduler_jobs, timestamptz) is
-  'Gives every occurrence of the job up to p_now its row, unless it is disabled. Returns why that cannot be done (its time zone is unknown, say), null when it was. The caller holds the job''s row lock.';
+  'Hears the job''s runs and gives every occurrence of it up to p_now its row, unless it is disabled. Returns why that cannot be done (its time zone is unknown, say), null when it was. The caller holds the job''s row lock.';
 
 create or replace function scheduler.register_job(
   name text,

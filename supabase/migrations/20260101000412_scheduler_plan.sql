@@ -46,19 +46,41 @@ create or replace function scheduler.gap_rows() returns integer
 language sql immutable set search_path = '' as $$ select 1000 $$;
 comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get one row that counts them.';
 
+-- After the cursor was put back by hand, gap rows lie ahead of it: what they count is not counted again.
+create or replace function scheduler.unrecorded_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
+returns table (starts_at timestamptz, ends_at timestamptz, paused boolean)
+language sql stable set search_path = '' as $$
+  select lower(free), upper(free), segments.paused
+  from scheduler.pause_segments(p_job, p_from, p_to) as segments,
+    unnest(tstzmultirange(tstzrange(segments.starts_at, segments.ends_at)) - coalesce((
+      select range_agg(tstzrange(scheduled_for, scheduled_until + interval '1 microsecond')) from public.scheduler_runs
+      where job_name = p_job.name and occurrences > 1 and scheduled_until >= p_from), '{}')) as free;
+$$;
+comment on function scheduler.unrecorded_segments(public.scheduler_jobs, timestamptz, timestamptz) is
+  '[p_from, p_to) without the stretches for which there are gap rows, cut where the job''s pause begins and ends.';
+
 create or replace function scheduler.plan_gap(
   p_job public.scheduler_jobs, p_from timestamptz, p_last timestamptz, p_count bigint, p_kind text
 ) returns scheduler.planned_occurrence
-language sql stable set search_path = '' as $$
-  select scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_from - interval '1 microsecond'), p_last,
-    -- What has a row already, after the cursor was put back by hand, is not counted again.
-    (p_count - (
-      select count(*) from public.scheduler_runs
-      where job_name = p_job.name and scheduled_for between p_from and p_last and attempt = 1 and trigger <> 'manual'
-    ))::integer, p_kind, null::text;
+language plpgsql stable set search_path = '' as $$
+declare
+  v_first timestamptz := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_from - interval '1 microsecond');
+  v_recorded constant timestamptz[] := array(
+    select scheduled_for from public.scheduler_runs
+    where job_name = p_job.name and scheduled_for between p_from and p_last and attempt = 1 and trigger <> 'manual');
+begin
+  -- The same for rows of single occurrences; and the row of the first one would be in the way of the gap's own.
+  if v_first = any (v_recorded) then
+    v_first := (
+      select min(at) from (
+        select at from scheduler.occurrences(p_job.schedule, p_job.time_zone, v_first, p_last + interval '1 microsecond') as at
+        except select unnest(v_recorded)) as unrecorded);
+  end if;
+  return (v_first, p_last, p_count - cardinality(v_recorded), p_kind, null)::scheduler.planned_occurrence;
+end;
 $$;
 comment on function scheduler.plan_gap(public.scheduler_jobs, timestamptz, timestamptz, bigint, text) is
-  'The one row for p_count occurrences from p_from to p_last, the last of them.';
+  'The one row for those of p_count occurrences from p_from to p_last, the last of them, that have no row yet.';
 
 create or replace function scheduler.plan_late(
   p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz, p_room integer
@@ -75,7 +97,7 @@ declare
   v_kind text;
 begin
   -- The newest first: they are the ones that are made up for.
-  for v_segment in select * from scheduler.pause_segments(p_job, p_from, p_to) order by starts_at desc loop
+  for v_segment in select * from scheduler.unrecorded_segments(p_job, p_from, p_to) order by starts_at desc loop
     v_kind := case when v_segment.paused then 'paused' else 'misfire_' || p_job.misfire_policy end;
     v_count := scheduler.count_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at);
     v_is_gap := v_count > scheduler.gap_rows() + v_room;
@@ -88,7 +110,9 @@ begin
     v_room := v_room - v_kept;
     v_rest := v_listed[:cardinality(v_listed) - v_kept];
     return query
-      select at, null::timestamptz, 1, 'catch_up', null::text from unnest(v_listed[cardinality(v_rest) + 1:]) as at;
+      select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case when answer <> 'work' then answer end
+      from unnest(v_listed[cardinality(v_rest) + 1:]) as at, lateral (select scheduler.run_if_answer(p_job, at) as answer) as asked
+      where answer <> 'no work';
     if not v_is_gap then
       return query select at, null::timestamptz, 1, v_kind, null::text from unnest(v_rest) as at;
     else
@@ -150,7 +174,7 @@ begin
       case p_job.misfire_policy
         when 'all' then p_job.misfire_cap
         -- One run makes up for all, and what is due now is such a run.
-        when 'once' then (cardinality(v_plan) = 0)::integer
+        when 'once' then (not exists (select from unnest(v_plan) where fate = 'start'))::integer
         else 0 end) as planned);
   end if;
   return v_plan;
@@ -163,6 +187,7 @@ revoke all on function
   scheduler.run_if_answer(public.scheduler_jobs, timestamptz),
   scheduler.pause_segments(public.scheduler_jobs, timestamptz, timestamptz),
   scheduler.gap_rows(),
+  scheduler.unrecorded_segments(public.scheduler_jobs, timestamptz, timestamptz),
   scheduler.plan_gap(public.scheduler_jobs, timestamptz, timestamptz, bigint, text),
   scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer),
   scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz),

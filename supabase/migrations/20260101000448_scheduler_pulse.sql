@@ -57,14 +57,18 @@ comment on function scheduler.pulse_step(text, timestamptz, integer) is
 
 create or replace function scheduler.pulse_steps(p_state scheduler.pulse_state, p_now timestamptz) returns text[]
 language sql immutable set search_path = '' as $$
-  -- The jobs come last: their locks are held until the pulse commits.
   select array_remove(array[
-    case when p_now >= coalesce(p_state.last_pruned_at + interval '1 hour', p_now) then 'pruned' end,
-    case when p_now >= coalesce(p_state.last_pruned_at + interval '1 hour', p_now) then 'pulse entry' end,
-    case when p_now >= coalesce(p_state.last_mended_at + interval '1 minute', p_now) then 'mended' end,
+    case when prunes then 'pruned' end,
+    case when prunes then 'pulse entry' end,
+    case when mends then 'mended' end,
     -- Once a round of the jobs.
     case when p_state.resume_after is null then 'answers' end,
-    'jobs'], null);
+    -- The jobs come last: their locks are held until the pulse commits.
+    'jobs'], null)
+  -- A time to come was written by a clock that was ahead and went back.
+  from (select
+    coalesce(p_now < p_state.last_pruned_at or p_now >= p_state.last_pruned_at + interval '1 hour', true) as prunes,
+    coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute', true) as mends) as due;
 $$;
 comment on function scheduler.pulse_steps(scheduler.pulse_state, timestamptz) is
   'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, pruning begins every hour.';

@@ -21,10 +21,12 @@ declare
   v_run public.scheduler_runs;
 begin
   -- The job's row comes before the run's row, as everywhere; and what was answered is heard before anybody decides.
-  perform scheduler.requests_since();
-  perform scheduler.read_answers(jobs.name, p_now) from (
-    select name from public.scheduler_jobs
-    where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update) as jobs;
+  perform from public.scheduler_jobs
+    where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update;
+  if found then
+    perform scheduler.requests_since();
+    perform scheduler.read_answers((select job_name from public.scheduler_runs where id = p_run_id), p_now);
+  end if;
   select * into v_run from public.scheduler_runs where id = p_run_id for no key update;
   if not found then
     raise exception using errcode = '22023', message = format('there is no run %s', coalesce(p_run_id::text, 'null')),
@@ -74,12 +76,16 @@ begin
     v_job.name, v_job.function_name, 'queued', 'manual', p_now, v_job.max_attempts, v_job.timeout_seconds,
     coalesce(p_payload, v_job.payload)
   ) returning id into v_run_id;
-  perform scheduler.send_run(v_job, v_run_id, p_now);
+  if not scheduler.send_run(v_job, v_run_id, p_now) and not v_job.enabled then
+    -- The pulse cancels what waits of a disabled job.
+    raise exception using errcode = '55006',
+      message = format('cannot run %s now: as many runs as may be are under way, and it is disabled, so another one cannot wait', p_job_name);
+  end if;
   return v_run_id;
 end;
 $$;
 comment on function scheduler.run_now(text, jsonb, timestamptz) is
-  'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless another is given. Returns the run. Raises 55006 when another run holds the job''s lock, 22023 for an unknown job or a payload that is no object.';
+  'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless another is given. Returns the run. Raises 55006 when another run holds the job''s lock or, of a disabled job, its parallel_limit is reached; 22023 for an unknown job or a payload that is no object.';
 
 create or replace function scheduler.pause(
   p_job_name text, p_reason text, p_author text, p_until timestamptz default null, p_now timestamptz default now()

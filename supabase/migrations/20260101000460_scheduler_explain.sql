@@ -193,7 +193,7 @@ begin
   v_minute := date_trunc('minute', coalesce(
     p_at,
     (select scheduled_for from public.scheduler_runs
-      where job_name = p_job_name order by created_at desc, attempt desc limit 1),
+      where job_name = p_job_name order by created_at desc, scheduled_for desc, attempt desc limit 1),
     p_now));
   select * into v_job from public.scheduler_jobs where name = p_job_name;
   select runs.* into v_run from public.scheduler_runs as runs

@@ -186,3 +186,32 @@ t.ledgerTest("cancel_run leaves a run that was answered as it is", async ({ sql 
   ]);
   assert.match(said, /is over already: completed \(ok\)/);
 });
+
+t.ledgerTest(
+  "a registration with other times reads the answers before it records what came due",
+  async ({ sql }) => {
+    const [clock] = await sql`select date_trunc('minute', now()) - interval '1 minute' as at`;
+    await t.register(sql, "job", { max_attempts: 1 }, clock!.at);
+    const id = await t.dispatch(sql, "job", clock!.at);
+    await t.answer(sql, id!, { status: 404 }, t.after(0.01, clock!.at));
+    await sql`select scheduler.register_job('job', '30 4 * * *')`;
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "failed cron 1 not_found",
+      "dispatched cron 1",
+    ]);
+  },
+);
+
+t.ledgerTest(
+  "a dispatch takes along nothing that takes long: what is late is left to its own entry and the pulse",
+  async ({ sql }) => {
+    await t.register(sql, "job");
+    await t.register(sql, "late", {}, t.after(-4));
+    await t.register(sql, "outage", {}, t.after(-525_600));
+    await t.dispatch(sql, "job");
+    assert.equal((await t.runs(sql, "late")).length, 5);
+    assert.equal((await t.runs(sql, "outage")).length, 0);
+    await t.dispatch(sql, "outage");
+    assert.equal((await t.runs(sql, "outage")).at(-1)!.status, "dispatched");
+  },
+);

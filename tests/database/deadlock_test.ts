@@ -145,3 +145,27 @@ t.ledgerTest("taking over an expired lock waits for a receipt that is on its way
   assert.deepEqual(await t.summary(db.sql, "job"), ["running cron 1", "queued cron 1"]);
   await t.assertInvariants(db.sql);
 });
+
+t.ledgerTest(
+  "after a crash, a verb on a run and a dispatch of its job do not deadlock",
+  async (db) => {
+    await t.register(db.sql, "job");
+    const id = await t.dispatch(db.sql, "job");
+    // As a crash leaves it: the first to send or to read an answer writes that row again.
+    await db.sql`delete from scheduler.request_epoch`;
+    const other = t.impatient(db);
+    const [{ pid }] = await other`select pg_backend_pid() as pid` as unknown as [{ pid: number }];
+    const holder = await db.sql.reserve();
+    await holder`begin`;
+    await holder`select from scheduler_jobs where name = 'job' for no key update`;
+    const cancelled = t.value(other, "scheduler.cancel_run($1, 'why', 'who', $2)", [
+      id,
+      t.after(1),
+    ]);
+    await t.untilBlocked(db.sql, pid);
+    await t.dispatch(holder, "job", t.after(1));
+    await holder`commit`;
+    holder.release();
+    assert.match(await cancelled, /is cancelled/);
+  },
+);

@@ -28,3 +28,15 @@ t.ledgerTest(
     );
   },
 );
+
+t.ledgerTest(
+  "of rows that were written together explain without a time speaks of the newest occurrence",
+  async ({ sql }) => {
+    await t.register(sql, "job", {}, t.after(-3));
+    await t.dispatch(sql, "job");
+    assert.match(
+      await t.value(sql, "scheduler.explain('job', null, $1)", [t.after(0.1)]),
+      /^job was sent for 2026-03-02 12:00 UTC/,
+    );
+  },
+);

@@ -75,3 +75,15 @@ t.ledgerTest("an entry scheduler-pulse of somebody else is refused, and stays", 
   const [entry] = await sql`select command from cron.job where jobname = 'scheduler-pulse'`;
   assert.equal(entry!.command, "vacuum");
 });
+
+t.ledgerTest(
+  "a clock that was ahead and went back holds up no mending and no pruning",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "0 0 1 1 *" }, new Date("2030-01-01T00:00:00Z"));
+    await t.pulse(sql, t.after(300 * 1440));
+    await sql`select cron.unschedule('job')`;
+    const report = await t.pulse(sql, t.NOON);
+    assert.equal(report.mended, 1);
+    assert.equal(report.pruned, 0);
+  },
+);

@@ -252,3 +252,19 @@ t.ledgerTest(
     assert.deepEqual(await verdicts("other"), ["missed", "missed", "missed"]);
   },
 );
+
+t.ledgerTest(
+  "with misfire policy once a paused occurrence makes up for nothing that was missed",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "*/10 * * * *" }, t.after(-40));
+    await sql`select scheduler.pause('job', 'moving', 'Ada', ${t.after(1)}, ${t.after(-15)})`;
+    await t.pulse(sql, t.after(2));
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "missed cron 1",
+      "missed cron 1",
+      "dispatched catch_up 1",
+      "skipped cron 1",
+      "skipped cron 1",
+    ]);
+  },
+);

@@ -193,3 +193,42 @@ t.ledgerTest(
     assert.ok((await t.runs(sql, "other")).length > 0);
   },
 );
+
+t.ledgerTest(
+  "a late occurrence is not caught up when run_if says no or cannot be asked, after a gap either",
+  async ({ sql }) => {
+    await sql.unsafe(
+      `create function public.idle(p_at timestamptz) returns boolean language sql as $$ select false $$;
+      create function public.broken(p_at timestamptz) returns boolean language sql as $$ select 1 / 0 = 1 $$`,
+    );
+    for (const policy of ["once", "all"]) {
+      for (const [name, schedule] of [["hourly", "0 * * * *"], ["minutely", "0-50 * * * *"]]) {
+        await t.register(
+          sql,
+          `idle-${name}-${policy}`,
+          { schedule, run_if: "public.idle", misfire_policy: policy, misfire_cap: 2 },
+          t.after(-3000),
+        );
+        await t.register(
+          sql,
+          `broken-${name}-${policy}`,
+          { schedule, run_if: "public.broken", misfire_policy: policy, misfire_cap: 2 },
+          t.after(-3000),
+        );
+      }
+    }
+    await t.pulse(sql, t.after(-3));
+    assert.deepEqual(
+      [
+        ...await sql`
+        select distinct split_part(job_name, '-', 1) as what, status, verdict from scheduler_runs order by 1, 2`,
+      ],
+      [
+        { what: "broken", status: "failed", verdict: "dispatch_failed" },
+        { what: "broken", status: "missed", verdict: "missed" },
+        { what: "idle", status: "missed", verdict: "missed" },
+      ],
+    );
+    assert.deepEqual(await t.summary(sql, "idle-hourly-once"), []);
+  },
+);

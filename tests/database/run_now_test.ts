@@ -56,3 +56,17 @@ t.ledgerTest("run_now refuses an unknown job and a payload that is no object", a
   }
   assert.deepEqual(await t.runs(sql, "job"), []);
 });
+
+t.ledgerTest("run_now of a disabled job says that its limit is reached", async ({ sql }) => {
+  await t.register(sql, "job", {
+    overlap_policy: "allow",
+    parallel_limit: 1,
+    enabled: false,
+  });
+  await sql`select scheduler.run_now('job', null, ${t.NOON})`;
+  await assert.rejects(
+    async () => await sql`select scheduler.run_now('job', null, ${t.after(0.01)})`,
+    { code: "55006", message: /as many runs as may be are under way, and it is disabled/ },
+  );
+  assert.deepEqual(await t.summary(sql, "job"), ["dispatched manual 1"]);
+});
