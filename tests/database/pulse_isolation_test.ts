@@ -66,7 +66,7 @@ t.ledgerTest("a step of the pulse that fails is named and undone alone", async (
   const id = (await t.dispatch(sql, "job"))!;
   await t.register(sql, "bent");
   await sql`update scheduler_jobs set cron_entry = 'no entry' where name = 'bent'`;
-  await admin`revoke delete on cron.job_run_details from postgres`;
+  await admin`revoke delete on cron.job_run_details from public, postgres`;
   await t.answer(sql, id, { status: 404 }, t.after(0.1));
   const report = await t.pulse(sql, t.after(1));
   assert.match(report.errors.bent, /no entry/);
