@@ -80,6 +80,7 @@ begin
     return false;
   end if;
   -- Pulse judges a silent run long before its lock expires; this is for the day on which pulse stood still.
+  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_held.run_id and status = 'dispatched';
   perform scheduler.end_run(
     v_held.run_id, array['dispatched', 'running'], 'failed', v_verdict, p_now,
     p_error_message => 'its lock expired before a receipt came', p_send_next => false

@@ -176,7 +176,8 @@ comment on function scheduler.record_due(public.scheduler_jobs, timestamptz) is
 -- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail? Asked once for all that
 -- a transaction found missed, and of the newest rows: cron.job_run_details is long and has no index but its run id.
 create or replace function scheduler.name_failed_dispatches(p_now timestamptz) returns void
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+begin
   update public.scheduler_runs as runs set verdict = 'dispatch_failed'
   from (
     select distinct entries.jobname, date_trunc('minute', details.start_time) as minute
@@ -186,6 +187,10 @@ language sql set search_path = '' as $$
   ) as failed
   where runs.status = 'missed' and runs.completed_at = p_now and runs.occurrences = 1
     and runs.job_name = failed.jobname and date_trunc('minute', runs.scheduled_for) = failed.minute;
+exception when query_canceled or others then
+  -- It names a cause. What was recorded and sent must not be undone for that.
+  raise warning 'cannot tell which dispatches failed: %', sqlerrm;
+end;
 $$;
 comment on function scheduler.name_failed_dispatches(timestamptz) is
   'Of the occurrences that were found missed at p_now: those whose minute pg_cron fired in vain, by its own record, are dispatch_failed.';

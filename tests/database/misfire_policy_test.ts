@@ -268,3 +268,18 @@ t.ledgerTest(
     ]);
   },
 );
+
+t.ledgerTest(
+  "occurrences stay recorded when pg_cron's log cannot be read for their cause",
+  async ({ sql, admin }) => {
+    await t.register(sql, "job", { ...hourly, misfire_policy: "skip" });
+    await admin`alter table cron.job_run_details rename column status to outcome`;
+    const report = await t.pulse(sql, t.after(150));
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "missed cron 1",
+      "missed cron 1",
+      "missed cron 1",
+    ]);
+    assert.equal(report.recorded, 1);
+  },
+);
