@@ -143,7 +143,7 @@ Deno.test({
             ) =>
               group.rules
             );
-            assert.equal(loaded.length, 14);
+            assert.equal(loaded.length, 15);
             for (const { name, lastError } of loaded) assert.equal(lastError ?? "", "", name);
             return loaded.every(({ health }) => health === "ok") && (await pending()).length === 0;
           });
