@@ -1,6 +1,7 @@
 /** One worker of one function, from its boot to its end, under the limits of the platform. */
 import type { Redact } from "../shared/logger.ts";
 import type { FromWorker, ToWorker, UnloadReason } from "./functions-messages.ts";
+import { watchBody } from "./watched-body.ts";
 
 export interface InstanceLimits {
   /** How long a worker may live, in milliseconds. */
@@ -153,12 +154,16 @@ export function bootInstance(
       const { promise, resolve } = Promise.withResolvers<Response>();
       const id = nextId++;
       answers.set(id, resolve);
-      const { method, url, body } = request;
+      const { method, url } = request;
+      const watched = request.body === null ? undefined : watchBody(request.body);
+      const body = watched?.stream ?? null;
       send(
         { type: "request", id, method, url, headers: [...request.headers], body },
         body === null ? [] : [body],
       );
-      return await promise;
+      const response = await promise;
+      await watched?.discardRest();
+      return response;
     },
   };
 }

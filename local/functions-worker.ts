@@ -111,6 +111,8 @@ async function serve(data: ToWorker & { type: "request" }) {
   const request = new Request(url, { method, headers, body });
   try {
     const response = await handler(request);
+    // The server is told that nobody reads the rest.
+    if (!request.bodyUsed) await request.body?.cancel().catch(() => {});
     const answer = response.body === null ? null : await response.arrayBuffer();
     scope.postMessage({
       type: "response",
@@ -123,8 +125,6 @@ async function serve(data: ToWorker & { type: "request" }) {
     const message = error instanceof Error ? error.stack ?? error.message : String(error);
     scope.postMessage({ type: "request_failed", id: data.id, message });
   } finally {
-    // The caller is told that nobody reads the rest.
-    if (!request.bodyUsed) await request.body?.cancel().catch(() => {});
     end();
   }
 }
