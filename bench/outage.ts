@@ -25,6 +25,7 @@ export async function benchOutage(beating: Sql, receiving: Sql): Promise<Figure[
     update public.scheduler_jobs set next_run_at = date_trunc('minute', now()) - make_interval(days => ${days})
     where name like 'job-%' returning next_run_at`;
 
+  const [command] = await beating`select scheduler.pulse_command() as text`;
   const waits: number[] = [];
   const beats: number[] = [];
   let beatingNow = true;
@@ -44,7 +45,7 @@ export async function benchOutage(beating: Sql, receiving: Sql): Promise<Figure[
   let behind = jobs;
   let sentInFirst = 0;
   while (behind > 0 && beats.length < 3 * beatsAMinute) {
-    beats.push(await milliseconds(() => beating.unsafe("call scheduler.beat()")));
+    beats.push(await milliseconds(() => beating.unsafe(command!.text)));
     const [row] = await beating`
       select (select count(*) from public.scheduler_jobs where name like 'job-%' and next_run_at <= ${
       clock!.next_run_at

@@ -98,7 +98,7 @@ async function withoutRow(sql: Sql, from: number): Promise<Figure> {
 async function pulses(sql: Sql, from: number): Promise<Figure> {
   const rows = await sql<{ ms: number }[]>`
     select extract(epoch from end_time - start_time)::float8 * 1000 as ms
-    from cron.job_run_details where command = 'call scheduler.beat()' and end_time is not null
+    from cron.job_run_details where command = scheduler.pulse_command() and end_time is not null
       and start_time >= ${new Date(from)}`;
   const durations = rows.map(({ ms }) => ms);
   return {

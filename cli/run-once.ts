@@ -74,7 +74,7 @@ async function waitForAll(
     const runs = await findRuns(sql, ids, since);
     if (runs.every(isOver) || Date.now() > limit || signal.aborted) return runs;
     if (Date.now() > nextPulse) {
-      await sql`call scheduler.beat()`;
+      await sql`select scheduler.pulse(now(), 600000)`;
       nextPulse = Date.now() + PULSE_EVERY_MS;
     }
     await pause(POLL_MS, signal);

@@ -69,7 +69,7 @@ create or replace function scheduler.newest_occurrences(
 ) returns timestamptz[]
 language plpgsql stable parallel safe set search_path = '' as $$
 declare
-  v_span interval := '1 hour';
+  v_span interval := interval '1 hour';
   v_from timestamptz;
   v_found timestamptz[];
 begin

@@ -220,7 +220,8 @@ declare
   v_has_same_times boolean;
   v_fault text;
   -- What registering leaves as it is.
-  v_kept constant text[] := '{function_name,paused_at,paused_until,pause_reason,paused_by,created_at,updated_at}';
+  v_kept constant text[] := array[
+    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at'];
 begin
   select * into v_old from public.scheduler_jobs where name = v_job.name for no key update;
   v_has_same_times := (v_old.schedule, v_old.time_zone) is not distinct from (v_job.schedule, v_job.time_zone);

@@ -116,7 +116,7 @@ begin
       hint = format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name);
   end if;
   if v_job.enabled and v_job.next_run_at <= p_now then
-    v_run_id := scheduler.advance_job(p_job_name, true, p_now) ->> 'run';
+    v_run_id := (scheduler.advance_job(p_job_name, true, p_now) ->> 'run')::uuid;
     if exists (select from public.scheduler_runs where status = 'missed' and completed_at = p_now) then
       perform scheduler.name_failed_dispatches(p_now);
     end if;

@@ -28,12 +28,20 @@ $$;
 comment on function scheduler.mend_cron_entries() is
   'Puts back pg_cron entries that were removed, switched off or changed; the registry is the truth. {"mended": entries, "errors": {job: message}}.';
 
+-- Each beat is a transaction of its own, so that no job is held longer than its own step needs. A procedure could commit
+-- as well, but not one with a search_path of its own.
+create or replace function scheduler.pulse_command() returns text
+language sql immutable set search_path = '' as $$
+  select 'do $beat$ begin while scheduler.beat() loop commit; end loop; end $beat$';
+$$;
+comment on function scheduler.pulse_command() is 'What pg_cron executes for the pulse.';
+
 -- pg_cron has seconds from version 1.5 on. It is asked, because a version says little about a build.
 create or replace function scheduler.sync_pulse_entry() returns text
 language plpgsql set search_path = '' as $$
 declare
   v_name constant text := 'scheduler-pulse';
-  v_command constant text := 'call scheduler.beat()';
+  v_command constant text := scheduler.pulse_command();
   v_entry record;
 begin
   select jobid, schedule, command, active into v_entry from cron.job where jobname = v_name and username = current_user;
@@ -63,4 +71,5 @@ comment on function scheduler.sync_pulse_entry() is
   'Puts the pulse into pg_cron: every 10 seconds where it has seconds, else every minute. Changes nothing that is right; returns the schedule. Raises 42710 when the name belongs to somebody else''s entry.';
 
 revoke all on function scheduler.mend_cron_entries() from public, anon, authenticated, service_role;
+revoke all on function scheduler.pulse_command() from public, anon, authenticated, service_role;
 revoke all on function scheduler.sync_pulse_entry() from public, anon, authenticated, service_role;

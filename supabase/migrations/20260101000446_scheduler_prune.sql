@@ -34,7 +34,7 @@ begin
     delete from cron.job_run_details where runid in (
       select runid from dated
       where username = current_user and database = current_database()
-        and command ~ '^(select scheduler\.(dispatch\(''[a-z0-9_-]+''\)|pulse\(\))|call scheduler\.beat\(\))$'
+        and (command ~ '^select scheduler\.(dispatch\(''[a-z0-9_-]+''\)|pulse\(\))$' or command = scheduler.pulse_command())
         and known_at < case status when 'failed' then v_keep_failures else v_keep_successes end)
     returning 1
   )

@@ -79,7 +79,7 @@ declare
   v_state scheduler.pulse_state;
   v_step text;
   v_told jsonb;
-  v_succeeded text[] := '{}';
+  v_succeeded text[] := array[]::text[];
   v_errors jsonb;
   v_report jsonb := jsonb_build_object('beat', true, 'answers', 0, 'more', false);
 begin
@@ -120,25 +120,21 @@ $$;
 comment on function scheduler.pulse(timestamptz, integer) is
   'One pulse, one transaction: reads answers, judges silent runs, records missed occurrences, sends what waits, for about p_budget_ms; mends pg_cron''s entries every minute, prunes hourly. Returns the counts; "more" when there is more to do at once. Safe to call twice at once: the second does nothing.';
 
--- No `set search_path`: a procedure that has one may not commit. It calls nothing but functions named with their schema.
-create or replace procedure scheduler.beat()
-language plpgsql as $$
-declare
-  v_until constant timestamptz := clock_timestamp() + interval '8 seconds';
+-- pg_cron's statement commits after each beat: see scheduler.pulse_command().
+create or replace function scheduler.beat() returns boolean
+language plpgsql set search_path = '' as $$
 begin
-  while (scheduler.pulse() operator(pg_catalog.->>) 'more')::pg_catalog.bool and pg_catalog.clock_timestamp() operator(pg_catalog.<) v_until loop
-    commit;
-  end loop;
+  return (scheduler.pulse() ->> 'more')::boolean and clock_timestamp() < statement_timestamp() + interval '8 seconds';
 end;
 $$;
-comment on procedure scheduler.beat() is
-  'What pg_cron calls: pulses, each a transaction of its own so that no job is held longer than its own step needs, until there is nothing more to do or 8 seconds are over.';
+comment on function scheduler.beat() is
+  'A pulse; true when there is more to do at once and the statement that calls it has lasted less than 8 seconds.';
 
 revoke all on function
   scheduler.jobs_to_attend(timestamptz, text[], text, integer),
   scheduler.attend_jobs(timestamptz, integer),
   scheduler.pulse_step(text, timestamptz, integer),
   scheduler.pulse_steps(scheduler.pulse_state, timestamptz),
-  scheduler.pulse(timestamptz, integer)
+  scheduler.pulse(timestamptz, integer),
+  scheduler.beat()
 from public, anon, authenticated, service_role;
-revoke all on procedure scheduler.beat() from public, anon, authenticated, service_role;

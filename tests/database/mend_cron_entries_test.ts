@@ -51,7 +51,11 @@ t.ledgerTest(
     const entry = async () =>
       (await sql`
     select schedule, command, active from cron.job where jobname = 'scheduler-pulse'`)[0];
-    const right = { schedule: "10 seconds", command: "call scheduler.beat()", active: true };
+    const right = {
+      schedule: "10 seconds",
+      command: "do $beat$ begin while scheduler.beat() loop commit; end loop; end $beat$",
+      active: true,
+    };
     assert.deepEqual(await entry(), right);
     await sql`select cron.alter_job(jobid, schedule => '5 * * * *', active => false) from cron.job
     where jobname = 'scheduler-pulse'`;

@@ -71,7 +71,7 @@ t.ledgerTest("the pulse prunes hourly, and again at once while there is more", a
 const OWN = [
   "select scheduler.dispatch('job')",
   "select scheduler.pulse()",
-  "call scheduler.beat()",
+  "do $beat$ begin while scheduler.beat() loop commit; end loop; end $beat$",
 ];
 
 async function insertDetails(admin: Sql, commands: string[], at: Date | null, count = 1) {

