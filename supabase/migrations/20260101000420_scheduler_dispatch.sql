@@ -47,7 +47,6 @@ $$;
 comment on function scheduler.cancel_orphans(text, timestamptz) is
   'Cancels what waits of a job that is disabled or gone. The caller holds the job''s row lock, if it has a row.';
 
--- {"answers", "judged", "sent", "recorded"}: how many answers were read, runs judged, waiting runs sent, jobs with due occurrences.
 create or replace function scheduler.advance_job(p_job_name text, p_hear boolean, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare

@@ -91,21 +91,24 @@ t.ledgerTest("a pulse whose steps all fail does not count as one", async ({ sql,
   assert.deepEqual([reading.pulse_age_seconds, reading.pulse_errors], [60, 3]);
 });
 
-t.ledgerTest("a step that a statement timeout cancels undoes only itself", async (db) => {
-  const { sql, admin } = db;
-  await admin.unsafe(`
+t.ledgerTest(
+  "a run_if that a statement timeout cancels costs its own job that occurrence",
+  async (db) => {
+    const { sql, admin } = db;
+    await admin.unsafe(`
     create function public.slow(p_at timestamptz) returns boolean language plpgsql as $$
       begin perform pg_sleep(60); return true; end $$;
     grant execute on function public.slow to postgres`);
-  await t.register(sql, "a-slow", { run_if: "public.slow" });
-  await t.register(sql, "b-fine");
-  const impatient = db.connect("postgres", { connection: { statement_timeout: 1000 } });
-  await t.pulse(impatient, t.after(0.1));
-  assert.deepEqual(await t.summary(sql, "b-fine"), ["dispatched cron 1"]);
-  assert.deepEqual(await t.summary(sql, "a-slow"), ["failed cron 1 dispatch_failed"]);
-  const [state] = await sql`select last_pulse_at from scheduler.pulse_state`;
-  assert.deepEqual(state!.last_pulse_at, t.after(0.1));
-});
+    await t.register(sql, "a-slow", { run_if: "public.slow" });
+    await t.register(sql, "b-fine");
+    const impatient = db.connect("postgres", { connection: { statement_timeout: 1000 } });
+    await t.pulse(impatient, t.after(0.1));
+    assert.deepEqual(await t.summary(sql, "b-fine"), ["dispatched cron 1"]);
+    assert.deepEqual(await t.summary(sql, "a-slow"), ["failed cron 1 dispatch_failed"]);
+    const [state] = await sql`select last_pulse_at from scheduler.pulse_state`;
+    assert.deepEqual(state!.last_pulse_at, t.after(0.1));
+  },
+);
 
 t.ledgerTest(
   "a pulse that runs out of time says so, and the next goes on behind it",
@@ -142,4 +145,15 @@ t.ledgerTest("the pulse beats again after its state was emptied", async ({ sql }
   await sql`delete from scheduler.pulse_state`;
   await t.pulse(sql, t.NOON);
   assert.equal((await t.pulse(sql, t.after(1))).beat, true);
+});
+
+t.ledgerTest("a step that a statement timeout cancels undoes only itself", async (db) => {
+  await t.register(db.sql, "job");
+  await db.admin.unsafe(`
+    create or replace function scheduler.note_answers(p_now timestamptz) returns integer
+    language plpgsql as $$ begin perform pg_sleep(60); return 0; end $$`);
+  const impatient = db.connect("postgres", { connection: { statement_timeout: 1000 } });
+  const report = await t.pulse(impatient, t.after(0.1));
+  assert.match(report.errors["step answers"], /statement timeout/);
+  assert.deepEqual(await t.summary(db.sql, "job"), ["dispatched cron 1"]);
 });
