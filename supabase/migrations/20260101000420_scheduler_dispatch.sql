@@ -102,28 +102,67 @@ $$;
 comment on function scheduler.advance_jobs(text[], text[], timestamptz, timestamptz) is
   'advance_job for each of the jobs, each in a subtransaction of its own, until the clock shows p_until (at least one); p_to_hear are those to hear first. Locks each as it comes to it and leaves those alone that somebody else holds. The sums of what each tells, {"last": the job it came to, "errors": {job: message}}.';
 
-create or replace function scheduler.dispatch(p_job_name text, p_now timestamptz default now()) returns uuid
-language plpgsql set search_path = '' as $$
+create or replace function scheduler.lead_dispatch(p_job_name text, p_now timestamptz) returns boolean
+language plpgsql set search_path = '' set lock_timeout = '5s' as $$
 declare
+  v_lead constant bigint := hashtextextended('daybook: dispatch', 0);
+  v_somebody_has_the_job boolean := false;
+begin
+  while not v_somebody_has_the_job and exists (
+    select from public.scheduler_jobs where name = p_job_name and enabled and next_run_at <= p_now
+  ) loop
+    begin
+      if not pg_try_advisory_xact_lock(v_lead) then
+        perform pg_advisory_xact_lock_shared(v_lead);
+      elsif scheduler.try_lock_job(p_job_name) then
+        return true;
+      else
+        v_somebody_has_the_job := true;
+      end if;
+      -- Only a rollback gives such a lock back: to wait for a job's row with the lead in hand would make all others wait.
+      raise exception 'this is not the one that leads';
+    exception
+      when raise_exception then null;
+      when lock_not_available then return false;
+    end;
+  end loop;
+  return false;
+end;
+$$;
+comment on function scheduler.lead_dispatch(text, timestamptz) is
+  'Makes this transaction the one that dispatches for all others, and locks the job''s row. While another one leads it waits, up to 5 s: whoever leaves a transaction open must not hold up every entry. False then, when the job is not due any more, and when somebody else holds its row: who is not the leader may dispatch its own job only.';
+
+-- pg_cron calls it in a session of its own, in which every plan is new: one for all jobs, not one for each of the first five.
+create or replace function scheduler.dispatch(p_job_name text, p_now timestamptz default now()) returns uuid
+language plpgsql set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
+declare
+  v_leads boolean;
   v_job public.scheduler_jobs;
   v_run_id uuid;
   v_others text[];
 begin
-  select * into v_job from public.scheduler_jobs where name = p_job_name for no key update;
-  if not found then
+  if not exists (select from public.scheduler_jobs where name = p_job_name) then
     raise exception using errcode = '22023', message = format('cannot dispatch %L: no such job', p_job_name),
       hint = format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name);
   end if;
-  if v_job.enabled and v_job.next_run_at <= p_now then
-    v_run_id := (scheduler.advance_job(p_job_name, true, p_now) ->> 'run')::uuid;
-    if exists (select from public.scheduler_runs where status = 'missed' and completed_at = p_now) then
-      perform scheduler.name_failed_dispatches(p_now);
-    end if;
+  v_leads := scheduler.lead_dispatch(p_job_name, p_now);
+  select * into v_job from public.scheduler_jobs
+    where name = p_job_name and enabled and next_run_at <= p_now for no key update;
+  if not found then
+    return null;
+  end if;
+  v_run_id := (scheduler.advance_job(p_job_name, true, p_now) ->> 'run')::uuid;
+  if exists (select from public.scheduler_runs where status = 'missed' and completed_at = p_now) then
+    perform scheduler.name_failed_dispatches(p_now);
+  end if;
+  if not v_leads then
+    return v_run_id;
   end if;
 
-  -- pg_net sends what is committed when it wakes, and then sleeps a second: what is due now leaves in one batch, which
-  -- pg_net makes of 200. The entries that come after this one find their jobs' cursors moved. To settle a long outage takes
-  -- tens of milliseconds a job: that is left to each job's own entry and to the pulse, so that no receipt waits for all of them.
+  -- pg_cron starts the entries of a minute together. pg_net sends what is committed when it wakes, and then sleeps a second:
+  -- what is due now leaves in one batch, which pg_net makes of 200. The entries that waited find their jobs' cursors moved. To
+  -- settle a long outage takes tens of milliseconds a job: that is left to each job's own entry and to the pulse, so that no
+  -- receipt waits for all of them.
   v_others := array(
     select name from public.scheduler_jobs
     where enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes' and name <> p_job_name
@@ -145,5 +184,6 @@ revoke all on function
   scheduler.cancel_orphans(text, timestamptz),
   scheduler.advance_job(text, boolean, timestamptz),
   scheduler.advance_jobs(text[], text[], timestamptz, timestamptz),
+  scheduler.lead_dispatch(text, timestamptz),
   scheduler.dispatch(text, timestamptz)
 from public, anon, authenticated, service_role;

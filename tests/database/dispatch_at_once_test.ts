@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import type { Sql } from "postgres";
+import type { TestDatabase } from "../support/database.ts";
 import * as t from "../support/scheduler.ts";
 
 t.ledgerTest(
@@ -47,3 +49,70 @@ t.ledgerTest("of two pulses at once the second does nothing", async (db) => {
   });
   assert.equal((await t.requests(db.sql)).length, 1);
 });
+
+t.ledgerTest(
+  "of twenty entries that start at one moment, one sends what all are for",
+  async (db) => {
+    const names = await registerTwenty(db.sql);
+    const entries = await Promise.all(names.map(() => connect(db)));
+    const everybodyWaits = await db.sql.reserve();
+    await everybodyWaits`begin`;
+    await everybodyWaits`lock table scheduler_jobs in access exclusive mode`;
+    const ids = entries.map(({ connection }, index) => t.dispatch(connection, names[index]!));
+    for (const { pid } of entries) await t.untilBlocked(db.sql, pid);
+    await everybodyWaits`commit`;
+    everybodyWaits.release();
+    assert.equal((await Promise.all(ids)).filter((id) => id !== null).length, 1);
+    assert.equal((await t.requests(db.sql)).length, 20);
+  },
+);
+
+t.ledgerTest("an entry whose job somebody holds waits for it alone", async (db) => {
+  const [held, ...others] = await registerTwenty(db.sql);
+  const person = await db.sql.reserve();
+  await person`begin`;
+  await person`select from scheduler_jobs where name = ${held!} for no key update`;
+  const { connection, pid } = await connect(db);
+  const waiting = t.dispatch(connection, held!);
+  await t.untilBlocked(db.sql, pid);
+  const other = t.impatient(db);
+  for (const name of others) await t.dispatch(other, name);
+  assert.equal((await t.requests(db.sql)).length, 19);
+  assert.equal(
+    (await other`select from pg_stat_activity where pid = ${pid} and state = 'active'`).length,
+    1,
+  );
+  await person`commit`;
+  person.release();
+  assert.ok(await waiting);
+  assert.equal((await t.requests(db.sql)).length, 20);
+});
+
+t.ledgerTest(
+  "a transaction that dispatched and stays open holds up nobody for long",
+  async (db) => {
+    await t.register(db.sql, "first");
+    await t.register(db.sql, "second", {}, t.after(2));
+    await db.sql`alter function scheduler.lead_dispatch set lock_timeout = '50ms'`;
+    const open = await db.sql.reserve();
+    await t.dispatch(db.sql, "first");
+    await open`begin`;
+    assert.ok(await t.dispatch(open, "first", t.after(1)));
+    assert.ok(await t.dispatch(t.impatient(db), "second", t.after(2)));
+    await open`commit`;
+    open.release();
+    assert.deepEqual(await t.summary(db.sql, "second"), ["dispatched cron 1"]);
+  },
+);
+
+async function registerTwenty(sql: Sql): Promise<string[]> {
+  const names = Array.from({ length: 20 }, (_, index) => `job-${index}`);
+  for (const name of names) await t.register(sql, name);
+  return names;
+}
+
+async function connect(db: TestDatabase): Promise<{ connection: Sql; pid: number }> {
+  const connection = t.impatient(db);
+  const [row] = await connection<{ pid: number }[]>`select pg_backend_pid() as pid`;
+  return { connection, pid: row!.pid };
+}
