@@ -5,8 +5,8 @@ import { type Figure, median } from "./figure.ts";
 
 const rounds = 25;
 const idleRounds = 10;
-/** Longer than pg_net's pause between two looks at its queue. */
-const untilIdleMs = 1_300;
+/** By then pg_net hears a wake at once: a second passes after its work, and one more after the look that finds nothing. */
+const untilIdleMs = 2_300;
 
 /**
  * From dispatch to the first line of the job, against a bare `net.http_post` to a bare function, in turns on one

@@ -6,8 +6,8 @@ import { type Figure, median, quantile } from "./figure.ts";
 
 const entries = 20;
 const rounds = 12;
-/** Longer than pg_net's pause between two looks at its queue. */
-const untilIdleMs = 1_500;
+/** By then pg_net hears a wake at once: a second passes after its work, and one more after the look that finds nothing. */
+const untilIdleMs = 2_300;
 const limitMs = 15_000;
 
 /**

@@ -55,7 +55,8 @@ const VAULT: Extension = {
   usable: "true",
   createReal: "create extension supabase_vault cascade",
   standIn: "vault.sql",
-  // Without its library preloaded it has no key, and without grants only a superuser can use it.
+  grants: "vault_grants.sql",
+  // Without its library preloaded it has no key, and one made before may have no grants.
   probe: "vault_probe.sql",
   empty: "not exists (select from vault.secrets)",
 };

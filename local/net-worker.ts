@@ -1,6 +1,7 @@
 /**
  * The background worker of the pg_net stand-in, faults included: requests go out in batches of 200 and a
- * batch is committed when its slowest request ends; while there is work it looks once a second.
+ * batch is committed when its slowest request ends. While there is work it looks once a second, and the first
+ * wake after it turned to its work cuts one such second short.
  */
 import postgres, { type Sql } from "postgres";
 import { type NetResponse, type QueuedRequest, sendRequest } from "./net-request.ts";
@@ -50,12 +51,33 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
   const face = connect("pg_net", () => void appear());
   const stopping = new AbortController();
   let paused = false;
-  let wanted = true;
-  let wake = () => {};
+  /** Somebody has work. While this is set further wakes do nothing, as in the real worker: they end no wait. */
+  let shouldWake = true;
+  let latched = false;
+  let endWait = () => {};
 
   function wakeUp() {
-    wanted = true;
-    wake();
+    if (shouldWake) return;
+    shouldWake = true;
+    setLatch();
+  }
+
+  function setLatch() {
+    latched = true;
+    endWait();
+  }
+
+  /** Until the latch is set, at most so long; then it is not set any more. */
+  async function waitForLatch(limitMs?: number) {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (!latched) {
+      await new Promise<void>((resolve) => {
+        endWait = resolve;
+        if (limitMs !== undefined) timer = setTimeout(resolve, limitMs);
+      });
+    }
+    clearTimeout(timer);
+    latched = false;
   }
 
   /** Connects again a second after the session ended, as a worker that was terminated comes back. */
@@ -72,30 +94,31 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
 
   async function run() {
     while (!stopping.signal.aborted) {
-      if (!wanted || paused) {
-        await woken();
+      if (!shouldWake || paused) {
+        await waitForLatch();
         continue;
       }
-      wanted = false;
+      shouldWake = false;
       try {
-        if (await sendBatch(work, face, stopping.signal) > 0) wanted = true;
+        await sendBatches();
       } catch (error) {
         if (stopping.signal.aborted) return;
         if (NOT_NOW.includes((error as { code?: string }).code ?? "")) continue;
-        wanted = true;
         onError(`pg_net: ${error instanceof Error ? error.message : error}`);
+        // The real worker dies of it, and its successor begins with a look.
+        shouldWake = true;
+        await sleep(RESTART_MS);
       }
-      // Nobody cuts this short: what is committed meanwhile waits for the next look.
-      if (wanted) await sleep(POLL_MS);
     }
   }
 
-  async function woken() {
-    await new Promise<void>((resolve) => {
-      wake = resolve;
-      stopping.signal.addEventListener("abort", () => resolve(), { once: true });
-    });
-    wake = () => {};
+  /** One after the other until one is empty; the worker waits after that one, too. */
+  async function sendBatches() {
+    let sent;
+    do {
+      sent = await sendBatch(work, face, stopping.signal);
+      if (!stopping.signal.aborted) await waitForLatch(POLL_MS);
+    } while (sent > 0 && !paused && !stopping.signal.aborted);
   }
 
   /** For this long, or until the worker is stopped. */
@@ -116,10 +139,12 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
     },
     resume() {
       paused = false;
-      wake();
+      shouldWake = true;
+      setLatch();
     },
     async stop() {
       stopping.abort();
+      setLatch();
       // Whatever still waits on these connections is refused; the server rolls its part back.
       await Promise.all([ears, work, face].map((sql) => sql.end({ timeout: 0 })));
       // A query that was on its way when the server died may never be answered, not even with an error.

@@ -8,9 +8,10 @@ import { preparePostgres } from "../../local/postgres.ts";
 import { storeSecrets } from "../../local/store-secrets.ts";
 import { withStack } from "../support/stack.ts";
 
+const GRANTS = new URL("../../local/sql/vault_grants.sql", import.meta.url);
 const CONTROL = "default_version = '0.3.1'\nrelocatable = false\nschema = vault\n";
 
-/** An extension with Vault's name and faults; which of them it has depends on the database's name. */
+/** An extension with Vault's name, rights and faults; which of these it has depends on the database's name. */
 const SCRIPT = `
 do $$ begin
   if current_database() = 'without_library' then
@@ -32,15 +33,12 @@ begin
   insert into vault.secrets (secret, name) values (reverse(new_secret), new_name);
   return null;
 end $$;
-revoke all on function vault.create_secret, vault._crypto_aead_det_decrypt from public;
-grant usage on schema vault to postgres;
-grant select, delete on vault.secrets, vault.decrypted_secrets to postgres;
-grant execute on function vault.create_secret to postgres;
-do $$ begin
-  if current_database() <> 'without_grants' then
-    grant execute on function vault._crypto_aead_det_decrypt to postgres;
-  end if;
-end $$;`;
+create function vault.update_secret(secret_id uuid, new_secret text) returns void
+language sql security definer as $$
+  update vault.secrets set secret = reverse(new_secret) where id = secret_id
+$$;
+revoke all on function vault.create_secret, vault.update_secret, vault._crypto_aead_det_decrypt
+from public;`;
 
 /** The programs of a Postgres that has such a Vault. */
 async function withPrograms(fn: (bin: string, directory: string) => Promise<void>): Promise<void> {
@@ -110,7 +108,6 @@ Deno.test("where a server's Vault does not work there is a stand-in, and a word 
     try {
       const problems: [string, string][] = [
         ["without_key", NO_KEY],
-        ["without_grants", "permission denied for function _crypto_aead_det_decrypt"],
         [
           "without_library",
           'could not access file "$libdir/supabase_vault": No such file or directory',
@@ -121,9 +118,12 @@ Deno.test("where a server's Vault does not work there is a stand-in, and a word 
           assert.deepEqual(await bootstrap(server, name), { vault: true, said: said(problem) });
         });
       }
-      await t.step("one that works is used, and nothing is said", async () => {
-        assert.deepEqual(await bootstrap(server, "prepared"), { vault: false, said: [] });
-      });
+      await t.step(
+        "one that works is granted as on Supabase and used, and nothing is said",
+        async () => {
+          assert.deepEqual(await bootstrap(server, "prepared"), { vault: false, said: [] });
+        },
+      );
       await t.step("a stand-in that has lost its key says what the real one says", async () => {
         await Deno.remove(join(server.cluster, "vault.key"));
         const admin = postgres(server.adminUrl("without_key"), { max: 1 });
@@ -133,11 +133,21 @@ Deno.test("where a server's Vault does not work there is a stand-in, and a word 
         });
         await admin.end();
       });
-      const createReal = (admin: Sql) => admin`create extension supabase_vault`;
+      const createBare = (admin: Sql) => admin`create extension supabase_vault`;
+      const createReal = async (admin: Sql) => {
+        await createBare(admin);
+        await admin.unsafe(await Deno.readTextFile(GRANTS));
+      };
       await t.step("one that was created before and holds nothing is replaced", async () => {
         assert.deepEqual(await bootstrap(server, "made_before", createReal), {
           vault: true,
           said: said(NO_KEY),
+        });
+      });
+      await t.step("one that was created before without grants is replaced", async () => {
+        assert.deepEqual(await bootstrap(server, "without_grants", createBare), {
+          vault: true,
+          said: said("permission denied for function create_secret"),
         });
       });
       await t.step("one that holds secrets is left as it is", async () => {
