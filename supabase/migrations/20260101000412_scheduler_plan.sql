@@ -132,7 +132,7 @@ language sql set search_path = '' as $$
       scheduler.run_if_answer(p_job, at) as answer
     from unnest(p_due) as at
   ), with_work as (
-    select *, at = max(at) filter (where not paused) over () as newest from due where answer <> 'no work'
+    select *, at = max(at) filter (where not paused and answer = 'work') over () as newest from due where answer <> 'no work'
   )
   select at, null::timestamptz, 1,
     case
@@ -147,7 +147,7 @@ language sql set search_path = '' as $$
   from with_work;
 $$;
 comment on function scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz) is
-  'Occurrences that are due and not too late. Where runs must not overlap, the newest starts; older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
+  'Occurrences that are due and not too late. Where runs must not overlap, the newest that has work starts; older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
 
 create or replace function scheduler.plan_occurrences(p_job public.scheduler_jobs, p_next timestamptz, p_now timestamptz)
 returns scheduler.planned_occurrence[]

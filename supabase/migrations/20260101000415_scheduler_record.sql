@@ -85,7 +85,7 @@ create or replace function scheduler.record_planned(
 language plpgsql set search_path = '' as $$
 declare
   v_started text := (
-    select scheduler.local_text(max(occurrence), p_job.time_zone) from unnest(p_plan) where fate in ('start', 'faulty'));
+    select scheduler.local_text(max(occurrence), p_job.time_zone) from unnest(p_plan) where fate = 'start');
   v_missed bigint;
   v_first timestamptz;
   v_last timestamptz;

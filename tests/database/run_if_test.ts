@@ -35,6 +35,21 @@ t.ledgerTest("each late occurrence is asked for itself", async ({ sql }) => {
   assert.deepEqual(rows.at(-1)!.status, "dispatched");
 });
 
+t.ledgerTest(
+  "when the newest of several due cannot be asked, the one before it runs",
+  async ({ sql }) => {
+    await sql.unsafe(`
+    create function public.wanted(p_at timestamptz) returns boolean language sql as
+    $$ select 1 / (p_at < '2026-03-02T12:02:00Z')::integer = 1 $$`);
+    await t.register(sql, "job", { run_if: "public.wanted" });
+    await t.dispatch(sql, "job", t.after(2));
+    assert.deepEqual(
+      (await t.runs(sql, "job")).map((row) => row.skip_kind ?? row.verdict ?? row.status),
+      ["superseded", "dispatched", "dispatch_failed"],
+    );
+  },
+);
+
 t.ledgerTest("a person runs the job whatever its run_if says", async ({ sql }) => {
   await wanted(sql, false);
   await t.register(sql, "job", { run_if: "public.wanted" });
