@@ -6,6 +6,8 @@ import * as t from "../support/scheduler.ts";
 const CONNECTIONS = 16;
 const ROUNDS = 60;
 
+const policyOf = (job: number) => ["skip", "queue", "allow", "queue"][job]!;
+
 for (const jobCount of [1, 4]) {
   const jobs = jobCount === 1 ? "one job" : `${jobCount} jobs`;
   t.ledgerTest(
@@ -14,7 +16,7 @@ for (const jobCount of [1, 4]) {
       const names = Array.from({ length: jobCount }, (_, index) => `job-${index}`);
       for (const [index, name] of names.entries()) {
         await t.register(db.sql, name, {
-          overlap_policy: ["skip", "queue", "allow", "queue"][index],
+          overlap_policy: policyOf(index),
           misfire_policy: "all",
           misfire_cap: 5,
           backoff_base_seconds: 1,
@@ -49,6 +51,13 @@ for (const jobCount of [1, 4]) {
               "release",
               "run_now",
               "manual",
+              "enqueue",
+              "cancel_run",
+              "retry_run",
+              "cancel_queued",
+              "pause",
+              "resume",
+              "register",
             ],
           );
           try {
@@ -72,12 +81,33 @@ for (const jobCount of [1, 4]) {
             ) await connection`select scheduler.run_now(${name}, null, ${byHand})`;
             else if (verb === "manual") {
               await connection`select scheduler.begin_manual_run(${name}, null, '{}', '', ${byHand})`;
+            } else if (verb === "enqueue") {
+              await connection`select scheduler.enqueue_runs(${name}, '[{}, {}]', null, ${now})`;
+            } else if (verb === "cancel_run" && live) {
+              await connection`select scheduler.cancel_run(${live.id}, 'why', 'who', ${now})`;
+            } else if (verb === "retry_run") {
+              await connection`
+              select scheduler.retry_run(id, 'who', ${now}) from (
+                select id from scheduler_runs where job_name = ${name} and status = 'failed' order by random() limit 1) as runs`;
+            } else if (verb === "cancel_queued" && random.chance(0.2)) {
+              await connection`select scheduler.cancel_queued(${name}, 'why', 'who', ${now})`;
+            } else if (verb === "pause" && random.chance(0.2)) {
+              await connection`select scheduler.pause(${name}, 'why', 'who', null, ${now})`;
+            } else if (verb === "resume") {
+              await connection`select scheduler.resume(${name}, ${now})`;
+            } else if (verb === "register" && random.chance(0.2)) {
+              await connection`select scheduler.register_job(${name}, ${
+                random.pick(["* * * * *", "*/2 * * * *"])
+              }, overlap_policy => ${policyOf(names.indexOf(name))}, backoff_base_seconds => 1)`;
             }
             done.set(verb, (done.get(verb) ?? 0) + 1);
           } catch (error) {
-            // Somebody is at work: run_now says so. Anything else is a fault.
+            // Somebody is at work, or what was to be cancelled or retried is over. Anything else is a fault.
             assert.ok(error instanceof postgres.PostgresError, String(error));
-            assert.equal(error.code, "55006", `${verb}: ${error.message} ${error.detail ?? ""}`);
+            assert.ok(
+              ["55006", "55000"].includes(error.code),
+              `${verb}: ${error.code} ${error.message} ${error.detail ?? ""}`,
+            );
           }
         }
       };
