@@ -62,7 +62,7 @@ Deno.test("the comment tells the headline, is marked with its day, and is posted
     const { body } = JSON.parse(post!.body);
     assert.match(
       body,
-      /^\*\*Daybook ecosystem report for 2026-11-20\*\*: overall \d+ of 100 .*3 commits/,
+      /^\*\*Daybook ecosystem report for 2026-02-20\*\*: overall \d+ of 100 .*3 commits/,
     );
     assert.ok(body.endsWith(`\n\n${marker}`));
     const kept = await row();
@@ -88,7 +88,7 @@ Deno.test("the comment tells the headline, is marked with its day, and is posted
 
 Deno.test("only the last day gets a comment", () =>
   withComments(async ({ run, posts }) => {
-    const result = await run({ env, input: { day: "2026-11-19" } });
+    const result = await run({ env, input: { day: "2026-02-19" } });
     assert.deepEqual([result.comment.state, result.comment.detail], [
       "skipped",
       "only the last day gets a comment",
@@ -160,7 +160,7 @@ Deno.test("killed after the request arrived: the comment is found by its marker,
 
 Deno.test("what an earlier day left open is settled when it is found, and never sent again", () =>
   withComments(async ({ run, db: { sql }, github, posts, passMinutes }) => {
-    const open = "2026-11-19";
+    const open = "2026-02-19";
     await sql`select ecosystem_claim_comment(${open}, 'acme/lively#7', gen_random_uuid())`;
     await passMinutes(600);
     const late = await run({ env, input: { day: open } });
@@ -189,7 +189,7 @@ Deno.test("the marker of another day is none", () =>
     github.comments = [{
       id: 1,
       html_url: "https://github.example/1",
-      body: marker.replace(day, "2026-11-19"),
+      body: marker.replace(day, "2026-02-19"),
       updated_at: scheduledFor.toISOString(),
     }];
     await passMinutes(40);

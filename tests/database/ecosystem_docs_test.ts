@@ -37,7 +37,7 @@ Deno.test("docs/jobs/ecosystem-monitor.md has the limits as they are, and a repo
     keepRemaining: 100,
     reserveMs: 45_000,
   }, "what the page says: 10 s, 10 of a list, 400 requests, 100 or fewer, 45 s");
-  const report = renderReport("2026-11-20", score(reportedDay), reportedDay, [
+  const report = renderReport("2026-02-20", score(reportedDay), reportedDay, [
     "left out: octocat/linguist",
   ]);
   assert.ok(page.includes(`\n\`\`\`\n${report}\n\`\`\`\n`));

@@ -18,11 +18,11 @@ async function activity(sql: Sql) {
 async function addDevices(sql: Sql) {
   for (
     const [name, status, registered] of [
-      ["a", "online", "2026-11-01T00:00:00Z"],
-      ["b", "offline", "2026-11-20T23:59:59Z"],
-      ["c", "retired", "2026-11-01T00:00:00Z"],
-      ["d", "suspended", "2026-11-01T00:00:00Z"],
-      ["e", "online", "2026-11-21T00:00:00Z"],
+      ["a", "online", "2026-02-01T00:00:00Z"],
+      ["b", "offline", "2026-02-20T23:59:59Z"],
+      ["c", "retired", "2026-02-01T00:00:00Z"],
+      ["d", "suspended", "2026-02-01T00:00:00Z"],
+      ["e", "online", "2026-02-21T00:00:00Z"],
     ]
   ) {
     await sql`insert into devices (device_fingerprint, status, registered_at) values (${name!}, ${status!}, ${registered!})`;
@@ -35,12 +35,12 @@ Deno.test("infrastructure is the fleet's rows of that UTC day, and the devices i
     const device = (await sql`select id from devices limit 1`)[0]!.id;
     await sql`insert into device_metrics_summary (granularity, period_start, device_id, active_devices, pop_events_validated,
         pop_events_rejected, commands_completed, commands_failed, commands_expired, energy_wh, efficiency_energy_wh, efficiency_weight)
-      values ('day', '2026-11-20Z', null, 2, 8, 2, 5, 1, 0, 100, 100, 8125),
-        ('day', '2026-11-20Z', ${device}, 1, 1, 1, 1, 1, 1, 1, 1, 1),
-        ('day', '2026-11-19Z', null, 7, 7, 7, 7, 7, 7, 7, 7, 7)`;
+      values ('day', '2026-02-20Z', null, 2, 8, 2, 5, 1, 0, 100, 100, 8125),
+        ('day', '2026-02-20Z', ${device}, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+        ('day', '2026-02-19Z', null, 7, 7, 7, 7, 7, 7, 7, 7, 7)`;
     await sql`insert into device_metrics_summary (granularity, period_start, active_devices)
-      values ('hour', '2026-11-19T23:00Z', 1), ('hour', '2026-11-20T00:00Z', 1), ('hour', '2026-11-20T01:00Z', 0),
-        ('hour', '2026-11-20T23:00Z', 2), ('hour', '2026-11-21T00:00Z', 1)`;
+      values ('hour', '2026-02-19T23:00Z', 1), ('hour', '2026-02-20T00:00Z', 1), ('hour', '2026-02-20T01:00Z', 0),
+        ('hour', '2026-02-20T23:00Z', 2), ('hour', '2026-02-21T00:00Z', 1)`;
     const { devices, ...found } = await infrastructure(sql);
     assert.deepEqual(found, {
       computed: true,
@@ -74,11 +74,11 @@ Deno.test("devices are those that the day's first report saw; a day that is long
     await addDevices(sql);
     await run({ env: { GITHUB_TOKEN: "" } });
     await sql`update devices set status = 'offline'`;
-    const later = new Date("2026-12-24T00:00:00Z");
+    const later = new Date("2026-03-24T00:00:00Z");
     assert.equal((await infrastructure(sql, later)).devices.online, 1);
-    assert.equal((await infrastructure(sql, later, "2026-11-19")).devices, null);
+    assert.equal((await infrastructure(sql, later, "2026-02-19")).devices, null);
     assert.equal(
-      (await infrastructure(sql, new Date("2026-11-20T23:59:59Z"), "2026-11-19")).devices.online,
+      (await infrastructure(sql, new Date("2026-02-20T23:59:59Z"), "2026-02-19")).devices.online,
       0,
     );
     const again = await run({ env: { GITHUB_TOKEN: "" }, input: { day }, now: later });
@@ -159,14 +159,14 @@ Deno.test("what is kept of answers and days is bounded", () =>
         sql.json({ outcome: "read", figures: { commits: 1 }, truncated: [] })
       },
         ${sql.json([{ url, etag: '"1"', found: { commits: 1 }, next_url: null }])}, ${now})`;
-    await record("2024-11-20", "2024-11-21T11:35:00Z", "https://api.github.com/old");
-    await record(day, "2026-11-21T11:35:00Z", "https://api.github.com/new");
+    await record("2024-02-20", "2024-02-21T11:35:00Z", "https://api.github.com/old");
+    await record(day, "2026-02-21T11:35:00Z", "https://api.github.com/new");
     const urls = await sql`select url from github_responses`;
     assert.deepEqual(urls.map((row) => row.url), ["https://api.github.com/new"]);
     const days = await sql`select day::text from repository_activity`;
     assert.deepEqual(days.map((row) => row.day), [day]);
     // Also when a person asks for a day that is older than that.
-    await record("2024-11-20", "2026-11-21T11:35:00Z", "https://api.github.com/new");
+    await record("2024-02-20", "2026-02-21T11:35:00Z", "https://api.github.com/new");
     assert.equal((await sql`select 1 from repository_activity`).length, 2);
     const [stored] = await sql`select github_responses_of(${repository!.id}) as found`;
     assert.deepEqual(stored!.found, {

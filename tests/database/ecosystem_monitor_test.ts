@@ -4,9 +4,9 @@ import { day, minutes, token, withEcosystem } from "../support/ecosystem.ts";
 import { problem } from "../support/github.ts";
 import type { ReceivedRequest, Reply } from "../support/http-server.ts";
 
-const at = (time: string) => `2026-11-20T${time}Z`;
-const before = "2026-11-19T23:59:59Z";
-const after = "2026-11-21T00:00:00Z";
+const at = (time: string) => `2026-02-20T${time}Z`;
+const before = "2026-02-19T23:59:59Z";
+const after = "2026-02-21T00:00:00Z";
 
 const lively = {
   stargazers_count: 120,
@@ -68,7 +68,7 @@ Deno.test("a day's activity is counted within the UTC day, issues apart from pul
     assert.deepEqual(result.notConfigured, []);
     assert.match(
       result.summary,
-      /^2026-11-20: overall \d+ of 100 .*3 commits, 1 pull request merged/,
+      /^2026-02-20: overall \d+ of 100 .*3 commits, 1 pull request merged/,
     );
     assert.doesNotMatch(JSON.stringify(result), new RegExp(token));
   }));
@@ -119,7 +119,7 @@ Deno.test("a repeated run asks conditionally, pays nothing and finds the same", 
     const paid = github.remaining;
     const requests = github.requests.length;
     const rows = await sql`select * from repository_activity order by repository_id`;
-    const again = await run({ now: new Date("2026-11-21T13:00:00Z") });
+    const again = await run({ now: new Date("2026-02-21T13:00:00Z") });
     assert.equal(github.remaining, paid);
     assert.equal(github.requests.length, 2 * requests);
     assert.ok(github.requests.slice(requests).every(({ headers }) => headers["if-none-match"]));
@@ -139,7 +139,7 @@ Deno.test("a run that comes a day late reports on its occurrence's day, without 
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/lively");
     github.repositories["acme/lively"] = lively;
-    const now = new Date("2026-11-22T01:00:00Z");
+    const now = new Date("2026-02-22T01:00:00Z");
     const result = await run({ now, env: { ECOSYSTEM_COMMENT_ISSUE: "acme/lively#7" } });
     assert.equal(result.day, day);
     assert.equal(result.comment.detail, "only the last day gets a comment");
@@ -152,14 +152,14 @@ Deno.test("releases are read by the same ETag on another day, and counted for th
     await watch("acme/lively");
     github.repositories["acme/lively"] = lively;
     await run();
-    await run({ input: { day: "2026-11-19" } });
+    await run({ input: { day: "2026-02-19" } });
     const releases = github.requests.filter(({ url }) => url.includes("/releases"));
     assert.ok(releases[1]?.headers["if-none-match"]);
     const rows =
       await sql`select day::text, releases, commits, stars_total from repository_activity order by day`;
     assert.deepEqual(rows.map((row) => ({ ...row })), [
       // Stars of now say nothing about that day.
-      { day: "2026-11-19", releases: 1, commits: 1, stars_total: null },
+      { day: "2026-02-19", releases: 1, commits: 1, stars_total: null },
       { day, releases: 1, commits: 3, stars_total: 120 },
     ]);
   }));
@@ -169,16 +169,16 @@ Deno.test("stars gained are the difference to the last day whose stars are known
     await watch("acme/lively");
     const [repository] = await sql`select id from ecosystem_repositories`;
     await sql`insert into repository_activity (repository_id, day, stars_total) values
-      (${repository!.id}, '2026-11-17', 100), (${repository!.id}, '2026-11-18', 125), (${
+      (${repository!.id}, '2026-02-17', 100), (${repository!.id}, '2026-02-18', 125), (${
       repository!.id
-    }, '2026-11-19', null)`;
+    }, '2026-02-19', null)`;
     github.repositories["acme/lively"] = lively;
     await run();
     github.repositories["acme/lively"] = { ...lively, stargazers_count: 130 };
     const again = await run();
     const [row] =
       await sql`select stars_total, stars_gained, stars_since::text from repository_activity where day = ${day}`;
-    assert.deepEqual({ ...row }, { stars_total: 120, stars_gained: -5, stars_since: "2026-11-18" });
+    assert.deepEqual({ ...row }, { stars_total: 120, stars_gained: -5, stars_since: "2026-02-18" });
     assert.deepEqual(again.scores.activity.parts.stars_gained.points, 0);
   }));
 
@@ -407,7 +407,7 @@ for (
       "the primary limit",
       problem(403, "API rate limit exceeded for user ID 1.", {
         "x-ratelimit-remaining": "0",
-        "x-ratelimit-reset": String(Date.parse("2026-11-21T12:34:00Z") / 1000),
+        "x-ratelimit-reset": String(Date.parse("2026-02-21T12:34:00Z") / 1000),
       }),
       /limits the rate until 12:34 UTC \(403: API rate limit exceeded/,
     ],
@@ -515,7 +515,7 @@ Deno.test("what is kept in a form that is not known is asked for anew", () =>
 
 Deno.test("a day that is not over is refused, and so is an address that is none", () =>
   withEcosystem(async ({ run }) => {
-    await assert.rejects(run({ input: { day: "2026-11-21" } }), PermanentError);
+    await assert.rejects(run({ input: { day: "2026-02-21" } }), PermanentError);
     await assert.rejects(
       run({ env: { GITHUB_API_URL: "github" } }),
       /GITHUB_API_URL must be an address/,

@@ -66,7 +66,7 @@ export const fleet: Partial<Figures["infrastructure"]> = {
   commands_expired: 0,
   hours_computed: 24,
   hours_active: 24,
-  devices: { in_service: 10, online: 8, at: "2026-11-21T11:35:00+00:00" },
+  devices: { in_service: 10, online: 8, at: "2026-02-21T11:35:00+00:00" },
 };
 
 const busy: Figures["activity"]["busiest"][number] = {

@@ -13,8 +13,8 @@ import { healthDatabase } from "./system-health.ts";
 import { withDatabase } from "./database.ts";
 
 /** The occurrence, and the day that it reports on. */
-export const scheduledFor = new Date("2026-11-21T11:35:00Z");
-export const day = "2026-11-20";
+export const scheduledFor = new Date("2026-02-21T11:35:00Z");
+export const day = "2026-02-20";
 export const token = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
 
 export interface EcosystemTest {

@@ -47,7 +47,7 @@ export interface FakeGithub extends HttpServer {
   asked(): string[];
 }
 
-export const resetsAt = Date.parse("2026-11-21T12:34:00Z") / 1000;
+export const resetsAt = Date.parse("2026-02-21T12:34:00Z") / 1000;
 const documentation = "https://docs.github.com/rest";
 
 export async function withGithub(fn: (github: FakeGithub) => Promise<void>): Promise<void> {

@@ -4,12 +4,12 @@ import { score } from "../../supabase/functions/ecosystem-monitor/scores.ts";
 import { activity, figures, fleet, reportedDay } from "../support/ecosystem-figures.ts";
 
 Deno.test("the report of a day, as a log shows it", () => {
-  const report = renderReport("2026-11-20", score(reportedDay), reportedDay, [
+  const report = renderReport("2026-02-20", score(reportedDay), reportedDay, [
     "left out: octocat/linguist",
   ]);
   assert.equal(
     report,
-    `ECOSYSTEM                                                             2026-11-20
+    `ECOSYSTEM                                                             2026-02-20
 Overall 89 of 100
 ================================================================================
 ACTIVITY 78 of 100                    POINTS  WHY
@@ -65,7 +65,7 @@ for (const text of ["x".repeat(500), "word ".repeat(200), "line\nbreak\x1b[31m",
         stars_total: 99_999_999,
       }],
     }, { ...fleet, hours_computed: 10 ** 9 });
-    const report = renderReport("2026-11-20", score(given), given, Array(30).fill(text));
+    const report = renderReport("2026-02-20", score(given), given, Array(30).fill(text));
     for (const line of report.split("\n")) assert.match(line, /^([\x20-\x7e]{0,79}[\x21-\x7e])?$/);
     assert.match(report, /\nand 98 more\n/);
     assert.match(report, /\n- and 18 more\n/);

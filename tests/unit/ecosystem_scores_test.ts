@@ -18,7 +18,7 @@ Deno.test("everything at its best is 100, nothing at all is 0", () => {
     commands_completed: 0,
     commands_failed: 3,
     hours_active: 0,
-    devices: { in_service: 10, online: 0, at: "2026-11-21T11:35:00+00:00" },
+    devices: { in_service: 10, online: 0, at: "2026-02-21T11:35:00+00:00" },
   }));
   assert.deepEqual([nothing.overall, nothing.activity.score, nothing.infrastructure.score], [
     0,
