@@ -75,18 +75,23 @@ language plpgsql set search_path = '' as $$
 declare
   v_name text;
   v_told jsonb;
-  v_report jsonb := jsonb_build_object('answers', 0, 'judged', 0, 'sent', 0, 'recorded', 0);
+  v_answers integer := 0;
+  v_judged integer := 0;
+  v_sent integer := 0;
+  v_recorded integer := 0;
+  v_last text;
   v_errors jsonb := jsonb_build_object();
 begin
   foreach v_name in array p_job_names loop
-    exit when v_report ? 'last' and clock_timestamp() > p_until;
-    v_report := v_report || jsonb_build_object('last', v_name);
+    exit when v_last is not null and clock_timestamp() > p_until;
+    v_last := v_name;
     continue when not scheduler.try_lock_job(v_name);
     begin
       v_told := scheduler.advance_job(v_name, v_name = any (p_to_hear), p_now);
-      v_report := (
-        select jsonb_object_agg(key, value::integer + coalesce((v_told ->> key)::integer, 0))
-        from jsonb_each(v_report - 'last')) || jsonb_build_object('last', v_name);
+      v_answers := v_answers + coalesce((v_told ->> 'answers')::integer, 0);
+      v_judged := v_judged + coalesce((v_told ->> 'judged')::integer, 0);
+      v_sent := v_sent + coalesce((v_told ->> 'sent')::integer, 0);
+      v_recorded := v_recorded + coalesce((v_told ->> 'recorded')::integer, 0);
     exception when query_canceled or others then
       -- One job whose zone was dropped, or whose step takes too long, must not stop all others.
       v_errors := v_errors || jsonb_build_object(v_name, sqlerrm);
@@ -96,7 +101,8 @@ begin
   if exists (select from public.scheduler_runs where status = 'missed' and completed_at = p_now) then
     perform scheduler.name_failed_dispatches(p_now);
   end if;
-  return v_report || jsonb_build_object('errors', v_errors);
+  return jsonb_build_object('answers', v_answers, 'judged', v_judged, 'sent', v_sent, 'recorded', v_recorded,
+    'last', v_last, 'errors', v_errors);
 end;
 $$;
 comment on function scheduler.advance_jobs(text[], text[], timestamptz, timestamptz) is
@@ -166,8 +172,7 @@ begin
   v_others := array(
     select name from public.scheduler_jobs
     where enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes' and name <> p_job_name
-    order by next_run_at, name limit 199
-    for no key update skip locked);
+    order by next_run_at, name limit 199);
   if cardinality(v_others) > 0 then
     perform scheduler.advance_jobs(v_others, array(select scheduler.jobs_to_hear(p_now, v_others)), p_now);
   end if;
