@@ -4,6 +4,7 @@ import postgres from "postgres";
 import { bootstrapDatabase } from "../../local/bootstrap.ts";
 import { applyMigrations, readMigrations } from "../../local/migrations.ts";
 import { preparePostgres } from "../../local/postgres.ts";
+import { makeServerDirectory } from "./server-directory.ts";
 
 export interface TestCluster {
   /** What the tests need to know, as environment variables. */
@@ -16,9 +17,7 @@ export async function startTestCluster(options: {
   postgresBin?: string | undefined;
   onProgress(message: string): void;
 }): Promise<TestCluster> {
-  const directory = await Deno.makeTempDir({ prefix: "daybook-test-" });
-  // Postgres may run as another user than we do.
-  await Deno.chmod(directory, 0o755);
+  const directory = await makeServerDirectory("daybook-test-");
   const password = crypto.randomUUID();
   const server = await preparePostgres({
     dataDirectory: join(directory, "data"),
