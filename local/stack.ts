@@ -17,6 +17,8 @@ import { storeSecrets } from "./store-secrets.ts";
 export interface StackOptions {
   /** Where data, keys and logs are kept. A temporary one, removed by `stop`, when absent. */
   dataDirectory?: string;
+  /** Makes the temporary one. Default: an empty one where the system has such. */
+  makeTemporary?(prefix: string): Promise<string>;
   /** 0 or absent for any free one. */
   ports?: Partial<Record<"gateway" | "postgres" | "rest" | "functions", number>>;
   /** The directory of another Postgres than the one from npm. */
@@ -103,7 +105,7 @@ async function startParts(
     options.onProgress?.(message);
   };
   const died = options.onDied ? { onDied: options.onDied } : {};
-  const dataDirectory = options.dataDirectory ?? await temporaryDirectory(parts);
+  const dataDirectory = options.dataDirectory ?? await temporaryDirectory(options, parts);
   const keys = await loadKeys(dataDirectory);
   const logFile = await openLogFile(
     join(dataDirectory, "functions.log"),
@@ -263,11 +265,19 @@ function functionsEnv(
   };
 }
 
-async function temporaryDirectory(parts: (() => Promise<void>)[]): Promise<string> {
-  const directory = await Deno.makeTempDir({ prefix: "daybook-" });
-  // Postgres may run as another user than we do.
-  await Deno.chmod(directory, 0o755);
+async function temporaryDirectory(
+  { makeTemporary = makeOpenDirectory }: StackOptions,
+  parts: (() => Promise<void>)[],
+): Promise<string> {
+  const directory = await makeTemporary("daybook-");
   parts.push(() => Deno.remove(directory, { recursive: true }));
+  return directory;
+}
+
+/** Postgres may run as another user than we do. */
+async function makeOpenDirectory(prefix: string): Promise<string> {
+  const directory = await Deno.makeTempDir({ prefix });
+  await Deno.chmod(directory, 0o755);
   return directory;
 }
 

@@ -190,8 +190,15 @@ t.ledgerTest("cancel_run leaves a run that was answered as it is", async ({ sql 
 t.ledgerTest(
   "a registration with other times reads the answers before it records what came due",
   async ({ sql }) => {
-    const [clock] = await sql`select date_trunc('minute', now()) - interval '1 minute' as at`;
-    await t.register(sql, "job", { max_attempts: 1 }, clock!.at);
+    const [clock] = await sql`
+      select date_trunc('minute', now()) - interval '1 minute' as at, extract(minute from now())::integer as minute`;
+    // Its next occurrence is this minute, and not another one if that ends while the test runs.
+    await t.register(
+      sql,
+      "job",
+      { schedule: `${clock!.minute} * * * *`, max_attempts: 1 },
+      clock!.at,
+    );
     const id = await t.dispatch(sql, "job", clock!.at);
     await t.answer(sql, id!, { status: 404 }, t.after(0.01, clock!.at));
     await sql`select scheduler.register_job('job', '30 4 * * *')`;

@@ -1,6 +1,10 @@
 import { yearTest } from "../support/daily-batch-year.ts";
 
+const organizations = Number(Deno.env.get("DAYBOOK_YEAR_ORGANIZATIONS") ?? 1_000);
+
 yearTest(
-  "a simulated year of 10,000 organizations over all zones: trigger_daily_batch makes one batch job for each local date, at its first tick",
-  { organizations: 10_000, moves: 20_000, seed: 20260308 },
+  `a simulated year of ${
+    organizations.toLocaleString("en")
+  } organizations over all zones: trigger_daily_batch makes one batch job for each local date, at its first tick`,
+  { organizations, moves: 20_000, seed: 20260308 },
 );

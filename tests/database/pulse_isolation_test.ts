@@ -135,8 +135,9 @@ t.ledgerTest(
     const [command] = await sql`select scheduler.pulse_command() as text`;
     await sql.unsafe(command!.text);
     const [seen] = await sql`
-    select count(*)::int as runs, count(distinct xmin::text)::int as transactions from scheduler_runs`;
-    assert.equal(seen!.runs, 120);
+    select count(distinct job_name)::int as jobs, count(distinct xmin::text)::int as transactions from scheduler_runs`;
+    // At a full minute all are due again.
+    assert.equal(seen!.jobs, 120);
     assert.ok(seen!.transactions > 1);
   },
 );

@@ -60,6 +60,9 @@ Deno.test("what every job refuses", async (test) => {
         for (const headers of withoutCredential) {
           for (const method of METHODS) {
             for (const body of method === "GET" || method === "HEAD" ? [undefined] : bodies) {
+              // All look by the same few lines: one is asked everything in every way, the others each thing in one.
+              const plain = method === "POST" && body === "{}" || headers === withoutCredential[0];
+              if (name !== names[0] && !plain) continue;
               await refusal(
                 name,
                 { method, headers, ...(body ? { body } : {}) },

@@ -5,13 +5,12 @@ import { backgroundWorkers } from "../../local/background-workers.ts";
 import { bootstrapDatabase } from "../../local/bootstrap.ts";
 import { preparePostgres } from "../../local/postgres.ts";
 import { withHttpServer } from "../support/http-server.ts";
+import { makeServerDirectory } from "../support/server-directory.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 /** A server of its own with the stand-ins and their workers, which fire by themselves. */
 async function withWorkers(fn: (admin: Sql) => Promise<void>): Promise<void> {
-  const directory = await Deno.makeTempDir({ prefix: "daybook-stand-ins-" });
-  // Postgres may run as another user than we do.
-  await Deno.chmod(directory, 0o755);
+  const directory = await makeServerDirectory("daybook-stand-ins-");
   const server = await preparePostgres({
     dataDirectory: join(directory, "data"),
     port: 0,

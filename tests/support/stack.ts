@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { type Stack, type StackOptions, startStack } from "../../local/stack.ts";
+import { makeServerDirectory } from "./server-directory.ts";
 
 export type { Stack, StackOptions };
 
@@ -21,6 +22,7 @@ export async function withStack(
     functionsDirectories: FUNCTIONS,
     postgresBin,
     settings: { fsync: "off", full_page_writes: "off" },
+    makeTemporary: makeServerDirectory,
     ...options,
   });
   try {

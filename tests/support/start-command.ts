@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { freePort } from "../../local/free-port.ts";
 import { childrenOf, listProcesses } from "../../local/processes.ts";
 import { signal } from "../../local/supervised-process.ts";
+import { makeServerDirectory } from "./server-directory.ts";
 import { waitUntil } from "./wait-until.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../cli/start.ts", import.meta.url));
@@ -34,8 +35,7 @@ export const PORTS = { first: 15_000, last: 19_999 };
 
 /** A place where the stack may be started again and again; removed afterwards. */
 export async function withPlace(fn: (place: Place) => Promise<void>): Promise<void> {
-  const parent = await Deno.makeTempDir({ prefix: "daybook-start-" });
-  await Deno.chmod(parent, 0o755);
+  const parent = await makeServerDirectory("daybook-start-");
   const dataDirectory = `${parent}/data`;
   const port = freePort(PORTS);
   const databasePort = freePort(PORTS);

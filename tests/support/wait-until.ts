@@ -1,7 +1,9 @@
 const POLL_MS = 25;
+const SLOWEST_POLL_MS = 200;
 
 /**
- * Waits until `condition` gives something, and returns it. Throws after the limit, naming what it waited for.
+ * Waits until `condition` gives something, and returns it. Throws after the limit, naming what it waited for. A
+ * condition that takes long is asked less often: mostly the machine then works on what is waited for.
  */
 export async function waitUntil<T>(
   what: string,
@@ -10,9 +12,11 @@ export async function waitUntil<T>(
 ): Promise<T> {
   const limit = Date.now() + limitMs;
   while (true) {
+    const asked = performance.now();
     const value = await condition();
     if (value !== undefined && value !== false && value !== null) return value;
     if (Date.now() > limit) throw new Error(`Waited ${limitMs / 1000} s for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    const pause = Math.min(Math.max(POLL_MS, 3 * (performance.now() - asked)), SLOWEST_POLL_MS);
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
