@@ -102,6 +102,46 @@ $$;
 comment on function scheduler.advance_jobs(text[], text[], timestamptz, timestamptz) is
   'advance_job for each of the jobs, each in a subtransaction of its own, until the clock shows p_until (at least one); p_to_hear are those to hear first. Locks each as it comes to it and leaves those alone that somebody else holds. The sums of what each tells, {"last": the job it came to, "errors": {job: message}}.';
 
+-- pg_net sends what is committed when it wakes, and then sleeps a second: what is due now leaves in one batch, which
+-- pg_net makes of 200. The entries that come after this one find their jobs' cursors moved. To settle a long outage takes
+-- tens of milliseconds a job: that is left to each job's own entry and to the pulse, so that no receipt waits for all of them.
+create or replace function scheduler.lock_due_jobs(p_beside text, p_now timestamptz) returns text[]
+language sql set search_path = '' as $$
+  select array(
+    select name from public.scheduler_jobs
+    where enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes' and name <> p_beside
+    order by next_run_at, name limit 199
+    for no key update skip locked);
+$$;
+comment on function scheduler.lock_due_jobs(text, timestamptz) is
+  'Locks the jobs that are due at p_now and less than 5 minutes late, up to 199, but for p_beside and those that somebody else holds. Their names.';
+
+-- Entries start at the very same moment. If each took its own job first, they would commit one by one, and all but the first
+-- two wait for pg_net's second. Who has this lock waits for nobody, so it is held for no longer than the rows take to be locked;
+-- they must outlast it, which a lock of the transaction would not let them.
+create or replace function scheduler.try_gather(p_job_name text, p_now timestamptz) returns text[]
+language plpgsql set search_path = '' as $$
+declare
+  v_key constant bigint := hashtextextended('scheduler.try_gather', 0);
+  v_others text[];
+begin
+  perform pg_advisory_lock(v_key);
+  begin
+    perform from public.scheduler_jobs where name = p_job_name for no key update skip locked;
+    if found then
+      v_others := scheduler.lock_due_jobs(p_job_name, p_now);
+    end if;
+  exception when query_canceled or others then
+    perform pg_advisory_unlock(v_key);
+    raise;
+  end;
+  perform pg_advisory_unlock(v_key);
+  return v_others;
+end;
+$$;
+comment on function scheduler.try_gather(text, timestamptz) is
+  'Locks the job and lock_due_jobs beside it, before another dispatch locks any. The names of the others; null, and nothing locked, when somebody else holds the job.';
+
 create or replace function scheduler.dispatch(p_job_name text, p_now timestamptz default now()) returns uuid
 language plpgsql set search_path = '' as $$
 declare
@@ -109,10 +149,14 @@ declare
   v_run_id uuid;
   v_others text[];
 begin
-  select * into v_job from public.scheduler_jobs where name = p_job_name for no key update;
+  select * into v_job from public.scheduler_jobs where name = p_job_name;
   if not found then
     raise exception using errcode = '22023', message = format('cannot dispatch %L: no such job', p_job_name),
       hint = format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name);
+  end if;
+  if v_job.enabled and v_job.next_run_at <= p_now then
+    v_others := scheduler.try_gather(p_job_name, p_now);
+    select * into v_job from public.scheduler_jobs where name = p_job_name for no key update;
   end if;
   if v_job.enabled and v_job.next_run_at <= p_now then
     v_run_id := (scheduler.advance_job(p_job_name, true, p_now) ->> 'run')::uuid;
@@ -121,14 +165,7 @@ begin
     end if;
   end if;
 
-  -- pg_net sends what is committed when it wakes, and then sleeps a second: what is due now leaves in one batch, which
-  -- pg_net makes of 200. The entries that come after this one find their jobs' cursors moved. To settle a long outage takes
-  -- tens of milliseconds a job: that is left to each job's own entry and to the pulse, so that no receipt waits for all of them.
-  v_others := array(
-    select name from public.scheduler_jobs
-    where enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes' and name <> p_job_name
-    order by next_run_at, name limit 199
-    for no key update skip locked);
+  v_others := coalesce(v_others, scheduler.lock_due_jobs(p_job_name, p_now));
   if cardinality(v_others) > 0 then
     perform scheduler.advance_jobs(v_others, array(select scheduler.jobs_to_hear(p_now, v_others)), p_now);
   end if;
@@ -145,5 +182,7 @@ revoke all on function
   scheduler.cancel_orphans(text, timestamptz),
   scheduler.advance_job(text, boolean, timestamptz),
   scheduler.advance_jobs(text[], text[], timestamptz, timestamptz),
+  scheduler.lock_due_jobs(text, timestamptz),
+  scheduler.try_gather(text, timestamptz),
   scheduler.dispatch(text, timestamptz)
 from public, anon, authenticated, service_role;
