@@ -221,6 +221,23 @@ $$;
 comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
   'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s row lock.';
 
+-- Who brings the end of a run, or asks for another one, is not told that pg_net is gone: what waits goes on waiting, and the
+-- pulse, which tries again, tells it.
+create or replace function scheduler.try_send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+begin
+  return scheduler.send_queued(p_job, p_now);
+exception
+  when transaction_rollback or lock_not_available then
+    raise;  -- trying again helps
+  when others then
+    raise warning 'what waits of the job % cannot be sent: %', p_job.name, scheduler.hosts_only(sqlerrm);
+    return 0;
+end;
+$$;
+comment on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz) is
+  'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
+
 -- The end of a run, whoever brings it. Lock order everywhere: the job's row, the run's row, the lock's row.
 create or replace function scheduler.end_run(
   p_run_id uuid,
@@ -278,7 +295,7 @@ begin
   perform scheduler.log_run(v_run, v_retried);
 
   if p_send_next and v_job.enabled then
-    perform scheduler.send_queued(v_job, p_now);
+    perform scheduler.try_send_queued(v_job, p_now);
   end if;
   return true;
 end;
@@ -295,5 +312,6 @@ revoke all on function scheduler.request_timeout_ms(public.scheduler_jobs, integ
 revoke all on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_queued(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean)
   from public, anon, authenticated, service_role;

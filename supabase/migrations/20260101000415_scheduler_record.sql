@@ -9,7 +9,7 @@ create or replace function scheduler.skip_text(p_job public.scheduler_jobs, p_ki
 language sql stable set search_path = '' as $$
   select case p_kind
     when 'paused' then format('paused by %s: %s', p_job.paused_by, p_job.pause_reason)
-    when 'overlap' then format('overlap: run %s was still at work', p_detail)
+    when 'overlap' then format('overlap: run %s was under way', p_detail)
     when 'queue_full' then format('queue full: run %s was at work and another one was waiting', p_detail)
     when 'superseded' then format('nobody fired it in time, and the occurrence of %s was due by then', p_detail)
     when 'misfire_once' then 'misfire policy once: made up for by a later run'
@@ -18,7 +18,7 @@ language sql stable set search_path = '' as $$
   end;
 $$;
 comment on function scheduler.skip_text(public.scheduler_jobs, text, text) is
-  'What a skip_kind says to people; the detail is the run that was at work, or the occurrence that was due.';
+  'What a skip_kind says to people; the detail is the run that was under way, or the occurrence that was due.';
 
 -- Why an occurrence does not run beside what is under way: null when it is sent or may wait.
 create or replace function scheduler.overlap_kind(
@@ -61,7 +61,8 @@ begin
     completed_at, verdict, skip_kind, skip_reason
   ) values (
     p_job.name, p_job.function_name, case when v_kind is null then 'queued' else 'skipped' end,
-    case when p_scheduled_for > p_now - interval '1 minute' then 'cron' else 'catch_up' end,
+    -- pg_cron's entries start within a second or two; what is later was found by the pulse, after a restart, say.
+    case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end,
     p_scheduled_for, p_job.max_attempts, p_job.timeout_seconds, p_job.payload,
     case when v_kind is not null then p_now end, case when v_kind is not null then 'skipped' end,
     v_kind, case when v_kind is not null then scheduler.skip_text(p_job, v_kind, v_holder::text) end

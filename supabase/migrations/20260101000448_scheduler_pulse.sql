@@ -39,6 +39,9 @@ comment on function scheduler.attend_jobs(timestamptz, integer) is
 create or replace function scheduler.pulse_step(p_step text, p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
 begin
+  if p_step in ('answers', 'jobs') then
+    perform scheduler.requests_since();
+  end if;
   return case p_step
     when 'pruned' then scheduler.prune(p_now)
     when 'mended' then scheduler.mend_cron_entries()
@@ -93,7 +96,6 @@ begin
   -- A round that goes on where the last pulse stopped keeps what failed so far.
   v_errors := case when v_state.resume_after is null then jsonb_build_object() else v_state.errors end;
 
-  perform scheduler.requests_since();
   foreach v_step in array scheduler.pulse_steps(v_state, p_now) loop
     v_told := scheduler.pulse_step(v_step, p_now, p_budget_ms);
     v_errors := v_errors || coalesce(v_told -> 'errors', jsonb_build_object());

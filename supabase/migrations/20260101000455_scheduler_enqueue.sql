@@ -29,7 +29,7 @@ begin
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds, payload, p_run_after
   from jsonb_array_elements(p_payloads) with ordinality as payloads (payload, place);
   if v_job.enabled then
-    perform scheduler.send_queued(v_job, p_now);
+    perform scheduler.try_send_queued(v_job, p_now);
   end if;
   return jsonb_array_length(p_payloads);
 end;

@@ -186,7 +186,7 @@ t.ledgerTest("every occurrence within the grace time runs", async ({ sql }) => {
 t.ledgerTest("with a grace of 0 pg_cron's own minute still is in time", async ({ sql }) => {
   await t.register(sql, "job", { ...hourly, misfire_policy: "skip", misfire_grace_seconds: 0 });
   await t.dispatch(sql, "job", t.after(59 / 60));
-  assert.deepEqual(await t.summary(sql, "job"), ["dispatched cron 1"]);
+  assert.deepEqual(await t.summary(sql, "job"), ["dispatched catch_up 1"]);
 });
 
 t.ledgerTest(

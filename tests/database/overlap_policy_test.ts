@@ -20,11 +20,28 @@ t.ledgerTest(
     assert.deepEqual(await t.summary(sql, "job"), ["running cron 1", "skipped cron 1"]);
     assert.equal(
       (await t.run(sql, second!)).skip_reason,
-      `overlap: run ${first} was still at work`,
+      `overlap: run ${first} was under way`,
     );
     await t.finish(sql, first!, "completed", t.after(1.5));
     await t.dispatch(sql, "job", t.after(2));
     assert.deepEqual((await t.summary(sql, "job")).at(-1), "dispatched cron 1");
+  },
+);
+
+t.ledgerTest(
+  "a retry that goes out at the moment of the next occurrence is under way, not at work, and the row says no more",
+  async ({ sql }) => {
+    await t.register(sql, "job", { max_attempts: 2, backoff_base_seconds: 1 });
+    const first = (await t.dispatch(sql, "job"))!;
+    await t.answer(sql, first, { status: 404 }, t.after(0.5));
+    await t.pulse(sql, t.after(0.98));
+    const skipped = (await t.dispatch(sql, "job", t.after(1)))!;
+    const [, retry] = await t.runs(sql, "job");
+    assert.deepEqual(retry!.dispatched_at, t.after(1));
+    assert.equal(
+      (await t.run(sql, skipped)).skip_reason,
+      `overlap: run ${retry!.id} was under way`,
+    );
   },
 );
 

@@ -18,7 +18,7 @@ t.ledgerTest(
 
     await sql`update scheduler_jobs set schedule = '* * * * *' where name = 'a-broken'`;
     assert.deepEqual((await t.pulse(sql, t.after(1.5))).errors, {});
-    assert.deepEqual(await t.summary(sql, "a-broken"), ["missed cron 1", "dispatched cron 1"]);
+    assert.deepEqual(await t.summary(sql, "a-broken"), ["missed cron 1", "dispatched catch_up 1"]);
   },
 );
 

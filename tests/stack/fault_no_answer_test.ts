@@ -16,7 +16,8 @@ import { waitUntil } from "../support/wait-until.ts";
 Deno.test("a response that never comes: lost, its retry completes, and the late first attempt is refused", () =>
   withStack({ cron: false }, async (stack) => {
     const { sql } = stack;
-    await sql`update app_settings set value = '300' where key = 'scheduler.request_timeout_ms'`;
+    // Shorter than the first attempt, which never answers; longer than the second on a busy machine.
+    await sql`update app_settings set value = '3000' where key = 'scheduler.request_timeout_ms'`;
     await registerJob(sql, "mute", { target: "mute" });
     const id = await fire(sql, "mute");
     const answer = await untilAnswered(sql, id);

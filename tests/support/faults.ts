@@ -13,6 +13,10 @@ export async function registerJob(
   name: string,
   values: Record<string, unknown> = {},
 ): Promise<void> {
+  // Those of the migrations come due every five minutes; the dispatch of this one would take them along.
+  await sql`
+    update scheduler_jobs set next_run_at = next_run_at + interval '1 year'
+    where next_run_at < now() + interval '30 minutes'`;
   await register(sql, name, {
     schedule: farAway(),
     target: "fickle",
@@ -79,17 +83,21 @@ export async function untilRestAnswers({ apiUrl, keys }: Stack): Promise<void> {
 
 /** What the ledger knows of live runs becomes older by that much. */
 export async function passTime(sql: Sql, seconds: number): Promise<void> {
-  await sql`
-    with runs as (
+  await sql.begin(async (transaction) => {
+    // The order of locks is the job's row, then the run's: without the first, a dispatch and this could deadlock.
+    await transaction`select from scheduler_jobs order by name for no key update`;
+    await transaction`
       update scheduler_runs set
         dispatched_at = dispatched_at - make_interval(secs => ${seconds}),
         started_at = started_at - make_interval(secs => ${seconds}),
         heartbeat_at = heartbeat_at - make_interval(secs => ${seconds}),
         run_after = run_after - make_interval(secs => ${seconds})
-      where completed_at is null)
-    update scheduler_locks set
-      acquired_at = acquired_at - make_interval(secs => ${seconds}),
-      expires_at = expires_at - make_interval(secs => ${seconds})`;
+      where completed_at is null`;
+    await transaction`
+      update scheduler_locks set
+        acquired_at = acquired_at - make_interval(secs => ${seconds}),
+        expires_at = expires_at - make_interval(secs => ${seconds})`;
+  });
 }
 
 /** Lets jobs go on that wait for it. */

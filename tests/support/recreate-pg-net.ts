@@ -6,6 +6,6 @@ import { bootstrapDatabase } from "../../local/bootstrap.ts";
  * both tables are empty then and the ids begin at 1, and no crash is to be seen. `admin` is a superuser.
  */
 export async function recreatePgNet(admin: Sql): Promise<void> {
-  await admin`drop extension pg_net`;
+  await admin`drop extension if exists pg_net`;
   await bootstrapDatabase(admin, { realExtensions: false });
 }
