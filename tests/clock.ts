@@ -12,7 +12,7 @@ deno task test-clock [moments] [files and folders] [options]
   moments            ${Object.keys(moments).slice(0, 24).join(" ")}
                      ${Object.keys(moments).slice(24).join(" ")}
                      or a time like 2026-06-01T12:00+02:00 (all of the list, which takes hours)
-                     Ahead of the true time no timeout of Postgres fires: tests that wait for one fail
+                     Ahead of the true time no timeout of Postgres fires: tests that wait for one are skipped
   files and folders  which tests (all)
   --help             this text`;
 

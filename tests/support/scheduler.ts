@@ -201,8 +201,12 @@ export async function assertInvariants(sql: Sql): Promise<void> {
 }
 
 /** A test with a database of its own: an empty registry, and the secrets in place. */
-export function ledgerTest(name: string, fn: (db: TestDatabase) => Promise<void>): void {
-  Deno.test(name, () =>
+export function ledgerTest(
+  name: string,
+  fn: (db: TestDatabase) => Promise<void>,
+  options: Pick<Deno.TestDefinition, "ignore"> = {},
+): void {
+  Deno.test(name, options, () =>
     withDatabase(async (db) => {
       await prepare(db);
       await fn(db);
