@@ -104,7 +104,7 @@ comment on function scheduler.request_timeout_ms(public.scheduler_jobs, integer)
   'How long pg_net waits for the answer: as long as a run may take where the answer is its receipt.';
 
 create or replace function scheduler.post_run(
-  p_job public.scheduler_jobs, p_run public.scheduler_runs, out request_id bigint, out fault text
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_timeout_ms integer, out request_id bigint, out fault text
 )
 language plpgsql set search_path = '' as $$
 declare
@@ -137,7 +137,7 @@ begin
         'x-job-name', p_run.job_name,
         'x-attempt', p_run.attempt::text
       )),
-      timeout_milliseconds := scheduler.request_timeout_ms(p_job, p_run.timeout_seconds)
+      timeout_milliseconds := p_timeout_ms
     );
   end if;
 exception when others then
@@ -146,35 +146,36 @@ exception when others then
   fault := scheduler.hosts_only(sqlerrm);
 end;
 $$;
-comment on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs) is
+comment on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs, integer) is
   'Hands a run''s request to pg_net: its id, or why it could not be made, without a secret and of a URL only the host.';
 
-create or replace function scheduler.send_run(p_job public.scheduler_jobs, p_run_id uuid, p_now timestamptz)
+create or replace function scheduler.send_run(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
 returns boolean
 language plpgsql set search_path = '' as $$
 declare
-  v_run public.scheduler_runs;
+  v_timeout_ms constant integer := scheduler.request_timeout_ms(p_job, p_run.timeout_seconds);
   v_posted record;
 begin
-  select * into strict v_run from public.scheduler_runs where id = p_run_id;
   if p_job.overlap_policy <> 'allow' and not scheduler.try_lock(
-    p_job.name, p_run_id, 'dispatch', p_now, p_now + make_interval(secs =>
-      scheduler.request_timeout_ms(p_job, v_run.timeout_seconds) / 1000.0 + 2 * scheduler.setting('receipt_timeout_seconds'))
+    p_job.name, p_run.id, 'dispatch', p_now,
+    p_now + make_interval(secs => v_timeout_ms / 1000.0 + 2 * scheduler.setting('receipt_timeout_seconds'))
   ) then
     return false;
   end if;
-  if p_job.parallel_limit is not null and p_job.parallel_limit <= (
-    select count(*) from public.scheduler_runs
-    where job_name = p_job.name and status in ('dispatched', 'running')
-  ) then
-    return false;
+  if p_job.parallel_limit is not null then
+    if p_job.parallel_limit <= (
+      select count(*) from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running')
+    ) then
+      return false;
+    end if;
   end if;
 
   perform scheduler.requests_since();
-  v_posted := scheduler.post_run(p_job, v_run);
+  v_posted := scheduler.post_run(p_job, p_run, v_timeout_ms);
   if v_posted.fault is not null then
     perform scheduler.end_run(
-      p_run_id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault, p_send_next => false
+      p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault, p_send_next => false
     );
     return true;
   end if;
@@ -189,30 +190,30 @@ begin
     set status = 'dispatched', dispatched_at = p_now, request_id = v_posted.request_id,
       -- Where it really went: the job may have been changed while its retry waited.
       function_name = p_job.function_name, receipt = p_job.receipt
-    where id = p_run_id;
+    where id = p_run.id;
   return true;
 end;
 $$;
-comment on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) is
+comment on function scheduler.send_run(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock or as many runs are under way as may be; the run stays queued. A request that cannot be made ends the run as misconfigured. The caller holds the job''s row lock.';
 
 -- Runs that wait for the lock or for their retry time, oldest first.
 create or replace function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
 declare
-  v_run_id uuid;
+  v_run public.scheduler_runs;
   v_sent integer := 0;
 begin
   if p_job.paused_at is not null and scheduler.is_paused(p_job, p_now) then
     return 0;
   end if;
-  for v_run_id in
-    select id from public.scheduler_runs
+  for v_run in
+    select * from public.scheduler_runs
     where job_name = p_job.name and status = 'queued' and (run_after is null or run_after <= p_now)
     order by scheduled_for, attempt
     limit 100
   loop
-    exit when not scheduler.send_run(p_job, v_run_id, p_now);
+    exit when not scheduler.send_run(p_job, v_run, p_now);
     v_sent := v_sent + 1;
   end loop;
   return v_sent;
@@ -309,8 +310,8 @@ revoke all on function scheduler.project_url_fault(text) from public, anon, auth
 revoke all on function scheduler.requests_since() from public, anon, authenticated, service_role;
 revoke all on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.request_timeout_ms(public.scheduler_jobs, integer) from public, anon, authenticated, service_role;
-revoke all on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs) from public, anon, authenticated, service_role;
-revoke all on function scheduler.send_run(public.scheduler_jobs, uuid, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs, integer) from public, anon, authenticated, service_role;
+revoke all on function scheduler.send_run(public.scheduler_jobs, public.scheduler_runs, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.send_queued(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean)

@@ -144,10 +144,10 @@ language sql set search_path = '' as $$
       else 'superseded'
     end,
     case when answer <> 'work' and not paused then answer end
-  from with_work;
+  from with_work order by at;
 $$;
 comment on function scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz) is
-  'Occurrences that are due and not too late. Where runs must not overlap, the newest that has work starts; older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
+  'Occurrences that are due and not too late, in order. Where runs must not overlap, the newest that has work starts; older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
 
 create or replace function scheduler.plan_occurrences(p_job public.scheduler_jobs, p_next timestamptz, p_now timestamptz)
 returns scheduler.planned_occurrence[]

@@ -40,7 +40,7 @@ create or replace function scheduler.start_occurrence(p_job public.scheduler_job
 returns uuid
 language plpgsql set search_path = '' as $$
 declare
-  v_run_id uuid;
+  v_run public.scheduler_runs;
   v_holder uuid;
   v_holder_trigger text;
   v_kind text;
@@ -68,12 +68,12 @@ begin
     v_kind, case when v_kind is not null then scheduler.skip_text(p_job, v_kind, v_holder::text) end
   )
   on conflict do nothing
-  returning id into v_run_id;
+  returning * into v_run;
 
-  if v_run_id is not null and v_holder is null then
-    perform scheduler.send_run(p_job, v_run_id, p_now);
+  if v_run.id is not null and v_holder is null then
+    perform scheduler.send_run(p_job, v_run, p_now);
   end if;
-  return v_run_id;
+  return v_run.id;
 end;
 $$;
 comment on function scheduler.start_occurrence(public.scheduler_jobs, timestamptz, timestamptz) is
@@ -148,7 +148,8 @@ language plpgsql set search_path = '' as $$
 declare
   v_next timestamptz;
   v_plan scheduler.planned_occurrence[];
-  v_occurrence timestamptz;
+  v_planned scheduler.planned_occurrence;
+  v_others boolean := false;
   v_run_id uuid;
 begin
   if p_job.next_run_at is null or p_job.next_run_at > p_now then
@@ -160,12 +161,17 @@ begin
     v_next := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_now);
   end if;
 
-  if exists (select from unnest(v_plan) where fate <> 'start') then
+  foreach v_planned in array v_plan loop
+    v_others := v_others or v_planned.fate <> 'start';
+  end loop;
+  if v_others then
     perform scheduler.record_planned(p_job, v_plan, p_now);
     perform scheduler.send_queued(p_job, p_now);
   end if;
-  for v_occurrence in select occurrence from unnest(v_plan) where fate = 'start' order by occurrence loop
-    v_run_id := scheduler.start_occurrence(p_job, v_occurrence, p_now);
+  foreach v_planned in array v_plan loop
+    if v_planned.fate = 'start' then
+      v_run_id := scheduler.start_occurrence(p_job, v_planned.occurrence, p_now);
+    end if;
   end loop;
   perform scheduler.move_cursor(p_job, v_next);
   return v_run_id;

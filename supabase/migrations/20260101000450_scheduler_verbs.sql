@@ -55,7 +55,7 @@ create or replace function scheduler.run_now(
 language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
-  v_run_id uuid;
+  v_run public.scheduler_runs;
   v_held record;
 begin
   if p_payload is not null and jsonb_typeof(p_payload) <> 'object' then
@@ -75,13 +75,13 @@ begin
   ) values (
     v_job.name, v_job.function_name, 'queued', 'manual', p_now, v_job.max_attempts, v_job.timeout_seconds,
     coalesce(p_payload, v_job.payload)
-  ) returning id into v_run_id;
-  if not scheduler.send_run(v_job, v_run_id, p_now) and not v_job.enabled then
+  ) returning * into v_run;
+  if not scheduler.send_run(v_job, v_run, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = '55006',
       message = format('cannot run %s now: as many runs as may be are under way, and it is disabled, so another one cannot wait', p_job_name);
   end if;
-  return v_run_id;
+  return v_run.id;
 end;
 $$;
 comment on function scheduler.run_now(text, jsonb, timestamptz) is
@@ -256,7 +256,7 @@ declare
   v_run public.scheduler_runs := scheduler.assert_run(p_run_id, p_now);
   v_job public.scheduler_jobs;
   v_attempt integer;
-  v_retry_id uuid;
+  v_retry public.scheduler_runs;
 begin
   perform scheduler.assert_given(format('retry run %s', v_run.id), 'author',
     format('select scheduler.retry_run(%L, ''who'')', v_run.id), p_author);
@@ -269,8 +269,8 @@ begin
   ) values (
     v_run.job_name, v_run.function_name, 'queued', 'retry', v_run.scheduled_for, v_attempt,
     greatest(v_run.max_attempts, v_attempt), v_run.timeout_seconds, v_run.payload
-  ) returning id into v_retry_id;
-  if not scheduler.send_run(v_job, v_retry_id, p_now) and not v_job.enabled then
+  ) returning * into v_retry;
+  if not scheduler.send_run(v_job, v_retry, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = '55006',
       message = format('cannot retry run %s: other runs of %s are under way, and %s is disabled, so the retry cannot wait', v_run.id, v_job.name, v_job.name);
@@ -278,8 +278,8 @@ begin
   perform scheduler.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s', v_attempt,
     scheduler.local_text(v_run.scheduled_for, v_job.time_zone),
     case v_run.status when 'failed' then 'failed' else 'was ' || v_run.status end, btrim(p_author)),
-    p_details => jsonb_build_object('run_id', v_retry_id, 'retry_of', v_run.id), p_now => p_now);
-  return v_retry_id;
+    p_details => jsonb_build_object('run_id', v_retry.id, 'retry_of', v_run.id), p_now => p_now);
+  return v_retry.id;
 end;
 $$;
 comment on function scheduler.retry_run(uuid, text, timestamptz) is
