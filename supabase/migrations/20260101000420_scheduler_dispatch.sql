@@ -110,28 +110,15 @@ comment on function scheduler.advance_jobs(text[], text[], timestamptz, timestam
 
 create or replace function scheduler.lead_dispatch(p_job_name text, p_now timestamptz) returns boolean
 language plpgsql set search_path = '' set lock_timeout = '5s' as $$
-declare
-  v_lead constant bigint := hashtextextended('daybook: dispatch', 0);
-  v_somebody_has_the_job boolean := false;
 begin
-  while not v_somebody_has_the_job and exists (
-    select from public.scheduler_jobs where name = p_job_name and enabled and next_run_at <= p_now
-  ) loop
-    begin
-      if not pg_try_advisory_xact_lock(v_lead) then
-        perform pg_advisory_xact_lock_shared(v_lead);
-      elsif scheduler.try_lock_job(p_job_name) then
-        return true;
-      else
-        v_somebody_has_the_job := true;
-      end if;
-      -- Only a rollback gives such a lock back: to wait for a job's row with the lead in hand would make all others wait.
-      raise exception 'this is not the one that leads';
-    exception
-      when raise_exception then null;
-      when lock_not_available then return false;
-    end;
-  end loop;
+  perform pg_advisory_xact_lock(hashtextextended('daybook: dispatch', 0));
+  if exists (select from public.scheduler_jobs where name = p_job_name and enabled and next_run_at <= p_now)
+    and scheduler.try_lock_job(p_job_name) then
+    return true;
+  end if;
+  -- Only a rollback gives the lead back: to wait for a job's row with it in hand would make all others wait.
+  raise exception 'this is not the one that leads';
+exception when raise_exception or lock_not_available then
   return false;
 end;
 $$;

@@ -70,6 +70,19 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest("of more jobs than one transaction takes, entry after entry leads", async (db) => {
+  await db.sql`
+    select scheduler.register_job(format('job-%s', 1000 + place), '* * * * *') from generate_series(1, 260) as place`;
+  await db
+    .sql`update scheduler_jobs set next_run_at = ${t.NOON}, created_at = ${t.NOON}::timestamptz - interval '1 year'`;
+  const entries = Array.from({ length: 32 }, (_, index) => `job-${1229 + index}`);
+  const connections = await Promise.all(entries.map(() => connect(db)));
+  await Promise.all(
+    connections.map(({ connection }, index) => t.dispatch(connection, entries[index]!)),
+  );
+  assert.equal((await t.requests(db.sql)).length, 260);
+});
+
 t.ledgerTest("an entry whose job somebody holds waits for it alone", async (db) => {
   const [held, ...others] = await registerTwenty(db.sql);
   const person = await db.sql.reserve();
