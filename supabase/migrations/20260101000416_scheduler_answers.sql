@@ -56,11 +56,15 @@ comment on function scheduler.is_second_refused(integer, text) is
 
 create or replace function scheduler.unread_answers(p_job_names text[] default null)
 returns table (run_id uuid, job_name text, status text, status_code integer, error text, verdict text, message text)
-language sql stable set search_path = '' rows 100 as $$
+language sql stable set search_path = '' set enable_nestloop = off rows 100 as $$
   with asking as materialized (
     select * from public.scheduler_runs as runs
     where runs.request_id is not null and runs.answered_at is null
       and runs.dispatched_at >= (select since from scheduler.request_epoch)
+      -- All runs of these ids: which of them an answer belongs to is found out below.
+      and (p_job_names is null or runs.request_id in (
+        select request_id from public.scheduler_runs
+        where job_name = any (p_job_names) and request_id is not null and answered_at is null))
   ), answers as (
     -- Ids start again after a crash: an answer belongs to the newest run of that id that was sent before it.
     select distinct on (responses.id)
