@@ -130,7 +130,6 @@ create or replace function scheduler.dispatch(p_job_name text, p_now timestamptz
 language plpgsql set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   v_leads boolean;
-  v_job public.scheduler_jobs;
   v_run_id uuid;
   v_others text[];
 begin
@@ -139,8 +138,7 @@ begin
       hint = format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name);
   end if;
   v_leads := scheduler.lead_dispatch(p_job_name, p_now);
-  select * into v_job from public.scheduler_jobs
-    where name = p_job_name and enabled and next_run_at <= p_now for no key update;
+  perform from public.scheduler_jobs where name = p_job_name and enabled and next_run_at <= p_now for no key update;
   if not found then
     return null;
   end if;
