@@ -149,8 +149,9 @@ $$;
 comment on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs, integer) is
   'Hands a run''s request to pg_net: its id, or why it could not be made, without a secret and of a URL only the host.';
 
-create or replace function scheduler.send_run(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
-returns boolean
+create or replace function scheduler.send_run(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
+) returns boolean
 language plpgsql set search_path = '' as $$
 declare
   v_timeout_ms constant integer := scheduler.request_timeout_ms(p_job, p_run.timeout_seconds);

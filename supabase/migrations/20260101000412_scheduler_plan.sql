@@ -132,7 +132,8 @@ language sql set search_path = '' as $$
       scheduler.run_if_answer(p_job, at) as answer
     from unnest(p_due) as at
   ), with_work as (
-    select *, at = max(at) filter (where not paused and answer = 'work') over () as newest from due where answer <> 'no work'
+    select *, at = max(at) filter (where not paused and answer = 'work') over () as newest
+    from due where answer <> 'no work'
   )
   select at, null::timestamptz, 1,
     case

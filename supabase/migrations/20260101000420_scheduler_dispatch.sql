@@ -125,7 +125,8 @@ $$;
 comment on function scheduler.lead_dispatch(text, timestamptz) is
   'Makes this transaction the one that dispatches for all others, and locks the job''s row. While another one leads it waits, up to 5 s: whoever leaves a transaction open must not hold up every entry. False then, when the job is not due any more, and when somebody else holds its row: who is not the leader may dispatch its own job only.';
 
--- pg_cron calls it in a session of its own, in which every plan is new: one for all jobs, not one for each of the first five.
+-- pg_cron gives each call a session of its own. There Postgres would plan each statement anew for the first five jobs;
+-- one plan for all of them is cheaper.
 create or replace function scheduler.dispatch(p_job_name text, p_now timestamptz default now()) returns uuid
 language plpgsql set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
 declare
@@ -150,10 +151,9 @@ begin
     return v_run_id;
   end if;
 
-  -- pg_cron starts the entries of a minute together. pg_net sends what is committed when it wakes, and then sleeps a second:
-  -- what is due now leaves in one batch, which pg_net makes of 200. The entries that waited find their jobs' cursors moved. To
-  -- settle a long outage takes tens of milliseconds a job: that is left to each job's own entry and to the pulse, so that no
-  -- receipt waits for all of them.
+  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: what is due now leaves
+  -- together. The entries that waited find their jobs' cursors moved. To settle a long outage takes tens of milliseconds
+  -- a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
   v_others := array(
     select name from public.scheduler_jobs
     where enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes' and name <> p_job_name

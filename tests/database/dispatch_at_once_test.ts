@@ -54,7 +54,7 @@ t.ledgerTest("of two pulses at once the second does nothing", async (db) => {
 });
 
 t.ledgerTest(
-  "of twenty entries that start at one moment, one sends what all are for",
+  "of twenty entries that start at one moment, one dispatches all their jobs",
   async (db) => {
     const names = await registerTwenty(db.sql);
     const entries = await Promise.all(names.map(() => connect(db)));
