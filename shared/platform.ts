@@ -19,11 +19,17 @@ export interface Platform {
   waitUntil(promise: Promise<unknown>): void;
   /** Calls back when the platform is about to end this worker; returns how to stop listening. */
   onShutdown(callback: (reason: string) => void): () => void;
+  /** Why the platform is about to end this worker; `undefined` as long as it is not. */
+  shutdownReason(): string | undefined;
   /** Writes one line of the log. */
   writeLine(line: string): void;
 }
 
 const bootedAt = Date.now();
+
+/** The platform says it once: whoever asks later learns it from here. */
+let shutdownReason: string | undefined;
+addEventListener("beforeunload", (event) => shutdownReason = reasonOf(event));
 
 /** Supabase's edge runtime, and plain Deno where it has no counterpart. */
 export const edgePlatform: Platform = {
@@ -43,16 +49,19 @@ export const edgePlatform: Platform = {
     if (typeof EdgeRuntime !== "undefined") EdgeRuntime.waitUntil(promise);
   },
   onShutdown(callback) {
-    const listener = (event: Event) => {
-      // Typed as a string, sent as {reason}: both are understood.
-      const detail: unknown = (event as CustomEvent).detail;
-      const reason = typeof detail === "object" && detail !== null && "reason" in detail
-        ? detail.reason
-        : detail;
-      callback(String(reason ?? "unknown"));
-    };
+    const listener = (event: Event) => callback(reasonOf(event));
     addEventListener("beforeunload", listener);
     return () => removeEventListener("beforeunload", listener);
   },
+  shutdownReason: () => shutdownReason,
   writeLine: (line) => console.log(line),
 };
+
+/** Typed as a string, sent as {reason}: both are understood. */
+function reasonOf(event: Event): string {
+  const detail: unknown = (event as CustomEvent).detail;
+  const reason = typeof detail === "object" && detail !== null && "reason" in detail
+    ? detail.reason
+    : detail;
+  return String(reason ?? "unknown");
+}

@@ -39,6 +39,12 @@ export async function runJob<S extends z.ZodType>(
   environment: RunEnvironment,
 ): Promise<Receipt> {
   const { platform, ledger, log } = environment;
+  const announced = platform.shutdownReason();
+  if (announced !== undefined) {
+    const receipt = interruptedBy(announced);
+    await deliver(run.run_id, receipt, environment);
+    return receipt;
+  }
   const stop = new AbortController();
   const endsAt = Math.min(
     platform.now() + run.timeout_seconds * 1000,
@@ -83,7 +89,7 @@ export async function runJob<S extends z.ZodType>(
     }),
     platform.onShutdown((reason) => {
       stop.abort(new StopError("shutdown", `the platform is shutting down: ${reason}`));
-      forced.resolve({ outcome: "interrupted", errorMessage: `the platform shut down: ${reason}` });
+      forced.resolve(interruptedBy(reason));
     }),
   ];
 
@@ -115,6 +121,10 @@ export async function runJob<S extends z.ZodType>(
   }
   await deliver(run.run_id, receipt, environment);
   return receipt;
+}
+
+function interruptedBy(reason: string): Receipt {
+  return { outcome: "interrupted", errorMessage: `the platform shut down: ${reason}` };
 }
 
 async function work<S extends z.ZodType>(

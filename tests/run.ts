@@ -23,13 +23,14 @@ deno task test [files and folders] [options]
   --help              this text`;
 
 const { paths, passedOn, filtered, postgresBin } = parseArguments();
-const counts: Counts = { passed: 0, failed: 0, skipped: [] };
+const counts: Counts = { passed: 0, failed: 0, failures: [], skipped: [] };
 try {
   Object.assign(counts, await runTests());
 } catch (error) {
   counts.failed += 1;
   console.error(error instanceof Error ? error.message : error);
 }
+for (const failure of counts.failures) console.log(`failed: ${failure}`);
 for (const name of counts.skipped) console.log(`skipped: ${name}`);
 console.log(describeCounts(counts));
 Deno.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);

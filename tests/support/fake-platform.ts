@@ -14,6 +14,7 @@ export class FakePlatform implements Platform {
   #now = Date.parse("2026-03-01T00:00:00Z");
   #timers = new Set<Timer>();
   #shutdownCallbacks = new Set<(reason: string) => void>();
+  #shutdownReason: string | undefined;
 
   constructor(private readonly variables: Record<string, string> = {}) {
     this.bootedAt = this.#now;
@@ -32,7 +33,10 @@ export class FakePlatform implements Platform {
     return () => this.#shutdownCallbacks.delete(callback);
   }
 
+  shutdownReason = () => this.#shutdownReason;
+
   shutDown(reason: string): void {
+    this.#shutdownReason = reason;
     for (const callback of this.#shutdownCallbacks) callback(reason);
   }
 

@@ -26,9 +26,11 @@ function start(
     ledger?: Partial<Ledger>;
     timeoutSeconds?: number;
     secret?: string;
+    shutdown?: string;
   } = {},
 ) {
   const platform = new FakePlatform(options.variables);
+  if (options.shutdown !== undefined) platform.shutDown(options.shutdown);
   const beats: (JsonObject | null)[] = [];
   const receipts: Receipt[] = [];
   const ledger: Ledger = {
@@ -176,6 +178,17 @@ Deno.test("runJob() marks the run interrupted when the platform shuts down, with
   assert.equal(receipts[0]!.outcome, "interrupted");
   assert.match(receipts[0]!.errorMessage!, /wall_clock/);
   assert.equal(platform.leftovers, 0);
+});
+
+Deno.test("runJob() starts no job in a worker that was told to shut down before the run began", async () => {
+  let started = false;
+  const body = () => Promise.resolve({ started: started = true });
+  const { finished, receipts } = start(body, { shutdown: "wall_clock" });
+  await finished;
+  assert.equal(started, false);
+  assert.deepEqual(receipts, [
+    { outcome: "interrupted", errorMessage: "the platform shut down: wall_clock" },
+  ]);
 });
 
 Deno.test("runJob() stops the job when the ledger says that the run is over", async () => {
