@@ -100,7 +100,7 @@ async function figure(
 
 /** The same due actions, as new; ten receivers for calls. */
 async function load(sql: Sql, kinds: string[]): Promise<void> {
-  await sql`truncate public.scheduled_actions, public.scheduled_action_occurrences, public.eliza_activity_log,
+  await sql`truncate public.scheduled_actions, public.scheduled_action_occurrences, public.scheduler_activity,
     public.engagement_commands`;
   await sql`
     insert into public.scheduled_actions (kind, message, device_id, command_type, function_name, payload, due_at, next_attempt_at)
@@ -112,6 +112,6 @@ async function load(sql: Sql, kinds: string[]): Promise<void> {
     cross join lateral (select (${sql.json(kinds)} ->> (n % ${kinds.length})) as kind) as kinds
     left join (select id as device_id, row_number() over (order by id) - 1 as place from public.devices) as devices
       on devices.place = n % 100`;
-  await sql`vacuum (analyze) public.scheduled_actions, public.scheduled_action_occurrences, public.eliza_activity_log,
+  await sql`vacuum (analyze) public.scheduled_actions, public.scheduled_action_occurrences, public.scheduler_activity,
     public.engagement_commands`;
 }

@@ -1,5 +1,5 @@
 /**
- * `deno task types`: writes shared/database.types.ts from the migrations, with the generator of the Supabase CLI
+ * `deno task types`: writes shared/database.types.ts from supabase/sql, with the generator of the Supabase CLI
  * (run by npx). `--check` changes nothing and fails when the file is not current.
  */
 import { fileURLToPath } from "node:url";
@@ -7,7 +7,7 @@ import { withScratchDatabase } from "../local/scratch-database.ts";
 import { runSupabase } from "../local/supabase-cli.ts";
 import { readArguments } from "./arguments.ts";
 
-const USAGE = `Generate shared/database.types.ts from the migrations.
+const USAGE = `Generate shared/database.types.ts from supabase/sql.
 
 deno task types [options]
 

@@ -1,8 +1,8 @@
-/** A database with all migrations that lives as long as a function needs it. */
+/** A database with all packs that lives as long as a function needs it. */
 import { join } from "node:path";
-import postgres from "postgres";
+import postgres, { type Sql } from "postgres";
 import { bootstrapDatabase } from "./bootstrap.ts";
-import { applyMigrations, readMigrations } from "./migrations.ts";
+import { applyPacks, readPacks } from "./packs.ts";
 import { preparePostgres } from "./postgres.ts";
 
 export interface ScratchDatabase {
@@ -13,13 +13,14 @@ export interface ScratchDatabase {
 }
 
 /**
- * Starts a Postgres of its own on a free port, applies the migrations, calls `fn`, and leaves nothing behind.
+ * Starts a Postgres of its own on a free port, applies the SQL of all packs, calls `fn`, and leaves nothing behind.
  *
+ * @param options.prepare What to do instead of applying the packs, as the role `postgres`.
  * @param options.postgresBin Another Postgres than the one from npm; its real pg_cron is used if it has one.
  */
 export async function withScratchDatabase<T>(
   fn: (database: ScratchDatabase) => Promise<T>,
-  options: { postgresBin?: string | undefined } = {},
+  options: { postgresBin?: string | undefined; prepare?: (sql: Sql) => Promise<void> } = {},
 ): Promise<T> {
   const directory = await Deno.makeTempDir({ prefix: "daybook-scratch-" });
   // Postgres may run as another user than we do.
@@ -41,7 +42,7 @@ export async function withScratchDatabase<T>(
     await bootstrapDatabase(admin, { password });
     await admin.end();
     const sql = postgres(url.href, { max: 1, onnotice: () => {} });
-    await applyMigrations(sql, await readMigrations());
+    await (options.prepare ?? ((sql) => readPacks().then((packs) => applyPacks(sql, packs))))(sql);
     await sql.end();
     return await fn({ adminUrl, url: url.href });
   } finally {

@@ -45,7 +45,7 @@ export interface JobDefinition<S extends z.ZodType = z.ZodType> {
   readonly secrets?: readonly string[];
   /**
    * The work. What it returns is kept as the run's result; a `summary` in it is what lists show, and with
-   * `notable` (`"info"`, `"warning"` or `"error"`) beside it a line in `eliza_activity_log`. What it throws fails
+   * `notable` (`"info"`, `"warning"` or `"error"`) beside it a line in `scheduler_activity`. What it throws fails
    * the run, which is then retried, unless it is a `PermanentError`. When `context.signal` fires it should stop;
    * returning then, with what is done so far, completes the run.
    */

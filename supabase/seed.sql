@@ -291,7 +291,7 @@ overriding system value
 select -1, cause.fingerprint, cause.error_type, cause.normalized_traceback, 'proposed', now() - interval '2 days', 'demo-model',
   'proposal -1 waits for a person', now() - interval '84 hours', now() - interval '76 hours', 3, 2, now() - interval '2 days'
 from public.eliza_python_executions as executions
-cross join lateral public.code_failure_cause(executions.traceback, executions.stderr, executions.error_type, executions.exit_code) as cause
+cross join lateral code_monitor.failure_cause(executions.traceback, executions.stderr, executions.error_type, executions.exit_code) as cause
 where executions.id = 'd0000000-0000-4000-8000-000000000101'
 on conflict do nothing;
 
@@ -361,4 +361,4 @@ cross join generate_series(1, 3) as k
 on conflict do nothing;
 
 -- The weekly suggestions, by the same model server.
-update public.app_settings set value = '"demo-sage"' where key = 'weekly_suggestions.provider' and value = 'null';
+update public.scheduler_settings set value = '"demo-sage"' where key = 'weekly_suggestions.provider' and value = 'null';

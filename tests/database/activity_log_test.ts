@@ -5,7 +5,7 @@ import { refusal } from "../support/refusal.ts";
 import * as t from "../support/scheduler.ts";
 
 const lines = async (sql: Sql) =>
-  (await sql`select source, severity, message from eliza_activity_log order by id`)
+  (await sql`select source, severity, message from scheduler_activity order by id`)
     .map((row) => `${row.severity} ${row.source}: ${row.message}`);
 
 /** Runs the job's occurrence at `now` to its end with this result or error. */
@@ -48,7 +48,7 @@ t.ledgerTest("a failed run leaves a line when it is not tried again", async ({ s
   await t.begin(sql, retry!.id, t.after(0.6));
   await t.finish(sql, retry!.id, "failed", t.after(0.7));
   assert.deepEqual(await lines(sql), ["error job: failed: job_error: it broke"]);
-  const [line] = await sql`select run_id, occurred_at, details from eliza_activity_log`;
+  const [line] = await sql`select run_id, occurred_at, details from scheduler_activity`;
   assert.equal(line!.run_id, retry!.id);
   assert.deepEqual(line!.occurred_at, t.after(0.7));
   assert.equal(line!.details.attempt, 2);
@@ -80,12 +80,14 @@ t.ledgerTest("skipped occurrences leave no line", async ({ sql }) => {
 });
 
 t.ledgerTest(
-  "log_activity() adds a line in one line, cut where it is too long",
+  "scheduler_log_activity() adds a line in one line, cut where it is too long",
   async ({ sql, connect }) => {
     const service = connect("service_role");
     await moveClock(sql, t.NOON);
-    await service`select log_activity('  reminder ', ${`water\n\tthe ${"plants ".repeat(300)}`})`;
-    const [row] = await sql`select * from eliza_activity_log`;
+    await service`select scheduler_log_activity('  reminder ', ${`water\n\tthe ${
+      "plants ".repeat(300)
+    }`})`;
+    const [row] = await sql`select * from scheduler_activity`;
     assert.equal(row!.source, "reminder");
     assert.equal(row!.message.length, 1000);
     assert.match(row!.message, /^water the plants .*\.\.\.$/);
@@ -94,7 +96,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "log_activity() refuses a line that says nothing and an unknown severity",
+  "scheduler_log_activity() refuses a line that says nothing and an unknown severity",
   async ({ sql }) => {
     for (
       const [source, message, severity, expected] of [
@@ -108,7 +110,9 @@ t.ledgerTest(
         ],
       ] as const
     ) {
-      const error = await refusal(sql`select log_activity(${source}, ${message}, ${severity})`);
+      const error = await refusal(
+        sql`select scheduler_log_activity(${source}, ${message}, ${severity})`,
+      );
       assert.deepEqual([error.code, error.message], ["22023", expected]);
     }
   },
@@ -118,12 +122,12 @@ t.ledgerTest(
   "service_role can read the lines, and neither change nor forge those of runs",
   async ({ connect }) => {
     const service = connect("service_role");
-    await service`select * from eliza_activity_log`;
+    await service`select * from scheduler_activity`;
     for (
       const statement of [
-        "insert into eliza_activity_log (source, message) values ('s', 'm')",
-        "update eliza_activity_log set message = 'other'",
-        "delete from eliza_activity_log",
+        "insert into scheduler_activity (source, message) values ('s', 'm')",
+        "update scheduler_activity set message = 'other'",
+        "delete from scheduler_activity",
       ]
     ) {
       assert.equal((await refusal(service.unsafe(statement))).code, "42501", statement);

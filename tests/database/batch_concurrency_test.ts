@@ -91,8 +91,8 @@ Deno.test("a slot is free again when its call has ended, was given back, or its 
     }) from batch_leases where token = ${third.token}`;
     assert.equal((await fourth.take(seconds(64))).tasks.length, 2);
     await sql`delete from batch_jobs`;
-    assert.equal((await sql`select from scheduler.batch_calls`).length, 0);
-    assert.equal((await sql`select from scheduler.batch_waits`).length, 0);
+    assert.equal((await sql`select from batches.calls`).length, 0);
+    assert.equal((await sql`select from batches.waits`).length, 0);
   }));
 
 Deno.test("who holds a slot of each of a provider's is told of more, who is one of several looks again each second", () =>

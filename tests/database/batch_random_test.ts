@@ -76,7 +76,7 @@ class Processor {
     Processor.frees(now);
     const told = await this.call(
       sql,
-      "scheduler.claim_batch_tasks($1, $2, $3, $4, $5::text::jsonb, $6)",
+      "batches.claim_tasks($1, $2, $3, $4, $5::text::jsonb, $6)",
       [
         this.jobId,
         this.token,
@@ -96,7 +96,7 @@ class Processor {
   }
 
   async finish(sql: Sql, results: Record<string, unknown>[], now: Date) {
-    const told = await this.call(sql, "scheduler.finish_batch_tasks($1, $2, $3::text::jsonb, $4)", [
+    const told = await this.call(sql, "batches.finish_tasks($1, $2, $3::text::jsonb, $4)", [
       this.jobId,
       this.token,
       JSON.stringify(results),
@@ -111,7 +111,7 @@ class Processor {
   }
 
   async heartbeat(sql: Sql, now: Date) {
-    const told = await this.call(sql, "scheduler.heartbeat_batch_job($1, $2, $3, $4)", [
+    const told = await this.call(sql, "batches.heartbeat_job($1, $2, $3, $4)", [
       this.jobId,
       this.token,
       LEASE_SECONDS,
@@ -121,7 +121,7 @@ class Processor {
   }
 
   async release(sql: Sql, ids: number[] | null, now: Date) {
-    await this.call(sql, "scheduler.release_batch_tasks($1, $2, $3::bigint[], $4)", [
+    await this.call(sql, "batches.release_tasks($1, $2, $3::bigint[], $4)", [
       this.jobId,
       this.token,
       ids === null ? null : `{${ids.join(",")}}`,
@@ -365,14 +365,14 @@ Deno.test(
           await sql`select cancel_batch_job(${own.jobId}, 'at random', 'test', ${at})`;
         } else if (verb === "resume") {
           Processor.frees(at);
-          await sql`select scheduler.resume_stuck_batch_job(${own.jobId}, ${at})`;
+          await sql`select batches.resume_stuck_job(${own.jobId}, ${at})`;
           await sql.begin(async (tx) => {
             await tx`select from scheduler_jobs where name = 'robust-batch-processor' for no key update`;
             await tx`update scheduler_runs set status = 'failed', verdict = 'lost', completed_at = now()
             where payload ->> 'batchJobId' = ${own.jobId} and completed_at is null`;
           });
         } else if (verb === "continue") {
-          await sql`select scheduler.continue_batch_job(${own.jobId}, 60000, ${at})`;
+          await sql`select batches.continue_job(${own.jobId}, 60000, ${at})`;
         } else if (verb === "provider") {
           await sql`update batch_providers set enabled = random() < 0.7 where name = ${
             random.pick(PROVIDERS)

@@ -66,7 +66,7 @@ Deno.test("a run looks at no more batch jobs than it was told to, and the next g
 
 Deno.test("a batch job that is given up is an error worth a line", () =>
   withBatches(async (db) => {
-    await db.sql`update app_settings set value = '0' where key = 'daily_batch.max_resumes'`;
+    await db.sql`update scheduler_settings set value = '0' where key = 'daily_batch.max_resumes'`;
     await addBatch(db.sql, 2, ["one"], NOON);
     const result = await reconciler(db, () => after(10))();
     assert.deepEqual([result.summary, result.notable, result.gaveUp], [
@@ -131,10 +131,10 @@ Deno.test("in a tight loop beside slow processors it takes no task from them, an
         const { sql } = db;
         const env = { LOCAL_MODEL_API_URL: models.url, LOCAL_MODEL_API_KEY: models.key };
         await set(sql, { heartbeat_seconds: 1, lease_seconds: 3 });
-        await sql`update app_settings set value = '1' where key in
+        await sql`update scheduler_settings set value = '1' where key in
           ('daily_batch.heartbeat_timeout_seconds', 'daily_batch.progress_timeout_seconds')`;
         // Not how often, but beside whom.
-        await sql`update app_settings set value = '1000' where key = 'daily_batch.max_resumes'`;
+        await sql`update scheduler_settings set value = '1000' where key = 'daily_batch.max_resumes'`;
         const id = await addBatch(sql, 19, ["one"]);
         // A processor that dies over three tasks.
         await sql`select claim_batch_tasks(${id}, gen_random_uuid(), 3, 1)`;
@@ -181,7 +181,7 @@ Deno.test("the job after the window follows the window", () =>
       return row!.at;
     };
     assert.equal(await schedule(), "5 6 * * * America/New_York");
-    await sql`update app_settings set value = '"22:45"' where key = 'daily_batch.run_at'`;
-    await sql`update app_settings set value = '"Asia/Tokyo"' where key = 'daily_batch.time_zone'`;
+    await sql`update scheduler_settings set value = '"22:45"' where key = 'daily_batch.run_at'`;
+    await sql`update scheduler_settings set value = '"Asia/Tokyo"' where key = 'daily_batch.time_zone'`;
     assert.equal(await schedule(), "50 1 * * * Asia/Tokyo");
   }));

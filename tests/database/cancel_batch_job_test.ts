@@ -40,7 +40,7 @@ Deno.test("a cancelled batch job ends at once: answers stay, what is under way c
       { "cancelled by ann: asked twice": 4 },
       after(1),
     ]);
-    const [line] = await sql`select severity, message from eliza_activity_log`;
+    const [line] = await sql`select severity, message from scheduler_activity`;
     assert.equal(line!.severity, "warning");
     assert.match(line!.message, /was cancelled by ann: asked twice$/);
     await assertBatchesSound(sql);

@@ -32,7 +32,7 @@ t.ledgerTest(
       (await t.summary(sql, "other")).filter((row) => row.startsWith("queued")).length,
       3,
     );
-    const lines = await sql`select severity, message from eliza_activity_log where source = 'job'`;
+    const lines = await sql`select severity, message from scheduler_activity where source = 'job'`;
     assert.deepEqual([...lines], [{
       severity: "warning",
       message: "3 waiting runs cancelled by Ada: wrong list",

@@ -20,7 +20,7 @@ t.ledgerTest(
     assert.equal(cancelled.error_message, "cancelled by Ada: it hangs");
     assert.equal((await t.heartbeat(sql, id, t.after(2))).running, false);
     assert.equal((await t.finish(sql, id, "completed", t.after(3))).finished, false);
-    const [line] = await sql`select severity, message from eliza_activity_log where run_id = ${id}`;
+    const [line] = await sql`select severity, message from scheduler_activity where run_id = ${id}`;
     assert.deepEqual(line, {
       severity: "warning",
       message: "cancelled: cancelled by Ada: it hangs",

@@ -248,7 +248,7 @@ Deno.test("what cannot be claimed is refused with its reason", () =>
     const limit = await refusal(processor(sql, id).claim(0, NOON));
     assert.match(limit.message, /a limit from 1 to 2000 must be given, got 0/);
     const setting = await refusal(
-      sql`update app_settings set value = '"soon"' where key = 'batch_processor.open_seconds'`,
+      sql`update scheduler_settings set value = '"soon"' where key = 'batch_processor.open_seconds'`,
     );
     assert.equal(setting.code, "22023");
     assert.match(

@@ -14,7 +14,7 @@ async function threeCauses(sql: Sql): Promise<void> {
 }
 
 const setting = (sql: Sql, key: string, value: unknown) =>
-  sql`update app_settings set value = ${sql.json(value as never)} where key = ${key}`;
+  sql`update scheduler_settings set value = ${sql.json(value as never)} where key = ${key}`;
 
 Deno.test("claims come for the causes asked for least, then seen last, each once a run", () =>
   withDatabase(async ({ sql }) => {
@@ -67,7 +67,7 @@ Deno.test("a cause is asked for as often as the setting says, and anew when it i
       fix_requests: 3,
     });
     assert.equal(
-      (await value(sql, "scheduler.code_monitor_state($1)", [after(60)])).exhausted_causes,
+      (await value(sql, "code_monitor.state($1)", [after(60)])).exhausted_causes,
       1,
     );
     await sql`select set_code_failure_status(${id}, 'open', 'ann')`;
@@ -216,7 +216,7 @@ Deno.test("an answer that comes while its question is ended is refused, and wait
     const asked = await begin(sql, id, NOON);
     const other = connect("postgres", { connection: { lock_timeout: 1000 } });
     await sql.begin(async (transaction) => {
-      await transaction`select scheduler.expire_code_fixes(${after(5)})`;
+      await transaction`select code_monitor.expire_fixes(${after(5)})`;
       const answer = await record(other, asked.proposal_id, after(5));
       assert.deepEqual(answer, {
         recorded: false,
@@ -274,7 +274,7 @@ Deno.test("a setting that cannot be used is refused in words", () =>
         `cannot use the setting code_monitor.fixes_per_cause: it must be a whole number from 0 to 1000000000, got ${shown}`,
       );
     }
-    await sql`delete from app_settings where key = 'code_fixer.daily_cost_usd'`;
+    await sql`delete from scheduler_settings where key = 'code_fixer.daily_cost_usd'`;
     assert.match(
       (await refusal(sql`select code_setting('code_fixer.daily_cost_usd', false)`)).message,
       /must be a number from 0 to 1000000000, got nothing/,
@@ -283,8 +283,7 @@ Deno.test("a setting that cannot be used is refused in words", () =>
 
 Deno.test("the GitHub token is reported as api_key_health has it, the worst of several", () =>
   withDatabase(async ({ sql }) => {
-    const token = async () =>
-      (await value(sql, "scheduler.code_monitor_state($1)", [NOON])).github_token;
+    const token = async () => (await value(sql, "code_monitor.state($1)", [NOON])).github_token;
     assert.equal(await token(), null);
     await sql`insert into api_key_health (provider, status) values ('github', 'valid'), ('openai', 'invalid')`;
     assert.equal((await token()).status, "valid");

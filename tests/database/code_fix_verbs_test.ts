@@ -72,7 +72,7 @@ Deno.test("a person fixes, ignores and opens a cause; a proposal that waited is 
       const { causeId, proposalId } = await proposed(sql, `${status}Error`, NOON);
       const answer = await value(
         sql,
-        "scheduler.set_code_failure_status($1, $2, 'ann', 'because', $3)",
+        "code_monitor.set_failure_status($1, $2, 'ann', 'because', $3)",
         [
           causeId,
           status,

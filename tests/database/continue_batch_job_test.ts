@@ -12,8 +12,7 @@ ledgerTest(
     const other = await addBatch(sql, 1, ["one"], NOON);
     const goOn = async (job: string, minutes: number) => {
       const waitMs = minutes * 60_000;
-      const [row] =
-        await sql`select scheduler.continue_batch_job(${job}, ${waitMs}, ${NOON}) as told`;
+      const [row] = await sql`select batches.continue_job(${job}, ${waitMs}, ${NOON}) as told`;
       return row!.told;
     };
     for (const minutes of [5, 3, 4]) assert.equal(await goOn(id, minutes), true);
@@ -39,7 +38,7 @@ ledgerTest(
     await addProvider(sql, "one");
     const id = await addBatch(sql, 1, ["one"], NOON);
     const token = crypto.randomUUID();
-    await sql`select scheduler.claim_batch_tasks(${id}, ${token}, p_now => ${NOON})`;
+    await sql`select batches.claim_tasks(${id}, ${token}, p_now => ${NOON})`;
     const add = async (from: number, to: number, over: boolean) => {
       await sql`
         insert into batch_jobs (organization_id, batch_date, rerun, time_zone, status, tasks_total, created_at, completed_at)
@@ -69,9 +68,9 @@ ledgerTest(
       );
     for (
       const [call, ...args] of [
-        ["scheduler.heartbeat_batch_job($1, $2)", token],
-        ["scheduler.release_batch_tasks($1, $2)", token],
-        ["scheduler.continue_batch_job($1, 0, $2)", after(5)],
+        ["batches.heartbeat_job($1, $2)", token],
+        ["batches.release_tasks($1, $2)", token],
+        ["batches.continue_job($1, 0, $2)", after(5)],
       ] as const
     ) {
       const rows = await read(call, ...args);

@@ -41,14 +41,14 @@ batchTest(
           "*/15 3-5 * * *",
           "America/New_York",
           "*/15 7-10 * * *",
-          "scheduler.daily_batch_is_due",
+          "batches.daily_is_due",
         ],
         [
           "daily-batch-trigger-zones",
           "*/15 * * * *",
           "UTC",
           "*/15 * * * *",
-          "scheduler.zoned_batch_is_due",
+          "batches.zoned_is_due",
         ],
       ],
     );
@@ -81,7 +81,7 @@ batchTest(
         if (row!.run === null) continue;
         sent++;
         await sql`select scheduler.begin_run(${row!.run}, 'daily-batch-trigger', 'test', ${now})`;
-        await sql`select scheduler.trigger_daily_batch(p_zones => ${zones}, p_now => ${now})`;
+        await sql`select batches.trigger_daily(p_zones => ${zones}, p_now => ${now})`;
         await sql`select scheduler.finish_run(${row!.run}, 'completed', p_now => ${now})`;
       }
     }

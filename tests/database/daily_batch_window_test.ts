@@ -14,9 +14,9 @@ Deno.test("the window of date-fns-tz is that of Postgres: each minute round the 
   await withDatabase(async ({ sql }) => {
     for (const [timeZone, runAt, hours] of WINDOWS) {
       await t.step(`${runAt} for ${hours} h in ${timeZone}`, async () => {
-        await sql`update app_settings set value = to_jsonb(${timeZone}::text) where key = 'daily_batch.time_zone'`;
-        await sql`update app_settings set value = to_jsonb(${runAt}::text) where key = 'daily_batch.run_at'`;
-        await sql`update app_settings set value = to_jsonb(${hours}::integer) where key = 'daily_batch.window_hours'`;
+        await sql`update scheduler_settings set value = to_jsonb(${timeZone}::text) where key = 'daily_batch.time_zone'`;
+        await sql`update scheduler_settings set value = to_jsonb(${runAt}::text) where key = 'daily_batch.run_at'`;
+        await sql`update scheduler_settings set value = to_jsonb(${hours}::integer) where key = 'daily_batch.window_hours'`;
         const settings = {
           "daily_batch.time_zone": timeZone,
           "daily_batch.run_at": runAt,
@@ -30,9 +30,9 @@ Deno.test("the window of date-fns-tz is that of Postgres: each minute round the 
             union
             select generate_series(at - interval '14 hours', at + interval '14 hours', interval '1 minute') from changes
           )
-          select at, scheduler.in_daily_batch_window(at) as open,
-            to_char(scheduler.batch_date_at(time_zone, run_at, at), 'YYYY-MM-DD') as date
-          from minutes, scheduler.daily_batch_settings()`;
+          select at, batches.in_daily_window(at) as open,
+            to_char(batches.date_at(time_zone, run_at, at), 'YYYY-MM-DD') as date
+          from minutes, batches.daily_settings()`;
         assert.ok(rows.length > 12_000);
         let opened = 0;
         for (const { at, open, date } of rows) {

@@ -40,11 +40,11 @@ alter table public.scheduler_runs set unlogged;
 -- What the two jobs do at a tick: what pg_cron asks before, and what the function of the job calls.
 create procedure year_test.tick(p_at timestamptz, p_platform boolean) language plpgsql as $$
 begin
-  if p_platform and scheduler.daily_batch_is_due(p_at) then
-    perform scheduler.trigger_daily_batch(p_now => p_at);
+  if p_platform and batches.daily_is_due(p_at) then
+    perform batches.trigger_daily(p_now => p_at);
   end if;
-  if scheduler.zoned_batch_is_due(p_at) then
-    perform scheduler.trigger_daily_batch(p_zones => true, p_now => p_at);
+  if batches.zoned_is_due(p_at) then
+    perform batches.trigger_daily(p_zones => true, p_now => p_at);
   end if;
 end;
 $$;

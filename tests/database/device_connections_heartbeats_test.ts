@@ -50,7 +50,7 @@ async function beatTogether(sql: Sql, ids: string[], now: Date): Promise<string[
 async function beatOneByOne(sql: Sql, ids: string[], now: Date): Promise<string[]> {
   const alive: string[] = [];
   for (const id of ids) {
-    const [row] = await sql`select scheduler.device_heartbeat(${id}, ${now}) as lives`;
+    const [row] = await sql`select devices.heartbeat(${id}, ${now}) as lives`;
     if (row!.lives) alive.push(id);
   }
   return alive;
@@ -143,7 +143,7 @@ Deno.test("20,000 late heartbeats race the monitor: the one that comes first dec
     // From now on every session is silent that has not beaten anew.
     const late = ago(-301);
     const alive = new Set(await beat(ids.slice(0, 100), late));
-    await sql`select scheduler.monitor_device_connections_sweep(p_max_devices => 100, p_now => ${late})`;
+    await sql`select devices.sweep_connections(p_max_devices => 100, p_now => ${late})`;
     const [answers] = await Promise.all([
       beat([...ids.slice(100)].sort(() => Math.random() - 0.5), late),
       ...monitors.map((monitor) => sweepInSteps(monitor, 500, late)),

@@ -145,7 +145,7 @@ Deno.test("the sweep of the connections", async (test) => {
         const gone = await addSession(sql, two, ago(400));
         const other = db.connect();
         await other.begin(async (transaction) => {
-          await transaction`select scheduler.device_heartbeat(${beating}, ${NOON})`;
+          await transaction`select devices.heartbeat(${beating}, ${NOON})`;
           await transaction`update devices set battery_percent = 5 where id = ${two}`;
           const report = await sweep(impatient(db));
           assert.deepEqual([report.sessions_ended, report.devices_offline, report.left], [1, 0, 2]);
@@ -203,7 +203,7 @@ Deno.test("the sweep of the connections", async (test) => {
       const ids = ["1", "2", "3"].map((n) => `${n.repeat(8)}-0000-4000-8000-000000000000`);
       for (const id of ids) await addSession(sql, await addDevice(sql, { id }), ago(400));
       const [row] = await sql`
-        select scheduler.monitor_device_connections_sweep(${ids[0]!}, ${ids[
+        select devices.sweep_connections(${ids[0]!}, ${ids[
         1
       ]!}, 2000, ${NOON}) as value`;
       assert.deepEqual([row!.value.sessions_ended, row!.value.next_after], [1, null]);
@@ -218,10 +218,10 @@ Deno.test("the sweep of the connections", async (test) => {
       async () => {
         const key = "device_connections.heartbeat_timeout_seconds";
         const one = await addSession(sql, await addDevice(sql), ago(301));
-        await sql`update app_settings set value = '600' where key = ${key}`;
+        await sql`update scheduler_settings set value = '600' where key = ${key}`;
         assert.equal((await sweep(sql)).sessions_ended, 0);
         for (const wrong of ['"300"', "9", "86401", "60.5", "-300", "null", "1e400", "{}"]) {
-          await sql`update app_settings set value = ${wrong}::text::jsonb where key = ${key}`;
+          await sql`update scheduler_settings set value = ${wrong}::text::jsonb where key = ${key}`;
           const { code, message } = await refusal(sweep(sql));
           assert.equal(code, "22023", wrong);
           assert.match(
@@ -229,9 +229,9 @@ Deno.test("the sweep of the connections", async (test) => {
             /setting device_connections\.heartbeat_timeout_seconds must be a whole/,
           );
         }
-        await sql`delete from app_settings where key = ${key}`;
+        await sql`delete from scheduler_settings where key = ${key}`;
         assert.match((await refusal(sweep(sql))).message, /heartbeat_timeout_seconds .*got none/);
-        await sql`insert into app_settings (key, value) values (${key}, '10')`;
+        await sql`insert into scheduler_settings (key, value) values (${key}, '10')`;
         assert.equal((await sweep(sql)).sessions_ended, 1);
         assert.equal((await session(sql, one)).status, "timed_out");
       },
@@ -240,7 +240,7 @@ Deno.test("the sweep of the connections", async (test) => {
     await step("refuses a bound that makes no sense", async () => {
       for (const bound of [0, 10_001, null]) {
         const { code } = await refusal(
-          sql`select scheduler.monitor_device_connections_sweep(p_max_devices => ${bound})`,
+          sql`select devices.sweep_connections(p_max_devices => ${bound})`,
         );
         assert.equal(code, "22023");
       }

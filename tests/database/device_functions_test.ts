@@ -58,7 +58,7 @@ Deno.test("what a device's backend calls, as service_role", async (test) => {
       const live = await addSession(sql, await addDevice(sql), ago(100));
       await db.connect().begin(async (transaction) => {
         for (let i = 0; i < 10; i++) {
-          await transaction`select scheduler.device_heartbeat(${live}, ${ago(50 - i)})`;
+          await transaction`select devices.heartbeat(${live}, ${ago(50 - i)})`;
         }
         const [row] = await transaction`
           select pg_stat_get_xact_tuples_updated(oid)::int as updated,

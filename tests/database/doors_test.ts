@@ -117,22 +117,22 @@ Deno.test("a door hands on all it is given and nothing else, and its twin is clo
 Deno.test("service_role cannot empty a log by saying that it is 2100", () =>
   withDatabase(async ({ sql, connect }) => {
     const service = connect("service_role");
-    const { over } = oldRows.eliza_activity_log!;
+    const { over } = oldRows.scheduler_activity!;
     await sql.unsafe(over, [new Date()]);
     for (
       const call of [
-        "prune_old_rows('eliza_activity_log', 2000, '2100-01-01')",
-        "prune_old_rows('eliza_activity_log', p_now => '2100-01-01')",
-        "begin_pruning('2100-01-01')",
-        "scheduler.prune_old_rows('eliza_activity_log', 2000, '2100-01-01')",
+        "prune_old_rows('scheduler_activity', 2000, '2100-01-01')",
+        "prune_old_rows('scheduler_activity', p_now => '2100-01-01')",
+        "scheduler_begin_pruning('2100-01-01')",
+        "scheduler.prune_old_rows('scheduler_activity', 2000, '2100-01-01')",
       ]
     ) {
       const { code } = await refusal(service.unsafe(`select ${call}`));
       assert.ok(["42883", "42501"].includes(code!), `${call}: ${code}`);
     }
-    const [row] = await service`select prune_old_rows('eliza_activity_log') as deleted`;
+    const [row] = await service`select scheduler_prune_old_rows('scheduler_activity') as deleted`;
     assert.equal(row!.deleted, 0);
-    assert.equal((await sql`select from eliza_activity_log`).length, 1);
+    assert.equal((await sql`select from scheduler_activity`).length, 1);
   }));
 
 Deno.test("service_role cannot stop judging by enqueuing a run at infinity", () =>
@@ -177,7 +177,7 @@ Deno.test("service_role cannot forge the time of a line, a heartbeat, a check or
     const service = connect("service_role");
     for (
       const call of [
-        "log_activity('s', 'm', 'info', '{}', '2100-01-01')",
+        "scheduler_log_activity('s', 'm', 'info', '{}', '2100-01-01')",
         "device_heartbeat(gen_random_uuid(), '2100-01-01')",
         "record_api_key_checks('[]', '2100-01-01'::timestamptz)",
         "accept_prompt_suggestion(gen_random_uuid(), 'ann', '2100-01-01')",
@@ -187,10 +187,10 @@ Deno.test("service_role cannot forge the time of a line, a heartbeat, a check or
     ) {
       assert.equal((await refusal(service.unsafe(`select ${call}`))).code, "42883", call);
     }
-    const [noted] = await service`select log_activity('s', 'm') as id`;
+    const [noted] = await service`select scheduler_log_activity('s', 'm') as id`;
     const [line] = await sql`
       select occurred_at <= now() and occurred_at > now() - interval '1 minute' as true
-      from eliza_activity_log where id = ${noted!.id}`;
+      from scheduler_activity where id = ${noted!.id}`;
     assert.deepEqual({ ...line }, { true: true });
   }));
 
@@ -284,8 +284,8 @@ Deno.test("moveClock() moves the time behind every door, restoreClock() gives th
     const service = connect("service_role");
     const before = await doors(sql);
     const noted = async () => {
-      await service`select log_activity('s', 'm')`;
-      const [row] = await sql`select occurred_at from eliza_activity_log order by id desc limit 1`;
+      await service`select scheduler_log_activity('s', 'm')`;
+      const [row] = await sql`select occurred_at from scheduler_activity order by id desc limit 1`;
       return row!.occurred_at;
     };
     await moveClock(sql, NOON);

@@ -6,7 +6,7 @@ import { refusal } from "../support/refusal.ts";
 import { withDatabase } from "../support/database.ts";
 
 async function infrastructure(sql: Sql, now = scheduledFor, of = day) {
-  const [row] = await sql`select scheduler.ecosystem_infrastructure(${of}, ${now}) as found`;
+  const [row] = await sql`select ecosystem.infrastructure(${of}, ${now}) as found`;
   return row!.found;
 }
 
@@ -155,7 +155,7 @@ Deno.test("what is kept of answers and days is bounded", () =>
     const [repository] =
       await sql`insert into ecosystem_repositories (full_name) values ('a/b') returning id`;
     const record = (of: string, now: string, url: string) =>
-      sql`select scheduler.record_repository_activity(${repository!.id}, ${of}, ${
+      sql`select ecosystem.record_activity(${repository!.id}, ${of}, ${
         sql.json({ outcome: "read", figures: { commits: 1 }, truncated: [] })
       },
         ${sql.json([{ url, etag: '"1"', found: { commits: 1 }, next_url: null }])}, ${now})`;
@@ -176,7 +176,7 @@ Deno.test("what is kept of answers and days is bounded", () =>
 
 Deno.test("a repository that is deleted while it is read leaves nothing", () =>
   withDatabase(async ({ sql }) => {
-    await sql`select scheduler.record_repository_activity(4711, ${day}, '{"outcome": "read", "figures": {}, "truncated": []}',
+    await sql`select ecosystem.record_activity(4711, ${day}, '{"outcome": "read", "figures": {}, "truncated": []}',
       '[{"url": "x", "etag": "1", "found": {}}]', ${scheduledFor})`;
     assert.equal((await sql`select 1 from github_responses`).length, 0);
   }));
@@ -186,7 +186,7 @@ Deno.test("the setting decides who is warned; one that makes no sense is said, a
     await watch("acme/quiet");
     github.repositories["acme/quiet"] = {};
     const set = (value: unknown) =>
-      sql`update app_settings set value = ${
+      sql`update scheduler_settings set value = ${
         sql.json(value as never)
       } where key = 'ecosystem.warning_below_score'`;
     const low = await run();
@@ -200,6 +200,6 @@ Deno.test("the setting decides who is warned; one that makes no sense is said, a
     assert.deepEqual(odd.missing, [
       'setting ecosystem.warning_below_score is ignored, 40 holds: it must be a number from 0 to 100, got "forty"',
     ]);
-    await sql`delete from app_settings where key = 'ecosystem.warning_below_score'`;
+    await sql`delete from scheduler_settings where key = 'ecosystem.warning_below_score'`;
     assert.match((await run()).missing[0], /got null/);
   }));

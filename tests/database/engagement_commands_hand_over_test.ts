@@ -23,8 +23,7 @@ Deno.test("the hand-over of commands", async (test) => {
         await fn();
       });
     const expire = async (now = NOON) => {
-      const [row] =
-        await sql`select scheduler.monitor_device_connections_expire(p_now => ${now}) as value`;
+      const [row] = await sql`select devices.expire_commands(p_now => ${now}) as value`;
       return row!.value;
     };
 
@@ -122,9 +121,7 @@ Deno.test("the hand-over of commands", async (test) => {
       const given: string[] = [];
       for (let after: string | null = null, round = 0; round === 0 || after !== null; round++) {
         const rows: { value: { next_after: string | null; handed_over: number } }[] = await sql`
-          select scheduler.monitor_device_connections_hand_over(${after}, null, 2, ${
-          ago(-round)
-        }) as value`;
+          select devices.hand_over_commands(${after}, null, 2, ${ago(-round)}) as value`;
         after = rows[0]!.value.next_after;
         const sent = await sql`select id from engagement_commands where sent_at = ${ago(-round)}`;
         assert.equal(rows[0]!.value.handed_over, Math.min(2, wanted.length - given.length));
@@ -145,7 +142,7 @@ Deno.test("the hand-over of commands", async (test) => {
       let handed = 0;
       for (let after: string | null = null, round = 0; round === 0 || after !== null; round++) {
         const rows: { value: { next_after: string | null; handed_over: number } }[] = await sql`
-          select scheduler.monitor_device_connections_hand_over(${after}, null, 2, ${NOON}) as value`;
+          select devices.hand_over_commands(${after}, null, 2, ${NOON}) as value`;
         after = rows[0]!.value.next_after;
         handed += rows[0]!.value.handed_over;
         assert.ok(round < 10);
@@ -215,8 +212,7 @@ Deno.test("the hand-over of commands", async (test) => {
       const held = await addCommand(sql, one, { expires_at: ago(9) });
       const hasty = impatient(db);
       const bounded = async () => {
-        const [row] =
-          await hasty`select scheduler.monitor_device_connections_expire(2, ${NOON}) as value`;
+        const [row] = await hasty`select devices.expire_commands(2, ${NOON}) as value`;
         return row!.value;
       };
       await db.connect().begin(async (transaction) => {

@@ -14,7 +14,7 @@ async function explain(
   at = TEN,
   date: string | null = null,
 ) {
-  const [row] = await sql`select scheduler.explain_batch(${who}, ${date}, ${at}) as text`;
+  const [row] = await sql`select batches.explain(${who}, ${date}, ${at}) as text`;
   return row!.text as string;
 }
 

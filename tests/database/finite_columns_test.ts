@@ -117,7 +117,7 @@ Deno.test("a figure that arrives as JSON and is no number is refused by its name
       for (
         const [call, field] of [
           [
-            sql`select scheduler.record_api_key_checks(${sql.json([check])}, now())`,
+            sql`select api_keys.record_checks(${sql.json([check])}, now())`,
             "openai.rate_limit",
           ],
           [

@@ -97,7 +97,7 @@ t.batchTest(
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
     await spoil(sql, acme, UNKNOWN_ZONE);
-    const [told] = await sql`select scheduler.explain_batch('Acme') as line`;
+    const [told] = await sql`select batches.explain('Acme') as line`;
     assert.match(told!.line, /this server does not know its time zone Nowhere\/City/);
     await t.move(sql, acme, { time_zone: "Europe/Berlin" }, "2026-03-02T08:00:00Z");
     assert.equal(await t.nextBatchAt(sql, acme), "2026-03-03T02:00:00.000Z");
@@ -111,7 +111,7 @@ t.batchTest("a move of the platform is not stopped by it either", async ({ sql }
   ];
   await spoil(sql, acme, UNKNOWN_ZONE);
   const before = [await t.nextBatchAt(sql, acme), await t.nextBatchAt(sql, other)];
-  await sql`update app_settings set value = '"04:30"' where key = 'daily_batch.run_at'`;
+  await sql`update scheduler_settings set value = '"04:30"' where key = 'daily_batch.run_at'`;
   const after = [await t.nextBatchAt(sql, acme), await t.nextBatchAt(sql, other)];
   assert.equal(after[0], before[0]);
   assert.notEqual(after[1], before[1]);
@@ -124,7 +124,7 @@ Deno.test("weekly suggestions go on without an organization whose zone is not kn
     const acme = await addOrganization(sql, ["a"], { time_zone: "Asia/Tokyo" });
     const other = await addOrganization(sql, ["a"], { time_zone: "Asia/Tokyo" });
     await spoil(sql, acme, UNKNOWN_ZONE);
-    const [row] = await sql`select scheduler.next_suggestion_requests(p_now => ${at}) as value`;
+    const [row] = await sql`select batches.next_suggestion_requests(p_now => ${at}) as value`;
     assert.deepEqual(row!.value.organizations.map(({ id }: { id: string }) => id), [other]);
     assert.deepEqual(
       row!.value.left_out.map(({ id, time_zone }: Record<string, string>) => [id, time_zone]),
@@ -132,7 +132,7 @@ Deno.test("weekly suggestions go on without an organization whose zone is not kn
         [acme, "Nowhere/City"],
       ],
     );
-    const [due] = await sql`select scheduler.suggestions_are_due(${at}) as due`;
+    const [due] = await sql`select batches.suggestions_are_due(${at}) as due`;
     assert.equal(due!.due, true);
   });
 });

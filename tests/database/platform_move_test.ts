@@ -37,14 +37,14 @@ async function platform(sql: Sql) {
     async move(values: { time_zone?: string; run_at?: string }) {
       // In one statement, as one change.
       await sql`
-        update app_settings set value = to_jsonb(changed.value)
+        update scheduler_settings set value = to_jsonb(changed.value)
         from jsonb_each_text(${sql.json(values)}) as changed
-        where app_settings.key = 'daily_batch.' || changed.key`;
+        where scheduler_settings.key = 'daily_batch.' || changed.key`;
     },
     /** As if nothing had run before. */
     async begins(values: { time_zone?: string; run_at?: string }) {
       await this.move({ time_zone: west, ...values });
-      await sql`update app_settings set value = '1' where key = 'daily_batch.window_hours'`;
+      await sql`update scheduler_settings set value = '1' where key = 'daily_batch.window_hours'`;
       await sql`delete from scheduler_state`;
       return await t.organization(sql, "Acme", { created_at: new Date(now - 3 * DAY) });
     },
@@ -110,7 +110,7 @@ t.batchTest(
     await t.trigger(sql, p.at(-1439 + 60));
     assert.deepEqual(await t.dates(sql, acme), [p.date(-1)]);
     await p.move({ time_zone: p.east });
-    assert.equal(await value(sql, "scheduler.daily_batch_is_due($1)", [p.at(1)]), false);
+    assert.equal(await value(sql, "batches.daily_is_due($1)", [p.at(1)]), false);
     for (const minutes of [1, 15, 61, 75]) await p.tick(minutes);
     assert.deepEqual(await t.dates(sql, acme), [p.date(-1), p.date()]);
   },

@@ -7,7 +7,7 @@ const OURS = "('public', 'scheduler')";
 
 /** What service_role may do in the ledger; of the tables and functions of jobs it is theirs to say. */
 const GRANTED_TABLES: Record<string, string[]> = {
-  "public.app_settings": ["SELECT"],
+  "public.scheduler_settings": ["SELECT"],
   "public.scheduler_jobs": ["SELECT"],
   "public.scheduler_locks": ["SELECT"],
   "public.scheduler_runs": ["SELECT"],
@@ -99,7 +99,7 @@ for (const defaults of ["open", "closed"]) {
           (select format('%I.%I', nspname, relname) as name from pg_class
             join pg_namespace on pg_namespace.oid = relnamespace
             where relkind = 'r' and (nspname = 'scheduler' or nspname = 'public'
-              and (relname like 'scheduler%' or relname = 'app_settings'))) as tables
+              and (relname like 'scheduler%' or relname = 'scheduler_settings'))) as tables
         where has_table_privilege('service_role', name, privilege) group by name`);
       assert.deepEqual(
         Object.fromEntries(rows.map((row) => [row.name, row.privileges])),
@@ -117,7 +117,7 @@ for (const defaults of ["open", "closed"]) {
           "delete from scheduler_runs",
           "update scheduler_jobs set enabled = false",
           "insert into scheduler_locks select * from scheduler_locks",
-          "update app_settings set value = '1'",
+          "update scheduler_settings set value = '1'",
           "select scheduler.dispatch('x')",
           "select * from scheduler.pulse_state",
         ]

@@ -530,7 +530,7 @@ Deno.test("a heartbeat comes at least three times in a lease, whatever the setti
   withDatabase(async ({ sql }) => {
     await set(sql, { heartbeat_seconds: 60, lease_seconds: 12 });
     const beat = async () =>
-      (await sql`select scheduler.batch_settings() -> 'heartbeat_seconds' as beat`)[0]!.beat;
+      (await sql`select batches.settings() -> 'heartbeat_seconds' as beat`)[0]!.beat;
     assert.equal(await beat(), 4);
     await set(sql, { heartbeat_seconds: 3 });
     assert.equal(await beat(), 3);

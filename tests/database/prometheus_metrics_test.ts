@@ -93,7 +93,7 @@ metricsTest(
 metricsTest(
   "the daily batch: what is due, open, ended and failing",
   async ({ sql, admin }) => {
-    await sql`update app_settings set value = '"UTC"' where key = 'daily_batch.time_zone'`;
+    await sql`update scheduler_settings set value = '"UTC"' where key = 'daily_batch.time_zone'`;
     // The move of the platform left a mark of today.
     await sql`delete from scheduler_state`;
     const now = new Date("2026-03-02T05:00:00Z");
@@ -122,7 +122,7 @@ metricsTest(
       failures_in_row: { one: 7 },
     });
     // A scrape does not fail over a setting that the processor fails over.
-    await admin`update app_settings set value = '0' where key = 'batch_processor.failures_to_open'`
+    await admin`update scheduler_settings set value = '0' where key = 'batch_processor.failures_to_open'`
       .catch(() => {});
     await sql`insert into scheduler_state (scope, last_daily_run_key) values ('global', '2026-03-02')`;
     assert.equal((await batches()).not_begun_seconds, 0);

@@ -10,7 +10,7 @@ import { addOrganization, MONDAY, suggested, WEEK } from "../support/suggestions
 const NEXT = ["2026-03-09", new Date("2026-03-09T17:00:00Z")] as const;
 
 const store = async (sql: Sql, id: string, texts: unknown, week = WEEK, now = MONDAY) =>
-  (await sql`select scheduler.store_prompt_suggestions(${id}, ${week}, ${
+  (await sql`select batches.store_suggestions(${id}, ${week}, ${
     sql.json(texts as never)
   }, 'muse-1', ${now}) as told`)[0]!.told;
 
@@ -64,8 +64,8 @@ Deno.test("what is like a prompt that is there, was suggested or rejected, or is
 Deno.test("how alike and how many is set without a deployment", () =>
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, ["What sold best yesterday, and why?"]);
-    await sql`update app_settings set value = '100' where key = 'weekly_suggestions.similarity_percent'`;
-    await sql`update app_settings set value = '2' where key = 'weekly_suggestions.max_suggestions'`;
+    await sql`update scheduler_settings set value = '100' where key = 'weekly_suggestions.similarity_percent'`;
+    await sql`update scheduler_settings set value = '2' where key = 'weekly_suggestions.max_suggestions'`;
     const told = await store(sql, id, [
       "What sold best yesterday?",
       "What sold worst yesterday?",
@@ -109,12 +109,12 @@ Deno.test("a failure marks the week and leaves its line", () =>
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, ["What sold best yesterday?"]);
     const fail = async () =>
-      (await sql`select scheduler.record_suggestion_failure(${id}, ${WEEK}, 'no JSON', ${MONDAY}) as told`)[
+      (await sql`select batches.record_suggestion_failure(${id}, ${WEEK}, 'no JSON', ${MONDAY}) as told`)[
         0
       ]!.told;
     assert.deepEqual([await fail(), await fail()], [true, false]);
     assert.equal((await store(sql, id, ["What is the weather like?"])).outcome, "had_already");
-    const lines = await sql`select source, severity, message, details from eliza_activity_log`;
+    const lines = await sql`select source, severity, message, details from scheduler_activity`;
     assert.deepEqual([...lines], [{
       source: "weekly-suggestions",
       severity: "warning",
@@ -131,7 +131,7 @@ Deno.test("a suggestion is asked of nobody before a person's yes, and then from 
     const [yes, no] =
       await sql`select id from prompts where status = 'suggested' order by text desc`;
     const asked = async (day: string) => {
-      await sql`select scheduler.trigger_daily_batch(p_now => ${day + "T08:00Z"})`;
+      await sql`select batches.trigger_daily(p_now => ${day + "T08:00Z"})`;
       const rows = await sql`
         select text from batch_tasks join batch_jobs on batch_jobs.id = job_id join prompts on prompts.id = prompt_id
         where batch_date = ${day} order by text`;
@@ -199,15 +199,15 @@ Deno.test("a try is begun for nobody who has had the week, is gone, or was tried
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, ["What sold best yesterday?"]);
     const begin = async (organization: string, week = WEEK, now = MONDAY) =>
-      (await sql`select scheduler.begin_suggestion_try(${organization}, ${week}, ${now}) as told`)[
+      (await sql`select batches.begin_suggestion_try(${organization}, ${week}, ${now}) as told`)[
         0
       ]!
         .told;
     assert.deepEqual([await begin(id), await begin(id)], ["go", "not_now"]);
     assert.equal(await begin(crypto.randomUUID()), "not_now");
-    await sql`select scheduler.release_suggestion_try(${id}, ${WEEK}, ${MONDAY})`;
+    await sql`select batches.release_suggestion_try(${id}, ${WEEK}, ${MONDAY})`;
     assert.equal(await begin(id), "go", "it was given back");
     await store(sql, id, ["Which customers have left us?"]);
-    await sql`select scheduler.release_suggestion_try(${id}, ${WEEK}, ${MONDAY})`;
+    await sql`select batches.release_suggestion_try(${id}, ${WEEK}, ${MONDAY})`;
     assert.deepEqual([await begin(id), await begin(id, ...NEXT)], ["not_now", "go"]);
   }));

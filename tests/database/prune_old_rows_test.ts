@@ -10,7 +10,7 @@ const count = async (sql: Sql, table: string) =>
   Number((await sql.unsafe(`select count(*) from ${table}`))[0]!.count);
 
 const prune = async (sql: Sql, rule: string, limit = 2000) =>
-  (await sql`select prune_old_rows(${rule}, ${limit}) as deleted`)[0]!.deleted;
+  (await sql`select scheduler_prune_old_rows(${rule}, ${limit}) as deleted`)[0]!.deleted;
 
 /** Figures up to yesterday are final, as if the metrics had caught up. */
 const freeze = (sql: Sql) =>
@@ -46,10 +46,10 @@ Deno.test("every rule deletes rows that are older than its days and over, and no
 
 Deno.test("a step deletes no more rows than it was told to", async () => {
   await withDatabase(async ({ sql }) => {
-    const { over } = oldRows.eliza_activity_log!;
+    const { over } = oldRows.scheduler_activity!;
     for (let i = 0; i < 5; i++) await sql.unsafe(over, [daysAgo(200 + i)]);
-    assert.equal(await prune(sql, "eliza_activity_log", 3), 3);
-    assert.equal(await prune(sql, "eliza_activity_log", 3), 2);
+    assert.equal(await prune(sql, "scheduler_activity", 3), 3);
+    assert.equal(await prune(sql, "scheduler_activity", 3), 2);
   });
 });
 
@@ -92,7 +92,7 @@ Deno.test("raw device rows stay until the figures that are made of them are fina
     await sql.unsafe(oldRowsDevice);
     await sql.unsafe(oldRows.device_activity_log!.over, [daysAgo(100)]);
     // The trigger has left a note: an hour that is still to be computed.
-    const begun = (await sql`select begin_pruning() as plan`)[0]!.plan;
+    const begun = (await sql`select scheduler_begin_pruning() as plan`)[0]!.plan;
     assert.match(begun.not_frozen, /every period before .* must be computed/);
     assert.equal(await prune(sql, "device_activity_log"), 0);
     assert.equal(await count(sql, "device_activity_log"), 1);
@@ -103,7 +103,7 @@ Deno.test("raw device rows stay until the figures that are made of them are fina
     ];
     const computed = await metrics();
     assert.ok(computed.some((row) => row.activity_events === "1"));
-    assert.equal((await sql`select begin_pruning() as plan`)[0]!.plan.not_frozen, null);
+    assert.equal((await sql`select scheduler_begin_pruning() as plan`)[0]!.plan.not_frozen, null);
     assert.equal(await prune(sql, "device_activity_log"), 1);
 
     await aggregate(sql);
@@ -114,12 +114,12 @@ Deno.test("raw device rows stay until the figures that are made of them are fina
 Deno.test("where all device rows are kept for ever, no figure is made final", async () => {
   await withDatabase(async ({ sql }) => {
     await sql`
-      update app_settings set value = 'null'
+      update scheduler_settings set value = 'null'
       where key in (select 'retention.' || rule || '_days' from scheduler.retention_rules() where raw)`;
     const frozen = async () =>
       (await sql`select frozen_before from device_metrics_state`)[0]!.frozen_before;
     const before = await frozen();
-    await sql`select begin_pruning()`;
+    await sql`select scheduler_begin_pruning()`;
     assert.deepEqual(await frozen(), before);
   });
 });
@@ -179,16 +179,16 @@ Deno.test("a batch job that is over goes with its tasks and answers, the oldest 
 Deno.test("a retention of null keeps the rows for ever, one that is no number of days is named", async () => {
   await withDatabase(async ({ sql }) => {
     await sql.unsafe(oldRows.tasks!.over, [daysAgo(5000)]);
-    await sql`update app_settings set value = 'null' where key = 'retention.tasks_days'`;
+    await sql`update scheduler_settings set value = 'null' where key = 'retention.tasks_days'`;
     assert.equal(await prune(sql, "tasks"), 0);
-    await sql`update app_settings set value = '"soon"' where key = 'retention.tasks_days'`;
+    await sql`update scheduler_settings set value = '"soon"' where key = 'retention.tasks_days'`;
     const expected =
       'cannot prune by the setting retention.tasks_days: it must be a whole number of days from 1 to 99999, or null for ever, got "soon"';
-    assert.equal((await refusal(sql`select prune_old_rows('tasks')`)).message, expected);
-    const { plan } = (await sql`select begin_pruning() as plan`)[0]!;
+    assert.equal((await refusal(sql`select scheduler_prune_old_rows('tasks')`)).message, expected);
+    const { plan } = (await sql`select scheduler_begin_pruning() as plan`)[0]!;
     assert.deepEqual(plan.problems, { tasks: expected });
     assert.ok(!plan.rules.includes("tasks") && plan.rules.includes("conversations"));
-    await sql`delete from app_settings where key = 'retention.tasks_days'`;
+    await sql`delete from scheduler_settings where key = 'retention.tasks_days'`;
     assert.equal(await prune(sql, "tasks"), 1, "the default holds where there is no setting");
   });
 });
@@ -196,14 +196,17 @@ Deno.test("a retention of null keeps the rows for ever, one that is no number of
 Deno.test("prune_old_rows() names the rules there are when it knows no such", async () => {
   await withDatabase(async ({ sql, connect }) => {
     const service = connect("service_role");
-    const error = await refusal(service`select prune_old_rows('pg_class')`);
+    const error = await refusal(service`select scheduler_prune_old_rows('pg_class')`);
     assert.deepEqual([error.code, error.message], [
       "22023",
       "cannot prune 'pg_class': there is no such rule",
     ]);
     assert.match(error.hint ?? "", /charging_sessions, code_failure_causes/);
     for (const limit of [0, 100_001, null]) {
-      assert.equal((await refusal(sql`select prune_old_rows('tasks', ${limit})`)).code, "22023");
+      assert.equal(
+        (await refusal(sql`select scheduler_prune_old_rows('tasks', ${limit})`)).code,
+        "22023",
+      );
     }
   });
 });

@@ -36,7 +36,7 @@ type Checks = Record<string, Record<string, unknown>>;
 /** Records checks as the function does, at that many hours after noon. */
 async function record(sql: Sql, hours: number, checks: Checks) {
   const list = Object.entries(checks).map(([provider, check]) => ({ provider, ...check }));
-  const [row] = await sql`select scheduler.record_api_key_checks(${sql.json(list as never)}, ${
+  const [row] = await sql`select api_keys.record_checks(${sql.json(list as never)}, ${
     at(hours)
   }) as found`;
   return row!.found;
@@ -132,7 +132,7 @@ test(
     ];
     for (const [index, [days, expiresIn, expected]] of cases.entries()) {
       await db.sql`
-      update app_settings set value = ${days}::text::jsonb where key = 'api_key_health.expiring_days'`;
+      update scheduler_settings set value = ${days}::text::jsonb where key = 'api_key_health.expiring_days'`;
       const found = await record(sql, index, {
         github: { ...valid, expires_at: at(index + expiresIn) },
       });
@@ -151,7 +151,7 @@ test(
 test("a wrong or missing setting is said, and 14 days are used", async (sql, db) => {
   for (const [index, value] of ['"soon"', "-1", "1.5", "1000", "null", "[14]"].entries()) {
     await db
-      .sql`update app_settings set value = ${value}::text::jsonb where key = 'api_key_health.expiring_days'`;
+      .sql`update scheduler_settings set value = ${value}::text::jsonb where key = 'api_key_health.expiring_days'`;
     const found = await record(sql, index, { github: { ...valid, expires_at: at(14 * 24) } });
     assert.match(
       found.problem,
@@ -160,7 +160,7 @@ test("a wrong or missing setting is said, and 14 days are used", async (sql, db)
     assert.ok(found.problem.includes(value), value);
     assert.equal(found.keys[0].status, "expiring");
   }
-  await db.sql`delete from app_settings where key = 'api_key_health.expiring_days'`;
+  await db.sql`delete from scheduler_settings where key = 'api_key_health.expiring_days'`;
   assert.match((await record(sql, 10, { github: valid })).problem, /got none: 14 is used$/);
 });
 

@@ -148,7 +148,7 @@ Deno.test("a device that has just connected is alive, whatever its clock says", 
         assert.equal(health!.value.details.silent_sessions, 0);
         // And when it falls silent, it ends when it was last heard of, which is now.
         const [later] = await sql`
-          select scheduler.monitor_device_connections_sweep(p_now => now() + interval '10 minutes') as value`;
+          select devices.sweep_connections(p_now => now() + interval '10 minutes') as value`;
         assert.equal(later!.value.sessions_ended, 1, `${connected}, ${beat}`);
         const [ended] = await sql`
           select disconnected_at between now() - interval '1 minute' and now() and disconnected_at >= connected_at as right
@@ -196,7 +196,7 @@ Deno.test("odd sessions cost nobody else's figures, and the run names them", () 
     const [figures] = await sql`
       select sum(energy_wh)::float8 as energy from device_metrics_summary where device_id = ${OTHER} and granularity = 'hour'`;
     assert.equal(figures!.energy, 20);
-    const [line] = await sql`select message, severity, details from eliza_activity_log`;
+    const [line] = await sql`select message, severity, details from scheduler_activity`;
     assert.match(line!.message, /2 charging_sessions\.ended_at/);
     assert.equal(line!.severity, "warning");
     assert.equal(line!.details.rows.length, 9);
@@ -207,7 +207,7 @@ Deno.test("odd sessions cost nobody else's figures, and the run names them", () 
       "table",
     ]);
     assert.equal((await runJob(asService(db))).oddTimes, 0, "each is named once");
-    assert.equal((await sql`select from eliza_activity_log`).length, 1);
+    assert.equal((await sql`select from scheduler_activity`).length, 1);
   }));
 
 Deno.test("a clock that is a little fast is set right without a word", () =>

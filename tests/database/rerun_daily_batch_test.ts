@@ -42,7 +42,7 @@ t.batchTest(
     ]);
     assert.equal((await runs(sql, "robust-batch-processor")).length, 4);
     assert.deepEqual([...await sql`select * from scheduler_state order by scope`], [...marks]);
-    const lines = await sql`select source, message, details from eliza_activity_log order by id`;
+    const lines = await sql`select source, message, details from scheduler_activity order by id`;
     assert.deepEqual([lines[0]!.source, lines[0]!.message, lines[0]!.details.batch_job_id], [
       "daily-batch",
       "ann runs the batch of Acme for 2026-03-02 again: the prompts were wrong",

@@ -20,9 +20,7 @@ const withBatches = (fn: (db: TestDatabase) => Promise<void>) =>
   });
 
 async function resume(sql: Sql, id: string, minutes: number): Promise<Row> {
-  const [row] = await sql`select scheduler.resume_stuck_batch_job(${id}, ${
-    after(minutes)
-  }) as told`;
+  const [row] = await sql`select batches.resume_stuck_job(${id}, ${after(minutes)}) as told`;
   return row!.told;
 }
 
@@ -31,10 +29,7 @@ const claim = (
   id: string,
   minutes: number,
   { token = TOKEN, limit = 1, lease = 60 } = {},
-) =>
-  sql`select scheduler.claim_batch_tasks(${id}, ${token}, ${limit}, ${lease}, null, ${
-    after(minutes)
-  })`;
+) => sql`select batches.claim_tasks(${id}, ${token}, ${limit}, ${lease}, null, ${after(minutes)})`;
 
 const runsOf = (sql: Sql, id: string) =>
   sql`select * from scheduler_runs where payload ->> 'batchJobId' = ${id} order by scheduled_for`;
@@ -88,7 +83,7 @@ Deno.test("whoever comes while another resumes waits for him, and sees what he d
     const other = connect();
     let late!: Promise<Row>;
     await other.begin(async (tx) => {
-      await tx`select scheduler.resume_stuck_batch_job(${id}, ${after(3)})`;
+      await tx`select batches.resume_stuck_job(${id}, ${after(3)})`;
       late = resume(sql, id, 3);
       await waitUntil("the other one waits", async () => {
         const [row] = await admin`
@@ -112,7 +107,7 @@ Deno.test("expired leases are freed and none that lasts", () =>
     assert.equal((await runsOf(sql, id)).length, 0);
     // Its result counts, however slow it was.
     const [row] = await sql`
-      select scheduler.finish_batch_tasks(${id}, ${OTHER}, (select jsonb_agg(jsonb_build_object(
+      select batches.finish_tasks(${id}, ${OTHER}, (select jsonb_agg(jsonb_build_object(
         'id', id, 'outcome', 'answered', 'answerer', 'one', 'answer', 'yes', 'model', 'm'))
         from batch_tasks where id in (
           select unnest(task_ids) from batch_leases where token = ${OTHER})), ${after(6)}) as told`;
@@ -123,7 +118,7 @@ Deno.test("expired leases are freed and none that lasts", () =>
 Deno.test("a run that waits in the ledger is enough, and so is one under way that beats", () =>
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 1, ["one"], NOON);
-    await sql`select scheduler.continue_batch_job(${id}, 60000, ${NOON})`;
+    await sql`select batches.continue_job(${id}, 60000, ${NOON})`;
     assert.equal((await resume(sql, id, 10)).action, "waits");
     await sql`update scheduler_runs set status = 'dispatched', dispatched_at = ${
       after(9)
@@ -145,7 +140,7 @@ Deno.test("a heartbeat without progress and without a processor is stuck after t
     await claim(sql, id, 0, { lease: 30 });
     await sql`update batch_jobs set last_heartbeat = ${after(3)}`;
     const found = async (minutes: number) =>
-      (await sql`select scheduler.find_stuck_batch_jobs(1, null, ${after(minutes)}) as ids`)[0]!
+      (await sql`select batches.find_stuck_jobs(1, null, ${after(minutes)}) as ids`)[0]!
         .ids;
     assert.deepEqual([await found(3), await found(3.1)], [[], [id]]);
     assert.equal((await resume(sql, id, 3)).action, "none");
@@ -166,11 +161,11 @@ Deno.test("a batch job that is in truth complete ends, however lately it was hea
 
 Deno.test("it gives up after a set number of times without a task that ends", () =>
   withBatches(async ({ sql }) => {
-    await sql`update app_settings set value = '2' where key = 'daily_batch.max_resumes'`;
+    await sql`update scheduler_settings set value = '2' where key = 'daily_batch.max_resumes'`;
     const id = await addBatch(sql, 3, ["one"], NOON);
     await claim(sql, id, 0, { lease: 60 });
     await sql`
-      select scheduler.finish_batch_tasks(${id}, ${TOKEN}, jsonb_build_array(jsonb_build_object('id', id, 'outcome', 'answered',
+      select batches.finish_tasks(${id}, ${TOKEN}, jsonb_build_array(jsonb_build_object('id', id, 'outcome', 'answered',
         'answerer', 'one', 'answer', 'yes', 'model', 'm')), ${NOON})
       from batch_tasks where id in (
           select unnest(task_ids) from batch_leases where token = ${TOKEN})`;
@@ -199,7 +194,7 @@ Deno.test("it gives up after a set number of times without a task that ends", ()
 
 Deno.test("a task that ends in between makes the times count anew", () =>
   withBatches(async ({ sql }) => {
-    await sql`update app_settings set value = '1' where key = 'daily_batch.max_resumes'`;
+    await sql`update scheduler_settings set value = '1' where key = 'daily_batch.max_resumes'`;
     const id = await addBatch(sql, 3, ["one"], NOON);
     assert.equal((await resume(sql, id, 10)).action, "resumed");
     await endRuns(sql, id);
@@ -214,11 +209,11 @@ Deno.test("stuck batch jobs are found by pages, and those that wait or are worke
     const ids = [];
     for (let i = 0; i < 3; i++) ids.push(await addBatch(sql, 1, ["one"], NOON));
     const waiting = await addBatch(sql, 1, ["one"], NOON);
-    await sql`select scheduler.continue_batch_job(${waiting}, 60000, ${NOON})`;
+    await sql`select batches.continue_job(${waiting}, 60000, ${NOON})`;
     const working = await addBatch(sql, 1, ["one"], NOON);
     await claim(sql, working, 0, { lease: 3600 });
     const beating = await addBatch(sql, 1, ["one"], NOON);
-    await sql`select scheduler.continue_batch_job(${beating}, 0, ${NOON})`;
+    await sql`select batches.continue_job(${beating}, 0, ${NOON})`;
     await sql`update scheduler_runs set status = 'running', started_at = ${NOON}, heartbeat_at = ${
       after(9)
     } where payload ->> 'batchJobId' = ${beating}`;
@@ -226,16 +221,14 @@ Deno.test("stuck batch jobs are found by pages, and those that wait or are worke
     await sql`select cancel_batch_job(${over}, 'why', 'who')`;
     ids.sort();
     const find = async (limit: number, past: string | null, minutes = 10) =>
-      (await sql`select scheduler.find_stuck_batch_jobs(${limit}, ${past}, ${
-        after(minutes)
-      }) as ids`)[0]!
+      (await sql`select batches.find_stuck_jobs(${limit}, ${past}, ${after(minutes)}) as ids`)[0]!
         .ids;
     assert.deepEqual(await find(100, null), ids);
     assert.deepEqual(await find(2, null), ids.slice(0, 2));
     assert.deepEqual(await find(2, ids[1]!), ids.slice(2));
     assert.deepEqual(await find(100, null, 1), [], "not yet");
     const due = async (minutes: number) =>
-      (await sql`select scheduler.batch_job_is_stuck(${after(minutes)}) as due`)[0]!.due;
+      (await sql`select batches.job_is_stuck(${after(minutes)}) as due`)[0]!.due;
     assert.deepEqual([await due(1), await due(10)], [false, true]);
     for (const id of ids) await resume(sql, id, 10);
     assert.equal(await due(10), false);
@@ -252,8 +245,8 @@ Deno.test("beside thousands that wait, whose run it is is found without reading 
       (select jsonb_agg(jsonb_build_object('batchJobId', gen_random_uuid())) from generate_series(1, 500)), null, ${NOON})`;
     const runsRead = async (statement: string) =>
       (await rowsRead(sql, ["scheduler_runs"], (tx) => tx.unsafe(statement))).scheduler_runs!;
-    assert.equal(await runsRead("select scheduler.batch_job_is_stuck('2026-03-02 12:01Z')"), 0);
-    const none = await runsRead(`select scheduler.batch_runs('${id}', '2 minutes', now())`);
+    assert.equal(await runsRead("select batches.job_is_stuck('2026-03-02 12:01Z')"), 0);
+    const none = await runsRead(`select batches.runs_of('${id}', '2 minutes', now())`);
     assert.ok(none < 5, `${none} of 500 runs were read`);
   }));
 
@@ -262,11 +255,11 @@ Deno.test("a wrong setting is refused when it is written, and named when it was 
     const id = await addBatch(sql, 1, ["one"], NOON);
     for (const value of ['"often"', "-1", "1.5", "0", "null", "100000"]) {
       const write = () =>
-        sql`update app_settings set value = ${value}::text::jsonb where key = 'daily_batch.heartbeat_timeout_seconds'`;
+        sql`update scheduler_settings set value = ${value}::text::jsonb where key = 'daily_batch.heartbeat_timeout_seconds'`;
       const before = async () => {
-        await sql`alter table app_settings disable trigger check_batch_setting`;
+        await sql`alter table scheduler_settings disable trigger check_batch_setting`;
         await write();
-        await sql`alter table app_settings enable trigger check_batch_setting`;
+        await sql`alter table scheduler_settings enable trigger check_batch_setting`;
         await resume(sql, id, 1);
       };
       for (const attempt of [write, before]) {

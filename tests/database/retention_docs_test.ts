@@ -11,7 +11,7 @@ const named = [...section.matchAll(/`([\w.]+)`/g)].map((match) => match[1]!);
 Deno.test("docs/operations.md has every setting of a retention with its days", async () => {
   await withDatabase(async ({ sql }) => {
     const settings = await sql`
-      select key, value from app_settings where key like 'retention.%' or key like 'scheduler.keep_%'`;
+      select key, value from scheduler_settings where key like 'retention.%' or key like 'scheduler.keep_%'`;
     assert.deepEqual(
       rows.map(([, setting, days]) => `${setting} ${days}`).sort(),
       settings.map(({ key, value }) => `${key} ${value}`).sort(),

@@ -26,7 +26,7 @@ t.ledgerTest(
       ["dispatched", "retry", 2, 2, t.NOON, { a: 1 }],
     );
     const [line] =
-      await sql`select severity, message from eliza_activity_log where message like '%Ada%'`;
+      await sql`select severity, message from scheduler_activity where message like '%Ada%'`;
     assert.deepEqual(line, {
       severity: "info",
       message: "attempt 2 of the run for 2026-03-02 12:00 UTC, which failed, was asked for by Ada",

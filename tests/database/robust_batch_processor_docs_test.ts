@@ -8,7 +8,7 @@ const page = await Deno.readTextFile(
 Deno.test("the page on robust-batch-processor has every setting with its default", () =>
   withDatabase(async ({ sql }) => {
     const settings = await sql`
-      select key, value::text from app_settings where key like 'batch_processor.%' order by key`;
+      select key, value::text from scheduler_settings where key like 'batch_processor.%' order by key`;
     const listed = [...page.matchAll(/^\| `(batch_processor\.\w+)` +\| (\d+) +\|$/gm)]
       .map(([, key, value]) => [key, value]).sort();
     assert.deepEqual(listed, settings.map(({ key, value }) => [key, value]));

@@ -124,7 +124,7 @@ Deno.test("a row that schedule_action() would refuse is refused by the table too
 Deno.test("a cancelled action is not executed, and a recurring one does not come again", () =>
   withDatabase(async ({ sql }) => {
     const cancel = async (id: string) =>
-      (await sql`select scheduler.cancel_scheduled_action(${id}, 'changed my mind', ${NOON}) as answer`)[
+      (await sql`select actions.cancel_action(${id}, 'changed my mind', ${NOON}) as answer`)[
         0
       ]!
         .answer;

@@ -55,7 +55,7 @@ Deno.test("two runs at once execute each reminder once", () =>
       select 'reminder', 'm', ${NOON}, ${NOON} from generate_series(1, 3000)`;
     const figures = await Promise.all([runJob(db.connect()), runJob(db.connect())]);
     assert.equal(figures[0].completed + figures[1].completed, 3000);
-    assert.equal((await db.sql`select from eliza_activity_log`).length, 3000);
+    assert.equal((await db.sql`select from scheduler_activity`).length, 3000);
   }));
 
 Deno.test("a claim holds until its time is over; then the action is claimed again, with the same key", () =>
@@ -94,7 +94,7 @@ Deno.test("the result of an action that was cancelled while it was called is ref
   withDatabase(async ({ sql }) => {
     const { id } = await schedule(sql, "edge_function");
     const { token } = await at(sql, NOON).claim(claimAll);
-    const [row] = await sql`select scheduler.cancel_scheduled_action(${id}, '', ${NOON}) as answer`;
+    const [row] = await sql`select actions.cancel_action(${id}, '', ${NOON}) as answer`;
     assert.equal(row!.answer.was_being_executed, true);
     assert.equal((await at(sql, NOON).report([done(id, token)])).refused, 1);
     assert.deepEqual(await history(sql, id), [`cancelled 0 ${NOON.toISOString()}`]);

@@ -10,7 +10,7 @@ import {
   schedule,
 } from "../support/scheduled-actions.ts";
 
-Deno.test("a due reminder becomes one line in eliza_activity_log, and runs again change nothing", () =>
+Deno.test("a due reminder becomes one line in scheduler_activity, and runs again change nothing", () =>
   withDatabase(async ({ sql }) => {
     const { id, idempotency_key } = await schedule(sql, "reminder", {
       message: "water\nthe plants",
@@ -21,7 +21,7 @@ Deno.test("a due reminder becomes one line in eliza_activity_log, and runs again
     assert.equal(figures.summary, "1 executed (1 reminder)");
     assert.equal(figures.notable, undefined);
     await runJob(sql);
-    const lines = await sql`select source, severity, message, details from eliza_activity_log`;
+    const lines = await sql`select source, severity, message, details from scheduler_activity`;
     assert.deepEqual(
       lines.map(({ details: { due_at: _, ...details }, ...line }) => [line, details]),
       [

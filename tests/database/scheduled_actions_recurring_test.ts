@@ -45,7 +45,7 @@ Deno.test("after an outage the latest occurrence is executed, once, and it goes 
       "missed 0 2026-03-02T08:00:00.000Z",
       "completed 1 2026-03-02T12:00:00.000Z",
     ]);
-    const [lines] = await sql`select count(*)::int as count from eliza_activity_log`;
+    const [lines] = await sql`select count(*)::int as count from scheduler_activity`;
     assert.equal(lines!.count, 1);
     assert.deepEqual((await action(sql, id)).due_at, at("2026-03-02T13:00:00Z"));
   }));

@@ -72,7 +72,7 @@ Deno.test("a dead action has all its tries again when a person says so, under th
     const { id, idempotency_key } = await schedule(sql, "edge_function", { max_attempts: 1 });
     await runJob(sql, { calls: answering(failure) });
     const at = later(3600);
-    const [row] = await sql`select scheduler.retry_scheduled_action(${id}, ${at}) as answer`;
+    const [row] = await sql`select actions.retry_action(${id}, ${at}) as answer`;
     assert.equal(row!.answer.idempotency_key, idempotency_key);
     await runJob(sql, { at, calls: answering({ outcome: "completed", http_status: 200 }) });
     assert.deepEqual(await history(sql, id), [`completed 1 ${NOON.toISOString()}`]);

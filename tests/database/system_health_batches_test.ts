@@ -80,7 +80,7 @@ Deno.test("where the platform's day has begun, its organizations are not gone th
     await sql`insert into organizations (name, created_at) select 'Org ' || i, now() - interval '9 days' from generate_series(1, 200) as i`;
     await sql`insert into prompts (organization_id, text) select id, 'Question?' from organizations`;
     const promptsRead = async () =>
-      (await rowsRead(sql, ["prompts"], (tx) => tx`select scheduler.batch_due_since(now())`))
+      (await rowsRead(sql, ["prompts"], (tx) => tx`select batches.due_since(now())`))
         .prompts;
     assert.equal(await promptsRead(), 0);
     await sql`delete from scheduler_state`;
@@ -103,7 +103,7 @@ function due(ago: string, more = "enabled = true"): string {
 /** The time of the platform's date came that long ago, and its mark is an older one's. */
 function platform(ago: string): string {
   return `update scheduler_state set last_daily_run_key = '2026-01-01';
-    create or replace function scheduler.daily_batch_settings(out time_zone text, out run_at time, out window_hours integer)
+    create or replace function batches.daily_settings(out time_zone text, out run_at time, out window_hours integer)
       language sql stable set search_path = '' as $$ select 'UTC', (now() at time zone 'UTC' - interval '${ago}')::time, 1 $$;\n`;
 }
 

@@ -140,7 +140,7 @@ Deno.test("system-health waits 2 seconds for a locked table, and nobody else wai
 
 Deno.test("system-health completes without its settings, and says so", async () => {
   await withDatabase(async (db) => {
-    await db.sql`revoke all on app_settings from service_role`;
+    await db.sql`revoke all on scheduler_settings from service_role`;
     const result = await check(db);
     assert.match(
       result.notes.join("\n"),
@@ -164,9 +164,9 @@ Deno.test("system-health completes without its history, and says so", async () =
   });
 });
 
-Deno.test("thresholds come from app_settings, and a setting that makes no sense is in the report", async () => {
+Deno.test("thresholds come from scheduler_settings, and a setting that makes no sense is in the report", async () => {
   await withDatabase(async (db) => {
-    await db.sql`insert into app_settings (key, value) values
+    await db.sql`insert into scheduler_settings (key, value) values
       ('system_health.database.size_bytes', '{"degraded": 1}'),
       ('system_health.database.sise_bytes', '{"degraded": 1}'),
       ('system_health.tasks.stuck_tasks', '"many"')`;
@@ -197,7 +197,7 @@ Deno.test("the history has what was found, once an occurrence", async () => {
     const retry = await check(db);
     assert.equal(retry.historyId, first.historyId);
     assert.equal(retry.score, first.score - 8);
-    const rows = await db.sql`select * from system_health_history`;
+    const rows = await db.sql`select * from scheduler_health_history`;
     assert.equal(rows.length, 1);
     const [row] = rows;
     assert.equal(Number(row?.id), first.historyId);
@@ -216,7 +216,7 @@ Deno.test("the history has a row for every occurrence and every job", async () =
     await check(db);
     await check(db, new Date("2026-03-01T11:20:00Z"));
     await check(db, scheduledFor, "system-health-by-hand");
-    const [row] = await db.sql`select count(*)::integer as count from system_health_history`;
+    const [row] = await db.sql`select count(*)::integer as count from scheduler_health_history`;
     assert.equal(row?.count, 3);
   });
 });
@@ -226,7 +226,7 @@ Deno.test("twenty attempts of one occurrence at the same time leave one row", as
     const client = healthDatabase(db.connect("service_role", { max: 5 }));
     const occurrence = { jobName: "system-health", scheduledFor, checkedAt: new Date() };
     await Promise.all(Array.from({ length: 20 }, () => checkHealth(client, occurrence, never)));
-    const [row] = await db.sql`select count(*)::integer as count from system_health_history`;
+    const [row] = await db.sql`select count(*)::integer as count from scheduler_health_history`;
     assert.equal(row?.count, 1);
   });
 });
@@ -239,7 +239,7 @@ Deno.test("a check that is stopped keeps nothing", async () => {
       checkHealth(client, { jobName: "j", scheduledFor, checkedAt: new Date() }, stopped),
       /deadline/,
     );
-    const [row] = await db.sql`select count(*)::integer as count from system_health_history`;
+    const [row] = await db.sql`select count(*)::integer as count from scheduler_health_history`;
     assert.equal(row?.count, 0);
   });
 });
@@ -292,7 +292,7 @@ Deno.test("anon and authenticated can neither call a function of system-health n
       "conversations",
       "api_key_health",
       "eliza_python_executions",
-      "system_health_history",
+      "scheduler_health_history",
     ];
     for (const role of ["anon", "authenticated"] as const) {
       const stranger = db.connect(role);

@@ -47,7 +47,7 @@ Deno.test("where sessions of others are hidden, the component database says so a
     await admin.unsafe(`create role "${role}"`);
     try {
       await admin.unsafe(`grant usage on schema public to "${role}";
-        grant select on public.system_health_history to "${role}";
+        grant select on public.scheduler_health_history to "${role}";
         grant execute on all functions in schema public to "${role}";
         grant create on schema public to "${role}";
         alter function public.system_health_database() owner to "${role}"`);
@@ -87,8 +87,8 @@ Deno.test("the component database takes the cache hits since an earlier check", 
         from pg_stat_database where datname = current_database()`)[0] ?? assert.fail();
     const now = await counters();
     const history = (hit: number, read: number, minutes: number, reset: unknown = now.reset) =>
-      `delete from public.system_health_history;
-       insert into public.system_health_history
+      `delete from public.scheduler_health_history;
+       insert into public.scheduler_health_history
         (job_name, scheduled_for, checked_at, score, status, summary, report, components)
        values ('system-health', now(), now() - interval '${minutes} minutes', 100, 'healthy', '', '',
         '${

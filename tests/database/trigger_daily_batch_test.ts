@@ -65,7 +65,7 @@ t.batchTest(
   async ({ sql }) => {
     for (let n = 0; n < 30; n++) await t.organization(sql, `P${n}`);
     const run = crypto.randomUUID();
-    await sql`select scheduler.trigger_daily_batch(p_run_id => ${run}, p_now => '2026-03-02T08:00Z')`;
+    await sql`select batches.trigger_daily(p_run_id => ${run}, p_now => '2026-03-02T08:00Z')`;
     const states = async () =>
       Object.fromEntries(
         (await sql`
@@ -96,7 +96,7 @@ t.batchTest(
   "a batch job whose last prompt was switched off a moment ago has ended, and calls nobody",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" }, 0);
-    await sql`select scheduler.make_batch_jobs(array[${acme}]::uuid[], array['2026-03-02']::date[], array['Asia/Tokyo'], 0, null, now())`;
+    await sql`select batches.make_jobs(array[${acme}]::uuid[], array['2026-03-02']::date[], array['Asia/Tokyo'], 0, null, now())`;
     const [job] =
       await sql`select status, time_zone, tasks_total, completed_at is not null as ended from batch_jobs`;
     assert.deepEqual(job, {
@@ -211,7 +211,7 @@ t.batchTest(
 t.batchTest(
   "run_if: the platform's ticks of the window until its day has run, and no other",
   async ({ sql }) => {
-    const due = (at: string) => value(sql, "scheduler.daily_batch_is_due($1)", [at]);
+    const due = (at: string) => value(sql, "batches.daily_is_due($1)", [at]);
     assert.deepEqual(
       [
         await due("2026-03-02T07:45Z"),

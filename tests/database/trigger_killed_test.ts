@@ -5,7 +5,7 @@ import * as t from "../support/daily-batch.ts";
 import { runs } from "../support/scheduler.ts";
 
 const AT = "2026-03-02T18:00:00Z";
-const CALL = "select scheduler.trigger_daily_batch(p_zones => $1, p_force => true, p_now => $2)";
+const CALL = "select batches.trigger_daily(p_zones => $1, p_force => true, p_now => $2)";
 
 /** Everything a trigger writes, counted. */
 async function written(sql: Sql): Promise<number[]> {

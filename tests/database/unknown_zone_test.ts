@@ -77,7 +77,7 @@ t.ledgerTest(
     await sql`select scheduler.register_job('job', '* * * * *', 'Europe/Berlin')`;
     const [job] = await sql`select time_zone, next_run_at > now() as ahead from scheduler_jobs`;
     assert.deepEqual(job, { time_zone: "Europe/Berlin", ahead: true });
-    const [line] = await sql`select severity, message from eliza_activity_log where source = 'job'`;
+    const [line] = await sql`select severity, message from scheduler_activity where source = 'job'`;
     assert.equal(line!.severity, "warning");
     assert.match(
       line!.message,

@@ -7,7 +7,7 @@ import { addOrganization, addSuggester, MONDAY, WEEK } from "../support/suggesti
 
 const due = async (sql: Sql, at: string | Date): Promise<Record<string, string>> =>
   Object.fromEntries(
-    (await sql`select organization_id, week::text from scheduler.due_for_suggestions(1000, null, ${at})`)
+    (await sql`select organization_id, week::text from batches.due_for_suggestions(1000, null, ${at})`)
       .map((row) => [row.organization_id, row.week]),
   );
 
@@ -85,7 +85,7 @@ Deno.test("over both changes of the clock each organization has each week once, 
             union all select generate_series('2026-09-06 00:40Z'::timestamptz, '2026-11-20 00:00Z', '1 hour')) as ticks (tick)
           where extract(isodow from tick at time zone 'UTC') in (7, 1) order by 1
         loop
-          with due as (select * from scheduler.due_for_suggestions(100, null, v_at)),
+          with due as (select * from batches.due_for_suggestions(100, null, v_at)),
           marked as (select due.*, scheduler.try_mark_daily_run(week::text, 'weekly-suggestions:' || organization_id, '2100-01-01') as told from due)
           insert into had select organization_id, week, v_at from marked where (told ->> 'updated')::boolean;
         end loop;
@@ -113,7 +113,7 @@ Deno.test("who is due is told by pages, in order", () =>
     for (let i = 0; i < 5; i++) ids.push(await addOrganization(sql, ["a"]));
     ids.sort();
     const page = async (limit: number, past: string | null) =>
-      (await sql`select organization_id as id from scheduler.due_for_suggestions(${limit}, ${past}, ${MONDAY})`)
+      (await sql`select organization_id as id from batches.due_for_suggestions(${limit}, ${past}, ${MONDAY})`)
         .map((row) => row.id);
     assert.deepEqual(await page(2, null), ids.slice(0, 2));
     assert.deepEqual(await page(2, ids[1]!), ids.slice(2, 4));
@@ -124,7 +124,7 @@ Deno.test("nobody is due for the scheduler while no provider is set", () =>
   withDatabase(async ({ sql }) => {
     await addOrganization(sql, ["a"]);
     const isDue = async () =>
-      (await sql`select scheduler.suggestions_are_due(${MONDAY}) as due`)[0]!.due;
+      (await sql`select batches.suggestions_are_due(${MONDAY}) as due`)[0]!.due;
     assert.equal(await isDue(), false);
     await addSuggester(sql);
     assert.equal(await isDue(), true);
@@ -145,7 +145,7 @@ Deno.test("whether somebody is due is found without reading for each organizatio
       sql,
       ["organizations", "scheduler_state", "prompts"],
       async (tx) => {
-        const [row] = await tx`select scheduler.suggestions_are_due(${MONDAY}) as due`;
+        const [row] = await tx`select batches.suggestions_are_due(${MONDAY}) as due`;
         assert.equal(row!.due, false);
       },
     );
@@ -167,7 +167,7 @@ Deno.test("what the model is told is bounded", () =>
       select job.id, prompts.id, 'muse', 'completed', 'muse', 'm', repeat('y', 5000), 1,
         ${MONDAY}::timestamptz - case when row_number() over () % 2 = 0 then interval '1 day' else interval '8 days' end
       from job, prompts`;
-    const [row] = await sql`select scheduler.next_suggestion_requests(10, null, ${MONDAY}) as told`;
+    const [row] = await sql`select batches.next_suggestion_requests(10, null, ${MONDAY}) as told`;
     const [organization] = row!.told.organizations;
     assert.deepEqual(
       [
@@ -180,7 +180,7 @@ Deno.test("what the model is told is bounded", () =>
     );
     assert.ok(JSON.stringify(row!.told).length < 60_000);
     const [later] = await sql`
-      select scheduler.next_suggestion_requests(10, null, ${MONDAY}::timestamptz + interval '6.5 days') as told`;
+      select batches.next_suggestion_requests(10, null, ${MONDAY}::timestamptz + interval '6.5 days') as told`;
     assert.deepEqual(later!.told.organizations[0].answers, [], "of the last seven days");
   }));
 
@@ -197,14 +197,14 @@ Deno.test("a wrong setting is refused when it is written, and named when it was 
       ] as const
     ) {
       const write = () =>
-        sql`insert into app_settings (key, value) values (${
+        sql`insert into scheduler_settings (key, value) values (${
           "weekly_suggestions." + key
         }, ${value}::text::jsonb)
           on conflict (key) do update set value = excluded.value`;
       const before = async () => {
-        await sql`alter table app_settings disable trigger check_batch_setting`;
+        await sql`alter table scheduler_settings disable trigger check_batch_setting`;
         await write();
-        await sql`alter table app_settings enable trigger check_batch_setting`;
+        await sql`alter table scheduler_settings enable trigger check_batch_setting`;
         await sql`select next_suggestion_requests()`;
       };
       for (const attempt of [write, before]) {
@@ -215,6 +215,6 @@ Deno.test("a wrong setting is refused when it is written, and named when it was 
           error.message,
         );
       }
-      await sql`delete from app_settings where key = ${"weekly_suggestions." + key}`;
+      await sql`delete from scheduler_settings where key = ${"weekly_suggestions." + key}`;
     }
   }));

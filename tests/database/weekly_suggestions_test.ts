@@ -114,7 +114,7 @@ Deno.test("answers that are not as asked for are one organization's failure, rec
         assert.equal((first.failures as { reason: string }[])[0]!.reason, reason);
         assert.equal(first.notable, "warning");
         assert.equal(models.calls.length, 2, "it was asked for once more");
-        const [line] = await sql`select message from eliza_activity_log`;
+        const [line] = await sql`select message from scheduler_activity`;
         assert.ok(line!.message.endsWith(reason));
         models.set({});
         await addOrganization(sql, ["What sold best yesterday?"]);
@@ -272,10 +272,10 @@ Deno.test("without configuration it says what is missing, asks nobody and marks 
     assert.deepEqual((await missing({ LOCAL_MODEL_API_URL: models.url }))[0], [
       "LOCAL_MODEL_API_KEY",
     ]);
-    await sql`update app_settings set value = 'null' where key = 'weekly_suggestions.provider'`;
+    await sql`update scheduler_settings set value = 'null' where key = 'weekly_suggestions.provider'`;
     assert.deepEqual(await missing({}), [
       ["weekly_suggestions.provider"],
-      "nobody suggests: app_settings weekly_suggestions.provider names no provider",
+      "nobody suggests: scheduler_settings weekly_suggestions.provider names no provider",
     ]);
     assert.equal(models.calls.length, 0);
     assert.equal(await marks(sql), 0);
@@ -337,7 +337,7 @@ Deno.test("questions that may have been paid for without an answer are three a w
           const nobody = "no organization is due";
           assert.deepEqual(await run(0), [undefined, 1]);
           assert.deepEqual(await run(5.9), [nobody, 1]);
-          const [tick] = await sql`select scheduler.suggestions_are_due(${hoursLater(5.9)}) as due`;
+          const [tick] = await sql`select batches.suggestions_are_due(${hoursLater(5.9)}) as due`;
           assert.equal(tick!.due, false);
           assert.deepEqual(await run(6), [undefined, 2]);
           assert.deepEqual(await run(12), [undefined, 3]);
@@ -347,7 +347,7 @@ Deno.test("questions that may have been paid for without an answer are three a w
             3,
           ]);
           assert.deepEqual(await run(24), [nobody, 3]);
-          const [line] = await sql`select message from eliza_activity_log`;
+          const [line] = await sql`select message from scheduler_activity`;
           assert.match(line!.message, /: asked three times, and no answer came$/);
           assert.deepEqual(await run(7 * 24), [undefined, 4], "the next week is another");
         })));
@@ -365,7 +365,7 @@ Deno.test("what costs nothing is no try: a limit, an error, a wrong key, a refus
       assert.equal((await run()).organizations, 1);
       await sql`delete from scheduler_state where scope like 'weekly-suggestions:%'`;
       await sql`delete from prompts where status = 'suggested'`;
-      await sql`delete from scheduler.suggestion_tries`;
+      await sql`delete from batches.suggestion_tries`;
     };
   await withSuggester({}, async ({ db: { sql }, models, run }) => {
     await addOrganization(sql, ["What sold best yesterday?"]);

@@ -316,10 +316,10 @@ t.batchTest(
       return [row!.schedule, row!.time_zone];
     };
     assert.deepEqual(await entry(), ["*/15 3-5 * * *", "America/New_York"]);
-    await sql`update app_settings set value = '"Europe/Berlin"' where key = 'daily_batch.time_zone'`;
-    await sql`update app_settings set value = '"22:30"' where key = 'daily_batch.run_at'`;
+    await sql`update scheduler_settings set value = '"Europe/Berlin"' where key = 'daily_batch.time_zone'`;
+    await sql`update scheduler_settings set value = '"22:30"' where key = 'daily_batch.run_at'`;
     assert.deepEqual(await entry(), ["*/15 22-23,0-1 * * *", "Europe/Berlin"]);
-    await sql`update app_settings set value = '1' where key = 'daily_batch.window_hours'`;
+    await sql`update scheduler_settings set value = '1' where key = 'daily_batch.window_hours'`;
     assert.deepEqual(await entry(), ["*/15 22-23 * * *", "Europe/Berlin"]);
     const local = async (id: string, at: string) => {
       const [row] = await sql`
@@ -352,15 +352,17 @@ t.batchTest(
       ] as const
     ) {
       const error = await refusal(
-        sql.unsafe(`update app_settings set value = '${wrong}' where key = 'daily_batch.${key}'`),
+        sql.unsafe(
+          `update scheduler_settings set value = '${wrong}' where key = 'daily_batch.${key}'`,
+        ),
       );
       assert.match(error.message, message, wrong);
       assert.equal(error.code, "22023");
     }
     for (
       const statement of [
-        "delete from app_settings where key = 'daily_batch.run_at'",
-        "update app_settings set key = 'x' where key = 'daily_batch.run_at'",
+        "delete from scheduler_settings where key = 'daily_batch.run_at'",
+        "update scheduler_settings set key = 'x' where key = 'daily_batch.run_at'",
       ]
     ) {
       assert.match(

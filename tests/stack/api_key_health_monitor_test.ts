@@ -99,7 +99,7 @@ Deno.test("api-key-health-monitor through the whole stack", async (test) => {
           ["openai", "invalid", "p0Su", 401, 1, "No such key: [redacted] [redacted]"],
         ]);
         const [line] = await sql`
-          select severity, message from eliza_activity_log
+          select severity, message from scheduler_activity
           where source = 'api-key-health-monitor' order by id desc limit 1`;
         assert.deepEqual({ ...line }, { severity: "error", message: result.summary });
       });
@@ -109,7 +109,7 @@ Deno.test("api-key-health-monitor through the whole stack", async (test) => {
         behave = (name) => name === "github" ? "hang" : "ok";
         const { result } = await check(sql, { timeoutMs: 1_000 });
         const lines = await sql`
-          select severity, message from eliza_activity_log
+          select severity, message from scheduler_activity
           where source = 'api-key-health-monitor' order by id`;
         assert.deepEqual(lines.map((line) => line.severity), ["warning", "error", "info"]);
         assert.equal(lines[2]?.message, result.summary);
@@ -126,7 +126,7 @@ Deno.test("api-key-health-monitor through the whole stack", async (test) => {
           from pg_class join pg_namespace on pg_namespace.oid = relnamespace
           where relkind in ('r', 'p') and nspname in ('public', 'scheduler', 'cron', 'net')`;
         const names = tables.map((row) => row.name);
-        for (const name of ["api_key_health", "scheduler_runs", "eliza_activity_log"]) {
+        for (const name of ["api_key_health", "scheduler_runs", "scheduler_activity"]) {
           assert.ok(names.includes(`public.${name}`), name);
         }
         for (const name of names) {

@@ -18,10 +18,10 @@ const PROMPTS = 2_500;
 /** Leases, heartbeats and the ledger's patience in seconds instead of minutes. */
 async function hurry({ sql }: Stack): Promise<void> {
   await sql`
-    update app_settings set value = changed.value from (values
+    update scheduler_settings set value = changed.value from (values
       ('scheduler.heartbeat_seconds', '1'::jsonb), ('scheduler.heartbeat_timeout_seconds', '3'),
       ('scheduler.receipt_timeout_seconds', '3')) as changed (key, value)
-    where app_settings.key = changed.key`;
+    where scheduler_settings.key = changed.key`;
   await sql`update scheduler_jobs set backoff_base_seconds = 1, backoff_cap_seconds = 1, max_attempts = 20
     where name = 'robust-batch-processor'`;
   await set(sql, {

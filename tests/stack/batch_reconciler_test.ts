@@ -28,7 +28,7 @@ Deno.test("batch-reconciler through the whole stack", (test) =>
 
     await test.step("a batch job whose run was lost is answered after all", async () => {
       // Not how often, but beside whom.
-      await sql`update app_settings set value = '1000' where key = 'daily_batch.max_resumes'`;
+      await sql`update scheduler_settings set value = '1000' where key = 'daily_batch.max_resumes'`;
       const id = await addBatch(sql, 20, ["one"], new Date(Date.now() - 3_600_000));
       const { body } = await call({});
       assert.equal(body.result.summary, "batch jobs: 1 resumed");
@@ -53,7 +53,7 @@ Deno.test("batch-reconciler through the whole stack", (test) =>
       ]);
       await assertBatchesSound(sql);
       const lines = await sql`
-        select severity, message from eliza_activity_log where source = 'batch-reconciler'`;
+        select severity, message from scheduler_activity where source = 'batch-reconciler'`;
       assert.deepEqual([...lines], [{ severity: "warning", message: "batch jobs: 1 resumed" }]);
     });
 
@@ -61,7 +61,7 @@ Deno.test("batch-reconciler through the whole stack", (test) =>
       models.set({ latencyMs: 1_200 });
       const before = models.calls.length;
       await set(sql, { heartbeat_seconds: 1, lease_seconds: 5 });
-      await sql`update app_settings set value = '1' where key in
+      await sql`update scheduler_settings set value = '1' where key in
         ('daily_batch.heartbeat_timeout_seconds', 'daily_batch.progress_timeout_seconds')`;
       const id = await addBatch(sql, 20, ["one"]);
       await sql`select scheduler.enqueue_runs('robust-batch-processor', ${

@@ -86,7 +86,7 @@ Deno.test("failures become causes, causes proposals, and a person decides", asyn
           assert.match(diff, /^\+pass$/m);
         }
         const lines = await sql`
-          select source, severity, count(*)::int as lines from eliza_activity_log group by 1, 2 order by 1`;
+          select source, severity, count(*)::int as lines from scheduler_activity group by 1, 2 order by 1`;
         assert.deepEqual([...lines].map((row) => [row.source, row.severity, row.lines]), [
           ["autonomous-code-fixer", "info", 3],
           ["code-monitor-daemon", "warning", 1],
@@ -179,7 +179,7 @@ Deno.test("failures become causes, causes proposals, and a person decides", asyn
       });
 
       await test.step("when the day's tokens are used up nothing is called and nothing counted", async () => {
-        await sql`update app_settings set value = '9000' where key = 'code_fixer.daily_tokens'`;
+        await sql`update scheduler_settings set value = '9000' where key = 'code_fixer.daily_tokens'`;
         await sql`select set_code_failure_status(id, 'open', 'ann') from code_failure_causes
           where error_type = 'OSError'`;
         const before = model.requests.length;
@@ -195,7 +195,7 @@ Deno.test("failures become causes, causes proposals, and a person decides", asyn
 
       await test.step("the key is in no table and no log", async () => {
         assert.doesNotMatch(await readLog(stack), new RegExp(API_KEY));
-        for (const table of ["scheduler_runs", "code_fix_proposals", "eliza_activity_log"]) {
+        for (const table of ["scheduler_runs", "code_fix_proposals", "scheduler_activity"]) {
           const rows = await sql.unsafe(`select t::text as row from ${table} t`);
           for (const { row } of rows) assert.doesNotMatch(row, new RegExp(API_KEY));
         }

@@ -111,10 +111,10 @@ Deno.test("daily-batch-trigger", (test) =>
       // A window of an hour, six hours from now.
       const [row] = await sql`
         select to_char(now() at time zone 'America/New_York' + interval '6 hours', 'HH24:MI') as run_at`;
-      await sql`update app_settings set value = to_jsonb(${
+      await sql`update scheduler_settings set value = to_jsonb(${
         row!.run_at
       }::text) where key = 'daily_batch.run_at'`;
-      await sql`update app_settings set value = '1' where key = 'daily_batch.window_hours'`;
+      await sql`update scheduler_settings set value = '1' where key = 'daily_batch.window_hours'`;
       const { result } = await (await call({})).json();
       assert.equal(result.outcome, "outside_window");
       assert.match(
@@ -130,7 +130,7 @@ Deno.test("daily-batch-trigger", (test) =>
 
     const lastLine = async () => {
       const [line] = await sql`
-        select severity, message from eliza_activity_log where source like 'daily-batch-trigger%' order by id desc limit 1`;
+        select severity, message from scheduler_activity where source like 'daily-batch-trigger%' order by id desc limit 1`;
       return [line!.severity, line!.message];
     };
 

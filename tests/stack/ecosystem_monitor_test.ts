@@ -77,7 +77,7 @@ Deno.test("ecosystem-monitor through the whole stack", (test) =>
         assert.equal(run!.result.report, report!.report);
         assert.equal(run!.result.scores.activity.parts.commits.value, 2);
         const [line] = await sql`
-          select severity, message from eliza_activity_log where source = 'ecosystem-monitor' and severity <> 'error'`;
+          select severity, message from scheduler_activity where source = 'ecosystem-monitor' and severity <> 'error'`;
         assert.equal(line!.severity, "warning", "a repository could not be read");
         assert.equal(line!.message, run!.result.summary);
         const log = await readLog(stack);

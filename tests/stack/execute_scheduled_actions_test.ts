@@ -115,7 +115,7 @@ Deno.test("execute-scheduled-actions through the whole stack", (test) =>
       ]);
       const counts = await sql`
         select (select count(*)::int from engagement_commands) as commands,
-          (select count(*)::int from eliza_activity_log where source = 'reminder') as reminders,
+          (select count(*)::int from scheduler_activity where source = 'reminder') as reminders,
           (select count(*)::int from scheduled_actions where status = 'completed') as completed`;
       assert.deepEqual([...counts], [{ commands: 3000, reminders: 5000, completed: 10_060 }]);
       const found = await arrivals(stack);

@@ -17,7 +17,7 @@ Deno.test("a response that never comes: lost, its retry completes, and the late 
   withStack({ cron: false }, async (stack) => {
     const { sql } = stack;
     // Shorter than the first attempt, which never answers; longer than the second on a busy machine.
-    await sql`update app_settings set value = '3000' where key = 'scheduler.request_timeout_ms'`;
+    await sql`update scheduler_settings set value = '3000' where key = 'scheduler.request_timeout_ms'`;
     await registerJob(sql, "mute", { target: "mute" });
     const id = await fire(sql, "mute");
     const answer = await untilAnswered(sql, id);

@@ -72,19 +72,19 @@ Deno.test("monitor-device-connections through the whole stack", (test) =>
         notable: "info",
       });
       const lines = await sql`
-        select severity, message from eliza_activity_log where run_id = ${answer.run_id}`;
+        select severity, message from scheduler_activity where run_id = ${answer.run_id}`;
       assert.deepEqual([...lines], [{ severity: "info", message: words }]);
 
       const again = await call(stack);
       assert.equal(again.answer.result.summary, "1 device looked at: nothing to do");
       const [quiet] = await sql`
-        select count(*)::int as lines from eliza_activity_log where run_id = ${again.answer.run_id}`;
+        select count(*)::int as lines from scheduler_activity where run_id = ${again.answer.run_id}`;
       assert.equal(quiet!.lines, 0);
     });
 
     await test.step("a setting that makes no sense fails the run for good, by its name", async () => {
       const set = (value: string) =>
-        sql`update app_settings set value = ${value}::text::jsonb
+        sql`update scheduler_settings set value = ${value}::text::jsonb
           where key = 'device_connections.heartbeat_timeout_seconds'`;
       await set('"soon"');
       const row = await untilStatus(sql, await fire(sql, job), "failed");

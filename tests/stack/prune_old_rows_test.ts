@@ -39,7 +39,7 @@ Deno.test("prune-old-rows through the whole stack", (test) =>
     });
 
     await test.step("with a wrong setting prunes all the rest, then fails and says which", async () => {
-      await sql`update app_settings set value = '0' where key = 'retention.tasks_days'`;
+      await sql`update scheduler_settings set value = '0' where key = 'retention.tasks_days'`;
       for (const rule of ["tasks", "conversations"]) {
         await sql.unsafe(oldRows[rule]!.over, [new Date(Date.now() - 1000 * 86_400_000)]);
       }

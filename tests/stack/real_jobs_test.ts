@@ -76,7 +76,7 @@ Deno.test("the real jobs run through dispatch on seeded data, and running again 
 
     await runAll(sql, jobs);
     assert.deepEqual(await metrics(), first, "not even written again");
-    const [health] = await sql`select count(*)::int as count from system_health_history`;
+    const [health] = await sql`select count(*)::int as count from scheduler_health_history`;
     assert.equal(health!.count, 2);
     await assertSettled(sql);
   }));

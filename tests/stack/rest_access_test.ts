@@ -69,7 +69,7 @@ Deno.test("the ledger through REST", (test) =>
     const { jwtSecret } = await loadKeys(stack.dataDirectory);
     const names = await tables(sql);
     const calls = await functions(sql);
-    assert.ok(names.includes("scheduler_runs") && names.includes("app_settings"));
+    assert.ok(names.includes("scheduler_runs") && names.includes("scheduler_settings"));
     assert.ok(calls.some(({ name }) => name === "scheduler_begin_run"));
 
     const strangers: [string, Record<string, string>, number][] = [
@@ -106,7 +106,7 @@ Deno.test("the ledger through REST", (test) =>
           assert.equal(answer.status, 406, answer.text);
         }
         const root = await ask(stack, "", headers);
-        assert.doesNotMatch(root.text, /scheduler_runs|scheduler_begin_run|app_settings/);
+        assert.doesNotMatch(root.text, /scheduler_runs|scheduler_begin_run|scheduler_settings/);
       });
     }
 

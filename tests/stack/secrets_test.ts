@@ -43,7 +43,7 @@ Deno.test("secrets stay where they are", (test) =>
         assert.match(returned?.result.summary, /\[redacted\]/);
         assert.match(returned?.progress.secrets, /\[redacted\]/);
         const lines = await sql`
-        select severity, message from eliza_activity_log where source like 'leaks-%' order by source`;
+        select severity, message from scheduler_activity where source like 'leaks-%' order by source`;
         assert.deepEqual(lines.map((line) => line.severity), ["warning", "error"]);
         for (const line of lines) assert.match(line.message, /\[redacted\]/);
 

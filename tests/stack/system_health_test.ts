@@ -44,7 +44,8 @@ Deno.test("system-health through the whole stack", async (test) => {
       assert.equal(Object.keys(health.components).length, 14);
       assert.equal(health.components.api_keys?.status, "degraded");
       assert.deepEqual(health.notes, []);
-      const [row] = await sql`select * from system_health_history where id = ${health.historyId}`;
+      const [row] =
+        await sql`select * from scheduler_health_history where id = ${health.historyId}`;
       assert.equal(row?.score, health.score);
       assert.equal(row?.report, health.report);
     });
@@ -55,7 +56,7 @@ Deno.test("system-health through the whole stack", async (test) => {
       assert.equal(ended.status, "completed", JSON.stringify(ended));
       assert.equal(ended.verdict, "ok");
       const rows =
-        await sql`select * from system_health_history where scheduled_for = ${ended.scheduled_for}`;
+        await sql`select * from scheduler_health_history where scheduled_for = ${ended.scheduled_for}`;
       assert.equal(rows.length, 1);
       assert.equal(rows[0]?.job_name, "system-health");
       assert.equal(ended.result.score, rows[0]?.score);

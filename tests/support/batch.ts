@@ -61,7 +61,7 @@ export async function addBatch(
 /** Changes settings of the processor. */
 export async function set(sql: Sql, settings: Record<string, number>): Promise<void> {
   for (const [key, value] of Object.entries(settings)) {
-    await sql`update app_settings set value = ${sql.json(value)} where key = ${
+    await sql`update scheduler_settings set value = ${sql.json(value)} where key = ${
       "batch_processor." + key
     }`;
   }
@@ -163,7 +163,7 @@ export async function assertBatchesSound(sql: Sql, meddled: string[] = []): Prom
     select 'leased by two' as what, task_id::text as id from batch_leases, unnest(task_ids) as task_id
       group by task_id having count(*) > 1
     union all
-    select 'a slot without a lease', task_id::text from scheduler.batch_calls as calls
+    select 'a slot without a lease', task_id::text from batches.calls as calls
       where not exists (
         select from batch_leases as leases
         where leases.job_id = calls.job_id and leases.token = calls.token and calls.task_id = any (task_ids))
@@ -174,7 +174,7 @@ export async function assertBatchesSound(sql: Sql, meddled: string[] = []): Prom
     select 'not leased, but before where claims begin', tasks.id::text from batch_tasks as tasks
       join batch_jobs as jobs on jobs.id = tasks.job_id
       where tasks.completed_at is null
-        and tasks.id < (jobs.claim_from ->> scheduler.batch_claim_key(tasks.provider, tasks.asks_fallback))::bigint
+        and tasks.id < (jobs.claim_from ->> batches.claim_key(tasks.provider, tasks.asks_fallback))::bigint
         and not exists (select from batch_leases where job_id = jobs.id and tasks.id = any (task_ids))
         and not jobs.id = any (${touched}::uuid[])
     union all
@@ -202,7 +202,7 @@ export function processor(sql: Sql, jobId: string) {
   return {
     token,
     claim: (limit: number, now: Date, busy: Record<string, number> | null = null) =>
-      call("scheduler.claim_batch_tasks($1, $2, $3, 60, $4::text::jsonb, $5)", [
+      call("batches.claim_tasks($1, $2, $3, 60, $4::text::jsonb, $5)", [
         jobId,
         token,
         limit,
@@ -210,16 +210,14 @@ export function processor(sql: Sql, jobId: string) {
         now,
       ]),
     finish: (results: unknown, now: Date) =>
-      call("scheduler.finish_batch_tasks($1, $2, $3::text::jsonb, $4)", [
+      call("batches.finish_tasks($1, $2, $3::text::jsonb, $4)", [
         jobId,
         token,
         JSON.stringify(results),
         now,
       ]),
-    heartbeat: (now: Date) =>
-      call("scheduler.heartbeat_batch_job($1, $2, 60, $3)", [jobId, token, now]),
-    release: (now: Date) =>
-      call("scheduler.release_batch_tasks($1, $2, null, $3)", [jobId, token, now]),
+    heartbeat: (now: Date) => call("batches.heartbeat_job($1, $2, 60, $3)", [jobId, token, now]),
+    release: (now: Date) => call("batches.release_tasks($1, $2, null, $3)", [jobId, token, now]),
   };
 }
 

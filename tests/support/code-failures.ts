@@ -28,7 +28,7 @@ export async function failures(
 }
 
 export async function collect(sql: Query, now: Date, maxRows = 500): Promise<Row> {
-  return await value(sql, "scheduler.collect_code_failures($1, $2)", [maxRows, now]);
+  return await value(sql, "code_monitor.collect_failures($1, $2)", [maxRows, now]);
 }
 
 export async function cause(sql: Query, type: string): Promise<Row> {
@@ -41,7 +41,7 @@ export async function cause(sql: Query, type: string): Promise<Row> {
 }
 
 export async function claim(sql: Query, notSince: Date, now: Date): Promise<Row> {
-  return await value(sql, "scheduler.claim_code_fix($1, $2)", [notSince, now]);
+  return await value(sql, "code_monitor.claim_fix($1, $2)", [notSince, now]);
 }
 
 /** `begin_code_fix` for a cause that nobody has claimed, unless `requestId` says who. */
@@ -51,7 +51,7 @@ export async function begin(
   now: Date,
   { requestId = null as string | null, tokens = 1000, costUsd = null as number | null } = {},
 ): Promise<Row> {
-  return await value(sql, "scheduler.begin_code_fix($1, $2, null, 'model', $3, $4, $5)", [
+  return await value(sql, "code_monitor.begin_fix($1, $2, null, 'model', $3, $4, $5)", [
     causeId,
     requestId,
     tokens,
@@ -75,7 +75,7 @@ export async function record(
   const proposal = error === null ? ["--- a/main.py", "because", 0.5] : [null, null, null];
   return await value(
     sql,
-    "scheduler.record_code_fix($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    "code_monitor.record_fix($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     [
       proposalId,
       ...proposal,

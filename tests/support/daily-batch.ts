@@ -69,7 +69,7 @@ export interface Tick {
 /** `trigger_daily_batch` at that moment. */
 export async function trigger(sql: Query, at: string, options: Tick = {}): Promise<Row> {
   const [row] = await sql.unsafe(
-    `select scheduler.trigger_daily_batch(p_zones => $1, p_force => $2, p_manual_test => $3, p_now => $4) as told`,
+    `select batches.trigger_daily(p_zones => $1, p_force => $2, p_manual_test => $3, p_now => $4) as told`,
     [options.zones ?? false, options.force ?? false, options.manual_test ?? false, at],
   );
   return row!.told;

@@ -46,8 +46,7 @@ export async function addCommand(
 
 /** One step of the sweep over everything. */
 export async function sweep(sql: Sql, now = NOON): Promise<Row> {
-  const [row] =
-    await sql`select scheduler.monitor_device_connections_sweep(p_now => ${now}) as value`;
+  const [row] = await sql`select devices.sweep_connections(p_now => ${now}) as value`;
   return row!.value;
 }
 
@@ -57,7 +56,7 @@ export async function sweepInSteps(sql: Sql, maxDevices: number, now = NOON): Pr
   let after: string | null = "00000000-0000-0000-0000-000000000000";
   while (after !== null) {
     const rows: Row[] = await sql`
-      select scheduler.monitor_device_connections_sweep(${after}, null, ${maxDevices}, ${now}) as value`;
+      select devices.sweep_connections(${after}, null, ${maxDevices}, ${now}) as value`;
     reports.push(rows[0]!.value);
     after = rows[0]!.value.next_after;
   }
@@ -66,8 +65,7 @@ export async function sweepInSteps(sql: Sql, maxDevices: number, now = NOON): Pr
 
 /** One step of the hand-over for everybody. */
 export async function handOver(sql: Sql, now = NOON): Promise<Row> {
-  const [row] =
-    await sql`select scheduler.monitor_device_connections_hand_over(p_now => ${now}) as value`;
+  const [row] = await sql`select devices.hand_over_commands(p_now => ${now}) as value`;
   return row!.value;
 }
 

@@ -102,7 +102,7 @@ export async function passTime(sql: Sql, seconds: number): Promise<void> {
 
 /** Lets jobs go on that wait for it. */
 export async function release(sql: Sql): Promise<void> {
-  await sql`insert into app_settings (key, value) values ('tests.released', 'true')
+  await sql`insert into scheduler_settings (key, value) values ('tests.released', 'true')
     on conflict do nothing`;
 }
 

@@ -96,14 +96,14 @@ export const oldRows: Record<string, OldRows> = {
     open:
       `insert into ecosystem_comments (day, state, issue, run_id, claimed_at, may_arrive_until) values ($1::timestamptz::date + 1, 'posting', 'o/n#1', gen_random_uuid(), $1, $1)`,
   },
-  system_health_history: {
-    table: "system_health_history",
+  scheduler_health_history: {
+    table: "scheduler_health_history",
     over:
-      `insert into system_health_history (job_name, scheduled_for, checked_at, score, status, summary, report, components) values ('j', $1, $1, 1, 'critical', '', '', '{}')`,
+      `insert into scheduler_health_history (job_name, scheduled_for, checked_at, score, status, summary, report, components) values ('j', $1, $1, 1, 'critical', '', '', '{}')`,
   },
-  eliza_activity_log: {
-    table: "eliza_activity_log",
-    over: `insert into eliza_activity_log (occurred_at, source, message) values ($1, 's', 'm')`,
+  scheduler_activity: {
+    table: "scheduler_activity",
+    over: `insert into scheduler_activity (occurred_at, source, message) values ($1, 's', 'm')`,
   },
   scheduled_actions: {
     table: "scheduled_actions",

@@ -78,20 +78,20 @@ export function sqlActions(sql: Sql, now: () => Date): Actions {
   return {
     executeInDatabase: (limit) =>
       call(
-        sql`select scheduler.execute_scheduled_actions_in_database(${limit}, ${now()}) as result`,
+        sql`select actions.execute_in_database(${limit}, ${now()}) as result`,
       ),
     claim: ({ kinds, limit, perReceiver, leaseSeconds, exceptReceivers }: Claim) =>
-      call(sql`select scheduler.execute_scheduled_actions_claim(
+      call(sql`select actions.claim(
         ${textArray(kinds)}::text[], ${limit}, ${perReceiver}, ${leaseSeconds}, ${
         textArray(exceptReceivers)
       }::text[], ${now()}) as result`),
     report: (results) =>
       call(
-        sql`select scheduler.execute_scheduled_actions_report(${
+        sql`select actions.report(${
           sql.json(results.map((result) => ({ ...result })))
         }, ${now()}) as result`,
       ),
-    due: () => call(sql`select scheduler.execute_scheduled_actions_due(${now()}) as result`),
+    due: () => call(sql`select actions.due(${now()}) as result`),
   };
 }
 

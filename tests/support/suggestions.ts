@@ -28,7 +28,7 @@ export async function addOrganization(
 /** The model server suggests. */
 export async function addSuggester(sql: Sql, values: Record<string, number> = {}): Promise<void> {
   await addProvider(sql, "muse", values);
-  await sql`update app_settings set value = '"muse"' where key = 'weekly_suggestions.provider'`;
+  await sql`update scheduler_settings set value = '"muse"' where key = 'weekly_suggestions.provider'`;
 }
 
 /** What was suggested to the organization. */

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { bootstrapDatabase, quoteLiteral } from "../../local/bootstrap.ts";
-import { applyMigrations, readMigrations } from "../../local/migrations.ts";
+import { applyPacks, readPacks } from "../../local/packs.ts";
 import { preparePostgres } from "../../local/postgres.ts";
 import { makeServerDirectory } from "./server-directory.ts";
 
@@ -86,7 +86,7 @@ async function prepareTemplate(adminUrl: string, password: string, migrated: boo
     const url = new URL(adminUrl);
     url.username = "postgres";
     const sql = postgres(url.href, { max: 1, onnotice: () => {} });
-    await applyMigrations(sql, await readMigrations());
+    await applyPacks(sql, await readPacks());
     await sql.end();
   }
   // Tests begin from tables with statistics, as a database that has run for a while does.

@@ -28,7 +28,6 @@ export const recorded = z.object({
     recorded: z.boolean(),
   })),
   expiring_days: z.int(),
-  problem: z.string().nullable(),
   left_alone: z.array(z.string()),
 });
 type Recorded = z.infer<typeof recorded>;
@@ -62,7 +61,7 @@ const wordOf = new Map(words);
 export function report(
   providers: readonly Provider[],
   checks: readonly KeyCheck[],
-  { keys, problem, left_alone }: Recorded,
+  { keys, left_alone }: Recorded,
   now: Date,
 ): JsonObject {
   const of = new Map(keys.map((key) => [key.provider, key]));
@@ -91,12 +90,8 @@ export function report(
       ? `no API key is configured (${each.length} providers)`
       : `${each.length} keys: ${parts.join(", ")}`,
     ...changes.map(({ text }) => text),
-    ...(problem === null ? [] : [problem]),
   ];
-  const severities = [
-    ...changes.map(({ severity }) => severity),
-    ...(problem === null ? [] : ["warning" as const]),
-  ];
+  const severities = changes.map(({ severity }) => severity);
   const notable = (["error", "warning", "info"] as const)
     .find((severity) => severities.includes(severity));
   return {

@@ -73,7 +73,7 @@ export async function trigger(input: TriggerInput, context: TriggerContext): Pro
 }
 
 async function readSettings({ db, signal }: TriggerContext) {
-  const { data, error } = await db.from("app_settings").select("key, value")
+  const { data, error } = await db.from("scheduler_settings").select("key, value")
     .in("key", Object.keys(windowSettings.shape)).abortSignal(signal);
   if (error) throw error;
   return windowSettings.parse(Object.fromEntries(data.map(({ key, value }) => [key, value])));

@@ -21,7 +21,7 @@ export interface Place {
 
 /**
  * Where a moment lies to the window, by what a clock on the wall of its zone shows: also on the days on which the
- * clock is changed, and over midnight. Postgres' `scheduler.in_daily_batch_window` says the same.
+ * clock is changed, and over midnight. Postgres' `batches.in_daily_window` says the same.
  */
 export function placeInWindow(now: Date, settings: WindowSettings): Place {
   const local = formatInTimeZone(now, settings["daily_batch.time_zone"], "yyyy-MM-dd HH:mm");

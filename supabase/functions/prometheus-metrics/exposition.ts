@@ -1,82 +1,70 @@
 /**
  * Prometheus' text format, version 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/).
  */
+import type { Group, HistogramSeries, Reading, ValueSeries } from "./reading.ts";
 
-/** The content type of what `renderFamilies` returns. */
+/** The content type of what `renderReading` returns. */
 export const contentType = "text/plain; version=0.0.4; charset=utf-8";
 
-export type Labels = Readonly<Record<string, string>>;
-
-/** A metric name with everything it says at this moment. */
-export type Family = Counter | Histogram;
-
-interface Counter {
-  readonly type: "counter" | "gauge";
-  readonly name: string;
-  readonly help: string;
-  readonly samples: readonly Sample[];
-}
-
-export interface Sample {
-  readonly labels?: Labels;
-  readonly value: number;
-}
-
-interface Histogram {
-  readonly type: "histogram";
-  readonly name: string;
-  readonly help: string;
-  /** Upper bounds of the buckets, ascending, without +Inf. */
-  readonly bounds: readonly number[];
-  readonly series: readonly HistogramSeries[];
-}
-
-export interface HistogramSeries {
-  readonly labels?: Labels;
-  /** Observations in each bucket alone, not cumulative; one more than there are bounds. */
-  readonly counts: readonly number[];
-  readonly sum: number;
-}
-
-/** The families as text, one after the other; each line ends with a line feed. */
-export function renderFamilies(families: readonly Family[]): string {
-  let text = "";
-  for (const family of families) {
-    const { name, type, help } = family;
-    text += `# HELP ${name} ${escapeHelp(help)}\n# TYPE ${name} ${type}\n`;
-    if (family.type === "histogram") {
-      const bounds = [...family.bounds.map(formatValue), "+Inf"];
-      for (const series of family.series) text += renderSeries(name, bounds, series);
-    } else {
-      for (const { labels, value } of family.samples) {
-        text += `${name}${braces(renderLabels(labels))} ${formatValue(value)}\n`;
-      }
+/** A reading as text, family after family; each line ends with a line feed. */
+export function renderReading({ families, sources }: Reading): string {
+  const lines = new Map<string, string>();
+  for (const group of sources.flat()) {
+    const sets = labelSets(group);
+    for (const series of group.series) {
+      const text = "counts" in series ? renderHistogram(series, sets) : renderValues(series, sets);
+      lines.set(series.family, (lines.get(series.family) ?? "") + text);
     }
   }
+  return families.map(({ name, type, help }) =>
+    `# HELP ${name} ${escapeHelp(help)}\n# TYPE ${name} ${type}\n${lines.get(name) ?? ""}`
+  ).join("");
+}
+
+/** The label sets of a group as text, without braces. */
+function labelSets({ labels }: Group): string[] {
+  const columns = Object.entries(labels);
+  if (columns.length === 0) return [""];
+  const count = columns[0]![1]?.length ?? 0;
+  return Array.from({ length: count }, (_, row) => {
+    let text = "";
+    for (const [name, values] of columns) text += renderLabel(text, name, values![row]!);
+    return text;
+  });
+}
+
+function renderValues({ family, labels, values }: ValueSeries, sets: string[]): string {
+  let own = "";
+  for (const name in labels) own += renderLabel(own, name, labels[name]!);
+  let text = "";
+  sets.forEach((set, row) => {
+    const value = values?.[row] ?? null;
+    if (value === null) return;
+    const all = set === "" || own === "" ? set + own : `${set},${own}`;
+    text += `${family}${braces(all)} ${formatValue(value)}\n`;
+  });
   return text;
 }
 
 /** Buckets are cumulative in the text; the last one, `+Inf`, is the count of all. */
-function renderSeries(name: string, bounds: readonly string[], series: HistogramSeries): string {
-  const labels = renderLabels(series.labels);
-  const before = labels === "" ? "" : `${labels},`;
+function renderHistogram({ family, bounds, counts, sums }: HistogramSeries, sets: string[]) {
+  const names = [...bounds.map(formatValue), "+Inf"];
   let text = "";
-  let count = 0;
-  bounds.forEach((bound, index) => {
-    count += series.counts[index] ?? 0;
-    text += `${name}_bucket{${before}le="${bound}"} ${count}\n`;
+  sets.forEach((set, row) => {
+    const before = set === "" ? "" : `${set},`;
+    let count = 0;
+    names.forEach((bound, bucket) => {
+      count += counts?.[row]?.[bucket] ?? 0;
+      text += `${family}_bucket{${before}le="${bound}"} ${count}\n`;
+    });
+    text += `${family}_sum${braces(set)} ${formatValue(sums?.[row] ?? 0)}\n` +
+      `${family}_count${braces(set)} ${count}\n`;
   });
-  return `${text}${name}_sum${braces(labels)} ${formatValue(series.sum)}\n` +
-    `${name}_count${braces(labels)} ${count}\n`;
-}
-
-function renderLabels(labels: Labels = {}): string {
-  let text = "";
-  for (const name in labels) {
-    text += `${text === "" ? "" : ","}${name}="${escapeLabel(labels[name]!)}"`;
-  }
   return text;
 }
+
+const renderLabel = (before: string, name: string, value: string) =>
+  `${before === "" ? "" : ","}${name}="${escapeLabel(value)}"`;
 
 const braces = (labels: string) => labels === "" ? "" : `{${labels}}`;
 

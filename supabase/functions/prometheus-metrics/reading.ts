@@ -4,80 +4,35 @@ import { errorMessage, HttpError } from "../../../shared/errors.ts";
 
 /** What `public.prometheus_metrics()` returns: everything a scrape shows, read at one moment. */
 export interface Reading {
-  scheduler: SchedulerReading;
-  fleet: FleetReading;
-  platform: PlatformReading;
-  batches: BatchesReading;
+  /** In the order in which they are shown. */
+  families: { name: string; type: "counter" | "gauge" | "histogram"; help: string }[];
+  sources: Group[][];
+  /** By the name of the function: why a source could not be read. */
+  errors: Record<string, string>;
 }
 
-export interface SchedulerReading {
-  /** Upper bounds of the buckets of durations, in milliseconds. */
-  duration_bounds_ms: number[];
-  /** Upper bounds of the buckets of fire lags, in milliseconds. */
-  fire_lag_bounds_ms: number[];
-  locks_open: number;
-  pulse_age_seconds: number;
-  pulse_errors: number;
-  jobs: JobReading[];
+/** Series that have their label sets in common, as `scheduler.metric_group` puts them together. */
+export interface Group {
+  /** By label, its value in each set; without labels there is one set. */
+  labels: Record<string, string[] | null>;
+  series: (ValueSeries | HistogramSeries)[];
 }
 
-/** One registered job; the order is that of `scheduler.job_metrics`. */
-export type JobReading = [
-  name: string,
-  enabled: boolean,
-  paused: boolean,
-  overdueSeconds: number,
-  lastSuccessAgeSeconds: number | null,
-  completed: number,
-  failed: number,
-  skipped: number,
-  missed: number,
-  cancelled: number,
-  lost: number,
-  retries: number,
-  failedInRow: number,
-  missedInRow: number,
-  leftOut: Record<string, number>,
-  durationCounts: number[],
-  durationSumMs: number,
-  fireLagCounts: number[],
-  fireLagSumMs: number,
-];
-
-export interface FleetReading {
-  devices: number;
-  active_devices: number;
-  charging_sessions: number;
-  /** Null when no energy of the last day has a known efficiency. */
-  charging_efficiency_percent: number | null;
-  pop_events: number;
-  pop_events_validated: number;
-  pop_events_rejected: number;
-  pop_points: number;
-  commands: number;
-  /** Statuses that no command has are not there. */
-  commands_by_status: Record<string, number>;
-  summarized_age_seconds: number;
+export interface ValueSeries {
+  family: string;
+  /** Added to each label set. */
+  labels: Record<string, string>;
+  /** For each label set; null: none. */
+  values: (number | null)[] | null;
 }
 
-export interface PlatformReading {
-  actions_waiting: number;
-  actions_overdue_seconds: number;
-  /** Statuses that no occurrence has are not there. */
-  occurrences_by_status: Record<string, number>;
-  api_keys: [provider: string, keyName: string, status: string, expiresInSeconds: number | null][];
-  open_code_failure_causes: number;
-  pending_code_fix_proposals: number;
-}
-
-export interface BatchesReading {
-  not_begun_seconds: number;
-  open: number;
-  oldest_open_seconds: number;
-  /** Of batch jobs that ended in the last 24 hours. */
-  tasks_by_status: { completed: number; failed: number };
-  /** By the name of the provider. */
-  failures_in_row: Record<string, number>;
+export interface HistogramSeries {
+  family: string;
+  /** Upper bounds of the buckets, ascending, without +Inf. */
+  bounds: number[];
+  /** For each label set, observations in each bucket alone; one more than there are bounds. */
+  counts: number[][] | null;
+  sums: number[] | null;
 }
 
 /** Prometheus waits for ten seconds unless told otherwise; it should get to read why there is nothing. */

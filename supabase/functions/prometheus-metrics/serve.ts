@@ -5,12 +5,8 @@ import type { Database } from "../../../shared/database.types.ts";
 import { errorMessage, HttpError, misconfigured } from "../../../shared/errors.ts";
 import { createLogger, createRedact } from "../../../shared/logger.ts";
 import type { Platform } from "../../../shared/platform.ts";
-import { batchFamilies } from "./batch-families.ts";
-import { contentType, renderFamilies } from "./exposition.ts";
-import { fleetFamilies } from "./fleet-families.ts";
-import { platformFamilies } from "./platform-families.ts";
+import { contentType, renderReading } from "./exposition.ts";
 import { readMetrics } from "./reading.ts";
-import { schedulerFamilies } from "./scheduler-families.ts";
 
 /**
  * The handler that Prometheus scrapes. It is no job: it has no run in the ledger and answers at once.
@@ -43,13 +39,11 @@ export function serveMetrics(platform: Platform): (request: Request) => Promise<
       const db = createClient<Database>(url, serviceKey(secrets), {
         auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
       });
-      const { scheduler, fleet, platform: others, batches } = await readMetrics(db);
-      const text = renderFamilies([
-        ...schedulerFamilies(scheduler),
-        ...fleetFamilies(fleet),
-        ...platformFamilies(others),
-        ...batchFamilies(batches),
-      ]);
+      const reading = await readMetrics(db);
+      for (const [source, reason] of Object.entries(reading.errors)) {
+        log.error("a source of metrics failed", { source, reason });
+      }
+      const text = renderReading(reading);
       return new Response(request.method === "HEAD" ? null : text, {
         headers: { "content-type": contentType, "cache-control": "no-store" },
       });

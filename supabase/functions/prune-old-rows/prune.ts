@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
-import { errorMessage, PermanentError } from "../../../shared/errors.ts";
+import { errorMessage } from "../../../shared/errors.ts";
 
 /** What of its context the job uses. */
 export type PruneContext = Pick<
@@ -13,26 +13,24 @@ const stepMs = 10_000;
 
 const plan = z.object({
   rules: z.array(z.string()),
-  problems: z.record(z.string(), z.string()),
-  not_frozen: z.string().nullable(),
+  held: z.array(z.string()),
 });
 
 /**
  * Prunes by every rule in turn, a batch each, until none has a full batch left or the time is over; so a table
  * with a large backlog holds up no other.
  *
- * @throws at the end, when a rule could not be applied; the others have been by then. A PermanentError when wrong
- * settings are all that was in the way.
+ * @throws at the end, when a rule could not be applied; the others have been by then.
  */
 export async function prune(batchRows: number, context: PruneContext): Promise<JsonObject> {
   const { db, log, signal, remainingMs, reportProgress } = context;
-  const begun = await db.rpc("begin_pruning").abortSignal(signal);
+  const begun = await db.rpc("scheduler_begin_pruning").abortSignal(signal);
   if (begun.error) throw begun.error;
-  const { rules, problems, not_frozen } = plan.parse(begun.data);
+  const { rules, held } = plan.parse(begun.data);
 
   const deleted: Record<string, number> = {};
+  const problems: Record<string, string> = {};
   let unfinished = rules;
-  let mayPass = false;
   while (unfinished.length > 0 && remainingMs() > stepMs && !signal.aborted) {
     const full: string[] = [];
     for (const rule of unfinished) {
@@ -41,13 +39,11 @@ export async function prune(batchRows: number, context: PruneContext): Promise<J
         continue;
       }
       const { data, error } = await db
-        .rpc("prune_old_rows", { p_rule: rule, p_limit: batchRows })
+        .rpc("scheduler_prune_old_rows", { p_rule: rule, p_limit: batchRows })
         .abortSignal(signal);
       if (error && signal.aborted) full.push(rule);
-      else if (error) {
-        problems[rule] = errorMessage(error);
-        mayPass ||= error.code !== "22023";
-      } else {
+      else if (error) problems[rule] = errorMessage(error);
+      else {
         if (data > 0) deleted[rule] = (deleted[rule] ?? 0) + data;
         if (data >= batchRows) full.push(rule);
       }
@@ -58,21 +54,20 @@ export async function prune(batchRows: number, context: PruneContext): Promise<J
 
   const total = Object.values(deleted).reduce((sum, count) => sum + count, 0);
   const notes = [
-    ...(not_frozen === null ? [] : [`device rows stay for now: ${not_frozen}`]),
+    ...held,
     ...(unfinished.length === 0 ? [] : [`more is left of ${unfinished.join(", ")}`]),
   ];
   const summary = [`${total.toLocaleString("en-US")} old rows deleted`, ...notes].join("; ");
   const failures = Object.entries(problems).map(([rule, problem]) => `${rule}: ${problem}`);
   if (failures.length > 0) {
     log.error("not pruned", { problems, deleted });
-    const message = `Cannot prune by ${failures.join("; ")} (${summary})`;
-    throw mayPass ? new Error(message) : new PermanentError(message);
+    throw new Error(`Cannot prune by ${failures.join("; ")} (${summary})`);
   }
   return {
     summary,
     deleted,
     unfinished,
-    notFrozen: not_frozen,
+    held,
     ...(notes.length > 0 ? { notable: "warning" } : {}),
   };
 }

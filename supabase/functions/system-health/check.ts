@@ -1,8 +1,7 @@
-import { type ComponentName, componentNames, definitions } from "./components.ts";
+import { type ComponentDefinition, componentDefinitions } from "./components.ts";
 import { evaluate, type Health, summarize } from "./evaluate.ts";
 import { answerLimitMs, call, type HealthDatabase, readComponent } from "./reading.ts";
 import { renderReport } from "./report.ts";
-import { applySettings } from "./thresholds.ts";
 
 /** The occurrence a check belongs to: it is kept once for each. */
 export interface CheckOccurrence {
@@ -14,15 +13,17 @@ export interface CheckOccurrence {
 export interface CheckResult extends Health {
   summary: string;
   report: string;
-  /** What a person should know besides: settings ignored, figures hidden, a history that cannot be written. */
+  /** What a person should know besides: figures hidden, a history that cannot be written. */
   notes: string[];
-  /** The row in system_health_history; null when it could not be written, which is then in the notes. */
+  /** The row in scheduler_health_history; null when it could not be written, which is then in the notes. */
   historyId: number | null;
 }
 
 /**
- * Reads every component side by side, judges, and keeps what it found. A component, the settings or the history that
- * cannot be used does not stop it: what it cannot know, it says. Throws only when `signal` fires.
+ * Reads every component side by side, judges, and keeps what it found. A component or the history that cannot be used does
+ * not stop it: what it cannot know, it says.
+ *
+ * @throws when `signal` fires, and when the database does not say what there is to look at.
  */
 export async function checkHealth(
   db: HealthDatabase,
@@ -30,39 +31,21 @@ export async function checkHealth(
   signal: AbortSignal,
   limitMs: number = answerLimitMs,
 ): Promise<CheckResult> {
-  const [settings, ...outcomes] = await Promise.all([
-    call(db, "system_health_settings", {}, signal, limitMs),
-    ...componentNames.map((name) => readComponent(db, name, signal, limitMs)),
-  ]);
-  const readings = Object.fromEntries(
-    componentNames.map((name, index) => [name, outcomes[index]]),
-  ) as Record<ComponentName, (typeof outcomes)[number]>;
-
-  const thresholds = applySettings(
-    definitions,
-    "data" in settings ? asObject(settings.data) : {},
+  const definitions = await readDefinitions(db, signal, limitMs);
+  const looked = await Promise.all(definitions.map(async (definition) => ({
+    definition,
+    outcome: await readComponent(db, definition, signal, limitMs),
+  })));
+  const notes = looked.flatMap(({ definition, outcome }) =>
+    "reading" in outcome ? outcome.reading.notes.map((note) => `${definition.label}: ${note}`) : []
   );
-  const notes = [
-    ...("unreadable" in settings
-      ? [
-        `settings cannot be read, default thresholds hold: ${settings.unreadable}`,
-      ]
-      : []),
-    ...thresholds.notes,
-    ...componentNames.flatMap((name) => {
-      const outcome = readings[name];
-      return "reading" in outcome
-        ? outcome.reading.notes.map((note) => `${definitions[name].label}: ${note}`)
-        : [];
-    }),
-  ];
-  const health = evaluate(thresholds.components, readings);
+  const health = evaluate(looked);
   const summary = summarize(health);
   const report = renderReport(health, notes, occurrence.checkedAt);
 
   const kept = await call(
     db,
-    "record_system_health",
+    "scheduler_record_health",
     {
       p_job_name: occurrence.jobName,
       p_scheduled_for: occurrence.scheduledFor.toISOString(),
@@ -89,6 +72,15 @@ export async function checkHealth(
   };
 }
 
-function asObject(value: unknown): Record<string, unknown> {
-  return typeof value === "object" && value !== null ? { ...value } : {};
+async function readDefinitions(
+  db: HealthDatabase,
+  signal: AbortSignal,
+  limitMs: number,
+): Promise<ComponentDefinition[]> {
+  const answer = await call(db, "scheduler_health_components", {}, signal, limitMs);
+  if ("unreadable" in answer) {
+    signal.throwIfAborted();
+    throw new Error(`Cannot tell what there is to look at: ${answer.unreadable}`);
+  }
+  return componentDefinitions.parse(answer.data);
 }

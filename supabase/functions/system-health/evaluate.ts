@@ -1,11 +1,5 @@
 import type { JsonObject } from "../../../shared/define-job.ts";
-import {
-  type ComponentDefinition,
-  type ComponentName,
-  componentNames,
-  type FigureDefinition,
-  type Unit,
-} from "./components.ts";
+import type { ComponentDefinition, FigureDefinition, Unit } from "./components.ts";
 import type { ReadingOutcome } from "./reading.ts";
 
 export type Status = "healthy" | "degraded" | "critical";
@@ -39,7 +33,7 @@ export type ComponentVerdict = {
 export type Health = {
   score: number;
   status: Status;
-  components: Record<ComponentName, ComponentVerdict>;
+  components: Record<string, ComponentVerdict>;
 };
 
 const severity: Record<Status, number> = {
@@ -65,7 +59,7 @@ export function worst(statuses: Iterable<Status>): Status {
 /** `higher` is reached at the threshold, `lower` is undercut below it. A figure of null says nothing. */
 export function evaluateFigure(
   value: number | null,
-  definition: FigureDefinition,
+  definition: Pick<FigureDefinition, "worse" | "degraded" | "critical">,
 ): Status {
   const reached = (threshold: number | null) =>
     value !== null && threshold !== null &&
@@ -93,7 +87,7 @@ export function evaluateComponent(
     };
   }
   const figures: Record<string, FigureVerdict> = {};
-  for (const [name, figure] of Object.entries(definition.figures)) {
+  for (const { figure: name, ...figure } of definition.figures) {
     const value = outcome.reading.figures[name] ?? null;
     const culprit = figure.culprit === null ? undefined : outcome.reading.details[figure.culprit];
     figures[name] = {
@@ -121,12 +115,11 @@ export function evaluateComponent(
  * component, half for a degraded one, nothing for a critical one.
  */
 export function evaluate(
-  definitions: Readonly<Record<ComponentName, ComponentDefinition>>,
-  outcomes: Record<ComponentName, ReadingOutcome>,
+  looked: readonly { definition: ComponentDefinition; outcome: ReadingOutcome }[],
 ): Health {
-  const components = {} as Record<ComponentName, ComponentVerdict>;
-  for (const name of componentNames) {
-    components[name] = evaluateComponent(definitions[name], outcomes[name]);
+  const components: Record<string, ComponentVerdict> = {};
+  for (const { definition, outcome } of looked) {
+    components[definition.component] = evaluateComponent(definition, outcome);
   }
   const verdicts = Object.values(components);
   const points = verdicts.reduce((sum, verdict) => sum + verdict.points, 0);

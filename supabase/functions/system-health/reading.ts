@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { JsonObject } from "../../../shared/define-job.ts";
-import { type ComponentName, definitions } from "./components.ts";
+import type { ComponentDefinition } from "./components.ts";
 
 /** What a component's SQL function counted. */
 export interface Reading {
@@ -34,21 +34,21 @@ const readingSchema = z.object({
   notes: z.array(z.string()).default([]),
 });
 
-/** Calls `system_health_<component>()`. Never throws: what went wrong is the answer. */
+/** Asks the component's function. Never throws: what went wrong is the answer. */
 export async function readComponent(
   db: HealthDatabase,
-  component: ComponentName,
+  definition: ComponentDefinition,
   signal: AbortSignal,
   limitMs: number = answerLimitMs,
 ): Promise<ReadingOutcome> {
   const answer = await call(
     db,
-    `system_health_${component}`,
-    {},
+    "scheduler_read_health",
+    { p_component: definition.component },
     signal,
     limitMs,
   );
-  return "unreadable" in answer ? answer : checkReading(component, answer.data);
+  return "unreadable" in answer ? answer : checkReading(definition, answer.data);
 }
 
 /** Calls a function of the database; never throws, and never takes much longer than `limitMs`. */
@@ -88,7 +88,7 @@ function noAnswer(limitMs: number): string {
   return `no answer within ${limitMs / 1000} s`;
 }
 
-function checkReading(component: ComponentName, data: unknown): ReadingOutcome {
+function checkReading(definition: ComponentDefinition, data: unknown): ReadingOutcome {
   const parsed = readingSchema.safeParse(data);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -96,7 +96,7 @@ function checkReading(component: ComponentName, data: unknown): ReadingOutcome {
       unreadable: `bad data: ${issue?.path.join(".") || "the answer"}: ${issue?.message}`,
     };
   }
-  for (const figure of Object.keys(definitions[component].figures)) {
+  for (const { figure } of definition.figures) {
     if (!Object.hasOwn(parsed.data.figures, figure)) {
       return { unreadable: `bad data: figures.${figure} is missing` };
     }

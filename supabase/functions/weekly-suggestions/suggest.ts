@@ -91,7 +91,7 @@ export async function suggest(
     if (provider === null) {
       const setting = "weekly_suggestions.provider";
       return {
-        summary: `nobody suggests: app_settings ${setting} names no provider`,
+        summary: `nobody suggests: scheduler_settings ${setting} names no provider`,
         ...figures,
         notConfigured: [setting],
       };

@@ -34,7 +34,10 @@ async function misbehave(behaviour: string, context: JobContext): Promise<void> 
 async function released({ db, signal }: JobContext): Promise<void> {
   while (true) {
     signal.throwIfAborted();
-    const { data } = await db.from("app_settings").select("value").eq("key", "tests.released");
+    const { data } = await db.from("scheduler_settings").select("value").eq(
+      "key",
+      "tests.released",
+    );
     if (data?.length) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -1,0 +1,118 @@
+/**
+ * The packs that the house is made of, as supabase/packs.json names them, and their SQL as supabase/sql holds it: what the
+ * database is now. The migrations are made of it by `deno task release`.
+ */
+import type { Sql } from "postgres";
+import { z } from "zod";
+
+const SUPABASE = new URL("../supabase/", import.meta.url);
+
+const entry = z.strictObject({
+  description: z.string(),
+  /** Packs that have to be there before it. */
+  needs: z.array(z.string()),
+  functions: z.array(z.string()),
+  /** Its files in supabase/sql/<pack>, in the order in which they are applied. */
+  sql: z.array(z.string().regex(/^[a-z][a-z0-9_]*$/)),
+});
+const packsSchema = z.record(z.string().regex(/^[a-z][a-z0-9-]*$/), entry);
+
+export interface Pack extends z.infer<typeof entry> {
+  name: string;
+  /** The schema that it keeps what is private in. */
+  schema: string;
+}
+
+const job = z.strictObject({
+  name: z.string(),
+  schedule: z.string().nullable(),
+  /** For those who read the file. */
+  why: z.string().optional(),
+  description: z.string(),
+  target: z.string().optional(),
+  time_zone: z.string().optional(),
+  payload: z.record(z.string(), z.json()).optional(),
+  timeout_seconds: z.int().optional(),
+  overlap_policy: z.string().optional(),
+  parallel_limit: z.int().optional(),
+  run_if: z.string().optional(),
+});
+const schedulesSchema = z.record(z.string(), z.array(job));
+
+/** All packs, each after those that it needs. Throws where packs.json contradicts itself. */
+export async function readPacks(): Promise<Pack[]> {
+  const entries = packsSchema.parse(JSON.parse(await readText("packs.json")));
+  const packs: Pack[] = [];
+  for (const [name, entry] of Object.entries(entries)) {
+    const missing = entry.needs.filter((need) => !packs.some((pack) => pack.name === need));
+    if (missing.length > 0) {
+      throw new Error(`packs.json: ${name} must stand after what it needs: ${missing.join(", ")}`);
+    }
+    packs.push({ ...entry, name, schema: name.replaceAll("-", "_") });
+  }
+  return packs;
+}
+
+/** The named packs with all that they need, in order. Throws for a name that is none. */
+export function withNeeds(packs: readonly Pack[], names: readonly string[]): Pack[] {
+  const chosen = new Set<string>();
+  const choose = (name: string) => {
+    const pack = packs.find((pack) => pack.name === name);
+    if (pack === undefined) {
+      const known = packs.map((pack) => pack.name).join(", ");
+      throw new Error(`There is no pack named ${name}; the packs are: ${known}`);
+    }
+    for (const need of pack.needs) choose(need);
+    chosen.add(name);
+  };
+  for (const name of names) choose(name);
+  return packs.filter((pack) => chosen.has(pack.name));
+}
+
+/** Everything of a pack's SQL as one text: its files, then the jobs that schedules.json has for it. */
+export async function packSql(pack: Pack): Promise<string> {
+  const schedules = schedulesSchema.parse(JSON.parse(await readText("schedules.json")));
+  const files = await Promise.all(
+    pack.sql.map((subject) => readText(`sql/${pack.name}/${subject}.sql`)),
+  );
+  return [...files, ...(schedules[pack.name] ?? []).map(registration)].join("\n");
+}
+
+/** What leads from the version before to this one besides functions, written by hand; null: nothing. */
+export async function readChanges(pack: Pack, version: string): Promise<string | null> {
+  try {
+    return await readText(`sql/${pack.name}/changes/${version}.sql`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+/** Applies the SQL of the packs, each in a transaction of its own. `sql` is connected as the role `postgres`. */
+export async function applyPacks(sql: Sql, packs: readonly Pack[]): Promise<void> {
+  for (const pack of packs) {
+    const text = await packSql(pack);
+    await sql.begin((transaction) => transaction.unsafe(text)).catch((cause) => {
+      const { position } = cause as { position?: string };
+      const line = position === undefined
+        ? ""
+        : ` (near: ${text.slice(Number(position) - 1, Number(position) + 60)})`;
+      throw new Error(`Cannot apply the pack ${pack.name}: ${cause.message}${line}`, { cause });
+    });
+  }
+}
+
+function registration({ why: _, ...given }: z.infer<typeof job>): string {
+  const values = Object.entries(given).map(([name, value]) =>
+    `  ${name} => ${value === null ? "null" : literal(value!)}`
+  );
+  return `select scheduler.register_job(\n${values.join(",\n")}\n);\n`;
+}
+
+function literal(value: z.infer<ReturnType<typeof z.json>>): string {
+  if (typeof value === "number") return String(value);
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+const readText = (path: string) => Deno.readTextFile(new URL(path, SUPABASE));

@@ -1,0 +1,674 @@
+-- Daybook 0.10.0, pack actions. Made of supabase/sql/actions: change it there.
+
+create schema actions;
+revoke all on schema actions from public, anon, authenticated, service_role;
+comment on schema actions is 'What the pack actions keeps to itself. Not exposed through REST.';
+
+-- What is to be done at a time: reminders, callbacks, edge functions, commands for devices; once, or again and again.
+-- A row of scheduled_actions is the action and its present occurrence, a row of scheduled_action_occurrences is an
+-- occurrence that is over.
+
+create table public.scheduled_actions (
+  id uuid primary key default gen_random_uuid(),
+  name text not null default '' check (length(name) <= 200),
+  kind text not null check (kind in ('reminder', 'callback', 'edge_function', 'engagement_command')),
+  message text check (length(message) <= 1000 and message ~ '\S'),
+  url text check (length(url) <= 2000 and url ~ '^https://[^\s/?#@]+([/?#]\S*)?$'),
+  function_name text check (function_name ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'),
+  -- No foreign key: a device that is gone is a failure of this one action, to be read in its history.
+  device_id uuid,
+  command_type text check (length(command_type) between 1 and 100),
+  command_expires_seconds integer check (command_expires_seconds between 1 and 31536000),
+  payload jsonb not null default '{}' check (jsonb_typeof(payload) = 'object'),
+  schedule text,
+  time_zone text not null default 'UTC',
+  due_at timestamptz not null check (isfinite(due_at)),
+  status text not null default 'scheduled' check (status in ('scheduled', 'completed', 'dead', 'cancelled')),
+  attempts integer not null default 0 check (attempts >= 0),
+  max_attempts integer not null default 8 check (max_attempts between 1 and 100),
+  backoff_base_seconds integer not null default 60 check (backoff_base_seconds between 1 and 86400),
+  backoff_cap_seconds integer not null default 3600 check (backoff_cap_seconds between 1 and 86400),
+  next_attempt_at timestamptz not null check (isfinite(next_attempt_at)),
+  claim_token uuid,
+  locked_until timestamptz check (isfinite(locked_until)),
+  last_error text,
+  last_http_status smallint,
+  created_by text not null default '' check (length(created_by) <= 200),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  finished_at timestamptz check (isfinite(finished_at)),
+  receiver text not null generated always as (case kind
+    when 'callback' then lower(substring(url from '^https://([^/?#]+)'))
+    when 'edge_function' then 'function ' || function_name
+    else kind end) stored,
+  -- A UUID of version 8 (RFC 9562), so that receivers which look closely take it. Made of the action and the time alone,
+  -- so that every try of an occurrence has the same.
+  idempotency_key uuid not null generated always as (
+    overlay(overlay(md5(id::text || ' ' || extract(epoch from due_at at time zone 'UTC')::text)
+      placing '8' from 13) placing 'a' from 17)::uuid) stored,
+  constraint scheduled_actions_reminder_has_message check ((kind = 'reminder') = (message is not null)),
+  constraint scheduled_actions_callback_has_url check ((kind = 'callback') = (url is not null)),
+  constraint scheduled_actions_edge_function_has_name check ((kind = 'edge_function') = (function_name is not null)),
+  constraint scheduled_actions_command_has_device check ((kind = 'engagement_command') = (device_id is not null)),
+  constraint scheduled_actions_command_has_type check ((kind = 'engagement_command') = (command_type is not null)),
+  constraint scheduled_actions_only_commands_expire check (kind = 'engagement_command' or command_expires_seconds is null),
+  constraint scheduled_actions_payload_is_small check (octet_length(payload::text) <= 16384),
+  constraint scheduled_actions_finished_when_over check ((status = 'scheduled') = (finished_at is null)),
+  constraint scheduled_actions_claim_is_whole check ((claim_token is null) = (locked_until is null)),
+  constraint scheduled_actions_only_scheduled_are_claimed check (claim_token is null or status = 'scheduled')
+) with (fillfactor = 80);
+
+-- What is waiting is little, however long the list of what is over. No index holds the lease: a claim is a HOT update.
+create index scheduled_actions_waiting_idx on public.scheduled_actions (next_attempt_at) where status = 'scheduled';
+create index scheduled_actions_finished_idx on public.scheduled_actions (finished_at) where finished_at is not null;
+
+comment on table public.scheduled_actions is
+  'What is to be done at a time, one row an action with its present occurrence. Written by schedule_action, cancel_scheduled_action, retry_scheduled_action and the job execute-scheduled-actions alone.';
+comment on column public.scheduled_actions.message is 'What a reminder says in scheduler_activity.';
+comment on column public.scheduled_actions.payload is
+  'The body for an edge function, "data" in the body of a callback, the payload of a command, details of a reminder; at most 16 KiB.';
+comment on column public.scheduled_actions.schedule is 'Five cron fields, read in time_zone; null for an action that is executed once.';
+comment on column public.scheduled_actions.due_at is 'The present occurrence; a retry does not change it.';
+comment on column public.scheduled_actions.status is
+  'scheduled: waiting or being executed; completed, dead (the last try failed) and cancelled are over. A recurring action stays scheduled whatever became of one occurrence.';
+comment on column public.scheduled_actions.attempts is 'Tries of the present occurrence that have failed.';
+comment on column public.scheduled_actions.next_attempt_at is 'When the present occurrence may be tried: due_at, later after a failed try.';
+comment on column public.scheduled_actions.claim_token is 'Who claimed it: a result is taken only with this token.';
+comment on column public.scheduled_actions.locked_until is 'Until when the claim holds; after that anybody may claim it again.';
+comment on column public.scheduled_actions.last_error is 'Why the last try failed; null after one that succeeded.';
+comment on column public.scheduled_actions.receiver is 'Who answers: a callback''s host, the edge function, or the kind.';
+comment on column public.scheduled_actions.idempotency_key is 'What the receiver sees with every try of the present occurrence.';
+
+create table public.scheduled_action_occurrences (
+  idempotency_key uuid primary key,
+  action_id uuid not null references public.scheduled_actions (id) on delete cascade,
+  scheduled_for timestamptz not null check (isfinite(scheduled_for)),
+  status text not null check (status in ('completed', 'dead', 'cancelled', 'missed')),
+  attempts integer not null check (attempts >= 0),
+  http_status smallint,
+  error text,
+  finished_at timestamptz not null check (isfinite(finished_at))
+);
+
+create index scheduled_action_occurrences_action_idx
+  on public.scheduled_action_occurrences (action_id, scheduled_for);
+create index scheduled_action_occurrences_finished_idx on public.scheduled_action_occurrences (finished_at);
+
+comment on table public.scheduled_action_occurrences is 'The occurrences of scheduled actions that are over, one row each.';
+comment on column public.scheduled_action_occurrences.status is
+  'completed; dead: the last try failed; cancelled: by a person; missed: not executed in time, a later occurrence stands for it and all between.';
+comment on column public.scheduled_action_occurrences.attempts is 'How often it was tried.';
+comment on column public.scheduled_action_occurrences.http_status is 'What the receiver answered last, if it did.';
+
+alter table public.scheduled_actions enable row level security;
+alter table public.scheduled_action_occurrences enable row level security;
+revoke all on public.scheduled_actions, public.scheduled_action_occurrences from public, anon, authenticated, service_role;
+grant select on public.scheduled_actions, public.scheduled_action_occurrences to service_role;
+
+select scheduler.add_retention_rule('actions', 'scheduled_action_occurrences', 180, 'finished_at < $1');
+-- After its occurrences, of which a recurring one may have many: by the cascade all of them would go in one step. (Offset 0: one
+-- look at them an action, not a join of all.)
+select scheduler.add_retention_rule('actions', 'scheduled_actions', 180,
+  'finished_at < $1 and not exists (select from public.scheduled_action_occurrences where action_id = scheduled_actions.id offset 0)');
+
+-- What people and agents say of actions: schedule, cancel, try again.
+-- The doors are security definer: service_role may change actions only in these ways, and the time engine is private.
+
+create function actions.schedule_action(
+  p_kind text,
+  p_due_at timestamptz default null,
+  p_schedule text default null,
+  p_time_zone text default 'UTC',
+  p_message text default null,
+  p_url text default null,
+  p_function_name text default null,
+  p_device_id uuid default null,
+  p_command_type text default null,
+  p_command_expires_seconds integer default null,
+  p_payload jsonb default '{}',
+  p_name text default '',
+  p_max_attempts integer default 8,
+  p_backoff_base_seconds integer default 60,
+  p_backoff_cap_seconds integer default 3600,
+  p_created_by text default '',
+  p_id uuid default null,
+  p_now timestamptz default now()
+) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_id uuid := coalesce(p_id, gen_random_uuid());
+  v_needs constant jsonb := jsonb_build_object(
+    'reminder', array['message'], 'callback', array['url'], 'edge_function', array['function_name'],
+    'engagement_command', array['device_id', 'command_type']);
+  v_given text[] := array_remove(array[
+    case when p_message is not null then 'message' end, case when p_url is not null then 'url' end,
+    case when p_function_name is not null then 'function_name' end, case when p_device_id is not null then 'device_id' end,
+    case when p_command_type is not null then 'command_type' end], null);
+  v_needed text[];
+  v_due_at timestamptz;
+  v_created boolean;
+  v_wrong text;
+begin
+  if p_kind is null or not v_needs ? p_kind then
+    raise exception using errcode = '22023', message = format(
+      'cannot schedule the action: p_kind must be reminder, callback, edge_function or engagement_command, got %s', coalesce(quote_literal(p_kind), 'null'));
+  end if;
+  v_needed := array(select jsonb_array_elements_text(v_needs -> p_kind));
+  v_wrong := case
+    when not v_given @> v_needed then format('p_%s must be given, a %s needs it',
+      (select field from unnest(v_needed) as field where field <> all (v_given) limit 1), p_kind)
+    when not v_needed @> v_given then format('p_%s does not belong to a %s, which needs p_%s',
+      (select field from unnest(v_given) as field where field <> all (v_needed) limit 1), p_kind, array_to_string(v_needed, ' and p_'))
+    when p_message !~ '\S' or length(p_message) > 1000 then
+      format('p_message must have 1 to 1000 characters and not be blank, got %s', length(p_message))
+    when p_url !~ '^https://[^\s/?#@]+([/?#]\S*)?$' or length(p_url) > 2000 then
+      format('p_url must be an https URL without user and password, of at most 2000 characters, got %L', left(p_url, 200))
+    when p_function_name !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' then
+      format('p_function_name must be the slug of an edge function, got %L', left(p_function_name, 200))
+    when p_device_id is not null and not exists (select from public.devices where id = p_device_id) then
+      format('p_device_id must be a registered device, there is no %s', p_device_id)
+    when length(p_command_type) not between 1 and 100 then
+      format('p_command_type must have 1 to 100 characters, got %s', length(p_command_type))
+    when p_command_expires_seconds is not null and p_kind <> 'engagement_command' then
+      format('p_command_expires_seconds does not belong to a %s', p_kind)
+    when p_command_expires_seconds not between 1 and 31536000 then
+      format('p_command_expires_seconds must be 1 to 31536000, got %s', p_command_expires_seconds)
+    when p_payload is null or jsonb_typeof(p_payload) <> 'object' then
+      format('p_payload must be a JSON object, got %s', coalesce(jsonb_typeof(p_payload), 'null'))
+    when octet_length(p_payload::text) > 16384 then
+      format('p_payload must have at most 16384 bytes, got %s', octet_length(p_payload::text))
+    when length(coalesce(p_name, '')) > 200 then format('p_name must have at most 200 characters, got %s', length(p_name))
+    when length(coalesce(p_created_by, '')) > 200 then format('p_created_by must have at most 200 characters, got %s', length(p_created_by))
+    when p_max_attempts is null or p_max_attempts not between 1 and 100 then
+      format('p_max_attempts must be 1 to 100, got %s', coalesce(p_max_attempts::text, 'null'))
+    when p_backoff_base_seconds is null or p_backoff_base_seconds not between 1 and 86400 then
+      format('p_backoff_base_seconds must be 1 to 86400, got %s', coalesce(p_backoff_base_seconds::text, 'null'))
+    when p_backoff_cap_seconds is null or p_backoff_cap_seconds not between 1 and 86400 then
+      format('p_backoff_cap_seconds must be 1 to 86400, got %s', coalesce(p_backoff_cap_seconds::text, 'null'))
+    when (p_due_at is null) = (p_schedule is null) then
+      format('give p_due_at for an action that is executed once, or p_schedule for one that recurs; %s given',
+        case when p_due_at is null then 'neither was' else 'both were' end)
+    when not isfinite(p_due_at) then format('p_due_at must be a moment, got %s', p_due_at)
+  end;
+  if v_wrong is not null then
+    raise exception using errcode = '22023', message = 'cannot schedule the action: ' || v_wrong;
+  end if;
+  if p_schedule is not null then
+    -- Both raise 22023 with what is wrong and what would be right.
+    perform scheduler.assert_time_zone(p_time_zone);
+    v_due_at := scheduler.next_occurrence(p_schedule, p_time_zone, p_now);
+    if v_due_at is null then
+      raise exception using errcode = '22023', message = format('cannot schedule the action: p_schedule %L never occurs', p_schedule);
+    end if;
+  end if;
+  v_due_at := coalesce(v_due_at, p_due_at);
+
+  insert into public.scheduled_actions (
+    id, name, kind, message, url, function_name, device_id, command_type, command_expires_seconds, payload, schedule, time_zone,
+    due_at, next_attempt_at, max_attempts, backoff_base_seconds, backoff_cap_seconds, created_by, created_at
+  ) values (
+    v_id, coalesce(p_name, ''), p_kind, p_message, p_url, p_function_name, p_device_id, p_command_type, p_command_expires_seconds,
+    p_payload, p_schedule, coalesce(p_time_zone, 'UTC'), v_due_at, v_due_at, p_max_attempts, p_backoff_base_seconds,
+    p_backoff_cap_seconds, coalesce(p_created_by, ''), p_now
+  ) on conflict (id) do nothing;
+  v_created := found;
+  return (
+    select jsonb_build_object('id', a.id, 'created', v_created, 'kind', a.kind, 'due_at', a.due_at,
+      'idempotency_key', a.idempotency_key, 'status', a.status)
+    from public.scheduled_actions as a where a.id = v_id);
+end;
+$$;
+comment on function actions.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid, timestamptz) is
+  'Schedules an action for p_due_at, or again and again for p_schedule in p_time_zone. {"id", "created", "kind", "due_at", "idempotency_key", "status"}; with the p_id of an action that exists nothing changes, and created is false. Raises 22023 that says what was wrong and what would be right.';
+
+create function public.schedule_action(
+  p_kind text, p_due_at timestamptz default null, p_schedule text default null, p_time_zone text default 'UTC',
+  p_message text default null, p_url text default null, p_function_name text default null,
+  p_device_id uuid default null, p_command_type text default null, p_command_expires_seconds integer default null,
+  p_payload jsonb default '{}', p_name text default '', p_max_attempts integer default 8,
+  p_backoff_base_seconds integer default 60, p_backoff_cap_seconds integer default 3600, p_created_by text default '',
+  p_id uuid default null
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select actions.schedule_action(
+    p_kind, p_due_at, p_schedule, p_time_zone, p_message, p_url, p_function_name, p_device_id, p_command_type,
+    p_command_expires_seconds, p_payload, p_name, p_max_attempts, p_backoff_base_seconds, p_backoff_cap_seconds,
+    p_created_by, p_id);
+$$;
+comment on function public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid) is
+  'actions.schedule_action by the clock of the database.';
+
+create function actions.cancel_action(p_id uuid, p_reason text default '', p_now timestamptz default now())
+returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_action public.scheduled_actions;
+begin
+  select * into v_action from public.scheduled_actions where id = p_id for update;
+  if v_action.id is null then
+    raise exception using errcode = '22023', message = format('cannot cancel the action: there is none with the id %s', coalesce(p_id::text, 'null'));
+  end if;
+  if v_action.status <> 'scheduled' then
+    return jsonb_build_object('cancelled', false, 'reason', format('it is over: %s', v_action.status), 'status', v_action.status);
+  end if;
+  insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, http_status, error, finished_at)
+    values (v_action.idempotency_key, v_action.id, v_action.due_at, 'cancelled', v_action.attempts, v_action.last_http_status,
+      nullif(p_reason, ''), p_now)
+    on conflict (idempotency_key) do update set
+      status = excluded.status, attempts = excluded.attempts, error = excluded.error, finished_at = excluded.finished_at;
+  update public.scheduled_actions
+    set status = 'cancelled', finished_at = p_now, claim_token = null, locked_until = null
+    where id = p_id;
+  return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'was_being_executed', coalesce(v_action.locked_until > p_now, false));
+end;
+$$;
+comment on function actions.cancel_action(uuid, text, timestamptz) is
+  'Ends an action; a recurring one does not come again. {"cancelled", "status", "was_being_executed"}: with the last true a call was under way, and its result is no longer taken. {"cancelled": false, "reason", "status"} for one that is over. Raises 22023 for an unknown id.';
+
+create function public.cancel_scheduled_action(p_id uuid, p_reason text default '') returns jsonb
+language sql security definer set search_path = '' as $$
+  select actions.cancel_action(p_id, p_reason);
+$$;
+comment on function public.cancel_scheduled_action(uuid, text) is
+  'actions.cancel_action by the clock of the database.';
+
+create function actions.retry_action(p_id uuid, p_now timestamptz default now()) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_action public.scheduled_actions;
+begin
+  select * into v_action from public.scheduled_actions where id = p_id for update;
+  if v_action.id is null then
+    raise exception using errcode = '22023', message = format('cannot retry the action: there is none with the id %s', coalesce(p_id::text, 'null'));
+  end if;
+  if v_action.status <> 'dead' then
+    raise exception using errcode = '22023',
+      message = format('cannot retry the action %s: it must be dead, it is %s', p_id, v_action.status),
+      hint = case v_action.status
+        when 'scheduled' then format('it is tried next at %s', v_action.next_attempt_at)
+        else 'schedule a new one with schedule_action' end;
+  end if;
+  update public.scheduled_actions
+    set status = 'scheduled', finished_at = null, attempts = 0, next_attempt_at = p_now
+    where id = p_id;
+  return jsonb_build_object('id', p_id, 'idempotency_key', v_action.idempotency_key, 'due_at', v_action.due_at, 'next_attempt_at', p_now);
+end;
+$$;
+comment on function actions.retry_action(uuid, timestamptz) is
+  'Gives a dead action all its tries again, from now on and under the same idempotency key. {"id", "idempotency_key", "due_at", "next_attempt_at"}. Raises 22023 for an unknown id and for an action that is not dead.';
+
+create function public.retry_scheduled_action(p_id uuid) returns jsonb
+language sql security definer set search_path = '' as $$
+  select actions.retry_action(p_id);
+$$;
+comment on function public.retry_scheduled_action(uuid) is
+  'actions.retry_action by the clock of the database.';
+
+revoke all on function
+  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid),
+  public.cancel_scheduled_action(uuid, text),
+  public.retry_scheduled_action(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function
+  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid),
+  public.cancel_scheduled_action(uuid, text),
+  public.retry_scheduled_action(uuid)
+to service_role;
+
+-- What the job execute-scheduled-actions does to actions: execute those that the database can by itself, claim the
+-- others, take their results. Every way to an occurrence's end goes through scheduled_actions_settle.
+-- The doors to the job's steps are security definer because service_role may change actions in these ways alone, and
+-- because the time engine is private.
+
+create function actions.following(p_schedule text, p_time_zone text, p_after timestamptz)
+returns timestamptz
+language plpgsql stable set search_path = '' as $$
+begin
+  return scheduler.next_occurrence(p_schedule, p_time_zone, p_after);
+exception when invalid_parameter_value then
+  -- A zone that this server no longer knows must not hold up the other actions.
+  return null;
+end;
+$$;
+comment on function actions.following(text, text, timestamptz) is
+  'The occurrence after p_after; null when there is none, or when the schedule or the zone can no longer be read.';
+
+create function actions.catch_up(p_ids uuid[], p_now timestamptz) returns void
+language sql set search_path = '' as $$
+  with late as (
+    select id, due_at, idempotency_key, scheduler.previous_occurrence(schedule, time_zone, p_now) as latest
+    from public.scheduled_actions
+    -- A claim that has run out may have been executed all the same: its occurrence is tried again, under its own key.
+    where id = any (p_ids) and schedule is not null and attempts = 0 and claim_token is null
+      -- Occurrences are at least a minute apart.
+      and due_at <= p_now - interval '1 minute'
+      and actions.following(schedule, time_zone, due_at) <= p_now
+  ), missed as (
+    insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, error, finished_at)
+    select idempotency_key, id, due_at, 'missed', 0, format('the occurrence of %s stands for it', latest), p_now
+    from late where latest > due_at
+    on conflict (idempotency_key) do nothing
+  )
+  update public.scheduled_actions as a set due_at = late.latest, next_attempt_at = late.latest
+    from late where a.id = late.id and late.latest > late.due_at;
+$$;
+comment on function actions.catch_up(uuid[], timestamptz) is
+  'Moves recurring actions that nobody has claimed or tried, and whose later occurrences are due as well, to the latest one; the first is recorded as missed.';
+
+create function actions.settle(
+  p_ids uuid[], p_errors text[], p_http_statuses integer[], p_wait_seconds integer[], p_final boolean[], p_now timestamptz
+) returns jsonb
+language sql set search_path = '' as $$
+  with results as (
+    select * from unnest(p_ids, p_errors, p_http_statuses, p_wait_seconds, p_final) as r (id, error, http_status, wait_seconds, final)
+  ), judged as materialized (
+    select a.id, a.name, a.kind, a.due_at, a.idempotency_key, a.schedule, a.attempts + 1 as tries, left(r.error, 500) as error,
+      r.http_status, o.outcome,
+      case when a.schedule is not null and o.outcome <> 'retried'
+        then actions.following(a.schedule, a.time_zone, a.due_at) end as following,
+      -- Exponential backoff with full jitter, as for runs; never before the receiver said it may be asked again.
+      case when o.outcome = 'retried' then p_now + make_interval(secs => greatest(1, coalesce(r.wait_seconds, 0),
+        random() * least(a.backoff_cap_seconds, a.backoff_base_seconds * 2::numeric ^ least(a.attempts, 60)))) end as retry_at
+    from results as r
+    join public.scheduled_actions as a on a.id = r.id
+    cross join lateral (select case
+      when r.error is null then 'completed'
+      when r.final or a.attempts + 1 >= a.max_attempts then 'dead'
+      else 'retried' end as outcome) as o
+  ), ended as (
+    insert into public.scheduled_action_occurrences (
+      idempotency_key, action_id, scheduled_for, status, attempts, http_status, error, finished_at)
+    select idempotency_key, id, due_at, outcome, tries, http_status, error, p_now from judged where outcome <> 'retried'
+    -- It was dead before somebody had it tried again.
+    on conflict (idempotency_key) do update set
+      status = excluded.status, attempts = excluded.attempts, http_status = excluded.http_status, error = excluded.error,
+      finished_at = excluded.finished_at
+  ), updated as (
+    update public.scheduled_actions as a set
+      status = case
+        when j.outcome = 'retried' or j.following is not null then 'scheduled'
+        when j.schedule is not null then 'dead'
+        else j.outcome end,
+      finished_at = case when j.outcome <> 'retried' and j.following is null then p_now end,
+      due_at = coalesce(j.following, a.due_at),
+      next_attempt_at = coalesce(j.retry_at, j.following, a.next_attempt_at),
+      attempts = case when j.following is not null then 0 when j.outcome = 'completed' then a.attempts else j.tries end,
+      last_error = case when j.outcome <> 'retried' and j.schedule is not null and j.following is null
+        then concat_ws('; ', j.error, 'the schedule has no further occurrence, or can no longer be read') else j.error end,
+      last_http_status = j.http_status,
+      claim_token = null,
+      locked_until = null
+    from judged as j where a.id = j.id
+  )
+  select jsonb_build_object(
+    'counts', coalesce((
+      select jsonb_object_agg(kind, outcomes) from (
+        select kind, jsonb_object_agg(outcome, number) as outcomes
+        from (select kind, outcome, count(*) as number from judged group by kind, outcome) as counted group by kind
+      ) as kinds), '{}'),
+    'dead', coalesce((
+      select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'kind', kind, 'error', error))
+      from (select * from judged where outcome = 'dead' order by due_at limit 20) as named), '[]'));
+$$;
+comment on function actions.settle(uuid[], text[], integer[], integer[], boolean[], timestamptz) is
+  'What came of one try each: no error is completed; an error is retried after a backoff of at least p_wait_seconds, or dead after the last try or when p_final. Writes the history, moves recurring actions on. {"counts": {kind: {outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
+
+create function actions.execute_in_database(p_limit integer default 1000, p_now timestamptz default now())
+returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_ids uuid[];
+  v_errors text[];
+  v_result jsonb;
+begin
+  v_ids := array(
+    select id from public.scheduled_actions
+    where status = 'scheduled' and kind in ('reminder', 'engagement_command') and next_attempt_at <= p_now
+    order by next_attempt_at limit p_limit
+    for update skip locked);
+  perform actions.catch_up(v_ids, p_now);
+  -- A device that is there now stays until its command is written.
+  perform from public.devices
+    where id in (select device_id from public.scheduled_actions where id = any (v_ids)) order by id for key share;
+
+  insert into public.scheduler_activity (occurred_at, source, severity, message, details)
+    -- In one line; scheduler.one_line, called for each row, would take as long as all the rest.
+    select p_now, 'reminder', 'info', btrim(regexp_replace(message, '\s+', ' ', 'g')),
+      payload || jsonb_build_object('action_id', id, 'idempotency_key', idempotency_key, 'due_at', due_at)
+    from public.scheduled_actions
+    where id = any (v_ids) and kind = 'reminder'
+    order by due_at;
+  insert into public.engagement_commands (id, device_id, command_type, payload, issued_at, issued_by, expires_at)
+    select a.idempotency_key, a.device_id, a.command_type, a.payload, p_now, 'scheduled action ' || a.id,
+      p_now + make_interval(secs => a.command_expires_seconds)
+    from public.scheduled_actions as a join public.devices as d on d.id = a.device_id
+    where a.id = any (v_ids) and a.kind = 'engagement_command'
+    on conflict (id) do nothing;
+
+  v_errors := array(
+    select case when a.kind = 'engagement_command' and d.id is null
+      then format('there is no device %s any more', a.device_id) end
+    from unnest(v_ids) with ordinality as taken (id, place)
+    join public.scheduled_actions as a on a.id = taken.id
+    left join public.devices as d on d.id = a.device_id
+    order by taken.place);
+  v_result := actions.settle(v_ids, v_errors, null, null, array_fill(true, array[cardinality(v_ids)]), p_now);
+  return v_result || jsonb_build_object('executed', cardinality(v_ids));
+end;
+$$;
+comment on function actions.execute_in_database(integer, timestamptz) is
+  'Executes up to p_limit due reminders and engagement commands, each exactly once: what it writes and its end are one transaction. A command whose device is gone is dead. {"executed", "counts", "dead"}.';
+
+create function public.execute_scheduled_actions_in_database(p_limit integer default 1000) returns jsonb
+language sql security definer set search_path = '' as $$
+  select actions.execute_in_database(p_limit);
+$$;
+comment on function public.execute_scheduled_actions_in_database(integer) is
+  'actions.execute_in_database by the clock of the database.';
+
+create function actions.claim(
+  p_kinds text[], p_limit integer, p_per_receiver integer, p_lease_seconds integer,
+  p_except_receivers text[] default array[]::text[], p_now timestamptz default now()
+) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_token constant uuid := gen_random_uuid();
+  v_ids uuid[];
+  v_waiting integer;
+  v_result jsonb;
+begin
+  with due as (
+    select id, receiver, next_attempt_at from public.scheduled_actions
+    where status = 'scheduled' and kind = any (p_kinds) and next_attempt_at <= p_now
+      and (locked_until is null or locked_until <= p_now) and receiver <> all (p_except_receivers)
+    order by next_attempt_at limit 5000
+  ), waiting as (
+    select id, next_attempt_at, row_number() over (partition by receiver collate "C" order by next_attempt_at, id) as place from due
+  ), claimed as (
+    select a.id
+    from public.scheduled_actions as a join waiting on waiting.id = a.id
+    where waiting.place <= p_per_receiver
+      -- Again, for a row that somebody else claims, or moves to its next time, meanwhile.
+      and a.status = 'scheduled' and a.next_attempt_at <= p_now and (a.locked_until is null or a.locked_until <= p_now)
+    order by waiting.place, waiting.next_attempt_at limit p_limit
+    for update of a skip locked
+  )
+  select array(select id from claimed), (select count(*) from waiting) into v_ids, v_waiting;
+
+  perform actions.catch_up(v_ids, p_now);
+  with claimed as (
+    update public.scheduled_actions
+      set claim_token = v_token, locked_until = p_now + make_interval(secs => p_lease_seconds)
+      where id = any (v_ids)
+      returning *
+  )
+  select jsonb_build_object('token', v_token, 'more', v_waiting > count(*), 'actions', coalesce(
+    jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'receiver', receiver, 'url', url, 'function_name', function_name,
+      -- As text: a reader that parses it loses digits of long numbers, and may fail at large or deeply nested ones.
+      'payload', payload::text, 'idempotency_key', idempotency_key, 'due_at', due_at, 'attempts', attempts)
+      order by next_attempt_at), '[]'))
+  into v_result from claimed;
+  return v_result;
+end;
+$$;
+comment on function actions.claim(text[], integer, integer, integer, text[], timestamptz) is
+  'Claims up to p_limit due actions of p_kinds for p_lease_seconds, at most p_per_receiver each, taking turns between receivers; none of p_except_receivers. An action whose claim has expired is due again. {"token", "more", "actions": [...]}: more says whether others are due.';
+
+create function public.execute_scheduled_actions_claim(
+  p_kinds text[], p_limit integer, p_per_receiver integer, p_lease_seconds integer,
+  p_except_receivers text[] default array[]::text[]
+) returns jsonb
+language sql security definer set search_path = '' as $$
+  select actions.claim(p_kinds, p_limit, p_per_receiver, p_lease_seconds, p_except_receivers);
+$$;
+comment on function public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[]) is
+  'actions.claim by the clock of the database.';
+
+create function actions.report(p_results jsonb, p_now timestamptz default now()) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_ids constant uuid[] := array(select (result ->> 'id')::uuid from jsonb_array_elements(p_results) as result);
+  v_result jsonb;
+  v_taken integer;
+begin
+  with reported as (
+    select * from jsonb_to_recordset(p_results) as r (
+      id uuid, token uuid, outcome text, http_status integer, error text, retry_after_seconds integer, final boolean)
+  ), taken as (
+    select a.id, r.outcome, r.http_status, r.error, r.retry_after_seconds, r.final
+    from public.scheduled_actions as a join reported as r on r.id = a.id and r.token = a.claim_token
+    where a.id = any (v_ids) and a.status = 'scheduled'
+    order by a.id for update of a
+  ), released as (
+    update public.scheduled_actions as a set claim_token = null, locked_until = null
+    from taken where a.id = taken.id and taken.outcome = 'released'
+  )
+  select count(*), actions.settle(
+    coalesce(array_agg(id) filter (where ended), array[]::uuid[]),
+    array_agg(case when outcome <> 'completed' then coalesce(error, 'failed') end) filter (where ended),
+    array_agg(http_status) filter (where ended),
+    array_agg(least(greatest(retry_after_seconds, 0), 86400)) filter (where ended),
+    array_agg(coalesce(final, false)) filter (where ended), p_now)
+  into v_taken, v_result
+  from (select *, outcome <> 'released' as ended from taken) as t;
+  return v_result || jsonb_build_object('refused', jsonb_array_length(p_results) - v_taken);
+end;
+$$;
+comment on function actions.report(jsonb, timestamptz) is
+  'Takes the results of claimed actions: [{"id", "token", "outcome": completed | failed | released, "http_status", "error", "retry_after_seconds", "final"}]. One whose token is not that of the claim is refused, so that a result counts once. A released action is due again as if it had not been claimed. {"counts", "dead", "refused"}.';
+
+create function public.execute_scheduled_actions_report(p_results jsonb) returns jsonb
+language sql security definer set search_path = '' as $$
+  select actions.report(p_results);
+$$;
+comment on function public.execute_scheduled_actions_report(jsonb) is
+  'actions.report by the clock of the database.';
+
+create function actions.due(p_now timestamptz default now()) returns jsonb
+language sql stable set search_path = '' as $$
+  select coalesce(jsonb_object_agg(kind, number), '{}') from (
+    select kind, count(*) as number from public.scheduled_actions
+    where status = 'scheduled' and next_attempt_at <= p_now group by kind) as due;
+$$;
+comment on function actions.due(timestamptz) is 'How many actions are due, by kind: {kind: number}.';
+
+create function public.execute_scheduled_actions_due() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select actions.due();
+$$;
+comment on function public.execute_scheduled_actions_due() is
+  'actions.due by the clock of the database.';
+
+revoke all on function
+  public.execute_scheduled_actions_in_database(integer),
+  public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[]),
+  public.execute_scheduled_actions_report(jsonb),
+  public.execute_scheduled_actions_due()
+from public, anon, authenticated, service_role;
+grant execute on function
+  public.execute_scheduled_actions_in_database(integer),
+  public.execute_scheduled_actions_claim(text[], integer, integer, integer, text[]),
+  public.execute_scheduled_actions_report(jsonb),
+  public.execute_scheduled_actions_due()
+to service_role;
+
+-- What the health check sees of the scheduled actions. Counting is bounded by what waits and by the last 24 hours.
+
+create function actions.actions_health() returns jsonb
+language sql stable set search_path = '' as $$
+  with waiting as (
+    select count(*) as waiting, min(next_attempt_at) as oldest_due,
+      (array_agg(receiver order by next_attempt_at))[1] as first_receiver
+    from public.scheduled_actions
+    where status = 'scheduled'
+  ), over as (
+    select count(*) as ended,
+      count(*) filter (where status = 'dead') as dead,
+      count(*) filter (where status = 'missed') as missed
+    from public.scheduled_action_occurrences
+    where finished_at > now() - interval '24 hours'
+  )
+  select jsonb_build_object(
+    'watched', waiting.waiting + over.ended,
+    'figures', jsonb_build_object(
+      'dead_actions', over.dead,
+      'missed_actions', over.missed,
+      'overdue_seconds', case when waiting.waiting > 0
+        then greatest(0, scheduler.seconds_since(waiting.oldest_due)) end
+    ),
+    'details', jsonb_strip_nulls(jsonb_build_object(
+      'waiting', waiting.waiting, 'ended', over.ended, 'most_overdue', left(waiting.first_receiver, 200))),
+    'notes', '[]'::jsonb
+  )
+  from waiting, over;
+$$;
+comment on function actions.actions_health() is
+  'Figures of the scheduled actions: occurrences that died or were missed in 24 hours, and how long the one waits that is most overdue.';
+
+insert into scheduler.health_components (component, pack, label, weight, function_name) values
+  ('actions', 'actions', 'Scheduled actions', 4, 'actions.actions_health');
+insert into scheduler.health_figures (component, figure, label, unit, worse, degraded, critical, culprit) values
+  ('actions', 'overdue_seconds', 'most overdue', 'seconds', 'higher', 900, 7200, 'most_overdue'),
+  ('actions', 'dead_actions', 'dead in 24 h', 'count', 'higher', 1, 25, null),
+  ('actions', 'missed_actions', 'missed in 24 h', 'count', 'higher', 1, 100, null);
+
+-- What a scrape shows of the scheduled actions. By indexes that hold only what is counted, or over an hour.
+
+create function actions.metrics(p_now timestamptz) returns json
+language sql stable set search_path = '' as $$
+  with waiting as (
+    select count(*) as actions, min(next_attempt_at) as oldest
+    from public.scheduled_actions where status = 'scheduled'
+  ), finished as (
+    select status, count(*) as occurrences from public.scheduled_action_occurrences
+    where finished_at > p_now - interval '1 hour'
+    group by status
+  )
+  select json_build_array(
+    scheduler.metric_group('{}',
+      scheduler.metric('scheduled_actions_waiting', waiting.actions),
+      scheduler.metric('scheduled_actions_overdue_seconds',
+        round(extract(epoch from greatest(p_now - coalesce(waiting.oldest, p_now), interval '0')), 3))),
+    (select scheduler.metric_group(json_build_object('status', json_agg(status)),
+        scheduler.metric('scheduled_action_occurrences_by_status', json_agg(coalesce(occurrences, 0))))
+      from unnest(array['completed', 'dead', 'cancelled', 'missed']) as status left join finished using (status)))
+  from waiting;
+$$;
+comment on function actions.metrics(timestamptz) is 'What a scrape shows of the scheduled actions: those that wait, and what became of those of the last hour.';
+
+insert into scheduler.metric_sources (function_name, pack) values ('actions.metrics', 'actions');
+insert into scheduler.metric_families (family, pack, type, help) values
+  ('scheduled_actions_waiting', 'actions', 'gauge', 'Scheduled actions that are still to be executed, later or again.'),
+  ('scheduled_actions_overdue_seconds', 'actions', 'gauge', 'Since the oldest of the waiting actions was to be tried; 0 when none is due.'),
+  ('scheduled_action_occurrences_by_status', 'actions', 'gauge', 'Occurrences of scheduled actions that ended in the last hour, by how.');
+
+-- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
+revoke all on all functions in schema actions from public, anon, authenticated, service_role;
+revoke all on all tables in schema actions from public, anon, authenticated, service_role;
+revoke all on all sequences in schema actions from public, anon, authenticated, service_role;
+
+select scheduler.register_job(
+  name => 'execute-scheduled-actions',
+  schedule => '*/5 * * * *',
+  description => 'Reminders, callbacks, edge functions and commands that are due',
+  timeout_seconds => 140
+);

@@ -1,0 +1,190 @@
+-- The daily batch: each organization's active prompts go to several model providers once a local day.
+-- Words: a batch job is an organization's batch of one local date; a batch task is one prompt for one provider.
+
+create table public.organizations (
+  id uuid primary key default gen_random_uuid(),
+  name text not null check (length(name) between 1 and 200),
+  -- Null: the platform's own (see the settings daily_batch.time_zone and daily_batch.run_at).
+  time_zone text,
+  daily_run_at time,
+  enabled boolean not null default true,
+  next_batch_at timestamptz check (isfinite(next_batch_at)),
+  owed_batch_dates date[] not null default array[]::date[] check (
+    array_position(owed_batch_dates, null) is null
+    and date '2000-01-01' <= all (owed_batch_dates) and date '9999-12-31' >= all (owed_batch_dates)),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at))
+);
+-- Who has its own zone or hour is found by its own clock, the others by the platform's.
+create index organizations_next_batch_at_idx
+  on public.organizations (next_batch_at) where enabled and next_batch_at is not null;
+
+comment on table public.organizations is 'The customers: one row an organization, with its own zone and hour if it wants them.';
+comment on column public.organizations.time_zone is 'IANA name; null: the platform''s own.';
+comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the platform''s own.';
+comment on column public.organizations.next_batch_at is
+  'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that follow the platform.';
+comment on column public.organizations.owed_batch_dates is
+  'Local dates, ascending, that had come due and were not made yet when the organization moved to another zone or hour; the next tick makes them.';
+comment on column public.organizations.updated_at is
+  'When it was changed; a change of zone or hour counts from this moment.';
+
+create table public.batch_providers (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  model text not null check (length(model) between 1 and 200),
+  -- Names of environment variables of the functions: neither a URL's credentials nor a key is ever in a table.
+  api_url_variable text not null check (api_url_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
+  api_key_variable text not null check (api_key_variable ~ '^[A-Z][A-Z0-9_]{0,95}_KEY$'),
+  enabled boolean not null default true,
+  fallback_provider text references public.batch_providers (name)
+    on update cascade on delete set null check (fallback_provider <> name),
+  concurrency integer not null default 4 check (concurrency between 1 and 100),
+  max_prompt_characters integer not null default 200000 check (max_prompt_characters between 1 and 10000000),
+  max_completion_tokens integer not null default 2000 check (max_completion_tokens between 1 and 100000),
+  prompt_usd_per_million numeric(12, 6) not null default 0
+    check (prompt_usd_per_million >= 0 and prompt_usd_per_million < 'Infinity'),
+  completion_usd_per_million numeric(12, 6) not null default 0
+    check (completion_usd_per_million >= 0 and completion_usd_per_million < 'Infinity'),
+  -- The breaker: shared by all processors.
+  failures_in_row integer not null default 0 check (failures_in_row >= 0),
+  open_until timestamptz check (isfinite(open_until)),
+  probe_until timestamptz check (isfinite(probe_until)),
+  last_error text,
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at))
+);
+create index batch_providers_fallback_provider_idx on public.batch_providers (fallback_provider);
+
+comment on table public.batch_providers is 'The model providers that prompts are sent to: one row each, with its limits, prices and breaker.';
+comment on column public.batch_providers.api_url_variable is
+  'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL (https://api.openai.com/v1).';
+comment on column public.batch_providers.api_key_variable is
+  'The functions'' environment variable with its key. It ends in _KEY: values of such variables are taken out of logs, results and errors.';
+comment on column public.batch_providers.concurrency is 'Calls under way at once, in all processors of all batch jobs together.';
+comment on column public.batch_providers.failures_in_row is 'Calls that failed since the last that was answered, and times it said "too many requests"; saying that it is down counts like the setting failures_to_open.';
+comment on column public.batch_providers.open_until is 'The breaker: until then the provider is not called, after it one call tries whether it is back; null: closed.';
+comment on column public.batch_providers.probe_until is 'The breaker, half open: somebody tries whether the provider is back, and is given until then.';
+
+create table public.prompts (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  text text not null check (length(text) between 1 and 2000000),
+  status text not null default 'active' check (status in ('active', 'paused', 'suggested', 'rejected')),
+  suggested_by text,
+  decided_by text,
+  decided_at timestamptz check (isfinite(decided_at)),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
+  check (status not in ('suggested', 'rejected') or suggested_by is not null)
+);
+create index prompts_organization_id_idx on public.prompts (organization_id, status);
+
+comment on table public.prompts is 'What an organization asks every day; suggested ones wait for a person''s yes.';
+comment on column public.prompts.status is 'active: asked every day; paused: not now; suggested: by the model suggested_by, waits for a person; rejected: the person said no.';
+
+create table public.batch_jobs (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  batch_date date not null check (isfinite(batch_date)),
+  -- 0 is the daily one; a person who runs a date again on purpose makes 1, 2, ….
+  rerun integer not null default 0 check (rerun >= 0),
+  status text not null default 'pending'
+    check (status in ('pending', 'running', 'completed', 'partial', 'failed', 'cancelled')),
+  time_zone text not null,
+  tasks_total integer not null default 0 check (tasks_total >= 0),
+  tasks_completed integer not null default 0,
+  tasks_failed integer not null default 0,
+  last_heartbeat timestamptz check (isfinite(last_heartbeat)),
+  last_progress_at timestamptz check (isfinite(last_progress_at)),
+  resumes integer not null default 0 check (resumes >= 0),
+  resumed_at timestamptz check (isfinite(resumed_at)),
+  reasons jsonb not null default '{}' check (jsonb_typeof(reasons) = 'object'),
+  claim_from jsonb not null default '{}' check (jsonb_typeof(claim_from) = 'object'),
+  given_back boolean not null default false,
+  run_id uuid,
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  started_at timestamptz check (isfinite(started_at)),
+  completed_at timestamptz check (isfinite(completed_at)),
+  unique (organization_id, batch_date, rerun),
+  check (tasks_completed >= 0 and tasks_failed >= 0 and tasks_completed + tasks_failed <= tasks_total),
+  check ((status in ('pending', 'running')) = (completed_at is null))
+) with (fillfactor = 70);
+create index batch_jobs_open_idx on public.batch_jobs (created_at) where completed_at is null;
+create index batch_jobs_completed_at_idx on public.batch_jobs (completed_at) where completed_at is not null;
+
+comment on table public.batch_jobs is 'One row an organization and local date: its batch, and what came of it.';
+comment on column public.batch_jobs.batch_date is 'The local date it is for, in the zone time_zone the organization had then.';
+comment on column public.batch_jobs.last_heartbeat is 'When a processor last said that it works on the job.';
+comment on column public.batch_jobs.last_progress_at is 'When a task last ended.';
+comment on column public.batch_jobs.resumes is 'How often it was found stuck and resumed without a task having ended in between.';
+comment on column public.batch_jobs.resumed_at is 'When it was last found stuck and resumed: from then on it has its time again.';
+comment on column public.batch_jobs.reasons is 'Why tasks failed: {reason: count}.';
+comment on column public.batch_jobs.claim_from is
+  'Where a claim begins to look, so that it does not read what has ended: {provider, or "<provider> fall-back" of tasks that ask it: id}; all its tasks before are over or leased.';
+comment on column public.batch_jobs.given_back is
+  'Whether a task was ever given back: from then on some may wait among those that are over or leased, and may ask the fall-back.';
+comment on column public.batch_jobs.run_id is 'The run that made it.';
+
+create table public.batch_tasks (
+  id bigint generated always as identity primary key,
+  job_id uuid not null references public.batch_jobs (id) on delete cascade,
+  prompt_id uuid not null references public.prompts (id) on delete cascade,
+  provider text not null references public.batch_providers (name) on update cascade,
+  status text not null default 'pending' check (status in ('pending', 'completed', 'failed', 'cancelled')),
+  attempts integer not null default 0,
+  failures integer not null default 0,
+  asks_fallback boolean not null default false,
+  run_after timestamptz check (isfinite(run_after)),
+  error_message text,
+  completed_at timestamptz check (isfinite(completed_at)),
+  -- The answer is the task's end itself, so there is none without the other, and none twice.
+  answered_by text,
+  model text,
+  answer text,
+  latency_ms integer,
+  prompt_tokens integer,
+  completion_tokens integer,
+  cost_usd numeric(20, 8) check (cost_usd >= 0 and cost_usd < 'Infinity'),
+  unique (job_id, prompt_id, provider),
+  check (least(attempts, failures, latency_ms, prompt_tokens, completion_tokens) >= 0),
+  check ((status = 'pending') = (completed_at is null)),
+  check ((status = 'completed') = (answer is not null and answered_by is not null and model is not null and latency_ms is not null))
+) with (fillfactor = 40);
+-- Of columns that no end of a task changes: with room on its page it writes no index (HOT).
+create index batch_tasks_claim_idx on public.batch_tasks (provider, job_id, asks_fallback, id);
+create index batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
+
+comment on table public.batch_tasks is 'One row a prompt and provider of a batch job, with its answer. Who works on it says batch_leases.';
+comment on column public.batch_tasks.attempts is
+  'How often it was claimed, and called or lost with its lease; a claim after which it was given back uncalled does not count.';
+comment on column public.batch_tasks.failures is 'How often a call of it failed, each with its retries, at the provider that is asked now.';
+comment on column public.batch_tasks.asks_fallback is 'Its provider failed it: from now on the provider''s fall-back is asked.';
+comment on column public.batch_tasks.answered_by is 'Who answered: the task''s provider, or its fall-back.';
+
+create table public.batch_leases (
+  job_id uuid not null references public.batch_jobs (id) on delete cascade,
+  token uuid not null,
+  task_ids bigint[] not null check (cardinality(task_ids) > 0),
+  leased_until timestamptz not null check (isfinite(leased_until)),
+  primary key (job_id, token)
+);
+-- Many ids cost more to compress than to write.
+alter table public.batch_leases alter column task_ids set storage external;
+
+comment on table public.batch_leases is
+  'Which tasks are a processor''s: one row a processor at work on a batch job, so that a claim writes one row and not each task. Changed by whoever holds the lock of the batch job''s row.';
+comment on column public.batch_leases.token is 'The processor; results are taken from the holder of the lease alone.';
+comment on column public.batch_leases.leased_until is 'Afterwards the tasks are anybody''s; each heartbeat moves it on.';
+
+alter table public.organizations enable row level security;
+alter table public.batch_providers enable row level security;
+alter table public.prompts enable row level security;
+alter table public.batch_jobs enable row level security;
+alter table public.batch_tasks enable row level security;
+alter table public.batch_leases enable row level security;
+revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks, public.batch_leases
+  from public, anon, authenticated, service_role;
+revoke all on sequence public.batch_tasks_id_seq from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.organizations, public.batch_providers, public.prompts to service_role;
+-- Batches change through their functions alone.
+grant select on public.batch_jobs, public.batch_tasks, public.batch_leases to service_role;

@@ -1,0 +1,131 @@
+-- Reading repositories: which ones, what is known of their answers, and keeping what a reading found.
+
+create function public.ecosystem_repositories_to_read(p_limit integer default 500) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'enabled', (select count(*) from public.ecosystem_repositories where enabled),
+    'repositories', coalesce((
+      select jsonb_agg(jsonb_build_object('id', id, 'full_name', full_name) order by last_asked_at nulls first, id)
+      from (
+        select id, full_name, last_asked_at from public.ecosystem_repositories
+        where enabled
+        order by last_asked_at nulls first, id
+        limit p_limit
+      ) as chosen
+    ), jsonb_build_array()));
+$$;
+comment on function public.ecosystem_repositories_to_read(integer) is
+  'The enabled repositories, those that were asked about longest ago first: {"enabled": 2, "repositories": [{"id", "full_name"}]}.';
+
+create function public.github_responses_of(p_repository_id bigint) returns jsonb
+language sql stable set search_path = '' as $$
+  select coalesce(
+    jsonb_object_agg(url, jsonb_build_object('etag', etag, 'found', found, 'next_url', next_url)), jsonb_build_object())
+  from (
+    select url, etag, found, next_url from public.github_responses
+    where repository_id = p_repository_id
+    order by used_at desc
+    limit 200
+  ) as newest;
+$$;
+comment on function public.github_responses_of(bigint) is
+  'What is kept of a repository''s answers, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
+
+create function ecosystem.assert_day(p_day date, p_now timestamptz) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if coalesce(p_day not between date '2000-01-01' and (p_now at time zone 'UTC')::date, true) then
+    raise exception using errcode = '22023',
+      message = format('the day must be one from 2000 until today (UTC), got %s', coalesce(p_day::text, 'null'));
+  end if;
+end;
+$$;
+comment on function ecosystem.assert_day(date, timestamptz) is
+  'Raises 22023 for a day of which nothing can be known: before 2000, still to come, or none.';
+
+create function ecosystem.record_activity(
+  p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]', p_now timestamptz default now()
+) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_figures jsonb := p_reading -> 'figures';
+  v_stars integer;
+  v_before_day date;
+  v_before_stars integer;
+begin
+  perform ecosystem.assert_day(p_day, p_now);
+  perform scheduler.require_whole_numbers('figures', v_figures,
+    array['commits', 'issues_opened', 'issues_closed', 'pull_requests_opened', 'pull_requests_merged', 'releases', 'stars_total']);
+  -- Stars are those of now: they tell of a day only while it is the last one.
+  v_stars := case when p_now < ((p_day + 2)::timestamp at time zone 'UTC') then (v_figures ->> 'stars_total')::integer end;
+  update public.ecosystem_repositories set
+    last_asked_at = p_now,
+    last_outcome = p_reading ->> 'outcome',
+    last_problem = p_reading ->> 'problem',
+    gone_since = case when p_reading ->> 'outcome' = 'gone' then coalesce(gone_since, p_now) end,
+    github_name = case when p_reading ->> 'outcome' in ('read', 'partial') then nullif(p_reading ->> 'github_name', full_name) else github_name end
+  where id = p_repository_id;
+  if not found then
+    return;  -- it was deleted meanwhile
+  end if;
+
+  if p_reading ->> 'outcome' in ('read', 'partial') then
+    select day, stars_total into v_before_day, v_before_stars
+    from public.repository_activity
+    where repository_id = p_repository_id and day < p_day and stars_total is not null
+    order by day desc
+    limit 1;
+    -- What is known stays known when a later reading of the day fails; stars are those of the first reading.
+    insert into public.repository_activity as activity (repository_id, day, commits, issues_opened, issues_closed,
+      pull_requests_opened, pull_requests_merged, releases, stars_total, stars_gained, stars_since, truncated, created_at, updated_at)
+    values (p_repository_id, p_day, (v_figures ->> 'commits')::integer, (v_figures ->> 'issues_opened')::integer,
+      (v_figures ->> 'issues_closed')::integer, (v_figures ->> 'pull_requests_opened')::integer,
+      (v_figures ->> 'pull_requests_merged')::integer, (v_figures ->> 'releases')::integer,
+      v_stars, v_stars - v_before_stars, case when v_stars is not null then v_before_day end,
+      array(select jsonb_array_elements_text(p_reading -> 'truncated')), p_now, p_now)
+    on conflict (repository_id, day) do update set
+      commits = coalesce(excluded.commits, activity.commits),
+      issues_opened = coalesce(excluded.issues_opened, activity.issues_opened),
+      issues_closed = coalesce(excluded.issues_closed, activity.issues_closed),
+      pull_requests_opened = coalesce(excluded.pull_requests_opened, activity.pull_requests_opened),
+      pull_requests_merged = coalesce(excluded.pull_requests_merged, activity.pull_requests_merged),
+      releases = coalesce(excluded.releases, activity.releases),
+      stars_total = coalesce(activity.stars_total, excluded.stars_total),
+      stars_gained = case when activity.stars_total is null then excluded.stars_gained else activity.stars_gained end,
+      stars_since = case when activity.stars_total is null then excluded.stars_since else activity.stars_since end,
+      truncated = excluded.truncated,
+      updated_at = excluded.updated_at;
+  end if;
+
+  insert into public.github_responses as kept (repository_id, url, etag, found, next_url, used_at)
+  -- Lists whose pages lead to each other name an address twice.
+  select distinct on (response.url) p_repository_id, response.url, response.etag, response.found, response.next_url, p_now
+  from jsonb_to_recordset(p_responses) as response (url text, etag text, found jsonb, next_url text)
+  on conflict (repository_id, url) do update set
+    etag = excluded.etag, found = excluded.found, next_url = excluded.next_url, used_at = excluded.used_at;
+  delete from public.github_responses
+  where repository_id = p_repository_id and used_at < p_now - interval '8 days';
+  delete from public.repository_activity
+  where repository_id = p_repository_id and day < (p_now at time zone 'UTC')::date - 730 and day <> p_day;
+end;
+$$;
+comment on function ecosystem.record_activity(bigint, date, jsonb, jsonb, timestamptz) is
+  'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its answers, [{"url", "etag", "found", "next_url"}]. Again for the same day: overwrites what the new reading knows.';
+
+create function public.record_repository_activity(
+  p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]'
+) returns void
+language sql security definer set search_path = '' as $$
+  select ecosystem.record_activity(p_repository_id, p_day, p_reading, p_responses);
+$$;
+comment on function public.record_repository_activity(bigint, date, jsonb, jsonb) is
+  'ecosystem.record_activity by the clock of the database.';
+
+revoke all on function public.ecosystem_repositories_to_read(integer) from public, anon, authenticated, service_role;
+revoke all on function public.github_responses_of(bigint) from public, anon, authenticated, service_role;
+revoke all on function
+  public.record_repository_activity(bigint, date, jsonb, jsonb)
+from public, anon, authenticated, service_role;
+grant execute on function public.ecosystem_repositories_to_read(integer) to service_role;
+grant execute on function public.github_responses_of(bigint) to service_role;
+grant execute on function public.record_repository_activity(bigint, date, jsonb, jsonb) to service_role;

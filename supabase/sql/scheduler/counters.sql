@@ -1,0 +1,154 @@
+-- What became of each job's runs, counted as they end: a scrape reads one small row a job instead of the ledger, and
+-- pruning the ledger lowers no counter.
+
+-- Upper bounds of the histograms' buckets, in milliseconds; above the last one there is one bucket more. The counts are
+-- arrays of that length: a migration that changes bounds has to set the counts to zero.
+create function scheduler.duration_bounds_ms() returns bigint[]
+language sql immutable set search_path = '' as $$
+  select array[100, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000]::bigint[];
+$$;
+comment on function scheduler.duration_bounds_ms() is 'Upper bounds of the buckets in which durations of runs are counted, in milliseconds.';
+
+create function scheduler.fire_lag_bounds_ms() returns bigint[]
+language sql immutable set search_path = '' as $$
+  select array[100, 500, 1000, 5000, 30000, 60000, 300000, 3600000]::bigint[];
+$$;
+comment on function scheduler.fire_lag_bounds_ms() is 'Upper bounds of the buckets in which fire lags are counted, in milliseconds.';
+
+-- One row a job, locked only by whoever holds the row of that job (the order is: job, run, lock, counters): nobody ever
+-- waits here. It goes with its job; a job that is registered again begins at zero, which Prometheus takes for a reset.
+-- No index but the key, and half of each page free: every update is a HOT update.
+create table scheduler.run_counters (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  completed bigint not null default 0,
+  failed bigint not null default 0,
+  skipped bigint not null default 0,
+  missed bigint not null default 0,
+  cancelled bigint not null default 0,
+  lost bigint not null default 0,
+  retries bigint not null default 0,
+  left_out jsonb not null default '{}',
+  duration_counts bigint[] not null default array_fill(0::bigint, array[cardinality(scheduler.duration_bounds_ms()) + 1]),
+  duration_sum_ms bigint not null default 0,
+  fire_lag_counts bigint[] not null default array_fill(0::bigint, array[cardinality(scheduler.fire_lag_bounds_ms()) + 1]),
+  fire_lag_sum_ms bigint not null default 0,
+  last_success_at timestamptz,
+  failed_in_row integer not null default 0,
+  missed_in_row integer not null default 0,
+  unsuccessful_for timestamptz
+) with (fillfactor = 50);
+
+comment on table scheduler.run_counters is
+  'How the runs of each registered job ended, counted since it was registered: one row a job.';
+comment on column scheduler.run_counters.lost is 'Failed runs with the verdict lost; they are among the failed ones.';
+comment on column scheduler.run_counters.retries is 'Retries that were sent and have ended.';
+comment on column scheduler.run_counters.left_out is 'Occurrences left out on purpose, by their skip_kind.';
+comment on column scheduler.run_counters.duration_counts is
+  'Runs that began and ended, by duration: a count for each bound of duration_bounds_ms and one above. Not cumulative.';
+comment on column scheduler.run_counters.fire_lag_counts is
+  'First attempts of occurrences, by the time from the occurrence to its dispatch: a count for each bound of fire_lag_bounds_ms and one above. Not cumulative.';
+comment on column scheduler.run_counters.failed_in_row is
+  'Occurrences since the last completed run whose attempts have failed so far; an occurrence counts once.';
+comment on column scheduler.run_counters.missed_in_row is 'Occurrences missed since the last completed run.';
+comment on column scheduler.run_counters.unsuccessful_for is 'The latest occurrence that failed_in_row or missed_in_row counts.';
+
+alter table scheduler.run_counters enable row level security;
+
+create function scheduler.count_registered_job() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  insert into scheduler.run_counters (job_name) values (new.name) on conflict do nothing;
+  return null;
+end;
+$$;
+comment on function scheduler.count_registered_job() is 'Trigger: a new job has counters from the start, all at zero.';
+
+-- Runs of functions that no job names have no counters: the update finds no row.
+create function scheduler.count_ended_run() returns trigger
+language plpgsql set search_path = '' as $$
+declare
+  v_began constant integer := (new.duration_ms is not null)::integer;
+  v_fired constant integer :=
+    (new.dispatched_at is not null and new.attempt = 1 and new.trigger in ('cron', 'catch_up'))::integer;
+  v_lag_ms constant bigint := case when v_fired = 1
+    then ceil(extract(epoch from greatest(new.dispatched_at, new.scheduled_for) - new.scheduled_for) * 1000) else 0 end;
+  -- A bound belongs to the bucket below it (Prometheus: le), hence the whole millisecond less.
+  v_duration_bucket constant integer := 1 + width_bucket(coalesce(new.duration_ms, 0) - 1::bigint, scheduler.duration_bounds_ms());
+  v_lag_bucket constant integer := 1 + width_bucket(v_lag_ms - 1, scheduler.fire_lag_bounds_ms());
+begin
+  update scheduler.run_counters as counters set
+    completed = counters.completed + (new.status = 'completed')::integer,
+    failed = counters.failed + (new.status = 'failed')::integer,
+    cancelled = counters.cancelled + (new.status = 'cancelled')::integer,
+    lost = counters.lost + (new.verdict = 'lost')::integer,
+    retries = counters.retries + (new.trigger = 'retry' and new.dispatched_at is not null)::integer,
+    duration_counts[v_duration_bucket] = counters.duration_counts[v_duration_bucket] + v_began,
+    duration_sum_ms = counters.duration_sum_ms + coalesce(new.duration_ms, 0),
+    fire_lag_counts[v_lag_bucket] = counters.fire_lag_counts[v_lag_bucket] + v_fired,
+    fire_lag_sum_ms = counters.fire_lag_sum_ms + v_lag_ms,
+    last_success_at = case when new.status = 'completed'
+      then greatest(counters.last_success_at, new.completed_at) else counters.last_success_at end,
+    failed_in_row = case
+      when new.status = 'completed' then 0
+      when new.status = 'failed' and new.trigger <> 'manual'
+        and new.scheduled_for > coalesce(counters.unsuccessful_for, '-infinity') then counters.failed_in_row + 1
+      else counters.failed_in_row end,
+    missed_in_row = case when new.status = 'completed' then 0 else counters.missed_in_row end,
+    unsuccessful_for = case when new.status = 'failed' and new.trigger <> 'manual'
+      then greatest(counters.unsuccessful_for, new.scheduled_for) else counters.unsuccessful_for end
+    where counters.job_name = new.job_name;
+  return null;
+end;
+$$;
+comment on function scheduler.count_ended_run() is
+  'Trigger: counts a run when it comes to its end, whoever ended it. What never ran is counted by count_left_out.';
+
+-- A statement at a time: an outage leaves a thousand such rows in one statement, and each update of the one row of
+-- counters would walk over all versions before it.
+create function scheduler.count_left_out() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if not exists (select from written where status in ('skipped', 'missed')) then
+    return null;
+  end if;
+  update scheduler.run_counters as counters set
+    skipped = counters.skipped + sums.skipped,
+    missed = counters.missed + sums.missed,
+    left_out = counters.left_out || coalesce((
+      select jsonb_object_agg(skip_kind, coalesce((counters.left_out ->> skip_kind)::bigint, 0) + occurrences)
+      from (
+        select skip_kind, sum(occurrences) as occurrences from written
+        where job_name = counters.job_name and status in ('skipped', 'missed') and skip_kind is not null group by skip_kind
+      ) as kinds), '{}'),
+    missed_in_row = counters.missed_in_row + (
+      select coalesce(sum(occurrences), 0) from written
+      where job_name = counters.job_name and status = 'missed'
+        and scheduled_for > coalesce(counters.unsuccessful_for, '-infinity')),
+    unsuccessful_for = greatest(counters.unsuccessful_for, sums.last_missed)
+  from (
+    select job_name, coalesce(sum(occurrences) filter (where status = 'skipped'), 0) as skipped,
+      coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed,
+      max(coalesce(scheduled_until, scheduled_for)) filter (where status = 'missed') as last_missed
+    from written where status in ('skipped', 'missed') group by job_name
+  ) as sums
+  where counters.job_name = sums.job_name;
+  return null;
+end;
+$$;
+comment on function scheduler.count_left_out() is
+  'Trigger: counts the occurrences that an insert records as skipped or missed, as many as each row stands for.';
+
+create trigger count_registered_job after insert on public.scheduler_jobs
+  for each row execute function scheduler.count_registered_job();
+-- Heartbeats, progress, receipts of a begin and answers never call it.
+create trigger count_ended_run after update of status on public.scheduler_runs
+  for each row when (old.completed_at is null and new.completed_at is not null)
+  execute function scheduler.count_ended_run();
+create trigger count_run_born_ended after insert on public.scheduler_runs
+  for each row when (new.completed_at is not null and new.status not in ('skipped', 'missed'))
+  execute function scheduler.count_ended_run();
+create trigger count_left_out after insert on public.scheduler_runs
+  referencing new table as written for each statement execute function scheduler.count_left_out();
+
+
+revoke all on scheduler.run_counters from public, anon, authenticated, service_role;

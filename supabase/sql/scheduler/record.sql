@@ -1,0 +1,203 @@
+-- Every due occurrence gets its row in the ledger, once, whoever looks first.
+
+create function scheduler.grouped(p_number bigint) returns text
+language sql immutable set search_path = '' as $$ select ltrim(to_char(p_number, 'FM999,999,999,999')) $$;
+comment on function scheduler.grouped(bigint) is 'A number with its thousands apart: 40,320.';
+
+-- The one place where a skip_kind becomes a sentence.
+create function scheduler.skip_text(p_job public.scheduler_jobs, p_kind text, p_detail text default null) returns text
+language sql stable set search_path = '' as $$
+  select case p_kind
+    when 'paused' then format('paused by %s: %s', p_job.paused_by, p_job.pause_reason)
+    when 'overlap' then format('overlap: run %s was under way', p_detail)
+    when 'queue_full' then format('queue full: run %s was at work and another one was waiting', p_detail)
+    when 'superseded' then format('nobody fired it in time, and the occurrence of %s was due by then', p_detail)
+    when 'misfire_once' then 'misfire policy once: made up for by a later run'
+    when 'misfire_all' then format('misfire policy all: over its cap of %s', p_job.misfire_cap)
+    when 'misfire_skip' then 'misfire policy skip'
+  end;
+$$;
+comment on function scheduler.skip_text(public.scheduler_jobs, text, text) is
+  'What a skip_kind says to people; the detail is the run that was under way, or the occurrence that was due.';
+
+-- Why an occurrence does not run beside what is under way: null when it is sent or may wait.
+create function scheduler.overlap_kind(
+  p_job public.scheduler_jobs, p_holder_trigger text, p_catch_up_waits boolean, p_other_waits boolean
+) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when p_job.overlap_policy = 'allow' or p_holder_trigger is null then null
+    -- Behind a run that was itself late it waits: being caught up must not cost the next occurrence its run.
+    when (p_holder_trigger = 'catch_up' or p_catch_up_waits) and (p_job.misfire_policy = 'all' or not p_other_waits) then null
+    when p_job.overlap_policy = 'skip' then 'overlap'
+    when p_catch_up_waits or p_other_waits then 'queue_full'
+  end;
+$$;
+comment on function scheduler.overlap_kind(public.scheduler_jobs, text, boolean, boolean) is
+  'Whether an occurrence is skipped (overlap, queue_full) because of the run that holds the job''s lock, by that run''s trigger and by what waits already; null when it is not.';
+
+create function scheduler.start_occurrence(p_job public.scheduler_jobs, p_scheduled_for timestamptz, p_now timestamptz)
+returns uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_run public.scheduler_runs;
+  v_holder uuid;
+  v_holder_trigger text;
+  v_kind text;
+begin
+  if p_job.overlap_policy <> 'allow' then
+    select runs.id, runs.trigger into v_holder, v_holder_trigger
+      from public.scheduler_locks as locks join public.scheduler_runs as runs on runs.id = locks.run_id
+      where locks.name = p_job.name and locks.expires_at > p_now;
+  end if;
+  if v_holder is not null then
+    select scheduler.overlap_kind(p_job, v_holder_trigger,
+        coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_kind
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued';
+  end if;
+
+  insert into public.scheduler_runs (
+    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload,
+    completed_at, verdict, skip_kind, skip_reason
+  ) values (
+    p_job.name, p_job.function_name, case when v_kind is null then 'queued' else 'skipped' end,
+    -- pg_cron's entries start within a second or two; what is later was found by the pulse, after a restart, say.
+    case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end,
+    p_scheduled_for, p_job.max_attempts, p_job.timeout_seconds, p_job.payload,
+    case when v_kind is not null then p_now end, case when v_kind is not null then 'skipped' end,
+    v_kind, case when v_kind is not null then scheduler.skip_text(p_job, v_kind, v_holder::text) end
+  )
+  on conflict do nothing
+  returning * into v_run;
+
+  if v_run.id is not null and v_holder is null then
+    perform scheduler.send_run(p_job, v_run, p_now);
+  end if;
+  return v_run.id;
+end;
+$$;
+comment on function scheduler.start_occurrence(public.scheduler_jobs, timestamptz, timestamptz) is
+  'Writes the ledger row of a due occurrence and sends it, lets it wait, or says why not (overlap, queue_full). Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
+
+-- The rows of occurrences that do not start now: left out, failed before they could be sent, or waiting to be caught up.
+create function scheduler.record_planned(
+  p_job public.scheduler_jobs, p_plan scheduler.planned_occurrence[], p_now timestamptz
+) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_started text := (
+    select scheduler.local_text(max(occurrence), p_job.time_zone) from unnest(p_plan) where fate = 'start');
+  v_missed bigint;
+  v_first timestamptz;
+  v_last timestamptz;
+begin
+  with recorded as (
+    insert into public.scheduler_runs (
+      job_name, function_name, status, trigger, scheduled_for, scheduled_until, occurrences, max_attempts, timeout_seconds,
+      payload, completed_at, verdict, skip_kind, skip_reason, error_message
+    )
+    select
+      p_job.name, p_job.function_name, outcome.status, case fate when 'catch_up' then 'catch_up' else 'cron' end,
+      occurrence, case when occurrences > 1 then until end, occurrences, p_job.max_attempts, p_job.timeout_seconds,
+      p_job.payload, case when outcome.status <> 'queued' then p_now end,
+      case outcome.status when 'failed' then 'dispatch_failed' when 'queued' then null else outcome.status end,
+      outcome.kind, scheduler.skip_text(p_job, outcome.kind, v_started), fault
+    from unnest(p_plan), lateral (select
+      case fate when 'paused' then 'skipped' when 'catch_up' then 'queued' when 'faulty' then 'failed' else 'missed' end as status,
+      case when fate not in ('catch_up', 'faulty') then fate end as kind) as outcome
+    where fate <> 'start' and occurrences > 0
+    order by occurrence
+    on conflict do nothing
+    returning status, scheduled_for, scheduled_until, occurrences)
+  select sum(occurrences), min(scheduled_for), max(coalesce(scheduled_until, scheduled_for)) into v_missed, v_first, v_last
+    from recorded where status = 'missed';
+  perform scheduler.log_missed(p_job, v_missed, v_first, v_last, p_now);
+end;
+$$;
+comment on function scheduler.record_planned(public.scheduler_jobs, scheduler.planned_occurrence[], timestamptz) is
+  'Writes the rows of planned occurrences that do not start now. The caller holds the job''s row lock.';
+
+create function scheduler.entry_covers(p_entry text, p_at timestamptz) returns boolean
+language sql stable set search_path = '' as $$
+  select scheduler.next_occurrence(p_entry, 'UTC', date_trunc('minute', p_at) - interval '1 microsecond') = date_trunc('minute', p_at);
+$$;
+comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that minute.';
+
+create function scheduler.move_cursor(p_job public.scheduler_jobs, p_next timestamptz) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_entry text;
+begin
+  -- Zones change their rules, UTC has none. The entry in pg_cron is checked against each next occurrence.
+  if p_job.time_zone <> 'UTC' and p_next is not null and not scheduler.entry_covers(p_job.cron_entry, p_next) then
+    v_entry := scheduler.compile_schedule(p_job.schedule, p_job.time_zone);
+  end if;
+  update public.scheduler_jobs
+    set next_run_at = p_next, cron_entry = coalesce(v_entry, cron_entry)
+    where name = p_job.name;
+  if v_entry is not null then
+    perform scheduler.sync_cron_entry(p_job.name);
+  end if;
+end;
+$$;
+comment on function scheduler.move_cursor(public.scheduler_jobs, timestamptz) is
+  'Sets the job''s next occurrence, and compiles pg_cron''s entry anew when it does not cover it.';
+
+create function scheduler.record_due(p_job public.scheduler_jobs, p_now timestamptz) returns uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_next timestamptz;
+  v_plan scheduler.planned_occurrence[];
+  v_planned scheduler.planned_occurrence;
+  v_others boolean := false;
+  v_run_id uuid;
+begin
+  if p_job.next_run_at is null or p_job.next_run_at > p_now then
+    return null;
+  end if;
+  v_next := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_job.next_run_at);
+  v_plan := scheduler.plan_occurrences(p_job, v_next, p_now);
+  if v_next <= p_now then
+    v_next := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_now);
+  end if;
+
+  foreach v_planned in array v_plan loop
+    v_others := v_others or v_planned.fate <> 'start';
+  end loop;
+  if v_others then
+    perform scheduler.record_planned(p_job, v_plan, p_now);
+    perform scheduler.send_queued(p_job, p_now);
+  end if;
+  foreach v_planned in array v_plan loop
+    if v_planned.fate = 'start' then
+      v_run_id := scheduler.start_occurrence(p_job, v_planned.occurrence, p_now);
+    end if;
+  end loop;
+  perform scheduler.move_cursor(p_job, v_next);
+  return v_run_id;
+end;
+$$;
+comment on function scheduler.record_due(public.scheduler_jobs, timestamptz) is
+  'Gives every occurrence from the job''s cursor to p_now its row: started, skipped, missed or caught up by the policies; then moves the cursor. Returns the last run it started. The caller holds the job''s row lock.';
+
+-- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail? Asked once for all that
+-- a transaction found missed, and of the newest rows: cron.job_run_details is long and has no index but its run id.
+create function scheduler.name_failed_dispatches(p_now timestamptz) returns void
+language plpgsql set search_path = '' as $$
+begin
+  update public.scheduler_runs as runs set verdict = 'dispatch_failed'
+  from (
+    select distinct entries.jobname, date_trunc('minute', details.start_time) as minute
+    from (select * from cron.job_run_details order by runid desc limit 20000) as details
+    join cron.job as entries on entries.jobid = details.jobid
+    where details.status = 'failed'
+  ) as failed
+  where runs.status = 'missed' and runs.completed_at = p_now and runs.occurrences = 1
+    and runs.job_name = failed.jobname and date_trunc('minute', runs.scheduled_for) = failed.minute;
+exception when query_canceled or others then
+  -- It names a cause. What was recorded and sent must not be undone for that.
+  raise warning 'cannot tell which dispatches failed: %', sqlerrm;
+end;
+$$;
+comment on function scheduler.name_failed_dispatches(timestamptz) is
+  'Of the occurrences that were found missed at p_now: those whose minute pg_cron fired in vain, by its own record, are dispatch_failed.';

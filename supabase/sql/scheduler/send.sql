@@ -1,0 +1,306 @@
+-- Handing a run to pg_net.
+
+-- Why a run's request cannot be made from what Vault holds; null when it can.
+create function scheduler.secret_fault(p_name text, p_secret text, p_min_length integer) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when p_secret is null then
+      format('Vault has no secret named %s: select vault.create_secret(''…'', %L)', p_name, p_name)
+    when p_secret ~ '[\r\n]' then format('the secret %s in Vault contains a line break', p_name)
+    when p_secret ~ '^\s|\s$' then format('the secret %s in Vault begins or ends with a blank', p_name)
+    when p_secret collate "C" ~ '[^ -~]' then
+      format('the secret %s in Vault contains a character outside printable ASCII', p_name)
+    when length(p_secret) < p_min_length then
+      format('the secret %s in Vault must have at least %s characters', p_name, p_min_length)
+  end;
+$$;
+comment on function scheduler.secret_fault(text, text, integer) is
+  'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), blanks around it or a character outside printable ASCII (neither arrives in a header as it was sent), too short. Null when nothing is.';
+
+create function scheduler.requests_since() returns timestamptz
+language plpgsql set search_path = '' as $$
+declare
+  v_queue constant oid := 'net.http_request_queue'::regclass;
+  v_since timestamptz;
+begin
+  select since into v_since from scheduler.request_epoch where queue = v_queue;
+  if not found then
+    -- The newest request that may be from before, not p_now: transactions that began a little earlier than this one are
+    -- still sending.
+    insert into scheduler.request_epoch as epoch (queue, since)
+      select v_queue, coalesce(max(dispatched_at) + interval '1 microsecond', '-infinity')
+      from public.scheduler_runs where request_id is not null and answered_at is null
+      on conflict (only_row) do update set queue = excluded.queue, since = excluded.since where epoch.queue <> excluded.queue;
+    select since into v_since from scheduler.request_epoch;
+  end if;
+  return v_since;
+end;
+$$;
+comment on function scheduler.requests_since() is
+  'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash or after pg_net was dropped and created, just after the last request that was sent before it.';
+
+-- A secret may have been put into Vault under the wrong name, and a URL may hold one: of a URL only the host is kept.
+create function scheduler.hosts_only(p_text text) returns text
+language sql immutable set search_path = '' as $$
+  select regexp_replace(p_text, '[a-z][a-z0-9+.-]*://(?:[^\s/?#"''<>]*@)?([^\s/?#"''<>@]*)[^\s"''<>]*', '\1', 'gi');
+$$;
+comment on function scheduler.hosts_only(text) is 'The text with each URL in it cut down to its host (and port).';
+
+create function scheduler.project_url_fault(p_url text) returns text
+language sql immutable set search_path = '' as $$
+  select case when p_url !~ '^https?://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/*$'
+    then 'project_url in Vault must be the project''s URL and nothing more, such as https://<ref>.supabase.co' end;
+$$;
+comment on function scheduler.project_url_fault(text) is
+  'What is wrong with the project''s URL, without showing it (it may be a secret put under the wrong name); null when nothing is.';
+
+create function scheduler.try_lock(
+  p_name text, p_run_id uuid, p_holder text, p_now timestamptz, p_expires_at timestamptz
+) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_held record;
+  v_verdict text;
+begin
+  insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
+    values (p_name, p_run_id, p_holder, p_now, p_expires_at)
+    on conflict (name) do nothing;
+  if found then
+    return true;
+  end if;
+  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name;
+  if v_held.run_id is null or v_held.expires_at > p_now then
+    return false;
+  end if;
+  -- The run's row comes before the lock's row: a receipt on its way may be about to make the lock last longer.
+  select case status when 'running' then 'timed_out' else 'lost' end into v_verdict
+    from public.scheduler_runs where id = v_held.run_id for no key update;
+  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name;
+  if v_held.expires_at > p_now then
+    return false;
+  end if;
+  -- Pulse judges a silent run long before its lock expires; this is for the day on which pulse stood still.
+  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_held.run_id and status = 'dispatched';
+  perform scheduler.end_run(
+    v_held.run_id, array['dispatched', 'running'], 'failed', v_verdict, p_now,
+    p_error_message => 'its lock expired before a receipt came', p_send_next => false
+  );
+  delete from public.scheduler_locks where name = p_name;
+  insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
+    values (p_name, p_run_id, p_holder, p_now, p_expires_at);
+  return true;
+end;
+$$;
+comment on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) is
+  'Takes the lock for the run, or says false when another run holds it. The caller holds the job''s row lock.';
+
+create function scheduler.request_timeout_ms(p_job public.scheduler_jobs, p_timeout_seconds integer) returns integer
+language plpgsql stable set search_path = '' as $$
+begin
+  return case p_job.receipt when 'response' then p_timeout_seconds * 1000 else scheduler.setting('scheduler.request_timeout_ms') end;
+end;
+$$;
+comment on function scheduler.request_timeout_ms(public.scheduler_jobs, integer) is
+  'How long pg_net waits for the answer: as long as a run may take where the answer is its receipt.';
+
+create function scheduler.post_run(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_timeout_ms integer, out request_id bigint, out fault text
+)
+language plpgsql set search_path = '' as $$
+declare
+  v_is_url constant boolean := p_job.function_name is null;
+  v_base_url text;
+  v_secret text;
+begin
+  select max(decrypted_secret) filter (where name = p_job.secret_name),
+      max(decrypted_secret) filter (where name = 'project_url')
+    into v_secret, v_base_url
+    from vault.decrypted_secrets where name in (p_job.secret_name, case when not v_is_url then 'project_url' end);
+  if not v_is_url then
+    fault := coalesce(
+      scheduler.secret_fault('project_url', v_base_url, 1),
+      scheduler.project_url_fault(v_base_url),
+      scheduler.secret_fault(p_job.secret_name, v_secret, 32)
+    );
+  elsif p_job.secret_name <> '' then
+    fault := scheduler.secret_fault(p_job.secret_name, v_secret, 1);
+  end if;
+  if fault is null then
+    request_id := net.http_post(
+      url := case when v_is_url then p_job.target else rtrim(v_base_url, '/') || '/functions/v1/' || p_job.target end,
+      body := p_run.payload,
+      headers := jsonb_strip_nulls(jsonb_build_object(
+        'Content-Type', 'application/json',
+        'x-cron-secret', case when not v_is_url then v_secret end,
+        'Authorization', case when v_is_url and p_job.secret_name <> '' then 'Bearer ' || v_secret end,
+        'x-run-id', p_run.id,
+        'x-job-name', p_run.job_name,
+        'x-attempt', p_run.attempt::text
+      )),
+      timeout_milliseconds := p_timeout_ms
+    );
+  end if;
+exception when others then
+  -- pg_net refuses a bad URL by raising, and quotes it; Vault refuses a secret that it cannot decrypt.
+  -- Raising here would take the receipt of the run before this one with it.
+  fault := scheduler.hosts_only(sqlerrm);
+end;
+$$;
+comment on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs, integer) is
+  'Hands a run''s request to pg_net: its id, or why it could not be made, without a secret and of a URL only the host.';
+
+create function scheduler.send_run(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
+) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_timeout_ms constant integer := scheduler.request_timeout_ms(p_job, p_run.timeout_seconds);
+  v_posted record;
+begin
+  if p_job.overlap_policy <> 'allow' and not scheduler.try_lock(
+    p_job.name, p_run.id, 'dispatch', p_now,
+    p_now + make_interval(secs => v_timeout_ms / 1000.0 + 2 * scheduler.setting('scheduler.receipt_timeout_seconds'))
+  ) then
+    return false;
+  end if;
+  if p_job.parallel_limit is not null then
+    if p_job.parallel_limit <= (
+      select count(*) from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running')
+    ) then
+      return false;
+    end if;
+  end if;
+
+  perform scheduler.requests_since();
+  v_posted := scheduler.post_run(p_job, p_run, v_timeout_ms);
+  if v_posted.fault is not null then
+    perform scheduler.end_run(
+      p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault, p_send_next => false
+    );
+    return true;
+  end if;
+
+  -- An older run with this id was sent before pg_net's ids began again: the answer to come is not its own.
+  update public.scheduler_runs
+    set answered_at = p_now, response_error = 'the request id was used again before an answer came'
+    where id in (
+      select id from public.scheduler_runs
+      where request_id = v_posted.request_id and answered_at is null for no key update skip locked);
+  update public.scheduler_runs
+    set status = 'dispatched', dispatched_at = p_now, request_id = v_posted.request_id,
+      -- Where it really went: the job may have been changed while its retry waited.
+      function_name = p_job.function_name, receipt = p_job.receipt
+    where id = p_run.id;
+  return true;
+end;
+$$;
+comment on function scheduler.send_run(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+  'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock or as many runs are under way as may be; the run stays queued. A request that cannot be made ends the run as misconfigured. The caller holds the job''s row lock.';
+
+-- Runs that wait for the lock or for their retry time, oldest first.
+create function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_run public.scheduler_runs;
+  v_sent integer := 0;
+begin
+  if p_job.paused_at is not null and scheduler.is_paused(p_job, p_now) then
+    return 0;
+  end if;
+  for v_run in
+    select * from public.scheduler_runs
+    where job_name = p_job.name and status = 'queued' and (run_after is null or run_after <= p_now)
+    order by scheduled_for, attempt
+    limit 100
+  loop
+    exit when not scheduler.send_run(p_job, v_run, p_now);
+    v_sent := v_sent + 1;
+  end loop;
+  return v_sent;
+end;
+$$;
+comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
+  'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s row lock.';
+
+-- Who brings the end of a run, or asks for another one, is not told that pg_net is gone: what waits goes on waiting, and the
+-- pulse, which tries again, tells it.
+create function scheduler.try_send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+begin
+  return scheduler.send_queued(p_job, p_now);
+exception
+  when transaction_rollback or lock_not_available then
+    raise;  -- trying again helps
+  when others then
+    raise warning 'what waits of the job % cannot be sent: %', p_job.name, scheduler.hosts_only(sqlerrm);
+    return 0;
+end;
+$$;
+comment on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz) is
+  'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
+
+-- The end of a run, whoever brings it. Lock order everywhere: the job's row, the run's row, the lock's row.
+create function scheduler.end_run(
+  p_run_id uuid,
+  p_from text[],
+  p_status text,
+  p_verdict text,
+  p_now timestamptz,
+  p_result jsonb default null,
+  p_error_message text default null,
+  p_error_detail jsonb default null,
+  p_retryable boolean default true,
+  p_send_next boolean default true
+) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs;
+  v_run public.scheduler_runs;
+  v_retried boolean := false;
+begin
+  select jobs.* into v_job from public.scheduler_jobs as jobs
+    where jobs.name = (select job_name from public.scheduler_runs where id = p_run_id)
+    for no key update;
+  update public.scheduler_runs set
+    status = p_status,
+    -- The answer may have been read before the receipt came.
+    verdict = case when p_verdict = 'ok' and answered_at is not null
+      then scheduler.completed_verdict(response_status) else p_verdict end,
+    completed_at = greatest(p_now, started_at),
+    duration_ms = case when started_at is not null
+      then least(extract(epoch from greatest(p_now, started_at) - started_at) * 1000, 2147483647)::integer end,
+    result = coalesce(p_result, result),
+    error_message = p_error_message,
+    error_detail = p_error_detail
+  where id = p_run_id and status = any (p_from)
+  returning * into v_run;
+  if not found then
+    return false;
+  end if;
+
+  delete from public.scheduler_locks where run_id = p_run_id;
+
+  if p_status = 'failed' and p_retryable and v_run.attempt < v_run.max_attempts and v_job.enabled then
+    insert into public.scheduler_runs (
+      job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload, run_after
+    ) values (
+      v_run.job_name, v_run.function_name, 'queued', 'retry', v_run.scheduled_for, v_run.attempt + 1,
+      v_run.max_attempts, v_run.timeout_seconds, v_run.payload,
+      -- Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter").
+      p_now + make_interval(secs => greatest(1, random() * least(
+        v_job.backoff_cap_seconds, v_job.backoff_base_seconds * 2::numeric ^ (v_run.attempt - 1))))
+    )
+    on conflict do nothing;
+    v_retried := found;
+  end if;
+  perform scheduler.log_run(v_run, v_retried);
+
+  if p_send_next and v_job.enabled then
+    perform scheduler.try_send_queued(v_job, p_now);
+  end if;
+  return true;
+end;
+$$;
+comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean) is
+  'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full jitter), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
