@@ -113,28 +113,6 @@ export type Database = {
         };
         Relationships: [];
       };
-      "app_settings": {
-        Row: {
-          "description": string;
-          "key": string;
-          "updated_at": string;
-          "value": NonNullable<Json>;
-        };
-        ComputedFields: never;
-        Insert: {
-          "description"?: string;
-          "key": string;
-          "updated_at"?: string;
-          "value": NonNullable<Json>;
-        };
-        Update: {
-          "description"?: string;
-          "key"?: string;
-          "updated_at"?: string;
-          "value"?: NonNullable<Json>;
-        };
-        Relationships: [];
-      };
       "batch_jobs": {
         Row: {
           "batch_date": string;
@@ -1066,37 +1044,6 @@ export type Database = {
         };
         Relationships: [];
       };
-      "eliza_activity_log": {
-        Row: {
-          "details": NonNullable<Json>;
-          "id": number;
-          "message": string;
-          "occurred_at": string;
-          "run_id": string | null;
-          "severity": string;
-          "source": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "details"?: NonNullable<Json>;
-          "id"?: never;
-          "message": string;
-          "occurred_at"?: string;
-          "run_id"?: string | null;
-          "severity"?: string;
-          "source": string;
-        };
-        Update: {
-          "details"?: NonNullable<Json>;
-          "id"?: never;
-          "message"?: string;
-          "occurred_at"?: string;
-          "run_id"?: string | null;
-          "severity"?: string;
-          "source"?: string;
-        };
-        Relationships: [];
-      };
       "eliza_python_executions": {
         Row: {
           "agent_id": string | null;
@@ -1614,6 +1561,77 @@ export type Database = {
         };
         Relationships: [];
       };
+      "scheduler_activity": {
+        Row: {
+          "details": NonNullable<Json>;
+          "id": number;
+          "message": string;
+          "occurred_at": string;
+          "run_id": string | null;
+          "severity": string;
+          "source": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "details"?: NonNullable<Json>;
+          "id"?: never;
+          "message": string;
+          "occurred_at"?: string;
+          "run_id"?: string | null;
+          "severity"?: string;
+          "source": string;
+        };
+        Update: {
+          "details"?: NonNullable<Json>;
+          "id"?: never;
+          "message"?: string;
+          "occurred_at"?: string;
+          "run_id"?: string | null;
+          "severity"?: string;
+          "source"?: string;
+        };
+        Relationships: [];
+      };
+      "scheduler_health_history": {
+        Row: {
+          "checked_at": string;
+          "components": NonNullable<Json>;
+          "created_at": string;
+          "id": number;
+          "job_name": string;
+          "report": string;
+          "scheduled_for": string;
+          "score": number;
+          "status": string;
+          "summary": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "checked_at": string;
+          "components": NonNullable<Json>;
+          "created_at"?: string;
+          "id"?: never;
+          "job_name": string;
+          "report": string;
+          "scheduled_for": string;
+          "score": number;
+          "status": string;
+          "summary": string;
+        };
+        Update: {
+          "checked_at"?: string;
+          "components"?: NonNullable<Json>;
+          "created_at"?: string;
+          "id"?: never;
+          "job_name"?: string;
+          "report"?: string;
+          "scheduled_for"?: string;
+          "score"?: number;
+          "status"?: string;
+          "summary"?: string;
+        };
+        Relationships: [];
+      };
       "scheduler_jobs": {
         Row: {
           "backoff_base_seconds": number;
@@ -1844,6 +1862,52 @@ export type Database = {
         };
         Relationships: [];
       };
+      "scheduler_settings": {
+        Row: {
+          "default_value": NonNullable<Json>;
+          "description": string;
+          "key": string;
+          "least": number;
+          "most": number;
+          "on_change": string | null;
+          "optional": boolean;
+          "pack": string;
+          "type": string;
+          "unit": string | null;
+          "updated_at": string;
+          "value": NonNullable<Json>;
+        };
+        ComputedFields: never;
+        Insert: {
+          "default_value": NonNullable<Json>;
+          "description": string;
+          "key": string;
+          "least"?: number;
+          "most"?: number;
+          "on_change"?: string | null;
+          "optional"?: boolean;
+          "pack": string;
+          "type"?: string;
+          "unit"?: string | null;
+          "updated_at"?: string;
+          "value": NonNullable<Json>;
+        };
+        Update: {
+          "default_value"?: NonNullable<Json>;
+          "description"?: string;
+          "key"?: string;
+          "least"?: number;
+          "most"?: number;
+          "on_change"?: string | null;
+          "optional"?: boolean;
+          "pack"?: string;
+          "type"?: string;
+          "unit"?: string | null;
+          "updated_at"?: string;
+          "value"?: NonNullable<Json>;
+        };
+        Relationships: [];
+      };
       "scheduler_state": {
         Row: {
           "last_daily_run_key": string;
@@ -1860,46 +1924,6 @@ export type Database = {
           "last_daily_run_key"?: string;
           "scope"?: string;
           "updated_at"?: string;
-        };
-        Relationships: [];
-      };
-      "system_health_history": {
-        Row: {
-          "checked_at": string;
-          "components": NonNullable<Json>;
-          "created_at": string;
-          "id": number;
-          "job_name": string;
-          "report": string;
-          "scheduled_for": string;
-          "score": number;
-          "status": string;
-          "summary": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "checked_at": string;
-          "components": NonNullable<Json>;
-          "created_at"?: string;
-          "id"?: never;
-          "job_name": string;
-          "report": string;
-          "scheduled_for": string;
-          "score": number;
-          "status": string;
-          "summary": string;
-        };
-        Update: {
-          "checked_at"?: string;
-          "components"?: NonNullable<Json>;
-          "created_at"?: string;
-          "id"?: never;
-          "job_name"?: string;
-          "report"?: string;
-          "scheduled_for"?: string;
-          "score"?: number;
-          "status"?: string;
-          "summary"?: string;
         };
         Relationships: [];
       };
@@ -1968,7 +1992,59 @@ export type Database = {
       };
     };
     Views: {
-      [_ in never]: never;
+      "app_settings": {
+        Row: {
+          "description": string;
+          "key": string;
+          "updated_at": string;
+          "value": NonNullable<Json>;
+        };
+        ComputedFields: never;
+        Insert: {
+          "description"?: string | null;
+          "key"?: string | null;
+          "updated_at"?: string | null;
+          "value"?: Json | null;
+        };
+        Update: {
+          "description"?: string | null;
+          "key"?: string | null;
+          "updated_at"?: string | null;
+          "value"?: Json | null;
+        };
+        Relationships: [];
+      };
+      "eliza_activity_log": {
+        Row: {
+          "details": NonNullable<Json>;
+          "id": number;
+          "message": string;
+          "occurred_at": string;
+          "run_id": string | null;
+          "severity": string;
+          "source": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "details"?: Json | null;
+          "id"?: number | null;
+          "message"?: string | null;
+          "occurred_at"?: string | null;
+          "run_id"?: string | null;
+          "severity"?: string | null;
+          "source"?: string | null;
+        };
+        Update: {
+          "details"?: Json | null;
+          "id"?: number | null;
+          "message"?: string | null;
+          "occurred_at"?: string | null;
+          "run_id"?: string | null;
+          "severity"?: string | null;
+          "source"?: string | null;
+        };
+        Relationships: [];
+      };
     };
     Functions: {
       "accept_code_fix": {
@@ -1981,7 +2057,6 @@ export type Database = {
         Args: { "p_from"?: string; "p_max_days"?: number; "p_to"?: string };
         Returns: Json;
       };
-      "aggregate_device_metrics_freeze": { Args: { "p_before": string }; Returns: string };
       "aggregate_device_metrics_hours": {
         Args: { "p_from"?: string; "p_max_hours"?: number; "p_to"?: string };
         Returns: Json;
@@ -2001,7 +2076,6 @@ export type Database = {
         };
         Returns: Json;
       };
-      "begin_pruning": { Args: Record<PropertyKey, never>; Returns: Json };
       "begin_suggestion_try": {
         Args: { "p_organization_id": string; "p_week": string };
         Returns: string;
@@ -2022,35 +2096,7 @@ export type Database = {
         Returns: Json;
       };
       "claim_code_fix": { Args: { "p_not_since": string }; Returns: Json };
-      "code_failure_cause": {
-        Args: {
-          "p_error_type"?: string;
-          "p_exit_code"?: number;
-          "p_stderr"?: string;
-          "p_traceback": string;
-        };
-        Returns: {
-          "error_type": string;
-          "fingerprint": string;
-          "normalized_traceback": string;
-        }[];
-      };
-      "code_failure_is_log_line": { Args: { "p_line": string }; Returns: boolean };
-      "code_failure_mask_addresses": { Args: { "p_text": string }; Returns: string };
-      "code_failure_mask_moments": { Args: { "p_text": string }; Returns: string };
-      "code_failure_mask_path": { Args: { "p_path": string }; Returns: string };
-      "code_failure_mask_paths": { Args: { "p_text": string }; Returns: string };
-      "code_failure_mask_rows": { Args: { "p_text": string }; Returns: string };
-      "code_failure_mask_values": {
-        Args: { "p_is_message": boolean; "p_keep_names"?: boolean; "p_text": string };
-        Returns: string;
-      };
-      "code_failure_output": {
-        Args: { "p_exit_code": number; "p_text": string };
-        Returns: (string)[];
-      };
       "code_monitor_state": { Args: Record<PropertyKey, never>; Returns: Json };
-      "code_setting": { Args: { "p_key": string; "p_whole"?: boolean }; Returns: number };
       "collect_code_failures": { Args: { "p_max_rows"?: number }; Returns: Json };
       "continue_batch_job": {
         Args: { "p_job_id": string; "p_wait_ms"?: number };
@@ -2058,65 +2104,7 @@ export type Database = {
       };
       "continue_weekly_suggestions": { Args: Record<PropertyKey, never>; Returns: boolean };
       "device_commands": { Args: { "p_limit"?: number; "p_session_id": string }; Returns: Json };
-      "device_connections_heartbeat_timeout": { Args: Record<PropertyKey, never>; Returns: string };
       "device_heartbeat": { Args: { "p_session_id": string }; Returns: boolean };
-      "device_metrics_day_rows": {
-        Args: { "p_days": (string)[] };
-        Returns: {
-          "active_devices": number;
-          "activity_errors": number;
-          "activity_events": number;
-          "charging_seconds": number;
-          "charging_sessions_started": number;
-          "commands_completed": number;
-          "commands_expired": number;
-          "commands_failed": number;
-          "commands_issued": number;
-          "connected_seconds": number;
-          "connections_started": number;
-          "device_id": string;
-          "efficiency_energy_wh": number;
-          "efficiency_weight": number;
-          "energy_wh": number;
-          "period_start": string;
-          "pop_events": number;
-          "pop_events_rejected": number;
-          "pop_events_validated": number;
-          "pop_points": number;
-        }[];
-      };
-      "device_metrics_hour_rows": {
-        Args: { "p_from": string; "p_to": string };
-        Returns: {
-          "active_devices": number;
-          "activity_errors": number;
-          "activity_events": number;
-          "charging_seconds": number;
-          "charging_sessions_started": number;
-          "commands_completed": number;
-          "commands_expired": number;
-          "commands_failed": number;
-          "commands_issued": number;
-          "connected_seconds": number;
-          "connections_started": number;
-          "device_id": string;
-          "efficiency_energy_wh": number;
-          "efficiency_weight": number;
-          "energy_wh": number;
-          "period_start": string;
-          "pop_events": number;
-          "pop_events_rejected": number;
-          "pop_events_validated": number;
-          "pop_points": number;
-        }[];
-      };
-      "device_metrics_store": {
-        Args: { "p_granularity": string; "p_periods": (string)[] };
-        Returns: {
-          "device_rows": number;
-          "rows_written": number;
-        }[];
-      };
       "device_report_command": {
         Args: {
           "p_command_id": string;
@@ -2127,7 +2115,6 @@ export type Database = {
         };
         Returns: string;
       };
-      "ecosystem_activity": { Args: { "p_day": string }; Returns: Json };
       "ecosystem_claim_comment": {
         Args: { "p_day": string; "p_issue": string; "p_only_look"?: boolean; "p_run_id": string };
         Returns: Json;
@@ -2173,48 +2160,6 @@ export type Database = {
         Args: { "p_job_id": string; "p_lease_seconds"?: number; "p_token": string };
         Returns: Json;
       };
-      "lock_pending_code_fix": {
-        Args: { "p_by": string; "p_proposal_id": number };
-        Returns: {
-          "answered_at": string | null;
-          "asked_until": string;
-          "cause_id": number;
-          "completion_tokens": number | null;
-          "confidence": number | null;
-          "cost_usd": number | null;
-          "created_at": string;
-          "decided_at": string | null;
-          "decided_by": string | null;
-          "decision_reason": string | null;
-          "diff": string | null;
-          "error": string | null;
-          "execution_id": string | null;
-          "id": number;
-          "model": string;
-          "prompt_tokens": number | null;
-          "reasoning": string | null;
-          "request_id": string;
-          "reserved_cost_usd": number | null;
-          "reserved_tokens": number;
-          "status": string;
-          "usage_unknown": boolean;
-        };
-        SetofOptions: {
-          from: "*";
-          to: "code_fix_proposals";
-          isOneToOne: true;
-          isSetofReturn: false;
-        };
-      };
-      "log_activity": {
-        Args: {
-          "p_details"?: Json;
-          "p_message": string;
-          "p_severity"?: string;
-          "p_source": string;
-        };
-        Returns: number;
-      };
       "monitor_device_connections_expire": { Args: { "p_max_commands"?: number }; Returns: Json };
       "monitor_device_connections_hand_over": {
         Args: { "p_after"?: string; "p_max_commands"?: number; "p_until"?: string };
@@ -2229,7 +2174,6 @@ export type Database = {
         Returns: Json;
       };
       "prometheus_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
-      "prune_old_rows": { Args: { "p_limit"?: number; "p_rule": string }; Returns: number };
       "read_code_failure": { Args: { "p_cause_id": number }; Returns: Json };
       "record_api_key_checks": { Args: { "p_checks": Json; "p_run_id": string }; Returns: Json };
       "record_code_fix": {
@@ -2263,18 +2207,6 @@ export type Database = {
       "record_suggestion_failure": {
         Args: { "p_organization_id": string; "p_reason": string; "p_week": string };
         Returns: boolean;
-      };
-      "record_system_health": {
-        Args: {
-          "p_components": Json;
-          "p_job_name": string;
-          "p_report": string;
-          "p_scheduled_for": string;
-          "p_score": number;
-          "p_status": string;
-          "p_summary": string;
-        };
-        Returns: number;
       };
       "reject_code_fix": {
         Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
@@ -2327,25 +2259,6 @@ export type Database = {
         };
         Returns: Json;
       };
-      "scheduled_action_following": {
-        Args: { "p_after": string; "p_schedule": string; "p_time_zone": string };
-        Returns: string;
-      };
-      "scheduled_actions_catch_up": {
-        Args: { "p_ids": (string)[]; "p_now": string };
-        Returns: undefined;
-      };
-      "scheduled_actions_settle": {
-        Args: {
-          "p_errors": (string)[];
-          "p_final": (boolean)[];
-          "p_http_statuses": (number)[];
-          "p_ids": (string)[];
-          "p_now": string;
-          "p_wait_seconds": (number)[];
-        };
-        Returns: Json;
-      };
       "scheduler_begin_manual_run": {
         Args: {
           "p_function_name": string;
@@ -2355,6 +2268,7 @@ export type Database = {
         };
         Returns: Json;
       };
+      "scheduler_begin_pruning": { Args: Record<PropertyKey, never>; Returns: Json };
       "scheduler_begin_run": {
         Args: { "p_function_name": string; "p_holder"?: string; "p_run_id": string };
         Returns: Json;
@@ -2370,9 +2284,36 @@ export type Database = {
         };
         Returns: Json;
       };
+      "scheduler_health_components": { Args: Record<PropertyKey, never>; Returns: Json };
       "scheduler_heartbeat_run": {
         Args: { "p_progress"?: Json; "p_run_id": string };
         Returns: Json;
+      };
+      "scheduler_log_activity": {
+        Args: {
+          "p_details"?: Json;
+          "p_message": string;
+          "p_severity"?: string;
+          "p_source": string;
+        };
+        Returns: number;
+      };
+      "scheduler_prune_old_rows": {
+        Args: { "p_limit"?: number; "p_rule": string };
+        Returns: number;
+      };
+      "scheduler_read_health": { Args: { "p_component": string }; Returns: Json };
+      "scheduler_record_health": {
+        Args: {
+          "p_components": Json;
+          "p_job_name": string;
+          "p_report": string;
+          "p_scheduled_for": string;
+          "p_score": number;
+          "p_status": string;
+          "p_summary": string;
+        };
+        Returns: number;
       };
       "set_code_failure_status": {
         Args: { "p_by": string; "p_cause_id": number; "p_reason"?: string; "p_status": string };
@@ -2387,26 +2328,6 @@ export type Database = {
         };
         Returns: Json;
       };
-      "system_health_actions": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_agents": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_api_keys": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_batches": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_charging": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_code": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_commands": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_conversations": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_database": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_devices": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_percent": {
-        Args: { "p_at_least"?: number; "p_part": number; "p_whole": number };
-        Returns: number;
-      };
-      "system_health_pop": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_python": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_scheduler": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_seconds_since": { Args: { "p_since": string }; Returns: number };
-      "system_health_settings": { Args: Record<PropertyKey, never>; Returns: Json };
-      "system_health_tasks": { Args: Record<PropertyKey, never>; Returns: Json };
       "trigger_daily_batch": {
         Args: {
           "p_force"?: boolean;

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import type { Sql } from "postgres";
+import { withDatabase } from "../../support/database.ts";
+import { seededRandom } from "../../support/random.ts";
+
+async function prepare(sql: Sql): Promise<void> {
+  await sql.unsafe(await Deno.readTextFile(new URL("every_time_zone.sql", import.meta.url)));
+  await sql`analyze zone_test.changes`;
+}
+
+Deno.test("in every zone, 2020 to 2040, a daily job of any minute runs exactly once each local date", async (t) => {
+  await withDatabase(async ({ sql }) => {
+    await prepare(sql);
+
+    await t.step("every zone of Postgres is looked at, and one change at a time", async () => {
+      const [zones] = await sql<{ zones: number; known: number; closest: number }[]>`
+        select (select count(*)::integer from zone_test.zones) as zones,
+          (select count(*)::integer from pg_timezone_names) as known,
+          (select min(extract(epoch from apart) / 86400)::integer from (
+            select at - lag(at) over (partition by zone order by at) as apart from zone_test.changes
+          ) as changes) as closest`;
+      assert.equal(zones!.zones, zones!.known);
+      assert.ok(zones!.zones >= 400, `only ${zones!.zones} zones`);
+      assert.ok(zones!.closest >= 5, `two changes are ${zones!.closest} days apart`);
+      const [kinds] = await sql<{ changes: number; zones: number }[]>`
+        select count(*)::integer as changes, sum(zones)::integer as zones
+        from zone_test.distinct_changes`;
+      console.log(
+        `${zones!.zones} zones, ${kinds!.zones} changes, ${kinds!.changes} different ones`,
+      );
+      assert.ok(kinds!.changes > 500);
+    });
+
+    // The first two changes of a kind (the same offsets and the same local time), and each fifth of those after.
+    await t.step(
+      "each of the 1,440 minutes on the dates round the changes of each kind",
+      async () => {
+        const wrong = await sql`
+        select problem
+        from zone_test.distinct_changes, zone_test.wrong_minutes(zone, at)
+        where nth <= 2 or nth % 5 = 0 limit 10`;
+        assert.deepEqual([...wrong], []);
+      },
+    );
+
+    await t.step("each minute that a change skips or repeats, as a job by itself", async () => {
+      // All minutes of the first change of a kind; later only the ends.
+      const wrong = await sql`
+        select problem
+        from zone_test.distinct_changes, zone_test.wrong_walks(zone, at, nth = 1)
+        where nth <= 2 or nth % 5 = 0 limit 10`;
+      assert.deepEqual([...wrong], []);
+    });
+
+    const random = seededRandom(20260305);
+    await t.step(
+      "the start of the day and random minutes, on every date of the 21 years",
+      async () => {
+        const zones = await sql<{ zone: string }[]>`
+        select zone from zone_test.distinct_zones order by zone`;
+        assert.ok(zones.length >= 60, `only ${zones.length} different zones`);
+        const cases = zones.flatMap(({ zone }) =>
+          [0, random.whole(1, 1439), random.whole(1, 1439)].map((minute) => ({ zone, minute }))
+        );
+        const wrong = await sql`
+        select problem
+        from jsonb_to_recordset(${sql.json(cases)}) as cases (zone text, minute integer),
+          zone_test.wrong_years(zone, minute) limit 10`;
+        assert.deepEqual([...wrong], []);
+      },
+    );
+
+    await t.step(
+      "a random minute by each zone's own name, on every date of a random year",
+      async () => {
+        const zones = await sql<{ zone: string }[]>`select zone from zone_test.zones order by zone`;
+        const cases = zones.map(({ zone }) => ({
+          zone,
+          minute: random.whole(0, 1439),
+          year: random.whole(2020, 2040),
+        }));
+        const wrong = await sql`
+        select problem
+        from jsonb_to_recordset(${
+          sql.json(cases)
+        }) as cases (zone text, minute integer, year integer),
+          zone_test.wrong_years(zone, minute, year, year) limit 10`;
+        assert.deepEqual([...wrong], []);
+      },
+    );
+  });
+});

@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import * as t from "../../support/scheduler.ts";
+
+t.ledgerTest(
+  "explain without a time speaks of the latest run, whatever it was",
+  async ({ sql }) => {
+    const explain = () => t.value(sql, "scheduler.explain('job', null, $1)", [t.after(10)]);
+    await t.register(sql, "job", { schedule: "0 12 * * *" });
+    assert.match(await explain(), /^job was not due at 2026-03-02 12:10 UTC/);
+    await sql`select scheduler.dispatch('job', ${t.NOON})`;
+    assert.match(await explain(), /^job was sent for 2026-03-02 12:00 UTC/);
+    await sql`update scheduler_runs set created_at = created_at - interval '1 minute'`;
+    await sql`select scheduler.release_lock('job', 'make room', ${t.after(1)})`;
+    await sql`select scheduler.run_now('job', null, ${t.after(5)})`;
+    assert.match(await explain(), /^job was sent for 2026-03-02 12:05 UTC/);
+  },
+);
+
+t.ledgerTest(
+  "explain does not hide a run by hand behind the occurrence of its minute",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "0 12 * * *", overlap_policy: "allow" });
+    await t.dispatch(sql, "job");
+    await sql`select scheduler.run_now('job', null, ${t.after(0.5)})`;
+    assert.match(
+      await t.value(sql, "scheduler.explain('job', $1, $2)", [t.NOON, t.after(0.6)]),
+      /^job was sent for 2026-03-02 12:00 UTC .* It was also run by hand then: dispatched\.$/,
+    );
+  },
+);
+
+t.ledgerTest(
+  "of rows that were written together explain without a time speaks of the newest occurrence",
+  async ({ sql }) => {
+    await t.register(sql, "job", {}, t.after(-3));
+    await t.dispatch(sql, "job");
+    assert.match(
+      await t.value(sql, "scheduler.explain('job', null, $1)", [t.after(0.1)]),
+      /^job was sent for 2026-03-02 12:00 UTC/,
+    );
+  },
+);

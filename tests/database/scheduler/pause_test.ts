@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { refusal } from "../../support/refusal.ts";
+import * as t from "../../support/scheduler.ts";
+
+t.ledgerTest(
+  "a paused job's occurrences become skipped rows with reason and author",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "0 * * * *", time_zone: "Europe/Berlin" });
+    const said = await t.value(sql, "scheduler.pause('job', ' moving house ', 'Ada', $1, $2)", [
+      t.after(90),
+      t.after(-1),
+    ]);
+    assert.equal(
+      said,
+      "job is paused until 2026-03-02 14:30 Europe/Berlin; its occurrences are recorded as skipped",
+    );
+    for (const minute of [0, 60, 120]) await t.dispatch(sql, "job", t.after(minute));
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "skipped cron 1",
+      "skipped cron 1",
+      "dispatched cron 1",
+    ]);
+    const [first] = await t.runs(sql, "job");
+    assert.equal(first!.skip_reason, "paused by Ada: moving house");
+    assert.equal((await t.requests(sql)).length, 1);
+  },
+);
+
+t.ledgerTest(
+  "what runs already goes on in a pause, its retry waits for the end",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "0 12 * * *" });
+    const id = (await t.dispatch(sql, "job"))!;
+    await sql`select scheduler.pause('job', 'r', 'a', ${t.after(60)}, ${t.NOON})`;
+    assert.equal((await t.begin(sql, id, t.NOON)).begun, true);
+    await t.finish(sql, id, "failed", t.after(1));
+    await t.pulse(sql, t.after(59));
+    assert.equal((await t.summary(sql, "job"))[1], "queued retry 2");
+    await t.pulse(sql, t.after(60));
+    assert.equal((await t.summary(sql, "job"))[1], "dispatched retry 2");
+  },
+);
+
+t.ledgerTest("resume ends the pause; what came due in it stays skipped", async ({ sql }) => {
+  await t.register(sql, "job", { schedule: "0 * * * *", misfire_policy: "all" });
+  await sql`select scheduler.pause('job', 'r', 'a', null, ${t.after(-1)})`;
+  const said = await t.value(sql, "scheduler.resume('job', $1)", [t.after(150)]);
+  assert.equal(said, "job runs again; next at 2026-03-02 15:00 UTC");
+  assert.deepEqual(await t.summary(sql, "job"), Array(3).fill("skipped cron 1"));
+  await t.dispatch(sql, "job", t.after(180));
+  assert.equal((await t.summary(sql, "job"))[3], "dispatched cron 1");
+  assert.equal(
+    await t.value(sql, "scheduler.resume('job', $1)", [t.after(181)]),
+    "job was not paused",
+  );
+});
+
+t.ledgerTest("resume after a long pause in which nothing beat skips all of it", async ({ sql }) => {
+  await t.register(sql, "job", { misfire_policy: "all" });
+  await sql`select scheduler.pause('job', 'r', 'a', null, ${t.after(-1)})`;
+  await sql`select scheduler.resume('job', ${t.after(2500)})`;
+  const rows = await t.runs(sql, "job");
+  assert.ok(rows.every((row) => row.status === "skipped" && row.skip_kind === "paused"));
+  assert.equal(rows.reduce((sum, row) => sum + row.occurrences, 0), 2501);
+});
+
+t.ledgerTest("a pause that is made longer still covers its beginning", async ({ sql }) => {
+  await t.register(sql, "job", { schedule: "0 * * * *" });
+  await sql`select scheduler.pause('job', 'r', 'a', ${t.after(90)}, ${t.after(-1)})`;
+  await sql`select scheduler.pause('job', 'longer', 'b', ${t.after(190)}, ${t.after(80)})`;
+  await t.pulse(sql, t.after(150));
+  assert.deepEqual(await t.summary(sql, "job"), Array(3).fill("skipped cron 1"));
+});
+
+t.ledgerTest(
+  "a pause needs a job, a reason, an author and an end that is to come",
+  async ({ sql }) => {
+    await t.register(sql, "job");
+    const refused = async (...args: unknown[]) => {
+      const error = await refusal(
+        t.value(sql, "scheduler.pause($1, $2, $3, $4, $5)", [...args, t.NOON]),
+      );
+      assert.equal(error.code, "22023");
+      return error.message;
+    };
+    assert.match(await refused("nobody", "r", "a", null), /no job named 'nobody'/);
+    for (const missing of ["", "  ", null]) {
+      assert.match(await refused("job", missing, "a", null), /reason and author must be given/);
+      assert.match(await refused("job", "r", missing, null), /reason and author must be given/);
+    }
+    for (const until of [t.NOON, t.after(-1)]) {
+      assert.match(await refused("job", "r", "a", until), /until must be in the future/);
+    }
+    const never = t.value(sql, "scheduler.pause('job', 'r', 'a', '-infinity', $1)", [t.NOON]);
+    assert.match((await refusal(never)).message, /until must be in the future, got -infinity/);
+    const [job] = await sql`select paused_at from scheduler_jobs`;
+    assert.equal(job!.paused_at, null);
+  },
+);
+
+t.ledgerTest("a pause until infinity is one until resume", async ({ sql }) => {
+  await t.register(sql, "job");
+  assert.match(
+    await t.value(sql, "scheduler.pause('job', 'r', 'a', 'infinity', $1)", [t.NOON]),
+    /^job is paused until somebody resumes it; /,
+  );
+  const [job] = await sql`select paused_until from scheduler_jobs`;
+  assert.equal(job!.paused_until, null);
+});
+
+t.ledgerTest("resume of a disabled job says that it is", async ({ sql }) => {
+  await t.register(sql, "job");
+  await sql`select scheduler.pause('job', 'r', 'a', null, ${t.NOON})`;
+  await sql`select scheduler.register_job('job', '* * * * *', enabled => false)`;
+  assert.equal(
+    await t.value(sql, "scheduler.resume('job', $1)", [t.after(1)]),
+    "job is not paused any more, but cannot run: is disabled: register it with enabled => true",
+  );
+});
