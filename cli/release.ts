@@ -1,6 +1,5 @@
 /** `deno task release`: makes supabase/migrations of supabase/sql. See `--help`. */
-import configuration from "../deno.json" with { type: "json" };
-import { readReleases, writeMigrations, writeReleases } from "../local/releases.ts";
+import { readReleases, readVersion, writeMigrations, writeReleases } from "../local/releases.ts";
 import { readArguments } from "./arguments.ts";
 
 const USAGE = `Make the migrations of the version in deno.json out of supabase/sql.
@@ -14,7 +13,7 @@ Where a table or data changes, write the statements into supabase/sql/<pack>/cha
 functions that changed are found. The result is compared with what supabase/sql makes.`;
 
 const { values } = readArguments(USAGE, { date: { type: "string" } });
-const { version } = configuration;
+const version = await readVersion();
 if (values.date !== undefined && !/^\d{4}-\d\d-\d\d$/.test(values.date)) {
   console.error(`--date must be a day like 2026-12-01, got ${values.date}`);
   Deno.exit(2);

@@ -26,7 +26,7 @@ select 'constraint', format('%s.%s', conrelid::regclass, conname), pg_get_constr
 from pg_constraint where connamespace in (select oid from ours)
 union all
 select 'trigger', format('%s.%s', tgrelid::regclass, tgname), pg_get_triggerdef(pg_trigger.oid) || tgenabled::text
-from pg_trigger join pg_class on pg_class.oid = tgrelid where relnamespace in (select oid from ours)
+from pg_trigger join pg_class on pg_class.oid = tgrelid where relnamespace in (select oid from ours) and not tgisinternal
 union all
 select 'type', pg_type.oid::regtype::text, concat_ws(' ', typtype, typacl::text)
 from pg_type where typnamespace in (select oid from ours)

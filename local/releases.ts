@@ -27,6 +27,12 @@ export async function readReleases(): Promise<Release[]> {
   return releasesSchema.parse(JSON.parse(await Deno.readTextFile(RELEASES)));
 }
 
+/** The version in deno.json: the one that is being made, or the newest. */
+export async function readVersion(): Promise<string> {
+  const configuration = await Deno.readTextFile(new URL("../deno.json", import.meta.url));
+  return z.object({ version: z.string() }).parse(JSON.parse(configuration)).version;
+}
+
 export async function writeReleases(releases: Release[]): Promise<void> {
   await Deno.writeTextFile(RELEASES, JSON.stringify(releases, null, 2) + "\n");
 }

@@ -4494,7 +4494,11 @@ begin
   for v_function in
     select distinct prepare_function from scheduler.retention_rules where prepare_function is not null order by 1
   loop
-    execute format('select %s($1)', v_function) into v_reason using p_now;
+    begin
+      execute format('select %s($1)', v_function) into v_reason using p_now;
+    exception when query_canceled or others then
+      v_reason := format('%s failed: %s', v_function, sqlerrm);
+    end;
     v_held := v_held || v_reason;
   end loop;
   return jsonb_build_object(
@@ -4628,6 +4632,7 @@ comment on column public.scheduler_health_history.components is
 
 alter table public.scheduler_health_history enable row level security;
 revoke all on public.scheduler_health_history from public, anon, authenticated, service_role;
+revoke all on sequence public.scheduler_health_history_id_seq from public, anon, authenticated, service_role;
 -- The health check writes its history through scheduler_record_health alone.
 grant select on public.scheduler_health_history to service_role;
 

@@ -124,7 +124,7 @@ Deno.test("api-key-health-monitor through the whole stack", async (test) => {
         const tables = await sql`
           select format('%I.%I', nspname, relname) as name
           from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-          where relkind in ('r', 'p') and nspname in ('public', 'scheduler', 'cron', 'net')`;
+          where relkind in ('r', 'p') and nspname not like 'pg\\_%' and nspname not in ('information_schema', 'vault')`;
         const names = tables.map((row) => row.name);
         for (const name of ["api_key_health", "scheduler_runs", "scheduler_activity"]) {
           assert.ok(names.includes(`public.${name}`), name);

@@ -35,4 +35,4 @@ Deno.test("on a server that is given the stack's own URL is the role postgres, a
       assert.equal(refused.status, 401, await refused.text());
     });
     assert.deepEqual(await passwords(), before);
-  }, { migrated: false }));
+  }, { packs: "none" }));

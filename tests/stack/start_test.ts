@@ -91,7 +91,7 @@ Deno.test("a server given by DATABASE_URL is used and nothing of Postgres is sta
       assert.ok(jobs!.count >= 3);
       const [after] = await admin`select rolpassword from pg_authid where rolname = 'postgres'`;
       assert.deepEqual(after, before, "somebody else's password was changed");
-    }), { migrated: false }));
+    }), { packs: "none" }));
 
 Deno.test("the functions get the environment of --env-file, but no name of Supabase", () =>
   withPlace(async ({ start, dataDirectory }) => {

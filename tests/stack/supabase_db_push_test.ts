@@ -14,7 +14,7 @@ Deno.test("the Supabase CLI takes config.toml and its db push applies every migr
       migrations.map(({ version, name }) => ({ version, name })),
     );
     assert.deepEqual(await applyMigrations(sql, migrations), []);
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("the Supabase CLI finds nothing to push where the stack has applied the migrations", () =>
   withDatabase(async ({ url }) => {

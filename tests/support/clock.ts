@@ -36,18 +36,18 @@ export async function restoreClock(sql: Sql): Promise<void> {
 export async function doors(sql: Sql): Promise<Door[]> {
   return await sql<Door[]>`
     select door.oid, door.oid::regprocedure::text as signature, door.prosrc as body, pg_get_functiondef(door.oid) as definition,
-      twin.proname as twin,
+      twin.oid::regproc::text as twin,
       substring(pg_get_function_arguments(twin.oid) from 'p_now timestamp with time zone DEFAULT (.*)$') as present
     from pg_proc as door
-    join pg_proc as twin on twin.pronamespace = 'scheduler'::regnamespace
-      and twin.proname in (door.proname, substring(door.proname from '^scheduler_(.*)$'))
+    join pg_proc as twin
+      on twin.oid::regproc::text = substring(door.prosrc from '^\\s*select (\\w+\\.\\w+)\\(')
       and twin.proargnames = coalesce(door.proargnames, '{}') || 'p_now'::text
     where door.pronamespace = 'public'::regnamespace
     order by 1`;
 }
 
 /** The body of a door: one call of its twin, with every argument and without a time. */
-const call = /^(\s*select scheduler\.\w+\()([^()]*)(\);\s*)$/;
+const call = /^(\s*select \w+\.\w+\()([^()]*)(\);\s*)$/;
 
 async function prepare(sql: Sql): Promise<void> {
   const replaced = (await doors(sql)).map(({ signature, body, definition, present }) => {

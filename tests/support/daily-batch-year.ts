@@ -79,7 +79,7 @@ export function yearTest(name: string, year: Year): void {
     }).filter(({ at }) => Date.parse(at) < END);
 
     await sql.unsafe(
-      await Deno.readTextFile(new URL("../database/daily_batch_year.sql", import.meta.url)),
+      await Deno.readTextFile(new URL("../database/batches/daily_batch_year.sql", import.meta.url)),
     );
     await sql`insert into year_test.moves
       select nth, at, organization_id, zone, make_interval(mins => minute)::time

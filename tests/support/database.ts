@@ -1,4 +1,7 @@
-/** A database of its own for each test, cloned from a template that holds all migrations. */
+/**
+ * A database of its own for each test, cloned from a template: tests in tests/database/scheduler get the pack scheduler alone,
+ * all others every pack.
+ */
 import postgres, { type Options, type PostgresType, type Sql } from "postgres";
 
 type ConnectOptions = Options<Record<string, PostgresType>>;
@@ -17,8 +20,8 @@ export interface TestDatabase {
 }
 
 export interface TestDatabaseOptions {
-  /** False for a database with roles and extensions but without the migrations. Default true. */
-  migrated?: boolean;
+  /** Other packs than those of the test's folder; `none` for roles and extensions alone. */
+  packs?: "none" | "core" | "all";
 }
 
 /** The limits that PostgREST sets for a request of this role. */
@@ -33,9 +36,9 @@ export async function withDatabase(
   options: TestDatabaseOptions = {},
 ): Promise<void> {
   const cluster = requiredEnv("DAYBOOK_TEST_DATABASE_URL");
-  const template = requiredEnv(
-    options.migrated === false ? "DAYBOOK_TEST_BARE_TEMPLATE" : "DAYBOOK_TEST_TEMPLATE",
-  );
+  const packs = options.packs ??
+    (Deno.mainModule.includes("/tests/database/scheduler/") ? "core" : "all");
+  const template = { none: "bare_template", core: "core_template", all: "all_template" }[packs];
   const name = `test_${crypto.randomUUID().replaceAll("-", "")}`;
   const quiet = { onnotice: () => {}, max: 1 };
   const maintenance = postgres(cluster, quiet);
@@ -53,8 +56,8 @@ export async function withDatabase(
       return url.href;
     };
     const sql = opened(postgres(as("postgres"), { ...quiet, max: 4 }));
-    if (options.migrated !== false) {
-      // As if it were migrated now: the template may be of the hour before.
+    if (packs === "all") {
+      // As if it were installed now: the template may be of the hour before.
       await sql`update device_metrics_state set next_hour = date_bin('1 hour', now(), '2000-01-01 00:00+00')`;
     }
     await fn({

@@ -1,63 +1,26 @@
-/** What the exposition can hold, whatever the database holds: every family, with its type, and its labels' names. */
-import { batchFamilies } from "../../supabase/functions/prometheus-metrics/batch-families.ts";
-import { fleetFamilies } from "../../supabase/functions/prometheus-metrics/fleet-families.ts";
-import { platformFamilies } from "../../supabase/functions/prometheus-metrics/platform-families.ts";
-import { schedulerFamilies } from "../../supabase/functions/prometheus-metrics/scheduler-families.ts";
+/** What a scrape shows: the families that a database has, and the samples as a scraper reads them. */
+import type { Sql } from "postgres";
+import { renderReading } from "../../supabase/functions/prometheus-metrics/exposition.ts";
+import type { Reading } from "../../supabase/functions/prometheus-metrics/reading.ts";
+import { value } from "./scheduler.ts";
 
-const families = [
-  ...schedulerFamilies({
-    duration_bounds_ms: [],
-    fire_lag_bounds_ms: [],
-    locks_open: 0,
-    pulse_age_seconds: 0,
-    pulse_errors: 0,
-    jobs: [["job", true, false, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {}, [0], 0, [0], 0]],
-  }),
-  ...fleetFamilies({
-    devices: 0,
-    active_devices: 0,
-    charging_sessions: 0,
-    charging_efficiency_percent: 0,
-    pop_events: 0,
-    pop_events_validated: 0,
-    pop_events_rejected: 0,
-    pop_points: 0,
-    commands: 0,
-    commands_by_status: {},
-    summarized_age_seconds: 0,
-  }),
-  ...platformFamilies({
-    actions_waiting: 0,
-    actions_overdue_seconds: 0,
-    occurrences_by_status: {},
-    api_keys: [["provider", "key", "valid", 0]],
-    open_code_failure_causes: 0,
-    pending_code_fix_proposals: 0,
-  }),
-  ...batchFamilies({
-    not_begun_seconds: 0,
-    open: 0,
-    oldest_open_seconds: 0,
-    tasks_by_status: { completed: 0, failed: 0 },
-    failures_in_row: { provider: 0 },
-  }),
-];
-
-/** By the name of each family: its type, its help, and the names of its labels. */
-export const exposedFamilies = new Map(
-  families.map((family) => {
-    const samples = family.type === "histogram" ? family.series : family.samples;
-    const labels = [...new Set(samples.flatMap(({ labels }) => Object.keys(labels ?? {})))];
-    return [family.name, { type: family.type, help: family.help, labels }];
-  }),
-);
+/** By the name of each family of this database, in the order of a scrape: its type and its help. */
+export async function exposedFamilies(
+  sql: Sql,
+): Promise<Map<string, { type: string; help: string }>> {
+  const rows = await sql<{ family: string; type: string; help: string }[]>`
+    select family, type, help from scheduler.metric_families order by place`;
+  return new Map(rows.map(({ family, type, help }) => [family, { type, help }]));
+}
 
 /** Every name a query can ask for: histograms have three. */
-export const exposedNames = new Set(
-  [...exposedFamilies].flatMap(([name, { type }]) =>
-    type === "histogram" ? ["_bucket", "_sum", "_count"].map((suffix) => name + suffix) : [name]
-  ),
-);
+export async function exposedNames(sql: Sql): Promise<Set<string>> {
+  return new Set(
+    [...await exposedFamilies(sql)].flatMap(([name, { type }]) =>
+      type === "histogram" ? ["_bucket", "_sum", "_count"].map((suffix) => name + suffix) : [name]
+    ),
+  );
+}
 
 /** The names of metrics in a PromQL expression, as they are written: by what ours begin with. */
 export function metricsIn(expression: string): string[] {
@@ -65,4 +28,65 @@ export function metricsIn(expression: string): string[] {
     ...expression.matchAll(/\b(?:xmrt|scheduler|scheduled_action|api_key|code|batch)s?_[a-z_]+\b/g),
   ]
     .map((match) => match[0]);
+}
+
+/** What the database has for a scrape; at `now`, or as `public.prometheus_metrics()` reads it. */
+export async function readMetrics(sql: Sql, now?: Date): Promise<Reading> {
+  return now === undefined
+    ? await value(sql, "public.prometheus_metrics()")
+    : await value(sql, "scheduler.prometheus_metrics($1)", [now]);
+}
+
+/** The samples of a scrape by their series as it is written, `name{label="value"}`. No source may have failed. */
+export async function readSamples(sql: Sql, now?: Date): Promise<Map<string, number>> {
+  const reading = await readMetrics(sql, now);
+  const failed = Object.entries(reading.errors);
+  if (failed.length > 0) throw new Error(`A source of metrics failed: ${failed.join("; ")}`);
+  return samplesOf(renderReading(reading));
+}
+
+/** The samples of an exposition by their series as it is written. */
+export function samplesOf(text: string): Map<string, number> {
+  return new Map(
+    text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).map((line) => {
+      const end = line.lastIndexOf(" ");
+      return [line.slice(0, end), Number(line.slice(end + 1))];
+    }),
+  );
+}
+
+/** The samples of a family by its one label: `{failed: 3}`. */
+export function byLabel(samples: Map<string, number>, family: string): Record<string, number> {
+  const found = [...samples].flatMap(([series, sample]) => {
+    const [, name, label] = /^(\w+)\{\w+="([^"]*)"\}$/.exec(series) ?? [];
+    return name === family ? [[label!, sample] as const] : [];
+  });
+  return Object.fromEntries(found);
+}
+
+/** The sums of the devices' rows in a scrape. */
+export function deviceSums(samples: Map<string, number>) {
+  const sample = (name: string) => samples.get(`xmrt_${name}`);
+  return {
+    devices: sample("devices_total"),
+    charging: sample("charging_sessions_total"),
+    pop: sample("pop_events_total"),
+    validated: sample("pop_events_validated"),
+    rejected: sample("pop_events_rejected"),
+    points: sample("pop_points_total"),
+    commands: sample("commands_total"),
+  };
+}
+
+/** The same sums as the rows of the tables give them when they are simply counted. */
+export async function countedDeviceSums(sql: Sql): Promise<ReturnType<typeof deviceSums>> {
+  const [row] = await sql`
+    select (select count(*) from devices)::int as devices,
+      (select count(*) from charging_sessions)::int as charging,
+      (select count(*) from pop_events_ledger)::int as pop,
+      (select count(*) from pop_events_ledger where status = 'validated')::int as validated,
+      (select count(*) from pop_events_ledger where status = 'rejected')::int as rejected,
+      (select coalesce(sum(points), 0) from pop_events_ledger where status = 'validated')::float8 as points,
+      (select count(*) from engagement_commands)::int as commands`;
+  return { ...row } as ReturnType<typeof deviceSums>;
 }

@@ -39,7 +39,7 @@ export async function schedule(
   };
   const names = Object.keys(all);
   const [row] = await sql.unsafe(
-    `select ${"now" in values ? "scheduler" : "public"}.schedule_action(${
+    `select ${"now" in values ? "actions" : "public"}.schedule_action(${
       names.map((name, i) => `${name} => $${i + 1}`).join(", ")
     }) as action`,
     Object.values(all) as never[],

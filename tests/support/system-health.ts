@@ -1,9 +1,12 @@
 /** What the tests of system-health share: asking a component as `service_role`, and a client over plain SQL. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
+import type { JsonObject } from "../../shared/define-job.ts";
+import type { CheckResult } from "../../supabase/functions/system-health/check.ts";
 import {
-  type ComponentName,
-  definitions,
+  type ComponentDefinition,
+  componentDefinitions,
+  type FigureDefinition,
 } from "../../supabase/functions/system-health/components.ts";
 import {
   type ComponentVerdict,
@@ -13,8 +16,10 @@ import {
 import {
   type HealthDatabase,
   readComponent,
+  type ReadingOutcome,
 } from "../../supabase/functions/system-health/reading.ts";
 import { withDatabase } from "./database.ts";
+import { value } from "./scheduler.ts";
 
 const never = new AbortController().signal;
 
@@ -37,6 +42,89 @@ export function healthDatabase(sql: Pick<Sql, "unsafe">): HealthDatabase {
   };
 }
 
+/** What there is to look at in this database. */
+export async function readDefinitions(sql: Sql): Promise<ComponentDefinition[]> {
+  return componentDefinitions.parse(await value(sql, "public.scheduler_health_components()"));
+}
+
+/** As after an installation a moment ago: no pulse yet, and nothing due. */
+export async function installedJustNow(sql: Sql) {
+  await sql`
+    update scheduler_jobs set created_at = now(),
+      next_run_at = case when schedule is not null then now() + interval '1 hour' end`;
+}
+
+/** This component could not be read, for that reason; every other one was, and the report was kept. */
+export function assertOnlyUnreadable(result: CheckResult, component: string, reason: RegExp) {
+  const unread = Object.entries(result.components).filter(([, one]) => one.unreadable !== null);
+  assert.deepEqual(unread.map(([name]) => name), [component], result.report);
+  const [[, { unreadable, status, points }]] = unread as [[string, ComponentVerdict]];
+  assert.match(unreadable!, reason);
+  assert.equal(status, "critical");
+  assert.equal(points, 0);
+  assert.equal(result.status, "critical");
+  assert.ok(result.historyId !== null);
+  assert.match(result.report, /^CRITICAL .*cannot be read: /m);
+}
+
+/** A definition for a test that needs no database; figures are counts, degraded from 1, unless told otherwise. */
+export function defined(
+  component: string,
+  label: string,
+  weight: number,
+  figures: Record<string, Partial<FigureDefinition>>,
+): ComponentDefinition {
+  return {
+    component,
+    label,
+    weight,
+    figures: Object.entries(figures).map(([figure, values]) => ({
+      figure,
+      label: figure.replaceAll("_", " "),
+      unit: "count",
+      worse: "higher",
+      degraded: 1,
+      critical: null,
+      culprit: null,
+      ...values,
+    })),
+  };
+}
+
+/** A reading in which every figure is unknown but those given. */
+export function readingOf(
+  { figures }: ComponentDefinition,
+  known: Record<string, number | null> = {},
+  more: { watched?: number; details?: JsonObject } = {},
+): ReadingOutcome {
+  const unknown = Object.fromEntries(figures.map(({ figure }) => [figure, null]));
+  return {
+    reading: { watched: 1, details: {}, notes: [], figures: { ...unknown, ...known }, ...more },
+  };
+}
+
+/** What a log needs of a report: ASCII, 80 columns, and every text in the column of its heading. */
+export function assertReadable(report: string) {
+  const lines = report.split("\n");
+  for (const line of lines) {
+    assert.match(line, /^[\x20-\x7e]{0,80}$/);
+    assert.equal(line, line.trimEnd());
+  }
+  const heading = lines.find((line) => line.startsWith("STATUS")) ?? assert.fail("no heading");
+  const column = heading.indexOf("WHAT SAYS SO");
+  const body = lines.slice(
+    lines.indexOf(heading) + 2,
+    lines.findLastIndex((line) => /^[-=]/.test(line)),
+  );
+  for (const line of body.slice(0, body.findIndex((one) => one.startsWith("---")) >>> 0)) {
+    assert.equal(line[column - 1], " ", line);
+    assert.match(
+      line.slice(0, column),
+      /^(?:(?:healthy|DEGRADED|CRITICAL) +\S.* +\d+\/\d+ +| +)$/,
+    );
+  }
+}
+
 class Undo extends Error {}
 
 /**
@@ -45,19 +133,21 @@ class Undo extends Error {}
  */
 export async function judge(
   sql: Sql,
-  component: ComponentName,
+  component: string,
   arrange: string,
 ): Promise<ComponentVerdict> {
+  const definition = (await readDefinitions(sql)).find((one) => one.component === component);
+  if (definition === undefined) throw new Error(`There is no component ${component}`);
   let verdict: ComponentVerdict | undefined;
   await sql.begin(async (transaction) => {
     await transaction.unsafe(arrange);
     await transaction.unsafe("set local role service_role");
     const outcome = await readComponent(
       healthDatabase(transaction as unknown as Sql),
-      component,
+      definition,
       never,
     );
-    verdict = evaluateComponent(definitions[component], outcome);
+    verdict = evaluateComponent(definition, outcome);
     throw new Undo();
   }).catch((error) => {
     if (!(error instanceof Undo)) throw error;
@@ -80,7 +170,7 @@ export type Case = [string, string, Status, Record<string, number>];
 
 /** A test for each case, and one for an empty database (`empty`: SQL that makes it so). */
 export function componentTests(
-  component: ComponentName,
+  component: string,
   cases: Case[],
   empty = "select 1",
 ): void {

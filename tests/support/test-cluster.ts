@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { bootstrapDatabase, quoteLiteral } from "../../local/bootstrap.ts";
-import { applyPacks, readPacks } from "../../local/packs.ts";
+import { applyPacks, type Pack, readPacks, withNeeds } from "../../local/packs.ts";
 import { preparePostgres } from "../../local/postgres.ts";
 import { makeServerDirectory } from "./server-directory.ts";
 
@@ -45,11 +45,16 @@ export async function startTestCluster(options: {
   try {
     await server.start();
     const maintenance = postgres(server.adminUrl("template1"), { max: 1, onnotice: () => {} });
+    const packs = await readPacks();
     for (
-      const [name, migrated] of [["bare_template", false], ["migrated_template", true]] as const
+      const [name, applied] of [
+        ["bare_template", []],
+        ["core_template", withNeeds(packs, ["scheduler"])],
+        ["all_template", packs],
+      ] as const
     ) {
       await maintenance.unsafe(`create database ${name}`);
-      await prepareTemplate(server.adminUrl(name), password, migrated);
+      await prepareTemplate(server.adminUrl(name), password, applied);
       await maintenance.unsafe(`alter database ${name} with is_template true`);
     }
     await cheapenPasswords(maintenance, password);
@@ -61,8 +66,6 @@ export async function startTestCluster(options: {
   return {
     env: {
       DAYBOOK_TEST_DATABASE_URL: server.adminUrl("postgres"),
-      DAYBOOK_TEST_TEMPLATE: "migrated_template",
-      DAYBOOK_TEST_BARE_TEMPLATE: "bare_template",
     },
     stop,
   };
@@ -79,14 +82,14 @@ async function cheapenPasswords(sql: Sql, password: string) {
   }
 }
 
-async function prepareTemplate(adminUrl: string, password: string, migrated: boolean) {
+async function prepareTemplate(adminUrl: string, password: string, packs: readonly Pack[]) {
   const admin = postgres(adminUrl, { max: 1, onnotice: () => {} });
   await bootstrapDatabase(admin, { password, realExtensions: false });
-  if (migrated) {
+  if (packs.length > 0) {
     const url = new URL(adminUrl);
     url.username = "postgres";
     const sql = postgres(url.href, { max: 1, onnotice: () => {} });
-    await applyPacks(sql, await readPacks());
+    await applyPacks(sql, packs);
     await sql.end();
   }
   // Tests begin from tables with statistics, as a database that has run for a while does.

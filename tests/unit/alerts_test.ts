@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { exposedNames, metricsIn } from "../support/exposed-metrics.ts";
 import { hasPromtool, runPromtool } from "../support/promtool.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -66,15 +65,6 @@ Deno.test("the runbook explains no alert that there is not", async () => {
   const section = (await read("docs/operations.md")).split("\n## Alerts\n")[1]!.split("\n## ")[0]!;
   const explained = [...section.matchAll(/^### (.+)$/gm)].map((match) => match[1]!);
   assert.deepEqual(explained, (await alerts()).map((alert) => alert.name));
-});
-
-Deno.test("alerts and their tests ask for metrics that the exposition has", async () => {
-  for (const name of ["alerts.yml", ...testFiles]) {
-    const text = (await read(`grafana/${name}`)).replace(/^\s*#.*$/gm, "");
-    const asked = metricsIn(text);
-    assert.ok(asked.length >= 3, name);
-    for (const metric of asked) assert.ok(exposedNames.has(metric), `${name}: ${metric}`);
-  }
 });
 
 Deno.test("each alert is seen firing in a test", async () => {

@@ -138,14 +138,6 @@ Deno.test("the worst change decides, and a check that came too late tells of non
   assert.equal(late.notable, undefined);
 });
 
-Deno.test("a wrong setting is told at each run", () => {
-  const found = reportOn({}, "the setting is wrong");
-  assert.deepEqual([found.summary, found.notable], [
-    "5 keys: 5 valid; the setting is wrong",
-    "warning",
-  ]);
-});
-
 Deno.test("each key has its figures", () => {
   assert.deepEqual(
     (reportOn({ github: ["expiring", "valid", inHours(24)] }).keys as Record<string, unknown>)

@@ -10,67 +10,59 @@ const serviceKey = "k".repeat(40);
 const token = "the-token-of-the-scraper-0123456789";
 const bearer = { authorization: `Bearer ${token}` };
 
-const zeros = (length: number) => Array.from({ length }, () => 0);
 const reading: Reading = {
-  scheduler: {
-    duration_bounds_ms: [100, 500],
-    fire_lag_bounds_ms: [1000],
-    locks_open: 2,
-    pulse_age_seconds: 12.5,
-    pulse_errors: 0,
-    jobs: [
-      [
-        ...["nightly", true, false, 0, 3600.25, 7, 2, 3, 1, 0, 1, 2, 0, 0] as const,
-        { paused: 2, misfire_once: 1 },
-        ...[[4, 2, 1], 5250, [6, 1], 2400] as [number[], number, number[], number],
-      ],
-      [
-        ...["new", true, true, 0, null, 0, 0, 0, 0, 0, 0, 0, 0, 0] as const,
-        {},
-        ...[zeros(3), 0, zeros(2), 0] as [number[], number, number[], number],
-      ],
+  families: [
+    { name: "scheduler_runs_total", type: "counter", help: "Runs that ended, by status." },
+    { name: "scheduler_run_duration_seconds", type: "histogram", help: "How long runs took." },
+    { name: "scheduler_last_success_age_seconds", type: "gauge", help: "Since the last success." },
+    { name: "scheduler_locks_open", type: "gauge", help: "Locks that are held." },
+    { name: "xmrt_devices_total", type: "counter", help: "Devices ever registered." },
+    { name: "scheduler_metric_sources_failed", type: "gauge", help: "Functions that failed." },
+  ],
+  sources: [
+    [
+      {
+        labels: { job_name: ["nightly", "new"] },
+        series: [
+          { family: "scheduler_runs_total", labels: { status: "completed" }, values: [7, 0] },
+          { family: "scheduler_runs_total", labels: { status: "failed" }, values: [2, 0] },
+          {
+            family: "scheduler_run_duration_seconds",
+            bounds: [0.1, 0.5],
+            counts: [[4, 2, 1], [0, 0, 0]],
+            sums: [5.25, 0],
+          },
+          { family: "scheduler_last_success_age_seconds", labels: {}, values: [3600.25, null] },
+        ],
+      },
+      { labels: {}, series: [{ family: "scheduler_locks_open", labels: {}, values: [2] }] },
     ],
-  },
-  fleet: {
-    devices: 20,
-    active_devices: 4,
-    charging_sessions: 100,
-    charging_efficiency_percent: null,
-    pop_events: 50,
-    pop_events_validated: 40,
-    pop_events_rejected: 5,
-    pop_points: 123.4567,
-    commands: 30,
-    commands_by_status: { failed: 3 },
-    summarized_age_seconds: 60,
-  },
-  platform: {
-    actions_waiting: 8,
-    actions_overdue_seconds: 30,
-    occurrences_by_status: { dead: 2 },
-    api_keys: [["github", "default", "expiring", 86400], [
-      "openai",
-      "default",
-      "not_configured",
-      null,
-    ]],
-    open_code_failure_causes: 3,
-    pending_code_fix_proposals: 1,
-  },
-  batches: {
-    not_begun_seconds: 600.5,
-    open: 2,
-    oldest_open_seconds: 7200,
-    tasks_by_status: { completed: 90, failed: 10 },
-    failures_in_row: { openai: 5, deepseek: 0 },
-  },
+    [{
+      labels: {},
+      series: [{ family: "scheduler_metric_sources_failed", labels: {}, values: [0] }],
+    }],
+  ],
+  errors: {},
 };
 
-const answers: Reply = {
+/** The same where the source of the devices could not be read. */
+const partly: Reading = {
+  ...reading,
+  sources: [
+    reading.sources[0]!,
+    [{
+      labels: {},
+      series: [{ family: "scheduler_metric_sources_failed", labels: {}, values: [1] }],
+    }],
+  ],
+  errors: { "devices.fleet_metrics": 'relation "public.devices" does not exist' },
+};
+
+const answering = (what: Reading): Reply => ({
   status: 200,
   headers: { "content-type": "application/json" },
-  body: JSON.stringify(reading),
-};
+  body: JSON.stringify(what),
+});
 
 /** Calls the handler where a server answers in the place of PostgREST. */
 async function scrape(
@@ -78,7 +70,7 @@ async function scrape(
   options: { reply?: Reply; variables?: Record<string, string> } = {},
 ) {
   let result: { response: Response; text: string; lines: string[]; asked: string[] } | undefined;
-  await withHttpServer(() => options.reply ?? answers, async (server) => {
+  await withHttpServer(() => options.reply ?? answering(reading), async (server) => {
     const variables = {
       CRON_SECRET: cronSecret,
       METRICS_TOKEN: token,
@@ -103,63 +95,52 @@ async function scrape(
 }
 
 Deno.test("a scrape is one round trip to the database and answers text of version 0.0.4", async () => {
-  const { response, text, asked } = await scrape();
+  const { response, text, asked, lines } = await scrape();
   assert.equal(response.status, 200);
   assert.equal(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
   assert.deepEqual(asked, ["POST /rest/v1/rpc/prometheus_metrics"]);
-  const lines = text.split("\n");
-  for (
-    const line of [
-      "# TYPE scheduler_runs_total counter",
+  assert.deepEqual(
+    text.split("\n").filter((line) => !line.startsWith("#")),
+    [
       'scheduler_runs_total{job_name="nightly",status="completed"} 7',
+      'scheduler_runs_total{job_name="new",status="completed"} 0',
       'scheduler_runs_total{job_name="nightly",status="failed"} 2',
-      'scheduler_runs_total{job_name="nightly",status="skipped"} 3',
-      'scheduler_runs_total{job_name="nightly",status="missed"} 1',
-      'scheduler_runs_total{job_name="new",status="cancelled"} 0',
+      'scheduler_runs_total{job_name="new",status="failed"} 0',
+      'scheduler_run_duration_seconds_bucket{job_name="nightly",le="0.1"} 4',
       'scheduler_run_duration_seconds_bucket{job_name="nightly",le="0.5"} 6',
+      'scheduler_run_duration_seconds_bucket{job_name="nightly",le="+Inf"} 7',
       'scheduler_run_duration_seconds_sum{job_name="nightly"} 5.25',
-      'scheduler_fire_lag_seconds_bucket{job_name="nightly",le="+Inf"} 7',
-      'scheduler_fire_lag_seconds_sum{job_name="nightly"} 2.4',
+      'scheduler_run_duration_seconds_count{job_name="nightly"} 7',
+      'scheduler_run_duration_seconds_bucket{job_name="new",le="0.1"} 0',
+      'scheduler_run_duration_seconds_bucket{job_name="new",le="0.5"} 0',
+      'scheduler_run_duration_seconds_bucket{job_name="new",le="+Inf"} 0',
+      'scheduler_run_duration_seconds_sum{job_name="new"} 0',
+      'scheduler_run_duration_seconds_count{job_name="new"} 0',
       'scheduler_last_success_age_seconds{job_name="nightly"} 3600.25',
-      'scheduler_skipped_total{job_name="nightly",reason="paused"} 2',
-      'scheduler_skipped_total{job_name="nightly",reason="overlap"} 0',
-      'scheduler_skipped_total{job_name="nightly",reason="misfire_once"} 1',
-      'scheduler_missed_total{job_name="nightly"} 1',
-      'scheduler_lost_total{job_name="nightly"} 1',
-      'scheduler_retries_total{job_name="nightly"} 2',
-      'scheduler_job_active{job_name="nightly"} 1',
-      'scheduler_job_active{job_name="new"} 0',
-      'scheduler_jobs{state="paused"} 1',
       "scheduler_locks_open 2",
-      "scheduler_pulse_age_seconds 12.5",
-      "xmrt_devices_total 20",
-      "xmrt_devices_active 4",
-      "xmrt_charging_sessions_total 100",
-      "xmrt_pop_events_total 50",
-      "xmrt_pop_events_validated 40",
-      "xmrt_pop_points_total 123.4567",
-      "xmrt_commands_total 30",
-      'xmrt_commands_by_status{status="failed"} 3',
-      'xmrt_commands_by_status{status="completed"} 0',
-      "scheduled_actions_waiting 8",
-      "scheduled_actions_overdue_seconds 30",
-      'scheduled_action_occurrences_by_status{status="dead"} 2',
-      'scheduled_action_occurrences_by_status{status="completed"} 0',
-      'api_key_status{provider="github",key_name="default",status="expiring"} 1',
-      'api_key_status{provider="github",key_name="default",status="valid"} 0',
-      'api_key_expires_in_seconds{provider="github",key_name="default"} 86400',
-      "code_failure_causes_open 3",
-      "code_fix_proposals_pending 1",
-      "batch_not_begun_seconds 600.5",
-      "batch_jobs_open 2",
-      "batch_oldest_open_seconds 7200",
-      'batch_tasks_by_status{status="failed"} 10',
-      'batch_provider_failures_in_row{provider="openai"} 5',
-      'batch_provider_failures_in_row{provider="deepseek"} 0',
-    ]
-  ) assert.ok(lines.includes(line), `${line} is not in\n${text}`);
-  assert.ok(!/scheduler_last_success_age_seconds\{job_name="new"\}/.test(text), "never succeeded");
-  assert.ok(!lines.some((line) => line.startsWith("xmrt_charging_efficiency_avg ")), "no data");
+      "scheduler_metric_sources_failed 0",
+      "",
+    ],
+  );
+  assert.match(text, /^# TYPE scheduler_runs_total counter$/m);
+  assert.match(text, /^# HELP xmrt_devices_total Devices ever registered\.$/m, "without a sample");
+  assert.deepEqual(lines, [], "there is nothing to log");
+});
+
+Deno.test("a source that failed is counted and logged with its reason, and the others are shown", async () => {
+  const { response, text, lines } = await scrape(undefined, { reply: answering(partly) });
+  assert.equal(response.status, 200);
+  assert.match(text, /^scheduler_locks_open 2$/m);
+  assert.match(text, /^scheduler_metric_sources_failed 1$/m);
+  assert.doesNotMatch(text, /^xmrt_devices_total/m);
+  assert.equal(lines.length, 1);
+  const { level, message, source, reason } = JSON.parse(lines[0]!);
+  assert.deepEqual({ level, message, source, reason }, {
+    level: "error",
+    message: "a source of metrics failed",
+    source: "devices.fleet_metrics",
+    reason: 'relation "public.devices" does not exist',
+  });
 });
 
 Deno.test({

@@ -4,15 +4,18 @@ import {
   type HealthDatabase,
   readComponent,
 } from "../../supabase/functions/system-health/reading.ts";
+import { defined } from "../support/system-health.ts";
 
 const quiet = new AbortController().signal;
 
 /** A database that answers each call with what `answer` makes of it. */
-function database(answer: (name: string, signal: AbortSignal) => unknown): HealthDatabase {
+function database(
+  answer: (name: string, signal: AbortSignal, args: Record<string, unknown>) => unknown,
+): HealthDatabase {
   return {
-    rpc: (name) => ({
+    rpc: (name, args) => ({
       abortSignal: async (signal) =>
-        await answer(name, signal) as { data: unknown; error: unknown },
+        await answer(name, signal, args) as { data: unknown; error: unknown },
     }),
   };
 }
@@ -20,18 +23,26 @@ function database(answer: (name: string, signal: AbortSignal) => unknown): Healt
 const failing = (code: string, message: string) =>
   database(() => ({ data: null, error: { code, message, details: null, hint: null } }));
 
-const agents = { error_percent: 0, silent_percent: null };
+const agents = defined("agents", "Agents", 6, { error_percent: {}, silent_percent: {} });
+const figures = { error_percent: 0, silent_percent: null };
 
 Deno.test("a reading is what the component's function returns", async () => {
-  const names: string[] = [];
-  const db = database((name) => {
-    names.push(name);
-    return { data: { watched: 2, figures: agents, details: { a: 1 }, notes: ["n"] }, error: null };
+  const calls: unknown[] = [];
+  const db = database((name, _signal, args) => {
+    calls.push([name, args]);
+    return { data: { watched: 2, figures, details: { a: 1 }, notes: ["n"] }, error: null };
   });
-  assert.deepEqual(await readComponent(db, "agents", quiet), {
-    reading: { watched: 2, figures: agents, details: { a: 1 }, notes: ["n"] },
+  assert.deepEqual(await readComponent(db, agents, quiet), {
+    reading: { watched: 2, figures, details: { a: 1 }, notes: ["n"] },
   });
-  assert.deepEqual(names, ["system_health_agents"]);
+  assert.deepEqual(calls, [["scheduler_read_health", { p_component: "agents" }]]);
+});
+
+Deno.test("a reading without details and notes has none", async () => {
+  const db = database(() => ({ data: { watched: 0, figures }, error: null }));
+  assert.deepEqual(await readComponent(db, agents, quiet), {
+    reading: { watched: 0, figures, details: {}, notes: [] },
+  });
 });
 
 const reasons: [string, string, RegExp][] = [
@@ -44,10 +55,16 @@ const reasons: [string, string, RegExp][] = [
   ["42501", "permission denied for table agents", /^permission is missing: permission denied/],
   [
     "42883",
-    "function system_health_agents() does not exist",
-    /^system_health_agents\(\) cannot be called/,
+    "function agents.agents_health() does not exist",
+    /^a function is missing: function agents\.agents_health\(\) does not exist$/,
   ],
-  ["PGRST202", "Could not find the function", /^system_health_agents\(\) cannot be called/],
+  [
+    "PGRST202",
+    "Could not find the function public.scheduler_read_health",
+    /^a function is missing: Could not find the function public\.scheduler_read_health$/,
+  ],
+  ["3F000", 'schema "agents" does not exist', /^schema "agents" does not exist \(3F000\)$/],
+  ["22023", "there is no component 'agents'", /^bad data: there is no component 'agents'$/],
   ["57014", "canceling statement due to statement timeout", /^took too long and was stopped: /],
   ["55P03", "canceling statement due to lock timeout", /^a table it reads is locked: /],
   ["PGRST003", "Timed out acquiring connection", /^no free connection: /],
@@ -61,7 +78,7 @@ const reasons: [string, string, RegExp][] = [
 
 for (const [code, message, words] of reasons) {
   Deno.test(`an error ${code || "without a code"} is told in words`, async () => {
-    const outcome = await readComponent(failing(code, message), "agents", quiet);
+    const outcome = await readComponent(failing(code, message), agents, quiet);
     assert.ok("unreadable" in outcome);
     assert.match(outcome.unreadable, words);
   });
@@ -78,27 +95,27 @@ const bad: [string, unknown, RegExp][] = [
   ],
   [
     "a text for a figure",
-    { watched: 1, figures: { ...agents, error_percent: "Infinity" } },
+    { watched: 1, figures: { ...figures, error_percent: "Infinity" } },
     /^bad data: figures.error_percent: /,
   ],
   [
     "a negative figure",
-    { watched: 1, figures: { ...agents, error_percent: -1 } },
+    { watched: 1, figures: { ...figures, error_percent: -1 } },
     /^bad data: figures.error_percent: /,
   ],
-  ["half a thing", { watched: 0.5, figures: agents }, /^bad data: watched: /],
+  ["half a thing", { watched: 0.5, figures }, /^bad data: watched: /],
 ];
 
 for (const [what, data, words] of bad) {
   Deno.test(`${what} from the database is bad data`, async () => {
-    const outcome = await readComponent(database(() => ({ data, error: null })), "agents", quiet);
+    const outcome = await readComponent(database(() => ({ data, error: null })), agents, quiet);
     assert.ok("unreadable" in outcome);
     assert.match(outcome.unreadable, words);
   });
 }
 
 Deno.test("a very long message is cut", async () => {
-  const outcome = await readComponent(failing("XX000", "x".repeat(100_000)), "agents", quiet);
+  const outcome = await readComponent(failing("XX000", "x".repeat(100_000)), agents, quiet);
   assert.ok("unreadable" in outcome && outcome.unreadable.length < 1_100);
 });
 
@@ -121,7 +138,7 @@ Deno.test("a database that never answers is given up, and told to stop", async (
       });
     })
   );
-  assert.deepEqual(await readComponent(db, "agents", quiet, 20), {
+  assert.deepEqual(await readComponent(db, agents, quiet, 20), {
     unreadable: "no answer within 0.02 s",
   });
   assert.equal(told, true);

@@ -1,86 +1,122 @@
 import assert from "node:assert/strict";
-import type { JsonObject } from "../../shared/define-job.ts";
-import {
-  type ComponentName,
-  componentNames,
-  definitions,
-} from "../../supabase/functions/system-health/components.ts";
+import type { ComponentDefinition } from "../../supabase/functions/system-health/components.ts";
 import { evaluate } from "../../supabase/functions/system-health/evaluate.ts";
 import type { ReadingOutcome } from "../../supabase/functions/system-health/reading.ts";
 import { renderReport } from "../../supabase/functions/system-health/report.ts";
+import { assertReadable, defined, readingOf } from "../support/system-health.ts";
 
 const checkedAt = new Date("2026-03-29T06:20:01.234Z");
 
+const percent = { unit: "percent" } as const;
+const seconds = { unit: "seconds" } as const;
+
+const database = defined("database", "Database", 18, {
+  connections_percent: { ...percent, label: "connections in use", degraded: 70, critical: 90 },
+  cache_hit_percent: { ...percent, label: "cache hit", worse: "lower", degraded: 95, critical: 80 },
+  oldest_transaction_seconds: { ...seconds, label: "oldest transaction", degraded: 300 },
+  dead_rows_percent: {
+    ...percent,
+    label: "dead rows in a table",
+    degraded: 40,
+    critical: 75,
+    culprit: "most_dead_rows_in",
+  },
+  size_bytes: { unit: "bytes", label: "size", degraded: null },
+});
+const scheduler = defined("scheduler", "Scheduler", 18, { stuck_runs: { label: "stuck runs" } });
+const devices = defined("devices", "Devices", 10, {
+  seen_percent: {
+    ...percent,
+    label: "seen in 24 h of those in 7 days",
+    worse: "lower",
+    degraded: 50,
+    critical: 20,
+  },
+  silent_sessions_percent: {
+    ...percent,
+    label: "sessions without heartbeat",
+    degraded: 10,
+    critical: 50,
+  },
+});
+const charging = defined("charging", "Charging", 6, {
+  efficiency_percent: {
+    ...percent,
+    label: "efficiency",
+    worse: "lower",
+    degraded: 70,
+    critical: 50,
+  },
+  interrupted_percent: { ...percent, label: "interrupted", degraded: 20, critical: 50 },
+});
+const tasks = defined("tasks", "Tasks", 6, {
+  stuck_tasks: { label: "stuck tasks", critical: 10 },
+  oldest_pending_seconds: {
+    ...seconds,
+    label: "oldest pending task",
+    degraded: 86_400,
+    critical: 604_800,
+  },
+});
+const python = defined("python", "Python executions", 4, { stuck_executions: {} });
+const apiKeys = defined("api_keys", "API keys", 8, {
+  unusable_keys: {
+    label: "invalid or expired keys",
+    degraded: null,
+    critical: 1,
+    culprit: "unusable_at",
+  },
+  expires_in_seconds: {
+    ...seconds,
+    label: "next expiry in",
+    worse: "lower",
+    degraded: 1_209_600,
+    critical: 259_200,
+    culprit: "expires_first",
+  },
+});
+const all = [database, scheduler, devices, charging, tasks, python, apiKeys];
+
+/** The report of these components; where there is no outcome, there is nothing to watch. */
 function report(
-  outcomes: Partial<Record<ComponentName, ReadingOutcome>>,
+  outcomes: Record<string, ReadingOutcome>,
   notes: string[] = [],
+  definitions: ComponentDefinition[] = all,
 ): string {
-  const all = componentNames.map((name) => [
-    name,
-    outcomes[name] ?? {
-      reading: {
-        watched: 0,
-        figures: Object.fromEntries(
-          Object.keys(definitions[name].figures).map((key) => [key, null]),
-        ),
-        details: {},
-        notes: [],
-      },
-    },
-  ]);
-  const health = evaluate(definitions, Object.fromEntries(all));
+  const health = evaluate(
+    definitions.map((definition) => ({
+      definition,
+      outcome: outcomes[definition.component] ?? readingOf(definition, {}, { watched: 0 }),
+    })),
+  );
   return renderReport(health, notes, checkedAt);
 }
 
-function reading(figures: Record<string, number | null>, details: JsonObject = {}): ReadingOutcome {
-  return { reading: { watched: 3, figures, details, notes: [] } };
-}
-
-/** What a log needs: ASCII, 80 columns, and every text in the column of its heading. */
-function assertReadable(text: string) {
-  const lines = text.split("\n");
-  for (const line of lines) {
-    assert.match(line, /^[\x20-\x7e]{0,80}$/);
-    assert.equal(line, line.trimEnd());
-  }
-  const heading = lines.find((line) => line.startsWith("STATUS")) ?? assert.fail("no heading");
-  const column = heading.indexOf("WHAT SAYS SO");
-  const body = lines.slice(
-    lines.indexOf(heading) + 2,
-    lines.findLastIndex((line) => /^[-=]/.test(line)),
-  );
-  for (const line of body.slice(0, body.findIndex((one) => one.startsWith("---")) >>> 0)) {
-    assert.equal(line[column - 1], " ", line);
-    assert.match(
-      line.slice(0, column),
-      /^(?:(?:healthy|DEGRADED|CRITICAL) +[A-Z][A-Za-z ]+ +\d+\/\d+ +| +)$/,
-    );
-  }
-}
+const ofEach = (outcome: (definition: ComponentDefinition) => ReadingOutcome) =>
+  Object.fromEntries(all.map((definition) => [definition.component, outcome(definition)]));
 
 Deno.test("the report of a system in trouble, as a log shows it", () => {
   const text = report({
-    database: reading({
+    database: readingOf(database, {
       connections_percent: 12.4,
       oldest_transaction_seconds: 0,
       cache_hit_percent: 99.8,
     }),
     scheduler: { unreadable: "permission is missing: permission denied for table scheduler_runs" },
-    devices: reading({ seen_percent: 87.5, silent_sessions_percent: 12.5 }),
-    charging: reading({ efficiency_percent: 69.9, interrupted_percent: 55 }),
-    tasks: reading({ stuck_tasks: 3, oldest_pending_seconds: 700_000 }),
-    api_keys: reading({ unusable_keys: 1, expires_in_seconds: 4 * 86_400 }, {
-      unusable_at: "deepseek",
-      expires_first: 7,
+    devices: readingOf(devices, { seen_percent: 87.5, silent_sessions_percent: 12.5 }),
+    charging: readingOf(charging, { efficiency_percent: 69.9, interrupted_percent: 55 }),
+    tasks: readingOf(tasks, { stuck_tasks: 3, oldest_pending_seconds: 700_000 }),
+    api_keys: readingOf(apiKeys, { unusable_keys: 1, expires_in_seconds: 4 * 86_400 }, {
+      details: { unusable_at: "deepseek", expires_first: 7 },
     }),
   }, [
-    "setting system_health.tasks.stuk_tasks is ignored: no such figure; tasks has failed_percent, overdue_percent, stuck_tasks, oldest_pending_seconds",
+    "Database: sessions of others are hidden from postgres; as a superuser: grant pg_monitor to postgres",
   ]);
   assertReadable(text);
   assert.equal(
     text,
     `SYSTEM HEALTH                                               2026-03-29 06:20 UTC
-Score 57 of 100, critical: 4 critical, 1 degraded, 9 healthy
+Score 38 of 100, critical: 4 critical, 1 degraded, 2 healthy
 ================================================================================
 STATUS    COMPONENT          POINTS  WHAT SAYS SO
 --------------------------------------------------------------------------------
@@ -99,18 +135,11 @@ CRITICAL  API keys              0/8  invalid or expired keys 1
 DEGRADED  Devices              5/10  sessions without heartbeat 12.5 %
                                        (degraded from 10 %)
 healthy   Database            18/18  connections in use 12.4 %, cache hit 99.8 %
-healthy   PoP                   4/4  nothing to watch
-healthy   Commands              4/4  nothing to watch
-healthy   Scheduled actions     4/4  nothing to watch
-healthy   Daily batch           6/6  nothing to watch
-healthy   Agents                6/6  nothing to watch
-healthy   Conversations         4/4  nothing to watch
 healthy   Python executions     4/4  nothing to watch
-healthy   Code failures         2/2  nothing to watch
 --------------------------------------------------------------------------------
 NOTES
-- setting system_health.tasks.stuk_tasks is ignored: no such figure; tasks has
-    failed_percent, overdue_percent, stuck_tasks, oldest_pending_seconds
+- Database: sessions of others are hidden from postgres; as a superuser: grant
+    pg_monitor to postgres
 ================================================================================`,
   );
 });
@@ -118,31 +147,33 @@ NOTES
 Deno.test("the report of an empty young system has nothing to complain of", () => {
   const text = report({});
   assertReadable(text);
-  assert.match(text, /^Score 100 of 100, healthy: 0 critical, 0 degraded, 14 healthy$/m);
-  assert.equal(text.match(/nothing to watch/g)?.length, 14);
+  assert.match(text, /^Score 100 of 100, healthy: 0 critical, 0 degraded, 7 healthy$/m);
+  assert.equal(text.match(/nothing to watch/g)?.length, 7);
   assert.doesNotMatch(text, /NOTES/);
 });
 
 Deno.test("a component with things to watch and no figure yet is not called empty", () => {
-  const text = report({ agents: reading({ error_percent: null, silent_percent: null }) });
-  assert.match(text, /Agents .*too little to tell/);
+  const text = report({ devices: readingOf(devices) });
+  assert.match(text, /Devices .*too little to tell/);
 });
 
 Deno.test("the worst come first", () => {
-  const text = report({ python: { unreadable: "gone" }, pop: reading({ validated_percent: 79 }) });
+  const text = report({
+    python: { unreadable: "gone" },
+    devices: readingOf(devices, { seen_percent: 49 }),
+  });
   const order = [...text.matchAll(/^(CRITICAL|DEGRADED|healthy)/gm)].map((match) => match[1]);
   assert.deepEqual(order.slice(0, 3), ["CRITICAL", "DEGRADED", "healthy"]);
 });
 
 for (const value of [0, 1, 1e3, 1e6, 1e9, 1e12, 1e15, 1e18, 1e21, 1e100, 1e308]) {
   Deno.test(`the report stays readable with figures of ${value}`, () => {
-    const all = componentNames.map((name) => [
-      name,
-      reading(
-        Object.fromEntries(Object.keys(definitions[name].figures).map((key) => [key, value])),
-      ),
-    ]);
-    assertReadable(report(Object.fromEntries(all)));
+    assertReadable(report(ofEach((definition) =>
+      readingOf(
+        definition,
+        Object.fromEntries(definition.figures.map(({ figure }) => [figure, value])),
+      )
+    )));
   });
 }
 
@@ -157,13 +188,13 @@ const nasty = [
 
 for (const reason of nasty) {
   Deno.test(`the report stays readable with the reason ${JSON.stringify(reason.slice(0, 30))}`, () => {
-    const all = componentNames.map((name) => [name, { unreadable: reason }]);
-    assertReadable(report(Object.fromEntries(all), Array.from({ length: 40 }, () => reason)));
+    const outcomes = ofEach(() => ({ unreadable: reason }));
+    assertReadable(report(outcomes, Array.from({ length: 40 }, () => reason)));
   });
 }
 
 Deno.test("a figure that is longer than its column is broken between words", () => {
-  const text = report({ devices: reading({ seen_percent: 987_654_321.9 }) });
+  const text = report({ devices: readingOf(devices, { seen_percent: 987_654_321.9 }) });
   assert.match(
     text.replaceAll(/\s+/g, " "),
     / seen in 24 h of those in 7 days 987,654,321.9 % /,
@@ -173,10 +204,23 @@ Deno.test("a figure that is longer than its column is broken between words", () 
 for (const culprit of nasty) {
   Deno.test(`the report stays readable with the culprit ${JSON.stringify(culprit.slice(0, 30))}`, () => {
     const text = report({
-      database: reading({ dead_rows_percent: 90 }, { most_dead_rows_in: culprit }),
+      database: readingOf(database, { dead_rows_percent: 90 }, {
+        details: { most_dead_rows_in: culprit },
+      }),
     });
     assertReadable(text);
     assert.match(text, /dead rows in a table 90 %/);
+  });
+}
+
+for (const label of nasty.filter((text) => text.trim() !== "")) {
+  Deno.test(`the report stays readable with a component and a figure named ${JSON.stringify(label.slice(0, 30))}`, () => {
+    const component = defined("odd", label, 100, { odd: { label, degraded: 5, critical: 8 } });
+    for (const value of [1, 5, 8]) {
+      const text = report({ odd: readingOf(component, { odd: value }) }, [], [component, ...all]);
+      assertReadable(text);
+      assert.match(text, value === 1 ? / 100\/100 / : value === 5 ? / 50\/100 / : / 0\/100 /);
+    }
   });
 }
 

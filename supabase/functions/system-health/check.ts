@@ -1,6 +1,6 @@
 import { type ComponentDefinition, componentDefinitions } from "./components.ts";
 import { evaluate, type Health, summarize } from "./evaluate.ts";
-import { answerLimitMs, call, type HealthDatabase, readComponent } from "./reading.ts";
+import { answerLimitMs, badData, call, type HealthDatabase, readComponent } from "./reading.ts";
 import { renderReport } from "./report.ts";
 
 /** The occurrence a check belongs to: it is kept once for each. */
@@ -82,5 +82,9 @@ async function readDefinitions(
     signal.throwIfAborted();
     throw new Error(`Cannot tell what there is to look at: ${answer.unreadable}`);
   }
-  return componentDefinitions.parse(answer.data);
+  const parsed = componentDefinitions.safeParse(answer.data);
+  if (!parsed.success) {
+    throw new Error(`Cannot tell what there is to look at: ${badData(parsed.error)}`);
+  }
+  return parsed.data;
 }

@@ -112,7 +112,7 @@ export function evaluateComponent(
 
 /**
  * The score is the sum of the components' points in percent of their weights: all of its weight for a healthy
- * component, half for a degraded one, nothing for a critical one.
+ * component, half for a degraded one, nothing for a critical one. Rounded down: at 100 all are healthy.
  */
 export function evaluate(
   looked: readonly { definition: ComponentDefinition; outcome: ReadingOutcome }[],
@@ -125,7 +125,7 @@ export function evaluate(
   const points = verdicts.reduce((sum, verdict) => sum + verdict.points, 0);
   const weights = verdicts.reduce((sum, verdict) => sum + verdict.weight, 0);
   return {
-    score: Math.round(100 * points / weights),
+    score: Math.floor(100 * points / weights),
     status: worst(verdicts.map((verdict) => verdict.status)),
     components,
   };

@@ -74,10 +74,10 @@ export async function call(
       aborted,
     ]);
     if (limit.signal.aborted) return { unreadable: noAnswer(limitMs) };
-    return error === null || error === undefined ? { data } : { unreadable: inWords(error, name) };
+    return error === null || error === undefined ? { data } : { unreadable: inWords(error) };
   } catch (error) {
     if (limit.signal.aborted) return { unreadable: noAnswer(limitMs) };
-    return { unreadable: inWords(error, name) };
+    return { unreadable: inWords(error) };
   } finally {
     clearTimeout(timer);
     aborted.catch(() => {});
@@ -90,18 +90,19 @@ function noAnswer(limitMs: number): string {
 
 function checkReading(definition: ComponentDefinition, data: unknown): ReadingOutcome {
   const parsed = readingSchema.safeParse(data);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    return {
-      unreadable: `bad data: ${issue?.path.join(".") || "the answer"}: ${issue?.message}`,
-    };
-  }
+  if (!parsed.success) return { unreadable: badData(parsed.error) };
   for (const { figure } of definition.figures) {
     if (!Object.hasOwn(parsed.data.figures, figure)) {
       return { unreadable: `bad data: figures.${figure} is missing` };
     }
   }
   return { reading: parsed.data };
+}
+
+/** What is wrong with an answer: the first part of it that is. */
+export function badData(error: z.ZodError): string {
+  const issue = error.issues[0];
+  return `bad data: ${issue?.path.join(".") || "the answer"}: ${issue?.message}`;
 }
 
 /** What a message may take of the run's result, in characters. */
@@ -113,7 +114,7 @@ const databaseError = z.object({
 });
 
 /** Why a call failed, for somebody who reads a log at night. */
-export function inWords(error: unknown, functionName: string): string {
+export function inWords(error: unknown): string {
   const parsed = databaseError.safeParse(error);
   if (!parsed.success) return `failed: ${String(error).slice(0, longestMessage)}`;
   const code = parsed.data.code ?? "";
@@ -121,9 +122,7 @@ export function inWords(error: unknown, functionName: string): string {
   if (code === "42P01") return `a table is missing: ${message}`;
   if (code === "42703") return `a column is missing: ${message}`;
   if (code === "42501") return `permission is missing: ${message}`;
-  if (code === "42883" || code === "PGRST202") {
-    return `${functionName}() cannot be called: ${message}`;
-  }
+  if (code === "42883" || code === "PGRST202") return `a function is missing: ${message}`;
   if (code === "57014") return `took too long and was stopped: ${message}`;
   if (code === "55P03") return `a table it reads is locked: ${message}`;
   if (code === "PGRST003" || code === "53300") {

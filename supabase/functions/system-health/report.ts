@@ -54,7 +54,7 @@ function row(
   text: string,
 ): string {
   return status.padEnd(columns.status) + component.padEnd(columns.component) +
-    points.padStart(columns.points - 2) + "  " + text;
+    points.padStart(columns.points - 2).padEnd(columns.points) + text;
 }
 
 function componentLines(verdict: ComponentVerdict): string[] {
@@ -63,8 +63,9 @@ function componentLines(verdict: ComponentVerdict): string[] {
     line,
   ) => line.replaceAll(glue, " "));
   const [first = "", ...others] = texts;
+  const label = printable(verdict.label, columns.component - 1);
   return [
-    row(status, verdict.label, `${verdict.points}/${verdict.weight}`, first),
+    row(status, label, `${verdict.points}/${verdict.weight}`, first),
     ...others.map((text) => " ".repeat(margin) + text),
   ];
 }
@@ -86,7 +87,7 @@ function whatSaysSo(verdict: ComponentVerdict): string[] {
 }
 
 function withValue(figure: FigureVerdict): string {
-  return together(`${figure.label} ${formatFigure(figure.value ?? 0, figure.unit)}`);
+  return together(`${printable(figure.label)} ${formatFigure(figure.value ?? 0, figure.unit)}`);
 }
 
 function withThreshold(figure: FigureVerdict): string {

@@ -68,6 +68,7 @@ comment on column public.scheduler_health_history.components is
 
 alter table public.scheduler_health_history enable row level security;
 revoke all on public.scheduler_health_history from public, anon, authenticated, service_role;
+revoke all on sequence public.scheduler_health_history_id_seq from public, anon, authenticated, service_role;
 -- The health check writes its history through scheduler_record_health alone.
 grant select on public.scheduler_health_history to service_role;
 

@@ -77,7 +77,11 @@ begin
   for v_function in
     select distinct prepare_function from scheduler.retention_rules where prepare_function is not null order by 1
   loop
-    execute format('select %s($1)', v_function) into v_reason using p_now;
+    begin
+      execute format('select %s($1)', v_function) into v_reason using p_now;
+    exception when query_canceled or others then
+      v_reason := format('%s failed: %s', v_function, sqlerrm);
+    end;
     v_held := v_held || v_reason;
   end loop;
   return jsonb_build_object(

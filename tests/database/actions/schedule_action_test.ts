@@ -35,7 +35,7 @@ const refused: [kind: string | null, values: Record<string, unknown>, message: R
   ["callback", { url: "https://a.example/" + "x".repeat(2000) }, /at most 2000/],
   [
     "edge_function",
-    { function_name: "../../rest" },
+    { function_name: "../rest" },
     /p_function_name must be the slug of an edge function, got '..\/rest'/,
   ],
   ["engagement_command", {}, /p_device_id must be given/],
@@ -98,8 +98,8 @@ Deno.test("the service key may schedule, cancel, retry and read actions, and cha
         "update scheduled_actions set due_at = now()",
         "delete from scheduled_actions",
         "insert into scheduled_action_occurrences select * from scheduled_action_occurrences",
-        "select scheduled_actions_settle(null, null, null, null, null, now())",
-        "select scheduled_actions_catch_up(null, now())",
+        "select actions.settle(null, null, null, null, null, now())",
+        "select actions.catch_up(null, now())",
       ]
     ) assert.equal((await refusal(service.unsafe(statement))).code, "42501", statement);
   }));

@@ -138,7 +138,6 @@ test(
       });
       assert.equal(found.keys[0].status, expected, `${expiresIn} h with ${days} days`);
       assert.equal(found.expiring_days, Number(days));
-      assert.equal(found.problem, null);
       assert.equal((await health(sql)).consecutive_failures, 0);
     }
     const found = await record(sql, 50, {
@@ -147,22 +146,6 @@ test(
     assert.equal(found.keys[0].status, "rate_limited", "what is worse is said");
   },
 );
-
-test("a wrong or missing setting is said, and 14 days are used", async (sql, db) => {
-  for (const [index, value] of ['"soon"', "-1", "1.5", "1000", "null", "[14]"].entries()) {
-    await db
-      .sql`update scheduler_settings set value = ${value}::text::jsonb where key = 'api_key_health.expiring_days'`;
-    const found = await record(sql, index, { github: { ...valid, expires_at: at(14 * 24) } });
-    assert.match(
-      found.problem,
-      /^the setting api_key_health\.expiring_days must be a whole number of days from 0 to 999, got .*: 14 is used$/,
-    );
-    assert.ok(found.problem.includes(value), value);
-    assert.equal(found.keys[0].status, "expiring");
-  }
-  await db.sql`delete from scheduler_settings where key = 'api_key_health.expiring_days'`;
-  assert.match((await record(sql, 10, { github: valid })).problem, /got none: 14 is used$/);
-});
 
 test("nothing of a key stays when it is configured no more", async (sql) => {
   const full = {

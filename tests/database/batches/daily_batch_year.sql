@@ -18,7 +18,7 @@ declare
 begin
   for v_left_out in
     select format('alter table %s drop constraint %I', conrelid::regclass, conname) as statement from pg_constraint
-    where contype = 'f' and connamespace::regnamespace::text in ('public', 'scheduler')
+    where contype = 'f' and connamespace::regnamespace::text in ('public', 'scheduler', 'batches')
     union all
     select format('alter table %s drop constraint %I', conrelid::regclass, conname) from pg_constraint
     where contype in ('p', 'u') and conrelid = 'public.batch_tasks'::regclass or conname = 'batch_jobs_pkey'

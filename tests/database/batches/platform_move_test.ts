@@ -50,9 +50,9 @@ async function platform(sql: Sql) {
     },
     /** What the ticks of that moment make. */
     async tick(minutes: number) {
-      for (const [zones, due] of [[false, "daily_batch_is_due"], [true, "zoned_batch_is_due"]]) {
+      for (const [zones, due] of [[false, "daily_is_due"], [true, "zoned_is_due"]]) {
         const at = this.at(minutes);
-        if (await value(sql, `scheduler.${due}($1)`, [at])) {
+        if (await value(sql, `batches.${due}($1)`, [at])) {
           await t.trigger(sql, at, { zones: zones as boolean });
         }
       }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { withDatabase } from "../../support/database.ts";
+import { addProvider } from "../../support/batch.ts";
 import { rowsRead } from "../../support/rows-read.ts";
 import { refusal } from "../../support/refusal.ts";
 import { addOrganization, addSuggester, MONDAY, WEEK } from "../../support/suggestions.ts";
@@ -184,37 +185,16 @@ Deno.test("what the model is told is bounded", () =>
     assert.deepEqual(later!.told.organizations[0].answers, [], "of the last seven days");
   }));
 
-Deno.test("a wrong setting is refused when it is written, and named when it was there before", () =>
+Deno.test("a provider that is not there or not enabled is refused when it is written, and named when it goes later", () =>
   withDatabase(async ({ sql }) => {
-    for (
-      const [key, value] of [
-        ["provider", '"nobody"'],
-        ["provider", "7"],
-        ["run_at", '"7"'],
-        ["max_suggestions", "0"],
-        ["similarity_percent", "101"],
-        ["similarity_percent", "null"],
-      ] as const
-    ) {
-      const write = () =>
-        sql`insert into scheduler_settings (key, value) values (${
-          "weekly_suggestions." + key
-        }, ${value}::text::jsonb)
-          on conflict (key) do update set value = excluded.value`;
-      const before = async () => {
-        await sql`alter table scheduler_settings disable trigger check_batch_setting`;
-        await write();
-        await sql`alter table scheduler_settings enable trigger check_batch_setting`;
-        await sql`select next_suggestion_requests()`;
-      };
-      for (const attempt of [write, before]) {
-        const error = await refusal(attempt());
-        assert.deepEqual(
-          [error.code, error.message.includes(`weekly_suggestions.${key}, which must be`)],
-          ["22023", true],
-          error.message,
-        );
-      }
-      await sql`delete from scheduler_settings where key = ${"weekly_suggestions." + key}`;
-    }
+    const key = "weekly_suggestions.provider";
+    const write = (value: string) =>
+      sql`update scheduler_settings set value = ${value}::text::jsonb where key = ${key}`;
+    const fault =
+      /weekly_suggestions.provider must be null or the name of an enabled provider, got/;
+    await assert.rejects(write('"nobody"'), fault);
+    await addProvider(sql, "one");
+    await write('"one"');
+    await sql`update batch_providers set enabled = false`;
+    await assert.rejects(sql`select next_suggestion_requests()`, fault);
   }));

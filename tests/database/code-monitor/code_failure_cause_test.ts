@@ -18,7 +18,7 @@ interface Cause {
 async function cause(sql: Sql, failure: Failure): Promise<Cause> {
   const { traceback = null, stderr = null, errorType = null, exitCode = null } = failure;
   const [row] = await sql`
-    select * from code_failure_cause(${traceback}, ${stderr}, ${errorType}, ${exitCode})`;
+    select * from code_monitor.failure_cause(${traceback}, ${stderr}, ${errorType}, ${exitCode})`;
   return row as Cause;
 }
 

@@ -147,9 +147,9 @@ Deno.test("an execution that cannot be read is counted as unreadable and named, 
   withDatabase(async ({ sql, admin }) => {
     await failures(sql, "KeyError", { count: 2 });
     await failures(sql, "OddError", { at: after(-7200) });
-    await admin`alter function code_failure_cause(text, text, text, integer) rename to real_code_failure_cause`;
+    await admin`alter function code_monitor.failure_cause(text, text, text, integer) rename to real_failure_cause`;
     await admin.unsafe(`
-      create function code_failure_cause(p_traceback text, p_stderr text, p_error_type text, p_exit_code integer,
+      create function code_monitor.failure_cause(p_traceback text, p_stderr text, p_error_type text, p_exit_code integer,
         out error_type text, out normalized_traceback text, out fingerprint text)
       language plpgsql as $$
       begin
@@ -157,7 +157,7 @@ Deno.test("an execution that cannot be read is counted as unreadable and named, 
           raise exception 'invalid regular expression';
         end if;
         select * into error_type, normalized_traceback, fingerprint
-          from public.real_code_failure_cause(p_traceback, p_stderr, p_error_type, p_exit_code);
+          from code_monitor.real_failure_cause(p_traceback, p_stderr, p_error_type, p_exit_code);
       end $$`);
     const found = await collect(sql, NOON);
     assert.deepEqual([found.failures, found.causes.length], [3, 2]);

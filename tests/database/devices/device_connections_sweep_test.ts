@@ -220,18 +220,17 @@ Deno.test("the sweep of the connections", async (test) => {
         const one = await addSession(sql, await addDevice(sql), ago(301));
         await sql`update scheduler_settings set value = '600' where key = ${key}`;
         assert.equal((await sweep(sql)).sessions_ended, 0);
-        for (const wrong of ['"300"', "9", "86401", "60.5", "-300", "null", "1e400", "{}"]) {
-          await sql`update scheduler_settings set value = ${wrong}::text::jsonb where key = ${key}`;
-          const { code, message } = await refusal(sweep(sql));
+        for (const wrong of ['"300"', "9", "86401", "60.5", "-300", "null", "{}"]) {
+          const { code, message } = await refusal(
+            sql`update scheduler_settings set value = ${wrong}::text::jsonb where key = ${key}`,
+          );
           assert.equal(code, "22023", wrong);
           assert.match(
             message,
-            /setting device_connections\.heartbeat_timeout_seconds must be a whole/,
+            /cannot set device_connections\.heartbeat_timeout_seconds: .* from 10 to 86400/,
           );
         }
-        await sql`delete from scheduler_settings where key = ${key}`;
-        assert.match((await refusal(sweep(sql))).message, /heartbeat_timeout_seconds .*got none/);
-        await sql`insert into scheduler_settings (key, value) values (${key}, '10')`;
+        await sql`update scheduler_settings set value = '10' where key = ${key}`;
         assert.equal((await sweep(sql)).sessions_ended, 1);
         assert.equal((await session(sql, one)).status, "timed_out");
       },

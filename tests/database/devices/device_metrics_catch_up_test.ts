@@ -178,7 +178,7 @@ Deno.test("figures before the freeze are final, though their raw rows go", () =>
     const roll = random(10);
     const service = asService(db);
     await addRows(db.sql, roll, await addDevices(db.sql, roll, 3), 30);
-    const freeze = (before: Date) => service`select devices.freeze_metrics(${before}) as before`;
+    const freeze = (before: Date) => db.sql`select devices.freeze_metrics(${before}) as before`;
     await assert.rejects(freeze(at(48)), { code: "55000" });
     await sqlSteps(service).begin();
     await assert.rejects(freeze(at(48)), { code: "55000" });

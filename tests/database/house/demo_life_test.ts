@@ -1,16 +1,12 @@
 import assert from "node:assert/strict";
 import { beatDemoLife } from "../../../cli/demo-life.ts";
 import { loadSeed } from "../../../local/migrations.ts";
-import {
-  type ComponentName,
-  componentNames,
-} from "../../../supabase/functions/system-health/components.ts";
 import { withDatabase } from "../../support/database.ts";
 import { setSecret } from "../../support/scheduler.ts";
-import { judge } from "../../support/system-health.ts";
+import { judge, readDefinitions } from "../../support/system-health.ts";
 
 /** What the beat keeps alive. The others follow from what the jobs did. */
-const ALIVE: ComponentName[] = [
+const ALIVE = [
   "devices",
   "charging",
   "pop",
@@ -44,7 +40,7 @@ Deno.test("what the seed makes is not critical, in no component", () =>
     await setSecret(sql, "project_url", "https://project.example.test");
     await setSecret(sql, "cron_secret", "the-cron-secret-of-the-tests-0123456789");
     await loadSeed(sql);
-    for (const component of componentNames) {
+    for (const { component } of await readDefinitions(sql)) {
       const { status, figures } = await judge(sql, component, "select 1");
       assert.notEqual(status, "critical", `${component}: ${JSON.stringify(figures)}`);
     }

@@ -23,7 +23,7 @@ const callerArguments = (sql: Sql) =>
       format_type(argument.type, null) as type, pg_get_function_arg_default(function.oid, place::integer) as preset
     from pg_proc as function,
       unnest(proargtypes::oid[], proargnames[1:pronargs]) with ordinality as argument (type, name, place)
-    where pronamespace in ('public'::regnamespace, 'scheduler'::regnamespace)
+    where pronamespace = 'public'::regnamespace
       and not exists (select from pg_depend where objid = function.oid and deptype = 'e')
       and exists (
         select from unnest(array['anon', 'authenticated', 'service_role']) as role
@@ -36,13 +36,11 @@ const callerArguments = (sql: Sql) =>
  */
 const data: Record<string, string[]> = {
   aggregate_device_metrics_days: ["p_from", "p_to"],
-  aggregate_device_metrics_freeze: ["p_before"],
   aggregate_device_metrics_hours: ["p_from", "p_to"],
   aggregate_device_metrics_recompute: ["p_from", "p_to"],
   begin_suggestion_try: ["p_week"],
   // Of code_monitor_state(), which has it from the database.
   claim_code_fix: ["p_not_since"],
-  ecosystem_activity: ["p_day"],
   ecosystem_claim_comment: ["p_day"],
   ecosystem_doubt_comment: ["p_day"],
   ecosystem_figures: ["p_day"],
@@ -52,11 +50,10 @@ const data: Record<string, string[]> = {
   record_ecosystem_report: ["p_day"],
   record_repository_activity: ["p_day"],
   record_suggestion_failure: ["p_week"],
-  record_system_health: ["p_scheduled_for"],
   release_suggestion_try: ["p_week"],
   schedule_action: ["p_due_at"],
+  scheduler_record_health: ["p_scheduled_for"],
   store_prompt_suggestions: ["p_week"],
-  system_health_seconds_since: ["p_since"],
 };
 
 Deno.test("no function of the API's roles has an argument for the present, or a default that is it", () =>
@@ -91,14 +88,14 @@ Deno.test("a door hands on all it is given and nothing else, and its twin is clo
       const [behind] = await sql`
         select oid::regprocedure::text as signature, prosecdef as definer, provolatile as volatility, prorettype as answer,
           (select string_agg(pg_get_function_arg_default(pg_proc.oid, place), ', ') from generate_series(1, pronargs - 1) as place) as defaults
-        from pg_proc where pronamespace = 'scheduler'::regnamespace and proname = ${twin}`;
+        from pg_proc where oid = ${twin}::regproc`;
       assert.deepEqual([door!.definer, door!.language], [true, "sql"], signature);
       assert.equal(
         body.replaceAll(/\s+/g, " ").replace("( ", "(").trim(),
-        `select scheduler.${twin}(${door!.given});`,
+        `select ${twin}(${door!.given});`,
       );
       // A run begun by hand has defaults at its door alone.
-      const alike = twin === "begin_manual_run" ? [] : ["defaults"];
+      const alike = twin === "scheduler.begin_manual_run" ? [] : ["defaults"];
       for (const what of ["volatility", "answer", ...alike]) {
         assert.equal(door![what], behind![what], `${signature}: ${what}`);
       }
@@ -121,8 +118,8 @@ Deno.test("service_role cannot empty a log by saying that it is 2100", () =>
     await sql.unsafe(over, [new Date()]);
     for (
       const call of [
-        "prune_old_rows('scheduler_activity', 2000, '2100-01-01')",
-        "prune_old_rows('scheduler_activity', p_now => '2100-01-01')",
+        "scheduler_prune_old_rows('scheduler_activity', 2000, '2100-01-01')",
+        "scheduler_prune_old_rows('scheduler_activity', p_now => '2100-01-01')",
         "scheduler_begin_pruning('2100-01-01')",
         "scheduler.prune_old_rows('scheduler_activity', 2000, '2100-01-01')",
       ]

@@ -36,7 +36,7 @@ const COLUMNS = `
   join pg_namespace on pg_namespace.oid = relnamespace
   join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped and attgenerated = ''
   join pg_type on pg_type.oid = atttypid
-  where nspname in ('public', 'scheduler') and relkind in ('r', 'p')
+  where nspname not like 'pg\\_%' and nspname not in ('information_schema', 'cron', 'net', 'vault', 'supabase_migrations') and relkind in ('r', 'p')
     and case typelem when 0 then atttypid else typelem end::regtype::text in (
       'numeric', 'real', 'double precision', 'timestamp with time zone', 'timestamp without time zone', 'date')
   order by 1, 2`;

@@ -32,7 +32,7 @@ Deno.test("applyMigrations() applies what is not yet applied and records it as t
     const [table] = await sql`
       select relowner::regrole::text as owner from pg_class where oid = 'public.one'::regclass`;
     assert.equal(table!.owner, "postgres");
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("applyMigrations() takes what the CLI recorded, cut into statements, as applied", () =>
   withDatabase(async ({ sql }) => {
@@ -42,7 +42,7 @@ Deno.test("applyMigrations() takes what the CLI recorded, cut into statements, a
       one.text.split(";\n").map((statement) => statement.replace(/;$/, ""))
     }`;
     assert.deepEqual(await applyMigrations(sql, [one]), []);
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("applyMigrations() refuses a migration that was changed since it was applied", () =>
   withDatabase(async ({ sql }) => {
@@ -51,7 +51,7 @@ Deno.test("applyMigrations() refuses a migration that was changed since it was a
       applyMigrations(sql, [{ ...one, text: one.text.replace("integer", "bigint") }, two]),
       /20260101000000_one has been changed since it was applied; start with --fresh/,
     );
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("a migration that fails leaves nothing and is named with its line", () =>
   withDatabase(async ({ sql }) => {
@@ -64,14 +64,7 @@ Deno.test("a migration that fails leaves nothing and is named with its line", ()
       await sql`select to_regclass('public.half') as half, to_regclass('public.one') as one`;
     assert.deepEqual({ ...found }, { half: null, one: "one" });
     assert.deepEqual(await applyMigrations(sql, [one, two]), ["20260102000000_two"]);
-  }, { migrated: false }));
-
-Deno.test("every migration can be applied a second time", () =>
-  withDatabase(async ({ sql }) => {
-    await sql`delete from supabase_migrations.schema_migrations`;
-    const migrations = await readMigrations();
-    assert.equal((await applyMigrations(sql, migrations)).length, migrations.length);
-  }));
+  }, { packs: "none" }));
 
 Deno.test("loadSeed() loads once", () =>
   withDatabase(async ({ sql }) => {
@@ -86,7 +79,7 @@ Deno.test("loadSeed() loads once", () =>
     } finally {
       await Deno.remove(file);
     }
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("readMigrations() refuses a name it cannot order", async () => {
   const directory = await Deno.makeTempDir();

@@ -1,23 +1,32 @@
 import assert from "node:assert/strict";
 import { refusal } from "../../support/refusal.ts";
 import { type TestDatabase, withDatabase } from "../../support/database.ts";
-import { applyMigrations, readMigrations } from "../../../local/migrations.ts";
+import { applyPacks, readPacks } from "../../../local/packs.ts";
 
-const OURS = "('public', 'scheduler')";
+const packs = await readPacks();
+const OURS = `('public', ${packs.map(({ schema }) => `'${schema}'`).join(", ")})`;
 
 /** What service_role may do in the ledger; of the tables and functions of jobs it is theirs to say. */
 const GRANTED_TABLES: Record<string, string[]> = {
-  "public.scheduler_settings": ["SELECT"],
+  "public.scheduler_activity": ["SELECT"],
+  "public.scheduler_health_history": ["SELECT"],
   "public.scheduler_jobs": ["SELECT"],
   "public.scheduler_locks": ["SELECT"],
   "public.scheduler_runs": ["SELECT"],
+  "public.scheduler_settings": ["SELECT"],
   "public.scheduler_state": ["SELECT"],
 };
 const DOORS = [
   "scheduler_begin_manual_run",
+  "scheduler_begin_pruning",
   "scheduler_begin_run",
   "scheduler_finish_run",
+  "scheduler_health_components",
   "scheduler_heartbeat_run",
+  "scheduler_log_activity",
+  "scheduler_prune_old_rows",
+  "scheduler_read_health",
+  "scheduler_record_health",
 ];
 
 const relations = (db: TestDatabase) =>
@@ -150,10 +159,10 @@ Deno.test("every function has an empty search_path and a comment; few are securi
     const definers = all.filter((fn) =>
       fn.definer && (fn.schema === "scheduler" || /^scheduler|^try_mark/.test(fn.name))
     );
-    assert.deepEqual(definers.map((fn) => fn.name).sort(), [
-      ...["forget_organization", "keep_batch_cursor"],
-      ...[...DOORS, "set_times_right", "try_mark_daily_run"],
-    ]);
+    assert.deepEqual(
+      definers.map((fn) => fn.name).sort(),
+      [...DOORS, "set_times_right", "try_mark_daily_run"].sort(),
+    );
   });
 });
 
@@ -164,7 +173,7 @@ async function migratedWith(defaults: string, fn: (db: TestDatabase) => Promise<
     await db.admin.unsafe(
       await Deno.readTextFile(new URL("../../../local/sql/closed_defaults.sql", import.meta.url)),
     );
-    await applyMigrations(db.sql, await readMigrations());
+    await applyPacks(db.sql, packs);
     await fn(db);
-  }, { migrated: false });
+  }, { packs: "none" });
 }

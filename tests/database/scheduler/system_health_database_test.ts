@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { withDatabase } from "../../support/database.ts";
+import { value } from "../../support/scheduler.ts";
 import { judge, valuesOf } from "../../support/system-health.ts";
 
 Deno.test("the component database is healthy in a database nobody strains", async () => {
@@ -33,7 +34,7 @@ Deno.test("the component database sees the transaction of another role, and how 
     await other.begin(async (transaction) => {
       const [began] = await transaction`select extract(epoch from now())::float8 as at`;
       const [asked] = await sql`
-        select public.system_health_database() as answer, extract(epoch from now())::float8 as at`;
+        select scheduler.database_health() as answer, extract(epoch from now())::float8 as at`;
       const age = asked?.answer.figures.oldest_transaction_seconds;
       assert.ok(Math.abs(age - (asked?.at - began?.at)) <= 1);
       assert.deepEqual(asked?.answer.notes, []);
@@ -42,22 +43,24 @@ Deno.test("the component database sees the transaction of another role, and how 
 });
 
 Deno.test("where sessions of others are hidden, the component database says so and not 0", async () => {
-  await withDatabase(async ({ sql, admin, name }) => {
+  await withDatabase(async ({ admin, name }) => {
     const role = `blind_${name}`.slice(0, 60);
     await admin.unsafe(`create role "${role}"`);
     try {
-      await admin.unsafe(`grant usage on schema public to "${role}";
-        grant select on public.scheduler_health_history to "${role}";
-        grant execute on all functions in schema public to "${role}";
-        grant create on schema public to "${role}";
-        alter function public.system_health_database() owner to "${role}"`);
-      const [row] = await sql`select public.system_health_database() as answer`;
-      assert.equal(row?.answer.figures.oldest_transaction_seconds, null);
-      assert.match(row?.answer.notes[0], /^sessions of others are hidden from blind_/);
+      await admin.unsafe(`grant usage on schema scheduler to "${role}";
+        grant execute on all functions in schema scheduler to "${role}";
+        grant select on public.scheduler_health_history to "${role}"`);
+      await admin.begin(async (transaction) => {
+        await transaction.unsafe(`set local role "${role}"`);
+        const { figures, notes } = await value(transaction, "scheduler.database_health()");
+        assert.equal(figures.oldest_transaction_seconds, null);
+        assert.ok(figures.connections_percent > 0);
+        assert.deepEqual(notes, [
+          `sessions of others are hidden from ${role}; as a superuser: grant pg_monitor to ${role}`,
+        ]);
+      });
     } finally {
-      await admin.unsafe(
-        `reassign owned by "${role}" to postgres; drop owned by "${role}"; drop role "${role}"`,
-      );
+      await admin.unsafe(`drop owned by "${role}"; drop role "${role}"`);
     }
   });
 });
@@ -73,7 +76,7 @@ Deno.test("the component database finds the table that dead rows fill", async ()
     assert.equal(verdict.figures.dead_rows_percent?.value, 50);
     assert.equal(verdict.details.most_dead_rows_in, "public.full_of_the_dead");
     assert.equal(verdict.status, "degraded");
-  }, { migrated: true });
+  });
 });
 
 Deno.test("the component database takes the cache hits since an earlier check", async () => {

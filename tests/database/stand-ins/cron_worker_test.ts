@@ -28,7 +28,7 @@ async function withWorker(
     } finally {
       await worker.stop();
     }
-  }, { migrated: false });
+  }, { packs: "none" });
 }
 
 const at = (time: string) => new Date(`2026-11-21T${time}Z`);

@@ -18,7 +18,7 @@ Deno.test("a migration's create extension finds the stand-ins, as a role that is
       { extname: "pg_net", extversion: "0.20.0", schema: "extensions" },
       { extname: "supabase_vault", extversion: "0.3.1", schema: "vault" },
     ]);
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("every object of a stand-in belongs to its extension", () =>
   withDatabase(async ({ sql }) => {
@@ -34,7 +34,7 @@ Deno.test("every object of a stand-in belongs to its extension", () =>
       where not exists (
         select from pg_depend where classid = class and objid = oid and deptype = 'e')`;
     assert.deepEqual([...strays], []);
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("the roles are as on Supabase", () =>
   withDatabase(async ({ sql, connect }) => {
@@ -67,10 +67,10 @@ Deno.test("the roles are as on Supabase", () =>
       ]),
       ["3s", "8s", "8s", "0"],
     );
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("a table whose migration forgets to revoke is open to anon, so that it shows", () =>
   withDatabase(async ({ sql, connect }) => {
     await sql`create table public.forgotten (id integer)`;
     assert.deepEqual([...await connect("anon")`select * from public.forgotten`], []);
-  }, { migrated: false }));
+  }, { packs: "none" }));

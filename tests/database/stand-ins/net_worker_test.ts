@@ -67,7 +67,7 @@ async function withWorker(
       released.resolve();
       await worker.stop();
     }
-  }, { migrated: false });
+  }, { packs: "none" });
   await server.shutdown();
 }
 

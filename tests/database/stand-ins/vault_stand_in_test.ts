@@ -9,7 +9,7 @@ Deno.test("vault.create_secret() keeps the secret encrypted and decrypted_secret
     assert.equal(row!.name, "door");
     assert.equal(row!.description, "of the cave");
     assert.ok(!atob(row!.secret.replaceAll("\n", "")).includes("sesame"));
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("vault.update_secret() changes what it is given and leaves the rest", () =>
   withDatabase(async ({ sql }) => {
@@ -21,14 +21,14 @@ Deno.test("vault.update_secret() changes what it is given and leaves the rest", 
       [row!.decrypted_secret, row!.name, row!.description],
       ["two", "number", "another number"],
     );
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("a secret's name is unique and a nameless one may be there twice", () =>
   withDatabase(async ({ sql }) => {
     await sql`select vault.create_secret('a', 'same')`;
     await assert.rejects(sql`select vault.create_secret('b', 'same')`, { code: "23505" });
     await sql`select vault.create_secret('c'), vault.create_secret('c')`;
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("a ciphertext moved to another row does not decrypt", () =>
   withDatabase(async ({ sql, admin }) => {
@@ -40,7 +40,7 @@ Deno.test("a ciphertext moved to another row does not decrypt", () =>
       sql`select decrypted_secret from vault.decrypted_secrets where name = 'theirs'`,
       /Wrong key or corrupt data/,
     );
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("service_role reads secrets, creates and updates them, as postgres may", () =>
   withDatabase(async ({ connect }) => {
@@ -50,7 +50,7 @@ Deno.test("service_role reads secrets, creates and updates them, as postgres may
     const [row] = await service`select decrypted_secret from vault.decrypted_secrets`;
     assert.equal(row!.decrypted_secret, "two");
     await assert.rejects(service`select vault._server_key()`, { code: "42501" });
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("without its grants Vault refuses to decrypt, in the real one's words", () =>
   withDatabase(async ({ sql, admin }) => {
@@ -60,7 +60,7 @@ Deno.test("without its grants Vault refuses to decrypt, in the real one's words"
       code: "42501",
       message: "permission denied for function _crypto_aead_det_decrypt",
     });
-  }, { migrated: false }));
+  }, { packs: "none" }));
 
 Deno.test("Vault is closed to anon and authenticated, and postgres cannot write its table", () =>
   withDatabase(async ({ sql, connect }) => {
@@ -74,4 +74,4 @@ Deno.test("Vault is closed to anon and authenticated, and postgres cannot write 
     const [seen] = await connect("service_role")`select * from vault.decrypted_secrets`;
     assert.equal(seen!.decrypted_secret, "secret");
     await assert.rejects(sql`select pg_read_file('vault.key')`, { code: "42501" });
-  }, { migrated: false }));
+  }, { packs: "none" }));

@@ -24,13 +24,15 @@ async function aggregate(sql: Sql): Promise<void> {
 }
 
 const rules = (sql: Sql) =>
-  sql`select rule, keep_days, raw, table_name, condition from scheduler.retention_rules()`;
+  sql`
+    select rule, scheduler.retention_days(rule) as keep_days, old_rows
+    from scheduler.retention_rules where old_rows is not null`;
 
 Deno.test("every rule deletes rows that are older than its days and over, and nothing else", async () => {
   await withDatabase(async ({ sql }) => {
     await sql.unsafe(oldRowsDevice);
     await freeze(sql);
-    const tables = (await rules(sql)).filter((rule) => rule.table_name !== null);
+    const tables = await rules(sql);
     assert.deepEqual(tables.map(({ rule }) => rule).sort(), Object.keys(oldRows).sort());
     for (const { rule, keep_days: days } of tables) {
       const { table, over, open } = oldRows[rule]!;
@@ -71,13 +73,12 @@ Deno.test("an action goes after its occurrences, so that no step deletes more th
 
 Deno.test("every rule finds its old rows by an index", async () => {
   await withDatabase(async ({ sql }) => {
-    for (const { rule, table_name, condition } of await rules(sql)) {
-      if (table_name === null) continue;
+    for (const { rule, old_rows } of await rules(sql)) {
       const plan = await sql.begin(async (transaction) => {
         await transaction`set local enable_seqscan = off`;
         return await transaction.unsafe(
-          `explain select ctid from public.${table_name} where ${
-            condition.replaceAll("$1", "(now() - interval '90 days')")
+          `explain select ctid from public.${rule} where ${
+            old_rows.replaceAll("$1", "(now() - interval '90 days')")
           } limit 10`,
         );
       });
@@ -93,7 +94,10 @@ Deno.test("raw device rows stay until the figures that are made of them are fina
     await sql.unsafe(oldRows.device_activity_log!.over, [daysAgo(100)]);
     // The trigger has left a note: an hour that is still to be computed.
     const begun = (await sql`select scheduler_begin_pruning() as plan`)[0]!.plan;
-    assert.match(begun.not_frozen, /every period before .* must be computed/);
+    assert.match(
+      begun.held[0],
+      /device rows stay for now: .*every period before .* must be computed/,
+    );
     assert.equal(await prune(sql, "device_activity_log"), 0);
     assert.equal(await count(sql, "device_activity_log"), 1);
 
@@ -103,7 +107,7 @@ Deno.test("raw device rows stay until the figures that are made of them are fina
     ];
     const computed = await metrics();
     assert.ok(computed.some((row) => row.activity_events === "1"));
-    assert.equal((await sql`select scheduler_begin_pruning() as plan`)[0]!.plan.not_frozen, null);
+    assert.deepEqual((await sql`select scheduler_begin_pruning() as plan`)[0]!.plan.held, []);
     assert.equal(await prune(sql, "device_activity_log"), 1);
 
     await aggregate(sql);
@@ -115,7 +119,8 @@ Deno.test("where all device rows are kept for ever, no figure is made final", as
   await withDatabase(async ({ sql }) => {
     await sql`
       update scheduler_settings set value = 'null'
-      where key in (select 'retention.' || rule || '_days' from scheduler.retention_rules() where raw)`;
+      where key in (
+        select 'retention.' || rule || '_days' from scheduler.retention_rules where hold_function is not null)`;
     const frozen = async () =>
       (await sql`select frozen_before from device_metrics_state`)[0]!.frozen_before;
     const before = await frozen();
@@ -176,20 +181,22 @@ Deno.test("a batch job that is over goes with its tasks and answers, the oldest 
   });
 });
 
-Deno.test("a retention of null keeps the rows for ever, one that is no number of days is named", async () => {
+Deno.test("a retention of null keeps the rows for ever, one that is no number of days is refused", async () => {
   await withDatabase(async ({ sql }) => {
     await sql.unsafe(oldRows.tasks!.over, [daysAgo(5000)]);
     await sql`update scheduler_settings set value = 'null' where key = 'retention.tasks_days'`;
     assert.equal(await prune(sql, "tasks"), 0);
-    await sql`update scheduler_settings set value = '"soon"' where key = 'retention.tasks_days'`;
-    const expected =
-      'cannot prune by the setting retention.tasks_days: it must be a whole number of days from 1 to 99999, or null for ever, got "soon"';
-    assert.equal((await refusal(sql`select scheduler_prune_old_rows('tasks')`)).message, expected);
     const { plan } = (await sql`select scheduler_begin_pruning() as plan`)[0]!;
-    assert.deepEqual(plan.problems, { tasks: expected });
     assert.ok(!plan.rules.includes("tasks") && plan.rules.includes("conversations"));
-    await sql`delete from scheduler_settings where key = 'retention.tasks_days'`;
-    assert.equal(await prune(sql, "tasks"), 1, "the default holds where there is no setting");
+    const error = await refusal(
+      sql`update scheduler_settings set value = '"soon"' where key = 'retention.tasks_days'`,
+    );
+    assert.equal(
+      error.message,
+      'cannot set retention.tasks_days: the value must be a whole number from 1 to 99999, or null, got "soon"',
+    );
+    await sql`update scheduler_settings set value = '4000' where key = 'retention.tasks_days'`;
+    assert.equal(await prune(sql, "tasks"), 1);
   });
 });
 
@@ -208,5 +215,14 @@ Deno.test("prune_old_rows() names the rules there are when it knows no such", as
         "22023",
       );
     }
+  });
+});
+
+Deno.test("what prepares a pack's pruning and fails is named, and holds up no other pack", async () => {
+  await withDatabase(async ({ sql }) => {
+    await sql`drop function devices.make_metrics_final(timestamptz)`;
+    const { plan } = (await sql`select scheduler_begin_pruning() as plan`)[0]!;
+    assert.match(plan.held[0], /^devices.make_metrics_final failed: function .* does not exist/);
+    assert.ok(plan.rules.includes("tasks"));
   });
 });

@@ -25,7 +25,7 @@ t.batchTest("20 triggers at once: one batch for each organization", async (db) =
   await Promise.all(callers.map((caller) => caller`select 1`));
   for (const zones of [false, true]) {
     const told = await Promise.all(callers.map((caller) => caller.unsafe(CALL, [zones, AT])));
-    const batches = told.map(([row]) => row!.trigger_daily_batch.batches);
+    const batches = told.map(([row]) => row!.trigger_daily.batches);
     assert.deepEqual(batches.sort((one, other) => other - one), [50, ...Array(19).fill(0)]);
   }
   // Both jobs at the same tick of the next day.

@@ -144,7 +144,7 @@ Deno.test("a device that has just connected is alive, whatever its clock says", 
           values (${DEVICE}, ${connected}::text::timestamptz, ${beat}::text::timestamptz)`;
         const [swept] = await sql`select monitor_device_connections_sweep() as value`;
         assert.equal(swept!.value.sessions_ended, 0, `${connected}, ${beat}`);
-        const [health] = await sql`select system_health_devices() as value`;
+        const [health] = await sql`select scheduler.read_health('devices') as value`;
         assert.equal(health!.value.details.silent_sessions, 0);
         // And when it falls silent, it ends when it was last heard of, which is now.
         const [later] = await sql`
