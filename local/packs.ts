@@ -12,6 +12,8 @@ const entry = z.strictObject({
   /** Packs that have to be there before it. */
   needs: z.array(z.string()),
   functions: z.array(z.string()),
+  /** Whether it has alert rules, in grafana/alerts/<pack>.yml. */
+  alerts: z.boolean().default(false),
   /** Its files in supabase/sql/<pack>, in the order in which they are applied. */
   sql: z.array(z.string().regex(/^[a-z][a-z0-9_]*$/)),
 });

@@ -3,6 +3,7 @@ import {
   assertSettled,
   beat,
   fire,
+  hold,
   registerJob,
   release,
   settle,
@@ -54,7 +55,7 @@ Deno.test("calls by hand", (test) =>
       assert.equal((await run(sql, body.run_id)).status, "running");
       await release(sql);
       await untilStatus(sql, body.run_id, "completed");
-      await sql`delete from scheduler_settings where key = 'tests.released'`;
+      await hold(sql);
     });
 
     await test.step("pg_cron's call is answered 202 before the work is done", async () => {
@@ -78,7 +79,7 @@ Deno.test("calls by hand", (test) =>
     });
 
     await test.step("hold the lock: an occurrence that comes due meanwhile is skipped", async () => {
-      await sql`delete from scheduler_settings where key = 'tests.released'`;
+      await hold(sql);
       const { body } = await call({ behaviour: "wait" }, { prefer: "respond-async" });
       const [row] = await sql`select * from scheduler_runs where id = ${await fire(sql, "fickle")}`;
       assert.equal(row?.verdict, "skipped");
@@ -125,7 +126,7 @@ Deno.test("calls by hand", (test) =>
     });
 
     await test.step("of many at once for one job, one gets through and the others 409", async () => {
-      await sql`delete from scheduler_settings where key = 'tests.released'`;
+      await hold(sql);
       const statuses: number[] = [];
       const calls = Array.from({ length: 10 }, async () => {
         statuses.push((await call({ behaviour: "wait" })).status);

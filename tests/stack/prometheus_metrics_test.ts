@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { ruleFiles } from "../support/alert-rules.ts";
 import { fileURLToPath } from "node:url";
 import { beat, fire, registerJob, untilStatus } from "../support/faults.ts";
-import { exposedFamilies } from "../support/exposed-metrics.ts";
+import { exposedFamilies, samplesOf } from "../support/exposed-metrics.ts";
 import { hasPrometheus, withPrometheus } from "../support/prometheus.ts";
 import { insertDevices, insertPopEvents } from "../support/prometheus-metrics.ts";
 import { checkMetrics, hasPromtool } from "../support/promtool.ts";
@@ -9,7 +10,7 @@ import { withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 const token = "the-token-of-the-scraper-0123456789";
-const rules = fileURLToPath(new URL("../../grafana/alerts.yml", import.meta.url));
+const rules = ruleFiles;
 
 Deno.test("prometheus-metrics", (test) =>
   withStack({ cron: false, seed: true, env: { METRICS_TOKEN: token } }, async (stack) => {
@@ -17,15 +18,7 @@ Deno.test("prometheus-metrics", (test) =>
     const url = `${apiUrl}/functions/v1/prometheus-metrics`;
     const scrape = (init: RequestInit = {}) =>
       fetch(url, { headers: { authorization: `Bearer ${token}` }, ...init });
-    const samples = async () => {
-      const lines = (await (await scrape()).text()).split("\n");
-      return new Map(
-        lines.filter((line) => line !== "" && !line.startsWith("#")).map((line) => {
-          const end = line.lastIndexOf(" ");
-          return [line.slice(0, end), Number(line.slice(end + 1))] as const;
-        }),
-      );
-    };
+    const samples = async () => samplesOf(await (await scrape()).text());
 
     await test.step("shows a run of the scheduler and what devices did, and leaves no row in the ledger", async () => {
       await registerJob(sql, "fickle");
@@ -48,6 +41,17 @@ Deno.test("prometheus-metrics", (test) =>
       assert.deepEqual(["xmrt_pop_events_validated", "xmrt_pop_points_total"].map(grown), [2, 20]);
       const [ledger] = await sql`select count(*)::int as runs from scheduler_runs`;
       assert.equal(ledger!.runs, 1);
+    });
+
+    await test.step("shows what it can where a source fails, and counts the source", async () => {
+      assert.equal((await samples()).get("scheduler_metric_sources_failed"), 0);
+      await sql`alter table devices rename to gone`;
+      const found = await samples();
+      await sql`alter table gone rename to devices`;
+      assert.equal(found.get("scheduler_metric_sources_failed"), 1);
+      assert.equal(found.get("xmrt_devices_total"), undefined);
+      assert.equal(found.get("scheduled_actions_waiting")! > 0, true);
+      assert.equal(found.get('scheduler_runs_total{job_name="fickle",status="completed"}'), 1);
     });
 
     await test.step("refuses whoever has no credential, and every method but GET and HEAD", async () => {
@@ -125,7 +129,9 @@ Deno.test({
           assert.equal((await query("xmrt_devices_total"))[0]?.value, devices);
 
           const metadata = await api("metadata");
-          for (const [name, { type, help }] of exposedFamilies) {
+          const families = await exposedFamilies(sql);
+          assert.ok(families.size > 30);
+          for (const [name, { type, help }] of families) {
             assert.deepEqual(metadata[name]?.[0], { type, help, unit: "" }, name);
           }
           // The job is registered as if a year ago, and no pulse has beaten since.

@@ -17,6 +17,7 @@ Deno.test("the Supabase CLI takes config.toml and its db push applies every migr
   }, { packs: "none" }));
 
 Deno.test("the Supabase CLI finds nothing to push where the stack has applied the migrations", () =>
-  withDatabase(async ({ url }) => {
+  withDatabase(async ({ url, sql }) => {
+    await applyMigrations(sql, await readMigrations());
     assert.match(await runSupabase(["db", "push", `--remote=${url}`, "--yes"]), /up to date/);
-  }));
+  }, { packs: "none" }));

@@ -1,20 +1,12 @@
 import assert from "node:assert/strict";
 import { timeoutsFire } from "../support/moments.ts";
+import type { CheckResult } from "../../supabase/functions/system-health/check.ts";
 import { withStack } from "../support/stack.ts";
 import type { Stack } from "../support/stack.ts";
-
-interface Health {
-  summary: string;
-  score: number;
-  status: string;
-  historyId: number | null;
-  notes: string[];
-  report: string;
-  components: Record<string, { status: string; unreadable: string | null }>;
-}
+import { assertOnlyUnreadable } from "../support/system-health.ts";
 
 /** Asks for a check as a person does, and waits for the result. */
-async function checkByHand(stack: Stack): Promise<Health> {
+async function checkByHand(stack: Stack): Promise<CheckResult> {
   const response = await fetch(`${stack.apiUrl}/functions/v1/system-health`, {
     method: "POST",
     headers: { "x-cron-secret": stack.keys.cronSecret, "x-manual-call": "true" },
@@ -22,14 +14,6 @@ async function checkByHand(stack: Stack): Promise<Health> {
   const text = await response.text();
   assert.equal(response.status, 200, text);
   return JSON.parse(text).result;
-}
-
-function assertOnlyUnreadable(health: Health, component: string, reason: RegExp) {
-  const unreadable = Object.entries(health.components).filter(([, one]) => one.unreadable !== null);
-  assert.deepEqual(unreadable.map(([name]) => name), [component], health.report);
-  assert.match(unreadable[0]?.[1].unreadable ?? "", reason);
-  assert.equal(health.components[component]?.status, "critical");
-  assert.ok(health.historyId !== null);
 }
 
 Deno.test("system-health through the whole stack", async (test) => {
@@ -80,9 +64,9 @@ Deno.test("system-health through the whole stack", async (test) => {
       ignore: !timeoutsFire,
       fn: async () => {
         const [original] =
-          await sql`select pg_get_functiondef('system_health_python()'::regprocedure) as body`;
-        await sql.unsafe(`create or replace function public.system_health_python() returns jsonb
-          language sql stable set search_path = '' set statement_timeout = '3s'
+          await sql`select pg_get_functiondef('agents.python_health()'::regprocedure) as body`;
+        await sql.unsafe(`create or replace function agents.python_health() returns jsonb
+          language sql stable set search_path = ''
           as $$ select '{}'::jsonb from (select pg_sleep(60)) as slow $$`);
         const health = await checkByHand(stack);
         assertOnlyUnreadable(
@@ -102,12 +86,21 @@ Deno.test("system-health through the whole stack", async (test) => {
         /^a table is missing: .*conversations/,
       );
       await sql`alter table conversations_gone rename to conversations`;
-      await sql`alter function system_health_agents() rename to system_health_gone`;
+      await sql`alter function agents.agents_health() rename to gone`;
       assertOnlyUnreadable(
         await checkByHand(stack),
         "agents",
-        /^system_health_agents\(\) cannot be called: /,
+        /^a function is missing: .*agents\.agents_health\(\)/,
       );
+      await sql`alter function agents.gone() rename to agents_health`;
+    });
+
+    await test.step("judges by a threshold that was updated since", async () => {
+      const size = async () => (await checkByHand(stack)).components.database?.figures.size_bytes;
+      assert.equal((await size())?.status, "healthy");
+      await sql`
+        update scheduler.health_figures set critical = 1 where component = 'database' and figure = 'size_bytes'`;
+      assert.equal((await size())?.status, "critical");
     });
   });
 });

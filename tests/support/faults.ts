@@ -102,8 +102,15 @@ export async function passTime(sql: Sql, seconds: number): Promise<void> {
 
 /** Lets jobs go on that wait for it. */
 export async function release(sql: Sql): Promise<void> {
-  await sql`insert into scheduler_settings (key, value) values ('tests.released', 'true')
-    on conflict do nothing`;
+  await sql`
+    insert into scheduler_settings (pack, key, default_value, least, description)
+    values ('tests', 'tests.released', '1', 0, 'jobs that wait for it go on')
+    on conflict (key) do update set value = '1'`;
+}
+
+/** From now on jobs wait for it again. */
+export async function hold(sql: Sql): Promise<void> {
+  await sql`update scheduler_settings set value = '0' where key = 'tests.released'`;
 }
 
 /** Beats, without waiting for a retry's time, until no run is alive. */

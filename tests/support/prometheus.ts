@@ -24,7 +24,7 @@ export interface Scraped {
   /** The bearer token it wants. */
   token: string;
   /** Path of the rule file. */
-  rules: string;
+  rules: string[];
 }
 
 /** Runs `fn` with a server that scrapes once a second and keeps its data in a directory of its own. */
@@ -37,7 +37,7 @@ export async function withPrometheus(
   const { protocol, host, pathname } = new URL(url);
   const config = {
     global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
-    rule_files: [rules],
+    rule_files: rules,
     scrape_configs: [{
       job_name: "daybook",
       scheme: protocol.slice(0, -1),

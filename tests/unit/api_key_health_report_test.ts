@@ -9,7 +9,6 @@ const names = providers.map(({ name }) => name);
 /** The report on keys that stand so, each [status, previous status, more]; all others are valid as before. */
 function reportOn(
   keys: Record<string, [string, string | null, Record<string, unknown>?]>,
-  problem: string | null = null,
 ) {
   const found = recorded.parse({
     keys: names.map((provider) => {
@@ -26,7 +25,6 @@ function reportOn(
       };
     }),
     expiring_days: 14,
-    problem,
     left_alone: [],
   });
   const checks = names.map((provider): KeyCheck => ({

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readRules } from "../support/alert-rules.ts";
 
 interface Panel {
   id: number;
@@ -41,8 +42,7 @@ Deno.test("import asks for nothing, as the page says: no input, and no name that
 });
 
 Deno.test("each alert that fires is an annotation", async () => {
-  const rules = await Deno.readTextFile(new URL("../../grafana/alerts.yml", import.meta.url));
-  const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name!);
+  const alerts = [...(await readRules()).matchAll(/- alert: (\w+)/g)].map(([, name]) => name!);
   assert.ok(alerts.length > 10);
   const [{ expr }] = dashboard.annotations.list;
   const [, pattern] = /alertname=~"([^"]+)"/.exec(expr)!;

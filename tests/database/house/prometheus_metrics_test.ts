@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { ruleFiles, ruleTestFiles } from "../../support/alert-rules.ts";
 import { loadSeed } from "../../../local/migrations.ts";
 import { renderReading } from "../../../supabase/functions/prometheus-metrics/exposition.ts";
 import type { Group } from "../../../supabase/functions/prometheus-metrics/reading.ts";
@@ -71,8 +72,8 @@ Deno.test("docs/jobs/prometheus-metrics.md has each metric with its type and its
 Deno.test("alerts and their tests ask for metrics that the exposition has", () =>
   withDatabase(async ({ sql }) => {
     const names = await exposedNames(sql);
-    for (const file of ["alerts.yml", "alerts_test.yml", "alerts_days_test.yml"]) {
-      const asked = metricsIn((await read(`grafana/${file}`)).replace(/^\s*#.*$/gm, ""));
+    for (const file of [...ruleFiles, ...ruleTestFiles]) {
+      const asked = metricsIn((await Deno.readTextFile(file)).replace(/^\s*#.*$/gm, ""));
       assert.ok(asked.length >= 3, file);
       for (const metric of asked) assert.ok(names.has(metric), `${file}: ${metric}`);
     }

@@ -208,6 +208,20 @@ t.ledgerTest("a source that fails is named and counted, and hides no other one",
   assert.deepEqual(Object.fromEntries(alone), { scheduler_metric_sources_failed: 1 });
 });
 
+t.ledgerTest("a source that gives no groups has failed, too", async ({ sql }) => {
+  await addProbe(sql);
+  await sql`delete from scheduler.metric_sources where function_name in ('probe.broken', 'probe.missing')`;
+  for (const [answer, is] of [["null", "null"], ["'{}'", "object"], ["'7'", "number"]]) {
+    await sql.unsafe(`
+      create or replace function probe.metrics(p_now timestamptz) returns json language sql stable as $$ select ${answer}::json $$`);
+    const reading = await readMetrics(sql);
+    assert.match(reading.errors["probe.metrics"] ?? "", new RegExp(`${is}`), answer);
+    const samples = samplesOf(renderReading(reading));
+    assert.equal(samples.get("scheduler_metric_sources_failed"), 1, answer);
+    assert.equal(samples.get("scheduler_locks_open"), 0, answer);
+  }
+});
+
 t.ledgerTest(
   "a source that waits for a lock is given up after 2 seconds, and the others are shown",
   async (db) => {

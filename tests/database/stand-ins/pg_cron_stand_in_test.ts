@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { withDatabase } from "../../support/database.ts";
 
-const bare = { packs: "none" };
+const bare = { packs: "none" } as const;
 
 Deno.test("cron.schedule() stores an entry for the caller and gives its id", () =>
   withDatabase(async ({ sql, name }) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { withDatabase } from "../../support/database.ts";
 
-const bare = { packs: "none" };
+const bare = { packs: "none" } as const;
 
 Deno.test("net.http_post() queues the request with pg_net's defaults and gives its id", () =>
   withDatabase(async ({ sql }) => {

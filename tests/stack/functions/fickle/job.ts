@@ -30,7 +30,7 @@ async function misbehave(behaviour: string, context: JobContext): Promise<void> 
   }
 }
 
-/** Until a test puts `tests.released` into the settings, or the job is told to stop, which it does by throwing. */
+/** Until a test sets `tests.released`, or the job is told to stop, which it does by throwing. */
 async function released({ db, signal }: JobContext): Promise<void> {
   while (true) {
     signal.throwIfAborted();
@@ -38,7 +38,7 @@ async function released({ db, signal }: JobContext): Promise<void> {
       "key",
       "tests.released",
     );
-    if (data?.length) return;
+    if (data?.[0]?.value === 1) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
