@@ -24,9 +24,10 @@ import { endOfWallClock, endOfWork } from "./wall-clock.ts";
  *
  * A dispatched request (`x-run-id`) is answered 202 as soon as its run has begun; the work goes on behind it. A
  * person's call waits and gets the result, or the 202 with `Prefer: respond-async`; without a body it runs the job with
- * the payload it is registered with. Errors are `{"error": {"code", "message", "hint"?}}`: 401, 405, 413, 400, 409
- * (`run_refused`: the run that the request names has begun, is over or is not this function's; `busy`: another one is
- * under way), 500. Every answer to a request with an `x-run-id` carries it: pg_net's own ids start again after a crash.
+ * the payload it is registered with. Errors are `{"error": {"code", "message", "hint"?}}`: 401, 405, 413, 400, 404
+ * (`unknown_job`: the function does not serve the job of `x-job-name`), 409 (`run_refused`: the run that the request
+ * names has begun, is over or is not this function's; `busy`: another one is under way), 500; docs/errors.md has each.
+ * Every answer to a request with an `x-run-id` carries it: pg_net's own ids start again after a crash.
  */
 export function serveJob<S extends z.ZodType>(
   job: JobDefinition<S>,
@@ -252,8 +253,8 @@ async function reach<T>(answer: Promise<T>): Promise<T> {
 
 function unknownJob({ functionName, jobName }: Call, jobs: string[]): HttpError {
   return new HttpError(
-    400,
-    "invalid_input",
+    404,
+    "unknown_job",
     `Cannot run the job: header x-job-name: ${functionName} serves no job named ${
       JSON.stringify(jobName)
     }`,

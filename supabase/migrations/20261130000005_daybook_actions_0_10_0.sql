@@ -245,7 +245,7 @@ declare
 begin
   select * into v_action from public.scheduled_actions where id = p_id for update;
   if v_action.id is null then
-    raise exception using errcode = '22023', message = format('cannot cancel the action: there is none with the id %s', coalesce(p_id::text, 'null'));
+    raise exception using errcode = 'SD006', message = format('cannot cancel the action: there is none with the id %s', coalesce(p_id::text, 'null'));
   end if;
   if v_action.status <> 'scheduled' then
     return jsonb_build_object('cancelled', false, 'reason', format('it is over: %s', v_action.status), 'status', v_action.status);
@@ -262,7 +262,7 @@ begin
 end;
 $$;
 comment on function actions.cancel_action(uuid, text, timestamptz) is
-  'Ends an action; a recurring one does not come again. {"cancelled", "status", "was_being_executed"}: with the last true a call was under way, and its result is no longer taken. {"cancelled": false, "reason", "status"} for one that is over. Raises 22023 for an unknown id.';
+  'Ends an action; a recurring one does not come again. {"cancelled", "status", "was_being_executed"}: with the last true a call was under way, and its result is no longer taken. {"cancelled": false, "reason", "status"} for one that is over. Raises SD006 for an unknown id.';
 
 create function public.cancel_scheduled_action(p_id uuid, p_reason text default '') returns jsonb
 language sql security definer set search_path = '' as $$
@@ -278,10 +278,10 @@ declare
 begin
   select * into v_action from public.scheduled_actions where id = p_id for update;
   if v_action.id is null then
-    raise exception using errcode = '22023', message = format('cannot retry the action: there is none with the id %s', coalesce(p_id::text, 'null'));
+    raise exception using errcode = 'SD006', message = format('cannot retry the action: there is none with the id %s', coalesce(p_id::text, 'null'));
   end if;
   if v_action.status <> 'dead' then
-    raise exception using errcode = '22023',
+    raise exception using errcode = 'SD203',
       message = format('cannot retry the action %s: it must be dead, it is %s', p_id, v_action.status),
       hint = case v_action.status
         when 'scheduled' then format('it is tried next at %s', v_action.next_attempt_at)
@@ -294,7 +294,7 @@ begin
 end;
 $$;
 comment on function actions.retry_action(uuid, timestamptz) is
-  'Gives a dead action all its tries again, from now on and under the same idempotency key. {"id", "idempotency_key", "due_at", "next_attempt_at"}. Raises 22023 for an unknown id and for an action that is not dead.';
+  'Gives a dead action all its tries again, from now on and under the same idempotency key. {"id", "idempotency_key", "due_at", "next_attempt_at"}. Raises SD006 for an unknown id; SD203 for an action that is not dead.';
 
 create function public.retry_scheduled_action(p_id uuid) returns jsonb
 language sql security definer set search_path = '' as $$

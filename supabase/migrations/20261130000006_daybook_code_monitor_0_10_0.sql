@@ -885,17 +885,17 @@ begin
     where c.id = (select p.cause_id from public.code_fix_proposals p where p.id = p_proposal_id) for no key update;
   select p.* into v_proposal from public.code_fix_proposals p where p.id = p_proposal_id for update;
   if v_proposal.id is null then
-    raise exception using errcode = '22023', message = format('cannot decide on proposal %s: there is no such proposal', p_proposal_id);
+    raise exception using errcode = 'SD010', message = format('cannot decide on proposal %s: there is no such proposal', p_proposal_id);
   end if;
   if v_proposal.status <> 'pending' then
-    raise exception using errcode = '22023', message = format('cannot decide on proposal %s: it is %s', p_proposal_id, v_proposal.status)
+    raise exception using errcode = 'SD204', message = format('cannot decide on proposal %s: it is %s', p_proposal_id, v_proposal.status)
       || coalesce(format(' by %s since %s', v_proposal.decided_by, v_proposal.decided_at), '');
   end if;
   return v_proposal;
 end;
 $$;
 comment on function code_monitor.lock_pending_fix(bigint, text) is
-  'Locks a proposal that waits, and its cause; raises 22023 when there is none such or nobody says who decides.';
+  'Locks a proposal that waits, and its cause. Raises SD010 for an unknown proposal; SD204 for one that does not wait; 22023 when nobody says who decides.';
 
 create function code_monitor.accept_fix(
   p_proposal_id bigint, p_by text, p_reason text default null, p_now timestamptz default now()
@@ -916,7 +916,7 @@ begin
 end;
 $$;
 comment on function code_monitor.accept_fix(bigint, text, text, timestamptz) is
-  'A person takes the proposal: its cause is fixed, until it fails again. Applies nothing; the diff is in the answer. Raises 22023 unless the proposal is pending.';
+  'A person takes the proposal: its cause is fixed, until it fails again. Applies nothing; the diff is in the answer. Raises SD010 for an unknown proposal; SD204 unless it is pending.';
 
 create function public.accept_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -944,7 +944,7 @@ begin
 end;
 $$;
 comment on function code_monitor.reject_fix(bigint, text, text, timestamptz) is
-  'A person does not want the proposal: its cause is open again, and may be asked for again; the model is told the reason then. Raises 22023 unless the proposal is pending.';
+  'A person does not want the proposal: its cause is open again, and may be asked for again; the model is told the reason then. Raises SD010 for an unknown proposal; SD204 unless it is pending.';
 
 create function public.reject_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -969,7 +969,7 @@ begin
   end if;
   select c.* into v_cause from public.code_failure_causes c where c.id = p_cause_id for no key update;
   if not found then
-    raise exception using errcode = '22023', message = format('cannot change cause %s: there is no such cause', p_cause_id);
+    raise exception using errcode = 'SD011', message = format('cannot change cause %s: there is no such cause', p_cause_id);
   end if;
   update public.code_fix_proposals p
     set status = 'superseded', decided_at = p_now, decided_by = p_by, decision_reason = p_reason
@@ -982,7 +982,7 @@ begin
 end;
 $$;
 comment on function code_monitor.set_failure_status(bigint, text, text, text, timestamptz) is
-  'A person says what is to become of a cause: fixed (until it fails again), ignored (whatever happens), open (fixes may be asked for anew, counted from none). A proposal that waits is superseded.';
+  'A person says what is to become of a cause: fixed (until it fails again), ignored (whatever happens), open (fixes may be asked for anew, counted from none). A proposal that waits is superseded. Raises SD011 for an unknown cause; 22023 for an unknown status, or when nobody says who does it.';
 
 create function public.set_code_failure_status(
   p_cause_id bigint, p_status text, p_by text, p_reason text default null

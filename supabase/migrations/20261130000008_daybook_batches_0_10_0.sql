@@ -703,7 +703,7 @@ begin
   -- Two people at once take turns.
   select * into v_organization from public.organizations where id = p_organization_id for no key update;
   if not found then
-    raise exception using errcode = '22023',
+    raise exception using errcode = 'SD008',
       message = format('cannot run a batch again: there is no organization %s', coalesce(p_organization_id::text, 'null'));
   end if;
   select * into v_platform from batches.daily_settings();
@@ -716,15 +716,15 @@ begin
   select id into v_open from public.batch_jobs
     where organization_id = p_organization_id and batch_date = p_date and completed_at is null limit 1;
   if v_open is not null then
-    raise exception using errcode = '55006',
+    raise exception using errcode = 'SD102',
       message = format('cannot run the batch of %s for %s again: batch job %s is still at work', v_organization.name, to_char(p_date, 'YYYY-MM-DD'), v_open),
       hint = 'wait for its end, or cancel it first';
   end if;
   if not exists (select from public.prompts where organization_id = p_organization_id and status = 'active') then
-    raise exception using errcode = '22023', message = format('cannot run a batch of %s again: it has no active prompt', v_organization.name);
+    raise exception using errcode = 'SD301', message = format('cannot run a batch of %s again: it has no active prompt', v_organization.name);
   end if;
   if not exists (select from public.batch_providers where enabled) then
-    raise exception using errcode = '22023', message = format('cannot run a batch of %s again: no provider is enabled', v_organization.name);
+    raise exception using errcode = 'SD302', message = format('cannot run a batch of %s again: no provider is enabled', v_organization.name);
   end if;
 
   select coalesce(max(rerun), 0) + 1 into v_rerun from public.batch_jobs
@@ -739,7 +739,7 @@ begin
 end;
 $$;
 comment on function public.rerun_daily_batch(uuid, date, text, text, timestamptz) is
-  'Runs a local date once more for one organization, with the prompts and providers of now, as a batch job of its own (rerun 1, 2, …); the once-a-day mark stays as it is. Leaves a line in scheduler_activity. Returns the batch job. Raises 22023 for an unknown organization, a date to come, no prompts, no provider, or who or reason missing; 55006 while a batch job of that date is at work.';
+  'Runs a local date once more for one organization, with the prompts and providers of now, as a batch job of its own (rerun 1, 2, …); the once-a-day mark stays as it is. Leaves a line in scheduler_activity. Returns the batch job. Raises SD008 for an unknown organization; SD102 while a batch job of that date is at work; SD301 without an active prompt; SD302 when no provider is enabled; 22023 for a date to come, or who or reason missing.';
 
 revoke all on function
   public.rerun_daily_batch(uuid, date, text, text, timestamptz)
@@ -1615,7 +1615,7 @@ begin
   end if;
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
-    raise exception using errcode = '22023', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
+    raise exception using errcode = 'SD007', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
   if v_job.completed_at is not null then
     return jsonb_build_object('cancelled', false, 'status', v_job.status);
@@ -1636,7 +1636,7 @@ begin
 end;
 $$;
 comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
-  'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it was over. Raises 22023 for an unknown job, a missing reason or author.';
+  'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it was over. Raises SD007 for an unknown batch job; 22023 for a missing reason or author.';
 
 revoke all on function public.heartbeat_batch_job(uuid, uuid, integer) from public, anon, authenticated, service_role;
 revoke all on function public.release_batch_tasks(uuid, uuid, bigint[]) from public, anon, authenticated, service_role;
@@ -1796,7 +1796,7 @@ begin
   select * into v_settings from batches.stuck_settings();
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
-    raise exception using errcode = '22023', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
+    raise exception using errcode = 'SD007', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
 
   if v_job.completed_at is not null then
@@ -1845,7 +1845,7 @@ begin
 end;
 $$;
 comment on function batches.resume_stuck_job(uuid, timestamptz) is
-  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises 22023 for an unknown job.';
+  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises SD007 for an unknown batch job.';
 
 -- Security definer: service_role may only read batches, and enqueuing a run may send it.
 create function public.resume_stuck_batch_job(p_job_id uuid) returns jsonb
@@ -2105,7 +2105,7 @@ begin
 end;
 $$;
 comment on function batches.next_suggestion_requests(integer, uuid, timestamptz) is
-  'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", "answer"}]}]}, and on the first page "left_out": [{"id", "name", "time_zone"}] where there are some whose zone this server does not know. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 days, each cut. Raises 22023 for a wrong setting.';
+  'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", "answer"}]}]}, and on the first page "left_out": [{"id", "name", "time_zone"}] where there are some whose zone this server does not know. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 days, each cut. Raises 22023 for a wrong limit or setting.';
 
 create function public.next_suggestion_requests(p_limit integer default 20, p_after uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -2262,7 +2262,7 @@ begin
   end if;
   select * into v_prompt from public.prompts where id = p_id for no key update;
   if not found then
-    raise exception using errcode = '22023', message = format('there is no prompt %s', coalesce(p_id::text, 'null'));
+    raise exception using errcode = 'SD009', message = format('there is no prompt %s', coalesce(p_id::text, 'null'));
   end if;
   v_decided := v_prompt.status = 'suggested';
   if v_decided then
@@ -2276,14 +2276,14 @@ begin
 end;
 $$;
 comment on function batches.decide_suggestion(uuid, text, text, timestamptz) is
-  'Gives a suggested prompt its status active or rejected, with who and when; the first decision stays.';
+  'Gives a suggested prompt its status active or rejected, with who and when; the first decision stays. Raises SD009 for an unknown prompt; 22023 without who.';
 
 create function batches.accept_suggestion(p_id uuid, p_who text, p_now timestamptz default now()) returns jsonb
 language sql set search_path = '' as $$
   select batches.decide_suggestion(p_id, p_who, 'active', p_now);
 $$;
 comment on function batches.accept_suggestion(uuid, text, timestamptz) is
-  'A person''s yes: the suggested prompt is asked from the next daily batch on. {"id", "decided": false when somebody had decided before, "status", "decided_by", "decided_at"}. Raises 22023 for an unknown prompt or without who.';
+  'A person''s yes: the suggested prompt is asked from the next daily batch on. {"id", "decided": false when somebody had decided before, "status", "decided_by", "decided_at"}. Raises SD009 for an unknown prompt; 22023 without who.';
 
 create function public.accept_prompt_suggestion(p_id uuid, p_who text) returns jsonb
 language sql security definer set search_path = '' as $$

@@ -94,11 +94,11 @@ Deno.test("calls by hand", (test) =>
       assert.equal(body.job, "fickle-b");
       assert.deepEqual(await summary(sql, "fickle-b"), ["completed manual 1 ok"]);
       const unknown = await call({}, { "x-job-name": "fickle-c" });
-      assert.equal(unknown.status, 400);
+      assert.deepEqual([unknown.status, unknown.body.error.code], [404, "unknown_job"]);
       assert.match(unknown.body.error.message, /serves no job named "fickle-c"/);
       assert.match(unknown.body.error.hint, /fickle, fickle-a, fickle-b/);
       const foreign = await call({}, { "x-job-name": "system-health" });
-      assert.equal(foreign.status, 400, "a job of another function");
+      assert.equal(foreign.status, 404, "a job of another function");
     });
 
     await test.step("without a body run the job as it is registered, and are booked with that", async () => {

@@ -141,4 +141,17 @@ Deno.test("the ledger through REST", (test) =>
         assert.deepEqual(begun.body, { begun: false, reason: "unknown run" });
       });
     }
+
+    await test.step("a function that refuses is answered 400 with its SQLSTATE", async () => {
+      const headers = { apikey: keys.secretKey };
+      for (
+        const [name, args, code] of [
+          ["cancel_scheduled_action", { p_id: SAMPLES.uuid }, "SD006"],
+          ["try_mark_daily_run", { p_today_key: "today" }, "22023"],
+        ] as const
+      ) {
+        const answer = await ask(stack, `rpc/${name}`, headers, "POST", args);
+        assert.deepEqual([answer.status, answer.body.code], [400, code], answer.text);
+      }
+    });
   }));

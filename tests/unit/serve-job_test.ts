@@ -187,7 +187,7 @@ Deno.test("serveJob() validates the payload that is used, and begins no run with
     const right = await call({ headers: { "x-job-name": "other" }, body: '{"hours": 2}' });
     assert.deepEqual(right.body.result, { hours: 2 });
     const unknown = await call({ headers: { "x-job-name": "nobody" } });
-    assert.equal(unknown.status, 400);
+    assert.deepEqual([unknown.status, unknown.body.error?.code], [404, "unknown_job"]);
     assert.match(unknown.body.error!.message, /test-job serves no job named "nobody"/);
     assert.equal(unknown.body.error!.hint, "the jobs are: test-job, other");
     assert.deepEqual(begun, [{ hours: 2 }]);

@@ -117,7 +117,7 @@ function read<S extends z.ZodType>(
   { data, error }: { data: unknown; error: PostgrestError | null },
 ): z.output<S> {
   if (error === null) return schema.parse(data);
-  // What these functions refuse are settings.
-  if (error.code === "22023") throw new ConfigurationError(error.message);
+  // What these functions refuse are settings: a value that cannot be meant, or none of that name.
+  if (["22023", "SD003"].includes(error.code)) throw new ConfigurationError(error.message);
   throw error;
 }

@@ -88,19 +88,19 @@ declare
   v_began_at timestamptz := (select started_at from public.scheduler_runs where id = p_run_id);
 begin
   if v_began_at is null then
-    raise exception using errcode = '22023', message = format('there is no run %s that has begun', coalesce(p_run_id::text, 'null'));
+    raise exception using errcode = 'SD002', message = format('there is no run %s that has begun', coalesce(p_run_id::text, 'null'));
   end if;
   return v_began_at;
 end;
 $$;
-comment on function api_keys.run_began_at(uuid) is 'When a run began. Raises 22023 for one that has not.';
+comment on function api_keys.run_began_at(uuid) is 'When a run began. Raises SD002 for one that has not.';
 
 create function public.record_api_key_checks(p_checks jsonb, p_run_id uuid) returns jsonb
 language sql security definer set search_path = '' as $$
   select api_keys.record_checks(p_checks, api_keys.run_began_at(p_run_id));
 $$;
 comment on function public.record_api_key_checks(jsonb, uuid) is
-  'api_keys.record_checks of a check that began when its run did, by the ledger. Raises 22023 for a run that has not begun.';
+  'api_keys.record_checks of a check that began when its run did, by the ledger. Raises SD002 for a run that has not begun.';
 
 revoke all on function public.record_api_key_checks(jsonb, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.record_api_key_checks(jsonb, uuid) to service_role;

@@ -15,7 +15,7 @@ begin
   select * into v_settings from batches.stuck_settings();
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
-    raise exception using errcode = '22023', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
+    raise exception using errcode = 'SD007', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
 
   if v_job.completed_at is not null then
@@ -64,7 +64,7 @@ begin
 end;
 $$;
 comment on function batches.resume_stuck_job(uuid, timestamptz) is
-  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises 22023 for an unknown job.';
+  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises SD007 for an unknown batch job.';
 
 -- Security definer: service_role may only read batches, and enqueuing a run may send it.
 create function public.resume_stuck_batch_job(p_job_id uuid) returns jsonb

@@ -223,7 +223,7 @@ begin
   if exists (select from public.device_metrics_periods p where p.pending and p.period_start < v_before)
     or exists (select from public.device_metrics_changes c where c.from_hour < v_before)
     or exists (select from public.device_metrics_state s where s.next_hour < v_before) then
-    raise exception using errcode = '55000', message = format(
+    raise exception using errcode = 'SD103', message = format(
       'Cannot freeze device metrics: every period before %s must be computed, got pending ones', v_before),
       hint = 'Run aggregate-device-metrics and aggregate-device-metrics-daily first';
   end if;
@@ -233,7 +233,7 @@ begin
 end
 $$;
 comment on function devices.freeze_metrics(timestamptz) is
-  'Makes the figures before the UTC day of p_before final, so that raw rows older than the returned time may be deleted';
+  'Makes the figures before the UTC day of p_before final, so that raw rows older than the returned time may be deleted. Raises SD103 while periods before that day have yet to be computed; 22023 for a p_before less than 48 hours ago.';
 
 revoke all on function
   public.aggregate_device_metrics_begin(),

@@ -24,7 +24,7 @@ begin
     perform devices.freeze_metrics(v_before);
   end if;
   return null;
-exception when object_not_in_prerequisite_state then
+exception when sqlstate 'SD103' then
   get stacked diagnostics v_message = message_text;
   return 'device rows stay for now: ' || v_message;
 end;

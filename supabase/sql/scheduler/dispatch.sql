@@ -135,7 +135,7 @@ declare
   v_others text[];
 begin
   if not exists (select from public.scheduler_jobs where name = p_job_name) then
-    raise exception using errcode = '22023', message = format('cannot dispatch %L: no such job', p_job_name),
+    raise exception using errcode = 'SD001', message = format('cannot dispatch %L: no such job', p_job_name),
       hint = format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name);
   end if;
   v_leads := scheduler.lead_dispatch(p_job_name, p_now);
@@ -165,4 +165,4 @@ begin
 end;
 $$;
 comment on function scheduler.dispatch(text, timestamptz) is
-  'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to call any number of times at once. Raises 22023 for an unknown job.';
+  'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to call any number of times at once. Raises SD001 for an unknown job.';

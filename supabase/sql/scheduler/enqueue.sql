@@ -35,4 +35,4 @@ begin
 end;
 $$;
 comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) is
-  'Enqueues a run of the job for each payload of the array, not before p_run_after; sends those that may go at once, the others follow as runs end. Returns how many. Raises 22023 for an unknown job, payloads that are no array of objects, or a p_run_after that is infinite.';
+  'Enqueues a run of the job for each payload of the array, not before p_run_after; sends those that may go at once, the others follow as runs end. Returns how many. Raises SD001 for an unknown job; 22023 for payloads that are no array of objects, or a p_run_after that is infinite.';

@@ -95,7 +95,7 @@ declare
   v_reading jsonb;
 begin
   if v_function is null then
-    raise exception using errcode = '22023', message = format('there is no component %s', coalesce(quote_literal(p_component), 'null')),
+    raise exception using errcode = 'SD005', message = format('there is no component %s', coalesce(quote_literal(p_component), 'null')),
       hint = format('the components are: %s', (select string_agg(component, ', ' order by place) from scheduler.health_components));
   end if;
   execute format('select %s()', v_function) into v_reading;
@@ -103,7 +103,7 @@ begin
 end;
 $$;
 comment on function scheduler.read_health(text) is
-  'What the function of a component counts: {"watched", "figures": {"<figure>": number or null}, "details", "notes"}. Raises 22023 for an unknown component.';
+  'What the function of a component counts: {"watched", "figures": {"<figure>": number or null}, "details", "notes"}. Raises SD005 for an unknown component.';
 
 create function scheduler.record_health(
   p_job_name text, p_scheduled_for timestamptz, p_score integer, p_status text,

@@ -274,14 +274,14 @@ language plpgsql set search_path = '' as $$
 begin
   delete from public.scheduler_jobs where name = p_job_name;
   if not found then
-    raise exception using errcode = '22023', message = format('cannot unregister %L: no such job', p_job_name),
+    raise exception using errcode = 'SD001', message = format('cannot unregister %L: no such job', p_job_name),
       hint = 'select name from public.scheduler_jobs';
   end if;
   perform scheduler.sync_cron_entry(p_job_name);
 end;
 $$;
 comment on function scheduler.unregister_job(text) is
-  'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by the next pulse. Raises 22023 for an unknown job.';
+  'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by the next pulse. Raises SD001 for an unknown job.';
 
 -- One place says what being paused means: an occurrence in the pause, or a pause that holds now.
 create function scheduler.is_paused(p_job public.scheduler_jobs, p_at timestamptz) returns boolean

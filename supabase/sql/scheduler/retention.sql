@@ -41,7 +41,7 @@ create function scheduler.retention_days(p_rule text) returns integer
 language plpgsql stable set search_path = '' as $$
 begin
   if not exists (select from scheduler.retention_rules where rule = p_rule) then
-    raise exception using errcode = '22023',
+    raise exception using errcode = 'SD004',
       message = format('cannot prune %s: there is no such rule', coalesce(quote_literal(p_rule), 'null')),
       hint = format('the rules are: %s', (select string_agg(rule, ', ' order by rule) from scheduler.retention_rules));
   end if;
@@ -49,7 +49,7 @@ begin
 end;
 $$;
 comment on function scheduler.retention_days(text) is
-  'How many days rows of that rule are kept, null: for ever. Raises 22023 for an unknown rule.';
+  'How many days rows of that rule are kept, null: for ever. Raises SD004 for an unknown rule.';
 
 create function scheduler.retention_before(p_rule scheduler.retention_rules, p_now timestamptz) returns timestamptz
 language plpgsql stable set search_path = '' as $$
@@ -124,7 +124,7 @@ begin
 end;
 $$;
 comment on function scheduler.prune_old_rows(text, integer, timestamptz) is
-  'Deletes at most p_limit old rows by that rule and returns how many; fewer than p_limit means that no more are left (or locked by others). Raises 22023 for an unknown rule or a wrong limit.';
+  'Deletes at most p_limit old rows by that rule and returns how many; fewer than p_limit means that no more are left (or locked by others). Raises SD004 for an unknown rule; 22023 for a wrong limit.';
 
 -- Both doors are security definer because service_role must not delete from the logs itself.
 create function public.scheduler_begin_pruning() returns jsonb

@@ -132,13 +132,13 @@ declare
 begin
   select value into v_value from public.scheduler_settings where key = p_key;
   if not found then
-    raise exception using errcode = '22023', message = format('there is no setting %s', coalesce(p_key, 'null')),
+    raise exception using errcode = 'SD003', message = format('there is no setting %s', coalesce(p_key, 'null')),
       hint = 'select key, description from public.scheduler_settings';
   end if;
   return v_value;
 end;
 $$;
-comment on function scheduler.setting_value(text) is 'The value of a setting. Raises 22023 when there is no such key.';
+comment on function scheduler.setting_value(text) is 'The value of a setting. Raises SD003 when there is no such key.';
 
 create function scheduler.setting(p_key text) returns integer
 language plpgsql stable set search_path = '' as $$
@@ -153,7 +153,7 @@ begin
 end;
 $$;
 comment on function scheduler.setting(text) is
-  'The value of a setting of type integer; the unit is in the key. Null where an optional one is null. Raises 22023 when there is no such key.';
+  'The value of a setting of type integer; the unit is in the key. Null where an optional one is null. Raises SD003 when there is no such key.';
 
 create function scheduler.check_heartbeat_settings(p_before jsonb) returns void
 language plpgsql stable set search_path = '' as $$

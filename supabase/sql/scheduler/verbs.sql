@@ -7,13 +7,13 @@ declare
 begin
   select * into v_job from public.scheduler_jobs where name = p_job_name for no key update;
   if not found then
-    raise exception using errcode = '22023', message = format('there is no job named %L', p_job_name),
+    raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name),
       hint = format('the jobs are: %s', (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs));
   end if;
   return v_job;
 end;
 $$;
-comment on function scheduler.assert_job(text) is 'The job''s row, locked. Raises 22023 and names the jobs there are when it is unknown.';
+comment on function scheduler.assert_job(text) is 'The job''s row, locked. Raises SD001 and names the jobs there are when it is unknown.';
 
 create function scheduler.assert_run(p_run_id uuid, p_now timestamptz) returns public.scheduler_runs
 language plpgsql set search_path = '' as $$
@@ -29,14 +29,14 @@ begin
   end if;
   select * into v_run from public.scheduler_runs where id = p_run_id for no key update;
   if not found then
-    raise exception using errcode = '22023', message = format('there is no run %s', coalesce(p_run_id::text, 'null')),
+    raise exception using errcode = 'SD002', message = format('there is no run %s', coalesce(p_run_id::text, 'null')),
       hint = 'select id, job_name, scheduled_for, status from public.scheduler_runs order by created_at desc limit 20';
   end if;
   return v_run;
 end;
 $$;
 comment on function scheduler.assert_run(uuid, timestamptz) is
-  'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises 22023 when there is no such run.';
+  'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises SD002 when there is no such run.';
 
 create function scheduler.assert_given(p_action text, p_what text, p_example text, variadic p_texts text[]) returns void
 language plpgsql immutable set search_path = '' as $$
@@ -66,7 +66,7 @@ begin
   perform scheduler.hear_job(p_job_name, p_now);
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
   if v_job.overlap_policy <> 'allow' and v_held.run_id is not null then
-    raise exception using errcode = '55006',
+    raise exception using errcode = 'SD101',
       message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id, v_held.acquired_at),
       hint = format('wait for it, or end it: select scheduler.release_lock(%L, ''reason'')', p_job_name);
   end if;
@@ -78,14 +78,14 @@ begin
   ) returning * into v_run;
   if not scheduler.send_run(v_job, v_run, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
-    raise exception using errcode = '55006',
+    raise exception using errcode = 'SD101',
       message = format('cannot run %s now: as many runs as may be are under way, and it is disabled, so another one cannot wait', p_job_name);
   end if;
   return v_run.id;
 end;
 $$;
 comment on function scheduler.run_now(text, jsonb, timestamptz) is
-  'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless another is given. Returns the run. Raises 55006 when another run holds the job''s lock or, of a disabled job, its parallel_limit is reached; 22023 for an unknown job or a payload that is no object.';
+  'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless another is given. Returns the run. Raises SD001 for an unknown job; SD101 when another run holds the job''s lock or, of a disabled job, its parallel_limit is reached; 22023 for a payload that is no object.';
 
 create function scheduler.pause(
   p_job_name text, p_reason text, p_author text, p_until timestamptz default null, p_now timestamptz default now()
@@ -112,7 +112,7 @@ begin
 end;
 $$;
 comment on function scheduler.pause(text, text, text, timestamptz, timestamptz) is
-  'Pauses a job with a reason and an author, until a moment or (null, infinity) until resume. Its occurrences become skipped rows; what already runs goes on. Raises 22023 for an unknown job, a missing reason or author, an end that is past.';
+  'Pauses a job with a reason and an author, until a moment or (null, infinity) until resume. Its occurrences become skipped rows; what already runs goes on. Raises SD001 for an unknown job; 22023 for a missing reason or author, or an end that is past.';
 
 create function scheduler.resume(p_job_name text, p_now timestamptz default now()) returns text
 language plpgsql set search_path = '' as $$
@@ -140,7 +140,7 @@ begin
 end;
 $$;
 comment on function scheduler.resume(text, timestamptz) is
-  'Ends a pause. What came due in it stays skipped. Says so when the job cannot run, for its time zone or schedule. Raises 22023 for an unknown job.';
+  'Ends a pause. What came due in it stays skipped. Says so when the job cannot run, for its time zone or schedule. Raises SD001 for an unknown job.';
 
 create function scheduler.count_text(p_count bigint, p_noun text) returns text
 language sql immutable set search_path = '' as $$
@@ -191,7 +191,7 @@ begin
 end;
 $$;
 comment on function scheduler.release_lock(text, text, timestamptz) is
-  'Cancels the run that holds the job''s lock, with a reason, and frees the lock; what waited is sent. Of a job of which no run holds it, it changes nothing and names a run that is under way without. Raises 22023 for an unknown job or a missing reason.';
+  'Cancels the run that holds the job''s lock, with a reason, and frees the lock; what waited is sent. Of a job of which no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown job; 22023 for a missing reason.';
 
 create function scheduler.cancel_run(
   p_run_id uuid, p_reason text, p_author text, p_now timestamptz default clock_timestamp()
@@ -217,7 +217,7 @@ begin
 end;
 $$;
 comment on function scheduler.cancel_run(uuid, text, text, timestamptz) is
-  'Cancels a run that waits or is under way, with a reason and an author; its lock is free, what waited is sent, and it is not retried. A run that is over is left as it is, and the answer says so. Raises 22023 for an unknown run, a missing reason or author.';
+  'Cancels a run that waits or is under way, with a reason and an author; its lock is free, what waited is sent, and it is not retried. A run that is over is left as it is, and the answer says so. Raises SD002 for an unknown run; 22023 for a missing reason or author.';
 
 -- All attempts of an occurrence have its time.
 create function scheduler.assert_retriable(p_run public.scheduler_runs) returns void
@@ -226,7 +226,7 @@ declare
   v_other public.scheduler_runs;
 begin
   if p_run.occurrences > 1 then
-    raise exception using errcode = '22023',
+    raise exception using errcode = 'SD202',
       message = format('cannot retry run %s: its row stands for %s occurrences', p_run.id, scheduler.grouped(p_run.occurrences)),
       hint = format('to run the job once now: select scheduler.run_now(%L)', p_run.job_name);
   end if;
@@ -235,7 +235,7 @@ begin
     order by id = p_run.id desc, attempt desc limit 1;
   if found then
     raise exception using
-      errcode = case v_other.status when 'completed' then '55000' else '55006' end,
+      errcode = case v_other.status when 'completed' then 'SD201' else 'SD101' end,
       message = format('cannot retry run %s: ', p_run.id) || case
         when v_other.id <> p_run.id then format('attempt %s of it %s, run %s', v_other.attempt,
           case v_other.status when 'completed' then 'has completed' else 'is ' || v_other.status end, v_other.id)
@@ -248,7 +248,7 @@ begin
 end;
 $$;
 comment on function scheduler.assert_retriable(public.scheduler_runs) is
-  'Raises unless the row is of one occurrence (22023), and every attempt of that is over and none has completed: 55006 for one that is alive, 55000 for one that completed; it names that one.';
+  'Raises unless the row is of one occurrence (SD202), and every attempt of that is over and none has completed: SD101 for one that is alive, SD201 for one that completed; it names that one.';
 
 create function scheduler.retry_run(p_run_id uuid, p_author text, p_now timestamptz default clock_timestamp()) returns uuid
 language plpgsql set search_path = '' as $$
@@ -272,7 +272,7 @@ begin
   ) returning * into v_retry;
   if not scheduler.send_run(v_job, v_retry, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
-    raise exception using errcode = '55006',
+    raise exception using errcode = 'SD101',
       message = format('cannot retry run %s: other runs of %s are under way, and %s is disabled, so the retry cannot wait', v_run.id, v_job.name, v_job.name);
   end if;
   perform scheduler.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s', v_attempt,
@@ -283,7 +283,7 @@ begin
 end;
 $$;
 comment on function scheduler.retry_run(uuid, text, timestamptz) is
-  'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. Returns the new run. Raises 22023 for an unknown run or job, a row that stands for many occurrences or a missing author, 55006 while an attempt of it is alive, 55000 when one has completed.';
+  'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. Returns the new run. Raises SD002 for an unknown run; SD001 when its job is no longer registered; SD101 while an attempt of it is alive, or when other runs of a disabled job are in the way; SD201 when an attempt has completed; SD202 for a row that stands for many occurrences; 22023 for a missing author.';
 
 create function scheduler.cancel_queued(
   p_job_name text, p_reason text, p_author text, p_now timestamptz default clock_timestamp()
@@ -312,7 +312,7 @@ begin
 end;
 $$;
 comment on function scheduler.cancel_queued(text, text, text, timestamptz) is
-  'Cancels all runs of the job that wait (for its lock, a limit, the time of a retry), with a reason and an author, and says how many. Raises 22023 for an unknown job, a missing reason or author.';
+  'Cancels all runs of the job that wait (for its lock, a limit, the time of a retry), with a reason and an author, and says how many. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 
 -- A job whose times cannot be worked out (Postgres does not know its zone) must not stop those who ask for all jobs.
 create function scheduler.next_run(p_job public.scheduler_jobs, p_after timestamptz, out run_at timestamptz, out fault text)
@@ -351,7 +351,7 @@ begin
     select jobs from public.scheduler_jobs as jobs
     where case when p_job_name is null then enabled else name = p_job_name end order by name);
   if p_job_name is not null and cardinality(v_jobs) = 0 then
-    raise exception using errcode = '22023', message = format('there is no job named %L', p_job_name);
+    raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name);
   end if;
   foreach v_job in array v_jobs loop
     v_found := scheduler.next_run(v_job, p_now);
@@ -382,7 +382,7 @@ begin
 end;
 $$;
 comment on function scheduler.next_runs(text, integer, timestamptz) is
-  'What runs next, of one job or of all enabled ones: the next p_count occurrences in order of time, each as an instant and as local time. After them a row without a time for each job that has none, with the reason in note (no schedule, a time zone that Postgres does not know). Raises 22023 for an unknown job or a count outside 1 to 1000.';
+  'What runs next, of one job or of all enabled ones: the next p_count occurrences in order of time, each as an instant and as local time. After them a row without a time for each job that has none, with the reason in note (no schedule, a time zone that Postgres does not know). Raises SD001 for an unknown job; 22023 for a count outside 1 to 1000.';
 
 create function scheduler.try_mark_daily_run(
   p_today_key text, p_scope text default 'global', p_now timestamptz default now()

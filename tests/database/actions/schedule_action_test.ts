@@ -141,7 +141,9 @@ Deno.test("a cancelled action is not executed, and a recurring one does not come
       reason: "it is over: cancelled",
       status: "cancelled",
     });
-    assert.match((await refusal(cancel(nobody))).message, /there is none with the id 0000/);
+    const unknown = await refusal(cancel(nobody));
+    assert.equal(unknown.code, "SD006");
+    assert.match(unknown.message, /there is none with the id 0000/);
   }));
 
 Deno.test("every occurrence has a key of its own, which depends on nothing but the action and its time", () =>

@@ -80,10 +80,9 @@ Deno.test("a dead action has all its tries again when a person says so, under th
 
     const error = await refusal(sql`select retry_scheduled_action(${id})`);
     assert.match(error.message, /it must be dead, it is completed/);
-    assert.equal(error.code, "22023");
+    assert.equal(error.code, "SD203");
     const nobody = crypto.randomUUID();
-    assert.match(
-      (await refusal(sql`select retry_scheduled_action(${nobody})`)).message,
-      /there is none/,
-    );
+    const unknown = await refusal(sql`select retry_scheduled_action(${nobody})`);
+    assert.equal(unknown.code, "SD006");
+    assert.match(unknown.message, /there is none/);
   }));

@@ -219,7 +219,7 @@ function someOf<T>(random: Random, values: Iterable<T>): T[] {
 }
 
 const gone = (error: unknown) =>
-  error instanceof postgres.PostgresError && error.code === "22023" &&
+  error instanceof postgres.PostgresError && error.code === "SD007" &&
   error.message.startsWith("there is no batch job");
 const deadlocked = (error: unknown) =>
   error instanceof postgres.PostgresError && error.code === "40P01";

@@ -169,10 +169,8 @@ Deno.test("a person's first decision stays", () =>
       /who must be given/,
     );
     const unknown = crypto.randomUUID();
-    assert.equal(
-      (await refusal(rest`select accept_prompt_suggestion(${unknown}, 'Ada')`)).message,
-      `there is no prompt ${unknown}`,
-    );
+    const error = await refusal(rest`select accept_prompt_suggestion(${unknown}, 'Ada')`);
+    assert.deepEqual([error.code, error.message], ["SD009", `there is no prompt ${unknown}`]);
   }));
 
 Deno.test("a deleted organization leaves no mark", () =>

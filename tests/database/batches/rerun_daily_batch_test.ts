@@ -65,27 +65,28 @@ t.batchTest("what cannot be run again is refused in plain words", async ({ sql }
     [[acme, null, "ann", "why"], /got null/],
     [[acme, "2026-03-02", " ", "why"], /who and reason must be given/],
     [[acme, "2026-03-02", "ann", null], /who and reason must be given/],
-    [[crypto.randomUUID(), "2026-03-02", "ann", "why"], /there is no organization/],
-    [[null, "2026-03-02", "ann", "why"], /there is no organization null/],
-    [[empty, "2026-03-02", "ann", "why"], /Empty again: it has no active prompt/],
+    [[crypto.randomUUID(), "2026-03-02", "ann", "why"], /there is no organization/, "SD008"],
+    [[null, "2026-03-02", "ann", "why"], /there is no organization null/, "SD008"],
+    [[empty, "2026-03-02", "ann", "why"], /Empty again: it has no active prompt/, "SD301"],
   ];
-  for (const [args, message] of cases) {
+  for (const [args, message, code = "22023"] of cases) {
     const error = await refusal(value(sql, "rerun_daily_batch($1, $2, $3, $4, $5)", [...args, AT]));
     assert.match(error.message, message);
-    assert.equal(error.code, "22023");
+    assert.equal(error.code, code);
   }
   await t.trigger(sql, "2026-03-02T08:00:00Z");
   const open = await refusal(
     value(sql, "rerun_daily_batch($1, '2026-03-02', 'ann', 'why', $2)", [acme, AT]),
   );
   assert.match(open.message, /batch job .* is still at work/);
-  assert.equal(open.code, "55006");
+  assert.equal(open.code, "SD102");
   await sql`update batch_providers set enabled = false`;
   await sql`update batch_jobs set status = 'completed', completed_at = now()`;
   const none = await refusal(
     value(sql, "rerun_daily_batch($1, '2026-03-02', 'ann', 'why', $2)", [acme, AT]),
   );
   assert.match(none.message, /no provider is enabled/);
+  assert.equal(none.code, "SD302");
   assert.equal((await sql`select from batch_jobs`).length, 1);
 });
 
@@ -113,6 +114,6 @@ t.batchTest("two people at once: one begins it, the other is told so", async (db
     });
     return [second] as const;
   });
-  assert.equal((await second).code, "55006");
+  assert.equal((await second).code, "SD102");
   assert.deepEqual(await t.dates(db.sql, acme), ["2026-03-02", "2026-03-02 #1"]);
 });

@@ -48,7 +48,7 @@ const endRuns = (sql: Sql, id: string) =>
 Deno.test("an unknown batch job is named", () =>
   withBatches(async ({ sql }) => {
     const error = await refusal(sql`select resume_stuck_batch_job(${TOKEN})`);
-    assert.deepEqual([error.code, error.message], ["22023", `there is no batch job ${TOKEN}`]);
+    assert.deepEqual([error.code, error.message], ["SD007", `there is no batch job ${TOKEN}`]);
     assert.match(
       (await refusal(sql`select resume_stuck_batch_job(null)`)).message,
       /batch job null/,

@@ -58,12 +58,11 @@ Deno.test("only a proposal that waits can be decided on, and somebody has to dec
     }
     await sql`select reject_code_fix(${proposalId}, 'ann')`;
     const error = await refusal(sql`select accept_code_fix(${proposalId}, 'bob')`);
-    assert.equal(error.code, "22023");
+    assert.equal(error.code, "SD204");
     assert.match(error.message, /^cannot decide on proposal \d+: it is rejected by ann since 20/);
-    assert.match(
-      (await refusal(sql`select reject_code_fix(0, 'bob')`)).message,
-      /proposal 0: there is no such proposal/,
-    );
+    const unknown = await refusal(sql`select reject_code_fix(0, 'bob')`);
+    assert.equal(unknown.code, "SD010");
+    assert.match(unknown.message, /proposal 0: there is no such proposal/);
   }));
 
 Deno.test("a person fixes, ignores and opens a cause; a proposal that waited is superseded", () =>
@@ -98,10 +97,9 @@ Deno.test("a person fixes, ignores and opens a cause; a proposal that waited is 
       (await refusal(sql`select set_code_failure_status(${id}, 'open', '')`)).message,
       /p_by must say who/,
     );
-    assert.match(
-      (await refusal(sql`select set_code_failure_status(0, 'open', 'ann')`)).message,
-      /cause 0: there is no such cause/,
-    );
+    const unknown = await refusal(sql`select set_code_failure_status(0, 'open', 'ann')`);
+    assert.equal(unknown.code, "SD011");
+    assert.match(unknown.message, /cause 0: there is no such cause/);
   }));
 
 Deno.test("a cause has at most one proposal that is asked for or waits", () =>

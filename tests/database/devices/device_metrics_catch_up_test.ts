@@ -179,9 +179,9 @@ Deno.test("figures before the freeze are final, though their raw rows go", () =>
     const service = asService(db);
     await addRows(db.sql, roll, await addDevices(db.sql, roll, 3), 30);
     const freeze = (before: Date) => db.sql`select devices.freeze_metrics(${before}) as before`;
-    await assert.rejects(freeze(at(48)), { code: "55000" });
+    await assert.rejects(freeze(at(48)), { code: "SD103" });
     await sqlSteps(service).begin();
-    await assert.rejects(freeze(at(48)), { code: "55000" });
+    await assert.rejects(freeze(at(48)), { code: "SD103" });
     await runJob(service, { granularity: "day" });
     const figures = () =>
       db.sql`select * from public.device_metrics_summary where period_start < ${at(48)} order by

@@ -269,9 +269,10 @@ Deno.test("of two checks of the API keys the one whose run began later counts, b
     const [row] = await sql`select status, checked_at from api_key_health`;
     assert.deepEqual({ ...row }, { status: "valid", checked_at: after(1) });
     for (const run of [await began(null), crypto.randomUUID()]) {
-      assert.equal(
-        (await refusal(record("valid", run))).message,
-        `there is no run ${run} that has begun`,
+      const error = await refusal(record("valid", run));
+      assert.deepEqual(
+        [error.code, error.message],
+        ["SD002", `there is no run ${run} that has begun`],
       );
     }
   }));

@@ -205,7 +205,7 @@ Deno.test("prune_old_rows() names the rules there are when it knows no such", as
     const service = connect("service_role");
     const error = await refusal(service`select scheduler_prune_old_rows('pg_class')`);
     assert.deepEqual([error.code, error.message], [
-      "22023",
+      "SD004",
       "cannot prune 'pg_class': there is no such rule",
     ]);
     assert.match(error.hint ?? "", /charging_sessions, code_failure_causes/);

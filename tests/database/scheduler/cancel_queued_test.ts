@@ -65,13 +65,12 @@ t.ledgerTest("cancel_queued needs a job, a reason and an author", async ({ sql }
   await t.register(sql, "job");
   const refused = async (...args: unknown[]) => {
     const error = await refusal(t.value(sql, cancel, [...args, t.after(1)]));
-    assert.equal(error.code, "22023");
-    return error.message;
+    return `${error.code} ${error.message}`;
   };
-  assert.equal(await refused("nobody", "r", "a"), "there is no job named 'nobody'");
-  assert.equal(await refused(null, "r", "a"), "there is no job named NULL");
+  assert.equal(await refused("nobody", "r", "a"), "SD001 there is no job named 'nobody'");
+  assert.equal(await refused(null, "r", "a"), "SD001 there is no job named NULL");
   for (const missing of ["", "  ", null]) {
-    const message = "cannot cancel what waits of job: reason and author must be given";
+    const message = "22023 cannot cancel what waits of job: reason and author must be given";
     assert.equal(await refused("job", missing, "a"), message);
     assert.equal(await refused("job", "r", missing), message);
   }

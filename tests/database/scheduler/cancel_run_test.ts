@@ -112,14 +112,13 @@ t.ledgerTest("cancel_run needs a run, a reason and an author", async ({ sql }) =
   const id = (await t.dispatch(sql, "job"))!;
   const refused = async (...args: unknown[]) => {
     const error = await refusal(t.value(sql, cancel, [...args, t.after(1)]));
-    assert.equal(error.code, "22023");
-    return error.message;
+    return `${error.code} ${error.message}`;
   };
   const unknown = crypto.randomUUID();
-  assert.equal(await refused(unknown, "r", "a"), `there is no run ${unknown}`);
-  assert.equal(await refused(null, "r", "a"), "there is no run null");
+  assert.equal(await refused(unknown, "r", "a"), `SD002 there is no run ${unknown}`);
+  assert.equal(await refused(null, "r", "a"), "SD002 there is no run null");
   for (const missing of ["", " \n", null]) {
-    const message = `cannot cancel run ${id}: reason and author must be given`;
+    const message = `22023 cannot cancel run ${id}: reason and author must be given`;
     assert.equal(await refused(id, missing, "a"), message);
     assert.equal(await refused(id, "r", missing), message);
   }

@@ -91,6 +91,6 @@ t.ledgerTest(
     }
     assert.deepEqual(await t.runs(sql, "job"), []);
     const error = await refusal(sql`select scheduler.enqueue_runs('nobody', '[]')`);
-    assert.equal(error.message, "there is no job named 'nobody'");
+    assert.deepEqual([error.code, error.message], ["SD001", "there is no job named 'nobody'"]);
   },
 );

@@ -312,7 +312,7 @@ t.ledgerTest("explain: an occurrence that was missed with many others", async ({
     assert.equal(await explain(sql, t.after(3000), t.after(minute)), sentence);
   }
   const error = await refusal(t.value(sql, "scheduler.retry_run($1, 'Ada')", [gap.id]));
-  assert.equal(error.code, "22023");
+  assert.equal(error.code, "SD202");
   assert.match(error.message, /its row stands for [0-9],[0-9]{3} occurrences$/);
 });
 

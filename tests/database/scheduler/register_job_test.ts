@@ -220,6 +220,6 @@ t.ledgerTest(
     assert.deepEqual(await t.summary(sql, "job"), ["failed cron 1 job_error"]);
     assert.deepEqual([...await sql`select * from scheduler_locks`], []);
     const error = await refusal(sql`select scheduler.unregister_job('job')`);
-    assert.equal(error.code, "22023");
+    assert.equal(error.code, "SD001");
   },
 );

@@ -50,9 +50,10 @@ t.ledgerTest(
     await t.register(sql, "job");
     assert.equal(await t.value(sql, release, ["job", "r", t.NOON]), "nobody holds the lock of job");
     await t.dispatch(sql, "job");
-    for (const [name, reason] of [["nobody", "r"], ["job", ""], ["job", " "], ["job", null]]) {
-      assert.equal((await refusal(t.value(sql, release, [name, reason, t.NOON]))).code, "22023");
-    }
+    const refused = async (name: string, reason: string | null) =>
+      (await refusal(t.value(sql, release, [name, reason, t.NOON]))).code;
+    assert.equal(await refused("nobody", "r"), "SD001");
+    for (const reason of ["", " ", null]) assert.equal(await refused("job", reason), "22023");
     assert.deepEqual(await t.summary(sql, "job"), ["dispatched cron 1"]);
   },
 );

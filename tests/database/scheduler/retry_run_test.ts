@@ -97,23 +97,23 @@ t.ledgerTest(
     };
     const second = (await t.runs(sql, "job"))[1]!.id;
     assert.deepEqual(await refused(id), [
-      "55006",
+      "SD101",
       `cannot retry run ${id}: attempt 2 of it is queued, run ${second}`,
     ]);
     assert.deepEqual(await refused(second), [
-      "55006",
+      "SD101",
       `cannot retry run ${second}: it is not over, it is queued`,
     ]);
     await t.pulse(sql, t.after(30));
     await t.begin(sql, second, t.after(30));
     await t.finish(sql, second, "completed", t.after(30));
     assert.deepEqual(await refused(id), [
-      "55000",
+      "SD201",
       `cannot retry run ${id}: attempt 2 of it has completed, run ${second}`,
     ]);
     const error = await refusal(t.value(sql, retry, [second, "Ada", t.after(31)]));
     assert.deepEqual([error.code, error.message], [
-      "55000",
+      "SD201",
       `cannot retry run ${second}: it has completed`,
     ]);
     assert.match(error.hint!, /scheduler\.run_now\('job'\)/);
@@ -160,7 +160,7 @@ t.ledgerTest("retry_run of a disabled job goes out at once, or not at all", asyn
   await t.finish(sql, again, "failed", t.after(1));
   await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(2)]);
   const error = await refusal(t.value(sql, retry, [id, "Ada", t.after(2)]));
-  assert.equal(error.code, "55006");
+  assert.equal(error.code, "SD101");
   assert.match(error.message, /job is disabled, so the retry cannot wait/);
 });
 
@@ -169,13 +169,12 @@ t.ledgerTest("retry_run needs a run, an author and a job that is registered", as
   const id = await ended(sql, "failed");
   const refused = async (...args: unknown[]) => {
     const error = await refusal(t.value(sql, retry, [...args, t.after(1)]));
-    assert.equal(error.code, "22023");
-    return error.message;
+    return `${error.code} ${error.message}`;
   };
-  assert.equal(await refused(null, "a"), "there is no run null");
+  assert.equal(await refused(null, "a"), "SD002 there is no run null");
   for (const missing of ["", "\t", null]) {
-    assert.equal(await refused(id, missing), `cannot retry run ${id}: author must be given`);
+    assert.equal(await refused(id, missing), `22023 cannot retry run ${id}: author must be given`);
   }
   await sql`select scheduler.unregister_job('job')`;
-  assert.equal(await refused(id, "a"), "there is no job named 'job'");
+  assert.equal(await refused(id, "a"), "SD001 there is no job named 'job'");
 });

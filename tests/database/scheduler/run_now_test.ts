@@ -29,7 +29,7 @@ t.ledgerTest("run_now is refused while a run holds the lock, and says which", as
   await t.register(sql, "job");
   const id = await t.dispatch(sql, "job");
   const error = await refusal(t.value(sql, runNow, ["job", null, t.after(0.5)]));
-  assert.equal(error.code, "55006");
+  assert.equal(error.code, "SD101");
   assert.match(error.message, new RegExp(`run ${id} has been under way since 2026-03-02`));
   assert.match(error.hint!, /release_lock\('job'/);
   assert.equal((await t.runs(sql, "job")).length, 1);
@@ -47,7 +47,7 @@ t.ledgerTest("a failed run_now is retried like any other", async ({ sql }) => {
 t.ledgerTest("run_now refuses an unknown job and a payload that is no object", async ({ sql }) => {
   await t.register(sql, "job");
   const unknown = await refusal(t.value(sql, runNow, ["nobody", null, t.NOON]));
-  assert.equal(unknown.code, "22023");
+  assert.equal(unknown.code, "SD001");
   assert.equal(unknown.hint, "the jobs are: job");
   for (const payload of ["[]", '"text"', "1", "null", "true"]) {
     const error = await refusal(sql.unsafe(`select scheduler.run_now('job', '${payload}')`));
@@ -66,7 +66,7 @@ t.ledgerTest("run_now of a disabled job says that its limit is reached", async (
   await sql`select scheduler.run_now('job', null, ${t.NOON})`;
   await assert.rejects(
     async () => await sql`select scheduler.run_now('job', null, ${t.after(0.01)})`,
-    { code: "55006", message: /as many runs as may be are under way, and it is disabled/ },
+    { code: "SD101", message: /as many runs as may be are under way, and it is disabled/ },
   );
   assert.deepEqual(await t.summary(sql, "job"), ["dispatched manual 1"]);
 });

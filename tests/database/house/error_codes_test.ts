@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { withDatabase } from "../../support/database.ts";
+import { documentedOwnStates } from "../../support/error-codes.ts";
+import { refusal } from "../../support/refusal.ts";
+
+const nobody = "00000000-0000-4000-8000-000000000000";
+const run = "11111111-1111-4111-8111-111111111111";
+
+/** A run of the job system-health. */
+function addRun(values: Record<string, string>): string {
+  const row = {
+    id: run,
+    job_name: "system-health",
+    function_name: "system-health",
+    trigger: "cron",
+    scheduled_for: "2026-03-02 12:00Z",
+    max_attempts: "1",
+    timeout_seconds: "60",
+    ...values,
+  };
+  const given = Object.values(row).map((value) => `'${value}'`);
+  return `insert into scheduler_runs (${Object.keys(row)}) values (${given})`;
+}
+const over = { completed_at: "2026-03-02 12:01Z" };
+const acme = `insert into organizations (id, name) values ('${run}', 'Acme')`;
+const prompt = `insert into prompts (organization_id, text) values ('${run}', 'What sold best?')`;
+const cause = `
+  insert into code_failure_causes (fingerprint, error_type, normalized_traceback, status_changed_at, first_seen_at,
+    last_seen_at, occurrences) values (repeat('a', 64), 'KeyError', '', now(), now(), now(), 1)`;
+const proposal = `
+  insert into code_fix_proposals (cause_id, request_id, status, model, reserved_tokens, asked_until)
+  select id, '${run}', 'asking', 'muse', 0, now() from code_failure_causes`;
+
+/** For each code what has to be there, and the call that raises it. */
+const raises: Record<string, [string[], string]> = {
+  SD001: [[], "scheduler.run_now('nobody')"],
+  SD002: [[], `scheduler.cancel_run('${nobody}', 'why', 'who')`],
+  SD003: [[], "scheduler.setting_value('nobody.knows')"],
+  SD004: [[], "scheduler_prune_old_rows('nobody')"],
+  SD005: [[], "scheduler_read_health('nobody')"],
+  SD006: [[], `cancel_scheduled_action('${nobody}')`],
+  SD007: [[], `cancel_batch_job('${nobody}', 'why', 'who')`],
+  SD008: [[], `rerun_daily_batch('${nobody}', current_date - 1, 'who', 'why')`],
+  SD009: [[], `accept_prompt_suggestion('${nobody}', 'who')`],
+  SD010: [[], "accept_code_fix(0, 'who')"],
+  SD011: [[], "set_code_failure_status(0, 'open', 'who')"],
+  SD101: [[addRun({ status: "queued" })], `scheduler.retry_run('${run}', 'who')`],
+  SD102: [
+    [
+      acme,
+      prompt,
+      `insert into batch_jobs (organization_id, batch_date, rerun, time_zone, tasks_total, status)
+        values ('${run}', current_date - 1, 0, 'UTC', 1, 'pending')`,
+    ],
+    `rerun_daily_batch('${run}', current_date - 1, 'who', 'why')`,
+  ],
+  SD103: [
+    ["update device_metrics_state set next_hour = next_hour - interval '100 days'"],
+    "devices.freeze_metrics(now() - interval '50 hours')",
+  ],
+  SD201: [
+    [addRun({ status: "completed", verdict: "ok", ...over })],
+    `scheduler.retry_run('${run}', 'who')`,
+  ],
+  SD202: [[
+    addRun({
+      status: "missed",
+      verdict: "missed",
+      ...over,
+      occurrences: "2000",
+      scheduled_until: "2026-06-03 12:00Z",
+    }),
+  ], `scheduler.retry_run('${run}', 'who')`],
+  SD203: [
+    [`select schedule_action('reminder', now() + interval '1 day', p_message => 'tea', p_id => '${run}')`],
+    `retry_scheduled_action('${run}')`,
+  ],
+  SD204: [[cause, proposal], "accept_code_fix((select max(id) from code_fix_proposals), 'who')"],
+  SD301: [[acme], `rerun_daily_batch('${run}', current_date - 1, 'who', 'why')`],
+  SD302: [
+    [acme, prompt, "update batch_providers set enabled = false"],
+    `rerun_daily_batch('${run}', current_date - 1, 'who', 'why')`,
+  ],
+};
+
+Deno.test("each SQLSTATE of docs/errors.md is raised by the call that the page names", () =>
+  withDatabase(async ({ sql }) => {
+    assert.deepEqual(Object.keys(raises), documentedOwnStates());
+    for (const [state, [before, call]] of Object.entries(raises)) {
+      const attempt = sql.begin(async (transaction) => {
+        for (const statement of before) await transaction.unsafe(statement);
+        await transaction.unsafe(`select ${call}`);
+      });
+      const error = await refusal(attempt).catch((error) =>
+        assert.fail(`${state}: ${error.message}`)
+      );
+      assert.equal(error.code, state, `${call}: ${error.message}`);
+    }
+  }));
+
+Deno.test("a function that raises an SQLSTATE of Daybook's own says so in its comment", () =>
+  withDatabase(async ({ sql }) => {
+    // A handler ("when sqlstate 'SD103'") raises nothing.
+    const rows = await sql`
+      select distinct p.oid::regprocedure::text as function, state[1] as state, obj_description(p.oid, 'pg_proc') as comment
+      from pg_proc as p, regexp_matches(replace(prosrc, 'when sqlstate ''', ''), '''(SD[0-9]{3})''', 'g') as state
+      order by 1, 2`;
+    assert.ok(rows.length > 15, `${rows.length}`);
+    const silent = rows.filter(({ comment, state }) => !comment?.includes(state));
+    assert.deepEqual(silent.map((row) => `${row.function}: ${row.state}`), []);
+  }));
