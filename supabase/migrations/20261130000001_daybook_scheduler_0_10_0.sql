@@ -4956,6 +4956,9 @@ begin
   for v_function in select function_name from scheduler.metric_sources order by place loop
     begin
       execute format('select %s($1)', v_function) into v_read using p_now;
+      if json_typeof(v_read) is distinct from 'array' then
+        raise exception 'gave no array of groups but %', coalesce(json_typeof(v_read), 'null');
+      end if;
       v_groups := v_groups || v_read;
     exception when others then
       -- One that fails must not hide what the others say.
@@ -5021,7 +5024,9 @@ language sql stable set search_path = '' as $$
       scheduler.histogram('scheduler_fire_lag_seconds', scheduler.fire_lag_bounds_ms(),
         json_agg(fire_lag_counts), json_agg(fire_lag_sum_ms / 1000.0)),
       scheduler.metric('scheduler_last_success_age_seconds',
-        json_agg(round(extract(epoch from greatest(p_now - last_success_at, interval '0')), 3))),
+        -- greatest alone would make 0 of null: "this moment" of "never".
+        json_agg(case when last_success_at is not null
+          then round(extract(epoch from greatest(p_now - last_success_at, interval '0')), 3) end)),
       scheduler.metric('scheduler_occurrences_since_success', json_agg(failed_in_row), '{"status": "failed"}'),
       scheduler.metric('scheduler_occurrences_since_success', json_agg(missed_in_row), '{"status": "missed"}'),
       scheduler.metric('scheduler_missed_total', json_agg(missed)),

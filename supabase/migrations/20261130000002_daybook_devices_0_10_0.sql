@@ -1125,10 +1125,12 @@ revoke all on function
   public.aggregate_device_metrics_days(integer, timestamptz, timestamptz),
   public.aggregate_device_metrics_recompute(timestamptz, timestamptz)
 from public, anon, authenticated;
-grant execute on function public.aggregate_device_metrics_begin(), public.aggregate_device_metrics_hours(integer, timestamptz, timestamptz),
+grant execute on function
+  public.aggregate_device_metrics_begin(),
+  public.aggregate_device_metrics_hours(integer, timestamptz, timestamptz),
   public.aggregate_device_metrics_days(integer, timestamptz, timestamptz),
-  public.aggregate_device_metrics_recompute(timestamptz, timestamptz), devices.freeze_metrics(timestamptz)
-  to service_role;
+  public.aggregate_device_metrics_recompute(timestamptz, timestamptz)
+to service_role;
 
 -- The sweep: ends silent sessions, and sets devices online and offline by the sessions that are left.
 --

@@ -448,16 +448,6 @@ $$;
 comment on function code_monitor.failure_cause(text, text, text, integer) is
   'The cause of a failed execution: the exception''s type, the normalized traceback (of stderr when there is no traceback, of the exit code when there is neither), and the SHA-256 of both.';
 
-grant execute on function code_monitor.mask_addresses(text) to service_role;
-grant execute on function code_monitor.mask_rows(text) to service_role;
-grant execute on function code_monitor.mask_moments(text) to service_role;
-grant execute on function code_monitor.mask_paths(text) to service_role;
-grant execute on function code_monitor.mask_values(text, boolean, boolean) to service_role;
-grant execute on function code_monitor.mask_path(text) to service_role;
-grant execute on function code_monitor.is_log_line(text) to service_role;
-grant execute on function code_monitor.failure_output(text, integer) to service_role;
-grant execute on function code_monitor.failure_cause(text, text, text, integer) to service_role;
-
 -- Looking at failed executions. There is no cursor that a late commit could slip past: a failed row without a cause has
 -- not been looked at, whenever it became visible, and it has its cause in the same transaction in which it is counted.
 
@@ -998,7 +988,6 @@ revoke all on function public.reject_code_fix(bigint, text, text) from public, a
 revoke all on function
   public.set_code_failure_status(bigint, text, text, text)
 from public, anon, authenticated, service_role;
-grant execute on function code_monitor.lock_pending_fix(bigint, text) to service_role;
 grant execute on function public.accept_code_fix(bigint, text, text) to service_role;
 grant execute on function public.reject_code_fix(bigint, text, text) to service_role;
 grant execute on function public.set_code_failure_status(bigint, text, text, text) to service_role;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { addCommand, addDevice, addSession } from "../support/device-connections.ts";
-import { assertSettled, beat, fire, passTime, settle, untilStatus } from "../support/faults.ts";
-import { run, summary } from "../support/scheduler.ts";
+import { assertSettled, beat, fire, passTime, settle } from "../support/faults.ts";
+import { run } from "../support/scheduler.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
 

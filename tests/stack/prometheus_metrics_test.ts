@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { ruleFiles } from "../support/alert-rules.ts";
-import { fileURLToPath } from "node:url";
 import { beat, fire, registerJob, untilStatus } from "../support/faults.ts";
 import { exposedFamilies, samplesOf } from "../support/exposed-metrics.ts";
 import { hasPrometheus, withPrometheus } from "../support/prometheus.ts";

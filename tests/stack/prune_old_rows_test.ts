@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { fire, untilStatus } from "../support/faults.ts";
 import { oldRows, oldRowsDevice } from "../support/old-rows.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 

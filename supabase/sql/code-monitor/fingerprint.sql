@@ -321,13 +321,3 @@ end;
 $$;
 comment on function code_monitor.failure_cause(text, text, text, integer) is
   'The cause of a failed execution: the exception''s type, the normalized traceback (of stderr when there is no traceback, of the exit code when there is neither), and the SHA-256 of both.';
-
-grant execute on function code_monitor.mask_addresses(text) to service_role;
-grant execute on function code_monitor.mask_rows(text) to service_role;
-grant execute on function code_monitor.mask_moments(text) to service_role;
-grant execute on function code_monitor.mask_paths(text) to service_role;
-grant execute on function code_monitor.mask_values(text, boolean, boolean) to service_role;
-grant execute on function code_monitor.mask_path(text) to service_role;
-grant execute on function code_monitor.is_log_line(text) to service_role;
-grant execute on function code_monitor.failure_output(text, integer) to service_role;
-grant execute on function code_monitor.failure_cause(text, text, text, integer) to service_role;

@@ -126,7 +126,6 @@ revoke all on function public.reject_code_fix(bigint, text, text) from public, a
 revoke all on function
   public.set_code_failure_status(bigint, text, text, text)
 from public, anon, authenticated, service_role;
-grant execute on function code_monitor.lock_pending_fix(bigint, text) to service_role;
 grant execute on function public.accept_code_fix(bigint, text, text) to service_role;
 grant execute on function public.reject_code_fix(bigint, text, text) to service_role;
 grant execute on function public.set_code_failure_status(bigint, text, text, text) to service_role;

@@ -241,7 +241,9 @@ revoke all on function
   public.aggregate_device_metrics_days(integer, timestamptz, timestamptz),
   public.aggregate_device_metrics_recompute(timestamptz, timestamptz)
 from public, anon, authenticated;
-grant execute on function public.aggregate_device_metrics_begin(), public.aggregate_device_metrics_hours(integer, timestamptz, timestamptz),
+grant execute on function
+  public.aggregate_device_metrics_begin(),
+  public.aggregate_device_metrics_hours(integer, timestamptz, timestamptz),
   public.aggregate_device_metrics_days(integer, timestamptz, timestamptz),
-  public.aggregate_device_metrics_recompute(timestamptz, timestamptz), devices.freeze_metrics(timestamptz)
-  to service_role;
+  public.aggregate_device_metrics_recompute(timestamptz, timestamptz)
+to service_role;

@@ -132,6 +132,5 @@ comment on function public.record_ecosystem_report(date, jsonb) is
 
 revoke all on function public.ecosystem_figures(date) from public, anon, authenticated, service_role;
 revoke all on function public.record_ecosystem_report(date, jsonb) from public, anon, authenticated, service_role;
-grant execute on function ecosystem.activity(date) to service_role;
 grant execute on function public.ecosystem_figures(date) to service_role;
 grant execute on function public.record_ecosystem_report(date, jsonb) to service_role;
