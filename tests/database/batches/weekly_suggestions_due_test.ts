@@ -3,7 +3,6 @@ import type { Sql } from "postgres";
 import { withDatabase } from "../../support/database.ts";
 import { addProvider } from "../../support/batch.ts";
 import { rowsRead } from "../../support/rows-read.ts";
-import { refusal } from "../../support/refusal.ts";
 import { addOrganization, addSuggester, MONDAY, WEEK } from "../../support/suggestions.ts";
 
 const due = async (sql: Sql, at: string | Date): Promise<Record<string, string>> =>
