@@ -19,6 +19,7 @@ deno task test [files and folders] [options]
   --fail-fast         stop at the first test that fails
   --trace-leaks       say where a leaked timer or file was made
   --no-check          without looking at types first
+  --second-postgres   only test files that say that they run on the second Postgres, too
   --postgres-bin DIR  another Postgres (15 or later) than the one from npm; also DAYBOOK_TEST_POSTGRES_BIN
   --help              this text`;
 
@@ -81,14 +82,15 @@ function parseArguments() {
     "fail-fast": { type: "boolean" },
     "trace-leaks": { type: "boolean" },
     "no-check": { type: "boolean" },
+    "second-postgres": { type: "boolean" },
     "postgres-bin": { type: "string" },
   }, { allowPositionals: true });
-  const { filter, "postgres-bin": postgresBin, ...switches } = {
+  const { filter, "postgres-bin": postgresBin, "second-postgres": second, ...switches } = {
     "postgres-bin": Deno.env.get("DAYBOOK_TEST_POSTGRES_BIN"),
     ...values,
   };
   return {
-    paths: positionals.length > 0 ? positionals : DEFAULT_PATHS,
+    paths: second ? filesForSecondPostgres() : positionals.length > 0 ? positionals : DEFAULT_PATHS,
     passedOn: [
       ...Object.keys(switches).map((name) => `--${name}`),
       ...(filter === undefined ? [] : [`--filter=${filter}`]),
@@ -96,4 +98,21 @@ function parseArguments() {
     filtered: filter !== undefined,
     postgresBin,
   };
+}
+
+/** Those in which the server matters. What takes long, or asks more of functions and processes than of it, is not among them. */
+function filesForSecondPostgres(): string[] {
+  const marked: string[] = [];
+  const walk = (folder: string) => {
+    for (const entry of Deno.readDirSync(folder)) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory) walk(path);
+      else if (
+        entry.name.endsWith("_test.ts") &&
+        /^\/\/ Runs on the second Postgres, too\.$/m.test(Deno.readTextFileSync(path))
+      ) marked.push(path);
+    }
+  };
+  for (const folder of DEFAULT_PATHS) walk(folder);
+  return marked.sort();
 }

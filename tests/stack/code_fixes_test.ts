@@ -1,3 +1,4 @@
+// Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import { type ReceivedRequest, type Reply, withHttpServer } from "../support/http-server.ts";
 import { completion, goodFix, questionOf, refusal } from "../support/chat-completions.ts";

@@ -1,3 +1,4 @@
+// Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import { withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";

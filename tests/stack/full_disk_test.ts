@@ -1,3 +1,4 @@
+// Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import { isPortFree } from "../../local/free-port.ts";
 import { type Place, type StartCommand, withPlace } from "../support/start-command.ts";

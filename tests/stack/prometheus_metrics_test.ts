@@ -1,3 +1,4 @@
+// Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import { ruleFiles } from "../support/alert-rules.ts";
 import { beat, fire, registerJob, untilStatus } from "../support/faults.ts";

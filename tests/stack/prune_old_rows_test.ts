@@ -1,3 +1,4 @@
+// Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import { oldRows, oldRowsDevice } from "../support/old-rows.ts";
 import { type Stack, withStack } from "../support/stack.ts";

@@ -1,3 +1,4 @@
+// Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import { applyMigrations, readMigrations } from "../../local/migrations.ts";
 import { runSupabase } from "../../local/supabase-cli.ts";

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { readdir, stat } from "node:fs/promises";
-import configuration from "../../deno.json" with { type: "json" };
-import { readReleases } from "../../local/releases.ts";
+import { readReleases, readVersion } from "../../local/releases.ts";
 
 const root = new URL("../../", import.meta.url);
 const read = (path: string) => Deno.readTextFile(new URL(path, root));
 
 Deno.test("the newest heading of CHANGELOG.md is the version of deno.json, dated as in releases.json", async () => {
   const [, version, date] = /^## \[(.+)\] - (.+)$/m.exec(await read("CHANGELOG.md")) ?? [];
-  assert.equal(version, configuration.version);
+  assert.equal(version, await readVersion());
   assert.equal(date, (await readReleases()).at(-1)?.date ?? "unreleased");
 });
 

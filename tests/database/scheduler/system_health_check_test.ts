@@ -360,7 +360,7 @@ Deno.test("an unknown component is refused by name, and the known ones are named
       assert.deepEqual(
         [error.code, error.message, error.hint],
         [
-          "22023",
+          "SD005",
           `there is no component ${quoted}`,
           "the components are: database, scheduler, things",
         ],
