@@ -1,5 +1,5 @@
 /** One worker of one function, from its boot to its end, under the limits of the platform. */
-import type { Redact } from "../shared/logger.ts";
+import type { Redact } from "../shared/job/logger.ts";
 import type { FromWorker, ToWorker, UnloadReason } from "./functions-messages.ts";
 import { watchBody } from "./watched-body.ts";
 

@@ -1,5 +1,5 @@
 /** Keeps what a process was given in its environment out of what it tells others. */
-import { createRedact, type Redact } from "../shared/logger.ts";
+import { createRedact, type Redact } from "../shared/job/logger.ts";
 
 /** Names whose values anybody may read. */
 const PLAIN = new Set(["PATH", "HOME", "DENO_DIR", "TMPDIR", "LANG", "SUPABASE_URL"]);

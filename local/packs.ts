@@ -71,9 +71,14 @@ export function withNeeds(packs: readonly Pack[], names: readonly string[]): Pac
   return packs.filter((pack) => chosen.has(pack.name));
 }
 
+/** What runs when, by pack: schedules.json. */
+export async function readSchedules(): Promise<z.infer<typeof schedulesSchema>> {
+  return schedulesSchema.parse(JSON.parse(await readText("schedules.json")));
+}
+
 /** Everything of a pack's SQL as one text: its files, then the jobs that schedules.json has for it. */
 export async function packSql(pack: Pack): Promise<string> {
-  const schedules = schedulesSchema.parse(JSON.parse(await readText("schedules.json")));
+  const schedules = await readSchedules();
   const files = await Promise.all(
     pack.sql.map((subject) => readText(`sql/${pack.name}/${subject}.sql`)),
   );

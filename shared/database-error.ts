@@ -1,4 +1,4 @@
-import { PermanentError } from "./errors.ts";
+import { PermanentError } from "./job/errors.ts";
 
 /**
  * What the database refuses for a reason that stays (SQLSTATE, or PostgREST's own codes): arguments and settings (22),

@@ -1,7 +1,7 @@
 /** What the tests of the daily batch's processing share: batch jobs, processors without a server, what must hold. */
 import assert from "node:assert/strict";
 import type { Row, Sql } from "postgres";
-import type { JobContext, JsonObject } from "../../shared/define-job.ts";
+import type { JobContext, JsonObject } from "../../shared/job/define-job.ts";
 import { createHttpClient } from "../../shared/http-client.ts";
 import { createProviders } from "../../supabase/functions/robust-batch-processor/call-provider.ts";
 import { processBatch } from "../../supabase/functions/robust-batch-processor/process.ts";

@@ -1,5 +1,5 @@
 /** What the tests of ecosystem-monitor share: the job over plain SQL as `service_role`, and a day of figures. */
-import type { JobContext, JsonObject } from "../../shared/define-job.ts";
+import type { JobContext, JsonObject } from "../../shared/job/define-job.ts";
 import {
   type GithubLimits,
   githubLimits,

@@ -1,4 +1,4 @@
-import type { Platform } from "../../shared/platform.ts";
+import type { Platform } from "../../shared/job/platform.ts";
 
 interface Timer {
   at: number;

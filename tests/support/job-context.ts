@@ -1,4 +1,4 @@
-import type { JobContext } from "../../shared/define-job.ts";
+import type { JobContext } from "../../shared/job/define-job.ts";
 import { createHttpClient } from "../../shared/http-client.ts";
 
 /**

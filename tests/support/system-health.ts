@@ -1,7 +1,7 @@
 /** What the tests of system-health share: asking a component as `service_role`, and a client over plain SQL. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
-import type { JsonObject } from "../../shared/define-job.ts";
+import type { JsonObject } from "../../shared/job/define-job.ts";
 import type { CheckResult } from "../../supabase/functions/system-health/check.ts";
 import {
   type ComponentDefinition,

@@ -9,7 +9,7 @@ import {
   type Steps,
   StepTimeoutError,
 } from "../../supabase/functions/aggregate-device-metrics/steps.ts";
-import { PermanentError } from "../../shared/errors.ts";
+import { PermanentError } from "../../shared/job/errors.ts";
 
 const caughtUpTo = "2026-03-02T13:00:00Z";
 

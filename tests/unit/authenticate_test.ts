@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { authenticate } from "../../shared/authenticate.ts";
-import { readSecrets, serviceKey } from "../../shared/credentials.ts";
-import { HttpError } from "../../shared/errors.ts";
+import { authenticate } from "../../shared/job/authenticate.ts";
+import { readSecrets, serviceKey } from "../../shared/job/credentials.ts";
+import { HttpError } from "../../shared/job/errors.ts";
 
 const cronSecret = "c".repeat(32);
 const previousSecret = "p".repeat(40);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PermanentError } from "../../shared/errors.ts";
+import { PermanentError } from "../../shared/job/errors.ts";
 import { job } from "../../supabase/functions/robust-batch-processor/job.ts";
 import { jobContext } from "../support/job-context.ts";
 

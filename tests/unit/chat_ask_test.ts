@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { isHTTPError } from "ky";
-import { createChat, describeNoAnswer, mayHaveCost } from "../../shared/chat.ts";
+import { createChat, describeNoAnswer, mayHaveCost } from "../../shared/models/chat.ts";
 import { createHttpClient } from "../../shared/http-client.ts";
 import { completion, mistralRefusal, refusal } from "../support/chat-completions.ts";
 import { type ReceivedRequest, type Reply, withHttpServer } from "../support/http-server.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readCompletion } from "../../shared/chat-completion.ts";
+import { readCompletion } from "../../shared/models/chat-completion.ts";
 
 const body = (choice: Record<string, unknown>, more: Record<string, unknown> = {}) =>
   JSON.stringify({ model: "m", choices: [choice], ...more });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { findChatEndpoint } from "../../shared/chat-endpoint.ts";
+import { findChatEndpoint } from "../../shared/models/chat-endpoint.ts";
 
 Deno.test("a provider's base URL is one, however it is written", () => {
   const find = (url: string) =>

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PermanentError } from "../../shared/errors.ts";
+import { PermanentError } from "../../shared/job/errors.ts";
 import { dayNamed, lastWholeDay } from "../../supabase/functions/ecosystem-monitor/day.ts";
 
 for (

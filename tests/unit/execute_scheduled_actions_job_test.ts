@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { JobContext } from "../../shared/define-job.ts";
+import type { JobContext } from "../../shared/job/define-job.ts";
 import { job } from "../../supabase/functions/execute-scheduled-actions/job.ts";
 import { jobContext } from "../support/job-context.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../shared/database.types.ts";
-import type { JsonObject } from "../../shared/define-job.ts";
+import type { JsonObject } from "../../shared/job/define-job.ts";
 import { fixCause } from "../../supabase/functions/autonomous-code-fixer/fix-cause.ts";
 import { type Reply, withHttpServer } from "../support/http-server.ts";
 import { jobContext } from "../support/job-context.ts";

@@ -1,7 +1,7 @@
 import { createClient } from "@supabase/supabase-js";
 import assert from "node:assert/strict";
 import type { Database } from "../../shared/database.types.ts";
-import { createLedger, type Ledger } from "../../shared/ledger.ts";
+import { createLedger, type Ledger } from "../../shared/job/ledger.ts";
 
 const runId = "00000000-0000-4000-8000-000000000001";
 const calls: [name: string, call: (ledger: Ledger) => Promise<unknown>][] = [

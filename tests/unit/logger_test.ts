@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createLogger, createRedact, redactJson } from "../../shared/logger.ts";
+import { createLogger, createRedact, redactJson } from "../../shared/job/logger.ts";
 import { FakePlatform } from "../support/fake-platform.ts";
 
 const secrets = { cron: { CRON_SECRET: "s3cret-of-cron" }, service: { default: "sb_secret_key" } };

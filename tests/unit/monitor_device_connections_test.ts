@@ -9,7 +9,7 @@ import {
   type Stretch,
   type SweepStep,
 } from "../../supabase/functions/monitor-device-connections/steps.ts";
-import { PermanentError } from "../../shared/errors.ts";
+import { PermanentError } from "../../shared/job/errors.ts";
 
 const runId = "88888888-0000-4000-8000-000000000000";
 const nothing: SweepStep = {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { PostgrestError } from "@supabase/supabase-js";
 import { z } from "zod";
-import { PermanentError } from "../../shared/errors.ts";
+import { PermanentError } from "../../shared/job/errors.ts";
 import { readAnswer } from "../../shared/read-answer.ts";
 
 const refused = (code: string) => ({

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { HttpError } from "../../shared/errors.ts";
-import { readInput } from "../../shared/read-input.ts";
+import { HttpError } from "../../shared/job/errors.ts";
+import { readInput } from "../../shared/job/read-input.ts";
 
 const schema = z.strictObject({ hours: z.int().min(1).default(24) });
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { defineJob, type JobContext, type JsonObject } from "../../shared/define-job.ts";
-import { PermanentError } from "../../shared/errors.ts";
-import type { BegunRun, Ledger, Receipt } from "../../shared/ledger.ts";
-import { createLogger, createRedact } from "../../shared/logger.ts";
-import { runJob } from "../../shared/run-job.ts";
-import { endOfWallClock, endOfWork } from "../../shared/wall-clock.ts";
+import { defineJob, type JobContext, type JsonObject } from "../../shared/job/define-job.ts";
+import { PermanentError } from "../../shared/job/errors.ts";
+import type { BegunRun, Ledger, Receipt } from "../../shared/job/ledger.ts";
+import { createLogger, createRedact } from "../../shared/job/logger.ts";
+import { runJob } from "../../shared/job/run-job.ts";
+import { endOfWallClock, endOfWork } from "../../shared/job/wall-clock.ts";
 import { FakePlatform } from "../support/fake-platform.ts";
 
 const run: BegunRun = {

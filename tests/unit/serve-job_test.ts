@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { defineJob } from "../../shared/define-job.ts";
-import { serveJob } from "../../shared/serve-job.ts";
+import { defineJob } from "../../shared/job/define-job.ts";
+import { serveJob } from "../../shared/job/serve-job.ts";
 import { FakePlatform } from "../support/fake-platform.ts";
 import { withHttpServer } from "../support/http-server.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { storableJson, storageProblem } from "../../shared/storable-json.ts";
+import { storableJson, storageProblem } from "../../shared/job/storable-json.ts";
 
 Deno.test("storableJson() replaces what Postgres cannot hold, in values and in keys, and nothing else", () => {
   const value = {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { JsonObject } from "../../shared/define-job.ts";
+import type { JsonObject } from "../../shared/job/define-job.ts";
 import type {
   ComponentDefinition,
   FigureDefinition,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { HttpError } from "../../shared/errors.ts";
-import { endOfWallClock, endOfWork } from "../../shared/wall-clock.ts";
+import { HttpError } from "../../shared/job/errors.ts";
+import { endOfWallClock, endOfWork } from "../../shared/job/wall-clock.ts";
 import { FakePlatform } from "../support/fake-platform.ts";
 
 function workMs(limit?: string): number {

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { defineJob } from "../../../shared/define-job.ts";
-import { serveJob } from "../../../shared/serve-job.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
+import { serveJob } from "../../../shared/job/serve-job.ts";
 
 /** A job that says when its first line ran. */
 const job = defineJob({

@@ -1,4 +1,4 @@
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import type { Input } from "./input.ts";
 import { type Range, type Steps, StepTimeoutError } from "./steps.ts";
 import { summarize } from "./summarize.ts";

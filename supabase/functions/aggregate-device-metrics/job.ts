@@ -1,4 +1,4 @@
-import { defineJob } from "../../../shared/define-job.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
 import { aggregate } from "./aggregate.ts";
 import { input } from "./input.ts";
 import { createSteps } from "./steps.ts";

@@ -1,6 +1,6 @@
 import type { PostgrestError } from "@supabase/supabase-js";
 import { z } from "zod";
-import type { JobContext } from "../../../shared/define-job.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
 import { readAnswer } from "../../../shared/read-answer.ts";
 
 const count = z.number().int().nonnegative();

@@ -1,7 +1,7 @@
 import { HTTPError } from "ky";
 import { readBaseUrl } from "../../../shared/base-url.ts";
-import type { JobContext } from "../../../shared/define-job.ts";
-import { errorMessage } from "../../../shared/errors.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
+import { errorMessage } from "../../../shared/job/errors.ts";
 import { readText } from "../../../shared/read-text.ts";
 import type { Answer, Verdict } from "./answer.ts";
 import { readError, shortWords } from "./provider-error.ts";

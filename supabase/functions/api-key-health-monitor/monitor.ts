@@ -1,4 +1,4 @@
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import { checkKey } from "./check-key.ts";
 import { providers } from "./providers.ts";
 import { recorded, report } from "./report.ts";

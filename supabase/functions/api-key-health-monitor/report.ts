@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { JsonObject } from "../../../shared/define-job.ts";
+import type { JsonObject } from "../../../shared/job/define-job.ts";
 import type { KeyCheck } from "./check-key.ts";
 import type { Provider } from "./providers.ts";
 

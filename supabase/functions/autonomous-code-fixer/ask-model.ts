@@ -5,10 +5,10 @@ import {
   describeStatus,
   mayHaveCost,
   UnreadableAnswerError,
-} from "../../../shared/chat.ts";
-import { readCompletion, type Usage } from "../../../shared/chat-completion.ts";
-import type { JobContext } from "../../../shared/define-job.ts";
-import { errorMessage } from "../../../shared/errors.ts";
+} from "../../../shared/models/chat.ts";
+import { readCompletion, type Usage } from "../../../shared/models/chat-completion.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
+import { errorMessage } from "../../../shared/job/errors.ts";
 import { asksForLonger } from "../../../shared/retry-after.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Messages } from "./prompt.ts";

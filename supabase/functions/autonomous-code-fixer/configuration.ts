@@ -1,6 +1,6 @@
 import { readBaseUrl } from "../../../shared/base-url.ts";
-import type { JobContext } from "../../../shared/define-job.ts";
-import { PermanentError } from "../../../shared/errors.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
+import { PermanentError } from "../../../shared/job/errors.ts";
 
 /** A variable or a setting has a value that cannot be meant: no fix is asked for until somebody puts it right. */
 export class ConfigurationError extends PermanentError {}

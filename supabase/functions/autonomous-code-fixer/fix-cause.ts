@@ -1,5 +1,5 @@
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
-import { PermanentError } from "../../../shared/errors.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
+import { PermanentError } from "../../../shared/job/errors.ts";
 import { askModel, maximumCompletionTokens, type ModelAnswer } from "./ask-model.ts";
 import {
   type Configuration,

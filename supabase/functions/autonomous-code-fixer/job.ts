@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineJob } from "../../../shared/define-job.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
 import { fixCause } from "./fix-cause.ts";
 
 /** Asks a model for a fix of one cause and stores its proposal. See docs/jobs/autonomous-code-fixer.md. */

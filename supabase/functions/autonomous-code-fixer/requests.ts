@@ -1,7 +1,7 @@
 import type { PostgrestError } from "@supabase/supabase-js";
 import { z } from "zod";
-import type { JobContext } from "../../../shared/define-job.ts";
-import { storableJson } from "../../../shared/storable-json.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
+import { storableJson } from "../../../shared/job/storable-json.ts";
 import { ConfigurationError } from "./configuration.ts";
 
 const subject = z.object({

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { JsonObject } from "../../../shared/define-job.ts";
+import type { JsonObject } from "../../../shared/job/define-job.ts";
 
 /** What `resume_stuck_batch_job` did; its comment in the database says what each action means. */
 export const told = z.object({

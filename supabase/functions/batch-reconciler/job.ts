@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineJob } from "../../../shared/define-job.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
 import { reconcile } from "./reconcile.ts";
 
 /** Finds batch jobs that nobody works on and has them go on. See docs/jobs/batch-reconciler.md. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
-import { errorMessage } from "../../../shared/errors.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
+import { errorMessage } from "../../../shared/job/errors.ts";
 import { readAnswer } from "../../../shared/read-answer.ts";
 import { describe, type Told, told } from "./describe.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { JobContext } from "../../../shared/define-job.ts";
-import { errorMessage } from "../../../shared/errors.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
+import { errorMessage } from "../../../shared/job/errors.ts";
 import { readAnswer } from "../../../shared/read-answer.ts";
 
 const atOnce = 3;

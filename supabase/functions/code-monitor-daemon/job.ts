@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineJob } from "../../../shared/define-job.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
 import { monitor } from "./monitor.ts";
 
 /** Failed Python executions by cause, a fix asked for each. See docs/jobs/code-monitor-daemon.md. */

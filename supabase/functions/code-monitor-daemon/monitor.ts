@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import { readAnswer } from "../../../shared/read-answer.ts";
 import { askForFixes } from "./ask-for-fixes.ts";
 import { collect } from "./collect.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineJob } from "../../../shared/define-job.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
 import { trigger } from "./trigger.ts";
 
 /** Begins the daily batch, once a local day. See docs/jobs/daily-batch-trigger.md. */

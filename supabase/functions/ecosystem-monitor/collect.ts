@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { JobContext } from "../../../shared/define-job.ts";
-import { storableJson } from "../../../shared/storable-json.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
+import { storableJson } from "../../../shared/job/storable-json.ts";
 import type { Day } from "./day.ts";
 import type { Github } from "./github.ts";
 import { readRepository, type RepositoryReading } from "./repository.ts";

@@ -1,4 +1,4 @@
-import { PermanentError } from "../../../shared/errors.ts";
+import { PermanentError } from "../../../shared/job/errors.ts";
 
 /** A UTC day, `YYYY-MM-DD`, from `startsAt` until before `endsAt`. */
 export interface Day {

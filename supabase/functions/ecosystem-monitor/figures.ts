@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { JobContext } from "../../../shared/define-job.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
 import type { Day } from "./day.ts";
 
 const count = z.number().int().nonnegative();

@@ -1,6 +1,6 @@
 import { isWithin } from "../../../shared/base-url.ts";
 import type { HttpClient } from "../../../shared/http-client.ts";
-import { errorMessage } from "../../../shared/errors.ts";
+import { errorMessage } from "../../../shared/job/errors.ts";
 import { readRetryAfter } from "../../../shared/retry-after.ts";
 import { readText } from "../../../shared/read-text.ts";
 import { printable } from "../../../shared/text.ts";

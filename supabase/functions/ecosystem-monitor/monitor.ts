@@ -1,6 +1,6 @@
 import { readBaseUrl } from "../../../shared/base-url.ts";
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
-import { PermanentError } from "../../../shared/errors.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
+import { PermanentError } from "../../../shared/job/errors.ts";
 import { collect, type Collected } from "./collect.ts";
 import { type CommentOutcome, publishComment } from "./comment.ts";
 import { type Day, dayNamed, lastWholeDay } from "./day.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { JsonObject } from "../../../shared/define-job.ts";
+import type { JsonObject } from "../../../shared/job/define-job.ts";
 import type { Day } from "./day.ts";
 import type { Github } from "./github.ts";
 

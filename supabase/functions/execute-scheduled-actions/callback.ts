@@ -1,4 +1,4 @@
-import { errorMessage } from "../../../shared/errors.ts";
+import { errorMessage } from "../../../shared/job/errors.ts";
 import { abortable } from "./abortable.ts";
 import type { ClaimedAction } from "./actions.ts";
 import { isPublicAddress, type Resolve, resolveName } from "./addresses.ts";

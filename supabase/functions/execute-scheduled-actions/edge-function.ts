@@ -3,7 +3,7 @@ import {
   FunctionsHttpError,
   FunctionsRelayError,
 } from "@supabase/supabase-js";
-import type { JobContext } from "../../../shared/define-job.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
 import type { Call } from "./calls.ts";
 import { callTimeoutMs, judge } from "./outcome.ts";
 

@@ -1,4 +1,4 @@
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import type { Actions, CalledKind, Result, Settled } from "./actions.ts";
 import { type Call, createLanes, type Held, type Lanes } from "./calls.ts";
 import { callTimeoutMs } from "./outcome.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineJob } from "../../../shared/define-job.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
 import { createActions } from "./actions.ts";
 import { createCallback } from "./callback.ts";
 import { createEdgeFunctionCall } from "./edge-function.ts";

@@ -1,4 +1,4 @@
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import type { Steps, Stretch } from "./steps.ts";
 import { summarize } from "./summarize.ts";
 

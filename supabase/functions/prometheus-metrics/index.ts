@@ -1,4 +1,4 @@
-import { edgePlatform } from "../../../shared/platform.ts";
+import { edgePlatform } from "../../../shared/job/platform.ts";
 import { serveMetrics } from "./serve.ts";
 
 export default { fetch: serveMetrics(edgePlatform) };

@@ -1,6 +1,6 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../../../shared/database.types.ts";
-import { errorMessage, HttpError } from "../../../shared/errors.ts";
+import { errorMessage, HttpError } from "../../../shared/job/errors.ts";
 
 /** What `public.prometheus_metrics()` returns: everything a scrape shows, read at one moment. */
 export interface Reading {

@@ -1,10 +1,10 @@
 import { createClient } from "@supabase/supabase-js";
-import { authenticate } from "../../../shared/authenticate.ts";
-import { readSecrets, readToken, serviceKey } from "../../../shared/credentials.ts";
+import { authenticate } from "../../../shared/job/authenticate.ts";
+import { readSecrets, readToken, serviceKey } from "../../../shared/job/credentials.ts";
 import type { Database } from "../../../shared/database.types.ts";
-import { errorMessage, HttpError, misconfigured } from "../../../shared/errors.ts";
-import { createLogger, createRedact } from "../../../shared/logger.ts";
-import type { Platform } from "../../../shared/platform.ts";
+import { errorMessage, HttpError, misconfigured } from "../../../shared/job/errors.ts";
+import { createLogger, createRedact } from "../../../shared/job/logger.ts";
+import type { Platform } from "../../../shared/job/platform.ts";
 import { contentType, renderReading } from "./exposition.ts";
 import { readMetrics } from "./reading.ts";
 

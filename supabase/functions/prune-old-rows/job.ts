@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineJob } from "../../../shared/define-job.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
 import { prune } from "./prune.ts";
 
 /** Deletes old rows of every growing table by its retention. See docs/jobs/prune-old-rows.md. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
-import { errorMessage } from "../../../shared/errors.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
+import { errorMessage } from "../../../shared/job/errors.ts";
 
 /** What of its context the job uses. */
 export type PruneContext = Pick<

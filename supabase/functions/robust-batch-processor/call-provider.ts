@@ -1,8 +1,16 @@
 import { isHTTPError } from "ky";
-import type { JobContext } from "../../../shared/define-job.ts";
-import { createChat, describeNoAnswer, UnreadableAnswerError } from "../../../shared/chat.ts";
-import { type Completion, type Problem, readCompletion } from "../../../shared/chat-completion.ts";
-import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
+import {
+  createChat,
+  describeNoAnswer,
+  UnreadableAnswerError,
+} from "../../../shared/models/chat.ts";
+import {
+  type Completion,
+  type Problem,
+  readCompletion,
+} from "../../../shared/models/chat-completion.ts";
+import { findChatEndpoint } from "../../../shared/models/chat-endpoint.ts";
 import { askedWaitMs } from "../../../shared/retry-after.ts";
 import type { Provider, Result, Task } from "./steps.ts";
 

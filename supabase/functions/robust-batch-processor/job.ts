@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { defineJob } from "../../../shared/define-job.ts";
-import { PermanentError } from "../../../shared/errors.ts";
-import { longestWorkMs } from "../../../shared/wall-clock.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
+import { PermanentError } from "../../../shared/job/errors.ts";
+import { longestWorkMs } from "../../../shared/job/wall-clock.ts";
 import { createProviders } from "./call-provider.ts";
 import { processBatch } from "./process.ts";
 import { createSteps } from "./steps.ts";

@@ -1,5 +1,5 @@
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
-import { errorMessage, PermanentError } from "../../../shared/errors.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
+import { errorMessage, PermanentError } from "../../../shared/job/errors.ts";
 import type { Providers } from "./call-provider.ts";
 import { createSlots } from "./slots.ts";
 import type { Claimed, Result, Steps, Task } from "./steps.ts";

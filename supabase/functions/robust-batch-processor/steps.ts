@@ -1,8 +1,8 @@
 import { z } from "zod";
-import type { JobContext } from "../../../shared/define-job.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
 import { databaseError } from "../../../shared/database-error.ts";
-import { errorMessage, PermanentError } from "../../../shared/errors.ts";
-import { storableJson } from "../../../shared/storable-json.ts";
+import { errorMessage, PermanentError } from "../../../shared/job/errors.ts";
+import { storableJson } from "../../../shared/job/storable-json.ts";
 
 /** A call through REST is killed after 8 s. */
 const callMs = 10_000;

@@ -1,4 +1,4 @@
-import type { JsonObject } from "../../../shared/define-job.ts";
+import type { JsonObject } from "../../../shared/job/define-job.ts";
 import type { ComponentDefinition, FigureDefinition, Unit } from "./components.ts";
 import type { ReadingOutcome } from "./reading.ts";
 

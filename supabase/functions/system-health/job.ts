@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineJob } from "../../../shared/define-job.ts";
+import { defineJob } from "../../../shared/job/define-job.ts";
 import { checkHealth } from "./check.ts";
 
 /** Looks at every component of the system, scores it, and keeps a report. See docs/jobs/system-health.md. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { JsonObject } from "../../../shared/define-job.ts";
+import type { JsonObject } from "../../../shared/job/define-job.ts";
 import type { ComponentDefinition } from "./components.ts";
 
 /** What a component's SQL function counted. */

@@ -4,10 +4,10 @@ import {
   describeNoAnswer,
   mayHaveCost,
   UnreadableAnswerError,
-} from "../../../shared/chat.ts";
-import { type Problem, readCompletion } from "../../../shared/chat-completion.ts";
-import { findChatEndpoint } from "../../../shared/chat-endpoint.ts";
-import type { JobContext } from "../../../shared/define-job.ts";
+} from "../../../shared/models/chat.ts";
+import { type Problem, readCompletion } from "../../../shared/models/chat-completion.ts";
+import { findChatEndpoint } from "../../../shared/models/chat-endpoint.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
 import { suggestionMessages } from "./messages.ts";
 import { readSuggestions, suggestionsFormat } from "./read-suggestions.ts";
 import type { Provider, SuggestionRequest } from "./steps.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import type { JobContext } from "../../../shared/define-job.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
 import { readAnswer } from "../../../shared/read-answer.ts";
-import { storableJson } from "../../../shared/storable-json.ts";
+import { storableJson } from "../../../shared/job/storable-json.ts";
 
 /** Longer than the database lets a call take. */
 const storeMs = 25_000;

@@ -1,5 +1,5 @@
-import type { JobContext, JsonObject } from "../../../shared/define-job.ts";
-import { errorMessage } from "../../../shared/errors.ts";
+import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
+import { errorMessage } from "../../../shared/job/errors.ts";
 import { counted } from "../../../shared/text.ts";
 import type { Model, Suggested } from "./ask-model.ts";
 import type { Provider, Requests, Steps, SuggestionRequest } from "./steps.ts";

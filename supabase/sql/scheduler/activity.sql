@@ -16,7 +16,7 @@ create unique index scheduler_activity_run_id_key
   on public.scheduler_activity (run_id) where run_id is not null;
 
 comment on table public.scheduler_activity is
-  'What happened, for people: one readable line for each run that mattered, and for what jobs and agents add.';
+  'What happened, for people: one readable line for each run that mattered, and for what jobs and people add.';
 comment on column public.scheduler_activity.source is 'Who says it: a job''s name, or what else log_activity was given.';
 comment on column public.scheduler_activity.run_id is 'The run whose line this is, at most one each; null for all other lines.';
 

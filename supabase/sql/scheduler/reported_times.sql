@@ -1,4 +1,4 @@
--- Times that others report: devices, people, workers. Their clocks run fast, or were never set and say 1970. Whatever
+-- Times that others report: clients, people, workers. Their clocks run fast, or were never set and say 1970. Whatever
 -- is written has happened by then, so no reported time is later than the moment at which it is written, nothing ends
 -- before it starts, and what has just begun did not begin before there was such a clock. A trigger keeps that: a row
 -- is never refused for a bad clock, it is set right as it is written, and all that read it need not look again.

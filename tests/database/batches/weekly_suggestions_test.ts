@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { freePort } from "../../../local/free-port.ts";
 import type { ModelFaults, ModelServer } from "../../../local/model-server.ts";
-import type { JobContext } from "../../../shared/define-job.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
 import { job } from "../../../supabase/functions/weekly-suggestions/job.ts";
 import { suggestionMessages } from "../../../supabase/functions/weekly-suggestions/messages.ts";
 import { rpcClient } from "../../support/batch.ts";

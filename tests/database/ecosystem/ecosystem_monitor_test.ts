@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PermanentError } from "../../../shared/errors.ts";
+import { PermanentError } from "../../../shared/job/errors.ts";
 import { day, minutes, token, withEcosystem } from "../../support/ecosystem.ts";
 import { problem } from "../../support/github.ts";
 import type { ReceivedRequest, Reply } from "../../support/http-server.ts";

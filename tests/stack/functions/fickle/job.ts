@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineJob, type JobContext } from "../../../../shared/define-job.ts";
+import { defineJob, type JobContext } from "../../../../shared/job/define-job.ts";
 
 /** Misbehaves as its input says, in its first attempts; then it completes. */
 export const job = defineJob({

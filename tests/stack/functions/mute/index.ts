@@ -1,4 +1,4 @@
-import { serveJob } from "../../../../shared/serve-job.ts";
+import { serveJob } from "../../../../shared/job/serve-job.ts";
 import { job } from "../fickle/job.ts";
 
 const serve = serveJob({ ...job, name: "mute" });

@@ -2,10 +2,10 @@ import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { z } from "zod";
 import { authenticate } from "./authenticate.ts";
 import { readSecrets, serviceKey } from "./credentials.ts";
-import type { Database } from "./database.types.ts";
+import type { Database } from "../database.types.ts";
 import type { JobDefinition, JsonObject } from "./define-job.ts";
 import { errorMessage, HttpError, misconfigured } from "./errors.ts";
-import { createHttpClient } from "./http-client.ts";
+import { createHttpClient } from "../http-client.ts";
 import {
   type BegunRun,
   createLedger,

@@ -1,7 +1,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { z } from "zod";
-import type { Database } from "./database.types.ts";
-import type { HttpClient } from "./http-client.ts";
+import type { Database } from "../database.types.ts";
+import type { HttpClient } from "../http-client.ts";
 import type { Logger } from "./logger.ts";
 
 /** What JSON can hold. */

@@ -1,8 +1,8 @@
 import { type HTTPError, isHTTPError, isTimeoutError, type Options } from "ky";
 import { z } from "zod";
 import { adaptQuestion, type Question, refusedParameter } from "./chat-question.ts";
-import type { HttpClient } from "./http-client.ts";
-import { NotTextError, readText } from "./read-text.ts";
+import type { HttpClient } from "../http-client.ts";
+import { NotTextError, readText } from "../read-text.ts";
 
 /** An answer came, but what it says cannot be read: its bytes are no UTF-8 (`isText` false), or it broke off. */
 export class UnreadableAnswerError extends Error {

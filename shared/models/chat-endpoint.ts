@@ -1,4 +1,4 @@
-import { readBaseUrl } from "./base-url.ts";
+import { readBaseUrl } from "../base-url.ts";
 
 /** The columns of `batch_providers` that say where its API is. */
 export interface EndpointVariables {
