@@ -65,7 +65,8 @@ comment on column public.scheduler_jobs.schedule is
 comment on column public.scheduler_jobs.receipt is
   'What proves that a run came to its end: the function''s own receipt, or (URLs) a 2xx response.';
 comment on column public.scheduler_jobs.secret_name is
-  'The Vault secret sent along: as x-cron-secret to a function, as a bearer token to a URL (none if Vault has no such name).';
+  'The Vault secret sent along: as x-cron-secret to a function, as a bearer token to a URL (none if Vault has no such '
+    'name).';
 comment on column public.scheduler_jobs.misfire_grace_seconds is
   'How late an occurrence may still start as if nothing had happened; later than this it is missed.';
 comment on column public.scheduler_jobs.misfire_cap is
@@ -73,7 +74,8 @@ comment on column public.scheduler_jobs.misfire_cap is
 comment on column public.scheduler_jobs.parallel_limit is
   'With overlap policy allow: how many runs may be under way at once; further ones wait. Null: any number.';
 comment on column public.scheduler_jobs.run_if is
-  'A function (timestamptz) returns boolean, asked for each due occurrence: when it says false there is nothing to do, and neither request nor row. Null: always.';
+  'A function (timestamptz) returns boolean, asked for each due occurrence: when it says false there is nothing to '
+    'do, and neither request nor row. Null: always.';
 comment on column public.scheduler_jobs.cron_entry is
   'What pg_cron holds for this job: the smallest UTC expression that covers every occurrence; null without a schedule.';
 comment on column public.scheduler_jobs.next_run_at is
@@ -94,28 +96,47 @@ comment on column scheduler.verdicts.url_remedy is
 
 insert into scheduler.verdicts (verdict, meaning, remedy, url_remedy) values
   ('ok', 'it ran to its end', 'nothing', null),
-  ('ok_unanswered', 'it ran to its end, though pg_net has no answer for its request', 'nothing; many of these mean that pg_net times out or was restarted', null),
-  ('ok_contradicted', 'it ran to its end, though the HTTP answer was an error', 'look at the function''s log: the platform cut the response after the work had begun', null),
+  ('ok_unanswered', 'it ran to its end, though pg_net has no answer for its request', 'nothing; many of these mean '
+    'that pg_net times out or was restarted', null),
+  ('ok_contradicted', 'it ran to its end, though the HTTP answer was an error', 'look at the function''s log: the '
+    'platform cut the response after the work had begun', null),
   ('job_error', 'the job itself failed', 'read error_message and error_detail, and mend the job', null),
-  ('bad_input', 'the target refused the payload', 'compare the payload with the job''s input; register the job again with a right one', 'compare the payload with what that server takes; register the job again with a right one'),
-  ('unauthorized', 'the target refused the secret', 'make CRON_SECRET of the function and cron_secret in Vault the same', 'put the token that the server takes into Vault, under the name that secret_name of the job gives'),
-  ('not_found', 'there is nothing at the target', 'deploy the function: supabase functions deploy', 'look at the path of the URL; register the job again with a right one'),
-  ('boot_error', 'the target did not start or is not available', 'look at the function''s boot log: a failing import or missing variable', 'the server says that it is not available; ask those who run it'),
-  ('worker_limit', 'the platform stopped the target at a resource limit', 'do less in a run, or move set-based work into SQL', 'ask those who run the server: it answered 546'),
-  ('gateway_timeout', 'the gateway gave up waiting and no receipt came', 'look at the function''s log at that time', 'ask those who run the server: its gateway gave up waiting'),
-  ('rate_limited', 'the target refused the request because there were too many', 'spread the schedules', 'ask the server less often'),
-  ('http_error', 'the answer was an HTTP error', 'look at response_status and the function''s log', 'look at response_status, and ask those who run the server'),
-  ('unreachable', 'the request could not be delivered', 'check project_url in Vault and the network; response_error has the reason', 'check the host of the URL; response_error has the reason'),
+  ('bad_input', 'the target refused the payload', 'compare the payload with the job''s input; register the job again '
+    'with a right one', 'compare the payload with what that server takes; register the job again with a right one'),
+  ('unauthorized', 'the target refused the secret', 'make CRON_SECRET of the function and cron_secret in Vault the '
+    'same', 'put the token that the server takes into Vault, under the name that secret_name of the job gives'),
+  ('not_found', 'there is nothing at the target', 'deploy the function: supabase functions deploy', 'look at the path '
+    'of the URL; register the job again with a right one'),
+  ('boot_error', 'the target did not start or is not available', 'look at the function''s boot log: a failing import '
+    'or missing variable', 'the server says that it is not available; ask those who run it'),
+  ('worker_limit', 'the platform stopped the target at a resource limit', 'do less in a run, or move set-based work '
+    'into SQL', 'ask those who run the server: it answered 546'),
+  ('gateway_timeout', 'the gateway gave up waiting and no receipt came', 'look at the function''s log at that '
+    'time', 'ask those who run the server: its gateway gave up waiting'),
+  ('rate_limited', 'the target refused the request because there were too many', 'spread the schedules', 'ask the '
+    'server less often'),
+  ('http_error', 'the answer was an HTTP error', 'look at response_status and the function''s log', 'look at '
+    'response_status, and ask those who run the server'),
+  ('unreachable', 'the request could not be delivered', 'check project_url in Vault and the network; response_error '
+    'has the reason', 'check the host of the URL; response_error has the reason'),
   ('misconfigured', 'the request could not be made', 'put what error_message names into Vault', null),
   ('not_sent', 'the request still waits in pg_net''s queue', 'pg_net stands still: select net.worker_restart()', null),
-  ('lost', 'the request was handed to pg_net, and no answer and no receipt ever came', 'nothing if it was retried; else look for a crash of the database or the functions at that time', 'nothing if it was retried; else look for a crash of the database at that time'),
-  ('no_receipt', 'somebody answered with success, but the job never reported that it began', 'is the target served by serveJob()? Register other targets with receipt => ''response''', null),
-  ('stalled', 'the job began and its heartbeat stopped', 'the process died: memory, CPU or a restart; look at the function''s log', null),
-  ('timed_out', 'the job was still at work at its deadline', 'raise timeout_seconds, or let the job stop in time and carry on in the next run', 'raise timeout_seconds (at most 50 for a URL), or ask for less in a run'),
-  ('interrupted', 'the platform shut the function down while the job was at work', 'nothing if it was retried; the wall clock may be too short for it', null),
+  ('lost', 'the request was handed to pg_net, and no answer and no receipt ever came', 'nothing if it was retried; '
+    'else look for a crash of the database or the functions at that time', 'nothing if it was retried; else look for '
+    'a crash of the database at that time'),
+  ('no_receipt', 'somebody answered with success, but the job never reported that it began', 'is the target served by '
+    'serveJob()? Register other targets with receipt => ''response''', null),
+  ('stalled', 'the job began and its heartbeat stopped', 'the process died: memory, CPU or a restart; look at the '
+    'function''s log', null),
+  ('timed_out', 'the job was still at work at its deadline', 'raise timeout_seconds, or let the job stop in time and '
+    'carry on in the next run', 'raise timeout_seconds (at most 50 for a URL), or ask for less in a run'),
+  ('interrupted', 'the platform shut the function down while the job was at work', 'nothing if it was retried; the '
+    'wall clock may be too short for it', null),
   ('skipped', 'it was left out on purpose', 'skip_reason says why', null),
-  ('missed', 'nothing fired it at its time', 'was the database down, or does pg_cron stand still? See the runbook', null),
-  ('dispatch_failed', 'pg_cron fired it, but the dispatch failed', 'read error_message, or return_message in cron.job_run_details of that minute', null),
+  ('missed', 'nothing fired it at its time', 'was the database down, or does pg_cron stand still? See the runbook',
+    null),
+  ('dispatch_failed', 'pg_cron fired it, but the dispatch failed', 'read error_message, or return_message in '
+    'cron.job_run_details of that minute', null),
   ('cancelled', 'an operator or a change of the registry ended it', 'error_message says who and why', null);
 
 create table public.scheduler_runs (
@@ -185,8 +206,10 @@ comment on column public.scheduler_runs.scheduled_for is
   'The occurrence; for a manual run the moment of the call; for a gap its first occurrence.';
 comment on column public.scheduler_runs.occurrences is
   'How many occurrences the row stands for: 1, or, after a long outage, all from scheduled_for to scheduled_until.';
-comment on column public.scheduler_runs.scheduled_until is 'The last occurrence of a row that stands for many; else null.';
-comment on column public.scheduler_runs.skip_kind is 'Why it did not run, for programs; skip_reason says it for people.';
+comment on column public.scheduler_runs.scheduled_until is 'The last occurrence of a row that stands for many; else '
+  'null.';
+comment on column public.scheduler_runs.skip_kind is 'Why it did not run, for programs; skip_reason says it for '
+  'people.';
 comment on column public.scheduler_runs.run_after is 'While queued: not before this (retries wait here).';
 comment on column public.scheduler_runs.request_id is
   'pg_net''s id. Ids start at 1 again after a crash: it means nothing without dispatched_at.';
@@ -209,7 +232,8 @@ create table public.scheduler_state (
   updated_at timestamptz not null default now()
 ) with (fillfactor = 50);
 
-comment on table public.scheduler_state is 'Which local day each scope last ran for, global where none is named; see try_mark_daily_run.';
+comment on table public.scheduler_state is 'Which local day each scope last ran for, global where none is named; see '
+  'try_mark_daily_run.';
 
 create table scheduler.pulse_state (
   only_row boolean primary key default true check (only_row),
@@ -222,7 +246,8 @@ create table scheduler.pulse_state (
 );
 
 comment on table scheduler.pulse_state is
-  'One row: when the pulse last beat, mended pg_cron''s entries and pruned, and what failed in it ({job or step: message}).';
+  'One row: when the pulse last beat, mended pg_cron''s entries and pruned, and what failed in it ({job or step: '
+    'message}).';
 comment on column scheduler.pulse_state.resume_after is
   'The job at which the last pulse ran out of time; the next goes on behind it. Null: it came through.';
 comment on column scheduler.pulse_state.cron_log_read_to is
@@ -239,7 +264,8 @@ create unlogged table scheduler.request_epoch (
 comment on table scheduler.request_epoch is
   'One row: since when pg_net''s request ids count up without a break. Requests from before have no answer to come.';
 comment on column scheduler.request_epoch.queue is
-  'The table net.http_request_queue of that time: another one when pg_net was dropped and created, which restarts its ids.';
+  'The table net.http_request_queue of that time: another one when pg_net was dropped and created, which restarts its '
+    'ids.';
 insert into scheduler.request_epoch (queue, since) values ('net.http_request_queue'::regclass, '-infinity');
 
 alter table public.scheduler_jobs enable row level security;
@@ -283,7 +309,8 @@ comment on column public.scheduler_settings.type is
 comment on column public.scheduler_settings.optional is 'Whether the value may be null.';
 comment on column public.scheduler_settings.pack is 'The pack that reads it, and takes the row with it when it goes.';
 comment on column public.scheduler_settings.on_change is
-  'A function (jsonb), called once a statement with the values that its keys had before, {"<key>": value}: it refuses what cannot work together by raising, and makes follow what depends on them.';
+  'A function (jsonb), called once a statement with the values that its keys had before, {"<key>": value}: it refuses '
+    'what cannot work together by raising, and makes follow what depends on them.';
 
 alter table public.scheduler_settings enable row level security;
 revoke all on public.scheduler_settings from public, anon, authenticated, service_role;
@@ -306,7 +333,8 @@ begin
   end if;
   return case
     when p_setting.type = 'integer' then case
-      when jsonb_typeof(v_value) <> 'number' or v_text !~ '^-?[0-9]{1,15}$' or v_text::numeric not between p_setting.least and p_setting.most
+      when jsonb_typeof(v_value) <> 'number' or v_text !~ '^-?[0-9]{1,15}$'
+        or v_text::numeric not between p_setting.least and p_setting.most
         then format('must be a whole number from %s to %s', p_setting.least, p_setting.most) || v_or_null end
     when p_setting.type = 'number' then case
       when jsonb_typeof(v_value) <> 'number' or v_text::numeric not between p_setting.least and p_setting.most
@@ -319,7 +347,8 @@ begin
 end;
 $$;
 comment on function scheduler.setting_fault(public.scheduler_settings) is
-  'What is wrong with a setting''s value, as the end of "the value …"; null when nothing is. Raises 22023 for a time zone that there is not.';
+  'What is wrong with a setting''s value, as the end of "the value …"; null when nothing is. Raises 22023 for a time '
+    'zone that there is not.';
 
 -- A wrong value is refused when it is written, not found out by a job at night.
 create function scheduler.check_setting() returns trigger
@@ -364,12 +393,14 @@ begin
   return null;
 end;
 $$;
-comment on function scheduler.follow_settings() is 'Trigger: tells the packs which of their settings a statement has changed, see on_change.';
+comment on function scheduler.follow_settings() is 'Trigger: tells the packs which of their settings a statement has '
+  'changed, see on_change.';
 
 create function scheduler.keep_settings() returns trigger
 language plpgsql set search_path = '' as $$
 begin
-  raise exception using errcode = '22023', message = 'cannot empty scheduler_settings: the scheduler needs its settings';
+  raise exception using errcode = '22023', message = 'cannot empty scheduler_settings: the scheduler needs its '
+    'settings';
 end;
 $$;
 comment on function scheduler.keep_settings() is 'Trigger: refuses to lose all settings at once.';
@@ -411,7 +442,8 @@ begin
 end;
 $$;
 comment on function scheduler.setting(text) is
-  'The value of a setting of type integer; the unit is in the key. Null where an optional one is null. Raises SD003 when there is no such key.';
+  'The value of a setting of type integer; the unit is in the key. Null where an optional one is null. Raises SD003 '
+    'when there is no such key.';
 
 create function scheduler.check_heartbeat_settings(p_before jsonb) returns void
 language plpgsql stable set search_path = '' as $$
@@ -421,24 +453,35 @@ declare
 begin
   if v_timeout < 2 * v_heartbeat then
     raise exception using errcode = '22023',
-      message = format('cannot set the heartbeat: heartbeat_timeout_seconds must be at least twice heartbeat_seconds, got %s and %s',
+      message = format('cannot set the heartbeat: heartbeat_timeout_seconds must be at least twice heartbeat_seconds, '
+        'got %s and %s',
         v_timeout, v_heartbeat),
       hint = 'set both in one statement';
   end if;
 end;
 $$;
-comment on function scheduler.check_heartbeat_settings(jsonb) is 'Refuses a heartbeat that could not arrive in its time.';
+comment on function scheduler.check_heartbeat_settings(jsonb) is 'Refuses a heartbeat that could not arrive in its '
+  'time.';
 
 insert into public.scheduler_settings (pack, key, default_value, unit, on_change, description) values
-  ('scheduler', 'scheduler.request_timeout_ms', '5000', 'ms', null, 'how long pg_net waits for the answer of an edge function'),
-  ('scheduler', 'scheduler.receipt_timeout_seconds', '60', 's', null, 'a dispatched run that has not begun after this is lost'),
-  ('scheduler', 'scheduler.heartbeat_seconds', '10', 's', 'scheduler.check_heartbeat_settings', 'how often a running job reports'),
-  ('scheduler', 'scheduler.heartbeat_timeout_seconds', '60', 's', 'scheduler.check_heartbeat_settings', 'a running job that has not reported for this long has stalled'),
-  ('scheduler', 'scheduler.deadline_grace_seconds', '15', 's', null, 'how long after its deadline a run may still deliver its receipt'),
-  ('scheduler', 'scheduler.keep_successes_days', '14', 'days', null, 'how long completed and skipped runs stay in the ledger'),
-  ('scheduler', 'scheduler.keep_failures_days', '90', 'days', null, 'how long failed, missed and cancelled runs stay in the ledger'),
-  ('scheduler', 'scheduler.keep_cron_successes_days', '3', 'days', null, 'how long succeeded rows stay in cron.job_run_details'),
-  ('scheduler', 'scheduler.keep_cron_failures_days', '7', 'days', null, 'how long failed rows stay in cron.job_run_details');
+  ('scheduler', 'scheduler.request_timeout_ms', '5000', 'ms', null, 'how long pg_net waits for the answer of an edge '
+    'function'),
+  ('scheduler', 'scheduler.receipt_timeout_seconds', '60', 's', null, 'a dispatched run that has not begun after this '
+    'is lost'),
+  ('scheduler', 'scheduler.heartbeat_seconds', '10', 's', 'scheduler.check_heartbeat_settings', 'how often a running '
+    'job reports'),
+  ('scheduler', 'scheduler.heartbeat_timeout_seconds', '60', 's', 'scheduler.check_heartbeat_settings', 'a running '
+    'job that has not reported for this long has stalled'),
+  ('scheduler', 'scheduler.deadline_grace_seconds', '15', 's', null, 'how long after its deadline a run may still '
+    'deliver its receipt'),
+  ('scheduler', 'scheduler.keep_successes_days', '14', 'days', null, 'how long completed and skipped runs stay in the '
+    'ledger'),
+  ('scheduler', 'scheduler.keep_failures_days', '90', 'days', null, 'how long failed, missed and cancelled runs stay '
+    'in the ledger'),
+  ('scheduler', 'scheduler.keep_cron_successes_days', '3', 'days', null, 'how long succeeded rows stay in '
+    'cron.job_run_details'),
+  ('scheduler', 'scheduler.keep_cron_failures_days', '7', 'days', null, 'how long failed rows stay in '
+    'cron.job_run_details');
 
 -- Reading a five-field schedule and judging a time zone's name.
 
@@ -460,7 +503,9 @@ begin
 end;
 $$;
 comment on type scheduler.parsed_schedule is
-  'A five-field schedule, each field as its ascending values (days_of_week 0 to 6, Sunday is 0). days_must_both_match: a date must match both day fields, not either. follows_real_clock: the hour field covers all 24 hours, so the clock''s changes are followed, not corrected.';
+  'A five-field schedule, each field as its ascending values (days_of_week 0 to 6, Sunday is 0). '
+    'days_must_both_match: a date must match both day fields, not either. follows_real_clock: the hour field covers '
+    'all 24 hours, so the clock''s changes are followed, not corrected.';
 
 create function scheduler.parse_schedule_field(
   p_schedule text,
@@ -482,8 +527,10 @@ declare
   v_step integer;
   v_values integer[] := array[]::integer[];
   v_problem text;
-  v_hint text := format('the %s is %s to %s%s; lists 1,2, ranges 1-5 and steps */2 or 1-5/2 can be used', p_name, p_first, p_last,
-    case when p_value_names is null then '' else format(' or %s to %s', p_value_names[1], p_value_names[cardinality(p_value_names)]) end);
+  v_hint text := format('the %s is %s to %s%s; lists 1,2, ranges 1-5 and steps */2 or 1-5/2 can be used', p_name,
+    p_first, p_last,
+    case when p_value_names is null then '' else format(' or %s to %s', p_value_names[1],
+      p_value_names[cardinality(p_value_names)]) end);
 begin
   if p_field = '*' then
     return array(select generate_series(p_first, case p_name when 'day of week' then 6 else p_last end));
@@ -515,7 +562,8 @@ begin
           else array_position(p_value_names, v_end) - 1 + p_first
         end;
         if v_value is null or v_value not between p_first and p_last then
-          v_problem := format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, case when v_end = v_part then v_typed else v_end end)
+          v_problem := format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, case when v_end = v_part
+            then v_typed else v_end end)
             || case when v_end = v_part then '' else format(' in "%s"', v_typed) end;
         end if;
         exit when v_problem is not null;
@@ -538,7 +586,8 @@ begin
       v_step := case when length(v_pieces[6]) <= 6 then v_pieces[6]::integer end;
       if v_step is null or v_step not between 1 and greatest(p_last, 1) then
         v_problem := format('the %s''s step must be 1 to %s, got "%s" in "%s"', p_name, p_last, v_pieces[6], v_typed);
-        v_hint := format('a step counts within the field, %s to %s; it does not carry on into the next hour, day or month', p_first, p_last);
+        v_hint := format('a step counts within the field, %s to %s; it does not carry on into the next hour, day or '
+          'month', p_first, p_last);
         exit;
       end if;
     end if;
@@ -567,7 +616,8 @@ begin
 end;
 $$;
 comment on function scheduler.parse_schedule_field(text, text, text, integer, integer, text[]) is
-  'The ascending values of one field of a schedule. Raises 22023 which quotes the bad part, names the field and gives its range.';
+  'The ascending values of one field of a schedule. Raises 22023 which quotes the bad part, names the field and gives '
+    'its range.';
 
 create function scheduler.parse_schedule(p_schedule text) returns scheduler.parsed_schedule
 language plpgsql immutable parallel safe set search_path = '' as $$
@@ -622,7 +672,8 @@ begin
 end;
 $$;
 comment on function scheduler.parse_schedule(text) is
-  'Reads a five-field schedule: minute, hour, day of month, month, day of week (7 and 0 are Sunday), with lists, ranges, steps and names. Raises 22023 which quotes the bad part, names the field and gives its range.';
+  'Reads a five-field schedule: minute, hour, day of month, month, day of week (7 and 0 are Sunday), with lists, '
+    'ranges, steps and names. Raises 22023 which quotes the bad part, names the field and gives its range.';
 
 -- Fast enough for the path of a dispatch: pg_timezone_names, which reads every zone's file, is asked only for a
 -- name that Postgres would also take as an abbreviation or as a POSIX rule (EST5EDT, Nowhere-3).
@@ -639,7 +690,8 @@ begin
     exception when invalid_parameter_value then
       null;  -- refused below, with the names that are near
     end;
-  elsif p_time_zone in ('GMT', 'Cuba', 'Egypt', 'Eire', 'GB', 'Hongkong', 'Iran', 'Israel', 'Jamaica', 'Japan', 'NZ', 'PRC',
+  elsif p_time_zone in ('GMT', 'Cuba', 'Egypt', 'Eire', 'GB', 'Hongkong', 'Iran', 'Israel', 'Jamaica', 'Japan', 'NZ',
+    'PRC',
       'Poland', 'Portugal', 'ROC', 'ROK', 'Singapore', 'Turkey')
     or p_time_zone ~ '^Etc/GMT([+]([0-9]|1[0-2])|-([0-9]|1[0-4]))$'
     or exists (select from pg_timezone_names where name = p_time_zone) then
@@ -649,7 +701,8 @@ begin
 end;
 $$;
 comment on function scheduler.require_time_zone(text) is
-  'Raises 22023 for a time zone that Postgres does not know by name. Cheap for the common names; registration is stricter, see assert_time_zone.';
+  'Raises 22023 for a time zone that Postgres does not know by name. Cheap for the common names; registration is '
+    'stricter, see assert_time_zone.';
 
 -- For rows that are read in sets: one zone that this server no longer knows (a restored dump, another tzdata) must not
 -- stop the others.
@@ -662,14 +715,16 @@ exception when invalid_parameter_value then
   return false;
 end;
 $$;
-comment on function scheduler.knows_time_zone(text) is 'Whether times can be computed in the zone; null, which stands for another zone, is known.';
+comment on function scheduler.knows_time_zone(text) is 'Whether times can be computed in the zone; null, which stands '
+  'for another zone, is known.';
 
 create function scheduler.letter_pairs(p_text text) returns text[]
 language sql immutable parallel safe set search_path = '' as $$
   select array(select distinct substr(folded, at, 2) from generate_series(1, length(folded) - 1) as at)
   from (select regexp_replace(lower(p_text collate "C"), '[^a-z/]', '', 'g') as folded) as text
 $$;
-comment on function scheduler.letter_pairs(text) is 'The pairs of neighbouring letters of a name, to tell how near two names are.';
+comment on function scheduler.letter_pairs(text) is 'The pairs of neighbouring letters of a name, to tell how near '
+  'two names are.';
 
 create function scheduler.assert_time_zone(p_time_zone text) returns void
 language plpgsql stable parallel safe set search_path = '' as $$
@@ -677,8 +732,10 @@ declare
   v_wanted text := upper(p_time_zone);
   v_near text;
 begin
-  -- These names are kept by Postgres for old systems; they look like abbreviations and mean other things in other places.
-  if p_time_zone !~ '^(EST|MST|HST|CET|MET|EET|WET|[A-Z]{3}[0-9][A-Z]{3}|Factory|posixrules|localtime|(posix|right)/.*)$'
+  -- These names are kept by Postgres for old systems; they look like abbreviations and mean other things in other
+  -- places.
+  if p_time_zone !~ '^(EST|MST|HST|CET|MET|EET|WET|[A-Z]{3}[0-9][A-Z]{3}'
+      '|Factory|posixrules|localtime|(posix|right)/.*)$'
     and exists (select from pg_timezone_names where name = p_time_zone) then
     return;
   end if;
@@ -699,11 +756,13 @@ begin
     when v_wanted in ('AEST', 'AEDT') then 'Australia/Sydney'
     when v_wanted in ('Z', 'ZULU', 'UTC', 'UCT', 'UTC0', 'UTC+0', 'UTC-0', 'GMT') then 'UTC'
   end;
-  v_near := coalesce(v_near, (select name from pg_timezone_names where lower(name) = lower(p_time_zone) and name ~ '/'));
+  v_near := coalesce(v_near, (select name from pg_timezone_names where lower(name) = lower(p_time_zone)
+    and name ~ '/'));
   if v_near is null and (p_time_zone ~ '/' or p_time_zone ~ '^[A-Za-z _-]{4,60}$') then
     -- Nearness: the share of letter pairs that two names, or their cities, have in common.
     with wanted as (
-      select scheduler.letter_pairs(left(p_time_zone, 60)) as whole, scheduler.letter_pairs(regexp_replace(left(p_time_zone, 60), '^.*/', '')) as city
+      select scheduler.letter_pairs(left(p_time_zone, 60)) as whole,
+        scheduler.letter_pairs(regexp_replace(left(p_time_zone, 60), '^.*/', '')) as city
     ), scored as (
       select zones.name, greatest(
           2.0 * cardinality(array(select unnest(zones.whole) intersect select unnest(wanted.whole)))
@@ -711,7 +770,8 @@ begin
           1.8 * cardinality(array(select unnest(zones.city) intersect select unnest(wanted.city)))
             / nullif(cardinality(zones.city) + cardinality(wanted.city), 0)) as score
       from wanted, (
-        select name, scheduler.letter_pairs(name) as whole, scheduler.letter_pairs(regexp_replace(name, '^.*/', '')) as city
+        select name, scheduler.letter_pairs(name) as whole, scheduler.letter_pairs(regexp_replace(name, '^.*/',
+          '')) as city
         from pg_timezone_names where name ~ '/' and name !~ '^(posix|right|Etc)/'
       ) as zones
     )
@@ -726,17 +786,21 @@ begin
     ) as keeping));
 
   raise exception using errcode = '22023',
-    message = format('cannot use the time zone "%s": it must be an IANA name such as America/New_York, or UTC', coalesce(left(p_time_zone, 60), 'null')),
+    message = format('cannot use the time zone "%s": it must be an IANA name such as America/New_York, or UTC',
+      coalesce(left(p_time_zone, 60), 'null')),
     detail = case
       when p_time_zone ~ '[0-9]' then 'a POSIX rule or an offset does not know when the clock changes'
       when p_time_zone ~ '^[A-Za-z]{1,5}$' then 'an abbreviation does not know when the clock changes'
       else 'Postgres knows no zone of that name'
     end,
-    hint = case when v_near is null then 'select name from pg_timezone_names lists them all' else format('did you mean %s?', v_near) end;
+    hint = case when v_near is null then 'select name from pg_timezone_names lists them all' else format('did you '
+      'mean %s?', v_near) end;
 end;
 $$;
 comment on function scheduler.assert_time_zone(text) is
-  'For registration: raises 22023, with the names that are near, unless the time zone is an IANA name exactly as Postgres lists it. Refuses abbreviations (EST) and POSIX rules (EST5EDT). Takes tens of milliseconds: it reads pg_timezone_names.';
+  'For registration: raises 22023, with the names that are near, unless the time zone is an IANA name exactly as '
+    'Postgres lists it. Refuses abbreviations (EST) and POSIX rules (EST5EDT). Takes tens of milliseconds: it reads '
+    'pg_timezone_names.';
 
 -- When a schedule runs. Two kinds of schedule, told apart by the hour field:
 --   * it covers all 24 hours: the real clock is followed. Each minute whose local time matches is an occurrence, so
@@ -759,7 +823,8 @@ begin
     v_month := extract(month from v_date)::integer;
     v_next := (select min(month) from unnest(p_parsed.months) as month where month >= v_month);
     if v_next is distinct from v_month then
-      v_date := make_date(extract(year from v_date)::integer + (v_next is null)::integer, coalesce(v_next, p_parsed.months[1]), 1);
+      v_date := make_date(extract(year from v_date)::integer + (v_next is null)::integer, coalesce(v_next,
+        p_parsed.months[1]), 1);
     end if;
 
     if not p_parsed.days_must_both_match then
@@ -801,13 +866,15 @@ language plpgsql stable parallel safe set search_path = '' as $$
 declare
   v_shown timestamptz := p_local at time zone p_time_zone;
   v_day_before timestamptz := v_shown - interval '25 hours';
-  v_earlier timestamptz := (p_local - ((v_day_before at time zone p_time_zone) - (v_day_before at time zone 'UTC'))) at time zone 'UTC';
+  v_earlier timestamptz :=
+    (p_local - ((v_day_before at time zone p_time_zone) - (v_day_before at time zone 'UTC'))) at time zone 'UTC';
   v_offset interval;
   v_low timestamptz;
   v_middle timestamptz;
 begin
   if v_shown at time zone p_time_zone = p_local then
-    return case when v_earlier < v_shown and v_earlier at time zone p_time_zone = p_local then v_earlier else v_shown end;
+    return case when v_earlier < v_shown and v_earlier at time zone p_time_zone = p_local then v_earlier
+      else v_shown end;
   end if;
 
   -- In a gap: v_shown lies after its end, v_low before it.
@@ -858,7 +925,8 @@ begin
     if v_minute = any (p_parsed.minutes) then
       return v_at;
     end if;
-    v_wait := make_interval(mins => (select min((minute - v_minute + 60) % 60) from unnest(p_parsed.minutes) as minute));
+    v_wait := make_interval(mins => (select min((minute - v_minute + 60) % 60)
+      from unnest(p_parsed.minutes) as minute));
     if (v_at + v_wait) at time zone p_time_zone = v_local + v_wait then
       v_at := v_at + v_wait;
     else
@@ -869,7 +937,8 @@ begin
 end;
 $$;
 comment on function scheduler.next_real_clock_occurrence(scheduler.parsed_schedule, text, timestamptz) is
-  'The first minute strictly after p_after whose local time matches, of a schedule that covers all 24 hours; null when there is none.';
+  'The first minute strictly after p_after whose local time matches, of a schedule that covers all 24 hours; null '
+    'when there is none.';
 
 create function scheduler.next_occurrence(p_schedule text, p_time_zone text, p_after timestamptz) returns timestamptz
 language plpgsql stable parallel safe set search_path = '' as $$
@@ -884,7 +953,8 @@ begin
   perform scheduler.require_time_zone(p_time_zone);
   if p_after is null or not isfinite(p_after) then
     raise exception using errcode = '22023',
-      message = format('cannot find the next occurrence: p_after must be a moment, got %s', coalesce(p_after::text, 'null'));
+      message = format('cannot find the next occurrence: p_after must be a moment, got %s',
+        coalesce(p_after::text, 'null'));
   end if;
   if v_parsed.follows_real_clock then
     return scheduler.next_real_clock_occurrence(v_parsed, p_time_zone, p_after);
@@ -925,7 +995,8 @@ begin
 end;
 $$;
 comment on function scheduler.next_occurrence(text, text, timestamptz) is
-  'The first occurrence strictly after p_after, in the IANA time zone given; null when the schedule never occurs (30 February). Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The first occurrence strictly after p_after, in the IANA time zone given; null when the schedule never occurs (30 '
+    'February). Raises 22023 for a schedule or a time zone that cannot be read.';
 
 create function scheduler.offset_periods(p_time_zone text, p_from timestamptz, p_to timestamptz)
 returns table (starts_at timestamptz, ends_at timestamptz, utc_offset interval, offset_before interval)
@@ -960,7 +1031,8 @@ language sql stable parallel safe set search_path = '' rows 50 as $$
   select at, lead(at, 1, p_to) over (order by at), utc_offset, offset_before from changes order by at
 $$;
 comment on function scheduler.offset_periods(text, timestamptz, timestamptz) is
-  'The stretches of [p_from, p_to) in which a zone keeps one offset from UTC, with the offset before each (null for the first).';
+  'The stretches of [p_from, p_to) in which a zone keeps one offset from UTC, with the offset before each (null for '
+    'the first).';
 
 create function scheduler.occurrences(p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz)
 returns setof timestamptz
@@ -982,9 +1054,11 @@ begin
   with periods as materialized (
     -- From a day earlier: p_from may lie in an hour that is shown for the second time.
     select starts_at, utc_offset,
-      starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then utc_offset else greatest(utc_offset, offset_before) end as local_from,
+      starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then utc_offset else greatest(utc_offset,
+        offset_before) end as local_from,
       ends_at at time zone 'UTC' + utc_offset as local_to,
-      case when utc_offset > offset_before and not v_parsed.follows_real_clock then starts_at at time zone 'UTC' + offset_before end as gap_from
+      case when utc_offset > offset_before and not v_parsed.follows_real_clock
+        then starts_at at time zone 'UTC' + offset_before end as gap_from
     from scheduler.offset_periods(p_time_zone, p_from - interval '26 hours', p_to)
   ), stretches as (
     select local_from, local_to, utc_offset, null::timestamptz as falls_on from periods
@@ -998,8 +1072,10 @@ begin
     from stretches, lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day, times
     where extract(month from day)::integer = any (v_parsed.months)
       and case when v_parsed.days_must_both_match
-        then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow from day)::integer = any (v_parsed.days_of_week)
-        else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow from day)::integer = any (v_parsed.days_of_week)
+        then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow
+          from day)::integer = any (v_parsed.days_of_week)
+        else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow
+          from day)::integer = any (v_parsed.days_of_week)
       end
       and day + of_day >= local_from and day + of_day < local_to
   )
@@ -1007,9 +1083,11 @@ begin
 end;
 $$;
 comment on function scheduler.occurrences(text, text, timestamptz, timestamptz) is
-  'The occurrences of a schedule in [p_from, p_to), ascending, in the IANA time zone given. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The occurrences of a schedule in [p_from, p_to), ascending, in the IANA time zone given. Raises 22023 for a '
+    'schedule or a time zone that cannot be read.';
 
-create function scheduler.previous_occurrence(p_schedule text, p_time_zone text, p_before timestamptz) returns timestamptz
+create function scheduler.previous_occurrence(p_schedule text, p_time_zone text,
+  p_before timestamptz) returns timestamptz
 language plpgsql stable parallel safe set search_path = '' as $$
 declare
   v_parsed scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
@@ -1021,7 +1099,8 @@ begin
   perform scheduler.require_time_zone(p_time_zone);
   if p_before is null or not isfinite(p_before) then
     raise exception using errcode = '22023',
-      message = format('cannot find the previous occurrence: p_before must be a moment, got %s', coalesce(p_before::text, 'null'));
+      message = format('cannot find the previous occurrence: p_before must be a moment, got %s',
+        coalesce(p_before::text, 'null'));
   end if;
 
   select max(at) into v_occurrence
@@ -1030,15 +1109,18 @@ begin
     return v_occurrence;
   end if;
 
-  -- The latest matching dates, found in ever longer spans; an occurrence falls on its own date or, after a gap, the next.
+  -- The latest matching dates, found in ever longer spans; an occurrence falls on its own date or, after a gap, the
+  -- next.
   foreach v_span in array array[3, 40, 400, 3300, 15000] loop
     for v_date in
       select day::date from generate_series((p_before at time zone p_time_zone)::date + 1 - v_span,
         (p_before at time zone p_time_zone)::date + 1, interval '1 day') as day
       where extract(month from day)::integer = any (v_parsed.months)
         and case when v_parsed.days_must_both_match
-          then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow from day)::integer = any (v_parsed.days_of_week)
-          else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow from day)::integer = any (v_parsed.days_of_week)
+          then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow
+            from day)::integer = any (v_parsed.days_of_week)
+          else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow
+            from day)::integer = any (v_parsed.days_of_week)
         end
       order by day desc limit 3
     loop
@@ -1054,7 +1136,8 @@ begin
 end;
 $$;
 comment on function scheduler.previous_occurrence(text, text, timestamptz) is
-  'The last occurrence at or before p_before, in the IANA time zone given; null when there is none in the 40 years before. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The last occurrence at or before p_before, in the IANA time zone given; null when there is none in the 40 years '
+    'before. Raises 22023 for a schedule or a time zone that cannot be read.';
 
 create function scheduler.shown_time_zone(p_time_zone text) returns text
 language plpgsql stable set search_path = '' as $$
@@ -1066,7 +1149,8 @@ exception when invalid_parameter_value then
 end;
 $$;
 comment on function scheduler.shown_time_zone(text) is
-  'The time zone in which times are shown: the one given, UTC where Postgres does not know it (a restored dump, a zone that was dropped).';
+  'The time zone in which times are shown: the one given, UTC where Postgres does not know it (a restored dump, a '
+    'zone that was dropped).';
 
 create function scheduler.local_text(p_at timestamptz, p_time_zone text) returns text
 language sql stable set search_path = '' as $$
@@ -1074,13 +1158,15 @@ language sql stable set search_path = '' as $$
   from (select scheduler.shown_time_zone(p_time_zone) as zone) as shown;
 $$;
 comment on function scheduler.local_text(timestamptz, text) is
-  'A moment as a person of that zone reads it, in UTC where Postgres does not know the zone; infinity and -infinity as they are. Null for null.';
+  'A moment as a person of that zone reads it, in UTC where Postgres does not know the zone; infinity and -infinity '
+    'as they are. Null for null.';
 
 -- From a schedule in a time zone to one pg_cron entry in UTC: the smallest that covers every occurrence.
 -- pg_cron's entry is five independent sets, so the smallest is what the true occurrences need in each field. Written
 -- with digits alone, for pg_cron 1.4 as well as later ones.
 
-create function scheduler.format_schedule_field(p_values integer[], p_first integer, p_last integer, p_star text default 'free')
+create function scheduler.format_schedule_field(p_values integer[], p_first integer, p_last integer,
+  p_star text default 'free')
 returns text
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
@@ -1149,7 +1235,9 @@ begin
 end;
 $$;
 comment on function scheduler.format_schedule_field(integer[], integer, integer, text) is
-  'The short text of a schedule''s field for ascending values: *, */n, a-b, a-b/n or a list of these. p_star: forbidden = must not begin with *, required = must (the first value has to be listed), free = either. pg_cron reads a day field by that sign.';
+  'The short text of a schedule''s field for ascending values: *, */n, a-b, a-b/n or a list of these. p_star: '
+    'forbidden = must not begin with *, required = must (the first value has to be listed), free = either. pg_cron '
+    'reads a day field by that sign.';
 
 create function scheduler.compile_days(
   p_all_days_of_month integer[],
@@ -1164,23 +1252,28 @@ language plpgsql immutable parallel safe set search_path = '' as $$
 declare
   v_every_day constant integer[] := array(select generate_series(1, 31));
   v_every_weekday constant integer[] := array[0, 1, 2, 3, 4, 5, 6];
-  v_both_restricted constant boolean := p_must_both_match and p_all_days_of_month <> v_every_day and p_all_days_of_week <> v_every_weekday;
+  v_both_restricted constant boolean := p_must_both_match and p_all_days_of_month <> v_every_day
+    and p_all_days_of_week <> v_every_weekday;
   v_chosen record;
 begin
   with candidates (days_of_month, days_of_week, must_match, starred) as (
     values
-      (case when p_all_days_of_month <> v_every_day or p_all_days_of_week = v_every_weekday then p_all_days_of_month end, v_every_weekday, true, ''),
+      (case when p_all_days_of_month <> v_every_day or p_all_days_of_week = v_every_weekday
+        then p_all_days_of_month end, v_every_weekday, true, ''),
       (case when p_all_days_of_week <> v_every_weekday then v_every_day end, p_all_days_of_week, true, ''),
       -- Either may match: a field that names every day would be read as one that both must match.
-      (case when not p_must_both_match and p_days_of_month not in (v_every_day, '{}') and p_days_of_week <> v_every_weekday
+      (case when not p_must_both_match and p_days_of_month not in (v_every_day, '{}')
+        and p_days_of_week <> v_every_weekday
         then p_days_of_month end, p_days_of_week, false, ''),
       -- Both must match: pg_cron needs a star in front, which can stand before a field's first value alone.
-      (case when v_both_restricted then array(select distinct day from unnest(p_all_days_of_month || 1) as day order by day) end,
+      (case when v_both_restricted then array(select distinct day from unnest(p_all_days_of_month || 1) as day
+        order by day) end,
         p_all_days_of_week, true, 'month'),
       (case when v_both_restricted then p_all_days_of_month end,
         array(select distinct day from unnest(p_all_days_of_week || 0) as day order by day), true, 'week')
   ), calendar as materialized (
-    select date_part('month', day)::integer as month, date_part('day', day)::integer as of_month, date_part('dow', day)::integer as of_week
+    select date_part('month', day)::integer as month, date_part('day', day)::integer as of_month, date_part('dow',
+      day)::integer as of_week
     from generate_series(p_from::timestamp, p_from::timestamp + interval '20 years', interval '1 day') as day
     where (select count(days_of_month) > 1 from candidates) or cardinality(p_months) < 12
   ), texts as (
@@ -1203,20 +1296,25 @@ begin
   return array[
     v_chosen.month_text,
     -- No 31 June to keep out: the shorter text names the same dates.
-    case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_months, 1, 12) end,
+    case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_months, 1,
+      12) end,
     v_chosen.week_text];
 end;
 $$;
 comment on function scheduler.compile_days(integer[], integer[], integer[], integer[], boolean, integer[], date) is
-  'The texts of the day-of-month, month and day-of-week fields that cover what is needed on the fewest dates of 20 years; the shortest of those. p_all_...: needed by any occurrence; p_days_of_month: by those that match by their day of month; p_days_of_week: by their weekday.';
+  'The texts of the day-of-month, month and day-of-week fields that cover what is needed on the fewest dates of 20 '
+    'years; the shortest of those. p_all_...: needed by any occurrence; p_days_of_month: by those that match by their '
+    'day of month; p_days_of_week: by their weekday.';
 
 create function scheduler.listed_bits(p_bits bigint) returns integer[]
 language sql immutable parallel safe set search_path = '' as $$
   select array(select bit from generate_series(0, 62) as bit where p_bits & (1::bigint << bit) <> 0 order by bit)
 $$;
-comment on function scheduler.listed_bits(bigint) is 'The positions of the bits that are set, ascending: a set of small numbers as an array. Null gives an empty one.';
+comment on function scheduler.listed_bits(bigint) is 'The positions of the bits that are set, ascending: a set of '
+  'small numbers as an array. Null gives an empty one.';
 
-create function scheduler.compile_schedule(p_schedule text, p_time_zone text, p_from timestamptz default now()) returns text
+create function scheduler.compile_schedule(p_schedule text, p_time_zone text,
+  p_from timestamptz default now()) returns text
 language plpgsql stable parallel safe set search_path = '' as $$
 declare
   v_parsed scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
@@ -1250,7 +1348,8 @@ begin
   -- change, and the first and last, are looked at by themselves. Sets of numbers are kept as bits.
   with periods as materialized (
     select extract(epoch from utc_offset)::integer / 60 as utc_offset,
-      greatest(starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then periods.utc_offset else greatest(periods.utc_offset, offset_before) end,
+      greatest(starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then periods.utc_offset
+        else greatest(periods.utc_offset, offset_before) end,
         p_from at time zone 'UTC' + periods.utc_offset) as local_from,
       ends_at at time zone 'UTC' + periods.utc_offset as local_to,
       case when periods.utc_offset > offset_before and not v_parsed.follows_real_clock and starts_at >= p_from
@@ -1271,7 +1370,8 @@ begin
   ), dates as materialized (
     select utc_offset, falls_on, day, by_month, by_week,
       falls_on is null and day >= local_from and day + interval '1 day' <= local_to as is_whole,
-      ceil(date_part('epoch', local_from - day) / 60) as minute_from, ceil(date_part('epoch', local_to - day) / 60) as minute_to
+      ceil(date_part('epoch', local_from - day) / 60) as minute_from, ceil(date_part('epoch',
+        local_to - day) / 60) as minute_to
     from calendar
     where (v_every_month or month = any (v_parsed.months))
       and case when v_parsed.days_must_both_match then by_month and by_week else by_month or by_week end
@@ -1281,8 +1381,10 @@ begin
     select hour * 60 + minute as of_day
     from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute
   ), offset_times as materialized (
-    select utc_offset, has_whole, of_day, (of_day - utc_offset + 2880) / 1440 - 2 as days_on, (of_day - utc_offset + 2880) % 1440 as utc_time
-    from (select utc_offset, bool_or(is_whole) as has_whole from dates where falls_on is null group by utc_offset) as offsets, times
+    select utc_offset, has_whole, of_day, (of_day - utc_offset + 2880) / 1440 - 2 as days_on,
+      (of_day - utc_offset + 2880) % 1440 as utc_time
+    from (select utc_offset, bool_or(is_whole) as has_whole from dates where falls_on
+      is null group by utc_offset) as offsets, times
   ), shifts as materialized (
     select distinct utc_offset, days_on from offset_times
   ), gaps as materialized (
@@ -1307,16 +1409,19 @@ begin
     where exists (
       -- The part of the date in this stretch that lies on the UTC date meant.
       select from times
-      where of_day >= greatest(minute_from, utc_offset + days_on * 1440) and of_day < least(minute_to, utc_offset + days_on * 1440 + 1440))
+      where of_day >= greatest(minute_from, utc_offset + days_on * 1440) and of_day < least(minute_to,
+        utc_offset + days_on * 1440 + 1440))
     union all
     select falls_on, by_month, by_week from gaps
   ), day_numbers as (
-    select 1::bigint << date_part('month', day)::integer as month, 1::bigint << date_part('day', day)::integer as of_month,
+    select 1::bigint << date_part('month', day)::integer as month, 1::bigint << date_part('day',
+      day)::integer as of_month,
       1::bigint << date_part('dow', day)::integer as of_week, by_month, by_week
     from utc_days
   ), day_sets as (
     select scheduler.listed_bits(bit_or(month)) as months,
-      scheduler.listed_bits(bit_or(of_month)) as all_days_of_month, scheduler.listed_bits(bit_or(of_week)) as all_days_of_week,
+      scheduler.listed_bits(bit_or(of_month)) as all_days_of_month,
+        scheduler.listed_bits(bit_or(of_week)) as all_days_of_week,
       scheduler.listed_bits(bit_or(of_month) filter (where by_month)) as days_of_month,
       scheduler.listed_bits(bit_or(of_week) filter (where by_week)) as days_of_week
     from day_numbers
@@ -1335,16 +1440,20 @@ begin
   else
     -- Weekdays that the schedule leaves free stay free: which ones 29 February falls on in 20 years is chance.
     v_days := scheduler.compile_days(v_needed.all_days_of_month,
-      case when v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7 then v_parsed.days_of_week else v_needed.all_days_of_week end,
+      case when v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7 then v_parsed.days_of_week
+        else v_needed.all_days_of_week end,
       v_needed.days_of_month, v_needed.days_of_week,
       v_parsed.days_must_both_match, v_needed.months, (p_from at time zone 'UTC')::date);
   end if;
-  return concat_ws(' ', scheduler.format_schedule_field(v_needed.minutes, 0, 59), scheduler.format_schedule_field(v_needed.hours, 0, 23),
+  return concat_ws(' ', scheduler.format_schedule_field(v_needed.minutes, 0, 59),
+    scheduler.format_schedule_field(v_needed.hours, 0, 23),
     v_days[1], v_days[2], v_days[3]);
 end;
 $$;
 comment on function scheduler.compile_schedule(text, text, timestamptz) is
-  'The smallest five-field UTC entry for pg_cron that covers every occurrence in the 20 years from p_from; null when there is none. It may name more minutes than there are occurrences: whoever it wakes asks next_occurrence. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The smallest five-field UTC entry for pg_cron that covers every occurrence in the 20 years from p_from; null when '
+    'there is none. It may name more minutes than there are occurrences: whoever it wakes asks next_occurrence. '
+    'Raises 22023 for a schedule or a time zone that cannot be read.';
 
 -- How many occurrences lie in a long stretch of time, and which are its newest: after an outage nobody wants to list
 -- half a million minutes to count them.
@@ -1352,7 +1461,8 @@ comment on function scheduler.compile_schedule(text, text, timestamptz) is
 create function scheduler.count_matching_days(p_parsed scheduler.parsed_schedule, p_from date, p_to date) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  if cardinality(p_parsed.months) = 12 and cardinality(p_parsed.days_of_month) = 31 and cardinality(p_parsed.days_of_week) >= 7 then
+  if cardinality(p_parsed.months) = 12 and cardinality(p_parsed.days_of_month) = 31
+    and cardinality(p_parsed.days_of_week) >= 7 then
     return greatest(p_to - p_from, 0);
   end if;
   return (
@@ -1360,15 +1470,18 @@ begin
     from generate_series(p_from::timestamp, p_to::timestamp - interval '1 day', interval '1 day') as day
     where extract(month from day)::integer = any (p_parsed.months)
       and case when p_parsed.days_must_both_match
-        then extract(day from day)::integer = any (p_parsed.days_of_month) and extract(dow from day)::integer = any (p_parsed.days_of_week)
-        else extract(day from day)::integer = any (p_parsed.days_of_month) or extract(dow from day)::integer = any (p_parsed.days_of_week)
+        then extract(day from day)::integer = any (p_parsed.days_of_month) and extract(dow
+          from day)::integer = any (p_parsed.days_of_week)
+        else extract(day from day)::integer = any (p_parsed.days_of_month) or extract(dow
+          from day)::integer = any (p_parsed.days_of_week)
       end);
 end;
 $$;
 comment on function scheduler.count_matching_days(scheduler.parsed_schedule, date, date) is
   'How many dates in [p_from, p_to) the month and day fields match.';
 
-create function scheduler.count_times(p_parsed scheduler.parsed_schedule, p_from timestamp, p_to timestamp) returns bigint
+create function scheduler.count_times(p_parsed scheduler.parsed_schedule, p_from timestamp,
+  p_to timestamp) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
   return scheduler.count_matching_days(p_parsed, p_from::date, p_from::date + 1) * (
@@ -1378,9 +1491,11 @@ begin
 end;
 $$;
 comment on function scheduler.count_times(scheduler.parsed_schedule, timestamp, timestamp) is
-  'How many local times of the date of p_from the schedule names in [p_from, p_to), on a date on which the clock does not change after p_from.';
+  'How many local times of the date of p_from the schedule names in [p_from, p_to), on a date on which the clock does '
+    'not change after p_from.';
 
--- Between two changes of the clock every whole local day has the same times; only the hours after a change have to be listed.
+-- Between two changes of the clock every whole local day has the same times; only the hours after a change have to be
+-- listed.
 create function scheduler.count_occurrences(
   p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz
 ) returns bigint
@@ -1403,14 +1518,16 @@ begin
     v_to := v_from + (v_period.ends_at - v_listed_to);
     v_count := v_count + case when v_from::date = v_to::date then scheduler.count_times(v_parsed, v_from, v_to) else
       scheduler.count_times(v_parsed, v_from, v_from::date + 1)
-      + scheduler.count_matching_days(v_parsed, v_from::date + 1, v_to::date) * cardinality(v_parsed.hours) * cardinality(v_parsed.minutes)
+      + scheduler.count_matching_days(v_parsed, v_from::date + 1,
+        v_to::date) * cardinality(v_parsed.hours) * cardinality(v_parsed.minutes)
       + scheduler.count_times(v_parsed, v_to::date, v_to) end;
   end loop;
   return v_count;
 end;
 $$;
 comment on function scheduler.count_occurrences(text, text, timestamptz, timestamptz) is
-  'How many occurrences lie in [p_from, p_to): what occurrences() would list, without listing them. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'How many occurrences lie in [p_from, p_to): what occurrences() would list, without listing them. Raises 22023 for '
+    'a schedule or a time zone that cannot be read.';
 
 create function scheduler.newest_occurrences(
   p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz, p_limit integer
@@ -1432,7 +1549,8 @@ begin
 end;
 $$;
 comment on function scheduler.newest_occurrences(text, text, timestamptz, timestamptz, integer) is
-  'The newest p_limit occurrences in [p_from, p_to), ascending; all of them when there are no more. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The newest p_limit occurrences in [p_from, p_to), ascending; all of them when there are no more. Raises 22023 for '
+    'a schedule or a time zone that cannot be read.';
 
 -- The registry: registering a job is one call, and pg_cron follows.
 
@@ -1458,7 +1576,8 @@ begin
 
   if v_actual.command is not null and v_actual.command <> v_command then
     raise exception using errcode = '42710',
-      message = format('cannot register the job %s: pg_cron has an entry of that name which is not Daybook''s', p_job_name),
+      message = format('cannot register the job %s: pg_cron has an entry of that name which is not Daybook''s',
+        p_job_name),
       detail = format('its command is: %s', left(v_actual.command, 60)),
       hint = format('take it out first: select cron.unschedule(%L)', p_job_name);
   end if;
@@ -1475,7 +1594,8 @@ begin
 end;
 $$;
 comment on function scheduler.sync_cron_entry(text) is
-  'Makes pg_cron''s entry of a job what the registry says: there and active, or gone. Changes nothing that is right. Raises 42710 when the name belongs to somebody else''s entry.';
+  'Makes pg_cron''s entry of a job what the registry says: there and active, or gone. Changes nothing that is right. '
+    'Raises 42710 when the name belongs to somebody else''s entry.';
 
 -- A run_if may be written as people write functions: quoted or not, with its arguments or without.
 create function scheduler.run_if_function(p_run_if text) returns regprocedure
@@ -1483,7 +1603,8 @@ language plpgsql stable set search_path = '' as $$
 begin
   return (
     select oid from pg_catalog.pg_proc
-    where oid = to_regprocedure(case when right(btrim(p_run_if), 1) = ')' then p_run_if else p_run_if || '(timestamptz)' end)
+    where oid = to_regprocedure(case when right(btrim(p_run_if), 1) = ')' then p_run_if
+      else p_run_if || '(timestamptz)' end)
       and prokind = 'f' and prorettype = 'boolean'::regtype and not proretset
       and pronargs = 1 and proargtypes[0] = 'timestamptz'::regtype);
 exception when syntax_error_or_access_rule_violation or invalid_text_representation or feature_not_supported then
@@ -1503,10 +1624,12 @@ begin
     case
       when p_job.name = 'scheduler-pulse' then 'that name is the scheduler''s own pulse'
       when p_job.target !~ '^[a-z0-9][a-z0-9_-]{0,62}$' and p_job.target !~ '^https://[^\s/@]+(/\S*)?$'
-        then format('target must be an edge function''s slug or an https URL without user and password, got %L', p_job.target)
+        then format('target must be an edge function''s slug or an https URL without user and password, got %L',
+          p_job.target)
       when v_is_url and p_job.receipt = 'function' then 'a URL has no receipt of its own, receipt must be ''response'''
       when v_is_url and p_job.timeout_seconds > 50 then format(
-        'timeout_seconds of a URL must be at most 50, got %s: pg_net holds back the answers to all other requests of its batch until the slowest has ended',
+        'timeout_seconds of a URL must be at most 50, got %s: pg_net holds back the answers to all other requests of '
+          'its batch until the slowest has ended',
         p_job.timeout_seconds)
       when not v_is_url and p_job.secret_name !~ '\S' then 'secret_name must name a secret in Vault, got a blank one'
       when p_job.description is null then 'description must be a text, got null'
@@ -1545,7 +1668,8 @@ begin
 end;
 $$;
 comment on function scheduler.job_fault(public.scheduler_jobs) is
-  'The first thing that is wrong with a job''s values (its schedule and time zone apart), as the end of the sentence "cannot register the job: …"; null when nothing is.';
+  'The first thing that is wrong with a job''s values (its schedule and time zone apart), as the end of the sentence '
+    '"cannot register the job: …"; null when nothing is.';
 
 -- One job whose times cannot be read must not stop the verbs that change it.
 create function scheduler.try_record_due(p_job public.scheduler_jobs, p_now timestamptz) returns text
@@ -1564,7 +1688,8 @@ exception
 end;
 $$;
 comment on function scheduler.try_record_due(public.scheduler_jobs, timestamptz) is
-  'Hears the job''s runs and gives every occurrence of it up to p_now its row, unless it is disabled. Returns why that cannot be done (its time zone is unknown, say), null when it was. The caller holds the job''s row lock.';
+  'Hears the job''s runs and gives every occurrence of it up to p_now its row, unless it is disabled. Returns why '
+    'that cannot be done (its time zone is unknown, say), null when it was. The caller holds the job''s row lock.';
 
 create function scheduler.register_job(
   name text,
@@ -1595,7 +1720,8 @@ declare
 begin
   if register_job.name is null or register_job.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
     raise exception using errcode = '22023',
-      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(register_job.name), 'null'));
+      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
+        'digit, got %s', coalesce(quote_literal(register_job.name), 'null'));
   end if;
   v_job.name := register_job.name;
   v_job.schedule := register_job.schedule;
@@ -1620,7 +1746,10 @@ begin
 end;
 $$;
 comment on function scheduler.register_job is
-  'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
+  'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it '
+    'is enqueued or called. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults '
+    'to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign '
+    'entry of that name.';
 
 create function scheduler.checked_job(p_job public.scheduler_jobs) returns public.scheduler_jobs
 language plpgsql stable set search_path = '' as $$
@@ -1640,13 +1769,15 @@ begin
   end if;
   -- As the catalogue names it, so that two ways of writing it are no change.
   v_job.run_if := (
-    select format('%I.%I', nspname, proname) from pg_catalog.pg_proc join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
+    select format('%I.%I', nspname, proname) from pg_catalog.pg_proc
+      join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
     where pg_proc.oid = scheduler.run_if_function(v_job.run_if));
   return v_job;
 end;
 $$;
 comment on function scheduler.checked_job(public.scheduler_jobs) is
-  'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be registered.';
+  'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be '
+    'registered.';
 
 create function scheduler.put_job(p_job public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$
@@ -1666,13 +1797,15 @@ begin
     v_fault := scheduler.try_record_due(v_old, now());
     if v_fault is not null then
       raise warning 'what came due of the job % under its old times is not in the ledger: %', v_job.name, v_fault;
-      perform scheduler.log_activity(v_job.name, 'what came due under its old times is not in the ledger: ' || v_fault, 'warning');
+      perform scheduler.log_activity(v_job.name, 'what came due under its old times is not in the ledger: ' || v_fault,
+        'warning');
     end if;
   end if;
   -- The cursor stays where it is unless the times themselves change or the job is switched on.
   v_job.next_run_at := case
     when v_job.schedule is null then null
-    when v_has_same_times and (v_old.enabled or not v_job.enabled) and v_old.next_run_at is not null then v_old.next_run_at
+    when v_has_same_times and (v_old.enabled or not v_job.enabled) and v_old.next_run_at is not null
+      then v_old.next_run_at
     else scheduler.next_occurrence(v_job.schedule, v_job.time_zone, now())
   end;
 
@@ -1682,8 +1815,10 @@ begin
     parallel_limit, run_if, enabled, cron_entry, next_run_at
   ) values (
     v_job.name, v_job.schedule, v_job.time_zone, v_job.target, v_job.description, v_job.payload, v_job.timeout_seconds,
-    v_job.max_attempts, v_job.backoff_base_seconds, v_job.backoff_cap_seconds, v_job.overlap_policy, v_job.misfire_policy,
-    v_job.misfire_grace_seconds, v_job.misfire_cap, v_job.receipt, v_job.secret_name, v_job.parallel_limit, v_job.run_if,
+    v_job.max_attempts, v_job.backoff_base_seconds, v_job.backoff_cap_seconds, v_job.overlap_policy,
+      v_job.misfire_policy,
+    v_job.misfire_grace_seconds, v_job.misfire_cap, v_job.receipt, v_job.secret_name, v_job.parallel_limit,
+      v_job.run_if,
     v_job.enabled, v_job.cron_entry, v_job.next_run_at
   )
   on conflict (name) do update set
@@ -1703,7 +1838,8 @@ begin
 end;
 $$;
 comment on function scheduler.put_job(public.scheduler_jobs) is
-  'Writes a job into the registry and makes pg_cron follow, as register_job describes it: what it does once all values are there.';
+  'Writes a job into the registry and makes pg_cron follow, as register_job describes it: what it does once all '
+    'values are there.';
 
 create function scheduler.unregister_job(p_job_name text) returns void
 language plpgsql set search_path = '' as $$
@@ -1717,7 +1853,8 @@ begin
 end;
 $$;
 comment on function scheduler.unregister_job(text) is
-  'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by the next pulse. Raises SD001 for an unknown job.';
+  'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by '
+    'the next pulse. Raises SD001 for an unknown job.';
 
 -- One place says what being paused means: an occurrence in the pause, or a pause that holds now.
 create function scheduler.is_paused(p_job public.scheduler_jobs, p_at timestamptz) returns boolean
@@ -1725,7 +1862,8 @@ language sql immutable set search_path = '' as $$
   select p_job.paused_at is not null and p_job.paused_at <= p_at
     and (p_job.paused_until is null or p_at < p_job.paused_until);
 $$;
-comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that moment.';
+comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that '
+  'moment.';
 
 -- Asked before a row is written: what has nothing to do leaves none.
 create function scheduler.has_work(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
@@ -1740,20 +1878,24 @@ begin
   v_function := scheduler.run_if_function(p_job.run_if);
   if v_function is null then
     raise exception using errcode = '42883',
-      message = format('cannot ask whether %s has anything to do: its run_if %s is no function (timestamptz) returns boolean any more', p_job.name, p_job.run_if),
+      message = format('cannot ask whether %s has anything to do: its run_if %s is no function (timestamptz) returns '
+        'boolean any more', p_job.name, p_job.run_if),
       hint = 'create it again, or register the job with another run_if';
   end if;
   begin
     execute format('select %s($1)', v_function::oid::regproc) into v_answer using p_occurrence;
   exception when others then
     raise exception using errcode = sqlstate,
-      message = format('cannot ask whether %s has anything to do: its run_if %s failed: %s', p_job.name, p_job.run_if, left(sqlerrm, 500));
+      message = format('cannot ask whether %s has anything to do: its run_if %s failed: %s', p_job.name, p_job.run_if,
+        left(sqlerrm, 500));
   end;
   return coalesce(v_answer, false);
 end;
 $$;
 comment on function scheduler.has_work(public.scheduler_jobs, timestamptz) is
-  'Whether the job has anything to do for that occurrence, by its run_if; true without one. Raises when it cannot be asked, naming the job, the run_if and the reason: 42883 when the function is gone, else the code that it failed with.';
+  'Whether the job has anything to do for that occurrence, by its run_if; true without one. Raises when it cannot be '
+    'asked, naming the job, the run_if and the reason: 42883 when the function is gone, else the code that it failed '
+    'with.';
 
 -- What a person wants to read in the morning: one line for each run that mattered, and lines that others add.
 
@@ -1773,9 +1915,11 @@ create unique index scheduler_activity_run_id_key
   on public.scheduler_activity (run_id) where run_id is not null;
 
 comment on table public.scheduler_activity is
-  'What happened, for people: one readable line for each run that mattered, and for what jobs and agents add.';
-comment on column public.scheduler_activity.source is 'Who says it: a job''s name, or what else log_activity was given.';
-comment on column public.scheduler_activity.run_id is 'The run whose line this is, at most one each; null for all other lines.';
+  'What happened, for people: one readable line for each run that mattered, and for what jobs and people add.';
+comment on column public.scheduler_activity.source is 'Who says it: a job''s name, or what else log_activity was '
+  'given.';
+comment on column public.scheduler_activity.run_id is 'The run whose line this is, at most one each; null for all '
+  'other lines.';
 
 alter table public.scheduler_activity enable row level security;
 revoke all on public.scheduler_activity from public, anon, authenticated, service_role;
@@ -1790,7 +1934,8 @@ $$;
 comment on function scheduler.one_line(text, integer) is 'A text in one line of at most that many characters.';
 
 create function scheduler.log_activity(
-  p_source text, p_message text, p_severity text default 'info', p_details jsonb default '{}', p_now timestamptz default now()
+  p_source text, p_message text, p_severity text default 'info', p_details jsonb default '{}',
+    p_now timestamptz default now()
 ) returns bigint
 language plpgsql set search_path = '' as $$
 declare
@@ -1803,7 +1948,8 @@ begin
   end if;
   if p_severity is null or p_severity not in ('info', 'warning', 'error') then
     raise exception using errcode = '22023',
-      message = format('cannot log an activity: severity must be info, warning or error, got %s', coalesce(quote_literal(p_severity), 'null'));
+      message = format('cannot log an activity: severity must be info, warning or error, got %s',
+        coalesce(quote_literal(p_severity), 'null'));
   end if;
   insert into public.scheduler_activity (occurred_at, source, severity, message, details)
     values (p_now, v_source, p_severity, v_message, coalesce(p_details, '{}'))
@@ -1812,7 +1958,8 @@ begin
 end;
 $$;
 comment on function scheduler.log_activity(text, text, text, jsonb, timestamptz) is
-  'Adds a line to scheduler_activity that is no run''s own, cut at 1,000 characters; returns its id. Raises 22023 for a missing source or message or an unknown severity.';
+  'Adds a line to scheduler_activity that is no run''s own, cut at 1,000 characters; returns its id. Raises 22023 for '
+    'a missing source or message or an unknown severity.';
 
 -- Security definer because service_role may add lines, but neither change nor forge those of runs.
 create function public.scheduler_log_activity(
@@ -1832,19 +1979,22 @@ language sql set search_path = '' as $$
     jsonb_build_object('scheduled_for', p_run.scheduled_for, 'attempt', p_run.attempt, 'verdict', p_run.verdict)
   from (select
     case
-      when p_run.status = 'completed' and p_run.result ->> 'notable' in ('info', 'warning', 'error') then p_run.result ->> 'notable'
+      when p_run.status = 'completed' and p_run.result ->> 'notable' in ('info', 'warning', 'error')
+        then p_run.result ->> 'notable'
       when p_run.status = 'failed' and not p_retried then 'error'
       when p_run.status = 'cancelled' then 'warning'
     end as severity,
     case
-      when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000), ''), 'completed')
+      when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000),
+        ''), 'completed')
       else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status), nullif(p_run.error_message, ''))
     end as message) as line
   where severity is not null
   on conflict do nothing;
 $$;
 comment on function scheduler.log_run(public.scheduler_runs, boolean) is
-  'Writes the line of a run that is over into scheduler_activity, if it matters: a completed one whose result says so (notable: info, warning, error), a failed one that is not tried again, a cancelled one.';
+  'Writes the line of a run that is over into scheduler_activity, if it matters: a completed one whose result says so '
+    '(notable: info, warning, error), a failed one that is not tried again, a cancelled one.';
 
 -- An outage can leave hundreds of missed occurrences: one line tells of all.
 create function scheduler.log_missed(
@@ -1856,17 +2006,19 @@ language sql set search_path = '' as $$
     case p_count when 1 then format('missed its occurrence of %s', scheduler.local_text(p_first, p_job.time_zone))
       else format('missed %s occurrences from %s to %s', p_count, scheduler.local_text(p_first, p_job.time_zone),
         scheduler.local_text(p_last, p_job.time_zone)) end
-    || case p_job.misfire_policy when 'skip' then '' else '; made up for by misfire policy ' || p_job.misfire_policy end,
+    || case p_job.misfire_policy when 'skip' then '' else '; made up for by misfire '
+      'policy ' || p_job.misfire_policy end,
     jsonb_build_object('missed', p_count, 'first', p_first, 'last', p_last, 'misfire_policy', p_job.misfire_policy)
   where p_count > 0;
 $$;
 comment on function scheduler.log_missed(public.scheduler_jobs, bigint, timestamptz, timestamptz, timestamptz) is
   'One line in scheduler_activity for the occurrences of a job that were missed.';
 
-revoke all on function public.scheduler_log_activity(text, text, text, jsonb) from public, anon, authenticated, service_role;
+revoke all on function public.scheduler_log_activity(text, text, text, jsonb) from public, anon, authenticated,
+  service_role;
 grant execute on function public.scheduler_log_activity(text, text, text, jsonb) to service_role;
 
--- Times that others report: devices, people, workers. Their clocks run fast, or were never set and say 1970. Whatever
+-- Times that others report: clients, people, workers. Their clocks run fast, or were never set and say 1970. Whatever
 -- is written has happened by then, so no reported time is later than the moment at which it is written, nothing ends
 -- before it starts, and what has just begun did not begin before there was such a clock. A trigger keeps that: a row
 -- is never refused for a bad clock, it is set right as it is written, and all that read it need not look again.
@@ -1883,7 +2035,8 @@ alter table scheduler.odd_times enable row level security;
 revoke all on scheduler.odd_times from public, anon, authenticated, service_role;
 revoke all on sequence scheduler.odd_times_id_seq from public, anon, authenticated, service_role;
 comment on table scheduler.odd_times is
-  'Reported times that cannot be, by more than an hour, and were set right as they were written. Only ever added by writers, so that writers never wait for each other, and taken by take_odd_times, which names them.';
+  'Reported times that cannot be, by more than an hour, and were set right as they were written. Only ever added by '
+    'writers, so that writers never wait for each other, and taken by take_odd_times, which names them.';
 
 -- Called only for a row with such a time, see bound_times. Security definer: who may write the row has no right here.
 create function scheduler.set_times_right() returns trigger
@@ -1925,12 +2078,14 @@ $$;
 comment on function scheduler.set_times_right() is
   'Trigger: brings a row''s times back to the moment at which it is written and not before its start; see bound_times.';
 
-create function scheduler.bound_times(p_table regclass, p_columns text[], p_start text default '', p_longest interval default null)
+create function scheduler.bound_times(p_table regclass, p_columns text[], p_start text default '',
+  p_longest interval default null)
 returns void
 language plpgsql set search_path = '' as $$
 declare
   v_new constant text[] := array(select format('new.%I', name) from unnest(p_columns) as name);
-  v_others constant text := (select string_agg(format('new.%I', name), ', ') from unnest(p_columns) as name where name <> p_start);
+  v_others constant text := (select string_agg(format('new.%I', name), ', ') from unnest(p_columns) as name
+    where name <> p_start);
   v_odd text := format('greatest(%s) > clock_timestamp()', array_to_string(v_new, ', '));
 begin
   if p_start <> '' and v_others is not null then
@@ -1942,13 +2097,17 @@ begin
       else greatest(%3$s) > new.%2$I + interval ''%4$s hours'' end',
       v_odd, p_start, v_others, extract(epoch from p_longest)::integer / 3600);
   end if;
-  execute format('create trigger set_times_right before insert or update on %s for each row when (%s) execute function scheduler.set_times_right(%s)',
+  execute format('create trigger set_times_right before insert or update on %s for each row when (%s) execute '
+    'function scheduler.set_times_right(%s)',
     p_table, v_odd,
-    (select string_agg(quote_literal(argument), ', ') from unnest(array[p_start, coalesce(p_longest::text, '')] || p_columns) as argument));
+    (select string_agg(quote_literal(argument), ', ') from unnest(array[p_start,
+      coalesce(p_longest::text, '')] || p_columns) as argument));
 end;
 $$;
 comment on function scheduler.bound_times(regclass, text[], text, interval) is
-  'Has reported times of a table set right as rows are written: none later than now, none before the column p_start, none later than p_longest after it; a p_start of before 2020, with p_longest, counts from when the row is first heard of. A row whose times can be costs three comparisons.';
+  'Has reported times of a table set right as rows are written: none later than now, none before the column p_start, '
+    'none later than p_longest after it; a p_start of before 2020, with p_longest, counts from when the row is first '
+    'heard of. A row whose times can be costs three comparisons.';
 
 create function scheduler.take_odd_times(p_limit integer default 100000) returns integer
 language plpgsql set search_path = '' as $$
@@ -1964,19 +2123,23 @@ begin
   ), counted as (
     select table_name || '.' || column_name as name, count(*) as number from taken group by 1
   )
-  select (select count(*) from taken), (select string_agg(format('%s %s', number, name), ', ' order by number desc, name) from counted),
-    (select jsonb_agg(jsonb_build_object('table', table_name, 'id', row_id, 'column', column_name, 'reported', reported) order by id)
+  select (select count(*) from taken), (select string_agg(format('%s %s', number, name), ', ' order by number desc,
+    name) from counted),
+    (select jsonb_agg(jsonb_build_object('table', table_name, 'id', row_id, 'column', column_name, 'reported', reported)
+      order by id)
       from (select * from taken order by id limit 20) as first)
     into v_taken, v_where, v_rows;
   if v_taken > 0 then
-    perform scheduler.log_activity('reported-times', format('times that cannot be were set right as they were written: %s', v_where),
+    perform scheduler.log_activity('reported-times', format('times that cannot be were set right as they were '
+      'written: %s', v_where),
       'warning', jsonb_build_object('rows', v_rows));
   end if;
   return v_taken;
 end;
 $$;
 comment on function scheduler.take_odd_times(integer) is
-  'Names in one line of scheduler_activity what was set right since the last call, the first 20 rows in its details; returns how many times that were.';
+  'Names in one line of scheduler_activity what was set right since the last call, the first 20 rows in its details; '
+    'returns how many times that were.';
 
 -- Numbers that arrive as JSON. A cast says that "NaN" is no integer and not whose figure it was.
 
@@ -1985,7 +2148,8 @@ language plpgsql immutable set search_path = '' as $$
 declare
   v_wrong text;
 begin
-  select format('%s.%s must be a whole number from 0 on, or null, got %s', p_what, field, left((p_given -> field)::text, 50)) into v_wrong
+  select format('%s.%s must be a whole number from 0 on, or null, got %s', p_what, field, left((p_given -> field)::text,
+    50)) into v_wrong
     from unnest(p_fields) with ordinality as fields (field, place)
     where p_given ->> field !~ '^[0-9]{1,18}$'
     order by place limit 1;
@@ -2014,7 +2178,9 @@ language sql immutable set search_path = '' as $$
   end;
 $$;
 comment on function scheduler.secret_fault(text, text, integer) is
-  'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), blanks around it or a character outside printable ASCII (neither arrives in a header as it was sent), too short. Null when nothing is.';
+  'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), blanks '
+    'around it or a character outside printable ASCII (neither arrives in a header as it was sent), too short. Null '
+    'when nothing is.';
 
 create function scheduler.requests_since() returns timestamptz
 language plpgsql set search_path = '' as $$
@@ -2029,14 +2195,16 @@ begin
     insert into scheduler.request_epoch as epoch (queue, since)
       select v_queue, coalesce(max(dispatched_at) + interval '1 microsecond', '-infinity')
       from public.scheduler_runs where request_id is not null and answered_at is null
-      on conflict (only_row) do update set queue = excluded.queue, since = excluded.since where epoch.queue <> excluded.queue;
+      on conflict (only_row) do update set queue = excluded.queue, since = excluded.since
+        where epoch.queue <> excluded.queue;
     select since into v_since from scheduler.request_epoch;
   end if;
   return v_since;
 end;
 $$;
 comment on function scheduler.requests_since() is
-  'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash or after pg_net was dropped and created, just after the last request that was sent before it.';
+  'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash or after pg_net was '
+    'dropped and created, just after the last request that was sent before it.';
 
 -- A secret may have been put into Vault under the wrong name, and a URL may hold one: of a URL only the host is kept.
 create function scheduler.hosts_only(p_text text) returns text
@@ -2051,7 +2219,8 @@ language sql immutable set search_path = '' as $$
     then 'project_url in Vault must be the project''s URL and nothing more, such as https://<ref>.supabase.co' end;
 $$;
 comment on function scheduler.project_url_fault(text) is
-  'What is wrong with the project''s URL, without showing it (it may be a secret put under the wrong name); null when nothing is.';
+  'What is wrong with the project''s URL, without showing it (it may be a secret put under the wrong name); null when '
+    'nothing is.';
 
 create function scheduler.try_lock(
   p_name text, p_run_id uuid, p_holder text, p_now timestamptz, p_expires_at timestamptz
@@ -2079,7 +2248,8 @@ begin
     return false;
   end if;
   -- Pulse judges a silent run long before its lock expires; this is for the day on which pulse stood still.
-  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_held.run_id and status = 'dispatched';
+  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_held.run_id
+    and status = 'dispatched';
   perform scheduler.end_run(
     v_held.run_id, array['dispatched', 'running'], 'failed', v_verdict, p_now,
     p_error_message => 'its lock expired before a receipt came', p_send_next => false
@@ -2096,7 +2266,8 @@ comment on function scheduler.try_lock(text, uuid, text, timestamptz, timestampt
 create function scheduler.request_timeout_ms(p_job public.scheduler_jobs, p_timeout_seconds integer) returns integer
 language plpgsql stable set search_path = '' as $$
 begin
-  return case p_job.receipt when 'response' then p_timeout_seconds * 1000 else scheduler.setting('scheduler.request_timeout_ms') end;
+  return case p_job.receipt when 'response' then p_timeout_seconds * 1000
+    else scheduler.setting('scheduler.request_timeout_ms') end;
 end;
 $$;
 comment on function scheduler.request_timeout_ms(public.scheduler_jobs, integer) is
@@ -2175,7 +2346,8 @@ begin
   v_posted := scheduler.post_run(p_job, p_run, v_timeout_ms);
   if v_posted.fault is not null then
     perform scheduler.end_run(
-      p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault, p_send_next => false
+      p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault,
+        p_send_next => false
     );
     return true;
   end if;
@@ -2195,7 +2367,9 @@ begin
 end;
 $$;
 comment on function scheduler.send_run(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
-  'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock or as many runs are under way as may be; the run stays queued. A request that cannot be made ends the run as misconfigured. The caller holds the job''s row lock.';
+  'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock or as many '
+    'runs are under way as may be; the run stays queued. A request that cannot be made ends the run as misconfigured. '
+    'The caller holds the job''s row lock.';
 
 -- Runs that wait for the lock or for their retry time, oldest first.
 create function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
@@ -2220,9 +2394,11 @@ begin
 end;
 $$;
 comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
-  'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s row lock.';
+  'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s '
+    'row lock.';
 
--- Who brings the end of a run, or asks for another one, is not told that pg_net is gone: what waits goes on waiting, and the
+-- Who brings the end of a run, or asks for another one, is not told that pg_net is gone: what waits goes on waiting,
+-- and the
 -- pulse, which tries again, tells it.
 create function scheduler.try_send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
@@ -2282,7 +2458,8 @@ begin
 
   if p_status = 'failed' and p_retryable and v_run.attempt < v_run.max_attempts and v_job.enabled then
     insert into public.scheduler_runs (
-      job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload, run_after
+      job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload,
+        run_after
     ) values (
       v_run.job_name, v_run.function_name, 'queued', 'retry', v_run.scheduled_for, v_run.attempt + 1,
       v_run.max_attempts, v_run.timeout_seconds, v_run.payload,
@@ -2302,7 +2479,9 @@ begin
 end;
 $$;
 comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean) is
-  'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full jitter), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
+  'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full '
+    'jitter), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing '
+    'changed, when it is in no such status.';
 
 -- What becomes of the occurrences that are due: decided here, where nothing is written.
 
@@ -2320,7 +2499,8 @@ begin
 end;
 $$;
 comment on type scheduler.planned_occurrence is
-  'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the reason), or the skip_kind with which it is left out.';
+  'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
+    'reason), or the skip_kind with which it is left out.';
 
 create function scheduler.run_if_answer(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -2350,7 +2530,8 @@ comment on function scheduler.pause_segments(public.scheduler_jobs, timestamptz,
 -- A gap of more occurrences than this is one row of the ledger.
 create function scheduler.gap_rows() returns integer
 language sql immutable set search_path = '' as $$ select 1000 $$;
-comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get one row that counts them.';
+comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get '
+  'one row that counts them.';
 
 -- After the cursor was put back by hand, gap rows lie ahead of it: what they count is not counted again.
 create function scheduler.unrecorded_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
@@ -2379,7 +2560,8 @@ begin
   if v_first = any (v_recorded) then
     v_first := (
       select min(at) from (
-        select at from scheduler.occurrences(p_job.schedule, p_job.time_zone, v_first, p_last + interval '1 microsecond') as at
+        select at from scheduler.occurrences(p_job.schedule, p_job.time_zone, v_first, p_last + interval '1 '
+          'microsecond') as at
         except select unnest(v_recorded)) as unrecorded);
   end if;
   return (v_first, p_last, p_count - cardinality(v_recorded), p_kind, null)::scheduler.planned_occurrence;
@@ -2410,25 +2592,31 @@ begin
     v_listed := scheduler.newest_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at,
       case when v_is_gap then v_room + 1 else v_count::integer end);
     if p_job.run_if is not null and not v_is_gap then
-      v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work' order by at);
+      v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work'
+        order by at);
     end if;
     v_kept := case when v_segment.paused then 0 else least(v_room, cardinality(v_listed)) end;
     v_room := v_room - v_kept;
     v_rest := v_listed[:cardinality(v_listed) - v_kept];
     return query
-      select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case when answer <> 'work' then answer end
-      from unnest(v_listed[cardinality(v_rest) + 1:]) as at, lateral (select scheduler.run_if_answer(p_job, at) as answer) as asked
+      select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case
+        when answer <> 'work' then answer end
+      from unnest(v_listed[cardinality(v_rest) + 1:]) as at, lateral (select scheduler.run_if_answer(p_job,
+        at) as answer) as asked
       where answer <> 'no work';
     if not v_is_gap then
       return query select at, null::timestamptz, 1, v_kind, null::text from unnest(v_rest) as at;
     else
-      return query select * from scheduler.plan_gap(p_job, v_segment.starts_at, v_rest[cardinality(v_rest)], v_count - v_kept, v_kind);
+      return query select * from scheduler.plan_gap(p_job, v_segment.starts_at, v_rest[cardinality(v_rest)],
+        v_count - v_kept, v_kind);
     end if;
   end loop;
 end;
 $$;
 comment on function scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer) is
-  'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room outside of a pause are caught up, the others are paused or misfires, a row each or, when there are more than gap_rows(), one row for all.';
+  'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room outside of a '
+    'pause are caught up, the others are paused or misfires, a row each or, when there are more than gap_rows(), one '
+    'row for all.';
 
 create function scheduler.plan_on_time(p_job public.scheduler_jobs, p_due timestamptz[], p_now timestamptz)
 returns setof scheduler.planned_occurrence
@@ -2446,7 +2634,8 @@ language sql set search_path = '' as $$
       when paused then 'paused'
       when answer <> 'work' then 'faulty'
       when newest or p_job.overlap_policy = 'allow' then 'start'
-      -- Nobody fired the others. They would be turned away behind each other, or run when the newest is the one that counts.
+      -- Nobody fired the others. They would be turned away behind each other, or run when the newest is the one that
+      -- counts.
       when p_job.misfire_policy = 'all' then 'catch_up'
       else 'superseded'
     end,
@@ -2454,7 +2643,8 @@ language sql set search_path = '' as $$
   from with_work order by at;
 $$;
 comment on function scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz) is
-  'Occurrences that are due and not too late, in order. Where runs must not overlap, the newest that has work starts; older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
+  'Occurrences that are due and not too late, in order. Where runs must not overlap, the newest that has work starts; '
+    'older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
 
 create function scheduler.plan_occurrences(p_job public.scheduler_jobs, p_next timestamptz, p_now timestamptz)
 returns scheduler.planned_occurrence[]
@@ -2488,7 +2678,8 @@ begin
 end;
 $$;
 comment on function scheduler.plan_occurrences(public.scheduler_jobs, timestamptz, timestamptz) is
-  'The fate of every occurrence from the job''s cursor to p_now; p_next is the first occurrence after the cursor. Writes nothing.';
+  'The fate of every occurrence from the job''s cursor to p_now; p_next is the first occurrence after the cursor. '
+    'Writes nothing.';
 
 -- Every due occurrence gets its row in the ledger, once, whoever looks first.
 
@@ -2520,13 +2711,15 @@ language sql immutable set search_path = '' as $$
   select case
     when p_job.overlap_policy = 'allow' or p_holder_trigger is null then null
     -- Behind a run that was itself late it waits: being caught up must not cost the next occurrence its run.
-    when (p_holder_trigger = 'catch_up' or p_catch_up_waits) and (p_job.misfire_policy = 'all' or not p_other_waits) then null
+    when (p_holder_trigger = 'catch_up' or p_catch_up_waits) and (p_job.misfire_policy = 'all' or not p_other_waits)
+      then null
     when p_job.overlap_policy = 'skip' then 'overlap'
     when p_catch_up_waits or p_other_waits then 'queue_full'
   end;
 $$;
 comment on function scheduler.overlap_kind(public.scheduler_jobs, text, boolean, boolean) is
-  'Whether an occurrence is skipped (overlap, queue_full) because of the run that holds the job''s lock, by that run''s trigger and by what waits already; null when it is not.';
+  'Whether an occurrence is skipped (overlap, queue_full) because of the run that holds the job''s lock, by that '
+    'run''s trigger and by what waits already; null when it is not.';
 
 create function scheduler.start_occurrence(p_job public.scheduler_jobs, p_scheduled_for timestamptz, p_now timestamptz)
 returns uuid
@@ -2569,9 +2762,11 @@ begin
 end;
 $$;
 comment on function scheduler.start_occurrence(public.scheduler_jobs, timestamptz, timestamptz) is
-  'Writes the ledger row of a due occurrence and sends it, lets it wait, or says why not (overlap, queue_full). Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
+  'Writes the ledger row of a due occurrence and sends it, lets it wait, or says why not (overlap, queue_full). '
+    'Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
 
--- The rows of occurrences that do not start now: left out, failed before they could be sent, or waiting to be caught up.
+-- The rows of occurrences that do not start now: left out, failed before they could be sent, or waiting to be caught
+-- up.
 create function scheduler.record_planned(
   p_job public.scheduler_jobs, p_plan scheduler.planned_occurrence[], p_now timestamptz
 ) returns void
@@ -2585,7 +2780,8 @@ declare
 begin
   with recorded as (
     insert into public.scheduler_runs (
-      job_name, function_name, status, trigger, scheduled_for, scheduled_until, occurrences, max_attempts, timeout_seconds,
+      job_name, function_name, status, trigger, scheduled_for, scheduled_until, occurrences, max_attempts,
+        timeout_seconds,
       payload, completed_at, verdict, skip_kind, skip_reason, error_message
     )
     select
@@ -2595,13 +2791,15 @@ begin
       case outcome.status when 'failed' then 'dispatch_failed' when 'queued' then null else outcome.status end,
       outcome.kind, scheduler.skip_text(p_job, outcome.kind, v_started), fault
     from unnest(p_plan), lateral (select
-      case fate when 'paused' then 'skipped' when 'catch_up' then 'queued' when 'faulty' then 'failed' else 'missed' end as status,
+      case fate when 'paused' then 'skipped' when 'catch_up' then 'queued' when 'faulty' then 'failed'
+        else 'missed' end as status,
       case when fate not in ('catch_up', 'faulty') then fate end as kind) as outcome
     where fate <> 'start' and occurrences > 0
     order by occurrence
     on conflict do nothing
     returning status, scheduled_for, scheduled_until, occurrences)
-  select sum(occurrences), min(scheduled_for), max(coalesce(scheduled_until, scheduled_for)) into v_missed, v_first, v_last
+  select sum(occurrences), min(scheduled_for), max(coalesce(scheduled_until, scheduled_for)) into v_missed, v_first,
+    v_last
     from recorded where status = 'missed';
   perform scheduler.log_missed(p_job, v_missed, v_first, v_last, p_now);
 end;
@@ -2611,7 +2809,8 @@ comment on function scheduler.record_planned(public.scheduler_jobs, scheduler.pl
 
 create function scheduler.entry_covers(p_entry text, p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select scheduler.next_occurrence(p_entry, 'UTC', date_trunc('minute', p_at) - interval '1 microsecond') = date_trunc('minute', p_at);
+  select scheduler.next_occurrence(p_entry, 'UTC', date_trunc('minute', p_at) - interval '1 '
+    'microsecond') = date_trunc('minute', p_at);
 $$;
 comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that minute.';
 
@@ -2670,9 +2869,11 @@ begin
 end;
 $$;
 comment on function scheduler.record_due(public.scheduler_jobs, timestamptz) is
-  'Gives every occurrence from the job''s cursor to p_now its row: started, skipped, missed or caught up by the policies; then moves the cursor. Returns the last run it started. The caller holds the job''s row lock.';
+  'Gives every occurrence from the job''s cursor to p_now its row: started, skipped, missed or caught up by the '
+    'policies; then moves the cursor. Returns the last run it started. The caller holds the job''s row lock.';
 
--- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail? Asked once for all that
+-- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail? Asked once for all
+-- that
 -- a transaction found missed, and of the newest rows: cron.job_run_details is long and has no index but its run id.
 create function scheduler.name_failed_dispatches(p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
@@ -2692,7 +2893,8 @@ exception when query_canceled or others then
 end;
 $$;
 comment on function scheduler.name_failed_dispatches(timestamptz) is
-  'Of the occurrences that were found missed at p_now: those whose minute pg_cron fired in vain, by its own record, are dispatch_failed.';
+  'Of the occurrences that were found missed at p_now: those whose minute pg_cron fired in vain, by its own record, '
+    'are dispatch_failed.';
 
 -- What pg_net's answers say of runs.
 
@@ -2711,7 +2913,8 @@ language sql immutable set search_path = '' as $$
     when p_status = 546 then 'worker_limit'
     when p_status is not null then 'http_error'
     when p_timed_out then case p_receipt when 'response' then 'timed_out' end
-    when p_error is not null then case when p_error ilike 'timeout%' then case p_receipt when 'response' then 'timed_out' end
+    when p_error is not null then case when p_error ilike 'timeout%' then case p_receipt when 'response'
+      then 'timed_out' end
       else 'unreachable' end
   end;
 $$;
@@ -2735,9 +2938,11 @@ exception when data_exception or program_limit_exceeded then
   return null;
 end;
 $$;
-comment on function scheduler.answer_message(text) is 'The message in a function''s error answer, null when it holds none.';
+comment on function scheduler.answer_message(text) is 'The message in a function''s error answer, null when it holds '
+  'none.';
 
--- pg_net sends a batch a second time when its worker was stopped in the first. The answer to the first request is lost, and
+-- pg_net sends a batch a second time when its worker was stopped in the first. The answer to the first request is lost,
+-- and
 -- to the second our function says {"error": {"code": "run_refused"}}: that contradicts nothing.
 create function scheduler.is_second_refused(p_status integer, p_content text) returns boolean
 language plpgsql immutable set search_path = '' as $$
@@ -2766,7 +2971,8 @@ language sql stable set search_path = '' set enable_nestloop = off rows 100 as $
     select distinct on (responses.id)
       asking.id, asking.job_name, asking.status, asking.receipt, asking.function_name is not null as is_function,
       responses.status_code, responses.timed_out, scheduler.hosts_only(responses.error_msg) as error, responses.content,
-      asking.status <> 'dispatched' and scheduler.is_second_refused(responses.status_code, responses.content) as second_refused
+      asking.status <> 'dispatched' and scheduler.is_second_refused(responses.status_code,
+        responses.content) as second_refused
     from asking
     join net._http_response as responses on responses.id = asking.request_id
       -- pg_net stamps an answer with the begin of its own transaction, which can lie a moment before ours.
@@ -2778,14 +2984,18 @@ language sql stable set search_path = '' set enable_nestloop = off rows 100 as $
   )
   select id, job_name, status,
     case when not second_refused then status_code end,
-    case when second_refused then 'the answer is lost; a second request for the run was refused' else left(error, 500) end,
+    case when second_refused then 'the answer is lost; a second request for the run was refused' else left(error,
+      500) end,
     scheduler.answer_verdict(receipt, status_code, timed_out, error),
-    coalesce(case when is_function then scheduler.answer_message(content) end, left(error, 500), format('HTTP %s', status_code))
+    coalesce(case when is_function then scheduler.answer_message(content) end, left(error, 500), format('HTTP %s',
+      status_code))
   from answers
   where p_job_names is null or job_name = any (p_job_names);
 $$;
 comment on function scheduler.unread_answers(text[]) is
-  'Answers that pg_net has to runs of these jobs (null: of all) and that are not in the ledger yet, with the verdict that they justify and its message. An answer is a run''s by its request id, its time and, where it has one, its x-run-id.';
+  'Answers that pg_net has to runs of these jobs (null: of all) and that are not in the ledger yet, with the verdict '
+    'that they justify and its message. An answer is a run''s by its request id, its time and, where it has one, its '
+    'x-run-id.';
 
 create function scheduler.read_answers(p_job_name text, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
@@ -2810,7 +3020,8 @@ begin
 end;
 $$;
 comment on function scheduler.read_answers(text, timestamptz) is
-  'Ties pg_net''s answers to the runs of a job and ends those that an answer alone decides. Returns how many it read. The caller holds the job''s row lock.';
+  'Ties pg_net''s answers to the runs of a job and ends those that an answer alone decides. Returns how many it read. '
+    'The caller holds the job''s row lock.';
 
 -- A run that is at work or over is not ended by an answer: no lock of its job is needed, and its row is not waited for.
 create function scheduler.note_answers(p_now timestamptz) returns integer
@@ -2822,7 +3033,8 @@ language sql set search_path = '' as $$
   ), noted as (
     update public.scheduler_runs as runs
       set answered_at = p_now, response_status = answers.status_code, response_error = answers.error,
-        verdict = case when runs.verdict = 'ok' then scheduler.completed_verdict(answers.status_code) else runs.verdict end
+        verdict = case when runs.verdict = 'ok' then scheduler.completed_verdict(answers.status_code)
+          else runs.verdict end
       from scheduler.unread_answers() as answers
       where runs.id = answers.run_id and runs.id in (select id from free)
       returning 1
@@ -2841,7 +3053,8 @@ language sql set search_path = '' as $$
       where id in (
         select id from public.scheduler_runs
         where request_id is not null and answered_at is null and completed_at is not null
-          and dispatched_at < p_now - make_interval(secs => timeout_seconds + scheduler.setting('scheduler.receipt_timeout_seconds'))
+          and dispatched_at < p_now - make_interval(
+            secs => timeout_seconds + scheduler.setting('scheduler.receipt_timeout_seconds'))
         for no key update skip locked)
         and id not in (select run_id from scheduler.unread_answers())
       returning 1
@@ -2849,12 +3062,14 @@ language sql set search_path = '' as $$
   select count(*)::integer from closed;
 $$;
 comment on function scheduler.close_unanswered(timestamptz) is
-  'Gives up on the answers to runs that are over and were dispatched too long ago, unless one lies unread. Returns how many.';
+  'Gives up on the answers to runs that are over and were dispatched too long ago, unless one lies unread. Returns '
+    'how many.';
 
 -- What silence says of runs: judged when nothing was heard of them for too long.
 
 create function scheduler.silence_verdict(
-  p_run public.scheduler_runs, p_now timestamptz, p_receipt_timeout interval, p_heartbeat_timeout interval, p_grace interval
+  p_run public.scheduler_runs, p_now timestamptz, p_receipt_timeout interval, p_heartbeat_timeout interval,
+    p_grace interval
 ) returns text
 language sql immutable set search_path = '' as $$
   select case
@@ -2880,7 +3095,8 @@ language sql stable set search_path = '' rows 100 as $$
     make_interval(secs => scheduler.setting('scheduler.heartbeat_timeout_seconds')) as heartbeat_timeout,
     make_interval(secs => scheduler.setting('scheduler.deadline_grace_seconds')) as grace offset 0) as settings,
   public.scheduler_runs as runs,
-  lateral (select scheduler.silence_verdict(runs, p_now, receipt_timeout, heartbeat_timeout, grace) as verdict) as judged
+  lateral (select scheduler.silence_verdict(runs, p_now, receipt_timeout, heartbeat_timeout,
+    grace) as verdict) as judged
   where runs.status in ('dispatched', 'running') and (p_job_names is null or runs.job_name = any (p_job_names))
     and judged.verdict is not null;
 $$;
@@ -2900,7 +3116,8 @@ begin
 end;
 $$;
 comment on function scheduler.take_back_request(bigint, uuid) is
-  'Takes a run''s request out of pg_net''s queue, so that it cannot go out beside a retry. False when it is not there, or is being sent at this moment.';
+  'Takes a run''s request out of pg_net''s queue, so that it cannot go out beside a retry. False when it is not '
+    'there, or is being sent at this moment.';
 
 create function scheduler.request_waits(p_request_id bigint, p_run_id uuid) returns boolean
 language sql stable set search_path = '' as $$
@@ -2920,12 +3137,14 @@ begin
   for v_run in select * from scheduler.silent_runs(p_now, array[p_job_name]) limit 1000 loop
     -- A receipt may have come since, or be on its way: it comes first.
     perform from public.scheduler_runs where id = v_run.id for no key update;
-    continue when not exists (select from scheduler.silent_runs(p_now, array[p_job_name]) as still where still.id = v_run.id);
+    continue when not exists (select from scheduler.silent_runs(p_now, array[p_job_name]) as still
+      where still.id = v_run.id);
     v_verdict := v_run.verdict;
     if v_verdict = 'lost' and scheduler.request_waits(v_run.request_id, v_run.id) then
       v_verdict := 'not_sent';
       -- If pg_net holds the row it is being sent at this moment.
-      continue when not scheduler.take_back_request(v_run.request_id, v_run.id) and v_run.dispatched_at > p_now - interval '1 hour';
+      continue when not scheduler.take_back_request(v_run.request_id, v_run.id)
+        and v_run.dispatched_at > p_now - interval '1 hour';
     end if;
     if scheduler.end_run(v_run.id, array[v_run.status], 'failed', v_verdict, p_now,
       p_error_message => (select meaning from scheduler.verdicts where verdict = v_verdict), p_send_next => false) then
@@ -2936,7 +3155,8 @@ begin
 end;
 $$;
 comment on function scheduler.judge_silent_runs(text, timestamptz) is
-  'Ends runs of a job of which nothing was heard for too long: lost, not_sent, no_receipt, stalled, timed_out. Returns how many. The caller holds the job''s row lock and has read the answers.';
+  'Ends runs of a job of which nothing was heard for too long: lost, not_sent, no_receipt, stalled, timed_out. '
+    'Returns how many. The caller holds the job''s row lock and has read the answers.';
 
 -- What pg_cron calls for a job, and what it shares with the pulse: jobs that are locked are heard, judged and sent.
 
@@ -2958,7 +3178,8 @@ language plpgsql set search_path = '' as $$
 declare
   v_answers integer;
 begin
-  if not exists (select from public.scheduler_runs where job_name = p_job_name and status in ('dispatched', 'running')) then
+  if not exists (select from public.scheduler_runs where job_name = p_job_name and status in ('dispatched', 'running'))
+    then
     return jsonb_build_object('answers', 0, 'judged', 0);
   end if;
   perform scheduler.requests_since();
@@ -2967,7 +3188,8 @@ begin
 end;
 $$;
 comment on function scheduler.hear_job(text, timestamptz) is
-  'Reads the answers to the job''s runs, then judges those of which nothing was heard, where any run is under way. {"answers": runs, "judged": runs}. The caller holds the job''s row lock.';
+  'Reads the answers to the job''s runs, then judges those of which nothing was heard, where any run is under way. '
+    '{"answers": runs, "judged": runs}. The caller holds the job''s row lock.';
 
 create function scheduler.jobs_to_hear(p_now timestamptz, p_job_names text[] default null) returns setof text
 language sql stable set search_path = '' as $$
@@ -3002,11 +3224,14 @@ begin
   -- What waits is older than what comes due now.
   v_told := v_told || jsonb_build_object('sent', scheduler.send_queued(v_job, p_now));
   v_run_id := scheduler.record_due(v_job, p_now);
-  return v_told || jsonb_build_object('run', v_run_id, 'recorded', coalesce(v_job.next_run_at <= p_now, false)::integer);
+  return v_told || jsonb_build_object('run', v_run_id, 'recorded', coalesce(v_job.next_run_at <= p_now,
+    false)::integer);
 end;
 $$;
 comment on function scheduler.advance_job(text, boolean, timestamptz) is
-  'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. {"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. The caller holds the job''s row lock.';
+  'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. '
+    '{"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. '
+    'The caller holds the job''s row lock.';
 
 create function scheduler.advance_jobs(
   p_job_names text[], p_to_hear text[], p_now timestamptz, p_until timestamptz default 'infinity'
@@ -3046,7 +3271,9 @@ begin
 end;
 $$;
 comment on function scheduler.advance_jobs(text[], text[], timestamptz, timestamptz) is
-  'advance_job for each of the jobs, each in a subtransaction of its own, until the clock shows p_until (at least one); p_to_hear are those to hear first. Locks each as it comes to it and leaves those alone that somebody else holds. The sums of what each tells, {"last": the job it came to, "errors": {job: message}}.';
+  'advance_job for each of the jobs, each in a subtransaction of its own, until the clock shows p_until (at least '
+    'one); p_to_hear are those to hear first. Locks each as it comes to it and leaves those alone that somebody else '
+    'holds. The sums of what each tells, {"last": the job it came to, "errors": {job: message}}.';
 
 create function scheduler.lead_dispatch(p_job_name text, p_now timestamptz) returns boolean
 language plpgsql set search_path = '' set lock_timeout = '5s' as $$
@@ -3063,7 +3290,9 @@ exception when raise_exception or lock_not_available then
 end;
 $$;
 comment on function scheduler.lead_dispatch(text, timestamptz) is
-  'Makes this transaction the one that dispatches for all others, and locks the job''s row. While another one leads it waits, up to 5 s: whoever leaves a transaction open must not hold up every entry. False then, when the job is not due any more, and when somebody else holds its row: who is not the leader may dispatch its own job only.';
+  'Makes this transaction the one that dispatches for all others, and locks the job''s row. While another one leads '
+    'it waits, up to 5 s: whoever leaves a transaction open must not hold up every entry. False then, when the job is '
+    'not due any more, and when somebody else holds its row: who is not the leader may dispatch its own job only.';
 
 -- pg_cron gives each call a session of its own. There Postgres would plan each statement anew for the first five jobs;
 -- one plan for all of them is cheaper.
@@ -3091,8 +3320,10 @@ begin
     return v_run_id;
   end if;
 
-  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: what is due now leaves
-  -- together. The entries that waited find their jobs' cursors moved. To settle a long outage takes tens of milliseconds
+  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: what is due now
+  -- leaves
+  -- together. The entries that waited find their jobs' cursors moved. To settle a long outage takes tens of
+  -- milliseconds
   -- a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
   v_others := array(
     select name from public.scheduler_jobs
@@ -3105,7 +3336,9 @@ begin
 end;
 $$;
 comment on function scheduler.dispatch(text, timestamptz) is
-  'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to call any number of times at once. Raises SD001 for an unknown job.';
+  'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due '
+    'or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to '
+    'call any number of times at once. Raises SD001 for an unknown job.';
 
 -- What an edge function says of its run: it began, it is alive, it has ended.
 
@@ -3123,7 +3356,8 @@ begin
   if found then
     update public.scheduler_locks set
       holder = p_holder,
-      expires_at = p_now + make_interval(secs => v_run.timeout_seconds + 2 * scheduler.setting('scheduler.heartbeat_timeout_seconds'))
+      expires_at = p_now + make_interval(
+        secs => v_run.timeout_seconds + 2 * scheduler.setting('scheduler.heartbeat_timeout_seconds'))
       where run_id = p_run_id;
     return scheduler.begun(v_run);
   end if;
@@ -3131,14 +3365,16 @@ begin
   select * into v_run from public.scheduler_runs where id = p_run_id;
   return jsonb_build_object('begun', false, 'reason', case
     when v_run.id is null then 'unknown run'
-    when v_run.function_name is distinct from p_function_name then format('the run is for %s', coalesce(v_run.function_name, 'a URL'))
+    when v_run.function_name is distinct from p_function_name then format('the run is for %s',
+      coalesce(v_run.function_name, 'a URL'))
     when v_run.status = 'running' then 'already begun'
     when v_run.status = 'queued' then 'not dispatched yet'
     else format('already over: %s (%s)', v_run.status, v_run.verdict) end);
 end;
 $$;
 comment on function scheduler.begin_run(uuid, text, text, timestamptz) is
-  'The first receipt. {"begun": true, "run_id", "job_name", "scheduled_for", "attempt", "timeout_seconds", "heartbeat_seconds"} for exactly one caller, {"begun": false, "reason"} for every other.';
+  'The first receipt. {"begun": true, "run_id", "job_name", "scheduled_for", "attempt", "timeout_seconds", '
+    '"heartbeat_seconds"} for exactly one caller, {"begun": false, "reason"} for every other.';
 
 create function scheduler.begun(p_run public.scheduler_runs) returns jsonb
 language sql stable set search_path = '' as $$
@@ -3150,7 +3386,8 @@ $$;
 comment on function scheduler.begun(public.scheduler_runs) is 'What a function is told of the run it has begun.';
 
 create function scheduler.begin_manual_run(
-  p_function_name text, p_job_name text, p_payload jsonb, p_holder text default '', p_now timestamptz default clock_timestamp()
+  p_function_name text, p_job_name text, p_payload jsonb, p_holder text default '',
+    p_now timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -3169,7 +3406,8 @@ begin
     perform scheduler.hear_job(v_job.name, p_now);
   end if;
   insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, timeout_seconds, payload, dispatched_at, started_at, heartbeat_at
+    job_name, function_name, status, trigger, scheduled_for, timeout_seconds, payload, dispatched_at, started_at,
+      heartbeat_at
   ) values (
     coalesce(v_job.name, p_function_name), p_function_name, 'running', 'manual', p_now,
     coalesce(v_job.timeout_seconds, 120), coalesce(p_payload, v_job.payload, '{}'), p_now, p_now, p_now
@@ -3188,7 +3426,9 @@ begin
 end;
 $$;
 comment on function scheduler.begin_manual_run(text, text, jsonb, text, timestamptz) is
-  'Begins a run for a person who called the function itself, with the payload given, or (null) the registered one. Answers like begin_run; refused with reason "busy" (and the run that holds the lock) or "unknown job" (and the jobs there are). Such a run is not retried: the person sees the error.';
+  'Begins a run for a person who called the function itself, with the payload given, or (null) the registered one. '
+    'Answers like begin_run; refused with reason "busy" (and the run that holds the lock) or "unknown job" (and the '
+    'jobs there are). Such a run is not retried: the person sees the error.';
 
 create function scheduler.heartbeat_run(p_run_id uuid, p_progress jsonb default null, p_now timestamptz default now())
 returns jsonb
@@ -3224,7 +3464,8 @@ declare
 begin
   if p_outcome is null or p_outcome not in ('completed', 'failed', 'timed_out', 'interrupted') then
     raise exception using errcode = '22023',
-      message = format('cannot finish a run: outcome must be completed, failed, timed_out or interrupted, got %s', coalesce(p_outcome, 'null'));
+      message = format('cannot finish a run: outcome must be completed, failed, timed_out or interrupted, got %s',
+        coalesce(p_outcome, 'null'));
   end if;
   if scheduler.end_run(
     p_run_id, array['running'],
@@ -3242,7 +3483,9 @@ begin
 end;
 $$;
 comment on function scheduler.finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz) is
-  'The last receipt. Ends a running run as completed or failed (timed_out and interrupted are failures with that verdict) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome.';
+  'The last receipt. Ends a running run as completed or failed (timed_out and interrupted are failures with that '
+    'verdict) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. '
+    'Raises 22023 for an unknown outcome.';
 
 -- The doors for edge functions. Security definer because service_role, which calls them through REST, has no
 -- right in the private schema, and ending a run may send the next one, which reads Vault.
@@ -3258,7 +3501,8 @@ create function public.scheduler_begin_manual_run(
 ) returns jsonb language sql security definer set search_path = '' as $$
   select scheduler.begin_manual_run(p_function_name, p_job_name, p_payload, p_holder);
 $$;
-comment on function public.scheduler_begin_manual_run(text, text, jsonb, text) is 'scheduler.begin_manual_run for edge functions.';
+comment on function public.scheduler_begin_manual_run(text, text, jsonb, text) is 'scheduler.begin_manual_run for '
+  'edge functions.';
 
 create function public.scheduler_heartbeat_run(p_run_id uuid, p_progress jsonb default null)
 returns jsonb language sql security definer set search_path = '' as $$
@@ -3272,7 +3516,8 @@ create function public.scheduler_finish_run(
 ) returns jsonb language sql security definer set search_path = '' as $$
   select scheduler.finish_run(p_run_id, p_outcome, p_result, p_error_message, p_error_detail, p_retryable);
 $$;
-comment on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean) is 'scheduler.finish_run for edge functions.';
+comment on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean) is 'scheduler.finish_run for '
+  'edge functions.';
 
 revoke all on function public.scheduler_begin_run(uuid, text, text) from public, anon, authenticated;
 revoke all on function public.scheduler_begin_manual_run(text, text, jsonb, text) from public, anon, authenticated;
@@ -3313,9 +3558,11 @@ begin
 end;
 $$;
 comment on function scheduler.mend_cron_entries() is
-  'Puts back pg_cron entries that were removed, switched off or changed; the registry is the truth. {"mended": entries, "errors": {job: message}}.';
+  'Puts back pg_cron entries that were removed, switched off or changed; the registry is the truth. {"mended": '
+    'entries, "errors": {job: message}}.';
 
--- Each beat is a transaction of its own, so that no job is held longer than its own step needs. A procedure could commit
+-- Each beat is a transaction of its own, so that no job is held longer than its own step needs. A procedure could
+-- commit
 -- as well, but not one with a search_path of its own.
 create function scheduler.pulse_command() returns text
 language sql immutable set search_path = '' as $$
@@ -3355,7 +3602,8 @@ begin
 end;
 $$;
 comment on function scheduler.sync_pulse_entry() is
-  'Puts the pulse into pg_cron: every 10 seconds where it has seconds, else every minute. Changes nothing that is right; returns the schedule. Raises 42710 when the name belongs to somebody else''s entry.';
+  'Puts the pulse into pg_cron: every 10 seconds where it has seconds, else every minute. Changes nothing that is '
+    'right; returns the schedule. Raises 42710 when the name belongs to somebody else''s entry.';
 
 -- The ledger and pg_cron's log grow for ever unless somebody prunes them.
 
@@ -3372,13 +3620,16 @@ comment on function scheduler.prune_runs(text[], timestamptz, integer) is
   'Deletes runs of these statuses that ended before p_before, at most p_limit. Returns how many.';
 
 -- pg_cron never prunes its own log, which holds the rows of all applications of the database, and gives it no index but
--- the run id. Each call reads on where the last one ended: rows that must stay do not stop it. After a crash rows can be
+-- the run id. Each call reads on where the last one ended: rows that must stay do not stop it. After a crash rows can
+-- be
 -- without any time; those are older than the next row that has one.
 create function scheduler.prune_cron_log(p_now timestamptz, p_limit integer) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
-  v_keep_successes constant timestamptz := p_now - make_interval(days => scheduler.setting('scheduler.keep_cron_successes_days'));
-  v_keep_failures constant timestamptz := p_now - make_interval(days => scheduler.setting('scheduler.keep_cron_failures_days'));
+  v_keep_successes constant timestamptz :=
+    p_now - make_interval(days => scheduler.setting('scheduler.keep_cron_successes_days'));
+  v_keep_failures constant timestamptz :=
+    p_now - make_interval(days => scheduler.setting('scheduler.keep_cron_failures_days'));
   v_from bigint := coalesce((select cron_log_read_to from scheduler.pulse_state), 0);
   v_read_to bigint;
   v_pruned integer;
@@ -3393,26 +3644,32 @@ begin
     delete from cron.job_run_details where runid in (
       select runid from dated
       where username = current_user and database = current_database()
-        and (command ~ '^select scheduler\.(dispatch\(''[a-z0-9_-]+''\)|pulse\(\))$' or command = scheduler.pulse_command())
+        and (command ~ '^select scheduler\.(dispatch\(''[a-z0-9_-]+''\)|pulse\(\))$'
+          or command = scheduler.pulse_command())
         and known_at < case status when 'failed' then v_keep_failures else v_keep_successes end)
     returning 1
   )
-  select (select count(*) from pruned), (select max(runid) from dated having count(*) = p_limit and coalesce(min(known_at), '-infinity') < v_keep_successes)
+  select (select count(*) from pruned), (select max(runid) from dated having count(*) = p_limit
+    and coalesce(min(known_at), '-infinity') < v_keep_successes)
     into v_pruned, v_read_to;
   update scheduler.pulse_state set cron_log_read_to = coalesce(v_read_to, 0);
   return jsonb_build_object('pruned', v_pruned, 'more', v_read_to is not null);
 end;
 $$;
 comment on function scheduler.prune_cron_log(timestamptz, integer) is
-  'Deletes old rows of Daybook''s own entries from cron.job_run_details, among the next p_limit rows. {"pruned": rows, "more": whether there are further ones to look at}.';
+  'Deletes old rows of Daybook''s own entries from cron.job_run_details, among the next p_limit rows. {"pruned": '
+    'rows, "more": whether there are further ones to look at}.';
 
 create function scheduler.prune(p_now timestamptz, p_limit integer default 5000) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_successes integer := scheduler.prune_runs(
-    array['completed', 'skipped'], p_now - make_interval(days => scheduler.setting('scheduler.keep_successes_days')), p_limit);
+    array['completed', 'skipped'], p_now - make_interval(days => scheduler.setting('scheduler.keep_successes_days')),
+      p_limit);
   v_failures integer := scheduler.prune_runs(
-    array['failed', 'missed', 'cancelled'], p_now - make_interval(days => scheduler.setting('scheduler.keep_failures_days')), p_limit);
+    array['failed', 'missed', 'cancelled'],
+      p_now - make_interval(days => scheduler.setting('scheduler.keep_failures_days')),
+      p_limit);
   v_log jsonb := scheduler.prune_cron_log(p_now, p_limit);
 begin
   return jsonb_build_object(
@@ -3421,11 +3678,13 @@ begin
 end;
 $$;
 comment on function scheduler.prune(timestamptz, integer) is
-  'Deletes old rows of the ledger and of Daybook''s entries in cron.job_run_details, at most p_limit of each kind; failures are kept longer than successes. {"pruned": rows, "more": whether there are further ones}.';
+  'Deletes old rows of the ledger and of Daybook''s entries in cron.job_run_details, at most p_limit of each kind; '
+    'failures are kept longer than successes. {"pruned": rows, "more": whether there are further ones}.';
 
 -- The pulse: in pure SQL, what nobody else is there to do. It needs no edge function to be alive.
 
-create function scheduler.jobs_to_attend(p_now timestamptz, p_to_hear text[], p_after text, p_limit integer) returns text[]
+create function scheduler.jobs_to_attend(p_now timestamptz, p_to_hear text[], p_after text,
+  p_limit integer) returns text[]
 language sql stable set search_path = '' as $$
   select array(
     select name from (
@@ -3439,7 +3698,8 @@ language sql stable set search_path = '' as $$
     order by name limit p_limit);
 $$;
 comment on function scheduler.jobs_to_attend(timestamptz, text[], text, integer) is
-  'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a due occurrence, those with a waiting run whose time has come.';
+  'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a '
+    'due occurrence, those with a waiting run whose time has come.';
 
 create function scheduler.attend_jobs(p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -3447,20 +3707,25 @@ declare
   v_limit constant integer := 100;
   v_until constant timestamptz := clock_timestamp() + p_budget_ms * interval '1 millisecond';
   v_to_hear text[] := array(select scheduler.jobs_to_hear(p_now));
-  v_names text[] := scheduler.jobs_to_attend(p_now, v_to_hear, (select resume_after from scheduler.pulse_state), v_limit);
+  v_names text[] := scheduler.jobs_to_attend(p_now, v_to_hear, (select resume_after from scheduler.pulse_state),
+    v_limit);
   v_report jsonb := scheduler.advance_jobs(v_names, v_to_hear, p_now, v_until);
   v_stopped_at text;
 begin
   v_stopped_at := case
-    when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit then v_report ->> 'last' end;
+    when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit
+      then v_report ->> 'last' end;
   update scheduler.pulse_state set resume_after = v_stopped_at;
   return v_report - 'last' || jsonb_build_object('more', v_stopped_at is not null);
 end;
 $$;
 comment on function scheduler.attend_jobs(timestamptz, integer) is
-  'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it stopped early.';
+  'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt '
+    'of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it '
+    'stopped early.';
 
--- A step that fails is undone alone: the others, and the pulse's own mark, stay. A statement timeout ends one step, too.
+-- A step that fails is undone alone: the others, and the pulse's own mark, stay. A statement timeout ends one step,
+-- too.
 create function scheduler.pulse_step(p_step text, p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
 begin
@@ -3481,7 +3746,8 @@ exception when query_canceled or others then
 end;
 $$;
 comment on function scheduler.pulse_step(text, timestamptz, integer) is
-  'One step of the pulse: its counts, "more" when there is more to do at once, {"errors": {job or step: message}} for what failed.';
+  'One step of the pulse: its counts, "more" when there is more to do at once, {"errors": {job or step: message}} for '
+    'what failed.';
 
 create function scheduler.pulse_steps(p_state scheduler.pulse_state, p_now timestamptz) returns text[]
 language sql immutable set search_path = '' as $$
@@ -3496,7 +3762,8 @@ language sql immutable set search_path = '' as $$
   -- A time to come was written by a clock that was ahead and went back.
   from (select
     coalesce(p_now < p_state.last_pruned_at or p_now >= p_state.last_pruned_at + interval '1 hour', true) as prunes,
-    coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute', true) as mends) as due;
+    coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute',
+      true) as mends) as due;
 $$;
 comment on function scheduler.pulse_steps(scheduler.pulse_state, timestamptz) is
   'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, pruning begins every hour.';
@@ -3545,7 +3812,9 @@ begin
 end;
 $$;
 comment on function scheduler.pulse(timestamptz, integer) is
-  'One pulse, one transaction: reads answers, judges silent runs, records missed occurrences, sends what waits, for about p_budget_ms; mends pg_cron''s entries every minute, prunes hourly. Returns the counts; "more" when there is more to do at once. Safe to call twice at once: the second does nothing.';
+  'One pulse, one transaction: reads answers, judges silent runs, records missed occurrences, sends what waits, for '
+    'about p_budget_ms; mends pg_cron''s entries every minute, prunes hourly. Returns the counts; "more" when there '
+    'is more to do at once. Safe to call twice at once: the second does nothing.';
 
 -- pg_cron's statement commits after each beat: see scheduler.pulse_command().
 create function scheduler.beat() returns boolean
@@ -3570,12 +3839,14 @@ begin
   select * into v_job from public.scheduler_jobs where name = p_job_name for no key update;
   if not found then
     raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name),
-      hint = format('the jobs are: %s', (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs));
+      hint = format('the jobs are: %s', (select coalesce(string_agg(name, ', ' order by name), 'none yet')
+        from public.scheduler_jobs));
   end if;
   return v_job;
 end;
 $$;
-comment on function scheduler.assert_job(text) is 'The job''s row, locked. Raises SD001 and names the jobs there are when it is unknown.';
+comment on function scheduler.assert_job(text) is 'The job''s row, locked. Raises SD001 and names the jobs there are '
+  'when it is unknown.';
 
 create function scheduler.assert_run(p_run_id uuid, p_now timestamptz) returns public.scheduler_runs
 language plpgsql set search_path = '' as $$
@@ -3598,18 +3869,21 @@ begin
 end;
 $$;
 comment on function scheduler.assert_run(uuid, timestamptz) is
-  'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises SD002 when there is no such run.';
+  'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises SD002 '
+    'when there is no such run.';
 
 create function scheduler.assert_given(p_action text, p_what text, p_example text, variadic p_texts text[]) returns void
 language plpgsql immutable set search_path = '' as $$
 begin
   if exists (select from unnest(p_texts) as given where coalesce(given, '') !~ '\S') then
-    raise exception using errcode = '22023', message = format('cannot %s: %s must be given', p_action, p_what), hint = p_example;
+    raise exception using errcode = '22023', message = format('cannot %s: %s must be given', p_action, p_what),
+      hint = p_example;
   end if;
 end;
 $$;
 comment on function scheduler.assert_given(text, text, text, text[]) is
-  'Raises 22023, with an example of the call, when one of the texts that an action asks for (reason, author) is null or blank.';
+  'Raises 22023, with an example of the call, when one of the texts that an action asks for (reason, author) is null '
+    'or blank.';
 
 create function scheduler.run_now(
   p_job_name text, p_payload jsonb default null, p_now timestamptz default clock_timestamp()
@@ -3629,7 +3903,8 @@ begin
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
   if v_job.overlap_policy <> 'allow' and v_held.run_id is not null then
     raise exception using errcode = 'SD101',
-      message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id, v_held.acquired_at),
+      message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id,
+        v_held.acquired_at),
       hint = format('wait for it, or end it: select scheduler.release_lock(%L, ''reason'')', p_job_name);
   end if;
   insert into public.scheduler_runs (
@@ -3641,13 +3916,16 @@ begin
   if not scheduler.send_run(v_job, v_run, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',
-      message = format('cannot run %s now: as many runs as may be are under way, and it is disabled, so another one cannot wait', p_job_name);
+      message = format('cannot run %s now: as many runs as may be are under way, and it is disabled, so another one '
+        'cannot wait', p_job_name);
   end if;
   return v_run.id;
 end;
 $$;
 comment on function scheduler.run_now(text, jsonb, timestamptz) is
-  'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless another is given. Returns the run. Raises SD001 for an unknown job; SD101 when another run holds the job''s lock or, of a disabled job, its parallel_limit is reached; 22023 for a payload that is no object.';
+  'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless '
+    'another is given. Returns the run. Raises SD001 for an unknown job; SD101 when another run holds the job''s lock '
+    'or, of a disabled job, its parallel_limit is reached; 22023 for a payload that is no object.';
 
 create function scheduler.pause(
   p_job_name text, p_reason text, p_author text, p_until timestamptz default null, p_now timestamptz default now()
@@ -3657,7 +3935,8 @@ declare
   v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
 begin
   perform scheduler.assert_given(format('pause %s', p_job_name), 'reason and author',
-    format('select scheduler.pause(%L, ''why'', ''who'', now() + interval ''2 hours'')', p_job_name), p_reason, p_author);
+    format('select scheduler.pause(%L, ''why'', ''who'', now() + interval ''2 hours'')', p_job_name), p_reason,
+      p_author);
   if p_until <= p_now then
     raise exception using errcode = '22023',
       message = format('cannot pause %s: until must be in the future, got %s', p_job_name, p_until);
@@ -3669,12 +3948,15 @@ begin
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
   return format('%s is paused %s; %s', v_job.name,
-    case when isfinite(p_until) then 'until ' || scheduler.local_text(p_until, v_job.time_zone) else 'until somebody resumes it' end,
+    case when isfinite(p_until) then 'until ' || scheduler.local_text(p_until, v_job.time_zone) else 'until somebody '
+      'resumes it' end,
     case when v_job.schedule is null then 'what is enqueued waits' else 'its occurrences are recorded as skipped' end);
 end;
 $$;
 comment on function scheduler.pause(text, text, text, timestamptz, timestamptz) is
-  'Pauses a job with a reason and an author, until a moment or (null, infinity) until resume. Its occurrences become skipped rows; what already runs goes on. Raises SD001 for an unknown job; 22023 for a missing reason or author, or an end that is past.';
+  'Pauses a job with a reason and an author, until a moment or (null, infinity) until resume. Its occurrences become '
+    'skipped rows; what already runs goes on. Raises SD001 for an unknown job; 22023 for a missing reason or author, '
+    'or an end that is past.';
 
 create function scheduler.resume(p_job_name text, p_now timestamptz default now()) returns text
 language plpgsql set search_path = '' as $$
@@ -3702,7 +3984,8 @@ begin
 end;
 $$;
 comment on function scheduler.resume(text, timestamptz) is
-  'Ends a pause. What came due in it stays skipped. Says so when the job cannot run, for its time zone or schedule. Raises SD001 for an unknown job.';
+  'Ends a pause. What came due in it stays skipped. Says so when the job cannot run, for its time zone or schedule. '
+    'Raises SD001 for an unknown job.';
 
 create function scheduler.count_text(p_count bigint, p_noun text) returns text
 language sql immutable set search_path = '' as $$
@@ -3722,14 +4005,16 @@ begin
   return case when v_takes_none then format('%s takes no lock, as its overlap_policy is ''allow''', p_job.name)
       else format('nobody holds the lock of %s', p_job.name) end
     || case
-      when v_count > 0 then format('; %s of it %s under way. To end one: select scheduler.cancel_run(%L, ''why'', ''who'')',
+      when v_count > 0 then format('; %s of it %s under way. To end one: select scheduler.cancel_run(%L, ''why'', '
+        '''who'')',
         scheduler.count_text(v_count, 'run'), case v_count when 1 then 'is' else 'are' end, v_first)
       when v_takes_none then '; no run of it is under way'
       else '' end;
 end;
 $$;
 comment on function scheduler.lock_free_text(public.scheduler_jobs) is
-  'What release_lock says of a job of which no run holds the lock: whether it takes one at all, what is under way, and how to end that.';
+  'What release_lock says of a job of which no run holds the lock: whether it takes one at all, what is under way, '
+    'and how to end that.';
 
 create function scheduler.release_lock(p_job_name text, p_reason text, p_now timestamptz default now()) returns text
 language plpgsql set search_path = '' as $$
@@ -3738,22 +4023,27 @@ declare
   v_run_id uuid;
 begin
   if coalesce(p_reason, '') !~ '\S' then
-    raise exception using errcode = '22023', message = format('cannot release the lock of %s: a reason must be given', p_job_name);
+    raise exception using errcode = '22023', message = format('cannot release the lock of %s: a reason must be given',
+      p_job_name);
   end if;
   select run_id into v_run_id from public.scheduler_locks where name = p_job_name;
   if v_run_id is null then
     return scheduler.lock_free_text(v_job);
   end if;
-  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_run_id and status = 'dispatched';
+  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_run_id
+    and status = 'dispatched';
   perform scheduler.end_run(v_run_id, array['queued', 'dispatched', 'running'], 'cancelled', 'cancelled', p_now,
     p_error_message => format('its lock was released: %s', btrim(p_reason)));
   delete from public.scheduler_locks where run_id = v_run_id;
-  return format('run %s is cancelled and the lock of %s is free; if the function is still at work, its next heartbeat tells it to stop',
+  return format('run %s is cancelled and the lock of %s is free; if the function is still at work, its next heartbeat '
+    'tells it to stop',
     v_run_id, p_job_name);
 end;
 $$;
 comment on function scheduler.release_lock(text, text, timestamptz) is
-  'Cancels the run that holds the job''s lock, with a reason, and frees the lock; what waited is sent. Of a job of which no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown job; 22023 for a missing reason.';
+  'Cancels the run that holds the job''s lock, with a reason, and frees the lock; what waited is sent. Of a job of '
+    'which no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown '
+    'job; 22023 for a missing reason.';
 
 create function scheduler.cancel_run(
   p_run_id uuid, p_reason text, p_author text, p_now timestamptz default clock_timestamp()
@@ -3779,7 +4069,9 @@ begin
 end;
 $$;
 comment on function scheduler.cancel_run(uuid, text, text, timestamptz) is
-  'Cancels a run that waits or is under way, with a reason and an author; its lock is free, what waited is sent, and it is not retried. A run that is over is left as it is, and the answer says so. Raises SD002 for an unknown run; 22023 for a missing reason or author.';
+  'Cancels a run that waits or is under way, with a reason and an author; its lock is free, what waited is sent, and '
+    'it is not retried. A run that is over is left as it is, and the answer says so. Raises SD002 for an unknown run; '
+    '22023 for a missing reason or author.';
 
 -- All attempts of an occurrence have its time.
 create function scheduler.assert_retriable(p_run public.scheduler_runs) returns void
@@ -3789,11 +4081,13 @@ declare
 begin
   if p_run.occurrences > 1 then
     raise exception using errcode = 'SD202',
-      message = format('cannot retry run %s: its row stands for %s occurrences', p_run.id, scheduler.grouped(p_run.occurrences)),
+      message = format('cannot retry run %s: its row stands for %s occurrences', p_run.id,
+        scheduler.grouped(p_run.occurrences)),
       hint = format('to run the job once now: select scheduler.run_now(%L)', p_run.job_name);
   end if;
   select * into v_other from public.scheduler_runs
-    where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and (completed_at is null or status = 'completed')
+    where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and (completed_at is null
+      or status = 'completed')
     order by id = p_run.id desc, attempt desc limit 1;
   if found then
     raise exception using
@@ -3810,9 +4104,11 @@ begin
 end;
 $$;
 comment on function scheduler.assert_retriable(public.scheduler_runs) is
-  'Raises unless the row is of one occurrence (SD202), and every attempt of that is over and none has completed: SD101 for one that is alive, SD201 for one that completed; it names that one.';
+  'Raises unless the row is of one occurrence (SD202), and every attempt of that is over and none has completed: '
+    'SD101 for one that is alive, SD201 for one that completed; it names that one.';
 
-create function scheduler.retry_run(p_run_id uuid, p_author text, p_now timestamptz default clock_timestamp()) returns uuid
+create function scheduler.retry_run(p_run_id uuid, p_author text,
+  p_now timestamptz default clock_timestamp()) returns uuid
 language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs := scheduler.assert_run(p_run_id, p_now);
@@ -3835,9 +4131,11 @@ begin
   if not scheduler.send_run(v_job, v_retry, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',
-      message = format('cannot retry run %s: other runs of %s are under way, and %s is disabled, so the retry cannot wait', v_run.id, v_job.name, v_job.name);
+      message = format('cannot retry run %s: other runs of %s are under way, and %s is disabled, so the retry cannot '
+        'wait', v_run.id, v_job.name, v_job.name);
   end if;
-  perform scheduler.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s', v_attempt,
+  perform scheduler.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s',
+    v_attempt,
     scheduler.local_text(v_run.scheduled_for, v_job.time_zone),
     case v_run.status when 'failed' then 'failed' else 'was ' || v_run.status end, btrim(p_author)),
     p_details => jsonb_build_object('run_id', v_retry.id, 'retry_of', v_run.id), p_now => p_now);
@@ -3845,7 +4143,11 @@ begin
 end;
 $$;
 comment on function scheduler.retry_run(uuid, text, timestamptz) is
-  'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. Returns the new run. Raises SD002 for an unknown run; SD001 when its job is no longer registered; SD101 while an attempt of it is alive, or when other runs of a disabled job are in the way; SD201 when an attempt has completed; SD202 for a row that stands for many occurrences; 22023 for a missing author.';
+  'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends '
+    'it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. '
+    'Returns the new run. Raises SD002 for an unknown run; SD001 when its job is no longer registered; SD101 while an '
+    'attempt of it is alive, or when other runs of a disabled job are in the way; SD201 when an attempt has '
+    'completed; SD202 for a row that stands for many occurrences; 22023 for a missing author.';
 
 create function scheduler.cancel_queued(
   p_job_name text, p_reason text, p_author text, p_now timestamptz default clock_timestamp()
@@ -3857,7 +4159,8 @@ declare
 begin
   perform scheduler.assert_given(format('cancel what waits of %s', p_job_name), 'reason and author',
     format('select scheduler.cancel_queued(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
-  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. They hold no lock.
+  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. They hold no
+  -- lock.
   update public.scheduler_runs
     set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
       error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
@@ -3867,17 +4170,21 @@ begin
     return format('no run of %s waits', v_job.name);
   end if;
   perform scheduler.log_activity(v_job.name,
-    format('%s cancelled by %s: %s', scheduler.count_text(v_cancelled, 'waiting run'), btrim(p_author), btrim(p_reason)),
+    format('%s cancelled by %s: %s', scheduler.count_text(v_cancelled, 'waiting run'), btrim(p_author),
+      btrim(p_reason)),
     'warning', jsonb_build_object('cancelled', v_cancelled), p_now);
-  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'waiting run'), v_job.name,
+  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'waiting run'),
+    v_job.name,
     case v_cancelled when 1 then 'is' else 'are' end);
 end;
 $$;
 comment on function scheduler.cancel_queued(text, text, text, timestamptz) is
-  'Cancels all runs of the job that wait (for its lock, a limit, the time of a retry), with a reason and an author, and says how many. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
+  'Cancels all runs of the job that wait (for its lock, a limit, the time of a retry), with a reason and an author, '
+    'and says how many. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 
 -- A job whose times cannot be worked out (Postgres does not know its zone) must not stop those who ask for all jobs.
-create function scheduler.next_run(p_job public.scheduler_jobs, p_after timestamptz, out run_at timestamptz, out fault text)
+create function scheduler.next_run(p_job public.scheduler_jobs, p_after timestamptz, out run_at timestamptz,
+  out fault text)
 language plpgsql stable set search_path = '' as $$
 begin
   if not p_job.enabled then
@@ -3893,9 +4200,11 @@ exception when invalid_parameter_value then
 end;
 $$;
 comment on function scheduler.next_run(public.scheduler_jobs, timestamptz) is
-  'The job''s first occurrence after a moment, or why it has none: disabled, no schedule, a schedule or a time zone that cannot be read.';
+  'The job''s first occurrence after a moment, or why it has none: disabled, no schedule, a schedule or a time zone '
+    'that cannot be read.';
 
-create function scheduler.next_runs(p_job_name text default null, p_count integer default 5, p_now timestamptz default now())
+create function scheduler.next_runs(p_job_name text default null, p_count integer default 5,
+  p_now timestamptz default now())
 returns table (job_name text, run_at timestamptz, local_time timestamp, time_zone text, note text)
 language plpgsql stable set search_path = '' as $$
 declare
@@ -3907,7 +4216,8 @@ declare
   v_found record;
 begin
   if p_count is null or p_count not between 1 and 1000 then
-    raise exception using errcode = '22023', message = format('count must be from 1 to 1000, got %s', coalesce(p_count::text, 'null'));
+    raise exception using errcode = '22023', message = format('count must be from 1 to 1000, got %s',
+      coalesce(p_count::text, 'null'));
   end if;
   v_jobs := array(
     select jobs from public.scheduler_jobs as jobs
@@ -3944,7 +4254,10 @@ begin
 end;
 $$;
 comment on function scheduler.next_runs(text, integer, timestamptz) is
-  'What runs next, of one job or of all enabled ones: the next p_count occurrences in order of time, each as an instant and as local time. After them a row without a time for each job that has none, with the reason in note (no schedule, a time zone that Postgres does not know). Raises SD001 for an unknown job; 22023 for a count outside 1 to 1000.';
+  'What runs next, of one job or of all enabled ones: the next p_count occurrences in order of time, each as an '
+    'instant and as local time. After them a row without a time for each job that has none, with the reason in note '
+    '(no schedule, a time zone that Postgres does not know). Raises SD001 for an unknown job; 22023 for a count '
+    'outside 1 to 1000.';
 
 create function scheduler.try_mark_daily_run(
   p_today_key text, p_scope text default 'global', p_now timestamptz default now()
@@ -3964,12 +4277,14 @@ begin
   end if;
   if v_is_date is not true then
     raise exception using errcode = '22023',
-      message = format('cannot mark a daily run: today_key must be a local date as YYYY-MM-DD, got %s', coalesce(quote_literal(left(p_today_key, 40)), 'null'));
+      message = format('cannot mark a daily run: today_key must be a local date as YYYY-MM-DD, got %s',
+        coalesce(quote_literal(left(p_today_key, 40)), 'null'));
   end if;
   -- A mark only goes forward: one of a far day would end the scope's days.
   if p_today_key::date > (p_now at time zone 'UTC' + interval '14 hours')::date then
     raise exception using errcode = '22023',
-      message = format('cannot mark a daily run: today_key must be a date that has begun somewhere on earth, got %s', quote_literal(p_today_key));
+      message = format('cannot mark a daily run: today_key must be a date that has begun somewhere on earth, got %s',
+        quote_literal(p_today_key));
   end if;
   if coalesce(p_scope, '') = '' then
     raise exception using errcode = '22023', message = 'cannot mark a daily run: scope must not be empty';
@@ -3983,18 +4298,22 @@ begin
     update public.scheduler_state set last_daily_run_key = p_today_key, updated_at = now() where scope = p_scope;
   end if;
   return jsonb_build_object(
-    'updated', v_updated, 'previous_key', v_previous, 'new_key', case when v_updated then p_today_key else v_previous end);
+    'updated', v_updated, 'previous_key', v_previous, 'new_key', case when v_updated then p_today_key
+      else v_previous end);
 end;
 $$;
 comment on function scheduler.try_mark_daily_run(text, text, timestamptz) is
-  'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, {"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". The scope is global where none is named. Raises 22023 for a key that is no date, or one that has not begun anywhere.';
+  'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, '
+    '{"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". The scope is '
+    'global where none is named. Raises 22023 for a key that is no date, or one that has not begun anywhere.';
 
 -- Security definer because service_role, which calls it through REST, may only read scheduler_state.
 create function public.try_mark_daily_run(p_today_key text, p_scope text default 'global') returns jsonb
 language sql security definer set search_path = '' as $$
   select scheduler.try_mark_daily_run(p_today_key, p_scope);
 $$;
-comment on function public.try_mark_daily_run(text, text) is 'scheduler.try_mark_daily_run by the clock of the database.';
+comment on function public.try_mark_daily_run(text, text) is 'scheduler.try_mark_daily_run by the clock of the '
+  'database.';
 
 revoke all on function public.try_mark_daily_run(text, text) from public, anon, authenticated;
 grant execute on function public.try_mark_daily_run(text, text) to service_role;
@@ -4012,22 +4331,26 @@ begin
   if jsonb_typeof(p_payloads) is distinct from 'array'
     or exists (select from jsonb_array_elements(p_payloads) as payload where jsonb_typeof(payload) <> 'object') then
     raise exception using errcode = '22023',
-      message = format('cannot enqueue runs of %s: payloads must be a JSON array of objects, got %s', p_job_name, coalesce(left(p_payloads::text, 100), 'null'));
+      message = format('cannot enqueue runs of %s: payloads must be a JSON array of objects, got %s', p_job_name,
+        coalesce(left(p_payloads::text, 100), 'null'));
   end if;
   if not isfinite(p_run_after) then
     raise exception using errcode = '22023',
-      message = format('cannot enqueue runs of %s: run_after must be a moment or null, got %s', p_job_name, p_run_after);
+      message = format('cannot enqueue runs of %s: run_after must be a moment or null, got %s', p_job_name,
+        p_run_after);
   end if;
   -- What is enqueued at one moment is told apart by microseconds: an occurrence is known by its time. Calls of a person
   -- are not in the way, and not in that index.
   select greatest(p_now, max(scheduled_for) + interval '1 microsecond') into v_first
     from public.scheduler_runs
-    where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute' and trigger <> 'manual';
+    where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
+      and trigger <> 'manual';
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload, run_after
   )
   select v_job.name, v_job.function_name, 'queued', 'dependency',
-    coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds, payload, p_run_after
+    coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
+      payload, p_run_after
   from jsonb_array_elements(p_payloads) with ordinality as payloads (payload, place);
   if v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
@@ -4036,7 +4359,9 @@ begin
 end;
 $$;
 comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) is
-  'Enqueues a run of the job for each payload of the array, not before p_run_after; sends those that may go at once, the others follow as runs end. Returns how many. Raises SD001 for an unknown job; 22023 for payloads that are no array of objects, or a p_run_after that is infinite.';
+  'Enqueues a run of the job for each payload of the array, not before p_run_after; sends those that may go at once, '
+    'the others follow as runs end. Returns how many. Raises SD001 for an unknown job; 22023 for payloads that are no '
+    'array of objects, or a p_run_after that is infinite.';
 
 -- Why did, or didn't, this job run at this time? One sentence for a tired person.
 
@@ -4064,25 +4389,30 @@ comment on function scheduler.origin(public.scheduler_runs) is
 
 create function scheduler.remedy_text(p_run public.scheduler_runs) returns text
 language sql stable set search_path = '' as $$
-  select format('What to do: %s.', coalesce(case when p_run.function_name is null then verdicts.url_remedy end, verdicts.remedy)) || case
+  select format('What to do: %s.', coalesce(case when p_run.function_name is null then verdicts.url_remedy end,
+    verdicts.remedy)) || case
     when p_run.status <> 'failed' then ''
     -- One more attempt would have the same payload.
     when p_run.verdict = 'bad_input' then case when scheduler.origin(p_run) in ('cron', 'catch_up')
       then format(' Then: select scheduler.run_now(%L).', p_run.job_name) else '' end
     -- The person who called the function itself has the call at hand.
-    when p_run.trigger = 'manual' and p_run.request_id is null and p_run.started_at is not null then ' Then call it again.'
+    when p_run.trigger = 'manual' and p_run.request_id is null and p_run.started_at is not null then ' Then call it '
+      'again.'
     when exists (select from public.scheduler_jobs where name = p_run.job_name)
       then format(' To run it again: select scheduler.retry_run(%L, ''<your name>'').', p_run.id)
     else '' end
   from scheduler.verdicts where verdicts.verdict = p_run.verdict;
 $$;
 comment on function scheduler.remedy_text(public.scheduler_runs) is
-  'What to do about a run that came to this verdict, and how to run it again: the very run, and not the job with its registered payload.';
+  'What to do about a run that came to this verdict, and how to run it again: the very run, and not the job with its '
+    'registered payload.';
 
-create function scheduler.waiting_text(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz) returns text
+create function scheduler.waiting_text(p_job public.scheduler_jobs, p_run public.scheduler_runs,
+  p_now timestamptz) returns text
 language sql stable set search_path = '' as $$
   select case
-    when scheduler.is_paused(p_job, p_now) then format('because the job is paused by %s: %s', p_job.paused_by, p_job.pause_reason)
+    when scheduler.is_paused(p_job, p_now) then format('because the job is paused by %s: %s', p_job.paused_by,
+      p_job.pause_reason)
     when p_run.run_after > p_now then format('for the first pulse after %s',
       to_char(p_run.run_after at time zone scheduler.shown_time_zone(p_job.time_zone), 'HH24:MI:SS'))
     when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to end'
@@ -4091,31 +4421,37 @@ language sql stable set search_path = '' as $$
       then format('for one of the %s runs under way to end', p_job.parallel_limit)
     else 'for the next pulse' end;
 $$;
-comment on function scheduler.waiting_text(public.scheduler_jobs, public.scheduler_runs, timestamptz) is 'What a queued run waits for.';
+comment on function scheduler.waiting_text(public.scheduler_jobs, public.scheduler_runs, timestamptz) is 'What a '
+  'queued run waits for.';
 
-create function scheduler.explain_runs(p_job public.scheduler_jobs, p_job_name text, p_when text, p_run public.scheduler_runs, p_now timestamptz)
+create function scheduler.explain_runs(p_job public.scheduler_jobs, p_job_name text, p_when text,
+  p_run public.scheduler_runs, p_now timestamptz)
 returns text
 language plpgsql stable set search_path = '' as $$
 declare
   v_zone constant text := scheduler.shown_time_zone(p_job.time_zone);
   v_origin constant text := scheduler.origin(p_run);
   v_meaning text := (select meaning from scheduler.verdicts where verdict = p_run.verdict);
-  v_attempts text := case when p_run.max_attempts > 1 then format('attempt %s of %s', p_run.attempt, p_run.max_attempts) else 'its only attempt' end;
+  v_attempts text := case when p_run.max_attempts > 1 then format('attempt %s of %s', p_run.attempt, p_run.max_attempts)
+    else 'its only attempt' end;
   v_earlier text;
 begin
-  select coalesce(' (' || string_agg(format('attempt %s: %s', attempt, verdict), ', ' order by attempt) || ')', '') into v_earlier
+  select coalesce(' (' || string_agg(format('attempt %s: %s', attempt, verdict), ', ' order by attempt) || ')', '')
+    into v_earlier
     from public.scheduler_runs
     where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and attempt < p_run.attempt;
 
   return case p_run.status
     when 'completed' then format('%s %s at %s: %s%s on %s%s.', p_job_name,
-      case v_origin when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up' when 'dependency' then 'was run for another job' else 'ran' end,
+      case v_origin when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up' when 'dependency'
+        then 'was run for another job' else 'ran' end,
       -- A URL says nothing of when it began.
       p_when, v_meaning, coalesce(', in ' || round(p_run.duration_ms / 1000.0, 1) || ' s', ''), v_attempts, v_earlier)
     when 'running' then format('%s is running for %s since %s s on %s%s; its last heartbeat was %s s ago.',
       p_job_name, p_when, extract(epoch from p_now - p_run.started_at)::bigint, v_attempts, v_earlier,
       extract(epoch from p_now - p_run.heartbeat_at)::bigint)
-    when 'dispatched' then format('%s was sent for %s at %s on %s%s and has not begun yet; without a receipt it is judged at %s.',
+    when 'dispatched' then format('%s was sent for %s at %s on %s%s and has not begun yet; without a receipt it is '
+      'judged at %s.',
       p_job_name, p_when, to_char(p_run.dispatched_at at time zone v_zone, 'HH24:MI:SS'), v_attempts, v_earlier,
       to_char((p_run.dispatched_at + make_interval(secs => scheduler.setting('scheduler.receipt_timeout_seconds')
         + case p_run.receipt when 'response' then p_run.timeout_seconds else 0 end)) at time zone v_zone, 'HH24:MI:SS'))
@@ -4127,7 +4463,8 @@ begin
       p_when, v_attempts, v_earlier, v_meaning,
       coalesce(' (' || nullif(left(p_run.error_message, 200), v_meaning) || ')', ''), scheduler.remedy_text(p_run))
     when 'skipped' then format('%s was skipped at %s: %s.', p_job_name, p_when, p_run.skip_reason)
-    when 'missed' then format('%s was missed at %s: %s (%s). %s', p_job_name, p_when, v_meaning, p_run.skip_reason, scheduler.remedy_text(p_run))
+    when 'missed' then format('%s was missed at %s: %s (%s). %s', p_job_name, p_when, v_meaning, p_run.skip_reason,
+      scheduler.remedy_text(p_run))
     else format('%s was cancelled at %s: %s.', p_job_name, p_when, p_run.error_message)
   end;
 end;
@@ -4140,7 +4477,8 @@ create function scheduler.explain_gap(p_job public.scheduler_jobs, p_gap public.
 language sql stable set search_path = '' as $$
   select format('%s %s %s occurrences from %s to %s: %s. They have one row, %s.', p_gap.job_name,
     case p_gap.status when 'skipped' then 'skipped' else 'missed' end, scheduler.grouped(p_gap.occurrences),
-    scheduler.local_text(p_gap.scheduled_for, p_job.time_zone), scheduler.local_text(p_gap.scheduled_until, p_job.time_zone),
+    scheduler.local_text(p_gap.scheduled_for, p_job.time_zone), scheduler.local_text(p_gap.scheduled_until,
+      p_job.time_zone),
     concat_ws(', ', case p_gap.status when 'missed' then verdicts.meaning end, p_gap.skip_reason), p_gap.id)
     || case p_gap.status when 'missed' then ' ' || format('What to do: %s.', verdicts.remedy) else '' end
   from scheduler.verdicts where verdicts.verdict = p_gap.verdict;
@@ -4148,7 +4486,8 @@ $$;
 comment on function scheduler.explain_gap(public.scheduler_jobs, public.scheduler_runs) is
   'The sentence for an occurrence that was missed or skipped together with many others, which have one row.';
 
-create function scheduler.explain_not_due(p_job public.scheduler_jobs, p_minute timestamptz, p_now timestamptz) returns text
+create function scheduler.explain_not_due(p_job public.scheduler_jobs, p_minute timestamptz,
+  p_now timestamptz) returns text
 language plpgsql stable set search_path = '' as $$
 declare
   v_before timestamptz := scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_minute);
@@ -4159,15 +4498,19 @@ begin
     p_job.name, case when p_minute > p_now then 'is' else 'was' end, scheduler.local_text(p_minute, p_job.time_zone),
     p_job.schedule, p_job.time_zone,
     case when v_before >= p_job.created_at
-      then format('before that it is due at %s, after that at %s', scheduler.local_text(v_before, p_job.time_zone), v_after)
-      else format('it was registered at %s and is due first at %s', scheduler.local_text(p_job.created_at, p_job.time_zone), v_after)
+      then format('before that it is due at %s, after that at %s', scheduler.local_text(v_before, p_job.time_zone),
+        v_after)
+      else format('it was registered at %s and is due first at %s', scheduler.local_text(p_job.created_at,
+        p_job.time_zone), v_after)
     end);
 end;
 $$;
 comment on function scheduler.explain_not_due(public.scheduler_jobs, timestamptz, timestamptz) is
-  'The sentence for a minute at which the job''s schedule has no occurrence, with those around it since it was registered.';
+  'The sentence for a minute at which the job''s schedule has no occurrence, with those around it since it was '
+    'registered.';
 
-create function scheduler.explain_no_run(p_job public.scheduler_jobs, p_minute timestamptz, p_now timestamptz) returns text
+create function scheduler.explain_no_run(p_job public.scheduler_jobs, p_minute timestamptz,
+  p_now timestamptz) returns text
 language plpgsql stable set search_path = '' as $$
 declare
   v_when constant text := scheduler.local_text(p_minute, p_job.time_zone);
@@ -4175,17 +4518,21 @@ declare
   v_gap public.scheduler_runs;
 begin
   if p_minute < date_trunc('minute', p_job.created_at) then
-    return format('%s did not run at %s: it was registered only at %s.', p_job.name, v_when, scheduler.local_text(p_job.created_at, p_job.time_zone));
+    return format('%s did not run at %s: it was registered only at %s.', p_job.name, v_when,
+      scheduler.local_text(p_job.created_at, p_job.time_zone));
   end if;
   if p_job.schedule is null then
-    return format('%s has no run at %s: it has no schedule and runs only when it is enqueued or called%s.', p_job.name, v_when,
+    return format('%s has no run at %s: it has no schedule and runs only when it is enqueued or called%s.', p_job.name,
+      v_when,
       case when p_job.enabled then '' else '; it is disabled besides: register it with enabled => true' end);
   end if;
-  if not exists (select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute')) then
+  if not exists (select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 '
+    'minute')) then
     return scheduler.explain_not_due(p_job, p_minute, p_now);
   end if;
   select * into v_gap from public.scheduler_runs
-    where job_name = p_job.name and occurrences > 1 and scheduled_for <= p_minute and scheduled_until >= p_minute limit 1;
+    where job_name = p_job.name and occurrences > 1 and scheduled_for <= p_minute
+      and scheduled_until >= p_minute limit 1;
   if found then
     return scheduler.explain_gap(p_job, v_gap);
   end if;
@@ -4194,11 +4541,13 @@ begin
   end if;
   if p_minute > p_now then
     return format('%s is due at %s, in %s%s.', p_job.name, v_when, scheduler.wait_text(p_minute - p_now),
-      case when scheduler.is_paused(p_job, p_minute) then format(', and will be skipped: paused by %s: %s', p_job.paused_by, p_job.pause_reason) else '' end);
+      case when scheduler.is_paused(p_job, p_minute) then format(', and will be skipped: paused by %s: %s',
+        p_job.paused_by, p_job.pause_reason) else '' end);
   end if;
   if p_job.next_run_at <= p_minute then
     select * into v_state from scheduler.pulse_state;
-    return format('%s was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the last pulse was %s%s.',
+    return format('%s was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the '
+      'last pulse was %s%s.',
       p_job.name, v_when,
       case when v_state.last_pulse_at is null then 'never'
         else format('%s s ago', extract(epoch from p_now - v_state.last_pulse_at)::bigint) end,
@@ -4207,10 +4556,13 @@ begin
   if p_job.run_if is not null then
     return format('%s did not run at %s: there was nothing to do, by its run_if %s.', p_job.name, v_when, p_job.run_if);
   end if;
-  return format('%s has no row for %s: it was registered with other times then, or the row was pruned (successes after %s days, failures after %s).',
-    p_job.name, v_when, scheduler.setting('scheduler.keep_successes_days'), scheduler.setting('scheduler.keep_failures_days'));
+  return format('%s has no row for %s: it was registered with other times then, or the row was pruned (successes '
+    'after %s days, failures after %s).',
+    p_job.name, v_when, scheduler.setting('scheduler.keep_successes_days'),
+      scheduler.setting('scheduler.keep_failures_days'));
 exception when invalid_parameter_value then
-  return format('%s has no run at %s, and cannot have any: %s; register it again with a right one.', p_job.name, v_when, sqlerrm);
+  return format('%s has no run at %s, and cannot have any: %s; register it again with a right one.', p_job.name, v_when,
+    sqlerrm);
 end;
 $$;
 comment on function scheduler.explain_no_run(public.scheduler_jobs, timestamptz, timestamptz) is
@@ -4226,7 +4578,8 @@ declare
 begin
   -- Far enough from the ends of the calendar to look for the occurrences around it.
   if p_at <= '4000-01-01 00:00+00 BC' or p_at >= '200000-01-01 00:00+00' then
-    raise exception using errcode = '22023', message = format('cannot explain %s: at must be a moment, got %s', p_job_name, p_at),
+    raise exception using errcode = '22023', message = format('cannot explain %s: at must be a moment, got %s',
+      p_job_name, p_at),
       hint = format('select scheduler.explain(%L, ''2026-03-01 02:30-05'')', p_job_name);
   end if;
   -- Without a time: the latest there is.
@@ -4244,7 +4597,8 @@ begin
     return scheduler.explain_gap(v_job, v_run);
   end if;
   if v_run.id is not null then
-    return scheduler.explain_runs(v_job, p_job_name, scheduler.local_text(v_minute, v_job.time_zone), v_run, p_now) || coalesce((
+    return scheduler.explain_runs(v_job, p_job_name, scheduler.local_text(v_minute, v_job.time_zone), v_run,
+      p_now) || coalesce((
       select ' It was also run by hand then: ' || string_agg(coalesce(verdict, status), ', ' order by created_at) || '.'
       from public.scheduler_runs
       where job_name = p_job_name and trigger = 'manual' and scheduled_for <> v_run.scheduled_for
@@ -4258,7 +4612,8 @@ begin
 end;
 $$;
 comment on function scheduler.explain(text, timestamptz, timestamptz) is
-  'Why the job did, or did not, run at that minute (its latest row when none is given): one sentence, times in the job''s own zone, in UTC where Postgres does not know it. Raises 22023 for a time that is none (infinity).';
+  'Why the job did, or did not, run at that minute (its latest row when none is given): one sentence, times in the '
+    'job''s own zone, in UTC where Postgres does not know it. Raises 22023 for a time that is none (infinity).';
 
 -- What became of each job's runs, counted as they end: a scrape reads one small row a job instead of the ledger, and
 -- pruning the ledger lowers no counter.
@@ -4269,13 +4624,15 @@ create function scheduler.duration_bounds_ms() returns bigint[]
 language sql immutable set search_path = '' as $$
   select array[100, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000]::bigint[];
 $$;
-comment on function scheduler.duration_bounds_ms() is 'Upper bounds of the buckets in which durations of runs are counted, in milliseconds.';
+comment on function scheduler.duration_bounds_ms() is 'Upper bounds of the buckets in which durations of runs are '
+  'counted, in milliseconds.';
 
 create function scheduler.fire_lag_bounds_ms() returns bigint[]
 language sql immutable set search_path = '' as $$
   select array[100, 500, 1000, 5000, 30000, 60000, 300000, 3600000]::bigint[];
 $$;
-comment on function scheduler.fire_lag_bounds_ms() is 'Upper bounds of the buckets in which fire lags are counted, in milliseconds.';
+comment on function scheduler.fire_lag_bounds_ms() is 'Upper bounds of the buckets in which fire lags are counted, in '
+  'milliseconds.';
 
 -- One row a job, locked only by whoever holds the row of that job (the order is: job, run, lock, counters): nobody ever
 -- waits here. It goes with its job; a job that is registered again begins at zero, which Prometheus takes for a reset.
@@ -4290,9 +4647,11 @@ create table scheduler.run_counters (
   lost bigint not null default 0,
   retries bigint not null default 0,
   left_out jsonb not null default '{}',
-  duration_counts bigint[] not null default array_fill(0::bigint, array[cardinality(scheduler.duration_bounds_ms()) + 1]),
+  duration_counts bigint[] not null default array_fill(0::bigint,
+    array[cardinality(scheduler.duration_bounds_ms()) + 1]),
   duration_sum_ms bigint not null default 0,
-  fire_lag_counts bigint[] not null default array_fill(0::bigint, array[cardinality(scheduler.fire_lag_bounds_ms()) + 1]),
+  fire_lag_counts bigint[] not null default array_fill(0::bigint,
+    array[cardinality(scheduler.fire_lag_bounds_ms()) + 1]),
   fire_lag_sum_ms bigint not null default 0,
   last_success_at timestamptz,
   failed_in_row integer not null default 0,
@@ -4308,11 +4667,13 @@ comment on column scheduler.run_counters.left_out is 'Occurrences left out on pu
 comment on column scheduler.run_counters.duration_counts is
   'Runs that began and ended, by duration: a count for each bound of duration_bounds_ms and one above. Not cumulative.';
 comment on column scheduler.run_counters.fire_lag_counts is
-  'First attempts of occurrences, by the time from the occurrence to its dispatch: a count for each bound of fire_lag_bounds_ms and one above. Not cumulative.';
+  'First attempts of occurrences, by the time from the occurrence to its dispatch: a count for each bound of '
+    'fire_lag_bounds_ms and one above. Not cumulative.';
 comment on column scheduler.run_counters.failed_in_row is
   'Occurrences since the last completed run whose attempts have failed so far; an occurrence counts once.';
 comment on column scheduler.run_counters.missed_in_row is 'Occurrences missed since the last completed run.';
-comment on column scheduler.run_counters.unsuccessful_for is 'The latest occurrence that failed_in_row or missed_in_row counts.';
+comment on column scheduler.run_counters.unsuccessful_for is 'The latest occurrence that failed_in_row or '
+  'missed_in_row counts.';
 
 alter table scheduler.run_counters enable row level security;
 
@@ -4335,7 +4696,8 @@ declare
   v_lag_ms constant bigint := case when v_fired = 1
     then ceil(extract(epoch from greatest(new.dispatched_at, new.scheduled_for) - new.scheduled_for) * 1000) else 0 end;
   -- A bound belongs to the bucket below it (Prometheus: le), hence the whole millisecond less.
-  v_duration_bucket constant integer := 1 + width_bucket(coalesce(new.duration_ms, 0) - 1::bigint, scheduler.duration_bounds_ms());
+  v_duration_bucket constant integer := 1 + width_bucket(coalesce(new.duration_ms, 0) - 1::bigint,
+    scheduler.duration_bounds_ms());
   v_lag_bucket constant integer := 1 + width_bucket(v_lag_ms - 1, scheduler.fire_lag_bounds_ms());
 begin
   update scheduler.run_counters as counters set
@@ -4380,7 +4742,8 @@ begin
       select jsonb_object_agg(skip_kind, coalesce((counters.left_out ->> skip_kind)::bigint, 0) + occurrences)
       from (
         select skip_kind, sum(occurrences) as occurrences from written
-        where job_name = counters.job_name and status in ('skipped', 'missed') and skip_kind is not null group by skip_kind
+        where job_name = counters.job_name and status in ('skipped', 'missed') and skip_kind
+          is not null group by skip_kind
       ) as kinds), '{}'),
     missed_in_row = counters.missed_in_row + (
       select coalesce(sum(occurrences), 0) from written
@@ -4415,7 +4778,8 @@ create trigger count_left_out after insert on public.scheduler_runs
 
 revoke all on scheduler.run_counters from public, anon, authenticated, service_role;
 
--- How long the rows of growing tables are kept: each pack has its rules here. The ledger and pg_cron's log are pruned by the
+-- How long the rows of growing tables are kept: each pack has its rules here. The ledger and pg_cron's log are pruned
+-- by the
 -- pulse, everything else by prune-old-rows.
 
 create table scheduler.retention_rules (
@@ -4432,9 +4796,11 @@ alter table scheduler.retention_rules enable row level security;
 comment on table scheduler.retention_rules is
   'What is pruned, one row a rule. How long is a setting, retention.<rule>_days; null: for ever.';
 comment on column scheduler.retention_rules.old_rows is
-  'Which rows of the table public.<rule> are old, $1 being the moment. It should read an index that begins with the oldest rows: a step must cost what it deletes, not what it keeps.';
+  'Which rows of the table public.<rule> are old, $1 being the moment. It should read an index that begins with the '
+    'oldest rows: a step must cost what it deletes, not what it keeps.';
 comment on column scheduler.retention_rules.prune_function is
-  'Where a condition is not enough: a function (before timestamptz, limit integer) returns integer that deletes at most so many rows, and returns how many.';
+  'Where a condition is not enough: a function (before timestamptz, limit integer) returns integer that deletes at '
+    'most so many rows, and returns how many.';
 comment on column scheduler.retention_rules.prepare_function is
   'A function (now timestamptz) returns text, called once before any row goes: why rows must stay for now, or null.';
 comment on column scheduler.retention_rules.hold_function is
@@ -4503,7 +4869,8 @@ begin
   end loop;
   return jsonb_build_object(
     'rules', coalesce((
-      select jsonb_agg(rule order by rule) from scheduler.retention_rules where scheduler.retention_days(rule) is not null), '[]'),
+      select jsonb_agg(rule order by rule) from scheduler.retention_rules where scheduler.retention_days(rule)
+        is not null), '[]'),
     'held', to_jsonb(array_remove(v_held, null)));
 end;
 $$;
@@ -4521,7 +4888,8 @@ declare
 begin
   if p_limit is null or p_limit not between 1 and 100000 then
     raise exception using errcode = '22023',
-      message = format('cannot prune %s: the limit must be from 1 to 100000, got %s', p_rule, coalesce(p_limit::text, 'null'));
+      message = format('cannot prune %s: the limit must be from 1 to 100000, got %s', p_rule,
+        coalesce(p_limit::text, 'null'));
   end if;
   if scheduler.retention_days(p_rule) is null then
     return 0;
@@ -4533,7 +4901,8 @@ begin
     return v_deleted;
   end if;
   execute format(
-    'delete from public.%1$I where ctid = any (array(select ctid from public.%1$I where %2$s limit $2 for update skip locked))',
+    'delete from public.%1$I where ctid = any (array(select ctid from public.%1$I where %2$s limit $2 for update skip '
+      'locked))',
     v_rule.rule, v_rule.old_rows)
     using v_before, p_limit;
   get diagnostics v_deleted = row_count;
@@ -4541,7 +4910,8 @@ begin
 end;
 $$;
 comment on function scheduler.prune_old_rows(text, integer, timestamptz) is
-  'Deletes at most p_limit old rows by that rule and returns how many; fewer than p_limit means that no more are left (or locked by others). Raises SD004 for an unknown rule; 22023 for a wrong limit.';
+  'Deletes at most p_limit old rows by that rule and returns how many; fewer than p_limit means that no more are left '
+    '(or locked by others). Raises SD004 for an unknown rule; 22023 for a wrong limit.';
 
 -- Both doors are security definer because service_role must not delete from the logs itself.
 create function public.scheduler_begin_pruning() returns jsonb
@@ -4554,19 +4924,24 @@ create function public.scheduler_prune_old_rows(p_rule text, p_limit integer def
 language sql security definer set search_path = '' as $$
   select scheduler.prune_old_rows(p_rule, p_limit);
 $$;
-comment on function public.scheduler_prune_old_rows(text, integer) is 'scheduler.prune_old_rows by the clock of the database.';
+comment on function public.scheduler_prune_old_rows(text, integer) is 'scheduler.prune_old_rows by the clock of the '
+  'database.';
 
-revoke all on function public.scheduler_begin_pruning(), public.scheduler_prune_old_rows(text, integer) from public, anon, authenticated;
-grant execute on function public.scheduler_begin_pruning(), public.scheduler_prune_old_rows(text, integer) to service_role;
+revoke all on function public.scheduler_begin_pruning(), public.scheduler_prune_old_rows(text, integer) from public,
+  anon, authenticated;
+grant execute on function public.scheduler_begin_pruning(), public.scheduler_prune_old_rows(text,
+  integer) to service_role;
 
 select scheduler.add_retention_rule('scheduler', 'scheduler_activity', 180, 'occurred_at < $1');
 select scheduler.add_retention_rule('scheduler', 'scheduler_health_history', 180, 'checked_at < $1');
 
--- The health of the system: each pack says what there is to look at, system-health looks at all of it and keeps a report.
+-- The health of the system: each pack says what there is to look at, system-health looks at all of it and keeps a
+-- report.
 --
 -- A component is one function that counts and judges nothing:
 --   {"watched": 12, "figures": {"<figure>": number or null, ...}, "details": {...}, "notes": ["..."]}
--- watched is how many things there are to look at (0: nothing to watch); a figure is null where there is nothing to tell;
+-- watched is how many things there are to look at (0: nothing to watch); a figure is null where there is nothing to
+-- tell;
 -- details says which table, which job.
 
 create table scheduler.health_components (
@@ -4582,7 +4957,8 @@ alter table scheduler.health_components enable row level security;
 comment on table scheduler.health_components is 'What system-health looks at, one row a component.';
 comment on column scheduler.health_components.weight is
   'Points in the score, in relation to the other weights; even, so that half of it is whole.';
-comment on column scheduler.health_components.function_name is 'The function () returns jsonb that counts; see scheduler.read_health.';
+comment on column scheduler.health_components.function_name is 'The function () returns jsonb that counts; see '
+  'scheduler.read_health.';
 
 create table scheduler.health_figures (
   component text not null references scheduler.health_components (component) on delete cascade,
@@ -4601,11 +4977,13 @@ create table scheduler.health_figures (
 alter table scheduler.health_figures enable row level security;
 
 comment on table scheduler.health_figures is
-  'The figures of each component and when they are trouble; degraded and critical may be updated, and hold from the next check on.';
+  'The figures of each component and when they are trouble; degraded and critical may be updated, and hold from the '
+    'next check on.';
 comment on column scheduler.health_figures.worse is 'higher: trouble from the threshold on; lower: trouble below it.';
 comment on column scheduler.health_figures.degraded is 'The threshold; null: never.';
 comment on column scheduler.health_figures.critical is 'The threshold; null: never.';
-comment on column scheduler.health_figures.culprit is 'Which of the details names the culprit; null: there is none to name.';
+comment on column scheduler.health_figures.culprit is 'Which of the details names the culprit; null: there is none to '
+  'name.';
 comment on column scheduler.health_figures.place is
   'The most telling figures first: of a healthy component a report shows the first two.';
 
@@ -4659,15 +5037,18 @@ declare
   v_reading jsonb;
 begin
   if v_function is null then
-    raise exception using errcode = 'SD005', message = format('there is no component %s', coalesce(quote_literal(p_component), 'null')),
-      hint = format('the components are: %s', (select string_agg(component, ', ' order by place) from scheduler.health_components));
+    raise exception using errcode = 'SD005', message = format('there is no component %s',
+      coalesce(quote_literal(p_component), 'null')),
+      hint = format('the components are: %s', (select string_agg(component, ', ' order by place)
+        from scheduler.health_components));
   end if;
   execute format('select %s()', v_function) into v_reading;
   return v_reading;
 end;
 $$;
 comment on function scheduler.read_health(text) is
-  'What the function of a component counts: {"watched", "figures": {"<figure>": number or null}, "details", "notes"}. Raises SD005 for an unknown component.';
+  'What the function of a component counts: {"watched", "figures": {"<figure>": number or null}, "details", "notes"}. '
+    'Raises SD005 for an unknown component.';
 
 create function scheduler.record_health(
   p_job_name text, p_scheduled_for timestamptz, p_score integer, p_status text,
@@ -4683,9 +5064,11 @@ language sql set search_path = '' as $$
   returning history.id;
 $$;
 comment on function scheduler.record_health(text, timestamptz, integer, text, text, text, jsonb, timestamptz) is
-  'Keeps what a health check found, once an occurrence: the attempt that ran last is the one that counts. Returns the row''s id.';
+  'Keeps what a health check found, once an occurrence: the attempt that ran last is the one that counts. Returns the '
+    'row''s id.';
 
--- The doors for system-health. Security definer because service_role has no right in the private schemas. statement_timeout is
+-- The doors for system-health. Security definer because service_role has no right in the private schemas.
+-- statement_timeout is
 -- applied by PostgREST to the whole call; a component waits behind no lock for longer than lock_timeout.
 
 create function public.scheduler_health_components() returns jsonb
@@ -4698,7 +5081,8 @@ language sql stable security definer set search_path = '' set statement_timeout 
   from scheduler.health_components as components;
 $$;
 comment on function public.scheduler_health_components() is
-  'What there is to look at, in order: [{"component", "label", "weight", "figures": [{"figure", "label", "unit", "worse", "degraded", "critical", "culprit"}]}].';
+  'What there is to look at, in order: [{"component", "label", "weight", "figures": [{"figure", "label", "unit", '
+    '"worse", "degraded", "critical", "culprit"}]}].';
 
 create function public.scheduler_read_health(p_component text) returns jsonb
 language sql stable security definer set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
@@ -4724,8 +5108,10 @@ from public, anon, authenticated;
 grant execute on function public.scheduler_health_components(), public.scheduler_read_health(text),
   public.scheduler_record_health(text, timestamptz, integer, text, text, text, jsonb) to service_role;
 
--- What the health check sees of Postgres itself. service_role sees only its own sessions in pg_stat_activity; this runs as
--- postgres, a member of pg_monitor on Supabase. Where it is not one, the oldest transaction is said to be hidden, rather than
+-- What the health check sees of Postgres itself. service_role sees only its own sessions in pg_stat_activity; this runs
+-- as
+-- postgres, a member of pg_monitor on Supabase. Where it is not one, the oldest transaction is said to be hidden,
+-- rather than
 -- said to be none.
 create function scheduler.database_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -4793,10 +5179,12 @@ language sql stable set search_path = '' as $$
       'connections', sessions.open,
       'connections_possible', limits.connections,
       'most_dead_rows_in', (select table_name from dead_rows),
-      'counters', jsonb_build_object('blks_hit', reads.blks_hit, 'blks_read', reads.blks_read, 'stats_reset', reads.stats_reset)
+      'counters', jsonb_build_object('blks_hit', reads.blks_hit, 'blks_read', reads.blks_read, 'stats_reset',
+        reads.stats_reset)
     )),
     'notes', case when limits.sees_all_sessions then '[]'::jsonb else jsonb_build_array(
-      format('sessions of others are hidden from %s; as a superuser: grant pg_monitor to %s', current_user, current_user)) end
+      format('sessions of others are hidden from %s; as a superuser: grant pg_monitor to %s', current_user,
+        current_user)) end
   )
   from limits, sessions, reads, recent_reads, transactions, transaction_ids;
 $$;
@@ -4894,7 +5282,8 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('scheduler', 'stuck_runs', 'stuck runs', 'count', 'higher', 1, 5, 'oldest_stuck'),
   ('scheduler', 'paused_jobs', 'paused jobs', 'count', 'higher', 1, null, null);
 
--- What Prometheus scrapes: each pack has its families and a function that reads them. A function reads counters and sums that
+-- What Prometheus scrapes: each pack has its families and a function that reads them. A function reads counters and
+-- sums that
 -- somebody else has kept, never a count of a growing table; and no setting that can be wrong.
 
 create table scheduler.metric_families (
@@ -4914,7 +5303,8 @@ create table scheduler.metric_sources (
 );
 alter table scheduler.metric_sources enable row level security;
 comment on table scheduler.metric_sources is
-  'Who is asked in a scrape: functions (now timestamptz) returns json, each an array of groups, see scheduler.metric_group.';
+  'Who is asked in a scrape: functions (now timestamptz) returns json, each an array of groups, see '
+    'scheduler.metric_group.';
 
 -- json, not jsonb: it is only ever sent, and text is put together in a third of the time.
 create function scheduler.metric(p_family text, p_values json, p_labels json default '{}') returns json
@@ -4922,7 +5312,8 @@ language sql immutable set search_path = '' as $$
   select json_build_object('family', p_family, 'labels', p_labels, 'values', p_values);
 $$;
 comment on function scheduler.metric(text, json, json) is
-  'A series of a group: a value for each of the group''s label sets, in their order, null where there is none; p_labels are added to each set.';
+  'A series of a group: a value for each of the group''s label sets, in their order, null where there is none; '
+    'p_labels are added to each set.';
 
 create function scheduler.metric(p_family text, p_value numeric) returns json
 language sql immutable set search_path = '' as $$
@@ -4936,14 +5327,16 @@ language sql immutable set search_path = '' as $$
     'counts', p_counts, 'sums', p_sums);
 $$;
 comment on function scheduler.histogram(text, bigint[], json, json) is
-  'A histogram of a group, in seconds: for each label set its counts (by bucket, not cumulative, one more than there are bounds) and its sum.';
+  'A histogram of a group, in seconds: for each label set its counts (by bucket, not cumulative, one more than there '
+    'are bounds) and its sum.';
 
 create function scheduler.metric_group(p_labels json, variadic p_series json[]) returns json
 language sql immutable set search_path = '' as $$
   select json_build_object('labels', p_labels, 'series', array_to_json(p_series));
 $$;
 comment on function scheduler.metric_group(json, json[]) is
-  'Series that have their label sets in common: {"labels": {"<label>": [value of each set]}, "series": [see scheduler.metric and scheduler.histogram]}; without labels there is one set.';
+  'Series that have their label sets in common: {"labels": {"<label>": [value of each set]}, "series": [see '
+    'scheduler.metric and scheduler.histogram]}; without labels there is one set.';
 
 create function scheduler.prometheus_metrics(p_now timestamptz default now()) returns json
 language plpgsql stable set search_path = '' as $$
@@ -4967,14 +5360,17 @@ begin
   end loop;
   return json_build_object(
     'families', (
-      select json_agg(json_build_object('name', family, 'type', type, 'help', help) order by place) from scheduler.metric_families),
+      select json_agg(json_build_object('name', family, 'type', type, 'help', help) order by place)
+        from scheduler.metric_families),
     'sources', array_to_json(v_groups || json_build_array(
-      scheduler.metric_group('{}', scheduler.metric('scheduler_metric_sources_failed', (select count(*) from jsonb_object_keys(v_errors)))))),
+      scheduler.metric_group('{}', scheduler.metric('scheduler_metric_sources_failed', (select count(*)
+        from jsonb_object_keys(v_errors)))))),
     'errors', v_errors);
 end;
 $$;
 comment on function scheduler.prometheus_metrics(timestamptz) is
-  'Everything that a scrape shows: {"families": [{"name", "type", "help"}], "sources": [what each source gives, an array of groups], "errors": {"<function>": why it failed}}.';
+  'Everything that a scrape shows: {"families": [{"name", "type", "help"}], "sources": [what each source gives, an '
+    'array of groups], "errors": {"<function>": why it failed}}.';
 
 -- Security definer: the counters and the pulse's mark are in the private schema, closed to service_role.
 create function public.prometheus_metrics() returns json
@@ -4986,7 +5382,8 @@ comment on function public.prometheus_metrics() is 'scheduler.prometheus_metrics
 revoke all on function public.prometheus_metrics() from public, anon, authenticated;
 grant execute on function public.prometheus_metrics() to service_role;
 
--- The scheduler's own. The label is job_name, as the ledger's column: Prometheus puts the name of the scrape job into job and would
+-- The scheduler's own. The label is job_name, as the ledger's column: Prometheus puts the name of the scrape job into
+-- job and would
 -- rename ours.
 create function scheduler.job_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
@@ -5006,7 +5403,8 @@ language sql stable set search_path = '' as $$
     select distinct reason, false from jobs, jsonb_object_keys(left_out) as reason
     where reason not in ('paused', 'overlap', 'queue_full')
   ), skipped as (
-    select coalesce(json_agg(scheduler.metric('scheduler_skipped_total', counts, json_build_object('reason', reason))), '[]') as series
+    select coalesce(json_agg(scheduler.metric('scheduler_skipped_total', counts, json_build_object('reason',
+      reason))), '[]') as series
     from (
       select reason, json_agg(coalesce((left_out ->> reason)::bigint, case when is_usual then 0 end)) as counts
       from reasons, jobs group by reason, is_usual
@@ -5034,7 +5432,8 @@ language sql stable set search_path = '' as $$
       scheduler.metric('scheduler_retries_total', json_agg(retries)),
       scheduler.metric('scheduler_overdue_seconds', json_agg(overdue)),
       scheduler.metric('scheduler_job_active', json_agg((state = 'active')::integer))),
-    json_build_object('labels', json_build_object('job_name', coalesce(json_agg(job_name), '[]')), 'series', (select series from skipped)),
+    json_build_object('labels', json_build_object('job_name', coalesce(json_agg(job_name), '[]')), 'series',
+      (select series from skipped)),
     scheduler.metric_group('{"state": ["active", "paused", "disabled"]}',
       scheduler.metric('scheduler_jobs', json_build_array(count(*) filter (where state = 'active'),
         count(*) filter (where state = 'paused'), count(*) filter (where state = 'disabled')))),
@@ -5042,31 +5441,43 @@ language sql stable set search_path = '' as $$
       scheduler.metric('scheduler_locks_open', (select count(*) from public.scheduler_locks)),
       -- A scheduler that was installed a moment ago has not beaten yet.
       scheduler.metric('scheduler_pulse_age_seconds', round(extract(epoch from greatest(p_now - coalesce(greatest(
-        (select last_pulse_at from scheduler.pulse_state), (select min(created_at) from public.scheduler_jobs)), p_now), interval '0')), 3)),
+        (select last_pulse_at from scheduler.pulse_state), (select min(created_at) from public.scheduler_jobs)), p_now),
+          interval '0')), 3)),
       scheduler.metric('scheduler_pulse_errors', coalesce((
         select count(*) from scheduler.pulse_state, lateral jsonb_object_keys(errors)), 0))))
   from jobs;
 $$;
-comment on function scheduler.job_metrics(timestamptz) is 'What a scrape shows of the scheduler: a value a job, by job_name, and its own.';
+comment on function scheduler.job_metrics(timestamptz) is 'What a scrape shows of the scheduler: a value a job, by '
+  'job_name, and its own.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('scheduler.job_metrics', 'scheduler');
 insert into scheduler.metric_families (family, pack, type, help) values
-  ('scheduler_runs_total', 'scheduler', 'counter', 'Runs that ended, by status; every attempt is a run, and a skipped or missed occurrence has one too.'),
-  ('scheduler_run_duration_seconds', 'scheduler', 'histogram', 'How long runs took from their beginning to their end, however they ended.'),
-  ('scheduler_fire_lag_seconds', 'scheduler', 'histogram', 'From an occurrence to the dispatch of its first attempt, counted when that ends.'),
-  ('scheduler_last_success_age_seconds', 'scheduler', 'gauge', 'Since the job''s last completed run ended; absent before the first.'),
-  ('scheduler_occurrences_since_success', 'scheduler', 'gauge', 'Occurrences since the last completed run that failed (with all attempts so far) or were missed, by status.'),
-  ('scheduler_skipped_total', 'scheduler', 'counter', 'Occurrences left out on purpose, by reason; misfire reasons are missed ones that the misfire policy did not run.'),
+  ('scheduler_runs_total', 'scheduler', 'counter', 'Runs that ended, by status; every attempt is a run, and a skipped '
+    'or missed occurrence has one too.'),
+  ('scheduler_run_duration_seconds', 'scheduler', 'histogram', 'How long runs took from their beginning to their end, '
+    'however they ended.'),
+  ('scheduler_fire_lag_seconds', 'scheduler', 'histogram', 'From an occurrence to the dispatch of its first attempt, '
+    'counted when that ends.'),
+  ('scheduler_last_success_age_seconds', 'scheduler', 'gauge', 'Since the job''s last completed run ended; absent '
+    'before the first.'),
+  ('scheduler_occurrences_since_success', 'scheduler', 'gauge', 'Occurrences since the last completed run that failed '
+    '(with all attempts so far) or were missed, by status.'),
+  ('scheduler_skipped_total', 'scheduler', 'counter', 'Occurrences left out on purpose, by reason; misfire reasons '
+    'are missed ones that the misfire policy did not run.'),
   ('scheduler_missed_total', 'scheduler', 'counter', 'Occurrences that nothing fired in time.'),
-  ('scheduler_lost_total', 'scheduler', 'counter', 'Runs that were dispatched and of which nothing was heard; they are among the failed.'),
+  ('scheduler_lost_total', 'scheduler', 'counter', 'Runs that were dispatched and of which nothing was heard; they '
+    'are among the failed.'),
   ('scheduler_retries_total', 'scheduler', 'counter', 'Retries that were dispatched, counted when they end.'),
-  ('scheduler_overdue_seconds', 'scheduler', 'gauge', 'Since the job''s oldest occurrence that has no run yet; 0 when none is due, and while the job is paused or disabled.'),
+  ('scheduler_overdue_seconds', 'scheduler', 'gauge', 'Since the job''s oldest occurrence that has no run yet; 0 when '
+    'none is due, and while the job is paused or disabled.'),
   ('scheduler_job_active', 'scheduler', 'gauge', '1 when the job is enabled and not paused, else 0.'),
   ('scheduler_jobs', 'scheduler', 'gauge', 'Registered jobs by state.'),
   ('scheduler_locks_open', 'scheduler', 'gauge', 'Locks that are held: jobs with a run from dispatch to end.'),
-  ('scheduler_pulse_age_seconds', 'scheduler', 'gauge', 'Since the last pulse; before the first one since the first job was registered.'),
+  ('scheduler_pulse_age_seconds', 'scheduler', 'gauge', 'Since the last pulse; before the first one since the first '
+    'job was registered.'),
   ('scheduler_pulse_errors', 'scheduler', 'gauge', 'Jobs and steps that failed in the last pulse.'),
-  ('scheduler_metric_sources_failed', 'scheduler', 'gauge', 'Functions that could not give their metrics in this scrape; the function''s log says why.');
+  ('scheduler_metric_sources_failed', 'scheduler', 'gauge', 'Functions that could not give their metrics in this '
+    'scrape; the function''s log says why.');
 
 -- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
 revoke all on all functions in schema scheduler from public, anon, authenticated, service_role;

@@ -32,10 +32,12 @@ create index devices_claimed_by_idx on public.devices (claimed_by) where claimed
 -- The sweep of the connections walks along the devices that are online, in the order of their ids.
 create index devices_online_idx on public.devices (id) where status = 'online';
 
-comment on table public.devices is 'Registered devices; one row a device, for ever (retired, not deleted, when it leaves)';
+comment on table public.devices is 'Registered devices; one row a device, for ever (retired, not deleted, when it '
+  'leaves)';
 comment on column public.devices.device_fingerprint is 'What the device calls itself by; unique';
 comment on column public.devices.claimed_by is 'The user who owns the device (auth.users.id), null while unclaimed';
-comment on column public.devices.status is 'online and offline follow the connection sessions; suspended and retired are set by a person';
+comment on column public.devices.status is 'online and offline follow the connection sessions; suspended and retired '
+  'are set by a person';
 comment on column public.devices.last_seen_at is
   'Only ever goes forward. While the device is connected it may be an hour behind: its open session knows better';
 
@@ -70,7 +72,8 @@ comment on table public.device_connection_sessions is
 comment on column public.device_connection_sessions.status is
   'active: open; ended: the device said goodbye; timed_out: ended for it, at its last heartbeat';
 comment on column public.device_connection_sessions.last_heartbeat_at is
-  'When the device was last heard of, by the database''s clock where device_heartbeat() writes it; null before the first heartbeat';
+  'When the device was last heard of, by the database''s clock where device_heartbeat() writes it; null before the '
+    'first heartbeat';
 
 create table public.charging_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -97,8 +100,10 @@ create index charging_sessions_span_idx
 
 comment on table public.charging_sessions is
   'One row a charge. It lasts from started_at to ended_at or, while it is open, to last_reading_at';
-comment on column public.charging_sessions.energy_wh is 'Energy drawn so far, in watt hours; null when the device does not measure it';
-comment on column public.charging_sessions.efficiency_percent is 'Share of the drawn energy that reached the battery, 0 to 100; null when unknown';
+comment on column public.charging_sessions.energy_wh is 'Energy drawn so far, in watt hours; null when the device '
+  'does not measure it';
+comment on column public.charging_sessions.efficiency_percent is 'Share of the drawn energy that reached the battery, '
+  '0 to 100; null when unknown';
 
 -- Grows to tens of millions of rows. The key begins with the time, so that the index that makes rows unique is
 -- also the one that reads a stretch of hours: rows arrive nearly in time order, so it grows at its right edge,
@@ -116,9 +121,11 @@ create table public.device_activity_log (
 -- A device's own timeline, and the cover of its foreign key.
 create index device_activity_log_device_idx on public.device_activity_log (device_id, occurred_at desc);
 -- Inserts alone must bring vacuum round often enough at this size to keep the visibility map useful.
-alter table public.device_activity_log set (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
+alter table public.device_activity_log set (autovacuum_vacuum_insert_scale_factor = 0.05,
+  autovacuum_analyze_scale_factor = 0.02);
 
-comment on table public.device_activity_log is 'What devices report, one row an event, insert mostly; read by time and by device';
+comment on table public.device_activity_log is 'What devices report, one row an event, insert mostly; read by time '
+  'and by device';
 comment on column public.device_activity_log.occurred_at is 'When it happened by the device; it may arrive much later';
 
 create table public.pop_events_ledger (
@@ -142,7 +149,8 @@ create index pop_events_ledger_occurred_idx on public.pop_events_ledger (occurre
 create index pop_events_ledger_device_idx on public.pop_events_ledger (device_id, occurred_at desc);
 create index pop_events_ledger_pending_idx on public.pop_events_ledger (occurred_at) where status = 'pending';
 
-comment on table public.pop_events_ledger is 'Proof of participation: what a device did for the network, and the points it earns once validated';
+comment on table public.pop_events_ledger is 'Proof of participation: what a device did for the network, and the '
+  'points it earns once validated';
 
 create table public.engagement_commands (
   id uuid primary key default gen_random_uuid(),
@@ -171,8 +179,10 @@ create index engagement_commands_waiting_idx
 create index engagement_commands_expires_idx
   on public.engagement_commands (expires_at) where status in ('pending', 'sent');
 
-comment on table public.engagement_commands is 'Commands for devices: pending until handed over (sent), then acknowledged, then over';
-comment on column public.engagement_commands.id is 'Also the idempotency key that the device sees: the same at every hand-over';
+comment on table public.engagement_commands is 'Commands for devices: pending until handed over (sent), then '
+  'acknowledged, then over';
+comment on column public.engagement_commands.id is 'Also the idempotency key that the device sees: the same at every '
+  'hand-over';
 comment on column public.engagement_commands.priority is '1 is handed over first, 10 last';
 comment on column public.engagement_commands.sent_at is 'When it was last handed over';
 comment on column public.engagement_commands.handed_over_count is 'How many sessions it was handed over to';
@@ -217,35 +227,49 @@ create index device_metrics_summary_device_idx
   on public.device_metrics_summary (device_key, period_start, granularity);
 
 comment on table public.device_metrics_summary is
-  'Metrics of an hour or a UTC day, a row for each device that did anything and a row for the fleet (device_id is null)';
-comment on column public.device_metrics_summary.period_start is 'Start of the hour or of the UTC day; the period ends before the next one starts';
-comment on column public.device_metrics_summary.device_key is 'device_id, or all zeros for the fleet: what the key can hold';
+  'Metrics of an hour or a UTC day, a row for each device that did anything and a row for the fleet (device_id is '
+    'null)';
+comment on column public.device_metrics_summary.period_start is 'Start of the hour or of the UTC day; the period ends '
+  'before the next one starts';
+comment on column public.device_metrics_summary.device_key is 'device_id, or all zeros for the fleet: what the key '
+  'can hold';
 comment on column public.device_metrics_summary.active_devices is
-  'Devices that connected, charged, reported or took part in the period: 0 or 1 in a device row, a distinct count in a fleet row';
+  'Devices that connected, charged, reported or took part in the period: 0 or 1 in a device row, a distinct count in '
+    'a fleet row';
 comment on column public.device_metrics_summary.connections_started is 'Connections that began in the period';
 comment on column public.device_metrics_summary.connected_seconds is
   'Seconds of connection in the period, sessions added up: two sessions at once count twice';
-comment on column public.device_metrics_summary.charging_seconds is 'Seconds of charging in the period, sessions added up';
+comment on column public.device_metrics_summary.charging_seconds is 'Seconds of charging in the period, sessions '
+  'added up';
 comment on column public.device_metrics_summary.energy_wh is
-  'Watt hours drawn in the period; a session that spans periods gives each its share by time, and the shares add up to the whole';
-comment on column public.device_metrics_summary.efficiency_energy_wh is 'The part of energy_wh whose efficiency is known';
-comment on column public.device_metrics_summary.efficiency_weight is 'Sum of energy (Wh) times efficiency (percent), kept so that averages of averages stay exact';
+  'Watt hours drawn in the period; a session that spans periods gives each its share by time, and the shares add up '
+    'to the whole';
+comment on column public.device_metrics_summary.efficiency_energy_wh is 'The part of energy_wh whose efficiency is '
+  'known';
+comment on column public.device_metrics_summary.efficiency_weight is 'Sum of energy (Wh) times efficiency (percent), '
+  'kept so that averages of averages stay exact';
 comment on column public.device_metrics_summary.charging_efficiency_percent is
   'Efficiency weighted by energy: efficiency_weight / efficiency_energy_wh; null when no energy has a known efficiency';
-comment on column public.device_metrics_summary.pop_events is 'PoP events that occurred in the period, whatever their status is now';
-comment on column public.device_metrics_summary.pop_points is 'Points of the validated events that occurred in the period';
+comment on column public.device_metrics_summary.pop_events is 'PoP events that occurred in the period, whatever their '
+  'status is now';
+comment on column public.device_metrics_summary.pop_points is 'Points of the validated events that occurred in the '
+  'period';
 comment on column public.device_metrics_summary.commands_issued is
   'Commands issued in the period; completed, failed and expired count how these ended, whenever that was';
-comment on column public.device_metrics_summary.computed_at is 'When the row was last written; a run that finds the same figures leaves it';
+comment on column public.device_metrics_summary.computed_at is 'When the row was last written; a run that finds the '
+  'same figures leaves it';
 
 -- A session lasts a year at most: one that goes on is ended, and begins anew.
 select
   scheduler.bound_times('public.devices', array['registered_at', 'last_seen_at']),
-  scheduler.bound_times('public.device_connection_sessions', array['connected_at', 'last_heartbeat_at', 'disconnected_at'], 'connected_at', '366 days'),
-  scheduler.bound_times('public.charging_sessions', array['started_at', 'last_reading_at', 'ended_at'], 'started_at', '366 days'),
+  scheduler.bound_times('public.device_connection_sessions', array['connected_at', 'last_heartbeat_at',
+    'disconnected_at'], 'connected_at', '366 days'),
+  scheduler.bound_times('public.charging_sessions', array['started_at', 'last_reading_at', 'ended_at'], 'started_at',
+    '366 days'),
   scheduler.bound_times('public.device_activity_log', array['occurred_at']),
   scheduler.bound_times('public.pop_events_ledger', array['occurred_at', 'validated_at', 'paid_out_at'], 'occurred_at'),
-  scheduler.bound_times('public.engagement_commands', array['issued_at', 'sent_at', 'acknowledged_at', 'finished_at'], 'issued_at');
+  scheduler.bound_times('public.engagement_commands', array['issued_at', 'sent_at', 'acknowledged_at', 'finished_at'],
+    'issued_at');
 
 alter table public.devices enable row level security;
 alter table public.device_connection_sessions enable row level security;
@@ -255,10 +279,12 @@ alter table public.pop_events_ledger enable row level security;
 alter table public.engagement_commands enable row level security;
 alter table public.device_metrics_summary enable row level security;
 
-revoke all on table public.devices, public.device_connection_sessions, public.charging_sessions, public.device_activity_log,
+revoke all on table public.devices, public.device_connection_sessions, public.charging_sessions,
+  public.device_activity_log,
   public.pop_events_ledger, public.engagement_commands, public.device_metrics_summary
   from public, anon, authenticated, service_role;
-grant select, insert, update, delete on table public.devices, public.device_connection_sessions, public.charging_sessions,
+grant select, insert, update, delete on table public.devices, public.device_connection_sessions,
+  public.charging_sessions,
   public.device_activity_log, public.pop_events_ledger, public.engagement_commands
   to service_role;
 grant select on table public.device_metrics_summary to service_role;
@@ -296,7 +322,8 @@ create index device_metrics_periods_open_idx
 comment on table public.device_metrics_periods is
   'Hours and UTC days that the metrics know of: a row that is not pending has been computed, with rows or without';
 comment on column public.device_metrics_periods.unsettled is
-  'The hour was computed while transactions that began before its end were still open: it is computed again by the next run';
+  'The hour was computed while transactions that began before its end were still open: it is computed again by the '
+    'next run';
 
 create table public.device_metrics_state (
   only_row boolean primary key default true check (only_row),
@@ -304,9 +331,11 @@ create table public.device_metrics_state (
   frozen_before timestamptz not null check (isfinite(frozen_before))
 );
 comment on table public.device_metrics_state is 'One row: how far the metrics have come';
-comment on column public.device_metrics_state.next_hour is 'The first hour that has not been put on the list of hours to compute yet';
+comment on column public.device_metrics_state.next_hour is 'The first hour that has not been put on the list of hours '
+  'to compute yet';
 comment on column public.device_metrics_state.frozen_before is
-  'Figures before this time are final: their raw rows may be gone. Moved by aggregate_device_metrics_freeze() before old raw rows are pruned';
+  'Figures before this time are final: their raw rows may be gone. Moved by aggregate_device_metrics_freeze() before '
+    'old raw rows are pruned';
 
 insert into public.device_metrics_state (next_hour, frozen_before)
 values (date_bin('1 hour', now(), '2000-01-01 00:00+00'), '2020-01-01 00:00+00')
@@ -318,7 +347,8 @@ alter table public.device_metrics_state enable row level security;
 revoke all on table public.device_metrics_changes, public.device_metrics_periods, public.device_metrics_state
   from public, anon, authenticated, service_role;
 revoke all on sequence public.device_metrics_changes_id_seq from public, anon, authenticated, service_role;
-grant select on table public.device_metrics_changes, public.device_metrics_periods, public.device_metrics_state to service_role;
+grant select on table public.device_metrics_changes, public.device_metrics_periods,
+  public.device_metrics_state to service_role;
 
 -- The triggers that leave the notes: once a statement, not once a row, so that a bulk load of a million rows costs
 -- one pass over them. They are security definer because whoever may write device data needs no right on the notes.
@@ -335,18 +365,21 @@ begin
   if tg_op = 'INSERT' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n where n.occurred_at < v_open_hour) h;
+    from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n
+      where n.occurred_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o where o.occurred_at < v_open_hour) h;
+    from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o
+      where o.occurred_at < v_open_hour) h;
   else
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id and n.occurred_at = o.occurred_at
     cross join lateral (values
-      (date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00')), (date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00'))
+      (date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00')), (date_bin('1 hour', n.occurred_at, '2000-01-01 '
+        '00:00+00'))
     ) h (hour)
     where (o.device_id, o.occurred_at, o.severity) is distinct from (n.device_id, n.occurred_at, n.severity)
       and h.hour < v_open_hour;
@@ -364,20 +397,24 @@ begin
   if tg_op = 'INSERT' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n where n.occurred_at < v_open_hour) h;
+    from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n
+      where n.occurred_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o where o.occurred_at < v_open_hour) h;
+    from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o
+      where o.occurred_at < v_open_hour) h;
   else
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id
     cross join lateral (values
-      (date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00')), (date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00'))
+      (date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00')), (date_bin('1 hour', n.occurred_at, '2000-01-01 '
+        '00:00+00'))
     ) h (hour)
-    where (o.device_id, o.occurred_at, o.status, o.points) is distinct from (n.device_id, n.occurred_at, n.status, n.points)
+    where (o.device_id, o.occurred_at, o.status, o.points) is distinct from (n.device_id, n.occurred_at, n.status,
+      n.points)
       and h.hour < v_open_hour;
   end if;
   return null;
@@ -393,11 +430,13 @@ begin
   if tg_op = 'INSERT' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', n.issued_at, '2000-01-01 00:00+00') as hour from new_rows n where n.issued_at < v_open_hour) h;
+    from (select date_bin('1 hour', n.issued_at, '2000-01-01 00:00+00') as hour from new_rows n
+      where n.issued_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', o.issued_at, '2000-01-01 00:00+00') as hour from old_rows o where o.issued_at < v_open_hour) h;
+    from (select date_bin('1 hour', o.issued_at, '2000-01-01 00:00+00') as hour from old_rows o
+      where o.issued_at < v_open_hour) h;
   else
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
@@ -425,14 +464,16 @@ begin
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', n.connected_at, '2000-01-01 00:00+00'),
-      date_bin('1 hour', least(greatest(n.connected_at, coalesce(n.disconnected_at, n.last_heartbeat_at)), v_open_hour), '2000-01-01 00:00+00')
+      date_bin('1 hour', least(greatest(n.connected_at, coalesce(n.disconnected_at, n.last_heartbeat_at)), v_open_hour),
+        '2000-01-01 00:00+00')
     from new_rows n
     where n.connected_at < v_open_hour;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', o.connected_at, '2000-01-01 00:00+00'),
-      date_bin('1 hour', least(greatest(o.connected_at, coalesce(o.disconnected_at, o.last_heartbeat_at)), v_open_hour), '2000-01-01 00:00+00')
+      date_bin('1 hour', least(greatest(o.connected_at, coalesce(o.disconnected_at, o.last_heartbeat_at)), v_open_hour),
+        '2000-01-01 00:00+00')
     from old_rows o
     where o.connected_at < v_open_hour;
   else
@@ -448,11 +489,13 @@ begin
         end as from_at,
         greatest(o.ended_at, n.ended_at) as to_at
       from (
-        select r.id, r.device_id, r.connected_at, greatest(r.connected_at, coalesce(r.disconnected_at, r.last_heartbeat_at)) as ended_at
+        select r.id, r.device_id, r.connected_at, greatest(r.connected_at, coalesce(r.disconnected_at,
+          r.last_heartbeat_at)) as ended_at
         from old_rows r
       ) o
       full join (
-        select r.id, r.device_id, r.connected_at, greatest(r.connected_at, coalesce(r.disconnected_at, r.last_heartbeat_at)) as ended_at
+        select r.id, r.device_id, r.connected_at, greatest(r.connected_at, coalesce(r.disconnected_at,
+          r.last_heartbeat_at)) as ended_at
         from new_rows r
       ) n on n.id = o.id
       where (o.device_id, o.connected_at, o.ended_at) is distinct from (n.device_id, n.connected_at, n.ended_at)
@@ -474,14 +517,16 @@ begin
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', n.started_at, '2000-01-01 00:00+00'),
-      date_bin('1 hour', least(greatest(n.started_at, coalesce(n.ended_at, n.last_reading_at)), v_open_hour), '2000-01-01 00:00+00')
+      date_bin('1 hour', least(greatest(n.started_at, coalesce(n.ended_at, n.last_reading_at)),
+        v_open_hour), '2000-01-01 00:00+00')
     from new_rows n
     where n.started_at < v_open_hour;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', o.started_at, '2000-01-01 00:00+00'),
-      date_bin('1 hour', least(greatest(o.started_at, coalesce(o.ended_at, o.last_reading_at)), v_open_hour), '2000-01-01 00:00+00')
+      date_bin('1 hour', least(greatest(o.started_at, coalesce(o.ended_at, o.last_reading_at)),
+        v_open_hour), '2000-01-01 00:00+00')
     from old_rows o
     where o.started_at < v_open_hour;
   else
@@ -563,7 +608,8 @@ create function devices.metrics_hour_rows(p_from timestamptz, p_to timestamptz)
 returns table (
   period_start timestamptz, device_id uuid, active_devices integer,
   connections_started bigint, connected_seconds numeric,
-  charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric, efficiency_weight numeric,
+  charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric,
+    efficiency_weight numeric,
   activity_events bigint, activity_errors bigint,
   pop_events bigint, pop_events_validated bigint, pop_events_rejected bigint, pop_points numeric,
   commands_issued bigint, commands_completed bigint, commands_failed bigint, commands_expired bigint
@@ -607,7 +653,8 @@ begin
   charges as materialized (
     select s.*, s.energy_wh / nullif(extract(epoch from s.ended_at - s.started_at), 0) as watt_hours_a_second
     from (
-      select c.device_id, c.started_at, greatest(c.started_at, c.ended_at) as ended_at, c.energy_wh, c.efficiency_percent
+      select c.device_id, c.started_at, greatest(c.started_at, c.ended_at) as ended_at, c.energy_wh,
+        c.efficiency_percent
       from public.charging_sessions c
       where c.ended_at is not null
         and tstzrange(c.started_at, greatest(c.started_at, c.ended_at), '[]') && tstzrange(p_from, p_to)
@@ -673,7 +720,8 @@ begin
       coalesce(g.energy_wh, 0) as energy_wh, coalesce(g.efficiency_energy_wh, 0) as efficiency_energy_wh,
       coalesce(g.efficiency_weight, 0) as efficiency_weight,
       coalesce(a.events, 0) as activity_events, coalesce(a.errors, 0) as activity_errors,
-      coalesce(p.events, 0) as pop_events, coalesce(p.validated, 0) as pop_validated, coalesce(p.rejected, 0) as pop_rejected,
+      coalesce(p.events, 0) as pop_events, coalesce(p.validated, 0) as pop_validated, coalesce(p.rejected,
+        0) as pop_rejected,
       coalesce(p.points, 0) as pop_points,
       coalesce(c.issued, 0) as commands_issued, coalesce(c.completed, 0) as commands_completed,
       coalesce(c.failed, 0) as commands_failed, coalesce(c.expired, 0) as commands_expired
@@ -698,13 +746,15 @@ begin
     coalesce(f.efficiency_energy_wh, 0), coalesce(f.efficiency_weight, 0),
     coalesce(f.activity_events, 0), coalesce(f.activity_errors, 0),
     coalesce(f.pop_events, 0), coalesce(f.pop_validated, 0), coalesce(f.pop_rejected, 0), coalesce(f.pop_points, 0),
-    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0), coalesce(f.commands_expired, 0)
+    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0),
+      coalesce(f.commands_expired, 0)
   from generate_series(p_from, p_to - interval '1 microsecond', interval '1 hour') as h (hour)
   left join (
     select d.hour, sum(d.active)::integer as active,
       sum(d.connections_started)::bigint as connections_started, sum(d.connected_seconds) as connected_seconds,
       sum(d.charging_started)::bigint as charging_started, sum(d.charging_seconds) as charging_seconds,
-      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh, sum(d.efficiency_weight) as efficiency_weight,
+      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh,
+        sum(d.efficiency_weight) as efficiency_weight,
       sum(d.activity_events)::bigint as activity_events, sum(d.activity_errors)::bigint as activity_errors,
       sum(d.pop_events)::bigint as pop_events, sum(d.pop_validated)::bigint as pop_validated,
       sum(d.pop_rejected)::bigint as pop_rejected, sum(d.pop_points) as pop_points,
@@ -716,7 +766,8 @@ begin
 end
 $$;
 comment on function devices.metrics_hour_rows(timestamptz, timestamptz) is
-  'The metrics of the hours from p_from to before p_to (both on the hour), computed from the raw rows: devices and fleet';
+  'The metrics of the hours from p_from to before p_to (both on the hour), computed from the raw rows: devices and '
+    'fleet';
 
 -- Days are sums of hours: counts, seconds, energy and weights all add up. Distinct devices do not, so the fleet's are
 -- counted over the devices' own rows of the day.
@@ -724,7 +775,8 @@ create function devices.metrics_day_rows(p_days timestamptz[])
 returns table (
   period_start timestamptz, device_id uuid, active_devices integer,
   connections_started bigint, connected_seconds numeric,
-  charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric, efficiency_weight numeric,
+  charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric,
+    efficiency_weight numeric,
   activity_events bigint, activity_errors bigint,
   pop_events bigint, pop_events_validated bigint, pop_events_rejected bigint, pop_points numeric,
   commands_issued bigint, commands_completed bigint, commands_failed bigint, commands_expired bigint
@@ -738,7 +790,8 @@ begin
     select d.day, s.device_id, max(s.active_devices) as active,
       sum(s.connections_started)::bigint as connections_started, sum(s.connected_seconds) as connected_seconds,
       sum(s.charging_sessions_started)::bigint as charging_started, sum(s.charging_seconds) as charging_seconds,
-      sum(s.energy_wh) as energy_wh, sum(s.efficiency_energy_wh) as efficiency_energy_wh, sum(s.efficiency_weight) as efficiency_weight,
+      sum(s.energy_wh) as energy_wh, sum(s.efficiency_energy_wh) as efficiency_energy_wh,
+        sum(s.efficiency_weight) as efficiency_weight,
       sum(s.activity_events)::bigint as activity_events, sum(s.activity_errors)::bigint as activity_errors,
       sum(s.pop_events)::bigint as pop_events, sum(s.pop_events_validated)::bigint as pop_validated,
       sum(s.pop_events_rejected)::bigint as pop_rejected, sum(s.pop_points) as pop_points,
@@ -764,13 +817,15 @@ begin
     coalesce(f.efficiency_energy_wh, 0), coalesce(f.efficiency_weight, 0),
     coalesce(f.activity_events, 0), coalesce(f.activity_errors, 0),
     coalesce(f.pop_events, 0), coalesce(f.pop_validated, 0), coalesce(f.pop_rejected, 0), coalesce(f.pop_points, 0),
-    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0), coalesce(f.commands_expired, 0)
+    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0),
+      coalesce(f.commands_expired, 0)
   from unnest(p_days) as y (day)
   left join (
     select d.day, sum(d.active)::integer as active,
       sum(d.connections_started)::bigint as connections_started, sum(d.connected_seconds) as connected_seconds,
       sum(d.charging_started)::bigint as charging_started, sum(d.charging_seconds) as charging_seconds,
-      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh, sum(d.efficiency_weight) as efficiency_weight,
+      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh,
+        sum(d.efficiency_weight) as efficiency_weight,
       sum(d.activity_events)::bigint as activity_events, sum(d.activity_errors)::bigint as activity_errors,
       sum(d.pop_events)::bigint as pop_events, sum(d.pop_validated)::bigint as pop_validated,
       sum(d.pop_rejected)::bigint as pop_rejected, sum(d.pop_points) as pop_points,
@@ -802,7 +857,8 @@ begin
       charging_sessions_started, charging_seconds, energy_wh, efficiency_energy_wh, efficiency_weight,
       activity_events, activity_errors, pop_events, pop_events_validated, pop_events_rejected, pop_points,
       commands_issued, commands_completed, commands_failed, commands_expired)
-    select p_granularity, r.* from devices.metrics_hour_rows(v_first, v_last + interval '1 hour') r where p_granularity = 'hour'
+    select p_granularity, r.* from devices.metrics_hour_rows(v_first, v_last + interval '1 hour') r
+      where p_granularity = 'hour'
     union all
     select p_granularity, r.* from devices.metrics_day_rows(p_periods) r where p_granularity = 'day'
     -- A device's rows together: its index is then filled from left to right, which is a sixth of the whole insert.
@@ -854,11 +910,14 @@ begin
   ),
   updated as (
     update public.device_metrics_summary s
-    set active_devices = d.active_devices, connections_started = d.connections_started, connected_seconds = d.connected_seconds,
-      charging_sessions_started = d.charging_sessions_started, charging_seconds = d.charging_seconds, energy_wh = d.energy_wh,
+    set active_devices = d.active_devices, connections_started = d.connections_started,
+      connected_seconds = d.connected_seconds,
+      charging_sessions_started = d.charging_sessions_started, charging_seconds = d.charging_seconds,
+        energy_wh = d.energy_wh,
       efficiency_energy_wh = d.efficiency_energy_wh, efficiency_weight = d.efficiency_weight,
       activity_events = d.activity_events, activity_errors = d.activity_errors,
-      pop_events = d.pop_events, pop_events_validated = d.pop_events_validated, pop_events_rejected = d.pop_events_rejected,
+      pop_events = d.pop_events, pop_events_validated = d.pop_events_validated,
+        pop_events_rejected = d.pop_events_rejected,
       pop_points = d.pop_points, commands_issued = d.commands_issued, commands_completed = d.commands_completed,
       commands_failed = d.commands_failed, commands_expired = d.commands_expired, computed_at = now()
     from differing d
@@ -880,7 +939,8 @@ begin
 end
 $$;
 comment on function devices.store_metrics(text, timestamptz[]) is
-  'Computes periods (contiguous ones when they are hours) and brings their summary rows in line, touching only rows that differ';
+  'Computes periods (contiguous ones when they are hours) and brings their summary rows in line, touching only rows '
+    'that differ';
 
 -- The steps that the job calls, each one transaction with a bound. A run is: begin, then hours until none is left,
 -- then days; a run that stops half way has lost nothing, the next one goes on where it stopped.
@@ -908,7 +968,8 @@ begin
   select distinct 'hour', h.hour
   from (select distinct t.from_hour, t.to_hour from taken t) t
   cross join lateral generate_series(
-    greatest(t.from_hour, v_frozen_before), least(t.to_hour, v_open_hour - interval '1 hour'), interval '1 hour') h (hour)
+    greatest(t.from_hour, v_frozen_before), least(t.to_hour, v_open_hour - interval '1 hour'), interval '1 '
+      'hour') h (hour)
   on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
 
   -- Hours that ended since the last run, be it one or, after a long outage, thousands.
@@ -924,7 +985,8 @@ begin
 
   select jsonb_build_object(
     'pending_hours', count(*) filter (where p.granularity = 'hour'),
-    'pending_days', count(*) filter (where p.granularity = 'day' and p.period_start <= v_open_hour - interval '24 hours'),
+    'pending_days', count(*) filter (where p.granularity = 'day' and p.period_start <= v_open_hour - interval '24 '
+      'hours'),
     'notes_left', (select count(*) from (select from public.device_metrics_changes limit 1000000) n),
     'odd_times', scheduler.take_odd_times())
   into v_result
@@ -951,13 +1013,15 @@ declare
   v_written bigint := 0;
 begin
   if p_max_hours is null or p_max_hours not between 1 and 1000 then
-    raise exception using errcode = '22023', message = format('Cannot aggregate hours: p_max_hours must be 1 to 1000, got %s', coalesce(p_max_hours::text, 'null'));
+    raise exception using errcode = '22023', message = format('Cannot aggregate hours: p_max_hours must be 1 to 1000, '
+      'got %s', coalesce(p_max_hours::text, 'null'));
   end if;
   perform pg_advisory_xact_lock(-7031000001);
 
   select array_agg(run.period_start order by run.period_start) into v_hours
   from (
-    select p.period_start, max(p.period_start) over () as newest, row_number() over (order by p.period_start desc) as place
+    select p.period_start, max(p.period_start) over () as newest,
+      row_number() over (order by p.period_start desc) as place
     from public.device_metrics_periods p
     where p.granularity = 'hour' and p.pending and p.period_start >= p_from and p.period_start < p_to
     order by p.period_start desc
@@ -1002,7 +1066,8 @@ begin
 end
 $$;
 comment on function public.aggregate_device_metrics_hours(integer, timestamptz, timestamptz) is
-  'Computes the newest stretch of pending hours that start in [p_from, p_to), p_max_hours at most, and says what is left';
+  'Computes the newest stretch of pending hours that start in [p_from, p_to), p_max_hours at most, and says what is '
+    'left';
 
 create function public.aggregate_device_metrics_days(
   p_max_days integer default 7, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity'
@@ -1016,7 +1081,8 @@ declare
   v_written bigint := 0;
 begin
   if p_max_days is null or p_max_days not between 1 and 366 then
-    raise exception using errcode = '22023', message = format('Cannot aggregate days: p_max_days must be 1 to 366, got %s', coalesce(p_max_days::text, 'null'));
+    raise exception using errcode = '22023', message = format('Cannot aggregate days: p_max_days must be 1 to 366, '
+      'got %s', coalesce(p_max_days::text, 'null'));
   end if;
   perform pg_advisory_xact_lock(-7031000001);
 
@@ -1051,7 +1117,8 @@ begin
 end
 $$;
 comment on function public.aggregate_device_metrics_days(integer, timestamptz, timestamptz) is
-  'Computes pending days that are over, have no pending hour and touch [p_from, p_to), p_max_days at most, newest first';
+  'Computes pending days that are over, have no pending hour and touch [p_from, p_to), p_max_days at most, newest '
+    'first';
 
 create function public.aggregate_device_metrics_recompute(p_from timestamptz, p_to timestamptz) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -1063,7 +1130,8 @@ declare
 begin
   if p_from is null or p_to is null or not isfinite(p_from) or not isfinite(p_to) or p_from >= p_to then
     raise exception using errcode = '22023', message = format(
-      'Cannot recompute device metrics: from must be before to, got %s and %s', coalesce(p_from::text, 'null'), coalesce(p_to::text, 'null'));
+      'Cannot recompute device metrics: from must be before to, got %s and %s', coalesce(p_from::text, 'null'),
+        coalesce(p_to::text, 'null'));
   end if;
   if p_to > v_open_hour + interval '1 hour' then
     raise exception using errcode = '22023', message = format(
@@ -1084,7 +1152,8 @@ begin
   select 'hour', h.hour from generate_series(v_from, v_to - interval '1 hour', interval '1 hour') h (hour)
   union all
   select 'day', d.day
-  from generate_series(date_bin('24 hours', v_from, '2000-01-01 00:00+00'), v_to - interval '1 hour', interval '24 hours') d (day)
+  from generate_series(date_bin('24 hours', v_from, '2000-01-01 00:00+00'), v_to - interval '1 hour', interval '24 '
+    'hours') d (day)
   on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
 
   return jsonb_build_object('from', v_from, 'to', v_to, 'hours', extract(epoch from v_to - v_from)::bigint / 3600);
@@ -1117,7 +1186,9 @@ begin
 end
 $$;
 comment on function devices.freeze_metrics(timestamptz) is
-  'Makes the figures before the UTC day of p_before final, so that raw rows older than the returned time may be deleted. Raises SD103 while periods before that day have yet to be computed; 22023 for a p_before less than 48 hours ago.';
+  'Makes the figures before the UTC day of p_before final, so that raw rows older than the returned time may be '
+    'deleted. Raises SD103 while periods before that day have yet to be computed; 22023 for a p_before less than 48 '
+    'hours ago.';
 
 revoke all on function
   public.aggregate_device_metrics_begin(),
@@ -1140,7 +1211,8 @@ to service_role;
 -- update`, as heartbeats lock them: rows that only refer to a session are in nobody's way.
 
 insert into public.scheduler_settings (pack, key, default_value, unit, least, most, description) values
-  ('devices', 'device_connections.heartbeat_timeout_seconds', '300', 's', 10, 86400, 'a session whose last heartbeat is older than this is ended by monitor-device-connections');
+  ('devices', 'device_connections.heartbeat_timeout_seconds', '300', 's', 10, 86400, 'a session whose last heartbeat '
+    'is older than this is ended by monitor-device-connections');
 
 create function devices.sweep_connections(
   p_after uuid default null,
@@ -1150,7 +1222,8 @@ create function devices.sweep_connections(
 ) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
-  v_timeout constant interval := make_interval(secs => scheduler.setting('device_connections.heartbeat_timeout_seconds'));
+  v_timeout constant interval :=
+    make_interval(secs => scheduler.setting('device_connections.heartbeat_timeout_seconds'));
   v_after constant uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
   v_until constant uuid := coalesce(p_until, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
   v_max_sessions constant bigint := 2 * p_max_devices;
@@ -1166,7 +1239,8 @@ declare
 begin
   if p_max_devices is null or p_max_devices not between 1 and 10000 then
     raise exception using errcode = '22023',
-      message = format('Cannot sweep connections: p_max_devices must be 1 to 10000, got %s', coalesce(p_max_devices::text, 'null'));
+      message = format('Cannot sweep connections: p_max_devices must be 1 to 10000, got %s',
+        coalesce(p_max_devices::text, 'null'));
   end if;
 
   -- The next devices, by id, that have an open session or are said to be online. Devices that are neither, most of
@@ -1214,7 +1288,8 @@ begin
     for no key update skip locked
   )
   update public.device_connection_sessions s
-  set status = 'timed_out', disconnected_at = coalesce(s.last_heartbeat_at, s.connected_at), disconnect_reason = 'heartbeat_timeout'
+  set status = 'timed_out', disconnected_at = coalesce(s.last_heartbeat_at, s.connected_at),
+    disconnect_reason = 'heartbeat_timeout'
   from silent
   where s.id = silent.id;
   get diagnostics v_ended = row_count;
@@ -1246,7 +1321,8 @@ begin
     or d.status = 'online' and coalesce(d.last_seen_at, '-infinity') < live.heard_at - interval '1 hour';
 
   -- `for update`, which a new session's foreign key has to wait for: a device that connects between the look at its
-  -- sessions and the update of its row would be set offline with a live session. The look is taken again, under the lock.
+  -- sessions and the update of its row would be set offline with a live session. The look is taken again, under the
+  -- lock.
   select coalesce(array_agg(held.id), array[]::uuid[]) into v_held
   from (select d.id from public.devices d where d.id = any (v_wanted) for update skip locked) held;
   v_left := v_left + cardinality(v_wanted) - cardinality(v_held);
@@ -1292,7 +1368,8 @@ begin
 end;
 $$;
 comment on function devices.sweep_connections(uuid, uuid, integer, timestamptz) is
-  'One step of the sweep, over the next p_max_devices devices with ids in (p_after, p_until]; next_after is where the next one goes on, null at the end';
+  'One step of the sweep, over the next p_max_devices devices with ids in (p_after, p_until]; next_after is where the '
+    'next one goes on, null at the end';
 
 create function public.monitor_device_connections_sweep(
   p_after uuid default null, p_until uuid default null, p_max_devices integer default 2000
@@ -1324,7 +1401,8 @@ declare
 begin
   if p_max_commands is null or p_max_commands not between 1 and 10000 then
     raise exception using errcode = '22023',
-      message = format('Cannot expire commands: p_max_commands must be 1 to 10000, got %s', coalesce(p_max_commands::text, 'null'));
+      message = format('Cannot expire commands: p_max_commands must be 1 to 10000, got %s',
+        coalesce(p_max_commands::text, 'null'));
   end if;
   -- Also those that were handed over and never acknowledged: nobody knows that the device has them, and it is told not
   -- to begin them any more. What a device has acknowledged is its own to finish.
@@ -1370,7 +1448,8 @@ declare
 begin
   if p_max_commands is null or p_max_commands not between 1 and 10000 then
     raise exception using errcode = '22023',
-      message = format('Cannot hand over commands: p_max_commands must be 1 to 10000, got %s', coalesce(p_max_commands::text, 'null'));
+      message = format('Cannot hand over commands: p_max_commands must be 1 to 10000, got %s',
+        coalesce(p_max_commands::text, 'null'));
   end if;
   -- One hand-over at a time: each sees the sessions that the one before it handed to.
   perform pg_advisory_xact_lock(-7031000002);
@@ -1409,7 +1488,8 @@ begin
     for no key update of c skip locked
   ), handed as (
     update public.engagement_commands c
-    set status = 'sent', sent_at = p_now, handed_to_session_id = taken.session_id, handed_over_count = c.handed_over_count + 1
+    set status = 'sent', sent_at = p_now, handed_to_session_id = taken.session_id,
+      handed_over_count = c.handed_over_count + 1
     from taken
     where c.id = taken.id
     returning c.handed_over_count
@@ -1429,7 +1509,8 @@ begin
 end;
 $$;
 comment on function devices.hand_over_commands(uuid, uuid, integer, timestamptz) is
-  'One step of the hand-over, p_max_commands at most, for devices with ids in (p_after, p_until] that have a live session; next_after is where the next one goes on, null at the end';
+  'One step of the hand-over, p_max_commands at most, for devices with ids in (p_after, p_until] that have a live '
+    'session; next_after is where the next one goes on, null at the end';
 
 create function public.monitor_device_connections_hand_over(
   p_after uuid default null, p_until uuid default null, p_max_commands integer default 2000
@@ -1489,7 +1570,8 @@ begin
     return null;
   end if;
   return (
-    select coalesce(jsonb_agg(to_jsonb(commands) order by commands.priority, commands.issued_at, commands.id), jsonb_build_array())
+    select coalesce(jsonb_agg(to_jsonb(commands) order by commands.priority, commands.issued_at, commands.id),
+      jsonb_build_array())
     from (
       select c.id, c.command_type, c.payload, c.priority, c.issued_at, c.expires_at, c.handed_over_count
       from public.engagement_commands c
@@ -1502,7 +1584,8 @@ begin
 end;
 $$;
 comment on function devices.open_commands(uuid, integer, timestamptz) is
-  'The commands handed over to a session and not acknowledged yet, the first p_limit, as a JSON array; null when the session is over or its device is suspended or retired. The id is the idempotency key';
+  'The commands handed over to a session and not acknowledged yet, the first p_limit, as a JSON array; null when the '
+    'session is over or its device is suspended or retired. The id is the idempotency key';
 
 create function public.device_commands(p_session_id uuid, p_limit integer default 50) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -1525,7 +1608,8 @@ declare
 begin
   if p_status is null or p_status not in ('acknowledged', 'completed', 'failed') then
     raise exception using errcode = '22023',
-      message = format('Cannot report a command as %s: it must be acknowledged, completed or failed', coalesce(p_status, 'null'));
+      message = format('Cannot report a command as %s: it must be acknowledged, completed or failed', coalesce(p_status,
+        'null'));
   end if;
   -- The session may be over by now, and the command may have been handed over to a later one: it is the same device,
   -- and what it has done it has done. Said twice is said once; what is over stays as it is.
@@ -1547,7 +1631,8 @@ begin
 end;
 $$;
 comment on function devices.report_command(uuid, uuid, text, jsonb, text, timestamptz) is
-  'A device acknowledges, completes or fails a command; may be repeated. Returns the status that stands, null when the session''s device has no such command';
+  'A device acknowledges, completes or fails a command; may be repeated. Returns the status that stands, null when '
+    'the session''s device has no such command';
 
 create function public.device_report_command(
   p_session_id uuid, p_command_id uuid, p_status text, p_result jsonb default null, p_error_message text default null
@@ -1567,14 +1652,16 @@ grant execute on function public.device_heartbeat(uuid), public.device_commands(
   public.device_report_command(uuid, uuid, text, jsonb, text)
   to service_role;
 
--- How long the rows of devices stay, and their figures. Raw rows may go when their figures are final (frozen), which they are up
+-- How long the rows of devices stay, and their figures. Raw rows may go when their figures are final (frozen), which
+-- they are up
 -- to the shortest of the retentions here.
 
 create function devices.metrics_final_before() returns timestamptz
 language sql stable set search_path = '' as $$
   select frozen_before from public.device_metrics_state;
 $$;
-comment on function devices.metrics_final_before() is 'Until when the figures are final: rows from then on are still counted.';
+comment on function devices.metrics_final_before() is 'Until when the figures are final: rows from then on are still '
+  'counted.';
 
 create function devices.make_metrics_final(p_now timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -1612,7 +1699,8 @@ declare
 begin
   while v_deleted < p_limit loop
     select period_start into v_period from public.device_metrics_periods
-      where granularity = p_granularity and not pending and period_start <= p_before - case p_granularity when 'day' then interval '24 hours' else interval '1 hour' end
+      where granularity = p_granularity and not pending and period_start <= p_before - case p_granularity when 'day'
+        then interval '24 hours' else interval '1 hour' end
       order by period_start limit 1
       for update skip locked;
     exit when not found;
@@ -1630,7 +1718,8 @@ begin
 end;
 $$;
 comment on function devices.prune_metrics(text, timestamptz, integer) is
-  'Deletes rows of single devices from the oldest hours or days of device_metrics_summary, and those periods from the list; the fleet''s rows stay. Returns how many rows of both.';
+  'Deletes rows of single devices from the oldest hours or days of device_metrics_summary, and those periods from the '
+    'list; the fleet''s rows stay. Returns how many rows of both.';
 
 create function devices.prune_metrics_hours(p_before timestamptz, p_limit integer) returns integer
 language sql set search_path = '' as $$ select devices.prune_metrics('hour', p_before, p_limit) $$;
@@ -1645,16 +1734,22 @@ select scheduler.add_retention_rule('devices', rule, keep_days, old_rows, what, 
 from (values
   ('device_activity_log', 90, 'occurred_at < $1', null, null),
   ('device_connection_sessions', 90,
-    'disconnected_at is not null and tstzrange(connected_at, greatest(connected_at, disconnected_at), ''[]'') << tstzrange($1, null)', null, null),
+    'disconnected_at is not null and tstzrange(connected_at, greatest(connected_at, disconnected_at), ''[]'') << '
+      'tstzrange($1, null)', null, null),
   ('charging_sessions', 365,
-    'ended_at is not null and tstzrange(started_at, greatest(started_at, ended_at), ''[]'') << tstzrange($1, null)', null, null),
+    'ended_at is not null and tstzrange(started_at, greatest(started_at, ended_at), ''[]'') << tstzrange($1, null)',
+      null, null),
   ('pop_events_ledger', 730, 'occurred_at < $1 and (status = ''rejected'' or paid_out_at is not null)', null, null),
-  ('engagement_commands', 90, 'issued_at < $1 and status in (''completed'', ''failed'', ''expired'', ''cancelled'')', null, null),
-  ('device_metrics_hours', 90, null, 'how long the hours of single devices stay in device_metrics_summary', 'devices.prune_metrics_hours'),
-  ('device_metrics_days', 730, null, 'how long the days of single devices stay in device_metrics_summary', 'devices.prune_metrics_days')
+  ('engagement_commands', 90, 'issued_at < $1 and status in (''completed'', ''failed'', ''expired'', ''cancelled'')',
+    null, null),
+  ('device_metrics_hours', 90, null, 'how long the hours of single devices stay in '
+    'device_metrics_summary', 'devices.prune_metrics_hours'),
+  ('device_metrics_days', 730, null, 'how long the days of single devices stay in '
+    'device_metrics_summary', 'devices.prune_metrics_days')
 ) as rules (rule, keep_days, old_rows, what, prune_function);
 
--- What the health check sees of the devices. Nothing here touches device_activity_log, which has tens of millions of rows: what is
+-- What the health check sees of the devices. Nothing here touches device_activity_log, which has tens of millions of
+-- rows: what is
 -- needed of it is in the summary.
 
 create function devices.devices_health() returns jsonb
@@ -1704,7 +1799,8 @@ language sql stable set search_path = '' as $$
       'error_events_percent', scheduler.percent(summary.errors, summary.events, 100),
       -- The hour in which a device was seen last is to be summarized once it is over.
       'metrics_behind_seconds', case when fleet.last_seen_at < metrics.complete_until then 0
-        else extract(epoch from date_bin('1 hour', fleet.last_seen_at, '2000-01-01 00:00+00') - metrics.complete_until) end
+        else extract(epoch from date_bin('1 hour', fleet.last_seen_at, '2000-01-01 '
+          '00:00+00') - metrics.complete_until) end
     ),
     'details', jsonb_strip_nulls(jsonb_build_object(
       'devices', fleet.watched, 'online', fleet.online, 'seen_in_day', fleet.seen_in_day,
@@ -1715,7 +1811,8 @@ language sql stable set search_path = '' as $$
   from fleet, sessions, summary, metrics;
 $$;
 comment on function devices.devices_health() is
-  'Figures of the devices in use: seen in 24 hours of those seen in a week, open sessions without a heartbeat for 45 minutes, reported errors, and how far the hourly metrics are behind.';
+  'Figures of the devices in use: seen in 24 hours of those seen in a week, open sessions without a heartbeat for 45 '
+    'minutes, reported errors, and how far the hourly metrics are behind.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('devices', 'devices', 'Devices', 10, 'devices.devices_health');
@@ -1756,7 +1853,8 @@ language sql stable set search_path = '' as $$
   from open_sessions, recent;
 $$;
 comment on function devices.charging_health() is
-  'Figures of the charges that began in the last 24 hours: efficiency (weighted by energy), interruptions; and open ones without a reading for an hour.';
+  'Figures of the charges that began in the last 24 hours: efficiency (weighted by energy), interruptions; and open '
+    'ones without a reading for an hour.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('charging', 'devices', 'Charging', 6, 'devices.charging_health');
@@ -1840,7 +1938,8 @@ language sql stable set search_path = '' as $$
   from recent, pending;
 $$;
 comment on function devices.commands_health() is
-  'Figures of the commands issued in 24 hours: failed, expired; and pending ones, an hour old, that a connected device was not handed or whose time is up.';
+  'Figures of the commands issued in 24 hours: failed, expired; and pending ones, an hour old, that a connected '
+    'device was not handed or whose time is up.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('commands', 'devices', 'Commands', 4, 'devices.commands_health');
@@ -1940,7 +2039,8 @@ language sql stable set search_path = '' as $$
       scheduler.metric('xmrt_pop_events_rejected', summed.pop_rejected + new_pop.rejected),
       scheduler.metric('xmrt_pop_points_total', summed.pop_points + new_pop.points),
       scheduler.metric('xmrt_commands_total', summed.commands + new_commands.issued),
-      scheduler.metric('xmrt_metrics_age_seconds', round(extract(epoch from greatest(p_now - state.next_hour, interval '0')), 3))),
+      scheduler.metric('xmrt_metrics_age_seconds', round(extract(epoch from greatest(p_now - state.next_hour,
+        interval '0')), 3))),
     (select scheduler.metric_group(json_build_object('status', json_agg(status)),
         scheduler.metric('xmrt_commands_by_status', json_agg(coalesce(commands, 0))))
       from unnest(array['pending', 'sent', 'acknowledged', 'completed', 'failed', 'expired', 'cancelled']) as status
@@ -1948,21 +2048,28 @@ language sql stable set search_path = '' as $$
   from summed, last_day, new_charging, new_pop, new_commands, registered, state;
 $$;
 comment on function devices.fleet_metrics(timestamptz) is
-  'What a scrape shows of the devices: sums since the first row (from the fleet''s rows of device_metrics_summary, and raw rows only where it has none yet), devices as they are now, and commands of the last 24 hours by status.';
+  'What a scrape shows of the devices: sums since the first row (from the fleet''s rows of device_metrics_summary, '
+    'and raw rows only where it has none yet), devices as they are now, and commands of the last 24 hours by status.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('devices.fleet_metrics', 'devices');
 insert into scheduler.metric_families (family, pack, type, help) values
-  ('xmrt_devices_total', 'devices', 'counter', 'Devices ever registered; they are retired, not deleted, when they leave.'),
+  ('xmrt_devices_total', 'devices', 'counter', 'Devices ever registered; they are retired, not deleted, when they '
+    'leave.'),
   ('xmrt_devices_active', 'devices', 'gauge', 'Devices whose status is online.'),
   ('xmrt_charging_sessions_total', 'devices', 'counter', 'Charging sessions that began, whatever became of them.'),
-  ('xmrt_charging_efficiency_avg', 'devices', 'gauge', 'Charging efficiency in percent (0 to 100), weighted by energy, of the 24 hours that were summarized last; absent when no energy of them has a known efficiency.'),
+  ('xmrt_charging_efficiency_avg', 'devices', 'gauge', 'Charging efficiency in percent (0 to 100), weighted by '
+    'energy, of the 24 hours that were summarized last; absent when no energy of them has a known efficiency.'),
   ('xmrt_pop_events_total', 'devices', 'counter', 'Proof of participation (PoP) events, whatever their status.'),
-  ('xmrt_pop_events_validated', 'devices', 'gauge', 'PoP events whose status is validated, of all of xmrt_pop_events_total.'),
-  ('xmrt_pop_events_rejected', 'devices', 'gauge', 'PoP events whose status is rejected, of all of xmrt_pop_events_total.'),
+  ('xmrt_pop_events_validated', 'devices', 'gauge', 'PoP events whose status is validated, of all of '
+    'xmrt_pop_events_total.'),
+  ('xmrt_pop_events_rejected', 'devices', 'gauge', 'PoP events whose status is rejected, of all of '
+    'xmrt_pop_events_total.'),
   ('xmrt_pop_points_total', 'devices', 'counter', 'Points of the validated PoP events.'),
   ('xmrt_commands_total', 'devices', 'counter', 'Engagement commands issued.'),
-  ('xmrt_commands_by_status', 'devices', 'gauge', 'Engagement commands issued in the last 24 hours, by the status they have now.'),
-  ('xmrt_metrics_age_seconds', 'devices', 'gauge', 'Since the end of the last hour that the sums were taken up to; later rows are counted one by one.');
+  ('xmrt_commands_by_status', 'devices', 'gauge', 'Engagement commands issued in the last 24 hours, by the status '
+    'they have now.'),
+  ('xmrt_metrics_age_seconds', 'devices', 'gauge', 'Since the end of the last hour that the sums were taken up to; '
+    'later rows are counted one by one.');
 
 -- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
 revoke all on all functions in schema devices from public, anon, authenticated, service_role;

@@ -4,7 +4,8 @@ create schema agents;
 revoke all on schema agents from public, anon, authenticated, service_role;
 comment on schema agents is 'What the pack agents keeps to itself. Not exposed through REST.';
 
--- Agents that work on tasks and talk with people, and the Python they run. What only a person knows (names, prompts, code) is text; what a machine decides on is checked.
+-- Agents that work on tasks and talk with people, and the Python they run. What only a person knows (names, prompts,
+-- code) is text; what a machine decides on is checked.
 
 -- Who works: one row an agent.
 create table public.agents (
@@ -28,7 +29,8 @@ create index agents_status_idx on public.agents (status);
 comment on table public.agents is 'Who works: one row an AI agent.';
 comment on column public.agents.status is
   'idle and busy are at work and beat; error means it says itself that it cannot work; offline and archived are meant.';
-comment on column public.agents.last_heartbeat_at is 'When the agent last said that it is alive; null before the first time.';
+comment on column public.agents.last_heartbeat_at is 'When the agent last said that it is alive; null before the '
+  'first time.';
 
 -- What is to be done: one row a task.
 create table public.tasks (
@@ -63,7 +65,8 @@ comment on table public.tasks is 'What is to be done, is being done and was done
 comment on column public.tasks.priority is '1 is the most urgent, 10 the least.';
 comment on column public.tasks.due_at is 'Infinity, as null: it is never overdue.';
 comment on column public.tasks.completed_at is 'When it was over: completed, failed or cancelled.';
-comment on column public.tasks.updated_at is 'Whoever works on the task sets it; a task in progress that nobody touches is stuck.';
+comment on column public.tasks.updated_at is 'Whoever works on the task sets it; a task in progress that nobody '
+  'touches is stuck.';
 
 -- Who is being talked with: one row a conversation.
 create table public.conversations (
@@ -133,8 +136,10 @@ create index eliza_python_executions_uncollected_idx
 create index eliza_python_executions_cause_id_idx
   on public.eliza_python_executions (cause_id, finished_at) where cause_id is not null;
 
-comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with what came of it.';
-comment on column public.eliza_python_executions.traceback is 'The Python traceback of a failed execution, as it was printed.';
+comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with what came '
+  'of it.';
+comment on column public.eliza_python_executions.traceback is 'The Python traceback of a failed execution, as it was '
+  'printed.';
 comment on column public.eliza_python_executions.error_type is 'The exception''s class, such as ModuleNotFoundError.';
 comment on column public.eliza_python_executions.duration_ms is 'From start to finish, in milliseconds.';
 comment on column public.eliza_python_executions.cause_id is
@@ -143,7 +148,8 @@ comment on column public.eliza_python_executions.cause_id is
 select
   scheduler.bound_times('public.agents', array['status_changed_at', 'last_heartbeat_at']),
   scheduler.bound_times('public.tasks', array['created_at', 'started_at', 'completed_at', 'updated_at']),
-  scheduler.bound_times('public.conversations', array['created_at', 'last_user_message_at', 'last_agent_message_at', 'closed_at', 'updated_at']),
+  scheduler.bound_times('public.conversations', array['created_at', 'last_user_message_at', 'last_agent_message_at',
+    'closed_at', 'updated_at']),
   scheduler.bound_times('public.eliza_python_executions', array['created_at', 'started_at', 'finished_at']);
 
 alter table public.agents enable row level security;
@@ -153,14 +159,16 @@ alter table public.eliza_python_executions enable row level security;
 
 revoke all on public.agents, public.tasks, public.conversations, public.eliza_python_executions
   from public, anon, authenticated, service_role;
-grant select, insert, update, delete on public.agents, public.tasks, public.conversations, public.eliza_python_executions
+grant select, insert, update, delete on public.agents, public.tasks, public.conversations,
+  public.eliza_python_executions
   to service_role;
 
 select scheduler.add_retention_rule('agents', 'tasks', 365, 'completed_at < $1');
 select scheduler.add_retention_rule('agents', 'conversations', 365, 'closed_at < $1');
 select scheduler.add_retention_rule('agents', 'eliza_python_executions', 90, 'finished_at < $1');
 
--- What the health check sees of the agents and their work. Counting is bounded: by what is open (partial indexes) or by the last
+-- What the health check sees of the agents and their work. Counting is bounded: by what is open (partial indexes) or by
+-- the last
 -- 24 hours (an index on the end).
 
 create function agents.agents_health() returns jsonb
@@ -272,7 +280,8 @@ language sql stable set search_path = '' as $$
   from open_conversations, ended;
 $$;
 comment on function agents.conversations_health() is
-  'Figures of the conversations of the last 24 hours: who waits for an answer (longer than 15 minutes), and what failed.';
+  'Figures of the conversations of the last 24 hours: who waits for an answer (longer than 15 minutes), and what '
+    'failed.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('conversations', 'agents', 'Conversations', 4, 'agents.conversations_health');

@@ -30,11 +30,14 @@ create table public.api_key_health (
 comment on table public.api_key_health is
   'How each API key fares, one row a key. Holds the last four characters of a key at most, never the key.';
 comment on column public.api_key_health.status_since is 'Since when the status is what it is.';
-comment on column public.api_key_health.key_name is 'The key that the functions use is default; the monitor writes no other.';
-comment on column public.api_key_health.expires_at is 'When the key expires, if the provider says so (infinity: never); of a provider that gave no answer: what it said before of the same key.';
+comment on column public.api_key_health.key_name is 'The key that the functions use is default; the monitor writes no '
+  'other.';
+comment on column public.api_key_health.expires_at is 'When the key expires, if the provider says so (infinity: '
+  'never); of a provider that gave no answer: what it said before of the same key.';
 comment on column public.api_key_health.rate_limit is
   'What the provider allows in its window: requests, at ElevenLabs characters; null when it does not say.';
-comment on column public.api_key_health.rate_limit_resets_at is 'When calls are answered again, or the window begins anew.';
+comment on column public.api_key_health.rate_limit_resets_at is 'When calls are answered again, or the window begins '
+  'anew.';
 comment on column public.api_key_health.latency_ms is
   'How long the provider took to answer the last check, in milliseconds; null when it gave no answer.';
 comment on column public.api_key_health.consecutive_failures is
@@ -49,11 +52,13 @@ revoke all on public.api_key_health from public, anon, authenticated, service_ro
 grant select, insert, update, delete on public.api_key_health to service_role;
 
 insert into public.scheduler_settings (pack, key, default_value, unit, least, most, description) values
-  ('api-keys', 'api_key_health.expiring_days', '14', 'days', 0, 999, 'an API key that expires within so many days is expiring');
+  ('api-keys', 'api_key_health.expiring_days', '14', 'days', 0, 999, 'an API key that expires within so many days is '
+    'expiring');
 
 -- What a check of the API keys found. The keys themselves never come here.
 
--- One statement for all keys, after their rows were locked in one order: checks that overlap wait for each other, and of
+-- One statement for all keys, after their rows were locked in one order: checks that overlap wait for each other, and
+-- of
 -- two the one that began later (p_now) stays.
 create function api_keys.record_checks(p_checks jsonb, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -69,15 +74,18 @@ begin
   with checks as (
     select provider, key_last_four, http_status, latency_ms, expires_at, rate_limit, rate_limit_remaining,
       rate_limit_resets_at, error_message,
-      case when status = 'valid' and expires_at <= p_now + make_interval(days => v_days) then 'expiring' else status end as status
+      case when status = 'valid' and expires_at <= p_now + make_interval(days => v_days) then 'expiring'
+        else status end as status
     from jsonb_to_recordset(p_checks) as given (provider text, status text, key_last_four text, http_status integer,
       latency_ms integer, expires_at timestamptz, rate_limit bigint, rate_limit_remaining bigint,
       rate_limit_resets_at timestamptz, error_message text)
   ), before as materialized (
     select * from public.api_key_health where key_name = 'default'
   ), recorded as (
-    insert into public.api_key_health as health (provider, key_name, key_last_four, status, status_since, checked_at, expires_at,
-      rate_limit, rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status, consecutive_failures, error_message, updated_at)
+    insert into public.api_key_health as health (provider, key_name, key_last_four, status, status_since, checked_at,
+      expires_at,
+      rate_limit, rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status, consecutive_failures,
+        error_message, updated_at)
     select provider, 'default', key_last_four, status, p_now, p_now, expires_at,
       rate_limit, rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status,
       case when status in ('valid', 'expiring', 'not_configured') then 0 else 1 end, error_message, p_now
@@ -88,7 +96,8 @@ begin
       status = excluded.status,
       status_since = case when health.status = excluded.status then health.status_since else excluded.status_since end,
       checked_at = excluded.checked_at,
-      -- An answer that does not tell of the same key's end does not undo it; that of a refused key counts if it has passed.
+      -- An answer that does not tell of the same key's end does not undo it; that of a refused key counts if it has
+      -- passed.
       expires_at = coalesce(excluded.expires_at, case
         when health.key_last_four = excluded.key_last_four
           and (excluded.status in ('unreachable', 'rate_limited')
@@ -99,7 +108,8 @@ begin
       rate_limit_resets_at = excluded.rate_limit_resets_at,
       latency_ms = excluded.latency_ms,
       http_status = excluded.http_status,
-      consecutive_failures = case when excluded.consecutive_failures = 0 then 0 else health.consecutive_failures + 1 end,
+      consecutive_failures = case when excluded.consecutive_failures = 0 then 0
+        else health.consecutive_failures + 1 end,
       error_message = excluded.error_message,
       updated_at = excluded.checked_at
     where health.checked_at is null or health.checked_at < excluded.checked_at
@@ -132,7 +142,11 @@ begin
 end;
 $$;
 comment on function api_keys.record_checks(jsonb, timestamptz) is
-  'Records what a check that began at p_now found: [{provider, status, key_last_four, http_status, latency_ms, expires_at, rate_limit, rate_limit_remaining, rate_limit_resets_at, error_message}], each key default''s. A valid key that expires within the setting api_key_health.expiring_days becomes expiring. Rows of other keys are left alone. Returns {keys: [{provider, status, previous_status or null, status_since, consecutive_failures, expires_at, recorded: false if a later check was there first}], expiring_days, left_alone: [name]}.';
+  'Records what a check that began at p_now found: [{provider, status, key_last_four, http_status, latency_ms, '
+    'expires_at, rate_limit, rate_limit_remaining, rate_limit_resets_at, error_message}], each key default''s. A '
+    'valid key that expires within the setting api_key_health.expiring_days becomes expiring. Rows of other keys are '
+    'left alone. Returns {keys: [{provider, status, previous_status or null, status_since, consecutive_failures, '
+    'expires_at, recorded: false if a later check was there first}], expiring_days, left_alone: [name]}.';
 
 -- The ledger's clock, not the worker's, says which of two checks began later.
 create function api_keys.run_began_at(p_run_id uuid) returns timestamptz
@@ -141,7 +155,8 @@ declare
   v_began_at timestamptz := (select started_at from public.scheduler_runs where id = p_run_id);
 begin
   if v_began_at is null then
-    raise exception using errcode = 'SD002', message = format('there is no run %s that has begun', coalesce(p_run_id::text, 'null'));
+    raise exception using errcode = 'SD002', message = format('there is no run %s that has begun',
+      coalesce(p_run_id::text, 'null'));
   end if;
   return v_began_at;
 end;
@@ -153,7 +168,8 @@ language sql security definer set search_path = '' as $$
   select api_keys.record_checks(p_checks, api_keys.run_began_at(p_run_id));
 $$;
 comment on function public.record_api_key_checks(jsonb, uuid) is
-  'api_keys.record_checks of a check that began when its run did, by the ledger. Raises SD002 for a run that has not begun.';
+  'api_keys.record_checks of a check that began when its run did, by the ledger. Raises SD002 for a run that has not '
+    'begun.';
 
 revoke all on function public.record_api_key_checks(jsonb, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.record_api_key_checks(jsonb, uuid) to service_role;
@@ -167,12 +183,15 @@ language sql stable set search_path = '' as $$
       count(*) filter (where status = 'invalid' or expires_at <= now()) as unusable,
       count(*) filter (where status in ('unreachable', 'rate_limited')) as troubled,
       max(consecutive_failures) as most_failures,
-      extract(epoch from min(expires_at) filter (where expires_at > now() and isfinite(expires_at)) - now()) as expires_in,
+      extract(epoch from min(expires_at) filter (where expires_at > now()
+        and isfinite(expires_at)) - now()) as expires_in,
       min(100.0 * rate_limit_remaining / rate_limit) filter (
         where rate_limit > 0 and rate_limit_resets_at > now()) as rate_limit_left,
       min(coalesce(checked_at, created_at)) as first_checked,
-      string_agg(provider, ', ' order by provider) filter (where status = 'invalid' or expires_at <= now()) as unusable_at,
-      (array_agg(provider order by expires_at) filter (where expires_at > now() and isfinite(expires_at)))[1] as expires_first
+      string_agg(provider, ', ' order by provider) filter (where status = 'invalid'
+        or expires_at <= now()) as unusable_at,
+      (array_agg(provider order by expires_at) filter (where expires_at > now()
+        and isfinite(expires_at)))[1] as expires_first
     from public.api_key_health
     where status <> 'not_configured'
   )
@@ -193,7 +212,8 @@ language sql stable set search_path = '' as $$
   from keys;
 $$;
 comment on function api_keys.api_keys_health() is
-  'Figures of the API keys that are configured: unusable (invalid, expired), in trouble, expiring, near their rate limit, unchecked.';
+  'Figures of the API keys that are configured: unusable (invalid, expired), in trouble, expiring, near their rate '
+    'limit, unchecked.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('api_keys', 'api-keys', 'API keys', 8, 'api_keys.api_keys_health');
@@ -215,20 +235,25 @@ language sql stable set search_path = '' as $$
   )
   select json_build_array(
     (select scheduler.metric_group(
-        json_build_object('provider', json_agg(provider), 'key_name', json_agg(key_name), 'status', json_agg(known.status)),
+        json_build_object('provider', json_agg(provider), 'key_name', json_agg(key_name), 'status',
+          json_agg(known.status)),
         scheduler.metric('api_key_status', json_agg((known.status = keys.status)::integer)))
-      from keys, unnest(array['unchecked', 'valid', 'invalid', 'expiring', 'rate_limited', 'unreachable', 'not_configured'])
+      from keys, unnest(array['unchecked', 'valid', 'invalid', 'expiring', 'rate_limited', 'unreachable',
+        'not_configured'])
         as known (status)),
     (select scheduler.metric_group(json_build_object('provider', json_agg(provider), 'key_name', json_agg(key_name)),
         scheduler.metric('api_key_expires_in_seconds', json_agg(round(extract(epoch from expires_at - p_now), 3))))
       from keys where isfinite(expires_at)));
 $$;
-comment on function api_keys.metrics(timestamptz) is 'What a scrape shows of the API keys, the first 100: the status of each, and until it expires.';
+comment on function api_keys.metrics(timestamptz) is 'What a scrape shows of the API keys, the first 100: the status '
+  'of each, and until it expires.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('api_keys.metrics', 'api-keys');
 insert into scheduler.metric_families (family, pack, type, help) values
-  ('api_key_status', 'api-keys', 'gauge', '1 for the status that the API key had when it was checked last, 0 for the others.'),
-  ('api_key_expires_in_seconds', 'api-keys', 'gauge', 'Until the API key expires, negative after that; absent when its provider does not say.');
+  ('api_key_status', 'api-keys', 'gauge', '1 for the status that the API key had when it was checked last, 0 for the '
+    'others.'),
+  ('api_key_expires_in_seconds', 'api-keys', 'gauge', 'Until the API key expires, negative after that; absent when '
+    'its provider does not say.');
 
 -- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
 revoke all on all functions in schema api_keys from public, anon, authenticated, service_role;

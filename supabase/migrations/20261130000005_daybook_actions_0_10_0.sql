@@ -40,7 +40,8 @@ create table public.scheduled_actions (
     when 'callback' then lower(substring(url from '^https://([^/?#]+)'))
     when 'edge_function' then 'function ' || function_name
     else kind end) stored,
-  -- A UUID of version 8 (RFC 9562), so that receivers which look closely take it. Made of the action and the time alone,
+  -- A UUID of version 8 (RFC 9562), so that receivers which look closely take it. Made of the action and the time
+  -- alone,
   -- so that every try of an occurrence has the same.
   idempotency_key uuid not null generated always as (
     overlay(overlay(md5(id::text || ' ' || extract(epoch from due_at at time zone 'UTC')::text)
@@ -50,7 +51,8 @@ create table public.scheduled_actions (
   constraint scheduled_actions_edge_function_has_name check ((kind = 'edge_function') = (function_name is not null)),
   constraint scheduled_actions_command_has_device check ((kind = 'engagement_command') = (device_id is not null)),
   constraint scheduled_actions_command_has_type check ((kind = 'engagement_command') = (command_type is not null)),
-  constraint scheduled_actions_only_commands_expire check (kind = 'engagement_command' or command_expires_seconds is null),
+  constraint scheduled_actions_only_commands_expire check (kind = 'engagement_command' or command_expires_seconds
+    is null),
   constraint scheduled_actions_payload_is_small check (octet_length(payload::text) <= 16384),
   constraint scheduled_actions_finished_when_over check ((status = 'scheduled') = (finished_at is null)),
   constraint scheduled_actions_claim_is_whole check ((claim_token is null) = (locked_until is null)),
@@ -62,21 +64,29 @@ create index scheduled_actions_waiting_idx on public.scheduled_actions (next_att
 create index scheduled_actions_finished_idx on public.scheduled_actions (finished_at) where finished_at is not null;
 
 comment on table public.scheduled_actions is
-  'What is to be done at a time, one row an action with its present occurrence. Written by schedule_action, cancel_scheduled_action, retry_scheduled_action and the job execute-scheduled-actions alone.';
+  'What is to be done at a time, one row an action with its present occurrence. Written by schedule_action, '
+    'cancel_scheduled_action, retry_scheduled_action and the job execute-scheduled-actions alone.';
 comment on column public.scheduled_actions.message is 'What a reminder says in scheduler_activity.';
 comment on column public.scheduled_actions.payload is
-  'The body for an edge function, "data" in the body of a callback, the payload of a command, details of a reminder; at most 16 KiB.';
-comment on column public.scheduled_actions.schedule is 'Five cron fields, read in time_zone; null for an action that is executed once.';
+  'The body for an edge function, "data" in the body of a callback, the payload of a command, details of a reminder; '
+    'at most 16 KiB.';
+comment on column public.scheduled_actions.schedule is 'Five cron fields, read in time_zone; null for an action that '
+  'is executed once.';
 comment on column public.scheduled_actions.due_at is 'The present occurrence; a retry does not change it.';
 comment on column public.scheduled_actions.status is
-  'scheduled: waiting or being executed; completed, dead (the last try failed) and cancelled are over. A recurring action stays scheduled whatever became of one occurrence.';
+  'scheduled: waiting or being executed; completed, dead (the last try failed) and cancelled are over. A recurring '
+    'action stays scheduled whatever became of one occurrence.';
 comment on column public.scheduled_actions.attempts is 'Tries of the present occurrence that have failed.';
-comment on column public.scheduled_actions.next_attempt_at is 'When the present occurrence may be tried: due_at, later after a failed try.';
+comment on column public.scheduled_actions.next_attempt_at is 'When the present occurrence may be tried: due_at, '
+  'later after a failed try.';
 comment on column public.scheduled_actions.claim_token is 'Who claimed it: a result is taken only with this token.';
-comment on column public.scheduled_actions.locked_until is 'Until when the claim holds; after that anybody may claim it again.';
+comment on column public.scheduled_actions.locked_until is 'Until when the claim holds; after that anybody may claim '
+  'it again.';
 comment on column public.scheduled_actions.last_error is 'Why the last try failed; null after one that succeeded.';
-comment on column public.scheduled_actions.receiver is 'Who answers: a callback''s host, the edge function, or the kind.';
-comment on column public.scheduled_actions.idempotency_key is 'What the receiver sees with every try of the present occurrence.';
+comment on column public.scheduled_actions.receiver is 'Who answers: a callback''s host, the edge function, or the '
+  'kind.';
+comment on column public.scheduled_actions.idempotency_key is 'What the receiver sees with every try of the present '
+  'occurrence.';
 
 create table public.scheduled_action_occurrences (
   idempotency_key uuid primary key,
@@ -93,22 +103,27 @@ create index scheduled_action_occurrences_action_idx
   on public.scheduled_action_occurrences (action_id, scheduled_for);
 create index scheduled_action_occurrences_finished_idx on public.scheduled_action_occurrences (finished_at);
 
-comment on table public.scheduled_action_occurrences is 'The occurrences of scheduled actions that are over, one row each.';
+comment on table public.scheduled_action_occurrences is 'The occurrences of scheduled actions that are over, one row '
+  'each.';
 comment on column public.scheduled_action_occurrences.status is
-  'completed; dead: the last try failed; cancelled: by a person; missed: not executed in time, a later occurrence stands for it and all between.';
+  'completed; dead: the last try failed; cancelled: by a person; missed: not executed in time, a later occurrence '
+    'stands for it and all between.';
 comment on column public.scheduled_action_occurrences.attempts is 'How often it was tried.';
 comment on column public.scheduled_action_occurrences.http_status is 'What the receiver answered last, if it did.';
 
 alter table public.scheduled_actions enable row level security;
 alter table public.scheduled_action_occurrences enable row level security;
-revoke all on public.scheduled_actions, public.scheduled_action_occurrences from public, anon, authenticated, service_role;
+revoke all on public.scheduled_actions, public.scheduled_action_occurrences from public, anon, authenticated,
+  service_role;
 grant select on public.scheduled_actions, public.scheduled_action_occurrences to service_role;
 
 select scheduler.add_retention_rule('actions', 'scheduled_action_occurrences', 180, 'finished_at < $1');
--- After its occurrences, of which a recurring one may have many: by the cascade all of them would go in one step. (Offset 0: one
+-- After its occurrences, of which a recurring one may have many: by the cascade all of them would go in one step.
+-- (Offset 0: one
 -- look at them an action, not a join of all.)
 select scheduler.add_retention_rule('actions', 'scheduled_actions', 180,
-  'finished_at < $1 and not exists (select from public.scheduled_action_occurrences where action_id = scheduled_actions.id offset 0)');
+  'finished_at < $1 and not exists (select from public.scheduled_action_occurrences where action_id = '
+    'scheduled_actions.id offset 0)');
 
 -- What people and agents say of actions: schedule, cancel, try again.
 -- The doors are security definer: service_role may change actions only in these ways, and the time engine is private.
@@ -141,7 +156,8 @@ declare
     'engagement_command', array['device_id', 'command_type']);
   v_given text[] := array_remove(array[
     case when p_message is not null then 'message' end, case when p_url is not null then 'url' end,
-    case when p_function_name is not null then 'function_name' end, case when p_device_id is not null then 'device_id' end,
+    case when p_function_name is not null then 'function_name' end, case when p_device_id is not null
+      then 'device_id' end,
     case when p_command_type is not null then 'command_type' end], null);
   v_needed text[];
   v_due_at timestamptz;
@@ -150,18 +166,21 @@ declare
 begin
   if p_kind is null or not v_needs ? p_kind then
     raise exception using errcode = '22023', message = format(
-      'cannot schedule the action: p_kind must be reminder, callback, edge_function or engagement_command, got %s', coalesce(quote_literal(p_kind), 'null'));
+      'cannot schedule the action: p_kind must be reminder, callback, edge_function or engagement_command, got %s',
+        coalesce(quote_literal(p_kind), 'null'));
   end if;
   v_needed := array(select jsonb_array_elements_text(v_needs -> p_kind));
   v_wrong := case
     when not v_given @> v_needed then format('p_%s must be given, a %s needs it',
       (select field from unnest(v_needed) as field where field <> all (v_given) limit 1), p_kind)
     when not v_needed @> v_given then format('p_%s does not belong to a %s, which needs p_%s',
-      (select field from unnest(v_given) as field where field <> all (v_needed) limit 1), p_kind, array_to_string(v_needed, ' and p_'))
+      (select field from unnest(v_given) as field where field <> all (v_needed) limit 1), p_kind,
+        array_to_string(v_needed, ' and p_'))
     when p_message !~ '\S' or length(p_message) > 1000 then
       format('p_message must have 1 to 1000 characters and not be blank, got %s', length(p_message))
     when p_url !~ '^https://[^\s/?#@]+([/?#]\S*)?$' or length(p_url) > 2000 then
-      format('p_url must be an https URL without user and password, of at most 2000 characters, got %L', left(p_url, 200))
+      format('p_url must be an https URL without user and password, of at most 2000 characters, got %L', left(p_url,
+        200))
     when p_function_name !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' then
       format('p_function_name must be the slug of an edge function, got %L', left(p_function_name, 200))
     when p_device_id is not null and not exists (select from public.devices where id = p_device_id) then
@@ -176,8 +195,10 @@ begin
       format('p_payload must be a JSON object, got %s', coalesce(jsonb_typeof(p_payload), 'null'))
     when octet_length(p_payload::text) > 16384 then
       format('p_payload must have at most 16384 bytes, got %s', octet_length(p_payload::text))
-    when length(coalesce(p_name, '')) > 200 then format('p_name must have at most 200 characters, got %s', length(p_name))
-    when length(coalesce(p_created_by, '')) > 200 then format('p_created_by must have at most 200 characters, got %s', length(p_created_by))
+    when length(coalesce(p_name, '')) > 200 then format('p_name must have at most 200 characters, got %s',
+      length(p_name))
+    when length(coalesce(p_created_by, '')) > 200 then format('p_created_by must have at most 200 characters, got %s',
+      length(p_created_by))
     when p_max_attempts is null or p_max_attempts not between 1 and 100 then
       format('p_max_attempts must be 1 to 100, got %s', coalesce(p_max_attempts::text, 'null'))
     when p_backoff_base_seconds is null or p_backoff_base_seconds not between 1 and 86400 then
@@ -197,16 +218,19 @@ begin
     perform scheduler.assert_time_zone(p_time_zone);
     v_due_at := scheduler.next_occurrence(p_schedule, p_time_zone, p_now);
     if v_due_at is null then
-      raise exception using errcode = '22023', message = format('cannot schedule the action: p_schedule %L never occurs', p_schedule);
+      raise exception using errcode = '22023', message = format('cannot schedule the action: p_schedule %L never '
+        'occurs', p_schedule);
     end if;
   end if;
   v_due_at := coalesce(v_due_at, p_due_at);
 
   insert into public.scheduled_actions (
-    id, name, kind, message, url, function_name, device_id, command_type, command_expires_seconds, payload, schedule, time_zone,
+    id, name, kind, message, url, function_name, device_id, command_type, command_expires_seconds, payload, schedule,
+      time_zone,
     due_at, next_attempt_at, max_attempts, backoff_base_seconds, backoff_cap_seconds, created_by, created_at
   ) values (
-    v_id, coalesce(p_name, ''), p_kind, p_message, p_url, p_function_name, p_device_id, p_command_type, p_command_expires_seconds,
+    v_id, coalesce(p_name, ''), p_kind, p_message, p_url, p_function_name, p_device_id, p_command_type,
+      p_command_expires_seconds,
     p_payload, p_schedule, coalesce(p_time_zone, 'UTC'), v_due_at, v_due_at, p_max_attempts, p_backoff_base_seconds,
     p_backoff_cap_seconds, coalesce(p_created_by, ''), p_now
   ) on conflict (id) do nothing;
@@ -217,8 +241,11 @@ begin
     from public.scheduled_actions as a where a.id = v_id);
 end;
 $$;
-comment on function actions.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid, timestamptz) is
-  'Schedules an action for p_due_at, or again and again for p_schedule in p_time_zone. {"id", "created", "kind", "due_at", "idempotency_key", "status"}; with the p_id of an action that exists nothing changes, and created is false. Raises 22023 that says what was wrong and what would be right.';
+comment on function actions.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb,
+  text, integer, integer, integer, text, uuid, timestamptz) is
+  'Schedules an action for p_due_at, or again and again for p_schedule in p_time_zone. {"id", "created", "kind", '
+    '"due_at", "idempotency_key", "status"}; with the p_id of an action that exists nothing changes, and created is '
+    'false. Raises 22023 that says what was wrong and what would be right.';
 
 create function public.schedule_action(
   p_kind text, p_due_at timestamptz default null, p_schedule text default null, p_time_zone text default 'UTC',
@@ -234,7 +261,8 @@ language sql security definer set search_path = '' as $$
     p_command_expires_seconds, p_payload, p_name, p_max_attempts, p_backoff_base_seconds, p_backoff_cap_seconds,
     p_created_by, p_id);
 $$;
-comment on function public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid) is
+comment on function public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb,
+  text, integer, integer, integer, text, uuid) is
   'actions.schedule_action by the clock of the database.';
 
 create function actions.cancel_action(p_id uuid, p_reason text default '', p_now timestamptz default now())
@@ -245,24 +273,32 @@ declare
 begin
   select * into v_action from public.scheduled_actions where id = p_id for update;
   if v_action.id is null then
-    raise exception using errcode = 'SD006', message = format('cannot cancel the action: there is none with the id %s', coalesce(p_id::text, 'null'));
+    raise exception using errcode = 'SD006', message = format('cannot cancel the action: there is none with the id %s',
+      coalesce(p_id::text, 'null'));
   end if;
   if v_action.status <> 'scheduled' then
-    return jsonb_build_object('cancelled', false, 'reason', format('it is over: %s', v_action.status), 'status', v_action.status);
+    return jsonb_build_object('cancelled', false, 'reason', format('it is over: %s', v_action.status), 'status',
+      v_action.status);
   end if;
-  insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, http_status, error, finished_at)
-    values (v_action.idempotency_key, v_action.id, v_action.due_at, 'cancelled', v_action.attempts, v_action.last_http_status,
+  insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts,
+    http_status, error, finished_at)
+    values (v_action.idempotency_key, v_action.id, v_action.due_at, 'cancelled', v_action.attempts,
+      v_action.last_http_status,
       nullif(p_reason, ''), p_now)
     on conflict (idempotency_key) do update set
-      status = excluded.status, attempts = excluded.attempts, error = excluded.error, finished_at = excluded.finished_at;
+      status = excluded.status, attempts = excluded.attempts, error = excluded.error,
+        finished_at = excluded.finished_at;
   update public.scheduled_actions
     set status = 'cancelled', finished_at = p_now, claim_token = null, locked_until = null
     where id = p_id;
-  return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'was_being_executed', coalesce(v_action.locked_until > p_now, false));
+  return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'was_being_executed',
+    coalesce(v_action.locked_until > p_now, false));
 end;
 $$;
 comment on function actions.cancel_action(uuid, text, timestamptz) is
-  'Ends an action; a recurring one does not come again. {"cancelled", "status", "was_being_executed"}: with the last true a call was under way, and its result is no longer taken. {"cancelled": false, "reason", "status"} for one that is over. Raises SD006 for an unknown id.';
+  'Ends an action; a recurring one does not come again. {"cancelled", "status", "was_being_executed"}: with the last '
+    'true a call was under way, and its result is no longer taken. {"cancelled": false, "reason", "status"} for one '
+    'that is over. Raises SD006 for an unknown id.';
 
 create function public.cancel_scheduled_action(p_id uuid, p_reason text default '') returns jsonb
 language sql security definer set search_path = '' as $$
@@ -278,7 +314,8 @@ declare
 begin
   select * into v_action from public.scheduled_actions where id = p_id for update;
   if v_action.id is null then
-    raise exception using errcode = 'SD006', message = format('cannot retry the action: there is none with the id %s', coalesce(p_id::text, 'null'));
+    raise exception using errcode = 'SD006', message = format('cannot retry the action: there is none with the id %s',
+      coalesce(p_id::text, 'null'));
   end if;
   if v_action.status <> 'dead' then
     raise exception using errcode = 'SD203',
@@ -290,11 +327,13 @@ begin
   update public.scheduled_actions
     set status = 'scheduled', finished_at = null, attempts = 0, next_attempt_at = p_now
     where id = p_id;
-  return jsonb_build_object('id', p_id, 'idempotency_key', v_action.idempotency_key, 'due_at', v_action.due_at, 'next_attempt_at', p_now);
+  return jsonb_build_object('id', p_id, 'idempotency_key', v_action.idempotency_key, 'due_at',
+    v_action.due_at, 'next_attempt_at', p_now);
 end;
 $$;
 comment on function actions.retry_action(uuid, timestamptz) is
-  'Gives a dead action all its tries again, from now on and under the same idempotency key. {"id", "idempotency_key", "due_at", "next_attempt_at"}. Raises SD006 for an unknown id; SD203 for an action that is not dead.';
+  'Gives a dead action all its tries again, from now on and under the same idempotency key. {"id", "idempotency_key", '
+    '"due_at", "next_attempt_at"}. Raises SD006 for an unknown id; SD203 for an action that is not dead.';
 
 create function public.retry_scheduled_action(p_id uuid) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -304,12 +343,14 @@ comment on function public.retry_scheduled_action(uuid) is
   'actions.retry_action by the clock of the database.';
 
 revoke all on function
-  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid),
+  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer,
+    integer, integer, text, uuid),
   public.cancel_scheduled_action(uuid, text),
   public.retry_scheduled_action(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function
-  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer, integer, integer, text, uuid),
+  public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer,
+    integer, integer, text, uuid),
   public.cancel_scheduled_action(uuid, text),
   public.retry_scheduled_action(uuid)
 to service_role;
@@ -343,7 +384,8 @@ language sql set search_path = '' as $$
       and due_at <= p_now - interval '1 minute'
       and actions.following(schedule, time_zone, due_at) <= p_now
   ), missed as (
-    insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, error, finished_at)
+    insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, error,
+      finished_at)
     select idempotency_key, id, due_at, 'missed', 0, format('the occurrence of %s stands for it', latest), p_now
     from late where latest > due_at
     on conflict (idempotency_key) do nothing
@@ -352,22 +394,27 @@ language sql set search_path = '' as $$
     from late where a.id = late.id and late.latest > late.due_at;
 $$;
 comment on function actions.catch_up(uuid[], timestamptz) is
-  'Moves recurring actions that nobody has claimed or tried, and whose later occurrences are due as well, to the latest one; the first is recorded as missed.';
+  'Moves recurring actions that nobody has claimed or tried, and whose later occurrences are due as well, to the '
+    'latest one; the first is recorded as missed.';
 
 create function actions.settle(
-  p_ids uuid[], p_errors text[], p_http_statuses integer[], p_wait_seconds integer[], p_final boolean[], p_now timestamptz
+  p_ids uuid[], p_errors text[], p_http_statuses integer[], p_wait_seconds integer[], p_final boolean[],
+    p_now timestamptz
 ) returns jsonb
 language sql set search_path = '' as $$
   with results as (
-    select * from unnest(p_ids, p_errors, p_http_statuses, p_wait_seconds, p_final) as r (id, error, http_status, wait_seconds, final)
+    select * from unnest(p_ids, p_errors, p_http_statuses, p_wait_seconds, p_final) as r (id, error, http_status,
+      wait_seconds, final)
   ), judged as materialized (
-    select a.id, a.name, a.kind, a.due_at, a.idempotency_key, a.schedule, a.attempts + 1 as tries, left(r.error, 500) as error,
+    select a.id, a.name, a.kind, a.due_at, a.idempotency_key, a.schedule, a.attempts + 1 as tries, left(r.error,
+      500) as error,
       r.http_status, o.outcome,
       case when a.schedule is not null and o.outcome <> 'retried'
         then actions.following(a.schedule, a.time_zone, a.due_at) end as following,
       -- Exponential backoff with full jitter, as for runs; never before the receiver said it may be asked again.
       case when o.outcome = 'retried' then p_now + make_interval(secs => greatest(1, coalesce(r.wait_seconds, 0),
-        random() * least(a.backoff_cap_seconds, a.backoff_base_seconds * 2::numeric ^ least(a.attempts, 60)))) end as retry_at
+        random() * least(a.backoff_cap_seconds, a.backoff_base_seconds * 2::numeric ^ least(a.attempts,
+          60)))) end as retry_at
     from results as r
     join public.scheduled_actions as a on a.id = r.id
     cross join lateral (select case
@@ -380,7 +427,8 @@ language sql set search_path = '' as $$
     select idempotency_key, id, due_at, outcome, tries, http_status, error, p_now from judged where outcome <> 'retried'
     -- It was dead before somebody had it tried again.
     on conflict (idempotency_key) do update set
-      status = excluded.status, attempts = excluded.attempts, http_status = excluded.http_status, error = excluded.error,
+      status = excluded.status, attempts = excluded.attempts, http_status = excluded.http_status,
+        error = excluded.error,
       finished_at = excluded.finished_at
   ), updated as (
     update public.scheduled_actions as a set
@@ -393,7 +441,8 @@ language sql set search_path = '' as $$
       next_attempt_at = coalesce(j.retry_at, j.following, a.next_attempt_at),
       attempts = case when j.following is not null then 0 when j.outcome = 'completed' then a.attempts else j.tries end,
       last_error = case when j.outcome <> 'retried' and j.schedule is not null and j.following is null
-        then concat_ws('; ', j.error, 'the schedule has no further occurrence, or can no longer be read') else j.error end,
+        then concat_ws('; ', j.error, 'the schedule has no further occurrence, or can no longer be read')
+          else j.error end,
       last_http_status = j.http_status,
       claim_token = null,
       locked_until = null
@@ -410,7 +459,9 @@ language sql set search_path = '' as $$
       from (select * from judged where outcome = 'dead' order by due_at limit 20) as named), '[]'));
 $$;
 comment on function actions.settle(uuid[], text[], integer[], integer[], boolean[], timestamptz) is
-  'What came of one try each: no error is completed; an error is retried after a backoff of at least p_wait_seconds, or dead after the last try or when p_final. Writes the history, moves recurring actions on. {"counts": {kind: {outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
+  'What came of one try each: no error is completed; an error is retried after a backoff of at least p_wait_seconds, '
+    'or dead after the last try or when p_final. Writes the history, moves recurring actions on. {"counts": {kind: '
+    '{outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
 
 create function actions.execute_in_database(p_limit integer default 1000, p_now timestamptz default now())
 returns jsonb
@@ -456,7 +507,8 @@ begin
 end;
 $$;
 comment on function actions.execute_in_database(integer, timestamptz) is
-  'Executes up to p_limit due reminders and engagement commands, each exactly once: what it writes and its end are one transaction. A command whose device is gone is dead. {"executed", "counts", "dead"}.';
+  'Executes up to p_limit due reminders and engagement commands, each exactly once: what it writes and its end are '
+    'one transaction. A command whose device is gone is dead. {"executed", "counts", "dead"}.';
 
 create function public.execute_scheduled_actions_in_database(p_limit integer default 1000) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -482,7 +534,8 @@ begin
       and (locked_until is null or locked_until <= p_now) and receiver <> all (p_except_receivers)
     order by next_attempt_at limit 5000
   ), waiting as (
-    select id, next_attempt_at, row_number() over (partition by receiver collate "C" order by next_attempt_at, id) as place from due
+    select id, next_attempt_at, row_number() over (partition by receiver collate "C" order by next_attempt_at,
+      id) as place from due
   ), claimed as (
     select a.id
     from public.scheduled_actions as a join waiting on waiting.id = a.id
@@ -502,7 +555,8 @@ begin
       returning *
   )
   select jsonb_build_object('token', v_token, 'more', v_waiting > count(*), 'actions', coalesce(
-    jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'receiver', receiver, 'url', url, 'function_name', function_name,
+    jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'receiver', receiver, 'url', url, 'function_name',
+      function_name,
       -- As text: a reader that parses it loses digits of long numbers, and may fail at large or deeply nested ones.
       'payload', payload::text, 'idempotency_key', idempotency_key, 'due_at', due_at, 'attempts', attempts)
       order by next_attempt_at), '[]'))
@@ -511,7 +565,9 @@ begin
 end;
 $$;
 comment on function actions.claim(text[], integer, integer, integer, text[], timestamptz) is
-  'Claims up to p_limit due actions of p_kinds for p_lease_seconds, at most p_per_receiver each, taking turns between receivers; none of p_except_receivers. An action whose claim has expired is due again. {"token", "more", "actions": [...]}: more says whether others are due.';
+  'Claims up to p_limit due actions of p_kinds for p_lease_seconds, at most p_per_receiver each, taking turns between '
+    'receivers; none of p_except_receivers. An action whose claim has expired is due again. {"token", "more", '
+    '"actions": [...]}: more says whether others are due.';
 
 create function public.execute_scheduled_actions_claim(
   p_kinds text[], p_limit integer, p_per_receiver integer, p_lease_seconds integer,
@@ -554,7 +610,9 @@ begin
 end;
 $$;
 comment on function actions.report(jsonb, timestamptz) is
-  'Takes the results of claimed actions: [{"id", "token", "outcome": completed | failed | released, "http_status", "error", "retry_after_seconds", "final"}]. One whose token is not that of the claim is refused, so that a result counts once. A released action is due again as if it had not been claimed. {"counts", "dead", "refused"}.';
+  'Takes the results of claimed actions: [{"id", "token", "outcome": completed | failed | released, "http_status", '
+    '"error", "retry_after_seconds", "final"}]. One whose token is not that of the claim is refused, so that a result '
+    'counts once. A released action is due again as if it had not been claimed. {"counts", "dead", "refused"}.';
 
 create function public.execute_scheduled_actions_report(p_results jsonb) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -622,7 +680,8 @@ language sql stable set search_path = '' as $$
   from waiting, over;
 $$;
 comment on function actions.actions_health() is
-  'Figures of the scheduled actions: occurrences that died or were missed in 24 hours, and how long the one waits that is most overdue.';
+  'Figures of the scheduled actions: occurrences that died or were missed in 24 hours, and how long the one waits '
+    'that is most overdue.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('actions', 'actions', 'Scheduled actions', 4, 'actions.actions_health');
@@ -653,13 +712,16 @@ language sql stable set search_path = '' as $$
       from unnest(array['completed', 'dead', 'cancelled', 'missed']) as status left join finished using (status)))
   from waiting;
 $$;
-comment on function actions.metrics(timestamptz) is 'What a scrape shows of the scheduled actions: those that wait, and what became of those of the last hour.';
+comment on function actions.metrics(timestamptz) is 'What a scrape shows of the scheduled actions: those that wait, '
+  'and what became of those of the last hour.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('actions.metrics', 'actions');
 insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduled_actions_waiting', 'actions', 'gauge', 'Scheduled actions that are still to be executed, later or again.'),
-  ('scheduled_actions_overdue_seconds', 'actions', 'gauge', 'Since the oldest of the waiting actions was to be tried; 0 when none is due.'),
-  ('scheduled_action_occurrences_by_status', 'actions', 'gauge', 'Occurrences of scheduled actions that ended in the last hour, by how.');
+  ('scheduled_actions_overdue_seconds', 'actions', 'gauge', 'Since the oldest of the waiting actions was to be tried; '
+    '0 when none is due.'),
+  ('scheduled_action_occurrences_by_status', 'actions', 'gauge', 'Occurrences of scheduled actions that ended in the '
+    'last hour, by how.');
 
 -- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
 revoke all on all functions in schema actions from public, anon, authenticated, service_role;

@@ -37,11 +37,14 @@ create index code_failure_causes_last_seen_at_idx on public.code_failure_causes 
 comment on table public.code_failure_causes is
   'Why Python code fails: one row a cause, with how often and since when. The failed executions point here.';
 comment on column public.code_failure_causes.fingerprint is
-  'SHA-256 of the exception''s type and the normalized traceback, in hex: the same cause has the same, whatever the values were.';
+  'SHA-256 of the exception''s type and the normalized traceback, in hex: the same cause has the same, whatever the '
+    'values were.';
 comment on column public.code_failure_causes.normalized_traceback is
-  'The traceback without what changes from one execution to the next; cut at 8,000 characters (the fingerprint is of the whole).';
+  'The traceback without what changes from one execution to the next; cut at 8,000 characters (the fingerprint is of '
+    'the whole).';
 comment on column public.code_failure_causes.status is
-  'open: nothing proposed; proposed: a proposal waits for a person; fixed: until it fails again; ignored: until a person opens it.';
+  'open: nothing proposed; proposed: a proposal waits for a person; fixed: until it fails again; ignored: until a '
+    'person opens it.';
 comment on column public.code_failure_causes.reopened_count is 'How often it failed again after it was fixed.';
 comment on column public.code_failure_causes.fix_requests is
   'Fixes asked for since the cause was opened or reopened; at most the setting code_monitor.fixes_per_cause.';
@@ -93,9 +96,11 @@ comment on table public.code_fix_proposals is
   'What a model proposed for a cause: one row a question, for a person to accept or reject. Nothing applies it.';
 comment on column public.code_fix_proposals.execution_id is 'The failed execution whose code was shown to the model.';
 comment on column public.code_fix_proposals.status is
-  'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before anybody decided; failed: no valid proposal, see error.';
+  'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before anybody '
+    'decided; failed: no valid proposal, see error.';
 comment on column public.code_fix_proposals.diff is
-  'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here as they were for the model.';
+  'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here as they were '
+    'for the model.';
 comment on column public.code_fix_proposals.reserved_tokens is
   'Tokens set aside before the model was asked: what the question and the longest answer could take.';
 comment on column public.code_fix_proposals.usage_unknown is
@@ -115,19 +120,27 @@ revoke all on sequence public.code_failure_causes_id_seq, public.code_fix_propos
 grant select, insert, update, delete on public.code_failure_causes, public.code_fix_proposals to service_role;
 
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, description) values
-  ('code-monitor', 'code_monitor.fixes_per_run', '5', 'integer', null, 0, 999999, 'fixes that a run of code-monitor-daemon asks for at most; 0 asks for none'),
-  ('code-monitor', 'code_monitor.fixes_per_cause', '3', 'integer', null, 0, 999999, 'fixes asked for a cause at most, since it was opened or reopened'),
-  ('code-monitor', 'code_fixer.daily_tokens', '200000', 'integer', 'tokens', 0, 1000000000, 'tokens that autonomous-code-fixer uses in a UTC day at most'),
-  ('code-monitor', 'code_fixer.daily_cost_usd', '1', 'number', 'USD', 0, 1000000000, 'US dollars that autonomous-code-fixer spends in a UTC day at most, where prices are set');
+  ('code-monitor', 'code_monitor.fixes_per_run', '5', 'integer', null, 0, 999999, 'fixes that a run of '
+    'code-monitor-daemon asks for at most; 0 asks for none'),
+  ('code-monitor', 'code_monitor.fixes_per_cause', '3', 'integer', null, 0, 999999, 'fixes asked for a cause at most, '
+    'since it was opened or reopened'),
+  ('code-monitor', 'code_fixer.daily_tokens', '200000', 'integer', 'tokens', 0, 1000000000, 'tokens that '
+    'autonomous-code-fixer uses in a UTC day at most'),
+  ('code-monitor', 'code_fixer.daily_cost_usd', '1', 'number', 'USD', 0, 1000000000, 'US dollars that '
+    'autonomous-code-fixer spends in a UTC day at most, where prices are set');
 
-select scheduler.add_retention_rule('code-monitor', 'code_fix_proposals', 365, 'created_at < $1 and status not in (''asking'', ''pending'')');
+select scheduler.add_retention_rule('code-monitor', 'code_fix_proposals', 365, 'created_at < $1 and status not in '
+  '(''asking'', ''pending'')');
 select scheduler.add_retention_rule('code-monitor', 'code_failure_causes', 365,
-  'last_seen_at < $1 and status <> ''ignored'' and (select count(*) from public.eliza_python_executions where cause_id = code_failure_causes.id) = 0');
+  'last_seen_at < $1 and status <> ''ignored'' and (select count(*) from public.eliza_python_executions where '
+    'cause_id = code_failure_causes.id) = 0');
 
 -- What two failures have in common when they have the same cause. A traceback is read line by line; what stays is the
--- chain of files and functions, the source lines, the exceptions' types and their messages; what goes is whatever the next
+-- chain of files and functions, the source lines, the exceptions' types and their messages; what goes is whatever the
+-- next
 -- execution would print differently: line numbers, values in quotes, numbers, dates, addresses, ids, paths, colours,
--- carets. People are among these values: their addresses, and their rows, which databases quote. All immutable: the same
+-- carets. People are among these values: their addresses, and their rows, which databases quote. All immutable: the
+-- same
 -- text always gives the same fingerprint.
 
 create function code_monitor.mask_addresses(p_text text) returns text
@@ -140,12 +153,14 @@ begin
     v := regexp_replace(v, '[a-z][a-z0-9+.-]*://[^\s''"<>)\]]+', '<url>', 'gi');
   end if;
   if v like '%@%' then
-    v := regexp_replace(v, '[^\s@''"<>()\[\]{},;:=|/\\]+@[^\s@''"<>()\[\]{},;:=|/\\]*[^\s@''"<>()\[\]{},;:=|/\\.]', '<email>', 'g');
+    v := regexp_replace(v, '[^\s@''"<>()\[\]{},;:=|/\\]+@[^\s@''"<>()\[\]{},;:=|/\\]*[^\s@''"<>()\[\]{},;:=|/\\.]',
+      '<email>', 'g');
   end if;
   return v;
 end;
 $$;
-comment on function code_monitor.mask_addresses(text) is 'A text with its URLs as <url> and its e-mail addresses as <email>.';
+comment on function code_monitor.mask_addresses(text) is 'A text with its URLs as <url> and its e-mail addresses as '
+  '<email>.';
 
 create function code_monitor.mask_rows(p_text text) returns text
 language plpgsql immutable set search_path = '' as $$
@@ -160,7 +175,8 @@ begin
     v := regexp_replace(v, '(row contains|VALUES) ?\(.*\)', '\1 (?)', 'i');
   end if;
   if v like '%=%' then
-    v := regexp_replace(v, '(?<![A-Za-z])(([a-z]+_)?(user|username|login|name|owner|customer|account|phone|address|city|host|ip|password|token|secret|key|id)=)[^\s,;&()\[\]}''"<>]+',
+    v := regexp_replace(v, '(?<![A-Za-z])(([a-z]+_)?(user|username|login|name|owner|customer|account'
+      '|phone|address|city|host|ip|password|token|secret|key|id)=)[^\s,;&()\[\]}''"<>]+',
       '\1?', 'gi');
   end if;
   return v;
@@ -172,23 +188,28 @@ comment on function code_monitor.mask_rows(text) is
 create function code_monitor.mask_moments(p_text text) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
-  c_month constant text := '(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?';
+  c_month constant text := '(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?'
+    '|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?';
   c_weekday constant text := '((mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?,?\s+)?';
   c_day constant text := '[0-9]{1,2}(st|nd|rd|th)?';
-  c_time constant text := '[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(\s?[ap]\.?m\.?(?![a-z]))?(\s?(z|utc|gmt|[a-z]{2,3}t)(?![a-z]))?(\s?[-+][0-9]{2}:?[0-9]{2})?';
+  c_time constant text := '[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(\s?[ap]\.?m\.?(?![a-z]))?'
+    '(\s?(z|utc|gmt|[a-z]{2,3}t)(?![a-z]))?(\s?[-+][0-9]{2}:?[0-9]{2})?';
   v text := p_text;
 begin
   if translate(v, '0123456789', '') <> v then
-    v := regexp_replace(v, format('(?<![a-z0-9])%1$s(%2$s(\s+of)?[\s/-]+%3$s(,?[\s/-]+[0-9]{4})?|%3$s\s+%2$s(,?\s+%4$s)?(,?\s+[0-9]{4})?|%3$s,?\s+[0-9]{4})(?![a-z0-9])',
+    v := regexp_replace(v, format('(?<![a-z0-9])%1$s(%2$s(\s+of)?[\s/-]+%3$s(,?[\s/-]+[0-9]{4})?'
+      '|%3$s\s+%2$s(,?\s+%4$s)?(,?\s+[0-9]{4})?|%3$s,?\s+[0-9]{4})(?![a-z0-9])',
       c_weekday, c_day, c_month, c_time), '<date>', 'gi');
-    v := regexp_replace(v, '(?<![0-9])([0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2})(?![0-9])', '<date>', 'g');
+    v := regexp_replace(v, '(?<![0-9])([0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{4}'
+      '|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2})(?![0-9])', '<date>', 'g');
     v := regexp_replace(v, format('(?<![0-9]:?)%s(?!:?[0-9])', c_time), '<date>', 'gi');
     v := regexp_replace(v, '(?<![a-z0-9])[0-9]{1,2}\s?[ap]\.?m\.?(?![a-z])', '<date>', 'gi');
     v := regexp_replace(v, '<date>((t|:|,?\s*(at\s+)?)<date>)+', '<date>', 'gi');
   end if;
   -- March and May are words too.
   return regexp_replace(v,
-    '(?<![A-Za-z])((Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|April|June|July|August|September|October|November|December)(?![A-Za-z])', '<date>', 'g');
+    '(?<![A-Za-z])((Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|April|June|July'
+      '|August|September|October|November|December)(?![A-Za-z])', '<date>', 'g');
 end;
 $$;
 comment on function code_monitor.mask_moments(text) is
@@ -204,8 +225,10 @@ begin
   end if;
   if v like '%/%' then
     v := regexp_replace(v, '(?<=url: )/\S*', '<path>', 'i');
-    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])(~|\.{1,2})?/[^\s''"<>()\[\]{},;|]*[^\s''"<>()\[\]{},;|.:]', '<path>', 'g');
-    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])[\w.~%@+-]+((/[\w.~%@+-]+){2,}|/[\w.~%@+-]+\.[a-z0-9]{1,5}(?![\w/]))', '<path>', 'g');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])(~|\.{1,2})?/[^\s''"<>()\[\]{},;|]*[^\s''"<>()\[\]{},;|.:]', '<path>',
+      'g');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])[\w.~%@+-]+((/[\w.~%@+-]+){2,}|/[\w.~%@+-]+\.[a-z0-9]{1,5}(?![\w/]))',
+      '<path>', 'g');
   end if;
   return v;
 end;
@@ -224,7 +247,8 @@ begin
   if p_is_message then
     v := code_monitor.mask_moments(code_monitor.mask_rows(v));
   elsif v like '%-%-%' then
-    v := regexp_replace(v, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?', '<date>', 'g');
+    v := regexp_replace(v, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T '
+      '][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?', '<date>', 'g');
   end if;
   if lower(v) like '%0x%' then
     v := regexp_replace(v, '0x[0-9a-f]+', '<hex>', 'gi');
@@ -246,7 +270,8 @@ begin
     v := regexp_replace(v, '“[^”]*”|„[^“”]*[“”]|‘[^’]*’|«[^»]*»', E'\x03', 'g');
     v := code_monitor.mask_paths(v);
   elsif v like '%/%/%' then
-    v := regexp_replace(v, '(?<![A-Za-z0-9_/])(/private)?/(tmp|var/tmp|var/folders|dev/shm)(/[A-Za-z0-9_.@+~-]+)+', '<tmp>', 'g');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_/])(/private)?/(tmp|var/tmp|var/folders|dev/shm)(/[A-Za-z0-9_.@+~-]+)+',
+      '<tmp>', 'g');
   end if;
   if translate(v, '0123456789', '') <> v then
     v := regexp_replace(v, '(?<![A-Za-z0-9_])(?=[0-9a-f]*[0-9])[0-9a-f]{16,}(?![A-Za-z0-9_])', '<hex>', 'gi');
@@ -269,7 +294,8 @@ begin
 end;
 $$;
 comment on function code_monitor.mask_values(text, boolean, boolean) is
-  'A line of a traceback without its values. p_is_message: numbers go wherever they are, else only those that are no part of a name. p_keep_names: quoted names stay.';
+  'A line of a traceback without its values. p_is_message: numbers go wherever they are, else only those that are no '
+    'part of a name. p_keep_names: quoted names stay.';
 
 create function code_monitor.mask_path(p_path text) returns text
 language plpgsql immutable set search_path = '' as $$
@@ -305,21 +331,25 @@ begin
 end;
 $$;
 comment on function code_monitor.mask_path(text) is
-  'A file of a traceback without what is of one execution or one machine: temporary directories, ids, where Python and its packages are.';
+  'A file of a traceback without what is of one execution or one machine: temporary directories, ids, where Python '
+    'and its packages are.';
 
 create function code_monitor.is_log_line(p_line text) returns boolean
 language sql immutable set search_path = '' as $$
   select
     -- It begins with a moment, in brackets or not, or is JSON or logfmt,
-    p_line ~ '^\s*[\[(]?([0-9]{4}[-/][0-9]{2}[-/][0-9]{2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}|[0-9]{1,2}:[0-9]{2}:[0-9]{2}|[A-Z][a-z]{2} +[0-9]{1,2} [0-9]{2}:[0-9]{2})'
+    p_line ~ '^\s*[\[(]?([0-9]{4}[-/][0-9]{2}[-/][0-9]{2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}'
+        '|[0-9]{1,2}:[0-9]{2}:[0-9]{2}|[A-Z][a-z]{2} +[0-9]{1,2} [0-9]{2}:[0-9]{2})'
     or p_line ~* '^\s*(\{\s*"|(time|ts|timestamp|level|lvl|msg)=)'
     -- names its level,
     or left(p_line, 60) ~ '(^|[\s\[(|<:-])(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)([\s\]):|>-]|$)'
     or p_line ~* '^\s*\[?(trace|debug|info|notice|warn|warning|error|critical|fatal)(\]|:\s|:[a-z])'
     or p_line ~ '^[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}'
     -- or is what interpreters, shells and scripts say at their end.
-    or p_line ~* '^(Exception ignored in|sys:1:|Process finished|Command exited|make: |npm ERR|Sentry is attempting|\S+:[0-9]+: \w*Warning)'
-    or p_line ~* '^(done|exiting|exited|finished|completed|shutting down|shutdown|cleaning up|cleanup|closing|closed|stopping|stopped|saving|saved|elapsed|took)\M';
+    or p_line ~* '^(Exception ignored in|sys:1:|Process finished|Command exited|make: |npm ERR|Sentry is '
+      'attempting|\S+:[0-9]+: \w*Warning)'
+    or p_line ~* '^(done|exiting|exited|finished|completed|shutting down|shutdown|cleaning '
+      'up|cleanup|closing|closed|stopping|stopped|saving|saved|elapsed|took)\M';
 $$;
 comment on function code_monitor.is_log_line(text) is
   'Whether a line after an exception is a log''s, and no part of the exception''s message.';
@@ -353,7 +383,8 @@ declare
   c_chained constant text[] := array['During handling of the above exception, another exception occurred:',
     'The above exception was the direct cause of the following exception:'];
   -- Their messages quote names.
-  c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError|ModuleNotFoundError|TypeError)$';
+  c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError'
+    '|ModuleNotFoundError|TypeError)$';
   v_text text;
   v_line text;
   v_match text[];
@@ -377,7 +408,8 @@ begin
   v_text := translate(v_text, E'\x01\x02\x03', '');
   v_is_group := position('Exception Group ' || c_header in v_text) > 0;
 
-  if v_text !~ '(^|\n)\s*([|+] ?)?(Exception Group )?Traceback \(most recent call last\):|(^|\n)\s*File ".*", line [0-9]+' then
+  if v_text !~ '(^|\n)\s*([|+] ?)?(Exception Group )?Traceback \(most recent call last\):|(^|\n)\s*File ".*", line '
+    '[0-9]+' then
     v_lines := code_monitor.failure_output(v_text, p_exit_code);
     v_type := (regexp_match(v_lines[array_upper(v_lines, 1)],
       '^([A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Warning|Interrupt|Exit|Iteration))(:|$)'))[1];
@@ -401,13 +433,15 @@ begin
         v_frame := null;
         v_lines := v_lines || 'Traceback:'::text;
         v_state := 'frames';
-      elsif v_state not in ('message', 'over') and v_line like '%File "%", line %' and v_line ~ '^\s*File ".*", line [0-9]+' then
+      elsif v_state not in ('message', 'over') and v_line like '%File "%", line %' and v_line ~ '^\s*File ".*", line '
+        '[0-9]+' then
         if v_frame is not null and v_frame <> all (v_seen) then
           v_lines := v_lines || v_frame;
           v_seen := v_seen || v_frame;
         end if;
         v_match := regexp_match(v_line, '^\s*File "(.*)", line [0-9]+(, in (.*))?$');
-        v_frame := format('File "%s"%s', code_monitor.mask_path(coalesce(v_match[1], v_line)), coalesce(', in ' || v_match[3], ''));
+        v_frame := format('File "%s"%s', code_monitor.mask_path(coalesce(v_match[1], v_line)), coalesce(', '
+          'in ' || v_match[3], ''));
         v_state := 'frames';
       elsif v_state = 'frames' and (btrim(v_line, E' \t~^') = '' or v_line like '%[Previous line repeated %') then
         null;
@@ -422,7 +456,8 @@ begin
         v_match := regexp_match(v_line, '^([A-Za-z_][A-Za-z0-9_.]*)(: ?(.*))?$');
         v_type := coalesce(v_match[1], v_type);
         v_lines := v_lines || coalesce(
-          v_match[1] || rtrim(': ' || code_monitor.mask_values(coalesce(v_match[3], ''), true, v_match[1] ~ c_name_errors), ': '),
+          v_match[1] || rtrim(': ' || code_monitor.mask_values(coalesce(v_match[3], ''), true,
+            v_match[1] ~ c_name_errors), ': '),
           code_monitor.mask_values(v_line, true));
         v_state := 'message';
         v_message_lines := 1;
@@ -446,7 +481,8 @@ begin
 end;
 $$;
 comment on function code_monitor.failure_cause(text, text, text, integer) is
-  'The cause of a failed execution: the exception''s type, the normalized traceback (of stderr when there is no traceback, of the exit code when there is neither), and the SHA-256 of both.';
+  'The cause of a failed execution: the exception''s type, the normalized traceback (of stderr when there is no '
+    'traceback, of the exit code when there is neither), and the SHA-256 of both.';
 
 -- Looking at failed executions. There is no cursor that a late commit could slip past: a failed row without a cause has
 -- not been looked at, whenever it became visible, and it has its cause in the same transaction in which it is counted.
@@ -472,7 +508,8 @@ declare
 begin
   if p_max_rows is null or p_max_rows not between 1 and 5000 then
     raise exception using errcode = '22023',
-      message = format('cannot collect failures: p_max_rows must be from 1 to 5000, got %s', coalesce(p_max_rows::text, 'null'));
+      message = format('cannot collect failures: p_max_rows must be from 1 to 5000, got %s',
+        coalesce(p_max_rows::text, 'null'));
   end if;
 
   -- What another collector has in hand is its own.
@@ -486,12 +523,14 @@ begin
   loop
     begin
       select * into strict v_cause
-      from code_monitor.failure_cause(v_execution.traceback, v_execution.stderr, v_execution.error_type, v_execution.exit_code);
+      from code_monitor.failure_cause(v_execution.traceback, v_execution.stderr, v_execution.error_type,
+        v_execution.exit_code);
     exception when others then
       -- Oldest first: one that cannot be read would otherwise be in the way of all others for ever.
       select * into v_cause from code_monitor.failure_cause(null, null, 'unreadable', v_execution.exit_code);
       -- The message of the error may quote what the execution printed.
-      perform scheduler.log_activity('code-monitor-daemon', format('cannot tell why execution %s failed: error %s', v_execution.id, sqlstate), 'warning',
+      perform scheduler.log_activity('code-monitor-daemon', format('cannot tell why execution %s failed: error %s',
+        v_execution.id, sqlstate), 'warning',
         jsonb_build_object('execution_id', v_execution.id), p_now);
     end;
     v_ids := v_ids || v_execution.id;
@@ -527,7 +566,8 @@ begin
       -- What failed before the fix says nothing about it, however late it is seen.
       if v_known.status = 'fixed' and v_cause.last_seen_at > v_known.status_changed_at then
         update public.code_failure_causes c set
-          status = 'open', status_changed_at = p_now, status_changed_by = null, status_reason = 'failed again after the fix',
+          status = 'open', status_changed_at = p_now, status_changed_by = null, status_reason = 'failed again after '
+            'the fix',
           reopened_count = c.reopened_count + 1, fix_requests = 0
         where c.id = v_id;
         v_reopened := v_reopened || v_id;
@@ -552,7 +592,9 @@ begin
 end;
 $$;
 comment on function code_monitor.collect_failures(integer, timestamptz) is
-  'One step: gives each failed execution that has none its cause, oldest first, and counts it there (one that cannot be read as unreadable, which a line of scheduler_activity names); a fixed cause that failed after it was fixed is open again. Call again while "more".';
+  'One step: gives each failed execution that has none its cause, oldest first, and counts it there (one that cannot '
+    'be read as unreadable, which a line of scheduler_activity names); a fixed cause that failed after it was fixed '
+    'is open again. Call again while "more".';
 
 create function public.collect_code_failures(p_max_rows integer default 500) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -565,8 +607,10 @@ revoke all on function public.collect_code_failures(integer) from public, anon, 
 grant execute on function public.collect_code_failures(integer) to service_role;
 
 -- Asking for a fix: who may ask, what it may cost, what came of it. code-monitor-daemon claims a cause and calls
--- autonomous-code-fixer, which begins (and so reserves tokens and money) before it asks the model and records afterwards.
--- Lock order: the budget's lock, then the cause, then its proposals, but for expire_code_fixes, which waits for no row and
+-- autonomous-code-fixer, which begins (and so reserves tokens and money) before it asks the model and records
+-- afterwards.
+-- Lock order: the budget's lock, then the cause, then its proposals, but for expire_code_fixes, which waits for no row
+-- and
 -- is waited for by none.
 
 create function code_monitor.expire_fixes(p_now timestamptz default now()) returns integer
@@ -574,7 +618,8 @@ language sql volatile set search_path = '' as $$
   with gone as (
     update public.code_fix_proposals p
       -- The model may have been asked: what was reserved counts for its day.
-      set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now, usage_unknown = true
+      set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now,
+        usage_unknown = true
       -- Not one that is being recorded at this moment.
       where p.id in (
         select g.id from public.code_fix_proposals g
@@ -615,7 +660,9 @@ begin
 end;
 $$;
 comment on function code_monitor.claim_fix(timestamptz, timestamptz) is
-  'Claims the open cause that most needs a fix and was not asked for since p_not_since, counts the request, and lets nobody else ask for five minutes: {"claimed": true, "cause_id", "request_id", "error_type", "attempt"} or {"claimed": false}.';
+  'Claims the open cause that most needs a fix and was not asked for since p_not_since, counts the request, and lets '
+    'nobody else ask for five minutes: {"claimed": true, "cause_id", "request_id", "error_type", "attempt"} or '
+    '{"claimed": false}.';
 
 create function public.claim_code_fix(p_not_since timestamptz) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -636,7 +683,8 @@ language sql volatile set search_path = '' as $$
   select exists (select from released);
 $$;
 comment on function public.release_code_fix(bigint, uuid, boolean) is
-  'Gives a claim back; p_counts false: nobody was asked, so the request is not counted. False when the claim is no more.';
+  'Gives a claim back; p_counts false: nobody was asked, so the request is not counted. False when the claim is no '
+    'more.';
 
 create function public.read_code_failure(p_cause_id bigint) returns jsonb
 language sql stable set search_path = '' as $$
@@ -650,7 +698,8 @@ language sql stable set search_path = '' as $$
       from public.eliza_python_executions e
       where e.cause_id = c.id order by e.finished_at desc, e.id limit 1),
     'earlier', coalesce((
-      select jsonb_agg(jsonb_build_object('diff', left(t.diff, 8000), 'outcome', t.status, 'reason', left(t.decision_reason, 1000)) order by t.id)
+      select jsonb_agg(jsonb_build_object('diff', left(t.diff, 8000), 'outcome', t.status, 'reason',
+        left(t.decision_reason, 1000)) order by t.id)
       from (
         select p.id, p.diff, p.status, p.decision_reason from public.code_fix_proposals p
         where p.cause_id = c.id and p.status in ('accepted', 'rejected')
@@ -660,7 +709,8 @@ language sql stable set search_path = '' as $$
   where c.id = p_cause_id;
 $$;
 comment on function public.read_code_failure(bigint) is
-  'What a model is shown of a cause: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the last two decided proposals)}; null when there is no such cause.';
+  'What a model is shown of a cause: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the '
+    'last two decided proposals)}; null when there is no such cause.';
 
 create function code_monitor.begin_fix(
   p_cause_id bigint, p_request_id uuid, p_execution_id uuid, p_model text,
@@ -682,7 +732,8 @@ begin
   -- NaN is greater than any cap, and would stand in the day's sum for the rest of it.
   if p_reserved_tokens is null or p_reserved_tokens < 0 or p_reserved_cost_usd not between 0 and 1000000 then
     raise exception using errcode = '22023', message = format(
-      'cannot begin a fix: p_reserved_tokens must be a number from 0 on and p_reserved_cost_usd null or from 0 to 1000000, got %s and %s',
+      'cannot begin a fix: p_reserved_tokens must be a number from 0 on and p_reserved_cost_usd null or from 0 to '
+        '1000000, got %s and %s',
       coalesce(p_reserved_tokens::text, 'null'), coalesce(p_reserved_cost_usd::text, 'null'));
   end if;
   -- One at a time: two that begin at once could both find the day's last tokens.
@@ -726,7 +777,8 @@ begin
   insert into public.code_fix_proposals (
     cause_id, execution_id, request_id, model, reserved_tokens, reserved_cost_usd, created_at, asked_until
   ) values (
-    p_cause_id, p_execution_id, v_request_id, p_model, p_reserved_tokens, p_reserved_cost_usd, p_now, p_now + c_time_to_answer
+    p_cause_id, p_execution_id, v_request_id, p_model, p_reserved_tokens, p_reserved_cost_usd, p_now,
+      p_now + c_time_to_answer
   ) returning id into v_proposal_id;
   update public.code_failure_causes c set
     fix_requests = c.fix_requests + case when v_claimed then 0 else 1 end,
@@ -736,14 +788,17 @@ begin
 end;
 $$;
 comment on function code_monitor.begin_fix(bigint, uuid, uuid, text, integer, numeric, timestamptz) is
-  'Before the model is asked: reserves tokens and cost within the day''s caps. {"begun": true, "proposal_id"}, or {"begun": false, "reason"}: unknown_cause, not_open, asked_already, cause_cap, daily_cap. p_request_id: the claim, null for a person''s own call, which then counts by itself.';
+  'Before the model is asked: reserves tokens and cost within the day''s caps. {"begun": true, "proposal_id"}, or '
+    '{"begun": false, "reason"}: unknown_cause, not_open, asked_already, cause_cap, daily_cap. p_request_id: the '
+    'claim, null for a person''s own call, which then counts by itself.';
 
 create function public.begin_code_fix(
   p_cause_id bigint, p_request_id uuid, p_execution_id uuid, p_model text, p_reserved_tokens integer,
   p_reserved_cost_usd numeric
 ) returns jsonb
 language sql security definer set search_path = '' as $$
-  select code_monitor.begin_fix(p_cause_id, p_request_id, p_execution_id, p_model, p_reserved_tokens, p_reserved_cost_usd);
+  select code_monitor.begin_fix(p_cause_id, p_request_id, p_execution_id, p_model, p_reserved_tokens,
+    p_reserved_cost_usd);
 $$;
 comment on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric) is
   'code_monitor.begin_fix by the clock of the database.';
@@ -763,7 +818,8 @@ declare
   v_wrong constant text := case
     when p_confidence not between 0 and 1 then format('p_confidence must be from 0 to 1, got %s', p_confidence)
     when p_prompt_tokens < 0 then format('p_prompt_tokens must be a number from 0 on, got %s', p_prompt_tokens)
-    when p_completion_tokens < 0 then format('p_completion_tokens must be a number from 0 on, got %s', p_completion_tokens)
+    when p_completion_tokens < 0 then format('p_completion_tokens must be a number from 0 on, got %s',
+      p_completion_tokens)
     when p_cost_usd not between 0 and 1000000 then format('p_cost_usd must be from 0 to 1000000, got %s', p_cost_usd)
   end;
 begin
@@ -779,7 +835,8 @@ begin
       'reason', coalesce('it is ' || v_proposal.status, 'there is no such proposal, or it is being ended'));
   end if;
   -- A person may have closed the cause meanwhile.
-  v_status := case when p_error is not null then 'failed' when v_cause.status = 'open' then 'pending' else 'superseded' end;
+  v_status := case when p_error is not null then 'failed' when v_cause.status = 'open' then 'pending'
+    else 'superseded' end;
   update public.code_fix_proposals p set
     status = v_status, diff = p_diff, reasoning = p_reasoning, confidence = p_confidence, error = p_error,
     prompt_tokens = p_prompt_tokens, completion_tokens = p_completion_tokens, cost_usd = p_cost_usd,
@@ -789,14 +846,18 @@ begin
     status = case when v_status = 'pending' then 'proposed' else c.status end,
     status_changed_at = case when v_status = 'pending' then p_now else c.status_changed_at end,
     status_changed_by = case when v_status = 'pending' then v_proposal.model else c.status_changed_by end,
-    status_reason = case when v_status = 'pending' then format('proposal %s waits for a person', p_proposal_id) else c.status_reason end
+    status_reason = case when v_status = 'pending' then format('proposal %s waits for a person', p_proposal_id)
+      else c.status_reason end
   where c.id = v_cause.id;
   perform public.release_code_fix(v_cause.id, v_proposal.request_id, p_counts);
   return jsonb_build_object('recorded', true, 'status', v_status);
 end;
 $$;
-comment on function code_monitor.record_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean, timestamptz) is
-  'What the model answered: a proposal that waits for a person (the cause is proposed then), or, with p_error, a failure; settles what was reserved. p_counts false: the request says nothing of the cause and is not counted. {"recorded": true, "status"} or {"recorded": false, "reason"}.';
+comment on function code_monitor.record_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean,
+  boolean, timestamptz) is
+  'What the model answered: a proposal that waits for a person (the cause is proposed then), or, with p_error, a '
+    'failure; settles what was reserved. p_counts false: the request says nothing of the cause and is not counted. '
+    '{"recorded": true, "status"} or {"recorded": false, "reason"}.';
 
 create function public.record_code_fix(
   p_proposal_id bigint, p_diff text, p_reasoning text, p_confidence numeric, p_error text, p_prompt_tokens integer,
@@ -807,7 +868,8 @@ language sql security definer set search_path = '' as $$
     p_proposal_id, p_diff, p_reasoning, p_confidence, p_error, p_prompt_tokens, p_completion_tokens, p_cost_usd,
     p_usage_unknown, p_counts);
 $$;
-comment on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean) is
+comment on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean,
+  boolean) is
   'code_monitor.record_fix by the clock of the database.';
 
 create function code_monitor.state(p_now timestamptz default now()) returns jsonb
@@ -817,7 +879,8 @@ language sql stable set search_path = '' as $$
     'fixes_per_run', scheduler.setting('code_monitor.fixes_per_run'),
     'open_causes', count(*) filter (where c.status = 'open'),
     -- Asked for as often as it may be: only a person can help.
-    'exhausted_causes', count(*) filter (where c.status = 'open' and c.fix_requests >= scheduler.setting('code_monitor.fixes_per_cause')),
+    'exhausted_causes', count(*) filter (where c.status = 'open'
+      and c.fix_requests >= scheduler.setting('code_monitor.fixes_per_cause')),
     'waiting_proposals', count(*) filter (where c.status = 'proposed'),
     'github_token', (
       -- The worst of the keys, if there are several.
@@ -833,7 +896,8 @@ language sql stable set search_path = '' as $$
   where c.status in ('open', 'proposed');
 $$;
 comment on function code_monitor.state(timestamptz) is
-  'What code-monitor-daemon reports beside its own work, and "at" which moment: causes that are open, exhausted or wait for a person, and the GitHub token as api_key_health has it (null when nobody has checked one).';
+  'What code-monitor-daemon reports beside its own work, and "at" which moment: causes that are open, exhausted or '
+    'wait for a person, and the GitHub token as api_key_health has it (null when nobody has checked one).';
 
 create function public.code_monitor_state() returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -856,7 +920,8 @@ grant execute on function public.claim_code_fix(timestamptz) to service_role;
 grant execute on function public.release_code_fix(bigint, uuid, boolean) to service_role;
 grant execute on function public.read_code_failure(bigint) to service_role;
 grant execute on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric) to service_role;
-grant execute on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean)
+grant execute on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean,
+  boolean)
   to service_role;
 grant execute on function public.code_monitor_state() to service_role;
 
@@ -875,17 +940,20 @@ begin
     where c.id = (select p.cause_id from public.code_fix_proposals p where p.id = p_proposal_id) for no key update;
   select p.* into v_proposal from public.code_fix_proposals p where p.id = p_proposal_id for update;
   if v_proposal.id is null then
-    raise exception using errcode = 'SD010', message = format('cannot decide on proposal %s: there is no such proposal', p_proposal_id);
+    raise exception using errcode = 'SD010', message = format('cannot decide on proposal %s: there is no such proposal',
+      p_proposal_id);
   end if;
   if v_proposal.status <> 'pending' then
-    raise exception using errcode = 'SD204', message = format('cannot decide on proposal %s: it is %s', p_proposal_id, v_proposal.status)
+    raise exception using errcode = 'SD204', message = format('cannot decide on proposal %s: it is %s', p_proposal_id,
+      v_proposal.status)
       || coalesce(format(' by %s since %s', v_proposal.decided_by, v_proposal.decided_at), '');
   end if;
   return v_proposal;
 end;
 $$;
 comment on function code_monitor.lock_pending_fix(bigint, text) is
-  'Locks a proposal that waits, and its cause. Raises SD010 for an unknown proposal; SD204 for one that does not wait; 22023 when nobody says who decides.';
+  'Locks a proposal that waits, and its cause. Raises SD010 for an unknown proposal; SD204 for one that does not '
+    'wait; 22023 when nobody says who decides.';
 
 create function code_monitor.accept_fix(
   p_proposal_id bigint, p_by text, p_reason text default null, p_now timestamptz default now()
@@ -906,7 +974,8 @@ begin
 end;
 $$;
 comment on function code_monitor.accept_fix(bigint, text, text, timestamptz) is
-  'A person takes the proposal: its cause is fixed, until it fails again. Applies nothing; the diff is in the answer. Raises SD010 for an unknown proposal; SD204 unless it is pending.';
+  'A person takes the proposal: its cause is fixed, until it fails again. Applies nothing; the diff is in the answer. '
+    'Raises SD010 for an unknown proposal; SD204 unless it is pending.';
 
 create function public.accept_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -934,7 +1003,8 @@ begin
 end;
 $$;
 comment on function code_monitor.reject_fix(bigint, text, text, timestamptz) is
-  'A person does not want the proposal: its cause is open again, and may be asked for again; the model is told the reason then. Raises SD010 for an unknown proposal; SD204 unless it is pending.';
+  'A person does not want the proposal: its cause is open again, and may be asked for again; the model is told the '
+    'reason then. Raises SD010 for an unknown proposal; SD204 unless it is pending.';
 
 create function public.reject_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -955,11 +1025,13 @@ begin
   end if;
   if p_status is null or p_status not in ('open', 'fixed', 'ignored') then
     raise exception using errcode = '22023',
-      message = format('cannot change a cause: p_status must be open, fixed or ignored, got %s', coalesce(p_status, 'null'));
+      message = format('cannot change a cause: p_status must be open, fixed or ignored, got %s',
+        coalesce(p_status, 'null'));
   end if;
   select c.* into v_cause from public.code_failure_causes c where c.id = p_cause_id for no key update;
   if not found then
-    raise exception using errcode = 'SD011', message = format('cannot change cause %s: there is no such cause', p_cause_id);
+    raise exception using errcode = 'SD011', message = format('cannot change cause %s: there is no such cause',
+      p_cause_id);
   end if;
   update public.code_fix_proposals p
     set status = 'superseded', decided_at = p_now, decided_by = p_by, decision_reason = p_reason
@@ -972,7 +1044,9 @@ begin
 end;
 $$;
 comment on function code_monitor.set_failure_status(bigint, text, text, text, timestamptz) is
-  'A person says what is to become of a cause: fixed (until it fails again), ignored (whatever happens), open (fixes may be asked for anew, counted from none). A proposal that waits is superseded. Raises SD011 for an unknown cause; 22023 for an unknown status, or when nobody says who does it.';
+  'A person says what is to become of a cause: fixed (until it fails again), ignored (whatever happens), open (fixes '
+    'may be asked for anew, counted from none). A proposal that waits is superseded. Raises SD011 for an unknown '
+    'cause; 22023 for an unknown status, or when nobody says who does it.';
 
 create function public.set_code_failure_status(
   p_cause_id bigint, p_status text, p_by text, p_reason text default null
@@ -1021,7 +1095,8 @@ language sql stable set search_path = '' as $$
   from causes, proposals, unseen;
 $$;
 comment on function code_monitor.code_health() is
-  'Figures of the causes for which Python code fails: open ones, those that came back after a fix, failures that nobody has looked at, and how long the oldest proposal waits for a person.';
+  'Figures of the causes for which Python code fails: open ones, those that came back after a fix, failures that '
+    'nobody has looked at, and how long the oldest proposal waits for a person.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('code', 'code-monitor', 'Code failures', 2, 'code_monitor.code_health');
@@ -1037,14 +1112,18 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
 create function code_monitor.metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
   select json_build_array(scheduler.metric_group('{}',
-    scheduler.metric('code_failure_causes_open', (select count(*) from public.code_failure_causes where status = 'open')),
-    scheduler.metric('code_fix_proposals_pending', (select count(*) from public.code_fix_proposals where status = 'pending'))));
+    scheduler.metric('code_failure_causes_open', (select count(*) from public.code_failure_causes
+      where status = 'open')),
+    scheduler.metric('code_fix_proposals_pending', (select count(*) from public.code_fix_proposals
+      where status = 'pending'))));
 $$;
-comment on function code_monitor.metrics(timestamptz) is 'What a scrape shows of the causes for which code fails: open ones, and proposals that wait for a person.';
+comment on function code_monitor.metrics(timestamptz) is 'What a scrape shows of the causes for which code fails: '
+  'open ones, and proposals that wait for a person.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('code_monitor.metrics', 'code-monitor');
 insert into scheduler.metric_families (family, pack, type, help) values
-  ('code_failure_causes_open', 'code-monitor', 'gauge', 'Causes of failing Python code for which there is no proposal of a fix yet.'),
+  ('code_failure_causes_open', 'code-monitor', 'gauge', 'Causes of failing Python code for which there is no proposal '
+    'of a fix yet.'),
   ('code_fix_proposals_pending', 'code-monitor', 'gauge', 'Proposals of a fix that wait for a person.');
 
 -- Nobody but the owner uses what is private. Functions in public say themselves who may call them.

@@ -23,7 +23,8 @@ begin
   return new;
 end;
 $$;
-comment on function ecosystem.add_activity() is 'Trigger: adds the line that is inserted into eliza_activity_log to scheduler_activity.';
+comment on function ecosystem.add_activity() is 'Trigger: adds the line that is inserted into eliza_activity_log to '
+  'scheduler_activity.';
 
 create trigger add_activity instead of insert on public.eliza_activity_log
   for each row execute function ecosystem.add_activity();
@@ -55,13 +56,17 @@ create table public.ecosystem_repositories (
 -- GitHub's names are not case sensitive.
 create unique index ecosystem_repositories_full_name_key on public.ecosystem_repositories (lower(full_name));
 
-comment on table public.ecosystem_repositories is 'The GitHub repositories that ecosystem-monitor looks at; a person fills it, the job notes how it fared.';
+comment on table public.ecosystem_repositories is 'The GitHub repositories that ecosystem-monitor looks at; a person '
+  'fills it, the job notes how it fared.';
 comment on column public.ecosystem_repositories.full_name is 'owner/name, as in the address of the repository.';
-comment on column public.ecosystem_repositories.last_asked_at is 'When GitHub was last asked about it; those asked longest ago come first in a run.';
+comment on column public.ecosystem_repositories.last_asked_at is 'When GitHub was last asked about it; those asked '
+  'longest ago come first in a run.';
 comment on column public.ecosystem_repositories.last_outcome is
   'read: every figure; partial: some; gone: GitHub does not know it, or not for this token; unreadable: no figure.';
-comment on column public.ecosystem_repositories.gone_since is 'Since when GitHub says that it is not there; null while it is.';
-comment on column public.ecosystem_repositories.github_name is 'What GitHub calls it now, where that is not full_name: it was renamed or moved.';
+comment on column public.ecosystem_repositories.gone_since is 'Since when GitHub says that it is not there; null '
+  'while it is.';
+comment on column public.ecosystem_repositories.github_name is 'What GitHub calls it now, where that is not '
+  'full_name: it was renamed or moved.';
 
 create table public.repository_activity (
   repository_id bigint not null references public.ecosystem_repositories (id) on delete cascade,
@@ -81,11 +86,16 @@ create table public.repository_activity (
   primary key (repository_id, day)
 );
 
-comment on table public.repository_activity is 'What happened in a repository on a UTC day, one row a repository and day, kept for 730 days. A figure that is not known is null, never 0.';
-comment on column public.repository_activity.commits is 'Commits of the default branch whose committer date lies in the day.';
-comment on column public.repository_activity.stars_total is 'Stars when the day was first read, within a day after its end; null when it was read later than that.';
-comment on column public.repository_activity.stars_gained is 'stars_total less that of stars_since, the latest earlier day whose stars are known; may be negative.';
-comment on column public.repository_activity.truncated is 'The lists of which not every page was read: what is counted from them is a lower bound.';
+comment on table public.repository_activity is 'What happened in a repository on a UTC day, one row a repository and '
+  'day, kept for 730 days. A figure that is not known is null, never 0.';
+comment on column public.repository_activity.commits is 'Commits of the default branch whose committer date lies in '
+  'the day.';
+comment on column public.repository_activity.stars_total is 'Stars when the day was first read, within a day after '
+  'its end; null when it was read later than that.';
+comment on column public.repository_activity.stars_gained is 'stars_total less that of stars_since, the latest '
+  'earlier day whose stars are known; may be negative.';
+comment on column public.repository_activity.truncated is 'The lists of which not every page was read: what is '
+  'counted from them is a lower bound.';
 
 create table public.github_responses (
   repository_id bigint not null references public.ecosystem_repositories (id) on delete cascade,
@@ -98,7 +108,8 @@ create table public.github_responses (
 ) with (fillfactor = 80);
 
 comment on table public.github_responses is
-  'What was counted in GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing of the rate limit. Rows unused for 8 days go.';
+  'What was counted in GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing '
+    'of the rate limit. Rows unused for 8 days go.';
 comment on column public.github_responses.found is 'What the job counted in that answer, not the answer.';
 comment on column public.github_responses.next_url is 'The next page, as the answer''s Link header named it.';
 
@@ -115,9 +126,12 @@ create table public.ecosystem_reports (
   updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
 
-comment on table public.ecosystem_reports is 'The report of each UTC day, one row a day; running the day again overwrites it.';
-comment on column public.ecosystem_reports.overall_score is '0 to 100; null, as the other scores, when none of its parts is known.';
-comment on column public.ecosystem_reports.scores is 'The scores with their parts: {"activity": {"score", "parts": {"<part>": {"value", "points", "of", "why"}}}, …}.';
+comment on table public.ecosystem_reports is 'The report of each UTC day, one row a day; running the day again '
+  'overwrites it.';
+comment on column public.ecosystem_reports.overall_score is '0 to 100; null, as the other scores, when none of its '
+  'parts is known.';
+comment on column public.ecosystem_reports.scores is 'The scores with their parts: {"activity": {"score", "parts": '
+  '{"<part>": {"value", "points", "of", "why"}}}, …}.';
 comment on column public.ecosystem_reports.figures is 'What the scores were made of, as ecosystem_figures() gave it.';
 
 create table public.ecosystem_comments (
@@ -135,12 +149,14 @@ create table public.ecosystem_comments (
 );
 
 comment on table public.ecosystem_comments is
-  'The engagement comment of a day, claimed here before it is sent: whoever holds the row, and nobody else, may send one.';
+  'The engagement comment of a day, claimed here before it is sent: whoever holds the row, and nobody else, may send '
+    'one.';
 comment on column public.ecosystem_comments.state is
   'posting: a request was, or may have been, sent and its outcome is not known; posted: the comment is on GitHub.';
 comment on column public.ecosystem_comments.run_id is 'The run that claimed the day.';
 comment on column public.ecosystem_comments.may_arrive_until is
-  'From then on the request of that run cannot arrive any more: only then may another run send one, if the comment is not there.';
+  'From then on the request of that run cannot arrive any more: only then may another run send one, if the comment is '
+    'not there.';
 comment on column public.ecosystem_comments.problem is 'Why the outcome of the request is not known.';
 
 alter table public.ecosystem_repositories enable row level security;
@@ -151,14 +167,17 @@ alter table public.ecosystem_comments enable row level security;
 revoke all on table public.ecosystem_repositories, public.repository_activity, public.github_responses,
   public.ecosystem_reports, public.ecosystem_comments from public, anon, authenticated, service_role;
 revoke all on sequence public.ecosystem_repositories_id_seq from public, anon, authenticated, service_role;
-grant select, insert, update, delete on table public.ecosystem_repositories, public.repository_activity, public.github_responses,
+grant select, insert, update, delete on table public.ecosystem_repositories, public.repository_activity,
+  public.github_responses,
   public.ecosystem_reports, public.ecosystem_comments to service_role;
 
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, description) values
-  ('ecosystem', 'ecosystem.warning_below_score', '40', 'number', 'points', 0, 100, 'ecosystem-monitor warns when the overall score of a day is below this');
+  ('ecosystem', 'ecosystem.warning_below_score', '40', 'number', 'points', 0, 100, 'ecosystem-monitor warns when the '
+    'overall score of a day is below this');
 
 select scheduler.add_retention_rule('ecosystem', 'ecosystem_reports', 730, 'day < ($1 at time zone ''UTC'')::date');
-select scheduler.add_retention_rule('ecosystem', 'ecosystem_comments', 730, 'day < ($1 at time zone ''UTC'')::date and state = ''posted''');
+select scheduler.add_retention_rule('ecosystem', 'ecosystem_comments', 730, 'day < ($1 at time zone ''UTC'')::date '
+  'and state = ''posted''');
 
 -- Reading repositories: which ones, what is known of their answers, and keeping what a reading found.
 
@@ -177,7 +196,8 @@ language sql stable set search_path = '' as $$
     ), jsonb_build_array()));
 $$;
 comment on function public.ecosystem_repositories_to_read(integer) is
-  'The enabled repositories, those that were asked about longest ago first: {"enabled": 2, "repositories": [{"id", "full_name"}]}.';
+  'The enabled repositories, those that were asked about longest ago first: {"enabled": 2, "repositories": [{"id", '
+    '"full_name"}]}.';
 
 create function public.github_responses_of(p_repository_id bigint) returns jsonb
 language sql stable set search_path = '' as $$
@@ -217,15 +237,18 @@ declare
 begin
   perform ecosystem.assert_day(p_day, p_now);
   perform scheduler.require_whole_numbers('figures', v_figures,
-    array['commits', 'issues_opened', 'issues_closed', 'pull_requests_opened', 'pull_requests_merged', 'releases', 'stars_total']);
+    array['commits', 'issues_opened', 'issues_closed', 'pull_requests_opened', 'pull_requests_merged', 'releases',
+      'stars_total']);
   -- Stars are those of now: they tell of a day only while it is the last one.
-  v_stars := case when p_now < ((p_day + 2)::timestamp at time zone 'UTC') then (v_figures ->> 'stars_total')::integer end;
+  v_stars := case when p_now < ((p_day + 2)::timestamp at time zone 'UTC')
+    then (v_figures ->> 'stars_total')::integer end;
   update public.ecosystem_repositories set
     last_asked_at = p_now,
     last_outcome = p_reading ->> 'outcome',
     last_problem = p_reading ->> 'problem',
     gone_since = case when p_reading ->> 'outcome' = 'gone' then coalesce(gone_since, p_now) end,
-    github_name = case when p_reading ->> 'outcome' in ('read', 'partial') then nullif(p_reading ->> 'github_name', full_name) else github_name end
+    github_name = case when p_reading ->> 'outcome' in ('read', 'partial') then nullif(p_reading ->> 'github_name',
+      full_name) else github_name end
   where id = p_repository_id;
   if not found then
     return;  -- it was deleted meanwhile
@@ -239,7 +262,8 @@ begin
     limit 1;
     -- What is known stays known when a later reading of the day fails; stars are those of the first reading.
     insert into public.repository_activity as activity (repository_id, day, commits, issues_opened, issues_closed,
-      pull_requests_opened, pull_requests_merged, releases, stars_total, stars_gained, stars_since, truncated, created_at, updated_at)
+      pull_requests_opened, pull_requests_merged, releases, stars_total, stars_gained, stars_since, truncated,
+        created_at, updated_at)
     values (p_repository_id, p_day, (v_figures ->> 'commits')::integer, (v_figures ->> 'issues_opened')::integer,
       (v_figures ->> 'issues_closed')::integer, (v_figures ->> 'pull_requests_opened')::integer,
       (v_figures ->> 'pull_requests_merged')::integer, (v_figures ->> 'releases')::integer,
@@ -261,7 +285,8 @@ begin
 
   insert into public.github_responses as kept (repository_id, url, etag, found, next_url, used_at)
   -- Lists whose pages lead to each other name an address twice.
-  select distinct on (response.url) p_repository_id, response.url, response.etag, response.found, response.next_url, p_now
+  select distinct on (response.url) p_repository_id, response.url, response.etag, response.found, response.next_url,
+    p_now
   from jsonb_to_recordset(p_responses) as response (url text, etag text, found jsonb, next_url text)
   on conflict (repository_id, url) do update set
     etag = excluded.etag, found = excluded.found, next_url = excluded.next_url, used_at = excluded.used_at;
@@ -272,7 +297,8 @@ begin
 end;
 $$;
 comment on function ecosystem.record_activity(bigint, date, jsonb, jsonb, timestamptz) is
-  'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its answers, [{"url", "etag", "found", "next_url"}]. Again for the same day: overwrites what the new reading knows.';
+  'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its '
+    'answers, [{"url", "etag", "found", "next_url"}]. Again for the same day: overwrites what the new reading knows.';
 
 create function public.record_repository_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]'
@@ -320,8 +346,10 @@ language sql stable set search_path = '' as $$
   ), busiest as (
     select * from watched
     where day is not null
-    order by coalesce(commits, 0) + coalesce(issues_opened, 0) + coalesce(issues_closed, 0) + coalesce(pull_requests_opened, 0)
-      + coalesce(pull_requests_merged, 0) + coalesce(releases, 0) + abs(coalesce(stars_gained, 0)) desc, lower(full_name)
+    order by coalesce(commits, 0) + coalesce(issues_opened, 0) + coalesce(issues_closed,
+      0) + coalesce(pull_requests_opened, 0)
+      + coalesce(pull_requests_merged, 0) + coalesce(releases, 0) + abs(coalesce(stars_gained, 0)) desc,
+        lower(full_name)
     limit 40
   )
   select jsonb_build_object(
@@ -331,7 +359,8 @@ language sql stable set search_path = '' as $$
       select jsonb_agg(full_name order by lower(full_name))
       from (select full_name from watched where gone order by lower(full_name) limit 40) as gone), jsonb_build_array()),
     'figures', coalesce((
-      select jsonb_object_agg(name, jsonb_build_object('total', total, 'known', known, 'at_least', at_least)) from sums), jsonb_build_object()),
+      select jsonb_object_agg(name, jsonb_build_object('total', total, 'known', known, 'at_least', at_least))
+        from sums), jsonb_build_object()),
     'busiest', coalesce((
       select jsonb_agg(jsonb_build_object('full_name', full_name, 'commits', commits, 'issues_opened', issues_opened,
         'issues_closed', issues_closed, 'pull_requests_opened', pull_requests_opened,
@@ -340,7 +369,8 @@ language sql stable set search_path = '' as $$
       from busiest), jsonb_build_array()));
 $$;
 comment on function ecosystem.activity(date) is
-  'What happened in the enabled repositories on a day: sums with in how many of them each is known ("total" null: in none), and the 40 busiest.';
+  'What happened in the enabled repositories on a day: sums with in how many of them each is known ("total" null: in '
+    'none), and the 40 busiest.';
 
 create function ecosystem.infrastructure(p_day date, p_now timestamptz default now()) returns jsonb
 language sql stable set search_path = '' as $$
@@ -353,7 +383,8 @@ language sql stable set search_path = '' as $$
   ), hours as (
     select count(*) as computed, count(*) filter (where summary.active_devices > 0) as active
     from bounds
-    join public.device_metrics_summary as summary on summary.period_start >= bounds.starts_at and summary.period_start < bounds.ends_at
+    join public.device_metrics_summary as summary on summary.period_start >= bounds.starts_at
+      and summary.period_start < bounds.ends_at
       and summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
   ), fleet as (
     select count(*) filter (where status in ('online', 'offline')) as in_service,
@@ -375,12 +406,14 @@ language sql stable set search_path = '' as $$
     'hours_active', (select active from hours),
     -- Devices are as they are now: they tell of a day only while it is the last one, and as its first report saw them.
     'devices', coalesce(
-      (select nullif(report.figures #> '{infrastructure,devices}', 'null') from public.ecosystem_reports as report where report.day = p_day),
+      (select nullif(report.figures #> '{infrastructure,devices}', 'null') from public.ecosystem_reports as report
+        where report.day = p_day),
       (select jsonb_build_object('in_service', in_service, 'online', online, 'at', p_now)
        from fleet where p_now < ((p_day + 2)::timestamp at time zone 'UTC'))));
 $$;
 comment on function ecosystem.infrastructure(date, timestamptz) is
-  'The fleet''s day from device_metrics_summary, and the devices in service (online or offline) and online. A figure that is not known is null.';
+  'The fleet''s day from device_metrics_summary, and the devices in service (online or offline) and online. A figure '
+    'that is not known is null.';
 
 create function ecosystem.figures(p_day date, p_now timestamptz default now()) returns jsonb
 language sql stable set search_path = '' as $$
@@ -402,12 +435,15 @@ comment on function public.ecosystem_figures(date) is
 create function ecosystem.record_report(p_day date, p_report jsonb, p_now timestamptz default now()) returns void
 language sql set search_path = '' as $$
   select ecosystem.assert_day(p_day, p_now);
-  select scheduler.require_whole_numbers('report', p_report, array['overall_score', 'activity_score', 'infrastructure_score']);
+  select scheduler.require_whole_numbers('report', p_report, array['overall_score', 'activity_score',
+    'infrastructure_score']);
   insert into public.ecosystem_reports as kept
-    (day, overall_score, activity_score, infrastructure_score, scores, figures, headline, report, created_at, updated_at)
+    (day, overall_score, activity_score, infrastructure_score, scores, figures, headline, report, created_at,
+      updated_at)
   select p_day, given.overall_score, given.activity_score, given.infrastructure_score, given.scores, given.figures,
     given.headline, given.report, p_now, p_now
-  from jsonb_to_record(p_report) as given (overall_score smallint, activity_score smallint, infrastructure_score smallint,
+  from jsonb_to_record(p_report) as given (overall_score smallint, activity_score smallint,
+    infrastructure_score smallint,
     scores jsonb, figures jsonb, headline text, report text)
   on conflict (day) do update set
     overall_score = excluded.overall_score, activity_score = excluded.activity_score,
@@ -415,7 +451,8 @@ language sql set search_path = '' as $$
     headline = excluded.headline, report = excluded.report, updated_at = excluded.updated_at;
 $$;
 comment on function ecosystem.record_report(date, jsonb, timestamptz) is
-  'Keeps the report of a day, {"overall_score", "activity_score", "infrastructure_score", "scores", "figures", "headline", "report"}; again for the same day overwrites it.';
+  'Keeps the report of a day, {"overall_score", "activity_score", "infrastructure_score", "scores", "figures", '
+    '"headline", "report"}; again for the same day overwrites it.';
 
 create function public.record_ecosystem_report(p_day date, p_report jsonb) returns void
 language sql security definer set search_path = '' as $$
@@ -452,13 +489,15 @@ begin
     end if;
   end if;
   select * into v_comment from public.ecosystem_comments where day = p_day;
-  return jsonb_build_object('claimed', false, 'state', v_comment.state, 'issue', v_comment.issue, 'run_id', v_comment.run_id,
+  return jsonb_build_object('claimed', false, 'state', v_comment.state, 'issue', v_comment.issue, 'run_id',
+    v_comment.run_id,
     'claimed_at', v_comment.claimed_at, 'may_arrive_until', v_comment.may_arrive_until,
     'may_arrive', v_comment.may_arrive_until > p_now, 'comment_url', v_comment.comment_url);
 end;
 $$;
 comment on function ecosystem.claim_comment(date, text, uuid, boolean, timestamptz) is
-  'Claims the comment of a day for a run, unless p_only_look: {"claimed": true}, or {"claimed": false} with what is known of it ("state" null: nothing).';
+  'Claims the comment of a day for a run, unless p_only_look: {"claimed": true}, or {"claimed": false} with what is '
+    'known of it ("state" null: nothing).';
 
 create function public.ecosystem_claim_comment(
   p_day date, p_issue text, p_run_id uuid, p_only_look boolean default false
@@ -475,13 +514,15 @@ create function ecosystem.take_over_comment(
 language plpgsql set search_path = '' as $$
 begin
   update public.ecosystem_comments set
-    issue = p_issue, run_id = p_run_id, claimed_at = p_now, may_arrive_until = p_now + interval '30 minutes', problem = null
+    issue = p_issue, run_id = p_run_id, claimed_at = p_now, may_arrive_until = p_now + interval '30 minutes',
+      problem = null
   where day = p_day and state = 'posting' and run_id = p_from_run_id and may_arrive_until <= p_now;
   return found;
 end;
 $$;
 comment on function ecosystem.take_over_comment(date, text, uuid, uuid, timestamptz) is
-  'Claims a day whose comment is not on GitHub and whose request cannot arrive any more; false when somebody else was faster or it still can.';
+  'Claims a day whose comment is not on GitHub and whose request cannot arrive any more; false when somebody else was '
+    'faster or it still can.';
 
 create function public.ecosystem_take_over_comment(
   p_day date, p_issue text, p_from_run_id uuid, p_run_id uuid

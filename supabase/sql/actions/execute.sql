@@ -27,7 +27,8 @@ language sql set search_path = '' as $$
       and due_at <= p_now - interval '1 minute'
       and actions.following(schedule, time_zone, due_at) <= p_now
   ), missed as (
-    insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, error, finished_at)
+    insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, error,
+      finished_at)
     select idempotency_key, id, due_at, 'missed', 0, format('the occurrence of %s stands for it', latest), p_now
     from late where latest > due_at
     on conflict (idempotency_key) do nothing
@@ -36,22 +37,27 @@ language sql set search_path = '' as $$
     from late where a.id = late.id and late.latest > late.due_at;
 $$;
 comment on function actions.catch_up(uuid[], timestamptz) is
-  'Moves recurring actions that nobody has claimed or tried, and whose later occurrences are due as well, to the latest one; the first is recorded as missed.';
+  'Moves recurring actions that nobody has claimed or tried, and whose later occurrences are due as well, to the '
+    'latest one; the first is recorded as missed.';
 
 create function actions.settle(
-  p_ids uuid[], p_errors text[], p_http_statuses integer[], p_wait_seconds integer[], p_final boolean[], p_now timestamptz
+  p_ids uuid[], p_errors text[], p_http_statuses integer[], p_wait_seconds integer[], p_final boolean[],
+    p_now timestamptz
 ) returns jsonb
 language sql set search_path = '' as $$
   with results as (
-    select * from unnest(p_ids, p_errors, p_http_statuses, p_wait_seconds, p_final) as r (id, error, http_status, wait_seconds, final)
+    select * from unnest(p_ids, p_errors, p_http_statuses, p_wait_seconds, p_final) as r (id, error, http_status,
+      wait_seconds, final)
   ), judged as materialized (
-    select a.id, a.name, a.kind, a.due_at, a.idempotency_key, a.schedule, a.attempts + 1 as tries, left(r.error, 500) as error,
+    select a.id, a.name, a.kind, a.due_at, a.idempotency_key, a.schedule, a.attempts + 1 as tries, left(r.error,
+      500) as error,
       r.http_status, o.outcome,
       case when a.schedule is not null and o.outcome <> 'retried'
         then actions.following(a.schedule, a.time_zone, a.due_at) end as following,
       -- Exponential backoff with full jitter, as for runs; never before the receiver said it may be asked again.
       case when o.outcome = 'retried' then p_now + make_interval(secs => greatest(1, coalesce(r.wait_seconds, 0),
-        random() * least(a.backoff_cap_seconds, a.backoff_base_seconds * 2::numeric ^ least(a.attempts, 60)))) end as retry_at
+        random() * least(a.backoff_cap_seconds, a.backoff_base_seconds * 2::numeric ^ least(a.attempts,
+          60)))) end as retry_at
     from results as r
     join public.scheduled_actions as a on a.id = r.id
     cross join lateral (select case
@@ -64,7 +70,8 @@ language sql set search_path = '' as $$
     select idempotency_key, id, due_at, outcome, tries, http_status, error, p_now from judged where outcome <> 'retried'
     -- It was dead before somebody had it tried again.
     on conflict (idempotency_key) do update set
-      status = excluded.status, attempts = excluded.attempts, http_status = excluded.http_status, error = excluded.error,
+      status = excluded.status, attempts = excluded.attempts, http_status = excluded.http_status,
+        error = excluded.error,
       finished_at = excluded.finished_at
   ), updated as (
     update public.scheduled_actions as a set
@@ -77,7 +84,8 @@ language sql set search_path = '' as $$
       next_attempt_at = coalesce(j.retry_at, j.following, a.next_attempt_at),
       attempts = case when j.following is not null then 0 when j.outcome = 'completed' then a.attempts else j.tries end,
       last_error = case when j.outcome <> 'retried' and j.schedule is not null and j.following is null
-        then concat_ws('; ', j.error, 'the schedule has no further occurrence, or can no longer be read') else j.error end,
+        then concat_ws('; ', j.error, 'the schedule has no further occurrence, or can no longer be read')
+          else j.error end,
       last_http_status = j.http_status,
       claim_token = null,
       locked_until = null
@@ -94,7 +102,9 @@ language sql set search_path = '' as $$
       from (select * from judged where outcome = 'dead' order by due_at limit 20) as named), '[]'));
 $$;
 comment on function actions.settle(uuid[], text[], integer[], integer[], boolean[], timestamptz) is
-  'What came of one try each: no error is completed; an error is retried after a backoff of at least p_wait_seconds, or dead after the last try or when p_final. Writes the history, moves recurring actions on. {"counts": {kind: {outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
+  'What came of one try each: no error is completed; an error is retried after a backoff of at least p_wait_seconds, '
+    'or dead after the last try or when p_final. Writes the history, moves recurring actions on. {"counts": {kind: '
+    '{outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
 
 create function actions.execute_in_database(p_limit integer default 1000, p_now timestamptz default now())
 returns jsonb
@@ -140,7 +150,8 @@ begin
 end;
 $$;
 comment on function actions.execute_in_database(integer, timestamptz) is
-  'Executes up to p_limit due reminders and engagement commands, each exactly once: what it writes and its end are one transaction. A command whose device is gone is dead. {"executed", "counts", "dead"}.';
+  'Executes up to p_limit due reminders and engagement commands, each exactly once: what it writes and its end are '
+    'one transaction. A command whose device is gone is dead. {"executed", "counts", "dead"}.';
 
 create function public.execute_scheduled_actions_in_database(p_limit integer default 1000) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -166,7 +177,8 @@ begin
       and (locked_until is null or locked_until <= p_now) and receiver <> all (p_except_receivers)
     order by next_attempt_at limit 5000
   ), waiting as (
-    select id, next_attempt_at, row_number() over (partition by receiver collate "C" order by next_attempt_at, id) as place from due
+    select id, next_attempt_at, row_number() over (partition by receiver collate "C" order by next_attempt_at,
+      id) as place from due
   ), claimed as (
     select a.id
     from public.scheduled_actions as a join waiting on waiting.id = a.id
@@ -186,7 +198,8 @@ begin
       returning *
   )
   select jsonb_build_object('token', v_token, 'more', v_waiting > count(*), 'actions', coalesce(
-    jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'receiver', receiver, 'url', url, 'function_name', function_name,
+    jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'receiver', receiver, 'url', url, 'function_name',
+      function_name,
       -- As text: a reader that parses it loses digits of long numbers, and may fail at large or deeply nested ones.
       'payload', payload::text, 'idempotency_key', idempotency_key, 'due_at', due_at, 'attempts', attempts)
       order by next_attempt_at), '[]'))
@@ -195,7 +208,9 @@ begin
 end;
 $$;
 comment on function actions.claim(text[], integer, integer, integer, text[], timestamptz) is
-  'Claims up to p_limit due actions of p_kinds for p_lease_seconds, at most p_per_receiver each, taking turns between receivers; none of p_except_receivers. An action whose claim has expired is due again. {"token", "more", "actions": [...]}: more says whether others are due.';
+  'Claims up to p_limit due actions of p_kinds for p_lease_seconds, at most p_per_receiver each, taking turns between '
+    'receivers; none of p_except_receivers. An action whose claim has expired is due again. {"token", "more", '
+    '"actions": [...]}: more says whether others are due.';
 
 create function public.execute_scheduled_actions_claim(
   p_kinds text[], p_limit integer, p_per_receiver integer, p_lease_seconds integer,
@@ -238,7 +253,9 @@ begin
 end;
 $$;
 comment on function actions.report(jsonb, timestamptz) is
-  'Takes the results of claimed actions: [{"id", "token", "outcome": completed | failed | released, "http_status", "error", "retry_after_seconds", "final"}]. One whose token is not that of the claim is refused, so that a result counts once. A released action is due again as if it had not been claimed. {"counts", "dead", "refused"}.';
+  'Takes the results of claimed actions: [{"id", "token", "outcome": completed | failed | released, "http_status", '
+    '"error", "retry_after_seconds", "final"}]. One whose token is not that of the claim is refused, so that a result '
+    'counts once. A released action is due again as if it had not been claimed. {"counts", "dead", "refused"}.';
 
 create function public.execute_scheduled_actions_report(p_results jsonb) returns jsonb
 language sql security definer set search_path = '' as $$

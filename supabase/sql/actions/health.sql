@@ -29,7 +29,8 @@ language sql stable set search_path = '' as $$
   from waiting, over;
 $$;
 comment on function actions.actions_health() is
-  'Figures of the scheduled actions: occurrences that died or were missed in 24 hours, and how long the one waits that is most overdue.';
+  'Figures of the scheduled actions: occurrences that died or were missed in 24 hours, and how long the one waits '
+    'that is most overdue.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('actions', 'actions', 'Scheduled actions', 4, 'actions.actions_health');

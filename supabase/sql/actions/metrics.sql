@@ -20,10 +20,13 @@ language sql stable set search_path = '' as $$
       from unnest(array['completed', 'dead', 'cancelled', 'missed']) as status left join finished using (status)))
   from waiting;
 $$;
-comment on function actions.metrics(timestamptz) is 'What a scrape shows of the scheduled actions: those that wait, and what became of those of the last hour.';
+comment on function actions.metrics(timestamptz) is 'What a scrape shows of the scheduled actions: those that wait, '
+  'and what became of those of the last hour.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('actions.metrics', 'actions');
 insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduled_actions_waiting', 'actions', 'gauge', 'Scheduled actions that are still to be executed, later or again.'),
-  ('scheduled_actions_overdue_seconds', 'actions', 'gauge', 'Since the oldest of the waiting actions was to be tried; 0 when none is due.'),
-  ('scheduled_action_occurrences_by_status', 'actions', 'gauge', 'Occurrences of scheduled actions that ended in the last hour, by how.');
+  ('scheduled_actions_overdue_seconds', 'actions', 'gauge', 'Since the oldest of the waiting actions was to be tried; '
+    '0 when none is due.'),
+  ('scheduled_action_occurrences_by_status', 'actions', 'gauge', 'Occurrences of scheduled actions that ended in the '
+    'last hour, by how.');

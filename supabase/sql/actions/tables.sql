@@ -34,7 +34,8 @@ create table public.scheduled_actions (
     when 'callback' then lower(substring(url from '^https://([^/?#]+)'))
     when 'edge_function' then 'function ' || function_name
     else kind end) stored,
-  -- A UUID of version 8 (RFC 9562), so that receivers which look closely take it. Made of the action and the time alone,
+  -- A UUID of version 8 (RFC 9562), so that receivers which look closely take it. Made of the action and the time
+  -- alone,
   -- so that every try of an occurrence has the same.
   idempotency_key uuid not null generated always as (
     overlay(overlay(md5(id::text || ' ' || extract(epoch from due_at at time zone 'UTC')::text)
@@ -44,7 +45,8 @@ create table public.scheduled_actions (
   constraint scheduled_actions_edge_function_has_name check ((kind = 'edge_function') = (function_name is not null)),
   constraint scheduled_actions_command_has_device check ((kind = 'engagement_command') = (device_id is not null)),
   constraint scheduled_actions_command_has_type check ((kind = 'engagement_command') = (command_type is not null)),
-  constraint scheduled_actions_only_commands_expire check (kind = 'engagement_command' or command_expires_seconds is null),
+  constraint scheduled_actions_only_commands_expire check (kind = 'engagement_command' or command_expires_seconds
+    is null),
   constraint scheduled_actions_payload_is_small check (octet_length(payload::text) <= 16384),
   constraint scheduled_actions_finished_when_over check ((status = 'scheduled') = (finished_at is null)),
   constraint scheduled_actions_claim_is_whole check ((claim_token is null) = (locked_until is null)),
@@ -56,21 +58,29 @@ create index scheduled_actions_waiting_idx on public.scheduled_actions (next_att
 create index scheduled_actions_finished_idx on public.scheduled_actions (finished_at) where finished_at is not null;
 
 comment on table public.scheduled_actions is
-  'What is to be done at a time, one row an action with its present occurrence. Written by schedule_action, cancel_scheduled_action, retry_scheduled_action and the job execute-scheduled-actions alone.';
+  'What is to be done at a time, one row an action with its present occurrence. Written by schedule_action, '
+    'cancel_scheduled_action, retry_scheduled_action and the job execute-scheduled-actions alone.';
 comment on column public.scheduled_actions.message is 'What a reminder says in scheduler_activity.';
 comment on column public.scheduled_actions.payload is
-  'The body for an edge function, "data" in the body of a callback, the payload of a command, details of a reminder; at most 16 KiB.';
-comment on column public.scheduled_actions.schedule is 'Five cron fields, read in time_zone; null for an action that is executed once.';
+  'The body for an edge function, "data" in the body of a callback, the payload of a command, details of a reminder; '
+    'at most 16 KiB.';
+comment on column public.scheduled_actions.schedule is 'Five cron fields, read in time_zone; null for an action that '
+  'is executed once.';
 comment on column public.scheduled_actions.due_at is 'The present occurrence; a retry does not change it.';
 comment on column public.scheduled_actions.status is
-  'scheduled: waiting or being executed; completed, dead (the last try failed) and cancelled are over. A recurring action stays scheduled whatever became of one occurrence.';
+  'scheduled: waiting or being executed; completed, dead (the last try failed) and cancelled are over. A recurring '
+    'action stays scheduled whatever became of one occurrence.';
 comment on column public.scheduled_actions.attempts is 'Tries of the present occurrence that have failed.';
-comment on column public.scheduled_actions.next_attempt_at is 'When the present occurrence may be tried: due_at, later after a failed try.';
+comment on column public.scheduled_actions.next_attempt_at is 'When the present occurrence may be tried: due_at, '
+  'later after a failed try.';
 comment on column public.scheduled_actions.claim_token is 'Who claimed it: a result is taken only with this token.';
-comment on column public.scheduled_actions.locked_until is 'Until when the claim holds; after that anybody may claim it again.';
+comment on column public.scheduled_actions.locked_until is 'Until when the claim holds; after that anybody may claim '
+  'it again.';
 comment on column public.scheduled_actions.last_error is 'Why the last try failed; null after one that succeeded.';
-comment on column public.scheduled_actions.receiver is 'Who answers: a callback''s host, the edge function, or the kind.';
-comment on column public.scheduled_actions.idempotency_key is 'What the receiver sees with every try of the present occurrence.';
+comment on column public.scheduled_actions.receiver is 'Who answers: a callback''s host, the edge function, or the '
+  'kind.';
+comment on column public.scheduled_actions.idempotency_key is 'What the receiver sees with every try of the present '
+  'occurrence.';
 
 create table public.scheduled_action_occurrences (
   idempotency_key uuid primary key,
@@ -87,19 +97,24 @@ create index scheduled_action_occurrences_action_idx
   on public.scheduled_action_occurrences (action_id, scheduled_for);
 create index scheduled_action_occurrences_finished_idx on public.scheduled_action_occurrences (finished_at);
 
-comment on table public.scheduled_action_occurrences is 'The occurrences of scheduled actions that are over, one row each.';
+comment on table public.scheduled_action_occurrences is 'The occurrences of scheduled actions that are over, one row '
+  'each.';
 comment on column public.scheduled_action_occurrences.status is
-  'completed; dead: the last try failed; cancelled: by a person; missed: not executed in time, a later occurrence stands for it and all between.';
+  'completed; dead: the last try failed; cancelled: by a person; missed: not executed in time, a later occurrence '
+    'stands for it and all between.';
 comment on column public.scheduled_action_occurrences.attempts is 'How often it was tried.';
 comment on column public.scheduled_action_occurrences.http_status is 'What the receiver answered last, if it did.';
 
 alter table public.scheduled_actions enable row level security;
 alter table public.scheduled_action_occurrences enable row level security;
-revoke all on public.scheduled_actions, public.scheduled_action_occurrences from public, anon, authenticated, service_role;
+revoke all on public.scheduled_actions, public.scheduled_action_occurrences from public, anon, authenticated,
+  service_role;
 grant select on public.scheduled_actions, public.scheduled_action_occurrences to service_role;
 
 select scheduler.add_retention_rule('actions', 'scheduled_action_occurrences', 180, 'finished_at < $1');
--- After its occurrences, of which a recurring one may have many: by the cascade all of them would go in one step. (Offset 0: one
+-- After its occurrences, of which a recurring one may have many: by the cascade all of them would go in one step.
+-- (Offset 0: one
 -- look at them an action, not a join of all.)
 select scheduler.add_retention_rule('actions', 'scheduled_actions', 180,
-  'finished_at < $1 and not exists (select from public.scheduled_action_occurrences where action_id = scheduled_actions.id offset 0)');
+  'finished_at < $1 and not exists (select from public.scheduled_action_occurrences where action_id = '
+    'scheduled_actions.id offset 0)');

@@ -1,4 +1,5 @@
--- What the health check sees of the agents and their work. Counting is bounded: by what is open (partial indexes) or by the last
+-- What the health check sees of the agents and their work. Counting is bounded: by what is open (partial indexes) or by
+-- the last
 -- 24 hours (an index on the end).
 
 create function agents.agents_health() returns jsonb
@@ -110,7 +111,8 @@ language sql stable set search_path = '' as $$
   from open_conversations, ended;
 $$;
 comment on function agents.conversations_health() is
-  'Figures of the conversations of the last 24 hours: who waits for an answer (longer than 15 minutes), and what failed.';
+  'Figures of the conversations of the last 24 hours: who waits for an answer (longer than 15 minutes), and what '
+    'failed.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('conversations', 'agents', 'Conversations', 4, 'agents.conversations_health');

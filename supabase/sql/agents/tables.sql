@@ -1,4 +1,5 @@
--- Agents that work on tasks and talk with people, and the Python they run. What only a person knows (names, prompts, code) is text; what a machine decides on is checked.
+-- Agents that work on tasks and talk with people, and the Python they run. What only a person knows (names, prompts,
+-- code) is text; what a machine decides on is checked.
 
 -- Who works: one row an agent.
 create table public.agents (
@@ -22,7 +23,8 @@ create index agents_status_idx on public.agents (status);
 comment on table public.agents is 'Who works: one row an AI agent.';
 comment on column public.agents.status is
   'idle and busy are at work and beat; error means it says itself that it cannot work; offline and archived are meant.';
-comment on column public.agents.last_heartbeat_at is 'When the agent last said that it is alive; null before the first time.';
+comment on column public.agents.last_heartbeat_at is 'When the agent last said that it is alive; null before the '
+  'first time.';
 
 -- What is to be done: one row a task.
 create table public.tasks (
@@ -57,7 +59,8 @@ comment on table public.tasks is 'What is to be done, is being done and was done
 comment on column public.tasks.priority is '1 is the most urgent, 10 the least.';
 comment on column public.tasks.due_at is 'Infinity, as null: it is never overdue.';
 comment on column public.tasks.completed_at is 'When it was over: completed, failed or cancelled.';
-comment on column public.tasks.updated_at is 'Whoever works on the task sets it; a task in progress that nobody touches is stuck.';
+comment on column public.tasks.updated_at is 'Whoever works on the task sets it; a task in progress that nobody '
+  'touches is stuck.';
 
 -- Who is being talked with: one row a conversation.
 create table public.conversations (
@@ -127,8 +130,10 @@ create index eliza_python_executions_uncollected_idx
 create index eliza_python_executions_cause_id_idx
   on public.eliza_python_executions (cause_id, finished_at) where cause_id is not null;
 
-comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with what came of it.';
-comment on column public.eliza_python_executions.traceback is 'The Python traceback of a failed execution, as it was printed.';
+comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with what came '
+  'of it.';
+comment on column public.eliza_python_executions.traceback is 'The Python traceback of a failed execution, as it was '
+  'printed.';
 comment on column public.eliza_python_executions.error_type is 'The exception''s class, such as ModuleNotFoundError.';
 comment on column public.eliza_python_executions.duration_ms is 'From start to finish, in milliseconds.';
 comment on column public.eliza_python_executions.cause_id is
@@ -137,7 +142,8 @@ comment on column public.eliza_python_executions.cause_id is
 select
   scheduler.bound_times('public.agents', array['status_changed_at', 'last_heartbeat_at']),
   scheduler.bound_times('public.tasks', array['created_at', 'started_at', 'completed_at', 'updated_at']),
-  scheduler.bound_times('public.conversations', array['created_at', 'last_user_message_at', 'last_agent_message_at', 'closed_at', 'updated_at']),
+  scheduler.bound_times('public.conversations', array['created_at', 'last_user_message_at', 'last_agent_message_at',
+    'closed_at', 'updated_at']),
   scheduler.bound_times('public.eliza_python_executions', array['created_at', 'started_at', 'finished_at']);
 
 alter table public.agents enable row level security;
@@ -147,7 +153,8 @@ alter table public.eliza_python_executions enable row level security;
 
 revoke all on public.agents, public.tasks, public.conversations, public.eliza_python_executions
   from public, anon, authenticated, service_role;
-grant select, insert, update, delete on public.agents, public.tasks, public.conversations, public.eliza_python_executions
+grant select, insert, update, delete on public.agents, public.tasks, public.conversations,
+  public.eliza_python_executions
   to service_role;
 
 select scheduler.add_retention_rule('agents', 'tasks', 365, 'completed_at < $1');

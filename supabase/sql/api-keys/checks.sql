@@ -1,6 +1,7 @@
 -- What a check of the API keys found. The keys themselves never come here.
 
--- One statement for all keys, after their rows were locked in one order: checks that overlap wait for each other, and of
+-- One statement for all keys, after their rows were locked in one order: checks that overlap wait for each other, and
+-- of
 -- two the one that began later (p_now) stays.
 create function api_keys.record_checks(p_checks jsonb, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -16,15 +17,18 @@ begin
   with checks as (
     select provider, key_last_four, http_status, latency_ms, expires_at, rate_limit, rate_limit_remaining,
       rate_limit_resets_at, error_message,
-      case when status = 'valid' and expires_at <= p_now + make_interval(days => v_days) then 'expiring' else status end as status
+      case when status = 'valid' and expires_at <= p_now + make_interval(days => v_days) then 'expiring'
+        else status end as status
     from jsonb_to_recordset(p_checks) as given (provider text, status text, key_last_four text, http_status integer,
       latency_ms integer, expires_at timestamptz, rate_limit bigint, rate_limit_remaining bigint,
       rate_limit_resets_at timestamptz, error_message text)
   ), before as materialized (
     select * from public.api_key_health where key_name = 'default'
   ), recorded as (
-    insert into public.api_key_health as health (provider, key_name, key_last_four, status, status_since, checked_at, expires_at,
-      rate_limit, rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status, consecutive_failures, error_message, updated_at)
+    insert into public.api_key_health as health (provider, key_name, key_last_four, status, status_since, checked_at,
+      expires_at,
+      rate_limit, rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status, consecutive_failures,
+        error_message, updated_at)
     select provider, 'default', key_last_four, status, p_now, p_now, expires_at,
       rate_limit, rate_limit_remaining, rate_limit_resets_at, latency_ms, http_status,
       case when status in ('valid', 'expiring', 'not_configured') then 0 else 1 end, error_message, p_now
@@ -35,7 +39,8 @@ begin
       status = excluded.status,
       status_since = case when health.status = excluded.status then health.status_since else excluded.status_since end,
       checked_at = excluded.checked_at,
-      -- An answer that does not tell of the same key's end does not undo it; that of a refused key counts if it has passed.
+      -- An answer that does not tell of the same key's end does not undo it; that of a refused key counts if it has
+      -- passed.
       expires_at = coalesce(excluded.expires_at, case
         when health.key_last_four = excluded.key_last_four
           and (excluded.status in ('unreachable', 'rate_limited')
@@ -46,7 +51,8 @@ begin
       rate_limit_resets_at = excluded.rate_limit_resets_at,
       latency_ms = excluded.latency_ms,
       http_status = excluded.http_status,
-      consecutive_failures = case when excluded.consecutive_failures = 0 then 0 else health.consecutive_failures + 1 end,
+      consecutive_failures = case when excluded.consecutive_failures = 0 then 0
+        else health.consecutive_failures + 1 end,
       error_message = excluded.error_message,
       updated_at = excluded.checked_at
     where health.checked_at is null or health.checked_at < excluded.checked_at
@@ -79,7 +85,11 @@ begin
 end;
 $$;
 comment on function api_keys.record_checks(jsonb, timestamptz) is
-  'Records what a check that began at p_now found: [{provider, status, key_last_four, http_status, latency_ms, expires_at, rate_limit, rate_limit_remaining, rate_limit_resets_at, error_message}], each key default''s. A valid key that expires within the setting api_key_health.expiring_days becomes expiring. Rows of other keys are left alone. Returns {keys: [{provider, status, previous_status or null, status_since, consecutive_failures, expires_at, recorded: false if a later check was there first}], expiring_days, left_alone: [name]}.';
+  'Records what a check that began at p_now found: [{provider, status, key_last_four, http_status, latency_ms, '
+    'expires_at, rate_limit, rate_limit_remaining, rate_limit_resets_at, error_message}], each key default''s. A '
+    'valid key that expires within the setting api_key_health.expiring_days becomes expiring. Rows of other keys are '
+    'left alone. Returns {keys: [{provider, status, previous_status or null, status_since, consecutive_failures, '
+    'expires_at, recorded: false if a later check was there first}], expiring_days, left_alone: [name]}.';
 
 -- The ledger's clock, not the worker's, says which of two checks began later.
 create function api_keys.run_began_at(p_run_id uuid) returns timestamptz
@@ -88,7 +98,8 @@ declare
   v_began_at timestamptz := (select started_at from public.scheduler_runs where id = p_run_id);
 begin
   if v_began_at is null then
-    raise exception using errcode = 'SD002', message = format('there is no run %s that has begun', coalesce(p_run_id::text, 'null'));
+    raise exception using errcode = 'SD002', message = format('there is no run %s that has begun',
+      coalesce(p_run_id::text, 'null'));
   end if;
   return v_began_at;
 end;
@@ -100,7 +111,8 @@ language sql security definer set search_path = '' as $$
   select api_keys.record_checks(p_checks, api_keys.run_began_at(p_run_id));
 $$;
 comment on function public.record_api_key_checks(jsonb, uuid) is
-  'api_keys.record_checks of a check that began when its run did, by the ledger. Raises SD002 for a run that has not begun.';
+  'api_keys.record_checks of a check that began when its run did, by the ledger. Raises SD002 for a run that has not '
+    'begun.';
 
 revoke all on function public.record_api_key_checks(jsonb, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.record_api_key_checks(jsonb, uuid) to service_role;

@@ -7,12 +7,15 @@ language sql stable set search_path = '' as $$
       count(*) filter (where status = 'invalid' or expires_at <= now()) as unusable,
       count(*) filter (where status in ('unreachable', 'rate_limited')) as troubled,
       max(consecutive_failures) as most_failures,
-      extract(epoch from min(expires_at) filter (where expires_at > now() and isfinite(expires_at)) - now()) as expires_in,
+      extract(epoch from min(expires_at) filter (where expires_at > now()
+        and isfinite(expires_at)) - now()) as expires_in,
       min(100.0 * rate_limit_remaining / rate_limit) filter (
         where rate_limit > 0 and rate_limit_resets_at > now()) as rate_limit_left,
       min(coalesce(checked_at, created_at)) as first_checked,
-      string_agg(provider, ', ' order by provider) filter (where status = 'invalid' or expires_at <= now()) as unusable_at,
-      (array_agg(provider order by expires_at) filter (where expires_at > now() and isfinite(expires_at)))[1] as expires_first
+      string_agg(provider, ', ' order by provider) filter (where status = 'invalid'
+        or expires_at <= now()) as unusable_at,
+      (array_agg(provider order by expires_at) filter (where expires_at > now()
+        and isfinite(expires_at)))[1] as expires_first
     from public.api_key_health
     where status <> 'not_configured'
   )
@@ -33,7 +36,8 @@ language sql stable set search_path = '' as $$
   from keys;
 $$;
 comment on function api_keys.api_keys_health() is
-  'Figures of the API keys that are configured: unusable (invalid, expired), in trouble, expiring, near their rate limit, unchecked.';
+  'Figures of the API keys that are configured: unusable (invalid, expired), in trouble, expiring, near their rate '
+    'limit, unchecked.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('api_keys', 'api-keys', 'API keys', 8, 'api_keys.api_keys_health');

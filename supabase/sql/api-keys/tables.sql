@@ -24,11 +24,14 @@ create table public.api_key_health (
 comment on table public.api_key_health is
   'How each API key fares, one row a key. Holds the last four characters of a key at most, never the key.';
 comment on column public.api_key_health.status_since is 'Since when the status is what it is.';
-comment on column public.api_key_health.key_name is 'The key that the functions use is default; the monitor writes no other.';
-comment on column public.api_key_health.expires_at is 'When the key expires, if the provider says so (infinity: never); of a provider that gave no answer: what it said before of the same key.';
+comment on column public.api_key_health.key_name is 'The key that the functions use is default; the monitor writes no '
+  'other.';
+comment on column public.api_key_health.expires_at is 'When the key expires, if the provider says so (infinity: '
+  'never); of a provider that gave no answer: what it said before of the same key.';
 comment on column public.api_key_health.rate_limit is
   'What the provider allows in its window: requests, at ElevenLabs characters; null when it does not say.';
-comment on column public.api_key_health.rate_limit_resets_at is 'When calls are answered again, or the window begins anew.';
+comment on column public.api_key_health.rate_limit_resets_at is 'When calls are answered again, or the window begins '
+  'anew.';
 comment on column public.api_key_health.latency_ms is
   'How long the provider took to answer the last check, in milliseconds; null when it gave no answer.';
 comment on column public.api_key_health.consecutive_failures is
@@ -43,4 +46,5 @@ revoke all on public.api_key_health from public, anon, authenticated, service_ro
 grant select, insert, update, delete on public.api_key_health to service_role;
 
 insert into public.scheduler_settings (pack, key, default_value, unit, least, most, description) values
-  ('api-keys', 'api_key_health.expiring_days', '14', 'days', 0, 999, 'an API key that expires within so many days is expiring');
+  ('api-keys', 'api_key_health.expiring_days', '14', 'days', 0, 999, 'an API key that expires within so many days is '
+    'expiring');

@@ -22,7 +22,8 @@ declare
 begin
   if p_max_rows is null or p_max_rows not between 1 and 5000 then
     raise exception using errcode = '22023',
-      message = format('cannot collect failures: p_max_rows must be from 1 to 5000, got %s', coalesce(p_max_rows::text, 'null'));
+      message = format('cannot collect failures: p_max_rows must be from 1 to 5000, got %s',
+        coalesce(p_max_rows::text, 'null'));
   end if;
 
   -- What another collector has in hand is its own.
@@ -36,12 +37,14 @@ begin
   loop
     begin
       select * into strict v_cause
-      from code_monitor.failure_cause(v_execution.traceback, v_execution.stderr, v_execution.error_type, v_execution.exit_code);
+      from code_monitor.failure_cause(v_execution.traceback, v_execution.stderr, v_execution.error_type,
+        v_execution.exit_code);
     exception when others then
       -- Oldest first: one that cannot be read would otherwise be in the way of all others for ever.
       select * into v_cause from code_monitor.failure_cause(null, null, 'unreadable', v_execution.exit_code);
       -- The message of the error may quote what the execution printed.
-      perform scheduler.log_activity('code-monitor-daemon', format('cannot tell why execution %s failed: error %s', v_execution.id, sqlstate), 'warning',
+      perform scheduler.log_activity('code-monitor-daemon', format('cannot tell why execution %s failed: error %s',
+        v_execution.id, sqlstate), 'warning',
         jsonb_build_object('execution_id', v_execution.id), p_now);
     end;
     v_ids := v_ids || v_execution.id;
@@ -77,7 +80,8 @@ begin
       -- What failed before the fix says nothing about it, however late it is seen.
       if v_known.status = 'fixed' and v_cause.last_seen_at > v_known.status_changed_at then
         update public.code_failure_causes c set
-          status = 'open', status_changed_at = p_now, status_changed_by = null, status_reason = 'failed again after the fix',
+          status = 'open', status_changed_at = p_now, status_changed_by = null, status_reason = 'failed again after '
+            'the fix',
           reopened_count = c.reopened_count + 1, fix_requests = 0
         where c.id = v_id;
         v_reopened := v_reopened || v_id;
@@ -102,7 +106,9 @@ begin
 end;
 $$;
 comment on function code_monitor.collect_failures(integer, timestamptz) is
-  'One step: gives each failed execution that has none its cause, oldest first, and counts it there (one that cannot be read as unreadable, which a line of scheduler_activity names); a fixed cause that failed after it was fixed is open again. Call again while "more".';
+  'One step: gives each failed execution that has none its cause, oldest first, and counts it there (one that cannot '
+    'be read as unreadable, which a line of scheduler_activity names); a fixed cause that failed after it was fixed '
+    'is open again. Call again while "more".';
 
 create function public.collect_code_failures(p_max_rows integer default 500) returns jsonb
 language sql security definer set search_path = '' as $$

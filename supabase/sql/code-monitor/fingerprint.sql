@@ -1,7 +1,9 @@
 -- What two failures have in common when they have the same cause. A traceback is read line by line; what stays is the
--- chain of files and functions, the source lines, the exceptions' types and their messages; what goes is whatever the next
+-- chain of files and functions, the source lines, the exceptions' types and their messages; what goes is whatever the
+-- next
 -- execution would print differently: line numbers, values in quotes, numbers, dates, addresses, ids, paths, colours,
--- carets. People are among these values: their addresses, and their rows, which databases quote. All immutable: the same
+-- carets. People are among these values: their addresses, and their rows, which databases quote. All immutable: the
+-- same
 -- text always gives the same fingerprint.
 
 create function code_monitor.mask_addresses(p_text text) returns text
@@ -14,12 +16,14 @@ begin
     v := regexp_replace(v, '[a-z][a-z0-9+.-]*://[^\s''"<>)\]]+', '<url>', 'gi');
   end if;
   if v like '%@%' then
-    v := regexp_replace(v, '[^\s@''"<>()\[\]{},;:=|/\\]+@[^\s@''"<>()\[\]{},;:=|/\\]*[^\s@''"<>()\[\]{},;:=|/\\.]', '<email>', 'g');
+    v := regexp_replace(v, '[^\s@''"<>()\[\]{},;:=|/\\]+@[^\s@''"<>()\[\]{},;:=|/\\]*[^\s@''"<>()\[\]{},;:=|/\\.]',
+      '<email>', 'g');
   end if;
   return v;
 end;
 $$;
-comment on function code_monitor.mask_addresses(text) is 'A text with its URLs as <url> and its e-mail addresses as <email>.';
+comment on function code_monitor.mask_addresses(text) is 'A text with its URLs as <url> and its e-mail addresses as '
+  '<email>.';
 
 create function code_monitor.mask_rows(p_text text) returns text
 language plpgsql immutable set search_path = '' as $$
@@ -34,7 +38,8 @@ begin
     v := regexp_replace(v, '(row contains|VALUES) ?\(.*\)', '\1 (?)', 'i');
   end if;
   if v like '%=%' then
-    v := regexp_replace(v, '(?<![A-Za-z])(([a-z]+_)?(user|username|login|name|owner|customer|account|phone|address|city|host|ip|password|token|secret|key|id)=)[^\s,;&()\[\]}''"<>]+',
+    v := regexp_replace(v, '(?<![A-Za-z])(([a-z]+_)?(user|username|login|name|owner|customer|account'
+      '|phone|address|city|host|ip|password|token|secret|key|id)=)[^\s,;&()\[\]}''"<>]+',
       '\1?', 'gi');
   end if;
   return v;
@@ -46,23 +51,28 @@ comment on function code_monitor.mask_rows(text) is
 create function code_monitor.mask_moments(p_text text) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
-  c_month constant text := '(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?';
+  c_month constant text := '(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?'
+    '|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)\.?';
   c_weekday constant text := '((mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?,?\s+)?';
   c_day constant text := '[0-9]{1,2}(st|nd|rd|th)?';
-  c_time constant text := '[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(\s?[ap]\.?m\.?(?![a-z]))?(\s?(z|utc|gmt|[a-z]{2,3}t)(?![a-z]))?(\s?[-+][0-9]{2}:?[0-9]{2})?';
+  c_time constant text := '[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(\s?[ap]\.?m\.?(?![a-z]))?'
+    '(\s?(z|utc|gmt|[a-z]{2,3}t)(?![a-z]))?(\s?[-+][0-9]{2}:?[0-9]{2})?';
   v text := p_text;
 begin
   if translate(v, '0123456789', '') <> v then
-    v := regexp_replace(v, format('(?<![a-z0-9])%1$s(%2$s(\s+of)?[\s/-]+%3$s(,?[\s/-]+[0-9]{4})?|%3$s\s+%2$s(,?\s+%4$s)?(,?\s+[0-9]{4})?|%3$s,?\s+[0-9]{4})(?![a-z0-9])',
+    v := regexp_replace(v, format('(?<![a-z0-9])%1$s(%2$s(\s+of)?[\s/-]+%3$s(,?[\s/-]+[0-9]{4})?'
+      '|%3$s\s+%2$s(,?\s+%4$s)?(,?\s+[0-9]{4})?|%3$s,?\s+[0-9]{4})(?![a-z0-9])',
       c_weekday, c_day, c_month, c_time), '<date>', 'gi');
-    v := regexp_replace(v, '(?<![0-9])([0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{4}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2})(?![0-9])', '<date>', 'g');
+    v := regexp_replace(v, '(?<![0-9])([0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{4}'
+      '|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2})(?![0-9])', '<date>', 'g');
     v := regexp_replace(v, format('(?<![0-9]:?)%s(?!:?[0-9])', c_time), '<date>', 'gi');
     v := regexp_replace(v, '(?<![a-z0-9])[0-9]{1,2}\s?[ap]\.?m\.?(?![a-z])', '<date>', 'gi');
     v := regexp_replace(v, '<date>((t|:|,?\s*(at\s+)?)<date>)+', '<date>', 'gi');
   end if;
   -- March and May are words too.
   return regexp_replace(v,
-    '(?<![A-Za-z])((Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|April|June|July|August|September|October|November|December)(?![A-Za-z])', '<date>', 'g');
+    '(?<![A-Za-z])((Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|April|June|July'
+      '|August|September|October|November|December)(?![A-Za-z])', '<date>', 'g');
 end;
 $$;
 comment on function code_monitor.mask_moments(text) is
@@ -78,8 +88,10 @@ begin
   end if;
   if v like '%/%' then
     v := regexp_replace(v, '(?<=url: )/\S*', '<path>', 'i');
-    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])(~|\.{1,2})?/[^\s''"<>()\[\]{},;|]*[^\s''"<>()\[\]{},;|.:]', '<path>', 'g');
-    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])[\w.~%@+-]+((/[\w.~%@+-]+){2,}|/[\w.~%@+-]+\.[a-z0-9]{1,5}(?![\w/]))', '<path>', 'g');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])(~|\.{1,2})?/[^\s''"<>()\[\]{},;|]*[^\s''"<>()\[\]{},;|.:]', '<path>',
+      'g');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_.<>/])[\w.~%@+-]+((/[\w.~%@+-]+){2,}|/[\w.~%@+-]+\.[a-z0-9]{1,5}(?![\w/]))',
+      '<path>', 'g');
   end if;
   return v;
 end;
@@ -98,7 +110,8 @@ begin
   if p_is_message then
     v := code_monitor.mask_moments(code_monitor.mask_rows(v));
   elsif v like '%-%-%' then
-    v := regexp_replace(v, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?', '<date>', 'g');
+    v := regexp_replace(v, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T '
+      '][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?', '<date>', 'g');
   end if;
   if lower(v) like '%0x%' then
     v := regexp_replace(v, '0x[0-9a-f]+', '<hex>', 'gi');
@@ -120,7 +133,8 @@ begin
     v := regexp_replace(v, '“[^”]*”|„[^“”]*[“”]|‘[^’]*’|«[^»]*»', E'\x03', 'g');
     v := code_monitor.mask_paths(v);
   elsif v like '%/%/%' then
-    v := regexp_replace(v, '(?<![A-Za-z0-9_/])(/private)?/(tmp|var/tmp|var/folders|dev/shm)(/[A-Za-z0-9_.@+~-]+)+', '<tmp>', 'g');
+    v := regexp_replace(v, '(?<![A-Za-z0-9_/])(/private)?/(tmp|var/tmp|var/folders|dev/shm)(/[A-Za-z0-9_.@+~-]+)+',
+      '<tmp>', 'g');
   end if;
   if translate(v, '0123456789', '') <> v then
     v := regexp_replace(v, '(?<![A-Za-z0-9_])(?=[0-9a-f]*[0-9])[0-9a-f]{16,}(?![A-Za-z0-9_])', '<hex>', 'gi');
@@ -143,7 +157,8 @@ begin
 end;
 $$;
 comment on function code_monitor.mask_values(text, boolean, boolean) is
-  'A line of a traceback without its values. p_is_message: numbers go wherever they are, else only those that are no part of a name. p_keep_names: quoted names stay.';
+  'A line of a traceback without its values. p_is_message: numbers go wherever they are, else only those that are no '
+    'part of a name. p_keep_names: quoted names stay.';
 
 create function code_monitor.mask_path(p_path text) returns text
 language plpgsql immutable set search_path = '' as $$
@@ -179,21 +194,25 @@ begin
 end;
 $$;
 comment on function code_monitor.mask_path(text) is
-  'A file of a traceback without what is of one execution or one machine: temporary directories, ids, where Python and its packages are.';
+  'A file of a traceback without what is of one execution or one machine: temporary directories, ids, where Python '
+    'and its packages are.';
 
 create function code_monitor.is_log_line(p_line text) returns boolean
 language sql immutable set search_path = '' as $$
   select
     -- It begins with a moment, in brackets or not, or is JSON or logfmt,
-    p_line ~ '^\s*[\[(]?([0-9]{4}[-/][0-9]{2}[-/][0-9]{2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}|[0-9]{1,2}:[0-9]{2}:[0-9]{2}|[A-Z][a-z]{2} +[0-9]{1,2} [0-9]{2}:[0-9]{2})'
+    p_line ~ '^\s*[\[(]?([0-9]{4}[-/][0-9]{2}[-/][0-9]{2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}'
+        '|[0-9]{1,2}:[0-9]{2}:[0-9]{2}|[A-Z][a-z]{2} +[0-9]{1,2} [0-9]{2}:[0-9]{2})'
     or p_line ~* '^\s*(\{\s*"|(time|ts|timestamp|level|lvl|msg)=)'
     -- names its level,
     or left(p_line, 60) ~ '(^|[\s\[(|<:-])(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)([\s\]):|>-]|$)'
     or p_line ~* '^\s*\[?(trace|debug|info|notice|warn|warning|error|critical|fatal)(\]|:\s|:[a-z])'
     or p_line ~ '^[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}'
     -- or is what interpreters, shells and scripts say at their end.
-    or p_line ~* '^(Exception ignored in|sys:1:|Process finished|Command exited|make: |npm ERR|Sentry is attempting|\S+:[0-9]+: \w*Warning)'
-    or p_line ~* '^(done|exiting|exited|finished|completed|shutting down|shutdown|cleaning up|cleanup|closing|closed|stopping|stopped|saving|saved|elapsed|took)\M';
+    or p_line ~* '^(Exception ignored in|sys:1:|Process finished|Command exited|make: |npm ERR|Sentry is '
+      'attempting|\S+:[0-9]+: \w*Warning)'
+    or p_line ~* '^(done|exiting|exited|finished|completed|shutting down|shutdown|cleaning '
+      'up|cleanup|closing|closed|stopping|stopped|saving|saved|elapsed|took)\M';
 $$;
 comment on function code_monitor.is_log_line(text) is
   'Whether a line after an exception is a log''s, and no part of the exception''s message.';
@@ -227,7 +246,8 @@ declare
   c_chained constant text[] := array['During handling of the above exception, another exception occurred:',
     'The above exception was the direct cause of the following exception:'];
   -- Their messages quote names.
-  c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError|ModuleNotFoundError|TypeError)$';
+  c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError'
+    '|ModuleNotFoundError|TypeError)$';
   v_text text;
   v_line text;
   v_match text[];
@@ -251,7 +271,8 @@ begin
   v_text := translate(v_text, E'\x01\x02\x03', '');
   v_is_group := position('Exception Group ' || c_header in v_text) > 0;
 
-  if v_text !~ '(^|\n)\s*([|+] ?)?(Exception Group )?Traceback \(most recent call last\):|(^|\n)\s*File ".*", line [0-9]+' then
+  if v_text !~ '(^|\n)\s*([|+] ?)?(Exception Group )?Traceback \(most recent call last\):|(^|\n)\s*File ".*", line '
+    '[0-9]+' then
     v_lines := code_monitor.failure_output(v_text, p_exit_code);
     v_type := (regexp_match(v_lines[array_upper(v_lines, 1)],
       '^([A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Warning|Interrupt|Exit|Iteration))(:|$)'))[1];
@@ -275,13 +296,15 @@ begin
         v_frame := null;
         v_lines := v_lines || 'Traceback:'::text;
         v_state := 'frames';
-      elsif v_state not in ('message', 'over') and v_line like '%File "%", line %' and v_line ~ '^\s*File ".*", line [0-9]+' then
+      elsif v_state not in ('message', 'over') and v_line like '%File "%", line %' and v_line ~ '^\s*File ".*", line '
+        '[0-9]+' then
         if v_frame is not null and v_frame <> all (v_seen) then
           v_lines := v_lines || v_frame;
           v_seen := v_seen || v_frame;
         end if;
         v_match := regexp_match(v_line, '^\s*File "(.*)", line [0-9]+(, in (.*))?$');
-        v_frame := format('File "%s"%s', code_monitor.mask_path(coalesce(v_match[1], v_line)), coalesce(', in ' || v_match[3], ''));
+        v_frame := format('File "%s"%s', code_monitor.mask_path(coalesce(v_match[1], v_line)), coalesce(', '
+          'in ' || v_match[3], ''));
         v_state := 'frames';
       elsif v_state = 'frames' and (btrim(v_line, E' \t~^') = '' or v_line like '%[Previous line repeated %') then
         null;
@@ -296,7 +319,8 @@ begin
         v_match := regexp_match(v_line, '^([A-Za-z_][A-Za-z0-9_.]*)(: ?(.*))?$');
         v_type := coalesce(v_match[1], v_type);
         v_lines := v_lines || coalesce(
-          v_match[1] || rtrim(': ' || code_monitor.mask_values(coalesce(v_match[3], ''), true, v_match[1] ~ c_name_errors), ': '),
+          v_match[1] || rtrim(': ' || code_monitor.mask_values(coalesce(v_match[3], ''), true,
+            v_match[1] ~ c_name_errors), ': '),
           code_monitor.mask_values(v_line, true));
         v_state := 'message';
         v_message_lines := 1;
@@ -320,4 +344,5 @@ begin
 end;
 $$;
 comment on function code_monitor.failure_cause(text, text, text, integer) is
-  'The cause of a failed execution: the exception''s type, the normalized traceback (of stderr when there is no traceback, of the exit code when there is neither), and the SHA-256 of both.';
+  'The cause of a failed execution: the exception''s type, the normalized traceback (of stderr when there is no '
+    'traceback, of the exit code when there is neither), and the SHA-256 of both.';

@@ -1,6 +1,8 @@
 -- Asking for a fix: who may ask, what it may cost, what came of it. code-monitor-daemon claims a cause and calls
--- autonomous-code-fixer, which begins (and so reserves tokens and money) before it asks the model and records afterwards.
--- Lock order: the budget's lock, then the cause, then its proposals, but for expire_code_fixes, which waits for no row and
+-- autonomous-code-fixer, which begins (and so reserves tokens and money) before it asks the model and records
+-- afterwards.
+-- Lock order: the budget's lock, then the cause, then its proposals, but for expire_code_fixes, which waits for no row
+-- and
 -- is waited for by none.
 
 create function code_monitor.expire_fixes(p_now timestamptz default now()) returns integer
@@ -8,7 +10,8 @@ language sql volatile set search_path = '' as $$
   with gone as (
     update public.code_fix_proposals p
       -- The model may have been asked: what was reserved counts for its day.
-      set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now, usage_unknown = true
+      set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now,
+        usage_unknown = true
       -- Not one that is being recorded at this moment.
       where p.id in (
         select g.id from public.code_fix_proposals g
@@ -49,7 +52,9 @@ begin
 end;
 $$;
 comment on function code_monitor.claim_fix(timestamptz, timestamptz) is
-  'Claims the open cause that most needs a fix and was not asked for since p_not_since, counts the request, and lets nobody else ask for five minutes: {"claimed": true, "cause_id", "request_id", "error_type", "attempt"} or {"claimed": false}.';
+  'Claims the open cause that most needs a fix and was not asked for since p_not_since, counts the request, and lets '
+    'nobody else ask for five minutes: {"claimed": true, "cause_id", "request_id", "error_type", "attempt"} or '
+    '{"claimed": false}.';
 
 create function public.claim_code_fix(p_not_since timestamptz) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -70,7 +75,8 @@ language sql volatile set search_path = '' as $$
   select exists (select from released);
 $$;
 comment on function public.release_code_fix(bigint, uuid, boolean) is
-  'Gives a claim back; p_counts false: nobody was asked, so the request is not counted. False when the claim is no more.';
+  'Gives a claim back; p_counts false: nobody was asked, so the request is not counted. False when the claim is no '
+    'more.';
 
 create function public.read_code_failure(p_cause_id bigint) returns jsonb
 language sql stable set search_path = '' as $$
@@ -84,7 +90,8 @@ language sql stable set search_path = '' as $$
       from public.eliza_python_executions e
       where e.cause_id = c.id order by e.finished_at desc, e.id limit 1),
     'earlier', coalesce((
-      select jsonb_agg(jsonb_build_object('diff', left(t.diff, 8000), 'outcome', t.status, 'reason', left(t.decision_reason, 1000)) order by t.id)
+      select jsonb_agg(jsonb_build_object('diff', left(t.diff, 8000), 'outcome', t.status, 'reason',
+        left(t.decision_reason, 1000)) order by t.id)
       from (
         select p.id, p.diff, p.status, p.decision_reason from public.code_fix_proposals p
         where p.cause_id = c.id and p.status in ('accepted', 'rejected')
@@ -94,7 +101,8 @@ language sql stable set search_path = '' as $$
   where c.id = p_cause_id;
 $$;
 comment on function public.read_code_failure(bigint) is
-  'What a model is shown of a cause: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the last two decided proposals)}; null when there is no such cause.';
+  'What a model is shown of a cause: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the '
+    'last two decided proposals)}; null when there is no such cause.';
 
 create function code_monitor.begin_fix(
   p_cause_id bigint, p_request_id uuid, p_execution_id uuid, p_model text,
@@ -116,7 +124,8 @@ begin
   -- NaN is greater than any cap, and would stand in the day's sum for the rest of it.
   if p_reserved_tokens is null or p_reserved_tokens < 0 or p_reserved_cost_usd not between 0 and 1000000 then
     raise exception using errcode = '22023', message = format(
-      'cannot begin a fix: p_reserved_tokens must be a number from 0 on and p_reserved_cost_usd null or from 0 to 1000000, got %s and %s',
+      'cannot begin a fix: p_reserved_tokens must be a number from 0 on and p_reserved_cost_usd null or from 0 to '
+        '1000000, got %s and %s',
       coalesce(p_reserved_tokens::text, 'null'), coalesce(p_reserved_cost_usd::text, 'null'));
   end if;
   -- One at a time: two that begin at once could both find the day's last tokens.
@@ -160,7 +169,8 @@ begin
   insert into public.code_fix_proposals (
     cause_id, execution_id, request_id, model, reserved_tokens, reserved_cost_usd, created_at, asked_until
   ) values (
-    p_cause_id, p_execution_id, v_request_id, p_model, p_reserved_tokens, p_reserved_cost_usd, p_now, p_now + c_time_to_answer
+    p_cause_id, p_execution_id, v_request_id, p_model, p_reserved_tokens, p_reserved_cost_usd, p_now,
+      p_now + c_time_to_answer
   ) returning id into v_proposal_id;
   update public.code_failure_causes c set
     fix_requests = c.fix_requests + case when v_claimed then 0 else 1 end,
@@ -170,14 +180,17 @@ begin
 end;
 $$;
 comment on function code_monitor.begin_fix(bigint, uuid, uuid, text, integer, numeric, timestamptz) is
-  'Before the model is asked: reserves tokens and cost within the day''s caps. {"begun": true, "proposal_id"}, or {"begun": false, "reason"}: unknown_cause, not_open, asked_already, cause_cap, daily_cap. p_request_id: the claim, null for a person''s own call, which then counts by itself.';
+  'Before the model is asked: reserves tokens and cost within the day''s caps. {"begun": true, "proposal_id"}, or '
+    '{"begun": false, "reason"}: unknown_cause, not_open, asked_already, cause_cap, daily_cap. p_request_id: the '
+    'claim, null for a person''s own call, which then counts by itself.';
 
 create function public.begin_code_fix(
   p_cause_id bigint, p_request_id uuid, p_execution_id uuid, p_model text, p_reserved_tokens integer,
   p_reserved_cost_usd numeric
 ) returns jsonb
 language sql security definer set search_path = '' as $$
-  select code_monitor.begin_fix(p_cause_id, p_request_id, p_execution_id, p_model, p_reserved_tokens, p_reserved_cost_usd);
+  select code_monitor.begin_fix(p_cause_id, p_request_id, p_execution_id, p_model, p_reserved_tokens,
+    p_reserved_cost_usd);
 $$;
 comment on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric) is
   'code_monitor.begin_fix by the clock of the database.';
@@ -197,7 +210,8 @@ declare
   v_wrong constant text := case
     when p_confidence not between 0 and 1 then format('p_confidence must be from 0 to 1, got %s', p_confidence)
     when p_prompt_tokens < 0 then format('p_prompt_tokens must be a number from 0 on, got %s', p_prompt_tokens)
-    when p_completion_tokens < 0 then format('p_completion_tokens must be a number from 0 on, got %s', p_completion_tokens)
+    when p_completion_tokens < 0 then format('p_completion_tokens must be a number from 0 on, got %s',
+      p_completion_tokens)
     when p_cost_usd not between 0 and 1000000 then format('p_cost_usd must be from 0 to 1000000, got %s', p_cost_usd)
   end;
 begin
@@ -213,7 +227,8 @@ begin
       'reason', coalesce('it is ' || v_proposal.status, 'there is no such proposal, or it is being ended'));
   end if;
   -- A person may have closed the cause meanwhile.
-  v_status := case when p_error is not null then 'failed' when v_cause.status = 'open' then 'pending' else 'superseded' end;
+  v_status := case when p_error is not null then 'failed' when v_cause.status = 'open' then 'pending'
+    else 'superseded' end;
   update public.code_fix_proposals p set
     status = v_status, diff = p_diff, reasoning = p_reasoning, confidence = p_confidence, error = p_error,
     prompt_tokens = p_prompt_tokens, completion_tokens = p_completion_tokens, cost_usd = p_cost_usd,
@@ -223,14 +238,18 @@ begin
     status = case when v_status = 'pending' then 'proposed' else c.status end,
     status_changed_at = case when v_status = 'pending' then p_now else c.status_changed_at end,
     status_changed_by = case when v_status = 'pending' then v_proposal.model else c.status_changed_by end,
-    status_reason = case when v_status = 'pending' then format('proposal %s waits for a person', p_proposal_id) else c.status_reason end
+    status_reason = case when v_status = 'pending' then format('proposal %s waits for a person', p_proposal_id)
+      else c.status_reason end
   where c.id = v_cause.id;
   perform public.release_code_fix(v_cause.id, v_proposal.request_id, p_counts);
   return jsonb_build_object('recorded', true, 'status', v_status);
 end;
 $$;
-comment on function code_monitor.record_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean, timestamptz) is
-  'What the model answered: a proposal that waits for a person (the cause is proposed then), or, with p_error, a failure; settles what was reserved. p_counts false: the request says nothing of the cause and is not counted. {"recorded": true, "status"} or {"recorded": false, "reason"}.';
+comment on function code_monitor.record_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean,
+  boolean, timestamptz) is
+  'What the model answered: a proposal that waits for a person (the cause is proposed then), or, with p_error, a '
+    'failure; settles what was reserved. p_counts false: the request says nothing of the cause and is not counted. '
+    '{"recorded": true, "status"} or {"recorded": false, "reason"}.';
 
 create function public.record_code_fix(
   p_proposal_id bigint, p_diff text, p_reasoning text, p_confidence numeric, p_error text, p_prompt_tokens integer,
@@ -241,7 +260,8 @@ language sql security definer set search_path = '' as $$
     p_proposal_id, p_diff, p_reasoning, p_confidence, p_error, p_prompt_tokens, p_completion_tokens, p_cost_usd,
     p_usage_unknown, p_counts);
 $$;
-comment on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean) is
+comment on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean,
+  boolean) is
   'code_monitor.record_fix by the clock of the database.';
 
 create function code_monitor.state(p_now timestamptz default now()) returns jsonb
@@ -251,7 +271,8 @@ language sql stable set search_path = '' as $$
     'fixes_per_run', scheduler.setting('code_monitor.fixes_per_run'),
     'open_causes', count(*) filter (where c.status = 'open'),
     -- Asked for as often as it may be: only a person can help.
-    'exhausted_causes', count(*) filter (where c.status = 'open' and c.fix_requests >= scheduler.setting('code_monitor.fixes_per_cause')),
+    'exhausted_causes', count(*) filter (where c.status = 'open'
+      and c.fix_requests >= scheduler.setting('code_monitor.fixes_per_cause')),
     'waiting_proposals', count(*) filter (where c.status = 'proposed'),
     'github_token', (
       -- The worst of the keys, if there are several.
@@ -267,7 +288,8 @@ language sql stable set search_path = '' as $$
   where c.status in ('open', 'proposed');
 $$;
 comment on function code_monitor.state(timestamptz) is
-  'What code-monitor-daemon reports beside its own work, and "at" which moment: causes that are open, exhausted or wait for a person, and the GitHub token as api_key_health has it (null when nobody has checked one).';
+  'What code-monitor-daemon reports beside its own work, and "at" which moment: causes that are open, exhausted or '
+    'wait for a person, and the GitHub token as api_key_health has it (null when nobody has checked one).';
 
 create function public.code_monitor_state() returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -290,6 +312,7 @@ grant execute on function public.claim_code_fix(timestamptz) to service_role;
 grant execute on function public.release_code_fix(bigint, uuid, boolean) to service_role;
 grant execute on function public.read_code_failure(bigint) to service_role;
 grant execute on function public.begin_code_fix(bigint, uuid, uuid, text, integer, numeric) to service_role;
-grant execute on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean, boolean)
+grant execute on function public.record_code_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean,
+  boolean)
   to service_role;
 grant execute on function public.code_monitor_state() to service_role;

@@ -13,17 +13,20 @@ begin
     where c.id = (select p.cause_id from public.code_fix_proposals p where p.id = p_proposal_id) for no key update;
   select p.* into v_proposal from public.code_fix_proposals p where p.id = p_proposal_id for update;
   if v_proposal.id is null then
-    raise exception using errcode = 'SD010', message = format('cannot decide on proposal %s: there is no such proposal', p_proposal_id);
+    raise exception using errcode = 'SD010', message = format('cannot decide on proposal %s: there is no such proposal',
+      p_proposal_id);
   end if;
   if v_proposal.status <> 'pending' then
-    raise exception using errcode = 'SD204', message = format('cannot decide on proposal %s: it is %s', p_proposal_id, v_proposal.status)
+    raise exception using errcode = 'SD204', message = format('cannot decide on proposal %s: it is %s', p_proposal_id,
+      v_proposal.status)
       || coalesce(format(' by %s since %s', v_proposal.decided_by, v_proposal.decided_at), '');
   end if;
   return v_proposal;
 end;
 $$;
 comment on function code_monitor.lock_pending_fix(bigint, text) is
-  'Locks a proposal that waits, and its cause. Raises SD010 for an unknown proposal; SD204 for one that does not wait; 22023 when nobody says who decides.';
+  'Locks a proposal that waits, and its cause. Raises SD010 for an unknown proposal; SD204 for one that does not '
+    'wait; 22023 when nobody says who decides.';
 
 create function code_monitor.accept_fix(
   p_proposal_id bigint, p_by text, p_reason text default null, p_now timestamptz default now()
@@ -44,7 +47,8 @@ begin
 end;
 $$;
 comment on function code_monitor.accept_fix(bigint, text, text, timestamptz) is
-  'A person takes the proposal: its cause is fixed, until it fails again. Applies nothing; the diff is in the answer. Raises SD010 for an unknown proposal; SD204 unless it is pending.';
+  'A person takes the proposal: its cause is fixed, until it fails again. Applies nothing; the diff is in the answer. '
+    'Raises SD010 for an unknown proposal; SD204 unless it is pending.';
 
 create function public.accept_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -72,7 +76,8 @@ begin
 end;
 $$;
 comment on function code_monitor.reject_fix(bigint, text, text, timestamptz) is
-  'A person does not want the proposal: its cause is open again, and may be asked for again; the model is told the reason then. Raises SD010 for an unknown proposal; SD204 unless it is pending.';
+  'A person does not want the proposal: its cause is open again, and may be asked for again; the model is told the '
+    'reason then. Raises SD010 for an unknown proposal; SD204 unless it is pending.';
 
 create function public.reject_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -93,11 +98,13 @@ begin
   end if;
   if p_status is null or p_status not in ('open', 'fixed', 'ignored') then
     raise exception using errcode = '22023',
-      message = format('cannot change a cause: p_status must be open, fixed or ignored, got %s', coalesce(p_status, 'null'));
+      message = format('cannot change a cause: p_status must be open, fixed or ignored, got %s',
+        coalesce(p_status, 'null'));
   end if;
   select c.* into v_cause from public.code_failure_causes c where c.id = p_cause_id for no key update;
   if not found then
-    raise exception using errcode = 'SD011', message = format('cannot change cause %s: there is no such cause', p_cause_id);
+    raise exception using errcode = 'SD011', message = format('cannot change cause %s: there is no such cause',
+      p_cause_id);
   end if;
   update public.code_fix_proposals p
     set status = 'superseded', decided_at = p_now, decided_by = p_by, decision_reason = p_reason
@@ -110,7 +117,9 @@ begin
 end;
 $$;
 comment on function code_monitor.set_failure_status(bigint, text, text, text, timestamptz) is
-  'A person says what is to become of a cause: fixed (until it fails again), ignored (whatever happens), open (fixes may be asked for anew, counted from none). A proposal that waits is superseded. Raises SD011 for an unknown cause; 22023 for an unknown status, or when nobody says who does it.';
+  'A person says what is to become of a cause: fixed (until it fails again), ignored (whatever happens), open (fixes '
+    'may be asked for anew, counted from none). A proposal that waits is superseded. Raises SD011 for an unknown '
+    'cause; 22023 for an unknown status, or when nobody says who does it.';
 
 create function public.set_code_failure_status(
   p_cause_id bigint, p_status text, p_by text, p_reason text default null

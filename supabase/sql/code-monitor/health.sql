@@ -27,7 +27,8 @@ language sql stable set search_path = '' as $$
   from causes, proposals, unseen;
 $$;
 comment on function code_monitor.code_health() is
-  'Figures of the causes for which Python code fails: open ones, those that came back after a fix, failures that nobody has looked at, and how long the oldest proposal waits for a person.';
+  'Figures of the causes for which Python code fails: open ones, those that came back after a fix, failures that '
+    'nobody has looked at, and how long the oldest proposal waits for a person.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('code', 'code-monitor', 'Code failures', 2, 'code_monitor.code_health');

@@ -31,11 +31,14 @@ create index code_failure_causes_last_seen_at_idx on public.code_failure_causes 
 comment on table public.code_failure_causes is
   'Why Python code fails: one row a cause, with how often and since when. The failed executions point here.';
 comment on column public.code_failure_causes.fingerprint is
-  'SHA-256 of the exception''s type and the normalized traceback, in hex: the same cause has the same, whatever the values were.';
+  'SHA-256 of the exception''s type and the normalized traceback, in hex: the same cause has the same, whatever the '
+    'values were.';
 comment on column public.code_failure_causes.normalized_traceback is
-  'The traceback without what changes from one execution to the next; cut at 8,000 characters (the fingerprint is of the whole).';
+  'The traceback without what changes from one execution to the next; cut at 8,000 characters (the fingerprint is of '
+    'the whole).';
 comment on column public.code_failure_causes.status is
-  'open: nothing proposed; proposed: a proposal waits for a person; fixed: until it fails again; ignored: until a person opens it.';
+  'open: nothing proposed; proposed: a proposal waits for a person; fixed: until it fails again; ignored: until a '
+    'person opens it.';
 comment on column public.code_failure_causes.reopened_count is 'How often it failed again after it was fixed.';
 comment on column public.code_failure_causes.fix_requests is
   'Fixes asked for since the cause was opened or reopened; at most the setting code_monitor.fixes_per_cause.';
@@ -87,9 +90,11 @@ comment on table public.code_fix_proposals is
   'What a model proposed for a cause: one row a question, for a person to accept or reject. Nothing applies it.';
 comment on column public.code_fix_proposals.execution_id is 'The failed execution whose code was shown to the model.';
 comment on column public.code_fix_proposals.status is
-  'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before anybody decided; failed: no valid proposal, see error.';
+  'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before anybody '
+    'decided; failed: no valid proposal, see error.';
 comment on column public.code_fix_proposals.diff is
-  'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here as they were for the model.';
+  'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here as they were '
+    'for the model.';
 comment on column public.code_fix_proposals.reserved_tokens is
   'Tokens set aside before the model was asked: what the question and the longest answer could take.';
 comment on column public.code_fix_proposals.usage_unknown is
@@ -109,11 +114,17 @@ revoke all on sequence public.code_failure_causes_id_seq, public.code_fix_propos
 grant select, insert, update, delete on public.code_failure_causes, public.code_fix_proposals to service_role;
 
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, description) values
-  ('code-monitor', 'code_monitor.fixes_per_run', '5', 'integer', null, 0, 999999, 'fixes that a run of code-monitor-daemon asks for at most; 0 asks for none'),
-  ('code-monitor', 'code_monitor.fixes_per_cause', '3', 'integer', null, 0, 999999, 'fixes asked for a cause at most, since it was opened or reopened'),
-  ('code-monitor', 'code_fixer.daily_tokens', '200000', 'integer', 'tokens', 0, 1000000000, 'tokens that autonomous-code-fixer uses in a UTC day at most'),
-  ('code-monitor', 'code_fixer.daily_cost_usd', '1', 'number', 'USD', 0, 1000000000, 'US dollars that autonomous-code-fixer spends in a UTC day at most, where prices are set');
+  ('code-monitor', 'code_monitor.fixes_per_run', '5', 'integer', null, 0, 999999, 'fixes that a run of '
+    'code-monitor-daemon asks for at most; 0 asks for none'),
+  ('code-monitor', 'code_monitor.fixes_per_cause', '3', 'integer', null, 0, 999999, 'fixes asked for a cause at most, '
+    'since it was opened or reopened'),
+  ('code-monitor', 'code_fixer.daily_tokens', '200000', 'integer', 'tokens', 0, 1000000000, 'tokens that '
+    'autonomous-code-fixer uses in a UTC day at most'),
+  ('code-monitor', 'code_fixer.daily_cost_usd', '1', 'number', 'USD', 0, 1000000000, 'US dollars that '
+    'autonomous-code-fixer spends in a UTC day at most, where prices are set');
 
-select scheduler.add_retention_rule('code-monitor', 'code_fix_proposals', 365, 'created_at < $1 and status not in (''asking'', ''pending'')');
+select scheduler.add_retention_rule('code-monitor', 'code_fix_proposals', 365, 'created_at < $1 and status not in '
+  '(''asking'', ''pending'')');
 select scheduler.add_retention_rule('code-monitor', 'code_failure_causes', 365,
-  'last_seen_at < $1 and status <> ''ignored'' and (select count(*) from public.eliza_python_executions where cause_id = code_failure_causes.id) = 0');
+  'last_seen_at < $1 and status <> ''ignored'' and (select count(*) from public.eliza_python_executions where '
+    'cause_id = code_failure_causes.id) = 0');

@@ -14,7 +14,8 @@ declare
 begin
   if p_max_commands is null or p_max_commands not between 1 and 10000 then
     raise exception using errcode = '22023',
-      message = format('Cannot expire commands: p_max_commands must be 1 to 10000, got %s', coalesce(p_max_commands::text, 'null'));
+      message = format('Cannot expire commands: p_max_commands must be 1 to 10000, got %s',
+        coalesce(p_max_commands::text, 'null'));
   end if;
   -- Also those that were handed over and never acknowledged: nobody knows that the device has them, and it is told not
   -- to begin them any more. What a device has acknowledged is its own to finish.
@@ -60,7 +61,8 @@ declare
 begin
   if p_max_commands is null or p_max_commands not between 1 and 10000 then
     raise exception using errcode = '22023',
-      message = format('Cannot hand over commands: p_max_commands must be 1 to 10000, got %s', coalesce(p_max_commands::text, 'null'));
+      message = format('Cannot hand over commands: p_max_commands must be 1 to 10000, got %s',
+        coalesce(p_max_commands::text, 'null'));
   end if;
   -- One hand-over at a time: each sees the sessions that the one before it handed to.
   perform pg_advisory_xact_lock(-7031000002);
@@ -99,7 +101,8 @@ begin
     for no key update of c skip locked
   ), handed as (
     update public.engagement_commands c
-    set status = 'sent', sent_at = p_now, handed_to_session_id = taken.session_id, handed_over_count = c.handed_over_count + 1
+    set status = 'sent', sent_at = p_now, handed_to_session_id = taken.session_id,
+      handed_over_count = c.handed_over_count + 1
     from taken
     where c.id = taken.id
     returning c.handed_over_count
@@ -119,7 +122,8 @@ begin
 end;
 $$;
 comment on function devices.hand_over_commands(uuid, uuid, integer, timestamptz) is
-  'One step of the hand-over, p_max_commands at most, for devices with ids in (p_after, p_until] that have a live session; next_after is where the next one goes on, null at the end';
+  'One step of the hand-over, p_max_commands at most, for devices with ids in (p_after, p_until] that have a live '
+    'session; next_after is where the next one goes on, null at the end';
 
 create function public.monitor_device_connections_hand_over(
   p_after uuid default null, p_until uuid default null, p_max_commands integer default 2000

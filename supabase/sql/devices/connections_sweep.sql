@@ -6,7 +6,8 @@
 -- update`, as heartbeats lock them: rows that only refer to a session are in nobody's way.
 
 insert into public.scheduler_settings (pack, key, default_value, unit, least, most, description) values
-  ('devices', 'device_connections.heartbeat_timeout_seconds', '300', 's', 10, 86400, 'a session whose last heartbeat is older than this is ended by monitor-device-connections');
+  ('devices', 'device_connections.heartbeat_timeout_seconds', '300', 's', 10, 86400, 'a session whose last heartbeat '
+    'is older than this is ended by monitor-device-connections');
 
 create function devices.sweep_connections(
   p_after uuid default null,
@@ -16,7 +17,8 @@ create function devices.sweep_connections(
 ) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
-  v_timeout constant interval := make_interval(secs => scheduler.setting('device_connections.heartbeat_timeout_seconds'));
+  v_timeout constant interval :=
+    make_interval(secs => scheduler.setting('device_connections.heartbeat_timeout_seconds'));
   v_after constant uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
   v_until constant uuid := coalesce(p_until, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
   v_max_sessions constant bigint := 2 * p_max_devices;
@@ -32,7 +34,8 @@ declare
 begin
   if p_max_devices is null or p_max_devices not between 1 and 10000 then
     raise exception using errcode = '22023',
-      message = format('Cannot sweep connections: p_max_devices must be 1 to 10000, got %s', coalesce(p_max_devices::text, 'null'));
+      message = format('Cannot sweep connections: p_max_devices must be 1 to 10000, got %s',
+        coalesce(p_max_devices::text, 'null'));
   end if;
 
   -- The next devices, by id, that have an open session or are said to be online. Devices that are neither, most of
@@ -80,7 +83,8 @@ begin
     for no key update skip locked
   )
   update public.device_connection_sessions s
-  set status = 'timed_out', disconnected_at = coalesce(s.last_heartbeat_at, s.connected_at), disconnect_reason = 'heartbeat_timeout'
+  set status = 'timed_out', disconnected_at = coalesce(s.last_heartbeat_at, s.connected_at),
+    disconnect_reason = 'heartbeat_timeout'
   from silent
   where s.id = silent.id;
   get diagnostics v_ended = row_count;
@@ -112,7 +116,8 @@ begin
     or d.status = 'online' and coalesce(d.last_seen_at, '-infinity') < live.heard_at - interval '1 hour';
 
   -- `for update`, which a new session's foreign key has to wait for: a device that connects between the look at its
-  -- sessions and the update of its row would be set offline with a live session. The look is taken again, under the lock.
+  -- sessions and the update of its row would be set offline with a live session. The look is taken again, under the
+  -- lock.
   select coalesce(array_agg(held.id), array[]::uuid[]) into v_held
   from (select d.id from public.devices d where d.id = any (v_wanted) for update skip locked) held;
   v_left := v_left + cardinality(v_wanted) - cardinality(v_held);
@@ -158,7 +163,8 @@ begin
 end;
 $$;
 comment on function devices.sweep_connections(uuid, uuid, integer, timestamptz) is
-  'One step of the sweep, over the next p_max_devices devices with ids in (p_after, p_until]; next_after is where the next one goes on, null at the end';
+  'One step of the sweep, over the next p_max_devices devices with ids in (p_after, p_until]; next_after is where the '
+    'next one goes on, null at the end';
 
 create function public.monitor_device_connections_sweep(
   p_after uuid default null, p_until uuid default null, p_max_devices integer default 2000

@@ -1,4 +1,5 @@
--- What the health check sees of the devices. Nothing here touches device_activity_log, which has tens of millions of rows: what is
+-- What the health check sees of the devices. Nothing here touches device_activity_log, which has tens of millions of
+-- rows: what is
 -- needed of it is in the summary.
 
 create function devices.devices_health() returns jsonb
@@ -48,7 +49,8 @@ language sql stable set search_path = '' as $$
       'error_events_percent', scheduler.percent(summary.errors, summary.events, 100),
       -- The hour in which a device was seen last is to be summarized once it is over.
       'metrics_behind_seconds', case when fleet.last_seen_at < metrics.complete_until then 0
-        else extract(epoch from date_bin('1 hour', fleet.last_seen_at, '2000-01-01 00:00+00') - metrics.complete_until) end
+        else extract(epoch from date_bin('1 hour', fleet.last_seen_at, '2000-01-01 '
+          '00:00+00') - metrics.complete_until) end
     ),
     'details', jsonb_strip_nulls(jsonb_build_object(
       'devices', fleet.watched, 'online', fleet.online, 'seen_in_day', fleet.seen_in_day,
@@ -59,7 +61,8 @@ language sql stable set search_path = '' as $$
   from fleet, sessions, summary, metrics;
 $$;
 comment on function devices.devices_health() is
-  'Figures of the devices in use: seen in 24 hours of those seen in a week, open sessions without a heartbeat for 45 minutes, reported errors, and how far the hourly metrics are behind.';
+  'Figures of the devices in use: seen in 24 hours of those seen in a week, open sessions without a heartbeat for 45 '
+    'minutes, reported errors, and how far the hourly metrics are behind.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('devices', 'devices', 'Devices', 10, 'devices.devices_health');
@@ -100,7 +103,8 @@ language sql stable set search_path = '' as $$
   from open_sessions, recent;
 $$;
 comment on function devices.charging_health() is
-  'Figures of the charges that began in the last 24 hours: efficiency (weighted by energy), interruptions; and open ones without a reading for an hour.';
+  'Figures of the charges that began in the last 24 hours: efficiency (weighted by energy), interruptions; and open '
+    'ones without a reading for an hour.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('charging', 'devices', 'Charging', 6, 'devices.charging_health');
@@ -184,7 +188,8 @@ language sql stable set search_path = '' as $$
   from recent, pending;
 $$;
 comment on function devices.commands_health() is
-  'Figures of the commands issued in 24 hours: failed, expired; and pending ones, an hour old, that a connected device was not handed or whose time is up.';
+  'Figures of the commands issued in 24 hours: failed, expired; and pending ones, an hour old, that a connected '
+    'device was not handed or whose time is up.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('commands', 'devices', 'Commands', 4, 'devices.commands_health');

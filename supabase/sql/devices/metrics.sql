@@ -88,7 +88,8 @@ language sql stable set search_path = '' as $$
       scheduler.metric('xmrt_pop_events_rejected', summed.pop_rejected + new_pop.rejected),
       scheduler.metric('xmrt_pop_points_total', summed.pop_points + new_pop.points),
       scheduler.metric('xmrt_commands_total', summed.commands + new_commands.issued),
-      scheduler.metric('xmrt_metrics_age_seconds', round(extract(epoch from greatest(p_now - state.next_hour, interval '0')), 3))),
+      scheduler.metric('xmrt_metrics_age_seconds', round(extract(epoch from greatest(p_now - state.next_hour,
+        interval '0')), 3))),
     (select scheduler.metric_group(json_build_object('status', json_agg(status)),
         scheduler.metric('xmrt_commands_by_status', json_agg(coalesce(commands, 0))))
       from unnest(array['pending', 'sent', 'acknowledged', 'completed', 'failed', 'expired', 'cancelled']) as status
@@ -96,18 +97,25 @@ language sql stable set search_path = '' as $$
   from summed, last_day, new_charging, new_pop, new_commands, registered, state;
 $$;
 comment on function devices.fleet_metrics(timestamptz) is
-  'What a scrape shows of the devices: sums since the first row (from the fleet''s rows of device_metrics_summary, and raw rows only where it has none yet), devices as they are now, and commands of the last 24 hours by status.';
+  'What a scrape shows of the devices: sums since the first row (from the fleet''s rows of device_metrics_summary, '
+    'and raw rows only where it has none yet), devices as they are now, and commands of the last 24 hours by status.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('devices.fleet_metrics', 'devices');
 insert into scheduler.metric_families (family, pack, type, help) values
-  ('xmrt_devices_total', 'devices', 'counter', 'Devices ever registered; they are retired, not deleted, when they leave.'),
+  ('xmrt_devices_total', 'devices', 'counter', 'Devices ever registered; they are retired, not deleted, when they '
+    'leave.'),
   ('xmrt_devices_active', 'devices', 'gauge', 'Devices whose status is online.'),
   ('xmrt_charging_sessions_total', 'devices', 'counter', 'Charging sessions that began, whatever became of them.'),
-  ('xmrt_charging_efficiency_avg', 'devices', 'gauge', 'Charging efficiency in percent (0 to 100), weighted by energy, of the 24 hours that were summarized last; absent when no energy of them has a known efficiency.'),
+  ('xmrt_charging_efficiency_avg', 'devices', 'gauge', 'Charging efficiency in percent (0 to 100), weighted by '
+    'energy, of the 24 hours that were summarized last; absent when no energy of them has a known efficiency.'),
   ('xmrt_pop_events_total', 'devices', 'counter', 'Proof of participation (PoP) events, whatever their status.'),
-  ('xmrt_pop_events_validated', 'devices', 'gauge', 'PoP events whose status is validated, of all of xmrt_pop_events_total.'),
-  ('xmrt_pop_events_rejected', 'devices', 'gauge', 'PoP events whose status is rejected, of all of xmrt_pop_events_total.'),
+  ('xmrt_pop_events_validated', 'devices', 'gauge', 'PoP events whose status is validated, of all of '
+    'xmrt_pop_events_total.'),
+  ('xmrt_pop_events_rejected', 'devices', 'gauge', 'PoP events whose status is rejected, of all of '
+    'xmrt_pop_events_total.'),
   ('xmrt_pop_points_total', 'devices', 'counter', 'Points of the validated PoP events.'),
   ('xmrt_commands_total', 'devices', 'counter', 'Engagement commands issued.'),
-  ('xmrt_commands_by_status', 'devices', 'gauge', 'Engagement commands issued in the last 24 hours, by the status they have now.'),
-  ('xmrt_metrics_age_seconds', 'devices', 'gauge', 'Since the end of the last hour that the sums were taken up to; later rows are counted one by one.');
+  ('xmrt_commands_by_status', 'devices', 'gauge', 'Engagement commands issued in the last 24 hours, by the status '
+    'they have now.'),
+  ('xmrt_metrics_age_seconds', 'devices', 'gauge', 'Since the end of the last hour that the sums were taken up to; '
+    'later rows are counted one by one.');

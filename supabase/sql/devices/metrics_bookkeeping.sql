@@ -29,7 +29,8 @@ create index device_metrics_periods_open_idx
 comment on table public.device_metrics_periods is
   'Hours and UTC days that the metrics know of: a row that is not pending has been computed, with rows or without';
 comment on column public.device_metrics_periods.unsettled is
-  'The hour was computed while transactions that began before its end were still open: it is computed again by the next run';
+  'The hour was computed while transactions that began before its end were still open: it is computed again by the '
+    'next run';
 
 create table public.device_metrics_state (
   only_row boolean primary key default true check (only_row),
@@ -37,9 +38,11 @@ create table public.device_metrics_state (
   frozen_before timestamptz not null check (isfinite(frozen_before))
 );
 comment on table public.device_metrics_state is 'One row: how far the metrics have come';
-comment on column public.device_metrics_state.next_hour is 'The first hour that has not been put on the list of hours to compute yet';
+comment on column public.device_metrics_state.next_hour is 'The first hour that has not been put on the list of hours '
+  'to compute yet';
 comment on column public.device_metrics_state.frozen_before is
-  'Figures before this time are final: their raw rows may be gone. Moved by aggregate_device_metrics_freeze() before old raw rows are pruned';
+  'Figures before this time are final: their raw rows may be gone. Moved by aggregate_device_metrics_freeze() before '
+    'old raw rows are pruned';
 
 insert into public.device_metrics_state (next_hour, frozen_before)
 values (date_bin('1 hour', now(), '2000-01-01 00:00+00'), '2020-01-01 00:00+00')
@@ -51,4 +54,5 @@ alter table public.device_metrics_state enable row level security;
 revoke all on table public.device_metrics_changes, public.device_metrics_periods, public.device_metrics_state
   from public, anon, authenticated, service_role;
 revoke all on sequence public.device_metrics_changes_id_seq from public, anon, authenticated, service_role;
-grant select on table public.device_metrics_changes, public.device_metrics_periods, public.device_metrics_state to service_role;
+grant select on table public.device_metrics_changes, public.device_metrics_periods,
+  public.device_metrics_state to service_role;

@@ -13,18 +13,21 @@ begin
   if tg_op = 'INSERT' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n where n.occurred_at < v_open_hour) h;
+    from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n
+      where n.occurred_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o where o.occurred_at < v_open_hour) h;
+    from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o
+      where o.occurred_at < v_open_hour) h;
   else
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id and n.occurred_at = o.occurred_at
     cross join lateral (values
-      (date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00')), (date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00'))
+      (date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00')), (date_bin('1 hour', n.occurred_at, '2000-01-01 '
+        '00:00+00'))
     ) h (hour)
     where (o.device_id, o.occurred_at, o.severity) is distinct from (n.device_id, n.occurred_at, n.severity)
       and h.hour < v_open_hour;
@@ -42,20 +45,24 @@ begin
   if tg_op = 'INSERT' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n where n.occurred_at < v_open_hour) h;
+    from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n
+      where n.occurred_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o where o.occurred_at < v_open_hour) h;
+    from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o
+      where o.occurred_at < v_open_hour) h;
   else
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id
     cross join lateral (values
-      (date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00')), (date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00'))
+      (date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00')), (date_bin('1 hour', n.occurred_at, '2000-01-01 '
+        '00:00+00'))
     ) h (hour)
-    where (o.device_id, o.occurred_at, o.status, o.points) is distinct from (n.device_id, n.occurred_at, n.status, n.points)
+    where (o.device_id, o.occurred_at, o.status, o.points) is distinct from (n.device_id, n.occurred_at, n.status,
+      n.points)
       and h.hour < v_open_hour;
   end if;
   return null;
@@ -71,11 +78,13 @@ begin
   if tg_op = 'INSERT' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', n.issued_at, '2000-01-01 00:00+00') as hour from new_rows n where n.issued_at < v_open_hour) h;
+    from (select date_bin('1 hour', n.issued_at, '2000-01-01 00:00+00') as hour from new_rows n
+      where n.issued_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
-    from (select date_bin('1 hour', o.issued_at, '2000-01-01 00:00+00') as hour from old_rows o where o.issued_at < v_open_hour) h;
+    from (select date_bin('1 hour', o.issued_at, '2000-01-01 00:00+00') as hour from old_rows o
+      where o.issued_at < v_open_hour) h;
   else
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
@@ -103,14 +112,16 @@ begin
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', n.connected_at, '2000-01-01 00:00+00'),
-      date_bin('1 hour', least(greatest(n.connected_at, coalesce(n.disconnected_at, n.last_heartbeat_at)), v_open_hour), '2000-01-01 00:00+00')
+      date_bin('1 hour', least(greatest(n.connected_at, coalesce(n.disconnected_at, n.last_heartbeat_at)), v_open_hour),
+        '2000-01-01 00:00+00')
     from new_rows n
     where n.connected_at < v_open_hour;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', o.connected_at, '2000-01-01 00:00+00'),
-      date_bin('1 hour', least(greatest(o.connected_at, coalesce(o.disconnected_at, o.last_heartbeat_at)), v_open_hour), '2000-01-01 00:00+00')
+      date_bin('1 hour', least(greatest(o.connected_at, coalesce(o.disconnected_at, o.last_heartbeat_at)), v_open_hour),
+        '2000-01-01 00:00+00')
     from old_rows o
     where o.connected_at < v_open_hour;
   else
@@ -126,11 +137,13 @@ begin
         end as from_at,
         greatest(o.ended_at, n.ended_at) as to_at
       from (
-        select r.id, r.device_id, r.connected_at, greatest(r.connected_at, coalesce(r.disconnected_at, r.last_heartbeat_at)) as ended_at
+        select r.id, r.device_id, r.connected_at, greatest(r.connected_at, coalesce(r.disconnected_at,
+          r.last_heartbeat_at)) as ended_at
         from old_rows r
       ) o
       full join (
-        select r.id, r.device_id, r.connected_at, greatest(r.connected_at, coalesce(r.disconnected_at, r.last_heartbeat_at)) as ended_at
+        select r.id, r.device_id, r.connected_at, greatest(r.connected_at, coalesce(r.disconnected_at,
+          r.last_heartbeat_at)) as ended_at
         from new_rows r
       ) n on n.id = o.id
       where (o.device_id, o.connected_at, o.ended_at) is distinct from (n.device_id, n.connected_at, n.ended_at)
@@ -152,14 +165,16 @@ begin
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', n.started_at, '2000-01-01 00:00+00'),
-      date_bin('1 hour', least(greatest(n.started_at, coalesce(n.ended_at, n.last_reading_at)), v_open_hour), '2000-01-01 00:00+00')
+      date_bin('1 hour', least(greatest(n.started_at, coalesce(n.ended_at, n.last_reading_at)),
+        v_open_hour), '2000-01-01 00:00+00')
     from new_rows n
     where n.started_at < v_open_hour;
   elsif tg_op = 'DELETE' then
     insert into public.device_metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', o.started_at, '2000-01-01 00:00+00'),
-      date_bin('1 hour', least(greatest(o.started_at, coalesce(o.ended_at, o.last_reading_at)), v_open_hour), '2000-01-01 00:00+00')
+      date_bin('1 hour', least(greatest(o.started_at, coalesce(o.ended_at, o.last_reading_at)),
+        v_open_hour), '2000-01-01 00:00+00')
     from old_rows o
     where o.started_at < v_open_hour;
   else

@@ -6,7 +6,8 @@ create function devices.metrics_hour_rows(p_from timestamptz, p_to timestamptz)
 returns table (
   period_start timestamptz, device_id uuid, active_devices integer,
   connections_started bigint, connected_seconds numeric,
-  charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric, efficiency_weight numeric,
+  charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric,
+    efficiency_weight numeric,
   activity_events bigint, activity_errors bigint,
   pop_events bigint, pop_events_validated bigint, pop_events_rejected bigint, pop_points numeric,
   commands_issued bigint, commands_completed bigint, commands_failed bigint, commands_expired bigint
@@ -50,7 +51,8 @@ begin
   charges as materialized (
     select s.*, s.energy_wh / nullif(extract(epoch from s.ended_at - s.started_at), 0) as watt_hours_a_second
     from (
-      select c.device_id, c.started_at, greatest(c.started_at, c.ended_at) as ended_at, c.energy_wh, c.efficiency_percent
+      select c.device_id, c.started_at, greatest(c.started_at, c.ended_at) as ended_at, c.energy_wh,
+        c.efficiency_percent
       from public.charging_sessions c
       where c.ended_at is not null
         and tstzrange(c.started_at, greatest(c.started_at, c.ended_at), '[]') && tstzrange(p_from, p_to)
@@ -116,7 +118,8 @@ begin
       coalesce(g.energy_wh, 0) as energy_wh, coalesce(g.efficiency_energy_wh, 0) as efficiency_energy_wh,
       coalesce(g.efficiency_weight, 0) as efficiency_weight,
       coalesce(a.events, 0) as activity_events, coalesce(a.errors, 0) as activity_errors,
-      coalesce(p.events, 0) as pop_events, coalesce(p.validated, 0) as pop_validated, coalesce(p.rejected, 0) as pop_rejected,
+      coalesce(p.events, 0) as pop_events, coalesce(p.validated, 0) as pop_validated, coalesce(p.rejected,
+        0) as pop_rejected,
       coalesce(p.points, 0) as pop_points,
       coalesce(c.issued, 0) as commands_issued, coalesce(c.completed, 0) as commands_completed,
       coalesce(c.failed, 0) as commands_failed, coalesce(c.expired, 0) as commands_expired
@@ -141,13 +144,15 @@ begin
     coalesce(f.efficiency_energy_wh, 0), coalesce(f.efficiency_weight, 0),
     coalesce(f.activity_events, 0), coalesce(f.activity_errors, 0),
     coalesce(f.pop_events, 0), coalesce(f.pop_validated, 0), coalesce(f.pop_rejected, 0), coalesce(f.pop_points, 0),
-    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0), coalesce(f.commands_expired, 0)
+    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0),
+      coalesce(f.commands_expired, 0)
   from generate_series(p_from, p_to - interval '1 microsecond', interval '1 hour') as h (hour)
   left join (
     select d.hour, sum(d.active)::integer as active,
       sum(d.connections_started)::bigint as connections_started, sum(d.connected_seconds) as connected_seconds,
       sum(d.charging_started)::bigint as charging_started, sum(d.charging_seconds) as charging_seconds,
-      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh, sum(d.efficiency_weight) as efficiency_weight,
+      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh,
+        sum(d.efficiency_weight) as efficiency_weight,
       sum(d.activity_events)::bigint as activity_events, sum(d.activity_errors)::bigint as activity_errors,
       sum(d.pop_events)::bigint as pop_events, sum(d.pop_validated)::bigint as pop_validated,
       sum(d.pop_rejected)::bigint as pop_rejected, sum(d.pop_points) as pop_points,
@@ -159,7 +164,8 @@ begin
 end
 $$;
 comment on function devices.metrics_hour_rows(timestamptz, timestamptz) is
-  'The metrics of the hours from p_from to before p_to (both on the hour), computed from the raw rows: devices and fleet';
+  'The metrics of the hours from p_from to before p_to (both on the hour), computed from the raw rows: devices and '
+    'fleet';
 
 -- Days are sums of hours: counts, seconds, energy and weights all add up. Distinct devices do not, so the fleet's are
 -- counted over the devices' own rows of the day.
@@ -167,7 +173,8 @@ create function devices.metrics_day_rows(p_days timestamptz[])
 returns table (
   period_start timestamptz, device_id uuid, active_devices integer,
   connections_started bigint, connected_seconds numeric,
-  charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric, efficiency_weight numeric,
+  charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric,
+    efficiency_weight numeric,
   activity_events bigint, activity_errors bigint,
   pop_events bigint, pop_events_validated bigint, pop_events_rejected bigint, pop_points numeric,
   commands_issued bigint, commands_completed bigint, commands_failed bigint, commands_expired bigint
@@ -181,7 +188,8 @@ begin
     select d.day, s.device_id, max(s.active_devices) as active,
       sum(s.connections_started)::bigint as connections_started, sum(s.connected_seconds) as connected_seconds,
       sum(s.charging_sessions_started)::bigint as charging_started, sum(s.charging_seconds) as charging_seconds,
-      sum(s.energy_wh) as energy_wh, sum(s.efficiency_energy_wh) as efficiency_energy_wh, sum(s.efficiency_weight) as efficiency_weight,
+      sum(s.energy_wh) as energy_wh, sum(s.efficiency_energy_wh) as efficiency_energy_wh,
+        sum(s.efficiency_weight) as efficiency_weight,
       sum(s.activity_events)::bigint as activity_events, sum(s.activity_errors)::bigint as activity_errors,
       sum(s.pop_events)::bigint as pop_events, sum(s.pop_events_validated)::bigint as pop_validated,
       sum(s.pop_events_rejected)::bigint as pop_rejected, sum(s.pop_points) as pop_points,
@@ -207,13 +215,15 @@ begin
     coalesce(f.efficiency_energy_wh, 0), coalesce(f.efficiency_weight, 0),
     coalesce(f.activity_events, 0), coalesce(f.activity_errors, 0),
     coalesce(f.pop_events, 0), coalesce(f.pop_validated, 0), coalesce(f.pop_rejected, 0), coalesce(f.pop_points, 0),
-    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0), coalesce(f.commands_expired, 0)
+    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0),
+      coalesce(f.commands_expired, 0)
   from unnest(p_days) as y (day)
   left join (
     select d.day, sum(d.active)::integer as active,
       sum(d.connections_started)::bigint as connections_started, sum(d.connected_seconds) as connected_seconds,
       sum(d.charging_started)::bigint as charging_started, sum(d.charging_seconds) as charging_seconds,
-      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh, sum(d.efficiency_weight) as efficiency_weight,
+      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh,
+        sum(d.efficiency_weight) as efficiency_weight,
       sum(d.activity_events)::bigint as activity_events, sum(d.activity_errors)::bigint as activity_errors,
       sum(d.pop_events)::bigint as pop_events, sum(d.pop_validated)::bigint as pop_validated,
       sum(d.pop_rejected)::bigint as pop_rejected, sum(d.pop_points) as pop_points,
@@ -245,7 +255,8 @@ begin
       charging_sessions_started, charging_seconds, energy_wh, efficiency_energy_wh, efficiency_weight,
       activity_events, activity_errors, pop_events, pop_events_validated, pop_events_rejected, pop_points,
       commands_issued, commands_completed, commands_failed, commands_expired)
-    select p_granularity, r.* from devices.metrics_hour_rows(v_first, v_last + interval '1 hour') r where p_granularity = 'hour'
+    select p_granularity, r.* from devices.metrics_hour_rows(v_first, v_last + interval '1 hour') r
+      where p_granularity = 'hour'
     union all
     select p_granularity, r.* from devices.metrics_day_rows(p_periods) r where p_granularity = 'day'
     -- A device's rows together: its index is then filled from left to right, which is a sixth of the whole insert.
@@ -297,11 +308,14 @@ begin
   ),
   updated as (
     update public.device_metrics_summary s
-    set active_devices = d.active_devices, connections_started = d.connections_started, connected_seconds = d.connected_seconds,
-      charging_sessions_started = d.charging_sessions_started, charging_seconds = d.charging_seconds, energy_wh = d.energy_wh,
+    set active_devices = d.active_devices, connections_started = d.connections_started,
+      connected_seconds = d.connected_seconds,
+      charging_sessions_started = d.charging_sessions_started, charging_seconds = d.charging_seconds,
+        energy_wh = d.energy_wh,
       efficiency_energy_wh = d.efficiency_energy_wh, efficiency_weight = d.efficiency_weight,
       activity_events = d.activity_events, activity_errors = d.activity_errors,
-      pop_events = d.pop_events, pop_events_validated = d.pop_events_validated, pop_events_rejected = d.pop_events_rejected,
+      pop_events = d.pop_events, pop_events_validated = d.pop_events_validated,
+        pop_events_rejected = d.pop_events_rejected,
       pop_points = d.pop_points, commands_issued = d.commands_issued, commands_completed = d.commands_completed,
       commands_failed = d.commands_failed, commands_expired = d.commands_expired, computed_at = now()
     from differing d
@@ -323,4 +337,5 @@ begin
 end
 $$;
 comment on function devices.store_metrics(text, timestamptz[]) is
-  'Computes periods (contiguous ones when they are hours) and brings their summary rows in line, touching only rows that differ';
+  'Computes periods (contiguous ones when they are hours) and brings their summary rows in line, touching only rows '
+    'that differ';

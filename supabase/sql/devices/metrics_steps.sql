@@ -24,7 +24,8 @@ begin
   select distinct 'hour', h.hour
   from (select distinct t.from_hour, t.to_hour from taken t) t
   cross join lateral generate_series(
-    greatest(t.from_hour, v_frozen_before), least(t.to_hour, v_open_hour - interval '1 hour'), interval '1 hour') h (hour)
+    greatest(t.from_hour, v_frozen_before), least(t.to_hour, v_open_hour - interval '1 hour'), interval '1 '
+      'hour') h (hour)
   on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
 
   -- Hours that ended since the last run, be it one or, after a long outage, thousands.
@@ -40,7 +41,8 @@ begin
 
   select jsonb_build_object(
     'pending_hours', count(*) filter (where p.granularity = 'hour'),
-    'pending_days', count(*) filter (where p.granularity = 'day' and p.period_start <= v_open_hour - interval '24 hours'),
+    'pending_days', count(*) filter (where p.granularity = 'day' and p.period_start <= v_open_hour - interval '24 '
+      'hours'),
     'notes_left', (select count(*) from (select from public.device_metrics_changes limit 1000000) n),
     'odd_times', scheduler.take_odd_times())
   into v_result
@@ -67,13 +69,15 @@ declare
   v_written bigint := 0;
 begin
   if p_max_hours is null or p_max_hours not between 1 and 1000 then
-    raise exception using errcode = '22023', message = format('Cannot aggregate hours: p_max_hours must be 1 to 1000, got %s', coalesce(p_max_hours::text, 'null'));
+    raise exception using errcode = '22023', message = format('Cannot aggregate hours: p_max_hours must be 1 to 1000, '
+      'got %s', coalesce(p_max_hours::text, 'null'));
   end if;
   perform pg_advisory_xact_lock(-7031000001);
 
   select array_agg(run.period_start order by run.period_start) into v_hours
   from (
-    select p.period_start, max(p.period_start) over () as newest, row_number() over (order by p.period_start desc) as place
+    select p.period_start, max(p.period_start) over () as newest,
+      row_number() over (order by p.period_start desc) as place
     from public.device_metrics_periods p
     where p.granularity = 'hour' and p.pending and p.period_start >= p_from and p.period_start < p_to
     order by p.period_start desc
@@ -118,7 +122,8 @@ begin
 end
 $$;
 comment on function public.aggregate_device_metrics_hours(integer, timestamptz, timestamptz) is
-  'Computes the newest stretch of pending hours that start in [p_from, p_to), p_max_hours at most, and says what is left';
+  'Computes the newest stretch of pending hours that start in [p_from, p_to), p_max_hours at most, and says what is '
+    'left';
 
 create function public.aggregate_device_metrics_days(
   p_max_days integer default 7, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity'
@@ -132,7 +137,8 @@ declare
   v_written bigint := 0;
 begin
   if p_max_days is null or p_max_days not between 1 and 366 then
-    raise exception using errcode = '22023', message = format('Cannot aggregate days: p_max_days must be 1 to 366, got %s', coalesce(p_max_days::text, 'null'));
+    raise exception using errcode = '22023', message = format('Cannot aggregate days: p_max_days must be 1 to 366, '
+      'got %s', coalesce(p_max_days::text, 'null'));
   end if;
   perform pg_advisory_xact_lock(-7031000001);
 
@@ -167,7 +173,8 @@ begin
 end
 $$;
 comment on function public.aggregate_device_metrics_days(integer, timestamptz, timestamptz) is
-  'Computes pending days that are over, have no pending hour and touch [p_from, p_to), p_max_days at most, newest first';
+  'Computes pending days that are over, have no pending hour and touch [p_from, p_to), p_max_days at most, newest '
+    'first';
 
 create function public.aggregate_device_metrics_recompute(p_from timestamptz, p_to timestamptz) returns jsonb
 language plpgsql volatile security definer set search_path = '' as $$
@@ -179,7 +186,8 @@ declare
 begin
   if p_from is null or p_to is null or not isfinite(p_from) or not isfinite(p_to) or p_from >= p_to then
     raise exception using errcode = '22023', message = format(
-      'Cannot recompute device metrics: from must be before to, got %s and %s', coalesce(p_from::text, 'null'), coalesce(p_to::text, 'null'));
+      'Cannot recompute device metrics: from must be before to, got %s and %s', coalesce(p_from::text, 'null'),
+        coalesce(p_to::text, 'null'));
   end if;
   if p_to > v_open_hour + interval '1 hour' then
     raise exception using errcode = '22023', message = format(
@@ -200,7 +208,8 @@ begin
   select 'hour', h.hour from generate_series(v_from, v_to - interval '1 hour', interval '1 hour') h (hour)
   union all
   select 'day', d.day
-  from generate_series(date_bin('24 hours', v_from, '2000-01-01 00:00+00'), v_to - interval '1 hour', interval '24 hours') d (day)
+  from generate_series(date_bin('24 hours', v_from, '2000-01-01 00:00+00'), v_to - interval '1 hour', interval '24 '
+    'hours') d (day)
   on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
 
   return jsonb_build_object('from', v_from, 'to', v_to, 'hours', extract(epoch from v_to - v_from)::bigint / 3600);
@@ -233,7 +242,9 @@ begin
 end
 $$;
 comment on function devices.freeze_metrics(timestamptz) is
-  'Makes the figures before the UTC day of p_before final, so that raw rows older than the returned time may be deleted. Raises SD103 while periods before that day have yet to be computed; 22023 for a p_before less than 48 hours ago.';
+  'Makes the figures before the UTC day of p_before final, so that raw rows older than the returned time may be '
+    'deleted. Raises SD103 while periods before that day have yet to be computed; 22023 for a p_before less than 48 '
+    'hours ago.';
 
 revoke all on function
   public.aggregate_device_metrics_begin(),

@@ -39,7 +39,8 @@ begin
     return null;
   end if;
   return (
-    select coalesce(jsonb_agg(to_jsonb(commands) order by commands.priority, commands.issued_at, commands.id), jsonb_build_array())
+    select coalesce(jsonb_agg(to_jsonb(commands) order by commands.priority, commands.issued_at, commands.id),
+      jsonb_build_array())
     from (
       select c.id, c.command_type, c.payload, c.priority, c.issued_at, c.expires_at, c.handed_over_count
       from public.engagement_commands c
@@ -52,7 +53,8 @@ begin
 end;
 $$;
 comment on function devices.open_commands(uuid, integer, timestamptz) is
-  'The commands handed over to a session and not acknowledged yet, the first p_limit, as a JSON array; null when the session is over or its device is suspended or retired. The id is the idempotency key';
+  'The commands handed over to a session and not acknowledged yet, the first p_limit, as a JSON array; null when the '
+    'session is over or its device is suspended or retired. The id is the idempotency key';
 
 create function public.device_commands(p_session_id uuid, p_limit integer default 50) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -75,7 +77,8 @@ declare
 begin
   if p_status is null or p_status not in ('acknowledged', 'completed', 'failed') then
     raise exception using errcode = '22023',
-      message = format('Cannot report a command as %s: it must be acknowledged, completed or failed', coalesce(p_status, 'null'));
+      message = format('Cannot report a command as %s: it must be acknowledged, completed or failed', coalesce(p_status,
+        'null'));
   end if;
   -- The session may be over by now, and the command may have been handed over to a later one: it is the same device,
   -- and what it has done it has done. Said twice is said once; what is over stays as it is.
@@ -97,7 +100,8 @@ begin
 end;
 $$;
 comment on function devices.report_command(uuid, uuid, text, jsonb, text, timestamptz) is
-  'A device acknowledges, completes or fails a command; may be repeated. Returns the status that stands, null when the session''s device has no such command';
+  'A device acknowledges, completes or fails a command; may be repeated. Returns the status that stands, null when '
+    'the session''s device has no such command';
 
 create function public.device_report_command(
   p_session_id uuid, p_command_id uuid, p_status text, p_result jsonb default null, p_error_message text default null

@@ -1,11 +1,13 @@
--- How long the rows of devices stay, and their figures. Raw rows may go when their figures are final (frozen), which they are up
+-- How long the rows of devices stay, and their figures. Raw rows may go when their figures are final (frozen), which
+-- they are up
 -- to the shortest of the retentions here.
 
 create function devices.metrics_final_before() returns timestamptz
 language sql stable set search_path = '' as $$
   select frozen_before from public.device_metrics_state;
 $$;
-comment on function devices.metrics_final_before() is 'Until when the figures are final: rows from then on are still counted.';
+comment on function devices.metrics_final_before() is 'Until when the figures are final: rows from then on are still '
+  'counted.';
 
 create function devices.make_metrics_final(p_now timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -43,7 +45,8 @@ declare
 begin
   while v_deleted < p_limit loop
     select period_start into v_period from public.device_metrics_periods
-      where granularity = p_granularity and not pending and period_start <= p_before - case p_granularity when 'day' then interval '24 hours' else interval '1 hour' end
+      where granularity = p_granularity and not pending and period_start <= p_before - case p_granularity when 'day'
+        then interval '24 hours' else interval '1 hour' end
       order by period_start limit 1
       for update skip locked;
     exit when not found;
@@ -61,7 +64,8 @@ begin
 end;
 $$;
 comment on function devices.prune_metrics(text, timestamptz, integer) is
-  'Deletes rows of single devices from the oldest hours or days of device_metrics_summary, and those periods from the list; the fleet''s rows stay. Returns how many rows of both.';
+  'Deletes rows of single devices from the oldest hours or days of device_metrics_summary, and those periods from the '
+    'list; the fleet''s rows stay. Returns how many rows of both.';
 
 create function devices.prune_metrics_hours(p_before timestamptz, p_limit integer) returns integer
 language sql set search_path = '' as $$ select devices.prune_metrics('hour', p_before, p_limit) $$;
@@ -76,11 +80,16 @@ select scheduler.add_retention_rule('devices', rule, keep_days, old_rows, what, 
 from (values
   ('device_activity_log', 90, 'occurred_at < $1', null, null),
   ('device_connection_sessions', 90,
-    'disconnected_at is not null and tstzrange(connected_at, greatest(connected_at, disconnected_at), ''[]'') << tstzrange($1, null)', null, null),
+    'disconnected_at is not null and tstzrange(connected_at, greatest(connected_at, disconnected_at), ''[]'') << '
+      'tstzrange($1, null)', null, null),
   ('charging_sessions', 365,
-    'ended_at is not null and tstzrange(started_at, greatest(started_at, ended_at), ''[]'') << tstzrange($1, null)', null, null),
+    'ended_at is not null and tstzrange(started_at, greatest(started_at, ended_at), ''[]'') << tstzrange($1, null)',
+      null, null),
   ('pop_events_ledger', 730, 'occurred_at < $1 and (status = ''rejected'' or paid_out_at is not null)', null, null),
-  ('engagement_commands', 90, 'issued_at < $1 and status in (''completed'', ''failed'', ''expired'', ''cancelled'')', null, null),
-  ('device_metrics_hours', 90, null, 'how long the hours of single devices stay in device_metrics_summary', 'devices.prune_metrics_hours'),
-  ('device_metrics_days', 730, null, 'how long the days of single devices stay in device_metrics_summary', 'devices.prune_metrics_days')
+  ('engagement_commands', 90, 'issued_at < $1 and status in (''completed'', ''failed'', ''expired'', ''cancelled'')',
+    null, null),
+  ('device_metrics_hours', 90, null, 'how long the hours of single devices stay in '
+    'device_metrics_summary', 'devices.prune_metrics_hours'),
+  ('device_metrics_days', 730, null, 'how long the days of single devices stay in '
+    'device_metrics_summary', 'devices.prune_metrics_days')
 ) as rules (rule, keep_days, old_rows, what, prune_function);

@@ -26,10 +26,12 @@ create index devices_claimed_by_idx on public.devices (claimed_by) where claimed
 -- The sweep of the connections walks along the devices that are online, in the order of their ids.
 create index devices_online_idx on public.devices (id) where status = 'online';
 
-comment on table public.devices is 'Registered devices; one row a device, for ever (retired, not deleted, when it leaves)';
+comment on table public.devices is 'Registered devices; one row a device, for ever (retired, not deleted, when it '
+  'leaves)';
 comment on column public.devices.device_fingerprint is 'What the device calls itself by; unique';
 comment on column public.devices.claimed_by is 'The user who owns the device (auth.users.id), null while unclaimed';
-comment on column public.devices.status is 'online and offline follow the connection sessions; suspended and retired are set by a person';
+comment on column public.devices.status is 'online and offline follow the connection sessions; suspended and retired '
+  'are set by a person';
 comment on column public.devices.last_seen_at is
   'Only ever goes forward. While the device is connected it may be an hour behind: its open session knows better';
 
@@ -64,7 +66,8 @@ comment on table public.device_connection_sessions is
 comment on column public.device_connection_sessions.status is
   'active: open; ended: the device said goodbye; timed_out: ended for it, at its last heartbeat';
 comment on column public.device_connection_sessions.last_heartbeat_at is
-  'When the device was last heard of, by the database''s clock where device_heartbeat() writes it; null before the first heartbeat';
+  'When the device was last heard of, by the database''s clock where device_heartbeat() writes it; null before the '
+    'first heartbeat';
 
 create table public.charging_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -91,8 +94,10 @@ create index charging_sessions_span_idx
 
 comment on table public.charging_sessions is
   'One row a charge. It lasts from started_at to ended_at or, while it is open, to last_reading_at';
-comment on column public.charging_sessions.energy_wh is 'Energy drawn so far, in watt hours; null when the device does not measure it';
-comment on column public.charging_sessions.efficiency_percent is 'Share of the drawn energy that reached the battery, 0 to 100; null when unknown';
+comment on column public.charging_sessions.energy_wh is 'Energy drawn so far, in watt hours; null when the device '
+  'does not measure it';
+comment on column public.charging_sessions.efficiency_percent is 'Share of the drawn energy that reached the battery, '
+  '0 to 100; null when unknown';
 
 -- Grows to tens of millions of rows. The key begins with the time, so that the index that makes rows unique is
 -- also the one that reads a stretch of hours: rows arrive nearly in time order, so it grows at its right edge,
@@ -110,9 +115,11 @@ create table public.device_activity_log (
 -- A device's own timeline, and the cover of its foreign key.
 create index device_activity_log_device_idx on public.device_activity_log (device_id, occurred_at desc);
 -- Inserts alone must bring vacuum round often enough at this size to keep the visibility map useful.
-alter table public.device_activity_log set (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
+alter table public.device_activity_log set (autovacuum_vacuum_insert_scale_factor = 0.05,
+  autovacuum_analyze_scale_factor = 0.02);
 
-comment on table public.device_activity_log is 'What devices report, one row an event, insert mostly; read by time and by device';
+comment on table public.device_activity_log is 'What devices report, one row an event, insert mostly; read by time '
+  'and by device';
 comment on column public.device_activity_log.occurred_at is 'When it happened by the device; it may arrive much later';
 
 create table public.pop_events_ledger (
@@ -136,7 +143,8 @@ create index pop_events_ledger_occurred_idx on public.pop_events_ledger (occurre
 create index pop_events_ledger_device_idx on public.pop_events_ledger (device_id, occurred_at desc);
 create index pop_events_ledger_pending_idx on public.pop_events_ledger (occurred_at) where status = 'pending';
 
-comment on table public.pop_events_ledger is 'Proof of participation: what a device did for the network, and the points it earns once validated';
+comment on table public.pop_events_ledger is 'Proof of participation: what a device did for the network, and the '
+  'points it earns once validated';
 
 create table public.engagement_commands (
   id uuid primary key default gen_random_uuid(),
@@ -165,8 +173,10 @@ create index engagement_commands_waiting_idx
 create index engagement_commands_expires_idx
   on public.engagement_commands (expires_at) where status in ('pending', 'sent');
 
-comment on table public.engagement_commands is 'Commands for devices: pending until handed over (sent), then acknowledged, then over';
-comment on column public.engagement_commands.id is 'Also the idempotency key that the device sees: the same at every hand-over';
+comment on table public.engagement_commands is 'Commands for devices: pending until handed over (sent), then '
+  'acknowledged, then over';
+comment on column public.engagement_commands.id is 'Also the idempotency key that the device sees: the same at every '
+  'hand-over';
 comment on column public.engagement_commands.priority is '1 is handed over first, 10 last';
 comment on column public.engagement_commands.sent_at is 'When it was last handed over';
 comment on column public.engagement_commands.handed_over_count is 'How many sessions it was handed over to';
@@ -211,35 +221,49 @@ create index device_metrics_summary_device_idx
   on public.device_metrics_summary (device_key, period_start, granularity);
 
 comment on table public.device_metrics_summary is
-  'Metrics of an hour or a UTC day, a row for each device that did anything and a row for the fleet (device_id is null)';
-comment on column public.device_metrics_summary.period_start is 'Start of the hour or of the UTC day; the period ends before the next one starts';
-comment on column public.device_metrics_summary.device_key is 'device_id, or all zeros for the fleet: what the key can hold';
+  'Metrics of an hour or a UTC day, a row for each device that did anything and a row for the fleet (device_id is '
+    'null)';
+comment on column public.device_metrics_summary.period_start is 'Start of the hour or of the UTC day; the period ends '
+  'before the next one starts';
+comment on column public.device_metrics_summary.device_key is 'device_id, or all zeros for the fleet: what the key '
+  'can hold';
 comment on column public.device_metrics_summary.active_devices is
-  'Devices that connected, charged, reported or took part in the period: 0 or 1 in a device row, a distinct count in a fleet row';
+  'Devices that connected, charged, reported or took part in the period: 0 or 1 in a device row, a distinct count in '
+    'a fleet row';
 comment on column public.device_metrics_summary.connections_started is 'Connections that began in the period';
 comment on column public.device_metrics_summary.connected_seconds is
   'Seconds of connection in the period, sessions added up: two sessions at once count twice';
-comment on column public.device_metrics_summary.charging_seconds is 'Seconds of charging in the period, sessions added up';
+comment on column public.device_metrics_summary.charging_seconds is 'Seconds of charging in the period, sessions '
+  'added up';
 comment on column public.device_metrics_summary.energy_wh is
-  'Watt hours drawn in the period; a session that spans periods gives each its share by time, and the shares add up to the whole';
-comment on column public.device_metrics_summary.efficiency_energy_wh is 'The part of energy_wh whose efficiency is known';
-comment on column public.device_metrics_summary.efficiency_weight is 'Sum of energy (Wh) times efficiency (percent), kept so that averages of averages stay exact';
+  'Watt hours drawn in the period; a session that spans periods gives each its share by time, and the shares add up '
+    'to the whole';
+comment on column public.device_metrics_summary.efficiency_energy_wh is 'The part of energy_wh whose efficiency is '
+  'known';
+comment on column public.device_metrics_summary.efficiency_weight is 'Sum of energy (Wh) times efficiency (percent), '
+  'kept so that averages of averages stay exact';
 comment on column public.device_metrics_summary.charging_efficiency_percent is
   'Efficiency weighted by energy: efficiency_weight / efficiency_energy_wh; null when no energy has a known efficiency';
-comment on column public.device_metrics_summary.pop_events is 'PoP events that occurred in the period, whatever their status is now';
-comment on column public.device_metrics_summary.pop_points is 'Points of the validated events that occurred in the period';
+comment on column public.device_metrics_summary.pop_events is 'PoP events that occurred in the period, whatever their '
+  'status is now';
+comment on column public.device_metrics_summary.pop_points is 'Points of the validated events that occurred in the '
+  'period';
 comment on column public.device_metrics_summary.commands_issued is
   'Commands issued in the period; completed, failed and expired count how these ended, whenever that was';
-comment on column public.device_metrics_summary.computed_at is 'When the row was last written; a run that finds the same figures leaves it';
+comment on column public.device_metrics_summary.computed_at is 'When the row was last written; a run that finds the '
+  'same figures leaves it';
 
 -- A session lasts a year at most: one that goes on is ended, and begins anew.
 select
   scheduler.bound_times('public.devices', array['registered_at', 'last_seen_at']),
-  scheduler.bound_times('public.device_connection_sessions', array['connected_at', 'last_heartbeat_at', 'disconnected_at'], 'connected_at', '366 days'),
-  scheduler.bound_times('public.charging_sessions', array['started_at', 'last_reading_at', 'ended_at'], 'started_at', '366 days'),
+  scheduler.bound_times('public.device_connection_sessions', array['connected_at', 'last_heartbeat_at',
+    'disconnected_at'], 'connected_at', '366 days'),
+  scheduler.bound_times('public.charging_sessions', array['started_at', 'last_reading_at', 'ended_at'], 'started_at',
+    '366 days'),
   scheduler.bound_times('public.device_activity_log', array['occurred_at']),
   scheduler.bound_times('public.pop_events_ledger', array['occurred_at', 'validated_at', 'paid_out_at'], 'occurred_at'),
-  scheduler.bound_times('public.engagement_commands', array['issued_at', 'sent_at', 'acknowledged_at', 'finished_at'], 'issued_at');
+  scheduler.bound_times('public.engagement_commands', array['issued_at', 'sent_at', 'acknowledged_at', 'finished_at'],
+    'issued_at');
 
 alter table public.devices enable row level security;
 alter table public.device_connection_sessions enable row level security;
@@ -249,10 +273,12 @@ alter table public.pop_events_ledger enable row level security;
 alter table public.engagement_commands enable row level security;
 alter table public.device_metrics_summary enable row level security;
 
-revoke all on table public.devices, public.device_connection_sessions, public.charging_sessions, public.device_activity_log,
+revoke all on table public.devices, public.device_connection_sessions, public.charging_sessions,
+  public.device_activity_log,
   public.pop_events_ledger, public.engagement_commands, public.device_metrics_summary
   from public, anon, authenticated, service_role;
-grant select, insert, update, delete on table public.devices, public.device_connection_sessions, public.charging_sessions,
+grant select, insert, update, delete on table public.devices, public.device_connection_sessions,
+  public.charging_sessions,
   public.device_activity_log, public.pop_events_ledger, public.engagement_commands
   to service_role;
 grant select on table public.device_metrics_summary to service_role;

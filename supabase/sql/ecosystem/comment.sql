@@ -21,13 +21,15 @@ begin
     end if;
   end if;
   select * into v_comment from public.ecosystem_comments where day = p_day;
-  return jsonb_build_object('claimed', false, 'state', v_comment.state, 'issue', v_comment.issue, 'run_id', v_comment.run_id,
+  return jsonb_build_object('claimed', false, 'state', v_comment.state, 'issue', v_comment.issue, 'run_id',
+    v_comment.run_id,
     'claimed_at', v_comment.claimed_at, 'may_arrive_until', v_comment.may_arrive_until,
     'may_arrive', v_comment.may_arrive_until > p_now, 'comment_url', v_comment.comment_url);
 end;
 $$;
 comment on function ecosystem.claim_comment(date, text, uuid, boolean, timestamptz) is
-  'Claims the comment of a day for a run, unless p_only_look: {"claimed": true}, or {"claimed": false} with what is known of it ("state" null: nothing).';
+  'Claims the comment of a day for a run, unless p_only_look: {"claimed": true}, or {"claimed": false} with what is '
+    'known of it ("state" null: nothing).';
 
 create function public.ecosystem_claim_comment(
   p_day date, p_issue text, p_run_id uuid, p_only_look boolean default false
@@ -44,13 +46,15 @@ create function ecosystem.take_over_comment(
 language plpgsql set search_path = '' as $$
 begin
   update public.ecosystem_comments set
-    issue = p_issue, run_id = p_run_id, claimed_at = p_now, may_arrive_until = p_now + interval '30 minutes', problem = null
+    issue = p_issue, run_id = p_run_id, claimed_at = p_now, may_arrive_until = p_now + interval '30 minutes',
+      problem = null
   where day = p_day and state = 'posting' and run_id = p_from_run_id and may_arrive_until <= p_now;
   return found;
 end;
 $$;
 comment on function ecosystem.take_over_comment(date, text, uuid, uuid, timestamptz) is
-  'Claims a day whose comment is not on GitHub and whose request cannot arrive any more; false when somebody else was faster or it still can.';
+  'Claims a day whose comment is not on GitHub and whose request cannot arrive any more; false when somebody else was '
+    'faster or it still can.';
 
 create function public.ecosystem_take_over_comment(
   p_day date, p_issue text, p_from_run_id uuid, p_run_id uuid

@@ -26,8 +26,10 @@ language sql stable set search_path = '' as $$
   ), busiest as (
     select * from watched
     where day is not null
-    order by coalesce(commits, 0) + coalesce(issues_opened, 0) + coalesce(issues_closed, 0) + coalesce(pull_requests_opened, 0)
-      + coalesce(pull_requests_merged, 0) + coalesce(releases, 0) + abs(coalesce(stars_gained, 0)) desc, lower(full_name)
+    order by coalesce(commits, 0) + coalesce(issues_opened, 0) + coalesce(issues_closed,
+      0) + coalesce(pull_requests_opened, 0)
+      + coalesce(pull_requests_merged, 0) + coalesce(releases, 0) + abs(coalesce(stars_gained, 0)) desc,
+        lower(full_name)
     limit 40
   )
   select jsonb_build_object(
@@ -37,7 +39,8 @@ language sql stable set search_path = '' as $$
       select jsonb_agg(full_name order by lower(full_name))
       from (select full_name from watched where gone order by lower(full_name) limit 40) as gone), jsonb_build_array()),
     'figures', coalesce((
-      select jsonb_object_agg(name, jsonb_build_object('total', total, 'known', known, 'at_least', at_least)) from sums), jsonb_build_object()),
+      select jsonb_object_agg(name, jsonb_build_object('total', total, 'known', known, 'at_least', at_least))
+        from sums), jsonb_build_object()),
     'busiest', coalesce((
       select jsonb_agg(jsonb_build_object('full_name', full_name, 'commits', commits, 'issues_opened', issues_opened,
         'issues_closed', issues_closed, 'pull_requests_opened', pull_requests_opened,
@@ -46,7 +49,8 @@ language sql stable set search_path = '' as $$
       from busiest), jsonb_build_array()));
 $$;
 comment on function ecosystem.activity(date) is
-  'What happened in the enabled repositories on a day: sums with in how many of them each is known ("total" null: in none), and the 40 busiest.';
+  'What happened in the enabled repositories on a day: sums with in how many of them each is known ("total" null: in '
+    'none), and the 40 busiest.';
 
 create function ecosystem.infrastructure(p_day date, p_now timestamptz default now()) returns jsonb
 language sql stable set search_path = '' as $$
@@ -59,7 +63,8 @@ language sql stable set search_path = '' as $$
   ), hours as (
     select count(*) as computed, count(*) filter (where summary.active_devices > 0) as active
     from bounds
-    join public.device_metrics_summary as summary on summary.period_start >= bounds.starts_at and summary.period_start < bounds.ends_at
+    join public.device_metrics_summary as summary on summary.period_start >= bounds.starts_at
+      and summary.period_start < bounds.ends_at
       and summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
   ), fleet as (
     select count(*) filter (where status in ('online', 'offline')) as in_service,
@@ -81,12 +86,14 @@ language sql stable set search_path = '' as $$
     'hours_active', (select active from hours),
     -- Devices are as they are now: they tell of a day only while it is the last one, and as its first report saw them.
     'devices', coalesce(
-      (select nullif(report.figures #> '{infrastructure,devices}', 'null') from public.ecosystem_reports as report where report.day = p_day),
+      (select nullif(report.figures #> '{infrastructure,devices}', 'null') from public.ecosystem_reports as report
+        where report.day = p_day),
       (select jsonb_build_object('in_service', in_service, 'online', online, 'at', p_now)
        from fleet where p_now < ((p_day + 2)::timestamp at time zone 'UTC'))));
 $$;
 comment on function ecosystem.infrastructure(date, timestamptz) is
-  'The fleet''s day from device_metrics_summary, and the devices in service (online or offline) and online. A figure that is not known is null.';
+  'The fleet''s day from device_metrics_summary, and the devices in service (online or offline) and online. A figure '
+    'that is not known is null.';
 
 create function ecosystem.figures(p_day date, p_now timestamptz default now()) returns jsonb
 language sql stable set search_path = '' as $$
@@ -108,12 +115,15 @@ comment on function public.ecosystem_figures(date) is
 create function ecosystem.record_report(p_day date, p_report jsonb, p_now timestamptz default now()) returns void
 language sql set search_path = '' as $$
   select ecosystem.assert_day(p_day, p_now);
-  select scheduler.require_whole_numbers('report', p_report, array['overall_score', 'activity_score', 'infrastructure_score']);
+  select scheduler.require_whole_numbers('report', p_report, array['overall_score', 'activity_score',
+    'infrastructure_score']);
   insert into public.ecosystem_reports as kept
-    (day, overall_score, activity_score, infrastructure_score, scores, figures, headline, report, created_at, updated_at)
+    (day, overall_score, activity_score, infrastructure_score, scores, figures, headline, report, created_at,
+      updated_at)
   select p_day, given.overall_score, given.activity_score, given.infrastructure_score, given.scores, given.figures,
     given.headline, given.report, p_now, p_now
-  from jsonb_to_record(p_report) as given (overall_score smallint, activity_score smallint, infrastructure_score smallint,
+  from jsonb_to_record(p_report) as given (overall_score smallint, activity_score smallint,
+    infrastructure_score smallint,
     scores jsonb, figures jsonb, headline text, report text)
   on conflict (day) do update set
     overall_score = excluded.overall_score, activity_score = excluded.activity_score,
@@ -121,7 +131,8 @@ language sql set search_path = '' as $$
     headline = excluded.headline, report = excluded.report, updated_at = excluded.updated_at;
 $$;
 comment on function ecosystem.record_report(date, jsonb, timestamptz) is
-  'Keeps the report of a day, {"overall_score", "activity_score", "infrastructure_score", "scores", "figures", "headline", "report"}; again for the same day overwrites it.';
+  'Keeps the report of a day, {"overall_score", "activity_score", "infrastructure_score", "scores", "figures", '
+    '"headline", "report"}; again for the same day overwrites it.';
 
 create function public.record_ecosystem_report(p_day date, p_report jsonb) returns void
 language sql security definer set search_path = '' as $$

@@ -15,7 +15,8 @@ language sql stable set search_path = '' as $$
     ), jsonb_build_array()));
 $$;
 comment on function public.ecosystem_repositories_to_read(integer) is
-  'The enabled repositories, those that were asked about longest ago first: {"enabled": 2, "repositories": [{"id", "full_name"}]}.';
+  'The enabled repositories, those that were asked about longest ago first: {"enabled": 2, "repositories": [{"id", '
+    '"full_name"}]}.';
 
 create function public.github_responses_of(p_repository_id bigint) returns jsonb
 language sql stable set search_path = '' as $$
@@ -55,15 +56,18 @@ declare
 begin
   perform ecosystem.assert_day(p_day, p_now);
   perform scheduler.require_whole_numbers('figures', v_figures,
-    array['commits', 'issues_opened', 'issues_closed', 'pull_requests_opened', 'pull_requests_merged', 'releases', 'stars_total']);
+    array['commits', 'issues_opened', 'issues_closed', 'pull_requests_opened', 'pull_requests_merged', 'releases',
+      'stars_total']);
   -- Stars are those of now: they tell of a day only while it is the last one.
-  v_stars := case when p_now < ((p_day + 2)::timestamp at time zone 'UTC') then (v_figures ->> 'stars_total')::integer end;
+  v_stars := case when p_now < ((p_day + 2)::timestamp at time zone 'UTC')
+    then (v_figures ->> 'stars_total')::integer end;
   update public.ecosystem_repositories set
     last_asked_at = p_now,
     last_outcome = p_reading ->> 'outcome',
     last_problem = p_reading ->> 'problem',
     gone_since = case when p_reading ->> 'outcome' = 'gone' then coalesce(gone_since, p_now) end,
-    github_name = case when p_reading ->> 'outcome' in ('read', 'partial') then nullif(p_reading ->> 'github_name', full_name) else github_name end
+    github_name = case when p_reading ->> 'outcome' in ('read', 'partial') then nullif(p_reading ->> 'github_name',
+      full_name) else github_name end
   where id = p_repository_id;
   if not found then
     return;  -- it was deleted meanwhile
@@ -77,7 +81,8 @@ begin
     limit 1;
     -- What is known stays known when a later reading of the day fails; stars are those of the first reading.
     insert into public.repository_activity as activity (repository_id, day, commits, issues_opened, issues_closed,
-      pull_requests_opened, pull_requests_merged, releases, stars_total, stars_gained, stars_since, truncated, created_at, updated_at)
+      pull_requests_opened, pull_requests_merged, releases, stars_total, stars_gained, stars_since, truncated,
+        created_at, updated_at)
     values (p_repository_id, p_day, (v_figures ->> 'commits')::integer, (v_figures ->> 'issues_opened')::integer,
       (v_figures ->> 'issues_closed')::integer, (v_figures ->> 'pull_requests_opened')::integer,
       (v_figures ->> 'pull_requests_merged')::integer, (v_figures ->> 'releases')::integer,
@@ -99,7 +104,8 @@ begin
 
   insert into public.github_responses as kept (repository_id, url, etag, found, next_url, used_at)
   -- Lists whose pages lead to each other name an address twice.
-  select distinct on (response.url) p_repository_id, response.url, response.etag, response.found, response.next_url, p_now
+  select distinct on (response.url) p_repository_id, response.url, response.etag, response.found, response.next_url,
+    p_now
   from jsonb_to_recordset(p_responses) as response (url text, etag text, found jsonb, next_url text)
   on conflict (repository_id, url) do update set
     etag = excluded.etag, found = excluded.found, next_url = excluded.next_url, used_at = excluded.used_at;
@@ -110,7 +116,8 @@ begin
 end;
 $$;
 comment on function ecosystem.record_activity(bigint, date, jsonb, jsonb, timestamptz) is
-  'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its answers, [{"url", "etag", "found", "next_url"}]. Again for the same day: overwrites what the new reading knows.';
+  'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its '
+    'answers, [{"url", "etag", "found", "next_url"}]. Again for the same day: overwrites what the new reading knows.';
 
 create function public.record_repository_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]'

@@ -17,13 +17,17 @@ create table public.ecosystem_repositories (
 -- GitHub's names are not case sensitive.
 create unique index ecosystem_repositories_full_name_key on public.ecosystem_repositories (lower(full_name));
 
-comment on table public.ecosystem_repositories is 'The GitHub repositories that ecosystem-monitor looks at; a person fills it, the job notes how it fared.';
+comment on table public.ecosystem_repositories is 'The GitHub repositories that ecosystem-monitor looks at; a person '
+  'fills it, the job notes how it fared.';
 comment on column public.ecosystem_repositories.full_name is 'owner/name, as in the address of the repository.';
-comment on column public.ecosystem_repositories.last_asked_at is 'When GitHub was last asked about it; those asked longest ago come first in a run.';
+comment on column public.ecosystem_repositories.last_asked_at is 'When GitHub was last asked about it; those asked '
+  'longest ago come first in a run.';
 comment on column public.ecosystem_repositories.last_outcome is
   'read: every figure; partial: some; gone: GitHub does not know it, or not for this token; unreadable: no figure.';
-comment on column public.ecosystem_repositories.gone_since is 'Since when GitHub says that it is not there; null while it is.';
-comment on column public.ecosystem_repositories.github_name is 'What GitHub calls it now, where that is not full_name: it was renamed or moved.';
+comment on column public.ecosystem_repositories.gone_since is 'Since when GitHub says that it is not there; null '
+  'while it is.';
+comment on column public.ecosystem_repositories.github_name is 'What GitHub calls it now, where that is not '
+  'full_name: it was renamed or moved.';
 
 create table public.repository_activity (
   repository_id bigint not null references public.ecosystem_repositories (id) on delete cascade,
@@ -43,11 +47,16 @@ create table public.repository_activity (
   primary key (repository_id, day)
 );
 
-comment on table public.repository_activity is 'What happened in a repository on a UTC day, one row a repository and day, kept for 730 days. A figure that is not known is null, never 0.';
-comment on column public.repository_activity.commits is 'Commits of the default branch whose committer date lies in the day.';
-comment on column public.repository_activity.stars_total is 'Stars when the day was first read, within a day after its end; null when it was read later than that.';
-comment on column public.repository_activity.stars_gained is 'stars_total less that of stars_since, the latest earlier day whose stars are known; may be negative.';
-comment on column public.repository_activity.truncated is 'The lists of which not every page was read: what is counted from them is a lower bound.';
+comment on table public.repository_activity is 'What happened in a repository on a UTC day, one row a repository and '
+  'day, kept for 730 days. A figure that is not known is null, never 0.';
+comment on column public.repository_activity.commits is 'Commits of the default branch whose committer date lies in '
+  'the day.';
+comment on column public.repository_activity.stars_total is 'Stars when the day was first read, within a day after '
+  'its end; null when it was read later than that.';
+comment on column public.repository_activity.stars_gained is 'stars_total less that of stars_since, the latest '
+  'earlier day whose stars are known; may be negative.';
+comment on column public.repository_activity.truncated is 'The lists of which not every page was read: what is '
+  'counted from them is a lower bound.';
 
 create table public.github_responses (
   repository_id bigint not null references public.ecosystem_repositories (id) on delete cascade,
@@ -60,7 +69,8 @@ create table public.github_responses (
 ) with (fillfactor = 80);
 
 comment on table public.github_responses is
-  'What was counted in GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing of the rate limit. Rows unused for 8 days go.';
+  'What was counted in GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing '
+    'of the rate limit. Rows unused for 8 days go.';
 comment on column public.github_responses.found is 'What the job counted in that answer, not the answer.';
 comment on column public.github_responses.next_url is 'The next page, as the answer''s Link header named it.';
 
@@ -77,9 +87,12 @@ create table public.ecosystem_reports (
   updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
 
-comment on table public.ecosystem_reports is 'The report of each UTC day, one row a day; running the day again overwrites it.';
-comment on column public.ecosystem_reports.overall_score is '0 to 100; null, as the other scores, when none of its parts is known.';
-comment on column public.ecosystem_reports.scores is 'The scores with their parts: {"activity": {"score", "parts": {"<part>": {"value", "points", "of", "why"}}}, …}.';
+comment on table public.ecosystem_reports is 'The report of each UTC day, one row a day; running the day again '
+  'overwrites it.';
+comment on column public.ecosystem_reports.overall_score is '0 to 100; null, as the other scores, when none of its '
+  'parts is known.';
+comment on column public.ecosystem_reports.scores is 'The scores with their parts: {"activity": {"score", "parts": '
+  '{"<part>": {"value", "points", "of", "why"}}}, …}.';
 comment on column public.ecosystem_reports.figures is 'What the scores were made of, as ecosystem_figures() gave it.';
 
 create table public.ecosystem_comments (
@@ -97,12 +110,14 @@ create table public.ecosystem_comments (
 );
 
 comment on table public.ecosystem_comments is
-  'The engagement comment of a day, claimed here before it is sent: whoever holds the row, and nobody else, may send one.';
+  'The engagement comment of a day, claimed here before it is sent: whoever holds the row, and nobody else, may send '
+    'one.';
 comment on column public.ecosystem_comments.state is
   'posting: a request was, or may have been, sent and its outcome is not known; posted: the comment is on GitHub.';
 comment on column public.ecosystem_comments.run_id is 'The run that claimed the day.';
 comment on column public.ecosystem_comments.may_arrive_until is
-  'From then on the request of that run cannot arrive any more: only then may another run send one, if the comment is not there.';
+  'From then on the request of that run cannot arrive any more: only then may another run send one, if the comment is '
+    'not there.';
 comment on column public.ecosystem_comments.problem is 'Why the outcome of the request is not known.';
 
 alter table public.ecosystem_repositories enable row level security;
@@ -113,11 +128,14 @@ alter table public.ecosystem_comments enable row level security;
 revoke all on table public.ecosystem_repositories, public.repository_activity, public.github_responses,
   public.ecosystem_reports, public.ecosystem_comments from public, anon, authenticated, service_role;
 revoke all on sequence public.ecosystem_repositories_id_seq from public, anon, authenticated, service_role;
-grant select, insert, update, delete on table public.ecosystem_repositories, public.repository_activity, public.github_responses,
+grant select, insert, update, delete on table public.ecosystem_repositories, public.repository_activity,
+  public.github_responses,
   public.ecosystem_reports, public.ecosystem_comments to service_role;
 
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, description) values
-  ('ecosystem', 'ecosystem.warning_below_score', '40', 'number', 'points', 0, 100, 'ecosystem-monitor warns when the overall score of a day is below this');
+  ('ecosystem', 'ecosystem.warning_below_score', '40', 'number', 'points', 0, 100, 'ecosystem-monitor warns when the '
+    'overall score of a day is below this');
 
 select scheduler.add_retention_rule('ecosystem', 'ecosystem_reports', 730, 'day < ($1 at time zone ''UTC'')::date');
-select scheduler.add_retention_rule('ecosystem', 'ecosystem_comments', 730, 'day < ($1 at time zone ''UTC'')::date and state = ''posted''');
+select scheduler.add_retention_rule('ecosystem', 'ecosystem_comments', 730, 'day < ($1 at time zone ''UTC'')::date '
+  'and state = ''posted''');

@@ -17,7 +17,8 @@ begin
   return new;
 end;
 $$;
-comment on function ecosystem.add_activity() is 'Trigger: adds the line that is inserted into eliza_activity_log to scheduler_activity.';
+comment on function ecosystem.add_activity() is 'Trigger: adds the line that is inserted into eliza_activity_log to '
+  'scheduler_activity.';
 
 create trigger add_activity instead of insert on public.eliza_activity_log
   for each row execute function ecosystem.add_activity();

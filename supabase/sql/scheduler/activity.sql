@@ -17,8 +17,10 @@ create unique index scheduler_activity_run_id_key
 
 comment on table public.scheduler_activity is
   'What happened, for people: one readable line for each run that mattered, and for what jobs and people add.';
-comment on column public.scheduler_activity.source is 'Who says it: a job''s name, or what else log_activity was given.';
-comment on column public.scheduler_activity.run_id is 'The run whose line this is, at most one each; null for all other lines.';
+comment on column public.scheduler_activity.source is 'Who says it: a job''s name, or what else log_activity was '
+  'given.';
+comment on column public.scheduler_activity.run_id is 'The run whose line this is, at most one each; null for all '
+  'other lines.';
 
 alter table public.scheduler_activity enable row level security;
 revoke all on public.scheduler_activity from public, anon, authenticated, service_role;
@@ -33,7 +35,8 @@ $$;
 comment on function scheduler.one_line(text, integer) is 'A text in one line of at most that many characters.';
 
 create function scheduler.log_activity(
-  p_source text, p_message text, p_severity text default 'info', p_details jsonb default '{}', p_now timestamptz default now()
+  p_source text, p_message text, p_severity text default 'info', p_details jsonb default '{}',
+    p_now timestamptz default now()
 ) returns bigint
 language plpgsql set search_path = '' as $$
 declare
@@ -46,7 +49,8 @@ begin
   end if;
   if p_severity is null or p_severity not in ('info', 'warning', 'error') then
     raise exception using errcode = '22023',
-      message = format('cannot log an activity: severity must be info, warning or error, got %s', coalesce(quote_literal(p_severity), 'null'));
+      message = format('cannot log an activity: severity must be info, warning or error, got %s',
+        coalesce(quote_literal(p_severity), 'null'));
   end if;
   insert into public.scheduler_activity (occurred_at, source, severity, message, details)
     values (p_now, v_source, p_severity, v_message, coalesce(p_details, '{}'))
@@ -55,7 +59,8 @@ begin
 end;
 $$;
 comment on function scheduler.log_activity(text, text, text, jsonb, timestamptz) is
-  'Adds a line to scheduler_activity that is no run''s own, cut at 1,000 characters; returns its id. Raises 22023 for a missing source or message or an unknown severity.';
+  'Adds a line to scheduler_activity that is no run''s own, cut at 1,000 characters; returns its id. Raises 22023 for '
+    'a missing source or message or an unknown severity.';
 
 -- Security definer because service_role may add lines, but neither change nor forge those of runs.
 create function public.scheduler_log_activity(
@@ -75,19 +80,22 @@ language sql set search_path = '' as $$
     jsonb_build_object('scheduled_for', p_run.scheduled_for, 'attempt', p_run.attempt, 'verdict', p_run.verdict)
   from (select
     case
-      when p_run.status = 'completed' and p_run.result ->> 'notable' in ('info', 'warning', 'error') then p_run.result ->> 'notable'
+      when p_run.status = 'completed' and p_run.result ->> 'notable' in ('info', 'warning', 'error')
+        then p_run.result ->> 'notable'
       when p_run.status = 'failed' and not p_retried then 'error'
       when p_run.status = 'cancelled' then 'warning'
     end as severity,
     case
-      when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000), ''), 'completed')
+      when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000),
+        ''), 'completed')
       else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status), nullif(p_run.error_message, ''))
     end as message) as line
   where severity is not null
   on conflict do nothing;
 $$;
 comment on function scheduler.log_run(public.scheduler_runs, boolean) is
-  'Writes the line of a run that is over into scheduler_activity, if it matters: a completed one whose result says so (notable: info, warning, error), a failed one that is not tried again, a cancelled one.';
+  'Writes the line of a run that is over into scheduler_activity, if it matters: a completed one whose result says so '
+    '(notable: info, warning, error), a failed one that is not tried again, a cancelled one.';
 
 -- An outage can leave hundreds of missed occurrences: one line tells of all.
 create function scheduler.log_missed(
@@ -99,12 +107,14 @@ language sql set search_path = '' as $$
     case p_count when 1 then format('missed its occurrence of %s', scheduler.local_text(p_first, p_job.time_zone))
       else format('missed %s occurrences from %s to %s', p_count, scheduler.local_text(p_first, p_job.time_zone),
         scheduler.local_text(p_last, p_job.time_zone)) end
-    || case p_job.misfire_policy when 'skip' then '' else '; made up for by misfire policy ' || p_job.misfire_policy end,
+    || case p_job.misfire_policy when 'skip' then '' else '; made up for by misfire '
+      'policy ' || p_job.misfire_policy end,
     jsonb_build_object('missed', p_count, 'first', p_first, 'last', p_last, 'misfire_policy', p_job.misfire_policy)
   where p_count > 0;
 $$;
 comment on function scheduler.log_missed(public.scheduler_jobs, bigint, timestamptz, timestamptz, timestamptz) is
   'One line in scheduler_activity for the occurrences of a job that were missed.';
 
-revoke all on function public.scheduler_log_activity(text, text, text, jsonb) from public, anon, authenticated, service_role;
+revoke all on function public.scheduler_log_activity(text, text, text, jsonb) from public, anon, authenticated,
+  service_role;
 grant execute on function public.scheduler_log_activity(text, text, text, jsonb) to service_role;

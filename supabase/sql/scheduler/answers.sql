@@ -15,7 +15,8 @@ language sql immutable set search_path = '' as $$
     when p_status = 546 then 'worker_limit'
     when p_status is not null then 'http_error'
     when p_timed_out then case p_receipt when 'response' then 'timed_out' end
-    when p_error is not null then case when p_error ilike 'timeout%' then case p_receipt when 'response' then 'timed_out' end
+    when p_error is not null then case when p_error ilike 'timeout%' then case p_receipt when 'response'
+      then 'timed_out' end
       else 'unreachable' end
   end;
 $$;
@@ -39,9 +40,11 @@ exception when data_exception or program_limit_exceeded then
   return null;
 end;
 $$;
-comment on function scheduler.answer_message(text) is 'The message in a function''s error answer, null when it holds none.';
+comment on function scheduler.answer_message(text) is 'The message in a function''s error answer, null when it holds '
+  'none.';
 
--- pg_net sends a batch a second time when its worker was stopped in the first. The answer to the first request is lost, and
+-- pg_net sends a batch a second time when its worker was stopped in the first. The answer to the first request is lost,
+-- and
 -- to the second our function says {"error": {"code": "run_refused"}}: that contradicts nothing.
 create function scheduler.is_second_refused(p_status integer, p_content text) returns boolean
 language plpgsql immutable set search_path = '' as $$
@@ -70,7 +73,8 @@ language sql stable set search_path = '' set enable_nestloop = off rows 100 as $
     select distinct on (responses.id)
       asking.id, asking.job_name, asking.status, asking.receipt, asking.function_name is not null as is_function,
       responses.status_code, responses.timed_out, scheduler.hosts_only(responses.error_msg) as error, responses.content,
-      asking.status <> 'dispatched' and scheduler.is_second_refused(responses.status_code, responses.content) as second_refused
+      asking.status <> 'dispatched' and scheduler.is_second_refused(responses.status_code,
+        responses.content) as second_refused
     from asking
     join net._http_response as responses on responses.id = asking.request_id
       -- pg_net stamps an answer with the begin of its own transaction, which can lie a moment before ours.
@@ -82,14 +86,18 @@ language sql stable set search_path = '' set enable_nestloop = off rows 100 as $
   )
   select id, job_name, status,
     case when not second_refused then status_code end,
-    case when second_refused then 'the answer is lost; a second request for the run was refused' else left(error, 500) end,
+    case when second_refused then 'the answer is lost; a second request for the run was refused' else left(error,
+      500) end,
     scheduler.answer_verdict(receipt, status_code, timed_out, error),
-    coalesce(case when is_function then scheduler.answer_message(content) end, left(error, 500), format('HTTP %s', status_code))
+    coalesce(case when is_function then scheduler.answer_message(content) end, left(error, 500), format('HTTP %s',
+      status_code))
   from answers
   where p_job_names is null or job_name = any (p_job_names);
 $$;
 comment on function scheduler.unread_answers(text[]) is
-  'Answers that pg_net has to runs of these jobs (null: of all) and that are not in the ledger yet, with the verdict that they justify and its message. An answer is a run''s by its request id, its time and, where it has one, its x-run-id.';
+  'Answers that pg_net has to runs of these jobs (null: of all) and that are not in the ledger yet, with the verdict '
+    'that they justify and its message. An answer is a run''s by its request id, its time and, where it has one, its '
+    'x-run-id.';
 
 create function scheduler.read_answers(p_job_name text, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
@@ -114,7 +122,8 @@ begin
 end;
 $$;
 comment on function scheduler.read_answers(text, timestamptz) is
-  'Ties pg_net''s answers to the runs of a job and ends those that an answer alone decides. Returns how many it read. The caller holds the job''s row lock.';
+  'Ties pg_net''s answers to the runs of a job and ends those that an answer alone decides. Returns how many it read. '
+    'The caller holds the job''s row lock.';
 
 -- A run that is at work or over is not ended by an answer: no lock of its job is needed, and its row is not waited for.
 create function scheduler.note_answers(p_now timestamptz) returns integer
@@ -126,7 +135,8 @@ language sql set search_path = '' as $$
   ), noted as (
     update public.scheduler_runs as runs
       set answered_at = p_now, response_status = answers.status_code, response_error = answers.error,
-        verdict = case when runs.verdict = 'ok' then scheduler.completed_verdict(answers.status_code) else runs.verdict end
+        verdict = case when runs.verdict = 'ok' then scheduler.completed_verdict(answers.status_code)
+          else runs.verdict end
       from scheduler.unread_answers() as answers
       where runs.id = answers.run_id and runs.id in (select id from free)
       returning 1
@@ -145,7 +155,8 @@ language sql set search_path = '' as $$
       where id in (
         select id from public.scheduler_runs
         where request_id is not null and answered_at is null and completed_at is not null
-          and dispatched_at < p_now - make_interval(secs => timeout_seconds + scheduler.setting('scheduler.receipt_timeout_seconds'))
+          and dispatched_at < p_now - make_interval(
+            secs => timeout_seconds + scheduler.setting('scheduler.receipt_timeout_seconds'))
         for no key update skip locked)
         and id not in (select run_id from scheduler.unread_answers())
       returning 1
@@ -153,4 +164,5 @@ language sql set search_path = '' as $$
   select count(*)::integer from closed;
 $$;
 comment on function scheduler.close_unanswered(timestamptz) is
-  'Gives up on the answers to runs that are over and were dispatched too long ago, unless one lies unread. Returns how many.';
+  'Gives up on the answers to runs that are over and were dispatched too long ago, unless one lies unread. Returns '
+    'how many.';

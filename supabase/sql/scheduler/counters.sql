@@ -7,13 +7,15 @@ create function scheduler.duration_bounds_ms() returns bigint[]
 language sql immutable set search_path = '' as $$
   select array[100, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000]::bigint[];
 $$;
-comment on function scheduler.duration_bounds_ms() is 'Upper bounds of the buckets in which durations of runs are counted, in milliseconds.';
+comment on function scheduler.duration_bounds_ms() is 'Upper bounds of the buckets in which durations of runs are '
+  'counted, in milliseconds.';
 
 create function scheduler.fire_lag_bounds_ms() returns bigint[]
 language sql immutable set search_path = '' as $$
   select array[100, 500, 1000, 5000, 30000, 60000, 300000, 3600000]::bigint[];
 $$;
-comment on function scheduler.fire_lag_bounds_ms() is 'Upper bounds of the buckets in which fire lags are counted, in milliseconds.';
+comment on function scheduler.fire_lag_bounds_ms() is 'Upper bounds of the buckets in which fire lags are counted, in '
+  'milliseconds.';
 
 -- One row a job, locked only by whoever holds the row of that job (the order is: job, run, lock, counters): nobody ever
 -- waits here. It goes with its job; a job that is registered again begins at zero, which Prometheus takes for a reset.
@@ -28,9 +30,11 @@ create table scheduler.run_counters (
   lost bigint not null default 0,
   retries bigint not null default 0,
   left_out jsonb not null default '{}',
-  duration_counts bigint[] not null default array_fill(0::bigint, array[cardinality(scheduler.duration_bounds_ms()) + 1]),
+  duration_counts bigint[] not null default array_fill(0::bigint,
+    array[cardinality(scheduler.duration_bounds_ms()) + 1]),
   duration_sum_ms bigint not null default 0,
-  fire_lag_counts bigint[] not null default array_fill(0::bigint, array[cardinality(scheduler.fire_lag_bounds_ms()) + 1]),
+  fire_lag_counts bigint[] not null default array_fill(0::bigint,
+    array[cardinality(scheduler.fire_lag_bounds_ms()) + 1]),
   fire_lag_sum_ms bigint not null default 0,
   last_success_at timestamptz,
   failed_in_row integer not null default 0,
@@ -46,11 +50,13 @@ comment on column scheduler.run_counters.left_out is 'Occurrences left out on pu
 comment on column scheduler.run_counters.duration_counts is
   'Runs that began and ended, by duration: a count for each bound of duration_bounds_ms and one above. Not cumulative.';
 comment on column scheduler.run_counters.fire_lag_counts is
-  'First attempts of occurrences, by the time from the occurrence to its dispatch: a count for each bound of fire_lag_bounds_ms and one above. Not cumulative.';
+  'First attempts of occurrences, by the time from the occurrence to its dispatch: a count for each bound of '
+    'fire_lag_bounds_ms and one above. Not cumulative.';
 comment on column scheduler.run_counters.failed_in_row is
   'Occurrences since the last completed run whose attempts have failed so far; an occurrence counts once.';
 comment on column scheduler.run_counters.missed_in_row is 'Occurrences missed since the last completed run.';
-comment on column scheduler.run_counters.unsuccessful_for is 'The latest occurrence that failed_in_row or missed_in_row counts.';
+comment on column scheduler.run_counters.unsuccessful_for is 'The latest occurrence that failed_in_row or '
+  'missed_in_row counts.';
 
 alter table scheduler.run_counters enable row level security;
 
@@ -73,7 +79,8 @@ declare
   v_lag_ms constant bigint := case when v_fired = 1
     then ceil(extract(epoch from greatest(new.dispatched_at, new.scheduled_for) - new.scheduled_for) * 1000) else 0 end;
   -- A bound belongs to the bucket below it (Prometheus: le), hence the whole millisecond less.
-  v_duration_bucket constant integer := 1 + width_bucket(coalesce(new.duration_ms, 0) - 1::bigint, scheduler.duration_bounds_ms());
+  v_duration_bucket constant integer := 1 + width_bucket(coalesce(new.duration_ms, 0) - 1::bigint,
+    scheduler.duration_bounds_ms());
   v_lag_bucket constant integer := 1 + width_bucket(v_lag_ms - 1, scheduler.fire_lag_bounds_ms());
 begin
   update scheduler.run_counters as counters set
@@ -118,7 +125,8 @@ begin
       select jsonb_object_agg(skip_kind, coalesce((counters.left_out ->> skip_kind)::bigint, 0) + occurrences)
       from (
         select skip_kind, sum(occurrences) as occurrences from written
-        where job_name = counters.job_name and status in ('skipped', 'missed') and skip_kind is not null group by skip_kind
+        where job_name = counters.job_name and status in ('skipped', 'missed') and skip_kind
+          is not null group by skip_kind
       ) as kinds), '{}'),
     missed_in_row = counters.missed_in_row + (
       select coalesce(sum(occurrences), 0) from written

@@ -26,9 +26,11 @@ begin
 end;
 $$;
 comment on function scheduler.mend_cron_entries() is
-  'Puts back pg_cron entries that were removed, switched off or changed; the registry is the truth. {"mended": entries, "errors": {job: message}}.';
+  'Puts back pg_cron entries that were removed, switched off or changed; the registry is the truth. {"mended": '
+    'entries, "errors": {job: message}}.';
 
--- Each beat is a transaction of its own, so that no job is held longer than its own step needs. A procedure could commit
+-- Each beat is a transaction of its own, so that no job is held longer than its own step needs. A procedure could
+-- commit
 -- as well, but not one with a search_path of its own.
 create function scheduler.pulse_command() returns text
 language sql immutable set search_path = '' as $$
@@ -68,4 +70,5 @@ begin
 end;
 $$;
 comment on function scheduler.sync_pulse_entry() is
-  'Puts the pulse into pg_cron: every 10 seconds where it has seconds, else every minute. Changes nothing that is right; returns the schedule. Raises 42710 when the name belongs to somebody else''s entry.';
+  'Puts the pulse into pg_cron: every 10 seconds where it has seconds, else every minute. Changes nothing that is '
+    'right; returns the schedule. Raises 42710 when the name belongs to somebody else''s entry.';

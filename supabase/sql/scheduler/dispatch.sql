@@ -18,7 +18,8 @@ language plpgsql set search_path = '' as $$
 declare
   v_answers integer;
 begin
-  if not exists (select from public.scheduler_runs where job_name = p_job_name and status in ('dispatched', 'running')) then
+  if not exists (select from public.scheduler_runs where job_name = p_job_name and status in ('dispatched', 'running'))
+    then
     return jsonb_build_object('answers', 0, 'judged', 0);
   end if;
   perform scheduler.requests_since();
@@ -27,7 +28,8 @@ begin
 end;
 $$;
 comment on function scheduler.hear_job(text, timestamptz) is
-  'Reads the answers to the job''s runs, then judges those of which nothing was heard, where any run is under way. {"answers": runs, "judged": runs}. The caller holds the job''s row lock.';
+  'Reads the answers to the job''s runs, then judges those of which nothing was heard, where any run is under way. '
+    '{"answers": runs, "judged": runs}. The caller holds the job''s row lock.';
 
 create function scheduler.jobs_to_hear(p_now timestamptz, p_job_names text[] default null) returns setof text
 language sql stable set search_path = '' as $$
@@ -62,11 +64,14 @@ begin
   -- What waits is older than what comes due now.
   v_told := v_told || jsonb_build_object('sent', scheduler.send_queued(v_job, p_now));
   v_run_id := scheduler.record_due(v_job, p_now);
-  return v_told || jsonb_build_object('run', v_run_id, 'recorded', coalesce(v_job.next_run_at <= p_now, false)::integer);
+  return v_told || jsonb_build_object('run', v_run_id, 'recorded', coalesce(v_job.next_run_at <= p_now,
+    false)::integer);
 end;
 $$;
 comment on function scheduler.advance_job(text, boolean, timestamptz) is
-  'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. {"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. The caller holds the job''s row lock.';
+  'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. '
+    '{"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. '
+    'The caller holds the job''s row lock.';
 
 create function scheduler.advance_jobs(
   p_job_names text[], p_to_hear text[], p_now timestamptz, p_until timestamptz default 'infinity'
@@ -106,7 +111,9 @@ begin
 end;
 $$;
 comment on function scheduler.advance_jobs(text[], text[], timestamptz, timestamptz) is
-  'advance_job for each of the jobs, each in a subtransaction of its own, until the clock shows p_until (at least one); p_to_hear are those to hear first. Locks each as it comes to it and leaves those alone that somebody else holds. The sums of what each tells, {"last": the job it came to, "errors": {job: message}}.';
+  'advance_job for each of the jobs, each in a subtransaction of its own, until the clock shows p_until (at least '
+    'one); p_to_hear are those to hear first. Locks each as it comes to it and leaves those alone that somebody else '
+    'holds. The sums of what each tells, {"last": the job it came to, "errors": {job: message}}.';
 
 create function scheduler.lead_dispatch(p_job_name text, p_now timestamptz) returns boolean
 language plpgsql set search_path = '' set lock_timeout = '5s' as $$
@@ -123,7 +130,9 @@ exception when raise_exception or lock_not_available then
 end;
 $$;
 comment on function scheduler.lead_dispatch(text, timestamptz) is
-  'Makes this transaction the one that dispatches for all others, and locks the job''s row. While another one leads it waits, up to 5 s: whoever leaves a transaction open must not hold up every entry. False then, when the job is not due any more, and when somebody else holds its row: who is not the leader may dispatch its own job only.';
+  'Makes this transaction the one that dispatches for all others, and locks the job''s row. While another one leads '
+    'it waits, up to 5 s: whoever leaves a transaction open must not hold up every entry. False then, when the job is '
+    'not due any more, and when somebody else holds its row: who is not the leader may dispatch its own job only.';
 
 -- pg_cron gives each call a session of its own. There Postgres would plan each statement anew for the first five jobs;
 -- one plan for all of them is cheaper.
@@ -151,8 +160,10 @@ begin
     return v_run_id;
   end if;
 
-  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: what is due now leaves
-  -- together. The entries that waited find their jobs' cursors moved. To settle a long outage takes tens of milliseconds
+  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: what is due now
+  -- leaves
+  -- together. The entries that waited find their jobs' cursors moved. To settle a long outage takes tens of
+  -- milliseconds
   -- a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
   v_others := array(
     select name from public.scheduler_jobs
@@ -165,4 +176,6 @@ begin
 end;
 $$;
 comment on function scheduler.dispatch(text, timestamptz) is
-  'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to call any number of times at once. Raises SD001 for an unknown job.';
+  'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due '
+    'or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to '
+    'call any number of times at once. Raises SD001 for an unknown job.';

@@ -1,8 +1,10 @@
--- The health of the system: each pack says what there is to look at, system-health looks at all of it and keeps a report.
+-- The health of the system: each pack says what there is to look at, system-health looks at all of it and keeps a
+-- report.
 --
 -- A component is one function that counts and judges nothing:
 --   {"watched": 12, "figures": {"<figure>": number or null, ...}, "details": {...}, "notes": ["..."]}
--- watched is how many things there are to look at (0: nothing to watch); a figure is null where there is nothing to tell;
+-- watched is how many things there are to look at (0: nothing to watch); a figure is null where there is nothing to
+-- tell;
 -- details says which table, which job.
 
 create table scheduler.health_components (
@@ -18,7 +20,8 @@ alter table scheduler.health_components enable row level security;
 comment on table scheduler.health_components is 'What system-health looks at, one row a component.';
 comment on column scheduler.health_components.weight is
   'Points in the score, in relation to the other weights; even, so that half of it is whole.';
-comment on column scheduler.health_components.function_name is 'The function () returns jsonb that counts; see scheduler.read_health.';
+comment on column scheduler.health_components.function_name is 'The function () returns jsonb that counts; see '
+  'scheduler.read_health.';
 
 create table scheduler.health_figures (
   component text not null references scheduler.health_components (component) on delete cascade,
@@ -37,11 +40,13 @@ create table scheduler.health_figures (
 alter table scheduler.health_figures enable row level security;
 
 comment on table scheduler.health_figures is
-  'The figures of each component and when they are trouble; degraded and critical may be updated, and hold from the next check on.';
+  'The figures of each component and when they are trouble; degraded and critical may be updated, and hold from the '
+    'next check on.';
 comment on column scheduler.health_figures.worse is 'higher: trouble from the threshold on; lower: trouble below it.';
 comment on column scheduler.health_figures.degraded is 'The threshold; null: never.';
 comment on column scheduler.health_figures.critical is 'The threshold; null: never.';
-comment on column scheduler.health_figures.culprit is 'Which of the details names the culprit; null: there is none to name.';
+comment on column scheduler.health_figures.culprit is 'Which of the details names the culprit; null: there is none to '
+  'name.';
 comment on column scheduler.health_figures.place is
   'The most telling figures first: of a healthy component a report shows the first two.';
 
@@ -95,15 +100,18 @@ declare
   v_reading jsonb;
 begin
   if v_function is null then
-    raise exception using errcode = 'SD005', message = format('there is no component %s', coalesce(quote_literal(p_component), 'null')),
-      hint = format('the components are: %s', (select string_agg(component, ', ' order by place) from scheduler.health_components));
+    raise exception using errcode = 'SD005', message = format('there is no component %s',
+      coalesce(quote_literal(p_component), 'null')),
+      hint = format('the components are: %s', (select string_agg(component, ', ' order by place)
+        from scheduler.health_components));
   end if;
   execute format('select %s()', v_function) into v_reading;
   return v_reading;
 end;
 $$;
 comment on function scheduler.read_health(text) is
-  'What the function of a component counts: {"watched", "figures": {"<figure>": number or null}, "details", "notes"}. Raises SD005 for an unknown component.';
+  'What the function of a component counts: {"watched", "figures": {"<figure>": number or null}, "details", "notes"}. '
+    'Raises SD005 for an unknown component.';
 
 create function scheduler.record_health(
   p_job_name text, p_scheduled_for timestamptz, p_score integer, p_status text,
@@ -119,9 +127,11 @@ language sql set search_path = '' as $$
   returning history.id;
 $$;
 comment on function scheduler.record_health(text, timestamptz, integer, text, text, text, jsonb, timestamptz) is
-  'Keeps what a health check found, once an occurrence: the attempt that ran last is the one that counts. Returns the row''s id.';
+  'Keeps what a health check found, once an occurrence: the attempt that ran last is the one that counts. Returns the '
+    'row''s id.';
 
--- The doors for system-health. Security definer because service_role has no right in the private schemas. statement_timeout is
+-- The doors for system-health. Security definer because service_role has no right in the private schemas.
+-- statement_timeout is
 -- applied by PostgREST to the whole call; a component waits behind no lock for longer than lock_timeout.
 
 create function public.scheduler_health_components() returns jsonb
@@ -134,7 +144,8 @@ language sql stable security definer set search_path = '' set statement_timeout 
   from scheduler.health_components as components;
 $$;
 comment on function public.scheduler_health_components() is
-  'What there is to look at, in order: [{"component", "label", "weight", "figures": [{"figure", "label", "unit", "worse", "degraded", "critical", "culprit"}]}].';
+  'What there is to look at, in order: [{"component", "label", "weight", "figures": [{"figure", "label", "unit", '
+    '"worse", "degraded", "critical", "culprit"}]}].';
 
 create function public.scheduler_read_health(p_component text) returns jsonb
 language sql stable security definer set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$

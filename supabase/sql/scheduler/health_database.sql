@@ -1,5 +1,7 @@
--- What the health check sees of Postgres itself. service_role sees only its own sessions in pg_stat_activity; this runs as
--- postgres, a member of pg_monitor on Supabase. Where it is not one, the oldest transaction is said to be hidden, rather than
+-- What the health check sees of Postgres itself. service_role sees only its own sessions in pg_stat_activity; this runs
+-- as
+-- postgres, a member of pg_monitor on Supabase. Where it is not one, the oldest transaction is said to be hidden,
+-- rather than
 -- said to be none.
 create function scheduler.database_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -67,10 +69,12 @@ language sql stable set search_path = '' as $$
       'connections', sessions.open,
       'connections_possible', limits.connections,
       'most_dead_rows_in', (select table_name from dead_rows),
-      'counters', jsonb_build_object('blks_hit', reads.blks_hit, 'blks_read', reads.blks_read, 'stats_reset', reads.stats_reset)
+      'counters', jsonb_build_object('blks_hit', reads.blks_hit, 'blks_read', reads.blks_read, 'stats_reset',
+        reads.stats_reset)
     )),
     'notes', case when limits.sees_all_sessions then '[]'::jsonb else jsonb_build_array(
-      format('sessions of others are hidden from %s; as a superuser: grant pg_monitor to %s', current_user, current_user)) end
+      format('sessions of others are hidden from %s; as a superuser: grant pg_monitor to %s', current_user,
+        current_user)) end
   )
   from limits, sessions, reads, recent_reads, transactions, transaction_ids;
 $$;

@@ -1,4 +1,5 @@
--- What Prometheus scrapes: each pack has its families and a function that reads them. A function reads counters and sums that
+-- What Prometheus scrapes: each pack has its families and a function that reads them. A function reads counters and
+-- sums that
 -- somebody else has kept, never a count of a growing table; and no setting that can be wrong.
 
 create table scheduler.metric_families (
@@ -18,7 +19,8 @@ create table scheduler.metric_sources (
 );
 alter table scheduler.metric_sources enable row level security;
 comment on table scheduler.metric_sources is
-  'Who is asked in a scrape: functions (now timestamptz) returns json, each an array of groups, see scheduler.metric_group.';
+  'Who is asked in a scrape: functions (now timestamptz) returns json, each an array of groups, see '
+    'scheduler.metric_group.';
 
 -- json, not jsonb: it is only ever sent, and text is put together in a third of the time.
 create function scheduler.metric(p_family text, p_values json, p_labels json default '{}') returns json
@@ -26,7 +28,8 @@ language sql immutable set search_path = '' as $$
   select json_build_object('family', p_family, 'labels', p_labels, 'values', p_values);
 $$;
 comment on function scheduler.metric(text, json, json) is
-  'A series of a group: a value for each of the group''s label sets, in their order, null where there is none; p_labels are added to each set.';
+  'A series of a group: a value for each of the group''s label sets, in their order, null where there is none; '
+    'p_labels are added to each set.';
 
 create function scheduler.metric(p_family text, p_value numeric) returns json
 language sql immutable set search_path = '' as $$
@@ -40,14 +43,16 @@ language sql immutable set search_path = '' as $$
     'counts', p_counts, 'sums', p_sums);
 $$;
 comment on function scheduler.histogram(text, bigint[], json, json) is
-  'A histogram of a group, in seconds: for each label set its counts (by bucket, not cumulative, one more than there are bounds) and its sum.';
+  'A histogram of a group, in seconds: for each label set its counts (by bucket, not cumulative, one more than there '
+    'are bounds) and its sum.';
 
 create function scheduler.metric_group(p_labels json, variadic p_series json[]) returns json
 language sql immutable set search_path = '' as $$
   select json_build_object('labels', p_labels, 'series', array_to_json(p_series));
 $$;
 comment on function scheduler.metric_group(json, json[]) is
-  'Series that have their label sets in common: {"labels": {"<label>": [value of each set]}, "series": [see scheduler.metric and scheduler.histogram]}; without labels there is one set.';
+  'Series that have their label sets in common: {"labels": {"<label>": [value of each set]}, "series": [see '
+    'scheduler.metric and scheduler.histogram]}; without labels there is one set.';
 
 create function scheduler.prometheus_metrics(p_now timestamptz default now()) returns json
 language plpgsql stable set search_path = '' as $$
@@ -71,14 +76,17 @@ begin
   end loop;
   return json_build_object(
     'families', (
-      select json_agg(json_build_object('name', family, 'type', type, 'help', help) order by place) from scheduler.metric_families),
+      select json_agg(json_build_object('name', family, 'type', type, 'help', help) order by place)
+        from scheduler.metric_families),
     'sources', array_to_json(v_groups || json_build_array(
-      scheduler.metric_group('{}', scheduler.metric('scheduler_metric_sources_failed', (select count(*) from jsonb_object_keys(v_errors)))))),
+      scheduler.metric_group('{}', scheduler.metric('scheduler_metric_sources_failed', (select count(*)
+        from jsonb_object_keys(v_errors)))))),
     'errors', v_errors);
 end;
 $$;
 comment on function scheduler.prometheus_metrics(timestamptz) is
-  'Everything that a scrape shows: {"families": [{"name", "type", "help"}], "sources": [what each source gives, an array of groups], "errors": {"<function>": why it failed}}.';
+  'Everything that a scrape shows: {"families": [{"name", "type", "help"}], "sources": [what each source gives, an '
+    'array of groups], "errors": {"<function>": why it failed}}.';
 
 -- Security definer: the counters and the pulse's mark are in the private schema, closed to service_role.
 create function public.prometheus_metrics() returns json
@@ -90,7 +98,8 @@ comment on function public.prometheus_metrics() is 'scheduler.prometheus_metrics
 revoke all on function public.prometheus_metrics() from public, anon, authenticated;
 grant execute on function public.prometheus_metrics() to service_role;
 
--- The scheduler's own. The label is job_name, as the ledger's column: Prometheus puts the name of the scrape job into job and would
+-- The scheduler's own. The label is job_name, as the ledger's column: Prometheus puts the name of the scrape job into
+-- job and would
 -- rename ours.
 create function scheduler.job_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
@@ -110,7 +119,8 @@ language sql stable set search_path = '' as $$
     select distinct reason, false from jobs, jsonb_object_keys(left_out) as reason
     where reason not in ('paused', 'overlap', 'queue_full')
   ), skipped as (
-    select coalesce(json_agg(scheduler.metric('scheduler_skipped_total', counts, json_build_object('reason', reason))), '[]') as series
+    select coalesce(json_agg(scheduler.metric('scheduler_skipped_total', counts, json_build_object('reason',
+      reason))), '[]') as series
     from (
       select reason, json_agg(coalesce((left_out ->> reason)::bigint, case when is_usual then 0 end)) as counts
       from reasons, jobs group by reason, is_usual
@@ -138,7 +148,8 @@ language sql stable set search_path = '' as $$
       scheduler.metric('scheduler_retries_total', json_agg(retries)),
       scheduler.metric('scheduler_overdue_seconds', json_agg(overdue)),
       scheduler.metric('scheduler_job_active', json_agg((state = 'active')::integer))),
-    json_build_object('labels', json_build_object('job_name', coalesce(json_agg(job_name), '[]')), 'series', (select series from skipped)),
+    json_build_object('labels', json_build_object('job_name', coalesce(json_agg(job_name), '[]')), 'series',
+      (select series from skipped)),
     scheduler.metric_group('{"state": ["active", "paused", "disabled"]}',
       scheduler.metric('scheduler_jobs', json_build_array(count(*) filter (where state = 'active'),
         count(*) filter (where state = 'paused'), count(*) filter (where state = 'disabled')))),
@@ -146,28 +157,40 @@ language sql stable set search_path = '' as $$
       scheduler.metric('scheduler_locks_open', (select count(*) from public.scheduler_locks)),
       -- A scheduler that was installed a moment ago has not beaten yet.
       scheduler.metric('scheduler_pulse_age_seconds', round(extract(epoch from greatest(p_now - coalesce(greatest(
-        (select last_pulse_at from scheduler.pulse_state), (select min(created_at) from public.scheduler_jobs)), p_now), interval '0')), 3)),
+        (select last_pulse_at from scheduler.pulse_state), (select min(created_at) from public.scheduler_jobs)), p_now),
+          interval '0')), 3)),
       scheduler.metric('scheduler_pulse_errors', coalesce((
         select count(*) from scheduler.pulse_state, lateral jsonb_object_keys(errors)), 0))))
   from jobs;
 $$;
-comment on function scheduler.job_metrics(timestamptz) is 'What a scrape shows of the scheduler: a value a job, by job_name, and its own.';
+comment on function scheduler.job_metrics(timestamptz) is 'What a scrape shows of the scheduler: a value a job, by '
+  'job_name, and its own.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('scheduler.job_metrics', 'scheduler');
 insert into scheduler.metric_families (family, pack, type, help) values
-  ('scheduler_runs_total', 'scheduler', 'counter', 'Runs that ended, by status; every attempt is a run, and a skipped or missed occurrence has one too.'),
-  ('scheduler_run_duration_seconds', 'scheduler', 'histogram', 'How long runs took from their beginning to their end, however they ended.'),
-  ('scheduler_fire_lag_seconds', 'scheduler', 'histogram', 'From an occurrence to the dispatch of its first attempt, counted when that ends.'),
-  ('scheduler_last_success_age_seconds', 'scheduler', 'gauge', 'Since the job''s last completed run ended; absent before the first.'),
-  ('scheduler_occurrences_since_success', 'scheduler', 'gauge', 'Occurrences since the last completed run that failed (with all attempts so far) or were missed, by status.'),
-  ('scheduler_skipped_total', 'scheduler', 'counter', 'Occurrences left out on purpose, by reason; misfire reasons are missed ones that the misfire policy did not run.'),
+  ('scheduler_runs_total', 'scheduler', 'counter', 'Runs that ended, by status; every attempt is a run, and a skipped '
+    'or missed occurrence has one too.'),
+  ('scheduler_run_duration_seconds', 'scheduler', 'histogram', 'How long runs took from their beginning to their end, '
+    'however they ended.'),
+  ('scheduler_fire_lag_seconds', 'scheduler', 'histogram', 'From an occurrence to the dispatch of its first attempt, '
+    'counted when that ends.'),
+  ('scheduler_last_success_age_seconds', 'scheduler', 'gauge', 'Since the job''s last completed run ended; absent '
+    'before the first.'),
+  ('scheduler_occurrences_since_success', 'scheduler', 'gauge', 'Occurrences since the last completed run that failed '
+    '(with all attempts so far) or were missed, by status.'),
+  ('scheduler_skipped_total', 'scheduler', 'counter', 'Occurrences left out on purpose, by reason; misfire reasons '
+    'are missed ones that the misfire policy did not run.'),
   ('scheduler_missed_total', 'scheduler', 'counter', 'Occurrences that nothing fired in time.'),
-  ('scheduler_lost_total', 'scheduler', 'counter', 'Runs that were dispatched and of which nothing was heard; they are among the failed.'),
+  ('scheduler_lost_total', 'scheduler', 'counter', 'Runs that were dispatched and of which nothing was heard; they '
+    'are among the failed.'),
   ('scheduler_retries_total', 'scheduler', 'counter', 'Retries that were dispatched, counted when they end.'),
-  ('scheduler_overdue_seconds', 'scheduler', 'gauge', 'Since the job''s oldest occurrence that has no run yet; 0 when none is due, and while the job is paused or disabled.'),
+  ('scheduler_overdue_seconds', 'scheduler', 'gauge', 'Since the job''s oldest occurrence that has no run yet; 0 when '
+    'none is due, and while the job is paused or disabled.'),
   ('scheduler_job_active', 'scheduler', 'gauge', '1 when the job is enabled and not paused, else 0.'),
   ('scheduler_jobs', 'scheduler', 'gauge', 'Registered jobs by state.'),
   ('scheduler_locks_open', 'scheduler', 'gauge', 'Locks that are held: jobs with a run from dispatch to end.'),
-  ('scheduler_pulse_age_seconds', 'scheduler', 'gauge', 'Since the last pulse; before the first one since the first job was registered.'),
+  ('scheduler_pulse_age_seconds', 'scheduler', 'gauge', 'Since the last pulse; before the first one since the first '
+    'job was registered.'),
   ('scheduler_pulse_errors', 'scheduler', 'gauge', 'Jobs and steps that failed in the last pulse.'),
-  ('scheduler_metric_sources_failed', 'scheduler', 'gauge', 'Functions that could not give their metrics in this scrape; the function''s log says why.');
+  ('scheduler_metric_sources_failed', 'scheduler', 'gauge', 'Functions that could not give their metrics in this '
+    'scrape; the function''s log says why.');

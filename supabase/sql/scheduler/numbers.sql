@@ -5,7 +5,8 @@ language plpgsql immutable set search_path = '' as $$
 declare
   v_wrong text;
 begin
-  select format('%s.%s must be a whole number from 0 on, or null, got %s', p_what, field, left((p_given -> field)::text, 50)) into v_wrong
+  select format('%s.%s must be a whole number from 0 on, or null, got %s', p_what, field, left((p_given -> field)::text,
+    50)) into v_wrong
     from unnest(p_fields) with ordinality as fields (field, place)
     where p_given ->> field !~ '^[0-9]{1,18}$'
     order by place limit 1;

@@ -14,7 +14,8 @@ begin
 end;
 $$;
 comment on type scheduler.planned_occurrence is
-  'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the reason), or the skip_kind with which it is left out.';
+  'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
+    'reason), or the skip_kind with which it is left out.';
 
 create function scheduler.run_if_answer(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -44,7 +45,8 @@ comment on function scheduler.pause_segments(public.scheduler_jobs, timestamptz,
 -- A gap of more occurrences than this is one row of the ledger.
 create function scheduler.gap_rows() returns integer
 language sql immutable set search_path = '' as $$ select 1000 $$;
-comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get one row that counts them.';
+comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get '
+  'one row that counts them.';
 
 -- After the cursor was put back by hand, gap rows lie ahead of it: what they count is not counted again.
 create function scheduler.unrecorded_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
@@ -73,7 +75,8 @@ begin
   if v_first = any (v_recorded) then
     v_first := (
       select min(at) from (
-        select at from scheduler.occurrences(p_job.schedule, p_job.time_zone, v_first, p_last + interval '1 microsecond') as at
+        select at from scheduler.occurrences(p_job.schedule, p_job.time_zone, v_first, p_last + interval '1 '
+          'microsecond') as at
         except select unnest(v_recorded)) as unrecorded);
   end if;
   return (v_first, p_last, p_count - cardinality(v_recorded), p_kind, null)::scheduler.planned_occurrence;
@@ -104,25 +107,31 @@ begin
     v_listed := scheduler.newest_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at,
       case when v_is_gap then v_room + 1 else v_count::integer end);
     if p_job.run_if is not null and not v_is_gap then
-      v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work' order by at);
+      v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work'
+        order by at);
     end if;
     v_kept := case when v_segment.paused then 0 else least(v_room, cardinality(v_listed)) end;
     v_room := v_room - v_kept;
     v_rest := v_listed[:cardinality(v_listed) - v_kept];
     return query
-      select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case when answer <> 'work' then answer end
-      from unnest(v_listed[cardinality(v_rest) + 1:]) as at, lateral (select scheduler.run_if_answer(p_job, at) as answer) as asked
+      select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case
+        when answer <> 'work' then answer end
+      from unnest(v_listed[cardinality(v_rest) + 1:]) as at, lateral (select scheduler.run_if_answer(p_job,
+        at) as answer) as asked
       where answer <> 'no work';
     if not v_is_gap then
       return query select at, null::timestamptz, 1, v_kind, null::text from unnest(v_rest) as at;
     else
-      return query select * from scheduler.plan_gap(p_job, v_segment.starts_at, v_rest[cardinality(v_rest)], v_count - v_kept, v_kind);
+      return query select * from scheduler.plan_gap(p_job, v_segment.starts_at, v_rest[cardinality(v_rest)],
+        v_count - v_kept, v_kind);
     end if;
   end loop;
 end;
 $$;
 comment on function scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer) is
-  'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room outside of a pause are caught up, the others are paused or misfires, a row each or, when there are more than gap_rows(), one row for all.';
+  'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room outside of a '
+    'pause are caught up, the others are paused or misfires, a row each or, when there are more than gap_rows(), one '
+    'row for all.';
 
 create function scheduler.plan_on_time(p_job public.scheduler_jobs, p_due timestamptz[], p_now timestamptz)
 returns setof scheduler.planned_occurrence
@@ -140,7 +149,8 @@ language sql set search_path = '' as $$
       when paused then 'paused'
       when answer <> 'work' then 'faulty'
       when newest or p_job.overlap_policy = 'allow' then 'start'
-      -- Nobody fired the others. They would be turned away behind each other, or run when the newest is the one that counts.
+      -- Nobody fired the others. They would be turned away behind each other, or run when the newest is the one that
+      -- counts.
       when p_job.misfire_policy = 'all' then 'catch_up'
       else 'superseded'
     end,
@@ -148,7 +158,8 @@ language sql set search_path = '' as $$
   from with_work order by at;
 $$;
 comment on function scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz) is
-  'Occurrences that are due and not too late, in order. Where runs must not overlap, the newest that has work starts; older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
+  'Occurrences that are due and not too late, in order. Where runs must not overlap, the newest that has work starts; '
+    'older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
 
 create function scheduler.plan_occurrences(p_job public.scheduler_jobs, p_next timestamptz, p_now timestamptz)
 returns scheduler.planned_occurrence[]
@@ -182,4 +193,5 @@ begin
 end;
 $$;
 comment on function scheduler.plan_occurrences(public.scheduler_jobs, timestamptz, timestamptz) is
-  'The fate of every occurrence from the job''s cursor to p_now; p_next is the first occurrence after the cursor. Writes nothing.';
+  'The fate of every occurrence from the job''s cursor to p_now; p_next is the first occurrence after the cursor. '
+    'Writes nothing.';

@@ -1,6 +1,7 @@
 -- The pulse: in pure SQL, what nobody else is there to do. It needs no edge function to be alive.
 
-create function scheduler.jobs_to_attend(p_now timestamptz, p_to_hear text[], p_after text, p_limit integer) returns text[]
+create function scheduler.jobs_to_attend(p_now timestamptz, p_to_hear text[], p_after text,
+  p_limit integer) returns text[]
 language sql stable set search_path = '' as $$
   select array(
     select name from (
@@ -14,7 +15,8 @@ language sql stable set search_path = '' as $$
     order by name limit p_limit);
 $$;
 comment on function scheduler.jobs_to_attend(timestamptz, text[], text, integer) is
-  'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a due occurrence, those with a waiting run whose time has come.';
+  'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a '
+    'due occurrence, those with a waiting run whose time has come.';
 
 create function scheduler.attend_jobs(p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -22,20 +24,25 @@ declare
   v_limit constant integer := 100;
   v_until constant timestamptz := clock_timestamp() + p_budget_ms * interval '1 millisecond';
   v_to_hear text[] := array(select scheduler.jobs_to_hear(p_now));
-  v_names text[] := scheduler.jobs_to_attend(p_now, v_to_hear, (select resume_after from scheduler.pulse_state), v_limit);
+  v_names text[] := scheduler.jobs_to_attend(p_now, v_to_hear, (select resume_after from scheduler.pulse_state),
+    v_limit);
   v_report jsonb := scheduler.advance_jobs(v_names, v_to_hear, p_now, v_until);
   v_stopped_at text;
 begin
   v_stopped_at := case
-    when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit then v_report ->> 'last' end;
+    when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit
+      then v_report ->> 'last' end;
   update scheduler.pulse_state set resume_after = v_stopped_at;
   return v_report - 'last' || jsonb_build_object('more', v_stopped_at is not null);
 end;
 $$;
 comment on function scheduler.attend_jobs(timestamptz, integer) is
-  'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it stopped early.';
+  'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt '
+    'of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it '
+    'stopped early.';
 
--- A step that fails is undone alone: the others, and the pulse's own mark, stay. A statement timeout ends one step, too.
+-- A step that fails is undone alone: the others, and the pulse's own mark, stay. A statement timeout ends one step,
+-- too.
 create function scheduler.pulse_step(p_step text, p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
 begin
@@ -56,7 +63,8 @@ exception when query_canceled or others then
 end;
 $$;
 comment on function scheduler.pulse_step(text, timestamptz, integer) is
-  'One step of the pulse: its counts, "more" when there is more to do at once, {"errors": {job or step: message}} for what failed.';
+  'One step of the pulse: its counts, "more" when there is more to do at once, {"errors": {job or step: message}} for '
+    'what failed.';
 
 create function scheduler.pulse_steps(p_state scheduler.pulse_state, p_now timestamptz) returns text[]
 language sql immutable set search_path = '' as $$
@@ -71,7 +79,8 @@ language sql immutable set search_path = '' as $$
   -- A time to come was written by a clock that was ahead and went back.
   from (select
     coalesce(p_now < p_state.last_pruned_at or p_now >= p_state.last_pruned_at + interval '1 hour', true) as prunes,
-    coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute', true) as mends) as due;
+    coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute',
+      true) as mends) as due;
 $$;
 comment on function scheduler.pulse_steps(scheduler.pulse_state, timestamptz) is
   'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, pruning begins every hour.';
@@ -120,7 +129,9 @@ begin
 end;
 $$;
 comment on function scheduler.pulse(timestamptz, integer) is
-  'One pulse, one transaction: reads answers, judges silent runs, records missed occurrences, sends what waits, for about p_budget_ms; mends pg_cron''s entries every minute, prunes hourly. Returns the counts; "more" when there is more to do at once. Safe to call twice at once: the second does nothing.';
+  'One pulse, one transaction: reads answers, judges silent runs, records missed occurrences, sends what waits, for '
+    'about p_budget_ms; mends pg_cron''s entries every minute, prunes hourly. Returns the counts; "more" when there '
+    'is more to do at once. Safe to call twice at once: the second does nothing.';
 
 -- pg_cron's statement commits after each beat: see scheduler.pulse_command().
 create function scheduler.beat() returns boolean

@@ -14,7 +14,8 @@ begin
   if found then
     update public.scheduler_locks set
       holder = p_holder,
-      expires_at = p_now + make_interval(secs => v_run.timeout_seconds + 2 * scheduler.setting('scheduler.heartbeat_timeout_seconds'))
+      expires_at = p_now + make_interval(
+        secs => v_run.timeout_seconds + 2 * scheduler.setting('scheduler.heartbeat_timeout_seconds'))
       where run_id = p_run_id;
     return scheduler.begun(v_run);
   end if;
@@ -22,14 +23,16 @@ begin
   select * into v_run from public.scheduler_runs where id = p_run_id;
   return jsonb_build_object('begun', false, 'reason', case
     when v_run.id is null then 'unknown run'
-    when v_run.function_name is distinct from p_function_name then format('the run is for %s', coalesce(v_run.function_name, 'a URL'))
+    when v_run.function_name is distinct from p_function_name then format('the run is for %s',
+      coalesce(v_run.function_name, 'a URL'))
     when v_run.status = 'running' then 'already begun'
     when v_run.status = 'queued' then 'not dispatched yet'
     else format('already over: %s (%s)', v_run.status, v_run.verdict) end);
 end;
 $$;
 comment on function scheduler.begin_run(uuid, text, text, timestamptz) is
-  'The first receipt. {"begun": true, "run_id", "job_name", "scheduled_for", "attempt", "timeout_seconds", "heartbeat_seconds"} for exactly one caller, {"begun": false, "reason"} for every other.';
+  'The first receipt. {"begun": true, "run_id", "job_name", "scheduled_for", "attempt", "timeout_seconds", '
+    '"heartbeat_seconds"} for exactly one caller, {"begun": false, "reason"} for every other.';
 
 create function scheduler.begun(p_run public.scheduler_runs) returns jsonb
 language sql stable set search_path = '' as $$
@@ -41,7 +44,8 @@ $$;
 comment on function scheduler.begun(public.scheduler_runs) is 'What a function is told of the run it has begun.';
 
 create function scheduler.begin_manual_run(
-  p_function_name text, p_job_name text, p_payload jsonb, p_holder text default '', p_now timestamptz default clock_timestamp()
+  p_function_name text, p_job_name text, p_payload jsonb, p_holder text default '',
+    p_now timestamptz default clock_timestamp()
 ) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -60,7 +64,8 @@ begin
     perform scheduler.hear_job(v_job.name, p_now);
   end if;
   insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, timeout_seconds, payload, dispatched_at, started_at, heartbeat_at
+    job_name, function_name, status, trigger, scheduled_for, timeout_seconds, payload, dispatched_at, started_at,
+      heartbeat_at
   ) values (
     coalesce(v_job.name, p_function_name), p_function_name, 'running', 'manual', p_now,
     coalesce(v_job.timeout_seconds, 120), coalesce(p_payload, v_job.payload, '{}'), p_now, p_now, p_now
@@ -79,7 +84,9 @@ begin
 end;
 $$;
 comment on function scheduler.begin_manual_run(text, text, jsonb, text, timestamptz) is
-  'Begins a run for a person who called the function itself, with the payload given, or (null) the registered one. Answers like begin_run; refused with reason "busy" (and the run that holds the lock) or "unknown job" (and the jobs there are). Such a run is not retried: the person sees the error.';
+  'Begins a run for a person who called the function itself, with the payload given, or (null) the registered one. '
+    'Answers like begin_run; refused with reason "busy" (and the run that holds the lock) or "unknown job" (and the '
+    'jobs there are). Such a run is not retried: the person sees the error.';
 
 create function scheduler.heartbeat_run(p_run_id uuid, p_progress jsonb default null, p_now timestamptz default now())
 returns jsonb
@@ -115,7 +122,8 @@ declare
 begin
   if p_outcome is null or p_outcome not in ('completed', 'failed', 'timed_out', 'interrupted') then
     raise exception using errcode = '22023',
-      message = format('cannot finish a run: outcome must be completed, failed, timed_out or interrupted, got %s', coalesce(p_outcome, 'null'));
+      message = format('cannot finish a run: outcome must be completed, failed, timed_out or interrupted, got %s',
+        coalesce(p_outcome, 'null'));
   end if;
   if scheduler.end_run(
     p_run_id, array['running'],
@@ -133,7 +141,9 @@ begin
 end;
 $$;
 comment on function scheduler.finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz) is
-  'The last receipt. Ends a running run as completed or failed (timed_out and interrupted are failures with that verdict) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome.';
+  'The last receipt. Ends a running run as completed or failed (timed_out and interrupted are failures with that '
+    'verdict) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. '
+    'Raises 22023 for an unknown outcome.';
 
 -- The doors for edge functions. Security definer because service_role, which calls them through REST, has no
 -- right in the private schema, and ending a run may send the next one, which reads Vault.
@@ -149,7 +159,8 @@ create function public.scheduler_begin_manual_run(
 ) returns jsonb language sql security definer set search_path = '' as $$
   select scheduler.begin_manual_run(p_function_name, p_job_name, p_payload, p_holder);
 $$;
-comment on function public.scheduler_begin_manual_run(text, text, jsonb, text) is 'scheduler.begin_manual_run for edge functions.';
+comment on function public.scheduler_begin_manual_run(text, text, jsonb, text) is 'scheduler.begin_manual_run for '
+  'edge functions.';
 
 create function public.scheduler_heartbeat_run(p_run_id uuid, p_progress jsonb default null)
 returns jsonb language sql security definer set search_path = '' as $$
@@ -163,7 +174,8 @@ create function public.scheduler_finish_run(
 ) returns jsonb language sql security definer set search_path = '' as $$
   select scheduler.finish_run(p_run_id, p_outcome, p_result, p_error_message, p_error_detail, p_retryable);
 $$;
-comment on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean) is 'scheduler.finish_run for edge functions.';
+comment on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean) is 'scheduler.finish_run for '
+  'edge functions.';
 
 revoke all on function public.scheduler_begin_run(uuid, text, text) from public, anon, authenticated;
 revoke all on function public.scheduler_begin_manual_run(text, text, jsonb, text) from public, anon, authenticated;

@@ -28,13 +28,15 @@ language sql immutable set search_path = '' as $$
   select case
     when p_job.overlap_policy = 'allow' or p_holder_trigger is null then null
     -- Behind a run that was itself late it waits: being caught up must not cost the next occurrence its run.
-    when (p_holder_trigger = 'catch_up' or p_catch_up_waits) and (p_job.misfire_policy = 'all' or not p_other_waits) then null
+    when (p_holder_trigger = 'catch_up' or p_catch_up_waits) and (p_job.misfire_policy = 'all' or not p_other_waits)
+      then null
     when p_job.overlap_policy = 'skip' then 'overlap'
     when p_catch_up_waits or p_other_waits then 'queue_full'
   end;
 $$;
 comment on function scheduler.overlap_kind(public.scheduler_jobs, text, boolean, boolean) is
-  'Whether an occurrence is skipped (overlap, queue_full) because of the run that holds the job''s lock, by that run''s trigger and by what waits already; null when it is not.';
+  'Whether an occurrence is skipped (overlap, queue_full) because of the run that holds the job''s lock, by that '
+    'run''s trigger and by what waits already; null when it is not.';
 
 create function scheduler.start_occurrence(p_job public.scheduler_jobs, p_scheduled_for timestamptz, p_now timestamptz)
 returns uuid
@@ -77,9 +79,11 @@ begin
 end;
 $$;
 comment on function scheduler.start_occurrence(public.scheduler_jobs, timestamptz, timestamptz) is
-  'Writes the ledger row of a due occurrence and sends it, lets it wait, or says why not (overlap, queue_full). Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
+  'Writes the ledger row of a due occurrence and sends it, lets it wait, or says why not (overlap, queue_full). '
+    'Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
 
--- The rows of occurrences that do not start now: left out, failed before they could be sent, or waiting to be caught up.
+-- The rows of occurrences that do not start now: left out, failed before they could be sent, or waiting to be caught
+-- up.
 create function scheduler.record_planned(
   p_job public.scheduler_jobs, p_plan scheduler.planned_occurrence[], p_now timestamptz
 ) returns void
@@ -93,7 +97,8 @@ declare
 begin
   with recorded as (
     insert into public.scheduler_runs (
-      job_name, function_name, status, trigger, scheduled_for, scheduled_until, occurrences, max_attempts, timeout_seconds,
+      job_name, function_name, status, trigger, scheduled_for, scheduled_until, occurrences, max_attempts,
+        timeout_seconds,
       payload, completed_at, verdict, skip_kind, skip_reason, error_message
     )
     select
@@ -103,13 +108,15 @@ begin
       case outcome.status when 'failed' then 'dispatch_failed' when 'queued' then null else outcome.status end,
       outcome.kind, scheduler.skip_text(p_job, outcome.kind, v_started), fault
     from unnest(p_plan), lateral (select
-      case fate when 'paused' then 'skipped' when 'catch_up' then 'queued' when 'faulty' then 'failed' else 'missed' end as status,
+      case fate when 'paused' then 'skipped' when 'catch_up' then 'queued' when 'faulty' then 'failed'
+        else 'missed' end as status,
       case when fate not in ('catch_up', 'faulty') then fate end as kind) as outcome
     where fate <> 'start' and occurrences > 0
     order by occurrence
     on conflict do nothing
     returning status, scheduled_for, scheduled_until, occurrences)
-  select sum(occurrences), min(scheduled_for), max(coalesce(scheduled_until, scheduled_for)) into v_missed, v_first, v_last
+  select sum(occurrences), min(scheduled_for), max(coalesce(scheduled_until, scheduled_for)) into v_missed, v_first,
+    v_last
     from recorded where status = 'missed';
   perform scheduler.log_missed(p_job, v_missed, v_first, v_last, p_now);
 end;
@@ -119,7 +126,8 @@ comment on function scheduler.record_planned(public.scheduler_jobs, scheduler.pl
 
 create function scheduler.entry_covers(p_entry text, p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select scheduler.next_occurrence(p_entry, 'UTC', date_trunc('minute', p_at) - interval '1 microsecond') = date_trunc('minute', p_at);
+  select scheduler.next_occurrence(p_entry, 'UTC', date_trunc('minute', p_at) - interval '1 '
+    'microsecond') = date_trunc('minute', p_at);
 $$;
 comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that minute.';
 
@@ -178,9 +186,11 @@ begin
 end;
 $$;
 comment on function scheduler.record_due(public.scheduler_jobs, timestamptz) is
-  'Gives every occurrence from the job''s cursor to p_now its row: started, skipped, missed or caught up by the policies; then moves the cursor. Returns the last run it started. The caller holds the job''s row lock.';
+  'Gives every occurrence from the job''s cursor to p_now its row: started, skipped, missed or caught up by the '
+    'policies; then moves the cursor. Returns the last run it started. The caller holds the job''s row lock.';
 
--- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail? Asked once for all that
+-- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail? Asked once for all
+-- that
 -- a transaction found missed, and of the newest rows: cron.job_run_details is long and has no index but its run id.
 create function scheduler.name_failed_dispatches(p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
@@ -200,4 +210,5 @@ exception when query_canceled or others then
 end;
 $$;
 comment on function scheduler.name_failed_dispatches(timestamptz) is
-  'Of the occurrences that were found missed at p_now: those whose minute pg_cron fired in vain, by its own record, are dispatch_failed.';
+  'Of the occurrences that were found missed at p_now: those whose minute pg_cron fired in vain, by its own record, '
+    'are dispatch_failed.';

@@ -22,7 +22,8 @@ begin
 
   if v_actual.command is not null and v_actual.command <> v_command then
     raise exception using errcode = '42710',
-      message = format('cannot register the job %s: pg_cron has an entry of that name which is not Daybook''s', p_job_name),
+      message = format('cannot register the job %s: pg_cron has an entry of that name which is not Daybook''s',
+        p_job_name),
       detail = format('its command is: %s', left(v_actual.command, 60)),
       hint = format('take it out first: select cron.unschedule(%L)', p_job_name);
   end if;
@@ -39,7 +40,8 @@ begin
 end;
 $$;
 comment on function scheduler.sync_cron_entry(text) is
-  'Makes pg_cron''s entry of a job what the registry says: there and active, or gone. Changes nothing that is right. Raises 42710 when the name belongs to somebody else''s entry.';
+  'Makes pg_cron''s entry of a job what the registry says: there and active, or gone. Changes nothing that is right. '
+    'Raises 42710 when the name belongs to somebody else''s entry.';
 
 -- A run_if may be written as people write functions: quoted or not, with its arguments or without.
 create function scheduler.run_if_function(p_run_if text) returns regprocedure
@@ -47,7 +49,8 @@ language plpgsql stable set search_path = '' as $$
 begin
   return (
     select oid from pg_catalog.pg_proc
-    where oid = to_regprocedure(case when right(btrim(p_run_if), 1) = ')' then p_run_if else p_run_if || '(timestamptz)' end)
+    where oid = to_regprocedure(case when right(btrim(p_run_if), 1) = ')' then p_run_if
+      else p_run_if || '(timestamptz)' end)
       and prokind = 'f' and prorettype = 'boolean'::regtype and not proretset
       and pronargs = 1 and proargtypes[0] = 'timestamptz'::regtype);
 exception when syntax_error_or_access_rule_violation or invalid_text_representation or feature_not_supported then
@@ -67,10 +70,12 @@ begin
     case
       when p_job.name = 'scheduler-pulse' then 'that name is the scheduler''s own pulse'
       when p_job.target !~ '^[a-z0-9][a-z0-9_-]{0,62}$' and p_job.target !~ '^https://[^\s/@]+(/\S*)?$'
-        then format('target must be an edge function''s slug or an https URL without user and password, got %L', p_job.target)
+        then format('target must be an edge function''s slug or an https URL without user and password, got %L',
+          p_job.target)
       when v_is_url and p_job.receipt = 'function' then 'a URL has no receipt of its own, receipt must be ''response'''
       when v_is_url and p_job.timeout_seconds > 50 then format(
-        'timeout_seconds of a URL must be at most 50, got %s: pg_net holds back the answers to all other requests of its batch until the slowest has ended',
+        'timeout_seconds of a URL must be at most 50, got %s: pg_net holds back the answers to all other requests of '
+          'its batch until the slowest has ended',
         p_job.timeout_seconds)
       when not v_is_url and p_job.secret_name !~ '\S' then 'secret_name must name a secret in Vault, got a blank one'
       when p_job.description is null then 'description must be a text, got null'
@@ -109,7 +114,8 @@ begin
 end;
 $$;
 comment on function scheduler.job_fault(public.scheduler_jobs) is
-  'The first thing that is wrong with a job''s values (its schedule and time zone apart), as the end of the sentence "cannot register the job: …"; null when nothing is.';
+  'The first thing that is wrong with a job''s values (its schedule and time zone apart), as the end of the sentence '
+    '"cannot register the job: …"; null when nothing is.';
 
 -- One job whose times cannot be read must not stop the verbs that change it.
 create function scheduler.try_record_due(p_job public.scheduler_jobs, p_now timestamptz) returns text
@@ -128,7 +134,8 @@ exception
 end;
 $$;
 comment on function scheduler.try_record_due(public.scheduler_jobs, timestamptz) is
-  'Hears the job''s runs and gives every occurrence of it up to p_now its row, unless it is disabled. Returns why that cannot be done (its time zone is unknown, say), null when it was. The caller holds the job''s row lock.';
+  'Hears the job''s runs and gives every occurrence of it up to p_now its row, unless it is disabled. Returns why '
+    'that cannot be done (its time zone is unknown, say), null when it was. The caller holds the job''s row lock.';
 
 create function scheduler.register_job(
   name text,
@@ -159,7 +166,8 @@ declare
 begin
   if register_job.name is null or register_job.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
     raise exception using errcode = '22023',
-      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(register_job.name), 'null'));
+      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
+        'digit, got %s', coalesce(quote_literal(register_job.name), 'null'));
   end if;
   v_job.name := register_job.name;
   v_job.schedule := register_job.schedule;
@@ -184,7 +192,10 @@ begin
 end;
 $$;
 comment on function scheduler.register_job is
-  'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
+  'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it '
+    'is enqueued or called. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults '
+    'to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign '
+    'entry of that name.';
 
 create function scheduler.checked_job(p_job public.scheduler_jobs) returns public.scheduler_jobs
 language plpgsql stable set search_path = '' as $$
@@ -204,13 +215,15 @@ begin
   end if;
   -- As the catalogue names it, so that two ways of writing it are no change.
   v_job.run_if := (
-    select format('%I.%I', nspname, proname) from pg_catalog.pg_proc join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
+    select format('%I.%I', nspname, proname) from pg_catalog.pg_proc
+      join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
     where pg_proc.oid = scheduler.run_if_function(v_job.run_if));
   return v_job;
 end;
 $$;
 comment on function scheduler.checked_job(public.scheduler_jobs) is
-  'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be registered.';
+  'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be '
+    'registered.';
 
 create function scheduler.put_job(p_job public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$
@@ -230,13 +243,15 @@ begin
     v_fault := scheduler.try_record_due(v_old, now());
     if v_fault is not null then
       raise warning 'what came due of the job % under its old times is not in the ledger: %', v_job.name, v_fault;
-      perform scheduler.log_activity(v_job.name, 'what came due under its old times is not in the ledger: ' || v_fault, 'warning');
+      perform scheduler.log_activity(v_job.name, 'what came due under its old times is not in the ledger: ' || v_fault,
+        'warning');
     end if;
   end if;
   -- The cursor stays where it is unless the times themselves change or the job is switched on.
   v_job.next_run_at := case
     when v_job.schedule is null then null
-    when v_has_same_times and (v_old.enabled or not v_job.enabled) and v_old.next_run_at is not null then v_old.next_run_at
+    when v_has_same_times and (v_old.enabled or not v_job.enabled) and v_old.next_run_at is not null
+      then v_old.next_run_at
     else scheduler.next_occurrence(v_job.schedule, v_job.time_zone, now())
   end;
 
@@ -246,8 +261,10 @@ begin
     parallel_limit, run_if, enabled, cron_entry, next_run_at
   ) values (
     v_job.name, v_job.schedule, v_job.time_zone, v_job.target, v_job.description, v_job.payload, v_job.timeout_seconds,
-    v_job.max_attempts, v_job.backoff_base_seconds, v_job.backoff_cap_seconds, v_job.overlap_policy, v_job.misfire_policy,
-    v_job.misfire_grace_seconds, v_job.misfire_cap, v_job.receipt, v_job.secret_name, v_job.parallel_limit, v_job.run_if,
+    v_job.max_attempts, v_job.backoff_base_seconds, v_job.backoff_cap_seconds, v_job.overlap_policy,
+      v_job.misfire_policy,
+    v_job.misfire_grace_seconds, v_job.misfire_cap, v_job.receipt, v_job.secret_name, v_job.parallel_limit,
+      v_job.run_if,
     v_job.enabled, v_job.cron_entry, v_job.next_run_at
   )
   on conflict (name) do update set
@@ -267,7 +284,8 @@ begin
 end;
 $$;
 comment on function scheduler.put_job(public.scheduler_jobs) is
-  'Writes a job into the registry and makes pg_cron follow, as register_job describes it: what it does once all values are there.';
+  'Writes a job into the registry and makes pg_cron follow, as register_job describes it: what it does once all '
+    'values are there.';
 
 create function scheduler.unregister_job(p_job_name text) returns void
 language plpgsql set search_path = '' as $$
@@ -281,7 +299,8 @@ begin
 end;
 $$;
 comment on function scheduler.unregister_job(text) is
-  'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by the next pulse. Raises SD001 for an unknown job.';
+  'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by '
+    'the next pulse. Raises SD001 for an unknown job.';
 
 -- One place says what being paused means: an occurrence in the pause, or a pause that holds now.
 create function scheduler.is_paused(p_job public.scheduler_jobs, p_at timestamptz) returns boolean
@@ -289,7 +308,8 @@ language sql immutable set search_path = '' as $$
   select p_job.paused_at is not null and p_job.paused_at <= p_at
     and (p_job.paused_until is null or p_at < p_job.paused_until);
 $$;
-comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that moment.';
+comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that '
+  'moment.';
 
 -- Asked before a row is written: what has nothing to do leaves none.
 create function scheduler.has_work(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
@@ -304,17 +324,21 @@ begin
   v_function := scheduler.run_if_function(p_job.run_if);
   if v_function is null then
     raise exception using errcode = '42883',
-      message = format('cannot ask whether %s has anything to do: its run_if %s is no function (timestamptz) returns boolean any more', p_job.name, p_job.run_if),
+      message = format('cannot ask whether %s has anything to do: its run_if %s is no function (timestamptz) returns '
+        'boolean any more', p_job.name, p_job.run_if),
       hint = 'create it again, or register the job with another run_if';
   end if;
   begin
     execute format('select %s($1)', v_function::oid::regproc) into v_answer using p_occurrence;
   exception when others then
     raise exception using errcode = sqlstate,
-      message = format('cannot ask whether %s has anything to do: its run_if %s failed: %s', p_job.name, p_job.run_if, left(sqlerrm, 500));
+      message = format('cannot ask whether %s has anything to do: its run_if %s failed: %s', p_job.name, p_job.run_if,
+        left(sqlerrm, 500));
   end;
   return coalesce(v_answer, false);
 end;
 $$;
 comment on function scheduler.has_work(public.scheduler_jobs, timestamptz) is
-  'Whether the job has anything to do for that occurrence, by its run_if; true without one. Raises when it cannot be asked, naming the job, the run_if and the reason: 42883 when the function is gone, else the code that it failed with.';
+  'Whether the job has anything to do for that occurrence, by its run_if; true without one. Raises when it cannot be '
+    'asked, naming the job, the run_if and the reason: 42883 when the function is gone, else the code that it failed '
+    'with.';

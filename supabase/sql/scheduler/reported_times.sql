@@ -15,7 +15,8 @@ alter table scheduler.odd_times enable row level security;
 revoke all on scheduler.odd_times from public, anon, authenticated, service_role;
 revoke all on sequence scheduler.odd_times_id_seq from public, anon, authenticated, service_role;
 comment on table scheduler.odd_times is
-  'Reported times that cannot be, by more than an hour, and were set right as they were written. Only ever added by writers, so that writers never wait for each other, and taken by take_odd_times, which names them.';
+  'Reported times that cannot be, by more than an hour, and were set right as they were written. Only ever added by '
+    'writers, so that writers never wait for each other, and taken by take_odd_times, which names them.';
 
 -- Called only for a row with such a time, see bound_times. Security definer: who may write the row has no right here.
 create function scheduler.set_times_right() returns trigger
@@ -57,12 +58,14 @@ $$;
 comment on function scheduler.set_times_right() is
   'Trigger: brings a row''s times back to the moment at which it is written and not before its start; see bound_times.';
 
-create function scheduler.bound_times(p_table regclass, p_columns text[], p_start text default '', p_longest interval default null)
+create function scheduler.bound_times(p_table regclass, p_columns text[], p_start text default '',
+  p_longest interval default null)
 returns void
 language plpgsql set search_path = '' as $$
 declare
   v_new constant text[] := array(select format('new.%I', name) from unnest(p_columns) as name);
-  v_others constant text := (select string_agg(format('new.%I', name), ', ') from unnest(p_columns) as name where name <> p_start);
+  v_others constant text := (select string_agg(format('new.%I', name), ', ') from unnest(p_columns) as name
+    where name <> p_start);
   v_odd text := format('greatest(%s) > clock_timestamp()', array_to_string(v_new, ', '));
 begin
   if p_start <> '' and v_others is not null then
@@ -74,13 +77,17 @@ begin
       else greatest(%3$s) > new.%2$I + interval ''%4$s hours'' end',
       v_odd, p_start, v_others, extract(epoch from p_longest)::integer / 3600);
   end if;
-  execute format('create trigger set_times_right before insert or update on %s for each row when (%s) execute function scheduler.set_times_right(%s)',
+  execute format('create trigger set_times_right before insert or update on %s for each row when (%s) execute '
+    'function scheduler.set_times_right(%s)',
     p_table, v_odd,
-    (select string_agg(quote_literal(argument), ', ') from unnest(array[p_start, coalesce(p_longest::text, '')] || p_columns) as argument));
+    (select string_agg(quote_literal(argument), ', ') from unnest(array[p_start,
+      coalesce(p_longest::text, '')] || p_columns) as argument));
 end;
 $$;
 comment on function scheduler.bound_times(regclass, text[], text, interval) is
-  'Has reported times of a table set right as rows are written: none later than now, none before the column p_start, none later than p_longest after it; a p_start of before 2020, with p_longest, counts from when the row is first heard of. A row whose times can be costs three comparisons.';
+  'Has reported times of a table set right as rows are written: none later than now, none before the column p_start, '
+    'none later than p_longest after it; a p_start of before 2020, with p_longest, counts from when the row is first '
+    'heard of. A row whose times can be costs three comparisons.';
 
 create function scheduler.take_odd_times(p_limit integer default 100000) returns integer
 language plpgsql set search_path = '' as $$
@@ -96,16 +103,20 @@ begin
   ), counted as (
     select table_name || '.' || column_name as name, count(*) as number from taken group by 1
   )
-  select (select count(*) from taken), (select string_agg(format('%s %s', number, name), ', ' order by number desc, name) from counted),
-    (select jsonb_agg(jsonb_build_object('table', table_name, 'id', row_id, 'column', column_name, 'reported', reported) order by id)
+  select (select count(*) from taken), (select string_agg(format('%s %s', number, name), ', ' order by number desc,
+    name) from counted),
+    (select jsonb_agg(jsonb_build_object('table', table_name, 'id', row_id, 'column', column_name, 'reported', reported)
+      order by id)
       from (select * from taken order by id limit 20) as first)
     into v_taken, v_where, v_rows;
   if v_taken > 0 then
-    perform scheduler.log_activity('reported-times', format('times that cannot be were set right as they were written: %s', v_where),
+    perform scheduler.log_activity('reported-times', format('times that cannot be were set right as they were '
+      'written: %s', v_where),
       'warning', jsonb_build_object('rows', v_rows));
   end if;
   return v_taken;
 end;
 $$;
 comment on function scheduler.take_odd_times(integer) is
-  'Names in one line of scheduler_activity what was set right since the last call, the first 20 rows in its details; returns how many times that were.';
+  'Names in one line of scheduler_activity what was set right since the last call, the first 20 rows in its details; '
+    'returns how many times that were.';

@@ -1,4 +1,5 @@
--- How long the rows of growing tables are kept: each pack has its rules here. The ledger and pg_cron's log are pruned by the
+-- How long the rows of growing tables are kept: each pack has its rules here. The ledger and pg_cron's log are pruned
+-- by the
 -- pulse, everything else by prune-old-rows.
 
 create table scheduler.retention_rules (
@@ -15,9 +16,11 @@ alter table scheduler.retention_rules enable row level security;
 comment on table scheduler.retention_rules is
   'What is pruned, one row a rule. How long is a setting, retention.<rule>_days; null: for ever.';
 comment on column scheduler.retention_rules.old_rows is
-  'Which rows of the table public.<rule> are old, $1 being the moment. It should read an index that begins with the oldest rows: a step must cost what it deletes, not what it keeps.';
+  'Which rows of the table public.<rule> are old, $1 being the moment. It should read an index that begins with the '
+    'oldest rows: a step must cost what it deletes, not what it keeps.';
 comment on column scheduler.retention_rules.prune_function is
-  'Where a condition is not enough: a function (before timestamptz, limit integer) returns integer that deletes at most so many rows, and returns how many.';
+  'Where a condition is not enough: a function (before timestamptz, limit integer) returns integer that deletes at '
+    'most so many rows, and returns how many.';
 comment on column scheduler.retention_rules.prepare_function is
   'A function (now timestamptz) returns text, called once before any row goes: why rows must stay for now, or null.';
 comment on column scheduler.retention_rules.hold_function is
@@ -86,7 +89,8 @@ begin
   end loop;
   return jsonb_build_object(
     'rules', coalesce((
-      select jsonb_agg(rule order by rule) from scheduler.retention_rules where scheduler.retention_days(rule) is not null), '[]'),
+      select jsonb_agg(rule order by rule) from scheduler.retention_rules where scheduler.retention_days(rule)
+        is not null), '[]'),
     'held', to_jsonb(array_remove(v_held, null)));
 end;
 $$;
@@ -104,7 +108,8 @@ declare
 begin
   if p_limit is null or p_limit not between 1 and 100000 then
     raise exception using errcode = '22023',
-      message = format('cannot prune %s: the limit must be from 1 to 100000, got %s', p_rule, coalesce(p_limit::text, 'null'));
+      message = format('cannot prune %s: the limit must be from 1 to 100000, got %s', p_rule,
+        coalesce(p_limit::text, 'null'));
   end if;
   if scheduler.retention_days(p_rule) is null then
     return 0;
@@ -116,7 +121,8 @@ begin
     return v_deleted;
   end if;
   execute format(
-    'delete from public.%1$I where ctid = any (array(select ctid from public.%1$I where %2$s limit $2 for update skip locked))',
+    'delete from public.%1$I where ctid = any (array(select ctid from public.%1$I where %2$s limit $2 for update skip '
+      'locked))',
     v_rule.rule, v_rule.old_rows)
     using v_before, p_limit;
   get diagnostics v_deleted = row_count;
@@ -124,7 +130,8 @@ begin
 end;
 $$;
 comment on function scheduler.prune_old_rows(text, integer, timestamptz) is
-  'Deletes at most p_limit old rows by that rule and returns how many; fewer than p_limit means that no more are left (or locked by others). Raises SD004 for an unknown rule; 22023 for a wrong limit.';
+  'Deletes at most p_limit old rows by that rule and returns how many; fewer than p_limit means that no more are left '
+    '(or locked by others). Raises SD004 for an unknown rule; 22023 for a wrong limit.';
 
 -- Both doors are security definer because service_role must not delete from the logs itself.
 create function public.scheduler_begin_pruning() returns jsonb
@@ -137,10 +144,13 @@ create function public.scheduler_prune_old_rows(p_rule text, p_limit integer def
 language sql security definer set search_path = '' as $$
   select scheduler.prune_old_rows(p_rule, p_limit);
 $$;
-comment on function public.scheduler_prune_old_rows(text, integer) is 'scheduler.prune_old_rows by the clock of the database.';
+comment on function public.scheduler_prune_old_rows(text, integer) is 'scheduler.prune_old_rows by the clock of the '
+  'database.';
 
-revoke all on function public.scheduler_begin_pruning(), public.scheduler_prune_old_rows(text, integer) from public, anon, authenticated;
-grant execute on function public.scheduler_begin_pruning(), public.scheduler_prune_old_rows(text, integer) to service_role;
+revoke all on function public.scheduler_begin_pruning(), public.scheduler_prune_old_rows(text, integer) from public,
+  anon, authenticated;
+grant execute on function public.scheduler_begin_pruning(), public.scheduler_prune_old_rows(text,
+  integer) to service_role;
 
 select scheduler.add_retention_rule('scheduler', 'scheduler_activity', 180, 'occurred_at < $1');
 select scheduler.add_retention_rule('scheduler', 'scheduler_health_history', 180, 'checked_at < $1');

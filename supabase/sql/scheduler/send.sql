@@ -15,7 +15,9 @@ language sql immutable set search_path = '' as $$
   end;
 $$;
 comment on function scheduler.secret_fault(text, text, integer) is
-  'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), blanks around it or a character outside printable ASCII (neither arrives in a header as it was sent), too short. Null when nothing is.';
+  'What is wrong with a secret, without showing it: missing, a line break (which would inject a header), blanks '
+    'around it or a character outside printable ASCII (neither arrives in a header as it was sent), too short. Null '
+    'when nothing is.';
 
 create function scheduler.requests_since() returns timestamptz
 language plpgsql set search_path = '' as $$
@@ -30,14 +32,16 @@ begin
     insert into scheduler.request_epoch as epoch (queue, since)
       select v_queue, coalesce(max(dispatched_at) + interval '1 microsecond', '-infinity')
       from public.scheduler_runs where request_id is not null and answered_at is null
-      on conflict (only_row) do update set queue = excluded.queue, since = excluded.since where epoch.queue <> excluded.queue;
+      on conflict (only_row) do update set queue = excluded.queue, since = excluded.since
+        where epoch.queue <> excluded.queue;
     select since into v_since from scheduler.request_epoch;
   end if;
   return v_since;
 end;
 $$;
 comment on function scheduler.requests_since() is
-  'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash or after pg_net was dropped and created, just after the last request that was sent before it.';
+  'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash or after pg_net was '
+    'dropped and created, just after the last request that was sent before it.';
 
 -- A secret may have been put into Vault under the wrong name, and a URL may hold one: of a URL only the host is kept.
 create function scheduler.hosts_only(p_text text) returns text
@@ -52,7 +56,8 @@ language sql immutable set search_path = '' as $$
     then 'project_url in Vault must be the project''s URL and nothing more, such as https://<ref>.supabase.co' end;
 $$;
 comment on function scheduler.project_url_fault(text) is
-  'What is wrong with the project''s URL, without showing it (it may be a secret put under the wrong name); null when nothing is.';
+  'What is wrong with the project''s URL, without showing it (it may be a secret put under the wrong name); null when '
+    'nothing is.';
 
 create function scheduler.try_lock(
   p_name text, p_run_id uuid, p_holder text, p_now timestamptz, p_expires_at timestamptz
@@ -80,7 +85,8 @@ begin
     return false;
   end if;
   -- Pulse judges a silent run long before its lock expires; this is for the day on which pulse stood still.
-  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_held.run_id and status = 'dispatched';
+  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_held.run_id
+    and status = 'dispatched';
   perform scheduler.end_run(
     v_held.run_id, array['dispatched', 'running'], 'failed', v_verdict, p_now,
     p_error_message => 'its lock expired before a receipt came', p_send_next => false
@@ -97,7 +103,8 @@ comment on function scheduler.try_lock(text, uuid, text, timestamptz, timestampt
 create function scheduler.request_timeout_ms(p_job public.scheduler_jobs, p_timeout_seconds integer) returns integer
 language plpgsql stable set search_path = '' as $$
 begin
-  return case p_job.receipt when 'response' then p_timeout_seconds * 1000 else scheduler.setting('scheduler.request_timeout_ms') end;
+  return case p_job.receipt when 'response' then p_timeout_seconds * 1000
+    else scheduler.setting('scheduler.request_timeout_ms') end;
 end;
 $$;
 comment on function scheduler.request_timeout_ms(public.scheduler_jobs, integer) is
@@ -176,7 +183,8 @@ begin
   v_posted := scheduler.post_run(p_job, p_run, v_timeout_ms);
   if v_posted.fault is not null then
     perform scheduler.end_run(
-      p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault, p_send_next => false
+      p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault,
+        p_send_next => false
     );
     return true;
   end if;
@@ -196,7 +204,9 @@ begin
 end;
 $$;
 comment on function scheduler.send_run(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
-  'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock or as many runs are under way as may be; the run stays queued. A request that cannot be made ends the run as misconfigured. The caller holds the job''s row lock.';
+  'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock or as many '
+    'runs are under way as may be; the run stays queued. A request that cannot be made ends the run as misconfigured. '
+    'The caller holds the job''s row lock.';
 
 -- Runs that wait for the lock or for their retry time, oldest first.
 create function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
@@ -221,9 +231,11 @@ begin
 end;
 $$;
 comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
-  'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s row lock.';
+  'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s '
+    'row lock.';
 
--- Who brings the end of a run, or asks for another one, is not told that pg_net is gone: what waits goes on waiting, and the
+-- Who brings the end of a run, or asks for another one, is not told that pg_net is gone: what waits goes on waiting,
+-- and the
 -- pulse, which tries again, tells it.
 create function scheduler.try_send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
@@ -283,7 +295,8 @@ begin
 
   if p_status = 'failed' and p_retryable and v_run.attempt < v_run.max_attempts and v_job.enabled then
     insert into public.scheduler_runs (
-      job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload, run_after
+      job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload,
+        run_after
     ) values (
       v_run.job_name, v_run.function_name, 'queued', 'retry', v_run.scheduled_for, v_run.attempt + 1,
       v_run.max_attempts, v_run.timeout_seconds, v_run.payload,
@@ -303,4 +316,6 @@ begin
 end;
 $$;
 comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean) is
-  'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full jitter), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
+  'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full '
+    'jitter), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing '
+    'changed, when it is in no such status.';

@@ -25,7 +25,8 @@ comment on column public.scheduler_settings.type is
 comment on column public.scheduler_settings.optional is 'Whether the value may be null.';
 comment on column public.scheduler_settings.pack is 'The pack that reads it, and takes the row with it when it goes.';
 comment on column public.scheduler_settings.on_change is
-  'A function (jsonb), called once a statement with the values that its keys had before, {"<key>": value}: it refuses what cannot work together by raising, and makes follow what depends on them.';
+  'A function (jsonb), called once a statement with the values that its keys had before, {"<key>": value}: it refuses '
+    'what cannot work together by raising, and makes follow what depends on them.';
 
 alter table public.scheduler_settings enable row level security;
 revoke all on public.scheduler_settings from public, anon, authenticated, service_role;
@@ -48,7 +49,8 @@ begin
   end if;
   return case
     when p_setting.type = 'integer' then case
-      when jsonb_typeof(v_value) <> 'number' or v_text !~ '^-?[0-9]{1,15}$' or v_text::numeric not between p_setting.least and p_setting.most
+      when jsonb_typeof(v_value) <> 'number' or v_text !~ '^-?[0-9]{1,15}$'
+        or v_text::numeric not between p_setting.least and p_setting.most
         then format('must be a whole number from %s to %s', p_setting.least, p_setting.most) || v_or_null end
     when p_setting.type = 'number' then case
       when jsonb_typeof(v_value) <> 'number' or v_text::numeric not between p_setting.least and p_setting.most
@@ -61,7 +63,8 @@ begin
 end;
 $$;
 comment on function scheduler.setting_fault(public.scheduler_settings) is
-  'What is wrong with a setting''s value, as the end of "the value …"; null when nothing is. Raises 22023 for a time zone that there is not.';
+  'What is wrong with a setting''s value, as the end of "the value …"; null when nothing is. Raises 22023 for a time '
+    'zone that there is not.';
 
 -- A wrong value is refused when it is written, not found out by a job at night.
 create function scheduler.check_setting() returns trigger
@@ -106,12 +109,14 @@ begin
   return null;
 end;
 $$;
-comment on function scheduler.follow_settings() is 'Trigger: tells the packs which of their settings a statement has changed, see on_change.';
+comment on function scheduler.follow_settings() is 'Trigger: tells the packs which of their settings a statement has '
+  'changed, see on_change.';
 
 create function scheduler.keep_settings() returns trigger
 language plpgsql set search_path = '' as $$
 begin
-  raise exception using errcode = '22023', message = 'cannot empty scheduler_settings: the scheduler needs its settings';
+  raise exception using errcode = '22023', message = 'cannot empty scheduler_settings: the scheduler needs its '
+    'settings';
 end;
 $$;
 comment on function scheduler.keep_settings() is 'Trigger: refuses to lose all settings at once.';
@@ -153,7 +158,8 @@ begin
 end;
 $$;
 comment on function scheduler.setting(text) is
-  'The value of a setting of type integer; the unit is in the key. Null where an optional one is null. Raises SD003 when there is no such key.';
+  'The value of a setting of type integer; the unit is in the key. Null where an optional one is null. Raises SD003 '
+    'when there is no such key.';
 
 create function scheduler.check_heartbeat_settings(p_before jsonb) returns void
 language plpgsql stable set search_path = '' as $$
@@ -163,21 +169,32 @@ declare
 begin
   if v_timeout < 2 * v_heartbeat then
     raise exception using errcode = '22023',
-      message = format('cannot set the heartbeat: heartbeat_timeout_seconds must be at least twice heartbeat_seconds, got %s and %s',
+      message = format('cannot set the heartbeat: heartbeat_timeout_seconds must be at least twice heartbeat_seconds, '
+        'got %s and %s',
         v_timeout, v_heartbeat),
       hint = 'set both in one statement';
   end if;
 end;
 $$;
-comment on function scheduler.check_heartbeat_settings(jsonb) is 'Refuses a heartbeat that could not arrive in its time.';
+comment on function scheduler.check_heartbeat_settings(jsonb) is 'Refuses a heartbeat that could not arrive in its '
+  'time.';
 
 insert into public.scheduler_settings (pack, key, default_value, unit, on_change, description) values
-  ('scheduler', 'scheduler.request_timeout_ms', '5000', 'ms', null, 'how long pg_net waits for the answer of an edge function'),
-  ('scheduler', 'scheduler.receipt_timeout_seconds', '60', 's', null, 'a dispatched run that has not begun after this is lost'),
-  ('scheduler', 'scheduler.heartbeat_seconds', '10', 's', 'scheduler.check_heartbeat_settings', 'how often a running job reports'),
-  ('scheduler', 'scheduler.heartbeat_timeout_seconds', '60', 's', 'scheduler.check_heartbeat_settings', 'a running job that has not reported for this long has stalled'),
-  ('scheduler', 'scheduler.deadline_grace_seconds', '15', 's', null, 'how long after its deadline a run may still deliver its receipt'),
-  ('scheduler', 'scheduler.keep_successes_days', '14', 'days', null, 'how long completed and skipped runs stay in the ledger'),
-  ('scheduler', 'scheduler.keep_failures_days', '90', 'days', null, 'how long failed, missed and cancelled runs stay in the ledger'),
-  ('scheduler', 'scheduler.keep_cron_successes_days', '3', 'days', null, 'how long succeeded rows stay in cron.job_run_details'),
-  ('scheduler', 'scheduler.keep_cron_failures_days', '7', 'days', null, 'how long failed rows stay in cron.job_run_details');
+  ('scheduler', 'scheduler.request_timeout_ms', '5000', 'ms', null, 'how long pg_net waits for the answer of an edge '
+    'function'),
+  ('scheduler', 'scheduler.receipt_timeout_seconds', '60', 's', null, 'a dispatched run that has not begun after this '
+    'is lost'),
+  ('scheduler', 'scheduler.heartbeat_seconds', '10', 's', 'scheduler.check_heartbeat_settings', 'how often a running '
+    'job reports'),
+  ('scheduler', 'scheduler.heartbeat_timeout_seconds', '60', 's', 'scheduler.check_heartbeat_settings', 'a running '
+    'job that has not reported for this long has stalled'),
+  ('scheduler', 'scheduler.deadline_grace_seconds', '15', 's', null, 'how long after its deadline a run may still '
+    'deliver its receipt'),
+  ('scheduler', 'scheduler.keep_successes_days', '14', 'days', null, 'how long completed and skipped runs stay in the '
+    'ledger'),
+  ('scheduler', 'scheduler.keep_failures_days', '90', 'days', null, 'how long failed, missed and cancelled runs stay '
+    'in the ledger'),
+  ('scheduler', 'scheduler.keep_cron_successes_days', '3', 'days', null, 'how long succeeded rows stay in '
+    'cron.job_run_details'),
+  ('scheduler', 'scheduler.keep_cron_failures_days', '7', 'days', null, 'how long failed rows stay in '
+    'cron.job_run_details');

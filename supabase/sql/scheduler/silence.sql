@@ -1,7 +1,8 @@
 -- What silence says of runs: judged when nothing was heard of them for too long.
 
 create function scheduler.silence_verdict(
-  p_run public.scheduler_runs, p_now timestamptz, p_receipt_timeout interval, p_heartbeat_timeout interval, p_grace interval
+  p_run public.scheduler_runs, p_now timestamptz, p_receipt_timeout interval, p_heartbeat_timeout interval,
+    p_grace interval
 ) returns text
 language sql immutable set search_path = '' as $$
   select case
@@ -27,7 +28,8 @@ language sql stable set search_path = '' rows 100 as $$
     make_interval(secs => scheduler.setting('scheduler.heartbeat_timeout_seconds')) as heartbeat_timeout,
     make_interval(secs => scheduler.setting('scheduler.deadline_grace_seconds')) as grace offset 0) as settings,
   public.scheduler_runs as runs,
-  lateral (select scheduler.silence_verdict(runs, p_now, receipt_timeout, heartbeat_timeout, grace) as verdict) as judged
+  lateral (select scheduler.silence_verdict(runs, p_now, receipt_timeout, heartbeat_timeout,
+    grace) as verdict) as judged
   where runs.status in ('dispatched', 'running') and (p_job_names is null or runs.job_name = any (p_job_names))
     and judged.verdict is not null;
 $$;
@@ -47,7 +49,8 @@ begin
 end;
 $$;
 comment on function scheduler.take_back_request(bigint, uuid) is
-  'Takes a run''s request out of pg_net''s queue, so that it cannot go out beside a retry. False when it is not there, or is being sent at this moment.';
+  'Takes a run''s request out of pg_net''s queue, so that it cannot go out beside a retry. False when it is not '
+    'there, or is being sent at this moment.';
 
 create function scheduler.request_waits(p_request_id bigint, p_run_id uuid) returns boolean
 language sql stable set search_path = '' as $$
@@ -67,12 +70,14 @@ begin
   for v_run in select * from scheduler.silent_runs(p_now, array[p_job_name]) limit 1000 loop
     -- A receipt may have come since, or be on its way: it comes first.
     perform from public.scheduler_runs where id = v_run.id for no key update;
-    continue when not exists (select from scheduler.silent_runs(p_now, array[p_job_name]) as still where still.id = v_run.id);
+    continue when not exists (select from scheduler.silent_runs(p_now, array[p_job_name]) as still
+      where still.id = v_run.id);
     v_verdict := v_run.verdict;
     if v_verdict = 'lost' and scheduler.request_waits(v_run.request_id, v_run.id) then
       v_verdict := 'not_sent';
       -- If pg_net holds the row it is being sent at this moment.
-      continue when not scheduler.take_back_request(v_run.request_id, v_run.id) and v_run.dispatched_at > p_now - interval '1 hour';
+      continue when not scheduler.take_back_request(v_run.request_id, v_run.id)
+        and v_run.dispatched_at > p_now - interval '1 hour';
     end if;
     if scheduler.end_run(v_run.id, array[v_run.status], 'failed', v_verdict, p_now,
       p_error_message => (select meaning from scheduler.verdicts where verdict = v_verdict), p_send_next => false) then
@@ -83,4 +88,5 @@ begin
 end;
 $$;
 comment on function scheduler.judge_silent_runs(text, timestamptz) is
-  'Ends runs of a job of which nothing was heard for too long: lost, not_sent, no_receipt, stalled, timed_out. Returns how many. The caller holds the job''s row lock and has read the answers.';
+  'Ends runs of a job of which nothing was heard for too long: lost, not_sent, no_receipt, stalled, timed_out. '
+    'Returns how many. The caller holds the job''s row lock and has read the answers.';

@@ -49,7 +49,8 @@ comment on column public.scheduler_jobs.schedule is
 comment on column public.scheduler_jobs.receipt is
   'What proves that a run came to its end: the function''s own receipt, or (URLs) a 2xx response.';
 comment on column public.scheduler_jobs.secret_name is
-  'The Vault secret sent along: as x-cron-secret to a function, as a bearer token to a URL (none if Vault has no such name).';
+  'The Vault secret sent along: as x-cron-secret to a function, as a bearer token to a URL (none if Vault has no such '
+    'name).';
 comment on column public.scheduler_jobs.misfire_grace_seconds is
   'How late an occurrence may still start as if nothing had happened; later than this it is missed.';
 comment on column public.scheduler_jobs.misfire_cap is
@@ -57,7 +58,8 @@ comment on column public.scheduler_jobs.misfire_cap is
 comment on column public.scheduler_jobs.parallel_limit is
   'With overlap policy allow: how many runs may be under way at once; further ones wait. Null: any number.';
 comment on column public.scheduler_jobs.run_if is
-  'A function (timestamptz) returns boolean, asked for each due occurrence: when it says false there is nothing to do, and neither request nor row. Null: always.';
+  'A function (timestamptz) returns boolean, asked for each due occurrence: when it says false there is nothing to '
+    'do, and neither request nor row. Null: always.';
 comment on column public.scheduler_jobs.cron_entry is
   'What pg_cron holds for this job: the smallest UTC expression that covers every occurrence; null without a schedule.';
 comment on column public.scheduler_jobs.next_run_at is
@@ -78,28 +80,47 @@ comment on column scheduler.verdicts.url_remedy is
 
 insert into scheduler.verdicts (verdict, meaning, remedy, url_remedy) values
   ('ok', 'it ran to its end', 'nothing', null),
-  ('ok_unanswered', 'it ran to its end, though pg_net has no answer for its request', 'nothing; many of these mean that pg_net times out or was restarted', null),
-  ('ok_contradicted', 'it ran to its end, though the HTTP answer was an error', 'look at the function''s log: the platform cut the response after the work had begun', null),
+  ('ok_unanswered', 'it ran to its end, though pg_net has no answer for its request', 'nothing; many of these mean '
+    'that pg_net times out or was restarted', null),
+  ('ok_contradicted', 'it ran to its end, though the HTTP answer was an error', 'look at the function''s log: the '
+    'platform cut the response after the work had begun', null),
   ('job_error', 'the job itself failed', 'read error_message and error_detail, and mend the job', null),
-  ('bad_input', 'the target refused the payload', 'compare the payload with the job''s input; register the job again with a right one', 'compare the payload with what that server takes; register the job again with a right one'),
-  ('unauthorized', 'the target refused the secret', 'make CRON_SECRET of the function and cron_secret in Vault the same', 'put the token that the server takes into Vault, under the name that secret_name of the job gives'),
-  ('not_found', 'there is nothing at the target', 'deploy the function: supabase functions deploy', 'look at the path of the URL; register the job again with a right one'),
-  ('boot_error', 'the target did not start or is not available', 'look at the function''s boot log: a failing import or missing variable', 'the server says that it is not available; ask those who run it'),
-  ('worker_limit', 'the platform stopped the target at a resource limit', 'do less in a run, or move set-based work into SQL', 'ask those who run the server: it answered 546'),
-  ('gateway_timeout', 'the gateway gave up waiting and no receipt came', 'look at the function''s log at that time', 'ask those who run the server: its gateway gave up waiting'),
-  ('rate_limited', 'the target refused the request because there were too many', 'spread the schedules', 'ask the server less often'),
-  ('http_error', 'the answer was an HTTP error', 'look at response_status and the function''s log', 'look at response_status, and ask those who run the server'),
-  ('unreachable', 'the request could not be delivered', 'check project_url in Vault and the network; response_error has the reason', 'check the host of the URL; response_error has the reason'),
+  ('bad_input', 'the target refused the payload', 'compare the payload with the job''s input; register the job again '
+    'with a right one', 'compare the payload with what that server takes; register the job again with a right one'),
+  ('unauthorized', 'the target refused the secret', 'make CRON_SECRET of the function and cron_secret in Vault the '
+    'same', 'put the token that the server takes into Vault, under the name that secret_name of the job gives'),
+  ('not_found', 'there is nothing at the target', 'deploy the function: supabase functions deploy', 'look at the path '
+    'of the URL; register the job again with a right one'),
+  ('boot_error', 'the target did not start or is not available', 'look at the function''s boot log: a failing import '
+    'or missing variable', 'the server says that it is not available; ask those who run it'),
+  ('worker_limit', 'the platform stopped the target at a resource limit', 'do less in a run, or move set-based work '
+    'into SQL', 'ask those who run the server: it answered 546'),
+  ('gateway_timeout', 'the gateway gave up waiting and no receipt came', 'look at the function''s log at that '
+    'time', 'ask those who run the server: its gateway gave up waiting'),
+  ('rate_limited', 'the target refused the request because there were too many', 'spread the schedules', 'ask the '
+    'server less often'),
+  ('http_error', 'the answer was an HTTP error', 'look at response_status and the function''s log', 'look at '
+    'response_status, and ask those who run the server'),
+  ('unreachable', 'the request could not be delivered', 'check project_url in Vault and the network; response_error '
+    'has the reason', 'check the host of the URL; response_error has the reason'),
   ('misconfigured', 'the request could not be made', 'put what error_message names into Vault', null),
   ('not_sent', 'the request still waits in pg_net''s queue', 'pg_net stands still: select net.worker_restart()', null),
-  ('lost', 'the request was handed to pg_net, and no answer and no receipt ever came', 'nothing if it was retried; else look for a crash of the database or the functions at that time', 'nothing if it was retried; else look for a crash of the database at that time'),
-  ('no_receipt', 'somebody answered with success, but the job never reported that it began', 'is the target served by serveJob()? Register other targets with receipt => ''response''', null),
-  ('stalled', 'the job began and its heartbeat stopped', 'the process died: memory, CPU or a restart; look at the function''s log', null),
-  ('timed_out', 'the job was still at work at its deadline', 'raise timeout_seconds, or let the job stop in time and carry on in the next run', 'raise timeout_seconds (at most 50 for a URL), or ask for less in a run'),
-  ('interrupted', 'the platform shut the function down while the job was at work', 'nothing if it was retried; the wall clock may be too short for it', null),
+  ('lost', 'the request was handed to pg_net, and no answer and no receipt ever came', 'nothing if it was retried; '
+    'else look for a crash of the database or the functions at that time', 'nothing if it was retried; else look for '
+    'a crash of the database at that time'),
+  ('no_receipt', 'somebody answered with success, but the job never reported that it began', 'is the target served by '
+    'serveJob()? Register other targets with receipt => ''response''', null),
+  ('stalled', 'the job began and its heartbeat stopped', 'the process died: memory, CPU or a restart; look at the '
+    'function''s log', null),
+  ('timed_out', 'the job was still at work at its deadline', 'raise timeout_seconds, or let the job stop in time and '
+    'carry on in the next run', 'raise timeout_seconds (at most 50 for a URL), or ask for less in a run'),
+  ('interrupted', 'the platform shut the function down while the job was at work', 'nothing if it was retried; the '
+    'wall clock may be too short for it', null),
   ('skipped', 'it was left out on purpose', 'skip_reason says why', null),
-  ('missed', 'nothing fired it at its time', 'was the database down, or does pg_cron stand still? See the runbook', null),
-  ('dispatch_failed', 'pg_cron fired it, but the dispatch failed', 'read error_message, or return_message in cron.job_run_details of that minute', null),
+  ('missed', 'nothing fired it at its time', 'was the database down, or does pg_cron stand still? See the runbook',
+    null),
+  ('dispatch_failed', 'pg_cron fired it, but the dispatch failed', 'read error_message, or return_message in '
+    'cron.job_run_details of that minute', null),
   ('cancelled', 'an operator or a change of the registry ended it', 'error_message says who and why', null);
 
 create table public.scheduler_runs (
@@ -169,8 +190,10 @@ comment on column public.scheduler_runs.scheduled_for is
   'The occurrence; for a manual run the moment of the call; for a gap its first occurrence.';
 comment on column public.scheduler_runs.occurrences is
   'How many occurrences the row stands for: 1, or, after a long outage, all from scheduled_for to scheduled_until.';
-comment on column public.scheduler_runs.scheduled_until is 'The last occurrence of a row that stands for many; else null.';
-comment on column public.scheduler_runs.skip_kind is 'Why it did not run, for programs; skip_reason says it for people.';
+comment on column public.scheduler_runs.scheduled_until is 'The last occurrence of a row that stands for many; else '
+  'null.';
+comment on column public.scheduler_runs.skip_kind is 'Why it did not run, for programs; skip_reason says it for '
+  'people.';
 comment on column public.scheduler_runs.run_after is 'While queued: not before this (retries wait here).';
 comment on column public.scheduler_runs.request_id is
   'pg_net''s id. Ids start at 1 again after a crash: it means nothing without dispatched_at.';
@@ -193,7 +216,8 @@ create table public.scheduler_state (
   updated_at timestamptz not null default now()
 ) with (fillfactor = 50);
 
-comment on table public.scheduler_state is 'Which local day each scope last ran for, global where none is named; see try_mark_daily_run.';
+comment on table public.scheduler_state is 'Which local day each scope last ran for, global where none is named; see '
+  'try_mark_daily_run.';
 
 create table scheduler.pulse_state (
   only_row boolean primary key default true check (only_row),
@@ -206,7 +230,8 @@ create table scheduler.pulse_state (
 );
 
 comment on table scheduler.pulse_state is
-  'One row: when the pulse last beat, mended pg_cron''s entries and pruned, and what failed in it ({job or step: message}).';
+  'One row: when the pulse last beat, mended pg_cron''s entries and pruned, and what failed in it ({job or step: '
+    'message}).';
 comment on column scheduler.pulse_state.resume_after is
   'The job at which the last pulse ran out of time; the next goes on behind it. Null: it came through.';
 comment on column scheduler.pulse_state.cron_log_read_to is
@@ -223,7 +248,8 @@ create unlogged table scheduler.request_epoch (
 comment on table scheduler.request_epoch is
   'One row: since when pg_net''s request ids count up without a break. Requests from before have no answer to come.';
 comment on column scheduler.request_epoch.queue is
-  'The table net.http_request_queue of that time: another one when pg_net was dropped and created, which restarts its ids.';
+  'The table net.http_request_queue of that time: another one when pg_net was dropped and created, which restarts its '
+    'ids.';
 insert into scheduler.request_epoch (queue, since) values ('net.http_request_queue'::regclass, '-infinity');
 
 alter table public.scheduler_jobs enable row level security;

@@ -2,7 +2,8 @@
 -- pg_cron's entry is five independent sets, so the smallest is what the true occurrences need in each field. Written
 -- with digits alone, for pg_cron 1.4 as well as later ones.
 
-create function scheduler.format_schedule_field(p_values integer[], p_first integer, p_last integer, p_star text default 'free')
+create function scheduler.format_schedule_field(p_values integer[], p_first integer, p_last integer,
+  p_star text default 'free')
 returns text
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
@@ -71,7 +72,9 @@ begin
 end;
 $$;
 comment on function scheduler.format_schedule_field(integer[], integer, integer, text) is
-  'The short text of a schedule''s field for ascending values: *, */n, a-b, a-b/n or a list of these. p_star: forbidden = must not begin with *, required = must (the first value has to be listed), free = either. pg_cron reads a day field by that sign.';
+  'The short text of a schedule''s field for ascending values: *, */n, a-b, a-b/n or a list of these. p_star: '
+    'forbidden = must not begin with *, required = must (the first value has to be listed), free = either. pg_cron '
+    'reads a day field by that sign.';
 
 create function scheduler.compile_days(
   p_all_days_of_month integer[],
@@ -86,23 +89,28 @@ language plpgsql immutable parallel safe set search_path = '' as $$
 declare
   v_every_day constant integer[] := array(select generate_series(1, 31));
   v_every_weekday constant integer[] := array[0, 1, 2, 3, 4, 5, 6];
-  v_both_restricted constant boolean := p_must_both_match and p_all_days_of_month <> v_every_day and p_all_days_of_week <> v_every_weekday;
+  v_both_restricted constant boolean := p_must_both_match and p_all_days_of_month <> v_every_day
+    and p_all_days_of_week <> v_every_weekday;
   v_chosen record;
 begin
   with candidates (days_of_month, days_of_week, must_match, starred) as (
     values
-      (case when p_all_days_of_month <> v_every_day or p_all_days_of_week = v_every_weekday then p_all_days_of_month end, v_every_weekday, true, ''),
+      (case when p_all_days_of_month <> v_every_day or p_all_days_of_week = v_every_weekday
+        then p_all_days_of_month end, v_every_weekday, true, ''),
       (case when p_all_days_of_week <> v_every_weekday then v_every_day end, p_all_days_of_week, true, ''),
       -- Either may match: a field that names every day would be read as one that both must match.
-      (case when not p_must_both_match and p_days_of_month not in (v_every_day, '{}') and p_days_of_week <> v_every_weekday
+      (case when not p_must_both_match and p_days_of_month not in (v_every_day, '{}')
+        and p_days_of_week <> v_every_weekday
         then p_days_of_month end, p_days_of_week, false, ''),
       -- Both must match: pg_cron needs a star in front, which can stand before a field's first value alone.
-      (case when v_both_restricted then array(select distinct day from unnest(p_all_days_of_month || 1) as day order by day) end,
+      (case when v_both_restricted then array(select distinct day from unnest(p_all_days_of_month || 1) as day
+        order by day) end,
         p_all_days_of_week, true, 'month'),
       (case when v_both_restricted then p_all_days_of_month end,
         array(select distinct day from unnest(p_all_days_of_week || 0) as day order by day), true, 'week')
   ), calendar as materialized (
-    select date_part('month', day)::integer as month, date_part('day', day)::integer as of_month, date_part('dow', day)::integer as of_week
+    select date_part('month', day)::integer as month, date_part('day', day)::integer as of_month, date_part('dow',
+      day)::integer as of_week
     from generate_series(p_from::timestamp, p_from::timestamp + interval '20 years', interval '1 day') as day
     where (select count(days_of_month) > 1 from candidates) or cardinality(p_months) < 12
   ), texts as (
@@ -125,20 +133,25 @@ begin
   return array[
     v_chosen.month_text,
     -- No 31 June to keep out: the shorter text names the same dates.
-    case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_months, 1, 12) end,
+    case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_months, 1,
+      12) end,
     v_chosen.week_text];
 end;
 $$;
 comment on function scheduler.compile_days(integer[], integer[], integer[], integer[], boolean, integer[], date) is
-  'The texts of the day-of-month, month and day-of-week fields that cover what is needed on the fewest dates of 20 years; the shortest of those. p_all_...: needed by any occurrence; p_days_of_month: by those that match by their day of month; p_days_of_week: by their weekday.';
+  'The texts of the day-of-month, month and day-of-week fields that cover what is needed on the fewest dates of 20 '
+    'years; the shortest of those. p_all_...: needed by any occurrence; p_days_of_month: by those that match by their '
+    'day of month; p_days_of_week: by their weekday.';
 
 create function scheduler.listed_bits(p_bits bigint) returns integer[]
 language sql immutable parallel safe set search_path = '' as $$
   select array(select bit from generate_series(0, 62) as bit where p_bits & (1::bigint << bit) <> 0 order by bit)
 $$;
-comment on function scheduler.listed_bits(bigint) is 'The positions of the bits that are set, ascending: a set of small numbers as an array. Null gives an empty one.';
+comment on function scheduler.listed_bits(bigint) is 'The positions of the bits that are set, ascending: a set of '
+  'small numbers as an array. Null gives an empty one.';
 
-create function scheduler.compile_schedule(p_schedule text, p_time_zone text, p_from timestamptz default now()) returns text
+create function scheduler.compile_schedule(p_schedule text, p_time_zone text,
+  p_from timestamptz default now()) returns text
 language plpgsql stable parallel safe set search_path = '' as $$
 declare
   v_parsed scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
@@ -172,7 +185,8 @@ begin
   -- change, and the first and last, are looked at by themselves. Sets of numbers are kept as bits.
   with periods as materialized (
     select extract(epoch from utc_offset)::integer / 60 as utc_offset,
-      greatest(starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then periods.utc_offset else greatest(periods.utc_offset, offset_before) end,
+      greatest(starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then periods.utc_offset
+        else greatest(periods.utc_offset, offset_before) end,
         p_from at time zone 'UTC' + periods.utc_offset) as local_from,
       ends_at at time zone 'UTC' + periods.utc_offset as local_to,
       case when periods.utc_offset > offset_before and not v_parsed.follows_real_clock and starts_at >= p_from
@@ -193,7 +207,8 @@ begin
   ), dates as materialized (
     select utc_offset, falls_on, day, by_month, by_week,
       falls_on is null and day >= local_from and day + interval '1 day' <= local_to as is_whole,
-      ceil(date_part('epoch', local_from - day) / 60) as minute_from, ceil(date_part('epoch', local_to - day) / 60) as minute_to
+      ceil(date_part('epoch', local_from - day) / 60) as minute_from, ceil(date_part('epoch',
+        local_to - day) / 60) as minute_to
     from calendar
     where (v_every_month or month = any (v_parsed.months))
       and case when v_parsed.days_must_both_match then by_month and by_week else by_month or by_week end
@@ -203,8 +218,10 @@ begin
     select hour * 60 + minute as of_day
     from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute
   ), offset_times as materialized (
-    select utc_offset, has_whole, of_day, (of_day - utc_offset + 2880) / 1440 - 2 as days_on, (of_day - utc_offset + 2880) % 1440 as utc_time
-    from (select utc_offset, bool_or(is_whole) as has_whole from dates where falls_on is null group by utc_offset) as offsets, times
+    select utc_offset, has_whole, of_day, (of_day - utc_offset + 2880) / 1440 - 2 as days_on,
+      (of_day - utc_offset + 2880) % 1440 as utc_time
+    from (select utc_offset, bool_or(is_whole) as has_whole from dates where falls_on
+      is null group by utc_offset) as offsets, times
   ), shifts as materialized (
     select distinct utc_offset, days_on from offset_times
   ), gaps as materialized (
@@ -229,16 +246,19 @@ begin
     where exists (
       -- The part of the date in this stretch that lies on the UTC date meant.
       select from times
-      where of_day >= greatest(minute_from, utc_offset + days_on * 1440) and of_day < least(minute_to, utc_offset + days_on * 1440 + 1440))
+      where of_day >= greatest(minute_from, utc_offset + days_on * 1440) and of_day < least(minute_to,
+        utc_offset + days_on * 1440 + 1440))
     union all
     select falls_on, by_month, by_week from gaps
   ), day_numbers as (
-    select 1::bigint << date_part('month', day)::integer as month, 1::bigint << date_part('day', day)::integer as of_month,
+    select 1::bigint << date_part('month', day)::integer as month, 1::bigint << date_part('day',
+      day)::integer as of_month,
       1::bigint << date_part('dow', day)::integer as of_week, by_month, by_week
     from utc_days
   ), day_sets as (
     select scheduler.listed_bits(bit_or(month)) as months,
-      scheduler.listed_bits(bit_or(of_month)) as all_days_of_month, scheduler.listed_bits(bit_or(of_week)) as all_days_of_week,
+      scheduler.listed_bits(bit_or(of_month)) as all_days_of_month,
+        scheduler.listed_bits(bit_or(of_week)) as all_days_of_week,
       scheduler.listed_bits(bit_or(of_month) filter (where by_month)) as days_of_month,
       scheduler.listed_bits(bit_or(of_week) filter (where by_week)) as days_of_week
     from day_numbers
@@ -257,13 +277,17 @@ begin
   else
     -- Weekdays that the schedule leaves free stay free: which ones 29 February falls on in 20 years is chance.
     v_days := scheduler.compile_days(v_needed.all_days_of_month,
-      case when v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7 then v_parsed.days_of_week else v_needed.all_days_of_week end,
+      case when v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7 then v_parsed.days_of_week
+        else v_needed.all_days_of_week end,
       v_needed.days_of_month, v_needed.days_of_week,
       v_parsed.days_must_both_match, v_needed.months, (p_from at time zone 'UTC')::date);
   end if;
-  return concat_ws(' ', scheduler.format_schedule_field(v_needed.minutes, 0, 59), scheduler.format_schedule_field(v_needed.hours, 0, 23),
+  return concat_ws(' ', scheduler.format_schedule_field(v_needed.minutes, 0, 59),
+    scheduler.format_schedule_field(v_needed.hours, 0, 23),
     v_days[1], v_days[2], v_days[3]);
 end;
 $$;
 comment on function scheduler.compile_schedule(text, text, timestamptz) is
-  'The smallest five-field UTC entry for pg_cron that covers every occurrence in the 20 years from p_from; null when there is none. It may name more minutes than there are occurrences: whoever it wakes asks next_occurrence. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The smallest five-field UTC entry for pg_cron that covers every occurrence in the 20 years from p_from; null when '
+    'there is none. It may name more minutes than there are occurrences: whoever it wakes asks next_occurrence. '
+    'Raises 22023 for a schedule or a time zone that cannot be read.';

@@ -4,7 +4,8 @@
 create function scheduler.count_matching_days(p_parsed scheduler.parsed_schedule, p_from date, p_to date) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  if cardinality(p_parsed.months) = 12 and cardinality(p_parsed.days_of_month) = 31 and cardinality(p_parsed.days_of_week) >= 7 then
+  if cardinality(p_parsed.months) = 12 and cardinality(p_parsed.days_of_month) = 31
+    and cardinality(p_parsed.days_of_week) >= 7 then
     return greatest(p_to - p_from, 0);
   end if;
   return (
@@ -12,15 +13,18 @@ begin
     from generate_series(p_from::timestamp, p_to::timestamp - interval '1 day', interval '1 day') as day
     where extract(month from day)::integer = any (p_parsed.months)
       and case when p_parsed.days_must_both_match
-        then extract(day from day)::integer = any (p_parsed.days_of_month) and extract(dow from day)::integer = any (p_parsed.days_of_week)
-        else extract(day from day)::integer = any (p_parsed.days_of_month) or extract(dow from day)::integer = any (p_parsed.days_of_week)
+        then extract(day from day)::integer = any (p_parsed.days_of_month) and extract(dow
+          from day)::integer = any (p_parsed.days_of_week)
+        else extract(day from day)::integer = any (p_parsed.days_of_month) or extract(dow
+          from day)::integer = any (p_parsed.days_of_week)
       end);
 end;
 $$;
 comment on function scheduler.count_matching_days(scheduler.parsed_schedule, date, date) is
   'How many dates in [p_from, p_to) the month and day fields match.';
 
-create function scheduler.count_times(p_parsed scheduler.parsed_schedule, p_from timestamp, p_to timestamp) returns bigint
+create function scheduler.count_times(p_parsed scheduler.parsed_schedule, p_from timestamp,
+  p_to timestamp) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
   return scheduler.count_matching_days(p_parsed, p_from::date, p_from::date + 1) * (
@@ -30,9 +34,11 @@ begin
 end;
 $$;
 comment on function scheduler.count_times(scheduler.parsed_schedule, timestamp, timestamp) is
-  'How many local times of the date of p_from the schedule names in [p_from, p_to), on a date on which the clock does not change after p_from.';
+  'How many local times of the date of p_from the schedule names in [p_from, p_to), on a date on which the clock does '
+    'not change after p_from.';
 
--- Between two changes of the clock every whole local day has the same times; only the hours after a change have to be listed.
+-- Between two changes of the clock every whole local day has the same times; only the hours after a change have to be
+-- listed.
 create function scheduler.count_occurrences(
   p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz
 ) returns bigint
@@ -55,14 +61,16 @@ begin
     v_to := v_from + (v_period.ends_at - v_listed_to);
     v_count := v_count + case when v_from::date = v_to::date then scheduler.count_times(v_parsed, v_from, v_to) else
       scheduler.count_times(v_parsed, v_from, v_from::date + 1)
-      + scheduler.count_matching_days(v_parsed, v_from::date + 1, v_to::date) * cardinality(v_parsed.hours) * cardinality(v_parsed.minutes)
+      + scheduler.count_matching_days(v_parsed, v_from::date + 1,
+        v_to::date) * cardinality(v_parsed.hours) * cardinality(v_parsed.minutes)
       + scheduler.count_times(v_parsed, v_to::date, v_to) end;
   end loop;
   return v_count;
 end;
 $$;
 comment on function scheduler.count_occurrences(text, text, timestamptz, timestamptz) is
-  'How many occurrences lie in [p_from, p_to): what occurrences() would list, without listing them. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'How many occurrences lie in [p_from, p_to): what occurrences() would list, without listing them. Raises 22023 for '
+    'a schedule or a time zone that cannot be read.';
 
 create function scheduler.newest_occurrences(
   p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz, p_limit integer
@@ -84,4 +92,5 @@ begin
 end;
 $$;
 comment on function scheduler.newest_occurrences(text, text, timestamptz, timestamptz, integer) is
-  'The newest p_limit occurrences in [p_from, p_to), ascending; all of them when there are no more. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The newest p_limit occurrences in [p_from, p_to), ascending; all of them when there are no more. Raises 22023 for '
+    'a schedule or a time zone that cannot be read.';

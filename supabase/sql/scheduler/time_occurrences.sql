@@ -19,7 +19,8 @@ begin
     v_month := extract(month from v_date)::integer;
     v_next := (select min(month) from unnest(p_parsed.months) as month where month >= v_month);
     if v_next is distinct from v_month then
-      v_date := make_date(extract(year from v_date)::integer + (v_next is null)::integer, coalesce(v_next, p_parsed.months[1]), 1);
+      v_date := make_date(extract(year from v_date)::integer + (v_next is null)::integer, coalesce(v_next,
+        p_parsed.months[1]), 1);
     end if;
 
     if not p_parsed.days_must_both_match then
@@ -61,13 +62,15 @@ language plpgsql stable parallel safe set search_path = '' as $$
 declare
   v_shown timestamptz := p_local at time zone p_time_zone;
   v_day_before timestamptz := v_shown - interval '25 hours';
-  v_earlier timestamptz := (p_local - ((v_day_before at time zone p_time_zone) - (v_day_before at time zone 'UTC'))) at time zone 'UTC';
+  v_earlier timestamptz :=
+    (p_local - ((v_day_before at time zone p_time_zone) - (v_day_before at time zone 'UTC'))) at time zone 'UTC';
   v_offset interval;
   v_low timestamptz;
   v_middle timestamptz;
 begin
   if v_shown at time zone p_time_zone = p_local then
-    return case when v_earlier < v_shown and v_earlier at time zone p_time_zone = p_local then v_earlier else v_shown end;
+    return case when v_earlier < v_shown and v_earlier at time zone p_time_zone = p_local then v_earlier
+      else v_shown end;
   end if;
 
   -- In a gap: v_shown lies after its end, v_low before it.
@@ -118,7 +121,8 @@ begin
     if v_minute = any (p_parsed.minutes) then
       return v_at;
     end if;
-    v_wait := make_interval(mins => (select min((minute - v_minute + 60) % 60) from unnest(p_parsed.minutes) as minute));
+    v_wait := make_interval(mins => (select min((minute - v_minute + 60) % 60)
+      from unnest(p_parsed.minutes) as minute));
     if (v_at + v_wait) at time zone p_time_zone = v_local + v_wait then
       v_at := v_at + v_wait;
     else
@@ -129,7 +133,8 @@ begin
 end;
 $$;
 comment on function scheduler.next_real_clock_occurrence(scheduler.parsed_schedule, text, timestamptz) is
-  'The first minute strictly after p_after whose local time matches, of a schedule that covers all 24 hours; null when there is none.';
+  'The first minute strictly after p_after whose local time matches, of a schedule that covers all 24 hours; null '
+    'when there is none.';
 
 create function scheduler.next_occurrence(p_schedule text, p_time_zone text, p_after timestamptz) returns timestamptz
 language plpgsql stable parallel safe set search_path = '' as $$
@@ -144,7 +149,8 @@ begin
   perform scheduler.require_time_zone(p_time_zone);
   if p_after is null or not isfinite(p_after) then
     raise exception using errcode = '22023',
-      message = format('cannot find the next occurrence: p_after must be a moment, got %s', coalesce(p_after::text, 'null'));
+      message = format('cannot find the next occurrence: p_after must be a moment, got %s',
+        coalesce(p_after::text, 'null'));
   end if;
   if v_parsed.follows_real_clock then
     return scheduler.next_real_clock_occurrence(v_parsed, p_time_zone, p_after);
@@ -185,7 +191,8 @@ begin
 end;
 $$;
 comment on function scheduler.next_occurrence(text, text, timestamptz) is
-  'The first occurrence strictly after p_after, in the IANA time zone given; null when the schedule never occurs (30 February). Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The first occurrence strictly after p_after, in the IANA time zone given; null when the schedule never occurs (30 '
+    'February). Raises 22023 for a schedule or a time zone that cannot be read.';
 
 create function scheduler.offset_periods(p_time_zone text, p_from timestamptz, p_to timestamptz)
 returns table (starts_at timestamptz, ends_at timestamptz, utc_offset interval, offset_before interval)
@@ -220,7 +227,8 @@ language sql stable parallel safe set search_path = '' rows 50 as $$
   select at, lead(at, 1, p_to) over (order by at), utc_offset, offset_before from changes order by at
 $$;
 comment on function scheduler.offset_periods(text, timestamptz, timestamptz) is
-  'The stretches of [p_from, p_to) in which a zone keeps one offset from UTC, with the offset before each (null for the first).';
+  'The stretches of [p_from, p_to) in which a zone keeps one offset from UTC, with the offset before each (null for '
+    'the first).';
 
 create function scheduler.occurrences(p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz)
 returns setof timestamptz
@@ -242,9 +250,11 @@ begin
   with periods as materialized (
     -- From a day earlier: p_from may lie in an hour that is shown for the second time.
     select starts_at, utc_offset,
-      starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then utc_offset else greatest(utc_offset, offset_before) end as local_from,
+      starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then utc_offset else greatest(utc_offset,
+        offset_before) end as local_from,
       ends_at at time zone 'UTC' + utc_offset as local_to,
-      case when utc_offset > offset_before and not v_parsed.follows_real_clock then starts_at at time zone 'UTC' + offset_before end as gap_from
+      case when utc_offset > offset_before and not v_parsed.follows_real_clock
+        then starts_at at time zone 'UTC' + offset_before end as gap_from
     from scheduler.offset_periods(p_time_zone, p_from - interval '26 hours', p_to)
   ), stretches as (
     select local_from, local_to, utc_offset, null::timestamptz as falls_on from periods
@@ -258,8 +268,10 @@ begin
     from stretches, lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day, times
     where extract(month from day)::integer = any (v_parsed.months)
       and case when v_parsed.days_must_both_match
-        then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow from day)::integer = any (v_parsed.days_of_week)
-        else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow from day)::integer = any (v_parsed.days_of_week)
+        then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow
+          from day)::integer = any (v_parsed.days_of_week)
+        else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow
+          from day)::integer = any (v_parsed.days_of_week)
       end
       and day + of_day >= local_from and day + of_day < local_to
   )
@@ -267,9 +279,11 @@ begin
 end;
 $$;
 comment on function scheduler.occurrences(text, text, timestamptz, timestamptz) is
-  'The occurrences of a schedule in [p_from, p_to), ascending, in the IANA time zone given. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The occurrences of a schedule in [p_from, p_to), ascending, in the IANA time zone given. Raises 22023 for a '
+    'schedule or a time zone that cannot be read.';
 
-create function scheduler.previous_occurrence(p_schedule text, p_time_zone text, p_before timestamptz) returns timestamptz
+create function scheduler.previous_occurrence(p_schedule text, p_time_zone text,
+  p_before timestamptz) returns timestamptz
 language plpgsql stable parallel safe set search_path = '' as $$
 declare
   v_parsed scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
@@ -281,7 +295,8 @@ begin
   perform scheduler.require_time_zone(p_time_zone);
   if p_before is null or not isfinite(p_before) then
     raise exception using errcode = '22023',
-      message = format('cannot find the previous occurrence: p_before must be a moment, got %s', coalesce(p_before::text, 'null'));
+      message = format('cannot find the previous occurrence: p_before must be a moment, got %s',
+        coalesce(p_before::text, 'null'));
   end if;
 
   select max(at) into v_occurrence
@@ -290,15 +305,18 @@ begin
     return v_occurrence;
   end if;
 
-  -- The latest matching dates, found in ever longer spans; an occurrence falls on its own date or, after a gap, the next.
+  -- The latest matching dates, found in ever longer spans; an occurrence falls on its own date or, after a gap, the
+  -- next.
   foreach v_span in array array[3, 40, 400, 3300, 15000] loop
     for v_date in
       select day::date from generate_series((p_before at time zone p_time_zone)::date + 1 - v_span,
         (p_before at time zone p_time_zone)::date + 1, interval '1 day') as day
       where extract(month from day)::integer = any (v_parsed.months)
         and case when v_parsed.days_must_both_match
-          then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow from day)::integer = any (v_parsed.days_of_week)
-          else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow from day)::integer = any (v_parsed.days_of_week)
+          then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow
+            from day)::integer = any (v_parsed.days_of_week)
+          else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow
+            from day)::integer = any (v_parsed.days_of_week)
         end
       order by day desc limit 3
     loop
@@ -314,7 +332,8 @@ begin
 end;
 $$;
 comment on function scheduler.previous_occurrence(text, text, timestamptz) is
-  'The last occurrence at or before p_before, in the IANA time zone given; null when there is none in the 40 years before. Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The last occurrence at or before p_before, in the IANA time zone given; null when there is none in the 40 years '
+    'before. Raises 22023 for a schedule or a time zone that cannot be read.';
 
 create function scheduler.shown_time_zone(p_time_zone text) returns text
 language plpgsql stable set search_path = '' as $$
@@ -326,7 +345,8 @@ exception when invalid_parameter_value then
 end;
 $$;
 comment on function scheduler.shown_time_zone(text) is
-  'The time zone in which times are shown: the one given, UTC where Postgres does not know it (a restored dump, a zone that was dropped).';
+  'The time zone in which times are shown: the one given, UTC where Postgres does not know it (a restored dump, a '
+    'zone that was dropped).';
 
 create function scheduler.local_text(p_at timestamptz, p_time_zone text) returns text
 language sql stable set search_path = '' as $$
@@ -334,4 +354,5 @@ language sql stable set search_path = '' as $$
   from (select scheduler.shown_time_zone(p_time_zone) as zone) as shown;
 $$;
 comment on function scheduler.local_text(timestamptz, text) is
-  'A moment as a person of that zone reads it, in UTC where Postgres does not know the zone; infinity and -infinity as they are. Null for null.';
+  'A moment as a person of that zone reads it, in UTC where Postgres does not know the zone; infinity and -infinity '
+    'as they are. Null for null.';

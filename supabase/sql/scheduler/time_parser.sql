@@ -18,7 +18,9 @@ begin
 end;
 $$;
 comment on type scheduler.parsed_schedule is
-  'A five-field schedule, each field as its ascending values (days_of_week 0 to 6, Sunday is 0). days_must_both_match: a date must match both day fields, not either. follows_real_clock: the hour field covers all 24 hours, so the clock''s changes are followed, not corrected.';
+  'A five-field schedule, each field as its ascending values (days_of_week 0 to 6, Sunday is 0). '
+    'days_must_both_match: a date must match both day fields, not either. follows_real_clock: the hour field covers '
+    'all 24 hours, so the clock''s changes are followed, not corrected.';
 
 create function scheduler.parse_schedule_field(
   p_schedule text,
@@ -40,8 +42,10 @@ declare
   v_step integer;
   v_values integer[] := array[]::integer[];
   v_problem text;
-  v_hint text := format('the %s is %s to %s%s; lists 1,2, ranges 1-5 and steps */2 or 1-5/2 can be used', p_name, p_first, p_last,
-    case when p_value_names is null then '' else format(' or %s to %s', p_value_names[1], p_value_names[cardinality(p_value_names)]) end);
+  v_hint text := format('the %s is %s to %s%s; lists 1,2, ranges 1-5 and steps */2 or 1-5/2 can be used', p_name,
+    p_first, p_last,
+    case when p_value_names is null then '' else format(' or %s to %s', p_value_names[1],
+      p_value_names[cardinality(p_value_names)]) end);
 begin
   if p_field = '*' then
     return array(select generate_series(p_first, case p_name when 'day of week' then 6 else p_last end));
@@ -73,7 +77,8 @@ begin
           else array_position(p_value_names, v_end) - 1 + p_first
         end;
         if v_value is null or v_value not between p_first and p_last then
-          v_problem := format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, case when v_end = v_part then v_typed else v_end end)
+          v_problem := format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, case when v_end = v_part
+            then v_typed else v_end end)
             || case when v_end = v_part then '' else format(' in "%s"', v_typed) end;
         end if;
         exit when v_problem is not null;
@@ -96,7 +101,8 @@ begin
       v_step := case when length(v_pieces[6]) <= 6 then v_pieces[6]::integer end;
       if v_step is null or v_step not between 1 and greatest(p_last, 1) then
         v_problem := format('the %s''s step must be 1 to %s, got "%s" in "%s"', p_name, p_last, v_pieces[6], v_typed);
-        v_hint := format('a step counts within the field, %s to %s; it does not carry on into the next hour, day or month', p_first, p_last);
+        v_hint := format('a step counts within the field, %s to %s; it does not carry on into the next hour, day or '
+          'month', p_first, p_last);
         exit;
       end if;
     end if;
@@ -125,7 +131,8 @@ begin
 end;
 $$;
 comment on function scheduler.parse_schedule_field(text, text, text, integer, integer, text[]) is
-  'The ascending values of one field of a schedule. Raises 22023 which quotes the bad part, names the field and gives its range.';
+  'The ascending values of one field of a schedule. Raises 22023 which quotes the bad part, names the field and gives '
+    'its range.';
 
 create function scheduler.parse_schedule(p_schedule text) returns scheduler.parsed_schedule
 language plpgsql immutable parallel safe set search_path = '' as $$
@@ -180,7 +187,8 @@ begin
 end;
 $$;
 comment on function scheduler.parse_schedule(text) is
-  'Reads a five-field schedule: minute, hour, day of month, month, day of week (7 and 0 are Sunday), with lists, ranges, steps and names. Raises 22023 which quotes the bad part, names the field and gives its range.';
+  'Reads a five-field schedule: minute, hour, day of month, month, day of week (7 and 0 are Sunday), with lists, '
+    'ranges, steps and names. Raises 22023 which quotes the bad part, names the field and gives its range.';
 
 -- Fast enough for the path of a dispatch: pg_timezone_names, which reads every zone's file, is asked only for a
 -- name that Postgres would also take as an abbreviation or as a POSIX rule (EST5EDT, Nowhere-3).
@@ -197,7 +205,8 @@ begin
     exception when invalid_parameter_value then
       null;  -- refused below, with the names that are near
     end;
-  elsif p_time_zone in ('GMT', 'Cuba', 'Egypt', 'Eire', 'GB', 'Hongkong', 'Iran', 'Israel', 'Jamaica', 'Japan', 'NZ', 'PRC',
+  elsif p_time_zone in ('GMT', 'Cuba', 'Egypt', 'Eire', 'GB', 'Hongkong', 'Iran', 'Israel', 'Jamaica', 'Japan', 'NZ',
+    'PRC',
       'Poland', 'Portugal', 'ROC', 'ROK', 'Singapore', 'Turkey')
     or p_time_zone ~ '^Etc/GMT([+]([0-9]|1[0-2])|-([0-9]|1[0-4]))$'
     or exists (select from pg_timezone_names where name = p_time_zone) then
@@ -207,7 +216,8 @@ begin
 end;
 $$;
 comment on function scheduler.require_time_zone(text) is
-  'Raises 22023 for a time zone that Postgres does not know by name. Cheap for the common names; registration is stricter, see assert_time_zone.';
+  'Raises 22023 for a time zone that Postgres does not know by name. Cheap for the common names; registration is '
+    'stricter, see assert_time_zone.';
 
 -- For rows that are read in sets: one zone that this server no longer knows (a restored dump, another tzdata) must not
 -- stop the others.
@@ -220,14 +230,16 @@ exception when invalid_parameter_value then
   return false;
 end;
 $$;
-comment on function scheduler.knows_time_zone(text) is 'Whether times can be computed in the zone; null, which stands for another zone, is known.';
+comment on function scheduler.knows_time_zone(text) is 'Whether times can be computed in the zone; null, which stands '
+  'for another zone, is known.';
 
 create function scheduler.letter_pairs(p_text text) returns text[]
 language sql immutable parallel safe set search_path = '' as $$
   select array(select distinct substr(folded, at, 2) from generate_series(1, length(folded) - 1) as at)
   from (select regexp_replace(lower(p_text collate "C"), '[^a-z/]', '', 'g') as folded) as text
 $$;
-comment on function scheduler.letter_pairs(text) is 'The pairs of neighbouring letters of a name, to tell how near two names are.';
+comment on function scheduler.letter_pairs(text) is 'The pairs of neighbouring letters of a name, to tell how near '
+  'two names are.';
 
 create function scheduler.assert_time_zone(p_time_zone text) returns void
 language plpgsql stable parallel safe set search_path = '' as $$
@@ -235,8 +247,10 @@ declare
   v_wanted text := upper(p_time_zone);
   v_near text;
 begin
-  -- These names are kept by Postgres for old systems; they look like abbreviations and mean other things in other places.
-  if p_time_zone !~ '^(EST|MST|HST|CET|MET|EET|WET|[A-Z]{3}[0-9][A-Z]{3}|Factory|posixrules|localtime|(posix|right)/.*)$'
+  -- These names are kept by Postgres for old systems; they look like abbreviations and mean other things in other
+  -- places.
+  if p_time_zone !~ '^(EST|MST|HST|CET|MET|EET|WET|[A-Z]{3}[0-9][A-Z]{3}'
+      '|Factory|posixrules|localtime|(posix|right)/.*)$'
     and exists (select from pg_timezone_names where name = p_time_zone) then
     return;
   end if;
@@ -257,11 +271,13 @@ begin
     when v_wanted in ('AEST', 'AEDT') then 'Australia/Sydney'
     when v_wanted in ('Z', 'ZULU', 'UTC', 'UCT', 'UTC0', 'UTC+0', 'UTC-0', 'GMT') then 'UTC'
   end;
-  v_near := coalesce(v_near, (select name from pg_timezone_names where lower(name) = lower(p_time_zone) and name ~ '/'));
+  v_near := coalesce(v_near, (select name from pg_timezone_names where lower(name) = lower(p_time_zone)
+    and name ~ '/'));
   if v_near is null and (p_time_zone ~ '/' or p_time_zone ~ '^[A-Za-z _-]{4,60}$') then
     -- Nearness: the share of letter pairs that two names, or their cities, have in common.
     with wanted as (
-      select scheduler.letter_pairs(left(p_time_zone, 60)) as whole, scheduler.letter_pairs(regexp_replace(left(p_time_zone, 60), '^.*/', '')) as city
+      select scheduler.letter_pairs(left(p_time_zone, 60)) as whole,
+        scheduler.letter_pairs(regexp_replace(left(p_time_zone, 60), '^.*/', '')) as city
     ), scored as (
       select zones.name, greatest(
           2.0 * cardinality(array(select unnest(zones.whole) intersect select unnest(wanted.whole)))
@@ -269,7 +285,8 @@ begin
           1.8 * cardinality(array(select unnest(zones.city) intersect select unnest(wanted.city)))
             / nullif(cardinality(zones.city) + cardinality(wanted.city), 0)) as score
       from wanted, (
-        select name, scheduler.letter_pairs(name) as whole, scheduler.letter_pairs(regexp_replace(name, '^.*/', '')) as city
+        select name, scheduler.letter_pairs(name) as whole, scheduler.letter_pairs(regexp_replace(name, '^.*/',
+          '')) as city
         from pg_timezone_names where name ~ '/' and name !~ '^(posix|right|Etc)/'
       ) as zones
     )
@@ -284,14 +301,18 @@ begin
     ) as keeping));
 
   raise exception using errcode = '22023',
-    message = format('cannot use the time zone "%s": it must be an IANA name such as America/New_York, or UTC', coalesce(left(p_time_zone, 60), 'null')),
+    message = format('cannot use the time zone "%s": it must be an IANA name such as America/New_York, or UTC',
+      coalesce(left(p_time_zone, 60), 'null')),
     detail = case
       when p_time_zone ~ '[0-9]' then 'a POSIX rule or an offset does not know when the clock changes'
       when p_time_zone ~ '^[A-Za-z]{1,5}$' then 'an abbreviation does not know when the clock changes'
       else 'Postgres knows no zone of that name'
     end,
-    hint = case when v_near is null then 'select name from pg_timezone_names lists them all' else format('did you mean %s?', v_near) end;
+    hint = case when v_near is null then 'select name from pg_timezone_names lists them all' else format('did you '
+      'mean %s?', v_near) end;
 end;
 $$;
 comment on function scheduler.assert_time_zone(text) is
-  'For registration: raises 22023, with the names that are near, unless the time zone is an IANA name exactly as Postgres lists it. Refuses abbreviations (EST) and POSIX rules (EST5EDT). Takes tens of milliseconds: it reads pg_timezone_names.';
+  'For registration: raises 22023, with the names that are near, unless the time zone is an IANA name exactly as '
+    'Postgres lists it. Refuses abbreviations (EST) and POSIX rules (EST5EDT). Takes tens of milliseconds: it reads '
+    'pg_timezone_names.';

@@ -8,12 +8,14 @@ begin
   select * into v_job from public.scheduler_jobs where name = p_job_name for no key update;
   if not found then
     raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name),
-      hint = format('the jobs are: %s', (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs));
+      hint = format('the jobs are: %s', (select coalesce(string_agg(name, ', ' order by name), 'none yet')
+        from public.scheduler_jobs));
   end if;
   return v_job;
 end;
 $$;
-comment on function scheduler.assert_job(text) is 'The job''s row, locked. Raises SD001 and names the jobs there are when it is unknown.';
+comment on function scheduler.assert_job(text) is 'The job''s row, locked. Raises SD001 and names the jobs there are '
+  'when it is unknown.';
 
 create function scheduler.assert_run(p_run_id uuid, p_now timestamptz) returns public.scheduler_runs
 language plpgsql set search_path = '' as $$
@@ -36,18 +38,21 @@ begin
 end;
 $$;
 comment on function scheduler.assert_run(uuid, timestamptz) is
-  'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises SD002 when there is no such run.';
+  'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises SD002 '
+    'when there is no such run.';
 
 create function scheduler.assert_given(p_action text, p_what text, p_example text, variadic p_texts text[]) returns void
 language plpgsql immutable set search_path = '' as $$
 begin
   if exists (select from unnest(p_texts) as given where coalesce(given, '') !~ '\S') then
-    raise exception using errcode = '22023', message = format('cannot %s: %s must be given', p_action, p_what), hint = p_example;
+    raise exception using errcode = '22023', message = format('cannot %s: %s must be given', p_action, p_what),
+      hint = p_example;
   end if;
 end;
 $$;
 comment on function scheduler.assert_given(text, text, text, text[]) is
-  'Raises 22023, with an example of the call, when one of the texts that an action asks for (reason, author) is null or blank.';
+  'Raises 22023, with an example of the call, when one of the texts that an action asks for (reason, author) is null '
+    'or blank.';
 
 create function scheduler.run_now(
   p_job_name text, p_payload jsonb default null, p_now timestamptz default clock_timestamp()
@@ -67,7 +72,8 @@ begin
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
   if v_job.overlap_policy <> 'allow' and v_held.run_id is not null then
     raise exception using errcode = 'SD101',
-      message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id, v_held.acquired_at),
+      message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id,
+        v_held.acquired_at),
       hint = format('wait for it, or end it: select scheduler.release_lock(%L, ''reason'')', p_job_name);
   end if;
   insert into public.scheduler_runs (
@@ -79,13 +85,16 @@ begin
   if not scheduler.send_run(v_job, v_run, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',
-      message = format('cannot run %s now: as many runs as may be are under way, and it is disabled, so another one cannot wait', p_job_name);
+      message = format('cannot run %s now: as many runs as may be are under way, and it is disabled, so another one '
+        'cannot wait', p_job_name);
   end if;
   return v_run.id;
 end;
 $$;
 comment on function scheduler.run_now(text, jsonb, timestamptz) is
-  'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless another is given. Returns the run. Raises SD001 for an unknown job; SD101 when another run holds the job''s lock or, of a disabled job, its parallel_limit is reached; 22023 for a payload that is no object.';
+  'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless '
+    'another is given. Returns the run. Raises SD001 for an unknown job; SD101 when another run holds the job''s lock '
+    'or, of a disabled job, its parallel_limit is reached; 22023 for a payload that is no object.';
 
 create function scheduler.pause(
   p_job_name text, p_reason text, p_author text, p_until timestamptz default null, p_now timestamptz default now()
@@ -95,7 +104,8 @@ declare
   v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
 begin
   perform scheduler.assert_given(format('pause %s', p_job_name), 'reason and author',
-    format('select scheduler.pause(%L, ''why'', ''who'', now() + interval ''2 hours'')', p_job_name), p_reason, p_author);
+    format('select scheduler.pause(%L, ''why'', ''who'', now() + interval ''2 hours'')', p_job_name), p_reason,
+      p_author);
   if p_until <= p_now then
     raise exception using errcode = '22023',
       message = format('cannot pause %s: until must be in the future, got %s', p_job_name, p_until);
@@ -107,12 +117,15 @@ begin
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
   return format('%s is paused %s; %s', v_job.name,
-    case when isfinite(p_until) then 'until ' || scheduler.local_text(p_until, v_job.time_zone) else 'until somebody resumes it' end,
+    case when isfinite(p_until) then 'until ' || scheduler.local_text(p_until, v_job.time_zone) else 'until somebody '
+      'resumes it' end,
     case when v_job.schedule is null then 'what is enqueued waits' else 'its occurrences are recorded as skipped' end);
 end;
 $$;
 comment on function scheduler.pause(text, text, text, timestamptz, timestamptz) is
-  'Pauses a job with a reason and an author, until a moment or (null, infinity) until resume. Its occurrences become skipped rows; what already runs goes on. Raises SD001 for an unknown job; 22023 for a missing reason or author, or an end that is past.';
+  'Pauses a job with a reason and an author, until a moment or (null, infinity) until resume. Its occurrences become '
+    'skipped rows; what already runs goes on. Raises SD001 for an unknown job; 22023 for a missing reason or author, '
+    'or an end that is past.';
 
 create function scheduler.resume(p_job_name text, p_now timestamptz default now()) returns text
 language plpgsql set search_path = '' as $$
@@ -140,7 +153,8 @@ begin
 end;
 $$;
 comment on function scheduler.resume(text, timestamptz) is
-  'Ends a pause. What came due in it stays skipped. Says so when the job cannot run, for its time zone or schedule. Raises SD001 for an unknown job.';
+  'Ends a pause. What came due in it stays skipped. Says so when the job cannot run, for its time zone or schedule. '
+    'Raises SD001 for an unknown job.';
 
 create function scheduler.count_text(p_count bigint, p_noun text) returns text
 language sql immutable set search_path = '' as $$
@@ -160,14 +174,16 @@ begin
   return case when v_takes_none then format('%s takes no lock, as its overlap_policy is ''allow''', p_job.name)
       else format('nobody holds the lock of %s', p_job.name) end
     || case
-      when v_count > 0 then format('; %s of it %s under way. To end one: select scheduler.cancel_run(%L, ''why'', ''who'')',
+      when v_count > 0 then format('; %s of it %s under way. To end one: select scheduler.cancel_run(%L, ''why'', '
+        '''who'')',
         scheduler.count_text(v_count, 'run'), case v_count when 1 then 'is' else 'are' end, v_first)
       when v_takes_none then '; no run of it is under way'
       else '' end;
 end;
 $$;
 comment on function scheduler.lock_free_text(public.scheduler_jobs) is
-  'What release_lock says of a job of which no run holds the lock: whether it takes one at all, what is under way, and how to end that.';
+  'What release_lock says of a job of which no run holds the lock: whether it takes one at all, what is under way, '
+    'and how to end that.';
 
 create function scheduler.release_lock(p_job_name text, p_reason text, p_now timestamptz default now()) returns text
 language plpgsql set search_path = '' as $$
@@ -176,22 +192,27 @@ declare
   v_run_id uuid;
 begin
   if coalesce(p_reason, '') !~ '\S' then
-    raise exception using errcode = '22023', message = format('cannot release the lock of %s: a reason must be given', p_job_name);
+    raise exception using errcode = '22023', message = format('cannot release the lock of %s: a reason must be given',
+      p_job_name);
   end if;
   select run_id into v_run_id from public.scheduler_locks where name = p_job_name;
   if v_run_id is null then
     return scheduler.lock_free_text(v_job);
   end if;
-  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_run_id and status = 'dispatched';
+  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_run_id
+    and status = 'dispatched';
   perform scheduler.end_run(v_run_id, array['queued', 'dispatched', 'running'], 'cancelled', 'cancelled', p_now,
     p_error_message => format('its lock was released: %s', btrim(p_reason)));
   delete from public.scheduler_locks where run_id = v_run_id;
-  return format('run %s is cancelled and the lock of %s is free; if the function is still at work, its next heartbeat tells it to stop',
+  return format('run %s is cancelled and the lock of %s is free; if the function is still at work, its next heartbeat '
+    'tells it to stop',
     v_run_id, p_job_name);
 end;
 $$;
 comment on function scheduler.release_lock(text, text, timestamptz) is
-  'Cancels the run that holds the job''s lock, with a reason, and frees the lock; what waited is sent. Of a job of which no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown job; 22023 for a missing reason.';
+  'Cancels the run that holds the job''s lock, with a reason, and frees the lock; what waited is sent. Of a job of '
+    'which no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown '
+    'job; 22023 for a missing reason.';
 
 create function scheduler.cancel_run(
   p_run_id uuid, p_reason text, p_author text, p_now timestamptz default clock_timestamp()
@@ -217,7 +238,9 @@ begin
 end;
 $$;
 comment on function scheduler.cancel_run(uuid, text, text, timestamptz) is
-  'Cancels a run that waits or is under way, with a reason and an author; its lock is free, what waited is sent, and it is not retried. A run that is over is left as it is, and the answer says so. Raises SD002 for an unknown run; 22023 for a missing reason or author.';
+  'Cancels a run that waits or is under way, with a reason and an author; its lock is free, what waited is sent, and '
+    'it is not retried. A run that is over is left as it is, and the answer says so. Raises SD002 for an unknown run; '
+    '22023 for a missing reason or author.';
 
 -- All attempts of an occurrence have its time.
 create function scheduler.assert_retriable(p_run public.scheduler_runs) returns void
@@ -227,11 +250,13 @@ declare
 begin
   if p_run.occurrences > 1 then
     raise exception using errcode = 'SD202',
-      message = format('cannot retry run %s: its row stands for %s occurrences', p_run.id, scheduler.grouped(p_run.occurrences)),
+      message = format('cannot retry run %s: its row stands for %s occurrences', p_run.id,
+        scheduler.grouped(p_run.occurrences)),
       hint = format('to run the job once now: select scheduler.run_now(%L)', p_run.job_name);
   end if;
   select * into v_other from public.scheduler_runs
-    where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and (completed_at is null or status = 'completed')
+    where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and (completed_at is null
+      or status = 'completed')
     order by id = p_run.id desc, attempt desc limit 1;
   if found then
     raise exception using
@@ -248,9 +273,11 @@ begin
 end;
 $$;
 comment on function scheduler.assert_retriable(public.scheduler_runs) is
-  'Raises unless the row is of one occurrence (SD202), and every attempt of that is over and none has completed: SD101 for one that is alive, SD201 for one that completed; it names that one.';
+  'Raises unless the row is of one occurrence (SD202), and every attempt of that is over and none has completed: '
+    'SD101 for one that is alive, SD201 for one that completed; it names that one.';
 
-create function scheduler.retry_run(p_run_id uuid, p_author text, p_now timestamptz default clock_timestamp()) returns uuid
+create function scheduler.retry_run(p_run_id uuid, p_author text,
+  p_now timestamptz default clock_timestamp()) returns uuid
 language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs := scheduler.assert_run(p_run_id, p_now);
@@ -273,9 +300,11 @@ begin
   if not scheduler.send_run(v_job, v_retry, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',
-      message = format('cannot retry run %s: other runs of %s are under way, and %s is disabled, so the retry cannot wait', v_run.id, v_job.name, v_job.name);
+      message = format('cannot retry run %s: other runs of %s are under way, and %s is disabled, so the retry cannot '
+        'wait', v_run.id, v_job.name, v_job.name);
   end if;
-  perform scheduler.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s', v_attempt,
+  perform scheduler.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s',
+    v_attempt,
     scheduler.local_text(v_run.scheduled_for, v_job.time_zone),
     case v_run.status when 'failed' then 'failed' else 'was ' || v_run.status end, btrim(p_author)),
     p_details => jsonb_build_object('run_id', v_retry.id, 'retry_of', v_run.id), p_now => p_now);
@@ -283,7 +312,11 @@ begin
 end;
 $$;
 comment on function scheduler.retry_run(uuid, text, timestamptz) is
-  'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. Returns the new run. Raises SD002 for an unknown run; SD001 when its job is no longer registered; SD101 while an attempt of it is alive, or when other runs of a disabled job are in the way; SD201 when an attempt has completed; SD202 for a row that stands for many occurrences; 22023 for a missing author.';
+  'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends '
+    'it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. '
+    'Returns the new run. Raises SD002 for an unknown run; SD001 when its job is no longer registered; SD101 while an '
+    'attempt of it is alive, or when other runs of a disabled job are in the way; SD201 when an attempt has '
+    'completed; SD202 for a row that stands for many occurrences; 22023 for a missing author.';
 
 create function scheduler.cancel_queued(
   p_job_name text, p_reason text, p_author text, p_now timestamptz default clock_timestamp()
@@ -295,7 +328,8 @@ declare
 begin
   perform scheduler.assert_given(format('cancel what waits of %s', p_job_name), 'reason and author',
     format('select scheduler.cancel_queued(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
-  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. They hold no lock.
+  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. They hold no
+  -- lock.
   update public.scheduler_runs
     set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
       error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
@@ -305,17 +339,21 @@ begin
     return format('no run of %s waits', v_job.name);
   end if;
   perform scheduler.log_activity(v_job.name,
-    format('%s cancelled by %s: %s', scheduler.count_text(v_cancelled, 'waiting run'), btrim(p_author), btrim(p_reason)),
+    format('%s cancelled by %s: %s', scheduler.count_text(v_cancelled, 'waiting run'), btrim(p_author),
+      btrim(p_reason)),
     'warning', jsonb_build_object('cancelled', v_cancelled), p_now);
-  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'waiting run'), v_job.name,
+  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'waiting run'),
+    v_job.name,
     case v_cancelled when 1 then 'is' else 'are' end);
 end;
 $$;
 comment on function scheduler.cancel_queued(text, text, text, timestamptz) is
-  'Cancels all runs of the job that wait (for its lock, a limit, the time of a retry), with a reason and an author, and says how many. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
+  'Cancels all runs of the job that wait (for its lock, a limit, the time of a retry), with a reason and an author, '
+    'and says how many. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 
 -- A job whose times cannot be worked out (Postgres does not know its zone) must not stop those who ask for all jobs.
-create function scheduler.next_run(p_job public.scheduler_jobs, p_after timestamptz, out run_at timestamptz, out fault text)
+create function scheduler.next_run(p_job public.scheduler_jobs, p_after timestamptz, out run_at timestamptz,
+  out fault text)
 language plpgsql stable set search_path = '' as $$
 begin
   if not p_job.enabled then
@@ -331,9 +369,11 @@ exception when invalid_parameter_value then
 end;
 $$;
 comment on function scheduler.next_run(public.scheduler_jobs, timestamptz) is
-  'The job''s first occurrence after a moment, or why it has none: disabled, no schedule, a schedule or a time zone that cannot be read.';
+  'The job''s first occurrence after a moment, or why it has none: disabled, no schedule, a schedule or a time zone '
+    'that cannot be read.';
 
-create function scheduler.next_runs(p_job_name text default null, p_count integer default 5, p_now timestamptz default now())
+create function scheduler.next_runs(p_job_name text default null, p_count integer default 5,
+  p_now timestamptz default now())
 returns table (job_name text, run_at timestamptz, local_time timestamp, time_zone text, note text)
 language plpgsql stable set search_path = '' as $$
 declare
@@ -345,7 +385,8 @@ declare
   v_found record;
 begin
   if p_count is null or p_count not between 1 and 1000 then
-    raise exception using errcode = '22023', message = format('count must be from 1 to 1000, got %s', coalesce(p_count::text, 'null'));
+    raise exception using errcode = '22023', message = format('count must be from 1 to 1000, got %s',
+      coalesce(p_count::text, 'null'));
   end if;
   v_jobs := array(
     select jobs from public.scheduler_jobs as jobs
@@ -382,7 +423,10 @@ begin
 end;
 $$;
 comment on function scheduler.next_runs(text, integer, timestamptz) is
-  'What runs next, of one job or of all enabled ones: the next p_count occurrences in order of time, each as an instant and as local time. After them a row without a time for each job that has none, with the reason in note (no schedule, a time zone that Postgres does not know). Raises SD001 for an unknown job; 22023 for a count outside 1 to 1000.';
+  'What runs next, of one job or of all enabled ones: the next p_count occurrences in order of time, each as an '
+    'instant and as local time. After them a row without a time for each job that has none, with the reason in note '
+    '(no schedule, a time zone that Postgres does not know). Raises SD001 for an unknown job; 22023 for a count '
+    'outside 1 to 1000.';
 
 create function scheduler.try_mark_daily_run(
   p_today_key text, p_scope text default 'global', p_now timestamptz default now()
@@ -402,12 +446,14 @@ begin
   end if;
   if v_is_date is not true then
     raise exception using errcode = '22023',
-      message = format('cannot mark a daily run: today_key must be a local date as YYYY-MM-DD, got %s', coalesce(quote_literal(left(p_today_key, 40)), 'null'));
+      message = format('cannot mark a daily run: today_key must be a local date as YYYY-MM-DD, got %s',
+        coalesce(quote_literal(left(p_today_key, 40)), 'null'));
   end if;
   -- A mark only goes forward: one of a far day would end the scope's days.
   if p_today_key::date > (p_now at time zone 'UTC' + interval '14 hours')::date then
     raise exception using errcode = '22023',
-      message = format('cannot mark a daily run: today_key must be a date that has begun somewhere on earth, got %s', quote_literal(p_today_key));
+      message = format('cannot mark a daily run: today_key must be a date that has begun somewhere on earth, got %s',
+        quote_literal(p_today_key));
   end if;
   if coalesce(p_scope, '') = '' then
     raise exception using errcode = '22023', message = 'cannot mark a daily run: scope must not be empty';
@@ -421,18 +467,22 @@ begin
     update public.scheduler_state set last_daily_run_key = p_today_key, updated_at = now() where scope = p_scope;
   end if;
   return jsonb_build_object(
-    'updated', v_updated, 'previous_key', v_previous, 'new_key', case when v_updated then p_today_key else v_previous end);
+    'updated', v_updated, 'previous_key', v_previous, 'new_key', case when v_updated then p_today_key
+      else v_previous end);
 end;
 $$;
 comment on function scheduler.try_mark_daily_run(text, text, timestamptz) is
-  'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, {"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". The scope is global where none is named. Raises 22023 for a key that is no date, or one that has not begun anywhere.';
+  'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, '
+    '{"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". The scope is '
+    'global where none is named. Raises 22023 for a key that is no date, or one that has not begun anywhere.';
 
 -- Security definer because service_role, which calls it through REST, may only read scheduler_state.
 create function public.try_mark_daily_run(p_today_key text, p_scope text default 'global') returns jsonb
 language sql security definer set search_path = '' as $$
   select scheduler.try_mark_daily_run(p_today_key, p_scope);
 $$;
-comment on function public.try_mark_daily_run(text, text) is 'scheduler.try_mark_daily_run by the clock of the database.';
+comment on function public.try_mark_daily_run(text, text) is 'scheduler.try_mark_daily_run by the clock of the '
+  'database.';
 
 revoke all on function public.try_mark_daily_run(text, text) from public, anon, authenticated;
 grant execute on function public.try_mark_daily_run(text, text) to service_role;
