@@ -3,6 +3,7 @@
  * all others every pack.
  */
 import postgres, { type Options, type PostgresType, type Sql } from "postgres";
+import { timeoutsComeEarly } from "./moments.ts";
 
 type ConnectOptions = Options<Record<string, PostgresType>>;
 type Role = "postgres" | "anon" | "authenticated" | "service_role";
@@ -72,7 +73,8 @@ export async function withDatabase(
           ...connectOptions,
           connection: {
             role,
-            statement_timeout: STATEMENT_TIMEOUT[role] as unknown as number,
+            statement_timeout:
+              (timeoutsComeEarly ? "0" : STATEMENT_TIMEOUT[role]) as unknown as number,
             ...connectOptions.connection,
           },
         }));
