@@ -33,7 +33,7 @@ export async function findRuns(sql: Sql, ids: string[], enqueuedSince: string): 
       skip_reason, occurrences, verdict, coalesce(completed_at, created_at) as ended_at
     from public.scheduler_runs
     where id in (select jsonb_array_elements_text(${sql.json(ids)})::uuid)
-      or (trigger = 'dependency' and created_at >= ${enqueuedSince})`;
+      or (trigger = 'enqueued' and created_at >= ${enqueuedSince})`;
 }
 
 /** The runs that have ended since, oldest first. */

@@ -28,7 +28,7 @@ begin
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload, run_after
   )
-  select v_job.name, v_job.function_name, 'queued', 'dependency',
+  select v_job.name, v_job.function_name, 'queued', 'enqueued',
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
       payload, p_run_after
   from jsonb_array_elements(p_payloads) with ordinality as payloads (payload, place);

@@ -129,7 +129,7 @@ create table public.scheduler_runs (
   function_name text,
   status text not null
     check (status in ('queued', 'dispatched', 'running', 'completed', 'failed', 'skipped', 'missed', 'cancelled')),
-  trigger text not null check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'dependency')),
+  trigger text not null check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'enqueued')),
   scheduled_for timestamptz not null,
   scheduled_until timestamptz,
   occurrences integer not null default 1 check (occurrences >= 1),

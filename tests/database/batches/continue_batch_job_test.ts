@@ -48,7 +48,7 @@ ledgerTest(
       await sql`
         insert into scheduler_runs (
           job_name, function_name, status, trigger, scheduled_for, payload, completed_at, verdict)
-        select 'robust-batch-processor', 'robust-batch-processor', case when ${over} then 'completed' else 'queued' end, 'dependency',
+        select 'robust-batch-processor', 'robust-batch-processor', case when ${over} then 'completed' else 'queued' end, 'enqueued',
           created_at + rerun * interval '1 ms', jsonb_build_object('batchJobId', id), completed_at, case when ${over} then 'ok' end
         from batch_jobs where rerun between ${from} and ${to}`;
     };

@@ -80,7 +80,7 @@ Deno.test("a batch job that was never begun is resumed once", () =>
     assert.equal((await resume(sql, id, 3.1)).action, "none");
     assert.equal((await resume(sql, id, 4)).action, "none", "it has its time again");
     const runs = await runsOf(sql, id);
-    assert.deepEqual(runs.map((run) => [run.trigger, run.status]), [["dependency", "dispatched"]]);
+    assert.deepEqual(runs.map((run) => [run.trigger, run.status]), [["enqueued", "dispatched"]]);
   }));
 
 Deno.test("whoever comes while another resumes waits for him, and sees what he did", () =>

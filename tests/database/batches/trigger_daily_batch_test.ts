@@ -32,7 +32,7 @@ t.batchTest(
     assert.deepEqual([...tasks], [{ provider: "one", status: "pending", count: 3 }]);
     const enqueued = await runs(sql, "robust-batch-processor");
     assert.deepEqual(enqueued.map((run) => [run.trigger, run.status, run.payload]), [
-      ["dependency", "dispatched", { batchJobId: job!.id }],
+      ["enqueued", "dispatched", { batchJobId: job!.id }],
     ]);
     const marks =
       await sql`select scope, last_daily_run_key as key from scheduler_state order by 1`;

@@ -291,7 +291,7 @@ Deno.test("a run asks for no more organizations than told, and has the next run 
     assert.match(String(first.summary), /; the next run goes on$/);
     const runs =
       await sql`select trigger from scheduler_runs where job_name = 'weekly-suggestions'`;
-    assert.deepEqual([...runs], [{ trigger: "dependency" }]);
+    assert.deepEqual([...runs], [{ trigger: "enqueued" }]);
     const second = await run({ maxOrganizations: 22 });
     assert.deepEqual([second.organizations, second.goesOn], [3, false]);
   }));

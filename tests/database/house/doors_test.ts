@@ -254,7 +254,7 @@ Deno.test("of two checks of the API keys the one whose run began later counts, b
     const began = async (at: Date | null) => {
       const [row] = await sql`
         insert into scheduler_runs (job_name, function_name, status, trigger, scheduled_for, timeout_seconds, started_at)
-        values ('keys', 'keys', ${at === null ? "queued" : "running"}, 'dependency', ${
+        values ('keys', 'keys', ${at === null ? "queued" : "running"}, 'enqueued', ${
         after(Math.random())
       }, 60, ${at}) returning id`;
       return row!.id;

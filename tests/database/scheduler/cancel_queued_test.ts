@@ -23,8 +23,8 @@ t.ledgerTest(
       "3 waiting runs of job are cancelled; what is under way goes on",
     );
     assert.deepEqual(await t.summary(sql, "job"), [
-      ...Array(2).fill("dispatched dependency 1"),
-      ...Array(3).fill("cancelled dependency 1"),
+      ...Array(2).fill("dispatched enqueued 1"),
+      ...Array(3).fill("cancelled enqueued 1"),
     ]);
     assert.equal((await t.runs(sql, "job"))[4]!.error_message, "cancelled by Ada: wrong list");
     assert.deepEqual((await t.runs(sql, "job"))[4]!.completed_at, t.after(1));

@@ -38,7 +38,7 @@ t.ledgerTest("what is enqueued at the same moment twice is enqueued twice", asyn
   }
   const rows = await t.runs(sql, "job");
   assert.equal(rows.length, 4);
-  assert.deepEqual(rows.map((row) => row.trigger), Array(4).fill("dependency"));
+  assert.deepEqual(rows.map((row) => row.trigger), Array(4).fill("enqueued"));
 });
 
 t.ledgerTest("an enqueued run that fails is tried again like any other", async ({ sql }) => {
@@ -54,7 +54,7 @@ t.ledgerTest("an enqueued run that fails is tried again like any other", async (
   await t.finish(sql, row!.id, "failed", t.after(2));
   await t.pulse(sql, t.after(3));
   assert.deepEqual(await t.summary(sql, "job"), [
-    "failed dependency 1 job_error",
+    "failed enqueued 1 job_error",
     "dispatched retry 2",
   ]);
 });
@@ -63,9 +63,9 @@ t.ledgerTest("an enqueued run waits for its time", async ({ sql }) => {
   await t.register(sql, "job", {}, t.after(600));
   await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', $1, $2)", [t.after(5), t.NOON]);
   await t.pulse(sql, t.after(4));
-  assert.deepEqual(await t.summary(sql, "job"), ["queued dependency 1"]);
+  assert.deepEqual(await t.summary(sql, "job"), ["queued enqueued 1"]);
   await t.pulse(sql, t.after(5));
-  assert.deepEqual(await t.summary(sql, "job"), ["dispatched dependency 1"]);
+  assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
 });
 
 t.ledgerTest(

@@ -235,7 +235,7 @@ t.ledgerTest(
     await fail(enqueued!.id, t.after(-50));
     assert.match(
       await explain(sql, t.NOON, t.after(-50)),
-      /^job was run for another job and failed at/,
+      /^job was enqueued and failed at/,
     );
 
     const called = await t.value(sql, "scheduler.begin_manual_run('job', null, null, 'me', $1)", [

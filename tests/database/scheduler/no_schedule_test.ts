@@ -24,8 +24,8 @@ t.ledgerTest("it runs when it is enqueued and when it is called", async ({ sql }
   await t.value(sql, "scheduler.enqueue_runs('job', '[{}, {}]', null, $1)", [t.NOON]);
   await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(1)]);
   assert.deepEqual(await t.summary(sql, "job"), [
-    "dispatched dependency 1",
-    "dispatched dependency 1",
+    "dispatched enqueued 1",
+    "dispatched enqueued 1",
     "dispatched manual 1",
   ]);
 });
@@ -64,13 +64,13 @@ t.ledgerTest("what is enqueued while it is paused waits until it is resumed", as
     "job is paused until somebody resumes it; what is enqueued waits",
   );
   await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [t.NOON]);
-  assert.deepEqual(await t.summary(sql, "job"), ["queued dependency 1"]);
+  assert.deepEqual(await t.summary(sql, "job"), ["queued enqueued 1"]);
   assert.equal(
     await t.value(sql, "scheduler.resume('job', $1)", [t.after(1)]),
     "job runs again when it is enqueued or called",
   );
   await t.pulse(sql, t.after(2));
-  assert.deepEqual(await t.summary(sql, "job"), ["dispatched dependency 1"]);
+  assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
 });
 
 t.ledgerTest(

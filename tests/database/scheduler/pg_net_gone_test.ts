@@ -36,10 +36,10 @@ t.ledgerTest(
       await t.value(sql, `scheduler.enqueue_runs('job', '[{}]', null, $1)`, [t.NOON]),
       1,
     );
-    assert.deepEqual(await t.summary(sql, "job"), ["queued dependency 1"]);
+    assert.deepEqual(await t.summary(sql, "job"), ["queued enqueued 1"]);
     await recreatePgNet(admin);
     await t.pulse(sql, t.after(1));
-    assert.deepEqual(await t.summary(sql, "job"), ["dispatched dependency 1"]);
+    assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
   },
 );
 

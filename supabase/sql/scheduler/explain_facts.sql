@@ -1,0 +1,192 @@
+-- The facts behind scheduler.explain: what is known of a job at a minute, as JSON for those who draw it.
+
+-- A retry is of what its first attempt was.
+create function scheduler.origin(p_run public.scheduler_runs) returns text
+language sql stable set search_path = '' as $$
+  select coalesce(
+    (select trigger from public.scheduler_runs
+      where p_run.trigger = 'retry' and job_name = p_run.job_name and scheduled_for = p_run.scheduled_for
+      order by attempt limit 1),
+    p_run.trigger);
+$$;
+comment on function scheduler.origin(public.scheduler_runs) is
+  'What brought the run about: its trigger; of a retry that of the first attempt.';
+
+create function scheduler.remedy_facts(p_run public.scheduler_runs) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'meaning', meaning,
+    'remedy', coalesce(case when p_run.function_name is null then url_remedy end, remedy),
+    'again', case
+      when p_run.status <> 'failed' then null
+      -- One more attempt would have the same payload.
+      when p_run.verdict = 'bad_input' then case when scheduler.origin(p_run) in ('cron', 'catch_up')
+        then format('select scheduler.run_now(%L)', p_run.job_name) end
+      -- The person who called the function itself has the call at hand.
+      when p_run.trigger = 'manual' and p_run.request_id is null and p_run.started_at is not null then 'call it again'
+      when exists (select from public.scheduler_jobs where name = p_run.job_name)
+        then format('select scheduler.retry_run(%L, ''<your name>'')', p_run.id)
+    end)
+  from scheduler.verdicts where verdicts.verdict = p_run.verdict;
+$$;
+comment on function scheduler.remedy_facts(public.scheduler_runs) is
+  'What a run''s verdict means and what to do: {"meaning", "remedy", "again": how to run it again, that very run and '
+  'not the job with its registered payload, or null}; null without a verdict.';
+
+create function scheduler.wait_reason(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
+returns text
+language sql stable set search_path = '' as $$
+  select case
+    when scheduler.is_paused(p_job, p_now)
+      then format('because the job is paused by %s: %s', p_job.paused_by, p_job.pause_reason)
+    when p_run.run_after > p_now then format('for the first pulse after %s',
+      to_char(p_run.run_after at time zone scheduler.shown_time_zone(p_job.time_zone), 'HH24:MI:SS'))
+    when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to end'
+    when p_job.parallel_limit <= (select count(*) from public.scheduler_runs
+      where job_name = p_run.job_name and status in ('dispatched', 'running'))
+      then format('for one of the %s runs under way to end', p_job.parallel_limit)
+    else 'for the next pulse' end;
+$$;
+comment on function scheduler.wait_reason(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+  'What a queued run waits for, as the end of the sentence "it waits …".';
+
+create function scheduler.run_facts(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
+returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'kind', 'run', 'run_id', p_run.id, 'status', p_run.status, 'trigger', p_run.trigger,
+    'origin', scheduler.origin(p_run), 'attempt', p_run.attempt, 'max_attempts', p_run.max_attempts,
+    'verdict', p_run.verdict, 'duration_ms', p_run.duration_ms, 'error_message', p_run.error_message,
+    'skip_kind', p_run.skip_kind, 'skip_reason', p_run.skip_reason, 'dispatched_at', p_run.dispatched_at,
+    'started_at', p_run.started_at, 'heartbeat_at', p_run.heartbeat_at, 'completed_at', p_run.completed_at,
+    'earlier', coalesce((
+      select jsonb_agg(jsonb_build_object('attempt', attempt, 'verdict', verdict) order by attempt)
+      from public.scheduler_runs
+      where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and attempt < p_run.attempt), '[]'),
+    'by_hand', coalesce((
+      select jsonb_agg(coalesce(verdict, status) order by created_at) from public.scheduler_runs
+      where job_name = p_run.job_name and trigger = 'manual' and scheduled_for <> p_run.scheduled_for
+        and scheduled_for >= date_trunc('minute', p_run.scheduled_for)
+        and scheduled_for < date_trunc('minute', p_run.scheduled_for) + interval '1 minute'), '[]')
+  ) || coalesce(scheduler.remedy_facts(p_run), '{}') || case p_run.status
+    when 'queued' then jsonb_build_object('waits', scheduler.wait_reason(p_job, p_run, p_now))
+    when 'dispatched' then (
+      select jsonb_build_object('dispatched', to_char(p_run.dispatched_at at time zone zone, 'HH24:MI:SS'),
+        'judged', to_char((p_run.dispatched_at + make_interval(
+          secs => scheduler.setting('scheduler.receipt_timeout_seconds')
+            + case p_run.receipt when 'response' then p_run.timeout_seconds else 0 end)) at time zone zone,
+          'HH24:MI:SS'))
+      from (select scheduler.shown_time_zone(p_job.time_zone) as zone) as shown)
+    else '{}' end;
+$$;
+comment on function scheduler.run_facts(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+  'The facts of an occurrence that has a row: its last attempt, what the earlier ones came to, and calls by hand in '
+  'that minute.';
+
+-- After a long outage one row stands for many occurrences; each of them is explained by it.
+create function scheduler.gap_facts(p_job public.scheduler_jobs, p_gap public.scheduler_runs) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'kind', 'gap', 'run_id', p_gap.id, 'status', p_gap.status, 'occurrences', p_gap.occurrences,
+    'first', scheduler.local_text(p_gap.scheduled_for, p_job.time_zone),
+    'last', scheduler.local_text(p_gap.scheduled_until, p_job.time_zone),
+    'verdict', p_gap.verdict, 'skip_kind', p_gap.skip_kind, 'skip_reason', p_gap.skip_reason)
+    || coalesce(scheduler.remedy_facts(p_gap), '{}');
+$$;
+comment on function scheduler.gap_facts(public.scheduler_jobs, public.scheduler_runs) is
+  'The facts of an occurrence that was missed or skipped together with many others, which have one row.';
+
+create function scheduler.not_due_facts(p_job public.scheduler_jobs, p_minute timestamptz, p_now timestamptz)
+returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'kind', 'not_due', 'to_come', p_minute > p_now, 'schedule', p_job.schedule, 'time_zone', p_job.time_zone,
+    'due_before', case when before >= p_job.created_at then scheduler.local_text(before, p_job.time_zone) end,
+    'due_after', coalesce(scheduler.local_text(
+      scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_minute), p_job.time_zone), 'no time'),
+    'registered', scheduler.local_text(p_job.created_at, p_job.time_zone))
+  from (select scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_minute) as before) as occurrence;
+$$;
+comment on function scheduler.not_due_facts(public.scheduler_jobs, timestamptz, timestamptz) is
+  'The facts of a minute at which the job''s schedule has no occurrence: those around it since it was registered.';
+
+create function scheduler.no_run_facts(p_job public.scheduler_jobs, p_minute timestamptz, p_now timestamptz)
+returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  v_gap public.scheduler_runs;
+begin
+  if p_minute < date_trunc('minute', p_job.created_at) then
+    return jsonb_build_object('kind', 'not_registered_yet',
+      'registered', scheduler.local_text(p_job.created_at, p_job.time_zone));
+  elsif p_job.schedule is null then
+    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled);
+  elsif not exists (
+    select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute')) then
+    return scheduler.not_due_facts(p_job, p_minute, p_now);
+  end if;
+  select * into v_gap from public.scheduler_runs
+    where job_name = p_job.name and occurrences > 1 and scheduled_for <= p_minute and scheduled_until >= p_minute
+    limit 1;
+  return case
+    when found then scheduler.gap_facts(p_job, v_gap)
+    when not p_job.enabled then jsonb_build_object('kind', 'disabled')
+    when p_minute > p_now then jsonb_build_object('kind', 'to_come', 'due_at', p_minute,
+      'wait_seconds', extract(epoch from p_minute - p_now)::bigint,
+      'paused', case when scheduler.is_paused(p_job, p_minute)
+        then jsonb_build_object('by', p_job.paused_by, 'reason', p_job.pause_reason) end)
+    when p_job.next_run_at <= p_minute then (
+      select jsonb_build_object('kind', 'not_recorded', 'error', state.errors ->> p_job.name,
+        'pulse_age_seconds', extract(epoch from p_now - state.last_pulse_at)::bigint)
+      from (select) as always left join scheduler.pulse_state as state on true)
+    when p_job.run_if is not null then jsonb_build_object('kind', 'no_work', 'run_if', p_job.run_if)
+    else jsonb_build_object('kind', 'no_row',
+      'keep_successes_days', scheduler.setting('scheduler.keep_successes_days'),
+      'keep_failures_days', scheduler.setting('scheduler.keep_failures_days'))
+  end;
+exception when invalid_parameter_value then
+  return jsonb_build_object('kind', 'unreadable', 'fault', sqlerrm);
+end;
+$$;
+comment on function scheduler.no_run_facts(public.scheduler_jobs, timestamptz, timestamptz) is
+  'The facts of a minute of which the job has no row: why not, or when it is due.';
+
+create function scheduler.explain_facts(p_job_name text, p_at timestamptz, p_now timestamptz) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs;
+  v_run public.scheduler_runs;
+  v_minute timestamptz;
+begin
+  -- Far enough from the ends of the calendar to look for the occurrences around it.
+  if p_at <= '4000-01-01 00:00+00 BC' or p_at >= '200000-01-01 00:00+00' then
+    raise exception using errcode = '22023',
+      message = format('cannot explain %s: at must be a moment, got %s', p_job_name, p_at),
+      hint = format('select scheduler.explain(%L, ''2026-03-01 02:30-05'')', p_job_name);
+  end if;
+  -- Without a time: the latest there is.
+  v_minute := date_trunc('minute', coalesce(
+    p_at,
+    (select scheduled_for from public.scheduler_runs
+      where job_name = p_job_name order by created_at desc, scheduled_for desc, attempt desc limit 1),
+    p_now));
+  select * into v_job from public.scheduler_jobs where name = p_job_name;
+  select runs.* into v_run from public.scheduler_runs as runs
+    where job_name = p_job_name and scheduled_for >= v_minute and scheduled_for < v_minute + interval '1 minute'
+    order by scheduler.origin(runs) = 'manual', scheduled_for desc, attempt desc
+    limit 1;
+  return jsonb_build_object('job', p_job_name, 'at', v_minute, 'now', p_now,
+      'when', scheduler.local_text(v_minute, v_job.time_zone))
+    || case
+      when v_run.occurrences > 1 then scheduler.gap_facts(v_job, v_run)
+      when v_run.id is not null then scheduler.run_facts(v_job, v_run, p_now)
+      when v_job.name is null then jsonb_build_object('kind', 'unknown_job', 'jobs', coalesce(
+        (select jsonb_agg(name order by name) from public.scheduler_jobs), '[]'))
+      else scheduler.no_run_facts(v_job, v_minute, p_now)
+    end;
+end;
+$$;
+comment on function scheduler.explain_facts(text, timestamptz, timestamptz) is
+  'What is known of a job at a minute (its latest row when none is given): {"job", "at", "when", "kind"} and more by '
+  'its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, '
+  'unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';
