@@ -145,7 +145,7 @@ create table public.scheduler_runs (
   function_name text,
   status text not null
     check (status in ('queued', 'dispatched', 'running', 'completed', 'failed', 'skipped', 'missed', 'cancelled')),
-  trigger text not null check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'dependency')),
+  trigger text not null check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'enqueued')),
   scheduled_for timestamptz not null,
   scheduled_until timestamptz,
   occurrences integer not null default 1 check (occurrences >= 1),
@@ -2161,6 +2161,73 @@ $$;
 comment on function scheduler.require_whole_numbers(text, jsonb, text[]) is
   'Raises 22023, naming it, for a field of p_given that is there and no whole number from 0 on.';
 
+-- The one way of a row into the ledger.
+
+-- What each overlap policy does: allow takes no lock; skip and queue take one, and differ in overlap_kind.
+create function scheduler.takes_lock(p_job public.scheduler_jobs) returns boolean
+language sql immutable set search_path = '' as $$
+  select coalesce(p_job.overlap_policy <> 'allow', false);
+$$;
+comment on function scheduler.takes_lock(public.scheduler_jobs) is
+  'Whether a run of the job holds the lock named like the job from its dispatch to its end; false of no job.';
+
+create function scheduler.new_run(p_job public.scheduler_jobs, p_trigger text, p_scheduled_for timestamptz)
+returns public.scheduler_runs
+language plpgsql set search_path = '' as $$
+declare
+  v_run public.scheduler_runs;
+begin
+  v_run.id := gen_random_uuid();
+  v_run.job_name := p_job.name;
+  v_run.function_name := p_job.function_name;
+  v_run.status := 'queued';
+  v_run.trigger := p_trigger;
+  v_run.scheduled_for := p_scheduled_for;
+  v_run.occurrences := 1;
+  v_run.attempt := 1;
+  v_run.max_attempts := p_job.max_attempts;
+  v_run.timeout_seconds := p_job.timeout_seconds;
+  v_run.payload := p_job.payload;
+  v_run.receipt := p_job.receipt;
+  v_run.created_at := now();
+  return v_run;
+end;
+$$;
+comment on function scheduler.new_run(public.scheduler_jobs, text, timestamptz) is
+  'A queued run of the job for that moment, first attempt, with the job''s payload. Writes nothing: see add_runs.';
+
+create function scheduler.next_attempt(p_run public.scheduler_runs, p_attempt integer) returns public.scheduler_runs
+language plpgsql set search_path = '' as $$
+declare
+  v_run public.scheduler_runs;
+begin
+  v_run.id := gen_random_uuid();
+  v_run.job_name := p_run.job_name;
+  v_run.function_name := p_run.function_name;
+  v_run.status := 'queued';
+  v_run.trigger := 'retry';
+  v_run.scheduled_for := p_run.scheduled_for;
+  v_run.occurrences := 1;
+  v_run.attempt := p_attempt;
+  v_run.max_attempts := greatest(p_run.max_attempts, p_attempt);
+  v_run.timeout_seconds := p_run.timeout_seconds;
+  v_run.payload := p_run.payload;
+  v_run.receipt := p_run.receipt;
+  v_run.created_at := now();
+  return v_run;
+end;
+$$;
+comment on function scheduler.next_attempt(public.scheduler_runs, integer) is
+  'That attempt of what the run is an attempt of, queued, with the run''s own payload. Writes nothing: see add_runs.';
+
+create function scheduler.add_runs(p_runs public.scheduler_runs[]) returns setof public.scheduler_runs
+language sql set search_path = '' as $$
+  insert into public.scheduler_runs select runs.* from unnest(p_runs) as runs on conflict do nothing returning *;
+$$;
+comment on function scheduler.add_runs(public.scheduler_runs[]) is
+  'Writes runs into the ledger, and returns those that it wrote: an attempt at an occurrence that has its row already '
+  'is left as it is.';
+
 -- Handing a run to pg_net.
 
 -- Why a run's request cannot be made from what Vault holds; null when it can.
@@ -2327,7 +2394,7 @@ declare
   v_timeout_ms constant integer := scheduler.request_timeout_ms(p_job, p_run.timeout_seconds);
   v_posted record;
 begin
-  if p_job.overlap_policy <> 'allow' and not scheduler.try_lock(
+  if scheduler.takes_lock(p_job) and not scheduler.try_lock(
     p_job.name, p_run.id, 'dispatch', p_now,
     p_now + make_interval(secs => v_timeout_ms / 1000.0 + 2 * scheduler.setting('scheduler.receipt_timeout_seconds'))
   ) then
@@ -2432,6 +2499,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
+  v_retry public.scheduler_runs;
   v_retried boolean := false;
 begin
   select jobs.* into v_job from public.scheduler_jobs as jobs
@@ -2457,17 +2525,11 @@ begin
   delete from public.scheduler_locks where run_id = p_run_id;
 
   if p_status = 'failed' and p_retryable and v_run.attempt < v_run.max_attempts and v_job.enabled then
-    insert into public.scheduler_runs (
-      job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload,
-        run_after
-    ) values (
-      v_run.job_name, v_run.function_name, 'queued', 'retry', v_run.scheduled_for, v_run.attempt + 1,
-      v_run.max_attempts, v_run.timeout_seconds, v_run.payload,
-      -- Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter").
-      p_now + make_interval(secs => greatest(1, random() * least(
-        v_job.backoff_cap_seconds, v_job.backoff_base_seconds * 2::numeric ^ (v_run.attempt - 1))))
-    )
-    on conflict do nothing;
+    v_retry := scheduler.next_attempt(v_run, v_run.attempt + 1);
+    -- Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter").
+    v_retry.run_after := p_now + make_interval(secs => greatest(1, random() * least(
+      v_job.backoff_cap_seconds, v_job.backoff_base_seconds * 2::numeric ^ (v_run.attempt - 1))));
+    perform scheduler.add_runs(array[v_retry]);
     v_retried := found;
   end if;
   perform scheduler.log_run(v_run, v_retried);
@@ -2633,7 +2695,7 @@ language sql set search_path = '' as $$
     case
       when paused then 'paused'
       when answer <> 'work' then 'faulty'
-      when newest or p_job.overlap_policy = 'allow' then 'start'
+      when newest or not scheduler.takes_lock(p_job) then 'start'
       -- Nobody fired the others. They would be turned away behind each other, or run when the newest is the one that
       -- counts.
       when p_job.misfire_policy = 'all' then 'catch_up'
@@ -2709,7 +2771,7 @@ create function scheduler.overlap_kind(
 ) returns text
 language sql immutable set search_path = '' as $$
   select case
-    when p_job.overlap_policy = 'allow' or p_holder_trigger is null then null
+    when p_holder_trigger is null then null
     -- Behind a run that was itself late it waits: being caught up must not cost the next occurrence its run.
     when (p_holder_trigger = 'catch_up' or p_catch_up_waits) and (p_job.misfire_policy = 'all' or not p_other_waits)
       then null
@@ -2728,33 +2790,28 @@ declare
   v_run public.scheduler_runs;
   v_holder uuid;
   v_holder_trigger text;
-  v_kind text;
 begin
-  if p_job.overlap_policy <> 'allow' then
+  if scheduler.takes_lock(p_job) then
     select runs.id, runs.trigger into v_holder, v_holder_trigger
       from public.scheduler_locks as locks join public.scheduler_runs as runs on runs.id = locks.run_id
       where locks.name = p_job.name and locks.expires_at > p_now;
   end if;
+  -- pg_cron's entries start within a second or two; the pulse found what is later, after a restart, say.
+  v_run := scheduler.new_run(p_job,
+    case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
   if v_holder is not null then
     select scheduler.overlap_kind(p_job, v_holder_trigger,
-        coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_kind
+        coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_run.skip_kind
       from public.scheduler_runs where job_name = p_job.name and status = 'queued';
   end if;
+  if v_run.skip_kind is not null then
+    v_run.status := 'skipped';
+    v_run.verdict := 'skipped';
+    v_run.completed_at := p_now;
+    v_run.skip_reason := scheduler.skip_text(p_job, v_run.skip_kind, v_holder::text);
+  end if;
 
-  insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload,
-    completed_at, verdict, skip_kind, skip_reason
-  ) values (
-    p_job.name, p_job.function_name, case when v_kind is null then 'queued' else 'skipped' end,
-    -- pg_cron's entries start within a second or two; what is later was found by the pulse, after a restart, say.
-    case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end,
-    p_scheduled_for, p_job.max_attempts, p_job.timeout_seconds, p_job.payload,
-    case when v_kind is not null then p_now end, case when v_kind is not null then 'skipped' end,
-    v_kind, case when v_kind is not null then scheduler.skip_text(p_job, v_kind, v_holder::text) end
-  )
-  on conflict do nothing
-  returning * into v_run;
-
+  select * into v_run from scheduler.add_runs(array[v_run]);
   if v_run.id is not null and v_holder is null then
     perform scheduler.send_run(p_job, v_run, p_now);
   end if;
@@ -2765,8 +2822,37 @@ comment on function scheduler.start_occurrence(public.scheduler_jobs, timestampt
   'Writes the ledger row of a due occurrence and sends it, lets it wait, or says why not (overlap, queue_full). '
     'Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
 
--- The rows of occurrences that do not start now: left out, failed before they could be sent, or waiting to be caught
--- up.
+create function scheduler.planned_run(
+  p_job public.scheduler_jobs, p_planned scheduler.planned_occurrence, p_started text, p_now timestamptz
+) returns public.scheduler_runs
+language plpgsql set search_path = '' as $$
+declare
+  v_run public.scheduler_runs := scheduler.new_run(
+    p_job, case p_planned.fate when 'catch_up' then 'catch_up' else 'cron' end, p_planned.occurrence);
+begin
+  v_run.occurrences := p_planned.occurrences;
+  v_run.scheduled_until := case when p_planned.occurrences > 1 then p_planned.until end;
+  if p_planned.fate = 'catch_up' then
+    return v_run;
+  end if;
+  v_run.completed_at := p_now;
+  if p_planned.fate = 'faulty' then
+    v_run.status := 'failed';
+    v_run.verdict := 'dispatch_failed';
+    v_run.error_message := p_planned.fault;
+    return v_run;
+  end if;
+  v_run.status := case p_planned.fate when 'paused' then 'skipped' else 'missed' end;
+  v_run.verdict := v_run.status;
+  v_run.skip_kind := p_planned.fate;
+  v_run.skip_reason := scheduler.skip_text(p_job, p_planned.fate, p_started);
+  return v_run;
+end;
+$$;
+comment on function scheduler.planned_run(public.scheduler_jobs, scheduler.planned_occurrence, text, timestamptz) is
+  'The row of a planned occurrence that does not start now: skipped, missed, failed before it could be sent, or '
+  'waiting to be caught up; p_started is the occurrence that starts instead.';
+
 create function scheduler.record_planned(
   p_job public.scheduler_jobs, p_plan scheduler.planned_occurrence[], p_now timestamptz
 ) returns void
@@ -2779,25 +2865,10 @@ declare
   v_last timestamptz;
 begin
   with recorded as (
-    insert into public.scheduler_runs (
-      job_name, function_name, status, trigger, scheduled_for, scheduled_until, occurrences, max_attempts,
-        timeout_seconds,
-      payload, completed_at, verdict, skip_kind, skip_reason, error_message
-    )
-    select
-      p_job.name, p_job.function_name, outcome.status, case fate when 'catch_up' then 'catch_up' else 'cron' end,
-      occurrence, case when occurrences > 1 then until end, occurrences, p_job.max_attempts, p_job.timeout_seconds,
-      p_job.payload, case when outcome.status <> 'queued' then p_now end,
-      case outcome.status when 'failed' then 'dispatch_failed' when 'queued' then null else outcome.status end,
-      outcome.kind, scheduler.skip_text(p_job, outcome.kind, v_started), fault
-    from unnest(p_plan), lateral (select
-      case fate when 'paused' then 'skipped' when 'catch_up' then 'queued' when 'faulty' then 'failed'
-        else 'missed' end as status,
-      case when fate not in ('catch_up', 'faulty') then fate end as kind) as outcome
-    where fate <> 'start' and occurrences > 0
-    order by occurrence
-    on conflict do nothing
-    returning status, scheduled_for, scheduled_until, occurrences)
+    select * from scheduler.add_runs(array(
+      select scheduler.planned_run(p_job, planned, v_started, p_now) from unnest(p_plan) as planned
+      where fate <> 'start' and occurrences > 0
+      order by occurrence)))
   select sum(occurrences), min(scheduled_for), max(coalesce(scheduled_until, scheduled_for)) into v_missed, v_first,
     v_last
     from recorded where status = 'missed';
@@ -3405,16 +3476,22 @@ begin
   if v_job.name is not null then
     perform scheduler.hear_job(v_job.name, p_now);
   end if;
-  insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, timeout_seconds, payload, dispatched_at, started_at,
-      heartbeat_at
-  ) values (
-    coalesce(v_job.name, p_function_name), p_function_name, 'running', 'manual', p_now,
-    coalesce(v_job.timeout_seconds, 120), coalesce(p_payload, v_job.payload, '{}'), p_now, p_now, p_now
-  ) returning * into v_run;
+  -- A function that no job names has what a job has by default.
+  v_run := scheduler.new_run(v_job, 'manual', p_now);
+  v_run.job_name := coalesce(v_job.name, p_function_name);
+  v_run.function_name := p_function_name;
+  v_run.max_attempts := 1;
+  v_run.timeout_seconds := coalesce(v_job.timeout_seconds, 120);
+  v_run.payload := coalesce(p_payload, v_job.payload, '{}');
+  v_run.receipt := coalesce(v_job.receipt, 'function');
+  v_run.status := 'running';
+  v_run.dispatched_at := p_now;
+  v_run.started_at := p_now;
+  v_run.heartbeat_at := p_now;
+  perform scheduler.add_runs(array[v_run]);
 
-  -- A function that no job names has nothing to overlap with.
-  if coalesce(v_job.overlap_policy, 'allow') <> 'allow' and not scheduler.try_lock(
+  -- It has nothing to overlap with.
+  if scheduler.takes_lock(v_job) and not scheduler.try_lock(
     v_job.name, v_run.id, p_holder, p_now,
     p_now + make_interval(secs => v_run.timeout_seconds + 2 * scheduler.setting('scheduler.heartbeat_timeout_seconds'))
   ) then
@@ -3901,18 +3978,15 @@ begin
   -- A request that was refused holds the lock until its answer is read.
   perform scheduler.hear_job(p_job_name, p_now);
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
-  if v_job.overlap_policy <> 'allow' and v_held.run_id is not null then
+  if scheduler.takes_lock(v_job) and v_held.run_id is not null then
     raise exception using errcode = 'SD101',
       message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id,
         v_held.acquired_at),
       hint = format('wait for it, or end it: select scheduler.release_lock(%L, ''reason'')', p_job_name);
   end if;
-  insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload
-  ) values (
-    v_job.name, v_job.function_name, 'queued', 'manual', p_now, v_job.max_attempts, v_job.timeout_seconds,
-    coalesce(p_payload, v_job.payload)
-  ) returning * into v_run;
+  v_run := scheduler.new_run(v_job, 'manual', p_now);
+  v_run.payload := coalesce(p_payload, v_job.payload);
+  perform scheduler.add_runs(array[v_run]);
   if not scheduler.send_run(v_job, v_run, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',
@@ -3996,7 +4070,7 @@ comment on function scheduler.count_text(bigint, text) is 'So many things, as pe
 create function scheduler.lock_free_text(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
 declare
-  v_takes_none constant boolean := p_job.overlap_policy = 'allow';
+  v_takes_none constant boolean := not scheduler.takes_lock(p_job);
   v_count bigint;
   v_first uuid;
 begin
@@ -4122,12 +4196,8 @@ begin
   perform scheduler.assert_retriable(v_run);
   select max(attempt) + 1 into v_attempt from public.scheduler_runs
     where job_name = v_run.job_name and scheduled_for = v_run.scheduled_for;
-  insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload
-  ) values (
-    v_run.job_name, v_run.function_name, 'queued', 'retry', v_run.scheduled_for, v_attempt,
-    greatest(v_run.max_attempts, v_attempt), v_run.timeout_seconds, v_run.payload
-  ) returning * into v_retry;
+  v_retry := scheduler.next_attempt(v_run, v_attempt);
+  perform scheduler.add_runs(array[v_retry]);
   if not scheduler.send_run(v_job, v_retry, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',
@@ -4348,7 +4418,7 @@ begin
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload, run_after
   )
-  select v_job.name, v_job.function_name, 'queued', 'dependency',
+  select v_job.name, v_job.function_name, 'queued', 'enqueued',
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
       payload, p_run_after
   from jsonb_array_elements(p_payloads) with ordinality as payloads (payload, place);
@@ -4363,17 +4433,7 @@ comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz
     'the others follow as runs end. Returns how many. Raises SD001 for an unknown job; 22023 for payloads that are no '
     'array of objects, or a p_run_after that is infinite.';
 
--- Why did, or didn't, this job run at this time? One sentence for a tired person.
-
-create function scheduler.wait_text(p_wait interval) returns text
-language sql immutable set search_path = '' as $$
-  select case
-    when minutes < 120 then format('%s minutes', minutes)
-    when minutes < 2880 then format('%s hours', round(minutes / 60.0))
-    else format('%s days', round(minutes / 1440.0)) end
-  from (select ceil(extract(epoch from p_wait) / 60)::bigint as minutes) as wait;
-$$;
-comment on function scheduler.wait_text(interval) is 'How long that is, as people say it.';
+-- The facts behind scheduler.explain: what is known of a job at a minute, as JSON for those who draw it.
 
 -- A retry is of what its first attempt was.
 create function scheduler.origin(p_run public.scheduler_runs) returns text
@@ -4387,32 +4447,33 @@ $$;
 comment on function scheduler.origin(public.scheduler_runs) is
   'What brought the run about: its trigger; of a retry that of the first attempt.';
 
-create function scheduler.remedy_text(p_run public.scheduler_runs) returns text
+create function scheduler.remedy_facts(p_run public.scheduler_runs) returns jsonb
 language sql stable set search_path = '' as $$
-  select format('What to do: %s.', coalesce(case when p_run.function_name is null then verdicts.url_remedy end,
-    verdicts.remedy)) || case
-    when p_run.status <> 'failed' then ''
-    -- One more attempt would have the same payload.
-    when p_run.verdict = 'bad_input' then case when scheduler.origin(p_run) in ('cron', 'catch_up')
-      then format(' Then: select scheduler.run_now(%L).', p_run.job_name) else '' end
-    -- The person who called the function itself has the call at hand.
-    when p_run.trigger = 'manual' and p_run.request_id is null and p_run.started_at is not null then ' Then call it '
-      'again.'
-    when exists (select from public.scheduler_jobs where name = p_run.job_name)
-      then format(' To run it again: select scheduler.retry_run(%L, ''<your name>'').', p_run.id)
-    else '' end
+  select jsonb_build_object(
+    'meaning', meaning,
+    'remedy', coalesce(case when p_run.function_name is null then url_remedy end, remedy),
+    'again', case
+      when p_run.status <> 'failed' then null
+      -- One more attempt would have the same payload.
+      when p_run.verdict = 'bad_input' then case when scheduler.origin(p_run) in ('cron', 'catch_up')
+        then format('select scheduler.run_now(%L)', p_run.job_name) end
+      -- The person who called the function itself has the call at hand.
+      when p_run.trigger = 'manual' and p_run.request_id is null and p_run.started_at is not null then 'call it again'
+      when exists (select from public.scheduler_jobs where name = p_run.job_name)
+        then format('select scheduler.retry_run(%L, ''<your name>'')', p_run.id)
+    end)
   from scheduler.verdicts where verdicts.verdict = p_run.verdict;
 $$;
-comment on function scheduler.remedy_text(public.scheduler_runs) is
-  'What to do about a run that came to this verdict, and how to run it again: the very run, and not the job with its '
-    'registered payload.';
+comment on function scheduler.remedy_facts(public.scheduler_runs) is
+  'What a run''s verdict means and what to do: {"meaning", "remedy", "again": how to run it again, that very run and '
+  'not the job with its registered payload, or null}; null without a verdict.';
 
-create function scheduler.waiting_text(p_job public.scheduler_jobs, p_run public.scheduler_runs,
-  p_now timestamptz) returns text
+create function scheduler.wait_reason(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
+returns text
 language sql stable set search_path = '' as $$
   select case
-    when scheduler.is_paused(p_job, p_now) then format('because the job is paused by %s: %s', p_job.paused_by,
-      p_job.pause_reason)
+    when scheduler.is_paused(p_job, p_now)
+      then format('because the job is paused by %s: %s', p_job.paused_by, p_job.pause_reason)
     when p_run.run_after > p_now then format('for the first pulse after %s',
       to_char(p_run.run_after at time zone scheduler.shown_time_zone(p_job.time_zone), 'HH24:MI:SS'))
     when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to end'
@@ -4421,155 +4482,111 @@ language sql stable set search_path = '' as $$
       then format('for one of the %s runs under way to end', p_job.parallel_limit)
     else 'for the next pulse' end;
 $$;
-comment on function scheduler.waiting_text(public.scheduler_jobs, public.scheduler_runs, timestamptz) is 'What a '
-  'queued run waits for.';
+comment on function scheduler.wait_reason(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+  'What a queued run waits for, as the end of the sentence "it waits …".';
 
-create function scheduler.explain_runs(p_job public.scheduler_jobs, p_job_name text, p_when text,
-  p_run public.scheduler_runs, p_now timestamptz)
-returns text
-language plpgsql stable set search_path = '' as $$
-declare
-  v_zone constant text := scheduler.shown_time_zone(p_job.time_zone);
-  v_origin constant text := scheduler.origin(p_run);
-  v_meaning text := (select meaning from scheduler.verdicts where verdict = p_run.verdict);
-  v_attempts text := case when p_run.max_attempts > 1 then format('attempt %s of %s', p_run.attempt, p_run.max_attempts)
-    else 'its only attempt' end;
-  v_earlier text;
-begin
-  select coalesce(' (' || string_agg(format('attempt %s: %s', attempt, verdict), ', ' order by attempt) || ')', '')
-    into v_earlier
-    from public.scheduler_runs
-    where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and attempt < p_run.attempt;
-
-  return case p_run.status
-    when 'completed' then format('%s %s at %s: %s%s on %s%s.', p_job_name,
-      case v_origin when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up' when 'dependency'
-        then 'was run for another job' else 'ran' end,
-      -- A URL says nothing of when it began.
-      p_when, v_meaning, coalesce(', in ' || round(p_run.duration_ms / 1000.0, 1) || ' s', ''), v_attempts, v_earlier)
-    when 'running' then format('%s is running for %s since %s s on %s%s; its last heartbeat was %s s ago.',
-      p_job_name, p_when, extract(epoch from p_now - p_run.started_at)::bigint, v_attempts, v_earlier,
-      extract(epoch from p_now - p_run.heartbeat_at)::bigint)
-    when 'dispatched' then format('%s was sent for %s at %s on %s%s and has not begun yet; without a receipt it is '
-      'judged at %s.',
-      p_job_name, p_when, to_char(p_run.dispatched_at at time zone v_zone, 'HH24:MI:SS'), v_attempts, v_earlier,
-      to_char((p_run.dispatched_at + make_interval(secs => scheduler.setting('scheduler.receipt_timeout_seconds')
-        + case p_run.receipt when 'response' then p_run.timeout_seconds else 0 end)) at time zone v_zone, 'HH24:MI:SS'))
-    when 'queued' then format('%s has not run for %s yet: %s waits %s%s.',
-      p_job_name, p_when, v_attempts, scheduler.waiting_text(p_job, p_run, p_now), v_earlier)
-    when 'failed' then format('%s %s at %s on %s%s: %s%s. %s', p_job_name,
-      case v_origin when 'manual' then 'was run by hand and failed' when 'catch_up' then 'was caught up and failed'
-        when 'dependency' then 'was run for another job and failed' else 'failed' end,
-      p_when, v_attempts, v_earlier, v_meaning,
-      coalesce(' (' || nullif(left(p_run.error_message, 200), v_meaning) || ')', ''), scheduler.remedy_text(p_run))
-    when 'skipped' then format('%s was skipped at %s: %s.', p_job_name, p_when, p_run.skip_reason)
-    when 'missed' then format('%s was missed at %s: %s (%s). %s', p_job_name, p_when, v_meaning, p_run.skip_reason,
-      scheduler.remedy_text(p_run))
-    else format('%s was cancelled at %s: %s.', p_job_name, p_when, p_run.error_message)
-  end;
-end;
+create function scheduler.run_facts(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
+returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'kind', 'run', 'run_id', p_run.id, 'status', p_run.status, 'trigger', p_run.trigger,
+    'origin', scheduler.origin(p_run), 'attempt', p_run.attempt, 'max_attempts', p_run.max_attempts,
+    'verdict', p_run.verdict, 'duration_ms', p_run.duration_ms, 'error_message', p_run.error_message,
+    'skip_kind', p_run.skip_kind, 'skip_reason', p_run.skip_reason, 'dispatched_at', p_run.dispatched_at,
+    'started_at', p_run.started_at, 'heartbeat_at', p_run.heartbeat_at, 'completed_at', p_run.completed_at,
+    'earlier', coalesce((
+      select jsonb_agg(jsonb_build_object('attempt', attempt, 'verdict', verdict) order by attempt)
+      from public.scheduler_runs
+      where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and attempt < p_run.attempt), '[]'),
+    'by_hand', coalesce((
+      select jsonb_agg(coalesce(verdict, status) order by created_at) from public.scheduler_runs
+      where job_name = p_run.job_name and trigger = 'manual' and scheduled_for <> p_run.scheduled_for
+        and scheduled_for >= date_trunc('minute', p_run.scheduled_for)
+        and scheduled_for < date_trunc('minute', p_run.scheduled_for) + interval '1 minute'), '[]')
+  ) || coalesce(scheduler.remedy_facts(p_run), '{}') || case p_run.status
+    when 'queued' then jsonb_build_object('waits', scheduler.wait_reason(p_job, p_run, p_now))
+    when 'dispatched' then (
+      select jsonb_build_object('dispatched', to_char(p_run.dispatched_at at time zone zone, 'HH24:MI:SS'),
+        'judged', to_char((p_run.dispatched_at + make_interval(
+          secs => scheduler.setting('scheduler.receipt_timeout_seconds')
+            + case p_run.receipt when 'response' then p_run.timeout_seconds else 0 end)) at time zone zone,
+          'HH24:MI:SS'))
+      from (select scheduler.shown_time_zone(p_job.time_zone) as zone) as shown)
+    else '{}' end;
 $$;
-comment on function scheduler.explain_runs(public.scheduler_jobs, text, text, public.scheduler_runs, timestamptz) is
-  'The sentence for an occurrence that has a row: the last attempt, and what the earlier ones came to.';
+comment on function scheduler.run_facts(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+  'The facts of an occurrence that has a row: its last attempt, what the earlier ones came to, and calls by hand in '
+  'that minute.';
 
 -- After a long outage one row stands for many occurrences; each of them is explained by it.
-create function scheduler.explain_gap(p_job public.scheduler_jobs, p_gap public.scheduler_runs) returns text
+create function scheduler.gap_facts(p_job public.scheduler_jobs, p_gap public.scheduler_runs) returns jsonb
 language sql stable set search_path = '' as $$
-  select format('%s %s %s occurrences from %s to %s: %s. They have one row, %s.', p_gap.job_name,
-    case p_gap.status when 'skipped' then 'skipped' else 'missed' end, scheduler.grouped(p_gap.occurrences),
-    scheduler.local_text(p_gap.scheduled_for, p_job.time_zone), scheduler.local_text(p_gap.scheduled_until,
-      p_job.time_zone),
-    concat_ws(', ', case p_gap.status when 'missed' then verdicts.meaning end, p_gap.skip_reason), p_gap.id)
-    || case p_gap.status when 'missed' then ' ' || format('What to do: %s.', verdicts.remedy) else '' end
-  from scheduler.verdicts where verdicts.verdict = p_gap.verdict;
+  select jsonb_build_object(
+    'kind', 'gap', 'run_id', p_gap.id, 'status', p_gap.status, 'occurrences', p_gap.occurrences,
+    'first', scheduler.local_text(p_gap.scheduled_for, p_job.time_zone),
+    'last', scheduler.local_text(p_gap.scheduled_until, p_job.time_zone),
+    'verdict', p_gap.verdict, 'skip_kind', p_gap.skip_kind, 'skip_reason', p_gap.skip_reason)
+    || coalesce(scheduler.remedy_facts(p_gap), '{}');
 $$;
-comment on function scheduler.explain_gap(public.scheduler_jobs, public.scheduler_runs) is
-  'The sentence for an occurrence that was missed or skipped together with many others, which have one row.';
+comment on function scheduler.gap_facts(public.scheduler_jobs, public.scheduler_runs) is
+  'The facts of an occurrence that was missed or skipped together with many others, which have one row.';
 
-create function scheduler.explain_not_due(p_job public.scheduler_jobs, p_minute timestamptz,
-  p_now timestamptz) returns text
+create function scheduler.not_due_facts(p_job public.scheduler_jobs, p_minute timestamptz, p_now timestamptz)
+returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object(
+    'kind', 'not_due', 'to_come', p_minute > p_now, 'schedule', p_job.schedule, 'time_zone', p_job.time_zone,
+    'due_before', case when before >= p_job.created_at then scheduler.local_text(before, p_job.time_zone) end,
+    'due_after', coalesce(scheduler.local_text(
+      scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_minute), p_job.time_zone), 'no time'),
+    'registered', scheduler.local_text(p_job.created_at, p_job.time_zone))
+  from (select scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_minute) as before) as occurrence;
+$$;
+comment on function scheduler.not_due_facts(public.scheduler_jobs, timestamptz, timestamptz) is
+  'The facts of a minute at which the job''s schedule has no occurrence: those around it since it was registered.';
+
+create function scheduler.no_run_facts(p_job public.scheduler_jobs, p_minute timestamptz, p_now timestamptz)
+returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
-  v_before timestamptz := scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_minute);
-  v_after text := coalesce(scheduler.local_text(
-    scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_minute), p_job.time_zone), 'no time');
-begin
-  return format('%s %s not due at %s: its schedule is %L in %s; %s.',
-    p_job.name, case when p_minute > p_now then 'is' else 'was' end, scheduler.local_text(p_minute, p_job.time_zone),
-    p_job.schedule, p_job.time_zone,
-    case when v_before >= p_job.created_at
-      then format('before that it is due at %s, after that at %s', scheduler.local_text(v_before, p_job.time_zone),
-        v_after)
-      else format('it was registered at %s and is due first at %s', scheduler.local_text(p_job.created_at,
-        p_job.time_zone), v_after)
-    end);
-end;
-$$;
-comment on function scheduler.explain_not_due(public.scheduler_jobs, timestamptz, timestamptz) is
-  'The sentence for a minute at which the job''s schedule has no occurrence, with those around it since it was '
-    'registered.';
-
-create function scheduler.explain_no_run(p_job public.scheduler_jobs, p_minute timestamptz,
-  p_now timestamptz) returns text
-language plpgsql stable set search_path = '' as $$
-declare
-  v_when constant text := scheduler.local_text(p_minute, p_job.time_zone);
-  v_state scheduler.pulse_state;
   v_gap public.scheduler_runs;
 begin
   if p_minute < date_trunc('minute', p_job.created_at) then
-    return format('%s did not run at %s: it was registered only at %s.', p_job.name, v_when,
-      scheduler.local_text(p_job.created_at, p_job.time_zone));
-  end if;
-  if p_job.schedule is null then
-    return format('%s has no run at %s: it has no schedule and runs only when it is enqueued or called%s.', p_job.name,
-      v_when,
-      case when p_job.enabled then '' else '; it is disabled besides: register it with enabled => true' end);
-  end if;
-  if not exists (select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 '
-    'minute')) then
-    return scheduler.explain_not_due(p_job, p_minute, p_now);
+    return jsonb_build_object('kind', 'not_registered_yet',
+      'registered', scheduler.local_text(p_job.created_at, p_job.time_zone));
+  elsif p_job.schedule is null then
+    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled);
+  elsif not exists (
+    select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute')) then
+    return scheduler.not_due_facts(p_job, p_minute, p_now);
   end if;
   select * into v_gap from public.scheduler_runs
-    where job_name = p_job.name and occurrences > 1 and scheduled_for <= p_minute
-      and scheduled_until >= p_minute limit 1;
-  if found then
-    return scheduler.explain_gap(p_job, v_gap);
-  end if;
-  if not p_job.enabled then
-    return format('%s does not run at %s: it is disabled; register it with enabled => true.', p_job.name, v_when);
-  end if;
-  if p_minute > p_now then
-    return format('%s is due at %s, in %s%s.', p_job.name, v_when, scheduler.wait_text(p_minute - p_now),
-      case when scheduler.is_paused(p_job, p_minute) then format(', and will be skipped: paused by %s: %s',
-        p_job.paused_by, p_job.pause_reason) else '' end);
-  end if;
-  if p_job.next_run_at <= p_minute then
-    select * into v_state from scheduler.pulse_state;
-    return format('%s was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the '
-      'last pulse was %s%s.',
-      p_job.name, v_when,
-      case when v_state.last_pulse_at is null then 'never'
-        else format('%s s ago', extract(epoch from p_now - v_state.last_pulse_at)::bigint) end,
-      coalesce(', and says: ' || (v_state.errors ->> p_job.name), ''));
-  end if;
-  if p_job.run_if is not null then
-    return format('%s did not run at %s: there was nothing to do, by its run_if %s.', p_job.name, v_when, p_job.run_if);
-  end if;
-  return format('%s has no row for %s: it was registered with other times then, or the row was pruned (successes '
-    'after %s days, failures after %s).',
-    p_job.name, v_when, scheduler.setting('scheduler.keep_successes_days'),
-      scheduler.setting('scheduler.keep_failures_days'));
+    where job_name = p_job.name and occurrences > 1 and scheduled_for <= p_minute and scheduled_until >= p_minute
+    limit 1;
+  return case
+    when found then scheduler.gap_facts(p_job, v_gap)
+    when not p_job.enabled then jsonb_build_object('kind', 'disabled')
+    when p_minute > p_now then jsonb_build_object('kind', 'to_come', 'due_at', p_minute,
+      'wait_seconds', extract(epoch from p_minute - p_now)::bigint,
+      'paused', case when scheduler.is_paused(p_job, p_minute)
+        then jsonb_build_object('by', p_job.paused_by, 'reason', p_job.pause_reason) end)
+    when p_job.next_run_at <= p_minute then (
+      select jsonb_build_object('kind', 'not_recorded', 'error', state.errors ->> p_job.name,
+        'pulse_age_seconds', extract(epoch from p_now - state.last_pulse_at)::bigint)
+      from (select) as always left join scheduler.pulse_state as state on true)
+    when p_job.run_if is not null then jsonb_build_object('kind', 'no_work', 'run_if', p_job.run_if)
+    else jsonb_build_object('kind', 'no_row',
+      'keep_successes_days', scheduler.setting('scheduler.keep_successes_days'),
+      'keep_failures_days', scheduler.setting('scheduler.keep_failures_days'))
+  end;
 exception when invalid_parameter_value then
-  return format('%s has no run at %s, and cannot have any: %s; register it again with a right one.', p_job.name, v_when,
-    sqlerrm);
+  return jsonb_build_object('kind', 'unreadable', 'fault', sqlerrm);
 end;
 $$;
-comment on function scheduler.explain_no_run(public.scheduler_jobs, timestamptz, timestamptz) is
-  'The sentence for a minute of which the job has no row: why not, or when it is due.';
+comment on function scheduler.no_run_facts(public.scheduler_jobs, timestamptz, timestamptz) is
+  'The facts of a minute of which the job has no row: why not, or when it is due.';
 
-create function scheduler.explain(p_job_name text, p_at timestamptz default null, p_now timestamptz default now())
-returns text
+create function scheduler.explain_facts(p_job_name text, p_at timestamptz, p_now timestamptz) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
@@ -4578,8 +4595,8 @@ declare
 begin
   -- Far enough from the ends of the calendar to look for the occurrences around it.
   if p_at <= '4000-01-01 00:00+00 BC' or p_at >= '200000-01-01 00:00+00' then
-    raise exception using errcode = '22023', message = format('cannot explain %s: at must be a moment, got %s',
-      p_job_name, p_at),
+    raise exception using errcode = '22023',
+      message = format('cannot explain %s: at must be a moment, got %s', p_job_name, p_at),
       hint = format('select scheduler.explain(%L, ''2026-03-01 02:30-05'')', p_job_name);
   end if;
   -- Without a time: the latest there is.
@@ -4593,27 +4610,159 @@ begin
     where job_name = p_job_name and scheduled_for >= v_minute and scheduled_for < v_minute + interval '1 minute'
     order by scheduler.origin(runs) = 'manual', scheduled_for desc, attempt desc
     limit 1;
-  if v_run.occurrences > 1 then
-    return scheduler.explain_gap(v_job, v_run);
-  end if;
-  if v_run.id is not null then
-    return scheduler.explain_runs(v_job, p_job_name, scheduler.local_text(v_minute, v_job.time_zone), v_run,
-      p_now) || coalesce((
-      select ' It was also run by hand then: ' || string_agg(coalesce(verdict, status), ', ' order by created_at) || '.'
-      from public.scheduler_runs
-      where job_name = p_job_name and trigger = 'manual' and scheduled_for <> v_run.scheduled_for
-        and scheduled_for >= v_minute and scheduled_for < v_minute + interval '1 minute'), '');
-  end if;
-  if v_job.name is null then
-    return format('There is no job named %L; the jobs are: %s.', p_job_name,
-      (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs));
-  end if;
-  return scheduler.explain_no_run(v_job, v_minute, p_now);
+  return jsonb_build_object('job', p_job_name, 'at', v_minute, 'now', p_now,
+      'when', scheduler.local_text(v_minute, v_job.time_zone))
+    || case
+      when v_run.occurrences > 1 then scheduler.gap_facts(v_job, v_run)
+      when v_run.id is not null then scheduler.run_facts(v_job, v_run, p_now)
+      when v_job.name is null then jsonb_build_object('kind', 'unknown_job', 'jobs', coalesce(
+        (select jsonb_agg(name order by name) from public.scheduler_jobs), '[]'))
+      else scheduler.no_run_facts(v_job, v_minute, p_now)
+    end;
 end;
+$$;
+comment on function scheduler.explain_facts(text, timestamptz, timestamptz) is
+  'What is known of a job at a minute (its latest row when none is given): {"job", "at", "when", "kind"} and more by '
+  'its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, '
+  'unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';
+
+-- Why did, or didn't, this job run at this time? One sentence for a tired person, made of the facts alone.
+
+create function scheduler.wait_text(p_seconds numeric) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when minutes < 120 then format('%s minutes', minutes)
+    when minutes < 2880 then format('%s hours', round(minutes / 60.0))
+    else format('%s days', round(minutes / 1440.0)) end
+  from (select ceil(p_seconds / 60)::bigint as minutes) as wait;
+$$;
+comment on function scheduler.wait_text(numeric) is 'How long so many seconds are, as people say it.';
+
+create function scheduler.run_sentence(p_facts jsonb) returns text
+language sql stable set search_path = '' as $$
+  with said as (
+    select p_facts ->> 'job' as job, p_facts ->> 'when' as at, p_facts ->> 'meaning' as meaning,
+      case when (p_facts ->> 'max_attempts')::integer > 1
+        then format('attempt %s of %s', p_facts ->> 'attempt', p_facts ->> 'max_attempts') else 'its only attempt' end
+      as attempt,
+      coalesce(' (' || (
+        select string_agg(format('attempt %s: %s', earlier ->> 'attempt', earlier ->> 'verdict'), ', ')
+        from jsonb_array_elements(p_facts -> 'earlier') as earlier) || ')', '') as earlier,
+      case p_facts ->> 'origin' when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up'
+        when 'enqueued' then 'was enqueued' end as origin,
+      (p_facts ->> 'now')::timestamptz as now
+  )
+  select case p_facts ->> 'status'
+    when 'completed' then format('%s %s at %s: %s%s on %s%s.', job,
+      case p_facts ->> 'origin' when 'enqueued' then 'was enqueued and ran' else coalesce(origin, 'ran') end, at,
+        meaning,
+      -- A URL says nothing of when it began.
+      coalesce(', in ' || round((p_facts ->> 'duration_ms')::numeric / 1000, 1) || ' s', ''), attempt, earlier)
+    when 'running' then format('%s is running for %s since %s s on %s%s; its last heartbeat was %s s ago.', job, at,
+      extract(epoch from now - (p_facts ->> 'started_at')::timestamptz)::bigint, attempt, earlier,
+      extract(epoch from now - (p_facts ->> 'heartbeat_at')::timestamptz)::bigint)
+    when 'dispatched' then format(
+      '%s was sent for %s at %s on %s%s and has not begun yet; without a receipt it is judged at %s.',
+      job, at, p_facts ->> 'dispatched', attempt, earlier, p_facts ->> 'judged')
+    when 'queued' then format('%s has not run for %s yet: %s waits %s%s.', job, at, attempt, p_facts ->> 'waits',
+      earlier)
+    when 'failed' then format('%s %s at %s on %s%s: %s%s. What to do: %s.%s', job, concat_ws(' and ', origin, 'failed'),
+      at, attempt, earlier, meaning,
+      coalesce(' (' || nullif(left(p_facts ->> 'error_message', 200), meaning) || ')', ''), p_facts ->> 'remedy',
+      case
+        when p_facts ->> 'again' is null then ''
+        when p_facts ->> 'again' = 'call it again' then ' Then call it again.'
+        when p_facts ->> 'verdict' = 'bad_input' then format(' Then: %s.', p_facts ->> 'again')
+        else format(' To run it again: %s.', p_facts ->> 'again') end)
+    when 'skipped' then format('%s was skipped at %s: %s.', job, at, p_facts ->> 'skip_reason')
+    when 'missed' then format('%s was missed at %s: %s (%s). What to do: %s.', job, at, meaning,
+      p_facts ->> 'skip_reason', p_facts ->> 'remedy')
+    else format('%s was cancelled at %s: %s.', job, at, p_facts ->> 'error_message')
+  end || coalesce(' It was also run by hand then: ' || (
+    select string_agg(outcome, ', ') from jsonb_array_elements_text(p_facts -> 'by_hand') as outcome) || '.', '')
+  from said;
+$$;
+comment on function scheduler.run_sentence(jsonb) is 'The sentence of an occurrence that has a row.';
+
+create function scheduler.gap_sentence(p_facts jsonb) returns text
+language sql immutable set search_path = '' as $$
+  select format('%s %s %s occurrences from %s to %s: %s. They have one row, %s.', p_facts ->> 'job',
+    p_facts ->> 'status', scheduler.grouped((p_facts ->> 'occurrences')::bigint), p_facts ->> 'first',
+      p_facts ->> 'last',
+    concat_ws(', ', case p_facts ->> 'status' when 'missed' then p_facts ->> 'meaning' end, p_facts ->> 'skip_reason'),
+    p_facts ->> 'run_id')
+    || case p_facts ->> 'status' when 'missed' then format(' What to do: %s.', p_facts ->> 'remedy') else '' end;
+$$;
+comment on function scheduler.gap_sentence(jsonb) is 'The sentence of an occurrence that shares its row with others.';
+
+create function scheduler.no_run_sentence(p_facts jsonb) returns text
+language sql immutable set search_path = '' as $$
+  select p_facts ->> 'job' || case p_facts ->> 'kind'
+    when 'not_registered_yet'
+      then format(' did not run at %s: it was registered only at %s.', at, p_facts ->> 'registered')
+    when 'no_schedule' then format(' has no run at %s: it has no schedule and runs only when it is enqueued or '
+      'called%s.',
+      at, case when (p_facts ->> 'enabled')::boolean then ''
+        else '; it is disabled besides: register it with enabled => true' end)
+    when 'not_due' then format(' %s not due at %s: its schedule is %L in %s; %s.',
+      case when (p_facts ->> 'to_come')::boolean then 'is' else 'was' end, at, p_facts ->> 'schedule',
+      p_facts ->> 'time_zone',
+      case when p_facts ->> 'due_before' is not null
+        then format('before that it is due at %s, after that at %s', p_facts ->> 'due_before', p_facts ->> 'due_after')
+        else format('it was registered at %s and is due first at %s', p_facts ->> 'registered', p_facts ->> 'due_after')
+      end)
+    when 'disabled' then format(' does not run at %s: it is disabled; register it with enabled => true.', at)
+    when 'to_come' then format(' is due at %s, in %s%s.', at,
+      scheduler.wait_text((p_facts ->> 'wait_seconds')::numeric),
+      case when p_facts #>> '{paused,by}' is null then '' else
+        format(', and will be skipped: paused by %s: %s', p_facts #>> '{paused,by}', p_facts #>> '{paused,reason}') end)
+    when 'not_recorded' then format(
+      ' was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the last pulse '
+        'was %s%s.',
+      at, coalesce((p_facts ->> 'pulse_age_seconds') || ' s ago', 'never'),
+      coalesce(', and says: ' || (p_facts ->> 'error'), ''))
+    when 'no_work'
+      then format(' did not run at %s: there was nothing to do, by its run_if %s.', at, p_facts ->> 'run_if')
+    when 'no_row' then format(' has no row for %s: it was registered with other times then, or the row was pruned '
+      '(successes after %s days, failures after %s).', at, p_facts ->> 'keep_successes_days',
+      p_facts ->> 'keep_failures_days')
+    when 'unreadable' then format(' has no run at %s, and cannot have any: %s; register it again with a right one.', at,
+      p_facts ->> 'fault')
+  end
+  from (select p_facts ->> 'when' as at) as moment;
+$$;
+comment on function scheduler.no_run_sentence(jsonb) is
+  'The sentence of a minute of which the job has no row: why not, or when it is due.';
+
+create function scheduler.explain_sentence(p_facts jsonb) returns text
+language sql stable set search_path = '' as $$
+  select case p_facts ->> 'kind'
+    when 'run' then scheduler.run_sentence(p_facts)
+    when 'gap' then scheduler.gap_sentence(p_facts)
+    when 'unknown_job' then format('There is no job named %L; the jobs are: %s.', p_facts ->> 'job',
+      coalesce((select string_agg(name, ', ') from jsonb_array_elements_text(p_facts -> 'jobs') as name), 'none yet'))
+    else scheduler.no_run_sentence(p_facts)
+  end;
+$$;
+comment on function scheduler.explain_sentence(jsonb) is 'The facts of scheduler.explain_facts as one sentence.';
+
+create function scheduler.explain_json(p_job_name text, p_at timestamptz default null, p_now timestamptz default now())
+returns jsonb
+language sql stable set search_path = '' as $$
+  select facts || jsonb_build_object('sentence', scheduler.explain_sentence(facts))
+  from (select scheduler.explain_facts(p_job_name, p_at, p_now) as facts offset 0) as explained;
+$$;
+comment on function scheduler.explain_json(text, timestamptz, timestamptz) is
+  'scheduler.explain_facts, and "sentence". Raises 22023 for a time that is none (infinity).';
+
+create function scheduler.explain(p_job_name text, p_at timestamptz default null, p_now timestamptz default now())
+returns text
+language sql stable set search_path = '' as $$
+  select scheduler.explain_json(p_job_name, p_at, p_now) ->> 'sentence';
 $$;
 comment on function scheduler.explain(text, timestamptz, timestamptz) is
   'Why the job did, or did not, run at that minute (its latest row when none is given): one sentence, times in the '
-    'job''s own zone, in UTC where Postgres does not know it. Raises 22023 for a time that is none (infinity).';
+  'job''s own zone, in UTC where Postgres does not know it. Raises 22023 for a time that is none (infinity).';
 
 -- What became of each job's runs, counted as they end: a scrape reads one small row a job instead of the ledger, and
 -- pruning the ledger lowers no counter.

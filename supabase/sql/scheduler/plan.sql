@@ -148,7 +148,7 @@ language sql set search_path = '' as $$
     case
       when paused then 'paused'
       when answer <> 'work' then 'faulty'
-      when newest or p_job.overlap_policy = 'allow' then 'start'
+      when newest or not scheduler.takes_lock(p_job) then 'start'
       -- Nobody fired the others. They would be turned away behind each other, or run when the newest is the one that
       -- counts.
       when p_job.misfire_policy = 'all' then 'catch_up'

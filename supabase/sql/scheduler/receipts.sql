@@ -63,16 +63,22 @@ begin
   if v_job.name is not null then
     perform scheduler.hear_job(v_job.name, p_now);
   end if;
-  insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, timeout_seconds, payload, dispatched_at, started_at,
-      heartbeat_at
-  ) values (
-    coalesce(v_job.name, p_function_name), p_function_name, 'running', 'manual', p_now,
-    coalesce(v_job.timeout_seconds, 120), coalesce(p_payload, v_job.payload, '{}'), p_now, p_now, p_now
-  ) returning * into v_run;
+  -- A function that no job names has what a job has by default.
+  v_run := scheduler.new_run(v_job, 'manual', p_now);
+  v_run.job_name := coalesce(v_job.name, p_function_name);
+  v_run.function_name := p_function_name;
+  v_run.max_attempts := 1;
+  v_run.timeout_seconds := coalesce(v_job.timeout_seconds, 120);
+  v_run.payload := coalesce(p_payload, v_job.payload, '{}');
+  v_run.receipt := coalesce(v_job.receipt, 'function');
+  v_run.status := 'running';
+  v_run.dispatched_at := p_now;
+  v_run.started_at := p_now;
+  v_run.heartbeat_at := p_now;
+  perform scheduler.add_runs(array[v_run]);
 
-  -- A function that no job names has nothing to overlap with.
-  if coalesce(v_job.overlap_policy, 'allow') <> 'allow' and not scheduler.try_lock(
+  -- It has nothing to overlap with.
+  if scheduler.takes_lock(v_job) and not scheduler.try_lock(
     v_job.name, v_run.id, p_holder, p_now,
     p_now + make_interval(secs => v_run.timeout_seconds + 2 * scheduler.setting('scheduler.heartbeat_timeout_seconds'))
   ) then

@@ -26,7 +26,7 @@ create function scheduler.overlap_kind(
 ) returns text
 language sql immutable set search_path = '' as $$
   select case
-    when p_job.overlap_policy = 'allow' or p_holder_trigger is null then null
+    when p_holder_trigger is null then null
     -- Behind a run that was itself late it waits: being caught up must not cost the next occurrence its run.
     when (p_holder_trigger = 'catch_up' or p_catch_up_waits) and (p_job.misfire_policy = 'all' or not p_other_waits)
       then null
@@ -45,33 +45,28 @@ declare
   v_run public.scheduler_runs;
   v_holder uuid;
   v_holder_trigger text;
-  v_kind text;
 begin
-  if p_job.overlap_policy <> 'allow' then
+  if scheduler.takes_lock(p_job) then
     select runs.id, runs.trigger into v_holder, v_holder_trigger
       from public.scheduler_locks as locks join public.scheduler_runs as runs on runs.id = locks.run_id
       where locks.name = p_job.name and locks.expires_at > p_now;
   end if;
+  -- pg_cron's entries start within a second or two; the pulse found what is later, after a restart, say.
+  v_run := scheduler.new_run(p_job,
+    case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
   if v_holder is not null then
     select scheduler.overlap_kind(p_job, v_holder_trigger,
-        coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_kind
+        coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_run.skip_kind
       from public.scheduler_runs where job_name = p_job.name and status = 'queued';
   end if;
+  if v_run.skip_kind is not null then
+    v_run.status := 'skipped';
+    v_run.verdict := 'skipped';
+    v_run.completed_at := p_now;
+    v_run.skip_reason := scheduler.skip_text(p_job, v_run.skip_kind, v_holder::text);
+  end if;
 
-  insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload,
-    completed_at, verdict, skip_kind, skip_reason
-  ) values (
-    p_job.name, p_job.function_name, case when v_kind is null then 'queued' else 'skipped' end,
-    -- pg_cron's entries start within a second or two; what is later was found by the pulse, after a restart, say.
-    case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end,
-    p_scheduled_for, p_job.max_attempts, p_job.timeout_seconds, p_job.payload,
-    case when v_kind is not null then p_now end, case when v_kind is not null then 'skipped' end,
-    v_kind, case when v_kind is not null then scheduler.skip_text(p_job, v_kind, v_holder::text) end
-  )
-  on conflict do nothing
-  returning * into v_run;
-
+  select * into v_run from scheduler.add_runs(array[v_run]);
   if v_run.id is not null and v_holder is null then
     perform scheduler.send_run(p_job, v_run, p_now);
   end if;
@@ -82,8 +77,37 @@ comment on function scheduler.start_occurrence(public.scheduler_jobs, timestampt
   'Writes the ledger row of a due occurrence and sends it, lets it wait, or says why not (overlap, queue_full). '
     'Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
 
--- The rows of occurrences that do not start now: left out, failed before they could be sent, or waiting to be caught
--- up.
+create function scheduler.planned_run(
+  p_job public.scheduler_jobs, p_planned scheduler.planned_occurrence, p_started text, p_now timestamptz
+) returns public.scheduler_runs
+language plpgsql set search_path = '' as $$
+declare
+  v_run public.scheduler_runs := scheduler.new_run(
+    p_job, case p_planned.fate when 'catch_up' then 'catch_up' else 'cron' end, p_planned.occurrence);
+begin
+  v_run.occurrences := p_planned.occurrences;
+  v_run.scheduled_until := case when p_planned.occurrences > 1 then p_planned.until end;
+  if p_planned.fate = 'catch_up' then
+    return v_run;
+  end if;
+  v_run.completed_at := p_now;
+  if p_planned.fate = 'faulty' then
+    v_run.status := 'failed';
+    v_run.verdict := 'dispatch_failed';
+    v_run.error_message := p_planned.fault;
+    return v_run;
+  end if;
+  v_run.status := case p_planned.fate when 'paused' then 'skipped' else 'missed' end;
+  v_run.verdict := v_run.status;
+  v_run.skip_kind := p_planned.fate;
+  v_run.skip_reason := scheduler.skip_text(p_job, p_planned.fate, p_started);
+  return v_run;
+end;
+$$;
+comment on function scheduler.planned_run(public.scheduler_jobs, scheduler.planned_occurrence, text, timestamptz) is
+  'The row of a planned occurrence that does not start now: skipped, missed, failed before it could be sent, or '
+  'waiting to be caught up; p_started is the occurrence that starts instead.';
+
 create function scheduler.record_planned(
   p_job public.scheduler_jobs, p_plan scheduler.planned_occurrence[], p_now timestamptz
 ) returns void
@@ -96,25 +120,10 @@ declare
   v_last timestamptz;
 begin
   with recorded as (
-    insert into public.scheduler_runs (
-      job_name, function_name, status, trigger, scheduled_for, scheduled_until, occurrences, max_attempts,
-        timeout_seconds,
-      payload, completed_at, verdict, skip_kind, skip_reason, error_message
-    )
-    select
-      p_job.name, p_job.function_name, outcome.status, case fate when 'catch_up' then 'catch_up' else 'cron' end,
-      occurrence, case when occurrences > 1 then until end, occurrences, p_job.max_attempts, p_job.timeout_seconds,
-      p_job.payload, case when outcome.status <> 'queued' then p_now end,
-      case outcome.status when 'failed' then 'dispatch_failed' when 'queued' then null else outcome.status end,
-      outcome.kind, scheduler.skip_text(p_job, outcome.kind, v_started), fault
-    from unnest(p_plan), lateral (select
-      case fate when 'paused' then 'skipped' when 'catch_up' then 'queued' when 'faulty' then 'failed'
-        else 'missed' end as status,
-      case when fate not in ('catch_up', 'faulty') then fate end as kind) as outcome
-    where fate <> 'start' and occurrences > 0
-    order by occurrence
-    on conflict do nothing
-    returning status, scheduled_for, scheduled_until, occurrences)
+    select * from scheduler.add_runs(array(
+      select scheduler.planned_run(p_job, planned, v_started, p_now) from unnest(p_plan) as planned
+      where fate <> 'start' and occurrences > 0
+      order by occurrence)))
   select sum(occurrences), min(scheduled_for), max(coalesce(scheduled_until, scheduled_for)) into v_missed, v_first,
     v_last
     from recorded where status = 'missed';

@@ -164,7 +164,7 @@ declare
   v_timeout_ms constant integer := scheduler.request_timeout_ms(p_job, p_run.timeout_seconds);
   v_posted record;
 begin
-  if p_job.overlap_policy <> 'allow' and not scheduler.try_lock(
+  if scheduler.takes_lock(p_job) and not scheduler.try_lock(
     p_job.name, p_run.id, 'dispatch', p_now,
     p_now + make_interval(secs => v_timeout_ms / 1000.0 + 2 * scheduler.setting('scheduler.receipt_timeout_seconds'))
   ) then
@@ -269,6 +269,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
+  v_retry public.scheduler_runs;
   v_retried boolean := false;
 begin
   select jobs.* into v_job from public.scheduler_jobs as jobs
@@ -294,17 +295,11 @@ begin
   delete from public.scheduler_locks where run_id = p_run_id;
 
   if p_status = 'failed' and p_retryable and v_run.attempt < v_run.max_attempts and v_job.enabled then
-    insert into public.scheduler_runs (
-      job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload,
-        run_after
-    ) values (
-      v_run.job_name, v_run.function_name, 'queued', 'retry', v_run.scheduled_for, v_run.attempt + 1,
-      v_run.max_attempts, v_run.timeout_seconds, v_run.payload,
-      -- Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter").
-      p_now + make_interval(secs => greatest(1, random() * least(
-        v_job.backoff_cap_seconds, v_job.backoff_base_seconds * 2::numeric ^ (v_run.attempt - 1))))
-    )
-    on conflict do nothing;
+    v_retry := scheduler.next_attempt(v_run, v_run.attempt + 1);
+    -- Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter").
+    v_retry.run_after := p_now + make_interval(secs => greatest(1, random() * least(
+      v_job.backoff_cap_seconds, v_job.backoff_base_seconds * 2::numeric ^ (v_run.attempt - 1))));
+    perform scheduler.add_runs(array[v_retry]);
     v_retried := found;
   end if;
   perform scheduler.log_run(v_run, v_retried);

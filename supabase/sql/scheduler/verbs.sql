@@ -70,18 +70,15 @@ begin
   -- A request that was refused holds the lock until its answer is read.
   perform scheduler.hear_job(p_job_name, p_now);
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
-  if v_job.overlap_policy <> 'allow' and v_held.run_id is not null then
+  if scheduler.takes_lock(v_job) and v_held.run_id is not null then
     raise exception using errcode = 'SD101',
       message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id,
         v_held.acquired_at),
       hint = format('wait for it, or end it: select scheduler.release_lock(%L, ''reason'')', p_job_name);
   end if;
-  insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload
-  ) values (
-    v_job.name, v_job.function_name, 'queued', 'manual', p_now, v_job.max_attempts, v_job.timeout_seconds,
-    coalesce(p_payload, v_job.payload)
-  ) returning * into v_run;
+  v_run := scheduler.new_run(v_job, 'manual', p_now);
+  v_run.payload := coalesce(p_payload, v_job.payload);
+  perform scheduler.add_runs(array[v_run]);
   if not scheduler.send_run(v_job, v_run, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',
@@ -165,7 +162,7 @@ comment on function scheduler.count_text(bigint, text) is 'So many things, as pe
 create function scheduler.lock_free_text(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
 declare
-  v_takes_none constant boolean := p_job.overlap_policy = 'allow';
+  v_takes_none constant boolean := not scheduler.takes_lock(p_job);
   v_count bigint;
   v_first uuid;
 begin
@@ -291,12 +288,8 @@ begin
   perform scheduler.assert_retriable(v_run);
   select max(attempt) + 1 into v_attempt from public.scheduler_runs
     where job_name = v_run.job_name and scheduled_for = v_run.scheduled_for;
-  insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, timeout_seconds, payload
-  ) values (
-    v_run.job_name, v_run.function_name, 'queued', 'retry', v_run.scheduled_for, v_attempt,
-    greatest(v_run.max_attempts, v_attempt), v_run.timeout_seconds, v_run.payload
-  ) returning * into v_retry;
+  v_retry := scheduler.next_attempt(v_run, v_attempt);
+  perform scheduler.add_runs(array[v_retry]);
   if not scheduler.send_run(v_job, v_retry, p_now) and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',

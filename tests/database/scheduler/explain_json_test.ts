@@ -107,7 +107,7 @@ t.ledgerTest("explain_sentence() makes one sentence of the facts alone", async (
 t.ledgerTest(
   "explain_json() has the facts that a page draws, and the sentence",
   async ({ sql }) => {
-    await t.register(sql, "job");
+    await t.register(sql, "job", { max_attempts: 1 });
     const id = await t.dispatch(sql, "job", t.NOON);
     await t.begin(sql, id!, t.after(1));
     await t.finish(sql, id!, "failed", t.after(3));

@@ -1,0 +1,66 @@
+-- The one way of a row into the ledger.
+
+-- What each overlap policy does: allow takes no lock; skip and queue take one, and differ in overlap_kind.
+create function scheduler.takes_lock(p_job public.scheduler_jobs) returns boolean
+language sql immutable set search_path = '' as $$
+  select coalesce(p_job.overlap_policy <> 'allow', false);
+$$;
+comment on function scheduler.takes_lock(public.scheduler_jobs) is
+  'Whether a run of the job holds the lock named like the job from its dispatch to its end; false of no job.';
+
+create function scheduler.new_run(p_job public.scheduler_jobs, p_trigger text, p_scheduled_for timestamptz)
+returns public.scheduler_runs
+language plpgsql set search_path = '' as $$
+declare
+  v_run public.scheduler_runs;
+begin
+  v_run.id := gen_random_uuid();
+  v_run.job_name := p_job.name;
+  v_run.function_name := p_job.function_name;
+  v_run.status := 'queued';
+  v_run.trigger := p_trigger;
+  v_run.scheduled_for := p_scheduled_for;
+  v_run.occurrences := 1;
+  v_run.attempt := 1;
+  v_run.max_attempts := p_job.max_attempts;
+  v_run.timeout_seconds := p_job.timeout_seconds;
+  v_run.payload := p_job.payload;
+  v_run.receipt := p_job.receipt;
+  v_run.created_at := now();
+  return v_run;
+end;
+$$;
+comment on function scheduler.new_run(public.scheduler_jobs, text, timestamptz) is
+  'A queued run of the job for that moment, first attempt, with the job''s payload. Writes nothing: see add_runs.';
+
+create function scheduler.next_attempt(p_run public.scheduler_runs, p_attempt integer) returns public.scheduler_runs
+language plpgsql set search_path = '' as $$
+declare
+  v_run public.scheduler_runs;
+begin
+  v_run.id := gen_random_uuid();
+  v_run.job_name := p_run.job_name;
+  v_run.function_name := p_run.function_name;
+  v_run.status := 'queued';
+  v_run.trigger := 'retry';
+  v_run.scheduled_for := p_run.scheduled_for;
+  v_run.occurrences := 1;
+  v_run.attempt := p_attempt;
+  v_run.max_attempts := greatest(p_run.max_attempts, p_attempt);
+  v_run.timeout_seconds := p_run.timeout_seconds;
+  v_run.payload := p_run.payload;
+  v_run.receipt := p_run.receipt;
+  v_run.created_at := now();
+  return v_run;
+end;
+$$;
+comment on function scheduler.next_attempt(public.scheduler_runs, integer) is
+  'That attempt of what the run is an attempt of, queued, with the run''s own payload. Writes nothing: see add_runs.';
+
+create function scheduler.add_runs(p_runs public.scheduler_runs[]) returns setof public.scheduler_runs
+language sql set search_path = '' as $$
+  insert into public.scheduler_runs select runs.* from unnest(p_runs) as runs on conflict do nothing returning *;
+$$;
+comment on function scheduler.add_runs(public.scheduler_runs[]) is
+  'Writes runs into the ledger, and returns those that it wrote: an attempt at an occurrence that has its row already '
+  'is left as it is.';
