@@ -2124,15 +2124,15 @@ export type Database = {
         Returns: Json;
       };
       "ecosystem_figures": { Args: { "p_day": string }; Returns: Json };
+      "ecosystem_record_comment": {
+        Args: { "p_comment_id": number; "p_comment_url": string; "p_day": string };
+        Returns: undefined;
+      };
       "ecosystem_release_comment": {
         Args: { "p_day": string; "p_run_id": string };
         Returns: undefined;
       };
       "ecosystem_repositories_to_read": { Args: { "p_limit"?: number }; Returns: Json };
-      "ecosystem_settle_comment": {
-        Args: { "p_comment_id": number; "p_comment_url": string; "p_day": string };
-        Returns: undefined;
-      };
       "ecosystem_take_over_comment": {
         Args: { "p_day": string; "p_from_run_id": string; "p_issue": string; "p_run_id": string };
         Returns: boolean;

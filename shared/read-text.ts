@@ -12,11 +12,11 @@ export class NotTextError extends Error {
  * @throws The signal's reason when it fires, NotTextError, what the body throws when it breaks off.
  */
 export async function readText(
-  response: Response,
+  { body }: Pick<Response, "body">,
   maximumBytes: number,
   { signal, strict = false }: { signal?: AbortSignal; strict?: boolean } = {},
 ): Promise<string | undefined> {
-  const reader = response.body?.getReader();
+  const reader = body?.getReader();
   if (reader === undefined) return "";
   const cancel = () => void reader.cancel().catch(() => {});
   signal?.addEventListener("abort", cancel);

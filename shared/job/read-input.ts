@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { HttpError } from "./errors.ts";
+import { NotTextError, readText } from "../read-text.ts";
 import { storageProblem } from "./storable-json.ts";
 
 const maximumBytes = 256 * 1024;
@@ -15,7 +16,7 @@ export async function readInput<S extends z.ZodType>(
   schema: S,
   withoutBody: () => Promise<Record<string, unknown>> = () => Promise.resolve({}),
 ): Promise<{ input: z.output<S>; payload: Record<string, unknown> }> {
-  const text = await readText(request);
+  const text = await readBody(request);
   const hasBody = text.trim() !== "";
   const payload = hasBody ? parseObject(text) : await withoutBody();
   const parsed = await schema.safeParseAsync(payload);
@@ -54,30 +55,16 @@ function parseObject(text: string): Record<string, unknown> {
   return body as Record<string, unknown>;
 }
 
-/** Counts while it reads, so that a body without a length cannot fill the memory. */
-async function readText(request: Request): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of request.body ?? []) {
-    size += chunk.byteLength;
-    if (size > maximumBytes) {
-      throw new HttpError(
-        413,
-        "body_too_large",
-        `Cannot run the job: the body must be at most ${maximumBytes} bytes`,
-      );
-    }
-    chunks.push(chunk);
-  }
-  const bytes = new Uint8Array(size);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.byteLength;
-  }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
+/** Of a body without a length no more than may be is read: it cannot fill the memory. */
+async function readBody(request: Request): Promise<string> {
+  const text = await readText(request, maximumBytes, { strict: true }).catch((error) => {
+    if (!(error instanceof NotTextError)) throw error;
     throw new HttpError(400, "invalid_json", "Cannot run the job: the body is not UTF-8");
-  }
+  });
+  if (text !== undefined) return text;
+  throw new HttpError(
+    413,
+    "body_too_large",
+    `Cannot run the job: the body must be at most ${maximumBytes} bytes`,
+  );
 }

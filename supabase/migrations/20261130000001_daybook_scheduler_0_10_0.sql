@@ -1779,6 +1779,36 @@ comment on function scheduler.checked_job(public.scheduler_jobs) is
   'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be '
     'registered.';
 
+-- Which columns there are, the catalogue knows: a list of them here would be one more that has to agree.
+create function scheduler.write_job(p_job public.scheduler_jobs) returns void
+language plpgsql set search_path = '' as $$
+declare
+  -- What registering leaves as it is.
+  v_kept constant text[] := array[
+    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at'];
+  v_columns constant text[] := array(
+    select quote_ident(attname) from pg_catalog.pg_attribute
+    where attrelid = 'public.scheduler_jobs'::regclass and attnum > 0 and not attisdropped and attname <> all (v_kept)
+    order by attnum);
+begin
+  -- A row that has these values already is not written.
+  if exists (
+    select from public.scheduler_jobs as jobs
+    where name = p_job.name and to_jsonb(jobs) - v_kept = to_jsonb(p_job) - v_kept) then
+    return;
+  end if;
+  execute format('insert into public.scheduler_jobs (%1$s) select %2$s
+      on conflict (name) do update set (%1$s, updated_at) = row(%3$s, now())',
+    array_to_string(v_columns, ', '),
+    (select string_agg('($1).' || name, ', ' order by place) from unnest(v_columns) with ordinality as c (name, place)),
+    (select string_agg('excluded.' || name, ', ' order by place)
+      from unnest(v_columns) with ordinality as c (name, place)))
+    using p_job;
+end;
+$$;
+comment on function scheduler.write_job(public.scheduler_jobs) is
+  'Writes a job''s row, new or over the one of its name; a pause and created_at stay. Changes nothing that is right.';
+
 create function scheduler.put_job(p_job public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -1786,9 +1816,6 @@ declare
   v_old public.scheduler_jobs;
   v_has_same_times boolean;
   v_fault text;
-  -- What registering leaves as it is.
-  v_kept constant text[] := array[
-    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at'];
 begin
   select * into v_old from public.scheduler_jobs where name = v_job.name for no key update;
   v_has_same_times := (v_old.schedule, v_old.time_zone) is not distinct from (v_job.schedule, v_job.time_zone);
@@ -1796,9 +1823,9 @@ begin
     -- What came due under the old times gets its rows before they are forgotten.
     v_fault := scheduler.try_record_due(v_old, now());
     if v_fault is not null then
-      raise warning 'what came due of the job % under its old times is not in the ledger: %', v_job.name, v_fault;
-      perform scheduler.log_activity(v_job.name, 'what came due under its old times is not in the ledger: ' || v_fault,
-        'warning');
+      v_fault := 'what came due under its old times is not in the ledger: ' || v_fault;
+      raise warning '%: %', v_job.name, v_fault;
+      perform scheduler.log_activity(v_job.name, v_fault, 'warning');
     end if;
   end if;
   -- The cursor stays where it is unless the times themselves change or the job is switched on.
@@ -1808,32 +1835,7 @@ begin
       then v_old.next_run_at
     else scheduler.next_occurrence(v_job.schedule, v_job.time_zone, now())
   end;
-
-  insert into public.scheduler_jobs as jobs (
-    name, schedule, time_zone, target, description, payload, timeout_seconds, max_attempts, backoff_base_seconds,
-    backoff_cap_seconds, overlap_policy, misfire_policy, misfire_grace_seconds, misfire_cap, receipt, secret_name,
-    parallel_limit, run_if, enabled, cron_entry, next_run_at
-  ) values (
-    v_job.name, v_job.schedule, v_job.time_zone, v_job.target, v_job.description, v_job.payload, v_job.timeout_seconds,
-    v_job.max_attempts, v_job.backoff_base_seconds, v_job.backoff_cap_seconds, v_job.overlap_policy,
-      v_job.misfire_policy,
-    v_job.misfire_grace_seconds, v_job.misfire_cap, v_job.receipt, v_job.secret_name, v_job.parallel_limit,
-      v_job.run_if,
-    v_job.enabled, v_job.cron_entry, v_job.next_run_at
-  )
-  on conflict (name) do update set
-    schedule = excluded.schedule, time_zone = excluded.time_zone, target = excluded.target,
-    description = excluded.description, payload = excluded.payload, timeout_seconds = excluded.timeout_seconds,
-    max_attempts = excluded.max_attempts, backoff_base_seconds = excluded.backoff_base_seconds,
-    backoff_cap_seconds = excluded.backoff_cap_seconds, overlap_policy = excluded.overlap_policy,
-    misfire_policy = excluded.misfire_policy, misfire_grace_seconds = excluded.misfire_grace_seconds,
-    misfire_cap = excluded.misfire_cap, receipt = excluded.receipt, secret_name = excluded.secret_name,
-    parallel_limit = excluded.parallel_limit, run_if = excluded.run_if,
-    enabled = excluded.enabled, cron_entry = excluded.cron_entry, next_run_at = excluded.next_run_at,
-    updated_at = now()
-  -- A row that has these values already is not written.
-  where to_jsonb(jobs) - v_kept <> to_jsonb(v_job) - v_kept;
-
+  perform scheduler.write_job(v_job);
   perform scheduler.sync_cron_entry(v_job.name);
 end;
 $$;
@@ -3393,7 +3395,7 @@ begin
 
   -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: what is due now
   -- leaves
-  -- together. The entries that waited find their jobs' cursors moved. To settle a long outage takes tens of
+  -- together. The entries that waited find their jobs' cursors moved. Recording a long outage takes tens of
   -- milliseconds
   -- a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
   v_others := array(

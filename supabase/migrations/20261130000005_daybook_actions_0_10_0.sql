@@ -356,7 +356,7 @@ grant execute on function
 to service_role;
 
 -- What the job execute-scheduled-actions does to actions: execute those that the database can by itself, claim the
--- others, take their results. Every way to an occurrence's end goes through scheduled_actions_settle.
+-- others, take their results. Every way to an occurrence's end goes through actions.end_occurrences.
 -- The doors to the job's steps are security definer because service_role may change actions in these ways alone, and
 -- because the time engine is private.
 
@@ -397,7 +397,7 @@ comment on function actions.catch_up(uuid[], timestamptz) is
   'Moves recurring actions that nobody has claimed or tried, and whose later occurrences are due as well, to the '
     'latest one; the first is recorded as missed.';
 
-create function actions.settle(
+create function actions.end_occurrences(
   p_ids uuid[], p_errors text[], p_http_statuses integer[], p_wait_seconds integer[], p_final boolean[],
     p_now timestamptz
 ) returns jsonb
@@ -458,7 +458,7 @@ language sql set search_path = '' as $$
       select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'kind', kind, 'error', error))
       from (select * from judged where outcome = 'dead' order by due_at limit 20) as named), '[]'));
 $$;
-comment on function actions.settle(uuid[], text[], integer[], integer[], boolean[], timestamptz) is
+comment on function actions.end_occurrences(uuid[], text[], integer[], integer[], boolean[], timestamptz) is
   'What came of one try each: no error is completed; an error is retried after a backoff of at least p_wait_seconds, '
     'or dead after the last try or when p_final. Writes the history, moves recurring actions on. {"counts": {kind: '
     '{outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
@@ -502,7 +502,7 @@ begin
     join public.scheduled_actions as a on a.id = taken.id
     left join public.devices as d on d.id = a.device_id
     order by taken.place);
-  v_result := actions.settle(v_ids, v_errors, null, null, array_fill(true, array[cardinality(v_ids)]), p_now);
+  v_result := actions.end_occurrences(v_ids, v_errors, null, null, array_fill(true, array[cardinality(v_ids)]), p_now);
   return v_result || jsonb_build_object('executed', cardinality(v_ids));
 end;
 $$;
@@ -598,7 +598,7 @@ begin
     update public.scheduled_actions as a set claim_token = null, locked_until = null
     from taken where a.id = taken.id and taken.outcome = 'released'
   )
-  select count(*), actions.settle(
+  select count(*), actions.end_occurrences(
     coalesce(array_agg(id) filter (where ended), array[]::uuid[]),
     array_agg(case when outcome <> 'completed' then coalesce(error, 'failed') end) filter (where ended),
     array_agg(http_status) filter (where ended),

@@ -533,7 +533,7 @@ $$;
 comment on function public.ecosystem_take_over_comment(date, text, uuid, uuid) is
   'ecosystem.take_over_comment by the clock of the database.';
 
-create function ecosystem.settle_comment(
+create function ecosystem.record_comment(
   p_day date, p_comment_id bigint, p_comment_url text, p_now timestamptz default now()
 ) returns void
 language sql set search_path = '' as $$
@@ -541,15 +541,15 @@ language sql set search_path = '' as $$
     state = 'posted', posted_at = p_now, comment_id = p_comment_id, comment_url = p_comment_url, problem = null
   where day = p_day and state = 'posting';
 $$;
-comment on function ecosystem.settle_comment(date, bigint, text, timestamptz) is
+comment on function ecosystem.record_comment(date, bigint, text, timestamptz) is
   'The comment of the day is on GitHub: its request was answered, or it was found there.';
 
-create function public.ecosystem_settle_comment(p_day date, p_comment_id bigint, p_comment_url text) returns void
+create function public.ecosystem_record_comment(p_day date, p_comment_id bigint, p_comment_url text) returns void
 language sql security definer set search_path = '' as $$
-  select ecosystem.settle_comment(p_day, p_comment_id, p_comment_url);
+  select ecosystem.record_comment(p_day, p_comment_id, p_comment_url);
 $$;
-comment on function public.ecosystem_settle_comment(date, bigint, text) is
-  'ecosystem.settle_comment by the clock of the database.';
+comment on function public.ecosystem_record_comment(date, bigint, text) is
+  'ecosystem.record_comment by the clock of the database.';
 
 create function public.ecosystem_release_comment(p_day date, p_run_id uuid) returns void
 language sql set search_path = '' as $$
@@ -574,13 +574,13 @@ revoke all on function
   public.ecosystem_take_over_comment(date, text, uuid, uuid)
 from public, anon, authenticated, service_role;
 revoke all on function
-  public.ecosystem_settle_comment(date, bigint, text)
+  public.ecosystem_record_comment(date, bigint, text)
 from public, anon, authenticated, service_role;
 revoke all on function public.ecosystem_release_comment(date, uuid) from public, anon, authenticated, service_role;
 revoke all on function public.ecosystem_doubt_comment(date, uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.ecosystem_claim_comment(date, text, uuid, boolean) to service_role;
 grant execute on function public.ecosystem_take_over_comment(date, text, uuid, uuid) to service_role;
-grant execute on function public.ecosystem_settle_comment(date, bigint, text) to service_role;
+grant execute on function public.ecosystem_record_comment(date, bigint, text) to service_role;
 grant execute on function public.ecosystem_release_comment(date, uuid) to service_role;
 grant execute on function public.ecosystem_doubt_comment(date, uuid, text) to service_role;
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -95,4 +95,24 @@ Deno.test("a module finds files beside it by their path, not by the escaped path
       assert.equal(escaped?.[0], undefined, `${path} breaks in a folder with a blank in its name`);
     }
   }
+});
+
+Deno.test("no file imports itself by way of others, not even for a type", async () => {
+  const imports = new Map<string, string[]>();
+  for (const room of rooms) {
+    for await (const path of files(room, ".ts")) {
+      const relative = importsOf(await read(path)).filter((specifier) => specifier.startsWith("."));
+      imports.set(path, relative.map((specifier) => join(dirname(path), specifier)));
+    }
+  }
+  assert.ok(imports.size > 300, String(imports.size));
+  const done = new Set<string>();
+  const visit = (path: string, way: string[]) => {
+    const start = way.indexOf(path);
+    assert.equal(start, -1, [...way.slice(start), path].join(" -> "));
+    if (done.has(path)) return;
+    for (const next of imports.get(path) ?? []) visit(next, [...way, path]);
+    done.add(path);
+  };
+  for (const path of imports.keys()) visit(path, []);
 });

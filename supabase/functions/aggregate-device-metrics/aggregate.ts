@@ -1,7 +1,7 @@
 import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import type { Input } from "./input.ts";
 import { type Range, type Steps, StepTimeoutError } from "./steps.ts";
-import { summarize } from "./summarize.ts";
+import { type Figures, summarize } from "./summarize.ts";
 
 /** A run begins no further step when less than this is left. */
 const reserveMs = 10_000;
@@ -16,22 +16,6 @@ export type AggregateContext = Pick<
   JobContext,
   "log" | "signal" | "now" | "remainingMs" | "reportProgress"
 >;
-
-/** What a run has done so far. */
-export interface Figures {
-  hours: number;
-  days: number;
-  deviceRows: number;
-  rowsWritten: number;
-  hoursLeft: number;
-  daysLeft: number;
-  /** Reported times that cannot be and were set right as they were written; a line of the activity log names them. */
-  oddTimes: number;
-  /** Every hour before this one is computed; null while that is not known. */
-  caughtUpTo: string | null;
-  /** Why the run stopped: nothing left to do, its bound of hours, or its time. */
-  stopped: "done" | "limit" | "time";
-}
 
 /**
  * Computes what is due, or the input's range, step by step, until it is done, `input.maxHours` are, or the time

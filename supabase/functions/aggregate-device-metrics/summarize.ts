@@ -1,5 +1,20 @@
 import { counted } from "../../../shared/text.ts";
-import type { Figures } from "./aggregate.ts";
+
+/** What a run has done so far. */
+export interface Figures {
+  hours: number;
+  days: number;
+  deviceRows: number;
+  rowsWritten: number;
+  hoursLeft: number;
+  daysLeft: number;
+  /** Reported times that cannot be and were set right as they were written; a line of the activity log names them. */
+  oddTimes: number;
+  /** Every hour before this one is computed; null while that is not known. */
+  caughtUpTo: string | null;
+  /** Why the run stopped: nothing left to do, its bound of hours, or its time. */
+  stopped: "done" | "limit" | "time";
+}
 
 /** Hours and minutes in UTC; with the date when it is not today's. */
 function clock(moment: Date, now: Date): string {

@@ -191,7 +191,7 @@ async function settle(
   id: number | null,
   url: string | null,
 ): Promise<CommentOutcome> {
-  await call(context, "ecosystem_settle_comment", {
+  await call(context, "ecosystem_record_comment", {
     p_day: day.name,
     p_comment_id: id,
     p_comment_url: url,
@@ -222,7 +222,7 @@ function outcome(
 type CommentFunction =
   | "ecosystem_claim_comment"
   | "ecosystem_take_over_comment"
-  | "ecosystem_settle_comment"
+  | "ecosystem_record_comment"
   | "ecosystem_release_comment"
   | "ecosystem_doubt_comment";
 

@@ -3,15 +3,15 @@ import type { JobContext } from "../../../shared/job/define-job.ts";
 import { readAnswer } from "../../../shared/read-answer.ts";
 
 const count = z.int().nonnegative();
-const settled = z.object({
+const ended = z.object({
   /** By kind and outcome (completed, retried, dead). */
   counts: z.record(z.string(), z.record(z.string(), count)),
   dead: z.array(
     z.object({ id: z.guid(), name: z.string(), kind: z.string(), error: z.string().nullable() }),
   ),
 });
-const executed = settled.extend({ executed: count });
-const reported = settled.extend({ refused: count });
+const executed = ended.extend({ executed: count });
+const reported = ended.extend({ refused: count });
 const dueCounts = z.record(z.string(), count);
 const claimed = z.object({
   token: z.guid(),
@@ -30,7 +30,7 @@ const claimed = z.object({
   })),
 });
 
-export type Settled = z.output<typeof settled>;
+export type Ended = z.output<typeof ended>;
 export type Claimed = z.output<typeof claimed>;
 /** An action whose execution is a call; it is ours until its claim ends. */
 export type ClaimedAction = Claimed["actions"][number];

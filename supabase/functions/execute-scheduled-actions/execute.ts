@@ -1,8 +1,8 @@
 import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
-import type { Actions, CalledKind, Result, Settled } from "./actions.ts";
+import type { Actions, CalledKind, Ended, Result } from "./actions.ts";
 import { type Call, createLanes, type Held, type Lanes } from "./calls.ts";
 import { callTimeoutMs } from "./outcome.ts";
-import { summarize } from "./summarize.ts";
+import { type Figures, summarize } from "./summarize.ts";
 
 const actionsAtOnce = 1_000;
 /** Reminders and commands leave this share of the time to the calls. */
@@ -26,22 +26,6 @@ export type ExecuteContext = Pick<
 
 /** How a kind of action whose execution is a call is called; a kind that is missing is not configured. */
 export type Calls = Partial<Record<CalledKind, Call>>;
-
-/** What a run has done. */
-export interface Figures {
-  completed: number;
-  retried: number;
-  dead: number;
-  /** Claimed, not called, due again. */
-  released: number;
-  /** By kind: how many completed, are to be retried, died. */
-  kinds: Record<string, Record<string, number>>;
-  /** The first that died. */
-  deadActions: Settled["dead"];
-  /** Still due at the end, by kind. */
-  due: Record<string, number>;
-  stopped: "done" | "time";
-}
 
 /**
  * Executes what is due, until nothing is or the time runs out; what is left stays due.
@@ -181,7 +165,7 @@ function released({ action, token }: Held): Result {
   return { id: action.id, token, outcome: "released" };
 }
 
-function add(figures: Figures, { counts, dead }: Settled): void {
+function add(figures: Figures, { counts, dead }: Ended): void {
   for (const [kind, outcomes] of Object.entries(counts)) {
     const sums = figures.kinds[kind] ??= {};
     for (const [outcome, number] of Object.entries(outcomes)) {

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { createHmac } from "node:crypto";
+import { Webhook } from "standardwebhooks";
 
 /** The key of a signing secret: `whsec_` and the Base64 of 24 to 64 bytes. Undefined when it is none. */
 export function signingKey(secret: string): Uint8Array | undefined {
@@ -21,11 +21,9 @@ export function signatureHeaders(
   at: Date,
   body: string,
 ): Record<string, string> {
-  const timestamp = String(Math.floor(at.getTime() / 1000));
-  const signature = createHmac("sha256", key).update(`${id}.${timestamp}.${body}`).digest("base64");
   return {
     "webhook-id": id,
-    "webhook-timestamp": timestamp,
-    "webhook-signature": `v1,${signature}`,
+    "webhook-timestamp": String(Math.floor(at.getTime() / 1000)),
+    "webhook-signature": new Webhook(key, { format: "raw" }).sign(id, at, body),
   };
 }

@@ -1,5 +1,21 @@
+import type { Ended } from "./actions.ts";
 import { counted } from "../../../shared/text.ts";
-import type { Figures } from "./execute.ts";
+
+/** What a run has done. */
+export interface Figures {
+  completed: number;
+  retried: number;
+  dead: number;
+  /** Claimed, not called, due again. */
+  released: number;
+  /** By kind: how many completed, are to be retried, died. */
+  kinds: Record<string, Record<string, number>>;
+  /** The first that died. */
+  deadActions: Ended["dead"];
+  /** Still due at the end, by kind. */
+  due: Record<string, number>;
+  stopped: "done" | "time";
+}
 
 const names: Record<string, string> = {
   reminder: "reminder",

@@ -1,6 +1,6 @@
 import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import type { Steps, Stretch } from "./steps.ts";
-import { summarize } from "./summarize.ts";
+import { type Figures, summarize } from "./summarize.ts";
 
 /** A run begins no further step when less than this is left. */
 const reserveMs = 10_000;
@@ -9,23 +9,6 @@ export type MonitorContext = Pick<
   JobContext,
   "runId" | "signal" | "remainingMs" | "reportProgress"
 >;
-
-/** What a run has done so far. */
-export interface Figures {
-  /** Devices that had an open session or were said to be online. */
-  devices: number;
-  sessionsEnded: number;
-  heartbeatsCorrected: number;
-  devicesOnline: number;
-  devicesOffline: number;
-  commandsExpired: number;
-  commandsHandedOver: number;
-  commandsHandedOverAgain: number;
-  /** Silent sessions and devices whose rows were held at that moment. */
-  leftForNextRun: number;
-  /** Why the run stopped: nothing left to do, or its time. */
-  stopped: "done" | "time";
-}
 
 /**
  * Expires commands, sweeps the connections, hands over commands, step by step, until it is done or the time runs

@@ -1,5 +1,21 @@
 import { counted } from "../../../shared/text.ts";
-import type { Figures } from "./monitor.ts";
+
+/** What a run has done so far. */
+export interface Figures {
+  /** Devices that had an open session or were said to be online. */
+  devices: number;
+  sessionsEnded: number;
+  heartbeatsCorrected: number;
+  devicesOnline: number;
+  devicesOffline: number;
+  commandsExpired: number;
+  commandsHandedOver: number;
+  commandsHandedOverAgain: number;
+  /** Silent sessions and devices whose rows were held at that moment. */
+  leftForNextRun: number;
+  /** Why the run stopped: nothing left to do, or its time. */
+  stopped: "done" | "time";
+}
 
 /** One line for lists: "1,204 devices looked at: 3 sessions ended, 2 devices offline, 14 commands handed over". */
 export function summarize(figures: Figures): string {

@@ -162,7 +162,7 @@ begin
 
   -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: what is due now
   -- leaves
-  -- together. The entries that waited find their jobs' cursors moved. To settle a long outage takes tens of
+  -- together. The entries that waited find their jobs' cursors moved. Recording a long outage takes tens of
   -- milliseconds
   -- a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
   v_others := array(

@@ -98,7 +98,7 @@ Deno.test("the service key may schedule, cancel, retry and read actions, and cha
         "update scheduled_actions set due_at = now()",
         "delete from scheduled_actions",
         "insert into scheduled_action_occurrences select * from scheduled_action_occurrences",
-        "select actions.settle(null, null, null, null, null, now())",
+        "select actions.end_occurrences(null, null, null, null, null, now())",
         "select actions.catch_up(null, now())",
       ]
     ) assert.equal((await refusal(service.unsafe(statement))).code, "42501", statement);

@@ -399,7 +399,7 @@ Deno.test("the database hands a claim over only once its request cannot arrive a
     assert.equal(await takeOver(first, third), false, "it was taken over");
     await sql`select ecosystem_release_comment(${day}, ${first})`;
     assert.deepEqual([(await row()).run_id, (await row()).issue], [second, "acme/lively#8"]);
-    await sql`select ecosystem_settle_comment(${day}, 1, 'https://github.example/1')`;
+    await sql`select ecosystem_record_comment(${day}, 1, 'https://github.example/1')`;
     await sql`select ecosystem_release_comment(${day}, ${second})`;
     assert.equal(await takeOver(second, third), false, "it is on GitHub");
     assert.equal((await row()).state, "posted");

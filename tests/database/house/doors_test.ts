@@ -45,7 +45,7 @@ const data: Record<string, string[]> = {
   ecosystem_doubt_comment: ["p_day"],
   ecosystem_figures: ["p_day"],
   ecosystem_release_comment: ["p_day"],
-  ecosystem_settle_comment: ["p_day"],
+  ecosystem_record_comment: ["p_day"],
   ecosystem_take_over_comment: ["p_day"],
   record_ecosystem_report: ["p_day"],
   record_repository_activity: ["p_day"],
