@@ -6,8 +6,8 @@ import {
   type Calls,
   execute,
   type ExecuteContext,
-  type Figures,
 } from "../../supabase/functions/execute-scheduled-actions/execute.ts";
+import type { Figures } from "../../supabase/functions/execute-scheduled-actions/summarize.ts";
 
 /** An ordinary noon; tests count from here, never from the wall clock. */
 export const NOON = new Date("2026-03-02T12:00:00Z");
