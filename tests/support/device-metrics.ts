@@ -4,8 +4,8 @@ import type { ISql, Sql } from "postgres";
 import {
   aggregate,
   type AggregateContext,
-  type Figures,
 } from "../../supabase/functions/aggregate-device-metrics/aggregate.ts";
+import type { Figures } from "../../supabase/functions/aggregate-device-metrics/summarize.ts";
 import { type Input, input } from "../../supabase/functions/aggregate-device-metrics/input.ts";
 import type { Steps } from "../../supabase/functions/aggregate-device-metrics/steps.ts";
 import type { TestDatabase } from "./database.ts";
