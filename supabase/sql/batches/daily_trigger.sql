@@ -14,11 +14,14 @@ declare
 begin
   with due as materialized (
     select due.*, cardinality(v_providers) * (
-      select count(*) from public.prompts where prompts.organization_id = due.organization_id and prompts.status = 'active') as tasks
+      select count(*) from public.prompts where prompts.organization_id = due.organization_id
+        and prompts.status = 'active') as tasks
     from unnest(p_organization_ids, p_dates, p_time_zones) as due (organization_id, batch_date, time_zone)
   ), made as (
-    -- Without a task there is nothing that could end the job; so it is when the last prompt was switched off a moment ago.
-    insert into public.batch_jobs (organization_id, batch_date, rerun, time_zone, tasks_total, run_id, status, completed_at, created_at)
+    -- Without a task there is nothing that could end the job; so it is when the last prompt was switched off a moment
+    -- ago.
+    insert into public.batch_jobs (organization_id, batch_date, rerun, time_zone, tasks_total, run_id, status,
+      completed_at, created_at)
     select organization_id, batch_date, p_rerun, time_zone, due.tasks, p_run_id,
       case when due.tasks > 0 then 'pending' else 'completed' end, case when due.tasks = 0 then p_now end, p_now
     from due
@@ -38,12 +41,16 @@ begin
 end;
 $$;
 comment on function batches.make_jobs(uuid[], date[], text[], integer, uuid, timestamptz) is
-  'Makes a batch job for each organization and date, with a task for each active prompt and enabled provider. Returns the jobs, how many tasks they have, and with what the processor is to be called: a payload for each job that has tasks.';
+  'Makes a batch job for each organization and date, with a task for each active prompt and enabled provider. Returns '
+    'the jobs, how many tasks they have, and with what the processor is to be called: a payload for each job that has '
+    'tasks.';
 
--- All at once; when that fails in sixteen parts, and so on, until the organizations stand alone that cannot be begun. By
+-- All at once; when that fails in sixteen parts, and so on, until the organizations stand alone that cannot be begun.
+-- By
 -- halves a few among ten thousand would take three times as long.
 create function batches.begin_batches(
-  p_followers_date date, p_cursors boolean, p_force boolean, p_run_id uuid, p_now timestamptz, p_after uuid, p_until uuid,
+  p_followers_date date, p_cursors boolean, p_force boolean, p_run_id uuid, p_now timestamptz, p_after uuid,
+    p_until uuid,
   out batches integer, out tasks bigint, out calls jsonb, out problems jsonb, out passed boolean
 )
 language plpgsql set search_path = '' as $$
@@ -54,9 +61,11 @@ declare
   v_message text;
 begin
   begin
-    select array_agg(organization_id) as organizations, array_agg(batch_date) as dates, array_agg(time_zone) as zones into v_due
+    select array_agg(organization_id) as organizations, array_agg(batch_date) as dates, array_agg(time_zone) as zones
+      into v_due
       from batches.take_due_organizations(p_followers_date, p_cursors, p_force, p_now, p_after, p_until);
-    select cardinality(made.batch_job_ids), made.tasks, made.calls, jsonb_build_array(), true into batches, tasks, calls, problems, passed
+    select cardinality(made.batch_job_ids), made.tasks, made.calls, jsonb_build_array(), true into batches, tasks,
+      calls, problems, passed
       from batches.make_jobs(v_due.organizations, v_due.dates, v_due.zones, 0, p_run_id, p_now) as made;
     return;
   exception when others then
@@ -85,19 +94,23 @@ begin
         lateral batches.begin_batches(p_followers_date, p_cursors, p_force, p_run_id, p_now,
           coalesce(v_ids[number * (part - 1) / parts], p_after), v_ids[number * part / parts]) as begun
     loop
-      select batches + v_part.batches, tasks + v_part.tasks, calls || v_part.calls, problems || v_part.problems, passed or v_part.passed
+      select batches + v_part.batches, tasks + v_part.tasks, calls || v_part.calls, problems || v_part.problems, passed
+        or v_part.passed
         into batches, tasks, calls, problems, passed;
     end loop;
   end if;
   -- Where none can be begun, or a hundred cannot, it is no row's fault, and the next run tries again.
-  if jsonb_array_length(problems) > 100 or not passed and (p_after is null and p_until is null or cardinality(v_ids) = 0) then
+  if jsonb_array_length(problems) > 100 or not passed and (p_after is null and p_until is null
+    or cardinality(v_ids) = 0) then
     raise exception using message = concat_ws(': ', 'cannot begin the daily batch', problems #>> '{0,name}', v_message),
       detail = left(problems::text, 1000);
   end if;
 end;
 $$;
 comment on function batches.begin_batches(date, boolean, boolean, uuid, timestamptz, uuid, uuid) is
-  'Takes the organizations that are due (see take_due_organizations) and makes their batches; one that cannot be begun costs no other its batch. calls: see make_batch_jobs; problems [{"id", "name", "error"}]. passed: whether there was one that could. Raises when there was none.';
+  'Takes the organizations that are due (see take_due_organizations) and makes their batches; one that cannot be '
+    'begun costs no other its batch. calls: see make_batch_jobs; problems [{"id", "name", "error"}]. passed: whether '
+    'there was one that could. Raises when there was none.';
 
 -- Without jit, because where a server has it, compiling took 0.4 s of a call that takes 20 ms.
 create function batches.trigger_daily(
@@ -115,7 +128,8 @@ begin
   -- All triggers take turns: each sees what the one before it did.
   perform pg_advisory_xact_lock(hashtextextended('daybook: daily batch', 0));
   select * into v_platform from batches.daily_settings();
-  v_told := jsonb_build_object('zones', p_zones, 'forced', p_force, 'manual_test', p_manual_test, 'batches', 0, 'tasks', 0);
+  v_told := jsonb_build_object('zones', p_zones, 'forced', p_force, 'manual_test', p_manual_test, 'batches', 0, 'tasks',
+    0);
   if not p_zones then
     v_date := batches.date_at(v_platform.time_zone, v_platform.run_at, p_now);
     v_told := v_told || jsonb_build_object('date', to_char(v_date, 'YYYY-MM-DD'));
@@ -142,7 +156,12 @@ begin
 end;
 $$;
 comment on function batches.trigger_daily(boolean, boolean, boolean, uuid, timestamptz) is
-  'Begins the daily batch: of the organizations that follow the platform, within its window and once a local day; with p_zones of those with their own zone or hour that are due. p_force passes the window and looks at organizations that have not had their date for another reason, never at one that has. Whoever cannot be begun is named in "problems" and costs no other its batch; when nobody can, it raises. {"outcome": started | already_run | outside_window | no_provider, "date", "batches", "tasks", "zones", "forced", "manual_test", and "problems" where there are some: [{"id", "name", "error"}]}.';
+  'Begins the daily batch: of the organizations that follow the platform, within its window and once a local day; '
+    'with p_zones of those with their own zone or hour that are due. p_force passes the window and looks at '
+    'organizations that have not had their date for another reason, never at one that has. Whoever cannot be begun is '
+    'named in "problems" and costs no other its batch; when nobody can, it raises. {"outcome": started | already_run '
+    '| outside_window | no_provider, "date", "batches", "tasks", "zones", "forced", "manual_test", and "problems" '
+    'where there are some: [{"id", "name", "error"}]}.';
 
 -- Security definer because service_role, which calls it through REST, may only read the state and the batches.
 create function public.trigger_daily_batch(

@@ -38,7 +38,7 @@ Deno.test("every object of a stand-in belongs to its extension", () =>
   }, { packs: "none" }));
 
 Deno.test("the roles are as on Supabase", () =>
-  withDatabase(async ({ sql, connect }) => {
+  withDatabase(async ({ sql }) => {
     const roles = await sql`
       select rolname, rolsuper, rolbypassrls, rolcanlogin, rolcreaterole from pg_roles
       where rolname in ('postgres', 'anon', 'authenticated', 'service_role', 'authenticator')
