@@ -43,33 +43,22 @@ const infrastructure = z.object({
   devices: z.object({ in_service: count, online: count, at: z.string() }).nullable(),
 });
 
-const answer = z.object({ activity, infrastructure, warning_below_score: z.json() });
+const answer = z.object({ activity, infrastructure, warning_below_score: z.number() });
 
 export type Figures = {
   activity: z.infer<typeof activity>;
   infrastructure: z.infer<typeof infrastructure>;
 };
 
-const defaultWarningBelow = 40;
-
-/** The figures of a day, and below which overall score a person is warned; a setting that makes no sense is said. */
+/** The figures of a day, and below which overall score a person is warned. */
 export async function readFigures(
   { db, signal }: Pick<JobContext, "db" | "signal">,
   day: Day,
-): Promise<{ figures: Figures; warningBelow: number; problems: string[] }> {
+): Promise<{ figures: Figures; warningBelow: number }> {
   const { data, error } = await db.rpc("ecosystem_figures", {
     p_day: day.name,
   }).abortSignal(signal);
   if (error) throw error;
-  const { warning_below_score, ...figures } = answer.parse(data);
-  const setting = z.number().min(0).max(100).safeParse(warning_below_score);
-  return {
-    figures,
-    warningBelow: setting.data ?? defaultWarningBelow,
-    problems: setting.success ? [] : [
-      `setting ecosystem.warning_below_score is ignored, ${defaultWarningBelow} holds: it must be a number from 0 to 100, got ${
-        JSON.stringify(warning_below_score).slice(0, 80)
-      }`,
-    ],
-  };
+  const { warning_below_score: warningBelow, ...figures } = answer.parse(data);
+  return { figures, warningBelow };
 }

@@ -37,7 +37,7 @@ export async function monitor(
   const github = githubOf(context, limits);
   const collected = github === null ? nothingCollected : await collect(context, github, day);
 
-  const { figures, warningBelow, problems } = await readFigures(context, day);
+  const { figures, warningBelow } = await readFigures(context, day);
   const scores = score(figures);
   const line = headline(scores, figures);
   const unread = [...collected.partial, ...collected.unreadable, ...collected.leftOut];
@@ -46,7 +46,6 @@ export async function monitor(
     ...(collected.stopped === null || unread.length === 0 ? [] : [collected.stopped]),
     ...(collected.leftOut.length === 0 ? [] : [`left out: ${listed(collected.leftOut)}`]),
     ...collected.problems,
-    ...problems,
   ];
   const gone = figures.activity.gone;
   const notes = [...missing, ...(gone.length === 0 ? [] : [`gone from GitHub: ${listed(gone)}`])];
@@ -77,7 +76,7 @@ export async function monitor(
       : null,
   });
   const low = scores.overall !== null && scores.overall < warningBelow;
-  const troubled = low || unread.length > 0 || problems.length > 0 ||
+  const troubled = low || unread.length > 0 ||
     ["misconfigured", "refused", "unknown"].includes(comment.state);
   return {
     summary: [

@@ -11,7 +11,7 @@ async function infrastructure(sql: Sql, now = scheduledFor, of = day) {
 }
 
 async function activity(sql: Sql) {
-  const [row] = await sql`select ecosystem_activity(${day}) as found`;
+  const [row] = await sql`select ecosystem.activity(${day}) as found`;
   return row!.found;
 }
 
@@ -181,7 +181,7 @@ Deno.test("a repository that is deleted while it is read leaves nothing", () =>
     assert.equal((await sql`select 1 from github_responses`).length, 0);
   }));
 
-Deno.test("the setting decides who is warned; one that makes no sense is said, and the default holds", () =>
+Deno.test("the setting decides who is warned; one that makes no sense is refused", () =>
   withEcosystem(async ({ db: { sql }, run, github, watch }) => {
     await watch("acme/quiet");
     github.repositories["acme/quiet"] = {};
@@ -194,12 +194,8 @@ Deno.test("the setting decides who is warned; one that makes no sense is said, a
     assert.match(low.summary, /; below 40$/);
     await set(0);
     assert.equal((await run()).notable, "info");
-    await set("forty");
-    const odd = await run();
-    assert.equal(odd.notable, "warning");
-    assert.deepEqual(odd.missing, [
-      'setting ecosystem.warning_below_score is ignored, 40 holds: it must be a number from 0 to 100, got "forty"',
-    ]);
-    await sql`delete from scheduler_settings where key = 'ecosystem.warning_below_score'`;
-    assert.match((await run()).missing[0], /got null/);
+    await assert.rejects(
+      set("forty"),
+      /cannot set ecosystem.warning_below_score: .* a number from 0 to 100, got "forty"/,
+    );
   }));

@@ -264,7 +264,6 @@ Deno.test("a look sends what is committed then, and not what is not", () =>
 
 Deno.test("a response was created when its batch began, before its request was made", () =>
   withWorker(async ({ sql, url, requests, release }) => {
-    const [before] = await sql`select clock_timestamp() as at`;
     const id = await post(sql, `${url}/slow`);
     await waitUntil("the request", () => requests.length === 1);
     const [during] = await sql`
@@ -272,7 +271,7 @@ Deno.test("a response was created when its batch began, before its request was m
       where datname = current_database() and state = 'idle in transaction'`;
     release();
     const { created } = await response(sql, id);
-    assert.ok(created >= before!.at && Number(created) <= requests[0]!.at);
+    assert.ok(Number(created) <= requests[0]!.at);
     assert.deepEqual(created, during!.xact_start);
   }));
 
