@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** What a URL escapes, what it cuts at, and what looks as if it were escaped already. */
 const ODD_NAME = "a b%20c#d ü?x";
 const NEEDED = ["cli", "local", "shared", "supabase", "deno.json", "deno.lock", "node_modules"];
-const TESTS = ["tests/run.ts", "tests/support", "tests/unit/text_test.ts"];
+const TESTS = ["tests/run.ts", "tests/support", "tests/unit/shared/text_test.ts"];
 
 /** A copy of the project in a folder with an odd name; removed afterwards. */
 async function withOddFolder(fn: (folder: string) => Promise<void>): Promise<void> {
@@ -45,6 +45,6 @@ Deno.test("start, test and types work in a folder whose name has blanks, #, %, ?
       /^\d+ of \d+ runs completed/m,
     );
     assert.ok((await Deno.stat(join(folder, ".daybook/keys.json"))).isFile);
-    assert.match(await run("tests/run.ts", "tests/unit/text_test.ts"), /^\d+ passed, 0 failed$/m);
+    assert.match(await run("tests/run.ts", "tests/unit/shared/text_test.ts"), /^\d+ passed, 0 failed$/m);
     assert.match(await run("cli/types.ts", "--check"), /is current/);
   }));

@@ -86,7 +86,7 @@ Deno.test("docs/upgrading.md promises these names and no others", async () => {
     ...Object.values(columns).flat(),
     ...calls,
     ...sentHeaders,
-    // tests/unit/authenticate_test.ts holds this one.
+    // tests/unit/shared/authenticate_test.ts holds this one.
     "x-manual-call",
     "true",
     ...metrics,

@@ -1,0 +1,33 @@
+import { createClient } from "@supabase/supabase-js";
+import assert from "node:assert/strict";
+import type { Database } from "../../../shared/database.types.ts";
+import { createLedger, type Ledger } from "../../../shared/job/ledger.ts";
+
+const runId = "00000000-0000-4000-8000-000000000001";
+const calls: [name: string, call: (ledger: Ledger) => Promise<unknown>][] = [
+  ["registeredPayload()", (ledger) => ledger.registeredPayload("test-job", "test-job")],
+  ["jobNames()", (ledger) => ledger.jobNames("test-job")],
+  ["begin()", (ledger) => ledger.begin(runId, "test-job", "worker")],
+  ["beginManual()", (ledger) => ledger.beginManual("test-job", null, {}, "worker")],
+  ["heartbeat()", (ledger) => ledger.heartbeat(runId, null)],
+  ["finish()", (ledger) => ledger.finish(runId, { outcome: "completed" })],
+];
+
+for (const [name, call] of calls) {
+  Deno.test(`the ledger's ${name} is given up when the database does not answer in time`, async () => {
+    // A database that takes the request and says nothing for as long as it is waited for.
+    const silent: typeof fetch = (_input, init) =>
+      new Promise((_resolve, reject) => {
+        const signal = init?.signal ?? assert.fail("it would wait for ever");
+        signal.addEventListener("abort", () => reject(signal.reason));
+      });
+    const db = createClient<Database>("http://127.0.0.1:9", "k".repeat(40), {
+      auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+      global: { fetch: silent },
+    });
+    await assert.rejects(call(createLedger(db, 20)), {
+      name: "LedgerError",
+      message: /tim(e|ed) ?out/i,
+    });
+  });
+}
