@@ -17,7 +17,7 @@ async function withOddFolder(fn: (folder: string) => Promise<void>): Promise<voi
   await Deno.chmod(parent, 0o755);
   const folder = join(parent, ODD_NAME);
   try {
-    await Deno.mkdir(join(folder, "tests/unit"), { recursive: true });
+    await Deno.mkdir(join(folder, "tests/unit/shared"), { recursive: true });
     for (const path of [...NEEDED, ...TESTS]) {
       const args = ["-a", join(ROOT, path), join(folder, path)];
       assert.ok((await new Deno.Command("cp", { args }).output()).success, path);
@@ -45,6 +45,9 @@ Deno.test("start, test and types work in a folder whose name has blanks, #, %, ?
       /^\d+ of \d+ runs completed/m,
     );
     assert.ok((await Deno.stat(join(folder, ".daybook/keys.json"))).isFile);
-    assert.match(await run("tests/run.ts", "tests/unit/shared/text_test.ts"), /^\d+ passed, 0 failed$/m);
+    assert.match(
+      await run("tests/run.ts", "tests/unit/shared/text_test.ts"),
+      /^\d+ passed, 0 failed$/m,
+    );
     assert.match(await run("cli/types.ts", "--check"), /is current/);
   }));
