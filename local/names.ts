@@ -7,12 +7,14 @@ const query = await Deno.readTextFile(new URL("./names.sql", import.meta.url));
 export interface Name {
   kind: string;
   name: string;
+  /** Of an index, a trigger and a constraint. */
+  of_table?: string | null;
 }
 
 /** What a pack makes, by kind. */
 export type Names = Record<string, string[]>;
 
-/** The kinds of things that a pack is asked for by name; sequences and indexes come with their tables. */
+/** The kinds of things that are known by name; the others come and go with their tables. */
 const MADE = [
   "schema",
   "table",
@@ -22,6 +24,9 @@ const MADE = [
   "function",
   "job",
   "pg_cron entry",
+  "index",
+  "trigger",
+  "constraint",
 ];
 
 /** Everything in the database that has a name of its own. */
@@ -46,23 +51,30 @@ export async function readNames(sql: Sql): Promise<Name[]> {
 
 /** Two things with one key cannot both be there. */
 export function keyOf({ kind, name }: Name): string {
-  const space = kind === "schema" || kind === "function"
-    ? kind
-    : kind === "job" || kind === "pg_cron entry"
-    ? "job"
-    : "relation";
-  return `${space} ${name}`;
+  return `${SPACES[kind] ?? "relation"} ${name}`;
 }
+const SPACES: Record<string, string> = {
+  schema: "schema",
+  function: "function",
+  trigger: "trigger",
+  constraint: "constraint",
+  job: "job",
+  "pg_cron entry": "job",
+};
 
-/** What is there now and was not before, by kind. */
+/** What is there now and was not before, by kind; of what belongs to tables that on tables of others. */
 export function namesMade(before: readonly Name[], after: readonly Name[]): Names {
   const known = new Set(before.map(keyOf));
   const made: Names = {};
-  for (const { kind, name } of after) {
-    const key = keyOf({ kind, name });
+  for (const name of after) {
+    const key = keyOf(name);
+    const { kind, of_table: table } = name;
     if (known.has(key) || !MADE.includes(kind)) continue;
     known.add(key);
-    (made[kind] ??= []).push(name);
+    if (table != null && !before.some((name) => name.kind === "table" && name.name === table)) {
+      continue;
+    }
+    (made[kind] ??= []).push(name.name);
   }
   return made;
 }

@@ -6,8 +6,8 @@ declare
   v_pack constant text := 'batches';
   v_schemas constant text[] := array['batches'];
   v_relations constant text[] := array[
-    'batch_jobs', 'batch_leases', 'batch_providers', 'batch_tasks',
-    'organizations', 'prompts'];
+    'scheduler_runs_batch_job_idx', 'batch_jobs', 'batch_leases',
+    'batch_providers', 'batch_tasks', 'organizations', 'prompts'];
   v_functions constant text[] := array[
     'accept_prompt_suggestion', 'begin_suggestion_try', 'cancel_batch_job',
     'claim_batch_tasks', 'continue_batch_job', 'continue_weekly_suggestions',
