@@ -206,7 +206,7 @@ export function planUninstall(
   return plan;
 }
 
-const emptyPlan = (): Plan => ({
+export const emptyPlan = (): Plan => ({
   writes: new Map(),
   removes: [],
   kept: [],
@@ -227,12 +227,12 @@ function namesOf({ migrations }: Source, packs: readonly Pack[]): Name[] {
 }
 
 /** Of what is there, what has the name of something that is to be made; each name once. */
-function clashes(wanted: readonly Name[], there: readonly FoundName[]): FoundName[] {
+export function clashes(wanted: readonly Name[], there: readonly FoundName[]): FoundName[] {
   const keys = new Set(wanted.map(keyOf));
   return there.filter((name) => keys.delete(keyOf(name)));
 }
 
-const describe = ({ kind, name, where }: FoundName) =>
+export const describe = ({ kind, name, where }: FoundName) =>
   `${kind} ${name}${where === "" ? "" : ` (${where})`}`;
 
 /** Plans to write the files that are not there. Returns the hashes of all; what is in the way becomes a conflict. */
@@ -297,7 +297,7 @@ function differenceOf(path: string, theirs: string, ours: string): string {
 }
 
 /** Versions of migrations, one after the other, later than every one there and than now. */
-function* freshStamps({ files }: Project, at: Date): Generator<string, never> {
+export function* freshStamps({ files }: Project, at: Date): Generator<string, never> {
   const newest = [...files.keys()].flatMap((path) =>
     /^supabase\/migrations\/(\d+)_/.exec(path)?.[1] ?? []
   );

@@ -29,12 +29,7 @@ export interface Project {
 
 /** Reads a project. Throws when the folder is none. */
 export async function readProject(folder: string): Promise<Project> {
-  const files: Files = new Map();
-  for (const room of ["supabase/functions", "supabase/migrations"]) {
-    for (const [path, text] of await readFiles(join(folder, room))) {
-      files.set(`${room}/${path}`, text);
-    }
-  }
+  const files = await readFiles(folder, ["supabase/functions", "supabase/migrations"]);
   const config = await readIfThere(join(folder, CONFIG));
   if (config === null) {
     throw new Error(`${folder} is no project: it has no ${CONFIG}; make one with: supabase init`);

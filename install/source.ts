@@ -1,6 +1,5 @@
 /** A checkout of Daybook, as it moves into other projects. */
 import { fileURLToPath } from "node:url";
-import { join } from "node:path";
 import type { Names } from "../local/names.ts";
 import { type Pack, readPacks } from "../local/packs.ts";
 import { readReleases, readVersion } from "../local/releases.ts";
@@ -32,22 +31,16 @@ const ENTRIES = ["shared/define-job.ts", "shared/serve-job.ts"];
 
 export async function readSource(root = new URL("../", import.meta.url)): Promise<Source> {
   const folder = fileURLToPath(root);
-  const texts = await readFiles(join(folder, "supabase/migrations"));
+  const files = await readFiles(folder, ["shared", "supabase/functions", "supabase/migrations"]);
   const migrations = (await readReleases(root)).flatMap(({ migrations }) =>
     Object.entries(migrations).map(([file, { pack, makes }]) => {
-      const text = texts.get(file);
+      const text = files.get(`supabase/migrations/${file}`);
       if (text === undefined) {
         throw new Error(`The migration ${file} is missing: deno task release`);
       }
       return { file, pack, makes, text };
     })
   );
-  const files: Files = new Map();
-  for (const room of ["supabase/functions", "shared"]) {
-    for (const [path, text] of await readFiles(join(folder, room))) {
-      files.set(`${room}/${path}`, text);
-    }
-  }
   return { version: await readVersion(root), packs: await readPacks(root), migrations, files };
 }
 
