@@ -155,7 +155,8 @@ export function planJobInto(
   );
   place(
     `supabase/functions/tests/${name}_database_test.ts`,
-    templates["project_database_test.ts"],
+    // No deno.json of a function lists what only a test needs.
+    templates["project_database_test.ts"].replace('"postgres"', `"${source.imports.postgres}"`),
   );
   plan.writes.set(
     `supabase/migrations/${freshStamps(project, at).next().value}_${sqlName}.sql`,

@@ -24,10 +24,11 @@ export interface Source {
   migrations: SourceMigration[];
   /** The functions and the shared code, by their paths in the checkout. */
   files: Files;
+  /** The shared modules that a job of a project's own is made with. */
+  exports: string[];
+  /** The packages by the names that modules import, with their versions. */
+  imports: Record<string, string>;
 }
-
-/** What every job of a project's own is made with; deno.json exports them, too. */
-const ENTRIES = ["shared/define-job.ts", "shared/serve-job.ts"];
 
 export async function readSource(root = new URL("../", import.meta.url)): Promise<Source> {
   const folder = fileURLToPath(root);
@@ -41,13 +42,21 @@ export async function readSource(root = new URL("../", import.meta.url)): Promis
       return { file, pack, makes, text };
     })
   );
-  return { version: await readVersion(root), packs: await readPacks(root), migrations, files };
+  const { exports, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  return {
+    version: await readVersion(root),
+    packs: await readPacks(root),
+    migrations,
+    files,
+    exports: Object.values<string>(exports).map((path) => path.replace("./", "")),
+    imports,
+  };
 }
 
 /** The files of these packs, by the path that they have in a project: their functions and what these import. */
 export function projectFiles(source: Source, packs: readonly Pack[]): Files {
   if (packs.length === 0) return new Map();
-  const paths = new Set(ENTRIES);
+  const paths = new Set(source.exports);
   for (const name of packs.flatMap((pack) => pack.functions)) {
     for (const path of source.files.keys()) {
       if (path.startsWith(`supabase/functions/${name}/`)) paths.add(path);

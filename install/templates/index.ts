@@ -1,4 +1,4 @@
-import { serveJob } from "../../../shared/serve-job.ts";
+import { serveJob } from "../../../shared/job/serve-job.ts";
 import { job } from "./job.ts";
 
 export default { fetch: serveJob(job) };

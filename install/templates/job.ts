@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defineJob, type JobContext } from "../../../shared/define-job.ts";
+import { defineJob, type JobContext } from "../../../shared/job/define-job.ts";
 
 /** What the job calls in the database. */
 export interface Database {

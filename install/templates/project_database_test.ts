@@ -1,6 +1,6 @@
 /** Asks the database of DATABASE_URL, else the one of `supabase start`, and leaves nothing in it. */
 import assert from "node:assert/strict";
-import postgres, { type TransactionSql } from "npm:postgres@3.4.9";
+import postgres, { type TransactionSql } from "postgres";
 
 const url = Deno.env.get("DATABASE_URL") ??
   "postgresql://postgres:postgres@127.0.0.1:54322/postgres";

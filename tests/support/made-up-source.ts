@@ -46,13 +46,18 @@ export function madeUpSource(): Source {
         job: ["send-parcels"],
       }),
     ],
+    imports: { postgres: "npm:postgres@1.2.3" },
+    exports: ["shared/job/define-job.ts", "shared/job/serve-job.ts"],
     files: new Map([
-      ["shared/define-job.ts", 'import { e } from "./errors.ts";\n'],
+      ["shared/job/define-job.ts", 'import { e } from "../errors.ts";\n'],
       ["shared/errors.ts", "export const e = 1;\n"],
       ["shared/post.ts", "export const post = 1;\n"],
-      ["shared/serve-job.ts", 'import type { D } from "./define-job.ts";\n'],
+      ["shared/job/serve-job.ts", 'import type { D } from "./define-job.ts";\n'],
       ["shared/unused.ts", "export const unused = 1;\n"],
-      ["supabase/functions/health/index.ts", 'import { s } from "../../../shared/serve-job.ts";\n'],
+      [
+        "supabase/functions/health/index.ts",
+        'import { s } from "../../../shared/job/serve-job.ts";\n',
+      ],
       ["supabase/functions/health/deno.json", "{}\n"],
       [
         "supabase/functions/send-parcels/index.ts",

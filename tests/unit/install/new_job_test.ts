@@ -78,11 +78,15 @@ Deno.test("a job in a project has its registration in the migration, and imports
   ]);
   assert.match(
     plan.writes.get("supabase/functions/send-letters/index.ts")!,
-    /from "\.\.\/_shared\/daybook\/serve-job\.ts"/,
+    /from "\.\.\/_shared\/daybook\/job\/serve-job\.ts"/,
   );
   const test = plan.writes.get("supabase/functions/tests/send-letters_test.ts")!;
   assert.match(test, /from "\.\.\/send-letters\/job\.ts"/);
-  assert.match(test, /from "\.\.\/_shared\/daybook\/define-job\.ts"/);
+  assert.match(test, /from "\.\.\/_shared\/daybook\/job\/define-job\.ts"/);
+  assert.match(
+    plan.writes.get("supabase/functions/tests/send-letters_database_test.ts")!,
+    /from "npm:postgres@1\.2\.3"/,
+  );
   const sql = plan.writes.get("supabase/migrations/20310101000002_send_letters.sql")!;
   assert.match(
     sql,

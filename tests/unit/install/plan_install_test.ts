@@ -14,9 +14,9 @@ const name = (kind: string, name: string, where = "1_mine.sql"): FoundName => ({
 Deno.test("the core alone brings its functions, what these and own jobs import, its migration and its sections", () => {
   const plan = planInstall(madeUpSource(), project(), options);
   assert.deepEqual([...plan.writes.keys()], [
-    "supabase/functions/_shared/daybook/define-job.ts",
     "supabase/functions/_shared/daybook/errors.ts",
-    "supabase/functions/_shared/daybook/serve-job.ts",
+    "supabase/functions/_shared/daybook/job/define-job.ts",
+    "supabase/functions/_shared/daybook/job/serve-job.ts",
     "supabase/functions/health/deno.json",
     "supabase/functions/health/index.ts",
     "supabase/migrations/20261201100000_daybook_scheduler_1_0_0.sql",
@@ -25,7 +25,7 @@ Deno.test("the core alone brings its functions, what these and own jobs import, 
   ]);
   assert.equal(
     plan.writes.get("supabase/functions/health/index.ts"),
-    'import { s } from "../_shared/daybook/serve-job.ts";\n',
+    'import { s } from "../_shared/daybook/job/serve-job.ts";\n',
   );
   assert.match(
     plan.writes.get(CONFIG)!,

@@ -69,11 +69,11 @@ Deno.test("a file that its owner has changed stays, and is named with how the ne
 Deno.test("what its owner has changed or deleted and Daybook has not is left alone without a word", () => {
   const there = installed();
   there.files.set("supabase/functions/health/index.ts", "mine");
-  there.files.delete("supabase/functions/_shared/daybook/define-job.ts");
+  there.files.delete("supabase/functions/_shared/daybook/job/define-job.ts");
   const plan = planUpgrade(nextSource(), there, options);
   assert.deepEqual(plan.kept, []);
   assert.equal(plan.writes.has("supabase/functions/health/index.ts"), false);
-  assert.equal(plan.writes.has("supabase/functions/_shared/daybook/define-job.ts"), false);
+  assert.equal(plan.writes.has("supabase/functions/_shared/daybook/job/define-job.ts"), false);
 });
 
 Deno.test("a changed file that the new version does not have stays; so does one that was made as the new version's", () => {
