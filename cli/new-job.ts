@@ -1,9 +1,17 @@
 /** `deno task new-job <name>`: writes the files that a job begins with. See `--help`. */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type JobOptions, optionsFault, planJobHere, planJobInto } from "../install/new-job.ts";
+import {
+  CHANGED_HERE,
+  type JobOptions,
+  optionsFault,
+  planJobHere,
+  planJobInto,
+} from "../install/new-job.ts";
 import { readFiles } from "../install/files.ts";
 import { runTask } from "../install/run.ts";
 import { readSource } from "../install/source.ts";
+import { readReleases } from "../local/releases.ts";
 import { carryOut, describePlan } from "../install/write.ts";
 import { readArguments } from "./arguments.ts";
 
@@ -58,8 +66,11 @@ if (values.into !== undefined) {
 async function writeHere() {
   const root = fileURLToPath(new URL("../", import.meta.url));
   try {
-    const files = await readFiles(root, ["docs", "supabase", "tests"]);
-    const plan = planJobHere(await readSource(), files, options);
+    const source = await readSource();
+    const files = await readFiles(root, ["supabase", "tests/unit", "tests/database"]);
+    for (const path of CHANGED_HERE) files.set(path, await Deno.readTextFile(join(root, path)));
+    const release = (await readReleases()).find(({ version }) => version === source.version);
+    const plan = planJobHere(source, files, { ...options, isReleased: release?.date != null });
     for (const line of describePlan(plan, { files, manifest: null })) console.log(line);
     if (values["dry-run"]) return console.log("\nThis was a dry run: nothing was written");
     await carryOut(plan, root);

@@ -1,4 +1,5 @@
 /** The files that a job begins with, here or in a project: decided by functions that write nothing. */
+import { nextVersion, raiseVersion, VERSION_FILES } from "../local/raise-version.ts";
 import { addFunctions, configuredFunctions } from "./config-toml.ts";
 import type { Files } from "./files.ts";
 import { rewriteImports } from "./imports.ts";
@@ -15,18 +16,21 @@ export interface JobOptions {
   timeZone: string;
 }
 
-/** The files of a checkout of Daybook that a new job changes. */
+/** The files of a checkout of Daybook that a new job may change. */
 export const CHANGED_HERE = [
   CONFIG,
   "supabase/packs.json",
   "supabase/schedules.json",
   "docs/operations.md",
-] as const;
+  ...VERSION_FILES,
+];
 
 const TEMPLATES = [
   "job.ts",
   "index.ts",
+  "schema.sql",
   "job.sql",
+  "privileges.sql",
   "unit_test.ts",
   "database_test.ts",
   "project_database_test.ts",
@@ -57,9 +61,16 @@ export function optionsFault({ name, schedule, timeZone }: JobOptions): string |
   return null;
 }
 
-/** The plan for a job in this checkout: a pack of its own. `files` are those of CHANGED_HERE and what is there besides. */
-export function planJobHere(source: Source, files: Files, options: JobOptions): Plan {
-  const { name, schedule, timeZone } = options;
+/**
+ * The plan for a job in this checkout: a pack of its own. `files` are those of CHANGED_HERE and what is there besides.
+ * Where the version of the checkout is released, the job belongs to the next one.
+ */
+export function planJobHere(
+  source: Source,
+  files: Files,
+  options: JobOptions & { isReleased: boolean },
+): Plan {
+  const { name, schedule, timeZone, isReleased } = options;
   const sqlName = name.replaceAll("-", "_");
   const read = (path: string) => {
     const text = files.get(path);
@@ -85,7 +96,9 @@ export function planJobHere(source: Source, files: Files, options: JobOptions): 
   write(`supabase/functions/${name}/job.ts`, fill(templates["job.ts"], name));
   write(`supabase/functions/${name}/index.ts`, fill(templates["index.ts"], name));
   write(`supabase/functions/${name}/deno.json`, importsOfJobs(source));
+  write(`supabase/sql/${name}/schema.sql`, fill(templates["schema.sql"], name));
   write(`supabase/sql/${name}/${sqlName}.sql`, fill(templates["job.sql"], name));
+  write(`supabase/sql/${name}/privileges.sql`, fill(templates["privileges.sql"], name));
   write(`tests/unit/${sqlName}_test.ts`, fill(templates["unit_test.ts"], name));
   write(`tests/database/${name}/${sqlName}_test.ts`, fill(templates["database_test.ts"], name));
   if (plan.conflicts.length > 0) return plan;
@@ -98,7 +111,7 @@ export function planJobHere(source: Source, files: Files, options: JobOptions): 
       description,
       needs: ["scheduler"],
       functions: [name],
-      sql: [sqlName],
+      sql: ["schema", sqlName, "privileges"],
     }),
   );
   plan.writes.set(
@@ -116,6 +129,12 @@ export function planJobHere(source: Source, files: Files, options: JobOptions): 
   const place = operations.indexOf("| `scheduler_runs` ");
   if (place < 0) throw new Error("docs/operations.md has no table of retentions any more");
   plan.writes.set("docs/operations.md", operations.slice(0, place) + row + operations.slice(place));
+  if (isReleased) {
+    const { version } = source;
+    for (const [path, text] of raiseVersion(files, version, nextVersion(version))) {
+      plan.writes.set(path, text);
+    }
+  }
   return plan;
 }
 
@@ -171,6 +190,7 @@ const fill = (template: string, name: string) =>
 
 /** What the SQL of a job makes. */
 const namesOf = (name: string) => [
+  { kind: "schema", name: name.replaceAll("-", "_") },
   { kind: "function", name: name.replaceAll("-", "_") },
   { kind: "table", name: `${name.replaceAll("-", "_")}_items` },
   { kind: "job", name },

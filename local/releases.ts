@@ -193,7 +193,9 @@ export async function writeMigrations(version: string, today: Date): Promise<str
   const earlier = releases.filter((release) => release.version !== version);
   const draft = releases.find((release) => release.version === version);
   if (draft?.date != null) {
-    throw new Error(`${version} was released on ${draft.date}: raise the version in deno.json`);
+    throw new Error(
+      `${version} was released on ${draft.date}: begin the next version with deno task release --next`,
+    );
   }
   if (earlier.some(({ date }) => date === null)) {
     throw new Error("releases.json: an earlier version has no date");

@@ -11,7 +11,7 @@ create index my_job_items_done_at_idx on public.my_job_items (done_at) where don
 comment on table public.my_job_items is 'What my-job has to do, one row an item.';
 comment on column public.my_job_items.done_at is 'When it was done; null: not yet.';
 
--- Said in so many words: what is new in public is open to anon in an older project, and closed to all in a new one.
+-- Said in so many words: what is new in public is open to anon in an older project, closed to all in a new one.
 alter table public.my_job_items enable row level security;
 revoke all on public.my_job_items from public, anon, authenticated, service_role;
 revoke all on sequence public.my_job_items_id_seq from public, anon, authenticated, service_role;
@@ -35,4 +35,5 @@ revoke all on function public.my_job(integer) from public, anon, authenticated;
 grant execute on function public.my_job(integer) to service_role;
 
 -- prune-old-rows deletes what was done; how many days it stays is the setting retention.my_job_items_days.
-select scheduler.add_retention_rule('my-job', 'my_job_items', 90, 'done_at < $1', 'how long items of my-job stay that are done');
+select scheduler.add_retention_rule(
+  'my-job', 'my_job_items', 90, 'done_at < $1', 'how long items of my-job stay that are done');

@@ -20,6 +20,9 @@ function source(): Source {
 }
 
 const HERE = {
+  "deno.json": '{ "version": "1.0.0" }\n',
+  "supabase/sql/scheduler/version.sql": "select '1.0.0'\n",
+  "CHANGELOG.md": "# Changelog\n\n## [1.0.0] - 2026-01-01\n",
   [CONFIG]: 'project_id = "daybook"\n',
   "supabase/packs.json": "{}\n",
   "supabase/schedules.json": "{}\n",
@@ -28,13 +31,15 @@ const HERE = {
 const here = (more: Record<string, string> = {}) => new Map(Object.entries({ ...HERE, ...more }));
 
 Deno.test("a job here is a pack of its own, with its function, SQL, tests, section, times and retention", () => {
-  const plan = planJobHere(source(), here(), options);
+  const plan = planJobHere(source(), here(), { ...options, isReleased: false });
   assert.deepEqual(plan.conflicts, []);
   assert.deepEqual([...plan.writes.keys()], [
     "supabase/functions/send-letters/job.ts",
     "supabase/functions/send-letters/index.ts",
     "supabase/functions/send-letters/deno.json",
+    "supabase/sql/send-letters/schema.sql",
     "supabase/sql/send-letters/send_letters.sql",
+    "supabase/sql/send-letters/privileges.sql",
     "tests/unit/send_letters_test.ts",
     "tests/database/send-letters/send_letters_test.ts",
     CONFIG,
@@ -47,7 +52,7 @@ Deno.test("a job here is a pack of its own, with its function, SQL, tests, secti
       description: "Does what is due in send_letters_items",
       needs: ["scheduler"],
       functions: ["send-letters"],
-      sql: ["send_letters"],
+      sql: ["schema", "send_letters", "privileges"],
     },
   });
   assert.deepEqual(JSON.parse(plan.writes.get("supabase/schedules.json")!)["send-letters"], [{
@@ -61,6 +66,20 @@ Deno.test("a job here is a pack of its own, with its function, SQL, tests, secti
     /^\| table \|\n\| `send_letters_items` \| `retention\.send_letters_items_days` \|.*\n\| `scheduler_runs` \| a \|\n/,
   );
   for (const text of plan.writes.values()) assert.doesNotMatch(text, /my.job/);
+});
+
+Deno.test("a job in a checkout whose version is released belongs to the next one", () => {
+  const { writes } = planJobHere(source(), here(), { ...options, isReleased: true });
+  assert.equal(writes.get("deno.json"), '{ "version": "1.0.1" }\n');
+  assert.equal(writes.get("supabase/sql/scheduler/version.sql"), "select '1.0.1'\n");
+  assert.equal(
+    writes.get("CHANGELOG.md"),
+    "# Changelog\n\n## [1.0.1] - unreleased\n\n## [1.0.0] - 2026-01-01\n",
+  );
+  assert.throws(
+    () => planJobHere(source(), here({ "deno.json": "{}" }), { ...options, isReleased: true }),
+    /deno\.json does not say the version 1\.0\.0/,
+  );
 });
 
 Deno.test("a job in a project has its registration in the migration, and imports from _shared/daybook", () => {
@@ -102,13 +121,14 @@ Deno.test("a job in a project has its registration in the migration, and imports
 Deno.test("what has the job's names already is in the way, here and in a project", () => {
   const taken = planJobHere(source(), here({ "supabase/functions/parcels/index.ts": "" }), {
     ...options,
+    isReleased: false,
     name: "parcels",
   });
   assert.deepEqual(taken.conflicts, [
     "pack parcels",
     "file supabase/functions/parcels/index.ts",
   ]);
-  const health = planJobHere(source(), here(), { ...options, name: "health" });
+  const health = planJobHere(source(), here(), { ...options, isReleased: false, name: "health" });
   assert.deepEqual(health.conflicts, ["job health (20200101000001_daybook_scheduler_1_0_0.sql)"]);
   const there = installed(["scheduler"], {
     "supabase/functions/send-letters/index.ts": "",
