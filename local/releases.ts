@@ -202,12 +202,11 @@ export async function writeMigrations(version: string, today: Date): Promise<str
   }
   const made = await makeMigrations(version, earlier);
   const old = Object.keys(draft?.migrations ?? {}).sort();
-  const day = old[0]?.slice(0, 8) ?? today.toISOString().slice(0, 10).replaceAll("-", "");
+  const first = old[0]?.slice(0, 14) ?? firstStamp(earlier, today);
   const migrations: Release["migrations"] = {};
   for (const [index, { pack, text, makes }] of made.entries()) {
-    const file = `${day}${String(index + 1).padStart(6, "0")}_daybook_${pack.schema}_${
-      version.replaceAll(".", "_")
-    }.sql`;
+    const stamp = BigInt(first) + BigInt(index);
+    const file = `${stamp}_daybook_${pack.schema}_${version.replaceAll(".", "_")}.sql`;
     const whole =
       `-- Daybook ${version}, pack ${pack.name}. Made of supabase/sql/${pack.name}: change it there.\n\n${text}`;
     await Deno.writeTextFile(join(MIGRATIONS_DIRECTORY, file), whole);
@@ -218,4 +217,14 @@ export async function writeMigrations(version: string, today: Date): Promise<str
   }
   await writeReleases([...earlier, { version, date: null, migrations }]);
   return Object.keys(migrations);
+}
+
+/** The version of a release's first migration: of today, and later than all of the earlier releases. */
+export function firstStamp(earlier: readonly Release[], today: Date): string {
+  const newest = earlier.flatMap(({ migrations }) => Object.keys(migrations)).sort().at(-1);
+  const stamps = [
+    BigInt(`${today.toISOString().slice(0, 10).replaceAll("-", "")}000001`),
+    newest === undefined ? 0n : BigInt(newest.slice(0, 14)) + 1n,
+  ];
+  return String(stamps.reduce((a, b) => a > b ? a : b));
 }
