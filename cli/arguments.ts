@@ -24,3 +24,11 @@ export function readArguments<Options extends ParseArgsOptionsConfig>(
   console.log(usage);
   Deno.exit(0);
 }
+
+/** The one folder that a command is given. Prints `usage` and ends the command with 2 where there is none, or more. */
+export function readFolder(positionals: readonly string[], usage: string): string {
+  const [folder, ...more] = positionals;
+  if (folder !== undefined && more.length === 0) return folder;
+  console.error(`Name one project folder\n\n${usage}`);
+  Deno.exit(2);
+}

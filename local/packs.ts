@@ -41,9 +41,11 @@ const job = z.strictObject({
 });
 const schedulesSchema = z.record(z.string(), z.array(job));
 
-/** All packs, each after those that it needs. Throws where packs.json contradicts itself. */
-export async function readPacks(): Promise<Pack[]> {
-  const entries = packsSchema.parse(JSON.parse(await readText("packs.json")));
+/** All packs of a checkout, each after those that it needs. Throws where packs.json contradicts itself. */
+export async function readPacks(root?: URL): Promise<Pack[]> {
+  const supabase = root === undefined ? SUPABASE : new URL("supabase/", root);
+  const text = await Deno.readTextFile(new URL("packs.json", supabase));
+  const entries = packsSchema.parse(JSON.parse(text));
   const packs: Pack[] = [];
   for (const [name, entry] of Object.entries(entries)) {
     const missing = entry.needs.filter((need) => !packs.some((pack) => pack.name === need));
@@ -97,16 +99,18 @@ export async function readChanges(pack: Pack, version: string): Promise<string |
 
 /** Applies the SQL of the packs, each in a transaction of its own. `sql` is connected as the role `postgres`. */
 export async function applyPacks(sql: Sql, packs: readonly Pack[]): Promise<void> {
-  for (const pack of packs) {
-    const text = await packSql(pack);
-    await sql.begin((transaction) => transaction.unsafe(text)).catch((cause) => {
-      const { position } = cause as { position?: string };
-      const line = position === undefined
-        ? ""
-        : ` (near: ${text.slice(Number(position) - 1, Number(position) + 60)})`;
-      throw new Error(`Cannot apply the pack ${pack.name}: ${cause.message}${line}`, { cause });
-    });
-  }
+  for (const pack of packs) await applyPack(sql, pack.name, await packSql(pack));
+}
+
+/** Applies SQL of a pack in one transaction. Throws with the place at which Postgres stopped. */
+export async function applyPack(sql: Sql, name: string, text: string): Promise<void> {
+  await sql.begin((transaction) => transaction.unsafe(text)).catch((cause) => {
+    const { position } = cause as { position?: string };
+    const place = position === undefined
+      ? ""
+      : ` (near: ${text.slice(Number(position) - 1, Number(position) + 60)})`;
+    throw new Error(`Cannot apply the pack ${name}: ${cause.message}${place}`, { cause });
+  });
 }
 
 function registration({ why: _, ...given }: z.infer<typeof job>): string {

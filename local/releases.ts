@@ -7,34 +7,49 @@ import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { z } from "zod";
 import { compareCatalogues, readCatalogue } from "./catalogue.ts";
+import { guardOf } from "./guard.ts";
 import { applyMigrations, MIGRATIONS_DIRECTORY, readMigrations } from "./migrations.ts";
-import { applyPacks, type Pack, packSql, readChanges, readPacks } from "./packs.ts";
+import { type Names, namesMade, readNames } from "./names.ts";
+import { applyPack, applyPacks, type Pack, packSql, readChanges, readPacks } from "./packs.ts";
 import { withScratchDatabase } from "./scratch-database.ts";
 
-const RELEASES = new URL("../supabase/releases.json", import.meta.url);
+/** The root of this checkout. */
+const ROOT = new URL("../", import.meta.url);
 
 const releasesSchema = z.array(z.strictObject({
   version: z.string().regex(/^\d+\.\d+\.\d+$/),
   /** The day on which it was released; null: it is still being made. */
   date: z.iso.date().nullable(),
-  /** The hash of each of its migrations, by file name. */
-  migrations: z.record(z.string().regex(/^\d{14}_[a-z0-9_]+\.sql$/), z.string()),
+  /** Its migrations, by file name. */
+  migrations: z.record(
+    z.string().regex(/^\d{14}_[a-z0-9_]+\.sql$/),
+    z.strictObject({
+      pack: z.string(),
+      hash: z.string(),
+      /** What it makes, by kind: nothing of that name may be there before. */
+      makes: z.record(z.string(), z.array(z.string())),
+    }),
+  ),
 }));
 export type Release = z.infer<typeof releasesSchema>[number];
 
-/** The releases, the oldest first. */
-export async function readReleases(): Promise<Release[]> {
-  return releasesSchema.parse(JSON.parse(await Deno.readTextFile(RELEASES)));
+/** The releases of a checkout, the oldest first. */
+export async function readReleases(root = ROOT): Promise<Release[]> {
+  const text = await Deno.readTextFile(new URL("supabase/releases.json", root));
+  return releasesSchema.parse(JSON.parse(text));
 }
 
 /** The version in deno.json: the one that is being made, or the newest. */
-export async function readVersion(): Promise<string> {
-  const configuration = await Deno.readTextFile(new URL("../deno.json", import.meta.url));
+export async function readVersion(root = ROOT): Promise<string> {
+  const configuration = await Deno.readTextFile(new URL("deno.json", root));
   return z.object({ version: z.string() }).parse(JSON.parse(configuration)).version;
 }
 
 export async function writeReleases(releases: Release[]): Promise<void> {
-  await Deno.writeTextFile(RELEASES, JSON.stringify(releases, null, 2) + "\n");
+  await Deno.writeTextFile(
+    new URL("supabase/releases.json", ROOT),
+    JSON.stringify(releases, null, 2) + "\n",
+  );
 }
 
 export const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -46,40 +61,58 @@ export async function releaseFaults(releases: Release[]): Promise<string[]> {
   for (const { version, name, text } of await readMigrations()) {
     const file = `${version}_${name}.sql`;
     if (!known.has(file)) faults.push(`${file} belongs to no release`);
-    else if (known.get(file) !== hashOf(text)) faults.push(`${file} is not as it was released`);
+    else if (known.get(file)!.hash !== hashOf(text)) {
+      faults.push(`${file} is not as it was released`);
+    }
     known.delete(file);
   }
   return [...faults, ...[...known.keys()].map((file) => `${file} is missing`)];
 }
 
+export interface MadeMigration {
+  pack: Pack;
+  text: string;
+  makes: Names;
+}
+
 /**
- * The text of each migration that leads from the earlier releases to supabase/sql, by pack: all of the pack where it is
- * new, else its changes/<version>.sql and the functions that are other ones now. Throws when these do not lead there.
+ * The migrations that lead from the earlier releases to supabase/sql, by pack: all of the pack where it is new, else its
+ * changes/<version>.sql and the functions that are other ones now. Each begins with a look whether what it makes is
+ * there already. Throws when they do not lead there.
  */
 export async function makeMigrations(
   version: string,
   earlier: Release[],
-): Promise<{ pack: Pack; text: string }[]> {
+): Promise<MadeMigration[]> {
   const packs = await readPacks();
-  if (earlier.length === 0) {
-    return Promise.all(packs.map(async (pack) => ({ pack, text: await packSql(pack) })));
-  }
+  const known = new Set(
+    earlier.flatMap(({ migrations }) => Object.values(migrations).map(({ pack }) => pack)),
+  );
   const files = new Set(earlier.flatMap(({ migrations }) => Object.keys(migrations)));
   const released = (await readMigrations())
     .filter((migration) => files.has(`${migration.version}_${migration.name}.sql`));
-  const wanted = await onScratch((sql) => applyPacks(sql, packs), async (sql) => ({
-    functions: await readFunctions(sql),
-    catalogue: await readCatalogue(sql),
-  }));
+  const wanted = known.size === 0
+    ? undefined
+    : await onScratch((sql) => applyPacks(sql, packs), async (sql) => ({
+      functions: await readFunctions(sql),
+      catalogue: await readCatalogue(sql),
+    }));
   return onScratch(async (sql) => void await applyMigrations(sql, released), async (sql) => {
     const before = await readFunctions(sql);
-    const made: { pack: Pack; text: string }[] = [];
+    const made: MadeMigration[] = [];
+    let names = await readNames(sql);
     for (const pack of packs) {
-      const text = await migrationOf(pack, version, before, wanted.functions);
-      if (text !== null) made.push({ pack, text });
+      const text = wanted && known.has(pack.name)
+        ? await migrationOf(pack, version, before, wanted.functions)
+        : await packSql(pack);
+      if (text === null) continue;
+      await applyPack(sql, pack.name, text);
+      const after = await readNames(sql);
+      const makes = namesMade(names, after);
+      made.push({ pack, text: guardOf(pack.name, makes) + text, makes });
+      names = after;
     }
-    for (const { text } of made) await sql.begin((transaction) => transaction.unsafe(text));
-    const left = compareCatalogues(await readCatalogue(sql), wanted.catalogue);
+    const left = wanted ? compareCatalogues(await readCatalogue(sql), wanted.catalogue) : [];
     if (left.length > 0) {
       throw new Error(
         `The migrations of ${version} do not lead to supabase/sql; write what is missing into ` +
@@ -160,27 +193,38 @@ export async function writeMigrations(version: string, today: Date): Promise<str
   const earlier = releases.filter((release) => release.version !== version);
   const draft = releases.find((release) => release.version === version);
   if (draft?.date != null) {
-    throw new Error(`${version} was released on ${draft.date}: raise the version in deno.json`);
+    throw new Error(
+      `${version} was released on ${draft.date}: begin the next version with deno task release --next`,
+    );
   }
   if (earlier.some(({ date }) => date === null)) {
     throw new Error("releases.json: an earlier version has no date");
   }
   const made = await makeMigrations(version, earlier);
   const old = Object.keys(draft?.migrations ?? {}).sort();
-  const day = old[0]?.slice(0, 8) ?? today.toISOString().slice(0, 10).replaceAll("-", "");
+  const first = old[0]?.slice(0, 14) ?? firstStamp(earlier, today);
   const migrations: Release["migrations"] = {};
-  for (const [index, { pack, text }] of made.entries()) {
-    const file = `${day}${String(index + 1).padStart(6, "0")}_daybook_${pack.schema}_${
-      version.replaceAll(".", "_")
-    }.sql`;
+  for (const [index, { pack, text, makes }] of made.entries()) {
+    const stamp = BigInt(first) + BigInt(index);
+    const file = `${stamp}_daybook_${pack.schema}_${version.replaceAll(".", "_")}.sql`;
     const whole =
       `-- Daybook ${version}, pack ${pack.name}. Made of supabase/sql/${pack.name}: change it there.\n\n${text}`;
     await Deno.writeTextFile(join(MIGRATIONS_DIRECTORY, file), whole);
-    migrations[file] = hashOf(whole);
+    migrations[file] = { pack: pack.name, hash: hashOf(whole), makes };
   }
   for (const file of old.filter((file) => !(file in migrations))) {
     await Deno.remove(join(MIGRATIONS_DIRECTORY, file)).catch(() => {});
   }
   await writeReleases([...earlier, { version, date: null, migrations }]);
   return Object.keys(migrations);
+}
+
+/** The version of a release's first migration: of today, and later than all of the earlier releases. */
+export function firstStamp(earlier: readonly Release[], today: Date): string {
+  const newest = earlier.flatMap(({ migrations }) => Object.keys(migrations)).sort().at(-1);
+  const stamps = [
+    BigInt(`${today.toISOString().slice(0, 10).replaceAll("-", "")}000001`),
+    newest === undefined ? 0n : BigInt(newest.slice(0, 14)) + 1n,
+  ];
+  return String(stamps.reduce((a, b) => a > b ? a : b));
 }

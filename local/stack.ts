@@ -29,6 +29,8 @@ export interface StackOptions {
   cron?: boolean;
   /** Default `["supabase/functions"]`. */
   functionsDirectories?: string[];
+  /** Default `supabase/migrations`. */
+  migrationsDirectory?: string;
   /** More environment for the functions. */
   env?: Record<string, string>;
   /** How the model provider of this machine behaves. Default: it answers at once. */
@@ -129,7 +131,7 @@ async function startParts(
     own ? "postgres" : await makeLogin(admin, password),
     password,
   );
-  await migrate(databaseUrl, options.seed ?? false, onProgress);
+  await migrate(databaseUrl, options, onProgress);
   // What it would look up when it connects serves arrays alone, and nobody could catch its failure.
   const sql = postgres(databaseUrl, { max: 5, onnotice: () => {}, fetch_types: false });
   parts.push(() => sql.end({ timeout: 1 }));
@@ -203,10 +205,14 @@ async function startParts(
   };
 }
 
-async function migrate(databaseUrl: string, seed: boolean, onProgress: (message: string) => void) {
+async function migrate(
+  databaseUrl: string,
+  { migrationsDirectory, seed = false }: StackOptions,
+  onProgress: (message: string) => void,
+) {
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
   try {
-    await applyMigrations(sql, await readMigrations(), onProgress);
+    await applyMigrations(sql, await readMigrations(migrationsDirectory), onProgress);
     if (seed && await loadSeed(sql)) onProgress("Loaded the demo data");
   } finally {
     await sql.end({ timeout: 1 });

@@ -22,7 +22,7 @@ export async function readText(
   signal?.addEventListener("abort", cancel);
   try {
     const decoder = new TextDecoder("utf-8", { fatal: strict });
-    const decode = (chunk?: Uint8Array<ArrayBuffer>) => {
+    const decode = (chunk?: Parameters<TextDecoder["decode"]>[0]) => {
       try {
         return decoder.decode(chunk, { stream: chunk !== undefined });
       } catch {

@@ -8,10 +8,10 @@ import type { Logger } from "./logger.ts";
 export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject;
 export type JsonObject = { [key: string]: JsonValue | undefined };
 
-/** What a job is given besides its input. */
-export interface JobContext {
+/** What a job is given besides its input. `D` are the types of the database, where a job has its own. */
+export interface JobContext<D = Database> {
   /** The database, as `service_role`. */
-  readonly db: SupabaseClient<Database>;
+  readonly db: SupabaseClient<D>;
   /** Outgoing HTTP with timeout and retries. */
   readonly http: HttpClient;
   readonly log: Logger;
@@ -32,7 +32,7 @@ export interface JobContext {
   reportProgress(progress: JsonObject): void;
 }
 
-export interface JobDefinition<S extends z.ZodType = z.ZodType> {
+export interface JobDefinition<S extends z.ZodType = z.ZodType, D = Database> {
   /** The function's slug and folder. */
   readonly name: string;
   /** The input: validated before a run begins, with its defaults. */
@@ -49,10 +49,12 @@ export interface JobDefinition<S extends z.ZodType = z.ZodType> {
    * the run, which is then retried, unless it is a `PermanentError`. When `context.signal` fires it should stop;
    * returning then, with what is done so far, completes the run.
    */
-  run(input: z.output<S>, context: JobContext): Promise<JsonObject>;
+  run(input: z.output<S>, context: JobContext<D>): Promise<JsonObject>;
 }
 
 /** Describes a job. It does nothing but give the compiler the types. */
-export function defineJob<S extends z.ZodType>(definition: JobDefinition<S>): JobDefinition<S> {
+export function defineJob<S extends z.ZodType, D = Database>(
+  definition: JobDefinition<S, D>,
+): JobDefinition<S, D> {
   return definition;
 }

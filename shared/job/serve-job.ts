@@ -29,10 +29,12 @@ import { endOfWallClock, endOfWork } from "./wall-clock.ts";
  * names has begun, is over or is not this function's; `busy`: another one is under way), 500; docs/errors.md has each.
  * Every answer to a request with an `x-run-id` carries it: pg_net's own ids start again after a crash.
  */
-export function serveJob<S extends z.ZodType>(
-  job: JobDefinition<S>,
+export function serveJob<S extends z.ZodType, D>(
+  definition: JobDefinition<S, D>,
   platform: Platform = edgePlatform,
 ): (request: Request) => Promise<Response> {
+  // The job's own types of the database say no more than what it calls there.
+  const job = definition as unknown as JobDefinition<S>;
   const databaseOf = keepDatabase();
 
   return async (request) => {

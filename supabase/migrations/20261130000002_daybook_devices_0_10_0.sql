@@ -1,5 +1,52 @@
 -- Daybook 0.10.0, pack devices. Made of supabase/sql/devices: change it there.
 
+-- Nothing is made over what is there and not Daybook's.
+do $guard$
+declare
+  v_pack constant text := 'devices';
+  v_schemas constant text[] := array['devices'];
+  v_relations constant text[] := array[
+    'charging_sessions', 'device_activity_log', 'device_connection_sessions',
+    'device_metrics_changes', 'device_metrics_periods', 'device_metrics_state',
+    'device_metrics_summary', 'devices', 'engagement_commands',
+    'pop_events_ledger'];
+  v_functions constant text[] := array[
+    'aggregate_device_metrics_begin', 'aggregate_device_metrics_days',
+    'aggregate_device_metrics_hours', 'aggregate_device_metrics_recompute',
+    'device_commands', 'device_heartbeat', 'device_report_command',
+    'monitor_device_connections_expire', 'monitor_device_connections_hand_over',
+    'monitor_device_connections_sweep'];
+  v_jobs constant text[] := array[
+    'aggregate-device-metrics', 'aggregate-device-metrics-daily',
+    'monitor-device-connections'];
+  v_there text[] := array(
+    select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
+    union
+    select format('%s public.%I', case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
+      when 'i' then 'index' when 'c' then 'type' else 'table' end, relname)
+    from pg_catalog.pg_class where relnamespace = 'public'::regnamespace and relname = any (v_relations)
+    union
+    select format('type public.%I', typname) from pg_catalog.pg_type
+    where typnamespace = 'public'::regnamespace and typtype in ('d', 'e', 'r') and typname = any (v_relations)
+    union
+    select format('function public.%I', proname) from pg_catalog.pg_proc
+    where pronamespace = 'public'::regnamespace and proname = any (v_functions));
+begin
+  if to_regclass('cron.job') is not null then
+    v_there := v_there || array(select format('pg_cron entry %s', jobname) from cron.job where jobname = any (v_jobs));
+  end if;
+  if v_pack <> 'scheduler' then
+    v_there := v_there || array(select format('job %s', name) from public.scheduler_jobs where name = any (v_jobs));
+  end if;
+  if v_there <> '{}' then
+    raise exception using errcode = '42710',
+      message = format('cannot install the pack %s: the database has these already, and they are not Daybook''s: %s',
+        v_pack, (select string_agg(thing, ', ' order by thing) from unnest(v_there) as thing)),
+      hint = 'rename or drop them, or run: deno task install <project> --move-aside';
+  end if;
+end;
+$guard$;
+
 create schema devices;
 revoke all on schema devices from public, anon, authenticated, service_role;
 comment on schema devices is 'What the pack devices keeps to itself. Not exposed through REST.';

@@ -1,5 +1,49 @@
 -- Daybook 0.10.0, pack ecosystem. Made of supabase/sql/ecosystem: change it there.
 
+-- Nothing is made over what is there and not Daybook's.
+do $guard$
+declare
+  v_pack constant text := 'ecosystem';
+  v_schemas constant text[] := array['ecosystem'];
+  v_relations constant text[] := array[
+    'ecosystem_comments', 'ecosystem_reports', 'ecosystem_repositories',
+    'github_responses', 'repository_activity', 'app_settings',
+    'eliza_activity_log'];
+  v_functions constant text[] := array[
+    'ecosystem_claim_comment', 'ecosystem_doubt_comment', 'ecosystem_figures',
+    'ecosystem_record_comment', 'ecosystem_release_comment',
+    'ecosystem_repositories_to_read', 'ecosystem_take_over_comment',
+    'github_responses_of', 'record_ecosystem_report',
+    'record_repository_activity'];
+  v_jobs constant text[] := array['ecosystem-monitor'];
+  v_there text[] := array(
+    select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
+    union
+    select format('%s public.%I', case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
+      when 'i' then 'index' when 'c' then 'type' else 'table' end, relname)
+    from pg_catalog.pg_class where relnamespace = 'public'::regnamespace and relname = any (v_relations)
+    union
+    select format('type public.%I', typname) from pg_catalog.pg_type
+    where typnamespace = 'public'::regnamespace and typtype in ('d', 'e', 'r') and typname = any (v_relations)
+    union
+    select format('function public.%I', proname) from pg_catalog.pg_proc
+    where pronamespace = 'public'::regnamespace and proname = any (v_functions));
+begin
+  if to_regclass('cron.job') is not null then
+    v_there := v_there || array(select format('pg_cron entry %s', jobname) from cron.job where jobname = any (v_jobs));
+  end if;
+  if v_pack <> 'scheduler' then
+    v_there := v_there || array(select format('job %s', name) from public.scheduler_jobs where name = any (v_jobs));
+  end if;
+  if v_there <> '{}' then
+    raise exception using errcode = '42710',
+      message = format('cannot install the pack %s: the database has these already, and they are not Daybook''s: %s',
+        v_pack, (select string_agg(thing, ', ' order by thing) from unnest(v_there) as thing)),
+      hint = 'rename or drop them, or run: deno task install <project> --move-aside';
+  end if;
+end;
+$guard$;
+
 create schema ecosystem;
 revoke all on schema ecosystem from public, anon, authenticated, service_role;
 comment on schema ecosystem is 'What the pack ecosystem keeps to itself. Not exposed through REST.';

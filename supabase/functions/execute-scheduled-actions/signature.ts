@@ -1,12 +1,19 @@
-import { Buffer } from "node:buffer";
 import { Webhook } from "standardwebhooks";
 
 /** The key of a signing secret: `whsec_` and the Base64 of 24 to 64 bytes. Undefined when it is none. */
 export function signingKey(secret: string): Uint8Array | undefined {
   const text = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(secret.trim())?.[1];
   if (text === undefined) return undefined;
-  const key = Buffer.from(text, "base64");
-  return key.length >= 24 && key.length <= 64 ? key : undefined;
+  const key = bytesOf(text);
+  return key !== undefined && key.length >= 24 && key.length <= 64 ? key : undefined;
+}
+
+function bytesOf(base64: string): Uint8Array | undefined {
+  try {
+    return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  } catch {
+    return undefined; // no Base64 has that many letters
+  }
 }
 
 /**

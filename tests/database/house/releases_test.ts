@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { compareCatalogues, readCatalogue } from "../../../local/catalogue.ts";
 import { applyMigrations, readMigrations } from "../../../local/migrations.ts";
+import { namesMade, readNames } from "../../../local/names.ts";
 import { readReleases, readVersion, releaseFaults } from "../../../local/releases.ts";
 import { withDatabase } from "../../support/database.ts";
 
@@ -18,6 +19,23 @@ Deno.test("all migrations in their order make the database that supabase/sql mak
     );
   }, { packs: "none" });
 });
+
+Deno.test("releases.json says of each migration whose it is and what it makes", () =>
+  withDatabase(async ({ sql }) => {
+    const made: Record<string, unknown> = {};
+    let before = await readNames(sql);
+    for (const migration of await readMigrations()) {
+      await applyMigrations(sql, [migration]);
+      const after = await readNames(sql);
+      made[`${migration.version}_${migration.name}.sql`] = namesMade(before, after);
+      before = after;
+    }
+    const said = (await readReleases()).flatMap(({ migrations }) => Object.entries(migrations));
+    assert.deepEqual(made, Object.fromEntries(said.map(([file, { makes }]) => [file, makes])));
+    for (const [file, { pack }] of said) {
+      assert.ok(file.includes(`_daybook_${pack.replaceAll("-", "_")}_`), file);
+    }
+  }, { packs: "none" }));
 
 Deno.test("each migration belongs to a release and is as it was released", async () => {
   assert.deepEqual(await releaseFaults(await readReleases()), []);

@@ -30,6 +30,7 @@ Deno.test("a signing secret is whsec_ and the Base64 of 24 to 64 bytes", () => {
     const secret of [
       of(23),
       of(65),
+      `${of(24)}a`,
       of(32).slice(6),
       "whsec_",
       "whsec_not base64 at all!!!!!!!!!!!!!!!!",

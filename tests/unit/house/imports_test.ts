@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { importsOf } from "../../install/imports.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
@@ -13,15 +14,7 @@ async function* files(directory: string, ending: string): AsyncGenerator<string>
 }
 
 const read = (path: string) => Deno.readTextFile(join(root, path));
-const rooms = ["supabase/functions", "shared", "local", "cli", "bench", "tests"];
-
-/** What a module imports, as the deploy bundler finds it: by reading. */
-function importsOf(source: string): string[] {
-  return [
-    ...source.matchAll(/^\s*(?:import|export)\b[^"';]*?from\s+"([^"]+)"|^\s*import\s+"([^"]+)"/gm),
-  ]
-    .map((match) => (match[1] ?? match[2])!);
-}
+const rooms = ["supabase/functions", "shared", "local", "install", "cli", "bench", "tests"];
 
 Deno.test("imports come from npm, from node or from a relative path that ends in .ts", async () => {
   const pinned = Object.keys(JSON.parse(await read("deno.json")).imports);

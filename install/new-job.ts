@@ -1,0 +1,225 @@
+/** The files that a job begins with, here or in a project: decided by functions that write nothing. */
+import { nextVersion, raiseVersion, VERSION_FILES } from "../local/raise-version.ts";
+import { addFunctions, configuredFunctions } from "./config-toml.ts";
+import type { Files } from "./files.ts";
+import { rewriteImports } from "./imports.ts";
+import { clashes, describe, emptyPlan, freshStamps, type Plan } from "./plan.ts";
+import { CONFIG, type Project } from "./project.ts";
+import { projectFiles, SHARED, type Source } from "./source.ts";
+import type { FoundName } from "./sql-names.ts";
+
+export interface JobOptions {
+  /** The slug of its function. */
+  name: string;
+  /** Five fields; null: it runs only when it is enqueued or called. */
+  schedule: string | null;
+  timeZone: string;
+}
+
+/** The files of a checkout of Daybook that a new job may change. */
+export const CHANGED_HERE = [
+  CONFIG,
+  "supabase/packs.json",
+  "supabase/schedules.json",
+  "docs/operations.md",
+  ...VERSION_FILES,
+];
+
+const TEMPLATES = [
+  "job.ts",
+  "index.ts",
+  "schema.sql",
+  "job.sql",
+  "privileges.sql",
+  "unit_test.ts",
+  "database_test.ts",
+  "project_database_test.ts",
+] as const;
+const templates = Object.fromEntries(
+  await Promise.all(
+    TEMPLATES.map(async (name) => [
+      name,
+      await Deno.readTextFile(new URL(`templates/${name}`, import.meta.url)),
+    ]),
+  ),
+) as Record<typeof TEMPLATES[number], string>;
+
+/** What is wrong with the options; null: nothing. */
+export function optionsFault({ name, schedule, timeZone }: JobOptions): string | null {
+  // A function of SQL is named like it, and an index after that.
+  if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name) || name.length > 40) {
+    return `the name must be at most 40 of a-z, 0-9 and single hyphens, the first a letter, got ${name}`;
+  }
+  if (schedule !== null && schedule.trim().split(/\s+/).length !== 5) {
+    return `--schedule must have five fields, like "30 2 * * *", got ${JSON.stringify(schedule)}`;
+  }
+  try {
+    new Intl.DateTimeFormat("en", { timeZone });
+  } catch {
+    return `--time-zone must be an IANA name, like America/New_York, got ${timeZone}`;
+  }
+  return null;
+}
+
+/**
+ * The plan for a job in this checkout: a pack of its own. `files` are those of CHANGED_HERE and what is there besides.
+ * Where the version of the checkout is released, the job belongs to the next one.
+ */
+export function planJobHere(
+  source: Source,
+  files: Files,
+  options: JobOptions & { isReleased: boolean },
+): Plan {
+  const { name, schedule, timeZone, isReleased } = options;
+  const sqlName = name.replaceAll("-", "_");
+  const read = (path: string) => {
+    const text = files.get(path);
+    if (text === undefined) throw new Error(`The checkout has no file ${path}`);
+    return text;
+  };
+  const plan = emptyPlan();
+  const write = (path: string, text: string) => {
+    if (files.has(path)) plan.conflicts.push(`file ${path}`);
+    plan.writes.set(path, text);
+  };
+  if (source.packs.some((pack) => pack.name === name)) plan.conflicts.push(`pack ${name}`);
+  plan.conflicts.push(
+    ...clashes(
+      namesOf(name),
+      source.migrations.flatMap(({ file, makes }) =>
+        Object.entries(makes).flatMap(([kind, list]) =>
+          list.map((name) => ({ kind, name, where: file }))
+        )
+      ),
+    ).map(describe),
+  );
+  write(`supabase/functions/${name}/job.ts`, fill(templates["job.ts"], name));
+  write(`supabase/functions/${name}/index.ts`, fill(templates["index.ts"], name));
+  write(`supabase/functions/${name}/deno.json`, importsOfJobs(source));
+  write(`supabase/sql/${name}/schema.sql`, fill(templates["schema.sql"], name));
+  write(`supabase/sql/${name}/${sqlName}.sql`, fill(templates["job.sql"], name));
+  write(`supabase/sql/${name}/privileges.sql`, fill(templates["privileges.sql"], name));
+  write(`tests/unit/${sqlName}_test.ts`, fill(templates["unit_test.ts"], name));
+  write(`tests/database/${name}/${sqlName}_test.ts`, fill(templates["database_test.ts"], name));
+  if (plan.conflicts.length > 0) return plan;
+
+  const description = `Does what is due in ${sqlName}_items`;
+  plan.writes.set(CONFIG, addFunctions(read(CONFIG), [name]));
+  plan.writes.set(
+    "supabase/packs.json",
+    withEntry(read("supabase/packs.json"), name, {
+      description,
+      needs: ["scheduler"],
+      functions: [name],
+      sql: ["schema", sqlName, "privileges"],
+    }),
+  );
+  plan.writes.set(
+    "supabase/schedules.json",
+    withEntry(read("supabase/schedules.json"), name, [{
+      name,
+      schedule,
+      ...(timeZone === "UTC" ? {} : { time_zone: timeZone }),
+      description,
+    }]),
+  );
+  const row =
+    `| \`${sqlName}_items\` | \`retention.${sqlName}_items_days\` | 90 | those that are done |\n`;
+  const operations = read("docs/operations.md");
+  const place = operations.indexOf("| `scheduler_runs` ");
+  if (place < 0) throw new Error("docs/operations.md has no table of retentions any more");
+  plan.writes.set("docs/operations.md", operations.slice(0, place) + row + operations.slice(place));
+  if (isReleased) {
+    const { version } = source;
+    for (const [path, text] of raiseVersion(files, version, nextVersion(version))) {
+      plan.writes.set(path, text);
+    }
+  }
+  return plan;
+}
+
+/** The plan for a job in a project that has Daybook. */
+export function planJobInto(
+  source: Source,
+  project: Project,
+  names: readonly FoundName[],
+  options: JobOptions & { at: Date },
+): Plan {
+  const { name, schedule, timeZone, at } = options;
+  if (project.manifest === null) {
+    throw new Error("The project has no Daybook: run deno task install first");
+  }
+  const sqlName = name.replaceAll("-", "_");
+  const plan = emptyPlan();
+  const folder = `supabase/functions/${name}/`;
+  if ([...project.files.keys()].some((path) => path.startsWith(folder))) {
+    plan.conflicts.push(`edge function ${name} (${folder.slice(0, -1)})`);
+  }
+  const toml = project.files.get(CONFIG)!;
+  if (configuredFunctions(toml).includes(name)) {
+    plan.conflicts.push(`section [functions.${name}] (${CONFIG})`);
+  }
+  plan.conflicts.push(...clashes(namesOf(name), names).map(describe));
+  const place = (path: string, template: string, from = path) => {
+    if (!path.startsWith(folder) && project.files.has(path)) plan.conflicts.push(`file ${path}`);
+    plan.writes.set(path, rewriteImports(from, fill(template, name), inProject(from, path)));
+  };
+  place(`${folder}job.ts`, templates["job.ts"]);
+  place(`${folder}index.ts`, templates["index.ts"]);
+  plan.writes.set(`${folder}deno.json`, importsOfJobs(source));
+  place(
+    `supabase/functions/tests/${name}_test.ts`,
+    templates["unit_test.ts"],
+    `tests/unit/${sqlName}_test.ts`,
+  );
+  place(
+    `supabase/functions/tests/${name}_database_test.ts`,
+    // No deno.json of a function lists what only a test needs.
+    templates["project_database_test.ts"].replace('"postgres"', `"${source.imports.postgres}"`),
+  );
+  plan.writes.set(
+    `supabase/migrations/${freshStamps(project, at).next().value}_${sqlName}.sql`,
+    fill(templates["job.sql"], name) + registration(name, schedule, timeZone),
+  );
+  if (plan.conflicts.length === 0) plan.writes.set(CONFIG, addFunctions(toml, [name]));
+  return plan;
+}
+
+const fill = (template: string, name: string) =>
+  template.replaceAll("my-job", name).replaceAll("my_job", name.replaceAll("-", "_"));
+
+/** What the SQL of a job makes. */
+const namesOf = (name: string) => [
+  { kind: "schema", name: name.replaceAll("-", "_") },
+  { kind: "function", name: name.replaceAll("-", "_") },
+  { kind: "table", name: `${name.replaceAll("-", "_")}_items` },
+  { kind: "job", name },
+];
+
+/** The imports that every job reaches, in the versions of this checkout. */
+function importsOfJobs(source: Source): string {
+  const path = "supabase/functions/system-health/deno.json";
+  return projectFiles(source, source.packs).get(path)!;
+}
+
+/** Where a file of the checkout is in a project; the module itself goes to `path`. */
+const inProject = (from: string, path: string) => (imported: string) =>
+  imported === from ? path : imported.replace(/^shared\//, SHARED);
+
+/** A JSON file with one more entry. */
+function withEntry(json: string, key: string, value: unknown): string {
+  return JSON.stringify({ ...JSON.parse(json), [key]: value }, null, 2) + "\n";
+}
+
+function registration(name: string, schedule: string | null, timeZone: string): string {
+  const text = (value: string) => `'${value.replaceAll("'", "''")}'`;
+  return `
+-- Registering again with other values changes the job.
+select scheduler.register_job(
+  name => ${text(name)},
+  schedule => ${schedule === null ? "null" : text(schedule)},
+  time_zone => ${text(timeZone)},
+  description => ${text(`Does what is due in ${name.replaceAll("-", "_")}_items`)}
+);
+`;
+}

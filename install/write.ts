@@ -1,0 +1,53 @@
+/** Carries a plan out, and says it. */
+import { dirname, join } from "node:path";
+import type { Plan } from "./plan.ts";
+import type { Project } from "./project.ts";
+
+/** The plan in lines, for people. */
+export function describePlan(plan: Plan, { files, manifest }: Project): string[] {
+  const lines: string[] = [];
+  for (const path of plan.writes.keys()) {
+    const isThere = files.has(path) || path === "supabase/daybook.json" && manifest !== null;
+    lines.push(`${isThere ? "change" : "write "}  ${path}`);
+  }
+  for (const path of plan.removes) lines.push(`delete  ${path}`);
+  for (const { path, difference } of plan.kept) {
+    lines.push(`keep    ${path}: you have changed it`);
+    if (difference !== "") lines.push(difference.trimEnd());
+  }
+  return lines;
+}
+
+/** Writes and deletes what the plan says, in the folder of the project. Throws, and does nothing, when something is in the way. */
+export async function carryOut(plan: Plan, folder: string): Promise<void> {
+  if (plan.conflicts.length > 0) throw new Error(refusalOf(plan));
+  for (const [path, text] of plan.writes) {
+    await Deno.mkdir(dirname(join(folder, path)), { recursive: true });
+    await Deno.writeTextFile(join(folder, path), text);
+  }
+  for (const path of plan.removes) {
+    await Deno.remove(join(folder, path));
+    await removeEmpty(folder, dirname(path));
+  }
+}
+
+/** What is in the way, each in a line. */
+export function refusalOf({ conflicts, canMoveAside }: Plan): string {
+  return [
+    "Nothing was written, because these are in the way:",
+    ...conflicts.map((conflict) => `  ${conflict}`),
+    ...(canMoveAside
+      ? [
+        "--move-aside renames what is in the database to <name>_before_daybook, by a migration that uninstall undoes",
+      ]
+      : []),
+  ].join("\n");
+}
+
+/** Folders that have nothing left in them go, up to those that every project has. */
+async function removeEmpty(folder: string, path: string): Promise<void> {
+  if (["supabase", "supabase/functions"].includes(path)) return;
+  for await (const _ of Deno.readDir(join(folder, path))) return;
+  await Deno.remove(join(folder, path));
+  await removeEmpty(folder, dirname(path));
+}

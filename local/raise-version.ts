@@ -1,0 +1,27 @@
+/** A version is said in three places; here they are changed together. */
+
+export const VERSION_FILES = ["deno.json", "supabase/sql/scheduler/version.sql", "CHANGELOG.md"];
+
+/** The version after this one that mends or adds something. */
+export function nextVersion(version: string): string {
+  const [first, second, third] = version.split(".");
+  return `${first}.${second}.${Number(third) + 1}`;
+}
+
+/** The three files as they say the new version; `files` are as they were, by their paths. Throws where one does not say the old one. */
+export function raiseVersion(
+  files: ReadonlyMap<string, string>,
+  from: string,
+  to: string,
+): Map<string, string> {
+  const changes: [string, string, string][] = [
+    ["deno.json", `"version": "${from}"`, `"version": "${to}"`],
+    ["supabase/sql/scheduler/version.sql", `'${from}'`, `'${to}'`],
+    ["CHANGELOG.md", `## [${from}]`, `## [${to}] - unreleased\n\n## [${from}]`],
+  ];
+  return new Map(changes.map(([path, before, after]) => {
+    const text = files.get(path) ?? "";
+    if (!text.includes(before)) throw new Error(`${path} does not say the version ${from}`);
+    return [path, text.replace(before, () => after)];
+  }));
+}

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import type { Sql } from "postgres";
+import { LEDGER } from "../../../install/migrations.ts";
+import { compareCatalogues, readCatalogue } from "../../../local/catalogue.ts";
+import { readPacks } from "../../../local/packs.ts";
+import { withDatabase } from "../../support/database.ts";
+import { installation } from "../../support/installation.ts";
+
+const packs = (await readPacks()).map(({ name }) => name);
+
+/** What a project may have of its own beside Daybook. */
+const OWN = `
+create extension pg_trgm with schema extensions;
+create table public.customers (id integer primary key, name text not null);
+create function public.count_customers() returns bigint language sql as 'select count(*) from public.customers';
+select cron.schedule('nightly', '0 3 * * *', 'select public.count_customers()');
+`;
+
+async function assertSame(sql: Sql, before: string[], what: string) {
+  assert.deepEqual(compareCatalogues(before, await readCatalogue(sql)), [], what);
+}
+
+Deno.test("everything installed, used and uninstalled with --drop-ledger leaves the database as it was", () =>
+  withDatabase(async ({ sql }) => {
+    await sql.unsafe(OWN);
+    const before = await readCatalogue(sql);
+    const project = await installation(sql);
+    await project.install(packs);
+    await sql`select scheduler.register_job('mine', '* * * * *')`;
+    await sql`select scheduler.run_now('mine')`;
+    await sql`select scheduler.pulse()`;
+    await project.uninstall([], { dropLedger: true });
+    await assertSame(sql, before, "all packs");
+  }, { packs: "none" }));
+
+Deno.test("without --drop-ledger what happened stays, readable by its owner and service_role alone", () =>
+  withDatabase(async ({ sql, connect }) => {
+    await sql.unsafe(OWN);
+    const before = await readCatalogue(sql);
+    const project = await installation(sql);
+    await project.install(["batches"]);
+    await sql`select scheduler.run_now('system-health')`;
+    await sql`select try_mark_daily_run('2026-03-01')`;
+    await sql`select scheduler_log_activity('me', 'a line')`;
+    await project.uninstall([]);
+    const tables = await sql`
+      select relname from pg_class
+      where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> 'customers' order by 1`;
+    assert.deepEqual(tables.map(({ relname }) => relname), LEDGER);
+    const [rows] = await connect("service_role")`
+      select (select count(*)::int from scheduler_runs where trigger = 'manual') as runs,
+        (select last_daily_run_key from scheduler_state) as day,
+        (select count(*)::int from scheduler_activity where source = 'me') as lines`;
+    assert.deepEqual({ ...rows }, { runs: 1, day: "2026-03-01", lines: 1 });
+    // The tables, and what belongs to them: columns, indexes, constraints, sequences, types, comments.
+    const left = compareCatalogues(before, await readCatalogue(sql));
+    const ofLedger = new RegExp(`(${LEDGER.join("|")})`);
+    for (const line of left) assert.match(line, ofLedger);
+    for (const kind of ["function", "trigger", "schema", "entry of pg_cron", "policy"]) {
+      assert.ok(!left.some((line) => line.startsWith(`+ ${kind} `)), kind);
+    }
+    assert.ok(!left.some((line) => /\b(anon|authenticated)=/.test(line)), left.join("\n"));
+  }, { packs: "none" }));
+
+for (const pack of packs.filter((name) => name !== "scheduler")) {
+  Deno.test(`the pack ${pack} comes on top and goes again, and the rest is as before`, () =>
+    withDatabase(async ({ sql }) => {
+      await sql.unsafe(OWN);
+      const project = await installation(sql);
+      const needs = (await readPacks()).find(({ name }) => name === pack)!.needs;
+      await project.install(needs);
+      const before = await readCatalogue(sql);
+      await project.install([pack]);
+      assert.notDeepEqual(await readCatalogue(sql), before);
+      await project.uninstall([pack]);
+      await assertSame(sql, before, pack);
+    }, { packs: "none" }));
+}
+
+/** What an owner may have built on a pack, how it is taken back, and how the refusal names it. */
+const BUILT = [
+  {
+    made: "create view public.charging as select * from public.charging_sessions",
+    undone: "drop view public.charging",
+    packs: ["devices"],
+    named: "view charging",
+  },
+  {
+    made: "create table public.warranties (device_id uuid references public.devices (id))",
+    undone: "drop table public.warranties",
+    packs: ["devices"],
+    named: "table warranties",
+  },
+  {
+    made: "create view public.said as select verdict, meaning from scheduler.verdicts",
+    undone: "drop view public.said",
+    packs: [],
+    named: "view said",
+  },
+  {
+    made:
+      "create function public.later(p_run public.scheduler_runs) returns text language sql as 'select null::text'",
+    undone: "drop function public.later",
+    packs: [],
+    named: "function later(scheduler_runs)",
+  },
+  {
+    made:
+      "create trigger odd before insert on public.customers for each row execute function scheduler.set_times_right()",
+    undone: "drop trigger odd on public.customers",
+    packs: [],
+    named: "table customers",
+  },
+  {
+    made: "alter table public.customers add column version text default scheduler.version()",
+    undone: "alter table public.customers drop column version",
+    packs: [],
+    named: "table customers",
+  },
+];
+
+Deno.test("a pack that something of the owner's is built on stays whole, and that is named", () =>
+  withDatabase(async ({ sql }) => {
+    await sql.unsafe(OWN);
+    const project = await installation(sql);
+    await project.install(["devices"]);
+    for (const { made, undone, packs, named } of BUILT) {
+      await sql.unsafe(made);
+      const before = await readCatalogue(sql);
+      await assert.rejects(
+        project.uninstall(packs, { dropLedger: true }),
+        new RegExp(
+          `cannot remove the pack \\w+: these are built on it: ${
+            named.replace(/[()]/g, "\\$&")
+          }(;|$)`,
+        ),
+        made,
+      );
+      await assertSame(sql, before, made);
+      await sql.unsafe(undone);
+    }
+    await project.uninstall([], { dropLedger: true });
+  }, { packs: "none" }));

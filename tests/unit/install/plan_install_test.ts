@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { planInstall } from "../../../install/plan.ts";
+import { CONFIG, MANIFEST } from "../../../install/project.ts";
+import type { FoundName } from "../../../install/sql-names.ts";
+import { AT, installed, madeUpSource, project } from "../../support/made-up-source.ts";
+
+const options = { names: [], at: AT, packs: ["scheduler"], aside: false };
+const name = (kind: string, name: string, where = "1_mine.sql"): FoundName => ({
+  kind,
+  name,
+  where,
+});
+
+Deno.test("the core alone brings its functions, what these and own jobs import, its migration and its sections", () => {
+  const plan = planInstall(madeUpSource(), project(), options);
+  assert.deepEqual([...plan.writes.keys()], [
+    "supabase/functions/_shared/daybook/errors.ts",
+    "supabase/functions/_shared/daybook/job/define-job.ts",
+    "supabase/functions/_shared/daybook/job/serve-job.ts",
+    "supabase/functions/health/deno.json",
+    "supabase/functions/health/index.ts",
+    "supabase/migrations/20261201100000_daybook_scheduler_1_0_0.sql",
+    CONFIG,
+    MANIFEST,
+  ]);
+  assert.equal(
+    plan.writes.get("supabase/functions/health/index.ts"),
+    'import { s } from "../_shared/daybook/job/serve-job.ts";\n',
+  );
+  assert.match(
+    plan.writes.get(CONFIG)!,
+    /^project_id = "p"\n\n\[functions\.health\]\nverify_jwt = false/,
+  );
+  const manifest = JSON.parse(plan.writes.get(MANIFEST)!);
+  assert.deepEqual([manifest.version, manifest.packs], ["1.0.0", ["scheduler"]]);
+  assert.equal(Object.keys(manifest.files).length, 5);
+  assert.deepEqual(manifest.migrations, {
+    "20200101000001_daybook_scheduler_1_0_0.sql": "20261201100000_daybook_scheduler_1_0_0.sql",
+  });
+  assert.deepEqual([plan.conflicts, plan.removes, plan.kept], [[], [], []]);
+});
+
+Deno.test("a pack brings what it needs, in order, and leaves what is installed as it is", () => {
+  const plan = planInstall(madeUpSource(), installed(), { ...options, packs: ["parcels"] });
+  assert.deepEqual([...plan.writes.keys()], [
+    "supabase/functions/_shared/daybook/post.ts",
+    "supabase/functions/send-parcels/index.ts",
+    "supabase/migrations/20261201100001_daybook_roads_1_0_0.sql",
+    "supabase/migrations/20261201100002_daybook_parcels_1_0_0.sql",
+    CONFIG,
+    MANIFEST,
+  ]);
+  assert.deepEqual(JSON.parse(plan.writes.get(MANIFEST)!).packs, ["scheduler", "roads", "parcels"]);
+});
+
+Deno.test("what is installed already is not planned again", () => {
+  assert.equal(planInstall(madeUpSource(), installed(), options).writes.size, 0);
+});
+
+Deno.test("migrations are dated after the newest that there is, even one of the future", () => {
+  const there = project({ "supabase/migrations/20301231235959_mine.sql": "select 1" });
+  assert.deepEqual(
+    [...planInstall(madeUpSource(), there, { ...options, packs: ["roads"] }).writes.keys()]
+      .filter((path) => path.startsWith("supabase/migrations/")),
+    [
+      "supabase/migrations/20301231235960_daybook_scheduler_1_0_0.sql",
+      "supabase/migrations/20301231235961_daybook_roads_1_0_0.sql",
+    ],
+  );
+});
+
+/** What a project has, and what the refusal names. */
+const CONFLICTS: [string, Record<string, string>, FoundName[], string[]][] = [
+  ["nothing of Daybook's names", { "supabase/functions/hello/index.ts": "" }, [
+    name("table", "tasks"),
+  ], []],
+  ["a table", {}, [name("table", "scheduler_runs")], ["table scheduler_runs (1_mine.sql)"]],
+  ["a view of a table's name", {}, [name("view", "scheduler_state")], [
+    "view scheduler_state (1_mine.sql)",
+  ]],
+  ["a type of a table's name", {}, [name("type", "scheduler_runs")], [
+    "type scheduler_runs (1_mine.sql)",
+  ]],
+  ["a function", {}, [name("function", "try_mark_daily_run")], [
+    "function try_mark_daily_run (1_mine.sql)",
+  ]],
+  ["a function of a table's name", {}, [name("function", "scheduler_runs")], []],
+  ["a schema", {}, [name("schema", "scheduler")], ["schema scheduler (1_mine.sql)"]],
+  ["an entry of pg_cron", {}, [name("pg_cron entry", "health")], [
+    "pg_cron entry health (1_mine.sql)",
+  ]],
+  ["a job and its entry", {}, [name("job", "health", ""), name("pg_cron entry", "health", "")], [
+    "job health",
+  ]],
+  ["something of a pack that is not asked for", {}, [name("table", "parcels")], []],
+  [
+    "an edge function",
+    { "supabase/functions/health/index.ts": "mine", "supabase/functions/health/more.ts": "mine" },
+    [],
+    ["edge function health (supabase/functions/health)"],
+  ],
+  [
+    "another file in the folder of a function",
+    { "supabase/functions/health/mine.ts": "mine" },
+    [],
+    ["edge function health (supabase/functions/health)"],
+  ],
+  [
+    "a shared file",
+    { "supabase/functions/_shared/daybook/errors.ts": "mine" },
+    [],
+    ["file supabase/functions/_shared/daybook/errors.ts"],
+  ],
+  [
+    "a file that is Daybook's to the letter",
+    { "supabase/functions/health/deno.json": "{}\n" },
+    [],
+    [],
+  ],
+  [
+    "a section of config.toml",
+    { [CONFIG]: "[functions.health]\nverify_jwt = true\n" },
+    [],
+    [`section [functions.health] (${CONFIG})`],
+  ],
+];
+
+for (const [what, files, names, conflicts] of CONFLICTS) {
+  Deno.test(`planInstall() with ${what} in the project: ${conflicts.length === 0 ? "goes" : "refuses"}`, () => {
+    const plan = planInstall(madeUpSource(), project(files), { ...options, names });
+    assert.deepEqual(plan.conflicts, conflicts);
+    assert.equal(plan.canMoveAside, names.length > 0 && conflicts.length > 0);
+  });
+}
+
+Deno.test("planInstall() names all that is in the way at once", () => {
+  const there = project({ "supabase/functions/send-parcels/index.ts": "mine" });
+  const names = [name("table", "parcels"), name("table", "roads"), name("table", "scheduler_runs")];
+  const plan = planInstall(madeUpSource(), there, { ...options, packs: ["parcels"], names });
+  assert.deepEqual(plan.conflicts, [
+    "table parcels (1_mine.sql)",
+    "table roads (1_mine.sql)",
+    "table scheduler_runs (1_mine.sql)",
+    "edge function send-parcels (supabase/functions/send-parcels)",
+  ]);
+});
+
+Deno.test("--move-aside writes a migration before the packs and one after the core, and still refuses for files", () => {
+  const names = [name("table", "scheduler_state")];
+  const aside = { ...options, names, aside: true, packs: ["roads"] };
+  const plan = planInstall(madeUpSource(), project(), aside);
+  assert.deepEqual(plan.conflicts, []);
+  assert.deepEqual(
+    [...plan.writes.keys()].filter((path) => path.startsWith("supabase/migrations/")),
+    [
+      "supabase/migrations/20261201100000_daybook_move_aside.sql",
+      "supabase/migrations/20261201100001_daybook_scheduler_1_0_0.sql",
+      "supabase/migrations/20261201100002_daybook_take_over.sql",
+      "supabase/migrations/20261201100003_daybook_roads_1_0_0.sql",
+    ],
+  );
+  assert.equal(JSON.parse(plan.writes.get(MANIFEST)!).moved_aside, true);
+  const files = project({ "supabase/functions/health/index.ts": "mine" });
+  assert.deepEqual(planInstall(madeUpSource(), files, aside).conflicts, [
+    "edge function health (supabase/functions/health)",
+  ]);
+});
+
+Deno.test("planInstall() refuses a pack that there is not, and a project with another version", () => {
+  assert.throws(
+    () => planInstall(madeUpSource(), project(), { ...options, packs: ["ships"] }),
+    /There is no pack named ships; the packs are: scheduler, roads, parcels/,
+  );
+  assert.throws(
+    () => planInstall({ ...madeUpSource(), version: "1.1.0" }, installed(), options),
+    /The project has Daybook 1\.0\.0, this is 1\.1\.0: run deno task upgrade first/,
+  );
+});
