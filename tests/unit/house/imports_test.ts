@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { importsOf } from "../../install/imports.ts";
+import { importsOf } from "../../../install/imports.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { nextVersion, raiseVersion } from "../../local/raise-version.ts";
-import { firstStamp, type Release } from "../../local/releases.ts";
+import { nextVersion, raiseVersion } from "../../../local/raise-version.ts";
+import { firstStamp, type Release } from "../../../local/releases.ts";
 
 const release = (...stamps: string[]): Release => ({
   version: "1.0.0",
