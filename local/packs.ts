@@ -35,9 +35,18 @@ const job = z.strictObject({
   time_zone: z.string().optional(),
   payload: z.record(z.string(), z.json()).optional(),
   timeout_seconds: z.int().optional(),
+  max_attempts: z.int().optional(),
+  backoff_base_seconds: z.int().optional(),
+  backoff_cap_seconds: z.int().optional(),
   overlap_policy: z.string().optional(),
+  misfire_policy: z.string().optional(),
+  misfire_grace_seconds: z.int().optional(),
+  misfire_cap: z.int().optional(),
+  receipt: z.string().optional(),
+  secret_name: z.string().optional(),
   parallel_limit: z.int().optional(),
   run_if: z.string().optional(),
+  enabled: z.boolean().optional(),
 });
 const schedulesSchema = z.record(z.string(), z.array(job));
 
@@ -121,7 +130,7 @@ function registration({ why: _, ...given }: z.infer<typeof job>): string {
 }
 
 function literal(value: z.infer<ReturnType<typeof z.json>>): string {
-  if (typeof value === "number") return String(value);
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return `'${text.replaceAll("'", "''")}'`;
 }

@@ -1,7 +1,8 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readFiles } from "../../install/files.ts";
 import { fire, settle } from "../support/faults.ts";
 import { run } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
@@ -16,47 +17,72 @@ function blocks(language: string): string[] {
     .map((match) => match[1]!);
 }
 
-Deno.test("who follows docs/writing-a-job.md line by line has a job that runs", async () => {
-  const project = await Deno.makeTempDir({ prefix: "daybook-writing-a-job-" });
-  try {
-    const [job, index] = blocks("ts");
-    const functions = join(project, "supabase/functions");
-    await write(join(functions, "expire-trials/job.ts"), job!);
-    await write(join(functions, "expire-trials/index.ts"), index!);
-    await Deno.copyFile(
-      join(root, "supabase/functions/system-health/deno.json"),
-      join(functions, "expire-trials/deno.json"),
-    );
-    await Deno.symlink(join(root, "shared"), join(project, "shared"));
-    await withStack({ cron: false, functionsDirectories: [functions] }, async (stack) => {
-      const { sql } = stack;
-      const [migration] = blocks("sql");
-      await sql.unsafe(migration!);
-      await sql.unsafe(migration!);
-      // The page says to start again, which makes PostgREST read the schema.
-      await sql`notify pgrst, 'reload schema'`;
+Deno.test("who follows docs/writing-a-job.md line by line has a job with tests that pass, and it runs", () =>
+  withCheckout(async (checkout) => {
+    const said = await shell(checkout, blocks("sh")[0]!);
+    assert.match(said, /\n6 passed, 0 failed\n$/);
+    assert.match(said, /shared\/database\.types\.ts is written/);
+    const written = (await readFiles(checkout, ["supabase", "shared"])).values().toArray();
+    for (const block of [...blocks("ts"), ...blocks("sql")]) {
+      assert.ok(written.some((text) => text.includes(block)), block);
+    }
+    await passes(checkout, ["fmt", "--check"]);
+    await passes(checkout, ["lint"]);
+    await withStack({
+      cron: false,
+      functionsDirectories: [join(checkout, "supabase/functions")],
+      migrationsDirectory: join(checkout, "supabase/migrations"),
+    }, async ({ sql, apiUrl, keys }) => {
       await waitUntil("PostgREST to know the function", async () => {
-        const { secretKey } = stack.keys;
-        const response = await fetch(`${stack.apiUrl}/rest/v1/`, {
-          headers: { apikey: secretKey },
-        });
+        const response = await fetch(`${apiUrl}/rest/v1/`, { headers: { apikey: keys.secretKey } });
         return "/rpc/expire_trials" in (await response.json()).paths;
       });
-      await sql`insert into trials (ends_on) select current_date - days from unnest(array[10, 20, 30]) as days`;
+      await sql`insert into expire_trials_items (due_at) select now() - interval '1 day' from generate_series(1, 3)`;
       const id = await fire(sql, "expire-trials");
       await settle(sql);
       const row = await run(sql, id);
       assert.deepEqual([row.status, row.verdict], ["completed", "ok"], row.error_message);
-      assert.deepEqual(row.result, { summary: "2 trials expired", trials: 2 });
-      const [left] = await sql`select count(*)::int as open from trials where expired_at is null`;
-      assert.equal(left!.open, 1);
+      assert.deepEqual(row.result, { summary: "3 items done", items: 3 });
+      const [job] =
+        await sql`select schedule, time_zone from scheduler_jobs where name = 'expire-trials'`;
+      assert.deepEqual({ ...job }, { schedule: "30 2 * * *", time_zone: "America/New_York" });
     });
-  } finally {
-    await Deno.remove(project, { recursive: true });
-  }
-});
+  }));
 
-async function write(path: string, text: string): Promise<void> {
-  await Deno.mkdir(dirname(path), { recursive: true });
-  await Deno.writeTextFile(path, text);
+/** Runs `fn` with a copy of this checkout, as a clone would have it, and removes it afterwards. */
+async function withCheckout(fn: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "daybook-writing-a-job-" });
+  try {
+    const left = ["--exclude=./node_modules", "--exclude=./.git", "--exclude=./.daybook*"];
+    const copy = `tar -cf - ${
+      left.join(" ")
+    } . | tar -xf - -C "$0" && ln -s "$PWD/node_modules" "$0"`;
+    await ends(new Deno.Command("sh", { args: ["-c", copy, folder], cwd: root }));
+    await fn(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** What a person types, in a shell that knows `deno`. */
+async function shell(cwd: string, text: string): Promise<string> {
+  const command = `set -e\ndeno() { "$0" "$@"; }\n${text}`;
+  return await ends(
+    new Deno.Command("sh", {
+      args: ["-c", command, Deno.execPath()],
+      cwd,
+      env: { NO_COLOR: "1" },
+    }),
+  );
+}
+
+const passes = (cwd: string, args: string[]) =>
+  ends(new Deno.Command(Deno.execPath(), { args, cwd, env: { NO_COLOR: "1" } }));
+
+/** What it printed. Throws with it when the command fails. */
+async function ends(command: Deno.Command): Promise<string> {
+  const { success, stdout, stderr } = await command.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  assert.ok(success, text(stderr) + text(stdout));
+  return text(stdout);
 }
