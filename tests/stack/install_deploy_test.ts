@@ -5,6 +5,7 @@ import { readProject } from "../../install/project.ts";
 import { readSource } from "../../install/source.ts";
 import { carryOut } from "../../install/write.ts";
 import { readPacks } from "../../local/packs.ts";
+import { runSupabase } from "../../local/supabase-cli.ts";
 import { type CliProject, withCliProject } from "../support/cli-project.ts";
 import { type ManagementApi, startManagementApi } from "../support/management-api.ts";
 
@@ -40,6 +41,26 @@ Deno.test("the Supabase CLI deploys all functions of an installed Daybook, each 
       await api.stop();
     }
   }));
+
+Deno.test("the Supabase CLI deploys the functions of this checkout, and nothing of supabase/sql", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "daybook-profile-" });
+  const api = await startManagementApi(folder);
+  try {
+    await runSupabase(["functions", "deploy", ...api.args], { env: api.env });
+    assert.deepEqual([...api.deployed.keys()].sort(), functions);
+    for (const [name, { files }] of api.deployed) {
+      for (const path of files.keys()) {
+        assert.ok(
+          path.startsWith(`supabase/functions/${name}/`) || path.startsWith("shared/"),
+          path,
+        );
+      }
+    }
+  } finally {
+    await api.stop();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 /** Bundles a function from nothing but the files that were uploaded of it, by the deno.json among them. */
 async function bundles({ deployed }: ManagementApi, name: string, folder: string) {
