@@ -8,7 +8,12 @@ import postgres, { type Sql } from "postgres";
 import { z } from "zod";
 import { compareCatalogues, readCatalogue } from "./catalogue.ts";
 import { guardOf } from "./guard.ts";
-import { applyMigrations, MIGRATIONS_DIRECTORY, readMigrations } from "./migrations.ts";
+import {
+  applyMigrations,
+  type Migration,
+  MIGRATIONS_DIRECTORY,
+  readMigrations,
+} from "./migrations.ts";
 import { type Names, namesMade, readNames } from "./names.ts";
 import { applyPack, applyPacks, type Pack, packSql, readChanges, readPacks } from "./packs.ts";
 import { withScratchDatabase } from "./scratch-database.ts";
@@ -78,18 +83,22 @@ export interface MadeMigration {
 /**
  * The migrations that lead from the earlier releases to supabase/sql, by pack: all of the pack where it is new, else its
  * changes/<version>.sql and the functions that are other ones now. Each begins with a look whether what it makes is
- * there already. Throws when they do not lead there.
+ * there already.
+ *
+ * @param migrations Those of the earlier releases, where they are not the ones in supabase/migrations.
+ * @throws when they do not lead there, naming what is missing.
  */
 export async function makeMigrations(
   version: string,
   earlier: Release[],
+  migrations?: Migration[],
 ): Promise<MadeMigration[]> {
   const packs = await readPacks();
   const known = new Set(
     earlier.flatMap(({ migrations }) => Object.values(migrations).map(({ pack }) => pack)),
   );
   const files = new Set(earlier.flatMap(({ migrations }) => Object.keys(migrations)));
-  const released = (await readMigrations())
+  const released = (migrations ?? await readMigrations())
     .filter((migration) => files.has(`${migration.version}_${migration.name}.sql`));
   const wanted = known.size === 0
     ? undefined

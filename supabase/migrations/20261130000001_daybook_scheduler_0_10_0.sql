@@ -494,7 +494,7 @@ declare
   v_timeout constant integer := scheduler.setting('scheduler.heartbeat_timeout_seconds');
   v_heartbeat constant integer := scheduler.setting('scheduler.heartbeat_seconds');
 begin
-  if v_timeout < 2 * v_heartbeat then
+  if p_before is not null and v_timeout < 2 * v_heartbeat then
     raise exception using errcode = '22023',
       message = format('cannot set the heartbeat: heartbeat_timeout_seconds must be at least twice heartbeat_seconds, '
         'got %s and %s',
@@ -5538,7 +5538,7 @@ declare
   v_function text;
   v_read json;
   v_groups json[] := array[]::json[];
-  v_errors jsonb := '{}';
+  v_errors jsonb := jsonb_build_object();
 begin
   for v_function in select function_name from scheduler.metric_sources order by place loop
     begin

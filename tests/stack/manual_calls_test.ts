@@ -116,7 +116,8 @@ Deno.test("calls by hand", (test) =>
 
     await test.step("a request that pg_net sends again is refused, by its run's id", async () => {
       const [last] = await sql`
-        select id from scheduler_runs where trigger = 'cron' and status = 'completed' limit 1`;
+        select id from scheduler_runs
+        where job_name = 'fickle' and trigger = 'cron' and status = 'completed'`;
       const { response, status, body } = await call({}, { "x-run-id": last!.id });
       assert.deepEqual([status, body.error.code], [409, "run_refused"]);
       assert.equal(

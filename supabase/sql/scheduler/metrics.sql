@@ -60,7 +60,7 @@ declare
   v_function text;
   v_read json;
   v_groups json[] := array[]::json[];
-  v_errors jsonb := '{}';
+  v_errors jsonb := jsonb_build_object();
 begin
   for v_function in select function_name from scheduler.metric_sources order by place loop
     begin

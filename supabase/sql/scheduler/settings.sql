@@ -167,7 +167,7 @@ declare
   v_timeout constant integer := scheduler.setting('scheduler.heartbeat_timeout_seconds');
   v_heartbeat constant integer := scheduler.setting('scheduler.heartbeat_seconds');
 begin
-  if v_timeout < 2 * v_heartbeat then
+  if p_before is not null and v_timeout < 2 * v_heartbeat then
     raise exception using errcode = '22023',
       message = format('cannot set the heartbeat: heartbeat_timeout_seconds must be at least twice heartbeat_seconds, '
         'got %s and %s',
