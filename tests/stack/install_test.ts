@@ -1,3 +1,4 @@
+// Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readFiles } from "../../install/files.ts";

@@ -1,3 +1,4 @@
+// Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { compareCatalogues, readCatalogue } from "../../../local/catalogue.ts";
