@@ -1,5 +1,5 @@
 /** `deno task install <folder>`: puts Daybook into a project of the Supabase CLI. See `--help`. */
-import { planInstall } from "../install/plan.ts";
+import { planInstall } from "../install/plan-install.ts";
 import { runTask } from "../install/run.ts";
 import { readArguments, readFolder } from "./arguments.ts";
 

@@ -11,7 +11,6 @@ import {
 import { readFiles } from "../install/files.ts";
 import { runTask } from "../install/run.ts";
 import { readSource } from "../install/source.ts";
-import { readReleases } from "../local/releases.ts";
 import { carryOut, describePlan } from "../install/write.ts";
 import { readArguments } from "./arguments.ts";
 
@@ -69,8 +68,7 @@ async function writeHere() {
     const source = await readSource();
     const files = await readFiles(root, ["supabase", "tests/unit", "tests/database"]);
     for (const path of CHANGED_HERE) files.set(path, await Deno.readTextFile(join(root, path)));
-    const release = (await readReleases()).find(({ version }) => version === source.version);
-    const plan = planJobHere(source, files, { ...options, isReleased: release?.date != null });
+    const plan = planJobHere(source, files, options);
     for (const line of describePlan(plan, { files, manifest: null })) console.log(line);
     if (values["dry-run"]) return console.log("\nThis was a dry run: nothing was written");
     await carryOut(plan, root);

@@ -1,5 +1,5 @@
 /** `deno task uninstall <folder>`: takes Daybook, or packs of it, out of a project. See `--help`. */
-import { planUninstall } from "../install/plan.ts";
+import { planUninstall } from "../install/plan-uninstall.ts";
 import { runTask } from "../install/run.ts";
 import { readArguments, readFolder } from "./arguments.ts";
 

@@ -1,5 +1,5 @@
 /** `deno task upgrade <folder>`: brings the Daybook in a project to this version. See `--help`. */
-import { planUpgrade } from "../install/plan.ts";
+import { planUpgrade } from "../install/plan-upgrade.ts";
 import { runTask } from "../install/run.ts";
 import { readArguments, readFolder } from "./arguments.ts";
 

@@ -25,7 +25,8 @@ begin
     from pg_catalog.pg_class as tables
     join pg_catalog.pg_depend on refclassid = 'pg_class'::regclass and refobjid = tables.oid and deptype in ('a', 'i')
     left join pg_catalog.pg_constraint on classid = 'pg_constraint'::regclass and pg_constraint.oid = objid
-    join pg_catalog.pg_class as parts on parts.oid = coalesce(nullif(conindid, 0), objid) and parts.relkind in ('i', 'I', 'S')
+    join pg_catalog.pg_class as parts
+      on parts.oid = coalesce(nullif(conindid, 0), objid) and parts.relkind in ('i', 'I', 'S')
     where tables.relnamespace = 'public'::regnamespace and tables.relname = any (v_relations)
       and length(parts.relname || v_suffix) < 64
     union
@@ -36,9 +37,11 @@ begin
     execute v_thing.renaming;
   end loop;
   if to_regclass('cron.job') is not null then
-    -- pg_cron cannot rename: what it did is made again, and stands still.
+    -- pg_cron cannot rename: what it did is made again, and stands still. The name says what stood still before.
     for v_thing in
-      select jobid, cron.schedule(jobname || v_suffix, schedule, command) as moved_id from cron.job where jobname = any (v_jobs)
+      select jobid,
+        cron.schedule(jobname || v_suffix || case when active then '' else '_off' end, schedule, command) as moved_id
+      from cron.job where jobname = any (v_jobs)
     loop
       perform cron.alter_job(job_id := v_thing.moved_id, active := false);
       perform cron.unschedule(v_thing.jobid);

@@ -3,7 +3,7 @@ import { nextVersion, raiseVersion, VERSION_FILES } from "../local/raise-version
 import { addFunctions, configuredFunctions } from "./config-toml.ts";
 import type { Files } from "./files.ts";
 import { rewriteImports } from "./imports.ts";
-import { clashes, describe, emptyPlan, freshStamps, type Plan } from "./plan.ts";
+import { clashes, describe, emptyPlan, migrationWriter, type Plan } from "./plan.ts";
 import { CONFIG, type Project } from "./project.ts";
 import { projectFiles, SHARED, type Source } from "./source.ts";
 import type { FoundName } from "./sql-names.ts";
@@ -68,9 +68,9 @@ export function optionsFault({ name, schedule, timeZone }: JobOptions): string |
 export function planJobHere(
   source: Source,
   files: Files,
-  options: JobOptions & { isReleased: boolean },
+  options: JobOptions,
 ): Plan {
-  const { name, schedule, timeZone, isReleased } = options;
+  const { name, schedule, timeZone } = options;
   const sqlName = name.replaceAll("-", "_");
   const read = (path: string) => {
     const text = files.get(path);
@@ -129,8 +129,8 @@ export function planJobHere(
   const place = operations.indexOf("| `scheduler_runs` ");
   if (place < 0) throw new Error("docs/operations.md has no table of retentions any more");
   plan.writes.set("docs/operations.md", operations.slice(0, place) + row + operations.slice(place));
+  const { version, isReleased } = source;
   if (isReleased) {
-    const { version } = source;
     for (const [path, text] of raiseVersion(files, version, nextVersion(version))) {
       plan.writes.set(path, text);
     }
@@ -177,8 +177,8 @@ export function planJobInto(
     // No deno.json of a function lists what only a test needs.
     templates["project_database_test.ts"].replace('"postgres"', `"${source.imports.postgres}"`),
   );
-  plan.writes.set(
-    `supabase/migrations/${freshStamps(project, at).next().value}_${sqlName}.sql`,
+  migrationWriter(plan, project, at)(
+    sqlName,
     fill(templates["job.sql"], name) + registration(name, schedule, timeZone),
   );
   if (plan.conflicts.length === 0) plan.writes.set(CONFIG, addFunctions(toml, [name]));

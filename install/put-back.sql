@@ -42,10 +42,10 @@ begin
   end loop;
   if to_regclass('cron.job') is not null then
     for v_thing in
-      select jobid, cron.schedule(left(jobname, -length(v_suffix)), schedule, command)
-      from cron.job
-      where right(jobname, length(v_suffix)) = v_suffix and left(jobname, -length(v_suffix)) = any (v_jobs)
+      select jobid, cron.schedule(name, schedule, command) as moved_id, jobname = name || v_suffix as was_active
+      from cron.job join unnest(v_jobs) as name on jobname in (name || v_suffix, name || v_suffix || '_off')
     loop
+      perform cron.alter_job(job_id := v_thing.moved_id, active := v_thing.was_active);
       perform cron.unschedule(v_thing.jobid);
     end loop;
   end if;

@@ -28,13 +28,16 @@ begin
 
   with ours (catalogue, object) as materialized (
     select 'pg_class'::regclass, oid from pg_catalog.pg_class
-    where relnamespace = to_regnamespace(v_schema) or relnamespace = 'public'::regnamespace and relname = any (v_relations)
+    where relnamespace = to_regnamespace(v_schema)
+      or relnamespace = 'public'::regnamespace and relname = any (v_relations)
     union all
     select 'pg_proc'::regclass, oid from pg_catalog.pg_proc
-    where pronamespace = to_regnamespace(v_schema) or pronamespace = 'public'::regnamespace and proname = any (v_functions)
+    where pronamespace = to_regnamespace(v_schema)
+      or pronamespace = 'public'::regnamespace and proname = any (v_functions)
     union all
     select 'pg_type'::regclass, oid from pg_catalog.pg_type
-    where typnamespace = to_regnamespace(v_schema) or typnamespace = 'public'::regnamespace and typname = any (v_relations)
+    where typnamespace = to_regnamespace(v_schema)
+      or typnamespace = 'public'::regnamespace and typname = any (v_relations)
     union all
     select 'pg_namespace'::regclass, oid from pg_catalog.pg_namespace where nspname = v_schema
   ), dependents (catalogue, object) as (
@@ -47,7 +50,8 @@ begin
       union all
       select tgrelid from pg_catalog.pg_trigger where classid = 'pg_trigger'::regclass and oid = objid
       union all
-      select conrelid from pg_catalog.pg_constraint where classid = 'pg_constraint'::regclass and oid = objid and conrelid <> 0
+      select conrelid from pg_catalog.pg_constraint
+      where classid = 'pg_constraint'::regclass and oid = objid and conrelid <> 0
       union all
       select adrelid from pg_catalog.pg_attrdef where classid = 'pg_attrdef'::regclass and oid = objid
       union all
@@ -72,7 +76,8 @@ begin
     perform set_config('daybook.removed_pack', v_pack, true);
     -- The core's registries say of each row whose it is.
     for v_thing in
-      select attrelid::regclass as registry from pg_catalog.pg_attribute join pg_catalog.pg_class on pg_class.oid = attrelid
+      select attrelid::regclass as registry
+      from pg_catalog.pg_attribute join pg_catalog.pg_class on pg_class.oid = attrelid
       where attname = 'pack' and relkind = 'r'
         and (relnamespace = 'scheduler'::regnamespace or attrelid = 'public.scheduler_settings'::regclass)
     loop
@@ -82,7 +87,8 @@ begin
 
   execute format('drop schema if exists %I cascade', v_schema);
   for v_thing in
-    select format('drop %s public.%I', case relkind when 'v' then 'view' else 'materialized view' end, relname) as dropping
+    select format('drop %s public.%I', case relkind when 'v' then 'view' else 'materialized view' end, relname)
+      as dropping
     from pg_catalog.pg_class
     where relnamespace = 'public'::regnamespace and relname = any (v_relations) and relkind in ('v', 'm')
     union all

@@ -36,7 +36,13 @@ async function planAndWrite({ folder, dryRun, databaseUrl, decide, next }: Task)
   // `deno task` and npx run elsewhere than where one typed.
   const path = resolve(env.INIT_CWD ?? ".", folder);
   const project = await readProject(path);
-  const plan = decide(await readSource(), project, await namesIn(project, databaseUrl));
+  const source = await readSource();
+  const plan = decide(source, project, await namesIn(project, databaseUrl));
+  if (!source.isReleased) {
+    console.log(
+      `${source.version} is not released: its migrations may still change, so try it with data you can lose\n`,
+    );
+  }
   for (const line of describePlan(plan, project)) console.log(line);
   if (plan.conflicts.length > 0) throw new Error(refusalOf(plan));
   if (plan.writes.size === 0 && plan.removes.length === 0) {

@@ -19,6 +19,8 @@ export interface SourceMigration {
 
 export interface Source {
   version: string;
+  /** Its migrations do not change any more. */
+  isReleased: boolean;
   packs: Pack[];
   /** Of all versions, the oldest first. */
   migrations: SourceMigration[];
@@ -32,10 +34,12 @@ export interface Source {
 
 export async function readSource(root = new URL("../", import.meta.url)): Promise<Source> {
   const folder = fileURLToPath(root);
-  const files = await readFiles(folder, ["shared", "supabase/functions", "supabase/migrations"]);
-  const migrations = (await readReleases(root)).flatMap(({ migrations }) =>
+  const texts = await readFiles(folder, ["supabase/migrations"]);
+  const version = await readVersion(root);
+  const releases = await readReleases(root);
+  const migrations = releases.flatMap(({ migrations }) =>
     Object.entries(migrations).map(([file, { pack, makes }]) => {
-      const text = files.get(`supabase/migrations/${file}`);
+      const text = texts.get(`supabase/migrations/${file}`);
       if (text === undefined) {
         throw new Error(`The migration ${file} is missing: deno task release`);
       }
@@ -44,10 +48,11 @@ export async function readSource(root = new URL("../", import.meta.url)): Promis
   );
   const { exports, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
   return {
-    version: await readVersion(root),
+    version,
+    isReleased: releases.find((release) => release.version === version)?.date != null,
     packs: await readPacks(root),
     migrations,
-    files,
+    files: await readFiles(folder, ["shared", "supabase/functions"]),
     exports: Object.values<string>(exports).map((path) => path.replace("./", "")),
     imports,
   };

@@ -3,8 +3,8 @@
 select 'schema' as kind, nspname::text as name, null as of_table from pg_namespace
 where nspname not like 'pg\_%' and nspname not in ('information_schema', 'supabase_migrations')
 union all
-select case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'i' then 'index'
-  when 'I' then 'index' when 'c' then 'type' else 'table' end, relname, indrelid::regclass::text
+select case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
+  when 'i' then 'index' when 'I' then 'index' when 'c' then 'type' else 'table' end, relname, indrelid::regclass::text
 from pg_class left join pg_index on indexrelid = pg_class.oid
 where relnamespace = 'public'::regnamespace and relkind <> 't'
 union all

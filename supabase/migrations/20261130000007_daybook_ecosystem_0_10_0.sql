@@ -19,8 +19,9 @@ declare
   v_there text[] := array(
     select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
     union
-    select format('%s public.%I', case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
-      when 'i' then 'index' when 'c' then 'type' else 'table' end, relname)
+    select format('%s public.%I',
+      case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'i' then 'index'
+        when 'c' then 'type' else 'table' end, relname)
     from pg_catalog.pg_class where relnamespace = 'public'::regnamespace and relname = any (v_relations)
     union
     select format('type public.%I', typname) from pg_catalog.pg_type

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
-import { planInstall } from "../../install/plan.ts";
+import { planInstall } from "../../install/plan-install.ts";
 import { readProject } from "../../install/project.ts";
 import { readSource } from "../../install/source.ts";
 import { carryOut } from "../../install/write.ts";

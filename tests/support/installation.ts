@@ -1,7 +1,9 @@
 /** Daybook installed into a made-up project and its database, by the plans that the commands carry out. */
 import type { Sql } from "postgres";
 import { applyMigrations, type Migration } from "../../local/migrations.ts";
-import { type Plan, planInstall, planUninstall } from "../../install/plan.ts";
+import type { Plan } from "../../install/plan.ts";
+import { planInstall } from "../../install/plan-install.ts";
+import { planUninstall } from "../../install/plan-uninstall.ts";
 import type { Project } from "../../install/project.ts";
 import { readSource, type Source } from "../../install/source.ts";
 import { after, AT, project } from "./made-up-source.ts";

@@ -1,5 +1,5 @@
 /** A small Daybook that never was, and projects for it, so that plans can be made of a few lines. */
-import { planInstall } from "../../install/plan.ts";
+import { planInstall } from "../../install/plan-install.ts";
 import type { Plan } from "../../install/plan.ts";
 import { CONFIG, MANIFEST, type Project } from "../../install/project.ts";
 import type { Source, SourceMigration } from "../../install/source.ts";
@@ -28,6 +28,7 @@ const migration = (file: string, pack: string, makes: SourceMigration["makes"]) 
 export function madeUpSource(): Source {
   return {
     version: "1.0.0",
+    isReleased: true,
     packs: [
       pack("scheduler", [], ["health"]),
       pack("roads", ["scheduler"], []),

@@ -23,6 +23,7 @@ create table public.scheduler_report (run_id bigint references public.scheduler_
 select cron.schedule('system-health', '*/5 * * * *', 'select 1');
 select cron.schedule('daily-batch-trigger', '0 9 * * *', 'select 2');
 select cron.schedule('mine', '0 0 * * *', 'select 3');
+select cron.alter_job(cron.schedule('batch-reconciler', '*/2 * * * *', 'select 2'), active := false);
 `;
 const PACKS = ["ecosystem", "batches"];
 
@@ -50,6 +51,7 @@ Deno.test("--move-aside renames what is in the way, stops its entries, and Daybo
       /before_daybook|scheduler_report|entry of pg_cron: mine/.test(line);
     assert.deepEqual(compareCatalogues(fresh, now).filter((line) => !isTheirs(line)), []);
     assert.deepEqual(await entries(sql), {
+      "batch-reconciler_before_daybook_off": "*/2 * * * * select 2 (off)",
       "daily-batch-trigger_before_daybook": "0 9 * * * select 2 (off)",
       mine: "0 0 * * * select 3",
       "system-health_before_daybook": "*/5 * * * * select 1 (off)",

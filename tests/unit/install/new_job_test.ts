@@ -31,7 +31,7 @@ const HERE = {
 const here = (more: Record<string, string> = {}) => new Map(Object.entries({ ...HERE, ...more }));
 
 Deno.test("a job here is a pack of its own, with its function, SQL, tests, section, times and retention", () => {
-  const plan = planJobHere(source(), here(), { ...options, isReleased: false });
+  const plan = planJobHere({ ...source(), isReleased: false }, here(), options);
   assert.deepEqual(plan.conflicts, []);
   assert.deepEqual([...plan.writes.keys()], [
     "supabase/functions/send-letters/job.ts",
@@ -69,7 +69,7 @@ Deno.test("a job here is a pack of its own, with its function, SQL, tests, secti
 });
 
 Deno.test("a job in a checkout whose version is released belongs to the next one", () => {
-  const { writes } = planJobHere(source(), here(), { ...options, isReleased: true });
+  const { writes } = planJobHere(source(), here(), options);
   assert.equal(writes.get("deno.json"), '{ "version": "1.0.1" }\n');
   assert.equal(writes.get("supabase/sql/scheduler/version.sql"), "select '1.0.1'\n");
   assert.equal(
@@ -77,7 +77,7 @@ Deno.test("a job in a checkout whose version is released belongs to the next one
     "# Changelog\n\n## [1.0.1] - unreleased\n\n## [1.0.0] - 2026-01-01\n",
   );
   assert.throws(
-    () => planJobHere(source(), here({ "deno.json": "{}" }), { ...options, isReleased: true }),
+    () => planJobHere(source(), here({ "deno.json": "{}" }), options),
     /deno\.json does not say the version 1\.0\.0/,
   );
 });
@@ -121,14 +121,13 @@ Deno.test("a job in a project has its registration in the migration, and imports
 Deno.test("what has the job's names already is in the way, here and in a project", () => {
   const taken = planJobHere(source(), here({ "supabase/functions/parcels/index.ts": "" }), {
     ...options,
-    isReleased: false,
     name: "parcels",
   });
   assert.deepEqual(taken.conflicts, [
     "pack parcels",
     "file supabase/functions/parcels/index.ts",
   ]);
-  const health = planJobHere(source(), here(), { ...options, isReleased: false, name: "health" });
+  const health = planJobHere(source(), here(), { ...options, name: "health" });
   assert.deepEqual(health.conflicts, ["job health (20200101000001_daybook_scheduler_1_0_0.sql)"]);
   const there = installed(["scheduler"], {
     "supabase/functions/send-letters/index.ts": "",

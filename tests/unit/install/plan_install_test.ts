@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { planInstall } from "../../../install/plan.ts";
+import { planInstall } from "../../../install/plan-install.ts";
 import { CONFIG, MANIFEST } from "../../../install/project.ts";
 import type { FoundName } from "../../../install/sql-names.ts";
 import { AT, installed, madeUpSource, project } from "../../support/made-up-source.ts";
@@ -51,6 +51,15 @@ Deno.test("a pack brings what it needs, in order, and leaves what is installed a
     MANIFEST,
   ]);
   assert.deepEqual(JSON.parse(plan.writes.get(MANIFEST)!).packs, ["scheduler", "roads", "parcels"]);
+});
+
+Deno.test("what an owner has added to or changed in a function that is installed is in no other pack's way", () => {
+  const there = installed();
+  there.files.set("supabase/functions/health/mine.ts", "mine");
+  there.files.set("supabase/functions/health/index.ts", "mine");
+  const plan = planInstall(madeUpSource(), there, { ...options, packs: ["parcels"] });
+  assert.deepEqual(plan.conflicts, []);
+  assert.equal(plan.writes.has("supabase/functions/health/index.ts"), false);
 });
 
 Deno.test("what is installed already is not planned again", () => {

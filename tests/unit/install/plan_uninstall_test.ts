@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { planUninstall } from "../../../install/plan.ts";
+import { planUninstall } from "../../../install/plan-uninstall.ts";
 import { CONFIG, MANIFEST } from "../../../install/project.ts";
 import { after, AT, installed, madeUpSource, project } from "../../support/made-up-source.ts";
 

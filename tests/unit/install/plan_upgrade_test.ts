@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { planInstall, planUpgrade } from "../../../install/plan.ts";
+import { planInstall } from "../../../install/plan-install.ts";
+import { planUpgrade } from "../../../install/plan-upgrade.ts";
 import { CONFIG, MANIFEST } from "../../../install/project.ts";
 import {
   after,
