@@ -50,7 +50,12 @@ Deno.test("a project of the Supabase CLI gets the core, runs a job of its own, g
       await runsToItsEnd(stack);
       await testsPass(project, stack);
 
-      await succeeds(project, "install", [".", "--pack", "devices"], /_daybook_devices_/);
+      // What only the database knows.
+      const devices = [".", "--pack", "devices", "--db-url", stack.databaseUrl];
+      await stack.sql`create view devices as select 1 as one`;
+      await refuses(project, devices, ["view devices (in the database)"]);
+      await stack.sql`drop view devices`;
+      await succeeds(project, "install", devices, /_daybook_devices_/);
       await push(project, stack);
       assert.equal(await count(stack, "devices.unsummarized_stretches()") >= 0, true);
 
