@@ -13,11 +13,12 @@ export const LEDGER = [
 ];
 
 const read = (name: string) => Deno.readTextFile(new URL(name, import.meta.url));
-const [aside, back, over, remove] = await Promise.all([
+const [aside, back, over, builtOn, forget] = await Promise.all([
   read("move-aside.sql"),
   read("put-back.sql"),
   read("take-over.sql"),
-  read("remove-pack.sql"),
+  read("built-on.sql"),
+  read("forget-pack.sql"),
 ]);
 
 /** Renames whatever has one of these names to <name>_before_daybook. */
@@ -34,16 +35,57 @@ export function removePacks(
   packs: readonly { pack: Pack; makes: readonly Name[] }[],
   { dropLedger, putBack }: { dropLedger: boolean; putBack: boolean },
 ): string {
-  const parts = packs.map(({ pack, makes }) =>
-    fillIn(remove, {
+  const parts = packs.map(({ pack, makes }) => {
+    const values = {
       ...bySpace(makes),
       pack: quoteLiteral(pack.name),
       schema: quoteLiteral(pack.schema),
-      kept: literalArray(dropLedger || pack.name !== "scheduler" ? [] : LEDGER),
-    })
-  );
+    };
+    const left = dropLedger ? makes : makes.filter(({ name }) => !LEDGER.includes(name));
+    return [
+      `-- The pack ${pack.name}.\n`,
+      ...dropsOf(PARTS, makes),
+      fillIn(builtOn, values),
+      fillIn(forget, values),
+      ...dropsOf(WHOLES, left),
+    ].join("");
+  });
   if (putBack) parts.push(fillIn(back, bySpace(packs.flatMap(({ makes }) => makes))));
   return parts.join("\n");
+}
+
+type Drops = [kind: string, drop: (names: string[]) => string[]][];
+const inPublic = (names: string[]) => names.map((name) => `public.${name}`).join(", ");
+
+/** What a pack has on tables of others. */
+const PARTS: Drops = [
+  ["trigger", (names) => names.map((name) => `drop trigger if exists ${name};\n`)],
+  [
+    "constraint",
+    (names) =>
+      names.map((name) => {
+        const [constraint, table] = name.split(" on ");
+        return `alter table ${table} drop constraint if exists ${constraint};\n`;
+      }),
+  ],
+  ["index", (names) => [`drop index if exists ${inPublic(names)};\n`]],
+];
+
+/** What is its own. All of a kind at once, since they hang on one another; the schema first, whose types they have. */
+const WHOLES: Drops = [
+  ["schema", (names) => [`drop schema if exists ${names.join(", ")} cascade;\n`]],
+  ["view", (names) => [`drop view if exists ${inPublic(names)};\n`]],
+  ["materialized view", (names) => [`drop materialized view if exists ${inPublic(names)};\n`]],
+  ["function", (names) => [`drop routine if exists ${inPublic(names)};\n`]],
+  ["table", (names) => [`drop table if exists ${inPublic(names)};\n`]],
+  ["type", (names) => [`drop type if exists ${inPublic(names)};\n`]],
+];
+
+function dropsOf(drops: Drops, makes: readonly Name[]): string[] {
+  return drops.flatMap(([kind, drop]) => {
+    const names = makes.filter((name) => name.kind === kind).map(({ name }) => name);
+    return names.length === 0 ? [] : drop(names);
+  });
 }
 
 function bySpace(names: readonly Name[]): Record<string, string> {
@@ -56,7 +98,5 @@ function bySpace(names: readonly Name[]): Record<string, string> {
     relations: list("relation"),
     functions: list("function"),
     jobs: list("job"),
-    triggers: list("trigger"),
-    constraints: list("constraint"),
   };
 }

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { LEDGER, removePacks } from "../../../install/migrations.ts";
+import { namesOf } from "../../../install/plan.ts";
+import { readSource } from "../../../install/source.ts";
 import { namesAfter } from "../../../install/sql-names.ts";
 import { readMigrations } from "../../../local/migrations.ts";
 import { listNames } from "../../../local/names.ts";
 import { readReleases } from "../../../local/releases.ts";
 
-async function namesOf(...texts: string[]): Promise<string[]> {
+async function namesIn(...texts: string[]): Promise<string[]> {
   const migrations = texts.map((text, index) => ({ file: `${index + 1}_m.sql`, text }));
   return (await namesAfter(migrations)).map(({ kind, name }) => `${kind} ${name}`);
 }
@@ -43,7 +46,7 @@ const MADE: [string, string[]][] = [
 
 Deno.test("namesAfter() finds what a migration makes in public, schemas and pg_cron entries", async () => {
   for (const [statement, names] of MADE) {
-    assert.deepEqual(await namesOf(statement), names, statement);
+    assert.deepEqual(await namesIn(statement), names, statement);
   }
 });
 
@@ -72,7 +75,7 @@ const CHANGED: [string, string, string[]][] = [
 
 Deno.test("namesAfter() follows what later migrations drop, rename and move", async () => {
   for (const [first, second, left] of CHANGED) {
-    assert.deepEqual(await namesOf(first, second), left, `${first}; ${second}`);
+    assert.deepEqual(await namesIn(first, second), left, `${first}; ${second}`);
   }
 });
 
@@ -102,4 +105,21 @@ Deno.test("namesAfter() reads from Daybook's own migrations the names that a dat
     );
   assert.ok(made.length > 100);
   assert.deepEqual(names(await namesAfter(migrations)), names(made));
+});
+
+Deno.test("namesAfter() knows that what was uninstalled is gone, but for the ledger where it stayed", async () => {
+  const source = await readSource();
+  const names = async (dropLedger: boolean) => {
+    const packs = source.packs.toReversed().map((pack) => ({
+      pack,
+      makes: namesOf(source, [pack]),
+    }));
+    const text = removePacks(packs, { dropLedger, putBack: true });
+    const found = await namesAfter([...source.migrations, { file: "9_remove_all.sql", text }]);
+    return found.filter(({ kind }) => !["index", "sequence"].includes(kind)).map(({ name }) =>
+      name
+    );
+  };
+  assert.deepEqual(await names(true), []);
+  assert.deepEqual((await names(false)).sort(), LEDGER);
 });

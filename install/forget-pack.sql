@@ -1,0 +1,25 @@
+-- Takes the pack's jobs, with their entries in pg_cron, and its rows out of the core's registries.
+do $forget$
+declare
+  v_pack constant text := :pack;
+  v_jobs constant text[] := :jobs;
+  v_name text;
+begin
+  for v_name in select name from public.scheduler_jobs where v_pack = 'scheduler' or name = any (v_jobs) loop
+    perform scheduler.unregister_job(v_name);
+  end loop;
+  if v_pack = 'scheduler' then
+    perform cron.unschedule(jobid) from cron.job where jobname = any (v_jobs);
+    return;
+  end if;
+  perform set_config('daybook.removed_pack', v_pack, true);
+  -- The core's registries say of each row whose it is.
+  for v_name in
+    select attrelid::regclass from pg_catalog.pg_attribute join pg_catalog.pg_class on pg_class.oid = attrelid
+    where attname = 'pack' and relkind = 'r'
+      and (relnamespace = 'scheduler'::regnamespace or attrelid = 'public.scheduler_settings'::regclass)
+  loop
+    execute format('delete from %s where pack = $1', v_name) using v_pack;
+  end loop;
+end;
+$forget$;
