@@ -9,7 +9,9 @@ import { withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const page = await Deno.readTextFile(join(root, "docs/writing-a-job.md"));
+/** The page, for a job of another name: who has followed it has that of the page already. */
+const page = (await Deno.readTextFile(join(root, "docs/writing-a-job.md")))
+  .replaceAll("expire-trials", "follow-page").replaceAll("expire_trials", "follow_page");
 
 /** The page's code blocks of one language, in order. */
 function blocks(language: string): string[] {
@@ -35,16 +37,16 @@ Deno.test("who follows docs/writing-a-job.md line by line has a job with tests t
     }, async ({ sql, apiUrl, keys }) => {
       await waitUntil("PostgREST to know the function", async () => {
         const response = await fetch(`${apiUrl}/rest/v1/`, { headers: { apikey: keys.secretKey } });
-        return "/rpc/expire_trials" in (await response.json()).paths;
+        return "/rpc/follow_page" in (await response.json()).paths;
       });
-      await sql`insert into expire_trials_items (due_at) select now() - interval '1 day' from generate_series(1, 3)`;
-      const id = await fire(sql, "expire-trials");
+      await sql`insert into follow_page_items (due_at) select now() - interval '1 day' from generate_series(1, 3)`;
+      const id = await fire(sql, "follow-page");
       await settle(sql);
       const row = await run(sql, id);
       assert.deepEqual([row.status, row.verdict], ["completed", "ok"], row.error_message);
       assert.deepEqual(row.result, { summary: "3 items done", items: 3 });
       const [job] =
-        await sql`select schedule, time_zone from scheduler_jobs where name = 'expire-trials'`;
+        await sql`select schedule, time_zone from scheduler_jobs where name = 'follow-page'`;
       assert.deepEqual({ ...job }, { schedule: "30 2 * * *", time_zone: "America/New_York" });
     });
   }));
