@@ -79,7 +79,7 @@ async function writeHere() {
   }
   console.log(`
 Done. What comes next:
-  deno task test tests/unit/${sqlName}_test.ts tests/database/${name}
+  deno task test tests/unit/${name} tests/database/${name}
   deno task release                           (makes its migration)
   deno task types                             (TypeScript knows its table and function)
   deno task start                             (the job is there: curl it, see docs/writing-a-job.md)

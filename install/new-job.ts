@@ -99,7 +99,7 @@ export function planJobHere(
   write(`supabase/sql/${name}/schema.sql`, fill(templates["schema.sql"], name));
   write(`supabase/sql/${name}/${sqlName}.sql`, fill(templates["job.sql"], name));
   write(`supabase/sql/${name}/privileges.sql`, fill(templates["privileges.sql"], name));
-  write(`tests/unit/${sqlName}_test.ts`, fill(templates["unit_test.ts"], name));
+  write(`tests/unit/${name}/${sqlName}_test.ts`, fill(templates["unit_test.ts"], name));
   write(`tests/database/${name}/${sqlName}_test.ts`, fill(templates["database_test.ts"], name));
   if (plan.conflicts.length > 0) return plan;
 
@@ -170,7 +170,7 @@ export function planJobInto(
   place(
     `supabase/functions/tests/${name}_test.ts`,
     templates["unit_test.ts"],
-    `tests/unit/${sqlName}_test.ts`,
+    `tests/unit/${name}/${sqlName}_test.ts`,
   );
   place(
     `supabase/functions/tests/${name}_database_test.ts`,

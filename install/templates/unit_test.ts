@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { type Database, job } from "../../supabase/functions/my-job/job.ts";
-import type { JobContext } from "../../shared/job/define-job.ts";
+import { type Database, job } from "../../../supabase/functions/my-job/job.ts";
+import type { JobContext } from "../../../shared/job/define-job.ts";
 
 /** Runs the job with a database that gives this answer; what the job returned, and what it called. */
 async function run(answer: { data: number | null; error: Error | null }) {

@@ -40,7 +40,7 @@ Deno.test("a job here is a pack of its own, with its function, SQL, tests, secti
     "supabase/sql/send-letters/schema.sql",
     "supabase/sql/send-letters/send_letters.sql",
     "supabase/sql/send-letters/privileges.sql",
-    "tests/unit/send_letters_test.ts",
+    "tests/unit/send-letters/send_letters_test.ts",
     "tests/database/send-letters/send_letters_test.ts",
     CONFIG,
     "supabase/packs.json",
