@@ -1,4 +1,6 @@
 /** The files that a job begins with, here or in a project: decided by functions that write nothing. */
+import { quoteLiteral } from "../local/bootstrap.ts";
+import { listNames } from "../local/names.ts";
 import { nextVersion, raiseVersion, VERSION_FILES } from "../local/raise-version.ts";
 import { addFunctions, configuredFunctions } from "./config-toml.ts";
 import type { Files } from "./files.ts";
@@ -65,77 +67,79 @@ export function optionsFault({ name, schedule, timeZone }: JobOptions): string |
  * The plan for a job in this checkout: a pack of its own. `files` are those of CHANGED_HERE and what is there besides.
  * Where the version of the checkout is released, the job belongs to the next one.
  */
-export function planJobHere(
-  source: Source,
+export function planJobHere(source: Source, files: Files, options: JobOptions): Plan {
+  const { name } = options;
+  const plan = emptyPlan();
+  if (source.packs.some((pack) => pack.name === name)) plan.conflicts.push(`pack ${name}`);
+  const taken = source.migrations.flatMap(({ file, makes }) =>
+    listNames(makes).map((name) => ({ ...name, where: file }))
+  );
+  const schema = { kind: "schema", name: sqlNameOf(name) };
+  plan.conflicts.push(...clashes([schema, ...namesOf(name)], taken).map(describe));
+  for (const [path, text] of filesHere(source, name)) {
+    if (files.has(path)) plan.conflicts.push(`file ${path}`);
+    plan.writes.set(path, text);
+  }
+  if (plan.conflicts.length > 0) return plan;
+  for (const [path, text] of changesHere(source, files, options)) plan.writes.set(path, text);
+  return plan;
+}
+
+/** The files that are new. */
+function filesHere(source: Source, name: string): Files {
+  const sqlName = sqlNameOf(name);
+  const filled = (template: keyof typeof templates) => fill(templates[template], name);
+  return new Map([
+    [`supabase/functions/${name}/job.ts`, filled("job.ts")],
+    [`supabase/functions/${name}/index.ts`, filled("index.ts")],
+    [`supabase/functions/${name}/deno.json`, importsOfJobs(source)],
+    [`supabase/sql/${name}/schema.sql`, filled("schema.sql")],
+    [`supabase/sql/${name}/${sqlName}.sql`, filled("job.sql")],
+    [`supabase/sql/${name}/privileges.sql`, filled("privileges.sql")],
+    [`tests/unit/${name}/${sqlName}_test.ts`, filled("unit_test.ts")],
+    [`tests/database/${name}/${sqlName}_test.ts`, filled("database_test.ts")],
+  ]);
+}
+
+/** The files that are there, as they are with the job. */
+function changesHere(
+  { version, isReleased }: Source,
   files: Files,
-  options: JobOptions,
-): Plan {
-  const { name, schedule, timeZone } = options;
-  const sqlName = name.replaceAll("-", "_");
+  { name, schedule, timeZone }: JobOptions,
+): Files {
   const read = (path: string) => {
     const text = files.get(path);
     if (text === undefined) throw new Error(`The checkout has no file ${path}`);
     return text;
   };
-  const plan = emptyPlan();
-  const write = (path: string, text: string) => {
-    if (files.has(path)) plan.conflicts.push(`file ${path}`);
-    plan.writes.set(path, text);
+  const sqlName = sqlNameOf(name);
+  const pack = {
+    description: descriptionOf(name),
+    needs: ["scheduler"],
+    functions: [name],
+    sql: ["schema", sqlName, "privileges"],
   };
-  if (source.packs.some((pack) => pack.name === name)) plan.conflicts.push(`pack ${name}`);
-  plan.conflicts.push(
-    ...clashes(
-      namesOf(name),
-      source.migrations.flatMap(({ file, makes }) =>
-        Object.entries(makes).flatMap(([kind, list]) =>
-          list.map((name) => ({ kind, name, where: file }))
-        )
-      ),
-    ).map(describe),
-  );
-  write(`supabase/functions/${name}/job.ts`, fill(templates["job.ts"], name));
-  write(`supabase/functions/${name}/index.ts`, fill(templates["index.ts"], name));
-  write(`supabase/functions/${name}/deno.json`, importsOfJobs(source));
-  write(`supabase/sql/${name}/schema.sql`, fill(templates["schema.sql"], name));
-  write(`supabase/sql/${name}/${sqlName}.sql`, fill(templates["job.sql"], name));
-  write(`supabase/sql/${name}/privileges.sql`, fill(templates["privileges.sql"], name));
-  write(`tests/unit/${name}/${sqlName}_test.ts`, fill(templates["unit_test.ts"], name));
-  write(`tests/database/${name}/${sqlName}_test.ts`, fill(templates["database_test.ts"], name));
-  if (plan.conflicts.length > 0) return plan;
+  const job = {
+    name,
+    schedule,
+    ...(timeZone === "UTC" ? {} : { time_zone: timeZone }),
+    description: descriptionOf(name),
+  };
+  return new Map([
+    [CONFIG, addFunctions(read(CONFIG), [name])],
+    ["supabase/packs.json", withEntry(read("supabase/packs.json"), name, pack)],
+    ["supabase/schedules.json", withEntry(read("supabase/schedules.json"), name, [job])],
+    ["docs/operations.md", withRetention(read("docs/operations.md"), `${sqlName}_items`)],
+    ...(isReleased ? raiseVersion(files, version, nextVersion(version)) : []),
+  ]);
+}
 
-  const description = `Does what is due in ${sqlName}_items`;
-  plan.writes.set(CONFIG, addFunctions(read(CONFIG), [name]));
-  plan.writes.set(
-    "supabase/packs.json",
-    withEntry(read("supabase/packs.json"), name, {
-      description,
-      needs: ["scheduler"],
-      functions: [name],
-      sql: ["schema", sqlName, "privileges"],
-    }),
-  );
-  plan.writes.set(
-    "supabase/schedules.json",
-    withEntry(read("supabase/schedules.json"), name, [{
-      name,
-      schedule,
-      ...(timeZone === "UTC" ? {} : { time_zone: timeZone }),
-      description,
-    }]),
-  );
-  const row =
-    `| \`${sqlName}_items\` | \`retention.${sqlName}_items_days\` | 90 | those that are done |\n`;
-  const operations = read("docs/operations.md");
-  const place = operations.indexOf("| `scheduler_runs` ");
+/** The runbook with a line more in its table of retentions. */
+function withRetention(page: string, table: string): string {
+  const place = page.indexOf("| `scheduler_runs` ");
   if (place < 0) throw new Error("docs/operations.md has no table of retentions any more");
-  plan.writes.set("docs/operations.md", operations.slice(0, place) + row + operations.slice(place));
-  const { version, isReleased } = source;
-  if (isReleased) {
-    for (const [path, text] of raiseVersion(files, version, nextVersion(version))) {
-      plan.writes.set(path, text);
-    }
-  }
-  return plan;
+  const row = `| \`${table}\` | \`retention.${table}_days\` | 90 | those that are done |\n`;
+  return page.slice(0, place) + row + page.slice(place);
 }
 
 /** The plan for a job in a project that has Daybook. */
@@ -149,7 +153,7 @@ export function planJobInto(
   if (project.manifest === null) {
     throw new Error("The project has no Daybook: run deno task install first");
   }
-  const sqlName = name.replaceAll("-", "_");
+  const sqlName = sqlNameOf(name);
   const plan = emptyPlan();
   const folder = `supabase/functions/${name}/`;
   if ([...project.files.keys()].some((path) => path.startsWith(folder))) {
@@ -185,14 +189,17 @@ export function planJobInto(
   return plan;
 }
 
+const sqlNameOf = (name: string) => name.replaceAll("-", "_");
+
+const descriptionOf = (name: string) => `Does what is due in ${sqlNameOf(name)}_items`;
+
 const fill = (template: string, name: string) =>
-  template.replaceAll("my-job", name).replaceAll("my_job", name.replaceAll("-", "_"));
+  template.replaceAll("my-job", name).replaceAll("my_job", sqlNameOf(name));
 
 /** What the SQL of a job makes. */
 const namesOf = (name: string) => [
-  { kind: "schema", name: name.replaceAll("-", "_") },
-  { kind: "function", name: name.replaceAll("-", "_") },
-  { kind: "table", name: `${name.replaceAll("-", "_")}_items` },
+  { kind: "function", name: sqlNameOf(name) },
+  { kind: "table", name: `${sqlNameOf(name)}_items` },
   { kind: "job", name },
 ];
 
@@ -212,14 +219,13 @@ function withEntry(json: string, key: string, value: unknown): string {
 }
 
 function registration(name: string, schedule: string | null, timeZone: string): string {
-  const text = (value: string) => `'${value.replaceAll("'", "''")}'`;
   return `
 -- Registering again with other values changes the job.
 select scheduler.register_job(
-  name => ${text(name)},
-  schedule => ${schedule === null ? "null" : text(schedule)},
-  time_zone => ${text(timeZone)},
-  description => ${text(`Does what is due in ${name.replaceAll("-", "_")}_items`)}
+  name => ${quoteLiteral(name)},
+  schedule => ${schedule === null ? "null" : quoteLiteral(schedule)},
+  time_zone => ${quoteLiteral(timeZone)},
+  description => ${quoteLiteral(descriptionOf(name))}
 );
 `;
 }
