@@ -1773,6 +1773,7 @@ export type Database = {
           "heartbeat_at": string | null;
           "id": string;
           "job_name": string;
+          "key": string | null;
           "max_attempts": number;
           "occurrences": number;
           "payload": NonNullable<Json>;
@@ -1807,6 +1808,7 @@ export type Database = {
           "heartbeat_at"?: string | null;
           "id"?: string;
           "job_name": string;
+          "key"?: string | null;
           "max_attempts"?: number;
           "occurrences"?: number;
           "payload"?: NonNullable<Json>;
@@ -1840,6 +1842,7 @@ export type Database = {
           "heartbeat_at"?: string | null;
           "id"?: string;
           "job_name"?: string;
+          "key"?: string | null;
           "max_attempts"?: number;
           "occurrences"?: number;
           "payload"?: NonNullable<Json>;

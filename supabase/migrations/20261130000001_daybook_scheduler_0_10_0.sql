@@ -197,6 +197,7 @@ create table public.scheduler_runs (
   max_attempts integer not null default 1,
   timeout_seconds integer not null default 120,
   payload jsonb not null default '{}',
+  key text check (length(key) between 1 and 200),
   receipt text not null default 'function' check (receipt in ('function', 'response')),
   run_after timestamptz,
   dispatched_at timestamptz,
@@ -241,6 +242,9 @@ create index scheduler_runs_under_way_idx
 -- The few rows that stand for many occurrences.
 create index scheduler_runs_gap_idx
   on public.scheduler_runs (job_name, scheduled_until) where occurrences > 1;
+-- What waits or is under way for one thing, where thousands wait.
+create index scheduler_runs_key_idx
+  on public.scheduler_runs (key, job_name) where completed_at is null and key is not null;
 create index scheduler_runs_unanswered_idx
   on public.scheduler_runs (request_id) where request_id is not null and answered_at is null;
 
@@ -254,6 +258,8 @@ comment on column public.scheduler_runs.scheduled_until is 'The last occurrence 
   'null.';
 comment on column public.scheduler_runs.skip_kind is 'Why it did not run, for programs; skip_reason says it for '
   'people.';
+comment on column public.scheduler_runs.key is
+  'What the run is about, as the one who enqueued it named it; its retries have it too.';
 comment on column public.scheduler_runs.run_after is 'While queued: not before this (retries wait here).';
 comment on column public.scheduler_runs.request_id is
   'pg_net''s id. Ids start at 1 again after a crash: it means nothing without dispatched_at.';
@@ -2207,7 +2213,7 @@ $$;
 comment on function scheduler.require_whole_numbers(text, jsonb, text[]) is
   'Raises 22023, naming it, for a field of p_given that is there and no whole number from 0 on.';
 
--- The one way of a row into the ledger.
+-- The way of a row into the ledger. Only enqueue_runs, which may write thousands, has an insert of its own.
 
 -- What each overlap policy does: allow takes no lock; skip and queue take one, and differ in overlap_kind.
 create function scheduler.takes_lock(p_job public.scheduler_jobs) returns boolean
@@ -2258,13 +2264,14 @@ begin
   v_run.max_attempts := greatest(p_run.max_attempts, p_attempt);
   v_run.timeout_seconds := p_run.timeout_seconds;
   v_run.payload := p_run.payload;
+  v_run.key := p_run.key;
   v_run.receipt := p_run.receipt;
   v_run.created_at := now();
   return v_run;
 end;
 $$;
 comment on function scheduler.next_attempt(public.scheduler_runs, integer) is
-  'That attempt of what the run is an attempt of, queued, with the run''s own payload. Writes nothing: see add_runs.';
+  'That attempt of what the run is an attempt of, queued, with the run''s own payload and key. Writes nothing: see add_runs.';
 
 create function scheduler.add_runs(p_runs public.scheduler_runs[]) returns setof public.scheduler_runs
 language sql set search_path = '' as $$
@@ -4375,13 +4382,9 @@ comment on function scheduler.next_runs(text, integer, timestamptz) is
     '(no schedule, a time zone that Postgres does not know). Raises SD001 for an unknown job; 22023 for a count '
     'outside 1 to 1000.';
 
-create function scheduler.try_mark_daily_run(
-  p_today_key text, p_scope text default 'global', p_now timestamptz default now()
-) returns jsonb
-language plpgsql set search_path = '' as $$
+create function scheduler.assert_today_key(p_today_key text, p_now timestamptz) returns void
+language plpgsql immutable set search_path = '' as $$
 declare
-  v_previous text;
-  v_updated boolean;
   v_is_date boolean := p_today_key ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$';
 begin
   if v_is_date then
@@ -4402,6 +4405,20 @@ begin
       message = format('cannot mark a daily run: today_key must be a date that has begun somewhere on earth, got %s',
         quote_literal(p_today_key));
   end if;
+end;
+$$;
+comment on function scheduler.assert_today_key(text, timestamptz) is
+  'Raises 22023 for a key that is no date as YYYY-MM-DD, or a date that has not begun anywhere.';
+
+create function scheduler.try_mark_daily_run(
+  p_today_key text, p_scope text default 'global', p_now timestamptz default now()
+) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_previous text;
+  v_updated boolean;
+begin
+  perform scheduler.assert_today_key(p_today_key, p_now);
   if coalesce(p_scope, '') = '' then
     raise exception using errcode = '22023', message = 'cannot mark a daily run: scope must not be empty';
   end if;
@@ -4423,6 +4440,36 @@ comment on function scheduler.try_mark_daily_run(text, text, timestamptz) is
     '{"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". The scope is '
     'global where none is named. Raises 22023 for a key that is no date, or one that has not begun anywhere.';
 
+-- In one statement, for a pack that has thousands of scopes.
+create function scheduler.mark_daily_runs(p_marks jsonb, p_now timestamptz default now()) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_marked integer;
+begin
+  perform scheduler.assert_today_key(key, p_now)
+    from (select distinct value as key from jsonb_each_text(p_marks)) as keys;
+  insert into public.scheduler_state as state (scope, last_daily_run_key, updated_at)
+    select key, value, p_now from jsonb_each_text(p_marks) order by key
+    on conflict (scope) do update set last_daily_run_key = excluded.last_daily_run_key, updated_at = excluded.updated_at
+      where excluded.last_daily_run_key > state.last_daily_run_key;
+  get diagnostics v_marked = row_count;
+  return v_marked;
+end;
+$$;
+comment on function scheduler.mark_daily_runs(jsonb, timestamptz) is
+  'Marks days of many scopes as try_mark_daily_run does: p_marks is {scope: YYYY-MM-DD}. Returns how many were marked; '
+    'a scope with a mark of that day or a later one keeps it. Raises 22023 for a wrong key.';
+
+create function scheduler.forget_scope(p_scope text) returns boolean
+language plpgsql set search_path = '' as $$
+begin
+  delete from public.scheduler_state where scope = p_scope;
+  return found;
+end;
+$$;
+comment on function scheduler.forget_scope(text) is
+  'Deletes the mark of a scope that is no more, such as a customer that was deleted. False when it had none.';
+
 -- Security definer because service_role, which calls it through REST, may only read scheduler_state.
 create function public.try_mark_daily_run(p_today_key text, p_scope text default 'global') returns jsonb
 language sql security definer set search_path = '' as $$
@@ -4436,24 +4483,40 @@ grant execute on function public.try_mark_daily_run(text, text) to service_role;
 
 -- Runs that other work asks for: no schedule, but the same ledger, retries and limits.
 
+create function scheduler.run_requests_fault(p_runs jsonb) returns text
+language sql immutable set search_path = '' as $$
+  select case when jsonb_typeof(p_runs) is distinct from 'array'
+    then format('runs must be a JSON array of objects, got %s', coalesce(left(p_runs::text, 100), 'null'))
+    else (
+      select format('runs[%s]%s, got %s', place - 1, fault, left(run::text, 100))
+      from jsonb_array_elements(p_runs) with ordinality as runs (run, place), lateral (select case
+          when jsonb_typeof(run) <> 'object' then ' must be an object'
+          when run - array['payload', 'key'] <> '{}' then ' must have no field but payload and key'
+          when jsonb_typeof(nullif(run -> 'payload', 'null')) <> 'object' then '.payload must be an object'
+          when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') not between 1 and 200
+            then '.key must be a text of 1 to 200 characters'
+        end as fault) as checked
+      where fault is not null
+      order by place limit 1)
+  end;
+$$;
+comment on function scheduler.run_requests_fault(jsonb) is
+  'What is wrong with the list of runs that enqueue_runs was given, by place and field; null when nothing is.';
+
 create function scheduler.enqueue_runs(
-  p_job_name text, p_payloads jsonb, p_run_after timestamptz default null, p_now timestamptz default clock_timestamp()
+  p_job_name text, p_runs jsonb, p_run_after timestamptz default null, p_now timestamptz default clock_timestamp()
 ) returns integer
 language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_fault text := scheduler.run_requests_fault(p_runs);
   v_first timestamptz;
 begin
-  if jsonb_typeof(p_payloads) is distinct from 'array'
-    or exists (select from jsonb_array_elements(p_payloads) as payload where jsonb_typeof(payload) <> 'object') then
-    raise exception using errcode = '22023',
-      message = format('cannot enqueue runs of %s: payloads must be a JSON array of objects, got %s', p_job_name,
-        coalesce(left(p_payloads::text, 100), 'null'));
-  end if;
   if not isfinite(p_run_after) then
-    raise exception using errcode = '22023',
-      message = format('cannot enqueue runs of %s: run_after must be a moment or null, got %s', p_job_name,
-        p_run_after);
+    v_fault := format('run_after must be a moment or null, got %s', p_run_after);
+  end if;
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = format('cannot enqueue runs of %s: %s', p_job_name, v_fault);
   end if;
   -- What is enqueued at one moment is told apart by microseconds: an occurrence is known by its time. Calls of a person
   -- are not in the way, and not in that index.
@@ -4462,22 +4525,34 @@ begin
     where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
       and trigger <> 'manual';
   insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload, run_after
+    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, receipt, payload, key,
+    run_after
   )
   select v_job.name, v_job.function_name, 'queued', 'enqueued',
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
-      payload, p_run_after
-  from jsonb_array_elements(p_payloads) with ordinality as payloads (payload, place);
+    v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), key, p_run_after
+  from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text))
+    with ordinality as runs (payload, key, place);
   if v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
   end if;
-  return jsonb_array_length(p_payloads);
+  return jsonb_array_length(p_runs);
 end;
 $$;
 comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) is
-  'Enqueues a run of the job for each payload of the array, not before p_run_after; sends those that may go at once, '
-    'the others follow as runs end. Returns how many. Raises SD001 for an unknown job; 22023 for payloads that are no '
-    'array of objects, or a p_run_after that is infinite.';
+  'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. '
+    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when left out) and "key", which names '
+    'what the run is about (at most 200 characters) and is kept by its retries. Returns how many. Raises SD001 for an '
+    'unknown job; 22023 for another list, or a p_run_after that is infinite.';
+
+create function scheduler.open_runs(p_job_name text, p_key text) returns setof public.scheduler_runs
+language sql stable set search_path = '' as $$
+  -- Offset 0: without it the planner may read all runs of the job that wait, by an index that begins with the name.
+  select * from (select * from public.scheduler_runs where key = p_key and completed_at is null offset 0) as runs
+  where job_name = p_job_name;
+$$;
+comment on function scheduler.open_runs(text, text) is
+  'The runs of the job with that key that wait or are under way, in no order.';
 
 -- The facts behind scheduler.explain: what is known of a job at a minute, as JSON for those who draw it.
 

@@ -6,8 +6,8 @@ declare
   v_pack constant text := 'batches';
   v_schemas constant text[] := array['batches'];
   v_relations constant text[] := array[
-    'scheduler_runs_batch_job_idx', 'batch_jobs', 'batch_leases',
-    'batch_providers', 'batch_tasks', 'organizations', 'prompts'];
+    'batch_jobs', 'batch_leases', 'batch_providers', 'batch_tasks',
+    'organizations', 'prompts'];
   v_functions constant text[] := array[
     'accept_prompt_suggestion', 'begin_suggestion_try', 'cancel_batch_job',
     'claim_batch_tasks', 'continue_batch_job', 'continue_weekly_suggestions',
@@ -73,17 +73,13 @@ create table public.organizations (
 create index organizations_next_batch_at_idx
   on public.organizations (next_batch_at) where enabled and next_batch_at is not null;
 
-comment on table public.organizations is 'The customers: one row an organization, with its own zone and hour if it '
-  'wants them.';
+comment on table public.organizations is 'The customers: one row an organization, with its own zone and hour if it wants them.';
 comment on column public.organizations.time_zone is 'IANA name; null: the platform''s own.';
-comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the '
-  'platform''s own.';
+comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the platform''s own.';
 comment on column public.organizations.next_batch_at is
-  'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that '
-    'follow the platform.';
+  'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that follow the platform.';
 comment on column public.organizations.owed_batch_dates is
-  'Local dates, ascending, that had come due and were not made yet when the organization moved to another zone or '
-    'hour; the next tick makes them.';
+  'Local dates, ascending, that had come due and were not made yet when the organization moved to another zone or hour; the next tick makes them.';
 comment on column public.organizations.updated_at is
   'When it was changed; a change of zone or hour counts from this moment.';
 
@@ -113,22 +109,15 @@ create table public.batch_providers (
 );
 create index batch_providers_fallback_provider_idx on public.batch_providers (fallback_provider);
 
-comment on table public.batch_providers is 'The model providers that prompts are sent to: one row each, with its '
-  'limits, prices and breaker.';
+comment on table public.batch_providers is 'The model providers that prompts are sent to: one row each, with its limits, prices and breaker.';
 comment on column public.batch_providers.api_url_variable is
-  'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL '
-    '(https://api.openai.com/v1).';
+  'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL (https://api.openai.com/v1).';
 comment on column public.batch_providers.api_key_variable is
-  'The functions'' environment variable with its key. It ends in _KEY: values of such variables are taken out of '
-    'logs, results and errors.';
-comment on column public.batch_providers.concurrency is 'Calls under way at once, in all processors of all batch jobs '
-  'together.';
-comment on column public.batch_providers.failures_in_row is 'Calls that failed since the last that was answered, and '
-  'times it said "too many requests"; saying that it is down counts like the setting failures_to_open.';
-comment on column public.batch_providers.open_until is 'The breaker: until then the provider is not called, after it '
-  'one call tries whether it is back; null: closed.';
-comment on column public.batch_providers.probe_until is 'The breaker, half open: somebody tries whether the provider '
-  'is back, and is given until then.';
+  'The functions'' environment variable with its key. It ends in _KEY: values of such variables are taken out of logs, results and errors.';
+comment on column public.batch_providers.concurrency is 'Calls under way at once, in all processors of all batch jobs together.';
+comment on column public.batch_providers.failures_in_row is 'Calls that failed since the last that was answered, and times it said "too many requests"; saying that it is down counts like the setting failures_to_open.';
+comment on column public.batch_providers.open_until is 'The breaker: until then the provider is not called, after it one call tries whether it is back; null: closed.';
+comment on column public.batch_providers.probe_until is 'The breaker, half open: somebody tries whether the provider is back, and is given until then.';
 
 create table public.prompts (
   id uuid primary key default gen_random_uuid(),
@@ -145,8 +134,7 @@ create table public.prompts (
 create index prompts_organization_id_idx on public.prompts (organization_id, status);
 
 comment on table public.prompts is 'What an organization asks every day; suggested ones wait for a person''s yes.';
-comment on column public.prompts.status is 'active: asked every day; paused: not now; suggested: by the model '
-  'suggested_by, waits for a person; rejected: the person said no.';
+comment on column public.prompts.status is 'active: asked every day; paused: not now; suggested: by the model suggested_by, waits for a person; rejected: the person said no.';
 
 create table public.batch_jobs (
   id uuid primary key default gen_random_uuid(),
@@ -179,21 +167,16 @@ create index batch_jobs_open_idx on public.batch_jobs (created_at) where complet
 create index batch_jobs_completed_at_idx on public.batch_jobs (completed_at) where completed_at is not null;
 
 comment on table public.batch_jobs is 'One row an organization and local date: its batch, and what came of it.';
-comment on column public.batch_jobs.batch_date is 'The local date it is for, in the zone time_zone the organization '
-  'had then.';
+comment on column public.batch_jobs.batch_date is 'The local date it is for, in the zone time_zone the organization had then.';
 comment on column public.batch_jobs.last_heartbeat is 'When a processor last said that it works on the job.';
 comment on column public.batch_jobs.last_progress_at is 'When a task last ended.';
-comment on column public.batch_jobs.resumes is 'How often it was found stuck and resumed without a task having ended '
-  'in between.';
-comment on column public.batch_jobs.resumed_at is 'When it was last found stuck and resumed: from then on it has its '
-  'time again.';
+comment on column public.batch_jobs.resumes is 'How often it was found stuck and resumed without a task having ended in between.';
+comment on column public.batch_jobs.resumed_at is 'When it was last found stuck and resumed: from then on it has its time again.';
 comment on column public.batch_jobs.reasons is 'Why tasks failed: {reason: count}.';
 comment on column public.batch_jobs.claim_from is
-  'Where a claim begins to look, so that it does not read what has ended: {provider, or "<provider> fall-back" of '
-    'tasks that ask it: id}; all its tasks before are over or leased.';
+  'Where a claim begins to look, so that it does not read what has ended: {provider, or "<provider> fall-back" of tasks that ask it: id}; all its tasks before are over or leased.';
 comment on column public.batch_jobs.given_back is
-  'Whether a task was ever given back: from then on some may wait among those that are over or leased, and may ask '
-    'the fall-back.';
+  'Whether a task was ever given back: from then on some may wait among those that are over or leased, and may ask the fall-back.';
 comment on column public.batch_jobs.run_id is 'The run that made it.';
 
 create table public.batch_tasks (
@@ -219,22 +202,17 @@ create table public.batch_tasks (
   unique (job_id, prompt_id, provider),
   check (least(attempts, failures, latency_ms, prompt_tokens, completion_tokens) >= 0),
   check ((status = 'pending') = (completed_at is null)),
-  check ((status = 'completed') = (answer is not null and answered_by is not null and model is not null and latency_ms
-    is not null))
+  check ((status = 'completed') = (answer is not null and answered_by is not null and model is not null and latency_ms is not null))
 ) with (fillfactor = 40);
 -- Of columns that no end of a task changes: with room on its page it writes no index (HOT).
 create index batch_tasks_claim_idx on public.batch_tasks (provider, job_id, asks_fallback, id);
 create index batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
 
-comment on table public.batch_tasks is 'One row a prompt and provider of a batch job, with its answer. Who works on '
-  'it says batch_leases.';
+comment on table public.batch_tasks is 'One row a prompt and provider of a batch job, with its answer. Who works on it says batch_leases.';
 comment on column public.batch_tasks.attempts is
-  'How often it was claimed, and called or lost with its lease; a claim after which it was given back uncalled does '
-    'not count.';
-comment on column public.batch_tasks.failures is 'How often a call of it failed, each with its retries, at the '
-  'provider that is asked now.';
-comment on column public.batch_tasks.asks_fallback is 'Its provider failed it: from now on the provider''s fall-back '
-  'is asked.';
+  'How often it was claimed, and called or lost with its lease; a claim after which it was given back uncalled does not count.';
+comment on column public.batch_tasks.failures is 'How often a call of it failed, each with its retries, at the provider that is asked now.';
+comment on column public.batch_tasks.asks_fallback is 'Its provider failed it: from now on the provider''s fall-back is asked.';
 comment on column public.batch_tasks.answered_by is 'Who answered: the task''s provider, or its fall-back.';
 
 create table public.batch_leases (
@@ -248,11 +226,9 @@ create table public.batch_leases (
 alter table public.batch_leases alter column task_ids set storage external;
 
 comment on table public.batch_leases is
-  'Which tasks are a processor''s: one row a processor at work on a batch job, so that a claim writes one row and not '
-    'each task. Changed by whoever holds the lock of the batch job''s row.';
+  'Which tasks are a processor''s: one row a processor at work on a batch job, so that a claim writes one row and not each task. Changed by whoever holds the lock of the batch job''s row.';
 comment on column public.batch_leases.token is 'The processor; results are taken from the holder of the lease alone.';
-comment on column public.batch_leases.leased_until is 'Afterwards the tasks are anybody''s; each heartbeat moves it '
-  'on.';
+comment on column public.batch_leases.leased_until is 'Afterwards the tasks are anybody''s; each heartbeat moves it on.';
 
 alter table public.organizations enable row level security;
 alter table public.batch_providers enable row level security;
@@ -260,8 +236,7 @@ alter table public.prompts enable row level security;
 alter table public.batch_jobs enable row level security;
 alter table public.batch_tasks enable row level security;
 alter table public.batch_leases enable row level security;
-revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks,
-  public.batch_leases
+revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks, public.batch_leases
   from public, anon, authenticated, service_role;
 revoke all on sequence public.batch_tasks_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.organizations, public.batch_providers, public.prompts to service_role;
@@ -271,12 +246,9 @@ grant select on public.batch_jobs, public.batch_tasks, public.batch_leases to se
 -- When the daily batch of the organizations runs that have neither a zone nor an hour of their own: the platform's.
 
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, on_change, description) values
-  ('batches', 'daily_batch.time_zone', '"America/New_York"', 'time_zone', null, 1, 1, 'batches.follow_daily_settings',
-    'the zone of organizations that have none of their own; an IANA name'),
-  ('batches', 'daily_batch.run_at', '"03:00"', 'time', null, 1, 1, 'batches.follow_daily_settings', 'the local time, '
-    'HH:MM, from which the daily batch of organizations without an hour of their own runs'),
-  ('batches', 'daily_batch.window_hours', '3', 'integer', 'hours', 1, 12, 'batches.follow_daily_settings', 'for how '
-    'many hours from then on the platform''s batch may begin, by the clock on the wall');
+  ('batches', 'daily_batch.time_zone', '"America/New_York"', 'time_zone', null, 1, 1, 'batches.follow_daily_settings', 'the zone of organizations that have none of their own; an IANA name'),
+  ('batches', 'daily_batch.run_at', '"03:00"', 'time', null, 1, 1, 'batches.follow_daily_settings', 'the local time, HH:MM, from which the daily batch of organizations without an hour of their own runs'),
+  ('batches', 'daily_batch.window_hours', '3', 'integer', 'hours', 1, 12, 'batches.follow_daily_settings', 'for how many hours from then on the platform''s batch may begin, by the clock on the wall');
 
 -- plpgsql keeps its plans: this is asked at every tick.
 create function batches.daily_settings(out time_zone text, out run_at time, out window_hours integer)
@@ -291,8 +263,7 @@ comment on function batches.daily_settings() is 'The platform''s zone, hour and 
 
 create function batches.in_daily_window(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select mod(extract(epoch from (p_at at time zone time_zone)::time - run_at)::numeric + 86400,
-    86400) < window_hours * 3600
+  select mod(extract(epoch from (p_at at time zone time_zone)::time - run_at)::numeric + 86400, 86400) < window_hours * 3600
   from batches.daily_settings();
 $$;
 comment on function batches.in_daily_window(timestamptz) is
@@ -313,8 +284,7 @@ begin
     name => 'daily-batch-trigger',
     schedule => format('*/15 %s * * *',
       case when v_last < 24 then format('%s-%s', v_first, v_last)
-        else concat_ws(',', format(case when v_first < 23 then '%s-23' else '%s' end, v_first), format(case
-          when v_last > 24 then '0-%s' else '%s' end, v_last - 24)) end),
+        else concat_ws(',', format(case when v_first < 23 then '%s-23' else '%s' end, v_first), format(case when v_last > 24 then '0-%s' else '%s' end, v_last - 24)) end),
     time_zone => v_platform.time_zone,
     run_if => 'batches.daily_is_due',
     description => 'Begins the daily batch of the organizations that follow the platform, once a local day'
@@ -346,15 +316,13 @@ begin
 end;
 $$;
 comment on function batches.date_at(text, time, timestamptz) is
-  'The latest local date whose time had come at that moment: a time in a gap comes when the gap ends, a repeated one '
-    'with its first showing.';
+  'The latest local date whose time had come at that moment: a time in a gap comes when the gap ends, a repeated one with its first showing.';
 
 create function batches.last_date(p_organization_id uuid) returns date
 language sql stable set search_path = '' as $$
   select last_daily_run_key::date from public.scheduler_state where scope = 'organization:' || p_organization_id;
 $$;
-comment on function batches.last_date(uuid) is 'The latest local date for which the organization has had its daily '
-  'batch; null: none yet.';
+comment on function batches.last_date(uuid) is 'The latest local date for which the organization has had its daily batch; null: none yet.';
 
 create function batches.platform_has_had(p_date date) returns boolean
 language sql stable set search_path = '' as $$
@@ -362,8 +330,7 @@ language sql stable set search_path = '' as $$
     select from public.scheduler_state where scope = 'global' and last_daily_run_key >= to_char(p_date, 'YYYY-MM-DD'));
 $$;
 comment on function batches.platform_has_had(date) is
-  'Whether the platform''s own daily batch has been begun for that local date, or a later one: its mark is that of '
-    'try_mark_daily_run without a scope.';
+  'Whether the platform''s own daily batch has been begun for that local date, or a later one: its mark is that of try_mark_daily_run without a scope.';
 
 -- One place says what a move means: of the organization itself, or of the platform under it.
 create function batches.move_cursor(
@@ -395,16 +362,13 @@ begin
   v_moved.next_batch_at := case
     when cardinality(v_moved.owed_batch_dates) > 0 then p_now
     -- The platform's next date may be one that is over for it, without a mark that says so.
-    when not p_follows or v_last > greatest(v_date, v_had) then scheduler.first_showing(v_last + 1 + p_run_at,
-      p_time_zone)
+    when not p_follows or v_last > greatest(v_date, v_had) then scheduler.first_showing(v_last + 1 + p_run_at, p_time_zone)
   end;
   return v_moved;
 end;
 $$;
 comment on function batches.move_cursor(public.organizations, text, time, text, time, boolean, timestamptz) is
-  'The organization with next_batch_at and owed_batch_dates as they are after a move from the old zone and hour to '
-    'the new ones: a date that was due and not made yet is owed, so is the one whose time has come in the new zone '
-    'already if it is later than all before; one it has had never comes again.';
+  'The organization with next_batch_at and owed_batch_dates as they are after a move from the old zone and hour to the new ones: a date that was due and not made yet is owed, so is the one whose time has come in the new zone already if it is later than all before; one it has had never comes again.';
 
 -- Security definer: whoever may write an organization has no right in the private schema.
 create function batches.keep_cursor() returns trigger
@@ -422,15 +386,13 @@ begin
         perform scheduler.assert_time_zone(new.time_zone);
       end if;
     exception when invalid_parameter_value then
-      raise exception using errcode = '22023', message = format('cannot write the organization %s: %s', new.name,
-        sqlerrm),
+      raise exception using errcode = '22023', message = format('cannot write the organization %s: %s', new.name, sqlerrm),
         hint = 'select name from pg_timezone_names lists the zones';
     end;
   end if;
   if new.daily_run_at = time '24:00' or extract(second from new.daily_run_at) <> 0 then
     raise exception using errcode = '22023',
-      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, '
-        'got %s', new.name, new.daily_run_at);
+      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, got %s', new.name, new.daily_run_at);
   end if;
 
   if tg_op = 'INSERT' then
@@ -440,8 +402,7 @@ begin
       new.updated_at := now();
     end if;
     v_now := new.updated_at;
-    if (new.time_zone, new.daily_run_at, new.enabled) is not distinct from (old.time_zone, old.daily_run_at,
-      old.enabled) then
+    if (new.time_zone, new.daily_run_at, new.enabled) is not distinct from (old.time_zone, old.daily_run_at, old.enabled) then
       return new;
     end if;
   end if;
@@ -459,12 +420,10 @@ begin
     new.owed_batch_dates := array[]::date[];
     -- Where the platform's tick is still to come, it is not for who is switched on after its time.
     new.next_batch_at := case when new.enabled
-      and (new.time_zone is not null or new.daily_run_at is not null or tg_op = 'UPDATE'
-        and batches.daily_is_due(v_now)) then
+      and (new.time_zone is not null or new.daily_run_at is not null or tg_op = 'UPDATE' and batches.daily_is_due(v_now)) then
       scheduler.first_showing(
         1 + greatest(
-          batches.date_at(coalesce(new.time_zone, v_platform.time_zone), coalesce(new.daily_run_at, v_platform.run_at),
-            v_now),
+          batches.date_at(coalesce(new.time_zone, v_platform.time_zone), coalesce(new.daily_run_at, v_platform.run_at), v_now),
           batches.last_date(new.id)
         ) + coalesce(new.daily_run_at, v_platform.run_at),
         coalesce(new.time_zone, v_platform.time_zone))
@@ -474,23 +433,21 @@ begin
 end;
 $$;
 comment on function batches.keep_cursor() is
-  'Keeps next_batch_at and owed_batch_dates of an organization, and refuses a zone or an hour that there is not. A '
-    'new one begins with the first date whose time comes after it was created.';
+  'Keeps next_batch_at and owed_batch_dates of an organization, and refuses a zone or an hour that there is not. A new one begins with the first date whose time comes after it was created.';
 
-create trigger keep_batch_cursor before insert or update of name, time_zone, daily_run_at,
-  enabled on public.organizations
+create trigger keep_batch_cursor before insert or update of name, time_zone, daily_run_at, enabled on public.organizations
   for each row execute function batches.keep_cursor();
 
 -- Security definer: nobody else may write the state.
 create function batches.forget_organization() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  delete from public.scheduler_state where scope in ('organization:' || old.id, 'weekly-suggestions:' || old.id);
+  perform scheduler.forget_scope('organization:' || old.id);
+  perform scheduler.forget_scope('weekly-suggestions:' || old.id);
   return null;
 end;
 $$;
-comment on function batches.forget_organization() is 'Takes the marks of a deleted organization out of '
-  'scheduler_state: its daily batch''s and its weekly suggestions''.';
+comment on function batches.forget_organization() is 'Takes the marks of a deleted organization out of scheduler_state: its daily batch''s and its weekly suggestions''.';
 
 create trigger forget_organization after delete on public.organizations
   for each row execute function batches.forget_organization();
@@ -521,24 +478,20 @@ begin
       before.time_zone is null and before.daily_run_at is null, now()) as moved
     where before.id = organizations.id and before.enabled and (before.time_zone is null or before.daily_run_at is null)
       and scheduler.knows_time_zone(before.time_zone)
-      and (moved.next_batch_at, moved.owed_batch_dates) is distinct from (before.next_batch_at,
-        before.owed_batch_dates);
+      and (moved.next_batch_at, moved.owed_batch_dates) is distinct from (before.next_batch_at, before.owed_batch_dates);
   -- So the platform itself has had these dates.
   perform scheduler.try_mark_daily_run(
-    to_char(greatest(batches.date_at(v_old.time_zone, v_old.run_at, now()), batches.date_at(v_new.time_zone,
-      v_new.run_at, now())), 'YYYY-MM-DD'));
+    to_char(greatest(batches.date_at(v_old.time_zone, v_old.run_at, now()), batches.date_at(v_new.time_zone, v_new.run_at, now())), 'YYYY-MM-DD'));
 end;
 $$;
 comment on function batches.follow_daily_settings(jsonb) is
-  'When the platform''s zone, hour or window is changed: its jobs follow, and so do organizations that take zone or '
-    'hour from it.';
+  'When the platform''s zone, hour or window is changed: its jobs follow, and so do organizations that take zone or hour from it.';
 
 -- Which organizations are due for which local date. They are marked in the same statement, each date at most once.
 
 
 create function batches.take_due_organizations(
-  p_followers_date date, p_cursors boolean, p_force boolean, p_now timestamptz, p_after uuid default null,
-    p_until uuid default null
+  p_followers_date date, p_cursors boolean, p_force boolean, p_now timestamptz, p_after uuid default null, p_until uuid default null
 ) returns table (organization_id uuid, batch_date date, time_zone text)
 -- A list that is mostly short, and all else by its keys: by stale statistics whole tables would be read instead.
 language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
@@ -555,8 +508,7 @@ begin
   with due as materialized (
     select id, coalesce(time_zone, v_platform.time_zone) as zone, coalesce(daily_run_at, v_platform.run_at) as run_at,
       time_zone is null and daily_run_at is null as follows, owed_batch_dates as owed, next_batch_at,
-      batches.date_at(coalesce(time_zone, v_platform.time_zone), coalesce(daily_run_at, v_platform.run_at),
-        p_now) as today
+      batches.date_at(coalesce(time_zone, v_platform.time_zone), coalesce(daily_run_at, v_platform.run_at), p_now) as today
     from public.organizations
     where p_cursors and enabled and next_batch_at <= v_until
       and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
@@ -564,23 +516,19 @@ begin
     -- The platform's date was over for those that came to be after its time.
     select id, v_platform.time_zone, v_platform.run_at, true, array[]::date[], null, p_followers_date
     from public.organizations
-    where p_followers_date is not null and enabled and next_batch_at is null and time_zone is null and daily_run_at
-      is null
+    where p_followers_date is not null and enabled and next_batch_at is null and time_zone is null and daily_run_at is null
       and (created_at < v_came_at or p_force)
       and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
   ), states as materialized (
     select due.*, 'organization:' || id as scope,
       case when owed = '{}' then today else greatest(today, owed[cardinality(owed)]) end as latest,
-      (select nullif(last_daily_run_key, '')::date from public.scheduler_state
-        where scope = 'organization:' || due.id) as had,
-      (select true from public.prompts where prompts.organization_id = due.id
-        and prompts.status = 'active' limit 1) as asks
+      (select nullif(last_daily_run_key, '')::date from public.scheduler_state where scope = 'organization:' || due.id) as had,
+      (select true from public.prompts where prompts.organization_id = due.id and prompts.status = 'active' limit 1) as asks
     from due
   ), marked as (
     -- try_mark_daily_run for many scopes at once: only a later date counts.
     insert into public.scheduler_state as state (scope, last_daily_run_key, updated_at)
-    select scope, to_char(latest, 'YYYY-MM-DD'), p_now from states where asks and (had is null or latest > had)
-      order by scope
+    select scope, to_char(latest, 'YYYY-MM-DD'), p_now from states where asks and (had is null or latest > had) order by scope
     on conflict (scope) do update set last_daily_run_key = excluded.last_daily_run_key, updated_at = excluded.updated_at
       where excluded.last_daily_run_key > state.last_daily_run_key
   ), advanced as (
@@ -589,8 +537,7 @@ begin
       set owed_batch_dates = array[]::date[],
         next_batch_at = case when not follows then scheduler.first_showing(greatest(latest, had) + 1 + run_at, zone) end
     from states
-    where organizations.id = states.id and states.next_batch_at <= p_now
-      and organizations.next_batch_at = states.next_batch_at
+    where organizations.id = states.id and states.next_batch_at <= p_now and organizations.next_batch_at = states.next_batch_at
       and organizations.owed_batch_dates = states.owed
   )
   -- After a move to the west today's date may be earlier than what is owed: then it is one that had come before.
@@ -602,12 +549,7 @@ begin
 end;
 $$;
 comment on function batches.take_due_organizations(date, boolean, boolean, timestamptz, uuid, uuid) is
-  'Takes the organizations that are due: those that follow the platform for its date p_followers_date (null: none of '
-    'them), and with p_cursors those whose own cursor has come, each for the latest date whose time has come and for '
-    'what it is owed; marks these dates (those of organizations with active prompts), moves the cursors on, and '
-    'returns what is to be made. With p_force also those that have not had their latest date for another reason: no '
-    'prompts at its time, or not yet there. Only those with ids after p_after, up to p_until. The caller holds the '
-    'lock of the daily batch.';
+  'Takes the organizations that are due: those that follow the platform for its date p_followers_date (null: none of them), and with p_cursors those whose own cursor has come, each for the latest date whose time has come and for what it is owed; marks these dates (those of organizations with active prompts), moves the cursors on, and returns what is to be made. With p_force also those that have not had their latest date for another reason: no prompts at its time, or not yet there. Only those with ids after p_after, up to p_until. The caller holds the lock of the daily batch.';
 
 create function batches.daily_is_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
@@ -629,11 +571,18 @@ comment on function batches.zoned_is_due(timestamptz) is
 -- The daily batch begins: marks, batch jobs, tasks and the processor's runs, all in one transaction; an organization's
 -- are all there or none.
 
+create function batches.run_request(p_job_id uuid) returns jsonb
+language sql immutable set search_path = '' as $$
+  select jsonb_build_object('payload', jsonb_build_object('batchJobId', p_job_id), 'key', p_job_id);
+$$;
+comment on function batches.run_request(uuid) is
+  'What scheduler.enqueue_runs takes to call the processor for a batch job; the job''s id is the key of its runs.';
+
 -- One plan for ten organizations and for ten thousand, all by keys: by the statistics of a table that was empty a
 -- moment ago whole tables would be read for each row.
 create function batches.make_jobs(
   p_organization_ids uuid[], p_dates date[], p_time_zones text[], p_rerun integer, p_run_id uuid, p_now timestamptz,
-  out batch_job_ids uuid[], out tasks bigint, out calls jsonb
+  out batch_job_ids uuid[], out tasks bigint, out runs jsonb
 )
 language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan set jit = off
   set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -642,14 +591,11 @@ declare
 begin
   with due as materialized (
     select due.*, cardinality(v_providers) * (
-      select count(*) from public.prompts where prompts.organization_id = due.organization_id
-        and prompts.status = 'active') as tasks
+      select count(*) from public.prompts where prompts.organization_id = due.organization_id and prompts.status = 'active') as tasks
     from unnest(p_organization_ids, p_dates, p_time_zones) as due (organization_id, batch_date, time_zone)
   ), made as (
-    -- Without a task there is nothing that could end the job; so it is when the last prompt was switched off a moment
-    -- ago.
-    insert into public.batch_jobs (organization_id, batch_date, rerun, time_zone, tasks_total, run_id, status,
-      completed_at, created_at)
+    -- Without a task there is nothing that could end the job; so it is when the last prompt was switched off a moment ago.
+    insert into public.batch_jobs (organization_id, batch_date, rerun, time_zone, tasks_total, run_id, status, completed_at, created_at)
     select organization_id, batch_date, p_rerun, time_zone, due.tasks, p_run_id,
       case when due.tasks > 0 then 'pending' else 'completed' end, case when due.tasks = 0 then p_now end, p_now
     from due
@@ -664,22 +610,18 @@ begin
     order by made.id, prompts.id, provider
   )
   select coalesce(array_agg(id), array[]::uuid[]), coalesce(sum(tasks_total), 0),
-    coalesce(jsonb_agg(jsonb_build_object('batchJobId', id)) filter (where tasks_total > 0), jsonb_build_array())
-    into batch_job_ids, tasks, calls from made;
+    coalesce(jsonb_agg(batches.run_request(id)) filter (where tasks_total > 0), jsonb_build_array())
+    into batch_job_ids, tasks, runs from made;
 end;
 $$;
 comment on function batches.make_jobs(uuid[], date[], text[], integer, uuid, timestamptz) is
-  'Makes a batch job for each organization and date, with a task for each active prompt and enabled provider. Returns '
-    'the jobs, how many tasks they have, and with what the processor is to be called: a payload for each job that has '
-    'tasks.';
+  'Makes a batch job for each organization and date, with a task for each active prompt and enabled provider. Returns the jobs, how many tasks they have, and the runs of the processor to enqueue: one for each job that has tasks.';
 
--- All at once; when that fails in sixteen parts, and so on, until the organizations stand alone that cannot be begun.
--- By
+-- All at once; when that fails in sixteen parts, and so on, until the organizations stand alone that cannot be begun. By
 -- halves a few among ten thousand would take three times as long.
 create function batches.begin_batches(
-  p_followers_date date, p_cursors boolean, p_force boolean, p_run_id uuid, p_now timestamptz, p_after uuid,
-    p_until uuid,
-  out batches integer, out tasks bigint, out calls jsonb, out problems jsonb, out passed boolean
+  p_followers_date date, p_cursors boolean, p_force boolean, p_run_id uuid, p_now timestamptz, p_after uuid, p_until uuid,
+  out batches integer, out tasks bigint, out runs jsonb, out problems jsonb, out passed boolean
 )
 language plpgsql set search_path = '' as $$
 declare
@@ -689,11 +631,9 @@ declare
   v_message text;
 begin
   begin
-    select array_agg(organization_id) as organizations, array_agg(batch_date) as dates, array_agg(time_zone) as zones
-      into v_due
+    select array_agg(organization_id) as organizations, array_agg(batch_date) as dates, array_agg(time_zone) as zones into v_due
       from batches.take_due_organizations(p_followers_date, p_cursors, p_force, p_now, p_after, p_until);
-    select cardinality(made.batch_job_ids), made.tasks, made.calls, jsonb_build_array(), true into batches, tasks,
-      calls, problems, passed
+    select cardinality(made.batch_job_ids), made.tasks, made.runs, jsonb_build_array(), true into batches, tasks, runs, problems, passed
       from batches.make_jobs(v_due.organizations, v_due.dates, v_due.zones, 0, p_run_id, p_now) as made;
     return;
   exception when others then
@@ -710,7 +650,7 @@ begin
       and case when p_cursors then next_batch_at <= p_now or p_force and next_batch_at is not null
         else next_batch_at is null and time_zone is null and daily_run_at is null end
     order by id);
-  select 0, 0, jsonb_build_array(), jsonb_build_array(), false into batches, tasks, calls, problems, passed;
+  select 0, 0, jsonb_build_array(), jsonb_build_array(), false into batches, tasks, runs, problems, passed;
   if cardinality(v_ids) = 1 then
     problems := (select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'error', left(v_message, 300)))
       from public.organizations where id = v_ids[1]);
@@ -722,23 +662,19 @@ begin
         lateral batches.begin_batches(p_followers_date, p_cursors, p_force, p_run_id, p_now,
           coalesce(v_ids[number * (part - 1) / parts], p_after), v_ids[number * part / parts]) as begun
     loop
-      select batches + v_part.batches, tasks + v_part.tasks, calls || v_part.calls, problems || v_part.problems, passed
-        or v_part.passed
-        into batches, tasks, calls, problems, passed;
+      select batches + v_part.batches, tasks + v_part.tasks, runs || v_part.runs, problems || v_part.problems, passed or v_part.passed
+        into batches, tasks, runs, problems, passed;
     end loop;
   end if;
   -- Where none can be begun, or a hundred cannot, it is no row's fault, and the next run tries again.
-  if jsonb_array_length(problems) > 100 or not passed and (p_after is null and p_until is null
-    or cardinality(v_ids) = 0) then
+  if jsonb_array_length(problems) > 100 or not passed and (p_after is null and p_until is null or cardinality(v_ids) = 0) then
     raise exception using message = concat_ws(': ', 'cannot begin the daily batch', problems #>> '{0,name}', v_message),
       detail = left(problems::text, 1000);
   end if;
 end;
 $$;
 comment on function batches.begin_batches(date, boolean, boolean, uuid, timestamptz, uuid, uuid) is
-  'Takes the organizations that are due (see take_due_organizations) and makes their batches; one that cannot be '
-    'begun costs no other its batch. calls: see make_batch_jobs; problems [{"id", "name", "error"}]. passed: whether '
-    'there was one that could. Raises when there was none.';
+  'Takes the organizations that are due (see take_due_organizations) and makes their batches; one that cannot be begun costs no other its batch. runs: see make_jobs; problems [{"id", "name", "error"}]. passed: whether there was one that could. Raises when there was none.';
 
 -- Without jit, because where a server has it, compiling took 0.4 s of a call that takes 20 ms.
 create function batches.trigger_daily(
@@ -756,8 +692,7 @@ begin
   -- All triggers take turns: each sees what the one before it did.
   perform pg_advisory_xact_lock(hashtextextended('daybook: daily batch', 0));
   select * into v_platform from batches.daily_settings();
-  v_told := jsonb_build_object('zones', p_zones, 'forced', p_force, 'manual_test', p_manual_test, 'batches', 0, 'tasks',
-    0);
+  v_told := jsonb_build_object('zones', p_zones, 'forced', p_force, 'manual_test', p_manual_test, 'batches', 0, 'tasks', 0);
   if not p_zones then
     v_date := batches.date_at(v_platform.time_zone, v_platform.run_at, p_now);
     v_told := v_told || jsonb_build_object('date', to_char(v_date, 'YYYY-MM-DD'));
@@ -776,7 +711,7 @@ begin
   end if;
 
   select * into v_begun from batches.begin_batches(v_date, p_zones, p_force, p_run_id, p_now, null, null);
-  perform scheduler.enqueue_runs('robust-batch-processor', v_begun.calls, null, p_now);
+  perform scheduler.enqueue_runs('robust-batch-processor', v_begun.runs, null, p_now);
   return v_told || jsonb_build_object(
     'outcome', case when v_marked is false and v_begun.batches = 0 then 'already_run' else 'started' end,
     'batches', v_begun.batches, 'tasks', v_begun.tasks)
@@ -784,12 +719,7 @@ begin
 end;
 $$;
 comment on function batches.trigger_daily(boolean, boolean, boolean, uuid, timestamptz) is
-  'Begins the daily batch: of the organizations that follow the platform, within its window and once a local day; '
-    'with p_zones of those with their own zone or hour that are due. p_force passes the window and looks at '
-    'organizations that have not had their date for another reason, never at one that has. Whoever cannot be begun is '
-    'named in "problems" and costs no other its batch; when nobody can, it raises. {"outcome": started | already_run '
-    '| outside_window | no_provider, "date", "batches", "tasks", "zones", "forced", "manual_test", and "problems" '
-    'where there are some: [{"id", "name", "error"}]}.';
+  'Begins the daily batch: of the organizations that follow the platform, within its window and once a local day; with p_zones of those with their own zone or hour that are due. p_force passes the window and looks at organizations that have not had their date for another reason, never at one that has. Whoever cannot be begun is named in "problems" and costs no other its batch; when nobody can, it raises. {"outcome": started | already_run | outside_window | no_provider, "date", "batches", "tasks", "zones", "forced", "manual_test", and "problems" where there are some: [{"id", "name", "error"}]}.';
 
 -- Security definer because service_role, which calls it through REST, may only read the state and the batches.
 create function public.trigger_daily_batch(
@@ -830,52 +760,42 @@ begin
   select * into v_organization from public.organizations where id = p_organization_id for no key update;
   if not found then
     raise exception using errcode = 'SD008',
-      message = format('cannot run a batch again: there is no organization %s',
-        coalesce(p_organization_id::text, 'null'));
+      message = format('cannot run a batch again: there is no organization %s', coalesce(p_organization_id::text, 'null'));
   end if;
   select * into v_platform from batches.daily_settings();
   v_time_zone := coalesce(v_organization.time_zone, v_platform.time_zone);
   if p_date is null or p_date > (p_now at time zone v_time_zone)::date then
     raise exception using errcode = '22023',
-      message = format('cannot run a batch of %s again: date must be today there (%s) or earlier, got %s',
-        v_organization.name,
+      message = format('cannot run a batch of %s again: date must be today there (%s) or earlier, got %s', v_organization.name,
         to_char(p_now at time zone v_time_zone, 'YYYY-MM-DD'), coalesce(to_char(p_date, 'YYYY-MM-DD'), 'null'));
   end if;
   select id into v_open from public.batch_jobs
     where organization_id = p_organization_id and batch_date = p_date and completed_at is null limit 1;
   if v_open is not null then
     raise exception using errcode = 'SD102',
-      message = format('cannot run the batch of %s for %s again: batch job %s is still at work', v_organization.name,
-        to_char(p_date, 'YYYY-MM-DD'), v_open),
+      message = format('cannot run the batch of %s for %s again: batch job %s is still at work', v_organization.name, to_char(p_date, 'YYYY-MM-DD'), v_open),
       hint = 'wait for its end, or cancel it first';
   end if;
   if not exists (select from public.prompts where organization_id = p_organization_id and status = 'active') then
-    raise exception using errcode = 'SD301', message = format('cannot run a batch of %s again: it has no active prompt',
-      v_organization.name);
+    raise exception using errcode = 'SD301', message = format('cannot run a batch of %s again: it has no active prompt', v_organization.name);
   end if;
   if not exists (select from public.batch_providers where enabled) then
-    raise exception using errcode = 'SD302', message = format('cannot run a batch of %s again: no provider is enabled',
-      v_organization.name);
+    raise exception using errcode = 'SD302', message = format('cannot run a batch of %s again: no provider is enabled', v_organization.name);
   end if;
 
   select coalesce(max(rerun), 0) + 1 into v_rerun from public.batch_jobs
     where organization_id = p_organization_id and batch_date = p_date;
-  select * into v_made from batches.make_jobs(array[p_organization_id], array[p_date], array[v_time_zone], v_rerun,
-    null, p_now);
+  select * into v_made from batches.make_jobs(array[p_organization_id], array[p_date], array[v_time_zone], v_rerun, null, p_now);
   v_job := v_made.batch_job_ids[1];
-  perform scheduler.enqueue_runs('robust-batch-processor', v_made.calls, null, p_now);
+  perform scheduler.enqueue_runs('robust-batch-processor', v_made.runs, null, p_now);
   perform scheduler.log_activity('daily-batch',
-    format('%s runs the batch of %s for %s again: %s', btrim(p_who), v_organization.name, to_char(p_date, 'YYYY-MM-DD'),
-      btrim(p_reason)),
+    format('%s runs the batch of %s for %s again: %s', btrim(p_who), v_organization.name, to_char(p_date, 'YYYY-MM-DD'), btrim(p_reason)),
     'info', jsonb_build_object('batch_job_id', v_job, 'organization_id', p_organization_id, 'rerun', v_rerun), p_now);
   return v_job;
 end;
 $$;
 comment on function public.rerun_daily_batch(uuid, date, text, text, timestamptz) is
-  'Runs a local date once more for one organization, with the prompts and providers of now, as a batch job of its own '
-    '(rerun 1, 2, …); the once-a-day mark stays as it is. Leaves a line in scheduler_activity. Returns the batch job. '
-    'Raises SD008 for an unknown organization; SD102 while a batch job of that date is at work; SD301 without an '
-    'active prompt; SD302 when no provider is enabled; 22023 for a date to come, or who or reason missing.';
+  'Runs a local date once more for one organization, with the prompts and providers of now, as a batch job of its own (rerun 1, 2, …); the once-a-day mark stays as it is. Leaves a line in scheduler_activity. Returns the batch job. Raises SD008 for an unknown organization; SD102 while a batch job of that date is at work; SD301 without an active prompt; SD302 when no provider is enabled; 22023 for a date to come, or who or reason missing.';
 
 revoke all on function
   public.rerun_daily_batch(uuid, date, text, text, timestamptz)
@@ -885,29 +805,20 @@ from public, anon, authenticated, service_role;
 
 insert into public.scheduler_settings (pack, key, default_value, unit, most, description) values
   ('batches', 'batch_processor.call_timeout_seconds', '120', 's', 99999, 'how long a call of a provider may take'),
-  ('batches', 'batch_processor.lease_seconds', '60', 's', 99999, 'how long a task stays with a processor that is not '
-    'heard of any more'),
-  ('batches', 'batch_processor.heartbeat_seconds', '10', 's', 99999, 'how often a processor says that it works on a '
-    'batch job, and extends its lease; at least three times in lease_seconds'),
-  ('batches', 'batch_processor.max_attempts', '10', null, 99999, 'how often a task is claimed at the most, should '
-    'processors die over it or the wall clock cut it'),
-  ('batches', 'batch_processor.max_failures', '3', null, 99999, 'how many calls of a task may fail, each with its '
-    'retries, before the fall-back is asked or the task fails'),
-  ('batches', 'batch_processor.retry_seconds', '30', 's', 99999, 'how long a task waits after a failed call; doubled '
-    'each time'),
-  ('batches', 'batch_processor.failures_to_open', '5', null, 99999, 'how many calls in a row fail before the provider '
-    'is left alone (the breaker opens)'),
-  ('batches', 'batch_processor.open_seconds', '60', 's', 99999, 'how long a provider is left alone before one call '
-    'tries whether it is back'),
-  ('batches', 'batch_processor.wait_hours', '6', 'hours', 99999, 'how old a batch job may become while its tasks wait '
-    'for a provider; then they fail');
+  ('batches', 'batch_processor.lease_seconds', '60', 's', 99999, 'how long a task stays with a processor that is not heard of any more'),
+  ('batches', 'batch_processor.heartbeat_seconds', '10', 's', 99999, 'how often a processor says that it works on a batch job, and extends its lease; at least three times in lease_seconds'),
+  ('batches', 'batch_processor.max_attempts', '10', null, 99999, 'how often a task is claimed at the most, should processors die over it or the wall clock cut it'),
+  ('batches', 'batch_processor.max_failures', '3', null, 99999, 'how many calls of a task may fail, each with its retries, before the fall-back is asked or the task fails'),
+  ('batches', 'batch_processor.retry_seconds', '30', 's', 99999, 'how long a task waits after a failed call; doubled each time'),
+  ('batches', 'batch_processor.failures_to_open', '5', null, 99999, 'how many calls in a row fail before the provider is left alone (the breaker opens)'),
+  ('batches', 'batch_processor.open_seconds', '60', 's', 99999, 'how long a provider is left alone before one call tries whether it is back'),
+  ('batches', 'batch_processor.wait_hours', '6', 'hours', 99999, 'how old a batch job may become while its tasks wait for a provider; then they fail');
 
 create function batches.settings() returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   v_settings constant jsonb := (
-    select jsonb_object_agg(split_part(key, '.', 2), value) from public.scheduler_settings
-      where key like 'batch\_processor.%');
+    select jsonb_object_agg(split_part(key, '.', 2), value) from public.scheduler_settings where key like 'batch\_processor.%');
 begin
   -- A lease must outlast a heartbeat or two that are late.
   return v_settings || jsonb_build_object('heartbeat_seconds',
@@ -917,8 +828,7 @@ $$;
 comment on function batches.settings() is
   'The settings batch_processor.<key> as {key: whole number}; heartbeat_seconds is at most a third of lease_seconds.';
 
--- Calls under way at once: batch_providers.concurrency holds for a provider, whichever runs of whichever batch jobs
--- call it.
+-- Calls under way at once: batch_providers.concurrency holds for a provider, whichever runs of whichever batch jobs call it.
 -- A task that a run claims in order to call it takes one of the provider's slots, until its result is there.
 
 create table batches.calls (
@@ -933,8 +843,7 @@ create index batch_calls_lease_idx on batches.calls (job_id, token);
 alter table batches.calls enable row level security;
 revoke all on batches.calls from public, anon, authenticated, service_role;
 comment on table batches.calls is
-  'Which task''s call takes a slot of which provider; as long as the lease it came with. What is claimed without '
-    'regard to concurrency has no row.';
+  'Which task''s call takes a slot of which provider; as long as the lease it came with. What is claimed without regard to concurrency has no row.';
 
 create table batches.waits (
   provider text references public.batch_providers (name) on update cascade on delete cascade,
@@ -946,11 +855,9 @@ create index batch_waits_job_id_idx on batches.waits (job_id);
 alter table batches.waits enable row level security;
 revoke all on batches.waits from public, anon, authenticated, service_role;
 comment on table batches.waits is
-  'Which batch job has tasks that wait for a slot of which provider. Whoever waits asks each second; who has not '
-    'asked until waits_until waits no more.';
+  'Which batch job has tasks that wait for a slot of which provider. Whoever waits asks each second; who has not asked until waits_until waits no more.';
 
-create function batches.free_slots(p_provider text, p_concurrency integer, p_job_id uuid,
-  p_now timestamptz) returns integer
+create function batches.free_slots(p_provider text, p_concurrency integer, p_job_id uuid, p_now timestamptz) returns integer
 language plpgsql stable set search_path = '' as $$
 declare
   v_own integer;
@@ -972,28 +879,24 @@ begin
   shares as (
     select greatest(1, p_concurrency / (1 + count(*) filter (where job_id <> p_job_id)::integer)) as share from jobs
   )
-  select share, coalesce(sum(calls) filter (where job_id = p_job_id), 0),
-    coalesce(sum(calls) filter (where job_id <> p_job_id), 0),
+  select share, coalesce(sum(calls) filter (where job_id = p_job_id), 0), coalesce(sum(calls) filter (where job_id <> p_job_id), 0),
       coalesce(sum(greatest(0, share - calls)) filter (where job_id <> p_job_id and waits), 0)
     into v_share, v_own, v_others, v_short
     from shares left join jobs on true
     group by share;
   -- Its own share first; beyond it only what those do not need who wait and have less than theirs.
-  return greatest(0, least(p_concurrency - v_own - v_others, v_share - v_own),
-    p_concurrency - v_own - v_others - v_short);
+  return greatest(0, least(p_concurrency - v_own - v_others, v_share - v_own), p_concurrency - v_own - v_others - v_short);
 end;
 $$;
 comment on function batches.free_slots(text, integer, uuid, timestamptz) is
-  'How many more calls of the provider the batch job may begin now. Batch jobs that wait for one provider get equal '
-    'shares of it, as calls end. The caller holds the lock of the provider''s row.';
+  'How many more calls of the provider the batch job may begin now. Batch jobs that wait for one provider get equal shares of it, as calls end. The caller holds the lock of the provider''s row.';
 
 create function batches.keep_waits(p_job_id uuid, p_providers text[], p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
 begin
   delete from batches.waits where job_id = p_job_id and provider <> all (p_providers);
   insert into batches.waits (provider, job_id, waits_until)
-    select each.provider, p_job_id, p_now + interval '3 seconds'
-      from (select distinct unnest(p_providers) as provider) as each
+    select each.provider, p_job_id, p_now + interval '3 seconds' from (select distinct unnest(p_providers) as provider) as each
     on conflict (provider, job_id) do update set waits_until = excluded.waits_until;
 end;
 $$;
@@ -1006,8 +909,7 @@ comment on function batches.keep_waits(uuid, text[], timestamptz) is
 -- finishes or gives back tasks of a batch job takes turns by its row's lock; that makes a lease of many tasks one row.
 
 create function batches.routes(p_failures_to_open integer, p_now timestamptz)
-returns table (provider text, asks_fallback boolean, place integer, answerer text, probes boolean, opens_at timestamptz,
-  problem text)
+returns table (provider text, asks_fallback boolean, place integer, answerer text, probes boolean, opens_at timestamptz, problem text)
 -- In plpgsql its plan is kept.
 language plpgsql stable set search_path = '' as $$
 #variable_conflict use_column
@@ -1025,8 +927,7 @@ begin
     from public.batch_providers
   ),
   choices as (
-    select own.name as provider, asking.asks_fallback, own.gate as own_gate, other.name as other_name,
-      other.gate as other_gate,
+    select own.name as provider, asking.asks_fallback, own.gate as own_gate, other.name as other_name, other.gate as other_gate,
       -- Too many requests alone is no reason to ask somebody else: that passes.
       asking.asks_fallback or own.gate = 'off' or (own.gate <> 'ready' and own.down) as other_may,
       asking.asks_fallback or own.gate = 'off' as other_must,
@@ -1049,9 +950,7 @@ begin
 end;
 $$;
 comment on function batches.routes(integer, timestamptz) is
-  'Who answers a provider''s tasks now, in order: itself, its fall-back when the breaker is open because it is down; '
-    'probes: one call alone, to try whether it is back; no answerer: nobody until opens_at, or never, for the reason '
-    'problem.';
+  'Who answers a provider''s tasks now, in order: itself, its fall-back when the breaker is open because it is down; probes: one call alone, to try whether it is back; no answerer: nobody until opens_at, or never, for the reason problem.';
 
 create function batches.claim_key(p_provider text, p_asks_fallback boolean) returns text
 language sql immutable set search_path = '' as $$
@@ -1065,8 +964,7 @@ begin
   update public.batch_jobs set
     given_back = true,
     claim_from = claim_from || (
-      select coalesce(jsonb_object_agg(key, least(first_id, coalesce((claim_from ->> key)::bigint, 0))),
-        jsonb_build_object())
+      select coalesce(jsonb_object_agg(key, least(first_id, coalesce((claim_from ->> key)::bigint, 0))), jsonb_build_object())
       from (
         select batches.claim_key(provider, asks_fallback) as key, min(id) as first_id
         from public.batch_tasks where id = any (p_task_ids) and completed_at is null
@@ -1076,8 +974,7 @@ begin
 end;
 $$;
 comment on function batches.look_again_for_tasks(uuid, bigint[]) is
-  'Tasks were given back: the next claim begins to look with the first of them. The caller holds the batch job''s '
-    'lock.';
+  'Tasks were given back: the next claim begins to look with the first of them. The caller holds the batch job''s lock.';
 
 create function batches.free_expired_leases(p_job_id uuid, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
@@ -1098,8 +995,7 @@ begin
 end;
 $$;
 comment on function batches.free_expired_leases(uuid, timestamptz) is
-  'Ends leases of processors that are not heard of any more; each of their tasks has lost an attempt. The caller '
-    'holds the batch job''s lock. Returns how many tasks are free again.';
+  'Ends leases of processors that are not heard of any more; each of their tasks has lost an attempt. The caller holds the batch job''s lock. Returns how many tasks are free again.';
 
 create function batches.claim_tasks(
   p_job_id uuid,
@@ -1110,15 +1006,13 @@ create function batches.claim_tasks(
   p_now timestamptz default now()
 ) returns json
 language plpgsql set search_path = ''
-  -- A claim costs what it takes, not what is open: tasks are read in the order of their index, and nothing is planned
-  -- again.
+  -- A claim costs what it takes, not what is open: tasks are read in the order of their index, and nothing is planned again.
   set plan_cache_mode = force_generic_plan set enable_bitmapscan = off set enable_seqscan = off set jit = off as $$
 declare
   v_job public.batch_jobs;
   v_settings jsonb := batches.settings();
   v_max_attempts integer := (v_settings ->> 'max_attempts')::integer;
-  v_leased_until timestamptz := p_now + make_interval(secs => coalesce(p_lease_seconds,
-    (v_settings ->> 'lease_seconds')::integer));
+  v_leased_until timestamptz := p_now + make_interval(secs => coalesce(p_lease_seconds, (v_settings ->> 'lease_seconds')::integer));
   v_waits_until timestamptz;
   v_route record;
   v_answerer public.batch_providers;
@@ -1143,24 +1037,20 @@ declare
 begin
   if p_token is null or p_limit is null or p_limit not between 1 and 2000 then
     raise exception using errcode = '22023',
-      message = format('cannot claim tasks: a token and a limit from 1 to 2000 must be given, got %s',
-        coalesce(p_limit::text, 'null'));
+      message = format('cannot claim tasks: a token and a limit from 1 to 2000 must be given, got %s', coalesce(p_limit::text, 'null'));
   end if;
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found or v_job.completed_at is not null then
-    return json_build_object('status', coalesce(v_job.status, 'unknown'), 'ended', false, 'tasks', v_tasks, 'providers',
-      v_providers,
+    return json_build_object('status', coalesce(v_job.status, 'unknown'), 'ended', false, 'tasks', v_tasks, 'providers', v_providers,
       'more', v_more, 'next_in_ms', null, 'open', 0, 'settings', v_settings);
   end if;
   v_waits_until := v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer);
-  update public.batch_leases set leased_until = greatest(leased_until, v_leased_until) where job_id = p_job_id
-    and token = p_token;
+  update public.batch_leases set leased_until = greatest(leased_until, v_leased_until) where job_id = p_job_id and token = p_token;
   if batches.free_expired_leases(p_job_id, p_now) > 0 then
     select * into v_job from public.batch_jobs where id = p_job_id;
   end if;
   select coalesce(array_agg(task_id) filter (where token = p_token), array[]::bigint[]),
-      coalesce(array_agg(task_id) filter (where token <> p_token), array[]::bigint[]),
-        min(leased_until) filter (where token <> p_token)
+      coalesce(array_agg(task_id) filter (where token <> p_token), array[]::bigint[]), min(leased_until) filter (where token <> p_token)
     into v_own, v_others, v_others_until
     from public.batch_leases, unnest(task_ids) as task_id where job_id = p_job_id;
 
@@ -1169,8 +1059,7 @@ begin
     perform from public.batch_providers where enabled order by name for no key update;
   end if;
   for v_route in
-    select * from batches.routes((v_settings ->> 'failures_to_open')::integer, p_now) order by provider, asks_fallback,
-      place
+    select * from batches.routes((v_settings ->> 'failures_to_open')::integer, p_now) order by provider, asks_fallback, place
   loop
     -- Nobody's task asks the fall-back before one was given back.
     continue when v_route.asks_fallback and not v_job.given_back;
@@ -1181,15 +1070,11 @@ begin
     if v_route.answerer is not null then
       select * into v_answerer from public.batch_providers where name = v_route.answerer;
       if p_busy is not null then
-        -- It may hold more than it knows of: results that it has not brought, and tasks of a claim whose answer was
-        -- lost.
-        v_held := coalesce((v_taken ->> v_answerer.name)::integer, 0) + greatest((p_busy ->> v_answerer.name)::integer,
-          (
-          select count(*) from batches.calls where job_id = p_job_id and token = p_token
-            and provider = v_answerer.name));
+        -- It may hold more than it knows of: results that it has not brought, and tasks of a claim whose answer was lost.
+        v_held := coalesce((v_taken ->> v_answerer.name)::integer, 0) + greatest((p_busy ->> v_answerer.name)::integer, (
+          select count(*) from batches.calls where job_id = p_job_id and token = p_token and provider = v_answerer.name));
         v_room := least(v_room, v_answerer.concurrency - v_held,
-          batches.free_slots(v_answerer.name, v_answerer.concurrency, p_job_id,
-            p_now) - coalesce((v_taken ->> v_answerer.name)::integer, 0));
+          batches.free_slots(v_answerer.name, v_answerer.concurrency, p_job_id, p_now) - coalesce((v_taken ->> v_answerer.name)::integer, 0));
       end if;
       if v_route.probes then
         perform from public.batch_providers
@@ -1207,10 +1092,8 @@ begin
       select tasks.id, tasks.prompt_id, tasks.attempts, tasks.error_message
       from public.batch_tasks as tasks
       where tasks.job_id = p_job_id and tasks.provider = v_route.provider
-        -- So and not with "=" and "id >=", for which the planner may read the primary key, through all other batch
-        -- jobs.
-        and (tasks.asks_fallback, tasks.id) >= (v_route.asks_fallback, v_from)
-          and tasks.asks_fallback <= v_route.asks_fallback
+        -- So and not with "=" and "id >=", for which the planner may read the primary key, through all other batch jobs.
+        and (tasks.asks_fallback, tasks.id) >= (v_route.asks_fallback, v_from) and tasks.asks_fallback <= v_route.asks_fallback
         and tasks.completed_at is null
         and (tasks.run_after is null or tasks.run_after <= p_now or v_problem is not null)
         and tasks.id not in (select unnest(v_own)) and tasks.id not in (select unnest(v_others))
@@ -1219,8 +1102,7 @@ begin
     ),
     sized as (
       select free.*, prompts.text, octet_length(prompts.text) as bytes,
-        sum(octet_length(prompts.text)) over (order by free.id rows unbounded preceding)
-          - octet_length(prompts.text) as before
+        sum(octet_length(prompts.text)) over (order by free.id rows unbounded preceding) - octet_length(prompts.text) as before
       from free join public.prompts on prompts.id = free.prompt_id
     ),
     checked as (
@@ -1236,8 +1118,7 @@ begin
     described as (
       select id, v_route.answerer as answerer, case when problem is null then text end as prompt, problem from checked
     )
-    select coalesce(array_agg(id order by id), array[]::bigint[]) as ids, coalesce(sum(octet_length(prompt)),
-      0) as bytes,
+    select coalesce(array_agg(id order by id), array[]::bigint[]) as ids, coalesce(sum(octet_length(prompt)), 0) as bytes,
       coalesce(array_agg(row_to_json(described) order by id), array[]::json[]) as tasks
     into v_chunk from described;
 
@@ -1263,8 +1144,7 @@ begin
       v_taken := v_taken || jsonb_build_object(v_answerer.name,
         coalesce((v_taken ->> v_answerer.name)::integer, 0) + cardinality(v_chunk.ids));
       v_providers := v_providers || jsonb_build_object(v_answerer.name, jsonb_build_object(
-        'model', v_answerer.model, 'api_url_variable', v_answerer.api_url_variable, 'api_key_variable',
-          v_answerer.api_key_variable,
+        'model', v_answerer.model, 'api_url_variable', v_answerer.api_url_variable, 'api_key_variable', v_answerer.api_key_variable,
         'concurrency', case when v_route.probes then 1 else v_answerer.concurrency end,
         'max_completion_tokens', v_answerer.max_completion_tokens, 'probes', v_route.probes));
       if v_route.probes then
@@ -1274,8 +1154,7 @@ begin
       end if;
     end if;
 
-    if v_route.answerer is not null and not v_route.probes and cardinality(v_chunk.ids) >= v_room and (p_busy is null
-      or exists (
+    if v_route.answerer is not null and not v_route.probes and cardinality(v_chunk.ids) >= v_room and (p_busy is null or exists (
       select from public.batch_tasks
       where job_id = p_job_id and provider = v_route.provider
         and (asks_fallback, id) >= (v_route.asks_fallback, v_from) and asks_fallback <= v_route.asks_fallback
@@ -1288,8 +1167,7 @@ begin
       if p_busy is not null and v_held < v_answerer.concurrency then
         -- Others have its slots, or this claim is long enough.
         v_waits := v_waits || v_answerer.name;
-        v_next := least(v_next, case when cardinality(v_claimed) >= p_limit or v_bytes >= 4000000 then p_now
-          else p_now + interval '1 second' end);
+        v_next := least(v_next, case when cardinality(v_claimed) >= p_limit or v_bytes >= 4000000 then p_now else p_now + interval '1 second' end);
       end if;
     else
       select min(case when id in (select unnest(v_others)) then v_others_until
@@ -1329,28 +1207,19 @@ begin
   end if;
   if p_busy is not null then
     insert into batches.calls (task_id, provider, job_id, token)
-      select (task ->> 'id')::bigint, task ->> 'answerer', p_job_id, p_token from unnest(v_tasks) as task
-        where task ->> 'problem' is null;
+      select (task ->> 'id')::bigint, task ->> 'answerer', p_job_id, p_token from unnest(v_tasks) as task where task ->> 'problem' is null;
     perform batches.keep_waits(p_job_id, v_waits, p_now);
   end if;
   if v_next > v_waits_until and v_waits_until > p_now then
     v_next := v_waits_until;
   end if;
-  return json_build_object('status', v_job.status, 'ended', v_job.status <> 'running', 'tasks', v_tasks, 'providers',
-    v_providers,
-    'more', v_more, 'next_in_ms', case when v_next is not null then greatest(0, ceil(extract(epoch
-      from v_next - p_now) * 1000)) end,
+  return json_build_object('status', v_job.status, 'ended', v_job.status <> 'running', 'tasks', v_tasks, 'providers', v_providers,
+    'more', v_more, 'next_in_ms', case when v_next is not null then greatest(0, ceil(extract(epoch from v_next - p_now) * 1000)) end,
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 'settings', v_settings);
 end;
 $$;
 comment on function batches.claim_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) is
-  'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting '
-    'when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: each task is to be '
-    'called at once and takes one of the provider''s slots, of which there are as many as its concurrency, for all '
-    'batch jobs together; null: only p_limit. Returns {"status" of the job, unknown when there is none, "ended": by '
-    'this call, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": '
-    'answerers with further tasks, to be claimed when one of its calls has ended, "next_in_ms": when to look again in '
-    'any case, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it.';
+  'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: each task is to be called at once and takes one of the provider''s slots, of which there are as many as its concurrency, for all batch jobs together; null: only p_limit. Returns {"status" of the job, unknown when there is none, "ended": by this call, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, to be claimed when one of its calls has ended, "next_in_ms": when to look again in any case, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it.';
 
 -- Security definer, like the other doors of a processor: service_role may only read tasks and batch jobs.
 create function public.claim_batch_tasks(
@@ -1404,8 +1273,7 @@ begin
 end;
 $$;
 comment on function batches.settle_job(uuid, timestamptz) is
-  'Ends the batch job if none of its tasks is open any more: completed, failed when nothing was answered, else '
-    'partial. Returns its status, null for an unknown job.';
+  'Ends the batch job if none of its tasks is open any more: completed, failed when nothing was answered, else partial. Returns its status, null for an unknown job.';
 
 create function batches.shorten_lease(p_job_id uuid, p_token uuid, p_leased bigint[], p_task_ids bigint[]) returns void
 language plpgsql set search_path = '' as $$
@@ -1414,16 +1282,14 @@ begin
     delete from public.batch_leases where job_id = p_job_id and token = p_token;
   elsif cardinality(p_task_ids) > 0 then
     update public.batch_leases
-      set task_ids = array(select task_id from unnest(p_leased) as task_id
-        where task_id not in (select unnest(p_task_ids)))
+      set task_ids = array(select task_id from unnest(p_leased) as task_id where task_id not in (select unnest(p_task_ids)))
       where job_id = p_job_id and token = p_token;
     delete from batches.calls where job_id = p_job_id and token = p_token and task_id = any (p_task_ids);
   end if;
 end;
 $$;
 comment on function batches.shorten_lease(uuid, uuid, bigint[], bigint[]) is
-  'Takes tasks out of a lease of the tasks p_leased, and their calls'' slots with them; one without tasks is over. '
-    'The caller holds the batch job''s lock.';
+  'Takes tasks out of a lease of the tasks p_leased, and their calls'' slots with them; one without tasks is over. The caller holds the batch job''s lock.';
 
 -- The breaker.
 create function batches.record_calls(p_heard jsonb, p_troubles jsonb, p_settings jsonb, p_now timestamptz) returns void
@@ -1431,8 +1297,7 @@ language plpgsql set search_path = '' as $$
 begin
   with counted as (
     select providers.name, providers.open_until as was_open_until, p_heard ? providers.name as heard,
-      coalesce(troubles.failures, 0) as failures, coalesce(troubles.waits, false) as waits, troubles.wait_seconds,
-        troubles.reason,
+      coalesce(troubles.failures, 0) as failures, coalesce(troubles.waits, false) as waits, troubles.wait_seconds, troubles.reason,
       greatest(
         case when p_heard ? providers.name then 0 else providers.failures_in_row end + coalesce(troubles.failures, 0)
           -- Many that are told to wait at once are told one thing.
@@ -1443,8 +1308,7 @@ begin
     left join jsonb_to_recordset(p_troubles) as troubles (
       answerer text, failures integer, waits boolean, wait_seconds integer, down boolean, reason text)
       on troubles.answerer = providers.name
-    where troubles.answerer is not null or p_heard ? providers.name and (providers.failures_in_row > 0
-      or providers.open_until is not null)
+    where troubles.answerer is not null or p_heard ? providers.name and (providers.failures_in_row > 0 or providers.open_until is not null)
     order by providers.name
     for no key update of providers
   )
@@ -1452,8 +1316,7 @@ begin
     failures_in_row = counted.in_row,
     open_until = case
       when counted.waits
-        then greatest(counted.was_open_until, p_now + make_interval(secs => coalesce(counted.wait_seconds,
-          (p_settings ->> 'open_seconds')::integer)))
+        then greatest(counted.was_open_until, p_now + make_interval(secs => coalesce(counted.wait_seconds, (p_settings ->> 'open_seconds')::integer)))
       when counted.failures = 0 and counted.heard then null
       when counted.failures > 0 and (counted.in_row >= (p_settings ->> 'failures_to_open')::integer
           or counted.was_open_until is not null and not counted.heard)
@@ -1466,17 +1329,14 @@ begin
 end;
 $$;
 comment on function batches.record_calls(jsonb, jsonb, jsonb, timestamptz) is
-  'Keeps the breakers by what calls came to: opens after failures in a row, waits as long as a provider says, closes '
-    'when one answers. p_heard {answerer: anything}: who answered; p_troubles [{"answerer", "failures" since it last '
-    'answered, "waits": it says too many requests, "wait_seconds", "down": it says so itself, "reason"}].';
+  'Keeps the breakers by what calls came to: opens after failures in a row, waits as long as a provider says, closes when one answers. p_heard {answerer: anything}: who answered; p_troubles [{"answerer", "failures" since it last answered, "waits": it says too many requests, "wait_seconds", "down": it says so itself, "reason"}].';
 
 -- Nearly all results are answers, and an answer needs no decision.
 create function batches.keep_answers(
   p_leased bigint[], p_results jsonb, p_now timestamptz, out task_ids bigint[], out heard jsonb
 )
 -- Each task by its key, however many there are, and nothing is planned again.
-language plpgsql set search_path = ''
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
   with answered as (
     update public.batch_tasks as tasks set
@@ -1485,19 +1345,15 @@ begin
       latency_ms = greatest(coalesce(results.latency_ms, 0), 0),
       prompt_tokens = results.prompt_tokens, completion_tokens = results.completion_tokens,
       cost_usd = case when results.prompt_tokens is not null and results.completion_tokens is not null then (
-        select (results.prompt_tokens * prompt_usd_per_million
-            + results.completion_tokens * completion_usd_per_million) / 1000000
+        select (results.prompt_tokens * prompt_usd_per_million + results.completion_tokens * completion_usd_per_million) / 1000000
         from public.batch_providers where name = results.answerer) end
     from rows from (jsonb_to_recordset(p_results) as (
-      id bigint, outcome text, answerer text, answer text, model text, latency_ms integer, prompt_tokens integer,
-        completion_tokens integer)
-    ) with ordinality as results (id, outcome, answerer, answer, model, latency_ms, prompt_tokens, completion_tokens,
-      place)
+      id bigint, outcome text, answerer text, answer text, model text, latency_ms integer, prompt_tokens integer, completion_tokens integer)
+    ) with ordinality as results (id, outcome, answerer, answer, model, latency_ms, prompt_tokens, completion_tokens, place)
     where tasks.id = results.id and tasks.completed_at is null
       -- Written so that the ids are hashed, not gone through for each result.
       and (results.id in (select unnest(p_leased))) is true
-      and results.outcome = 'answered' and results.answer is not null and results.model is not null and results.answerer
-        is not null
+      and results.outcome = 'answered' and results.answer is not null and results.model is not null and results.answerer is not null
     returning tasks.id, results.answerer, results.place
   )
   select coalesce(array_agg(id), array[]::bigint[]),
@@ -1507,8 +1363,7 @@ begin
 end;
 $$;
 comment on function batches.keep_answers(bigint[], jsonb, timestamptz) is
-  'Ends the leased tasks that p_results answers, with their answers. Returns them, and {who answered: place of its '
-    'last answer in p_results}.';
+  'Ends the leased tasks that p_results answers, with their answers. Returns them, and {who answered: place of its last answer in p_results}.';
 
 create function batches.settle_results(
   p_job public.batch_jobs, p_leased bigint[], p_results jsonb, p_heard jsonb, p_settings jsonb, p_now timestamptz,
@@ -1519,8 +1374,7 @@ declare
   v_waits_until timestamptz := p_job.created_at + make_interval(hours => (p_settings ->> 'wait_hours')::integer);
 begin
   if exists (
-    select from jsonb_to_recordset(p_results) as results (id bigint, outcome text, answerer text, answer text,
-      model text)
+    select from jsonb_to_recordset(p_results) as results (id bigint, outcome text, answerer text, answer text, model text)
     where id is null or coalesce(outcome, '') not in ('answered', 'refused', 'unusable', 'failed', 'waiting', 'cut')
       or outcome = 'answered' and (answer is null or model is null or answerer is null)
   ) then
@@ -1555,19 +1409,15 @@ begin
       status = case when decided.becomes = 'failed' then 'failed' else 'pending' end,
       asks_fallback = tasks.asks_fallback or decided.becomes = 'fallback',
       -- Who was told to wait was not served: that is no attempt.
-      attempts = tasks.attempts + case when decided.becomes = 'pending' and decided.outcome = 'waiting' then 0
-        else 1 end,
+      attempts = tasks.attempts + case when decided.becomes = 'pending' and decided.outcome = 'waiting' then 0 else 1 end,
       failures = case when decided.becomes = 'fallback' then 0
         when decided.outcome in ('failed', 'unusable') then tasks.failures + 1 else tasks.failures end,
-      -- Who was told to wait longer waits by the breaker, which others may find closed; whose provider is down waits by
-      -- it
+      -- Who was told to wait longer waits by the breaker, which others may find closed; whose provider is down waits by it
       -- alone, or not at all, where there is a fall-back.
       run_after = case when decided.becomes <> 'pending' or decided.outcome = 'cut' or decided.down then null
         when decided.outcome = 'waiting'
-          then least(p_now + make_interval(secs => least(decided.wait_seconds,
-            (p_settings ->> 'open_seconds')::integer)), v_waits_until)
-        else p_now + make_interval(secs => (p_settings ->> 'retry_seconds')::integer * 2 ^ least(tasks.failures,
-          10)) end,
+          then least(p_now + make_interval(secs => least(decided.wait_seconds, (p_settings ->> 'open_seconds')::integer)), v_waits_until)
+        else p_now + make_interval(secs => (p_settings ->> 'retry_seconds')::integer * 2 ^ least(tasks.failures, 10)) end,
       error_message = case when decided.outcome = 'cut' then tasks.error_message else decided.why end,
       completed_at = case when decided.becomes = 'failed' then p_now end
     from decided where tasks.id = decided.id
@@ -1582,8 +1432,7 @@ begin
     group by answerer
   ),
   trouble as (
-    select settled.answerer, count(*) filter (where outcome = 'failed' and settled.place > coalesce(last_heard.place,
-      0)) as failures,
+    select settled.answerer, count(*) filter (where outcome = 'failed' and settled.place > coalesce(last_heard.place, 0)) as failures,
       bool_or(outcome = 'waiting') as waits, max(wait_seconds) filter (where outcome = 'waiting') as wait_seconds,
       coalesce(bool_or(down) filter (where outcome = 'waiting'), false) as down,
       (array_agg(reason order by settled.place desc) filter (where outcome <> 'cut'))[1] as reason
@@ -1601,21 +1450,16 @@ begin
 end;
 $$;
 comment on function batches.settle_results(public.batch_jobs, bigint[], jsonb, jsonb, jsonb, timestamptz) is
-  'What becomes of the leased tasks whose results are no answers. Returns them, how many failed and why, and what '
-    'record_batch_calls is to know. Raises data_exception for results it cannot read.';
+  'What becomes of the leased tasks whose results are no answers. Returns them, how many failed and why, and what record_batch_calls is to know. Raises data_exception for results it cannot read.';
 
 -- Asked only when results could not be taken: a look at each of thousands would cost more than they do.
 create function batches.wrong_result(p_results jsonb) returns text
 language sql immutable set search_path = '' as $$
-  select format('results[%s].%s must be %s, got %s', place - 1, field, wanted,
-    left(coalesce((result -> field)::text, 'nothing'), 50))
-  from jsonb_array_elements(case jsonb_typeof(p_results) when 'array' then p_results
-    else '[]' end) with ordinality as results (result, place),
+  select format('results[%s].%s must be %s, got %s', place - 1, field, wanted, left(coalesce((result -> field)::text, 'nothing'), 50))
+  from jsonb_array_elements(case jsonb_typeof(p_results) when 'array' then p_results else '[]' end) with ordinality as results (result, place),
     lateral (values
       (1, 'id', 'a whole number', '^[0-9]{1,18}$', true),
-      (2, 'outcome', 'answered, refused, unusable, failed, waiting or '
-        'cut', '^(answered|refused|unusable|failed|waiting|cut)$',
-        true),
+      (2, 'outcome', 'answered, refused, unusable, failed, waiting or cut', '^(answered|refused|unusable|failed|waiting|cut)$', true),
       (3, 'answer', 'the answer', '', result ->> 'outcome' = 'answered'),
       (4, 'model', 'the model that answered', '', result ->> 'outcome' = 'answered'),
       (5, 'answerer', 'the provider that answered', '', result ->> 'outcome' = 'answered'),
@@ -1629,8 +1473,7 @@ language sql immutable set search_path = '' as $$
   limit 1;
 $$;
 comment on function batches.wrong_result(jsonb) is
-  'What is wrong with results that finish_batch_tasks could not take, by the field''s name; null: they are no array, '
-    'or it is something else.';
+  'What is wrong with results that finish_batch_tasks could not take, by the field''s name; null: they are no array, or it is something else.';
 
 create function batches.finish_tasks(p_job_id uuid, p_token uuid, p_results jsonb, p_now timestamptz default now())
 returns jsonb
@@ -1656,56 +1499,41 @@ begin
   exception when data_exception or check_violation then
     raise exception using errcode = '22023',
       message = 'cannot finish tasks: ' || coalesce(batches.wrong_result(p_results),
-        'results must be a JSON array of {"id", "outcome": answered, refused, unusable, failed, waiting or cut, …}, '
-          'answered ones with answer, model and answerer');
+        'results must be a JSON array of {"id", "outcome": answered, refused, unusable, failed, waiting or cut, …}, answered ones with answer, model and answerer');
   end;
   v_accepted := v_answered.task_ids || coalesce(v_other.task_ids, array[]::bigint[]);
 
-  perform batches.record_calls(coalesce(v_other.heard, v_answered.heard), coalesce(v_other.troubles,
-    jsonb_build_array()), v_settings, p_now);
+  perform batches.record_calls(coalesce(v_other.heard, v_answered.heard), coalesce(v_other.troubles, jsonb_build_array()), v_settings, p_now);
   perform batches.shorten_lease(p_job_id, p_token, v_leased, v_accepted);
   if v_job.completed_at is null then
     update public.batch_jobs set
       tasks_completed = tasks_completed + cardinality(v_answered.task_ids),
       tasks_failed = tasks_failed + coalesce(v_other.failed, 0),
       last_heartbeat = greatest(last_heartbeat, p_now),
-      last_progress_at = case when cardinality(v_answered.task_ids) > 0 or v_other.failed > 0 then p_now
-        else last_progress_at end,
+      last_progress_at = case when cardinality(v_answered.task_ids) > 0 or v_other.failed > 0 then p_now else last_progress_at end,
       reasons = case when v_other.failed > 0 then reasons || (
-        select jsonb_object_agg(key, value::integer + coalesce((reasons ->> key)::integer, 0))
-          from jsonb_each_text(v_other.reasons))
+        select jsonb_object_agg(key, value::integer + coalesce((reasons ->> key)::integer, 0)) from jsonb_each_text(v_other.reasons))
         else reasons end
       where id = p_job_id
       returning * into v_job;
     if cardinality(v_accepted) > cardinality(v_answered.task_ids) + coalesce(v_other.failed, 0) then
       perform batches.look_again_for_tasks(p_job_id, v_other.task_ids);
     end if;
-    -- Tasks of deleted prompts are not counted: whether others are open is looked up when nobody is left who would end
-    -- them.
+    -- Tasks of deleted prompts are not counted: whether others are open is looked up when nobody is left who would end them.
     if v_job.tasks_completed + v_job.tasks_failed = v_job.tasks_total
       or not exists (select from public.batch_leases where job_id = p_job_id) then
       v_job.status := batches.settle_job(p_job_id, p_now);
     end if;
   end if;
-  return jsonb_build_object('accepted', cardinality(v_accepted), 'refused',
-    jsonb_array_length(p_results) - cardinality(v_accepted),
-    'completed', cardinality(v_answered.task_ids), 'failed', coalesce(v_other.failed, 0), 'status',
-      coalesce(v_job.status, 'unknown'),
+  return jsonb_build_object('accepted', cardinality(v_accepted), 'refused', jsonb_array_length(p_results) - cardinality(v_accepted),
+    'completed', cardinality(v_answered.task_ids), 'failed', coalesce(v_other.failed, 0), 'status', coalesce(v_job.status, 'unknown'),
     'ended', coalesce(v_was_open and v_job.status not in ('pending', 'running'), false),
     'open', coalesce(v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 0),
     'shut', (select coalesce(jsonb_agg(name), '[]') from public.batch_providers where open_until > p_now));
 end;
 $$;
 comment on function batches.finish_tasks(uuid, uuid, jsonb, timestamptz) is
-  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered '
-    'once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", '
-    '"prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the '
-    'provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: '
-    'too many requests, again after "wait_seconds", of its own at most the setting open_seconds, and when its '
-    'provider may be called, with "down" true a reason for the fall-back too; cut: given back. "heard" true: the '
-    'provider answered all the same, and is not down. Ends the batch job with its last task. Returns {"accepted", '
-    '"refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, '
-    '"open", "shut": providers not to be called now}. Raises 22023 for results it cannot read, and names the field.';
+  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds", of its own at most the setting open_seconds, and when its provider may be called, with "down" true a reason for the fall-back too; cut: given back. "heard" true: the provider answered all the same, and is not down. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read, and names the field.';
 
 create function public.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -1719,8 +1547,7 @@ grant execute on function public.finish_batch_tasks(uuid, uuid, jsonb) to servic
 
 -- A processor at work: it is alive, it gives back, it hands on. And a person's way to cancel.
 --
--- A batch job is read by its id alone, and its end looked at afterwards: for "completed_at is null" the planner may
--- read
+-- A batch job is read by its id alone, and its end looked at afterwards: for "completed_at is null" the planner may read
 -- the index of those that are open, which are thousands each morning.
 
 create function batches.heartbeat_job(
@@ -1745,8 +1572,7 @@ begin
 end;
 $$;
 comment on function batches.heartbeat_job(uuid, uuid, integer, timestamptz) is
-  'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of '
-    'the job, unknown when there is none, "held": tasks it still leases}; a job that is over is not to be worked on.';
+  'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of the job, unknown when there is none, "held": tasks it still leases}; a job that is over is not to be worked on.';
 
 create function public.heartbeat_batch_job(
   p_job_id uuid, p_token uuid, p_lease_seconds integer default null
@@ -1781,8 +1607,7 @@ begin
 end;
 $$;
 comment on function batches.release_tasks(uuid, uuid, bigint[], timestamptz) is
-  'Gives back tasks that were claimed and not called, all of the token''s or these: no attempt is lost. Returns how '
-    'many.';
+  'Gives back tasks that were claimed and not called, all of the token''s or these: no attempt is lost. Returns how many.';
 
 create function public.release_batch_tasks(p_job_id uuid, p_token uuid, p_ids bigint[] default null) returns integer
 language sql security definer set search_path = '' as $$
@@ -1809,22 +1634,15 @@ begin
   update public.scheduler_runs
     set run_after = case when v_run_after is not null and run_after is not null then least(run_after, v_run_after) end
     where id = (
-      -- Offset 0: by the index of batch jobs, not through all that wait.
-      select id from (
-        select id, status, scheduled_for from public.scheduler_runs
-        where payload ? 'batchJobId' and payload ->> 'batchJobId' = p_job_id::text and completed_at is null
-          and job_name = 'robust-batch-processor'
-        offset 0) as runs
+      select id from scheduler.open_runs('robust-batch-processor', p_job_id::text)
       where status = 'queued' order by scheduled_for limit 1);
   perform scheduler.enqueue_runs('robust-batch-processor',
-    case when found then '[]' else jsonb_build_array(jsonb_build_object('batchJobId', p_job_id)) end,
-    v_run_after, p_now);
+    case when found then '[]' else jsonb_build_array(batches.run_request(p_job_id)) end, v_run_after, p_now);
   return true;
 end;
 $$;
 comment on function batches.continue_job(uuid, bigint, timestamptz) is
-  'Has a processor called for the batch job, at once or in p_wait_ms milliseconds (a day at most); one that waits '
-    'already comes the earlier. False when the job is over or unknown.';
+  'Has a processor called for the batch job, at once or in p_wait_ms milliseconds (a day at most); one that waits already comes the earlier. False when the job is over or unknown.';
 
 -- Security definer also because enqueuing a run may send it, which reads Vault.
 create function public.continue_batch_job(p_job_id uuid, p_wait_ms bigint default 0) returns boolean
@@ -1847,34 +1665,28 @@ begin
   end if;
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
-    raise exception using errcode = 'SD007', message = format('there is no batch job %s',
-      coalesce(p_job_id::text, 'null'));
+    raise exception using errcode = 'SD007', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
   if v_job.completed_at is not null then
     return jsonb_build_object('cancelled', false, 'status', v_job.status);
   end if;
-  update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at
-    is null;
+  update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at is null;
   get diagnostics v_cancelled = row_count;
   delete from public.batch_leases where job_id = p_job_id;
   delete from batches.waits where job_id = p_job_id;
   update public.batch_jobs
     set status = 'cancelled', completed_at = greatest(p_now, started_at),
-      reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who),
-        btrim(p_reason)), 200), v_cancelled)
+      reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who), btrim(p_reason)), 200), v_cancelled)
     where id = p_job_id;
   perform scheduler.log_activity('robust-batch-processor',
-    format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_who),
-      btrim(p_reason)), 'warning',
+    format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_who), btrim(p_reason)), 'warning',
     jsonb_build_object('batch_job_id', p_job_id, 'tasks_cancelled', v_cancelled), p_now);
   return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'tasks_cancelled', v_cancelled,
     'tasks_completed', v_job.tasks_completed, 'tasks_failed', v_job.tasks_failed);
 end;
 $$;
 comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
-  'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop '
-    'at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it '
-    'was over. Raises SD007 for an unknown batch job; 22023 for a missing reason or author.';
+  'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it was over. Raises SD007 for an unknown batch job; 22023 for a missing reason or author.';
 
 revoke all on function public.heartbeat_batch_job(uuid, uuid, integer) from public, anon, authenticated, service_role;
 revoke all on function public.release_batch_tasks(uuid, uuid, bigint[]) from public, anon, authenticated, service_role;
@@ -1889,15 +1701,11 @@ grant execute on function public.continue_batch_job(uuid, bigint) to service_rol
 -- Which batch jobs are stuck: nobody works on them, and nobody is on the way.
 
 insert into public.scheduler_settings (pack, key, default_value, unit, least, most, description) values
-  ('batches', 'daily_batch.heartbeat_timeout_seconds', '120', 's', 1, 99999, 'how long a batch job may be without a '
-    'processor''s heartbeat before it counts as stuck'),
-  ('batches', 'daily_batch.progress_timeout_seconds', '180', 's', 1, 99999, 'how long a batch job may be without a '
-    'task that ends, and without a processor, before it counts as stuck'),
-  ('batches', 'daily_batch.max_resumes', '5', null, 0, 99999, 'how often a stuck batch job is resumed without a task '
-    'ending in between; then its open tasks fail');
+  ('batches', 'daily_batch.heartbeat_timeout_seconds', '120', 's', 1, 99999, 'how long a batch job may be without a processor''s heartbeat before it counts as stuck'),
+  ('batches', 'daily_batch.progress_timeout_seconds', '180', 's', 1, 99999, 'how long a batch job may be without a task that ends, and without a processor, before it counts as stuck'),
+  ('batches', 'daily_batch.max_resumes', '5', null, 0, 99999, 'how often a stuck batch job is resumed without a task ending in between; then its open tasks fail');
 
-create function batches.stuck_settings(out heartbeat_timeout interval, out progress_timeout interval,
-  out max_resumes integer)
+create function batches.stuck_settings(out heartbeat_timeout interval, out progress_timeout interval, out max_resumes integer)
 language plpgsql stable set search_path = '' as $$
 begin
   heartbeat_timeout := make_interval(secs => scheduler.setting('daily_batch.heartbeat_timeout_seconds'));
@@ -1907,23 +1715,14 @@ end;
 $$;
 comment on function batches.stuck_settings() is 'The settings of the reconciler.';
 
--- Thousands of batch jobs wait, each with a run of its own: whose runs there are is found without reading them all. An
--- index by the ledger's own conditions would look no better to the planner than those that have them already.
-create index scheduler_runs_batch_job_idx on public.scheduler_runs ((payload ->> 'batchJobId'))
-  where completed_at is null and payload ? 'batchJobId';
-
--- A run of the processor by hand may name no batch job; by its leases it is seen all the same.
-create function batches.runs_of(p_job_id uuid, p_heartbeat_timeout interval, p_now timestamptz, out waits boolean,
-  out beats boolean)
+-- A run of the processor by hand has no key. Its leases show that it works.
+create function batches.runs_of(p_job_id uuid, p_heartbeat_timeout interval, p_now timestamptz, out waits boolean, out beats boolean)
 language plpgsql stable set search_path = '' as $$
 begin
   select coalesce(bool_or(status = 'queued'), false),
-      coalesce(bool_or(status <> 'queued' and greatest(dispatched_at, started_at,
-        heartbeat_at) >= p_now - p_heartbeat_timeout), false)
+      coalesce(bool_or(status <> 'queued' and greatest(dispatched_at, started_at, heartbeat_at) >= p_now - p_heartbeat_timeout), false)
     into waits, beats
-    from public.scheduler_runs
-    where payload ? 'batchJobId' and payload ->> 'batchJobId' = p_job_id::text and completed_at is null
-      and function_name = 'robust-batch-processor';
+    from scheduler.open_runs('robust-batch-processor', p_job_id::text);
 end;
 $$;
 comment on function batches.runs_of(uuid, interval, timestamptz) is
@@ -1932,8 +1731,7 @@ comment on function batches.runs_of(uuid, interval, timestamptz) is
 -- What is read first is little: batch jobs of late are passed over by their index, and the ledger, which may hold
 -- thousands of runs that wait, is not read when none of the others is silent. Whatever the statistics say.
 create function batches.stuck_jobs(p_limit integer, p_after uuid, p_now timestamptz) returns setof uuid
-language plpgsql stable set search_path = ''
-set jit = off set enable_nestloop = off set enable_mergejoin = off set enable_seqscan = off as $$
+language plpgsql stable set search_path = '' set jit = off set enable_nestloop = off set enable_mergejoin = off set enable_seqscan = off as $$
 declare
   v_settings record;
 begin
@@ -1944,20 +1742,15 @@ begin
     from public.batch_jobs as jobs
     where jobs.completed_at is null and (p_after is null or jobs.id > p_after)
       and jobs.created_at < p_now - least(v_settings.heartbeat_timeout, v_settings.progress_timeout)
-      and (greatest(coalesce(jobs.last_heartbeat, jobs.created_at),
-        jobs.resumed_at) < p_now - v_settings.heartbeat_timeout
-        or greatest(coalesce(jobs.last_progress_at, jobs.started_at, jobs.created_at),
-          jobs.resumed_at) < p_now - v_settings.progress_timeout)
+      and (greatest(coalesce(jobs.last_heartbeat, jobs.created_at), jobs.resumed_at) < p_now - v_settings.heartbeat_timeout
+        or greatest(coalesce(jobs.last_progress_at, jobs.started_at, jobs.created_at), jobs.resumed_at) < p_now - v_settings.progress_timeout)
   ),
   alone as materialized (
     select silent.id from silent
     where not exists (
       select from public.scheduler_runs as runs
-      where runs.payload ? 'batchJobId' and runs.payload ->> 'batchJobId' = silent.id::text and runs.completed_at
-        is null
-        and runs.function_name = 'robust-batch-processor'
-        and (runs.status = 'queued' or greatest(runs.dispatched_at, runs.started_at,
-          runs.heartbeat_at) >= p_now - v_settings.heartbeat_timeout))
+      where runs.job_name = 'robust-batch-processor' and runs.key = silent.id::text and runs.completed_at is null
+        and (runs.status = 'queued' or greatest(runs.dispatched_at, runs.started_at, runs.heartbeat_at) >= p_now - v_settings.heartbeat_timeout))
     order by silent.id
   )
   select alone.id from alone
@@ -1967,8 +1760,7 @@ begin
 end;
 $$;
 comment on function batches.stuck_jobs(integer, uuid, timestamptz) is
-  'Open batch jobs without heartbeat or without progress for too long, of which no run waits or beats and no lease '
-    'lasts: by id, those after p_after.';
+  'Open batch jobs without heartbeat or without progress for too long, of which no run waits or beats and no lease lasts: by id, those after p_after.';
 
 create function batches.find_stuck_jobs(
   p_limit integer default 100, p_after uuid default null, p_now timestamptz default now()
@@ -1977,15 +1769,13 @@ language plpgsql stable set search_path = '' as $$
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception using errcode = '22023',
-      message = format('cannot look for stuck batch jobs: limit must be from 1 to 1000, got %s', coalesce(p_limit::text,
-        'null'));
+      message = format('cannot look for stuck batch jobs: limit must be from 1 to 1000, got %s', coalesce(p_limit::text, 'null'));
   end if;
   return (select coalesce(jsonb_agg(id order by id), '[]') from batches.stuck_jobs(p_limit, p_after, p_now) as id);
 end;
 $$;
 comment on function batches.find_stuck_jobs(integer, uuid, timestamptz) is
-  'The ids of at most p_limit stuck batch jobs, in order, as a JSON array; the next page begins after the last of '
-    'them.';
+  'The ids of at most p_limit stuck batch jobs, in order, as a JSON array; the next page begins after the last of them.';
 
 create function public.find_stuck_batch_jobs(p_limit integer default 100, p_after uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -1998,8 +1788,7 @@ create function batches.job_is_stuck(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
   select exists (select from batches.stuck_jobs(1, null, p_at));
 $$;
-comment on function batches.job_is_stuck(timestamptz) is 'Whether the reconciler would find a stuck batch job at that '
-  'moment.';
+comment on function batches.job_is_stuck(timestamptz) is 'Whether the reconciler would find a stuck batch job at that moment.';
 
 -- Two jobs: by the half hour, and once soon after the platform's window, which a person may move.
 create function batches.register_reconciler() returns void
@@ -2027,8 +1816,7 @@ begin
 end;
 $$;
 comment on function batches.register_reconciler() is
-  'Registers batch-reconciler, and batch-reconciler-after-window five minutes after the window that the settings '
-    'daily_batch.… name.';
+  'Registers batch-reconciler, and batch-reconciler-after-window five minutes after the window that the settings daily_batch.… name.';
 
 revoke all on function public.find_stuck_batch_jobs(integer, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.find_stuck_batch_jobs(integer, uuid) to service_role;
@@ -2050,18 +1838,15 @@ begin
   select * into v_settings from batches.stuck_settings();
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
-    raise exception using errcode = 'SD007', message = format('there is no batch job %s',
-      coalesce(p_job_id::text, 'null'));
+    raise exception using errcode = 'SD007', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
 
   if v_job.completed_at is not null then
     v_action := 'over';
   elsif batches.settle_job(p_job_id, p_now) not in ('pending', 'running') then
     v_action := 'ended';
-  elsif greatest(coalesce(v_job.last_heartbeat, v_job.created_at),
-    v_job.resumed_at) >= p_now - v_settings.heartbeat_timeout
-    and greatest(coalesce(v_job.last_progress_at, v_job.started_at, v_job.created_at),
-      v_job.resumed_at) >= p_now - v_settings.progress_timeout then
+  elsif greatest(coalesce(v_job.last_heartbeat, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.heartbeat_timeout
+    and greatest(coalesce(v_job.last_progress_at, v_job.started_at, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.progress_timeout then
     v_action := 'none';
   else
     v_freed := batches.free_expired_leases(p_job_id, p_now);
@@ -2096,18 +1881,13 @@ begin
 
   select * into v_job from public.batch_jobs where id = p_job_id;
   return jsonb_build_object(
-    'job_id', p_job_id, 'stuck', v_action in ('ended', 'resumed', 'gave_up'), 'action', v_action, 'status',
-      v_job.status,
+    'job_id', p_job_id, 'stuck', v_action in ('ended', 'resumed', 'gave_up'), 'action', v_action, 'status', v_job.status,
     'freed', v_freed, 'failed', v_failed, 'resumes', v_job.resumes,
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed);
 end;
 $$;
 comment on function batches.resume_stuck_job(uuid, timestamptz) is
-  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of '
-    'expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its '
-    'tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of '
-    'the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often '
-    '(daily_batch.max_resumes), its open tasks fail. Raises SD007 for an unknown batch job.';
+  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises SD007 for an unknown batch job.';
 
 -- Security definer: service_role may only read batches, and enqueuing a run may send it.
 create function public.resume_stuck_batch_job(p_job_id uuid) returns jsonb
@@ -2132,16 +1912,11 @@ begin
 end;
 $$;
 
-insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, optional, on_change,
-  description) values
-  ('batches', 'weekly_suggestions.provider', 'null', 'text', null, 1, 1, true, 'batches.check_suggestion_provider',
-    'the name of the batch provider whose model suggests prompts; null: nobody suggests'),
-  ('batches', 'weekly_suggestions.run_at', '"07:00"', 'time', null, 1, 1, false, null, 'the local time, HH:MM, on '
-    'Mondays from which an organization gets suggestions'),
-  ('batches', 'weekly_suggestions.max_suggestions', '5', 'integer', null, 1, 20, false, null, 'how many prompts are '
-    'suggested to an organization in a week'),
-  ('batches', 'weekly_suggestions.similarity_percent', '60', 'integer', 'percent', 1, 100, false, null, 'how alike '
-    '(pg_trgm, 1 to 100) two prompts are from which the later one is left out');
+insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, optional, on_change, description) values
+  ('batches', 'weekly_suggestions.provider', 'null', 'text', null, 1, 1, true, 'batches.check_suggestion_provider', 'the name of the batch provider whose model suggests prompts; null: nobody suggests'),
+  ('batches', 'weekly_suggestions.run_at', '"07:00"', 'time', null, 1, 1, false, null, 'the local time, HH:MM, on Mondays from which an organization gets suggestions'),
+  ('batches', 'weekly_suggestions.max_suggestions', '5', 'integer', null, 1, 20, false, null, 'how many prompts are suggested to an organization in a week'),
+  ('batches', 'weekly_suggestions.similarity_percent', '60', 'integer', 'percent', 1, 100, false, null, 'how alike (pg_trgm, 1 to 100) two prompts are from which the later one is left out');
 
 create function batches.suggestion_settings(
   out provider text, out run_at time, out max_suggestions integer, out similarity_percent integer
@@ -2154,8 +1929,7 @@ begin
   similarity_percent := scheduler.setting('weekly_suggestions.similarity_percent');
   if provider is not null and not exists (select from public.batch_providers where name = provider and enabled) then
     raise exception using errcode = '22023',
-      message = format('cannot suggest prompts: weekly_suggestions.provider must be null or the name of an enabled '
-        'provider, got %s', provider),
+      message = format('cannot suggest prompts: weekly_suggestions.provider must be null or the name of an enabled provider, got %s', provider),
       hint = 'update scheduler_settings set value = … where key = ''weekly_suggestions.provider''';
   end if;
 end;
@@ -2171,8 +1945,7 @@ end;
 $$;
 comment on function batches.check_suggestion_provider(jsonb) is 'Refuses a provider that is not there or not enabled.';
 
--- What the weekly suggestions may cost: a try is kept before the model is asked, so that neither an answer that does
--- not
+-- What the weekly suggestions may cost: a try is kept before the model is asked, so that neither an answer that does not
 -- come nor a run that dies is paid for again and again.
 
 create table batches.suggestion_tries (
@@ -2184,19 +1957,16 @@ create table batches.suggestion_tries (
 alter table batches.suggestion_tries enable row level security;
 revoke all on batches.suggestion_tries from public, anon, authenticated, service_role;
 comment on table batches.suggestion_tries is
-  'How often the model was asked for an organization''s suggestions in the week that was tried last: at most three '
-    'times, six hours apart.';
+  'How often the model was asked for an organization''s suggestions in the week that was tried last: at most three times, six hours apart.';
 
 -- A mark only goes forward: one of a week to come would be the end of an organization's suggestions.
 create function batches.assert_suggestion_week(p_week date, p_now timestamptz) returns void
 language plpgsql immutable set search_path = '' as $$
 begin
   -- No zone is ahead of UTC by more than 14 hours.
-  if extract(isodow from p_week) is distinct from 1 or p_week > ((p_now + interval '14 hours') at time zone 'UTC')::date
-    then
+  if extract(isodow from p_week) is distinct from 1 or p_week > ((p_now + interval '14 hours') at time zone 'UTC')::date then
     raise exception using errcode = '22023',
-      message = format('the week of suggestions must be a Monday that has begun, got %s', coalesce(p_week::text,
-        'null'));
+      message = format('the week of suggestions must be a Monday that has begun, got %s', coalesce(p_week::text, 'null'));
   end if;
 end;
 $$;
@@ -2213,29 +1983,24 @@ begin
   perform from public.organizations where id = p_organization_id for no key update;
   if not found or exists (
     select from public.scheduler_state
-    where scope = 'weekly-suggestions:' || p_organization_id and last_daily_run_key >= to_char(p_week, 'YYYY-MM-DD'))
-      then
+    where scope = 'weekly-suggestions:' || p_organization_id and last_daily_run_key >= to_char(p_week, 'YYYY-MM-DD')) then
     return 'not_now';
   end if;
   select * into v_last from batches.suggestion_tries where organization_id = p_organization_id and week = p_week;
   if v_last.tried_at > p_now - interval '6 hours' then
     return 'not_now';
   elsif v_last.tries = 3 then
-    perform batches.record_suggestion_failure(p_organization_id, p_week, 'asked three times, and no answer came',
-      p_now);
+    perform batches.record_suggestion_failure(p_organization_id, p_week, 'asked three times, and no answer came', p_now);
     return 'given_up';
   end if;
   insert into batches.suggestion_tries (organization_id, week, tries, tried_at)
     values (p_organization_id, p_week, 1 + coalesce(v_last.tries, 0), p_now)
-    on conflict (organization_id) do update set week = excluded.week, tries = excluded.tries,
-      tried_at = excluded.tried_at;
+    on conflict (organization_id) do update set week = excluded.week, tries = excluded.tries, tried_at = excluded.tried_at;
   return 'go';
 end;
 $$;
 comment on function batches.begin_suggestion_try(uuid, date, timestamptz) is
-  'To be called before the model is asked for an organization. go: it may be; not_now: it was less than six hours '
-    'ago, the week was had, or the organization is gone; given_up: three tries came to nothing, the week is marked '
-    'and a line in scheduler_activity says so.';
+  'To be called before the model is asked for an organization. go: it may be; not_now: it was less than six hours ago, the week was had, or the organization is gone; given_up: three tries came to nothing, the week is marked and a line in scheduler_activity says so.';
 
 create function public.begin_suggestion_try(p_organization_id uuid, p_week date) returns text
 language sql security definer set search_path = '' as $$
@@ -2268,8 +2033,7 @@ revoke all on function public.release_suggestion_try(uuid, date) from public, an
 grant execute on function public.begin_suggestion_try(uuid, date) to service_role;
 grant execute on function public.release_suggestion_try(uuid, date) to service_role;
 
--- Whose week it is, and what the model is told. A week is known by its Monday's date, where the organization is; it
--- begins
+-- Whose week it is, and what the model is told. A week is known by its Monday's date, where the organization is; it begins
 -- there at that date's time, by the rules of the daily batch: after a gap in spring, at its first showing in autumn.
 
 -- Every hour, for all organizations: each table is read once, whatever the statistics say, and prompts only for those
@@ -2284,8 +2048,7 @@ declare
 begin
   return query
   with named as materialized (
-    select distinct coalesce(organizations.time_zone, v_time_zone) as time_zone from public.organizations
-      where organizations.enabled
+    select distinct coalesce(organizations.time_zone, v_time_zone) as time_zone from public.organizations where organizations.enabled
   ),
   zones as materialized (
     select named.time_zone from named where scheduler.knows_time_zone(named.time_zone)
@@ -2310,15 +2073,12 @@ begin
     order by organizations.id
   )
   select without.id, without.week from without
-  where (select true from public.prompts where prompts.organization_id = without.id
-    and prompts.status = 'active' limit 1)
+  where (select true from public.prompts where prompts.organization_id = without.id and prompts.status = 'active' limit 1)
   limit p_limit;
 end;
 $$;
 comment on function batches.due_for_suggestions(integer, uuid, timestamptz) is
-  'Organizations with active prompts whose local Monday, or a later day of that week, has come and that have not had '
-    'it, nor were tried in the last six hours, by id, those after p_after. A new one begins with the first Monday '
-    'after it was created. Not those whose time zone this server does not know.';
+  'Organizations with active prompts whose local Monday, or a later day of that week, has come and that have not had it, nor were tried in the last six hours, by id, those after p_after. A new one begins with the first Monday after it was created. Not those whose time zone this server does not know.';
 
 create function batches.suggestions_are_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
@@ -2340,20 +2100,16 @@ declare
 begin
   if p_limit is null or p_limit not between 1 and 100 then
     raise exception using errcode = '22023',
-      message = format('cannot prepare suggestions: limit must be from 1 to 100, got %s',
-        coalesce(p_limit::text, 'null'));
+      message = format('cannot prepare suggestions: limit must be from 1 to 100, got %s', coalesce(p_limit::text, 'null'));
   end if;
   select * into v_settings from batches.suggestion_settings();
-  select jsonb_build_object('name', name, 'model', model, 'api_url_variable', api_url_variable, 'api_key_variable',
-    api_key_variable,
+  select jsonb_build_object('name', name, 'model', model, 'api_url_variable', api_url_variable, 'api_key_variable', api_key_variable,
       'concurrency', concurrency, 'max_completion_tokens', max_completion_tokens)
     into v_provider from public.batch_providers where name = v_settings.provider;
   -- When their week begins nobody knows; that is said once, on the first page.
-  select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'time_zone', time_zone) order by id) into v_left_out
-    from (
+  select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'time_zone', time_zone) order by id) into v_left_out from (
     select organizations.id, organizations.name, organizations.time_zone
-    from (select distinct time_zone from public.organizations where enabled and time_zone is not null and p_after
-      is null offset 0) as named
+    from (select distinct time_zone from public.organizations where enabled and time_zone is not null and p_after is null offset 0) as named
     join public.organizations using (time_zone)
     where organizations.enabled and not scheduler.knows_time_zone(named.time_zone)
     limit 100) as unknown;
@@ -2367,24 +2123,20 @@ begin
         'prompts', (
           select coalesce(jsonb_agg(left(newest.text, 500)), '[]') from (
             select text from public.prompts
-            where organization_id = due.organization_id and status = 'active' order by created_at desc,
-              id limit 40) as newest),
+            where organization_id = due.organization_id and status = 'active' order by created_at desc, id limit 40) as newest),
         'not_again', (
           select coalesce(jsonb_agg(left(newest.text, 200)), '[]') from (
             select text from public.prompts
-            where organization_id = due.organization_id and status in ('suggested', 'rejected')
-              order by created_at desc, id limit 40) as newest),
+            where organization_id = due.organization_id and status in ('suggested', 'rejected') order by created_at desc, id limit 40) as newest),
         -- One answer a prompt, of the newest of the week before.
         'answers', (
-          select coalesce(jsonb_agg(jsonb_build_object('prompt', left(sample.prompt, 200), 'answer', left(sample.answer,
-            800))), '[]') from (
+          select coalesce(jsonb_agg(jsonb_build_object('prompt', left(sample.prompt, 200), 'answer', left(sample.answer, 800))), '[]') from (
             select distinct on (newest.prompt_id) prompts.text as prompt, newest.answer
             from (
               select tasks.prompt_id, tasks.answer, tasks.completed_at
               from public.batch_jobs as jobs join public.batch_tasks as tasks on tasks.job_id = jobs.id
               where jobs.organization_id = due.organization_id and jobs.batch_date > (p_now - interval '10 days')::date
-                and tasks.status = 'completed' and tasks.completed_at > p_now - interval '7 days'
-                  and tasks.completed_at <= p_now
+                and tasks.status = 'completed' and tasks.completed_at > p_now - interval '7 days' and tasks.completed_at <= p_now
               order by tasks.completed_at desc limit 100) as newest
             join public.prompts on prompts.id = newest.prompt_id
             order by newest.prompt_id, newest.completed_at desc
@@ -2395,11 +2147,7 @@ begin
 end;
 $$;
 comment on function batches.next_suggestion_requests(integer, uuid, timestamptz) is
-  'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is '
-    'set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", '
-    '"answer"}]}]}, and on the first page "left_out": [{"id", "name", "time_zone"}] where there are some whose zone '
-    'this server does not know. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 '
-    'days, each cut. Raises 22023 for a wrong limit or setting.';
+  'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", "answer"}]}]}, and on the first page "left_out": [{"id", "name", "time_zone"}] where there are some whose zone this server does not know. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 days, each cut. Raises 22023 for a wrong limit or setting.';
 
 create function public.next_suggestion_requests(p_limit integer default 20, p_after uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -2418,8 +2166,7 @@ language sql immutable set search_path = '' as $$
   select btrim(regexp_replace(lower(left(p_text, 2000)), '[\s[:punct:]]+', ' ', 'g'));
 $$;
 comment on function batches.plain_prompt(text) is
-  'The beginning of a prompt in lower case, without punctuation and line breaks: what is compared. Where the '
-    'database''s locale is C, pg_trgm sees ASCII letters alone; then other scripts are alike when this is the same.';
+  'The beginning of a prompt in lower case, without punctuation and line breaks: what is compared. Where the database''s locale is C, pg_trgm sees ASCII letters alone; then other scripts are alike when this is the same.';
 
 create function batches.store_suggestions(
   p_organization_id uuid, p_week date, p_texts jsonb, p_suggested_by text, p_now timestamptz default now()
@@ -2434,11 +2181,9 @@ declare
   v_alike integer := 0;
   v_unusable integer := 0;
 begin
-  if jsonb_typeof(p_texts) is distinct from 'array' or exists (select from jsonb_array_elements(p_texts) as text
-    where jsonb_typeof(text) <> 'string')
+  if jsonb_typeof(p_texts) is distinct from 'array' or exists (select from jsonb_array_elements(p_texts) as text where jsonb_typeof(text) <> 'string')
     or coalesce(btrim(p_suggested_by), '') = '' then
-    raise exception using errcode = '22023', message = 'cannot store suggestions: a JSON array of strings and who '
-      'suggested must be given';
+    raise exception using errcode = '22023', message = 'cannot store suggestions: a JSON array of strings and who suggested must be given';
   end if;
   perform batches.assert_suggestion_week(p_week, p_now);
   select * into v_settings from batches.suggestion_settings();
@@ -2446,15 +2191,13 @@ begin
   if not found then
     return jsonb_build_object('outcome', 'organization_gone', 'stored', 0, 'alike', 0, 'unusable', 0);
   end if;
-  if not (scheduler.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id,
-    p_now) ->> 'updated')::boolean then
+  if not (scheduler.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id, p_now) ->> 'updated')::boolean then
     return jsonb_build_object('outcome', 'had_already', 'stored', 0, 'alike', 0, 'unusable', 0);
   end if;
 
   v_known := array(select batches.plain_prompt(text) from public.prompts where organization_id = p_organization_id);
   for v_text in
-    select btrim(regexp_replace(value, '\s+', ' ', 'g'))
-      from jsonb_array_elements_text(p_texts) with ordinality as list (value, place) order by place
+    select btrim(regexp_replace(value, '\s+', ' ', 'g')) from jsonb_array_elements_text(p_texts) with ordinality as list (value, place) order by place
   loop
     exit when v_stored = v_settings.max_suggestions;
     v_plain := batches.plain_prompt(v_text);
@@ -2476,9 +2219,7 @@ begin
 end;
 $$;
 comment on function batches.store_suggestions(uuid, date, jsonb, text, timestamptz) is
-  'Marks the organization''s week, known by its Monday, and keeps the suggestions that are not alike a prompt it has, '
-    'was suggested or rejected: {"outcome": stored | had_already | organization_gone, "stored", "alike": left out, '
-    '"unusable": shorter than 10 or longer than 1,000 characters}. Raises 22023 for arguments it cannot read.';
+  'Marks the organization''s week, known by its Monday, and keeps the suggestions that are not alike a prompt it has, was suggested or rejected: {"outcome": stored | had_already | organization_gone, "stored", "alike": left out, "unusable": shorter than 10 or longer than 1,000 characters}. Raises 22023 for arguments it cannot read.';
 
 -- Security definer, like the others here: service_role may not mark a week or write the activity log of another's run.
 create function public.store_prompt_suggestions(
@@ -2500,20 +2241,16 @@ begin
   perform batches.assert_suggestion_week(p_week, p_now);
   select name into v_name from public.organizations where id = p_organization_id;
   if not found or not (
-    scheduler.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id,
-      p_now) ->> 'updated')::boolean then
+    scheduler.try_mark_daily_run(to_char(p_week, 'YYYY-MM-DD'), 'weekly-suggestions:' || p_organization_id, p_now) ->> 'updated')::boolean then
     return false;
   end if;
-  perform scheduler.log_activity('weekly-suggestions', format('no suggestions for %s in the week of %s: %s', v_name,
-    p_week, left(p_reason, 300)),
-    'warning', jsonb_build_object('organization_id', p_organization_id, 'week', p_week, 'reason', left(p_reason, 300)),
-      p_now);
+  perform scheduler.log_activity('weekly-suggestions', format('no suggestions for %s in the week of %s: %s', v_name, p_week, left(p_reason, 300)),
+    'warning', jsonb_build_object('organization_id', p_organization_id, 'week', p_week, 'reason', left(p_reason, 300)), p_now);
   return true;
 end;
 $$;
 comment on function batches.record_suggestion_failure(uuid, date, text, timestamptz) is
-  'Marks the organization''s week as had, without suggestions, and says why in scheduler_activity. False when it had '
-    'the week or is gone.';
+  'Marks the organization''s week as had, without suggestions, and says why in scheduler_activity. False when it had the week or is gone.';
 
 create function public.record_suggestion_failure(p_organization_id uuid, p_week date, p_reason text) returns boolean
 language sql security definer set search_path = '' as $$
@@ -2526,8 +2263,7 @@ create function batches.continue_suggestions(p_now timestamptz default clock_tim
 language plpgsql set search_path = '' as $$
 begin
   perform from public.scheduler_jobs where name = 'weekly-suggestions' for no key update;
-  if not found or exists (select from public.scheduler_runs where job_name = 'weekly-suggestions' and status = 'queued')
-    then
+  if not found or exists (select from public.scheduler_runs where job_name = 'weekly-suggestions' and status = 'queued') then
     return false;
   end if;
   perform scheduler.enqueue_runs('weekly-suggestions', '[{}]', null, p_now);
@@ -2582,16 +2318,14 @@ begin
 end;
 $$;
 comment on function batches.decide_suggestion(uuid, text, text, timestamptz) is
-  'Gives a suggested prompt its status active or rejected, with who and when; the first decision stays. Raises SD009 '
-    'for an unknown prompt; 22023 without who.';
+  'Gives a suggested prompt its status active or rejected, with who and when; the first decision stays. Raises SD009 for an unknown prompt; 22023 without who.';
 
 create function batches.accept_suggestion(p_id uuid, p_who text, p_now timestamptz default now()) returns jsonb
 language sql set search_path = '' as $$
   select batches.decide_suggestion(p_id, p_who, 'active', p_now);
 $$;
 comment on function batches.accept_suggestion(uuid, text, timestamptz) is
-  'A person''s yes: the suggested prompt is asked from the next daily batch on. {"id", "decided": false when somebody '
-    'had decided before, "status", "decided_by", "decided_at"}. Raises SD009 for an unknown prompt; 22023 without who.';
+  'A person''s yes: the suggested prompt is asked from the next daily batch on. {"id", "decided": false when somebody had decided before, "status", "decided_by", "decided_at"}. Raises SD009 for an unknown prompt; 22023 without who.';
 
 create function public.accept_prompt_suggestion(p_id uuid, p_who text) returns jsonb
 language sql security definer set search_path = '' as $$
@@ -2626,8 +2360,7 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_processor public.scheduler_jobs;
   v_run public.scheduler_runs;
-  v_name text := format('Batch job %s', p_job.id) || case when p_job.rerun > 0 then format(' (run again, %s)',
-    p_job.rerun) else '' end;
+  v_name text := format('Batch job %s', p_job.id) || case when p_job.rerun > 0 then format(' (run again, %s)', p_job.rerun) else '' end;
   v_ended text := scheduler.local_text(p_job.completed_at, p_job.time_zone);
   v_reasons text := (
     select string_agg(format('%s (%s)', key, value), ', ' order by length(value) desc, value desc, key)
@@ -2635,8 +2368,7 @@ declare
   v_beaten bigint := extract(epoch from p_now - p_job.last_heartbeat);
 begin
   if p_job.status = 'cancelled' then
-    return format('%s was cancelled at %s with %s of %s tasks answered: %s.', v_name, v_ended, p_job.tasks_completed,
-      p_job.tasks_total, v_reasons);
+    return format('%s was cancelled at %s with %s of %s tasks answered: %s.', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons);
   elsif p_job.tasks_total = 0 then
     return format('%s had nothing to ask: no prompt was active any more when it was made.', v_name);
   elsif p_job.completed_at is not null then
@@ -2645,14 +2377,11 @@ begin
         then format('; the others failed: %s. When that is mended: rerun_daily_batch.', v_reasons) else '.' end;
   end if;
 
-  v_name := format('%s is open: %s of %s tasks answered, %s failed', v_name, p_job.tasks_completed, p_job.tasks_total,
-    p_job.tasks_failed)
+  v_name := format('%s is open: %s of %s tasks answered, %s failed', v_name, p_job.tasks_completed, p_job.tasks_total, p_job.tasks_failed)
     || coalesce(' (' || v_reasons || ')', '');
   select * into v_processor from public.scheduler_jobs where name = 'robust-batch-processor';
   -- Who is at work says more than who waits.
-  select * into v_run from public.scheduler_runs
-    where job_name = 'robust-batch-processor' and completed_at is null
-      and payload ? 'batchJobId' and payload ->> 'batchJobId' = p_job.id::text
+  select * into v_run from scheduler.open_runs('robust-batch-processor', p_job.id::text)
     order by array_position(array['running', 'dispatched', 'queued'], status), run_after nulls first
     limit 1;
   return v_name || case
@@ -2660,27 +2389,24 @@ begin
     when v_run.status in ('running', 'dispatched') then '. A processor has been called for it.'
     when v_run.status = 'queued' then format('. Its processor waits %s.', case
       when scheduler.is_paused(v_processor, p_now)
-        then format('because robust-batch-processor is paused by %s: %s', v_processor.paused_by,
-          v_processor.pause_reason)
+        then format('because robust-batch-processor is paused by %s: %s', v_processor.paused_by, v_processor.pause_reason)
       when v_run.run_after > p_now then format('until %s', scheduler.local_text(v_run.run_after, p_job.time_zone))
       else format('for one of the %s runs under way to end, or the next pulse', v_processor.parallel_limit) end)
     else format('. Nobody works on it; resume_stuck_batch_job(%L) says what can be done.', p_job.id) || coalesce((
-      select ' Its last run ' || case when status = 'failed' then 'failed: ' || left(error_message, 300)
-        else 'was ' || status end || '.'
+      select ' Its last run ' || case when status = 'failed' then 'failed: ' || left(error_message, 300) else 'was ' || status end || '.'
       from (
-        (select payload, status, error_message, created_at from public.scheduler_runs
+        (select key, status, error_message, created_at from public.scheduler_runs
           where job_name = 'robust-batch-processor' order by created_at desc limit 2000)
         union all
         -- One that failed among the first of the day may lie behind thousands that did not.
-        (select payload, status, error_message, created_at from public.scheduler_runs
+        (select key, status, error_message, created_at from public.scheduler_runs
           where status = 'failed' and completed_at >= p_job.created_at and job_name = 'robust-batch-processor'
           order by completed_at desc limit 2000)) as newest
-      where payload ->> 'batchJobId' = p_job.id::text
+      where key = p_job.id::text
       order by created_at desc limit 1), '')
   end || coalesce((
     select ' Left alone because they are down or ask to wait: ' || string_agg(
-      format('%s until %s (%s)', name, to_char(open_until at time zone p_job.time_zone, 'HH24:MI:SS'), last_error), ', '
-        order by name) || '.'
+      format('%s until %s (%s)', name, to_char(open_until at time zone p_job.time_zone, 'HH24:MI:SS'), last_error), ', ' order by name) || '.'
     from public.batch_providers where open_until > p_now and enabled), '');
 end;
 $$;
@@ -2734,8 +2460,7 @@ declare
   v_today date;
 begin
   if cardinality(v_ids) > 1 then
-    return format('%s organizations are named %s; ask by one''s id: %s.', cardinality(v_ids), p_organization,
-      array_to_string(v_ids[:5], ', '));
+    return format('%s organizations are named %s; ask by one''s id: %s.', cardinality(v_ids), p_organization, array_to_string(v_ids[:5], ', '));
   end if;
   select * into v_organization from public.organizations where id = v_ids[1];
   if not found then
@@ -2744,14 +2469,12 @@ begin
   select * into v_platform from batches.daily_settings();
   v_zone := coalesce(v_organization.time_zone, v_platform.time_zone);
   if not scheduler.knows_time_zone(v_zone) then
-    return format('%s has no batch: this server does not know its time zone %s. Give it another: update organizations '
-      'set time_zone = …, and '
+    return format('%s has no batch: this server does not know its time zone %s. Give it another: update organizations set time_zone = …, and '
       || 'its next date is the first that comes after that.', v_organization.name, v_zone);
   end if;
   v_run_at := coalesce(v_organization.daily_run_at, v_platform.run_at);
   -- One that is owed a date, or was switched on today, has a cursor for a while.
-  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at
-    is null;
+  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at is null;
   v_date := coalesce(p_date, (p_now at time zone v_zone)::date);
 
   select * into v_job from public.batch_jobs
@@ -2765,24 +2488,19 @@ begin
   v_today := batches.date_at(v_zone, v_run_at, p_now);
   select * into v_job from public.batch_jobs
     where organization_id = v_organization.id and batch_date < v_date order by batch_date desc, rerun desc limit 1;
-  v_last := coalesce(' The one before, ' || v_job.batch_date || ': ' || batches.explain_job(v_job, p_now), ' It has '
-    'had none before.');
+  v_last := coalesce(' The one before, ' || v_job.batch_date || ': ' || batches.explain_job(v_job, p_now), ' It has had none before.');
   v_trigger := case when v_follows then 'daily-batch-trigger' else 'daily-batch-trigger-zones' end;
   return format('%s has no batch for %s: ', v_organization.name, v_date) || case
-    when not v_organization.enabled then format('it is disabled, since %s or earlier.',
-      scheduler.local_text(v_organization.updated_at, v_zone))
+    when not v_organization.enabled then format('it is disabled, since %s or earlier.', scheduler.local_text(v_organization.updated_at, v_zone))
     when v_had = v_date then 'it is marked as had, so its batch job was deleted. rerun_daily_batch makes another.'
-    when v_had > v_date and v_date >= v_today then format('it had %s already, before it was moved, and no date comes '
-      'twice.', v_had)
+    when v_had > v_date and v_date >= v_today then format('it had %s already, before it was moved, and no date comes twice.', v_had)
     when v_comes_at > p_now then format('its time comes at %s.', scheduler.local_text(v_comes_at, v_zone)) || v_last
-    when v_date < v_today then 'no prompt was active or no provider enabled at its time, or it was not there or '
-      'switched off, or there was an '
+    when v_date < v_today then 'no prompt was active or no provider enabled at its time, or it was not there or switched off, or there was an '
       || 'outage of more than a day, or its batch job was deleted. rerun_daily_batch makes it.' || v_last
     when not exists (select from public.prompts where organization_id = v_organization.id and status = 'active')
       then format('it has no active prompt (%s).', coalesce((
         select string_agg(count || ' ' || status, ', ' order by status)
-        from (select status, count(*) as count from public.prompts
-          where organization_id = v_organization.id group by status) as prompts), 'none at all'))
+        from (select status, count(*) as count from public.prompts where organization_id = v_organization.id group by status) as prompts), 'none at all'))
     when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
     when v_organization.next_batch_at <= p_now
       or v_follows and v_organization.created_at < v_comes_at and not batches.platform_has_had(v_date)
@@ -2792,16 +2510,14 @@ begin
         || scheduler.explain(v_trigger, (
           select scheduler.previous_occurrence(schedule, time_zone, p_now) from public.scheduler_jobs
           where name = v_trigger and schedule is not null), p_now)
-    else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At '
-      'once: scheduler.run_now(%L, %L).',
+    else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At once: scheduler.run_now(%L, %L).',
         scheduler.local_text(v_comes_at, v_zone), v_trigger,
         case when v_follows then '{"force": true}' else '{"zones": true, "force": true}' end) || v_last
   end;
 end;
 $$;
 comment on function batches.explain(text, date, timestamptz) is
-  'Why the organization (its name or id) has, or has not, its answers of that local date (today there when none is '
-    'given): what became of its batch job, or why there is none.';
+  'Why the organization (its name or id) has, or has not, its answers of that local date (today there when none is given): what became of its batch job, or why there is none.';
 
 -- How long batch jobs that are over stay.
 
@@ -2815,8 +2531,7 @@ declare
 begin
   -- One reading of the index: looked for anew each time, the next would lie behind all that have just gone.
   for v_job_id in
-    select id from public.batch_jobs where completed_at < p_before
-      order by completed_at limit p_limit for update skip locked
+    select id from public.batch_jobs where completed_at < p_before order by completed_at limit p_limit for update skip locked
   loop
     delete from public.batch_tasks where ctid = any (array(
       select ctid from public.batch_tasks where job_id = v_job_id limit p_limit - v_deleted));
@@ -2832,24 +2547,20 @@ $$;
 comment on function batches.prune_jobs(timestamptz, integer) is
   'Deletes the oldest batch jobs that are over, with their tasks and answers; returns how many rows of jobs and tasks.';
 
-select scheduler.add_retention_rule('batches', 'batch_jobs', 730, what => 'how long batch jobs that are over stay, '
-  'with their tasks and answers',
+select scheduler.add_retention_rule('batches', 'batch_jobs', 730, what => 'how long batch jobs that are over stay, with their tasks and answers',
   prune_function => 'batches.prune_jobs');
 
--- What system-health looks at of the daily batch. Counting is bounded, as in the components before: by what is open,
--- what
+-- What system-health looks at of the daily batch. Counting is bounded, as in the components before: by what is open, what
 -- is due, and what ended in 24 hours.
 
--- In steps: at most times the platform's date is marked, and then its organizations need no look, which every scrape
--- would take.
+-- In steps: at most times the platform's date is marked, and then its organizations need no look, which every scrape would take.
 create function batches.due_since(p_now timestamptz) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 declare
   v_platform record;
   v_date date;
   v_came_at timestamptz;
-  v_due_since timestamptz := (select min(next_batch_at) from public.organizations where enabled
-    and next_batch_at <= p_now);
+  v_due_since timestamptz := (select min(next_batch_at) from public.organizations where enabled and next_batch_at <= p_now);
 begin
   select * into v_platform from batches.daily_settings();
   v_date := batches.date_at(v_platform.time_zone, v_platform.run_at, p_now);
@@ -2865,8 +2576,7 @@ begin
 end;
 $$;
 comment on function batches.due_since(timestamptz) is
-  'Since when a batch is due that has not begun: of an organization with its own zone or hour, or of those that '
-    'follow the platform; null: none is.';
+  'Since when a batch is due that has not begun: of an organization with its own zone or hour, or of those that follow the platform; null: none is.';
 
 create function batches.batches_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -2878,8 +2588,7 @@ language sql stable set search_path = '' as $$
     from batches.stuck_jobs(1000, null, now()) as id join public.batch_jobs using (id)
     where greatest(coalesce(last_heartbeat, created_at), resumed_at) < now() - interval '35 minutes'
   ), ended as (
-    select count(*) as jobs, coalesce(sum(tasks_total), 0)::bigint as tasks, coalesce(sum(tasks_failed),
-      0)::bigint as failed
+    select count(*) as jobs, coalesce(sum(tasks_total), 0)::bigint as tasks, coalesce(sum(tasks_failed), 0)::bigint as failed
     from public.batch_jobs where completed_at > now() - interval '24 hours' and status <> 'cancelled'
   ), reasons as (
     select reason from public.batch_jobs, jsonb_each_text(reasons) as why (reason, tasks)
@@ -2907,8 +2616,7 @@ language sql stable set search_path = '' as $$
   from open, stuck, ended, down;
 $$;
 comment on function batches.batches_health() is
-  'Figures of the daily batch: how long one is due that has not begun, failed tasks and their most frequent reason, '
-    'batch jobs that are stuck or open for long, providers that are down.';
+  'Figures of the daily batch: how long one is due that has not begun, failed tasks and their most frequent reason, batch jobs that are stuck or open for long, providers that are down.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('batches', 'batches', 'Daily batch', 6, 'batches.batches_health');
@@ -2933,8 +2641,7 @@ language sql stable set search_path = '' as $$
   )
   select json_build_array(
     scheduler.metric_group('{}',
-      scheduler.metric('batch_not_begun_seconds', round(coalesce(extract(epoch from p_now - batches.due_since(p_now)),
-        0), 3)),
+      scheduler.metric('batch_not_begun_seconds', round(coalesce(extract(epoch from p_now - batches.due_since(p_now)), 0), 3)),
       scheduler.metric('batch_jobs_open', open.jobs),
       scheduler.metric('batch_oldest_open_seconds',
         round(extract(epoch from greatest(p_now - coalesce(open.oldest, p_now), interval '0')), 3))),
@@ -2942,24 +2649,19 @@ language sql stable set search_path = '' as $$
       scheduler.metric('batch_tasks_by_status', json_build_array(ended.completed, ended.failed))),
     (select scheduler.metric_group(json_build_object('provider', json_agg(name)),
         scheduler.metric('batch_provider_failures_in_row', json_agg(failures_in_row)))
-      from (select name, failures_in_row from public.batch_providers where enabled
-        order by name limit 100) as providers))
+      from (select name, failures_in_row from public.batch_providers where enabled order by name limit 100) as providers))
   from open, ended;
 $$;
 comment on function batches.metrics(timestamptz) is
-  'What a scrape shows of the daily batch: what is due, open, and ended in 24 hours, and the first 100 enabled '
-    'providers.';
+  'What a scrape shows of the daily batch: what is due, open, and ended in 24 hours, and the first 100 enabled providers.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('batches.metrics', 'batches');
 insert into scheduler.metric_families (family, pack, type, help) values
-  ('batch_not_begun_seconds', 'batches', 'gauge', 'How long a daily batch has been due that has not begun; 0 when '
-    'none is.'),
+  ('batch_not_begun_seconds', 'batches', 'gauge', 'How long a daily batch has been due that has not begun; 0 when none is.'),
   ('batch_jobs_open', 'batches', 'gauge', 'Batch jobs that are not over.'),
   ('batch_oldest_open_seconds', 'batches', 'gauge', 'How long the oldest of them has been open; 0 when there is none.'),
-  ('batch_tasks_by_status', 'batches', 'gauge', 'Tasks of the batch jobs that ended in the last 24 hours, by how; '
-    'cancelled jobs are left out.'),
-  ('batch_provider_failures_in_row', 'batches', 'gauge', 'Calls of the provider that failed, or were told to wait, '
-    'since it last answered.');
+  ('batch_tasks_by_status', 'batches', 'gauge', 'Tasks of the batch jobs that ended in the last 24 hours, by how; cancelled jobs are left out.'),
+  ('batch_provider_failures_in_row', 'batches', 'gauge', 'Calls of the provider that failed, or were told to wait, since it last answered.');
 
 -- The jobs whose times follow from the settings daily_batch.…; the others are in schedules.json.
 

@@ -39,7 +39,7 @@ async function hurry({ sql }: Stack): Promise<void> {
 
 async function start({ sql }: Stack, id: string, processors: number): Promise<void> {
   await sql`select scheduler.enqueue_runs('robust-batch-processor', ${
-    sql.json(Array.from({ length: processors }, () => ({ batchJobId: id })))
+    sql.json(Array.from({ length: processors }, () => ({ payload: { batchJobId: id }, key: id })))
   })`;
 }
 

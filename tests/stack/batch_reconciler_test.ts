@@ -66,7 +66,7 @@ Deno.test("batch-reconciler through the whole stack", (test) =>
         ('daily_batch.heartbeat_timeout_seconds', 'daily_batch.progress_timeout_seconds')`;
       const id = await addBatch(sql, 20, ["one"]);
       await sql`select scheduler.enqueue_runs('robust-batch-processor', ${
-        sql.json([{ batchJobId: id }, { batchJobId: id }])
+        sql.json([1, 2].map(() => ({ payload: { batchJobId: id }, key: id })))
       })`;
       await waitUntil("the end of the batch job", async () => {
         const answers = await Promise.all([

@@ -39,7 +39,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       const id = await addBatch(sql, 150, ["one", "two"]);
       await sql`
         select scheduler.enqueue_runs('robust-batch-processor', ${
-        sql.json(Array.from({ length: 4 }, () => ({ batchJobId: id })))
+        sql.json(Array.from({ length: 4 }, () => ({ payload: { batchJobId: id }, key: id })))
       })`;
       const row = await untilOver(stack, id);
       assert.deepEqual([row.status, row.tasks_completed, row.reasons], ["completed", 300, {}]);
@@ -68,7 +68,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       models.set({ rateLimitRate: 1, retryAfterSeconds: 11 }, "model-of-two");
       const id = await addBatch(sql, 30, ["one", "two"]);
       await sql`select scheduler.enqueue_runs('robust-batch-processor', ${
-        sql.json([{ batchJobId: id }, { batchJobId: id }])
+        sql.json([1, 2].map(() => ({ payload: { batchJobId: id }, key: id })))
       })`;
       await waitUntil("the answers of the other", async () => {
         const row = await batchJob(sql, id);

@@ -36,7 +36,7 @@ export async function fillDatabase(sql: Sql): Promise<void> {
   for (const name of ["retried", "failed"]) await t.finish(sql, ids[name]!, "failed", t.after(0.2));
   await t.dispatch(sql, "waiting", t.after(1));
   await sql`select scheduler.cancel_run(${ids.cancelled!}, 'not today', 'ann', ${t.after(0.2)})`;
-  await sql`select scheduler.enqueue_runs('enqueued', '[{"n": 1}, {"n": 2}]', p_now => ${t.NOON})`;
+  await sql`select scheduler.enqueue_runs('enqueued', '[{"payload": {"n": 1}}, {"payload": {"n": 2}}]', p_now => ${t.NOON})`;
   await sql`select try_mark_daily_run('2026-03-02')`;
 
   await addProvider(sql, "one");

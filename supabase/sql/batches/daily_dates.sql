@@ -20,15 +20,13 @@ begin
 end;
 $$;
 comment on function batches.date_at(text, time, timestamptz) is
-  'The latest local date whose time had come at that moment: a time in a gap comes when the gap ends, a repeated one '
-    'with its first showing.';
+  'The latest local date whose time had come at that moment: a time in a gap comes when the gap ends, a repeated one with its first showing.';
 
 create function batches.last_date(p_organization_id uuid) returns date
 language sql stable set search_path = '' as $$
   select last_daily_run_key::date from public.scheduler_state where scope = 'organization:' || p_organization_id;
 $$;
-comment on function batches.last_date(uuid) is 'The latest local date for which the organization has had its daily '
-  'batch; null: none yet.';
+comment on function batches.last_date(uuid) is 'The latest local date for which the organization has had its daily batch; null: none yet.';
 
 create function batches.platform_has_had(p_date date) returns boolean
 language sql stable set search_path = '' as $$
@@ -36,8 +34,7 @@ language sql stable set search_path = '' as $$
     select from public.scheduler_state where scope = 'global' and last_daily_run_key >= to_char(p_date, 'YYYY-MM-DD'));
 $$;
 comment on function batches.platform_has_had(date) is
-  'Whether the platform''s own daily batch has been begun for that local date, or a later one: its mark is that of '
-    'try_mark_daily_run without a scope.';
+  'Whether the platform''s own daily batch has been begun for that local date, or a later one: its mark is that of try_mark_daily_run without a scope.';
 
 -- One place says what a move means: of the organization itself, or of the platform under it.
 create function batches.move_cursor(
@@ -69,16 +66,13 @@ begin
   v_moved.next_batch_at := case
     when cardinality(v_moved.owed_batch_dates) > 0 then p_now
     -- The platform's next date may be one that is over for it, without a mark that says so.
-    when not p_follows or v_last > greatest(v_date, v_had) then scheduler.first_showing(v_last + 1 + p_run_at,
-      p_time_zone)
+    when not p_follows or v_last > greatest(v_date, v_had) then scheduler.first_showing(v_last + 1 + p_run_at, p_time_zone)
   end;
   return v_moved;
 end;
 $$;
 comment on function batches.move_cursor(public.organizations, text, time, text, time, boolean, timestamptz) is
-  'The organization with next_batch_at and owed_batch_dates as they are after a move from the old zone and hour to '
-    'the new ones: a date that was due and not made yet is owed, so is the one whose time has come in the new zone '
-    'already if it is later than all before; one it has had never comes again.';
+  'The organization with next_batch_at and owed_batch_dates as they are after a move from the old zone and hour to the new ones: a date that was due and not made yet is owed, so is the one whose time has come in the new zone already if it is later than all before; one it has had never comes again.';
 
 -- Security definer: whoever may write an organization has no right in the private schema.
 create function batches.keep_cursor() returns trigger
@@ -96,15 +90,13 @@ begin
         perform scheduler.assert_time_zone(new.time_zone);
       end if;
     exception when invalid_parameter_value then
-      raise exception using errcode = '22023', message = format('cannot write the organization %s: %s', new.name,
-        sqlerrm),
+      raise exception using errcode = '22023', message = format('cannot write the organization %s: %s', new.name, sqlerrm),
         hint = 'select name from pg_timezone_names lists the zones';
     end;
   end if;
   if new.daily_run_at = time '24:00' or extract(second from new.daily_run_at) <> 0 then
     raise exception using errcode = '22023',
-      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, '
-        'got %s', new.name, new.daily_run_at);
+      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, got %s', new.name, new.daily_run_at);
   end if;
 
   if tg_op = 'INSERT' then
@@ -114,8 +106,7 @@ begin
       new.updated_at := now();
     end if;
     v_now := new.updated_at;
-    if (new.time_zone, new.daily_run_at, new.enabled) is not distinct from (old.time_zone, old.daily_run_at,
-      old.enabled) then
+    if (new.time_zone, new.daily_run_at, new.enabled) is not distinct from (old.time_zone, old.daily_run_at, old.enabled) then
       return new;
     end if;
   end if;
@@ -133,12 +124,10 @@ begin
     new.owed_batch_dates := array[]::date[];
     -- Where the platform's tick is still to come, it is not for who is switched on after its time.
     new.next_batch_at := case when new.enabled
-      and (new.time_zone is not null or new.daily_run_at is not null or tg_op = 'UPDATE'
-        and batches.daily_is_due(v_now)) then
+      and (new.time_zone is not null or new.daily_run_at is not null or tg_op = 'UPDATE' and batches.daily_is_due(v_now)) then
       scheduler.first_showing(
         1 + greatest(
-          batches.date_at(coalesce(new.time_zone, v_platform.time_zone), coalesce(new.daily_run_at, v_platform.run_at),
-            v_now),
+          batches.date_at(coalesce(new.time_zone, v_platform.time_zone), coalesce(new.daily_run_at, v_platform.run_at), v_now),
           batches.last_date(new.id)
         ) + coalesce(new.daily_run_at, v_platform.run_at),
         coalesce(new.time_zone, v_platform.time_zone))
@@ -148,23 +137,21 @@ begin
 end;
 $$;
 comment on function batches.keep_cursor() is
-  'Keeps next_batch_at and owed_batch_dates of an organization, and refuses a zone or an hour that there is not. A '
-    'new one begins with the first date whose time comes after it was created.';
+  'Keeps next_batch_at and owed_batch_dates of an organization, and refuses a zone or an hour that there is not. A new one begins with the first date whose time comes after it was created.';
 
-create trigger keep_batch_cursor before insert or update of name, time_zone, daily_run_at,
-  enabled on public.organizations
+create trigger keep_batch_cursor before insert or update of name, time_zone, daily_run_at, enabled on public.organizations
   for each row execute function batches.keep_cursor();
 
 -- Security definer: nobody else may write the state.
 create function batches.forget_organization() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  delete from public.scheduler_state where scope in ('organization:' || old.id, 'weekly-suggestions:' || old.id);
+  perform scheduler.forget_scope('organization:' || old.id);
+  perform scheduler.forget_scope('weekly-suggestions:' || old.id);
   return null;
 end;
 $$;
-comment on function batches.forget_organization() is 'Takes the marks of a deleted organization out of '
-  'scheduler_state: its daily batch''s and its weekly suggestions''.';
+comment on function batches.forget_organization() is 'Takes the marks of a deleted organization out of scheduler_state: its daily batch''s and its weekly suggestions''.';
 
 create trigger forget_organization after delete on public.organizations
   for each row execute function batches.forget_organization();
@@ -195,14 +182,11 @@ begin
       before.time_zone is null and before.daily_run_at is null, now()) as moved
     where before.id = organizations.id and before.enabled and (before.time_zone is null or before.daily_run_at is null)
       and scheduler.knows_time_zone(before.time_zone)
-      and (moved.next_batch_at, moved.owed_batch_dates) is distinct from (before.next_batch_at,
-        before.owed_batch_dates);
+      and (moved.next_batch_at, moved.owed_batch_dates) is distinct from (before.next_batch_at, before.owed_batch_dates);
   -- So the platform itself has had these dates.
   perform scheduler.try_mark_daily_run(
-    to_char(greatest(batches.date_at(v_old.time_zone, v_old.run_at, now()), batches.date_at(v_new.time_zone,
-      v_new.run_at, now())), 'YYYY-MM-DD'));
+    to_char(greatest(batches.date_at(v_old.time_zone, v_old.run_at, now()), batches.date_at(v_new.time_zone, v_new.run_at, now())), 'YYYY-MM-DD'));
 end;
 $$;
 comment on function batches.follow_daily_settings(jsonb) is
-  'When the platform''s zone, hour or window is changed: its jobs follow, and so do organizations that take zone or '
-    'hour from it.';
+  'When the platform''s zone, hour or window is changed: its jobs follow, and so do organizations that take zone or hour from it.';

@@ -5,8 +5,7 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_processor public.scheduler_jobs;
   v_run public.scheduler_runs;
-  v_name text := format('Batch job %s', p_job.id) || case when p_job.rerun > 0 then format(' (run again, %s)',
-    p_job.rerun) else '' end;
+  v_name text := format('Batch job %s', p_job.id) || case when p_job.rerun > 0 then format(' (run again, %s)', p_job.rerun) else '' end;
   v_ended text := scheduler.local_text(p_job.completed_at, p_job.time_zone);
   v_reasons text := (
     select string_agg(format('%s (%s)', key, value), ', ' order by length(value) desc, value desc, key)
@@ -14,8 +13,7 @@ declare
   v_beaten bigint := extract(epoch from p_now - p_job.last_heartbeat);
 begin
   if p_job.status = 'cancelled' then
-    return format('%s was cancelled at %s with %s of %s tasks answered: %s.', v_name, v_ended, p_job.tasks_completed,
-      p_job.tasks_total, v_reasons);
+    return format('%s was cancelled at %s with %s of %s tasks answered: %s.', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons);
   elsif p_job.tasks_total = 0 then
     return format('%s had nothing to ask: no prompt was active any more when it was made.', v_name);
   elsif p_job.completed_at is not null then
@@ -24,14 +22,11 @@ begin
         then format('; the others failed: %s. When that is mended: rerun_daily_batch.', v_reasons) else '.' end;
   end if;
 
-  v_name := format('%s is open: %s of %s tasks answered, %s failed', v_name, p_job.tasks_completed, p_job.tasks_total,
-    p_job.tasks_failed)
+  v_name := format('%s is open: %s of %s tasks answered, %s failed', v_name, p_job.tasks_completed, p_job.tasks_total, p_job.tasks_failed)
     || coalesce(' (' || v_reasons || ')', '');
   select * into v_processor from public.scheduler_jobs where name = 'robust-batch-processor';
   -- Who is at work says more than who waits.
-  select * into v_run from public.scheduler_runs
-    where job_name = 'robust-batch-processor' and completed_at is null
-      and payload ? 'batchJobId' and payload ->> 'batchJobId' = p_job.id::text
+  select * into v_run from scheduler.open_runs('robust-batch-processor', p_job.id::text)
     order by array_position(array['running', 'dispatched', 'queued'], status), run_after nulls first
     limit 1;
   return v_name || case
@@ -39,27 +34,24 @@ begin
     when v_run.status in ('running', 'dispatched') then '. A processor has been called for it.'
     when v_run.status = 'queued' then format('. Its processor waits %s.', case
       when scheduler.is_paused(v_processor, p_now)
-        then format('because robust-batch-processor is paused by %s: %s', v_processor.paused_by,
-          v_processor.pause_reason)
+        then format('because robust-batch-processor is paused by %s: %s', v_processor.paused_by, v_processor.pause_reason)
       when v_run.run_after > p_now then format('until %s', scheduler.local_text(v_run.run_after, p_job.time_zone))
       else format('for one of the %s runs under way to end, or the next pulse', v_processor.parallel_limit) end)
     else format('. Nobody works on it; resume_stuck_batch_job(%L) says what can be done.', p_job.id) || coalesce((
-      select ' Its last run ' || case when status = 'failed' then 'failed: ' || left(error_message, 300)
-        else 'was ' || status end || '.'
+      select ' Its last run ' || case when status = 'failed' then 'failed: ' || left(error_message, 300) else 'was ' || status end || '.'
       from (
-        (select payload, status, error_message, created_at from public.scheduler_runs
+        (select key, status, error_message, created_at from public.scheduler_runs
           where job_name = 'robust-batch-processor' order by created_at desc limit 2000)
         union all
         -- One that failed among the first of the day may lie behind thousands that did not.
-        (select payload, status, error_message, created_at from public.scheduler_runs
+        (select key, status, error_message, created_at from public.scheduler_runs
           where status = 'failed' and completed_at >= p_job.created_at and job_name = 'robust-batch-processor'
           order by completed_at desc limit 2000)) as newest
-      where payload ->> 'batchJobId' = p_job.id::text
+      where key = p_job.id::text
       order by created_at desc limit 1), '')
   end || coalesce((
     select ' Left alone because they are down or ask to wait: ' || string_agg(
-      format('%s until %s (%s)', name, to_char(open_until at time zone p_job.time_zone, 'HH24:MI:SS'), last_error), ', '
-        order by name) || '.'
+      format('%s until %s (%s)', name, to_char(open_until at time zone p_job.time_zone, 'HH24:MI:SS'), last_error), ', ' order by name) || '.'
     from public.batch_providers where open_until > p_now and enabled), '');
 end;
 $$;
@@ -113,8 +105,7 @@ declare
   v_today date;
 begin
   if cardinality(v_ids) > 1 then
-    return format('%s organizations are named %s; ask by one''s id: %s.', cardinality(v_ids), p_organization,
-      array_to_string(v_ids[:5], ', '));
+    return format('%s organizations are named %s; ask by one''s id: %s.', cardinality(v_ids), p_organization, array_to_string(v_ids[:5], ', '));
   end if;
   select * into v_organization from public.organizations where id = v_ids[1];
   if not found then
@@ -123,14 +114,12 @@ begin
   select * into v_platform from batches.daily_settings();
   v_zone := coalesce(v_organization.time_zone, v_platform.time_zone);
   if not scheduler.knows_time_zone(v_zone) then
-    return format('%s has no batch: this server does not know its time zone %s. Give it another: update organizations '
-      'set time_zone = …, and '
+    return format('%s has no batch: this server does not know its time zone %s. Give it another: update organizations set time_zone = …, and '
       || 'its next date is the first that comes after that.', v_organization.name, v_zone);
   end if;
   v_run_at := coalesce(v_organization.daily_run_at, v_platform.run_at);
   -- One that is owed a date, or was switched on today, has a cursor for a while.
-  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at
-    is null;
+  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at is null;
   v_date := coalesce(p_date, (p_now at time zone v_zone)::date);
 
   select * into v_job from public.batch_jobs
@@ -144,24 +133,19 @@ begin
   v_today := batches.date_at(v_zone, v_run_at, p_now);
   select * into v_job from public.batch_jobs
     where organization_id = v_organization.id and batch_date < v_date order by batch_date desc, rerun desc limit 1;
-  v_last := coalesce(' The one before, ' || v_job.batch_date || ': ' || batches.explain_job(v_job, p_now), ' It has '
-    'had none before.');
+  v_last := coalesce(' The one before, ' || v_job.batch_date || ': ' || batches.explain_job(v_job, p_now), ' It has had none before.');
   v_trigger := case when v_follows then 'daily-batch-trigger' else 'daily-batch-trigger-zones' end;
   return format('%s has no batch for %s: ', v_organization.name, v_date) || case
-    when not v_organization.enabled then format('it is disabled, since %s or earlier.',
-      scheduler.local_text(v_organization.updated_at, v_zone))
+    when not v_organization.enabled then format('it is disabled, since %s or earlier.', scheduler.local_text(v_organization.updated_at, v_zone))
     when v_had = v_date then 'it is marked as had, so its batch job was deleted. rerun_daily_batch makes another.'
-    when v_had > v_date and v_date >= v_today then format('it had %s already, before it was moved, and no date comes '
-      'twice.', v_had)
+    when v_had > v_date and v_date >= v_today then format('it had %s already, before it was moved, and no date comes twice.', v_had)
     when v_comes_at > p_now then format('its time comes at %s.', scheduler.local_text(v_comes_at, v_zone)) || v_last
-    when v_date < v_today then 'no prompt was active or no provider enabled at its time, or it was not there or '
-      'switched off, or there was an '
+    when v_date < v_today then 'no prompt was active or no provider enabled at its time, or it was not there or switched off, or there was an '
       || 'outage of more than a day, or its batch job was deleted. rerun_daily_batch makes it.' || v_last
     when not exists (select from public.prompts where organization_id = v_organization.id and status = 'active')
       then format('it has no active prompt (%s).', coalesce((
         select string_agg(count || ' ' || status, ', ' order by status)
-        from (select status, count(*) as count from public.prompts
-          where organization_id = v_organization.id group by status) as prompts), 'none at all'))
+        from (select status, count(*) as count from public.prompts where organization_id = v_organization.id group by status) as prompts), 'none at all'))
     when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
     when v_organization.next_batch_at <= p_now
       or v_follows and v_organization.created_at < v_comes_at and not batches.platform_has_had(v_date)
@@ -171,13 +155,11 @@ begin
         || scheduler.explain(v_trigger, (
           select scheduler.previous_occurrence(schedule, time_zone, p_now) from public.scheduler_jobs
           where name = v_trigger and schedule is not null), p_now)
-    else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At '
-      'once: scheduler.run_now(%L, %L).',
+    else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At once: scheduler.run_now(%L, %L).',
         scheduler.local_text(v_comes_at, v_zone), v_trigger,
         case when v_follows then '{"force": true}' else '{"zones": true, "force": true}' end) || v_last
   end;
 end;
 $$;
 comment on function batches.explain(text, date, timestamptz) is
-  'Why the organization (its name or id) has, or has not, its answers of that local date (today there when none is '
-    'given): what became of its batch job, or why there is none.';
+  'Why the organization (its name or id) has, or has not, its answers of that local date (today there when none is given): what became of its batch job, or why there is none.';

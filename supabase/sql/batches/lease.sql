@@ -1,7 +1,6 @@
 -- A processor at work: it is alive, it gives back, it hands on. And a person's way to cancel.
 --
--- A batch job is read by its id alone, and its end looked at afterwards: for "completed_at is null" the planner may
--- read
+-- A batch job is read by its id alone, and its end looked at afterwards: for "completed_at is null" the planner may read
 -- the index of those that are open, which are thousands each morning.
 
 create function batches.heartbeat_job(
@@ -26,8 +25,7 @@ begin
 end;
 $$;
 comment on function batches.heartbeat_job(uuid, uuid, integer, timestamptz) is
-  'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of '
-    'the job, unknown when there is none, "held": tasks it still leases}; a job that is over is not to be worked on.';
+  'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of the job, unknown when there is none, "held": tasks it still leases}; a job that is over is not to be worked on.';
 
 create function public.heartbeat_batch_job(
   p_job_id uuid, p_token uuid, p_lease_seconds integer default null
@@ -62,8 +60,7 @@ begin
 end;
 $$;
 comment on function batches.release_tasks(uuid, uuid, bigint[], timestamptz) is
-  'Gives back tasks that were claimed and not called, all of the token''s or these: no attempt is lost. Returns how '
-    'many.';
+  'Gives back tasks that were claimed and not called, all of the token''s or these: no attempt is lost. Returns how many.';
 
 create function public.release_batch_tasks(p_job_id uuid, p_token uuid, p_ids bigint[] default null) returns integer
 language sql security definer set search_path = '' as $$
@@ -90,22 +87,15 @@ begin
   update public.scheduler_runs
     set run_after = case when v_run_after is not null and run_after is not null then least(run_after, v_run_after) end
     where id = (
-      -- Offset 0: by the index of batch jobs, not through all that wait.
-      select id from (
-        select id, status, scheduled_for from public.scheduler_runs
-        where payload ? 'batchJobId' and payload ->> 'batchJobId' = p_job_id::text and completed_at is null
-          and job_name = 'robust-batch-processor'
-        offset 0) as runs
+      select id from scheduler.open_runs('robust-batch-processor', p_job_id::text)
       where status = 'queued' order by scheduled_for limit 1);
   perform scheduler.enqueue_runs('robust-batch-processor',
-    case when found then '[]' else jsonb_build_array(jsonb_build_object('batchJobId', p_job_id)) end,
-    v_run_after, p_now);
+    case when found then '[]' else jsonb_build_array(batches.run_request(p_job_id)) end, v_run_after, p_now);
   return true;
 end;
 $$;
 comment on function batches.continue_job(uuid, bigint, timestamptz) is
-  'Has a processor called for the batch job, at once or in p_wait_ms milliseconds (a day at most); one that waits '
-    'already comes the earlier. False when the job is over or unknown.';
+  'Has a processor called for the batch job, at once or in p_wait_ms milliseconds (a day at most); one that waits already comes the earlier. False when the job is over or unknown.';
 
 -- Security definer also because enqueuing a run may send it, which reads Vault.
 create function public.continue_batch_job(p_job_id uuid, p_wait_ms bigint default 0) returns boolean
@@ -128,34 +118,28 @@ begin
   end if;
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
-    raise exception using errcode = 'SD007', message = format('there is no batch job %s',
-      coalesce(p_job_id::text, 'null'));
+    raise exception using errcode = 'SD007', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
   if v_job.completed_at is not null then
     return jsonb_build_object('cancelled', false, 'status', v_job.status);
   end if;
-  update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at
-    is null;
+  update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at is null;
   get diagnostics v_cancelled = row_count;
   delete from public.batch_leases where job_id = p_job_id;
   delete from batches.waits where job_id = p_job_id;
   update public.batch_jobs
     set status = 'cancelled', completed_at = greatest(p_now, started_at),
-      reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who),
-        btrim(p_reason)), 200), v_cancelled)
+      reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who), btrim(p_reason)), 200), v_cancelled)
     where id = p_job_id;
   perform scheduler.log_activity('robust-batch-processor',
-    format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_who),
-      btrim(p_reason)), 'warning',
+    format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_who), btrim(p_reason)), 'warning',
     jsonb_build_object('batch_job_id', p_job_id, 'tasks_cancelled', v_cancelled), p_now);
   return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'tasks_cancelled', v_cancelled,
     'tasks_completed', v_job.tasks_completed, 'tasks_failed', v_job.tasks_failed);
 end;
 $$;
 comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
-  'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop '
-    'at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it '
-    'was over. Raises SD007 for an unknown batch job; 22023 for a missing reason or author.';
+  'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it was over. Raises SD007 for an unknown batch job; 22023 for a missing reason or author.';
 
 revoke all on function public.heartbeat_batch_job(uuid, uuid, integer) from public, anon, authenticated, service_role;
 revoke all on function public.release_batch_tasks(uuid, uuid, bigint[]) from public, anon, authenticated, service_role;

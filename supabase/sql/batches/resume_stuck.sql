@@ -15,18 +15,15 @@ begin
   select * into v_settings from batches.stuck_settings();
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
-    raise exception using errcode = 'SD007', message = format('there is no batch job %s',
-      coalesce(p_job_id::text, 'null'));
+    raise exception using errcode = 'SD007', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
 
   if v_job.completed_at is not null then
     v_action := 'over';
   elsif batches.settle_job(p_job_id, p_now) not in ('pending', 'running') then
     v_action := 'ended';
-  elsif greatest(coalesce(v_job.last_heartbeat, v_job.created_at),
-    v_job.resumed_at) >= p_now - v_settings.heartbeat_timeout
-    and greatest(coalesce(v_job.last_progress_at, v_job.started_at, v_job.created_at),
-      v_job.resumed_at) >= p_now - v_settings.progress_timeout then
+  elsif greatest(coalesce(v_job.last_heartbeat, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.heartbeat_timeout
+    and greatest(coalesce(v_job.last_progress_at, v_job.started_at, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.progress_timeout then
     v_action := 'none';
   else
     v_freed := batches.free_expired_leases(p_job_id, p_now);
@@ -61,18 +58,13 @@ begin
 
   select * into v_job from public.batch_jobs where id = p_job_id;
   return jsonb_build_object(
-    'job_id', p_job_id, 'stuck', v_action in ('ended', 'resumed', 'gave_up'), 'action', v_action, 'status',
-      v_job.status,
+    'job_id', p_job_id, 'stuck', v_action in ('ended', 'resumed', 'gave_up'), 'action', v_action, 'status', v_job.status,
     'freed', v_freed, 'failed', v_failed, 'resumes', v_job.resumes,
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed);
 end;
 $$;
 comment on function batches.resume_stuck_job(uuid, timestamptz) is
-  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of '
-    'expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its '
-    'tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of '
-    'the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often '
-    '(daily_batch.max_resumes), its open tasks fail. Raises SD007 for an unknown batch job.';
+  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises SD007 for an unknown batch job.';
 
 -- Security definer: service_role may only read batches, and enqueuing a run may send it.
 create function public.resume_stuck_batch_job(p_job_id uuid) returns jsonb

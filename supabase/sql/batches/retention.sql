@@ -10,8 +10,7 @@ declare
 begin
   -- One reading of the index: looked for anew each time, the next would lie behind all that have just gone.
   for v_job_id in
-    select id from public.batch_jobs where completed_at < p_before
-      order by completed_at limit p_limit for update skip locked
+    select id from public.batch_jobs where completed_at < p_before order by completed_at limit p_limit for update skip locked
   loop
     delete from public.batch_tasks where ctid = any (array(
       select ctid from public.batch_tasks where job_id = v_job_id limit p_limit - v_deleted));
@@ -27,6 +26,5 @@ $$;
 comment on function batches.prune_jobs(timestamptz, integer) is
   'Deletes the oldest batch jobs that are over, with their tasks and answers; returns how many rows of jobs and tasks.';
 
-select scheduler.add_retention_rule('batches', 'batch_jobs', 730, what => 'how long batch jobs that are over stay, '
-  'with their tasks and answers',
+select scheduler.add_retention_rule('batches', 'batch_jobs', 730, what => 'how long batch jobs that are over stay, with their tasks and answers',
   prune_function => 'batches.prune_jobs');

@@ -25,16 +25,14 @@ begin
 end;
 $$;
 comment on function batches.decide_suggestion(uuid, text, text, timestamptz) is
-  'Gives a suggested prompt its status active or rejected, with who and when; the first decision stays. Raises SD009 '
-    'for an unknown prompt; 22023 without who.';
+  'Gives a suggested prompt its status active or rejected, with who and when; the first decision stays. Raises SD009 for an unknown prompt; 22023 without who.';
 
 create function batches.accept_suggestion(p_id uuid, p_who text, p_now timestamptz default now()) returns jsonb
 language sql set search_path = '' as $$
   select batches.decide_suggestion(p_id, p_who, 'active', p_now);
 $$;
 comment on function batches.accept_suggestion(uuid, text, timestamptz) is
-  'A person''s yes: the suggested prompt is asked from the next daily batch on. {"id", "decided": false when somebody '
-    'had decided before, "status", "decided_by", "decided_at"}. Raises SD009 for an unknown prompt; 22023 without who.';
+  'A person''s yes: the suggested prompt is asked from the next daily batch on. {"id", "decided": false when somebody had decided before, "status", "decided_by", "decided_at"}. Raises SD009 for an unknown prompt; 22023 without who.';
 
 create function public.accept_prompt_suggestion(p_id uuid, p_who text) returns jsonb
 language sql security definer set search_path = '' as $$

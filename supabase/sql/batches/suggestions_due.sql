@@ -1,5 +1,4 @@
--- Whose week it is, and what the model is told. A week is known by its Monday's date, where the organization is; it
--- begins
+-- Whose week it is, and what the model is told. A week is known by its Monday's date, where the organization is; it begins
 -- there at that date's time, by the rules of the daily batch: after a gap in spring, at its first showing in autumn.
 
 -- Every hour, for all organizations: each table is read once, whatever the statistics say, and prompts only for those
@@ -14,8 +13,7 @@ declare
 begin
   return query
   with named as materialized (
-    select distinct coalesce(organizations.time_zone, v_time_zone) as time_zone from public.organizations
-      where organizations.enabled
+    select distinct coalesce(organizations.time_zone, v_time_zone) as time_zone from public.organizations where organizations.enabled
   ),
   zones as materialized (
     select named.time_zone from named where scheduler.knows_time_zone(named.time_zone)
@@ -40,15 +38,12 @@ begin
     order by organizations.id
   )
   select without.id, without.week from without
-  where (select true from public.prompts where prompts.organization_id = without.id
-    and prompts.status = 'active' limit 1)
+  where (select true from public.prompts where prompts.organization_id = without.id and prompts.status = 'active' limit 1)
   limit p_limit;
 end;
 $$;
 comment on function batches.due_for_suggestions(integer, uuid, timestamptz) is
-  'Organizations with active prompts whose local Monday, or a later day of that week, has come and that have not had '
-    'it, nor were tried in the last six hours, by id, those after p_after. A new one begins with the first Monday '
-    'after it was created. Not those whose time zone this server does not know.';
+  'Organizations with active prompts whose local Monday, or a later day of that week, has come and that have not had it, nor were tried in the last six hours, by id, those after p_after. A new one begins with the first Monday after it was created. Not those whose time zone this server does not know.';
 
 create function batches.suggestions_are_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
@@ -70,20 +65,16 @@ declare
 begin
   if p_limit is null or p_limit not between 1 and 100 then
     raise exception using errcode = '22023',
-      message = format('cannot prepare suggestions: limit must be from 1 to 100, got %s',
-        coalesce(p_limit::text, 'null'));
+      message = format('cannot prepare suggestions: limit must be from 1 to 100, got %s', coalesce(p_limit::text, 'null'));
   end if;
   select * into v_settings from batches.suggestion_settings();
-  select jsonb_build_object('name', name, 'model', model, 'api_url_variable', api_url_variable, 'api_key_variable',
-    api_key_variable,
+  select jsonb_build_object('name', name, 'model', model, 'api_url_variable', api_url_variable, 'api_key_variable', api_key_variable,
       'concurrency', concurrency, 'max_completion_tokens', max_completion_tokens)
     into v_provider from public.batch_providers where name = v_settings.provider;
   -- When their week begins nobody knows; that is said once, on the first page.
-  select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'time_zone', time_zone) order by id) into v_left_out
-    from (
+  select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'time_zone', time_zone) order by id) into v_left_out from (
     select organizations.id, organizations.name, organizations.time_zone
-    from (select distinct time_zone from public.organizations where enabled and time_zone is not null and p_after
-      is null offset 0) as named
+    from (select distinct time_zone from public.organizations where enabled and time_zone is not null and p_after is null offset 0) as named
     join public.organizations using (time_zone)
     where organizations.enabled and not scheduler.knows_time_zone(named.time_zone)
     limit 100) as unknown;
@@ -97,24 +88,20 @@ begin
         'prompts', (
           select coalesce(jsonb_agg(left(newest.text, 500)), '[]') from (
             select text from public.prompts
-            where organization_id = due.organization_id and status = 'active' order by created_at desc,
-              id limit 40) as newest),
+            where organization_id = due.organization_id and status = 'active' order by created_at desc, id limit 40) as newest),
         'not_again', (
           select coalesce(jsonb_agg(left(newest.text, 200)), '[]') from (
             select text from public.prompts
-            where organization_id = due.organization_id and status in ('suggested', 'rejected')
-              order by created_at desc, id limit 40) as newest),
+            where organization_id = due.organization_id and status in ('suggested', 'rejected') order by created_at desc, id limit 40) as newest),
         -- One answer a prompt, of the newest of the week before.
         'answers', (
-          select coalesce(jsonb_agg(jsonb_build_object('prompt', left(sample.prompt, 200), 'answer', left(sample.answer,
-            800))), '[]') from (
+          select coalesce(jsonb_agg(jsonb_build_object('prompt', left(sample.prompt, 200), 'answer', left(sample.answer, 800))), '[]') from (
             select distinct on (newest.prompt_id) prompts.text as prompt, newest.answer
             from (
               select tasks.prompt_id, tasks.answer, tasks.completed_at
               from public.batch_jobs as jobs join public.batch_tasks as tasks on tasks.job_id = jobs.id
               where jobs.organization_id = due.organization_id and jobs.batch_date > (p_now - interval '10 days')::date
-                and tasks.status = 'completed' and tasks.completed_at > p_now - interval '7 days'
-                  and tasks.completed_at <= p_now
+                and tasks.status = 'completed' and tasks.completed_at > p_now - interval '7 days' and tasks.completed_at <= p_now
               order by tasks.completed_at desc limit 100) as newest
             join public.prompts on prompts.id = newest.prompt_id
             order by newest.prompt_id, newest.completed_at desc
@@ -125,11 +112,7 @@ begin
 end;
 $$;
 comment on function batches.next_suggestion_requests(integer, uuid, timestamptz) is
-  'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is '
-    'set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", '
-    '"answer"}]}]}, and on the first page "left_out": [{"id", "name", "time_zone"}] where there are some whose zone '
-    'this server does not know. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 '
-    'days, each cut. Raises 22023 for a wrong limit or setting.';
+  'What the model is to be asked for the organizations that are due: {"provider": how to call it, null when none is set, "max_suggestions", "organizations": [{"id", "week", "prompts", "not_again", "answers": [{"prompt", "answer"}]}]}, and on the first page "left_out": [{"id", "name", "time_zone"}] where there are some whose zone this server does not know. Bounded: at most 40 prompts, 40 suggested or rejected ones, 20 answers of the last 7 days, each cut. Raises 22023 for a wrong limit or setting.';
 
 create function public.next_suggestion_requests(p_limit integer default 20, p_after uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$

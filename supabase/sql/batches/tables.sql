@@ -19,17 +19,13 @@ create table public.organizations (
 create index organizations_next_batch_at_idx
   on public.organizations (next_batch_at) where enabled and next_batch_at is not null;
 
-comment on table public.organizations is 'The customers: one row an organization, with its own zone and hour if it '
-  'wants them.';
+comment on table public.organizations is 'The customers: one row an organization, with its own zone and hour if it wants them.';
 comment on column public.organizations.time_zone is 'IANA name; null: the platform''s own.';
-comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the '
-  'platform''s own.';
+comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the platform''s own.';
 comment on column public.organizations.next_batch_at is
-  'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that '
-    'follow the platform.';
+  'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that follow the platform.';
 comment on column public.organizations.owed_batch_dates is
-  'Local dates, ascending, that had come due and were not made yet when the organization moved to another zone or '
-    'hour; the next tick makes them.';
+  'Local dates, ascending, that had come due and were not made yet when the organization moved to another zone or hour; the next tick makes them.';
 comment on column public.organizations.updated_at is
   'When it was changed; a change of zone or hour counts from this moment.';
 
@@ -59,22 +55,15 @@ create table public.batch_providers (
 );
 create index batch_providers_fallback_provider_idx on public.batch_providers (fallback_provider);
 
-comment on table public.batch_providers is 'The model providers that prompts are sent to: one row each, with its '
-  'limits, prices and breaker.';
+comment on table public.batch_providers is 'The model providers that prompts are sent to: one row each, with its limits, prices and breaker.';
 comment on column public.batch_providers.api_url_variable is
-  'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL '
-    '(https://api.openai.com/v1).';
+  'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL (https://api.openai.com/v1).';
 comment on column public.batch_providers.api_key_variable is
-  'The functions'' environment variable with its key. It ends in _KEY: values of such variables are taken out of '
-    'logs, results and errors.';
-comment on column public.batch_providers.concurrency is 'Calls under way at once, in all processors of all batch jobs '
-  'together.';
-comment on column public.batch_providers.failures_in_row is 'Calls that failed since the last that was answered, and '
-  'times it said "too many requests"; saying that it is down counts like the setting failures_to_open.';
-comment on column public.batch_providers.open_until is 'The breaker: until then the provider is not called, after it '
-  'one call tries whether it is back; null: closed.';
-comment on column public.batch_providers.probe_until is 'The breaker, half open: somebody tries whether the provider '
-  'is back, and is given until then.';
+  'The functions'' environment variable with its key. It ends in _KEY: values of such variables are taken out of logs, results and errors.';
+comment on column public.batch_providers.concurrency is 'Calls under way at once, in all processors of all batch jobs together.';
+comment on column public.batch_providers.failures_in_row is 'Calls that failed since the last that was answered, and times it said "too many requests"; saying that it is down counts like the setting failures_to_open.';
+comment on column public.batch_providers.open_until is 'The breaker: until then the provider is not called, after it one call tries whether it is back; null: closed.';
+comment on column public.batch_providers.probe_until is 'The breaker, half open: somebody tries whether the provider is back, and is given until then.';
 
 create table public.prompts (
   id uuid primary key default gen_random_uuid(),
@@ -91,8 +80,7 @@ create table public.prompts (
 create index prompts_organization_id_idx on public.prompts (organization_id, status);
 
 comment on table public.prompts is 'What an organization asks every day; suggested ones wait for a person''s yes.';
-comment on column public.prompts.status is 'active: asked every day; paused: not now; suggested: by the model '
-  'suggested_by, waits for a person; rejected: the person said no.';
+comment on column public.prompts.status is 'active: asked every day; paused: not now; suggested: by the model suggested_by, waits for a person; rejected: the person said no.';
 
 create table public.batch_jobs (
   id uuid primary key default gen_random_uuid(),
@@ -125,21 +113,16 @@ create index batch_jobs_open_idx on public.batch_jobs (created_at) where complet
 create index batch_jobs_completed_at_idx on public.batch_jobs (completed_at) where completed_at is not null;
 
 comment on table public.batch_jobs is 'One row an organization and local date: its batch, and what came of it.';
-comment on column public.batch_jobs.batch_date is 'The local date it is for, in the zone time_zone the organization '
-  'had then.';
+comment on column public.batch_jobs.batch_date is 'The local date it is for, in the zone time_zone the organization had then.';
 comment on column public.batch_jobs.last_heartbeat is 'When a processor last said that it works on the job.';
 comment on column public.batch_jobs.last_progress_at is 'When a task last ended.';
-comment on column public.batch_jobs.resumes is 'How often it was found stuck and resumed without a task having ended '
-  'in between.';
-comment on column public.batch_jobs.resumed_at is 'When it was last found stuck and resumed: from then on it has its '
-  'time again.';
+comment on column public.batch_jobs.resumes is 'How often it was found stuck and resumed without a task having ended in between.';
+comment on column public.batch_jobs.resumed_at is 'When it was last found stuck and resumed: from then on it has its time again.';
 comment on column public.batch_jobs.reasons is 'Why tasks failed: {reason: count}.';
 comment on column public.batch_jobs.claim_from is
-  'Where a claim begins to look, so that it does not read what has ended: {provider, or "<provider> fall-back" of '
-    'tasks that ask it: id}; all its tasks before are over or leased.';
+  'Where a claim begins to look, so that it does not read what has ended: {provider, or "<provider> fall-back" of tasks that ask it: id}; all its tasks before are over or leased.';
 comment on column public.batch_jobs.given_back is
-  'Whether a task was ever given back: from then on some may wait among those that are over or leased, and may ask '
-    'the fall-back.';
+  'Whether a task was ever given back: from then on some may wait among those that are over or leased, and may ask the fall-back.';
 comment on column public.batch_jobs.run_id is 'The run that made it.';
 
 create table public.batch_tasks (
@@ -165,22 +148,17 @@ create table public.batch_tasks (
   unique (job_id, prompt_id, provider),
   check (least(attempts, failures, latency_ms, prompt_tokens, completion_tokens) >= 0),
   check ((status = 'pending') = (completed_at is null)),
-  check ((status = 'completed') = (answer is not null and answered_by is not null and model is not null and latency_ms
-    is not null))
+  check ((status = 'completed') = (answer is not null and answered_by is not null and model is not null and latency_ms is not null))
 ) with (fillfactor = 40);
 -- Of columns that no end of a task changes: with room on its page it writes no index (HOT).
 create index batch_tasks_claim_idx on public.batch_tasks (provider, job_id, asks_fallback, id);
 create index batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
 
-comment on table public.batch_tasks is 'One row a prompt and provider of a batch job, with its answer. Who works on '
-  'it says batch_leases.';
+comment on table public.batch_tasks is 'One row a prompt and provider of a batch job, with its answer. Who works on it says batch_leases.';
 comment on column public.batch_tasks.attempts is
-  'How often it was claimed, and called or lost with its lease; a claim after which it was given back uncalled does '
-    'not count.';
-comment on column public.batch_tasks.failures is 'How often a call of it failed, each with its retries, at the '
-  'provider that is asked now.';
-comment on column public.batch_tasks.asks_fallback is 'Its provider failed it: from now on the provider''s fall-back '
-  'is asked.';
+  'How often it was claimed, and called or lost with its lease; a claim after which it was given back uncalled does not count.';
+comment on column public.batch_tasks.failures is 'How often a call of it failed, each with its retries, at the provider that is asked now.';
+comment on column public.batch_tasks.asks_fallback is 'Its provider failed it: from now on the provider''s fall-back is asked.';
 comment on column public.batch_tasks.answered_by is 'Who answered: the task''s provider, or its fall-back.';
 
 create table public.batch_leases (
@@ -194,11 +172,9 @@ create table public.batch_leases (
 alter table public.batch_leases alter column task_ids set storage external;
 
 comment on table public.batch_leases is
-  'Which tasks are a processor''s: one row a processor at work on a batch job, so that a claim writes one row and not '
-    'each task. Changed by whoever holds the lock of the batch job''s row.';
+  'Which tasks are a processor''s: one row a processor at work on a batch job, so that a claim writes one row and not each task. Changed by whoever holds the lock of the batch job''s row.';
 comment on column public.batch_leases.token is 'The processor; results are taken from the holder of the lease alone.';
-comment on column public.batch_leases.leased_until is 'Afterwards the tasks are anybody''s; each heartbeat moves it '
-  'on.';
+comment on column public.batch_leases.leased_until is 'Afterwards the tasks are anybody''s; each heartbeat moves it on.';
 
 alter table public.organizations enable row level security;
 alter table public.batch_providers enable row level security;
@@ -206,8 +182,7 @@ alter table public.prompts enable row level security;
 alter table public.batch_jobs enable row level security;
 alter table public.batch_tasks enable row level security;
 alter table public.batch_leases enable row level security;
-revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks,
-  public.batch_leases
+revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks, public.batch_leases
   from public, anon, authenticated, service_role;
 revoke all on sequence public.batch_tasks_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.organizations, public.batch_providers, public.prompts to service_role;

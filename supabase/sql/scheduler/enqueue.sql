@@ -1,23 +1,39 @@
 -- Runs that other work asks for: no schedule, but the same ledger, retries and limits.
 
+create function scheduler.run_requests_fault(p_runs jsonb) returns text
+language sql immutable set search_path = '' as $$
+  select case when jsonb_typeof(p_runs) is distinct from 'array'
+    then format('runs must be a JSON array of objects, got %s', coalesce(left(p_runs::text, 100), 'null'))
+    else (
+      select format('runs[%s]%s, got %s', place - 1, fault, left(run::text, 100))
+      from jsonb_array_elements(p_runs) with ordinality as runs (run, place), lateral (select case
+          when jsonb_typeof(run) <> 'object' then ' must be an object'
+          when run - array['payload', 'key'] <> '{}' then ' must have no field but payload and key'
+          when jsonb_typeof(nullif(run -> 'payload', 'null')) <> 'object' then '.payload must be an object'
+          when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') not between 1 and 200
+            then '.key must be a text of 1 to 200 characters'
+        end as fault) as checked
+      where fault is not null
+      order by place limit 1)
+  end;
+$$;
+comment on function scheduler.run_requests_fault(jsonb) is
+  'What is wrong with the list of runs that enqueue_runs was given, by place and field; null when nothing is.';
+
 create function scheduler.enqueue_runs(
-  p_job_name text, p_payloads jsonb, p_run_after timestamptz default null, p_now timestamptz default clock_timestamp()
+  p_job_name text, p_runs jsonb, p_run_after timestamptz default null, p_now timestamptz default clock_timestamp()
 ) returns integer
 language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_fault text := scheduler.run_requests_fault(p_runs);
   v_first timestamptz;
 begin
-  if jsonb_typeof(p_payloads) is distinct from 'array'
-    or exists (select from jsonb_array_elements(p_payloads) as payload where jsonb_typeof(payload) <> 'object') then
-    raise exception using errcode = '22023',
-      message = format('cannot enqueue runs of %s: payloads must be a JSON array of objects, got %s', p_job_name,
-        coalesce(left(p_payloads::text, 100), 'null'));
-  end if;
   if not isfinite(p_run_after) then
-    raise exception using errcode = '22023',
-      message = format('cannot enqueue runs of %s: run_after must be a moment or null, got %s', p_job_name,
-        p_run_after);
+    v_fault := format('run_after must be a moment or null, got %s', p_run_after);
+  end if;
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = format('cannot enqueue runs of %s: %s', p_job_name, v_fault);
   end if;
   -- What is enqueued at one moment is told apart by microseconds: an occurrence is known by its time. Calls of a person
   -- are not in the way, and not in that index.
@@ -26,19 +42,31 @@ begin
     where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
       and trigger <> 'manual';
   insert into public.scheduler_runs (
-    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, payload, run_after
+    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, receipt, payload, key,
+    run_after
   )
   select v_job.name, v_job.function_name, 'queued', 'enqueued',
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
-      payload, p_run_after
-  from jsonb_array_elements(p_payloads) with ordinality as payloads (payload, place);
+    v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), key, p_run_after
+  from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text))
+    with ordinality as runs (payload, key, place);
   if v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
   end if;
-  return jsonb_array_length(p_payloads);
+  return jsonb_array_length(p_runs);
 end;
 $$;
 comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) is
-  'Enqueues a run of the job for each payload of the array, not before p_run_after; sends those that may go at once, '
-    'the others follow as runs end. Returns how many. Raises SD001 for an unknown job; 22023 for payloads that are no '
-    'array of objects, or a p_run_after that is infinite.';
+  'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. '
+    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when left out) and "key", which names '
+    'what the run is about (at most 200 characters) and is kept by its retries. Returns how many. Raises SD001 for an '
+    'unknown job; 22023 for another list, or a p_run_after that is infinite.';
+
+create function scheduler.open_runs(p_job_name text, p_key text) returns setof public.scheduler_runs
+language sql stable set search_path = '' as $$
+  -- Offset 0: without it the planner may read all runs of the job that wait, by an index that begins with the name.
+  select * from (select * from public.scheduler_runs where key = p_key and completed_at is null offset 0) as runs
+  where job_name = p_job_name;
+$$;
+comment on function scheduler.open_runs(text, text) is
+  'The runs of the job with that key that wait or are under way, in no order.';

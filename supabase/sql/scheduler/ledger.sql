@@ -1,4 +1,4 @@
--- The one way of a row into the ledger.
+-- The way of a row into the ledger. Only enqueue_runs, which may write thousands, has an insert of its own.
 
 -- What each overlap policy does: allow takes no lock; skip and queue take one, and differ in overlap_kind.
 create function scheduler.takes_lock(p_job public.scheduler_jobs) returns boolean
@@ -49,13 +49,14 @@ begin
   v_run.max_attempts := greatest(p_run.max_attempts, p_attempt);
   v_run.timeout_seconds := p_run.timeout_seconds;
   v_run.payload := p_run.payload;
+  v_run.key := p_run.key;
   v_run.receipt := p_run.receipt;
   v_run.created_at := now();
   return v_run;
 end;
 $$;
 comment on function scheduler.next_attempt(public.scheduler_runs, integer) is
-  'That attempt of what the run is an attempt of, queued, with the run''s own payload. Writes nothing: see add_runs.';
+  'That attempt of what the run is an attempt of, queued, with the run''s own payload and key. Writes nothing: see add_runs.';
 
 create function scheduler.add_runs(p_runs public.scheduler_runs[]) returns setof public.scheduler_runs
 language sql set search_path = '' as $$

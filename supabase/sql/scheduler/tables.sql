@@ -137,6 +137,7 @@ create table public.scheduler_runs (
   max_attempts integer not null default 1,
   timeout_seconds integer not null default 120,
   payload jsonb not null default '{}',
+  key text check (length(key) between 1 and 200),
   receipt text not null default 'function' check (receipt in ('function', 'response')),
   run_after timestamptz,
   dispatched_at timestamptz,
@@ -181,6 +182,9 @@ create index scheduler_runs_under_way_idx
 -- The few rows that stand for many occurrences.
 create index scheduler_runs_gap_idx
   on public.scheduler_runs (job_name, scheduled_until) where occurrences > 1;
+-- What waits or is under way for one thing, where thousands wait.
+create index scheduler_runs_key_idx
+  on public.scheduler_runs (key, job_name) where completed_at is null and key is not null;
 create index scheduler_runs_unanswered_idx
   on public.scheduler_runs (request_id) where request_id is not null and answered_at is null;
 
@@ -194,6 +198,8 @@ comment on column public.scheduler_runs.scheduled_until is 'The last occurrence 
   'null.';
 comment on column public.scheduler_runs.skip_kind is 'Why it did not run, for programs; skip_reason says it for '
   'people.';
+comment on column public.scheduler_runs.key is
+  'What the run is about, as the one who enqueued it named it; its retries have it too.';
 comment on column public.scheduler_runs.run_after is 'While queued: not before this (retries wait here).';
 comment on column public.scheduler_runs.request_id is
   'pg_net''s id. Ids start at 1 again after a crash: it means nothing without dispatched_at.';

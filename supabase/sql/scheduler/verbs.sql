@@ -421,13 +421,9 @@ comment on function scheduler.next_runs(text, integer, timestamptz) is
     '(no schedule, a time zone that Postgres does not know). Raises SD001 for an unknown job; 22023 for a count '
     'outside 1 to 1000.';
 
-create function scheduler.try_mark_daily_run(
-  p_today_key text, p_scope text default 'global', p_now timestamptz default now()
-) returns jsonb
-language plpgsql set search_path = '' as $$
+create function scheduler.assert_today_key(p_today_key text, p_now timestamptz) returns void
+language plpgsql immutable set search_path = '' as $$
 declare
-  v_previous text;
-  v_updated boolean;
   v_is_date boolean := p_today_key ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$';
 begin
   if v_is_date then
@@ -448,6 +444,20 @@ begin
       message = format('cannot mark a daily run: today_key must be a date that has begun somewhere on earth, got %s',
         quote_literal(p_today_key));
   end if;
+end;
+$$;
+comment on function scheduler.assert_today_key(text, timestamptz) is
+  'Raises 22023 for a key that is no date as YYYY-MM-DD, or a date that has not begun anywhere.';
+
+create function scheduler.try_mark_daily_run(
+  p_today_key text, p_scope text default 'global', p_now timestamptz default now()
+) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+  v_previous text;
+  v_updated boolean;
+begin
+  perform scheduler.assert_today_key(p_today_key, p_now);
   if coalesce(p_scope, '') = '' then
     raise exception using errcode = '22023', message = 'cannot mark a daily run: scope must not be empty';
   end if;
@@ -468,6 +478,36 @@ comment on function scheduler.try_mark_daily_run(text, text, timestamptz) is
   'Marks the local day YYYY-MM-DD as run for a scope, once: {"updated": true} for exactly one caller a day and scope, '
     '{"updated": false} for every other and for an earlier day, with "previous_key" and "new_key". The scope is '
     'global where none is named. Raises 22023 for a key that is no date, or one that has not begun anywhere.';
+
+-- In one statement, for a pack that has thousands of scopes.
+create function scheduler.mark_daily_runs(p_marks jsonb, p_now timestamptz default now()) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_marked integer;
+begin
+  perform scheduler.assert_today_key(key, p_now)
+    from (select distinct value as key from jsonb_each_text(p_marks)) as keys;
+  insert into public.scheduler_state as state (scope, last_daily_run_key, updated_at)
+    select key, value, p_now from jsonb_each_text(p_marks) order by key
+    on conflict (scope) do update set last_daily_run_key = excluded.last_daily_run_key, updated_at = excluded.updated_at
+      where excluded.last_daily_run_key > state.last_daily_run_key;
+  get diagnostics v_marked = row_count;
+  return v_marked;
+end;
+$$;
+comment on function scheduler.mark_daily_runs(jsonb, timestamptz) is
+  'Marks days of many scopes as try_mark_daily_run does: p_marks is {scope: YYYY-MM-DD}. Returns how many were marked; '
+    'a scope with a mark of that day or a later one keeps it. Raises 22023 for a wrong key.';
+
+create function scheduler.forget_scope(p_scope text) returns boolean
+language plpgsql set search_path = '' as $$
+begin
+  delete from public.scheduler_state where scope = p_scope;
+  return found;
+end;
+$$;
+comment on function scheduler.forget_scope(text) is
+  'Deletes the mark of a scope that is no more, such as a customer that was deleted. False when it had none.';
 
 -- Security definer because service_role, which calls it through REST, may only read scheduler_state.
 create function public.try_mark_daily_run(p_today_key text, p_scope text default 'global') returns jsonb

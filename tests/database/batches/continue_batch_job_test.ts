@@ -47,9 +47,9 @@ ledgerTest(
         from batch_jobs, generate_series(${from}::int, ${to}::int) as i where id = ${id}`;
       await sql`
         insert into scheduler_runs (
-          job_name, function_name, status, trigger, scheduled_for, payload, completed_at, verdict)
+          job_name, function_name, status, trigger, scheduled_for, payload, key, completed_at, verdict)
         select 'robust-batch-processor', 'robust-batch-processor', case when ${over} then 'completed' else 'queued' end, 'enqueued',
-          created_at + rerun * interval '1 ms', jsonb_build_object('batchJobId', id), completed_at, case when ${over} then 'ok' end
+          created_at + rerun * interval '1 ms', jsonb_build_object('batchJobId', id), id, completed_at, case when ${over} then 'ok' end
         from batch_jobs where rerun between ${from} and ${to}`;
     };
     // Statistics as of an hour in which none was open: for thousands among millions they stay as they are.

@@ -185,7 +185,7 @@ batchTest(
     const acme = await organization(sql, "Acme");
     await trigger(sql, THREE);
     await sql`select scheduler.enqueue_runs('robust-batch-processor',
-    (select jsonb_agg(jsonb_build_object('batchJobId', gen_random_uuid())) from generate_series(1, 500)), null, ${THREE})`;
+    (select jsonb_agg(batches.run_request(gen_random_uuid())) from generate_series(1, 500)), null, ${THREE})`;
     await sql`update scheduler_runs set status = 'queued', dispatched_at = null where payload ? 'batchJobId'`;
     const { scheduler_runs } = await rowsRead(sql, ["scheduler_runs"], async (tx) => {
       assert.match(await explain(tx, acme, THREE), /Its processor waits for one of the 20 runs/);

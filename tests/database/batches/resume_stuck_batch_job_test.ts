@@ -248,7 +248,7 @@ Deno.test("beside thousands that wait, whose run it is is found without reading 
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 1, ["one"], NOON);
     await sql`select scheduler.enqueue_runs('robust-batch-processor',
-      (select jsonb_agg(jsonb_build_object('batchJobId', gen_random_uuid())) from generate_series(1, 500)), null, ${NOON})`;
+      (select jsonb_agg(batches.run_request(gen_random_uuid())) from generate_series(1, 500)), null, ${NOON})`;
     const runsRead = async (statement: string) =>
       (await rowsRead(sql, ["scheduler_runs"], (tx) => tx.unsafe(statement))).scheduler_runs!;
     assert.equal(await runsRead("select batches.job_is_stuck('2026-03-02 12:01Z')"), 0);

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { refusal } from "../../support/refusal.ts";
+import { rowsRead } from "../../support/rows-read.ts";
 import * as t from "../../support/scheduler.ts";
 
 t.ledgerTest("enqueued runs go out at once, and in their order as others end", async ({ sql }) => {
   await t.register(sql, "job", { overlap_policy: "allow", parallel_limit: 2 }, t.after(600));
-  const payloads = [1, 2, 3, 4, 5].map((n) => ({ n }));
+  const list = [1, 2, 3, 4, 5].map((n) => ({ payload: { n } }));
   assert.equal(
-    await t.value(sql, "scheduler.enqueue_runs('job', $1::jsonb, null, $2)", [payloads, t.NOON]),
+    await t.value(sql, "scheduler.enqueue_runs('job', $1::jsonb, null, $2)", [list, t.NOON]),
     5,
   );
   const states = async () =>
@@ -41,6 +42,12 @@ t.ledgerTest("what is enqueued at the same moment twice is enqueued twice", asyn
   assert.deepEqual(rows.map((row) => row.trigger), Array(4).fill("enqueued"));
 });
 
+t.ledgerTest("an enqueued run ends as its job's runs end: here with the answer", async ({ sql }) => {
+  await t.register(sql, "job", { receipt: "response" }, t.after(600));
+  await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [t.NOON]);
+  assert.deepEqual((await t.runs(sql, "job")).map((row) => row.receipt), ["response"]);
+});
+
 t.ledgerTest("an enqueued run that fails is tried again like any other", async ({ sql }) => {
   await t.register(
     sql,
@@ -68,17 +75,88 @@ t.ledgerTest("an enqueued run waits for its time", async ({ sql }) => {
   assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
 });
 
+t.ledgerTest("a run without a payload has the one of its job", async ({ sql }) => {
+  await t.register(sql, "job", { overlap_policy: "allow", payload: { own: true } }, t.after(600));
+  const list = [{}, { payload: null }, { payload: {} }, { payload: { own: false } }];
+  await t.value(sql, "scheduler.enqueue_runs('job', $1::jsonb, null, $2)", [list, t.NOON]);
+  assert.deepEqual((await t.runs(sql, "job")).map((row) => row.payload), [
+    { own: true },
+    { own: true },
+    {},
+    { own: false },
+  ]);
+});
+
+t.ledgerTest("a run keeps its key in each retry, also in one by hand", async ({ sql }) => {
+  await t.register(
+    sql,
+    "job",
+    { overlap_policy: "allow", max_attempts: 2, backoff_base_seconds: 1, backoff_cap_seconds: 1 },
+    t.after(600),
+  );
+  const list = [{ key: "customer 7" }];
+  await t.value(sql, "scheduler.enqueue_runs('job', $1::jsonb, null, $2)", [list, t.NOON]);
+  const keys = async () => (await t.runs(sql, "job")).map((row) => `${row.key} ${row.attempt}`);
+  const failLast = async (minute: number) => {
+    const run = (await t.runs(sql, "job")).at(-1)!;
+    await t.begin(sql, run.id, t.after(minute));
+    await t.finish(sql, run.id, "failed", t.after(minute));
+    return run.id;
+  };
+  await failLast(1);
+  await t.pulse(sql, t.after(2));
+  const id = await failLast(3);
+  await t.value(sql, "scheduler.retry_run($1, 'ann', $2)", [id, t.after(4)]);
+  assert.deepEqual(await keys(), ["customer 7 1", "customer 7 2", "customer 7 3"]);
+});
+
+t.ledgerTest("what waits for one key is found without reading the queue", async ({ sql }) => {
+  await t.register(sql, "job", { overlap_policy: "allow", parallel_limit: 1 }, t.after(600));
+  const list = Array.from({ length: 3_000 }, (_, n) => ({ key: `key ${n}` }));
+  await sql`analyze scheduler_runs`;
+  await t.value(sql, "scheduler.enqueue_runs('job', $1::jsonb, null, $2)", [list, t.NOON]);
+  const read = await rowsRead(
+    sql,
+    ["scheduler_runs"],
+    async (tx) => {
+      const found = await tx`select key from scheduler.open_runs('job', 'key 2000')`;
+      assert.deepEqual(found.map(({ key }) => key), ["key 2000"]);
+      assert.equal((await tx`select from scheduler.open_runs('other', 'key 2000')`).length, 0);
+    },
+  );
+  assert.equal(read.scheduler_runs, 2, "one row for each of the two looks");
+});
+
 t.ledgerTest(
-  "enqueue_runs() refuses an unknown job and payloads that are no array of objects",
+  "enqueue_runs() refuses an unknown job and a list that it cannot read, by place and field",
   async ({ sql }) => {
     await t.register(sql, "job");
-    for (const payloads of ["{}", "[1]", "null", '["a"]']) {
+    for (
+      const [list, fault] of [
+        ["{}", "runs must be a JSON array of objects, got {}"],
+        ["null", "runs must be a JSON array of objects, got null"],
+        ["[{}, 1]", "runs[1] must be an object, got 1"],
+        ['["a"]', 'runs[0] must be an object, got "a"'],
+        ['[{"payload": [1]}]', 'runs[0].payload must be an object, got {"payload": [1]}'],
+        [
+          '[{}, {}, {"paylod": {}}]',
+          'runs[2] must have no field but payload and key, got {"paylod": {}}',
+        ],
+        ['[{"key": 7}]', 'runs[0].key must be a text of 1 to 200 characters, got {"key": 7}'],
+        ['[{"key": ""}]', 'runs[0].key must be a text of 1 to 200 characters, got {"key": ""}'],
+      ] as const
+    ) {
       const error = await refusal(
-        sql`select scheduler.enqueue_runs('job', ${payloads}::text::jsonb)`,
+        sql`select scheduler.enqueue_runs('job', ${list}::text::jsonb)`,
       );
-      assert.equal(error.code, "22023", payloads);
-      assert.match(error.message, /payloads must be a JSON array of objects, got/);
+      assert.equal(error.code, "22023", list);
+      assert.equal(error.message, `cannot enqueue runs of job: ${fault}`);
     }
+    const long = JSON.stringify([{ key: "x".repeat(201) }]);
+    assert.match(
+      (await refusal(sql`select scheduler.enqueue_runs('job', ${long}::text::jsonb)`)).message,
+      /runs\[0\]\.key must be a text of 1 to 200 characters/,
+    );
     for (const at of ["infinity", "-infinity"]) {
       const error = await refusal(
         sql.unsafe(`select scheduler.enqueue_runs('job', '[{}]', '${at}')`),

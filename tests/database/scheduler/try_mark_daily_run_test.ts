@@ -90,3 +90,36 @@ Deno.test("a day that has begun nowhere on earth is refused: no mark can end a s
     assert.equal((await db.sql`select from scheduler_state where scope = 'global'`).length, 0);
   });
 });
+
+Deno.test("days of many scopes are marked at once, each only forward", async () => {
+  await withDatabase(async ({ sql }) => {
+    const markAll = (marks: Record<string, string>) =>
+      value(sql, "scheduler.mark_daily_runs($1::jsonb, '2028-03-01T00:00Z')", [marks]);
+    assert.equal(await markAll({ a: "2026-03-02", b: "2026-03-02" }), 2);
+    assert.equal(await markAll({ a: "2026-03-02", b: "2026-03-01", c: "2026-03-03" }), 1);
+    assert.equal((await value(sql, mark, ["2026-03-04", "c"])).updated, true);
+    assert.equal(await markAll({ a: "2026-03-03", c: "2026-03-04" }), 1);
+    const marks = async () =>
+      (await sql`select scope, last_daily_run_key as key from scheduler_state order by scope`)
+        .map(({ scope, key }) => `${scope} ${key}`);
+    const before = ["a 2026-03-03", "b 2026-03-02", "c 2026-03-04"];
+    assert.deepEqual(await marks(), before);
+    for (const wrong of ["2026-3-2", "2028-03-03", "infinity"]) {
+      assert.equal((await refusal(markAll({ a: "2026-03-05", d: wrong }))).code, "22023", wrong);
+    }
+    assert.deepEqual(await marks(), before, "one wrong key marks none");
+    assert.equal(await markAll({}), 0);
+  });
+});
+
+Deno.test("a scope that is forgotten begins anew", async () => {
+  await withDatabase(async ({ sql }) => {
+    await value(sql, mark, ["2026-03-02", "org-1"]);
+    await value(sql, mark, ["2026-03-02", "org-2"]);
+    assert.equal(await value(sql, "scheduler.forget_scope('org-1')"), true);
+    assert.equal(await value(sql, "scheduler.forget_scope('org-1')"), false);
+    const rows = await sql`select scope from scheduler_state`;
+    assert.deepEqual(rows.map(({ scope }) => scope), ["org-2"]);
+    assert.equal((await value(sql, mark, ["2026-03-02", "org-1"])).updated, true);
+  });
+});
