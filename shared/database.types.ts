@@ -1237,7 +1237,6 @@ export type Database = {
           "id": string;
           "name": string;
           "next_batch_at": string | null;
-          "owed_batch_dates": (string)[];
           "time_zone": string | null;
           "updated_at": string;
         };
@@ -1249,7 +1248,6 @@ export type Database = {
           "id"?: string;
           "name": string;
           "next_batch_at"?: string | null;
-          "owed_batch_dates"?: (string)[];
           "time_zone"?: string | null;
           "updated_at"?: string;
         };
@@ -1260,7 +1258,6 @@ export type Database = {
           "id"?: string;
           "name"?: string;
           "next_batch_at"?: string | null;
-          "owed_batch_dates"?: (string)[];
           "time_zone"?: string | null;
           "updated_at"?: string;
         };

@@ -63,9 +63,6 @@ create table public.organizations (
   daily_run_at time,
   enabled boolean not null default true,
   next_batch_at timestamptz check (isfinite(next_batch_at)),
-  owed_batch_dates date[] not null default array[]::date[] check (
-    array_position(owed_batch_dates, null) is null
-    and date '2000-01-01' <= all (owed_batch_dates) and date '9999-12-31' >= all (owed_batch_dates)),
   created_at timestamptz not null default now() check (isfinite(created_at)),
   updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
@@ -78,8 +75,6 @@ comment on column public.organizations.time_zone is 'IANA name; null: the platfo
 comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the platform''s own.';
 comment on column public.organizations.next_batch_at is
   'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that follow the platform.';
-comment on column public.organizations.owed_batch_dates is
-  'Local dates, ascending, that had come due and were not made yet when the organization moved to another zone or hour; the next tick makes them.';
 comment on column public.organizations.updated_at is
   'When it was changed; a change of zone or hour counts from this moment.';
 
@@ -295,91 +290,159 @@ comment on function batches.register_daily() is
   'Registers daily-batch-trigger: every 15 minutes of the hours that the settings daily_batch.… name, in their zone.';
 
 -- Which local date an organization's batch is for. Its calendar: at any moment the latest local date whose time (the
--- hour of its daily batch) has come, in the zone it has then. A date that is later than all before it gets a batch, so
--- one that comes again after a move to the west gets none, and one that a move to the east leaps over never came.
+-- hour of its daily batch) has come, in the zone it has then. A date that is later than all before it gets a batch. So a
+-- date that comes again after a move to the west gets none, and one that a move to the east leaps over never came.
 
-create function batches.date_at(p_time_zone text, p_run_at time, p_at timestamptz) returns date
+create type batches.clock as (time_zone text, run_at time);
+comment on type batches.clock is 'A zone, and the local time from which a date''s batch runs there.';
+
+create function batches.platform_clock() returns batches.clock
+language sql stable set search_path = '' as $$
+  select (time_zone, run_at)::batches.clock from batches.daily_settings();
+$$;
+comment on function batches.platform_clock() is 'The zone and the hour of the settings daily_batch.….';
+
+create function batches.clock_of(p_organization public.organizations, p_platform batches.clock) returns batches.clock
+language sql immutable parallel safe set search_path = '' as $$
+  select (coalesce(p_organization.time_zone, p_platform.time_zone),
+    coalesce(p_organization.daily_run_at, p_platform.run_at))::batches.clock;
+$$;
+comment on function batches.clock_of(public.organizations, batches.clock) is
+  'The clock of an organization, which takes from the platform what it has not of its own.';
+
+create function batches.follows_platform(p_organization public.organizations) returns boolean
+language sql immutable parallel safe set search_path = '' as $$
+  select p_organization.time_zone is null and p_organization.daily_run_at is null;
+$$;
+comment on function batches.follows_platform(public.organizations) is
+  'Whether an organization has neither a zone nor an hour of its own.';
+
+create function batches.comes_at(p_clock batches.clock, p_date date) returns timestamptz
+language plpgsql stable parallel safe set search_path = '' as $$
+begin
+  return scheduler.first_showing(p_date + p_clock.run_at, p_clock.time_zone);
+end;
+$$;
+comment on function batches.comes_at(batches.clock, date) is
+  'When the time of a date comes: the end of the gap for a time that spring skips, the first showing of one that autumn '
+    'repeats.';
+
+create function batches.date_at(p_clock batches.clock, p_at timestamptz) returns date
 language plpgsql stable parallel safe set search_path = '' as $$
 declare
-  v_local timestamp := p_at at time zone p_time_zone;
+  v_local timestamp := p_at at time zone p_clock.time_zone;
   v_date date;
 begin
   -- Where the clock has not changed of late, the date follows from what it shows.
-  if (p_at - interval '26 hours') at time zone p_time_zone = v_local - interval '26 hours' then
-    return (v_local - p_run_at)::date;
+  if (p_at - interval '26 hours') at time zone p_clock.time_zone = v_local - interval '26 hours' then
+    return (v_local - p_clock.run_at)::date;
   end if;
   for i in reverse 1 .. -1 loop
     v_date := v_local::date + i;
-    exit when scheduler.first_showing(v_date + p_run_at, p_time_zone) <= p_at;
+    exit when batches.comes_at(p_clock, v_date) <= p_at;
   end loop;
   return v_date;
 end;
 $$;
-comment on function batches.date_at(text, time, timestamptz) is
-  'The latest local date whose time had come at that moment: a time in a gap comes when the gap ends, a repeated one with its first showing.';
+comment on function batches.date_at(batches.clock, timestamptz) is
+  'The latest local date whose time had come at that moment.';
 
 create function batches.last_date(p_organization_id uuid) returns date
 language sql stable set search_path = '' as $$
-  select last_daily_run_key::date from public.scheduler_state where scope = 'organization:' || p_organization_id;
+  select nullif(last_daily_run_key, '')::date from public.scheduler_state
+  where scope = 'organization:' || p_organization_id;
 $$;
-comment on function batches.last_date(uuid) is 'The latest local date for which the organization has had its daily batch; null: none yet.';
+comment on function batches.last_date(uuid) is
+  'The latest local date for which the organization has had its daily batch; null: none yet.';
 
 create function batches.platform_has_had(p_date date) returns boolean
 language sql stable set search_path = '' as $$
   select exists (
-    select from public.scheduler_state where scope = 'global' and last_daily_run_key >= to_char(p_date, 'YYYY-MM-DD'));
+    select from public.scheduler_state
+    where scope = 'global' and last_daily_run_key >= to_char(p_date, 'YYYY-MM-DD'));
 $$;
 comment on function batches.platform_has_had(date) is
-  'Whether the platform''s own daily batch has been begun for that local date, or a later one: its mark is that of try_mark_daily_run without a scope.';
+  'Whether the platform''s own daily batch has begun for that local date, or for a later one. Its mark is that of '
+    'try_mark_daily_run without a scope.';
 
--- One place says what a move means: of the organization itself, or of the platform under it.
-create function batches.move_cursor(
-  p_organization public.organizations,
-  p_old_time_zone text, p_old_run_at time, p_time_zone text, p_run_at time, p_follows boolean, p_now timestamptz
-) returns public.organizations
+-- An organization moves when its zone or hour changes, or that of the platform which it takes it from. A date that had
+-- come due and was not begun is then owed to it: a row, which the next tick begins wherever the organization is by then.
+
+create table batches.owed_dates (
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  batch_date date not null check (batch_date between '2000-01-01' and '9999-12-31'),
+  due_at timestamptz not null check (isfinite(due_at)),
+  state text not null default 'owed' check (state in ('owed', 'begun', 'dropped')),
+  primary key (organization_id, batch_date)
+);
+create index owed_dates_due_at_idx on batches.owed_dates (due_at) where state = 'owed';
+alter table batches.owed_dates enable row level security;
+revoke all on batches.owed_dates from public, anon, authenticated, service_role;
+comment on table batches.owed_dates is
+  'The local dates that an organization''s last moves left to be begun, and what became of them.';
+comment on column batches.owed_dates.due_at is 'The move. The first tick after it begins the date.';
+comment on column batches.owed_dates.state is
+  'owed: to be begun; begun: the organization has had it; dropped: it had no active prompt then, or was switched off.';
+
+create function batches.decide_move(
+  p_from batches.clock, p_to batches.clock, p_follows boolean,
+  p_last date, p_next_batch_at timestamptz, p_is_due boolean, p_now timestamptz,
+  out owed_dates date[], out next_batch_at timestamptz
+)
 language plpgsql stable set search_path = '' as $$
 declare
-  v_moved public.organizations := p_organization;
-  v_date date := batches.date_at(p_old_time_zone, p_old_run_at, p_now);
-  v_had date := batches.last_date(p_organization.id);
-  v_last date := greatest(v_had, p_organization.owed_batch_dates[cardinality(p_organization.owed_batch_dates)]);
-  v_pending boolean;
+  v_left date := batches.date_at(p_from, p_now);
+  v_here date := batches.date_at(p_to, p_now);
+  v_over date;
 begin
-  v_pending := case when p_organization.next_batch_at is not null then p_organization.next_batch_at <= p_now
-    else not batches.platform_has_had(v_date)
-      and scheduler.first_showing(v_date + p_old_run_at, p_old_time_zone) > p_organization.created_at
-  end;
-  if v_pending and (v_last is null or v_date > v_last) then
-    v_moved.owed_batch_dates := v_moved.owed_batch_dates || v_date;
+  owed_dates := case when p_is_due and (p_last is null or v_left > p_last) then array[v_left] else array[]::date[] end;
+  -- The cursor too says what is over: a new organization, or one that had no prompts, has no mark for it.
+  v_over := greatest(p_last, v_left, batches.date_at(p_from, p_next_batch_at) - 1);
+  if v_here > v_over then
+    owed_dates := owed_dates || v_here;
+    v_over := v_here;
   end if;
-  -- The cursor too knows what is over: of one that is new, or had no prompts, no mark does.
-  v_last := greatest(v_last, v_date, batches.date_at(p_old_time_zone, p_old_run_at, p_organization.next_batch_at) - 1);
-  v_date := batches.date_at(p_time_zone, p_run_at, p_now);
-  if v_date > v_last then
-    v_moved.owed_batch_dates := v_moved.owed_batch_dates || v_date;
-    v_last := v_date;
+  -- The platform's next dates may be over for an organization that has no mark for them: it needs a cursor past them.
+  if not p_follows or v_over > greatest(v_here, p_last, owed_dates[cardinality(owed_dates)]) then
+    next_batch_at := batches.comes_at(p_to, v_over + 1);
   end if;
-  v_moved.next_batch_at := case
-    when cardinality(v_moved.owed_batch_dates) > 0 then p_now
-    -- The platform's next date may be one that is over for it, without a mark that says so.
-    when not p_follows or v_last > greatest(v_date, v_had) then scheduler.first_showing(v_last + 1 + p_run_at, p_time_zone)
-  end;
-  return v_moved;
 end;
 $$;
-comment on function batches.move_cursor(public.organizations, text, time, text, time, boolean, timestamptz) is
-  'The organization with next_batch_at and owed_batch_dates as they are after a move from the old zone and hour to the new ones: a date that was due and not made yet is owed, so is the one whose time has come in the new zone already if it is later than all before; one it has had never comes again.';
+comment on function batches.decide_move(
+  batches.clock, batches.clock, boolean, date, timestamptz, boolean, timestamptz) is
+  'What a move from one clock to another means. p_follows: whether the organization follows the platform afterwards; '
+    'p_last: the latest date it had or is owed; p_next_batch_at: its cursor before; p_is_due: whether the latest date '
+    'of the old clock is due and not begun. Returns the dates it is owed, in order (the old clock''s if due, and the '
+    'new one''s if that is later than all before), and its cursor afterwards, null where the platform''s tick serves '
+    'it. Writes nothing.';
 
--- Security definer: whoever may write an organization has no right in the private schema.
-create function batches.keep_cursor() returns trigger
-language plpgsql security definer set search_path = '' as $$
+create function batches.move_of(
+  p_organization public.organizations, p_from batches.clock, p_to batches.clock, p_follows boolean, p_now timestamptz,
+  out owed_dates date[], out next_batch_at timestamptz
+)
+language plpgsql stable set search_path = '' as $$
 declare
-  v_platform record;
-  v_now timestamptz;
+  v_date date := batches.date_at(p_from, p_now);
+  v_last date;
+  v_is_due boolean;
+begin
+  select greatest(batches.last_date(p_organization.id), max(batch_date)) into v_last
+    from batches.owed_dates where organization_id = p_organization.id and state = 'owed';
+  v_is_due := case when p_organization.next_batch_at is not null then p_organization.next_batch_at <= p_now
+    else not batches.platform_has_had(v_date) and batches.comes_at(p_from, v_date) > p_organization.created_at end;
+  select * into owed_dates, next_batch_at from batches.decide_move(
+    p_from, p_to, p_follows, v_last, p_organization.next_batch_at, v_is_due, p_now);
+end;
+$$;
+comment on function batches.move_of(public.organizations, batches.clock, batches.clock, boolean, timestamptz) is
+  'batches.decide_move for an organization as it is before the move.';
+
+create function batches.check_organization() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
   if new.time_zone is not null and (tg_op = 'INSERT' or new.time_zone is distinct from old.time_zone) then
     begin
-      -- The full check reads the file of every zone; these names need it not.
+      -- The full check reads the file of every zone. Names of this form do not need it.
       if new.time_zone ~ '^[A-Z][A-Za-z_-]+(/[A-Z][A-Za-z_-]+)+$' then
         perform scheduler.require_time_zone(new.time_zone);
       elsif new.time_zone <> 'UTC' then
@@ -392,53 +455,77 @@ begin
   end if;
   if new.daily_run_at = time '24:00' or extract(second from new.daily_run_at) <> 0 then
     raise exception using errcode = '22023',
-      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, got %s', new.name, new.daily_run_at);
+      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, got %s',
+        new.name, new.daily_run_at);
   end if;
+  return new;
+end;
+$$;
+comment on function batches.check_organization() is
+  'Refuses a zone that is not known and an hour that is none. Security definer: who may write an organization has no '
+    'right in the private schemas.';
 
-  if tg_op = 'INSERT' then
-    v_now := new.created_at;
-  else
+create trigger check_organization before insert or update of time_zone, daily_run_at on public.organizations
+  for each row execute function batches.check_organization();
+
+create function batches.first_cursor(p_organization public.organizations, p_is_new boolean, p_now timestamptz)
+returns timestamptz
+language plpgsql stable set search_path = '' as $$
+declare
+  v_clock batches.clock := batches.clock_of(p_organization, batches.platform_clock());
+begin
+  -- One that follows the platform needs no cursor, unless it was switched on between the platform's time and its tick.
+  if not p_organization.enabled
+    or batches.follows_platform(p_organization) and (p_is_new or not batches.daily_is_due(p_now)) then
+    return null;
+  end if;
+  return batches.comes_at(v_clock,
+    1 + greatest(batches.date_at(v_clock, p_now), batches.last_date(p_organization.id)));
+end;
+$$;
+comment on function batches.first_cursor(public.organizations, boolean, timestamptz) is
+  'The cursor of an organization that begins, begins again or is switched off at that moment: the dates whose time has '
+    'come by then are over.';
+
+create function batches.keep_cursor() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_platform batches.clock := batches.platform_clock();
+  v_now timestamptz := new.created_at;
+  v_move record;
+begin
+  if tg_op = 'UPDATE' then
     if new.updated_at is not distinct from old.updated_at then
       new.updated_at := now();
     end if;
     v_now := new.updated_at;
-    if (new.time_zone, new.daily_run_at, new.enabled) is not distinct from (old.time_zone, old.daily_run_at, old.enabled) then
+    if (new.time_zone, new.daily_run_at, new.enabled) is not distinct from (old.time_zone, old.daily_run_at, old.enabled)
+    then
       return new;
     end if;
   end if;
-
-  select * into v_platform from batches.daily_settings();
-  -- Of a zone that this server does not know nobody can say what was due: a move away from it is a new beginning.
+  -- What was due in a zone that this server does not know cannot be told: a move away from it is a new beginning.
   if tg_op = 'UPDATE' and old.enabled and new.enabled and scheduler.knows_time_zone(old.time_zone) then
-    select moved.next_batch_at, moved.owed_batch_dates into new.next_batch_at, new.owed_batch_dates
-      from batches.move_cursor(old,
-        coalesce(old.time_zone, v_platform.time_zone), coalesce(old.daily_run_at, v_platform.run_at),
-        coalesce(new.time_zone, v_platform.time_zone), coalesce(new.daily_run_at, v_platform.run_at),
-        new.time_zone is null and new.daily_run_at is null, v_now) as moved;
+    v_move := batches.move_of(old, batches.clock_of(old, v_platform), batches.clock_of(new, v_platform),
+      batches.follows_platform(new), v_now);
+    insert into batches.owed_dates (organization_id, batch_date, due_at)
+      select new.id, batch_date, v_now from unnest(v_move.owed_dates) as batch_date
+      on conflict (organization_id, batch_date) do update set due_at = excluded.due_at, state = excluded.state;
+    new.next_batch_at := v_move.next_batch_at;
   else
-    -- It begins, begins again, or is switched off: the dates whose time has come by now are over.
-    new.owed_batch_dates := array[]::date[];
-    -- Where the platform's tick is still to come, it is not for who is switched on after its time.
-    new.next_batch_at := case when new.enabled
-      and (new.time_zone is not null or new.daily_run_at is not null or tg_op = 'UPDATE' and batches.daily_is_due(v_now)) then
-      scheduler.first_showing(
-        1 + greatest(
-          batches.date_at(coalesce(new.time_zone, v_platform.time_zone), coalesce(new.daily_run_at, v_platform.run_at), v_now),
-          batches.last_date(new.id)
-        ) + coalesce(new.daily_run_at, v_platform.run_at),
-        coalesce(new.time_zone, v_platform.time_zone))
-    end;
+    update batches.owed_dates set state = 'dropped' where organization_id = new.id and state = 'owed';
+    new.next_batch_at := batches.first_cursor(new, tg_op = 'INSERT', v_now);
   end if;
   return new;
 end;
 $$;
 comment on function batches.keep_cursor() is
-  'Keeps next_batch_at and owed_batch_dates of an organization, and refuses a zone or an hour that there is not. A new one begins with the first date whose time comes after it was created.';
+  'Keeps an organization''s next_batch_at, and the dates it is owed. A new one begins with the first date whose time '
+    'comes after it was created. Security definer: who may write an organization has no right in the private schemas.';
 
 create trigger keep_batch_cursor before insert or update of name, time_zone, daily_run_at, enabled on public.organizations
   for each row execute function batches.keep_cursor();
 
--- Security definer: nobody else may write the state.
 create function batches.forget_organization() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -447,114 +534,63 @@ begin
   return null;
 end;
 $$;
-comment on function batches.forget_organization() is 'Takes the marks of a deleted organization out of scheduler_state: its daily batch''s and its weekly suggestions''.';
+comment on function batches.forget_organization() is
+  'Deletes the marks of a deleted organization: its daily batch''s and its weekly suggestions''. Security definer: who '
+    'may delete an organization may not write the marks.';
 
 create trigger forget_organization after delete on public.organizations
   for each row execute function batches.forget_organization();
 
--- Whoever takes its zone, its hour or both from the platform moves with it. A date that comes due, or that was due and
--- is not made yet, is owed to each of them: the platform's new window may be over, or far.
-create function batches.follow_daily_settings(p_before jsonb) returns void
+create function batches.move_followers(p_from batches.clock, p_to batches.clock, p_now timestamptz) returns void
 language plpgsql set search_path = '' set jit = off as $$
-declare
-  v_old record;
-  v_new record;
 begin
-  -- A trigger that is at work has made the platform's day or will see what is done here.
+  with moved as materialized (
+    select organizations.id, organizations.next_batch_at as was_next, move.*
+    from public.organizations, lateral batches.move_of(organizations, batches.clock_of(organizations, p_from),
+      batches.clock_of(organizations, p_to), batches.follows_platform(organizations), p_now) as move
+    where enabled and (time_zone is null or daily_run_at is null) and scheduler.knows_time_zone(time_zone)
+  ), owed as (
+    insert into batches.owed_dates (organization_id, batch_date, due_at)
+    select id, unnest(owed_dates), p_now from moved
+    on conflict (organization_id, batch_date) do update set due_at = excluded.due_at, state = excluded.state
+  )
+  update public.organizations set next_batch_at = moved.next_batch_at
+  from moved where moved.id = organizations.id and moved.next_batch_at is distinct from moved.was_next;
+end;
+$$;
+comment on function batches.move_followers(batches.clock, batches.clock, timestamptz) is
+  'Moves each organization that takes its zone, its hour or both from the platform. What is due, or comes due, is owed '
+    'to each of them: the platform''s new window may be over, or far.';
+
+create function batches.follow_daily_settings(p_before jsonb) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_to batches.clock := batches.platform_clock();
+  v_from batches.clock := (coalesce(p_before ->> 'daily_batch.time_zone', v_to.time_zone),
+    coalesce((p_before ->> 'daily_batch.run_at')::time, v_to.run_at));
+begin
+  -- A trigger that is at work has begun the platform's day, or will see what is done here.
   perform pg_advisory_xact_lock(hashtextextended('daybook: daily batch', 0));
   perform batches.register_daily();
   perform batches.register_reconciler();
-  select * into v_new from batches.daily_settings();
-  select coalesce(p_before ->> 'daily_batch.time_zone', v_new.time_zone) as time_zone,
-    coalesce((p_before ->> 'daily_batch.run_at')::time, v_new.run_at) as run_at into v_old;
-  if (v_old.time_zone, v_old.run_at) = (v_new.time_zone, v_new.run_at) then
+  if v_from = v_to then
     return;
   end if;
-  update public.organizations as organizations
-    set next_batch_at = moved.next_batch_at, owed_batch_dates = moved.owed_batch_dates
-    from public.organizations as before, lateral batches.move_cursor(before,
-      coalesce(before.time_zone, v_old.time_zone), coalesce(before.daily_run_at, v_old.run_at),
-      coalesce(before.time_zone, v_new.time_zone), coalesce(before.daily_run_at, v_new.run_at),
-      before.time_zone is null and before.daily_run_at is null, now()) as moved
-    where before.id = organizations.id and before.enabled and (before.time_zone is null or before.daily_run_at is null)
-      and scheduler.knows_time_zone(before.time_zone)
-      and (moved.next_batch_at, moved.owed_batch_dates) is distinct from (before.next_batch_at, before.owed_batch_dates);
+  perform batches.move_followers(v_from, v_to, now());
   -- So the platform itself has had these dates.
   perform scheduler.try_mark_daily_run(
-    to_char(greatest(batches.date_at(v_old.time_zone, v_old.run_at, now()), batches.date_at(v_new.time_zone, v_new.run_at, now())), 'YYYY-MM-DD'));
+    to_char(greatest(batches.date_at(v_from, now()), batches.date_at(v_to, now())), 'YYYY-MM-DD'));
 end;
 $$;
 comment on function batches.follow_daily_settings(jsonb) is
-  'When the platform''s zone, hour or window is changed: its jobs follow, and so do organizations that take zone or hour from it.';
+  'When the platform''s zone, hour or window is changed, its jobs follow, and so do the organizations that take their '
+    'zone or hour from it.';
 
--- Which organizations are due for which local date. They are marked in the same statement, each date at most once.
-
-
-create function batches.take_due_organizations(
-  p_followers_date date, p_cursors boolean, p_force boolean, p_now timestamptz, p_after uuid default null, p_until uuid default null
-) returns table (organization_id uuid, batch_date date, time_zone text)
--- A list that is mostly short, and all else by its keys: by stale statistics whole tables would be read instead.
-language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
-  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
-#variable_conflict use_column
-declare
-  v_platform record;
-  v_came_at timestamptz;
-  v_until timestamptz := case when p_force then 'infinity' else p_now end;
-begin
-  select * into v_platform from batches.daily_settings();
-  v_came_at := scheduler.first_showing(p_followers_date + v_platform.run_at, v_platform.time_zone);
-  return query
-  with due as materialized (
-    select id, coalesce(time_zone, v_platform.time_zone) as zone, coalesce(daily_run_at, v_platform.run_at) as run_at,
-      time_zone is null and daily_run_at is null as follows, owed_batch_dates as owed, next_batch_at,
-      batches.date_at(coalesce(time_zone, v_platform.time_zone), coalesce(daily_run_at, v_platform.run_at), p_now) as today
-    from public.organizations
-    where p_cursors and enabled and next_batch_at <= v_until
-      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
-    union all
-    -- The platform's date was over for those that came to be after its time.
-    select id, v_platform.time_zone, v_platform.run_at, true, array[]::date[], null, p_followers_date
-    from public.organizations
-    where p_followers_date is not null and enabled and next_batch_at is null and time_zone is null and daily_run_at is null
-      and (created_at < v_came_at or p_force)
-      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
-  ), states as materialized (
-    select due.*, 'organization:' || id as scope,
-      case when owed = '{}' then today else greatest(today, owed[cardinality(owed)]) end as latest,
-      (select nullif(last_daily_run_key, '')::date from public.scheduler_state where scope = 'organization:' || due.id) as had,
-      (select true from public.prompts where prompts.organization_id = due.id and prompts.status = 'active' limit 1) as asks
-    from due
-  ), marked as (
-    -- try_mark_daily_run for many scopes at once: only a later date counts.
-    insert into public.scheduler_state as state (scope, last_daily_run_key, updated_at)
-    select scope, to_char(latest, 'YYYY-MM-DD'), p_now from states where asks and (had is null or latest > had) order by scope
-    on conflict (scope) do update set last_daily_run_key = excluded.last_daily_run_key, updated_at = excluded.updated_at
-      where excluded.last_daily_run_key > state.last_daily_run_key
-  ), advanced as (
-    -- One that moved while this was computed has set its own cursor.
-    update public.organizations as organizations
-      set owed_batch_dates = array[]::date[],
-        next_batch_at = case when not follows then scheduler.first_showing(greatest(latest, had) + 1 + run_at, zone) end
-    from states
-    where organizations.id = states.id and states.next_batch_at <= p_now and organizations.next_batch_at = states.next_batch_at
-      and organizations.owed_batch_dates = states.owed
-  )
-  -- After a move to the west today's date may be earlier than what is owed: then it is one that had come before.
-  select id, today, zone from states
-  where asks and (had is null or today > had) and (owed = '{}' or today > owed[cardinality(owed)])
-  union
-  select id, owed_date, zone from states, unnest(owed) as owed_date
-  where owed <> '{}' and asks and (had is null or owed_date > had);
-end;
-$$;
-comment on function batches.take_due_organizations(date, boolean, boolean, timestamptz, uuid, uuid) is
-  'Takes the organizations that are due: those that follow the platform for its date p_followers_date (null: none of them), and with p_cursors those whose own cursor has come, each for the latest date whose time has come and for what it is owed; marks these dates (those of organizations with active prompts), moves the cursors on, and returns what is to be made. With p_force also those that have not had their latest date for another reason: no prompts at its time, or not yet there. Only those with ids after p_after, up to p_until. The caller holds the lock of the daily batch.';
+-- Which organizations are due for which local dates, and taking them: each date at most once.
 
 create function batches.daily_is_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select batches.in_daily_window(p_at) and not batches.platform_has_had(batches.date_at(time_zone, run_at, p_at))
-  from batches.daily_settings();
+  select batches.in_daily_window(p_at) and not batches.platform_has_had(batches.date_at(batches.platform_clock(), p_at));
 $$;
 comment on function batches.daily_is_due(timestamptz) is
   'Whether the platform''s window is open at that moment and its local day has not been run yet.';
@@ -562,11 +598,129 @@ comment on function batches.daily_is_due(timestamptz) is
 create function batches.zoned_is_due(p_at timestamptz) returns boolean
 language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
-  return exists (select from public.organizations where enabled and next_batch_at <= p_at);
+  return exists (select from public.organizations where enabled and next_batch_at <= p_at)
+    or exists (select from batches.owed_dates where state = 'owed' and due_at <= p_at);
 end;
 $$;
 comment on function batches.zoned_is_due(timestamptz) is
-  'Whether an organization with its own zone or hour is due at that moment: one look into an index.';
+  'Whether an organization''s own cursor has come at that moment, or one is owed a date: two looks into indexes.';
+
+create function batches.candidates(
+  p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid, p_until uuid
+) returns setof public.organizations
+language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
+  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+  return query
+  select * from public.organizations
+    where p_platform_date is null and enabled and next_batch_at <= case when p_force then 'infinity' else p_now end
+      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
+  union all
+  select organizations.*
+    from public.organizations
+    where p_platform_date is null and enabled
+      and id in (select organization_id from batches.owed_dates where state = 'owed' and due_at <= p_now)
+      and (next_batch_at <= case when p_force then 'infinity' else p_now end) is not true
+      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
+  union all
+  select * from public.organizations
+    where p_platform_date is not null and enabled and next_batch_at is null and time_zone is null and daily_run_at is null
+      and (p_after is null or id > p_after) and (p_until is null or id <= p_until);
+end;
+$$;
+comment on function batches.candidates(date, boolean, timestamptz, uuid, uuid) is
+  'The organizations that a tick looks at: with p_platform_date those that follow the platform, else those whose own '
+    'cursor has come (with p_force all that have one) or that are owed a date. Only ids after p_after, up to p_until.';
+
+create function batches.dates_to_begin(p_today date, p_owed date[], p_had date) returns date[]
+language sql immutable set search_path = '' as $$
+  select array(
+    select distinct batch_date from unnest(p_owed || p_today) as batch_date
+    where batch_date is not null and (p_had is null or batch_date > p_had)
+      and (batch_date = any (p_owed) or batch_date > all (p_owed))
+    order by batch_date);
+$$;
+comment on function batches.dates_to_begin(date, date[], date) is
+  'The dates to begin now, in order: those that are owed, and today''s date if that is later (null: today''s is not '
+    'asked about); none up to the date that the organization had last.';
+
+create type batches.due_organization as (
+  id uuid, clock batches.clock, next_batch_at timestamptz, next_after timestamptz, owed date[], dates date[]
+);
+comment on type batches.due_organization is
+  'An organization at a tick: its cursor now and afterwards, the dates it is owed, and those that are begun.';
+
+create function batches.due_organizations(
+  p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid, p_until uuid
+) returns setof batches.due_organization
+language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
+  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_platform batches.clock := batches.platform_clock();
+  v_came_at timestamptz := batches.comes_at(v_platform, p_platform_date);
+begin
+  return query
+  with looked_at as (
+    select organizations, batches.clock_of(organizations, v_platform) as clock,
+      next_batch_at <= p_now as cursor_has_come, batches.last_date(id) as had,
+      array(
+        select batch_date from batches.owed_dates
+        where organization_id = organizations.id and state = 'owed' and due_at <= p_now order by batch_date) as owed,
+      exists (select from public.prompts where organization_id = organizations.id and status = 'active') as asks
+    from batches.candidates(p_platform_date, p_force, p_now, p_after, p_until) as organizations
+  ), dated as materialized (
+    select looked_at.*, case
+        -- The platform's date was over for organizations that were created after its time.
+        when p_platform_date is not null then
+          case when (organizations).created_at < v_came_at or p_force then p_platform_date end
+        when cursor_has_come or p_force and (organizations).next_batch_at is not null then batches.date_at(clock, p_now)
+      end as today
+    from looked_at
+  )
+  select (organizations).id, clock, (organizations).next_batch_at, case
+      when cursor_has_come and not batches.follows_platform(organizations)
+        then batches.comes_at(clock, greatest(today, owed[cardinality(owed)], had) + 1)
+      when not cursor_has_come then (organizations).next_batch_at end,
+    owed, case when asks then batches.dates_to_begin(today, owed, had) else array[]::date[] end
+  from dated;
+end;
+$$;
+comment on function batches.due_organizations(date, boolean, timestamptz, uuid, uuid) is
+  'What the tick finds, for batches.candidates: which dates of each organization are begun. None where it has no active '
+    'prompt.';
+
+create function batches.take_due_organizations(
+  p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid default null, p_until uuid default null
+) returns table (organization_id uuid, batch_date date, time_zone text)
+language plpgsql set search_path = '' as $$
+#variable_conflict use_column
+declare
+  v_due batches.due_organization[] := array(
+    select due from batches.due_organizations(p_platform_date, p_force, p_now, p_after, p_until) as due);
+begin
+  -- An organization that moved meanwhile has set its own cursor.
+  update public.organizations set next_batch_at = due.next_after
+    from unnest(v_due) as due
+    where organizations.id = due.id and organizations.next_batch_at = due.next_batch_at
+      and due.next_after is distinct from due.next_batch_at;
+  perform scheduler.mark_daily_runs((
+    select jsonb_object_agg('organization:' || id, dates[cardinality(dates)]) from unnest(v_due) where dates <> '{}'), p_now);
+  -- What became of the dates that an earlier tick took is forgotten.
+  delete from batches.owed_dates as taken using unnest(v_due) as due
+    where taken.organization_id = due.id and due.owed <> '{}' and taken.state <> 'owed';
+  update batches.owed_dates as taken
+    set state = case when taken.batch_date <= batches.last_date(due.id) then 'begun' else 'dropped' end
+    from unnest(v_due) as due where taken.organization_id = due.id and taken.batch_date = any (due.owed);
+  return query
+    select due.id, batch_date, (due.clock).time_zone from unnest(v_due) as due, unnest(due.dates) as batch_date;
+end;
+$$;
+comment on function batches.take_due_organizations(date, boolean, timestamptz, uuid, uuid) is
+  'Takes the organizations that are due: those that follow the platform for its date p_platform_date, or, when that is '
+    'null, those whose own cursor has come or that are owed a date. Marks the dates, moves the cursors on, and returns '
+    'what is to be made. With p_force also organizations that have not had their latest date for another reason: they '
+    'had no prompts at its time, or were not there yet. Only ids after p_after, up to p_until. The caller holds the '
+    'lock of the daily batch.';
 
 -- The daily batch begins: marks, batch jobs, tasks and the processor's runs, all in one transaction; an organization's
 -- are all there or none.
@@ -620,7 +774,7 @@ comment on function batches.make_jobs(uuid[], date[], text[], integer, uuid, tim
 -- All at once; when that fails in sixteen parts, and so on, until the organizations stand alone that cannot be begun. By
 -- halves a few among ten thousand would take three times as long.
 create function batches.begin_batches(
-  p_followers_date date, p_cursors boolean, p_force boolean, p_run_id uuid, p_now timestamptz, p_after uuid, p_until uuid,
+  p_platform_date date, p_force boolean, p_run_id uuid, p_now timestamptz, p_after uuid, p_until uuid,
   out batches integer, out tasks bigint, out runs jsonb, out problems jsonb, out passed boolean
 )
 language plpgsql set search_path = '' as $$
@@ -632,7 +786,7 @@ declare
 begin
   begin
     select array_agg(organization_id) as organizations, array_agg(batch_date) as dates, array_agg(time_zone) as zones into v_due
-      from batches.take_due_organizations(p_followers_date, p_cursors, p_force, p_now, p_after, p_until);
+      from batches.take_due_organizations(p_platform_date, p_force, p_now, p_after, p_until);
     select cardinality(made.batch_job_ids), made.tasks, made.runs, jsonb_build_array(), true into batches, tasks, runs, problems, passed
       from batches.make_jobs(v_due.organizations, v_due.dates, v_due.zones, 0, p_run_id, p_now) as made;
     return;
@@ -644,12 +798,7 @@ begin
     v_message := sqlerrm;
   end;
 
-  v_ids := array(
-    select id from public.organizations
-    where enabled and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
-      and case when p_cursors then next_batch_at <= p_now or p_force and next_batch_at is not null
-        else next_batch_at is null and time_zone is null and daily_run_at is null end
-    order by id);
+  v_ids := array(select id from batches.candidates(p_platform_date, p_force, p_now, p_after, p_until) order by id);
   select 0, 0, jsonb_build_array(), jsonb_build_array(), false into batches, tasks, runs, problems, passed;
   if cardinality(v_ids) = 1 then
     problems := (select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'error', left(v_message, 300)))
@@ -659,7 +808,7 @@ begin
       select begun.*
       from generate_series(1, least(16, cardinality(v_ids))) as part, lateral (
         select least(16, cardinality(v_ids)) as parts, cardinality(v_ids) as number) as all_parts,
-        lateral batches.begin_batches(p_followers_date, p_cursors, p_force, p_run_id, p_now,
+        lateral batches.begin_batches(p_platform_date, p_force, p_run_id, p_now,
           coalesce(v_ids[number * (part - 1) / parts], p_after), v_ids[number * part / parts]) as begun
     loop
       select batches + v_part.batches, tasks + v_part.tasks, runs || v_part.runs, problems || v_part.problems, passed or v_part.passed
@@ -673,7 +822,7 @@ begin
   end if;
 end;
 $$;
-comment on function batches.begin_batches(date, boolean, boolean, uuid, timestamptz, uuid, uuid) is
+comment on function batches.begin_batches(date, boolean, uuid, timestamptz, uuid, uuid) is
   'Takes the organizations that are due (see take_due_organizations) and makes their batches; one that cannot be begun costs no other its batch. runs: see make_jobs; problems [{"id", "name", "error"}]. passed: whether there was one that could. Raises when there was none.';
 
 -- Without jit, because where a server has it, compiling took 0.4 s of a call that takes 20 ms.
@@ -683,7 +832,6 @@ create function batches.trigger_daily(
 ) returns jsonb
 language plpgsql set search_path = '' set jit = off as $$
 declare
-  v_platform record;
   v_date date;
   v_marked boolean;
   v_begun record;
@@ -691,10 +839,9 @@ declare
 begin
   -- All triggers take turns: each sees what the one before it did.
   perform pg_advisory_xact_lock(hashtextextended('daybook: daily batch', 0));
-  select * into v_platform from batches.daily_settings();
   v_told := jsonb_build_object('zones', p_zones, 'forced', p_force, 'manual_test', p_manual_test, 'batches', 0, 'tasks', 0);
   if not p_zones then
-    v_date := batches.date_at(v_platform.time_zone, v_platform.run_at, p_now);
+    v_date := batches.date_at(batches.platform_clock(), p_now);
     v_told := v_told || jsonb_build_object('date', to_char(v_date, 'YYYY-MM-DD'));
     if not p_force and not batches.in_daily_window(p_now) then
       return v_told || jsonb_build_object('outcome', 'outside_window');
@@ -710,7 +857,7 @@ begin
     end if;
   end if;
 
-  select * into v_begun from batches.begin_batches(v_date, p_zones, p_force, p_run_id, p_now, null, null);
+  select * into v_begun from batches.begin_batches(v_date, p_force, p_run_id, p_now, null, null);
   perform scheduler.enqueue_runs('robust-batch-processor', v_begun.runs, null, p_now);
   return v_told || jsonb_build_object(
     'outcome', case when v_marked is false and v_begun.batches = 0 then 'already_run' else 'started' end,
@@ -2043,7 +2190,7 @@ returns table (organization_id uuid, week date)
 language plpgsql stable set search_path = '' set jit = off set enable_nestloop = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
-  v_time_zone text := (select time_zone from batches.daily_settings());
+  v_time_zone text := (batches.platform_clock()).time_zone;
   v_run_at time := (select run_at from batches.suggestion_settings());
 begin
   return query
@@ -2055,9 +2202,9 @@ begin
   ),
   weeks as materialized (
     select zones.time_zone, monday.week, to_char(monday.week, 'YYYY-MM-DD') as key,
-      scheduler.first_showing(monday.week + v_run_at, zones.time_zone) as begins_at
+      batches.comes_at((zones.time_zone, v_run_at)::batches.clock, monday.week) as begins_at
     from zones, lateral (
-      select date_trunc('week', batches.date_at(zones.time_zone, v_run_at, p_now)::timestamp)::date as week
+      select date_trunc('week', batches.date_at((zones.time_zone, v_run_at)::batches.clock, p_now)::timestamp)::date as week
     ) as monday
   ),
   without as materialized (
@@ -2474,7 +2621,8 @@ begin
   end if;
   v_run_at := coalesce(v_organization.daily_run_at, v_platform.run_at);
   -- One that is owed a date, or was switched on today, has a cursor for a while.
-  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at is null;
+  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at is null
+    and not exists (select from batches.owed_dates where organization_id = v_organization.id and state = 'owed');
   v_date := coalesce(p_date, (p_now at time zone v_zone)::date);
 
   select * into v_job from public.batch_jobs
@@ -2485,7 +2633,7 @@ begin
 
   v_comes_at := scheduler.first_showing(v_date + v_run_at, v_zone);
   v_had := batches.last_date(v_organization.id);
-  v_today := batches.date_at(v_zone, v_run_at, p_now);
+  v_today := batches.date_at((v_zone, v_run_at)::batches.clock, p_now);
   select * into v_job from public.batch_jobs
     where organization_id = v_organization.id and batch_date < v_date order by batch_date desc, rerun desc limit 1;
   v_last := coalesce(' The one before, ' || v_job.batch_date || ': ' || batches.explain_job(v_job, p_now), ' It has had none before.');
@@ -2503,6 +2651,7 @@ begin
         from (select status, count(*) as count from public.prompts where organization_id = v_organization.id group by status) as prompts), 'none at all'))
     when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
     when v_organization.next_batch_at <= p_now
+      or exists (select from batches.owed_dates where organization_id = v_organization.id and batch_date = v_date and state = 'owed')
       or v_follows and v_organization.created_at < v_comes_at and not batches.platform_has_had(v_date)
       then format('it is due since %s, and %s has not made it. %s', scheduler.local_text(v_comes_at, v_zone), v_trigger,
           case when v_follows and not batches.in_daily_window(p_now)
@@ -2557,17 +2706,17 @@ select scheduler.add_retention_rule('batches', 'batch_jobs', 730, what => 'how l
 create function batches.due_since(p_now timestamptz) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 declare
-  v_platform record;
-  v_date date;
+  v_platform batches.clock := batches.platform_clock();
+  v_date date := batches.date_at(v_platform, p_now);
   v_came_at timestamptz;
-  v_due_since timestamptz := (select min(next_batch_at) from public.organizations where enabled and next_batch_at <= p_now);
+  v_due_since timestamptz := least(
+    (select min(next_batch_at) from public.organizations where enabled and next_batch_at <= p_now),
+    (select min(due_at) from batches.owed_dates where state = 'owed' and due_at <= p_now));
 begin
-  select * into v_platform from batches.daily_settings();
-  v_date := batches.date_at(v_platform.time_zone, v_platform.run_at, p_now);
   if batches.platform_has_had(v_date) then
     return v_due_since;
   end if;
-  v_came_at := scheduler.first_showing(v_date + v_platform.run_at, v_platform.time_zone);
+  v_came_at := batches.comes_at(v_platform, v_date);
   return least(v_due_since, (
     select v_came_at where exists (
       select from public.organizations

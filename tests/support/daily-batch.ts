@@ -91,6 +91,16 @@ export async function nextBatchAt(sql: Query, id: string): Promise<string | null
   return row!.next_batch_at?.toISOString() ?? null;
 }
 
+/** What the organization's last moves left to be begun, as "2026-03-02 owed since …", in order. */
+export async function owedDates(sql: Query, id: string): Promise<string[]> {
+  const rows = await sql.unsafe(
+    `select to_char(batch_date, 'YYYY-MM-DD') as date, state, due_at from batches.owed_dates
+    where organization_id = $1 order by batch_date`,
+    [id],
+  );
+  return rows.map(({ date, state, due_at }) => `${date} ${state} since ${due_at.toISOString()}`);
+}
+
 /** A test with a database of its own, two providers, and the registry as it is shipped. */
 export function batchTest(name: string, fn: (db: TestDatabase) => Promise<void>): void {
   Deno.test(name, () =>

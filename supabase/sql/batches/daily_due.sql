@@ -1,71 +1,8 @@
--- Which organizations are due for which local date. They are marked in the same statement, each date at most once.
-
-
-create function batches.take_due_organizations(
-  p_followers_date date, p_cursors boolean, p_force boolean, p_now timestamptz, p_after uuid default null, p_until uuid default null
-) returns table (organization_id uuid, batch_date date, time_zone text)
--- A list that is mostly short, and all else by its keys: by stale statistics whole tables would be read instead.
-language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
-  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
-#variable_conflict use_column
-declare
-  v_platform record;
-  v_came_at timestamptz;
-  v_until timestamptz := case when p_force then 'infinity' else p_now end;
-begin
-  select * into v_platform from batches.daily_settings();
-  v_came_at := scheduler.first_showing(p_followers_date + v_platform.run_at, v_platform.time_zone);
-  return query
-  with due as materialized (
-    select id, coalesce(time_zone, v_platform.time_zone) as zone, coalesce(daily_run_at, v_platform.run_at) as run_at,
-      time_zone is null and daily_run_at is null as follows, owed_batch_dates as owed, next_batch_at,
-      batches.date_at(coalesce(time_zone, v_platform.time_zone), coalesce(daily_run_at, v_platform.run_at), p_now) as today
-    from public.organizations
-    where p_cursors and enabled and next_batch_at <= v_until
-      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
-    union all
-    -- The platform's date was over for those that came to be after its time.
-    select id, v_platform.time_zone, v_platform.run_at, true, array[]::date[], null, p_followers_date
-    from public.organizations
-    where p_followers_date is not null and enabled and next_batch_at is null and time_zone is null and daily_run_at is null
-      and (created_at < v_came_at or p_force)
-      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
-  ), states as materialized (
-    select due.*, 'organization:' || id as scope,
-      case when owed = '{}' then today else greatest(today, owed[cardinality(owed)]) end as latest,
-      (select nullif(last_daily_run_key, '')::date from public.scheduler_state where scope = 'organization:' || due.id) as had,
-      (select true from public.prompts where prompts.organization_id = due.id and prompts.status = 'active' limit 1) as asks
-    from due
-  ), marked as (
-    -- try_mark_daily_run for many scopes at once: only a later date counts.
-    insert into public.scheduler_state as state (scope, last_daily_run_key, updated_at)
-    select scope, to_char(latest, 'YYYY-MM-DD'), p_now from states where asks and (had is null or latest > had) order by scope
-    on conflict (scope) do update set last_daily_run_key = excluded.last_daily_run_key, updated_at = excluded.updated_at
-      where excluded.last_daily_run_key > state.last_daily_run_key
-  ), advanced as (
-    -- One that moved while this was computed has set its own cursor.
-    update public.organizations as organizations
-      set owed_batch_dates = array[]::date[],
-        next_batch_at = case when not follows then scheduler.first_showing(greatest(latest, had) + 1 + run_at, zone) end
-    from states
-    where organizations.id = states.id and states.next_batch_at <= p_now and organizations.next_batch_at = states.next_batch_at
-      and organizations.owed_batch_dates = states.owed
-  )
-  -- After a move to the west today's date may be earlier than what is owed: then it is one that had come before.
-  select id, today, zone from states
-  where asks and (had is null or today > had) and (owed = '{}' or today > owed[cardinality(owed)])
-  union
-  select id, owed_date, zone from states, unnest(owed) as owed_date
-  where owed <> '{}' and asks and (had is null or owed_date > had);
-end;
-$$;
-comment on function batches.take_due_organizations(date, boolean, boolean, timestamptz, uuid, uuid) is
-  'Takes the organizations that are due: those that follow the platform for its date p_followers_date (null: none of them), and with p_cursors those whose own cursor has come, each for the latest date whose time has come and for what it is owed; marks these dates (those of organizations with active prompts), moves the cursors on, and returns what is to be made. With p_force also those that have not had their latest date for another reason: no prompts at its time, or not yet there. Only those with ids after p_after, up to p_until. The caller holds the lock of the daily batch.';
+-- Which organizations are due for which local dates, and taking them: each date at most once.
 
 create function batches.daily_is_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select batches.in_daily_window(p_at) and not batches.platform_has_had(batches.date_at(time_zone, run_at, p_at))
-  from batches.daily_settings();
+  select batches.in_daily_window(p_at) and not batches.platform_has_had(batches.date_at(batches.platform_clock(), p_at));
 $$;
 comment on function batches.daily_is_due(timestamptz) is
   'Whether the platform''s window is open at that moment and its local day has not been run yet.';
@@ -73,8 +10,126 @@ comment on function batches.daily_is_due(timestamptz) is
 create function batches.zoned_is_due(p_at timestamptz) returns boolean
 language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
-  return exists (select from public.organizations where enabled and next_batch_at <= p_at);
+  return exists (select from public.organizations where enabled and next_batch_at <= p_at)
+    or exists (select from batches.owed_dates where state = 'owed' and due_at <= p_at);
 end;
 $$;
 comment on function batches.zoned_is_due(timestamptz) is
-  'Whether an organization with its own zone or hour is due at that moment: one look into an index.';
+  'Whether an organization''s own cursor has come at that moment, or one is owed a date: two looks into indexes.';
+
+create function batches.candidates(
+  p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid, p_until uuid
+) returns setof public.organizations
+language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
+  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+  return query
+  select * from public.organizations
+    where p_platform_date is null and enabled and next_batch_at <= case when p_force then 'infinity' else p_now end
+      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
+  union all
+  select organizations.*
+    from public.organizations
+    where p_platform_date is null and enabled
+      and id in (select organization_id from batches.owed_dates where state = 'owed' and due_at <= p_now)
+      and (next_batch_at <= case when p_force then 'infinity' else p_now end) is not true
+      and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
+  union all
+  select * from public.organizations
+    where p_platform_date is not null and enabled and next_batch_at is null and time_zone is null and daily_run_at is null
+      and (p_after is null or id > p_after) and (p_until is null or id <= p_until);
+end;
+$$;
+comment on function batches.candidates(date, boolean, timestamptz, uuid, uuid) is
+  'The organizations that a tick looks at: with p_platform_date those that follow the platform, else those whose own '
+    'cursor has come (with p_force all that have one) or that are owed a date. Only ids after p_after, up to p_until.';
+
+create function batches.dates_to_begin(p_today date, p_owed date[], p_had date) returns date[]
+language sql immutable set search_path = '' as $$
+  select array(
+    select distinct batch_date from unnest(p_owed || p_today) as batch_date
+    where batch_date is not null and (p_had is null or batch_date > p_had)
+      and (batch_date = any (p_owed) or batch_date > all (p_owed))
+    order by batch_date);
+$$;
+comment on function batches.dates_to_begin(date, date[], date) is
+  'The dates to begin now, in order: those that are owed, and today''s date if that is later (null: today''s is not '
+    'asked about); none up to the date that the organization had last.';
+
+create type batches.due_organization as (
+  id uuid, clock batches.clock, next_batch_at timestamptz, next_after timestamptz, owed date[], dates date[]
+);
+comment on type batches.due_organization is
+  'An organization at a tick: its cursor now and afterwards, the dates it is owed, and those that are begun.';
+
+create function batches.due_organizations(
+  p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid, p_until uuid
+) returns setof batches.due_organization
+language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
+  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_platform batches.clock := batches.platform_clock();
+  v_came_at timestamptz := batches.comes_at(v_platform, p_platform_date);
+begin
+  return query
+  with looked_at as (
+    select organizations, batches.clock_of(organizations, v_platform) as clock,
+      next_batch_at <= p_now as cursor_has_come, batches.last_date(id) as had,
+      array(
+        select batch_date from batches.owed_dates
+        where organization_id = organizations.id and state = 'owed' and due_at <= p_now order by batch_date) as owed,
+      exists (select from public.prompts where organization_id = organizations.id and status = 'active') as asks
+    from batches.candidates(p_platform_date, p_force, p_now, p_after, p_until) as organizations
+  ), dated as materialized (
+    select looked_at.*, case
+        -- The platform's date was over for organizations that were created after its time.
+        when p_platform_date is not null then
+          case when (organizations).created_at < v_came_at or p_force then p_platform_date end
+        when cursor_has_come or p_force and (organizations).next_batch_at is not null then batches.date_at(clock, p_now)
+      end as today
+    from looked_at
+  )
+  select (organizations).id, clock, (organizations).next_batch_at, case
+      when cursor_has_come and not batches.follows_platform(organizations)
+        then batches.comes_at(clock, greatest(today, owed[cardinality(owed)], had) + 1)
+      when not cursor_has_come then (organizations).next_batch_at end,
+    owed, case when asks then batches.dates_to_begin(today, owed, had) else array[]::date[] end
+  from dated;
+end;
+$$;
+comment on function batches.due_organizations(date, boolean, timestamptz, uuid, uuid) is
+  'What the tick finds, for batches.candidates: which dates of each organization are begun. None where it has no active '
+    'prompt.';
+
+create function batches.take_due_organizations(
+  p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid default null, p_until uuid default null
+) returns table (organization_id uuid, batch_date date, time_zone text)
+language plpgsql set search_path = '' as $$
+#variable_conflict use_column
+declare
+  v_due batches.due_organization[] := array(
+    select due from batches.due_organizations(p_platform_date, p_force, p_now, p_after, p_until) as due);
+begin
+  -- An organization that moved meanwhile has set its own cursor.
+  update public.organizations set next_batch_at = due.next_after
+    from unnest(v_due) as due
+    where organizations.id = due.id and organizations.next_batch_at = due.next_batch_at
+      and due.next_after is distinct from due.next_batch_at;
+  perform scheduler.mark_daily_runs((
+    select jsonb_object_agg('organization:' || id, dates[cardinality(dates)]) from unnest(v_due) where dates <> '{}'), p_now);
+  -- What became of the dates that an earlier tick took is forgotten.
+  delete from batches.owed_dates as taken using unnest(v_due) as due
+    where taken.organization_id = due.id and due.owed <> '{}' and taken.state <> 'owed';
+  update batches.owed_dates as taken
+    set state = case when taken.batch_date <= batches.last_date(due.id) then 'begun' else 'dropped' end
+    from unnest(v_due) as due where taken.organization_id = due.id and taken.batch_date = any (due.owed);
+  return query
+    select due.id, batch_date, (due.clock).time_zone from unnest(v_due) as due, unnest(due.dates) as batch_date;
+end;
+$$;
+comment on function batches.take_due_organizations(date, boolean, timestamptz, uuid, uuid) is
+  'Takes the organizations that are due: those that follow the platform for its date p_platform_date, or, when that is '
+    'null, those whose own cursor has come or that are owed a date. Marks the dates, moves the cursors on, and returns '
+    'what is to be made. With p_force also organizations that have not had their latest date for another reason: they '
+    'had no prompts at its time, or were not there yet. Only ids after p_after, up to p_until. The caller holds the '
+    'lock of the daily batch.';

@@ -50,7 +50,7 @@ comment on function batches.make_jobs(uuid[], date[], text[], integer, uuid, tim
 -- All at once; when that fails in sixteen parts, and so on, until the organizations stand alone that cannot be begun. By
 -- halves a few among ten thousand would take three times as long.
 create function batches.begin_batches(
-  p_followers_date date, p_cursors boolean, p_force boolean, p_run_id uuid, p_now timestamptz, p_after uuid, p_until uuid,
+  p_platform_date date, p_force boolean, p_run_id uuid, p_now timestamptz, p_after uuid, p_until uuid,
   out batches integer, out tasks bigint, out runs jsonb, out problems jsonb, out passed boolean
 )
 language plpgsql set search_path = '' as $$
@@ -62,7 +62,7 @@ declare
 begin
   begin
     select array_agg(organization_id) as organizations, array_agg(batch_date) as dates, array_agg(time_zone) as zones into v_due
-      from batches.take_due_organizations(p_followers_date, p_cursors, p_force, p_now, p_after, p_until);
+      from batches.take_due_organizations(p_platform_date, p_force, p_now, p_after, p_until);
     select cardinality(made.batch_job_ids), made.tasks, made.runs, jsonb_build_array(), true into batches, tasks, runs, problems, passed
       from batches.make_jobs(v_due.organizations, v_due.dates, v_due.zones, 0, p_run_id, p_now) as made;
     return;
@@ -74,12 +74,7 @@ begin
     v_message := sqlerrm;
   end;
 
-  v_ids := array(
-    select id from public.organizations
-    where enabled and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
-      and case when p_cursors then next_batch_at <= p_now or p_force and next_batch_at is not null
-        else next_batch_at is null and time_zone is null and daily_run_at is null end
-    order by id);
+  v_ids := array(select id from batches.candidates(p_platform_date, p_force, p_now, p_after, p_until) order by id);
   select 0, 0, jsonb_build_array(), jsonb_build_array(), false into batches, tasks, runs, problems, passed;
   if cardinality(v_ids) = 1 then
     problems := (select jsonb_agg(jsonb_build_object('id', id, 'name', name, 'error', left(v_message, 300)))
@@ -89,7 +84,7 @@ begin
       select begun.*
       from generate_series(1, least(16, cardinality(v_ids))) as part, lateral (
         select least(16, cardinality(v_ids)) as parts, cardinality(v_ids) as number) as all_parts,
-        lateral batches.begin_batches(p_followers_date, p_cursors, p_force, p_run_id, p_now,
+        lateral batches.begin_batches(p_platform_date, p_force, p_run_id, p_now,
           coalesce(v_ids[number * (part - 1) / parts], p_after), v_ids[number * part / parts]) as begun
     loop
       select batches + v_part.batches, tasks + v_part.tasks, runs || v_part.runs, problems || v_part.problems, passed or v_part.passed
@@ -103,7 +98,7 @@ begin
   end if;
 end;
 $$;
-comment on function batches.begin_batches(date, boolean, boolean, uuid, timestamptz, uuid, uuid) is
+comment on function batches.begin_batches(date, boolean, uuid, timestamptz, uuid, uuid) is
   'Takes the organizations that are due (see take_due_organizations) and makes their batches; one that cannot be begun costs no other its batch. runs: see make_jobs; problems [{"id", "name", "error"}]. passed: whether there was one that could. Raises when there was none.';
 
 -- Without jit, because where a server has it, compiling took 0.4 s of a call that takes 20 ms.
@@ -113,7 +108,6 @@ create function batches.trigger_daily(
 ) returns jsonb
 language plpgsql set search_path = '' set jit = off as $$
 declare
-  v_platform record;
   v_date date;
   v_marked boolean;
   v_begun record;
@@ -121,10 +115,9 @@ declare
 begin
   -- All triggers take turns: each sees what the one before it did.
   perform pg_advisory_xact_lock(hashtextextended('daybook: daily batch', 0));
-  select * into v_platform from batches.daily_settings();
   v_told := jsonb_build_object('zones', p_zones, 'forced', p_force, 'manual_test', p_manual_test, 'batches', 0, 'tasks', 0);
   if not p_zones then
-    v_date := batches.date_at(v_platform.time_zone, v_platform.run_at, p_now);
+    v_date := batches.date_at(batches.platform_clock(), p_now);
     v_told := v_told || jsonb_build_object('date', to_char(v_date, 'YYYY-MM-DD'));
     if not p_force and not batches.in_daily_window(p_now) then
       return v_told || jsonb_build_object('outcome', 'outside_window');
@@ -140,7 +133,7 @@ begin
     end if;
   end if;
 
-  select * into v_begun from batches.begin_batches(v_date, p_zones, p_force, p_run_id, p_now, null, null);
+  select * into v_begun from batches.begin_batches(v_date, p_force, p_run_id, p_now, null, null);
   perform scheduler.enqueue_runs('robust-batch-processor', v_begun.runs, null, p_now);
   return v_told || jsonb_build_object(
     'outcome', case when v_marked is false and v_begun.batches = 0 then 'already_run' else 'started' end,

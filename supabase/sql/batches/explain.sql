@@ -119,7 +119,8 @@ begin
   end if;
   v_run_at := coalesce(v_organization.daily_run_at, v_platform.run_at);
   -- One that is owed a date, or was switched on today, has a cursor for a while.
-  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at is null;
+  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at is null
+    and not exists (select from batches.owed_dates where organization_id = v_organization.id and state = 'owed');
   v_date := coalesce(p_date, (p_now at time zone v_zone)::date);
 
   select * into v_job from public.batch_jobs
@@ -130,7 +131,7 @@ begin
 
   v_comes_at := scheduler.first_showing(v_date + v_run_at, v_zone);
   v_had := batches.last_date(v_organization.id);
-  v_today := batches.date_at(v_zone, v_run_at, p_now);
+  v_today := batches.date_at((v_zone, v_run_at)::batches.clock, p_now);
   select * into v_job from public.batch_jobs
     where organization_id = v_organization.id and batch_date < v_date order by batch_date desc, rerun desc limit 1;
   v_last := coalesce(' The one before, ' || v_job.batch_date || ': ' || batches.explain_job(v_job, p_now), ' It has had none before.');
@@ -148,6 +149,7 @@ begin
         from (select status, count(*) as count from public.prompts where organization_id = v_organization.id group by status) as prompts), 'none at all'))
     when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
     when v_organization.next_batch_at <= p_now
+      or exists (select from batches.owed_dates where organization_id = v_organization.id and batch_date = v_date and state = 'owed')
       or v_follows and v_organization.created_at < v_comes_at and not batches.platform_has_had(v_date)
       then format('it is due since %s, and %s has not made it. %s', scheduler.local_text(v_comes_at, v_zone), v_trigger,
           case when v_follows and not batches.in_daily_window(p_now)

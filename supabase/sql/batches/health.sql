@@ -5,17 +5,17 @@
 create function batches.due_since(p_now timestamptz) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 declare
-  v_platform record;
-  v_date date;
+  v_platform batches.clock := batches.platform_clock();
+  v_date date := batches.date_at(v_platform, p_now);
   v_came_at timestamptz;
-  v_due_since timestamptz := (select min(next_batch_at) from public.organizations where enabled and next_batch_at <= p_now);
+  v_due_since timestamptz := least(
+    (select min(next_batch_at) from public.organizations where enabled and next_batch_at <= p_now),
+    (select min(due_at) from batches.owed_dates where state = 'owed' and due_at <= p_now));
 begin
-  select * into v_platform from batches.daily_settings();
-  v_date := batches.date_at(v_platform.time_zone, v_platform.run_at, p_now);
   if batches.platform_has_had(v_date) then
     return v_due_since;
   end if;
-  v_came_at := scheduler.first_showing(v_date + v_platform.run_at, v_platform.time_zone);
+  v_came_at := batches.comes_at(v_platform, v_date);
   return least(v_due_since, (
     select v_came_at where exists (
       select from public.organizations

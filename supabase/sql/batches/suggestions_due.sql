@@ -8,7 +8,7 @@ returns table (organization_id uuid, week date)
 language plpgsql stable set search_path = '' set jit = off set enable_nestloop = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
-  v_time_zone text := (select time_zone from batches.daily_settings());
+  v_time_zone text := (batches.platform_clock()).time_zone;
   v_run_at time := (select run_at from batches.suggestion_settings());
 begin
   return query
@@ -20,9 +20,9 @@ begin
   ),
   weeks as materialized (
     select zones.time_zone, monday.week, to_char(monday.week, 'YYYY-MM-DD') as key,
-      scheduler.first_showing(monday.week + v_run_at, zones.time_zone) as begins_at
+      batches.comes_at((zones.time_zone, v_run_at)::batches.clock, monday.week) as begins_at
     from zones, lateral (
-      select date_trunc('week', batches.date_at(zones.time_zone, v_run_at, p_now)::timestamp)::date as week
+      select date_trunc('week', batches.date_at((zones.time_zone, v_run_at)::batches.clock, p_now)::timestamp)::date as week
     ) as monday
   ),
   without as materialized (

@@ -9,9 +9,6 @@ create table public.organizations (
   daily_run_at time,
   enabled boolean not null default true,
   next_batch_at timestamptz check (isfinite(next_batch_at)),
-  owed_batch_dates date[] not null default array[]::date[] check (
-    array_position(owed_batch_dates, null) is null
-    and date '2000-01-01' <= all (owed_batch_dates) and date '9999-12-31' >= all (owed_batch_dates)),
   created_at timestamptz not null default now() check (isfinite(created_at)),
   updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
@@ -24,8 +21,6 @@ comment on column public.organizations.time_zone is 'IANA name; null: the platfo
 comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the platform''s own.';
 comment on column public.organizations.next_batch_at is
   'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that follow the platform.';
-comment on column public.organizations.owed_batch_dates is
-  'Local dates, ascending, that had come due and were not made yet when the organization moved to another zone or hour; the next tick makes them.';
 comment on column public.organizations.updated_at is
   'When it was changed; a change of zone or hour counts from this moment.';
 

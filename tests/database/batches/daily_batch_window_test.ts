@@ -31,7 +31,7 @@ Deno.test("the window of date-fns-tz is that of Postgres: each minute round the 
             select generate_series(at - interval '14 hours', at + interval '14 hours', interval '1 minute') from changes
           )
           select at, batches.in_daily_window(at) as open,
-            to_char(batches.date_at(time_zone, run_at, at), 'YYYY-MM-DD') as date
+            to_char(batches.date_at((time_zone, run_at)::batches.clock, at), 'YYYY-MM-DD') as date
           from minutes, batches.daily_settings()`;
         assert.ok(rows.length > 12_000);
         let opened = 0;

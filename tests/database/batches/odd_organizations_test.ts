@@ -5,38 +5,59 @@ import { refusal } from "../../support/refusal.ts";
 import { addOrganization, addSuggester } from "../../support/suggestions.ts";
 import { withDatabase } from "../../support/database.ts";
 
-/** As a restored dump has it, or a server whose zones have changed: past every trigger and check. */
-async function spoil(sql: Sql, id: string, values: string): Promise<void> {
+/** Writes past every trigger and check: as a restored dump does, or a server whose zones have changed. */
+async function spoil(sql: Sql, id: string, odd: Odd): Promise<void> {
   await sql.begin(async (transaction) => {
     await transaction`alter table organizations disable trigger user`;
-    await transaction`alter table organizations drop constraint if exists organizations_owed_batch_dates_check`;
-    await transaction`alter table organizations drop constraint if exists organizations_next_batch_at_check`;
-    await transaction.unsafe(`update organizations set ${values} where id = '${id}'`);
+    await transaction`alter table batches.owed_dates drop constraint if exists owed_dates_batch_date_check`;
+    if (odd.owed !== undefined) {
+      await transaction.unsafe(
+        `insert into batches.owed_dates values ('${id}', '${odd.owed}', '2026-03-02 07:59Z')`,
+      );
+    }
+    if (odd.zone !== undefined) {
+      await transaction`update organizations set time_zone = ${odd.zone} where id = ${id}`;
+    }
     await transaction`alter table organizations enable trigger user`;
   });
 }
 
-const UNKNOWN_ZONE = "time_zone = 'Nowhere/City'";
-const odd: [string, RegExp][] = [
-  ["owed_batch_dates = array[null]::date[]", /null value/],
-  ["owed_batch_dates = array['infinity']::date[]", /out of range/],
-  ["owed_batch_dates = array['5874897-12-31']::date[]", /out of range/],
+interface Odd {
+  owed?: string;
+  zone?: string;
+}
+const UNKNOWN_ZONE: Odd = { zone: "Nowhere/City" };
+const odd: [Odd, RegExp][] = [
+  [{ owed: "infinity" }, /out of range/],
+  [{ owed: "5874897-12-31" }, /out of range/],
   [UNKNOWN_ZONE, /time zone "Nowhere\/City" not recognized/],
 ];
 
 t.batchTest("an organization's odd row is refused where it can be", async ({ sql }) => {
-  await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
+  const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
+  const owe = (date: string, at: string) =>
+    sql.unsafe(`insert into batches.owed_dates values ('${acme}', ${date}, ${at})`);
   for (
-    const values of [...odd.slice(0, 3).map(([values]) => values), "next_batch_at = 'infinity'"]
+    const [write, constraint] of [
+      [() => owe("'infinity'", "now()"), "owed_dates_batch_date_check"],
+      [() => owe("'5874897-12-31'", "now()"), "owed_dates_batch_date_check"],
+      [() => owe("null", "now()"), "not-null constraint"],
+      [() => owe("'2026-03-02'", "'infinity'"), "owed_dates_due_at_check"],
+      [
+        () => sql`update organizations set next_batch_at = 'infinity'`,
+        "organizations_next_batch_at_check",
+      ],
+    ] as const
   ) {
-    const error = await refusal(sql.unsafe(`update organizations set ${values}`));
-    assert.match(error.message, /organizations_(owed_batch_dates|next_batch_at)_check/);
+    assert.ok((await refusal(write())).message.includes(constraint), constraint);
   }
 });
 
 for (const [values, reason] of odd) {
   t.batchTest(
-    `one with ${values} has no batch, and is named; all others have theirs`,
+    `an organization with ${
+      JSON.stringify(values)
+    } has no batch and is named; all others have theirs`,
     async ({ sql }) => {
       const all: string[] = [];
       for (let i = 0; i < 40; i++) {

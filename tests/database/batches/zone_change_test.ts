@@ -52,7 +52,10 @@ t.batchTest(
     const acme = await t.organization(sql, "Acme", { time_zone: "America/New_York" });
     await ticks(sql, "2026-03-01T08:00Z", "2026-03-01T08:00Z");
     await t.move(sql, acme, { time_zone: "Asia/Tokyo" }, "2026-03-02T01:00:00Z");
-    assert.equal(await t.nextBatchAt(sql, acme), "2026-03-02T01:00:00.000Z");
+    assert.deepEqual(await t.owedDates(sql, acme), [
+      "2026-03-02 owed since 2026-03-02T01:00:00.000Z",
+    ]);
+    assert.equal(await t.nextBatchAt(sql, acme), "2026-03-02T18:00:00.000Z");
     await ticks(sql, "2026-03-02T01:00Z", "2026-03-02T18:15Z");
     assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-01", 3));
   },
@@ -113,9 +116,8 @@ t.batchTest("there and back again within the window: one date", async ({ sql }) 
       if (tickBetween) await ticks(sql, "2026-03-02T02:14Z", "2026-03-02T02:14Z");
     }
     await t.move(sql, acme, { time_zone: "Europe/Berlin" }, "2026-03-02T02:14:30Z");
-    const [row] =
-      await sql`select owed_batch_dates::text as owed from organizations where id = ${acme}`;
-    assert.equal(row!.owed, tickBetween ? "{}" : "{2026-03-02}");
+    const owed = (await t.owedDates(sql, acme)).filter((line) => line.includes("owed"));
+    assert.deepEqual(owed, tickBetween ? [] : ["2026-03-02 owed since 2026-03-02T02:01:00.000Z"]);
     await ticks(sql, "2026-03-02T02:15Z", "2026-03-03T02:15Z");
     assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-01", 3), `${tickBetween}`);
     await sql`delete from organizations`;
@@ -273,6 +275,62 @@ t.batchTest(
 );
 
 t.batchTest(
+  "an owed date that the platform's tick finds is begun with the platform's date, not lost behind it",
+  async ({ sql }) => {
+    const acme = await t.organization(sql, "Acme");
+    await t.trigger(sql, "2026-03-01T08:00Z");
+    // There and back between the platform's time and its tick; then no tick comes for a day.
+    await t.move(sql, acme, { time_zone: "Asia/Tokyo" }, "2026-03-02T08:01:00Z");
+    await t.move(sql, acme, { time_zone: null }, "2026-03-02T08:02:00Z");
+    assert.deepEqual(await t.owedDates(sql, acme), [
+      "2026-03-02 owed since 2026-03-02T08:01:00.000Z",
+    ]);
+    assert.equal(await t.nextBatchAt(sql, acme), null);
+    assert.equal((await t.trigger(sql, "2026-03-03T08:00Z")).batches, 2);
+    assert.equal((await t.trigger(sql, "2026-03-03T08:00Z", { zones: true })).batches, 0);
+    assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-01", 3));
+  },
+);
+
+t.batchTest(
+  "what became of an owed date is kept until the next one: begun, had already, or dropped",
+  async ({ sql }) => {
+    const away = { time_zone: "America/New_York" };
+    const make = async (name: string, prompts = 1) => {
+      const id = await t.organization(sql, name, { time_zone: "Europe/Berlin" }, prompts);
+      await t.trigger(sql, "2026-03-01T02:00Z", { zones: true });
+      await t.move(sql, id, away, "2026-03-02T02:05:00Z");
+      return id;
+    };
+    const state = async (id: string) =>
+      (await t.owedDates(sql, id)).map((line) => line.split(" ").slice(0, 2).join(" "));
+    const [begun, had, empty, off] = [
+      await make("Begun"),
+      await make("Had"),
+      await make("Empty", 0),
+      await make("Off"),
+    ];
+    await sql`select scheduler.mark_daily_runs(${
+      sql.json({ [`organization:${had}`]: "2026-03-02" })
+    }, '2026-03-02')`;
+    await sql`update organizations set enabled = false, updated_at = '2026-03-02 02:06Z' where id = ${off}`;
+    await t.trigger(sql, "2026-03-02T02:15Z", { zones: true });
+    assert.deepEqual(await state(begun), ["2026-03-02 begun"]);
+    assert.deepEqual(await state(had), ["2026-03-02 begun"]);
+    assert.deepEqual(await state(empty), ["2026-03-02 dropped"]);
+    assert.deepEqual(await state(off), ["2026-03-02 dropped"]);
+    assert.deepEqual([await t.dates(sql, empty), await t.dates(sql, off)], [[], ["2026-03-01"]]);
+
+    // Owed again by another move, the next one takes its place.
+    await t.trigger(sql, "2026-03-03T08:00Z", { zones: true });
+    await t.move(sql, begun, { time_zone: "Asia/Tokyo" }, "2026-03-03T19:00:00Z");
+    assert.deepEqual(await state(begun), ["2026-03-02 begun", "2026-03-04 owed"]);
+    await t.trigger(sql, "2026-03-03T19:15Z", { zones: true });
+    assert.deepEqual(await state(begun), ["2026-03-04 begun"]);
+  },
+);
+
+t.batchTest(
   "moved while a trigger is at work, whoever commits first: its date once, and the next at its new time",
   async (db) => {
     const { sql } = db;
@@ -324,7 +382,7 @@ t.batchTest(
     const local = async (id: string, at: string) => {
       const [row] = await sql`
       select to_char(next_batch_at at time zone ${at}, 'HH24:MI') as local from organizations
-      where id = ${id} and owed_batch_dates = '{}'`;
+      where id = ${id} and not exists (select from batches.owed_dates where organization_id = id and state = 'owed')`;
       return row?.local;
     };
     // What it owes it is due for now: the years since it was made.
