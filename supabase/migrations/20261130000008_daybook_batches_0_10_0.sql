@@ -290,8 +290,8 @@ comment on function batches.register_daily() is
   'Registers daily-batch-trigger: every 15 minutes of the hours that the settings daily_batch.… name, in their zone.';
 
 -- Which local date an organization's batch is for. Its calendar: at any moment the latest local date whose time (the
--- hour of its daily batch) has come, in the zone it has then. A date that is later than all before it gets a batch. So a
--- date that comes again after a move to the west gets none, and one that a move to the east leaps over never came.
+-- hour of its daily batch) has come, in the zone it has then. A date that is later than all before it gets a batch. So
+-- a date that comes again after a move to the west gets none, and one that a move to the east leaps over never came.
 
 create type batches.clock as (time_zone text, run_at time);
 comment on type batches.clock is 'A zone, and the local time from which a date''s batch runs there.';
@@ -324,8 +324,8 @@ begin
 end;
 $$;
 comment on function batches.comes_at(batches.clock, date) is
-  'When the time of a date comes: the end of the gap for a time that spring skips, the first showing of one that autumn '
-    'repeats.';
+  'When the time of a date comes: the end of the gap for a time that spring skips, the first showing of one that '
+    'autumn repeats.';
 
 create function batches.date_at(p_clock batches.clock, p_at timestamptz) returns date
 language plpgsql stable parallel safe set search_path = '' as $$
@@ -366,7 +366,8 @@ comment on function batches.platform_has_had(date) is
     'try_mark_daily_run without a scope.';
 
 -- An organization moves when its zone or hour changes, or that of the platform which it takes it from. A date that had
--- come due and was not begun is then owed to it: a row, which the next tick begins wherever the organization is by then.
+-- come due and was not begun is then owed to it: a row, which the next tick begins wherever the organization is by
+-- then.
 
 create table batches.owed_dates (
   organization_id uuid not null references public.organizations (id) on delete cascade,
@@ -449,14 +450,15 @@ begin
         perform scheduler.assert_time_zone(new.time_zone);
       end if;
     exception when invalid_parameter_value then
-      raise exception using errcode = '22023', message = format('cannot write the organization %s: %s', new.name, sqlerrm),
+      raise exception using errcode = '22023',
+        message = format('cannot write the organization %s: %s', new.name, sqlerrm),
         hint = 'select name from pg_timezone_names lists the zones';
     end;
   end if;
   if new.daily_run_at = time '24:00' or extract(second from new.daily_run_at) <> 0 then
     raise exception using errcode = '22023',
-      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, got %s',
-        new.name, new.daily_run_at);
+      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, '
+        'got %s', new.name, new.daily_run_at);
   end if;
   return new;
 end;
@@ -484,8 +486,8 @@ begin
 end;
 $$;
 comment on function batches.first_cursor(public.organizations, boolean, timestamptz) is
-  'The cursor of an organization that begins, begins again or is switched off at that moment: the dates whose time has '
-    'come by then are over.';
+  'The cursor of an organization that begins, begins again or is switched off at that moment: the dates whose time '
+    'has come by then are over.';
 
 create function batches.keep_cursor() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -499,8 +501,8 @@ begin
       new.updated_at := now();
     end if;
     v_now := new.updated_at;
-    if (new.time_zone, new.daily_run_at, new.enabled) is not distinct from (old.time_zone, old.daily_run_at, old.enabled)
-    then
+    if (new.time_zone, new.daily_run_at, new.enabled)
+      is not distinct from (old.time_zone, old.daily_run_at, old.enabled) then
       return new;
     end if;
   end if;
@@ -523,7 +525,8 @@ comment on function batches.keep_cursor() is
   'Keeps an organization''s next_batch_at, and the dates it is owed. A new one begins with the first date whose time '
     'comes after it was created. Security definer: who may write an organization has no right in the private schemas.';
 
-create trigger keep_batch_cursor before insert or update of name, time_zone, daily_run_at, enabled on public.organizations
+create trigger keep_batch_cursor
+  before insert or update of name, time_zone, daily_run_at, enabled on public.organizations
   for each row execute function batches.keep_cursor();
 
 create function batches.forget_organization() returns trigger
@@ -535,8 +538,8 @@ begin
 end;
 $$;
 comment on function batches.forget_organization() is
-  'Deletes the marks of a deleted organization: its daily batch''s and its weekly suggestions''. Security definer: who '
-    'may delete an organization may not write the marks.';
+  'Deletes the marks of a deleted organization: its daily batch''s and its weekly suggestions''. Security definer: '
+    'who may delete an organization may not write the marks.';
 
 create trigger forget_organization after delete on public.organizations
   for each row execute function batches.forget_organization();
@@ -559,8 +562,8 @@ begin
 end;
 $$;
 comment on function batches.move_followers(batches.clock, batches.clock, timestamptz) is
-  'Moves each organization that takes its zone, its hour or both from the platform. What is due, or comes due, is owed '
-    'to each of them: the platform''s new window may be over, or far.';
+  'Moves each organization that takes its zone, its hour or both from the platform. What is due, or comes due, is '
+    'owed to each of them: the platform''s new window may be over, or far.';
 
 create function batches.follow_daily_settings(p_before jsonb) returns void
 language plpgsql set search_path = '' as $$
@@ -590,7 +593,8 @@ comment on function batches.follow_daily_settings(jsonb) is
 
 create function batches.daily_is_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select batches.in_daily_window(p_at) and not batches.platform_has_had(batches.date_at(batches.platform_clock(), p_at));
+  select batches.in_daily_window(p_at)
+    and not batches.platform_has_had(batches.date_at(batches.platform_clock(), p_at));
 $$;
 comment on function batches.daily_is_due(timestamptz) is
   'Whether the platform''s window is open at that moment and its local day has not been run yet.';
@@ -624,7 +628,8 @@ begin
       and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
   union all
   select * from public.organizations
-    where p_platform_date is not null and enabled and next_batch_at is null and time_zone is null and daily_run_at is null
+    where p_platform_date is not null and enabled and next_batch_at is null
+      and time_zone is null and daily_run_at is null
       and (p_after is null or id > p_after) and (p_until is null or id <= p_until);
 end;
 $$;
@@ -686,8 +691,8 @@ begin
 end;
 $$;
 comment on function batches.due_organizations(date, boolean, timestamptz, uuid, uuid) is
-  'What the tick finds, for batches.candidates: which dates of each organization are begun. None where it has no active '
-    'prompt.';
+  'What the tick finds, for batches.candidates: which dates of each organization are begun. None where it has no '
+    'active prompt.';
 
 create function batches.take_due_organizations(
   p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid default null, p_until uuid default null
@@ -704,7 +709,8 @@ begin
     where organizations.id = due.id and organizations.next_batch_at = due.next_batch_at
       and due.next_after is distinct from due.next_batch_at;
   perform scheduler.mark_daily_runs((
-    select jsonb_object_agg('organization:' || id, dates[cardinality(dates)]) from unnest(v_due) where dates <> '{}'), p_now);
+    select jsonb_object_agg('organization:' || id, dates[cardinality(dates)])
+    from unnest(v_due) where dates <> '{}'), p_now);
   -- What became of the dates that an earlier tick took is forgotten.
   delete from batches.owed_dates as taken using unnest(v_due) as due
     where taken.organization_id = due.id and due.owed <> '{}' and taken.state <> 'owed';
@@ -716,11 +722,11 @@ begin
 end;
 $$;
 comment on function batches.take_due_organizations(date, boolean, timestamptz, uuid, uuid) is
-  'Takes the organizations that are due: those that follow the platform for its date p_platform_date, or, when that is '
-    'null, those whose own cursor has come or that are owed a date. Marks the dates, moves the cursors on, and returns '
-    'what is to be made. With p_force also organizations that have not had their latest date for another reason: they '
-    'had no prompts at its time, or were not there yet. Only ids after p_after, up to p_until. The caller holds the '
-    'lock of the daily batch.';
+  'Takes the organizations that are due: those that follow the platform for its date p_platform_date, or, when that '
+    'is null, those whose own cursor has come or that are owed a date. Marks the dates, moves the cursors on, and '
+    'returns what is to be made. With p_force also organizations that have not had their latest date for another '
+    'reason: they had no prompts at its time, or were not there yet. Only ids after p_after, up to p_until. The '
+    'caller holds the lock of the daily batch.';
 
 -- The daily batch begins: marks, batch jobs, tasks and the processor's runs, all in one transaction; an organization's
 -- are all there or none.
@@ -975,6 +981,85 @@ $$;
 comment on function batches.settings() is
   'The settings batch_processor.<key> as {key: whole number}; heartbeat_seconds is at most a third of lease_seconds.';
 
+-- A provider's breaker, one for all processors. Closed: calls go. Open: none goes, until open_until. Half-open: one
+-- call tries whether the provider is back, and is given until probe_until.
+
+create function batches.breaker_state(p_provider public.batch_providers, p_now timestamptz) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when p_provider.open_until is null then 'closed'
+    when p_provider.open_until > p_now then 'open'
+    else 'half-open' end;
+$$;
+comment on function batches.breaker_state(public.batch_providers, timestamptz) is
+  'closed, open or half-open: the state of a provider''s breaker at that moment.';
+
+create function batches.lock_half_open(p_provider text, p_now timestamptz) returns boolean
+language plpgsql set search_path = '' as $$
+begin
+  -- Without waiting: the locks of providers are waited for in the order of their names alone.
+  perform from public.batch_providers as providers
+    where name = p_provider and enabled and batches.breaker_state(providers, p_now) = 'half-open'
+      and coalesce(probe_until <= p_now, true)
+    for no key update skip locked;
+  return found;
+end;
+$$;
+comment on function batches.lock_half_open(text, timestamptz) is
+  'Locks a provider in order to try whether it is back. False when another claim does so, or its breaker is not '
+    'half-open any more.';
+
+create type batches.route as (
+  place integer, provider text, asks_fallback boolean, answerer text, is_half_open boolean, callable_at timestamptz,
+  problem text
+);
+comment on type batches.route is
+  'Who answers tasks of a provider, or those of them that ask its fall-back: the answerer, one call alone if its '
+    'breaker is half-open. Without an answerer nobody does, until callable_at, or never, for the reason problem.';
+
+create function batches.routes(
+  p_providers public.batch_providers[], p_failures_to_open integer, p_now timestamptz
+) returns setof batches.route
+-- In plpgsql its plan is kept.
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+  with breakers as materialized (
+    select providers.*, batches.breaker_state(providers, p_now) as state from unnest(p_providers) as providers
+  ), providers as (
+    select breakers.*,
+      enabled and (state = 'closed' or state = 'half-open' and coalesce(probe_until <= p_now, true)) as takes_calls,
+      -- A call that tries a provider may bring its result any moment.
+      case state when 'open' then open_until else p_now + interval '5 seconds' end as callable_at
+    from breakers
+  ), choices as (
+    select own.name as provider, asks_fallback, own.state, not asks_fallback and own.takes_calls as own_answers,
+      other.name as fallback, other.state as fallback_state,
+      -- A provider that only asks to wait keeps its tasks: that passes.
+      other.takes_calls and (own_cannot or own.state <> 'closed' and own.failures_in_row >= p_failures_to_open)
+        as fallback_answers,
+      own_cannot and other.enabled is not true as nobody_ever,
+      own_cannot or own.state <> 'closed' as some_wait,
+      case when own_cannot then other.callable_at else own.callable_at end as callable_at
+    from providers as own
+    left join providers as other on other.name = own.fallback_provider
+    cross join (values (false), (true)) as tasks (asks_fallback)
+    cross join lateral (select asks_fallback or not own.enabled) as hindered (own_cannot)
+  )
+  select 1, provider, asks_fallback, provider, state = 'half-open', callable_at, null from choices where own_answers
+  union all
+  select 2, provider, asks_fallback, fallback, fallback_state = 'half-open', callable_at, null
+    from choices where fallback_answers
+  union all
+  select 3, provider, asks_fallback, null, false, callable_at,
+      case when nobody_ever then case when asks_fallback then 'no fall-back any more' else 'disabled' end end
+    from choices where some_wait and fallback_answers is not true;
+end;
+$$;
+comment on function batches.routes(public.batch_providers[], integer, timestamptz) is
+  'Who answers each provider''s tasks now, by place: itself, then its fall-back when the breaker is open because the '
+    'provider is down, then nobody. Writes nothing.';
+
 -- Calls under way at once: batch_providers.concurrency holds for a provider, whichever runs of whichever batch jobs call it.
 -- A task that a run claims in order to call it takes one of the provider's slots, until its result is there.
 
@@ -1050,54 +1135,11 @@ $$;
 comment on function batches.keep_waits(uuid, text[], timestamptz) is
   'The batch job waits for slots of these providers and of no other. The caller holds the batch job''s lock.';
 
--- Claiming tasks: who is asked, and how many at once.
+-- Claiming tasks: whose they are, who answers them, and how many at once.
 --
--- Lock order of all that works on batches: the batch job, its leases and tasks, the providers by name. Whoever claims,
--- finishes or gives back tasks of a batch job takes turns by its row's lock; that makes a lease of many tasks one row.
-
-create function batches.routes(p_failures_to_open integer, p_now timestamptz)
-returns table (provider text, asks_fallback boolean, place integer, answerer text, probes boolean, opens_at timestamptz, problem text)
--- In plpgsql its plan is kept.
-language plpgsql stable set search_path = '' as $$
-#variable_conflict use_column
-begin
-  return query
-  with gates as (
-    select name, fallback_provider,
-      failures_in_row >= p_failures_to_open as down,
-      case when not enabled then 'off'
-        when open_until is null then 'ready'
-        when open_until > p_now or probe_until > p_now then 'shut'
-        else 'probe' end as gate,
-      -- Who tries whether the provider is back may know any moment.
-      case when open_until > p_now then open_until else p_now + interval '5 seconds' end as opens_at
-    from public.batch_providers
-  ),
-  choices as (
-    select own.name as provider, asking.asks_fallback, own.gate as own_gate, other.name as other_name, other.gate as other_gate,
-      -- Too many requests alone is no reason to ask somebody else: that passes.
-      asking.asks_fallback or own.gate = 'off' or (own.gate <> 'ready' and own.down) as other_may,
-      asking.asks_fallback or own.gate = 'off' as other_must,
-      case when asking.asks_fallback or own.gate = 'off' then other.opens_at else own.opens_at end as opens_at
-    from gates as own
-    left join gates as other on other.name = own.fallback_provider
-    cross join (values (false), (true)) as asking (asks_fallback)
-  )
-  select provider, asks_fallback, 1, provider, own_gate = 'probe', opens_at, null
-    from choices where not asks_fallback and own_gate in ('ready', 'probe')
-  union all
-  select provider, asks_fallback, 2, other_name, other_gate = 'probe', opens_at, null
-    from choices where other_may and other_gate in ('ready', 'probe')
-  union all
-  select provider, asks_fallback, 3, null, false, opens_at, case when other_must and coalesce(other_gate, 'off') = 'off'
-      then case when asks_fallback then 'no fall-back any more' else 'disabled' end end
-    from choices
-    where case when other_must then coalesce(other_gate, 'off') in ('off', 'shut')
-      else own_gate in ('shut', 'probe') and not (other_may and coalesce(other_gate, 'off') in ('ready', 'probe')) end;
-end;
-$$;
-comment on function batches.routes(integer, timestamptz) is
-  'Who answers a provider''s tasks now, in order: itself, its fall-back when the breaker is open because it is down; probes: one call alone, to try whether it is back; no answerer: nobody until opens_at, or never, for the reason problem.';
+-- Lock order of everything that works on batches: the batch job, its leases and tasks, the providers by name. Whatever
+-- claims, finishes or gives back tasks of a batch job takes turns by its row's lock. So a lease of many tasks is one
+-- row.
 
 create function batches.claim_key(p_provider text, p_asks_fallback boolean) returns text
 language sql immutable set search_path = '' as $$
@@ -1111,7 +1153,7 @@ begin
   update public.batch_jobs set
     given_back = true,
     claim_from = claim_from || (
-      select coalesce(jsonb_object_agg(key, least(first_id, coalesce((claim_from ->> key)::bigint, 0))), jsonb_build_object())
+      select coalesce(jsonb_object_agg(key, least(first_id, coalesce((claim_from ->> key)::bigint, 0))), '{}')
       from (
         select batches.claim_key(provider, asks_fallback) as key, min(id) as first_id
         from public.batch_tasks where id = any (p_task_ids) and completed_at is null
@@ -1121,7 +1163,8 @@ begin
 end;
 $$;
 comment on function batches.look_again_for_tasks(uuid, bigint[]) is
-  'Tasks were given back: the next claim begins to look with the first of them. The caller holds the batch job''s lock.';
+  'Tasks were given back: the next claim begins to look with the first of them. The caller holds the batch job''s '
+    'lock.';
 
 create function batches.free_expired_leases(p_job_id uuid, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
@@ -1142,7 +1185,329 @@ begin
 end;
 $$;
 comment on function batches.free_expired_leases(uuid, timestamptz) is
-  'Ends leases of processors that are not heard of any more; each of their tasks has lost an attempt. The caller holds the batch job''s lock. Returns how many tasks are free again.';
+  'Ends the leases of processors that are not heard of any more; each of their tasks has used an attempt. The caller '
+    'holds the batch job''s lock. Returns how many tasks are free again.';
+
+create type batches.claim_part as (
+  provider text, asks_fallback boolean, answerer text, is_half_open boolean, callable_at timestamptz, problem text,
+  concurrency integer, held integer, slots integer, room integer, taken integer, bytes bigint, rest_at timestamptz
+);
+comment on type batches.claim_part is
+  'A route (see batches.route) in a claim. concurrency: of the answerer; held: its calls that the processor has '
+    'already; slots: how many more it may begin. These are null where slots do not count. room: how many tasks may be '
+    'taken, taken: how many were, with so many bytes of prompts; rest_at: from when the next of the rest may be, '
+    'null: no rest.';
+
+create function batches.max_claim_bytes() returns bigint
+language sql immutable set search_path = '' as $$
+  select 4000000::bigint;
+$$;
+comment on function batches.max_claim_bytes() is 'After so many bytes of prompts a claim takes no further task.';
+
+create function batches.claim_parts(
+  p_job public.batch_jobs, p_token uuid, p_busy jsonb, p_settings jsonb, p_now timestamptz
+) returns setof batches.claim_part
+language plpgsql stable set search_path = '' as $$
+declare
+  v_wait_hours integer := p_settings ->> 'wait_hours';
+  v_waits boolean := p_job.created_at + make_interval(hours => v_wait_hours) > p_now;
+begin
+  return query
+  with routes as (
+    select * from batches.routes(
+      array(select providers from public.batch_providers as providers), (p_settings ->> 'failures_to_open')::integer,
+      p_now)
+    -- No task asks a fall-back before one was given back.
+    where not asks_fallback or p_job.given_back
+  ), answerers as materialized (
+    select name, concurrency, held,
+      least(concurrency - held, batches.free_slots(name, concurrency, p_job.id, p_now)) as slots
+    from public.batch_providers, lateral (
+      -- A processor may hold more than it knows of: results that it has not brought, tasks of a claim whose answer was
+      -- lost.
+      select greatest((p_busy ->> name)::integer, count(*)::integer) as held from batches.calls
+      where job_id = p_job.id and token = p_token and provider = name) as calls
+    where p_busy is not null and name in (select answerer from routes)
+  )
+  select provider, asks_fallback, answerer, is_half_open, callable_at,
+    coalesce(problem, case when answerer is null and not v_waits then format('down for %s hours', v_wait_hours) end),
+    concurrency, held, slots, 0, 0, 0::bigint, null::timestamptz
+  from routes left join answerers on name = answerer
+  order by provider, asks_fallback, place;
+end;
+$$;
+comment on function batches.claim_parts(public.batch_jobs, uuid, jsonb, jsonb, timestamptz) is
+  'The parts of a claim, in order, before a task is taken.';
+
+create function batches.claim_room(p_part batches.claim_part, p_before batches.claim_part[], p_limit integer)
+returns integer
+language sql immutable set search_path = '' as $$
+  select case
+    when p_part.answerer is null and p_part.problem is null then 0
+    when sum(bytes) >= batches.max_claim_bytes() then 0
+    else greatest(0, least(
+      p_limit - coalesce(sum(taken), 0),
+      p_part.slots - coalesce(sum(taken) filter (where answerer = p_part.answerer), 0),
+      case when p_part.is_half_open then 1 - coalesce(sum(taken) filter (where answerer = p_part.answerer), 0) end)) end
+  from unnest(p_before);
+$$;
+comment on function batches.claim_room(batches.claim_part, batches.claim_part[], integer) is
+  'How many tasks a part of a claim may take after the parts before it: what is left of the limit and of the '
+    'answerer''s slots, one where its breaker is half-open, none where nobody answers for now. Tasks with a problem '
+    'need no slot. Writes nothing.';
+
+create type batches.task_chunk as (ids bigint[], tasks json[], bytes bigint);
+comment on type batches.task_chunk is 'Tasks as a processor is given them, in order, and the bytes of their prompts.';
+
+create function batches.read_tasks(
+  p_job_id uuid, p_part batches.claim_part, p_from bigint, p_leased bigint[], p_max_bytes bigint,
+  p_max_attempts integer, p_now timestamptz
+) returns batches.task_chunk
+language plpgsql stable set search_path = '' as $$
+declare
+  v_max_characters integer := (select max_prompt_characters from public.batch_providers where name = p_part.answerer);
+  v_chunk batches.task_chunk;
+begin
+  with free as materialized (
+    select id, prompt_id, attempts, error_message
+    from public.batch_tasks
+    where job_id = p_job_id and provider = p_part.provider
+      -- So, and not with "=" and "id >=", for which the planner may read the primary key, through all other batch jobs.
+      and (asks_fallback, id) >= (p_part.asks_fallback, p_from) and asks_fallback <= p_part.asks_fallback
+      and completed_at is null and (run_after is null or run_after <= p_now or p_part.problem is not null)
+      and id not in (select unnest(p_leased))
+    order by asks_fallback, id
+    limit p_part.room
+  ), sized as (
+    select free.*, text, octet_length(text) as bytes,
+      sum(octet_length(text)) over (order by free.id rows unbounded preceding) - octet_length(text) as before
+    from free join public.prompts on prompts.id = prompt_id
+  ), checked as (
+    select id, text, case
+        when p_part.answerer is null and p_part.asks_fallback then coalesce(error_message, p_part.problem)
+        when p_part.answerer is null then format('%s: %s', p_part.provider, p_part.problem)
+        when attempts >= p_max_attempts then format('given up after %s attempts', p_max_attempts)
+        when bytes > v_max_characters and length(text) > v_max_characters
+          then format('%s: prompt longer than %s characters', p_part.answerer, v_max_characters)
+      end as problem
+    from sized where before < p_max_bytes
+  ), described as (
+    select id, p_part.answerer as answerer, case when problem is null then text end as prompt, problem from checked
+  )
+  select coalesce(array_agg(id order by id), array[]::bigint[]),
+      coalesce(array_agg(row_to_json(described) order by id), array[]::json[]), coalesce(sum(octet_length(prompt)), 0)
+    into v_chunk from described;
+  return v_chunk;
+end;
+$$;
+comment on function batches.read_tasks(
+  uuid, batches.claim_part, bigint, bigint[], bigint, integer, timestamptz) is
+  'The open tasks of a part of a claim that nobody leases, from p_from on: as many as it has room for, and as '
+    'p_max_bytes of prompts. A task with a problem is not to be called but reported with it.';
+
+create function batches.first_free_task(p_job_id uuid, p_part batches.claim_part, p_from bigint, p_leased bigint[])
+returns bigint
+language sql stable set search_path = '' as $$
+  select id from public.batch_tasks
+  where job_id = p_job_id and provider = p_part.provider
+    and (asks_fallback, id) >= (p_part.asks_fallback, p_from) and asks_fallback <= p_part.asks_fallback
+    and completed_at is null and id not in (select unnest(p_leased))
+  order by asks_fallback, id limit 1;
+$$;
+comment on function batches.first_free_task(uuid, batches.claim_part, bigint, bigint[]) is
+  'The first open task of a part of a claim that nobody leases, from p_from on, also one that rests; null: there is '
+    'none.';
+
+create function batches.rest_at(
+  p_job_id uuid, p_part batches.claim_part, p_from bigint, p_leased bigint[], p_now timestamptz
+) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+begin
+  -- Mostly the first task that is left answers it; all others are read only where all of them rest.
+  if exists (
+    select from public.batch_tasks
+    where job_id = p_job_id and provider = p_part.provider
+      and (asks_fallback, id) >= (p_part.asks_fallback, p_from) and asks_fallback <= p_part.asks_fallback
+      and completed_at is null and (run_after is null or run_after <= p_now or p_part.problem is not null)
+      and id not in (select unnest(p_leased))
+  ) then
+    return p_now;
+  end if;
+  return (
+    select min(run_after) from public.batch_tasks
+    where job_id = p_job_id and provider = p_part.provider
+      and (asks_fallback, id) >= (p_part.asks_fallback, p_from) and asks_fallback <= p_part.asks_fallback
+      and completed_at is null and id not in (select unnest(p_leased)));
+end;
+$$;
+comment on function batches.rest_at(uuid, batches.claim_part, bigint, bigint[], timestamptz) is
+  'From when the next of the tasks that a part of a claim has left, and that nobody leases, may be taken; null: none '
+    'is left.';
+
+create function batches.gather_tasks(
+  p_job public.batch_jobs, p_token uuid, p_limit integer, p_busy jsonb, p_settings jsonb, p_now timestamptz,
+  out parts batches.claim_part[], out ids bigint[], out tasks json[], out claim_from jsonb
+)
+language plpgsql set search_path = ''
+  -- A claim costs what it takes, not what is open: tasks are read in the order of their index, and nothing is planned
+  -- again.
+  set plan_cache_mode = force_generic_plan set enable_bitmapscan = off set enable_seqscan = off set jit = off as $$
+declare
+  v_leased bigint[] := array(select unnest(task_ids) from public.batch_leases where job_id = p_job.id);
+  v_bytes_left bigint := batches.max_claim_bytes();
+  v_part batches.claim_part;
+  v_chunk batches.task_chunk;
+  v_key text;
+  v_from bigint;
+begin
+  ids := array[]::bigint[];
+  tasks := array[]::json[];
+  claim_from := p_job.claim_from;
+  for v_part in select * from batches.claim_parts(p_job, p_token, p_busy, p_settings, p_now) loop
+    v_key := batches.claim_key(v_part.provider, v_part.asks_fallback);
+    v_from := coalesce((claim_from ->> v_key)::bigint, 0);
+    v_part.room := batches.claim_room(v_part, parts, p_limit);
+    if v_part.is_half_open and v_part.room > 0 and not batches.lock_half_open(v_part.answerer, p_now) then
+      v_part.room := 0;
+    end if;
+    v_chunk := batches.read_tasks(
+      p_job.id, v_part, v_from, v_leased, v_bytes_left, (p_settings ->> 'max_attempts')::integer, p_now);
+    if p_job.given_back then
+      v_leased := v_leased || v_chunk.ids;
+      v_from := coalesce(batches.first_free_task(p_job.id, v_part, v_from, v_leased),
+        v_chunk.ids[cardinality(v_chunk.ids)] + 1, v_from);
+    else
+      -- All up to the last one taken are over or leased.
+      v_from := coalesce(v_chunk.ids[cardinality(v_chunk.ids)] + 1, v_from);
+    end if;
+    v_part.taken := cardinality(v_chunk.ids);
+    v_part.bytes := v_chunk.bytes;
+    v_part.rest_at := batches.rest_at(p_job.id, v_part, v_from, v_leased, p_now);
+    v_bytes_left := v_bytes_left - v_chunk.bytes;
+    parts := parts || v_part;
+    ids := ids || v_chunk.ids;
+    tasks := tasks || v_chunk.tasks;
+    claim_from := claim_from || case when v_from > 0 then jsonb_build_object(v_key, v_from) else '{}' end;
+  end loop;
+end;
+$$;
+comment on function batches.gather_tasks(public.batch_jobs, uuid, integer, jsonb, jsonb, timestamptz) is
+  'What a claim takes, part by part, each in view of those before it: the parts, the tasks'' ids, the tasks as the '
+    'processor is given them, and where the next claim begins to look. Writes nothing. The caller holds the batch '
+    'job''s lock.';
+
+create function batches.claim_outcome(
+  p_parts batches.claim_part[], p_limit integer, p_others_until timestamptz, p_fails_at timestamptz, p_now timestamptz,
+  out more text[], out waits text[], out next_at timestamptz
+)
+language plpgsql immutable set search_path = '' as $$
+begin
+  with filled as (
+    select parts.*, held + sum(taken) over (partition by answerer order by place) as holds,
+      sum(taken) over (order by place) >= p_limit or sum(bytes) over (order by place) >= batches.max_claim_bytes()
+        as is_full
+    from unnest(p_parts) with ordinality as parts (
+      provider, asks_fallback, answerer, is_half_open, callable_at, problem,
+      concurrency, held, slots, room, taken, bytes, rest_at, place)
+  ), judged as (
+    select filled.*, answerer is not null and not is_half_open and taken >= room and rest_at <= p_now as has_more
+    from filled
+  )
+  select array_remove(array_agg(case when has_more and coalesce(holds, 1) > 0 then answerer end order by place), null),
+      array_remove(array_agg(case when has_more and holds < concurrency then answerer end order by place), null),
+      min(case
+        when rest_at is null then null
+        -- Other batch jobs have the answerer's slots, or this claim is long enough.
+        when has_more and holds < concurrency then case when is_full then p_now else p_now + interval '1 second' end
+        when has_more then null
+        -- What is to fail waits for nobody.
+        when problem is not null then greatest(rest_at, p_now)
+        when answerer is null or is_half_open then greatest(rest_at, callable_at)
+        else greatest(rest_at, p_now + interval '1 second') end)
+    into more, waits, next_at from judged;
+  more := coalesce(more, array[]::text[]);
+  waits := coalesce(waits, array[]::text[]);
+  if p_others_until is not null then
+    next_at := least(next_at, greatest(p_others_until, p_now + interval '1 second'));
+  end if;
+  if p_fails_at > p_now and next_at > p_fails_at then
+    next_at := p_fails_at;
+  end if;
+end;
+$$;
+comment on function batches.claim_outcome(
+  batches.claim_part[], integer, timestamptz, timestamptz, timestamptz) is
+  'What a processor is told of a claim''s rest. more: the answerers with further tasks, to be claimed when one of its '
+    'calls has ended; waits: those of which it waits for slots that other batch jobs have; next_at: when to look '
+    'again in any case, null: never. p_others_until: when the first lease of another processor ends; p_fails_at: when '
+    'what waits for a provider fails. Writes nothing.';
+
+create function batches.begin_claim(
+  p_job_id uuid, p_token uuid, p_leased_until timestamptz, p_counts_slots boolean, p_now timestamptz
+) returns public.batch_jobs
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.batch_jobs;
+begin
+  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  if v_job.completed_at is null then
+    update public.batch_leases set leased_until = greatest(leased_until, p_leased_until)
+      where job_id = p_job_id and token = p_token;
+    if batches.free_expired_leases(p_job_id, p_now) > 0 then
+      select * into v_job from public.batch_jobs where id = p_job_id;
+    end if;
+    if p_counts_slots then
+      -- Of those that count a provider's slots and take some, one does so at a time.
+      perform from public.batch_providers where enabled order by name for no key update;
+    end if;
+  end if;
+  return v_job;
+end;
+$$;
+comment on function batches.begin_claim(uuid, uuid, timestamptz, boolean, timestamptz) is
+  'Locks the batch job for a claim, and the providers whose slots it counts; extends the token''s lease and ends '
+    'expired ones. Returns the job, nulls when there is none.';
+
+create function batches.record_claim(
+  p_job_id uuid, p_token uuid, p_task_ids bigint[], p_calls json[], p_probed text[], p_claim_from jsonb,
+  p_leased_until timestamptz, p_probe_until timestamptz, p_now timestamptz
+) returns public.batch_jobs
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.batch_jobs;
+begin
+  update public.batch_jobs
+    set status = 'running', started_at = coalesce(started_at, p_now), last_heartbeat = greatest(last_heartbeat, p_now),
+      claim_from = p_claim_from
+    where id = p_job_id
+    returning * into v_job;
+  insert into public.batch_leases as leases (job_id, token, task_ids, leased_until)
+    select p_job_id, p_token, p_task_ids, p_leased_until where cardinality(p_task_ids) > 0
+    on conflict (job_id, token) do update set task_ids = leases.task_ids || excluded.task_ids;
+  update public.batch_providers set probe_until = p_probe_until where name = any (p_probed);
+  insert into batches.calls (task_id, provider, job_id, token)
+    select (task ->> 'id')::bigint, task ->> 'answerer', p_job_id, p_token
+    from unnest(p_calls) as task where task ->> 'problem' is null;
+  return v_job;
+end;
+$$;
+comment on function batches.record_claim(
+  uuid, uuid, bigint[], json[], text[], jsonb, timestamptz, timestamptz, timestamptz) is
+  'Writes what a claim takes: the lease, the slots of its calls (p_calls: null where slots do not count), which '
+    'providers with half-open breakers are tried, and where the next claim begins to look. Returns the batch job.';
+
+create function batches.called_providers(p_parts batches.claim_part[]) returns jsonb
+language sql stable set search_path = '' as $$
+  select coalesce(jsonb_object_agg(name, jsonb_build_object(
+      'model', model, 'api_url_variable', api_url_variable, 'api_key_variable', api_key_variable,
+      'concurrency', case when is_half_open then 1 else concurrency end,
+      'max_completion_tokens', max_completion_tokens, 'half_open', is_half_open)), '{}')
+  from public.batch_providers join (
+    select answerer, bool_or(is_half_open) as is_half_open from unnest(p_parts) where taken > 0 group by answerer
+  ) as called on answerer = name;
+$$;
+comment on function batches.called_providers(batches.claim_part[]) is
+  'How each answerer that was given tasks is to be called, by name; one whose breaker is half-open once.';
 
 create function batches.claim_tasks(
   p_job_id uuid,
@@ -1152,221 +1517,62 @@ create function batches.claim_tasks(
   p_busy jsonb default null,
   p_now timestamptz default now()
 ) returns json
-language plpgsql set search_path = ''
-  -- A claim costs what it takes, not what is open: tasks are read in the order of their index, and nothing is planned again.
-  set plan_cache_mode = force_generic_plan set enable_bitmapscan = off set enable_seqscan = off set jit = off as $$
+language plpgsql set search_path = '' as $$
 declare
-  v_job public.batch_jobs;
   v_settings jsonb := batches.settings();
-  v_max_attempts integer := (v_settings ->> 'max_attempts')::integer;
-  v_leased_until timestamptz := p_now + make_interval(secs => coalesce(p_lease_seconds, (v_settings ->> 'lease_seconds')::integer));
-  v_waits_until timestamptz;
-  v_route record;
-  v_answerer public.batch_providers;
-  v_room integer;
-  v_problem text;
-  v_chunk record;
-  v_own bigint[];
-  v_others bigint[];
-  v_others_until timestamptz;
-  v_claimed bigint[] := array[]::bigint[];
-  v_bytes bigint := 0;
-  v_key text;
-  v_from bigint;
-  v_taken jsonb := jsonb_build_object();
-  v_tasks json[] := array[]::json[];
-  v_providers jsonb := jsonb_build_object();
-  v_more jsonb := jsonb_build_array();
-  v_held integer;
-  v_waits text[] := array[]::text[];
-  v_rest timestamptz;
-  v_next timestamptz;
+  v_leased_until timestamptz := p_now + make_interval(
+    secs => coalesce(p_lease_seconds, (v_settings ->> 'lease_seconds')::integer));
+  v_job public.batch_jobs;
+  v_gathered record;
+  v_outcome record;
 begin
   if p_token is null or p_limit is null or p_limit not between 1 and 2000 then
     raise exception using errcode = '22023',
-      message = format('cannot claim tasks: a token and a limit from 1 to 2000 must be given, got %s', coalesce(p_limit::text, 'null'));
+      message = format('cannot claim tasks: a token and a limit from 1 to 2000 must be given, got %s',
+        coalesce(p_limit::text, 'null'));
   end if;
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found or v_job.completed_at is not null then
-    return json_build_object('status', coalesce(v_job.status, 'unknown'), 'ended', false, 'tasks', v_tasks, 'providers', v_providers,
-      'more', v_more, 'next_in_ms', null, 'open', 0, 'settings', v_settings);
+  v_job := batches.begin_claim(p_job_id, p_token, v_leased_until, p_busy is not null, p_now);
+  if v_job.id is null or v_job.completed_at is not null then
+    return json_build_object('status', coalesce(v_job.status, 'unknown'), 'ended', false, 'tasks', array[]::json[],
+      'providers', '{}'::json, 'more', array[]::text[], 'next_in_ms', null, 'open', 0, 'settings', v_settings);
   end if;
-  v_waits_until := v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer);
-  update public.batch_leases set leased_until = greatest(leased_until, v_leased_until) where job_id = p_job_id and token = p_token;
-  if batches.free_expired_leases(p_job_id, p_now) > 0 then
-    select * into v_job from public.batch_jobs where id = p_job_id;
-  end if;
-  select coalesce(array_agg(task_id) filter (where token = p_token), array[]::bigint[]),
-      coalesce(array_agg(task_id) filter (where token <> p_token), array[]::bigint[]), min(leased_until) filter (where token <> p_token)
-    into v_own, v_others, v_others_until
-    from public.batch_leases, unnest(task_ids) as task_id where job_id = p_job_id;
-
+  v_gathered := batches.gather_tasks(v_job, p_token, p_limit, p_busy, v_settings, p_now);
+  v_outcome := batches.claim_outcome(v_gathered.parts, p_limit,
+    (select min(leased_until) from public.batch_leases where job_id = p_job_id and token <> p_token),
+    v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer), p_now);
+  v_job := batches.record_claim(p_job_id, p_token, v_gathered.ids,
+    case when p_busy is not null then v_gathered.tasks end,
+    array(select answerer from unnest(v_gathered.parts) as parts where is_half_open and taken > 0),
+    v_gathered.claim_from, v_leased_until,
+    p_now + make_interval(secs => (v_settings ->> 'call_timeout_seconds')::integer + 30), p_now);
   if p_busy is not null then
-    -- Who counts a provider's slots and takes some does so alone.
-    perform from public.batch_providers where enabled order by name for no key update;
+    perform batches.keep_waits(p_job_id, v_outcome.waits, p_now);
   end if;
-  for v_route in
-    select * from batches.routes((v_settings ->> 'failures_to_open')::integer, p_now) order by provider, asks_fallback, place
-  loop
-    -- Nobody's task asks the fall-back before one was given back.
-    continue when v_route.asks_fallback and not v_job.given_back;
-    v_key := batches.claim_key(v_route.provider, v_route.asks_fallback);
-    v_from := coalesce((v_job.claim_from ->> v_key)::bigint, 0);
-    v_room := p_limit - cardinality(v_claimed);
-    v_problem := v_route.problem;
-    if v_route.answerer is not null then
-      select * into v_answerer from public.batch_providers where name = v_route.answerer;
-      if p_busy is not null then
-        -- It may hold more than it knows of: results that it has not brought, and tasks of a claim whose answer was lost.
-        v_held := coalesce((v_taken ->> v_answerer.name)::integer, 0) + greatest((p_busy ->> v_answerer.name)::integer, (
-          select count(*) from batches.calls where job_id = p_job_id and token = p_token and provider = v_answerer.name));
-        v_room := least(v_room, v_answerer.concurrency - v_held,
-          batches.free_slots(v_answerer.name, v_answerer.concurrency, p_job_id, p_now) - coalesce((v_taken ->> v_answerer.name)::integer, 0));
-      end if;
-      if v_route.probes then
-        perform from public.batch_providers
-          where name = v_answerer.name and open_until <= p_now and coalesce(probe_until, '-infinity') <= p_now
-          for no key update skip locked;
-        v_room := case when found then least(v_room, 1) else 0 end;
-      end if;
-    elsif v_problem is null then
-      v_problem := case when v_waits_until <= p_now then format('down for %s hours', v_settings ->> 'wait_hours') end;
-      v_room := case when v_problem is null then 0 else v_room end;
-    end if;
-    v_room := case when v_bytes >= 4000000 then 0 else greatest(v_room, 0) end;
-
-    with free as materialized (
-      select tasks.id, tasks.prompt_id, tasks.attempts, tasks.error_message
-      from public.batch_tasks as tasks
-      where tasks.job_id = p_job_id and tasks.provider = v_route.provider
-        -- So and not with "=" and "id >=", for which the planner may read the primary key, through all other batch jobs.
-        and (tasks.asks_fallback, tasks.id) >= (v_route.asks_fallback, v_from) and tasks.asks_fallback <= v_route.asks_fallback
-        and tasks.completed_at is null
-        and (tasks.run_after is null or tasks.run_after <= p_now or v_problem is not null)
-        and tasks.id not in (select unnest(v_own)) and tasks.id not in (select unnest(v_others))
-      order by tasks.asks_fallback, tasks.id
-      limit v_room
-    ),
-    sized as (
-      select free.*, prompts.text, octet_length(prompts.text) as bytes,
-        sum(octet_length(prompts.text)) over (order by free.id rows unbounded preceding) - octet_length(prompts.text) as before
-      from free join public.prompts on prompts.id = free.prompt_id
-    ),
-    checked as (
-      select id, text, case
-          when v_route.answerer is null and v_route.asks_fallback then coalesce(error_message, v_problem)
-          when v_route.answerer is null then format('%s: %s', v_route.provider, v_problem)
-          when attempts >= v_max_attempts then format('given up after %s attempts', v_max_attempts)
-          when bytes > v_answerer.max_prompt_characters and length(text) > v_answerer.max_prompt_characters
-            then format('%s: prompt longer than %s characters', v_answerer.name, v_answerer.max_prompt_characters)
-        end as problem
-      from sized where before < 4000000 - v_bytes
-    ),
-    described as (
-      select id, v_route.answerer as answerer, case when problem is null then text end as prompt, problem from checked
-    )
-    select coalesce(array_agg(id order by id), array[]::bigint[]) as ids, coalesce(sum(octet_length(prompt)), 0) as bytes,
-      coalesce(array_agg(row_to_json(described) order by id), array[]::json[]) as tasks
-    into v_chunk from described;
-
-    v_claimed := v_claimed || v_chunk.ids;
-    v_own := v_own || v_chunk.ids;
-    if not v_job.given_back then
-      v_from := coalesce(v_chunk.ids[cardinality(v_chunk.ids)] + 1, v_from);
-    else
-      -- Up to the first that waits here.
-      v_from := coalesce((
-        select id from public.batch_tasks
-        where job_id = p_job_id and provider = v_route.provider
-          and (asks_fallback, id) >= (v_route.asks_fallback, v_from) and asks_fallback <= v_route.asks_fallback
-          and completed_at is null and id not in (select unnest(v_own)) and id not in (select unnest(v_others))
-        order by asks_fallback, id limit 1), v_chunk.ids[cardinality(v_chunk.ids)] + 1, v_from);
-    end if;
-    if v_from > 0 then
-      v_job.claim_from := v_job.claim_from || jsonb_build_object(v_key, v_from);
-    end if;
-    v_bytes := v_bytes + v_chunk.bytes;
-    v_tasks := v_tasks || v_chunk.tasks;
-    if cardinality(v_chunk.ids) > 0 and v_route.answerer is not null then
-      v_taken := v_taken || jsonb_build_object(v_answerer.name,
-        coalesce((v_taken ->> v_answerer.name)::integer, 0) + cardinality(v_chunk.ids));
-      v_providers := v_providers || jsonb_build_object(v_answerer.name, jsonb_build_object(
-        'model', v_answerer.model, 'api_url_variable', v_answerer.api_url_variable, 'api_key_variable', v_answerer.api_key_variable,
-        'concurrency', case when v_route.probes then 1 else v_answerer.concurrency end,
-        'max_completion_tokens', v_answerer.max_completion_tokens, 'probes', v_route.probes));
-      if v_route.probes then
-        update public.batch_providers
-          set probe_until = p_now + make_interval(secs => (v_settings ->> 'call_timeout_seconds')::integer + 30)
-          where name = v_answerer.name;
-      end if;
-    end if;
-
-    if v_route.answerer is not null and not v_route.probes and cardinality(v_chunk.ids) >= v_room and (p_busy is null or exists (
-      select from public.batch_tasks
-      where job_id = p_job_id and provider = v_route.provider
-        and (asks_fallback, id) >= (v_route.asks_fallback, v_from) and asks_fallback <= v_route.asks_fallback
-        and completed_at is null and (run_after is null or run_after <= p_now)
-        and id not in (select unnest(v_own)) and id not in (select unnest(v_others)))) then
-      v_held := v_held + cardinality(v_chunk.ids);
-      if p_busy is null or v_held > 0 then
-        v_more := v_more || to_jsonb(v_route.answerer);
-      end if;
-      if p_busy is not null and v_held < v_answerer.concurrency then
-        -- Others have its slots, or this claim is long enough.
-        v_waits := v_waits || v_answerer.name;
-        v_next := least(v_next, case when cardinality(v_claimed) >= p_limit or v_bytes >= 4000000 then p_now else p_now + interval '1 second' end);
-      end if;
-    else
-      select min(case when id in (select unnest(v_others)) then v_others_until
-          when v_problem is null then greatest(run_after, p_now) else p_now end) into v_rest
-        from public.batch_tasks
-        where job_id = p_job_id and provider = v_route.provider
-          and (asks_fallback, id) >= (v_route.asks_fallback, v_from) and asks_fallback <= v_route.asks_fallback
-          and completed_at is null and id not in (select unnest(v_own));
-      -- What nobody takes now is looked at again when its provider may be called; what is to fail waits for nobody.
-      v_next := least(v_next, case when v_rest is null then null
-        when v_problem is not null then greatest(v_rest, p_now)
-        when v_route.answerer is null or v_route.probes then greatest(v_rest, v_route.opens_at)
-        else greatest(v_rest, p_now + interval '1 second') end);
-    end if;
-  end loop;
-
-  update public.batch_jobs
-    set status = 'running', started_at = coalesce(started_at, p_now), last_heartbeat = greatest(last_heartbeat, p_now),
-      claim_from = v_job.claim_from
-    where id = p_job_id
-    returning * into v_job;
-  if v_others_until is not null then
-    -- Their tasks lie before where the loop looked.
-    v_next := least(v_next, greatest(v_others_until, p_now + interval '1 second'));
-  end if;
-  if cardinality(v_claimed) = 0 then
-    v_job.status := batches.settle_job(p_job_id, p_now);
-    if v_job.status = 'running' and v_next is null and v_more = '[]' and v_job.claim_from <> '{}' then
-      -- Somebody changed leases by hand.
+  if v_gathered.ids = '{}' then
+    v_job.status := batches.end_job_when_done(p_job_id, p_now);
+    if v_job.status = 'running' and v_outcome.next_at is null and v_outcome.more = '{}' and v_job.claim_from <> '{}'
+    then
+      -- Somebody changed leases by hand: the next claim looks from the beginning.
       update public.batch_jobs set claim_from = '{}', given_back = true where id = p_job_id;
-      v_next := p_now;
+      v_outcome.next_at := p_now;
     end if;
-  else
-    insert into public.batch_leases as leases (job_id, token, task_ids, leased_until)
-    values (p_job_id, p_token, v_claimed, v_leased_until)
-    on conflict (job_id, token) do update set task_ids = leases.task_ids || excluded.task_ids;
   end if;
-  if p_busy is not null then
-    insert into batches.calls (task_id, provider, job_id, token)
-      select (task ->> 'id')::bigint, task ->> 'answerer', p_job_id, p_token from unnest(v_tasks) as task where task ->> 'problem' is null;
-    perform batches.keep_waits(p_job_id, v_waits, p_now);
-  end if;
-  if v_next > v_waits_until and v_waits_until > p_now then
-    v_next := v_waits_until;
-  end if;
-  return json_build_object('status', v_job.status, 'ended', v_job.status <> 'running', 'tasks', v_tasks, 'providers', v_providers,
-    'more', v_more, 'next_in_ms', case when v_next is not null then greatest(0, ceil(extract(epoch from v_next - p_now) * 1000)) end,
+  return json_build_object('status', v_job.status, 'ended', v_job.status <> 'running', 'tasks', v_gathered.tasks,
+    'providers', batches.called_providers(v_gathered.parts), 'more', v_outcome.more,
+    'next_in_ms', case when v_outcome.next_at is not null
+      then greatest(0, ceil(extract(epoch from v_outcome.next_at - p_now) * 1000)) end,
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 'settings', v_settings);
 end;
 $$;
 comment on function batches.claim_tasks(uuid, uuid, integer, integer, jsonb, timestamptz) is
-  'Leases tasks of the batch job to the holder of the token, all it holds for p_lease_seconds from now (the setting when null), also tasks whose lease has expired. p_busy {provider: tasks it holds already}: each task is to be called at once and takes one of the provider''s slots, of which there are as many as its concurrency, for all batch jobs together; null: only p_limit. Returns {"status" of the job, unknown when there is none, "ended": by this call, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call it}, "more": answerers with further tasks, to be claimed when one of its calls has ended, "next_in_ms": when to look again in any case, null: never, "open", "settings"}. A task with a problem is not to be called but reported with it.';
+  'Leases tasks of the batch job to the holder of the token, and all it holds for p_lease_seconds from now (the '
+    'setting when null); also tasks whose lease has expired. p_busy {provider: tasks it holds already}: each task is '
+    'to be called at once and takes one of the provider''s slots, of which there are as many as its concurrency, for '
+    'all batch jobs together; null: only p_limit counts. Returns {"status" of the job, unknown when there is none, '
+    '"ended": by this call, "tasks": [{"id", "answerer", "prompt", "problem"}], "providers": {answerer: how to call '
+    'it}, "more": answerers with further tasks, to be claimed when one of its calls has ended, "next_in_ms": when to '
+    'look again in any case, null: never, "open": tasks, "settings"}. A task with a problem is not to be called but '
+    'reported with it. Raises 22023 without a token or a limit.';
 
 -- Security definer, like the other doors of a processor: service_role may only read tasks and batch jobs.
 create function public.claim_batch_tasks(
@@ -1387,7 +1593,7 @@ grant execute on function public.claim_batch_tasks(uuid, uuid, integer, integer,
 -- What came of tasks: answers once, results from the holder of the lease alone, and the end of the batch job with its
 -- last task, whoever brings it.
 
-create function batches.settle_job(p_job_id uuid, p_now timestamptz) returns text
+create function batches.end_job_when_done(p_job_id uuid, p_now timestamptz) returns text
 language plpgsql set search_path = '' as $$
 declare
   v_job public.batch_jobs;
@@ -1419,7 +1625,7 @@ begin
   return v_job.status;
 end;
 $$;
-comment on function batches.settle_job(uuid, timestamptz) is
+comment on function batches.end_job_when_done(uuid, timestamptz) is
   'Ends the batch job if none of its tasks is open any more: completed, failed when nothing was answered, else partial. Returns its status, null for an unknown job.';
 
 create function batches.shorten_lease(p_job_id uuid, p_token uuid, p_leased bigint[], p_task_ids bigint[]) returns void
@@ -1669,7 +1875,7 @@ begin
     -- Tasks of deleted prompts are not counted: whether others are open is looked up when nobody is left who would end them.
     if v_job.tasks_completed + v_job.tasks_failed = v_job.tasks_total
       or not exists (select from public.batch_leases where job_id = p_job_id) then
-      v_job.status := batches.settle_job(p_job_id, p_now);
+      v_job.status := batches.end_job_when_done(p_job_id, p_now);
     end if;
   end if;
   return jsonb_build_object('accepted', cardinality(v_accepted), 'refused', jsonb_array_length(p_results) - cardinality(v_accepted),
@@ -1990,7 +2196,7 @@ begin
 
   if v_job.completed_at is not null then
     v_action := 'over';
-  elsif batches.settle_job(p_job_id, p_now) not in ('pending', 'running') then
+  elsif batches.end_job_when_done(p_job_id, p_now) not in ('pending', 'running') then
     v_action := 'ended';
   elsif greatest(coalesce(v_job.last_heartbeat, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.heartbeat_timeout
     and greatest(coalesce(v_job.last_progress_at, v_job.started_at, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.progress_timeout then
@@ -2021,7 +2227,7 @@ begin
           set tasks_failed = tasks_failed + v_failed,
             reasons = reasons || jsonb_build_object(v_reason, v_failed + coalesce((reasons ->> v_reason)::integer, 0))
           where id = p_job_id and v_failed > 0;
-        perform batches.settle_job(p_job_id, p_now);
+        perform batches.end_job_when_done(p_job_id, p_now);
       end if;
     end if;
   end if;

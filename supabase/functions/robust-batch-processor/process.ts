@@ -76,8 +76,8 @@ export async function processBatch(
     status = claimed.status;
     ended ||= claimed.ended;
     more = claimed.more;
-    for (const [name, { probes }] of Object.entries(claimed.providers)) {
-      if (probes) probing.add(name);
+    for (const [name, { half_open }] of Object.entries(claimed.providers)) {
+      if (half_open) probing.add(name);
     }
     freed.clear();
     lookedAt = now().getTime();

@@ -14,8 +14,8 @@ const provider = z.object({
   api_key_variable: z.string(),
   concurrency: z.int().positive(),
   max_completion_tokens: z.int().positive(),
-  /** It is called once, to try whether it is back. */
-  probes: z.boolean(),
+  /** Its breaker is half-open: one call tries whether it is back. */
+  half_open: z.boolean(),
 });
 const claimed = z.object({
   /** "unknown": there is no such batch job. */

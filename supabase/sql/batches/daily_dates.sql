@@ -1,6 +1,6 @@
 -- Which local date an organization's batch is for. Its calendar: at any moment the latest local date whose time (the
--- hour of its daily batch) has come, in the zone it has then. A date that is later than all before it gets a batch. So a
--- date that comes again after a move to the west gets none, and one that a move to the east leaps over never came.
+-- hour of its daily batch) has come, in the zone it has then. A date that is later than all before it gets a batch. So
+-- a date that comes again after a move to the west gets none, and one that a move to the east leaps over never came.
 
 create type batches.clock as (time_zone text, run_at time);
 comment on type batches.clock is 'A zone, and the local time from which a date''s batch runs there.';
@@ -33,8 +33,8 @@ begin
 end;
 $$;
 comment on function batches.comes_at(batches.clock, date) is
-  'When the time of a date comes: the end of the gap for a time that spring skips, the first showing of one that autumn '
-    'repeats.';
+  'When the time of a date comes: the end of the gap for a time that spring skips, the first showing of one that '
+    'autumn repeats.';
 
 create function batches.date_at(p_clock batches.clock, p_at timestamptz) returns date
 language plpgsql stable parallel safe set search_path = '' as $$

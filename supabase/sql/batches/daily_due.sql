@@ -2,7 +2,8 @@
 
 create function batches.daily_is_due(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select batches.in_daily_window(p_at) and not batches.platform_has_had(batches.date_at(batches.platform_clock(), p_at));
+  select batches.in_daily_window(p_at)
+    and not batches.platform_has_had(batches.date_at(batches.platform_clock(), p_at));
 $$;
 comment on function batches.daily_is_due(timestamptz) is
   'Whether the platform''s window is open at that moment and its local day has not been run yet.';
@@ -36,7 +37,8 @@ begin
       and (p_after is null or id > p_after) and (p_until is null or id <= p_until)
   union all
   select * from public.organizations
-    where p_platform_date is not null and enabled and next_batch_at is null and time_zone is null and daily_run_at is null
+    where p_platform_date is not null and enabled and next_batch_at is null
+      and time_zone is null and daily_run_at is null
       and (p_after is null or id > p_after) and (p_until is null or id <= p_until);
 end;
 $$;
@@ -98,8 +100,8 @@ begin
 end;
 $$;
 comment on function batches.due_organizations(date, boolean, timestamptz, uuid, uuid) is
-  'What the tick finds, for batches.candidates: which dates of each organization are begun. None where it has no active '
-    'prompt.';
+  'What the tick finds, for batches.candidates: which dates of each organization are begun. None where it has no '
+    'active prompt.';
 
 create function batches.take_due_organizations(
   p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid default null, p_until uuid default null
@@ -116,7 +118,8 @@ begin
     where organizations.id = due.id and organizations.next_batch_at = due.next_batch_at
       and due.next_after is distinct from due.next_batch_at;
   perform scheduler.mark_daily_runs((
-    select jsonb_object_agg('organization:' || id, dates[cardinality(dates)]) from unnest(v_due) where dates <> '{}'), p_now);
+    select jsonb_object_agg('organization:' || id, dates[cardinality(dates)])
+    from unnest(v_due) where dates <> '{}'), p_now);
   -- What became of the dates that an earlier tick took is forgotten.
   delete from batches.owed_dates as taken using unnest(v_due) as due
     where taken.organization_id = due.id and due.owed <> '{}' and taken.state <> 'owed';
@@ -128,8 +131,8 @@ begin
 end;
 $$;
 comment on function batches.take_due_organizations(date, boolean, timestamptz, uuid, uuid) is
-  'Takes the organizations that are due: those that follow the platform for its date p_platform_date, or, when that is '
-    'null, those whose own cursor has come or that are owed a date. Marks the dates, moves the cursors on, and returns '
-    'what is to be made. With p_force also organizations that have not had their latest date for another reason: they '
-    'had no prompts at its time, or were not there yet. Only ids after p_after, up to p_until. The caller holds the '
-    'lock of the daily batch.';
+  'Takes the organizations that are due: those that follow the platform for its date p_platform_date, or, when that '
+    'is null, those whose own cursor has come or that are owed a date. Marks the dates, moves the cursors on, and '
+    'returns what is to be made. With p_force also organizations that have not had their latest date for another '
+    'reason: they had no prompts at its time, or were not there yet. Only ids after p_after, up to p_until. The '
+    'caller holds the lock of the daily batch.';

@@ -1,5 +1,6 @@
 -- An organization moves when its zone or hour changes, or that of the platform which it takes it from. A date that had
--- come due and was not begun is then owed to it: a row, which the next tick begins wherever the organization is by then.
+-- come due and was not begun is then owed to it: a row, which the next tick begins wherever the organization is by
+-- then.
 
 create table batches.owed_dates (
   organization_id uuid not null references public.organizations (id) on delete cascade,
@@ -82,14 +83,15 @@ begin
         perform scheduler.assert_time_zone(new.time_zone);
       end if;
     exception when invalid_parameter_value then
-      raise exception using errcode = '22023', message = format('cannot write the organization %s: %s', new.name, sqlerrm),
+      raise exception using errcode = '22023',
+        message = format('cannot write the organization %s: %s', new.name, sqlerrm),
         hint = 'select name from pg_timezone_names lists the zones';
     end;
   end if;
   if new.daily_run_at = time '24:00' or extract(second from new.daily_run_at) <> 0 then
     raise exception using errcode = '22023',
-      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, got %s',
-        new.name, new.daily_run_at);
+      message = format('cannot write the organization %s: daily_run_at must be a whole minute from 00:00 to 23:59, '
+        'got %s', new.name, new.daily_run_at);
   end if;
   return new;
 end;
@@ -117,8 +119,8 @@ begin
 end;
 $$;
 comment on function batches.first_cursor(public.organizations, boolean, timestamptz) is
-  'The cursor of an organization that begins, begins again or is switched off at that moment: the dates whose time has '
-    'come by then are over.';
+  'The cursor of an organization that begins, begins again or is switched off at that moment: the dates whose time '
+    'has come by then are over.';
 
 create function batches.keep_cursor() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -132,8 +134,8 @@ begin
       new.updated_at := now();
     end if;
     v_now := new.updated_at;
-    if (new.time_zone, new.daily_run_at, new.enabled) is not distinct from (old.time_zone, old.daily_run_at, old.enabled)
-    then
+    if (new.time_zone, new.daily_run_at, new.enabled)
+      is not distinct from (old.time_zone, old.daily_run_at, old.enabled) then
       return new;
     end if;
   end if;
@@ -156,7 +158,8 @@ comment on function batches.keep_cursor() is
   'Keeps an organization''s next_batch_at, and the dates it is owed. A new one begins with the first date whose time '
     'comes after it was created. Security definer: who may write an organization has no right in the private schemas.';
 
-create trigger keep_batch_cursor before insert or update of name, time_zone, daily_run_at, enabled on public.organizations
+create trigger keep_batch_cursor
+  before insert or update of name, time_zone, daily_run_at, enabled on public.organizations
   for each row execute function batches.keep_cursor();
 
 create function batches.forget_organization() returns trigger
@@ -168,8 +171,8 @@ begin
 end;
 $$;
 comment on function batches.forget_organization() is
-  'Deletes the marks of a deleted organization: its daily batch''s and its weekly suggestions''. Security definer: who '
-    'may delete an organization may not write the marks.';
+  'Deletes the marks of a deleted organization: its daily batch''s and its weekly suggestions''. Security definer: '
+    'who may delete an organization may not write the marks.';
 
 create trigger forget_organization after delete on public.organizations
   for each row execute function batches.forget_organization();
@@ -192,8 +195,8 @@ begin
 end;
 $$;
 comment on function batches.move_followers(batches.clock, batches.clock, timestamptz) is
-  'Moves each organization that takes its zone, its hour or both from the platform. What is due, or comes due, is owed '
-    'to each of them: the platform''s new window may be over, or far.';
+  'Moves each organization that takes its zone, its hour or both from the platform. What is due, or comes due, is '
+    'owed to each of them: the platform''s new window may be over, or far.';
 
 create function batches.follow_daily_settings(p_before jsonb) returns void
 language plpgsql set search_path = '' as $$

@@ -1,7 +1,7 @@
 -- What came of tasks: answers once, results from the holder of the lease alone, and the end of the batch job with its
 -- last task, whoever brings it.
 
-create function batches.settle_job(p_job_id uuid, p_now timestamptz) returns text
+create function batches.end_job_when_done(p_job_id uuid, p_now timestamptz) returns text
 language plpgsql set search_path = '' as $$
 declare
   v_job public.batch_jobs;
@@ -33,7 +33,7 @@ begin
   return v_job.status;
 end;
 $$;
-comment on function batches.settle_job(uuid, timestamptz) is
+comment on function batches.end_job_when_done(uuid, timestamptz) is
   'Ends the batch job if none of its tasks is open any more: completed, failed when nothing was answered, else partial. Returns its status, null for an unknown job.';
 
 create function batches.shorten_lease(p_job_id uuid, p_token uuid, p_leased bigint[], p_task_ids bigint[]) returns void
@@ -283,7 +283,7 @@ begin
     -- Tasks of deleted prompts are not counted: whether others are open is looked up when nobody is left who would end them.
     if v_job.tasks_completed + v_job.tasks_failed = v_job.tasks_total
       or not exists (select from public.batch_leases where job_id = p_job_id) then
-      v_job.status := batches.settle_job(p_job_id, p_now);
+      v_job.status := batches.end_job_when_done(p_job_id, p_now);
     end if;
   end if;
   return jsonb_build_object('accepted', cardinality(v_accepted), 'refused', jsonb_array_length(p_results) - cardinality(v_accepted),

@@ -20,7 +20,7 @@ begin
 
   if v_job.completed_at is not null then
     v_action := 'over';
-  elsif batches.settle_job(p_job_id, p_now) not in ('pending', 'running') then
+  elsif batches.end_job_when_done(p_job_id, p_now) not in ('pending', 'running') then
     v_action := 'ended';
   elsif greatest(coalesce(v_job.last_heartbeat, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.heartbeat_timeout
     and greatest(coalesce(v_job.last_progress_at, v_job.started_at, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.progress_timeout then
@@ -51,7 +51,7 @@ begin
           set tasks_failed = tasks_failed + v_failed,
             reasons = reasons || jsonb_build_object(v_reason, v_failed + coalesce((reasons ->> v_reason)::integer, 0))
           where id = p_job_id and v_failed > 0;
-        perform batches.settle_job(p_job_id, p_now);
+        perform batches.end_job_when_done(p_job_id, p_now);
       end if;
     end if;
   end if;

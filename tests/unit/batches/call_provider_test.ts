@@ -13,7 +13,7 @@ const provider = {
   api_key_variable: "LOCAL_MODEL_API_KEY",
   concurrency: 1,
   max_completion_tokens: 10,
-  probes: false,
+  half_open: false,
 };
 
 /** What comes of a call of a provider that answers one reply after the other, the last one for ever. */
