@@ -981,6 +981,67 @@ $$;
 comment on function batches.settings() is
   'The settings batch_processor.<key> as {key: whole number}; heartbeat_seconds is at most a third of lease_seconds.';
 
+-- The list of results that a processor sends.
+
+create type batches.result as (
+  place bigint, id bigint, outcome text, answerer text, reason text, wait_seconds integer, provider_is_down boolean,
+  provider_answered boolean
+);
+comment on type batches.result is
+  'What came of a task, by its place in the list that a processor sends; see finish_tasks.';
+
+create function batches.read_results(p_results jsonb) returns setof batches.result
+language plpgsql immutable set search_path = '' as $$
+begin
+  if exists (
+    select from jsonb_to_recordset(p_results) as results (
+      id bigint, outcome text, answerer text, answer text, model text)
+    where id is null or coalesce(outcome, '') not in ('answered', 'refused', 'unusable', 'failed', 'waiting', 'cut')
+      or outcome = 'answered' and (answer is null or model is null or answerer is null)
+  ) then
+    raise data_exception;
+  end if;
+  return query
+  select place, id, outcome, answerer, reason, wait_seconds, provider_is_down, provider_answered
+  from rows from (jsonb_to_recordset(p_results) as (
+    id bigint, outcome text, answerer text, reason text, wait_seconds integer, provider_is_down boolean,
+    provider_answered boolean)
+  ) with ordinality as results (
+    id, outcome, answerer, reason, wait_seconds, provider_is_down, provider_answered, place);
+end;
+$$;
+comment on function batches.read_results(jsonb) is
+  'The results in a processor''s list. Raises data_exception for one that cannot be read.';
+
+-- Asked only when results could not be taken: to look at each of thousands would cost more than to take them.
+create function batches.wrong_result(p_results jsonb) returns text
+language sql immutable set search_path = '' as $$
+  select format('results[%s].%s must be %s, got %s', place - 1, field, wanted,
+    left(coalesce((result -> field)::text, 'nothing'), 50))
+  from jsonb_array_elements(case jsonb_typeof(p_results) when 'array' then p_results else '[]' end)
+      with ordinality as results (result, place),
+    lateral (values
+      (1, 'id', 'a whole number', '^[0-9]{1,18}$', true),
+      (2, 'outcome', 'answered, refused, unusable, failed, waiting or cut',
+        '^(answered|refused|unusable|failed|waiting|cut)$', true),
+      (3, 'answer', 'the answer', '', result ->> 'outcome' = 'answered'),
+      (4, 'model', 'the model that answered', '', result ->> 'outcome' = 'answered'),
+      (5, 'answerer', 'the provider that answered', '', result ->> 'outcome' = 'answered'),
+      (6, 'latency_ms', 'a whole number from 0 on', '^-?[0-9]{1,9}$', false),
+      (7, 'prompt_tokens', 'a whole number from 0 on', '^[0-9]{1,9}$', false),
+      (8, 'completion_tokens', 'a whole number from 0 on', '^[0-9]{1,9}$', false),
+      (9, 'wait_seconds', 'a whole number', '^-?[0-9]{1,9}$', false),
+      (10, 'provider_is_down', 'true or false', '^(true|false)$', false),
+      (11, 'provider_answered', 'true or false', '^(true|false)$', false)
+    ) as fields (field_place, field, wanted, pattern, needed)
+  where case when result ->> field is null then needed else result ->> field !~ pattern end
+  order by place, field_place
+  limit 1;
+$$;
+comment on function batches.wrong_result(jsonb) is
+  'What is wrong with results that could not be taken, by the field''s name. Null: they are no array, or it is '
+    'something else.';
+
 -- A provider's breaker, one for all processors. Closed: calls go. Open: none goes, until open_until. Half-open: one
 -- call tries whether the provider is back, and is given until probe_until.
 
@@ -1059,6 +1120,106 @@ $$;
 comment on function batches.routes(public.batch_providers[], integer, timestamptz) is
   'Who answers each provider''s tasks now, by place: itself, then its fall-back when the breaker is open because the '
     'provider is down, then nobody. Writes nothing.';
+
+create type batches.provider_news as (
+  provider text, has_answered boolean, failures integer, asks_to_wait boolean, wait_seconds integer, is_down boolean,
+  reason text
+);
+comment on type batches.provider_news is
+  'What calls of a provider came to. failures: those since it last answered; is_down: it says so itself, and until '
+    'when.';
+
+create function batches.provider_news(p_results batches.result[], p_last_places jsonb)
+returns setof batches.provider_news
+language sql immutable set search_path = '' as $$
+  with results as (
+    select * from unnest(p_results) where answerer is not null
+  ), answers as (
+    select provider, max(place) as last_place
+    from (
+      select key as provider, value::bigint as place from jsonb_each_text(p_last_places)
+      union all
+      select answerer, place from results where outcome = 'refused' or provider_answered
+    ) as each
+    group by provider
+  ), troubles as (
+    select answerer as provider,
+      count(*) filter (where outcome = 'failed' and place > coalesce(last_place, 0))::integer as failures,
+      bool_or(outcome = 'waiting') as asks_to_wait,
+      max(wait_seconds) filter (where outcome = 'waiting') as wait_seconds,
+      bool_or(provider_is_down) filter (where outcome = 'waiting') as is_down,
+      (array_agg(reason order by place desc) filter (where outcome <> 'cut'))[1] as reason
+    from results left join answers on answers.provider = answerer
+    where outcome <> 'refused' and provider_answered is not true
+    group by answerer
+  )
+  select provider, last_place is not null, coalesce(failures, 0), coalesce(asks_to_wait, false), wait_seconds,
+    coalesce(is_down, false), reason
+  from troubles full join answers using (provider);
+$$;
+comment on function batches.provider_news(batches.result[], jsonb) is
+  'What results say of the providers. p_last_places {provider: place of its last answer}. Writes nothing.';
+
+create function batches.breaker_after(
+  p_provider public.batch_providers, p_news batches.provider_news, p_settings jsonb, p_now timestamptz
+) returns public.batch_providers
+language plpgsql stable set search_path = '' as $$
+declare
+  v_provider public.batch_providers := p_provider;
+  v_failures_to_open integer := p_settings ->> 'failures_to_open';
+  v_open_seconds integer := p_settings ->> 'open_seconds';
+begin
+  v_provider.failures_in_row := p_news.failures
+    + case when p_news.has_answered then 0 else p_provider.failures_in_row end;
+  -- Several calls at once that are told to wait are told one thing.
+  if p_news.asks_to_wait and batches.breaker_state(p_provider, p_now) <> 'open' then
+    v_provider.failures_in_row := v_provider.failures_in_row + 1;
+  end if;
+  -- A 503 with Retry-After opens the breaker at once.
+  if p_news.is_down then
+    v_provider.failures_in_row := greatest(v_provider.failures_in_row, v_failures_to_open);
+  end if;
+  if p_news.asks_to_wait then
+    v_provider.open_until := greatest(p_provider.open_until,
+      p_now + make_interval(secs => coalesce(p_news.wait_seconds, v_open_seconds)));
+  elsif p_news.failures > 0 and (v_provider.failures_in_row >= v_failures_to_open
+    or p_provider.open_until is not null and not p_news.has_answered) then
+    v_provider.open_until := greatest(p_provider.open_until, p_now + make_interval(secs => v_open_seconds));
+  elsif p_news.failures = 0 and p_news.has_answered then
+    v_provider.open_until := null;
+  end if;
+  -- A call that was to try the provider is over, also one that learned nothing.
+  v_provider.probe_until := null;
+  v_provider.last_error := coalesce(left(p_news.reason, 200), p_provider.last_error);
+  return v_provider;
+end;
+$$;
+comment on function batches.breaker_after(
+  public.batch_providers, batches.provider_news, jsonb, timestamptz) is
+  'The provider with its breaker as it is after that news: it opens after failures in a row or when one that tried '
+    'the provider fails, stays open as long as the provider says, and closes when the provider answers. Writes '
+    'nothing.';
+
+create function batches.record_news(p_news batches.provider_news[], p_settings jsonb, p_now timestamptz) returns void
+language plpgsql set search_path = '' as $$
+begin
+  with changed as materialized (
+    select providers.name, batches.breaker_after(providers, news, p_settings, p_now) as after
+    from public.batch_providers as providers join unnest(p_news) as news on news.provider = providers.name
+    -- An answer changes nothing where the breaker is closed and no call failed.
+    where news.failures > 0 or news.asks_to_wait or news.reason is not null
+      or providers.failures_in_row > 0 or providers.open_until is not null
+    order by providers.name
+    for no key update of providers
+  )
+  update public.batch_providers as providers set
+    failures_in_row = (after).failures_in_row, open_until = (after).open_until, probe_until = (after).probe_until,
+    last_error = (after).last_error, updated_at = p_now
+  from changed where providers.name = changed.name;
+end;
+$$;
+comment on function batches.record_news(batches.provider_news[], jsonb, timestamptz) is
+  'Writes the breakers that news of providers changes, locked in the order of their names.';
 
 -- Calls under way at once: batch_providers.concurrency holds for a provider, whichever runs of whichever batch jobs call it.
 -- A task that a run claims in order to call it takes one of the provider's slots, until its result is there.
@@ -1590,8 +1751,8 @@ revoke all on function
 from public, anon, authenticated, service_role;
 grant execute on function public.claim_batch_tasks(uuid, uuid, integer, integer, jsonb) to service_role;
 
--- What came of tasks: answers once, results from the holder of the lease alone, and the end of the batch job with its
--- last task, whoever brings it.
+-- What came of tasks. Each is answered once, results are taken from the holder of the lease alone, and the batch job
+-- ends with its last task.
 
 create function batches.end_job_when_done(p_job_id uuid, p_now timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -1601,7 +1762,7 @@ declare
 begin
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if v_job.completed_at is not null or v_job.tasks_completed + v_job.tasks_failed < v_job.tasks_total and exists (
-    -- From the end, where tasks are claimed last.
+    -- From the end, because tasks are claimed from the beginning.
     select from (select name from public.batch_providers order by name desc) as providers, lateral (
       select from public.batch_tasks
       where provider = providers.name and job_id = p_job_id and completed_at is null
@@ -1609,7 +1770,7 @@ begin
   ) then
     return v_job.status;
   end if;
-  -- Of tasks that are no more: their prompts were deleted.
+  -- Tasks that are not there any more went with their prompts.
   delete from public.batch_leases where job_id = p_job_id;
   delete from batches.waits where job_id = p_job_id;
   v_gone := v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed;
@@ -1626,7 +1787,8 @@ begin
 end;
 $$;
 comment on function batches.end_job_when_done(uuid, timestamptz) is
-  'Ends the batch job if none of its tasks is open any more: completed, failed when nothing was answered, else partial. Returns its status, null for an unknown job.';
+  'Ends the batch job if none of its tasks is open any more: completed, failed when nothing was answered, else '
+    'partial. Returns its status, null for an unknown job.';
 
 create function batches.shorten_lease(p_job_id uuid, p_token uuid, p_leased bigint[], p_task_ids bigint[]) returns void
 language plpgsql set search_path = '' as $$
@@ -1635,61 +1797,24 @@ begin
     delete from public.batch_leases where job_id = p_job_id and token = p_token;
   elsif cardinality(p_task_ids) > 0 then
     update public.batch_leases
-      set task_ids = array(select task_id from unnest(p_leased) as task_id where task_id not in (select unnest(p_task_ids)))
+      set task_ids = array(
+        select task_id from unnest(p_leased) as task_id where task_id not in (select unnest(p_task_ids)))
       where job_id = p_job_id and token = p_token;
     delete from batches.calls where job_id = p_job_id and token = p_token and task_id = any (p_task_ids);
   end if;
 end;
 $$;
 comment on function batches.shorten_lease(uuid, uuid, bigint[], bigint[]) is
-  'Takes tasks out of a lease of the tasks p_leased, and their calls'' slots with them; one without tasks is over. The caller holds the batch job''s lock.';
-
--- The breaker.
-create function batches.record_calls(p_heard jsonb, p_troubles jsonb, p_settings jsonb, p_now timestamptz) returns void
-language plpgsql set search_path = '' as $$
-begin
-  with counted as (
-    select providers.name, providers.open_until as was_open_until, p_heard ? providers.name as heard,
-      coalesce(troubles.failures, 0) as failures, coalesce(troubles.waits, false) as waits, troubles.wait_seconds, troubles.reason,
-      greatest(
-        case when p_heard ? providers.name then 0 else providers.failures_in_row end + coalesce(troubles.failures, 0)
-          -- Many that are told to wait at once are told one thing.
-          + case when troubles.waits and coalesce(providers.open_until, p_now) <= p_now then 1 else 0 end,
-        -- Who says that it is down need not say so five times.
-        case when troubles.down then (p_settings ->> 'failures_to_open')::integer end) as in_row
-    from public.batch_providers as providers
-    left join jsonb_to_recordset(p_troubles) as troubles (
-      answerer text, failures integer, waits boolean, wait_seconds integer, down boolean, reason text)
-      on troubles.answerer = providers.name
-    where troubles.answerer is not null or p_heard ? providers.name and (providers.failures_in_row > 0 or providers.open_until is not null)
-    order by providers.name
-    for no key update of providers
-  )
-  update public.batch_providers as providers set
-    failures_in_row = counted.in_row,
-    open_until = case
-      when counted.waits
-        then greatest(counted.was_open_until, p_now + make_interval(secs => coalesce(counted.wait_seconds, (p_settings ->> 'open_seconds')::integer)))
-      when counted.failures = 0 and counted.heard then null
-      when counted.failures > 0 and (counted.in_row >= (p_settings ->> 'failures_to_open')::integer
-          or counted.was_open_until is not null and not counted.heard)
-        then greatest(counted.was_open_until, p_now + make_interval(secs => (p_settings ->> 'open_seconds')::integer))
-      else counted.was_open_until end,
-    probe_until = null,
-    last_error = coalesce(left(counted.reason, 200), providers.last_error),
-    updated_at = p_now
-  from counted where providers.name = counted.name;
-end;
-$$;
-comment on function batches.record_calls(jsonb, jsonb, jsonb, timestamptz) is
-  'Keeps the breakers by what calls came to: opens after failures in a row, waits as long as a provider says, closes when one answers. p_heard {answerer: anything}: who answered; p_troubles [{"answerer", "failures" since it last answered, "waits": it says too many requests, "wait_seconds", "down": it says so itself, "reason"}].';
+  'Takes tasks out of a lease of the tasks p_leased, and frees the slots of their calls. A lease without tasks is '
+    'over. The caller holds the batch job''s lock.';
 
 -- Nearly all results are answers, and an answer needs no decision.
 create function batches.keep_answers(
-  p_leased bigint[], p_results jsonb, p_now timestamptz, out task_ids bigint[], out heard jsonb
+  p_leased bigint[], p_results jsonb, p_now timestamptz, out task_ids bigint[], out last_places jsonb
 )
 -- Each task by its key, however many there are, and nothing is planned again.
-language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql set search_path = ''
+  set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
   with answered as (
     update public.batch_tasks as tasks set
@@ -1698,135 +1823,166 @@ begin
       latency_ms = greatest(coalesce(results.latency_ms, 0), 0),
       prompt_tokens = results.prompt_tokens, completion_tokens = results.completion_tokens,
       cost_usd = case when results.prompt_tokens is not null and results.completion_tokens is not null then (
-        select (results.prompt_tokens * prompt_usd_per_million + results.completion_tokens * completion_usd_per_million) / 1000000
+        select (results.prompt_tokens * prompt_usd_per_million
+          + results.completion_tokens * completion_usd_per_million) / 1000000
         from public.batch_providers where name = results.answerer) end
     from rows from (jsonb_to_recordset(p_results) as (
-      id bigint, outcome text, answerer text, answer text, model text, latency_ms integer, prompt_tokens integer, completion_tokens integer)
-    ) with ordinality as results (id, outcome, answerer, answer, model, latency_ms, prompt_tokens, completion_tokens, place)
+      id bigint, outcome text, answerer text, answer text, model text, latency_ms integer, prompt_tokens integer,
+      completion_tokens integer)
+    ) with ordinality as results (
+      id, outcome, answerer, answer, model, latency_ms, prompt_tokens, completion_tokens, place)
     where tasks.id = results.id and tasks.completed_at is null
       -- Written so that the ids are hashed, not gone through for each result.
       and (results.id in (select unnest(p_leased))) is true
-      and results.outcome = 'answered' and results.answer is not null and results.model is not null and results.answerer is not null
+      and results.outcome = 'answered'
+      and num_nulls(results.answer, results.model, results.answerer) = 0
     returning tasks.id, results.answerer, results.place
   )
   select coalesce(array_agg(id), array[]::bigint[]),
       (select coalesce(jsonb_object_agg(answerer, place), jsonb_build_object()) from (
         select answerer, max(place) as place from answered group by answerer) as each)
-    into task_ids, heard from answered;
+    into task_ids, last_places from answered;
 end;
 $$;
 comment on function batches.keep_answers(bigint[], jsonb, timestamptz) is
-  'Ends the leased tasks that p_results answers, with their answers. Returns them, and {who answered: place of its last answer in p_results}.';
+  'Ends the leased tasks that p_results answers, with their answers. Returns them, and {who answered: place of its '
+    'last answer in p_results}.';
 
-create function batches.settle_results(
-  p_job public.batch_jobs, p_leased bigint[], p_results jsonb, p_heard jsonb, p_settings jsonb, p_now timestamptz,
-  out task_ids bigint[], out failed integer, out reasons jsonb, out heard jsonb, out troubles jsonb
+create function batches.task_after(
+  p_task public.batch_tasks, p_result batches.result, p_has_fallback boolean, p_fails_at timestamptz, p_settings jsonb,
+  p_now timestamptz
+) returns public.batch_tasks
+language plpgsql stable set search_path = '' as $$
+declare
+  v_task public.batch_tasks := p_task;
+  -- The fall-back, which stood in while the provider is down, cannot do it: the provider may be back by the next try.
+  v_by_stand_in boolean := not p_task.asks_fallback and p_result.answerer <> p_task.provider;
+  v_becomes text := case
+    when p_result.outcome = 'refused' then 'failed'
+    when p_result.outcome = 'cut' then 'free'
+    when p_result.outcome = 'waiting' then case when p_fails_at <= p_now then 'failed' else 'rate_limited' end
+    when (p_result.outcome = 'failed' or v_by_stand_in)
+      and p_task.failures + 1 < (p_settings ->> 'max_failures')::integer then 'retried'
+    when p_has_fallback and not p_task.asks_fallback then 'handed_on'
+    else 'failed' end;
+begin
+  v_task.attempts := p_task.attempts + 1;
+  v_task.run_after := null;
+  if p_result.outcome <> 'cut' then
+    v_task.error_message := concat_ws(': ', p_result.answerer, coalesce(left(p_result.reason, 200), p_result.outcome));
+  end if;
+  if p_result.outcome in ('failed', 'unusable') then
+    v_task.failures := p_task.failures + 1;
+  end if;
+  case v_becomes
+    when 'free' then
+      null;
+    when 'failed' then
+      v_task.status := 'failed';
+      v_task.completed_at := p_now;
+    when 'retried' then
+      v_task.run_after := p_now
+        + make_interval(secs => (p_settings ->> 'retry_seconds')::integer * 2 ^ least(p_task.failures, 10));
+    when 'rate_limited' then
+      -- A rate-limited call uses no attempt. What it waits for beyond open_seconds is the breaker's matter, which other
+      -- calls may close. While the provider is down the breaker alone decides, and a fall-back may be asked at once.
+      v_task.attempts := p_task.attempts;
+      v_task.run_after := case when p_result.provider_is_down is not true then least(p_fails_at,
+        p_now + make_interval(secs => least(p_result.wait_seconds, (p_settings ->> 'open_seconds')::integer))) end;
+    when 'handed_on' then
+      v_task.asks_fallback := true;
+      v_task.failures := 0;
+  end case;
+  return v_task;
+end;
+$$;
+comment on function batches.task_after(
+  public.batch_tasks, batches.result, boolean, timestamptz, jsonb, timestamptz) is
+  'The task as it is after a result that is no answer: it fails, is free again, is retried later, waits without an '
+    'attempt used, or is handed on to the fall-back. p_has_fallback: whether its provider has one that is enabled; '
+    'p_fails_at: when what waits for a provider fails. Writes nothing.';
+
+create function batches.record_results(
+  p_job public.batch_jobs, p_leased bigint[], p_results jsonb, p_settings jsonb, p_now timestamptz,
+  out results batches.result[], out failed integer, out reasons jsonb
 )
 language plpgsql set search_path = '' as $$
 declare
-  v_waits_until timestamptz := p_job.created_at + make_interval(hours => (p_settings ->> 'wait_hours')::integer);
+  v_fails_at timestamptz := p_job.created_at + make_interval(hours => (p_settings ->> 'wait_hours')::integer);
 begin
-  if exists (
-    select from jsonb_to_recordset(p_results) as results (id bigint, outcome text, answerer text, answer text, model text)
-    where id is null or coalesce(outcome, '') not in ('answered', 'refused', 'unusable', 'failed', 'waiting', 'cut')
-      or outcome = 'answered' and (answer is null or model is null or answerer is null)
-  ) then
-    raise data_exception;
-  end if;
-
-  with results as (
-    select list.*, coalesce(answerer || ': ', '') || coalesce(left(reason, 200), outcome) as why
-    from rows from (jsonb_to_recordset(p_results) as (
-      id bigint, outcome text, answerer text, reason text, wait_seconds integer, down boolean, heard boolean)
-    ) with ordinality as list (id, outcome, answerer, reason, wait_seconds, down, heard, place)
-  ),
-  decided as (
-    -- What becomes of each: failed, given back, or given to the fall-back.
-    select results.*, case
-        when outcome = 'refused' then 'failed'
-        when outcome = 'cut' then 'pending'
-        when outcome = 'waiting' then case when v_waits_until <= p_now then 'failed' else 'pending' end
-        when tasks.failures + 1 < (p_settings ->> 'max_failures')::integer and (outcome = 'failed'
-          -- The fall-back, which stood in while the provider is down, cannot do it: the provider may be back by then.
-          or outcome = 'unusable' and not tasks.asks_fallback and results.answerer <> tasks.provider) then 'pending'
-        when not tasks.asks_fallback and others.enabled then 'fallback'
-        else 'failed' end as becomes
-    from results
-    join public.batch_tasks as tasks on tasks.id = results.id
+  with decided as materialized (
+    select result, batches.task_after(tasks, result, others.enabled is true, v_fails_at, p_settings, p_now) as after
+    from batches.read_results(p_results) as result
+    join public.batch_tasks as tasks on tasks.id = result.id
     join public.batch_providers as providers on providers.name = tasks.provider
     left join public.batch_providers as others on others.name = providers.fallback_provider
-    where results.id = any (p_leased) and outcome <> 'answered' and tasks.completed_at is null
-  ),
-  settled as (
+    where result.id = any (p_leased) and result.outcome <> 'answered' and tasks.completed_at is null
+  ), recorded as (
     update public.batch_tasks as tasks set
-      status = case when decided.becomes = 'failed' then 'failed' else 'pending' end,
-      asks_fallback = tasks.asks_fallback or decided.becomes = 'fallback',
-      -- Who was told to wait was not served: that is no attempt.
-      attempts = tasks.attempts + case when decided.becomes = 'pending' and decided.outcome = 'waiting' then 0 else 1 end,
-      failures = case when decided.becomes = 'fallback' then 0
-        when decided.outcome in ('failed', 'unusable') then tasks.failures + 1 else tasks.failures end,
-      -- Who was told to wait longer waits by the breaker, which others may find closed; whose provider is down waits by it
-      -- alone, or not at all, where there is a fall-back.
-      run_after = case when decided.becomes <> 'pending' or decided.outcome = 'cut' or decided.down then null
-        when decided.outcome = 'waiting'
-          then least(p_now + make_interval(secs => least(decided.wait_seconds, (p_settings ->> 'open_seconds')::integer)), v_waits_until)
-        else p_now + make_interval(secs => (p_settings ->> 'retry_seconds')::integer * 2 ^ least(tasks.failures, 10)) end,
-      error_message = case when decided.outcome = 'cut' then tasks.error_message else decided.why end,
-      completed_at = case when decided.becomes = 'failed' then p_now end
-    from decided where tasks.id = decided.id
-    returning tasks.status, decided.*
-  ),
-  last_heard as (
-    select answerer, max(place) as place from (
-      select key as answerer, value::bigint as place from jsonb_each_text(p_heard)
-      union all
-      select answerer, place from settled where (outcome = 'refused' or settled.heard) and answerer is not null
-    ) as each
-    group by answerer
-  ),
-  trouble as (
-    select settled.answerer, count(*) filter (where outcome = 'failed' and settled.place > coalesce(last_heard.place, 0)) as failures,
-      bool_or(outcome = 'waiting') as waits, max(wait_seconds) filter (where outcome = 'waiting') as wait_seconds,
-      coalesce(bool_or(down) filter (where outcome = 'waiting'), false) as down,
-      (array_agg(reason order by settled.place desc) filter (where outcome <> 'cut'))[1] as reason
-    from settled left join last_heard on last_heard.answerer = settled.answerer
-    -- Whoever was to try whether the provider is back, and learned nothing of it, does so no longer.
-    where settled.answerer is not null and outcome <> 'refused' and settled.heard is not true
-    group by settled.answerer
+      status = (after).status, attempts = (after).attempts, failures = (after).failures,
+      asks_fallback = (after).asks_fallback, run_after = (after).run_after, error_message = (after).error_message,
+      completed_at = (after).completed_at
+    from decided where tasks.id = (after).id
+    returning result, tasks.status, tasks.error_message
   )
-  select coalesce(array_agg(id), array[]::bigint[]), count(*) filter (where status = 'failed'),
-      (select coalesce(jsonb_object_agg(why, count), jsonb_build_object()) from (
-        select why, count(*) from settled where status = 'failed' group by why) as each),
-      (select coalesce(jsonb_object_agg(answerer, place), jsonb_build_object()) from last_heard),
-      (select coalesce(jsonb_agg(trouble), jsonb_build_array()) from trouble)
-    into task_ids, failed, reasons, heard, troubles from settled;
+  select coalesce(array_agg(result), array[]::batches.result[]), count(*) filter (where status = 'failed'), (
+      select coalesce(jsonb_object_agg(error_message, count), '{}')
+      from (select error_message, count(*) from recorded where status = 'failed' group by error_message) as each)
+    into results, failed, reasons from recorded;
 end;
 $$;
-comment on function batches.settle_results(public.batch_jobs, bigint[], jsonb, jsonb, jsonb, timestamptz) is
-  'What becomes of the leased tasks whose results are no answers. Returns them, how many failed and why, and what record_batch_calls is to know. Raises data_exception for results it cannot read.';
+comment on function batches.record_results(public.batch_jobs, bigint[], jsonb, jsonb, timestamptz) is
+  'Writes what becomes of the leased tasks whose results are no answers. Returns these results, how many tasks '
+    'failed, and why: {reason: count}. Raises data_exception for results it cannot read.';
 
--- Asked only when results could not be taken: a look at each of thousands would cost more than they do.
-create function batches.wrong_result(p_results jsonb) returns text
-language sql immutable set search_path = '' as $$
-  select format('results[%s].%s must be %s, got %s', place - 1, field, wanted, left(coalesce((result -> field)::text, 'nothing'), 50))
-  from jsonb_array_elements(case jsonb_typeof(p_results) when 'array' then p_results else '[]' end) with ordinality as results (result, place),
-    lateral (values
-      (1, 'id', 'a whole number', '^[0-9]{1,18}$', true),
-      (2, 'outcome', 'answered, refused, unusable, failed, waiting or cut', '^(answered|refused|unusable|failed|waiting|cut)$', true),
-      (3, 'answer', 'the answer', '', result ->> 'outcome' = 'answered'),
-      (4, 'model', 'the model that answered', '', result ->> 'outcome' = 'answered'),
-      (5, 'answerer', 'the provider that answered', '', result ->> 'outcome' = 'answered'),
-      (6, 'latency_ms', 'a whole number from 0 on', '^-?[0-9]{1,9}$', false),
-      (7, 'prompt_tokens', 'a whole number from 0 on', '^[0-9]{1,9}$', false),
-      (8, 'completion_tokens', 'a whole number from 0 on', '^[0-9]{1,9}$', false),
-      (9, 'wait_seconds', 'a whole number', '^-?[0-9]{1,9}$', false),
-      (10, 'down', 'true or false', '^(true|false)$', false)) as fields (field_place, field, wanted, pattern, needed)
-  where case when result ->> field is null then needed else result ->> field !~ pattern end
-  order by place, field_place
-  limit 1;
+create function batches.add_to_job(
+  p_job_id uuid, p_completed integer, p_failed integer, p_reasons jsonb, p_now timestamptz
+) returns public.batch_jobs
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.batch_jobs;
+begin
+  update public.batch_jobs set
+    tasks_completed = tasks_completed + p_completed,
+    tasks_failed = tasks_failed + p_failed,
+    last_heartbeat = greatest(last_heartbeat, p_now),
+    last_progress_at = case when p_completed + p_failed > 0 then p_now else last_progress_at end,
+    reasons = reasons || (
+      select coalesce(jsonb_object_agg(key, value::integer + coalesce((reasons ->> key)::integer, 0)), '{}')
+      from jsonb_each_text(p_reasons))
+    where id = p_job_id
+    returning * into v_job;
+  return v_job;
+end;
 $$;
-comment on function batches.wrong_result(jsonb) is
-  'What is wrong with results that finish_batch_tasks could not take, by the field''s name; null: they are no array, or it is something else.';
+comment on function batches.add_to_job(uuid, integer, integer, jsonb, timestamptz) is
+  'Counts tasks that ended, in the batch job''s row, and why they failed: {reason: count}.';
+
+create function batches.take_results(
+  p_job public.batch_jobs, p_leased bigint[], p_results jsonb, p_settings jsonb, p_now timestamptz,
+  out answered_ids bigint[], out last_places jsonb, out others batches.result[], out failed integer, out reasons jsonb
+)
+language plpgsql set search_path = '' as $$
+begin
+  select kept.task_ids, kept.last_places into answered_ids, last_places
+    from batches.keep_answers(p_leased, p_results, p_now) as kept;
+  if cardinality(answered_ids) < jsonb_array_length(p_results) then
+    select recorded.results, recorded.failed, recorded.reasons into others, failed, reasons
+      from batches.record_results(p_job, p_leased, p_results, p_settings, p_now) as recorded;
+  else
+    select array[]::batches.result[], 0, '{}' into others, failed, reasons;
+  end if;
+exception when data_exception or check_violation then
+  raise exception using errcode = '22023',
+    message = 'cannot finish tasks: ' || coalesce(batches.wrong_result(p_results),
+      'results must be a JSON array of {"id", "outcome": answered, refused, unusable, failed, waiting or cut, …}, '
+      'answered ones with answer, model and answerer');
+end;
+$$;
+comment on function batches.take_results(public.batch_jobs, bigint[], jsonb, jsonb, timestamptz) is
+  'Takes results of leased tasks. Returns the tasks that were answered, the place of each provider''s last answer in '
+    'the list, the other results that were taken, how many tasks failed, and why. Raises 22023 for results it cannot '
+    'read.';
 
 create function batches.finish_tasks(p_job_id uuid, p_token uuid, p_results jsonb, p_now timestamptz default now())
 returns jsonb
@@ -1835,58 +1991,51 @@ declare
   v_settings jsonb := batches.settings();
   v_job public.batch_jobs;
   v_leased bigint[];
-  v_answered record;
-  v_other record;
+  v_taken record;
   v_accepted bigint[];
   v_was_open boolean;
 begin
-  -- Of one that was deleted nobody leases a task, so all results are refused.
+  -- Of a batch job that was deleted nobody leases a task, so all results are refused.
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   v_was_open := v_job.completed_at is null;
   select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
-  begin
-    select * into v_answered from batches.keep_answers(v_leased, p_results, p_now);
-    select * into v_other
-      from batches.settle_results(v_job, v_leased, p_results, v_answered.heard, v_settings, p_now)
-      where cardinality(v_answered.task_ids) < jsonb_array_length(p_results);
-  exception when data_exception or check_violation then
-    raise exception using errcode = '22023',
-      message = 'cannot finish tasks: ' || coalesce(batches.wrong_result(p_results),
-        'results must be a JSON array of {"id", "outcome": answered, refused, unusable, failed, waiting or cut, …}, answered ones with answer, model and answerer');
-  end;
-  v_accepted := v_answered.task_ids || coalesce(v_other.task_ids, array[]::bigint[]);
+  v_taken := batches.take_results(v_job, v_leased, p_results, v_settings, p_now);
+  v_accepted := v_taken.answered_ids || array(select id from unnest(v_taken.others));
 
-  perform batches.record_calls(coalesce(v_other.heard, v_answered.heard), coalesce(v_other.troubles, jsonb_build_array()), v_settings, p_now);
+  perform batches.record_news(array(
+    select news from batches.provider_news(v_taken.others, v_taken.last_places) as news), v_settings, p_now);
   perform batches.shorten_lease(p_job_id, p_token, v_leased, v_accepted);
-  if v_job.completed_at is null then
-    update public.batch_jobs set
-      tasks_completed = tasks_completed + cardinality(v_answered.task_ids),
-      tasks_failed = tasks_failed + coalesce(v_other.failed, 0),
-      last_heartbeat = greatest(last_heartbeat, p_now),
-      last_progress_at = case when cardinality(v_answered.task_ids) > 0 or v_other.failed > 0 then p_now else last_progress_at end,
-      reasons = case when v_other.failed > 0 then reasons || (
-        select jsonb_object_agg(key, value::integer + coalesce((reasons ->> key)::integer, 0)) from jsonb_each_text(v_other.reasons))
-        else reasons end
-      where id = p_job_id
-      returning * into v_job;
-    if cardinality(v_accepted) > cardinality(v_answered.task_ids) + coalesce(v_other.failed, 0) then
-      perform batches.look_again_for_tasks(p_job_id, v_other.task_ids);
+  if v_was_open then
+    v_job := batches.add_to_job(p_job_id, cardinality(v_taken.answered_ids), v_taken.failed, v_taken.reasons, p_now);
+    if cardinality(v_taken.others) > v_taken.failed then
+      perform batches.look_again_for_tasks(p_job_id, v_accepted);
     end if;
-    -- Tasks of deleted prompts are not counted: whether others are open is looked up when nobody is left who would end them.
+    -- Tasks of deleted prompts are not counted. Whether others are open is looked up when no lease is left.
     if v_job.tasks_completed + v_job.tasks_failed = v_job.tasks_total
       or not exists (select from public.batch_leases where job_id = p_job_id) then
       v_job.status := batches.end_job_when_done(p_job_id, p_now);
     end if;
   end if;
-  return jsonb_build_object('accepted', cardinality(v_accepted), 'refused', jsonb_array_length(p_results) - cardinality(v_accepted),
-    'completed', cardinality(v_answered.task_ids), 'failed', coalesce(v_other.failed, 0), 'status', coalesce(v_job.status, 'unknown'),
+  return jsonb_build_object(
+    'accepted', cardinality(v_accepted), 'refused', jsonb_array_length(p_results) - cardinality(v_accepted),
+    'completed', cardinality(v_taken.answered_ids), 'failed', v_taken.failed,
+    'status', coalesce(v_job.status, 'unknown'),
     'ended', coalesce(v_was_open and v_job.status not in ('pending', 'running'), false),
     'open', coalesce(v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed, 0),
-    'shut', (select coalesce(jsonb_agg(name), '[]') from public.batch_providers where open_until > p_now));
+    'open_breakers', (select coalesce(jsonb_agg(name), '[]') from public.batch_providers where open_until > p_now));
 end;
 $$;
 comment on function batches.finish_tasks(uuid, uuid, jsonb, timestamptz) is
-  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: too many requests, again after "wait_seconds", of its own at most the setting open_seconds, and when its provider may be called, with "down" true a reason for the fall-back too; cut: given back. "heard" true: the provider answered all the same, and is not down. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open", "shut": providers not to be called now}. Raises 22023 for results it cannot read, and names the field.';
+  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered '
+    'once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", '
+    '"prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the '
+    'provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: '
+    'too many requests, again after "wait_seconds", of its own at most the setting open_seconds, and when its '
+    'provider may be called, with "provider_is_down" true a reason for the fall-back too; cut: the run''s time was '
+    'over. "provider_answered" true: the provider answered all the same, and is not down. Ends the batch job with its '
+    'last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was '
+    'deleted, "ended": by this call, "open": tasks, "open_breakers": providers not to be called now}. Raises 22023 '
+    'for results it cannot read, and names the field.';
 
 create function public.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb) returns jsonb
 language sql security definer set search_path = '' as $$

@@ -76,11 +76,11 @@ export function createProviders({ http, env, now }: JobContext): Providers {
 }
 
 /** What an answer that is none leads to; whoever cuts or withholds one, or says nothing, is alive all the same. */
-const problems: Record<Problem, Pick<Outcome, "outcome" | "heard">> = {
+const problems: Record<Problem, Pick<Outcome, "outcome" | "provider_answered">> = {
   no_completion: { outcome: "unusable" },
   interrupted: { outcome: "failed" },
-  cut: { outcome: "unusable", heard: true },
-  withheld: { outcome: "unusable", heard: true },
+  cut: { outcome: "unusable", provider_answered: true },
+  withheld: { outcome: "unusable", provider_answered: true },
   empty: { outcome: "refused" },
 };
 
@@ -107,7 +107,7 @@ function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
       return {
         outcome: "waiting",
         reason,
-        ...(status === 503 ? { down: true } : {}),
+        ...(status === 503 ? { provider_is_down: true } : {}),
         ...(waitMs === undefined ? {} : {
           wait_seconds: Math.min(
             Math.max(1, Math.ceil(waitMs / 1000)),

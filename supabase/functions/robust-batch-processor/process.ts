@@ -64,7 +64,7 @@ export async function processBatch(
   const probing = new Set<string>();
   let lookAt: number | null = null;
   let lookedAt = 0;
-  let shut: string[] = [];
+  let openBreakers: string[] = [];
   /** The next run was called for before this one is over. */
   let handedOnAt: Date | null = null;
 
@@ -136,8 +136,8 @@ export async function processBatch(
     const answerers = writing.filter(({ outcome }) => outcome === "answered")
       .map(({ answerer }) => answerer);
     const back = answerers.filter((answerer) => probing.delete(answerer ?? "")).length > 0 ||
-      shut.some((answerer) => !told.shut.includes(answerer));
-    shut = told.shut;
+      openBreakers.some((answerer) => !told.open_breakers.includes(answerer));
+    openBreakers = told.open_breakers;
     for (const { answerer } of writing) if (answerer !== undefined) freed.add(answerer);
     writing = [];
     status = told.status;
@@ -153,7 +153,7 @@ export async function processBatch(
     }
     context.reportProgress({ batchJobId, ...figures, open });
     // A breaker that opened meanwhile is for the tasks that wait here, too.
-    await giveBack(slots.takeBack((answerer) => told.shut.includes(answerer)));
+    await giveBack(slots.takeBack((answerer) => told.open_breakers.includes(answerer)));
   };
   /** What is open and not to be called by this run does not wait for its last call. */
   const handOn = async () => {

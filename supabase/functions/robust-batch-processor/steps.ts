@@ -46,7 +46,7 @@ const finished = z.object({
   status: z.string(),
   ended: z.boolean(),
   open: count,
-  shut: z.array(z.string()),
+  open_breakers: z.array(z.string()),
 });
 
 export type Claimed = z.output<typeof claimed>;
@@ -73,10 +73,10 @@ export interface Result {
   prompt_tokens?: number | undefined;
   completion_tokens?: number | undefined;
   wait_seconds?: number;
-  /** It is told to wait because the provider is down: its fall-back may be asked. */
-  down?: boolean;
-  /** The provider answered, only not with what can be used: it is not down. */
-  heard?: boolean;
+  /** The provider asks to wait because it is down: the task's fall-back may be asked. */
+  provider_is_down?: boolean;
+  /** The provider answered, though not with what can be used: it is not down. */
+  provider_answered?: boolean;
 }
 
 /** The transactions of which a run consists, all with one token of its own. */

@@ -31,7 +31,7 @@ Deno.test("after five failures in a row a provider is left alone, whoever called
     await calls(processor(sql, id), 3, "failed", NOON);
     assert.equal((await provider(sql)).open_until, null);
     const told = await calls(processor(sql, id), 2, "failed", NOON);
-    assert.deepEqual(told.shut, ["one"]);
+    assert.deepEqual(told.open_breakers, ["one"]);
     assert.deepEqual((await provider(sql)).open_until, after(1));
 
     const other = await addBatch(sql, 2, ["one", "two"], NOON);
@@ -197,7 +197,7 @@ Deno.test("who says until when it is down is not called before, and its fall-bac
     const { tasks } = await own.claim(100, NOON);
     await own.finish(
       tasks.map((task: { id: number; answerer: string }) =>
-        result(task, "waiting", { reason: "HTTP 503", wait_seconds: 3600, down: true })
+        result(task, "waiting", { reason: "HTTP 503", wait_seconds: 3600, provider_is_down: true })
       ),
       NOON,
     );
@@ -270,10 +270,10 @@ Deno.test("a provider that answers with what cannot be used is not down: its bre
     await addProvider(sql, "one");
     const id = await addBatch(sql, 20, ["one"], NOON);
     await calls(processor(sql, id), 4, "failed", NOON);
-    await calls(processor(sql, id), 1, "unusable", NOON, { heard: true });
+    await calls(processor(sql, id), 1, "unusable", NOON, { provider_answered: true });
     assert.equal((await provider(sql)).failures_in_row, 0);
     await calls(processor(sql, id), 5, "failed", NOON);
-    await calls(processor(sql, id), 1, "unusable", after(1), { heard: true });
+    await calls(processor(sql, id), 1, "unusable", after(1), { provider_answered: true });
     const row = await provider(sql);
     assert.deepEqual([row.open_until, row.probe_until], [null, null]);
   }));

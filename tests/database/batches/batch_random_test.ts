@@ -206,7 +206,7 @@ function randomResult(random: Random, task: Task, outcomes: string[]) {
     task,
     outcome,
     outcome === "waiting" && random.chance(0.7)
-      ? { wait_seconds: random.pick([1, 20, 300, 80_000]), down: random.chance(0.3) }
+      ? { wait_seconds: random.pick([1, 20, 300, 80_000]), provider_is_down: random.chance(0.3) }
       : outcome === "answered"
       ? {}
       : { reason: random.pick(["HTTP 500", "HTTP 418", "no connection"]) },

@@ -45,7 +45,7 @@ for (const status of [429, 503]) {
         outcome: {
           outcome: "waiting",
           reason: `HTTP ${status}`,
-          ...(status === 503 ? { down: true } : {}),
+          ...(status === 503 ? { provider_is_down: true } : {}),
           wait_seconds: 600,
         },
         calls: 1,
