@@ -1,266 +1,197 @@
 import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import { errorMessage, PermanentError } from "../../../shared/job/errors.ts";
 import type { Providers } from "./call-provider.ts";
-import { createSlots } from "./slots.ts";
-import type { Claimed, Result, Steps, Task } from "./steps.ts";
-import { type Figures, summarize } from "./summarize.ts";
+import {
+  callsToBegin,
+  callTimeMs,
+  nextRunAt,
+  nextStep,
+  type Step,
+  type Time,
+} from "./next-step.ts";
+import {
+  afterCall,
+  afterCallsBegan,
+  afterClaim,
+  afterGivingBack,
+  afterHandingOn,
+  afterHeartbeat,
+  afterWriting,
+  begin,
+  isOver,
+  type RunState,
+  whileWriting,
+} from "./state.ts";
+import type { Claimed, Steps, Task } from "./steps.ts";
+import { summarize } from "./summarize.ts";
 
-/** What is left at the end of a run for reporting what its calls came to. */
-const reserveMs = 5_000;
-/** No call is begun with less than this left, or than twice what the slowest took. */
-const shortestCallMs = 10_000;
-/** Up to here a run waits for tasks that are due soon; for later ones the next run is called. And so often it looks. */
-const longestIdleMs = 5_000;
-/** What goes to the database at once. */
-const resultsAtOnce = 200;
-const charactersAtOnce = 4_000_000;
-
-type Context = Pick<
-  JobContext,
-  "log" | "signal" | "now" | "remainingMs" | "reportProgress"
->;
+type Context = Pick<JobContext, "log" | "signal" | "now" | "remainingMs" | "reportProgress">;
+type Wait = (ms: number, news: Promise<void>) => Promise<void>;
 
 /**
  * Works on a batch job until it is over, until no task of it can be called soon, or until the time or
- * `maxTasks` is used up; then has the next run called for. Other processors may do the same at the same time.
+ * `maxTasks` is used up; then has the next run called. Other processors may do the same at the same time.
  *
  * @param wait Waits for news, but no longer than that; tests whose clock stands still move it here.
+ * @throws PermanentError when there is no such batch job.
  */
 export async function processBatch(
   input: { batchJobId?: string | undefined; maxTasks: number },
   context: Context,
   steps: Steps,
   providers: Providers,
-  wait: (ms: number, news: Promise<void>) => Promise<void> = atMost,
+  wait: Wait = atMost,
 ): Promise<JsonObject> {
-  const { log, now, signal } = context;
   const batchJobId = input.batchJobId ?? await steps.oldestOpen();
   if (batchJobId === undefined) {
     return { summary: "no batch job is open", answered: 0, failed: 0 };
   }
-
-  const slots = createSlots();
-  const results: Result[] = [];
-  let writing: Result[] = [];
-  const figures: Figures = { answered: 0, failed: 0, givenBack: 0, lost: 0 };
-  const stopCalls = new AbortController();
-  let news = Promise.withResolvers<void>();
-  const slowestMs = new Map<string, number>();
-
   const first = await steps.claim(batchJobId, {});
-  let status = first.status;
-  let open = first.open;
-  if (status === "unknown") {
+  if (first.status === "unknown") {
     throw new PermanentError(`Cannot claim tasks: there is no batch job ${batchJobId}`);
   }
-  /** This run ended the batch job, not another one. */
-  let ended = false;
-  const callMs = first.settings.call_timeout_seconds * 1000;
-  const spareMs = Math.min(reserveMs, callMs);
-  /** Answerers that have further tasks, those whose calls ended since, and when the rest is worth another look; null: never. */
-  let more: string[] = [];
-  const freed = new Set<string>();
-  /** Answerers that are called to try whether they are back. */
-  const probing = new Set<string>();
-  let lookAt: number | null = null;
-  let lookedAt = 0;
-  let openBreakers: string[] = [];
-  /** The next run was called for before this one is over. */
-  let handedOnAt: Date | null = null;
+  const run = new Run(batchJobId, first, input.maxTasks, { context, steps, providers, wait });
+  await run.work(first.settings.heartbeat_seconds * 1000);
+  return await run.end();
+}
 
-  const report = (result: Result) => {
-    results.push(result);
-    news.resolve();
-  };
-  const take = (claimed: Claimed) => {
-    status = claimed.status;
-    ended ||= claimed.ended;
-    more = claimed.more;
-    for (const [name, { half_open }] of Object.entries(claimed.providers)) {
-      if (half_open) probing.add(name);
-    }
-    freed.clear();
-    lookedAt = now().getTime();
-    lookAt = claimed.next_in_ms === null ? null : lookedAt + claimed.next_in_ms;
-    const tasks: Task[] = [];
-    for (const { id, answerer, prompt, problem } of claimed.tasks) {
-      if (problem !== null || answerer === null || prompt === null) {
-        const outcome = answerer === null ? "unusable" : "refused";
-        report({ id, outcome, reason: problem ?? "cannot be called" });
-      } else tasks.push({ id, answerer, prompt });
-    }
-    slots.add(claimed, tasks);
-  };
-  const startCalls = () => {
-    if (mustStop()) return;
-    for (const { task, provider } of slots.start(mayCall)) {
-      const { id, answerer } = task;
-      const startedAt = now().getTime();
-      const limits = {
-        timeoutMs: callMs,
-        leftMs: Math.max(1, context.remainingMs() - spareMs),
-        signal: AbortSignal.any([signal, stopCalls.signal]),
-      };
-      void providers.call(task, provider, limits).then((outcome) => {
-        const tookMs = now().getTime() - startedAt;
-        slowestMs.set(answerer, Math.max(slowestMs.get(answerer) ?? 0, tookMs));
-        slots.done(answerer);
-        report({ id, answerer, ...outcome });
-        // No hand stays idle while the results are written.
-        startCalls();
-      });
-    }
-  };
-  /** A slow provider's calls need more time than a fast one's, and stop the earlier. */
-  const hasTime = (answerer?: string) =>
-    context.remainingMs() - spareMs >=
-      Math.min(callMs, Math.max(shortestCallMs, 2 * (slowestMs.get(answerer ?? "") ?? 0)));
-  /** Who has just failed is not called again before the breaker knows of it. */
-  const mayCall = (answerer: string) =>
-    hasTime(answerer) &&
-    ![...writing, ...results].some((result) =>
-      result.answerer === answerer && ["failed", "waiting"].includes(result.outcome)
-    );
-  const mustStop = () =>
-    signal.aborted || stopCalls.signal.aborted || isOver(status) || !hasTime() ||
-    figures.answered + figures.failed >= input.maxTasks;
-  const giveBack = async (tasks: Task[]) => {
-    if (tasks.length === 0 || isOver(status)) return;
-    await steps.release(batchJobId, tasks.map((task) => task.id));
-    figures.givenBack += tasks.length;
-    lookAt = now().getTime();
-  };
-  const writeResults = async () => {
-    writing = takeSome(results);
-    const told = await steps.finish(batchJobId, writing);
-    const answerers = writing.filter(({ outcome }) => outcome === "answered")
-      .map(({ answerer }) => answerer);
-    const back = answerers.filter((answerer) => probing.delete(answerer ?? "")).length > 0 ||
-      openBreakers.some((answerer) => !told.open_breakers.includes(answerer));
-    openBreakers = told.open_breakers;
-    for (const { answerer } of writing) if (answerer !== undefined) freed.add(answerer);
-    writing = [];
-    status = told.status;
-    ended ||= told.ended;
-    open = told.open;
-    figures.answered += told.completed;
-    figures.failed += told.failed;
-    figures.givenBack += told.accepted - told.completed - told.failed;
-    figures.lost += told.refused;
-    // There may be something to claim: what was given back, or all that waited for a provider that is back.
-    if (told.accepted > told.completed + told.failed || told.refused > 0 || back) {
-      lookAt = now().getTime();
-    }
-    context.reportProgress({ batchJobId, ...figures, open });
-    // A breaker that opened meanwhile is for the tasks that wait here, too.
-    await giveBack(slots.takeBack((answerer) => told.open_breakers.includes(answerer)));
-  };
-  /** What is open and not to be called by this run does not wait for its last call. */
-  const handOn = async () => {
-    const left = open - slots.calling() - results.length;
-    const stops = mustStop() || more.some((answerer) => !hasTime(answerer));
-    if (handedOnAt !== null || !stops || left <= 0 || slots.calling() === 0 || isOver(status)) {
-      return;
-    }
-    handedOnAt = now();
-    await steps.continueAt(batchJobId, handedOnAt);
-  };
-  const beat = async () => {
+interface World {
+  context: Context;
+  steps: Steps;
+  providers: Providers;
+  wait: Wait;
+}
+
+/** Does what `nextStep` says, and tells the state what came of it. */
+class Run {
+  #state: RunState;
+  #news = Promise.withResolvers<void>();
+  readonly #stopped = new AbortController();
+  readonly #batchJobId: string;
+  readonly #world: World;
+
+  constructor(batchJobId: string, first: Claimed, maxTasks: number, world: World) {
+    this.#batchJobId = batchJobId;
+    this.#world = world;
+    this.#state = begin(first, maxTasks, world.context.now().getTime());
+  }
+
+  async work(heartbeatMs: number): Promise<void> {
+    const heart = setInterval(() => void this.#beat(), heartbeatMs);
     try {
-      const told = await steps.heartbeat(batchJobId);
-      if (isOver(told)) {
-        status = told;
-        stopCalls.abort();
-        news.resolve();
+      for (;;) {
+        this.#news = Promise.withResolvers();
+        this.#beginCalls();
+        const step = nextStep(this.#state, this.#time());
+        if (step.do === "end") break;
+        await this.#take(step);
       }
-    } catch (error) {
-      log.warn("cannot report the heartbeat", { error: errorMessage(error) });
+    } finally {
+      clearInterval(heart);
+      this.#stopped.abort();
     }
-  };
+  }
 
-  const heart = setInterval(
-    () => void beat(),
-    first.settings.heartbeat_seconds * 1000,
-  );
-  try {
-    take(first);
-    for (;;) {
-      news = Promise.withResolvers();
-      await giveBack(
-        slots.takeBack((answerer) => mustStop() || !hasTime(answerer)),
-      );
-      if (!mustStop()) {
-        const due = lookAt !== null && lookAt <= now().getTime();
-        // Others give tasks back and close breakers while a call of this run takes its time.
-        const overdue = now().getTime() - lookedAt >= longestIdleMs;
-        if (due || overdue || more.some((answerer) => hasTime(answerer) && freed.has(answerer))) {
-          take(await steps.claim(batchJobId, slots.busy(hasTime)));
-        }
-        startCalls();
+  /** Gives back what the database still counts as this run's, has the next run called, and says what this one came to. */
+  async end(): Promise<JsonObject> {
+    const { steps, providers } = this.#world;
+    if (!isOver(this.#state.status)) {
+      const forgotten = await steps.release(this.#batchJobId);
+      if (this.#state.handedOnAt === null) {
+        await this.#handOn(nextRunAt(this.#state, forgotten, this.#time()));
       }
-      await handOn();
-      if (results.length > 0) {
-        await writeResults();
-        continue;
-      }
-      const idle = slots.calling() === 0;
-      const untilLook = lookAt === null ? Infinity : lookAt - now().getTime();
-      if (idle && (mustStop() || isOver(status) || untilLook > longestIdleMs)) {
+    }
+    const { figures, status, open, ended, handedOnAt } = this.#state;
+    const continuesAt = isOver(status) || handedOnAt === null ? null : new Date(handedOnAt);
+    const notConfigured = [...providers.notConfigured].sort();
+    return {
+      summary: summarize(figures, status, open, continuesAt),
+      batchJobId: this.#batchJobId,
+      status,
+      ...figures,
+      open,
+      continuesAt: continuesAt?.toISOString() ?? null,
+      ...(notConfigured.length > 0 ? { notConfigured } : {}),
+      ...(ended && status === "partial" ? { notable: "warning" } : {}),
+      ...(ended && status === "failed" ? { notable: "error" } : {}),
+    };
+  }
+
+  #time(): Time {
+    const { now, remainingMs, signal } = this.#world.context;
+    return {
+      now: now().getTime(),
+      remainingMs: remainingMs(),
+      isStopped: signal.aborted || this.#stopped.signal.aborted,
+    };
+  }
+
+  async #take(step: Exclude<Step, { do: "end" }>): Promise<void> {
+    const { context, steps, wait } = this.#world;
+    switch (step.do) {
+      case "give back":
+        await steps.release(this.#batchJobId, step.tasks.map((task) => task.id));
+        this.#state = afterGivingBack(this.#state, step.tasks, this.#time().now);
+        break;
+      case "hand on":
+        await this.#handOn(this.#time().now);
+        break;
+      case "write": {
+        this.#state = whileWriting(this.#state, step.results);
+        const told = await steps.finish(this.#batchJobId, step.results);
+        this.#state = afterWriting(this.#state, told, this.#time().now);
+        const { figures, open } = this.#state;
+        context.reportProgress({ batchJobId: this.#batchJobId, ...figures, open });
         break;
       }
-      if (untilLook <= 0 && !mustStop()) continue;
-      await wait(
-        Math.min(untilLook > 0 ? untilLook : longestIdleMs, longestIdleMs),
-        news.promise,
-      );
-    }
-  } finally {
-    clearInterval(heart);
-    stopCalls.abort();
-  }
-
-  let continuesAt: Date | null = isOver(status) ? null : handedOnAt;
-  if (!isOver(status)) {
-    // A claim whose answer did not arrive leased tasks that nobody here knows of.
-    const forgotten = await steps.release(batchJobId);
-    const soon = more.length > 0 || forgotten > 0 ? now().getTime() : lookAt ?? now().getTime();
-    // Without time for a single call: not in this worker again, and again, until it ends.
-    const hadNoTime = slowestMs.size === 0 && !hasTime();
-    if (continuesAt === null) {
-      continuesAt = new Date(
-        hadNoTime ? Math.max(soon, now().getTime() + context.remainingMs() + 1_000) : soon,
-      );
-      await steps.continueAt(batchJobId, continuesAt);
+      case "claim": {
+        const claimed = await steps.claim(this.#batchJobId, step.busy);
+        this.#state = afterClaim(this.#state, claimed, this.#time().now);
+        break;
+      }
+      case "wait":
+        await wait(step.ms, this.#news.promise);
     }
   }
-  const notConfigured = [...providers.notConfigured].sort();
-  return {
-    summary: summarize(figures, status, open, continuesAt),
-    batchJobId,
-    status,
-    ...figures,
-    open,
-    continuesAt: continuesAt?.toISOString() ?? null,
-    ...(notConfigured.length > 0 ? { notConfigured } : {}),
-    ...(ended && status === "partial" ? { notable: "warning" } : {}),
-    ...(ended && status === "failed" ? { notable: "error" } : {}),
-  };
-}
 
-function isOver(status: string): boolean {
-  return status !== "pending" && status !== "running";
-}
-
-/** Takes the oldest results out, as many as go to the database at once. */
-function takeSome(results: Result[]): Result[] {
-  let characters = 0;
-  let count = 0;
-  for (const { answer } of results.slice(0, resultsAtOnce)) {
-    characters += answer?.length ?? 0;
-    if (count > 0 && characters > charactersAtOnce) break;
-    count++;
+  async #handOn(at: number): Promise<void> {
+    this.#state = afterHandingOn(this.#state, at);
+    await this.#world.steps.continueAt(this.#batchJobId, new Date(at));
   }
-  return results.splice(0, count);
+
+  #beginCalls(): void {
+    const tasks = callsToBegin(this.#state, this.#time());
+    this.#state = afterCallsBegan(this.#state, tasks);
+    for (const task of tasks) void this.#call(task);
+  }
+
+  async #call(task: Task): Promise<void> {
+    const { context, providers } = this.#world;
+    const time = this.#time();
+    const outcome = await providers.call(task, this.#state.answerers[task.answerer]!.provider, {
+      timeoutMs: this.#state.callMs,
+      leftMs: Math.max(1, callTimeMs(this.#state, time)),
+      signal: AbortSignal.any([context.signal, this.#stopped.signal]),
+    });
+    this.#state = afterCall(this.#state, task, outcome, this.#time().now - time.now);
+    this.#news.resolve();
+    // No slot stays idle while the results are written.
+    this.#beginCalls();
+  }
+
+  async #beat(): Promise<void> {
+    const { context, steps } = this.#world;
+    try {
+      const status = await steps.heartbeat(this.#batchJobId);
+      if (isOver(status)) {
+        this.#state = afterHeartbeat(this.#state, status);
+        this.#stopped.abort();
+        this.#news.resolve();
+      }
+    } catch (error) {
+      context.log.warn("cannot report the heartbeat", { error: errorMessage(error) });
+    }
+  }
 }
 
 /** Waits for the promise, but no longer than that. */
