@@ -2200,59 +2200,69 @@ grant execute on function public.heartbeat_batch_job(uuid, uuid, integer) to ser
 grant execute on function public.release_batch_tasks(uuid, uuid, bigint[]) to service_role;
 grant execute on function public.continue_batch_job(uuid, bigint) to service_role;
 
--- Which batch jobs are stuck: nobody works on them, and nobody is on the way.
+-- Which batch jobs are stuck: no processor works on them, and none has been called.
 
 insert into public.scheduler_settings (pack, key, default_value, unit, least, most, description) values
-  ('batches', 'daily_batch.heartbeat_timeout_seconds', '120', 's', 1, 99999, 'how long a batch job may be without a processor''s heartbeat before it counts as stuck'),
-  ('batches', 'daily_batch.progress_timeout_seconds', '180', 's', 1, 99999, 'how long a batch job may be without a task that ends, and without a processor, before it counts as stuck'),
-  ('batches', 'daily_batch.max_resumes', '5', null, 0, 99999, 'how often a stuck batch job is resumed without a task ending in between; then its open tasks fail');
+  ('batches', 'daily_batch.heartbeat_timeout_seconds', '120', 's', 1, 99999,
+    'how long a batch job may be without a processor''s heartbeat before it counts as stuck'),
+  ('batches', 'daily_batch.progress_timeout_seconds', '180', 's', 1, 99999,
+    'how long a batch job may be without a task that ends, and without a processor, before it counts as stuck'),
+  ('batches', 'daily_batch.max_resumes', '5', null, 0, 99999,
+    'how often a stuck batch job is resumed without a task ending in between; then its open tasks fail');
 
-create function batches.stuck_settings(out heartbeat_timeout interval, out progress_timeout interval, out max_resumes integer)
-language plpgsql stable set search_path = '' as $$
-begin
-  heartbeat_timeout := make_interval(secs => scheduler.setting('daily_batch.heartbeat_timeout_seconds'));
-  progress_timeout := make_interval(secs => scheduler.setting('daily_batch.progress_timeout_seconds'));
-  max_resumes := scheduler.setting('daily_batch.max_resumes');
-end;
+create type batches.stuck_limits as (heartbeat_timeout interval, progress_timeout interval, max_resumes integer);
+comment on type batches.stuck_limits is 'The settings of the reconciler.';
+
+create function batches.stuck_limits() returns batches.stuck_limits
+language sql stable set search_path = '' as $$
+  select (make_interval(secs => scheduler.setting('daily_batch.heartbeat_timeout_seconds')),
+    make_interval(secs => scheduler.setting('daily_batch.progress_timeout_seconds')),
+    scheduler.setting('daily_batch.max_resumes'))::batches.stuck_limits;
 $$;
-comment on function batches.stuck_settings() is 'The settings of the reconciler.';
+comment on function batches.stuck_limits() is 'The settings of the reconciler.';
 
--- A run of the processor by hand has no key. Its leases show that it works.
-create function batches.runs_of(p_job_id uuid, p_heartbeat_timeout interval, p_now timestamptz, out waits boolean, out beats boolean)
-language plpgsql stable set search_path = '' as $$
-begin
-  select coalesce(bool_or(status = 'queued'), false),
-      coalesce(bool_or(status <> 'queued' and greatest(dispatched_at, started_at, heartbeat_at) >= p_now - p_heartbeat_timeout), false)
-    into waits, beats
-    from scheduler.open_runs('robust-batch-processor', p_job_id::text);
-end;
+create function batches.is_silent(p_job public.batch_jobs, p_limits batches.stuck_limits, p_now timestamptz)
+returns boolean
+language sql immutable set search_path = '' as $$
+  -- A batch job that was resumed has its time again.
+  select greatest(coalesce(p_job.last_heartbeat, p_job.created_at), p_job.resumed_at)
+      < p_now - p_limits.heartbeat_timeout
+    or greatest(coalesce(p_job.last_progress_at, p_job.started_at, p_job.created_at), p_job.resumed_at)
+      < p_now - p_limits.progress_timeout;
 $$;
-comment on function batches.runs_of(uuid, interval, timestamptz) is
-  'Whether runs of the processor for the batch job wait in the ledger, and whether one is under way and beats.';
+comment on function batches.is_silent(public.batch_jobs, batches.stuck_limits, timestamptz) is
+  'Whether an open batch job has been without a heartbeat, or without a task that ended, for too long.';
 
--- What is read first is little: batch jobs of late are passed over by their index, and the ledger, which may hold
--- thousands of runs that wait, is not read when none of the others is silent. Whatever the statistics say.
+create function batches.run_is_alive(p_run public.scheduler_runs, p_limits batches.stuck_limits, p_now timestamptz)
+returns boolean
+language sql immutable set search_path = '' as $$
+  select p_run.status <> 'queued'
+    and greatest(p_run.dispatched_at, p_run.started_at, p_run.heartbeat_at) >= p_now - p_limits.heartbeat_timeout;
+$$;
+comment on function batches.run_is_alive(public.scheduler_runs, batches.stuck_limits, timestamptz) is
+  'Whether a run that is not over is under way and was heard of lately.';
+
+-- The open batch jobs are read first, and the ledger, where thousands of runs may wait, only for those that are silent.
 create function batches.stuck_jobs(p_limit integer, p_after uuid, p_now timestamptz) returns setof uuid
-language plpgsql stable set search_path = '' set jit = off set enable_nestloop = off set enable_mergejoin = off set enable_seqscan = off as $$
+language plpgsql stable set search_path = '' set jit = off
+  set enable_nestloop = off set enable_mergejoin = off set enable_seqscan = off as $$
 declare
-  v_settings record;
+  v_limits batches.stuck_limits := batches.stuck_limits();
 begin
-  select * into v_settings from batches.stuck_settings();
   return query
   with silent as (
     select jobs.id
     from public.batch_jobs as jobs
-    where jobs.completed_at is null and (p_after is null or jobs.id > p_after)
-      and jobs.created_at < p_now - least(v_settings.heartbeat_timeout, v_settings.progress_timeout)
-      and (greatest(coalesce(jobs.last_heartbeat, jobs.created_at), jobs.resumed_at) < p_now - v_settings.heartbeat_timeout
-        or greatest(coalesce(jobs.last_progress_at, jobs.started_at, jobs.created_at), jobs.resumed_at) < p_now - v_settings.progress_timeout)
-  ),
-  alone as materialized (
+    where completed_at is null and (p_after is null or id > p_after)
+      and created_at < p_now - least(v_limits.heartbeat_timeout, v_limits.progress_timeout)
+      and batches.is_silent(jobs, v_limits, p_now)
+  ), alone as materialized (
     select silent.id from silent
     where not exists (
+      -- A run of the processor by hand has no key. Its leases show that it works.
       select from public.scheduler_runs as runs
-      where runs.job_name = 'robust-batch-processor' and runs.key = silent.id::text and runs.completed_at is null
-        and (runs.status = 'queued' or greatest(runs.dispatched_at, runs.started_at, runs.heartbeat_at) >= p_now - v_settings.heartbeat_timeout))
+      where job_name = 'robust-batch-processor' and key = silent.id::text and completed_at is null
+        and (status = 'queued' or batches.run_is_alive(runs, v_limits, p_now)))
     order by silent.id
   )
   select alone.id from alone
@@ -2262,7 +2272,8 @@ begin
 end;
 $$;
 comment on function batches.stuck_jobs(integer, uuid, timestamptz) is
-  'Open batch jobs without heartbeat or without progress for too long, of which no run waits or beats and no lease lasts: by id, those after p_after.';
+  'Open batch jobs without heartbeat or without progress for too long, of which no run waits or is alive and no lease '
+    'lasts: by id, those after p_after.';
 
 create function batches.find_stuck_jobs(
   p_limit integer default 100, p_after uuid default null, p_now timestamptz default now()
@@ -2271,13 +2282,15 @@ language plpgsql stable set search_path = '' as $$
 begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception using errcode = '22023',
-      message = format('cannot look for stuck batch jobs: limit must be from 1 to 1000, got %s', coalesce(p_limit::text, 'null'));
+      message = format('cannot look for stuck batch jobs: limit must be from 1 to 1000, got %s',
+        coalesce(p_limit::text, 'null'));
   end if;
   return (select coalesce(jsonb_agg(id order by id), '[]') from batches.stuck_jobs(p_limit, p_after, p_now) as id);
 end;
 $$;
 comment on function batches.find_stuck_jobs(integer, uuid, timestamptz) is
-  'The ids of at most p_limit stuck batch jobs, in order, as a JSON array; the next page begins after the last of them.';
+  'The ids of at most p_limit stuck batch jobs, in order, as a JSON array; the next page begins after the last of '
+    'them.';
 
 create function public.find_stuck_batch_jobs(p_limit integer default 100, p_after uuid default null) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -2290,9 +2303,10 @@ create function batches.job_is_stuck(p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
   select exists (select from batches.stuck_jobs(1, null, p_at));
 $$;
-comment on function batches.job_is_stuck(timestamptz) is 'Whether the reconciler would find a stuck batch job at that moment.';
+comment on function batches.job_is_stuck(timestamptz) is
+  'Whether the reconciler would find a stuck batch job at that moment.';
 
--- Two jobs: by the half hour, and once soon after the platform's window, which a person may move.
+-- Two jobs: each half hour, and once soon after the platform's window, which a person may move.
 create function batches.register_reconciler() returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -2305,7 +2319,7 @@ begin
     name => 'batch-reconciler',
     schedule => '*/30 * * * *',
     run_if => 'batches.job_is_stuck',
-    description => 'Has batch jobs that nobody works on go on, or gives them up'
+    description => 'Resumes batch jobs that no processor works on, or gives them up'
   );
   perform scheduler.register_job(
     name => 'batch-reconciler-after-window',
@@ -2318,86 +2332,115 @@ begin
 end;
 $$;
 comment on function batches.register_reconciler() is
-  'Registers batch-reconciler, and batch-reconciler-after-window five minutes after the window that the settings daily_batch.… name.';
+  'Registers batch-reconciler, and batch-reconciler-after-window five minutes after the window that the settings '
+    'daily_batch.… name.';
 
 revoke all on function public.find_stuck_batch_jobs(integer, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.find_stuck_batch_jobs(integer, uuid) to service_role;
 
 -- What is done about a stuck batch job. Its row's lock makes all that resume, finish or cancel it take turns.
 
+create function batches.resumes_in_vain(p_job public.batch_jobs) returns integer
+language sql immutable set search_path = '' as $$
+  select case when p_job.last_progress_at > p_job.resumed_at then 0 else p_job.resumes end;
+$$;
+comment on function batches.resumes_in_vain(public.batch_jobs) is
+  'How often the batch job was resumed since a task last ended.';
+
+create function batches.decide_resume(
+  p_job public.batch_jobs, p_is_alive boolean, p_run_waits boolean, p_limits batches.stuck_limits, p_now timestamptz
+) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when not batches.is_silent(p_job, p_limits, p_now) then 'none'
+    when p_is_alive then 'alive'
+    when p_run_waits then 'waits'
+    when batches.resumes_in_vain(p_job) < p_limits.max_resumes then 'resumed'
+    else 'gave_up' end;
+$$;
+comment on function batches.decide_resume(
+  public.batch_jobs, boolean, boolean, batches.stuck_limits, timestamptz) is
+  'What an open batch job needs (see resume_stuck_job). p_is_alive: a lease lasts or a run of the processor is alive; '
+    'p_run_waits: a run of the processor waits. Writes nothing.';
+
+create function batches.give_up_job(p_job public.batch_jobs, p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_reason text := format('given up: stuck again after being resumed %s times', batches.resumes_in_vain(p_job));
+  v_failed integer;
+begin
+  update public.batch_tasks
+    set status = 'failed', error_message = coalesce(error_message, v_reason), completed_at = p_now
+    where job_id = p_job.id and completed_at is null;
+  get diagnostics v_failed = row_count;
+  update public.batch_jobs
+    set tasks_failed = tasks_failed + v_failed,
+      reasons = reasons || jsonb_build_object(v_reason, v_failed + coalesce((reasons ->> v_reason)::integer, 0))
+    where id = p_job.id and v_failed > 0;
+  perform batches.end_job_when_done(p_job.id, p_now);
+  return v_failed;
+end;
+$$;
+comment on function batches.give_up_job(public.batch_jobs, timestamptz) is
+  'Lets the open tasks of a batch job fail, with which it ends. Returns how many. The caller holds its lock.';
+
 create function batches.resume_stuck_job(p_job_id uuid, p_now timestamptz default clock_timestamp())
 returns jsonb
 language plpgsql set search_path = '' set jit = off as $$
 declare
+  v_limits batches.stuck_limits := batches.stuck_limits();
   v_job public.batch_jobs;
-  v_settings record;
-  v_runs record;
   v_action text;
   v_freed integer := 0;
   v_failed integer := 0;
-  v_reason text;
 begin
-  select * into v_settings from batches.stuck_settings();
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
-    raise exception using errcode = 'SD007', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
+    raise exception using errcode = 'SD007',
+      message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
 
   if v_job.completed_at is not null then
     v_action := 'over';
   elsif batches.end_job_when_done(p_job_id, p_now) not in ('pending', 'running') then
     v_action := 'ended';
-  elsif greatest(coalesce(v_job.last_heartbeat, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.heartbeat_timeout
-    and greatest(coalesce(v_job.last_progress_at, v_job.started_at, v_job.created_at), v_job.resumed_at) >= p_now - v_settings.progress_timeout then
-    v_action := 'none';
   else
-    v_freed := batches.free_expired_leases(p_job_id, p_now);
-    select * into v_runs from batches.runs_of(p_job_id, v_settings.heartbeat_timeout, p_now);
-    if v_runs.beats or exists (select from public.batch_leases where job_id = p_job_id) then
-      v_action := 'alive';
-    elsif v_runs.waits then
-      v_action := 'waits';
-    else
-      -- Whoever got something done since the last time is not hopeless.
-      v_job.resumes := case when v_job.last_progress_at > v_job.resumed_at then 0 else v_job.resumes end;
-      if v_job.resumes < v_settings.max_resumes then
-        v_action := 'resumed';
-        v_job.resumes := v_job.resumes + 1;
-        update public.batch_jobs set resumes = v_job.resumes, resumed_at = p_now where id = p_job_id;
-        perform batches.continue_job(p_job_id, 0, p_now);
-      else
-        v_action := 'gave_up';
-        v_reason := format('given up: stuck again after being resumed %s times', v_job.resumes);
-        update public.batch_tasks
-          set status = 'failed', error_message = coalesce(error_message, v_reason), completed_at = p_now
-          where job_id = p_job_id and completed_at is null;
-        get diagnostics v_failed = row_count;
-        update public.batch_jobs
-          set tasks_failed = tasks_failed + v_failed,
-            reasons = reasons || jsonb_build_object(v_reason, v_failed + coalesce((reasons ->> v_reason)::integer, 0))
-          where id = p_job_id and v_failed > 0;
-        perform batches.end_job_when_done(p_job_id, p_now);
-      end if;
+    if batches.is_silent(v_job, v_limits, p_now) then
+      v_freed := batches.free_expired_leases(p_job_id, p_now);
+    end if;
+    select batches.decide_resume(v_job,
+        coalesce(bool_or(batches.run_is_alive(runs, v_limits, p_now)), false)
+          or exists (select from public.batch_leases where job_id = p_job_id),
+        coalesce(bool_or(runs.status = 'queued'), false), v_limits, p_now) into v_action
+      from scheduler.open_runs('robust-batch-processor', p_job_id::text) as runs;
+    if v_action = 'resumed' then
+      update public.batch_jobs set resumes = batches.resumes_in_vain(v_job) + 1, resumed_at = p_now where id = p_job_id;
+      perform batches.continue_job(p_job_id, 0, p_now);
+    elsif v_action = 'gave_up' then
+      v_failed := batches.give_up_job(v_job, p_now);
     end if;
   end if;
 
   select * into v_job from public.batch_jobs where id = p_job_id;
   return jsonb_build_object(
-    'job_id', p_job_id, 'stuck', v_action in ('ended', 'resumed', 'gave_up'), 'action', v_action, 'status', v_job.status,
-    'freed', v_freed, 'failed', v_failed, 'resumes', v_job.resumes,
+    'job_id', p_job_id, 'stuck', v_action in ('ended', 'resumed', 'gave_up'), 'action', v_action,
+    'status', v_job.status, 'freed', v_freed, 'failed', v_failed, 'resumes', v_job.resumes,
     'open', v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed);
 end;
 $$;
 comment on function batches.resume_stuck_job(uuid, timestamptz) is
-  'Does what a batch job needs that nobody works on: {"job_id", "stuck", "action", "status" now, "freed": tasks of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often (daily_batch.max_resumes), its open tasks fail. Raises SD007 for an unknown batch job.';
+  'Does what a batch job needs that no processor works on: {"job_id", "stuck", "action", "status" now, "freed": tasks '
+    'of expired leases, "failed": tasks given up, "resumes", "open": tasks}. Actions: over: it had ended; ended: all '
+    'its tasks had, so it ends; none: heard of lately; alive: a processor works on it, however slowly; waits: a run '
+    'of the processor waits in the ledger; resumed: a run was enqueued; gave_up: resumed too often '
+    '(daily_batch.max_resumes), its open tasks fail. Raises SD007 for an unknown batch job.';
 
 -- Security definer: service_role may only read batches, and enqueuing a run may send it.
 create function public.resume_stuck_batch_job(p_job_id uuid) returns jsonb
 language sql security definer set search_path = '' as $$
   select batches.resume_stuck_job(p_job_id);
 $$;
-comment on function public.resume_stuck_batch_job(uuid) is
-  'batches.resume_stuck_job by the clock of the database.';
+comment on function public.resume_stuck_batch_job(uuid) is 'batches.resume_stuck_job by the clock of the database.';
 
 revoke all on function public.resume_stuck_batch_job(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.resume_stuck_batch_job(uuid) to service_role;
@@ -2855,67 +2898,106 @@ revoke all on function public.reject_prompt_suggestion(uuid, text) from public, 
 grant execute on function public.accept_prompt_suggestion(uuid, text) to service_role;
 grant execute on function public.reject_prompt_suggestion(uuid, text) to service_role;
 
--- Why has this organization its answers, or none? A few sentences for a tired person.
+-- Why does an organization have its answers of a day, or why not? A few sentences for a tired person.
+
+create function batches.waiting_text(p_run public.scheduler_runs, p_time_zone text, p_now timestamptz) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  v_processor public.scheduler_jobs;
+begin
+  select * into v_processor from public.scheduler_jobs where name = 'robust-batch-processor';
+  return case
+    when scheduler.is_paused(v_processor, p_now)
+      then format('because robust-batch-processor is paused by %s: %s', v_processor.paused_by, v_processor.pause_reason)
+    when p_run.run_after > p_now then format('until %s', scheduler.local_text(p_run.run_after, p_time_zone))
+    else format('for one of the %s runs under way to end, or the next pulse', v_processor.parallel_limit) end;
+end;
+$$;
+comment on function batches.waiting_text(public.scheduler_runs, text, timestamptz) is
+  'What a run of the processor waits for.';
+
+create function batches.last_run_text(p_job public.batch_jobs) returns text
+language sql stable set search_path = '' as $$
+  select 'Its last run ' || case when status = 'failed' then 'failed: ' || left(error_message, 300)
+    else 'was ' || status end || '.'
+  from (
+    (select key, status, error_message, created_at from public.scheduler_runs
+      where job_name = 'robust-batch-processor' order by created_at desc limit 2000)
+    union all
+    -- A run that failed among the first of the day may lie behind thousands that did not.
+    (select key, status, error_message, created_at from public.scheduler_runs
+      where status = 'failed' and completed_at >= p_job.created_at and job_name = 'robust-batch-processor'
+      order by completed_at desc limit 2000)) as newest
+  where key = p_job.id::text
+  order by created_at desc limit 1;
+$$;
+comment on function batches.last_run_text(public.batch_jobs) is
+  'What the newest run of the processor for a batch job came to; null when none of the last thousands was for it.';
+
+create function batches.work_text(p_job public.batch_jobs, p_now timestamptz) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  v_run public.scheduler_runs;
+  v_silent_seconds bigint := extract(epoch from p_now - p_job.last_heartbeat);
+begin
+  -- A run under way says more than one that waits.
+  select * into v_run from scheduler.open_runs('robust-batch-processor', p_job.id::text)
+    order by array_position(array['running', 'dispatched', 'queued'], status), run_after nulls first
+    limit 1;
+  return case
+    when v_silent_seconds <= 60
+      then format('A processor works on it, last heard of %s s ago.', greatest(v_silent_seconds, 0))
+    when v_run.status in ('running', 'dispatched') then 'A processor has been called for it.'
+    when v_run.status = 'queued'
+      then format('Its processor waits %s.', batches.waiting_text(v_run, p_job.time_zone, p_now))
+    else concat_ws(' ', format('No processor works on it; resume_stuck_batch_job(%L) says what can be done.', p_job.id),
+      batches.last_run_text(p_job)) end;
+end;
+$$;
+comment on function batches.work_text(public.batch_jobs, timestamptz) is
+  'Which processor works on an open batch job, or what it waits for.';
+
+create function batches.breakers_text(p_time_zone text, p_now timestamptz) returns text
+language sql stable set search_path = '' as $$
+  select 'Providers that are not called, because they are down or ask to wait: ' || string_agg(
+    format('%s until %s (%s)', name, to_char(open_until at time zone p_time_zone, 'HH24:MI:SS'), last_error), ', '
+    order by name) || '.'
+  from public.batch_providers as providers where enabled and batches.breaker_state(providers, p_now) = 'open';
+$$;
+comment on function batches.breakers_text(text, timestamptz) is
+  'Whose breakers are open, until when and why; null when none is.';
 
 create function batches.explain_job(p_job public.batch_jobs, p_now timestamptz) returns text
 language plpgsql stable set search_path = '' as $$
 declare
-  v_processor public.scheduler_jobs;
-  v_run public.scheduler_runs;
-  v_name text := format('Batch job %s', p_job.id) || case when p_job.rerun > 0 then format(' (run again, %s)', p_job.rerun) else '' end;
+  v_name text := concat('Batch job ', p_job.id,
+    case when p_job.rerun > 0 then format(' (run again, %s)', p_job.rerun) end);
   v_ended text := scheduler.local_text(p_job.completed_at, p_job.time_zone);
   v_reasons text := (
     select string_agg(format('%s (%s)', key, value), ', ' order by length(value) desc, value desc, key)
     from (select * from jsonb_each_text(p_job.reasons) limit 20) as reasons);
-  v_beaten bigint := extract(epoch from p_now - p_job.last_heartbeat);
 begin
-  if p_job.status = 'cancelled' then
-    return format('%s was cancelled at %s with %s of %s tasks answered: %s.', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons);
-  elsif p_job.tasks_total = 0 then
-    return format('%s had nothing to ask: no prompt was active any more when it was made.', v_name);
-  elsif p_job.completed_at is not null then
-    return format('%s ended at %s: %s of %s tasks answered', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total)
-      || case when p_job.tasks_completed < p_job.tasks_total
-        then format('; the others failed: %s. When that is mended: rerun_daily_batch.', v_reasons) else '.' end;
-  end if;
-
-  v_name := format('%s is open: %s of %s tasks answered, %s failed', v_name, p_job.tasks_completed, p_job.tasks_total, p_job.tasks_failed)
-    || coalesce(' (' || v_reasons || ')', '');
-  select * into v_processor from public.scheduler_jobs where name = 'robust-batch-processor';
-  -- Who is at work says more than who waits.
-  select * into v_run from scheduler.open_runs('robust-batch-processor', p_job.id::text)
-    order by array_position(array['running', 'dispatched', 'queued'], status), run_after nulls first
-    limit 1;
-  return v_name || case
-    when v_beaten <= 60 then format('. A processor works on it, last heard of %s s ago.', greatest(v_beaten, 0))
-    when v_run.status in ('running', 'dispatched') then '. A processor has been called for it.'
-    when v_run.status = 'queued' then format('. Its processor waits %s.', case
-      when scheduler.is_paused(v_processor, p_now)
-        then format('because robust-batch-processor is paused by %s: %s', v_processor.paused_by, v_processor.pause_reason)
-      when v_run.run_after > p_now then format('until %s', scheduler.local_text(v_run.run_after, p_job.time_zone))
-      else format('for one of the %s runs under way to end, or the next pulse', v_processor.parallel_limit) end)
-    else format('. Nobody works on it; resume_stuck_batch_job(%L) says what can be done.', p_job.id) || coalesce((
-      select ' Its last run ' || case when status = 'failed' then 'failed: ' || left(error_message, 300) else 'was ' || status end || '.'
-      from (
-        (select key, status, error_message, created_at from public.scheduler_runs
-          where job_name = 'robust-batch-processor' order by created_at desc limit 2000)
-        union all
-        -- One that failed among the first of the day may lie behind thousands that did not.
-        (select key, status, error_message, created_at from public.scheduler_runs
-          where status = 'failed' and completed_at >= p_job.created_at and job_name = 'robust-batch-processor'
-          order by completed_at desc limit 2000)) as newest
-      where key = p_job.id::text
-      order by created_at desc limit 1), '')
-  end || coalesce((
-    select ' Left alone because they are down or ask to wait: ' || string_agg(
-      format('%s until %s (%s)', name, to_char(open_until at time zone p_job.time_zone, 'HH24:MI:SS'), last_error), ', ' order by name) || '.'
-    from public.batch_providers where open_until > p_now and enabled), '');
+  return case
+    when p_job.status = 'cancelled' then format('%s was cancelled at %s with %s of %s tasks answered: %s.', v_name,
+      v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons)
+    when p_job.tasks_total = 0
+      then format('%s had nothing to ask: no prompt was active any more when it was made.', v_name)
+    when p_job.completed_at is not null and p_job.tasks_completed = p_job.tasks_total
+      then format('%s ended at %s: %s of %s tasks answered.', v_name, v_ended, p_job.tasks_completed,
+        p_job.tasks_total)
+    when p_job.completed_at is not null
+      then format('%s ended at %s: %s of %s tasks answered; the others failed: %s. When that is mended: '
+        'rerun_daily_batch.', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons)
+    else concat_ws(' ',
+      concat(format('%s is open: %s of %s tasks answered, %s failed', v_name, p_job.tasks_completed,
+        p_job.tasks_total, p_job.tasks_failed), ' (' || v_reasons || ')', '.'),
+      batches.work_text(p_job, p_now), batches.breakers_text(p_job.time_zone, p_now)) end;
 end;
 $$;
 comment on function batches.explain_job(public.batch_jobs, timestamptz) is
-  'What became of a batch job: what failed and why, or who works on it and what it waits for.';
+  'What became of a batch job: what failed and why, or which processor works on it and what it waits for.';
 
--- Small and capital letters of every alphabet, whatever the locale of the database, and blanks around do not count.
+-- Case and blanks around a name do not count, in every alphabet and whatever the locale of the database.
 create function batches.organizations_named(p_name text) returns uuid[]
 language sql stable set search_path = '' as $$
   select array_agg(id order by id) from public.organizations
@@ -2927,7 +3009,7 @@ comment on function batches.organizations_named(text) is
 
 create function batches.no_such_organization(p_name text) returns text
 language sql stable set search_path = '' as $$
-  -- Those whose names are most like it come first.
+  -- The most similar names come first.
   with listed as (
     select left(name, 60) as name, row_number() over (
       order by extensions.similarity(name, coalesce(p_name, '')) desc, name, id) as place, count(*) over () as total
@@ -2941,7 +3023,82 @@ language sql stable set search_path = '' as $$
   from listed where place <= 20
 $$;
 comment on function batches.no_such_organization(text) is
-  'What explain_batch answers to a name that no organization has: the organizations there are, 20 at most.';
+  'What explain answers to a name that no organization has: the organizations there are, 20 at most.';
+
+create function batches.latest_job(p_organization_id uuid, p_date date) returns public.batch_jobs
+language sql stable set search_path = '' as $$
+  select * from public.batch_jobs
+  where organization_id = p_organization_id and batch_date <= p_date order by batch_date desc, rerun desc limit 1;
+$$;
+comment on function batches.latest_job(uuid, date) is
+  'The organization''s batch job of that date, or of the latest one before it; of several of a date the last.';
+
+create function batches.active_prompts_fault(p_organization_id uuid) returns text
+language sql stable set search_path = '' as $$
+  select case when count(*) filter (where status = 'active') = 0
+    then format('it has no active prompt (%s).', coalesce(string_agg(count || ' ' || status, ', ' order by status),
+      'none at all')) end
+  from (
+    select status, count(*) from public.prompts where organization_id = p_organization_id group by status) as prompts;
+$$;
+comment on function batches.active_prompts_fault(uuid) is
+  'Which prompts an organization without an active one has; null when it has an active one.';
+
+create function batches.due_text(
+  p_organization public.organizations, p_trigger text, p_since timestamptz, p_time_zone text, p_now timestamptz
+) returns text
+language sql stable set search_path = '' as $$
+  select concat_ws(' ',
+    format('it is due since %s, and %s has not made it.', scheduler.local_text(p_since, p_time_zone), p_trigger),
+    case when p_trigger = 'daily-batch-trigger' and not batches.in_daily_window(p_now)
+      then format('The window is over: scheduler.run_now(%L, ''{"force": true}'').', p_trigger) end,
+    scheduler.explain(p_trigger, (
+      select scheduler.previous_occurrence(schedule, time_zone, p_now) from public.scheduler_jobs
+      where name = p_trigger and schedule is not null), p_now));
+$$;
+comment on function batches.due_text(public.organizations, text, timestamptz, text, timestamptz) is
+  'That a date is due and not begun, and what became of the trigger that should have done it.';
+
+create function batches.why_none(p_organization public.organizations, p_date date, p_now timestamptz) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  v_clock batches.clock := batches.clock_of(p_organization, batches.platform_clock());
+  v_comes_at timestamptz := batches.comes_at(v_clock, p_date);
+  v_today date := batches.date_at(v_clock, p_now);
+  v_had date := batches.last_date(p_organization.id);
+  v_owed batches.owed_dates;
+  v_trigger text;
+  v_prompts_fault text := batches.active_prompts_fault(p_organization.id);
+begin
+  select * into v_owed from batches.owed_dates where organization_id = p_organization.id and batch_date = p_date;
+  -- An organization that follows the platform has a cursor after it was switched on today, or an owed date.
+  v_trigger := case when batches.follows_platform(p_organization) and p_organization.next_batch_at is null
+    and v_owed.state is distinct from 'owed' then 'daily-batch-trigger' else 'daily-batch-trigger-zones' end;
+  return case
+    when not p_organization.enabled then format('it is disabled, since %s or earlier.',
+      scheduler.local_text(p_organization.updated_at, v_clock.time_zone))
+    when v_had = p_date then 'it is marked as had, so its batch job was deleted. rerun_daily_batch makes another.'
+    when v_owed.state = 'owed' then batches.due_text(p_organization, v_trigger, v_owed.due_at, v_clock.time_zone, p_now)
+    when v_owed.state = 'dropped' then 'it was owed the date after a move, and had no active prompt at the tick that '
+      'followed, or was switched off. rerun_daily_batch makes it.'
+    when v_had > p_date and p_date >= v_today
+      then format('it had %s already, before it was moved, and no date comes twice.', v_had)
+    when v_comes_at > p_now then format('its time comes at %s.', scheduler.local_text(v_comes_at, v_clock.time_zone))
+    when p_date < v_today then 'at its time no prompt was active or no provider enabled, the organization did not '
+      'exist yet or was switched off, or no tick came for more than a day; or its batch job was deleted. '
+      'rerun_daily_batch makes it.'
+    when v_prompts_fault is not null then v_prompts_fault
+    when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
+    when p_organization.next_batch_at <= p_now or v_trigger = 'daily-batch-trigger'
+      and p_organization.created_at < v_comes_at and not batches.platform_has_had(p_date)
+      then batches.due_text(p_organization, v_trigger, v_comes_at, v_clock.time_zone, p_now)
+    else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At '
+      'once: scheduler.run_now(%L, %L).', scheduler.local_text(v_comes_at, v_clock.time_zone), v_trigger,
+      case v_trigger when 'daily-batch-trigger' then '{"force": true}' else '{"zones": true, "force": true}' end) end;
+end;
+$$;
+comment on function batches.why_none(public.organizations, date, timestamptz) is
+  'Why an organization has no batch job of that local date.';
 
 create function batches.explain(p_organization text, p_date date default null, p_now timestamptz default now())
 returns text
@@ -2949,79 +3106,37 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_ids uuid[] := batches.organizations_named(p_organization);
   v_organization public.organizations;
-  v_job public.batch_jobs;
-  v_platform record;
   v_zone text;
-  v_run_at time;
   v_date date;
-  v_comes_at timestamptz;
-  v_follows boolean;
-  v_trigger text;
-  v_last text;
-  v_had date;
-  v_today date;
+  v_job public.batch_jobs;
 begin
   if cardinality(v_ids) > 1 then
-    return format('%s organizations are named %s; ask by one''s id: %s.', cardinality(v_ids), p_organization, array_to_string(v_ids[:5], ', '));
+    return format('%s organizations are named %s; ask by one''s id: %s.', cardinality(v_ids), p_organization,
+      array_to_string(v_ids[:5], ', '));
   end if;
   select * into v_organization from public.organizations where id = v_ids[1];
   if not found then
     return batches.no_such_organization(p_organization);
   end if;
-  select * into v_platform from batches.daily_settings();
-  v_zone := coalesce(v_organization.time_zone, v_platform.time_zone);
+  v_zone := (batches.clock_of(v_organization, batches.platform_clock())).time_zone;
   if not scheduler.knows_time_zone(v_zone) then
-    return format('%s has no batch: this server does not know its time zone %s. Give it another: update organizations set time_zone = …, and '
-      || 'its next date is the first that comes after that.', v_organization.name, v_zone);
+    return format('%s has no batch: this server does not know its time zone %s. Give it another: update organizations '
+      'set time_zone = …, and its next date is the first that comes after that.', v_organization.name, v_zone);
   end if;
-  v_run_at := coalesce(v_organization.daily_run_at, v_platform.run_at);
-  -- One that is owed a date, or was switched on today, has a cursor for a while.
-  v_follows := v_organization.time_zone is null and v_organization.daily_run_at is null and v_organization.next_batch_at is null
-    and not exists (select from batches.owed_dates where organization_id = v_organization.id and state = 'owed');
   v_date := coalesce(p_date, (p_now at time zone v_zone)::date);
-
-  select * into v_job from public.batch_jobs
-    where organization_id = v_organization.id and batch_date = v_date order by rerun desc limit 1;
-  if found then
-    return format('%s, %s: ', v_organization.name, v_date) || batches.explain_job(v_job, p_now);
+  v_job := batches.latest_job(v_organization.id, v_date);
+  if v_job.batch_date = v_date then
+    return format('%s, %s: %s', v_organization.name, v_date, batches.explain_job(v_job, p_now));
   end if;
-
-  v_comes_at := scheduler.first_showing(v_date + v_run_at, v_zone);
-  v_had := batches.last_date(v_organization.id);
-  v_today := batches.date_at((v_zone, v_run_at)::batches.clock, p_now);
-  select * into v_job from public.batch_jobs
-    where organization_id = v_organization.id and batch_date < v_date order by batch_date desc, rerun desc limit 1;
-  v_last := coalesce(' The one before, ' || v_job.batch_date || ': ' || batches.explain_job(v_job, p_now), ' It has had none before.');
-  v_trigger := case when v_follows then 'daily-batch-trigger' else 'daily-batch-trigger-zones' end;
-  return format('%s has no batch for %s: ', v_organization.name, v_date) || case
-    when not v_organization.enabled then format('it is disabled, since %s or earlier.', scheduler.local_text(v_organization.updated_at, v_zone))
-    when v_had = v_date then 'it is marked as had, so its batch job was deleted. rerun_daily_batch makes another.'
-    when v_had > v_date and v_date >= v_today then format('it had %s already, before it was moved, and no date comes twice.', v_had)
-    when v_comes_at > p_now then format('its time comes at %s.', scheduler.local_text(v_comes_at, v_zone)) || v_last
-    when v_date < v_today then 'no prompt was active or no provider enabled at its time, or it was not there or switched off, or there was an '
-      || 'outage of more than a day, or its batch job was deleted. rerun_daily_batch makes it.' || v_last
-    when not exists (select from public.prompts where organization_id = v_organization.id and status = 'active')
-      then format('it has no active prompt (%s).', coalesce((
-        select string_agg(count || ' ' || status, ', ' order by status)
-        from (select status, count(*) as count from public.prompts where organization_id = v_organization.id group by status) as prompts), 'none at all'))
-    when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
-    when v_organization.next_batch_at <= p_now
-      or exists (select from batches.owed_dates where organization_id = v_organization.id and batch_date = v_date and state = 'owed')
-      or v_follows and v_organization.created_at < v_comes_at and not batches.platform_has_had(v_date)
-      then format('it is due since %s, and %s has not made it. %s', scheduler.local_text(v_comes_at, v_zone), v_trigger,
-          case when v_follows and not batches.in_daily_window(p_now)
-            then format('The window is over: scheduler.run_now(%L, ''{"force": true}''). ', v_trigger) else '' end)
-        || scheduler.explain(v_trigger, (
-          select scheduler.previous_occurrence(schedule, time_zone, p_now) from public.scheduler_jobs
-          where name = v_trigger and schedule is not null), p_now)
-    else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At once: scheduler.run_now(%L, %L).',
-        scheduler.local_text(v_comes_at, v_zone), v_trigger,
-        case when v_follows then '{"force": true}' else '{"zones": true, "force": true}' end) || v_last
-  end;
+  return concat_ws(' ',
+    format('%s has no batch for %s: %s', v_organization.name, v_date, batches.why_none(v_organization, v_date, p_now)),
+    case when v_job.id is null then 'It has had none before.'
+      else format('The one before, %s: %s', v_job.batch_date, batches.explain_job(v_job, p_now)) end);
 end;
 $$;
 comment on function batches.explain(text, date, timestamptz) is
-  'Why the organization (its name or id) has, or has not, its answers of that local date (today there when none is given): what became of its batch job, or why there is none.';
+  'Why the organization (its name or id) has, or has not, its answers of that local date (today there when none is '
+    'given): what became of its batch job, or why there is none, and the batch job before.';
 
 -- How long batch jobs that are over stay.
 

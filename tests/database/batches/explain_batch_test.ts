@@ -35,7 +35,10 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
   );
   assert.match(await why(off), /^Off has no batch for 2026-03-02: it is disabled, /);
   await sql`insert into prompts (organization_id, text, status) values (${mute}, 'Question?', 'paused')`;
-  assert.match(await why(mute), /: it has no active prompt \(1 paused\)\.$/);
+  assert.match(
+    await why(mute),
+    /: it has no active prompt \(1 paused\)\. It has had none before\.$/,
+  );
   assert.match(
     await why(acme, "2026-03-02T08:01:00Z"),
     /: it is due since 2026-03-02 03:00 America\/New_York, and daily-batch-trigger has not made it\. daily-batch-trigger /,
@@ -50,7 +53,7 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
     /^Tokyo has no batch for 2026-03-02: it is due since 2026-03-02 03:00 Asia\/Tokyo, and daily-batch-trigger-zones /,
   );
   await sql`update batch_providers set enabled = false`;
-  assert.match(await why(acme), /: no provider is enabled\.$/);
+  assert.match(await why(acme), /: no provider is enabled\. It has had none before\.$/);
   await sql`update batch_providers set enabled = true`;
 
   await trigger(sql, THREE);
@@ -62,7 +65,7 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
   );
   assert.match(
     await why(mute, TEN, "2026-02-20"),
-    /: no prompt was active or no provider enabled at its time, .* rerun_daily_batch makes it\. It has had none before\.$/,
+    /: at its time no prompt was active or no provider enabled, .* rerun_daily_batch makes it\. It has had none before\.$/,
   );
   // What is owed to one that follows the platform is the other trigger's.
   await sql`update organizations set next_batch_at = '2026-03-02T14:01:00Z' where id = ${mute}`;
@@ -86,9 +89,24 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
   }`;
   assert.match(
     await why(acme),
-    /: it had 2026-03-04 already, before it was moved, and no date comes twice\.$/,
+    /: it had 2026-03-04 already, before it was moved, and no date comes twice\. It has had none before\.$/,
   );
   assert.match(await why(acme, TEN, "2026-03-02"), /: it had 2026-03-04 already, /);
+
+  // What it owes after a move, and what became of it.
+  const berlin = await organization(sql, "Berlin", { time_zone: "Europe/Berlin" });
+  await trigger(sql, "2026-03-01T02:00:00Z", { zones: true });
+  await move(sql, berlin, { time_zone: "Asia/Tokyo" }, "2026-03-02T02:05:00Z");
+  assert.match(
+    await why(berlin, "2026-03-02T02:10:00Z", "2026-03-02"),
+    /: it is due since 2026-03-02 11:05 Asia\/Tokyo, and daily-batch-trigger-zones has not made it\. /,
+  );
+  await sql`update prompts set status = 'paused' where organization_id = ${berlin}`;
+  await trigger(sql, "2026-03-02T02:15:00Z", { zones: true });
+  assert.match(
+    await why(berlin, "2026-03-02T02:20:00Z", "2026-03-02"),
+    /: it was owed the date after a move, and had no active prompt at the tick that followed, .* The one before, 2026-03-01: /,
+  );
 
   await organization(sql, "ACME");
   assert.match(await why("Acme"), /^2 organizations are named Acme; ask by one's id: /);
@@ -149,7 +167,7 @@ batchTest("explain_batch says what became of a batch, and what it waits for", as
     where job_name = 'robust-batch-processor'`;
   assert.match(
     await why(300),
-    /Nobody works on it; resume_stuck_batch_job\('[^']+'\) says what can be done\. Its last run failed: a setting is wrong\.$/,
+    /No processor works on it; resume_stuck_batch_job\('[^']+'\) says what can be done\. Its last run failed: a setting is wrong\.$/,
   );
   await sql`alter table scheduler_runs disable trigger user`;
   await sql`
@@ -163,7 +181,7 @@ batchTest("explain_batch says what became of a batch, and what it waits for", as
   }, last_error = 'HTTP 503', failures_in_row = 5 where name = 'two'`;
   assert.match(
     await why(300),
-    /0 of 2 tasks answered, 1 failed \(one: HTTP 422 \(1\)\)\. Nobody works on it; resume_stuck_batch_job\('[^']+'\) says what can be done\. Left alone because they are down or ask to wait: two until 03:10:00 \(HTTP 503\)\.$/,
+    /0 of 2 tasks answered, 1 failed \(one: HTTP 422 \(1\)\)\. No processor works on it; resume_stuck_batch_job\('[^']+'\) says what can be done\. Providers that are not called, because they are down or ask to wait: two until 03:10:00 \(HTTP 503\)\.$/,
   );
   await one.finish([result(tasks[1], "answered")], new Date(at(310)));
   assert.match(
