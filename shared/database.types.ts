@@ -2051,7 +2051,7 @@ export type Database = {
         Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
         Returns: Json;
       };
-      "accept_prompt_suggestion": { Args: { "p_id": string; "p_who": string }; Returns: Json };
+      "accept_prompt_suggestion": { Args: { "p_author": string; "p_id": string }; Returns: Json };
       "aggregate_device_metrics_begin": { Args: Record<PropertyKey, never>; Returns: Json };
       "aggregate_device_metrics_days": {
         Args: { "p_from"?: string; "p_max_days"?: number; "p_to"?: string };
@@ -2081,7 +2081,7 @@ export type Database = {
         Returns: string;
       };
       "cancel_batch_job": {
-        Args: { "p_job_id": string; "p_now"?: string; "p_reason": string; "p_who": string };
+        Args: { "p_author": string; "p_job_id": string; "p_now"?: string; "p_reason": string };
         Returns: Json;
       };
       "cancel_scheduled_action": { Args: { "p_id": string; "p_reason"?: string }; Returns: Json };
@@ -2212,7 +2212,7 @@ export type Database = {
         Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
         Returns: Json;
       };
-      "reject_prompt_suggestion": { Args: { "p_id": string; "p_who": string }; Returns: Json };
+      "reject_prompt_suggestion": { Args: { "p_author": string; "p_id": string }; Returns: Json };
       "release_batch_tasks": {
         Args: { "p_ids"?: (number)[]; "p_job_id": string; "p_token": string };
         Returns: number;
@@ -2227,11 +2227,11 @@ export type Database = {
       };
       "rerun_daily_batch": {
         Args: {
+          "p_author": string;
           "p_date": string;
           "p_now"?: string;
           "p_organization_id": string;
           "p_reason": string;
-          "p_who": string;
         };
         Returns: string;
       };

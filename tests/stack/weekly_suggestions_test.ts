@@ -19,7 +19,7 @@ Deno.test("weekly-suggestions through the whole stack", (test) =>
       assert.equal(row.status, "completed");
       assert.equal(
         row.result.summary,
-        "3 prompts suggested to 1 organizations, 1 left out as alike",
+        "3 prompts suggested to 1 organizations, 1 dropped as similar",
       );
       assert.equal((await suggested(sql, id)).length, 3);
       assert.equal(models.calls.length, 1);
@@ -37,7 +37,7 @@ Deno.test("weekly-suggestions through the whole stack", (test) =>
       const response = await fetch(`${apiUrl}/rest/v1/rpc/accept_prompt_suggestion`, {
         method: "POST",
         headers: { apikey: keys.secretKey, "content-type": "application/json" },
-        body: JSON.stringify({ p_id: prompt!.id, p_who: "Ada" }),
+        body: JSON.stringify({ p_id: prompt!.id, p_author: "Ada" }),
       });
       assert.equal((await response.json()).status, "active");
     });

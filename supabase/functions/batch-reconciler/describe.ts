@@ -52,7 +52,7 @@ export function describe(
     resumed,
     ended,
     gaveUp,
-    leftAlone: jobs.length - resumed - ended - gaveUp,
+    notStuck: jobs.length - resumed - ended - gaveUp,
     freedTasks: jobs.reduce((sum, job) => sum + job.freed, 0),
     moreIsLeft,
     jobs: jobs.map(({ job_id, ...job }) => ({ batchJobId: job_id, ...job })),

@@ -27,9 +27,10 @@ const requests = z.object({
   max_suggestions: z.int().positive(),
   organizations: z.array(request),
   /** Those whose time zone the database does not know; on the first page. */
-  left_out: z.array(z.object({ id: z.string(), name: z.string(), time_zone: z.string() })).default(
-    [],
-  ),
+  unknown_zones: z.array(z.object({ id: z.string(), name: z.string(), time_zone: z.string() }))
+    .default(
+      [],
+    ),
 });
 const stored = z.object({
   outcome: z.enum(["stored", "had_already", "organization_gone"]),

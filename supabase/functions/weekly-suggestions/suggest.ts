@@ -32,7 +32,7 @@ export async function suggest(
   /** Refused, but perhaps as everybody would be: decided when another one was answered. */
   const held: { request: SuggestionRequest; reason: string }[] = [];
   const problems: string[] = [];
-  const leftOut: Requests["left_out"] = [];
+  const unknownZones: Requests["unknown_zones"] = [];
   let unavailable: Extract<Suggested, { outcome: "unavailable" }> | undefined;
   let answered = false;
   let begun = 0;
@@ -87,11 +87,11 @@ export async function suggest(
   while (moreIsLeft && mayBegin()) {
     const page = await steps.next(pageSize, last);
     const { provider, organizations, max_suggestions } = page;
-    leftOut.push(...page.left_out);
+    unknownZones.push(...page.unknown_zones);
     if (provider === null) {
       const setting = "weekly_suggestions.provider";
       return {
-        summary: `nobody suggests: scheduler_settings ${setting} names no provider`,
+        summary: `no suggestions: scheduler_settings ${setting} names no provider`,
         ...figures,
         notConfigured: [setting],
       };
@@ -123,15 +123,15 @@ export async function suggest(
     reason === undefined && problems.length === 0;
   if (goesOn) await steps.goOn();
   const result = {
-    summary: summarize(figures, reason, goesOn) + describeLeftOut(leftOut),
+    summary: summarize(figures, reason, goesOn) + describeUnknown(unknownZones),
     ...figures,
     failures: failures.slice(0, failuresInResult),
-    ...(leftOut.length === 0 ? {} : { leftOut: leftOut.slice(0, failuresInResult) }),
+    ...(unknownZones.length === 0 ? {} : { unknownZones: unknownZones.slice(0, failuresInResult) }),
     goesOn,
     ...(unavailable?.notConfigured === undefined
       ? {}
       : { notConfigured: [unavailable.notConfigured] }),
-    ...(figures.failed > 0 || leftOut.length > 0 || answered && reason !== undefined
+    ...(figures.failed > 0 || unknownZones.length > 0 || answered && reason !== undefined
       ? { notable: "warning" }
       : figures.suggested > 0
       ? { notable: "info" }
@@ -151,9 +151,11 @@ export async function suggest(
   return result;
 }
 
-function describeLeftOut(leftOut: Requests["left_out"]): string {
-  const [first] = leftOut;
+function describeUnknown(organizations: Requests["unknown_zones"]): string {
+  const [first] = organizations;
   if (first === undefined) return "";
-  return `; ${counted(leftOut.length, "organization")} left out, of them ${first.name}: ` +
+  return `; ${
+    counted(organizations.length, "organization")
+  } not asked for, such as ${first.name}: ` +
     `the database does not know its time zone ${first.time_zone}`;
 }

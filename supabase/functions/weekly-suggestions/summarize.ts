@@ -4,9 +4,9 @@ export interface Figures {
   organizations: number;
   /** Prompts that wait for a person's yes now. */
   suggested: number;
-  /** Left out because they are like a prompt that is there, was suggested or rejected. */
+  /** Dropped because they are similar to a prompt that is known, suggested or rejected. */
   alike: number;
-  /** Left out because of their length. */
+  /** Dropped because of their length. */
   unusable: number;
   /** Organizations whose answer was no use: their week is over without suggestions. */
   failed: number;
@@ -14,7 +14,7 @@ export interface Figures {
 
 const number = new Intl.NumberFormat("en-US");
 
-/** One line for lists: "12 prompts suggested to 3 organizations, 2 left out as alike". */
+/** One line for lists: "12 prompts suggested to 3 organizations, 2 dropped as similar". */
 export function summarize(
   figures: Figures,
   stoppedBy: string | undefined,
@@ -22,13 +22,13 @@ export function summarize(
 ): string {
   const { organizations, suggested, alike, failed } = figures;
   const parts = organizations === 0 && failed === 0
-    ? [stoppedBy === undefined ? "no organization is due" : "nobody was asked for"]
+    ? [stoppedBy === undefined ? "no organization is due" : "no organization was asked for"]
     : [
       `${number.format(suggested)} prompts suggested to ${
         number.format(organizations)
       } organizations`,
     ];
-  if (alike > 0) parts.push(`${number.format(alike)} left out as alike`);
+  if (alike > 0) parts.push(`${number.format(alike)} dropped as similar`);
   if (failed > 0) parts.push(`${number.format(failed)} organizations without a usable answer`);
   const line = parts.join(", ");
   if (stoppedBy !== undefined) return `${line}; stopped: ${stoppedBy}`;

@@ -9,10 +9,12 @@ comment on function batches.daily_is_due(timestamptz) is
   'Whether the platform''s window is open at that moment and its local day has not been run yet.';
 
 create function batches.zoned_is_due(p_at timestamptz) returns boolean
-language plpgsql stable set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql stable set search_path = '' as $$
 begin
-  return exists (select from public.organizations where enabled and next_batch_at <= p_at)
-    or exists (select from batches.owed_dates where state = 'owed' and due_at <= p_at);
+  -- The first of an index. "exists" read all organizations, by the statistics of a table that was empty a moment ago.
+  return coalesce(p_at >= least(
+    (select min(next_batch_at) from public.organizations where enabled),
+    (select min(due_at) from batches.owed_dates where state = 'owed')), false);
 end;
 $$;
 comment on function batches.zoned_is_due(timestamptz) is
@@ -21,8 +23,7 @@ comment on function batches.zoned_is_due(timestamptz) is
 create function batches.candidates(
   p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid, p_until uuid
 ) returns setof public.organizations
-language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
-  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql stable set search_path = '' as $$
 begin
   return query
   select * from public.organizations
@@ -67,8 +68,7 @@ comment on type batches.due_organization is
 create function batches.due_organizations(
   p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid, p_until uuid
 ) returns setof batches.due_organization
-language plpgsql stable set search_path = '' set plan_cache_mode = force_generic_plan
-  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql stable set search_path = '' as $$
 declare
   v_platform batches.clock := batches.platform_clock();
   v_came_at timestamptz := batches.comes_at(v_platform, p_platform_date);
@@ -80,7 +80,8 @@ begin
       array(
         select batch_date from batches.owed_dates
         where organization_id = organizations.id and state = 'owed' and due_at <= p_now order by batch_date) as owed,
-      exists (select from public.prompts where organization_id = organizations.id and status = 'active') as asks
+      -- Not "exists", for which all active prompts are read and hashed, also when one organization is due.
+      (select true from public.prompts where organization_id = organizations.id and status = 'active' limit 1) as asks
     from batches.candidates(p_platform_date, p_force, p_now, p_after, p_until) as organizations
   ), dated as materialized (
     select looked_at.*, case
@@ -103,11 +104,13 @@ comment on function batches.due_organizations(date, boolean, timestamptz, uuid, 
   'What the tick finds, for batches.candidates: which dates of each organization are begun. None where it has no '
     'active prompt.';
 
+create type batches.due_date as (organization_id uuid, batch_date date, time_zone text);
+comment on type batches.due_date is 'A local date for which an organization gets a batch, and the zone it has then.';
+
 create function batches.take_due_organizations(
   p_platform_date date, p_force boolean, p_now timestamptz, p_after uuid default null, p_until uuid default null
-) returns table (organization_id uuid, batch_date date, time_zone text)
+) returns setof batches.due_date
 language plpgsql set search_path = '' as $$
-#variable_conflict use_column
 declare
   v_due batches.due_organization[] := array(
     select due from batches.due_organizations(p_platform_date, p_force, p_now, p_after, p_until) as due);

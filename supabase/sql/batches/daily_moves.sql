@@ -178,7 +178,7 @@ create trigger forget_organization after delete on public.organizations
   for each row execute function batches.forget_organization();
 
 create function batches.move_followers(p_from batches.clock, p_to batches.clock, p_now timestamptz) returns void
-language plpgsql set search_path = '' set jit = off as $$
+language plpgsql set search_path = '' as $$
 begin
   with moved as materialized (
     select organizations.id, organizations.next_batch_at as was_next, move.*

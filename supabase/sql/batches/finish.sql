@@ -17,7 +17,7 @@ begin
   ) then
     return v_job.status;
   end if;
-  -- Tasks that are not there any more went with their prompts.
+  -- Tasks whose prompts were deleted are gone.
   delete from public.batch_leases where job_id = p_job_id;
   delete from batches.waits where job_id = p_job_id;
   v_gone := v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed;
@@ -59,9 +59,7 @@ comment on function batches.shorten_lease(uuid, uuid, bigint[], bigint[]) is
 create function batches.keep_answers(
   p_leased bigint[], p_results jsonb, p_now timestamptz, out task_ids bigint[], out last_places jsonb
 )
--- Each task by its key, however many there are, and nothing is planned again.
-language plpgsql set search_path = ''
-  set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql set search_path = '' as $$
 begin
   with answered as (
     update public.batch_tasks as tasks set
@@ -79,7 +77,7 @@ begin
     ) with ordinality as results (
       id, outcome, answerer, answer, model, latency_ms, prompt_tokens, completion_tokens, place)
     where tasks.id = results.id and tasks.completed_at is null
-      -- Written so that the ids are hashed, not gone through for each result.
+      -- In this form the ids are hashed; "= any" would go through them for each result.
       and (results.id in (select unnest(p_leased))) is true
       and results.outcome = 'answered'
       and num_nulls(results.answer, results.model, results.answerer) = 0
@@ -233,7 +231,7 @@ comment on function batches.take_results(public.batch_jobs, bigint[], jsonb, jso
 
 create function batches.finish_tasks(p_job_id uuid, p_token uuid, p_results jsonb, p_now timestamptz default now())
 returns jsonb
-language plpgsql set search_path = '' set jit = off as $$
+language plpgsql set search_path = '' as $$
 declare
   v_settings jsonb := batches.settings();
   v_job public.batch_jobs;
@@ -242,7 +240,7 @@ declare
   v_accepted bigint[];
   v_was_open boolean;
 begin
-  -- Of a batch job that was deleted nobody leases a task, so all results are refused.
+  -- A batch job that was deleted has no leases, so all results are refused.
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   v_was_open := v_job.completed_at is null;
   select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
@@ -273,16 +271,16 @@ begin
 end;
 $$;
 comment on function batches.finish_tasks(uuid, uuid, jsonb, timestamptz) is
-  'Takes results of tasks that the token''s holder leases; others are refused, so each task ends and is answered '
-    'once. A result: {"id", "outcome", "answerer", "reason"}, an answered one also {"answer", "model", "latency_ms", '
-    '"prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: the task''s own fault, it fails; failed: the '
-    'provider''s fault, tried again later, then by the fall-back; unusable: the same without trying again; waiting: '
-    'too many requests, again after "wait_seconds", of its own at most the setting open_seconds, and when its '
-    'provider may be called, with "provider_is_down" true a reason for the fall-back too; cut: the run''s time was '
-    'over. "provider_answered" true: the provider answered all the same, and is not down. Ends the batch job with its '
-    'last task. Returns {"accepted", "refused", "completed", "failed", "status" of the job, unknown when it was '
-    'deleted, "ended": by this call, "open": tasks, "open_breakers": providers not to be called now}. Raises 22023 '
-    'for results it cannot read, and names the field.';
+  'Takes results of tasks that the token''s holder leases. Others are refused, so each task ends once and is answered '
+    'once. A result: {"id", "outcome", "answerer", "reason"}; an answered one also has {"answer", "model", '
+    '"latency_ms", "prompt_tokens", "completion_tokens"}. Outcomes: answered; refused: it is the task''s own fault, '
+    'and it fails; failed: it is the provider''s fault, and the task is tried again later, then by the fall-back; '
+    'unusable: it goes to the fall-back at once; waiting: there were too many requests, so it is tried again after '
+    '"wait_seconds" (at most the setting open_seconds) when its provider may be called, or, with "provider_is_down" '
+    'true, by the fall-back; cut: the run''s time was over. "provider_answered" true: the provider answered all the '
+    'same, so it is not down. Ends the batch job with its last task. Returns {"accepted", "refused", "completed", '
+    '"failed", "status" of the job, unknown when it was deleted, "ended": by this call, "open": tasks, '
+    '"open_breakers": providers not to be called now}. Raises 22023 for results it cannot read, and names the field.';
 
 create function public.finish_batch_tasks(p_job_id uuid, p_token uuid, p_results jsonb) returns jsonb
 language sql security definer set search_path = '' as $$

@@ -1,7 +1,8 @@
--- What system-health looks at of the daily batch. Counting is bounded, as in the components before: by what is open, what
--- is due, and what ended in 24 hours.
+-- What system-health looks at of the daily batch. It reads a bounded number of rows: those that are open, are due or
+-- ended in the last 24 hours.
 
--- In steps: at most times the platform's date is marked, and then its organizations need no look, which every scrape would take.
+-- In steps: mostly the platform's date is marked, and then its organizations need not be read, which each scrape would
+-- do.
 create function batches.due_since(p_now timestamptz) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 declare
@@ -24,7 +25,8 @@ begin
 end;
 $$;
 comment on function batches.due_since(timestamptz) is
-  'Since when a batch is due that has not begun: of an organization with its own zone or hour, or of those that follow the platform; null: none is.';
+  'Since when a batch is due that has not begun: of an organization with its own zone or hour, or of those that '
+    'follow the platform; null: none is.';
 
 create function batches.batches_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -36,7 +38,8 @@ language sql stable set search_path = '' as $$
     from batches.stuck_jobs(1000, null, now()) as id join public.batch_jobs using (id)
     where greatest(coalesce(last_heartbeat, created_at), resumed_at) < now() - interval '35 minutes'
   ), ended as (
-    select count(*) as jobs, coalesce(sum(tasks_total), 0)::bigint as tasks, coalesce(sum(tasks_failed), 0)::bigint as failed
+    select count(*) as jobs, coalesce(sum(tasks_total), 0)::bigint as tasks, coalesce(sum(tasks_failed),
+      0)::bigint as failed
     from public.batch_jobs where completed_at > now() - interval '24 hours' and status <> 'cancelled'
   ), reasons as (
     select reason from public.batch_jobs, jsonb_each_text(reasons) as why (reason, tasks)
@@ -64,7 +67,8 @@ language sql stable set search_path = '' as $$
   from open, stuck, ended, down;
 $$;
 comment on function batches.batches_health() is
-  'Figures of the daily batch: how long one is due that has not begun, failed tasks and their most frequent reason, batch jobs that are stuck or open for long, providers that are down.';
+  'Figures of the daily batch: how long one is due that has not begun, failed tasks and their most frequent reason, '
+    'batch jobs that are stuck or open for long, providers that are down.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('batches', 'batches', 'Daily batch', 6, 'batches.batches_health');

@@ -1,7 +1,8 @@
--- A processor at work: it is alive, it gives back, it hands on. And a person's way to cancel.
+-- A processor at work: it reports that it is alive, gives tasks back, has the next run called. And how a person
+-- cancels.
 --
--- A batch job is read by its id alone, and its end looked at afterwards: for "completed_at is null" the planner may read
--- the index of those that are open, which are thousands each morning.
+-- A batch job is read by its id alone, and its end is looked at afterwards: for "completed_at is null" the planner may
+-- read the index of open batch jobs, which are thousands each morning.
 
 create function batches.heartbeat_job(
   p_job_id uuid, p_token uuid, p_lease_seconds integer default null, p_now timestamptz default now()
@@ -25,7 +26,8 @@ begin
 end;
 $$;
 comment on function batches.heartbeat_job(uuid, uuid, integer, timestamptz) is
-  'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of the job, unknown when there is none, "held": tasks it still leases}; a job that is over is not to be worked on.';
+  'A processor works on the batch job: its lease lasts p_lease_seconds from now (the setting when null). {"status" of '
+    'the job, unknown when there is none, "held": tasks it still leases}; a job that is over is not to be worked on.';
 
 create function public.heartbeat_batch_job(
   p_job_id uuid, p_token uuid, p_lease_seconds integer default null
@@ -49,7 +51,7 @@ begin
   if not found or v_job.completed_at is not null then
     return 0;
   end if;
-  -- Who gives back is alive.
+  -- A processor that gives tasks back is alive.
   update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now) where id = p_job_id;
   select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
   v_released := case when p_ids is null then v_leased
@@ -60,7 +62,8 @@ begin
 end;
 $$;
 comment on function batches.release_tasks(uuid, uuid, bigint[], timestamptz) is
-  'Gives back tasks that were claimed and not called, all of the token''s or these: no attempt is lost. Returns how many.';
+  'Gives back tasks that were claimed and not called, all of the token''s or these. They have used no attempt. '
+    'Returns how many.';
 
 create function public.release_batch_tasks(p_job_id uuid, p_token uuid, p_ids bigint[] default null) returns integer
 language sql security definer set search_path = '' as $$
@@ -75,10 +78,10 @@ create function batches.continue_job(
 language plpgsql set search_path = '' as $$
 declare
   v_job public.batch_jobs;
-  -- A day at most: a run that comes too early finds nothing to do and has the next one called for.
+  -- A day at most: a run that comes too early finds nothing to do and has the next one called.
   v_run_after timestamptz := case when p_wait_ms > 0 then p_now + least(p_wait_ms, 86400000) * interval '1 ms' end;
 begin
-  -- One that waits is enough: whoever asks first.
+  -- Callers take turns, so that one run waits and not two.
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found or v_job.completed_at is not null then
     return false;
@@ -95,51 +98,55 @@ begin
 end;
 $$;
 comment on function batches.continue_job(uuid, bigint, timestamptz) is
-  'Has a processor called for the batch job, at once or in p_wait_ms milliseconds (a day at most); one that waits already comes the earlier. False when the job is over or unknown.';
+  'Has a processor called for the batch job, at once or in p_wait_ms milliseconds (a day at most). A run that waits '
+    'already is called earlier if need be. False when the job is over or unknown.';
 
--- Security definer also because enqueuing a run may send it, which reads Vault.
+-- Security definer: service_role may only read batches, and enqueuing a run may send it, which reads Vault.
 create function public.continue_batch_job(p_job_id uuid, p_wait_ms bigint default 0) returns boolean
 language sql security definer set search_path = '' as $$
   select batches.continue_job(p_job_id, p_wait_ms);
 $$;
-comment on function public.continue_batch_job(uuid, bigint) is
-  'batches.continue_job by the clock of the database.';
+comment on function public.continue_batch_job(uuid, bigint) is 'batches.continue_job by the clock of the database.';
 
-create function public.cancel_batch_job(p_job_id uuid, p_reason text, p_who text, p_now timestamptz default now())
+create function public.cancel_batch_job(p_job_id uuid, p_reason text, p_author text, p_now timestamptz default now())
 returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_job public.batch_jobs;
   v_cancelled integer;
 begin
-  if coalesce(btrim(p_reason), '') = '' or coalesce(btrim(p_who), '') = '' then
-    raise exception using errcode = '22023', message = 'cannot cancel a batch job: reason and who must be given',
-      hint = format('select cancel_batch_job(%L, ''why'', ''who'')', p_job_id);
-  end if;
+  perform scheduler.assert_given('cancel a batch job', 'reason and author',
+    format('select cancel_batch_job(%L, ''why'', ''who'')', p_job_id), p_reason, p_author);
   select * into v_job from public.batch_jobs where id = p_job_id for no key update;
   if not found then
-    raise exception using errcode = 'SD007', message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
+    raise exception using errcode = 'SD007',
+      message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
   if v_job.completed_at is not null then
     return jsonb_build_object('cancelled', false, 'status', v_job.status);
   end if;
-  update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at is null;
+  update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at
+    is null;
   get diagnostics v_cancelled = row_count;
   delete from public.batch_leases where job_id = p_job_id;
   delete from batches.waits where job_id = p_job_id;
   update public.batch_jobs
     set status = 'cancelled', completed_at = greatest(p_now, started_at),
-      reasons = reasons || jsonb_build_object(scheduler.one_line(format('cancelled by %s: %s', btrim(p_who), btrim(p_reason)), 200), v_cancelled)
+      reasons = reasons || jsonb_build_object(
+        scheduler.one_line(format('cancelled by %s: %s', btrim(p_author), btrim(p_reason)), 200), v_cancelled)
     where id = p_job_id;
   perform scheduler.log_activity('robust-batch-processor',
-    format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_who), btrim(p_reason)), 'warning',
+    format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_author), btrim(p_reason)),
+    'warning',
     jsonb_build_object('batch_job_id', p_job_id, 'tasks_cancelled', v_cancelled), p_now);
   return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'tasks_cancelled', v_cancelled,
     'tasks_completed', v_job.tasks_completed, 'tasks_failed', v_job.tasks_failed);
 end;
 $$;
 comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
-  'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it was over. Raises SD007 for an unknown batch job; 22023 for a missing reason or author.';
+  'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop '
+    'at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it '
+    'was over. Raises SD007 for an unknown batch job; 22023 for a missing reason or author.';
 
 revoke all on function public.heartbeat_batch_job(uuid, uuid, integer) from public, anon, authenticated, service_role;
 revoke all on function public.release_batch_tasks(uuid, uuid, bigint[]) from public, anon, authenticated, service_role;

@@ -1,4 +1,4 @@
--- What is done about a stuck batch job. Its row's lock makes all that resume, finish or cancel it take turns.
+-- What is done about a stuck batch job. Whatever resumes, finishes or cancels it takes turns by its row's lock.
 
 create function batches.resumes_in_vain(p_job public.batch_jobs) returns integer
 language sql immutable set search_path = '' as $$
@@ -46,7 +46,7 @@ comment on function batches.give_up_job(public.batch_jobs, timestamptz) is
 
 create function batches.resume_stuck_job(p_job_id uuid, p_now timestamptz default clock_timestamp())
 returns jsonb
-language plpgsql set search_path = '' set jit = off as $$
+language plpgsql set search_path = '' as $$
 declare
   v_limits batches.stuck_limits := batches.stuck_limits();
   v_job public.batch_jobs;

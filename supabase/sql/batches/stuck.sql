@@ -22,7 +22,7 @@ comment on function batches.stuck_limits() is 'The settings of the reconciler.';
 create function batches.is_silent(p_job public.batch_jobs, p_limits batches.stuck_limits, p_now timestamptz)
 returns boolean
 language sql immutable set search_path = '' as $$
-  -- A batch job that was resumed has its time again.
+  -- The timeouts of a batch job that was resumed count from then.
   select greatest(coalesce(p_job.last_heartbeat, p_job.created_at), p_job.resumed_at)
       < p_now - p_limits.heartbeat_timeout
     or greatest(coalesce(p_job.last_progress_at, p_job.started_at, p_job.created_at), p_job.resumed_at)
@@ -42,8 +42,9 @@ comment on function batches.run_is_alive(public.scheduler_runs, batches.stuck_li
 
 -- The open batch jobs are read first, and the ledger, where thousands of runs may wait, only for those that are silent.
 create function batches.stuck_jobs(p_limit integer, p_after uuid, p_now timestamptz) returns setof uuid
-language plpgsql stable set search_path = '' set jit = off
-  set enable_nestloop = off set enable_mergejoin = off set enable_seqscan = off as $$
+-- With a nested loop 10,000 open batch jobs whose runs wait took 5 s instead of 0.05 s, where the tables were empty
+-- when they were last analyzed.
+language plpgsql stable set search_path = '' set enable_nestloop = off as $$
 declare
   v_limits batches.stuck_limits := batches.stuck_limits();
 begin
@@ -104,7 +105,7 @@ $$;
 comment on function batches.job_is_stuck(timestamptz) is
   'Whether the reconciler would find a stuck batch job at that moment.';
 
--- Two jobs: each half hour, and once soon after the platform's window, which a person may move.
+-- Two jobs: one for each half hour, and one for soon after the platform's window, which a person may move.
 create function batches.register_reconciler() returns void
 language plpgsql set search_path = '' as $$
 declare

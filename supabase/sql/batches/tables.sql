@@ -4,7 +4,7 @@
 create table public.organizations (
   id uuid primary key default gen_random_uuid(),
   name text not null check (length(name) between 1 and 200),
-  -- Null: the platform's own (see the settings daily_batch.time_zone and daily_batch.run_at).
+  -- Null: the platform's own, by the settings daily_batch.time_zone and daily_batch.run_at.
   time_zone text,
   daily_run_at time,
   enabled boolean not null default true,
@@ -12,15 +12,18 @@ create table public.organizations (
   created_at timestamptz not null default now() check (isfinite(created_at)),
   updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
--- Who has its own zone or hour is found by its own clock, the others by the platform's.
+-- Organizations with their own zone or hour are found by their own clock, the others by the platform's.
 create index organizations_next_batch_at_idx
   on public.organizations (next_batch_at) where enabled and next_batch_at is not null;
 
-comment on table public.organizations is 'The customers: one row an organization, with its own zone and hour if it wants them.';
+comment on table public.organizations is
+  'The customers: one row an organization, with its own zone and hour if it wants them.';
 comment on column public.organizations.time_zone is 'IANA name; null: the platform''s own.';
-comment on column public.organizations.daily_run_at is 'Local time from which the daily batch runs; null: the platform''s own.';
+comment on column public.organizations.daily_run_at is
+  'Local time from which the daily batch runs; null: the platform''s own.';
 comment on column public.organizations.next_batch_at is
-  'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that follow the platform.';
+  'The cursor of an organization with its own zone or hour: when its next local date is due; null for those that '
+    'follow the platform.';
 comment on column public.organizations.updated_at is
   'When it was changed; a change of zone or hour counts from this moment.';
 
@@ -50,15 +53,24 @@ create table public.batch_providers (
 );
 create index batch_providers_fallback_provider_idx on public.batch_providers (fallback_provider);
 
-comment on table public.batch_providers is 'The model providers that prompts are sent to: one row each, with its limits, prices and breaker.';
+comment on table public.batch_providers is
+  'The model providers that prompts are sent to: one row each, with its limits, prices and breaker.';
 comment on column public.batch_providers.api_url_variable is
-  'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL (https://api.openai.com/v1).';
+  'The functions'' environment variable with the base URL of an OpenAI-compatible API, such as OPENAI_API_URL '
+    '(https://api.openai.com/v1).';
 comment on column public.batch_providers.api_key_variable is
-  'The functions'' environment variable with its key. It ends in _KEY: values of such variables are taken out of logs, results and errors.';
-comment on column public.batch_providers.concurrency is 'Calls under way at once, in all processors of all batch jobs together.';
-comment on column public.batch_providers.failures_in_row is 'Calls that failed since the last that was answered, and times it said "too many requests"; saying that it is down counts like the setting failures_to_open.';
-comment on column public.batch_providers.open_until is 'The breaker: until then the provider is not called, after it one call tries whether it is back; null: closed.';
-comment on column public.batch_providers.probe_until is 'The breaker, half open: somebody tries whether the provider is back, and is given until then.';
+  'The functions'' environment variable with its key. It ends in _KEY: values of such variables are taken out of '
+    'logs, results and errors.';
+comment on column public.batch_providers.concurrency is
+  'Calls under way at once, in all processors of all batch jobs together.';
+comment on column public.batch_providers.failures_in_row is
+  'Calls that failed, or were told that there are too many, since a call was last answered. A provider that says it '
+    'is down has as many as the setting failures_to_open.';
+comment on column public.batch_providers.open_until is
+  'Null: the breaker is closed, calls go. Until then it is open, no call goes; after that it is half-open, one call '
+    'tries whether the provider is back.';
+comment on column public.batch_providers.probe_until is
+  'While the breaker is half-open: until when the call that tries the provider has time. Then another one may.';
 
 create table public.prompts (
   id uuid primary key default gen_random_uuid(),
@@ -75,13 +87,15 @@ create table public.prompts (
 create index prompts_organization_id_idx on public.prompts (organization_id, status);
 
 comment on table public.prompts is 'What an organization asks every day; suggested ones wait for a person''s yes.';
-comment on column public.prompts.status is 'active: asked every day; paused: not now; suggested: by the model suggested_by, waits for a person; rejected: the person said no.';
+comment on column public.prompts.status is
+  'active: asked every day; paused: not now; suggested: by the model suggested_by, waits for a person; rejected: the '
+    'person said no.';
 
 create table public.batch_jobs (
   id uuid primary key default gen_random_uuid(),
   organization_id uuid not null references public.organizations (id) on delete cascade,
   batch_date date not null check (isfinite(batch_date)),
-  -- 0 is the daily one; a person who runs a date again on purpose makes 1, 2, ….
+  -- 0 is the daily one; a person who runs a date again makes 1, 2, ….
   rerun integer not null default 0 check (rerun >= 0),
   status text not null default 'pending'
     check (status in ('pending', 'running', 'completed', 'partial', 'failed', 'cancelled')),
@@ -107,17 +121,22 @@ create table public.batch_jobs (
 create index batch_jobs_open_idx on public.batch_jobs (created_at) where completed_at is null;
 create index batch_jobs_completed_at_idx on public.batch_jobs (completed_at) where completed_at is not null;
 
-comment on table public.batch_jobs is 'One row an organization and local date: its batch, and what came of it.';
-comment on column public.batch_jobs.batch_date is 'The local date it is for, in the zone time_zone the organization had then.';
+comment on table public.batch_jobs is 'One row for each organization and local date: its batch, and what came of it.';
+comment on column public.batch_jobs.batch_date is
+  'The local date it is for, in time_zone, which the organization had then.';
 comment on column public.batch_jobs.last_heartbeat is 'When a processor last said that it works on the job.';
 comment on column public.batch_jobs.last_progress_at is 'When a task last ended.';
-comment on column public.batch_jobs.resumes is 'How often it was found stuck and resumed without a task having ended in between.';
-comment on column public.batch_jobs.resumed_at is 'When it was last found stuck and resumed: from then on it has its time again.';
+comment on column public.batch_jobs.resumes is
+  'How often it was found stuck and resumed without a task having ended in between.';
+comment on column public.batch_jobs.resumed_at is
+  'When it was last found stuck and resumed. Its timeouts count from then.';
 comment on column public.batch_jobs.reasons is 'Why tasks failed: {reason: count}.';
 comment on column public.batch_jobs.claim_from is
-  'Where a claim begins to look, so that it does not read what has ended: {provider, or "<provider> fall-back" of tasks that ask it: id}; all its tasks before are over or leased.';
+  'Where a claim begins to look, so that it does not read tasks that have ended: {provider, or "<provider> fall-back" '
+    'for tasks that ask it: id}. All tasks before that id are over or leased.';
 comment on column public.batch_jobs.given_back is
-  'Whether a task was ever given back: from then on some may wait among those that are over or leased, and may ask the fall-back.';
+  'Whether a task was ever given back. From then on tasks may wait between others that are over or leased, and some '
+    'may ask the fall-back.';
 comment on column public.batch_jobs.run_id is 'The run that made it.';
 
 create table public.batch_tasks (
@@ -132,7 +151,7 @@ create table public.batch_tasks (
   run_after timestamptz check (isfinite(run_after)),
   error_message text,
   completed_at timestamptz check (isfinite(completed_at)),
-  -- The answer is the task's end itself, so there is none without the other, and none twice.
+  -- The answer is in the row that ends, so a task is answered when it ends, and once.
   answered_by text,
   model text,
   answer text,
@@ -143,18 +162,24 @@ create table public.batch_tasks (
   unique (job_id, prompt_id, provider),
   check (least(attempts, failures, latency_ms, prompt_tokens, completion_tokens) >= 0),
   check ((status = 'pending') = (completed_at is null)),
-  check ((status = 'completed') = (answer is not null and answered_by is not null and model is not null and latency_ms is not null))
+  check ((status = 'completed') = (answer is not null and answered_by is not null and model is not null and latency_ms
+    is not null))
 ) with (fillfactor = 40);
--- Of columns that no end of a task changes: with room on its page it writes no index (HOT).
+-- Its columns do not change when a task ends: with room on its page an answer writes no index (HOT).
 create index batch_tasks_claim_idx on public.batch_tasks (provider, job_id, asks_fallback, id);
 create index batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
 
-comment on table public.batch_tasks is 'One row a prompt and provider of a batch job, with its answer. Who works on it says batch_leases.';
+comment on table public.batch_tasks is
+  'One row for each prompt and provider of a batch job, with its answer. batch_leases says which processor works on '
+    'it.';
 comment on column public.batch_tasks.attempts is
-  'How often it was claimed, and called or lost with its lease; a claim after which it was given back uncalled does not count.';
-comment on column public.batch_tasks.failures is 'How often a call of it failed, each with its retries, at the provider that is asked now.';
-comment on column public.batch_tasks.asks_fallback is 'Its provider failed it: from now on the provider''s fall-back is asked.';
-comment on column public.batch_tasks.answered_by is 'Who answered: the task''s provider, or its fall-back.';
+  'How often it was called, or lost with the lease of a processor that died. A task that is given back uncalled uses '
+    'no attempt, nor does a rate-limited call.';
+comment on column public.batch_tasks.failures is
+  'How many of its calls failed, each with its retries, at the provider that is asked now.';
+comment on column public.batch_tasks.asks_fallback is
+  'Its provider did not answer it: from now on the provider''s fall-back is asked.';
+comment on column public.batch_tasks.answered_by is 'The provider that answered: the task''s own, or its fall-back.';
 
 create table public.batch_leases (
   job_id uuid not null references public.batch_jobs (id) on delete cascade,
@@ -163,13 +188,16 @@ create table public.batch_leases (
   leased_until timestamptz not null check (isfinite(leased_until)),
   primary key (job_id, token)
 );
--- Many ids cost more to compress than to write.
+-- To compress many ids costs more than to write them.
 alter table public.batch_leases alter column task_ids set storage external;
 
 comment on table public.batch_leases is
-  'Which tasks are a processor''s: one row a processor at work on a batch job, so that a claim writes one row and not each task. Changed by whoever holds the lock of the batch job''s row.';
-comment on column public.batch_leases.token is 'The processor; results are taken from the holder of the lease alone.';
-comment on column public.batch_leases.leased_until is 'Afterwards the tasks are anybody''s; each heartbeat moves it on.';
+  'Which tasks a processor holds: one row for each processor that works on a batch job, so that a claim writes one '
+    'row and not each task. It is changed only under the lock of the batch job''s row.';
+comment on column public.batch_leases.token is
+  'Names the processor. Results are taken from the holder of the lease alone.';
+comment on column public.batch_leases.leased_until is
+  'After this the next claim may take the tasks. Each heartbeat extends it.';
 
 alter table public.organizations enable row level security;
 alter table public.batch_providers enable row level security;
@@ -177,9 +205,10 @@ alter table public.prompts enable row level security;
 alter table public.batch_jobs enable row level security;
 alter table public.batch_tasks enable row level security;
 alter table public.batch_leases enable row level security;
-revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks, public.batch_leases
+revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks,
+  public.batch_leases
   from public, anon, authenticated, service_role;
 revoke all on sequence public.batch_tasks_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.organizations, public.batch_providers, public.prompts to service_role;
--- Batches change through their functions alone.
+-- Batches change only through their functions.
 grant select on public.batch_jobs, public.batch_tasks, public.batch_leases to service_role;

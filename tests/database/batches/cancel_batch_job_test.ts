@@ -53,7 +53,7 @@ Deno.test("cancelling asks for a reason, an author and a batch job that there is
     const id = crypto.randomUUID();
     assert.match(
       (await refusal(sql`select cancel_batch_job(${id}, ' ', 'ann')`)).message,
-      /reason and who must be given/,
+      /reason and author must be given/,
     );
     const unknown = await refusal(sql`select cancel_batch_job(${id}, 'why', 'ann')`);
     assert.deepEqual([unknown.code, unknown.message], ["SD007", `there is no batch job ${id}`]);

@@ -188,7 +188,7 @@ batchTest("explain_batch says what became of a batch, and what it waits for", as
     await why(400),
     /ended at 2026-03-02 03:05 America\/New_York: 1 of 2 tasks answered; the others failed: one: HTTP 422 \(1\)\. When that is mended: rerun_daily_batch\.$/,
   );
-  await sql`select rerun_daily_batch(${acme}, '2026-03-02', 'ann', 'again', ${at(500)})`;
+  await sql`select rerun_daily_batch(${acme}, '2026-03-02', 'again', 'ann', ${at(500)})`;
   const [again] = await sql`select id from batch_jobs where rerun = 1`;
   await sql`select cancel_batch_job(${again!.id}, 'not needed', 'ann', ${at(510)})`;
   assert.match(

@@ -148,7 +148,7 @@ Deno.test("weekly suggestions go on without an organization whose zone is not kn
     const [row] = await sql`select batches.next_suggestion_requests(p_now => ${at}) as value`;
     assert.deepEqual(row!.value.organizations.map(({ id }: { id: string }) => id), [other]);
     assert.deepEqual(
-      row!.value.left_out.map(({ id, time_zone }: Record<string, string>) => [id, time_zone]),
+      row!.value.unknown_zones.map(({ id, time_zone }: Record<string, string>) => [id, time_zone]),
       [
         [acme, "Nowhere/City"],
       ],

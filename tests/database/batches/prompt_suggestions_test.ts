@@ -166,7 +166,7 @@ Deno.test("a person's first decision stays", () =>
     assert.deepEqual([again.decided, again.status, again.decided_by], [false, "active", "Ada"]);
     assert.match(
       (await refusal(rest`select accept_prompt_suggestion(${late}, ' ')`)).message,
-      /who must be given/,
+      /author must be given/,
     );
     const unknown = crypto.randomUUID();
     const error = await refusal(rest`select accept_prompt_suggestion(${unknown}, 'Ada')`);

@@ -12,7 +12,7 @@ t.batchTest(
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme");
     const again = (date: string, at = AT) =>
-      value(sql, "rerun_daily_batch($1, $2, ' ann ', 'the prompts were wrong', $3)", [
+      value(sql, "rerun_daily_batch($1, $2, 'the prompts were wrong', ' ann ', $3)", [
         acme,
         date,
         at,
@@ -59,15 +59,15 @@ t.batchTest("what cannot be run again is refused in plain words", async ({ sql }
   const empty = await t.organization(sql, "Empty", {}, 0);
   const cases: [unknown[], RegExp, string?][] = [
     [
-      [acme, "2026-03-03", "ann", "why"],
+      [acme, "2026-03-03", "why", "ann"],
       /date must be today there \(2026-03-02\) or earlier, got 2026-03-03/,
     ],
-    [[acme, null, "ann", "why"], /got null/],
-    [[acme, "2026-03-02", " ", "why"], /who and reason must be given/],
-    [[acme, "2026-03-02", "ann", null], /who and reason must be given/],
-    [[crypto.randomUUID(), "2026-03-02", "ann", "why"], /there is no organization/, "SD008"],
-    [[null, "2026-03-02", "ann", "why"], /there is no organization null/, "SD008"],
-    [[empty, "2026-03-02", "ann", "why"], /Empty again: it has no active prompt/, "SD301"],
+    [[acme, null, "why", "ann"], /got null/],
+    [[acme, "2026-03-02", "why", " "], /reason and author must be given/],
+    [[acme, "2026-03-02", null, "ann"], /reason and author must be given/],
+    [[crypto.randomUUID(), "2026-03-02", "why", "ann"], /there is no organization/, "SD008"],
+    [[null, "2026-03-02", "why", "ann"], /there is no organization null/, "SD008"],
+    [[empty, "2026-03-02", "why", "ann"], /Empty again: it has no active prompt/, "SD301"],
   ];
   for (const [args, message, code = "22023"] of cases) {
     const error = await refusal(value(sql, "rerun_daily_batch($1, $2, $3, $4, $5)", [...args, AT]));
@@ -76,14 +76,14 @@ t.batchTest("what cannot be run again is refused in plain words", async ({ sql }
   }
   await t.trigger(sql, "2026-03-02T08:00:00Z");
   const open = await refusal(
-    value(sql, "rerun_daily_batch($1, '2026-03-02', 'ann', 'why', $2)", [acme, AT]),
+    value(sql, "rerun_daily_batch($1, '2026-03-02', 'why', 'ann', $2)", [acme, AT]),
   );
   assert.match(open.message, /batch job .* is still at work/);
   assert.equal(open.code, "SD102");
   await sql`update batch_providers set enabled = false`;
   await sql`update batch_jobs set status = 'completed', completed_at = now()`;
   const none = await refusal(
-    value(sql, "rerun_daily_batch($1, '2026-03-02', 'ann', 'why', $2)", [acme, AT]),
+    value(sql, "rerun_daily_batch($1, '2026-03-02', 'why', 'ann', $2)", [acme, AT]),
   );
   assert.match(none.message, /no provider is enabled/);
   assert.equal(none.code, "SD302");
@@ -92,7 +92,7 @@ t.batchTest("what cannot be run again is refused in plain words", async ({ sql }
 
 t.batchTest("what is today, and the batch's zone, is the organization's own", async ({ sql }) => {
   const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
-  await value(sql, "rerun_daily_batch($1, '2026-03-03', 'ann', 'why', '2026-03-02T16:00Z')", [
+  await value(sql, "rerun_daily_batch($1, '2026-03-03', 'why', 'ann', '2026-03-02T16:00Z')", [
     acme,
   ]);
   assert.deepEqual([...await sql`select time_zone from batch_jobs`], [{ time_zone: "Asia/Tokyo" }]);
@@ -103,7 +103,7 @@ t.batchTest("two people at once: one begins it, the other is told so", async (db
   await t.trigger(db.sql, "2026-03-02T08:00:00Z");
   await db.sql`update batch_jobs set status = 'completed', completed_at = now()`;
   const again = (sql: Pick<Sql, "unsafe">) =>
-    sql.unsafe("select rerun_daily_batch($1, '2026-03-02', 'ann', 'why', $2)", [acme, AT]);
+    sql.unsafe("select rerun_daily_batch($1, '2026-03-02', 'why', 'ann', $2)", [acme, AT]);
   const [second] = await db.connect().begin(async (first) => {
     await again(first);
     const second = refusal(again(db.sql));

@@ -96,7 +96,7 @@ t.batchTest(
   "a batch job whose last prompt was switched off a moment ago has ended, and calls nobody",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" }, 0);
-    await sql`select batches.make_jobs(array[${acme}]::uuid[], array['2026-03-02']::date[], array['Asia/Tokyo'], 0, null, now())`;
+    await sql`select batches.make_jobs(array[(${acme}, '2026-03-02', 'Asia/Tokyo')::batches.due_date], 0, null, now())`;
     const [job] =
       await sql`select status, time_zone, tasks_total, completed_at is not null as ended from batch_jobs`;
     assert.deepEqual(job, {

@@ -54,7 +54,7 @@ Deno.test("each organization gets suggestions that are new to it, once a week", 
     const result = await run();
     assert.equal(
       result.summary,
-      "9 prompts suggested to 3 organizations, 3 left out as alike",
+      "9 prompts suggested to 3 organizations, 3 dropped as similar",
     );
     assert.deepEqual([result.notable, result.failures, result.goesOn], ["info", [], false]);
     for (const id of ids) assert.equal((await suggested(sql, id)).length, 3);
@@ -267,7 +267,7 @@ Deno.test("without configuration it says what is missing, asks nobody and marks 
     };
     assert.deepEqual(await missing({ LOCAL_MODEL_API_KEY: "sk" }), [
       ["LOCAL_MODEL_API_URL"],
-      "nobody was asked for; stopped: not configured: LOCAL_MODEL_API_URL",
+      "no organization was asked for; stopped: not configured: LOCAL_MODEL_API_URL",
     ]);
     assert.deepEqual((await missing({ LOCAL_MODEL_API_URL: models.url }))[0], [
       "LOCAL_MODEL_API_KEY",
@@ -275,7 +275,7 @@ Deno.test("without configuration it says what is missing, asks nobody and marks 
     await sql`update scheduler_settings set value = 'null' where key = 'weekly_suggestions.provider'`;
     assert.deepEqual(await missing({}), [
       ["weekly_suggestions.provider"],
-      "nobody suggests: scheduler_settings weekly_suggestions.provider names no provider",
+      "no suggestions: scheduler_settings weekly_suggestions.provider names no provider",
     ]);
     assert.equal(models.calls.length, 0);
     assert.equal(await marks(sql), 0);

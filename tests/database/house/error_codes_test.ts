@@ -40,7 +40,7 @@ const raises: Record<string, [string[], string]> = {
   SD005: [[], "scheduler_read_health('nobody')"],
   SD006: [[], `cancel_scheduled_action('${nobody}')`],
   SD007: [[], `cancel_batch_job('${nobody}', 'why', 'who')`],
-  SD008: [[], `rerun_daily_batch('${nobody}', current_date - 1, 'who', 'why')`],
+  SD008: [[], `rerun_daily_batch('${nobody}', current_date - 1, 'why', 'who')`],
   SD009: [[], `accept_prompt_suggestion('${nobody}', 'who')`],
   SD010: [[], "accept_code_fix(0, 'who')"],
   SD011: [[], "set_code_failure_status(0, 'open', 'who')"],
@@ -52,7 +52,7 @@ const raises: Record<string, [string[], string]> = {
       `insert into batch_jobs (organization_id, batch_date, rerun, time_zone, tasks_total, status)
         values ('${run}', current_date - 1, 0, 'UTC', 1, 'pending')`,
     ],
-    `rerun_daily_batch('${run}', current_date - 1, 'who', 'why')`,
+    `rerun_daily_batch('${run}', current_date - 1, 'why', 'who')`,
   ],
   SD103: [
     ["update device_metrics_state set next_hour = next_hour - interval '100 days'"],
@@ -76,10 +76,10 @@ const raises: Record<string, [string[], string]> = {
     `retry_scheduled_action('${run}')`,
   ],
   SD204: [[cause, proposal], "accept_code_fix((select max(id) from code_fix_proposals), 'who')"],
-  SD301: [[acme], `rerun_daily_batch('${run}', current_date - 1, 'who', 'why')`],
+  SD301: [[acme], `rerun_daily_batch('${run}', current_date - 1, 'why', 'who')`],
   SD302: [
     [acme, prompt, "update batch_providers set enabled = false"],
-    `rerun_daily_batch('${run}', current_date - 1, 'who', 'why')`,
+    `rerun_daily_batch('${run}', current_date - 1, 'why', 'who')`,
   ],
 };
 
