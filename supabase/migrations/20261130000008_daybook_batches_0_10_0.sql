@@ -3447,7 +3447,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('batch_tasks_by_status', 'batches', 'gauge', 'Tasks of the batch jobs that ended in the last 24 hours, by how; '
     'cancelled jobs are left out.'),
   ('batch_provider_failures_in_row', 'batches', 'gauge', 'Calls of the provider that failed, or were told to wait, '
-    'since it last answered.');
+    'since it last answered; at batch_processor.failures_to_open its breaker opens.');
 
 -- The jobs whose times follow from the settings daily_batch.…; the others are in schedules.json.
 

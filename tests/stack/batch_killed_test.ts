@@ -43,7 +43,7 @@ async function start({ sql }: Stack, id: string, processors: number): Promise<vo
   })`;
 }
 
-/** Beats the scheduler until the batch job is over: what ends it is the ledger and the processors alone. */
+/** Runs pulses until the batch job is over, which the ledger and the processors alone bring about. */
 async function untilOver({ sql }: Stack, id: string, limitMs: number): Promise<void> {
   let last = "";
   await waitUntil("the end of the batch job", async () => {
@@ -56,14 +56,14 @@ async function untilOver({ sql }: Stack, id: string, limitMs: number): Promise<v
   });
 }
 
-Deno.test("processors killed at random while 5,000 tasks run: each ends once, none is lost, the batch job ends by itself", () =>
+Deno.test("processors killed at random during 5,000 tasks: each task ends once, none is lost, the batch job ends", () =>
   withStack({
     cron: false,
     models: { seed: SEED, latencyMs: 20, errorRate: 0.2, hangRate: 0.02 },
   }, async (stack) => {
     const { sql, functions } = stack;
     const random = seededRandom(SEED);
-    // What resumes batches from outside has no part in this.
+    // The reconciler takes no part in this.
     await sql`select scheduler.unregister_job(name) from scheduler_jobs where name like 'batch-reconciler%'`;
     await hurry(stack);
     await addProvider(sql, "one", { concurrency: 60 });
@@ -92,7 +92,7 @@ Deno.test("processors killed at random while 5,000 tasks run: each ends once, no
     await assertBatchesSound(sql);
   }));
 
-Deno.test("the database killed in mid-batch: the processors go on when it is back, and no answer is lost or kept twice", () =>
+Deno.test("the database killed during a batch: processors go on when it is back, and no answer is lost or kept twice", () =>
   withStack({ cron: false, models: { latencyMs: 30 } }, async (stack) => {
     const { sql, postgres, models } = stack;
     await hurry(stack);

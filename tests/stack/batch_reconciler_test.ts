@@ -58,7 +58,7 @@ Deno.test("batch-reconciler through the whole stack", (test) =>
       assert.deepEqual([...lines], [{ severity: "warning", message: "batch jobs: 1 resumed" }]);
     });
 
-    await test.step("over and over, several at once, beside slow processors it costs no task a second call", async () => {
+    await test.step("called repeatedly and in parallel beside slow processors, it costs no task a second call", async () => {
       models.set({ latencyMs: 1_200 });
       const before = models.calls.length;
       await set(sql, { heartbeat_seconds: 1, lease_seconds: 5 });
@@ -83,7 +83,7 @@ Deno.test("batch-reconciler through the whole stack", (test) =>
       await assertBatchesSound(sql);
     });
 
-    await test.step("with nothing stuck it says so", async () => {
+    await test.step("without a stuck batch job it says so", async () => {
       assert.equal((await call({})).body.result.summary, "no batch job is stuck");
     });
 

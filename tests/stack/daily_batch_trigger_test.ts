@@ -73,7 +73,7 @@ Deno.test("daily-batch-trigger", (test) =>
       }
     });
 
-    await test.step("a day by force, tried out by a person: answered, and in the ledger with all it was given", async () => {
+    await test.step("a person's call with force is answered, and the ledger has its input", async () => {
       const [row] = await sql`
         with made as (insert into organizations (name, created_at) values ('Acme', now() - interval '3 days') returning id),
         asked as (insert into prompts (organization_id, text) select id, 'Question?' from made)
@@ -135,7 +135,7 @@ Deno.test("daily-batch-trigger", (test) =>
       return [line!.severity, line!.message];
     };
 
-    await test.step("a day that its window has left behind is told in the activity log", async () => {
+    await test.step("a day whose window passed without a run is named in the activity log", async () => {
       await sql`update scheduler_state set last_daily_run_key = '2020-01-01' where scope = 'global'`;
       const { result } = await (await call({})).json();
       assert.match(
@@ -175,7 +175,7 @@ Deno.test("daily-batch-trigger", (test) =>
       assert.equal((await batches(sql, id)).length, 1);
     });
 
-    await test.step("its database connection killed in mid-transaction: its retry does it all, once", async () => {
+    await test.step("its database connection killed during its transaction: the retry begins the whole day, once", async () => {
       await sql`delete from scheduler_runs`;
       const id = await organization(sql, "Backend");
       await inMidTransaction(stack, async (pid) => {
@@ -193,7 +193,7 @@ Deno.test("daily-batch-trigger", (test) =>
       ]);
     });
 
-    await test.step("the functions killed in mid-call: the batch is there once, and the retry finds it", async () => {
+    await test.step("the functions killed during the call: the batch is begun once, and the retry finds it", async () => {
       await sql`delete from scheduler_runs`;
       const id = await organization(sql, "Functions");
       await inMidTransaction(stack, () => functions.kill());

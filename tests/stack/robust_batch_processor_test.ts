@@ -49,11 +49,11 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       const runs = await sql`
         select status, result from scheduler_runs where job_name = 'robust-batch-processor'`;
       assert.deepEqual(runs.map((run) => run.status), Array(runs.length).fill("completed"));
-      // How many of them found a free slot is chance: the slots are the providers', and one run may take them all.
+      // How many of them find a free slot is chance: one run may take all slots of a provider.
       assert.ok(runs.some((run) => run.result.answered > 0));
     });
 
-    await test.step("the key of a provider stands nowhere", async () => {
+    await test.step("a provider's key is in no log, table or answer", async () => {
       await addProvider(sql, "echo", { api_key_variable: "OTHER_API_KEY" });
       const id = await addBatch(sql, 2, ["echo"]);
       const { body } = await call(stack, { batchJobId: id });
@@ -62,7 +62,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       assert.ok(!(await readLog(stack)).includes("sk-other-0123456789"));
     });
 
-    await test.step("a provider at 429 until it is told otherwise: no storm, then every task is answered", async () => {
+    await test.step("a provider that answers 429 is not stormed, and later every task is answered", async () => {
       await set(sql, { open_seconds: 1 });
       models.calls.length = 0;
       models.set({ rateLimitRate: 1, retryAfterSeconds: 11 }, "model-of-two");
@@ -95,7 +95,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       await assertBatchesSound(sql);
     });
 
-    await test.step("garbage of any kind is told with its provider and cause, and the rest goes on", async () => {
+    await test.step("each kind of garbage fails its task with provider and cause, and the rest goes on", async () => {
       const names = Object.keys(garbage);
       for (const name of names) {
         await addProvider(sql, name, { model: name, api_url_variable: "GARBAGE_API_URL" });
@@ -124,7 +124,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       await set(sql, { call_timeout_seconds: 120, max_failures: 3 });
     });
 
-    await test.step("a prompt of a megabyte is sent to whom it is not too long for, else it fails", async () => {
+    await test.step("a prompt of a megabyte is sent to providers that take it, else its task fails", async () => {
       await addProvider(sql, "patient", { max_prompt_characters: 2_000_000 });
       const id = await addBatch(sql, ["short", "é".repeat(1_000_000)], ["one", "patient"]);
       await sql`select continue_batch_job(${id})`;

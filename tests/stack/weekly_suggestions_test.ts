@@ -12,7 +12,7 @@ Deno.test("weekly-suggestions through the whole stack", (test) =>
       time_zone: "Asia/Kolkata",
     });
 
-    await test.step("by its schedule the model suggests, and prompts wait for a person", async () => {
+    await test.step("its schedule has the model suggest prompts, which wait for a person", async () => {
       const runId = await fire(sql, "weekly-suggestions");
       await settle(sql);
       const row = await run(sql, runId);
@@ -25,14 +25,14 @@ Deno.test("weekly-suggestions through the whole stack", (test) =>
       assert.equal(models.calls.length, 1);
     });
 
-    await test.step("with nobody due the schedule costs no row and no request", async () => {
+    await test.step("without a due organization a tick costs no row and no request", async () => {
       await sql`update scheduler_jobs set next_run_at = clock_timestamp() where name = 'weekly-suggestions'`;
       const [row] = await sql`select scheduler.dispatch('weekly-suggestions') as run`;
       assert.equal(row!.run, null);
       assert.equal(models.calls.length, 1);
     });
 
-    await test.step("a person's yes comes through REST", async () => {
+    await test.step("a person accepts a suggestion through REST", async () => {
       const [prompt] = await sql`select id from prompts where status = 'suggested' limit 1`;
       const response = await fetch(`${apiUrl}/rest/v1/rpc/accept_prompt_suggestion`, {
         method: "POST",

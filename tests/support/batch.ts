@@ -1,4 +1,4 @@
-/** What the tests of the daily batch's processing share: batch jobs, processors without a server, what must hold. */
+/** For tests of the processing of batches: batch jobs, processors without a server, invariants. */
 import assert from "node:assert/strict";
 import type { Row, Sql } from "postgres";
 import type { JobContext, JsonObject } from "../../shared/job/define-job.ts";
@@ -76,7 +76,7 @@ export async function tasks(sql: Sql, id: string): Promise<Row[]> {
   return [...await sql`select * from batch_tasks where job_id = ${id} order by id`];
 }
 
-/** How many tasks there are of each status, those that somebody works on as "leased". */
+/** How many tasks there are of each status; leased ones count as "leased". */
 export async function statuses(sql: Sql, id: string): Promise<Record<string, number>> {
   const rows = await sql<{ status: string; count: number }[]>`
     select case when id in (select unnest(task_ids) from batch_leases where job_id = ${id}) then 'leased' else status end
@@ -87,7 +87,7 @@ export async function statuses(sql: Sql, id: string): Promise<Record<string, num
 
 /**
  * The database's functions as an edge function calls them, without a REST server, at a time of the test's own if it
- * says one. The replies that `isLost` is true for do not arrive; what they are the reply to is done.
+ * says one. Replies for which `isLost` is true do not arrive, though the call was made.
  */
 export function rpcClient(
   db: TestDatabase,
@@ -154,8 +154,8 @@ export async function runProcessor(
 }
 
 /**
- * What holds at any time: no task for two, none that nobody would find, counters that are true, an end with the last
- * task. In the batch jobs `meddled` somebody deleted prompts or leases by hand: of them only what holds all the same.
+ * Holds the invariants: no task is leased twice, each open task can be found, counters are true, a batch job ends with
+ * its last task. Batch jobs in `meddled` had prompts or leases deleted by hand; only some invariants hold for them.
  */
 export async function assertBatchesSound(sql: Sql, meddled: string[] = []): Promise<void> {
   const touched = `{${meddled.join(",")}}`;

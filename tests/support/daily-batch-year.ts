@@ -34,7 +34,7 @@ interface Place {
  */
 export function yearTest(name: string, year: Year): void {
   batchTest(name, async (db) => {
-    // One connection keeps its plans; without statistics of tables that are emptied all the time, by the keys.
+    // One connection, which keeps its plans. Tables are emptied all the time, so plans must not follow statistics.
     const sql = db.connect("postgres", {
       connection: { enable_seqscan: false, enable_bitmapscan: false },
     });
@@ -67,7 +67,7 @@ export function yearTest(name: string, year: Year): void {
     let who = 0;
     let at = BEGIN;
     const moves = Array.from({ length: year.moves }, (_, nth) => {
-      // Now and then who has just moved moves again, within minutes.
+      // Sometimes the organization that has just moved moves again within minutes.
       const again = random.chance(0.2);
       if (!again) who = random.whole(0, year.organizations - 1);
       at += again
@@ -98,7 +98,7 @@ export function yearTest(name: string, year: Year): void {
     await sql`vacuum (analyze)`;
     for (let from = BEGIN; from <= END; from += DAYS_KEPT * DAY) {
       const to = Math.min(from + DAYS_KEPT * DAY, END + 1);
-      // What moved on leaves dead rows behind, and no autovacuum runs here.
+      // Moved cursors leave dead rows, and no autovacuum runs here.
       await sql`vacuum organizations, scheduler_state`;
       await sql.unsafe(
         `call year_test.run('${new Date(from).toISOString()}', '${new Date(to).toISOString()}')`,

@@ -1,4 +1,4 @@
-/** What the tests of the daily batch share: organizations with prompts, providers, ticks, and what came of them. */
+/** For tests of the daily batch: organizations with prompts, providers, ticks, and the batches they made. */
 import type { Row, Sql } from "postgres";
 import { type TestDatabase, withDatabase } from "./database.ts";
 import { setSecret } from "./scheduler.ts";
@@ -12,7 +12,7 @@ export interface OrganizationValues {
   enabled?: boolean;
 }
 
-/** An organization with one active prompt (or as many as told); its id. */
+/** Adds an organization with one active prompt, or that many. Returns its id. */
 export async function organization(
   sql: Query,
   name: string,

@@ -5,13 +5,13 @@ const DAY_MS = 86_400_000;
 export interface Period {
   /** From when, in ms since the epoch, until the next period. */
   from: number;
-  /** What the clock on the wall is ahead of UTC, in ms. */
+  /** How far local time is ahead of UTC, in ms. */
   offset: number;
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
-/** What a clock in the zone is ahead of UTC at that moment, in ms. Throws where `Intl` knows no such zone. */
+/** How far local time is ahead of UTC at that moment, in ms. Throws where `Intl` knows no such zone. */
 export function zoneOffset(zone: string, at: number): number {
   let format = formats.get(zone);
   if (!format) {
@@ -78,7 +78,7 @@ export interface ExpectedDate {
 
 /**
  * The dates that an organization must have: at any moment its date is the latest whose time has come where it is then;
- * each that is later than all before it counts, once. What it had when it was made (the first setting's beginning)
+ * each that is later than all before it counts once. The date it had at its creation (the first setting's beginning)
  * does not.
  */
 export function expectedDates(settings: Setting[], until: number): ExpectedDate[] {

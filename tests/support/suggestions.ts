@@ -1,4 +1,4 @@
-/** What the tests of the weekly suggestions share. */
+/** For tests of the weekly suggestions. */
 import type { Sql } from "postgres";
 import { addProvider } from "./batch.ts";
 

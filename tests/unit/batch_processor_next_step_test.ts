@@ -41,7 +41,7 @@ function answerer(values: Partial<Answerer> = {}): Answerer {
 type Answerers = Record<string, Partial<Answerer>>;
 type Given = Partial<Omit<RunState, "answerers">> & { answerers?: Answerers };
 
-/** Of a run with time enough that has just claimed, and a batch job with 100 open tasks. */
+/** The state of a run that has just claimed, with time enough and 100 open tasks in its batch job. */
 function state({ answerers = {}, ...values }: Given): RunState {
   return {
     maxTasks: 1_000,

@@ -58,7 +58,7 @@ function finished(values: Partial<Finished> = {}): Finished {
   };
 }
 
-/** A run whose calls of these tasks have ended so, and are being written. */
+/** The state of a run that writes these outcomes. */
 function writing(outcome: "answered" | "failed", tasks: Task[], halfOpen: string[] = []): RunState {
   let state = afterCallsBegan(begin(claim({ tasks: given(...tasks) }, halfOpen), 100, NOW), tasks);
   for (const each of tasks) state = afterCall(state, each, { outcome }, 5);

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { defineJob } from "../../../shared/job/define-job.ts";
 import { reconcile } from "./reconcile.ts";
 
-/** Finds batch jobs that nobody works on and has them go on. See docs/jobs/batch-reconciler.md. */
+/** Finds batch jobs that no processor works on and resumes them. See docs/jobs/batch-reconciler.md. */
 export const job = defineJob({
   name: "batch-reconciler",
   input: z.strictObject({

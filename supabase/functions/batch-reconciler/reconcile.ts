@@ -10,14 +10,14 @@ type ReconcileContext = Pick<
   "db" | "log" | "signal" | "remainingMs" | "reportProgress"
 >;
 
-/** A statement is stopped after 8 s: none is begun when less than this is left. */
+/** A statement is stopped after 8 s: none begins with less than this left. */
 const stepMs = 10_000;
 const pageSize = 100;
 
 const stuck = z.array(z.string());
 
 /**
- * Takes the stuck batch jobs in turn, a transaction each: one that cannot be resumed holds up no other.
+ * Resumes the stuck batch jobs in turn, a transaction each. One that cannot be resumed does not stop the others.
  *
  * @throws Error at the end, when some could not be resumed; the others have been by then.
  */

@@ -23,7 +23,7 @@ const begun = z.object({
 
 /**
  * Looks at the clock and begins the batch: marks, batch jobs, tasks and processor runs in one transaction of the
- * database. Whoever comes second, or outside the window, completes and says so.
+ * database. A second run of a day, or one outside the window, completes and says so.
  */
 export async function trigger(input: TriggerInput, context: TriggerContext): Promise<JsonObject> {
   const { db, runId, signal, now, log } = context;
@@ -79,7 +79,7 @@ async function readSettings({ db, signal }: TriggerContext) {
   return windowSettings.parse(Object.fromEntries(data.map(({ key, value }) => [key, value])));
 }
 
-/** Outside the window nothing begins; a day that its window has left behind is worth a warning. */
+/** Outside the window nothing begins. A day whose window passed without a batch is worth a warning. */
 async function outside(
   { db, signal }: TriggerContext,
   { date, clock }: { date: string; clock: string },

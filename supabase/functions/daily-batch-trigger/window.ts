@@ -15,12 +15,12 @@ export interface Place {
   open: boolean;
   /** The local date of the window that is open, or that was the last: YYYY-MM-DD. */
   date: string;
-  /** What a clock on the wall shows: HH:MM. */
+  /** The local time: HH:MM. */
   clock: string;
 }
 
 /**
- * Where a moment lies to the window, by what a clock on the wall of its zone shows: also on the days on which the
+ * Where a moment lies to the window, by the local time in its zone: also on the days on which the
  * clock is changed, and over midnight. Postgres' `batches.in_daily_window` says the same.
  */
 export function placeInWindow(now: Date, settings: WindowSettings): Place {

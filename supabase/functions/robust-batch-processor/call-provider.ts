@@ -14,7 +14,7 @@ import { findChatEndpoint } from "../../../shared/models/chat-endpoint.ts";
 import { askedWaitMs } from "../../../shared/retry-after.ts";
 import type { Provider, Result, Task } from "./steps.ts";
 
-/** A wait that a provider asks for is waited for on the spot up to here; with a longer one the task is given back. */
+/** A run waits up to here when a provider asks it to. With a longer wait the task is given back. */
 const longestWaitMs = 10_000;
 const maximumAnswerBytes = 4_000_000;
 
@@ -67,7 +67,7 @@ export function createProviders({ http, env, now }: JobContext): Providers {
         }
         return outcomeOf(readCompletion(body), provider, now().getTime() - startedAt);
       } catch (error) {
-        // What the run's own end cut off is nobody's failure.
+        // A call that the run's own end cut off is no failure.
         if (deadline.aborted) return { outcome: "cut" };
         return failure(error, timeoutMs, now());
       }
@@ -75,7 +75,7 @@ export function createProviders({ http, env, now }: JobContext): Providers {
   };
 }
 
-/** What an answer that is none leads to; whoever cuts or withholds one, or says nothing, is alive all the same. */
+/** The outcome of each unusable answer. A provider that cuts or withholds one is not down. */
 const problems: Record<Problem, Pick<Outcome, "outcome" | "provider_answered">> = {
   no_completion: { outcome: "unusable" },
   interrupted: { outcome: "failed" },
@@ -117,7 +117,7 @@ function failure(error: unknown, timeoutMs: number, now: Date): Outcome {
       };
     }
     if (status >= 500 || status === 408) return { outcome: "failed", reason };
-    // The key, the money, the address, the model: no other prompt would fare better.
+    // The key, the money, the address or the model is wrong: other prompts would fail too.
     if (status < 400 || [401, 402, 403, 404, 405].includes(status)) {
       return { outcome: "unusable", reason };
     }

@@ -6,14 +6,14 @@ import { createProviders } from "./call-provider.ts";
 import { processBatch } from "./process.ts";
 import { createSteps } from "./steps.ts";
 
-/** In less, no run could begin a call, and each would hand on to the next, for ever. */
+/** With less time no run could begin a call, and each would have the next one called, for ever. */
 const leastWorkMs = 20_000;
 
 /** Works on one batch job until it ends or the time is over. See docs/jobs/robust-batch-processor.md. */
 export const job = defineJob({
   name: "robust-batch-processor",
   input: z.strictObject({
-    /** The batch job; the oldest open one when left out. */
+    /** The batch job; without it the oldest open one. */
     batchJobId: z.uuid().optional(),
     /** After how many ended tasks a run begins no further call; then the next run goes on. */
     maxTasks: z.int().min(1).max(100_000).default(1_000),

@@ -2,16 +2,16 @@
 import { callsUnderWay, isOver, type RunState } from "./state.ts";
 import type { Result, Task } from "./steps.ts";
 
-/** What is left at the end of a run for reporting what its calls came to. */
+/** Time at the end of a run for writing the results of its calls. */
 const reserveMs = 5_000;
 /** No call begins with less than this left, or than twice what the slowest took. */
 const shortestCallMs = 10_000;
-/** A run waits for tasks that are due within this time; for later ones it has the next run called. And so often it claims. */
+/** A run waits for tasks that are due within this time; the next run takes later ones. It claims at least so often. */
 const longestIdleMs = 5_000;
-/** What goes to the database at once. */
+/** How much goes to the database at once. */
 const resultsAtOnce = 200;
 const charactersAtOnce = 4_000_000;
-/** What the database is told of an answerer that is to get no further task. */
+/** How many calls the database is told of for an answerer that is to get no further task. */
 const tooMany = 1_000_000;
 
 export interface Time {
@@ -94,7 +94,7 @@ function mustStop(state: RunState, time: Time): boolean {
 }
 
 function tasksToGiveBack(state: RunState, time: Time): readonly Task[] {
-  // The tasks of a batch job that is over are nobody's.
+  // A batch job that is over takes no tasks back.
   if (isOver(state.status)) return [];
   const stops = mustStop(state, time);
   return [
@@ -105,7 +105,7 @@ function tasksToGiveBack(state: RunState, time: Time): readonly Task[] {
   ];
 }
 
-/** What is open and not called by this run does not wait for its last call. */
+/** Open tasks that this run does not call need not wait for its last call. */
 function mustHandOn(state: RunState, time: Time): boolean {
   const calling = callsUnderWay(state);
   const stops = mustStop(state, time) || state.more.some((name) => !hasTime(state, time, name));

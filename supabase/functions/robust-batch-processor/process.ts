@@ -92,7 +92,7 @@ class Run {
     }
   }
 
-  /** Gives back what the database still counts as this run's, has the next run called, and says what this one came to. */
+  /** Gives back the tasks that this run still leases, has the next run called, and returns the result. */
   async end(): Promise<JsonObject> {
     const { steps, providers } = this.#world;
     if (!isOver(this.#state.status)) {

@@ -41,7 +41,7 @@ export interface RunState {
   readonly claimAt: number | null;
   readonly claimedAt: number;
   readonly openBreakers: readonly string[];
-  /** When the next run was called for before this one is over. */
+  /** When this run had the next one called, before its own end. */
   readonly handedOnAt: number | null;
 }
 
@@ -149,7 +149,7 @@ export function afterWriting(state: RunState, told: Finished, now: number): RunS
   const isBack = state.openBreakers.some((name) => !isOpen(name)) ||
     Object.entries(state.answerers).some(([name, { isTried }]) => isTried && answered.has(name));
   const answerers = change(state.answerers, ({ waiting, hasFreedSlots, isTried }, name) => ({
-    // A breaker that opened meanwhile is open for the tasks that wait here, too.
+    // A breaker that opened meanwhile also stops the tasks that wait here.
     waiting: isOpen(name) ? [] : waiting,
     hasFreedSlots: hasFreedSlots || written.some(({ answerer }) => answerer === name),
     isTried: isTried && !answered.has(name),

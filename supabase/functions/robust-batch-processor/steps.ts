@@ -64,7 +64,7 @@ export interface Task {
 export interface Result {
   id: number;
   outcome: "answered" | "refused" | "unusable" | "failed" | "waiting" | "cut";
-  /** Who was asked; left out when nobody was. */
+  /** The provider that was asked. Absent when none was. */
   answerer?: string;
   reason?: string;
   answer?: string;
@@ -85,12 +85,12 @@ export interface Steps {
   oldestOpen(): Promise<string | undefined>;
   /** @param busy How many tasks of each answerer are held already. */
   claim(batchJobId: string, busy: Record<string, number>): Promise<Claimed>;
-  /** The batch job's status. Not tried again: the next heartbeat comes. */
+  /** Returns the batch job's status. It is not tried again, because the next heartbeat comes. */
   heartbeat(batchJobId: string): Promise<string>;
   finish(batchJobId: string, results: readonly Result[]): Promise<Finished>;
-  /** Gives back these tasks, all that are leased when left out; how many it were. */
+  /** Gives back these tasks, or all that are leased. Returns how many. */
   release(batchJobId: string, ids?: readonly number[]): Promise<number>;
-  /** Has the next run called for, not before then. */
+  /** Has the next run called, not before then. */
   continueAt(batchJobId: string, at: Date): Promise<void>;
 }
 
@@ -158,7 +158,7 @@ export function createSteps(
         ),
       ).status,
     async finish(p_job_id, results) {
-      // A character that Postgres cannot hold must not cost the other answers.
+      // A character that Postgres cannot store must not cost the other answers.
       const p_results = storableJson(results) as never;
       return finished.parse(
         await persistently(

@@ -20,9 +20,9 @@ export type Suggested =
   | { outcome: "suggested"; texts: string[]; suggestedBy: string }
   /** An answer, but not what was asked for. */
   | { outcome: "invalid"; reason: string }
-  /** No answer to this question; whose fault it is, others' answers show. */
+  /** No answer to this question. Answers to others show whether the question or the provider is at fault. */
   | { outcome: "refused"; reason: string; mayHaveCost: boolean }
-  /** No other organization would fare better now. */
+  /** The provider would not answer for another organization either. */
   | { outcome: "unavailable"; reason: string; mayHaveCost: boolean; notConfigured?: string }
   /** The run's own time was over. */
   | { outcome: "cut" };
@@ -69,7 +69,7 @@ export function createModel({ http, env, signal }: JobContext): Model {
           options: {
             retry: {
               methods: ["post"],
-              // What may be answered all the same is not paid for twice.
+              // A request that may have been answered is not sent and paid for again.
               shouldRetry: ({ error }) => mayHaveCost(error) ? false : undefined,
             },
           },
@@ -92,7 +92,7 @@ export function createModel({ http, env, signal }: JobContext): Model {
   };
 }
 
-/** What an answer that is none leads to; all of them may have cost something. */
+/** The outcome of each unusable answer; all of them may have cost something. */
 const problems = {
   no_completion: { outcome: "refused", mayHaveCost: true },
   interrupted: { outcome: "unavailable", mayHaveCost: true },

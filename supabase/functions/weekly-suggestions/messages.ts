@@ -1,6 +1,6 @@
 import type { SuggestionRequest } from "./steps.ts";
 
-/** What the model is asked. What comes from the organization is data in the user's message, and told to be no more. */
+/** What the model is asked. Prompts and answers of the organization are data in the user's message, named as such. */
 export function suggestionMessages(
   { prompts, not_again, answers }: SuggestionRequest,
   maxSuggestions: number,

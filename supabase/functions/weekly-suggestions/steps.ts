@@ -16,7 +16,7 @@ const provider = z.object({
 });
 const request = z.object({
   id: z.string(),
-  /** The Monday by whose date the week is known. */
+  /** The Monday whose date names the week. */
   week: z.string(),
   prompts: z.array(z.string()),
   not_again: z.array(z.string()),
@@ -26,7 +26,7 @@ const requests = z.object({
   provider: provider.nullable(),
   max_suggestions: z.int().positive(),
   organizations: z.array(request),
-  /** Those whose time zone the database does not know; on the first page. */
+  /** Organizations whose time zone the database does not know; on the first page. */
   unknown_zones: z.array(z.object({ id: z.string(), name: z.string(), time_zone: z.string() }))
     .default(
       [],
@@ -49,7 +49,7 @@ export type Stored = z.output<typeof stored>;
 export interface Steps {
   /** The organizations that are due, by id, those after that one. */
   next(limit: number, after: string | undefined): Promise<Requests>;
-  /** Whether the model may be asked, which then counts as one of the week's tries; asked for too often, the week is over. */
+  /** Whether the model may be asked, which then counts as one of the week's tries. After three the week is given up. */
   begin(request: SuggestionRequest): Promise<"go" | "not_now" | "given_up">;
   /** The try does not count: it has cost nothing. */
   release(request: SuggestionRequest): Promise<void>;
@@ -61,7 +61,7 @@ export interface Steps {
   ): Promise<Stored>;
   /** Marks the week and says why there are none. */
   fail(request: SuggestionRequest, reason: string): Promise<void>;
-  /** Has the next run called for. */
+  /** Has the next run called. */
   goOn(): Promise<void>;
 }
 
@@ -95,7 +95,7 @@ export function createSteps({ db, signal }: Pick<JobContext, "db" | "signal">): 
         }).abortSignal(AbortSignal.timeout(storeMs)),
       );
     },
-    // What the model has answered is kept, also when the run is ending.
+    // An answer is stored also when the run is ending.
     store: async ({ id, week }, texts, p_suggested_by) =>
       readAnswer(
         "store suggestions",

@@ -6,7 +6,7 @@ import type { Provider, Requests, Steps, SuggestionRequest } from "./steps.ts";
 import { type Figures, summarize } from "./summarize.ts";
 
 const pageSize = 20;
-/** Nobody is asked for with less than this left, and this much of it is for storing. */
+/** No call begins with less than this left, and this much of it is for storing. */
 const shortestCallMs = 20_000;
 const reserveMs = 5_000;
 const failuresInResult = 50;
@@ -15,10 +15,10 @@ type Context = Pick<JobContext, "log" | "signal" | "remainingMs" | "reportProgre
 
 /**
  * Asks the model for each organization that is due, as many at once as the provider takes, and stores what is new.
- * One organization's failure holds up no other. For an answer that is not as asked for it asks once more. Stops when
+ * One organization's failure does not stop the others. After an answer in a wrong form it asks once more. Stops when
  * the provider does not answer, when the time is over or after `maxOrganizations`; then the next run goes on.
  *
- * @throws Error when the provider answered for nobody, or storing failed; nothing is marked for those.
+ * @throws Error when the provider answered for no organization, or storing failed; those are not marked.
  */
 export async function suggest(
   maxOrganizations: number,
@@ -29,7 +29,7 @@ export async function suggest(
   const { log, signal, remainingMs, reportProgress } = context;
   const figures: Figures = { organizations: 0, suggested: 0, alike: 0, unusable: 0, failed: 0 };
   const failures: { organizationId: string; reason: string }[] = [];
-  /** Refused, but perhaps as everybody would be: decided when another one was answered. */
+  /** Refused questions. They are failures of their organizations only if the provider answers another one. */
   const held: { request: SuggestionRequest; reason: string }[] = [];
   const problems: string[] = [];
   const unknownZones: Requests["unknown_zones"] = [];
@@ -50,7 +50,7 @@ export async function suggest(
     const first = await once();
     const again = first.outcome === "invalid" && remainingMs() >= shortestCallMs && !signal.aborted;
     if (!again) return first;
-    // Whatever comes of the second time: a third is not paid for.
+    // A third call is not paid for.
     const second = await once();
     return second.outcome === "suggested" ? second : first;
   };

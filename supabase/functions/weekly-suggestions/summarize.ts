@@ -8,7 +8,7 @@ export interface Figures {
   alike: number;
   /** Dropped because of their length. */
   unusable: number;
-  /** Organizations whose answer was no use: their week is over without suggestions. */
+  /** Organizations without a usable answer: their week is over without suggestions. */
   failed: number;
 }
 

@@ -11,7 +11,7 @@ async function provider(sql: Sql, name = "one") {
   return row!;
 }
 
-/** Claims that many tasks and has each call come to that. */
+/** Claims that many tasks, and reports that outcome for each. */
 async function calls(own: Own, count: number, outcome: string, now: Date, more = {}) {
   const { tasks } = await own.claim(count, now);
   return await own.finish(
@@ -20,7 +20,7 @@ async function calls(own: Own, count: number, outcome: string, now: Date, more =
   );
 }
 
-Deno.test("after five failures in a row a provider is left alone, whoever called it; others go on", () =>
+Deno.test("five failures in a row open a provider's breaker, for all batch jobs; other providers are called", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     await addProvider(sql, "two");
@@ -43,7 +43,7 @@ Deno.test("after five failures in a row a provider is left alone, whoever called
     assert.equal(claim.next_in_ms, 60_000);
   }));
 
-Deno.test("after its minute one call tries whether the provider is back; its answer lets all others", () =>
+Deno.test("a half-open breaker lets one call through; its answer closes the breaker", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 20, ["one"], NOON);
@@ -68,7 +68,7 @@ Deno.test("after its minute one call tries whether the provider is back; its ans
     assert.ok((await processor(sql, id).claim(10, after(2.3))).tasks.length > 1);
   }));
 
-Deno.test("who was to try and died is replaced", () =>
+Deno.test("when the call that tried a provider does not come back, another one tries", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 20, ["one"], NOON);
@@ -78,7 +78,7 @@ Deno.test("who was to try and died is replaced", () =>
     assert.equal((await processor(sql, id).claim(10, after(3.6))).tasks.length, 1);
   }));
 
-Deno.test("while a provider is down its tasks go to the fall-back, and to itself once it is back", () =>
+Deno.test("tasks of a provider that is down go to its fall-back, and to itself once it is back", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "spare");
     await addProvider(sql, "one", { fallback_provider: "spare" });
@@ -108,7 +108,7 @@ Deno.test("while a provider is down its tasks go to the fall-back, and to itself
     );
   }));
 
-Deno.test("too many requests: the provider is left alone as long as it says, without its fall-back and without an attempt lost", () =>
+Deno.test("too many requests open the breaker as long as the provider says; the fall-back is not asked and no attempt is used", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "spare");
     await addProvider(sql, "one", { fallback_provider: "spare" });
@@ -121,7 +121,7 @@ Deno.test("too many requests: the provider is left alone as long as it says, wit
     const [attempts] =
       await sql`select max(attempts) as most from batch_tasks where job_id = ${id}`;
     assert.equal(attempts!.most, 0);
-    // Told to wait again and again it counts as down.
+    // Told to wait five times in a row it counts as down.
     for (let i = 0; i < 4; i++) {
       await calls(processor(sql, id), 4, "waiting", after(2 * i + 2), { wait_seconds: 90 });
     }
@@ -129,7 +129,7 @@ Deno.test("too many requests: the provider is left alone as long as it says, wit
     assert.equal(later.tasks[0].answerer, "spare");
   }));
 
-Deno.test("a batch job waits for its providers no longer than six hours", () =>
+Deno.test("tasks that wait for a provider fail after six hours", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 8, ["one"], NOON);
@@ -167,7 +167,7 @@ Deno.test("the tasks of a provider that was disabled go to its fall-back, or fai
     );
   }));
 
-Deno.test("who was to try and learned nothing makes room for the next", () =>
+Deno.test("a call that tried a provider and learned nothing lets another one try", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 20, ["one"], NOON);
@@ -187,7 +187,7 @@ Deno.test("who was to try and learned nothing makes room for the next", () =>
     assert.equal((await processor(sql, id).claim(10, after(1.2))).tasks.length, 1);
   }));
 
-Deno.test("who says until when it is down is not called before, and its fall-back is asked at once", () =>
+Deno.test("a provider that says until when it is down is not called before then; its fall-back is asked at once", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "spare");
     await addProvider(sql, "one", { fallback_provider: "spare" });
@@ -212,7 +212,7 @@ Deno.test("who says until when it is down is not called before, and its fall-bac
     assert.ok((await answerers(60)).includes("alone"));
   }));
 
-Deno.test("what has waited six hours fails at once, however many tasks, not when the provider may be called again", () =>
+Deno.test("tasks that have waited six hours fail at once, not when the provider may be called again", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     await addProvider(sql, "off", { enabled: false });
@@ -231,7 +231,7 @@ Deno.test("what has waited six hours fails at once, however many tasks, not when
     assert.equal((await batchJob(sql, id)).status, "failed");
   }));
 
-Deno.test("one call that is told to wait for long stops nothing once its provider answers again", () =>
+Deno.test("one call that is told to wait for long does not stop the others once its provider answers again", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 3, ["one"], NOON);
@@ -251,7 +251,7 @@ Deno.test("one call that is told to wait for long stops nothing once its provide
     assert.equal((await own.finish([result(again, "answered")], after(1))).status, "completed");
   }));
 
-Deno.test("a task that waits is tried once more at the end of the six hours, if its provider may be called", () =>
+Deno.test("a task that waits is called once more after six hours, if its provider may be called", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 1, ["one"], NOON);
@@ -265,7 +265,7 @@ Deno.test("a task that waits is tried once more at the end of the six hours, if 
     assert.equal((await batchJob(sql, id)).status, "failed");
   }));
 
-Deno.test("a provider that answers with what cannot be used is not down: its breaker closes", () =>
+Deno.test("an answer that cannot be used closes the breaker: the provider is not down", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 20, ["one"], NOON);

@@ -40,7 +40,7 @@ function worker(sql: Sql, jobId: string) {
   };
 }
 
-Deno.test("a provider's concurrency holds for all runs of all batch jobs, also when they claim at once", () =>
+Deno.test("a provider's concurrency holds for all batch jobs together, also when they claim at once", () =>
   withDatabase(async (db) => {
     await addProvider(db.sql, "one", { concurrency: 7 });
     await addProvider(db.sql, "two", { concurrency: 2 });
@@ -58,13 +58,13 @@ Deno.test("a provider's concurrency holds for all runs of all batch jobs, also w
     assert.equal(answerers.filter((name) => name === "one").length, 7);
     assert.equal(answerers.filter((name) => name === "two").length, 2);
     for (const { tasks, more, next_in_ms } of claims) {
-      // Who holds nothing looks again; who holds some, when one of its calls has ended, too.
+      // A processor without a task looks again in a second; one with tasks also when one of its calls has ended.
       if (tasks.length === 0) assert.deepEqual([more, next_in_ms], [[], 1_000]);
     }
     await assertBatchesSound(db.sql);
   }));
 
-Deno.test("a slot is free again when its call has ended, was given back, or its run is gone", () =>
+Deno.test("a slot is free again when its call has ended, its task was given back, or its run is gone", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one", { concurrency: 2 });
     await set(sql, { failures_to_open: 100 });
@@ -95,7 +95,7 @@ Deno.test("a slot is free again when its call has ended, was given back, or its 
     assert.equal((await sql`select from batches.waits`).length, 0);
   }));
 
-Deno.test("who holds a slot of each of a provider's is told of more, who is one of several looks again each second", () =>
+Deno.test("a processor that holds all slots claims when a call has ended; one that shares them looks again each second", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one", { concurrency: 4 });
     const first = worker(sql, await addBatch(sql, 9, ["one"], NOON));
@@ -106,7 +106,7 @@ Deno.test("who holds a slot of each of a provider's is told of more, who is one 
     await first.end(2, "answered", NOON);
     const shared = await second.take(NOON);
     assert.deepEqual([shared.tasks.length, shared.more, shared.next_in_ms], [2, ["one"], 1_000]);
-    // With nothing left to claim nobody waits.
+    // With nothing left to claim it does not wait.
     const few = worker(sql, await addBatch(sql, 1, ["one"], NOON));
     await first.end(1, "answered", NOON);
     const last = await few.take(NOON);
@@ -120,7 +120,7 @@ Deno.test("batch jobs that wait for a provider get equal shares of it, as calls 
     const [large, ...small] = [await make(), await make(), await make()];
     const all = [large!, ...small];
     assert.equal((await large!.take(NOON)).tasks.length, 6);
-    // Nobody waits any more who asked long ago.
+    // A batch job whose processor asked ten seconds ago waits no more.
     await small[0]!.take(NOON);
     await large!.end(1, "answered", seconds(10));
     assert.equal((await large!.take(seconds(10))).tasks.length, 1);
@@ -135,7 +135,7 @@ Deno.test("batch jobs that wait for a provider get equal shares of it, as calls 
       assert.ok(held().reduce((sum, count) => sum + count) <= 6);
     }
     assert.deepEqual(held(), [2, 2, 2]);
-    // What one has no use for goes to the others.
+    // Slots that one batch job does not need go to the others.
     await small[1]!.release(seconds(20));
     for (let second = 24; second < 30; second++) {
       for (const each of [large!, small[0]!]) {
@@ -147,7 +147,7 @@ Deno.test("batch jobs that wait for a provider get equal shares of it, as calls 
     await assertBatchesSound(sql);
   }));
 
-Deno.test("a claim without regard to slots takes none", () =>
+Deno.test("a claim without a count of calls takes no slots", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one", { concurrency: 1 });
     const id = await addBatch(sql, 9, ["one"], NOON);
@@ -155,7 +155,7 @@ Deno.test("a claim without regard to slots takes none", () =>
     assert.equal((await processor(sql, id).claim(5, NOON, {})).tasks.length, 1);
   }));
 
-Deno.test("several runs together call a provider as often at once as it takes", () =>
+Deno.test("several runs together never have more calls of a provider under way than its concurrency", () =>
   withModelServer({ latencyMs: 30 }, (models) =>
     withDatabase(async (db) => {
       const env = { LOCAL_MODEL_API_URL: models.url, LOCAL_MODEL_API_KEY: models.key };

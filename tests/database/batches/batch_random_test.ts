@@ -22,13 +22,13 @@ interface Task {
   problem: string | null;
 }
 
-/** Somebody with a token who works on a batch job, and what it has been told. */
+/** A processor with its token, and what it has been told. */
 class Processor {
   readonly token = crypto.randomUUID();
-  /** What it was given and has not brought back; it may have lost it by now. */
+  /** Tasks it was given and has not reported; it may have lost them by now. */
   readonly held = new Map<number, Task>();
   readonly sent: Record<string, unknown>[] = [];
-  /** What nobody else may be given at this time. */
+  /** Tasks that no other processor may be given now. */
   #sure = new Set<number>();
   #leasedUntil = new Date(0);
   static #latest = new Date(0);
@@ -43,7 +43,7 @@ class Processor {
     return this.#sure.has(id) && this.held.has(id);
   }
 
-  /** Its leases may be anybody's. */
+  /** Other processors may have its tasks by now. */
   loses(): void {
     this.#sure.clear();
   }
@@ -65,7 +65,7 @@ class Processor {
     if (!has || until > this.#leasedUntil) this.#leasedUntil = until;
   }
 
-  /** @param taken Whether somebody may be taking its leases away meanwhile. */
+  /** @param taken Whether another act may be taking its leases away meanwhile. */
   async claim(
     sql: Sql,
     limit: number,
@@ -131,7 +131,7 @@ class Processor {
   }
 }
 
-/** What ended, as the table itself saw it, also of rows that are gone by now. */
+/** Notes each end of a task by a trigger, so that deleted rows are known too. */
 async function watchEnds(sql: Sql): Promise<void> {
   await sql.unsafe(`
     create table public.ends (job_id uuid, task_id bigint, status text);
@@ -149,7 +149,7 @@ async function watchEnds(sql: Sql): Promise<void> {
     create trigger note_end after update on public.batch_tasks for each row execute function public.note_end();`);
 }
 
-/** Counters against what was seen to end, which holds also where rows were deleted; the rest where nobody meddled. */
+/** Holds the counters against the ends that were noted; the rest only for batch jobs whose rows were not deleted. */
 async function assertSound(sql: Sql, meddled: Set<string>): Promise<void> {
   const wrong = await sql`
     select jobs.id, tasks_completed, tasks_failed, tasks_total, status, reasons from batch_jobs as jobs
@@ -172,7 +172,7 @@ async function assertSound(sql: Sql, meddled: Set<string>): Promise<void> {
   await assertBatchesSound(sql, [...meddled]);
 }
 
-/** Who asks and is told "never" must hold all that is open himself. */
+/** A processor that is told "never" must hold all open tasks itself. */
 async function assertNothingHidden(sql: Sql, own: Processor, told: Record<string, unknown>) {
   if (told.next_in_ms !== null || (told.more as string[]).length > 0) return;
   const hidden = await sql`
@@ -224,7 +224,7 @@ const gone = (error: unknown) =>
 const deadlocked = (error: unknown) =>
   error instanceof postgres.PostgresError && error.code === "40P01";
 
-/** Works as a new processor does until the batch job is over; the time at which it is. */
+/** Works as a new processor does until the batch job is over. Returns the time at which it is. */
 async function drive(sql: Sql, own: Processor, random: Random, start: Date): Promise<Date> {
   let now = start;
   for (let step = 0; step < 400; step++) {
@@ -275,7 +275,7 @@ async function driveAllToTheirEnd(
 }
 
 Deno.test(
-  "whatever processors, people and clocks do at random, each task ends once and none is lost",
+  "random acts of processors, people and clocks: each task ends once and none is lost",
   { ignore: !timeoutsFire },
   () =>
     withDatabase(async (db) => {
@@ -293,7 +293,7 @@ Deno.test(
         processors.push(new Processor(random.pick(jobs.slice(-6)), ends));
         if (processors.length > 12) processors.shift();
       };
-      /** Does one thing; whoever's leases it may have ended is in `touched`. */
+      /** Does one thing; tokens and batch jobs whose leases it may have ended are in `touched`. */
       const act = async (sql: Sql, own: Processor, alone: boolean, touched: Set<string>) => {
         const verb = random.pick([
           ..."claim claim claim claim finish finish finish finish release heartbeat heartbeat"
@@ -412,7 +412,7 @@ Deno.test(
           now,
         );
         if (random.chance(0.02)) {
-          // Nothing ends, but those who work are alive.
+          // No task ends, but all processors send heartbeats.
           for (let i = 0; i < 4; i++) {
             now = later(50, now);
             for (const own of processors) await own.heartbeat(db.sql, now);

@@ -55,7 +55,7 @@ Deno.test("each stuck batch job is resumed, and the run says what it did about i
     ]);
   }));
 
-Deno.test("a run looks at no more batch jobs than it was told to, and the next goes on", () =>
+Deno.test("a run looks at maxJobs batch jobs at most, and the next run goes on", () =>
   withBatches(async (db) => {
     for (let i = 0; i < 3; i++) await addBatch(db.sql, 1, ["one"], NOON);
     const run = reconciler(db, () => after(10));
@@ -64,7 +64,7 @@ Deno.test("a run looks at no more batch jobs than it was told to, and the next g
     assert.equal((await run({ maxJobs: 2 })).summary, "batch jobs: 1 resumed");
   }));
 
-Deno.test("a batch job that is given up is an error worth a line", () =>
+Deno.test("a batch job that is given up leaves an error in the activity log", () =>
   withBatches(async (db) => {
     await db.sql`update scheduler_settings set value = '0' where key = 'daily_batch.max_resumes'`;
     await addBatch(db.sql, 2, ["one"], NOON);
@@ -76,7 +76,7 @@ Deno.test("a batch job that is given up is an error worth a line", () =>
     ]);
   }));
 
-Deno.test("no batch job is begun with less time than a statement may take", () =>
+Deno.test("with less time left than a statement may take, no further batch job is resumed", () =>
   withBatches(async (db) => {
     for (let i = 0; i < 2; i++) await addBatch(db.sql, 1, ["one"], NOON);
     const late = await reconciler(db, () => after(10), () => 9_000)();
@@ -89,7 +89,7 @@ Deno.test("no batch job is begun with less time than a statement may take", () =
     assert.equal(soon.summary, "batch jobs: 1 resumed; more are left for the next run");
   }));
 
-Deno.test("a batch job that cannot be resumed holds up no other, and fails the run", () =>
+Deno.test("a batch job that cannot be resumed does not stop the others; the run fails and names it", () =>
   withBatches(async (db) => {
     const { sql } = db;
     const ids = [];
@@ -123,7 +123,7 @@ Deno.test("five at once resume each batch job once", () =>
     assert.deepEqual([row!.runs, row!.jobs, row!.resumes], [8, 8, 1]);
   }));
 
-Deno.test("in a tight loop beside slow processors it takes no task from them, and frees those of the dead", () =>
+Deno.test("in a tight loop it takes no task from slow processors, and frees the tasks of dead ones", () =>
   withModelServer(
     { latencyMs: 1_500 },
     (models) =>
@@ -133,7 +133,7 @@ Deno.test("in a tight loop beside slow processors it takes no task from them, an
         await set(sql, { heartbeat_seconds: 1, lease_seconds: 3 });
         await sql`update scheduler_settings set value = '1' where key in
           ('daily_batch.heartbeat_timeout_seconds', 'daily_batch.progress_timeout_seconds')`;
-        // Not how often, but beside whom.
+        // What counts is that processors work beside it, not how often it runs.
         await sql`update scheduler_settings set value = '1000' where key = 'daily_batch.max_resumes'`;
         const id = await addBatch(sql, 19, ["one"]);
         // A processor that dies over three tasks.
@@ -173,7 +173,7 @@ Deno.test("in a tight loop beside slow processors it takes no task from them, an
       }),
   ));
 
-Deno.test("the job after the window follows the window", () =>
+Deno.test("batch-reconciler-after-window follows the settings of the window", () =>
   withDatabase(async ({ sql }) => {
     const schedule = async () => {
       const [row] = await sql`

@@ -12,7 +12,7 @@ import { withDatabase } from "../../support/database.ts";
 import { refusal } from "../../support/refusal.ts";
 import { after, NOON } from "../../support/scheduler.ts";
 
-Deno.test("a cancelled batch job ends at once: answers stay, what is under way counts no more", () =>
+Deno.test("a cancelled batch job ends at once: answers stay, results of calls under way are refused", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 5, ["one"], NOON);
@@ -48,7 +48,7 @@ Deno.test("a cancelled batch job ends at once: answers stay, what is under way c
     assert.deepEqual(again!.told, { cancelled: false, status: "cancelled" });
   }));
 
-Deno.test("cancelling asks for a reason, an author and a batch job that there is", () =>
+Deno.test("cancelling needs a reason, an author and an existing batch job", () =>
   withDatabase(async ({ sql }) => {
     const id = crypto.randomUUID();
     assert.match(

@@ -63,7 +63,7 @@ Deno.test("a lease ends a minute after its holder was last heard of, and then th
     ]]);
   }));
 
-Deno.test("a claim gives each provider as much as it has room for, and says where there is more", () =>
+Deno.test("a claim takes as many tasks for each provider as its concurrency, and says which have more", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "slow", { concurrency: 2 });
     await addProvider(sql, "fast", { concurrency: 10 });
@@ -81,7 +81,7 @@ Deno.test("a claim gives each provider as much as it has room for, and says wher
     assert.deepEqual([room.tasks.length, room.more, room.next_in_ms], [5, ["slow"], null]);
   }));
 
-Deno.test("a task that is given back uncalled loses no attempt, and goes to whoever asks next", () =>
+Deno.test("a task that is given back uncalled has used no attempt, and goes to the next claim", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 3, ["one"], NOON);
@@ -93,7 +93,7 @@ Deno.test("a task that is given back uncalled loses no attempt, and goes to whoe
     assert.equal((await second.claim(10, NOON)).tasks.length, 3);
   }));
 
-Deno.test("a task over which processors die is not claimed for ever", () =>
+Deno.test("a task is given up after max_attempts processors died over it", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     await set(sql, { max_attempts: 3 });
@@ -107,7 +107,7 @@ Deno.test("a task over which processors die is not claimed for ever", () =>
     assert.equal(task.prompt, null);
   }));
 
-Deno.test("prompts of a claim are together not much longer than 4 MB", () =>
+Deno.test("a claim stops after 4 MB of prompts", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one", { max_prompt_characters: 2_000_000, concurrency: 100 });
     const id = await addBatch(sql, Array.from({ length: 6 }, (_, i) => `${i}`.repeat(1_500_000)), [
@@ -118,7 +118,7 @@ Deno.test("prompts of a claim are together not much longer than 4 MB", () =>
     assert.equal((await own.claim(100, NOON, {})).tasks.length, 3);
   }));
 
-Deno.test("a batch job whose prompts were deleted under way still ends", () =>
+Deno.test("a batch job ends though prompts were deleted under way", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 2, ["one"], NOON);
@@ -131,7 +131,7 @@ Deno.test("a batch job whose prompts were deleted under way still ends", () =>
     assert.deepEqual([row.status, row.reasons], ["partial", { "prompt was deleted": 1 }]);
   }));
 
-Deno.test("a claim takes its turn behind whoever has the batch job locked, and keeps no provider from him", () =>
+Deno.test("a claim that waits for the batch job's lock holds no lock of a provider", () =>
   withDatabase(async (db) => {
     const { sql } = db;
     await addProvider(sql, "one", { failures_in_row: 5, open_until: NOON.toISOString() });
@@ -152,7 +152,7 @@ Deno.test("a claim takes its turn behind whoever has the batch job locked, and k
     assert.equal((await claim!).tasks.length, 1, "it tries the provider now");
   }));
 
-/** A claim after most tasks have ended, also when one was given back on the way: then it reads twice what it takes. */
+/** Rows that a claim reads after most tasks have ended; twice as many when one was given back before. */
 const claimReads = (givenBack: boolean, most: number) =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
@@ -184,13 +184,13 @@ const claimReads = (givenBack: boolean, most: number) =>
     assert.ok(after.rows - before.rows <= most, `${after.rows - before.rows} rows were read`);
   });
 
-Deno.test("a claim reads what it takes, not what has ended nor what other batch jobs have", () =>
+Deno.test("a claim reads the tasks it takes, not those that have ended or belong to other batch jobs", () =>
   claimReads(false, 20));
 
-Deno.test("a claim reads no more than twice what it takes when a task was given back", () =>
+Deno.test("after a task was given back a claim reads at most twice the tasks it takes", () =>
   claimReads(true, 40));
 
-Deno.test("a task that rests is found again among those that have ended meanwhile", () =>
+Deno.test("a task that waits for its retry is found again among tasks that have ended meanwhile", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "spare");
     await addProvider(sql, "one", { fallback_provider: "spare" });
@@ -221,7 +221,7 @@ Deno.test("a task that rests is found again among those that have ended meanwhil
     assert.deepEqual(await ids(10, 30), [second]);
   }));
 
-Deno.test("a claim finds what is left when somebody has deleted a lease by hand", () =>
+Deno.test("a claim finds the tasks of a lease that was deleted by hand", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 3, ["one"], NOON);
@@ -240,7 +240,7 @@ Deno.test("a claim finds what is left when somebody has deleted a lease by hand"
     assert.equal((await own.claim(10, NOON)).tasks.length, 3);
   }));
 
-Deno.test("what cannot be claimed is refused with its reason", () =>
+Deno.test("a claim of an unknown batch job gets nothing; a wrong limit is refused", () =>
   withDatabase(async ({ sql }) => {
     const id = crypto.randomUUID();
     const unknown = await processor(sql, id).claim(1, NOON);

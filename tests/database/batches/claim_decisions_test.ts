@@ -4,7 +4,7 @@ import { withDatabase } from "../../support/database.ts";
 import { after, NOON } from "../../support/scheduler.ts";
 
 interface Part {
-  /** Null: nobody answers. */
+  /** Null: no provider answers. */
   answerer?: string | null;
   is_half_open?: true;
   problem?: string;

@@ -4,7 +4,7 @@ import { rowsRead } from "../../support/rows-read.ts";
 import { after, ledgerTest, NOON, register, runs } from "../../support/scheduler.ts";
 
 ledgerTest(
-  "a batch job that goes on has one run that waits, the earliest that anybody asked for",
+  "continue_batch_job() keeps one waiting run for a batch job, at the earliest time asked for",
   async ({ sql }) => {
     await register(sql, "robust-batch-processor", { overlap_policy: "allow" });
     await addProvider(sql, "one");
@@ -32,7 +32,7 @@ ledgerTest(
 );
 
 ledgerTest(
-  "beside thousands that are open, a processor's word for its batch job reads no other",
+  "heartbeat, release and continue read one batch job of thousands that are open",
   async ({ sql }) => {
     await register(sql, "robust-batch-processor", { overlap_policy: "allow", parallel_limit: 1 });
     await addProvider(sql, "one");
@@ -52,7 +52,7 @@ ledgerTest(
           created_at + rerun * interval '1 ms', jsonb_build_object('batchJobId', id), id, completed_at, case when ${over} then 'ok' end
         from batch_jobs where rerun between ${from} and ${to}`;
     };
-    // Statistics as of an hour in which none was open: for thousands among millions they stay as they are.
+    // The statistics are from a time when no batch job was open: thousands among millions do not change them.
     await sql`alter table scheduler_runs disable trigger user`;
     await add(1, 3_000, true);
     await sql`analyze batch_jobs, scheduler_runs`;
@@ -78,7 +78,7 @@ ledgerTest(
         rows.batch_jobs! < 20,
         `${call} read ${rows.batch_jobs} batch jobs of 501 that are open`,
       );
-      // Besides these the queue is looked through for what may be sent: as many as a step sends.
+      // Besides these the queue is read for runs to send: as many as a step sends.
       assert.ok(
         rows.scheduler_runs! < 250,
         `${call} read ${rows.scheduler_runs} runs of 500 that wait`,

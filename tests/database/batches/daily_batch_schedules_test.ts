@@ -4,7 +4,7 @@ import { batchTest } from "../../support/daily-batch.ts";
 const DAY = ["2026-07-01T00:00Z", "2026-07-02T00:00Z"];
 
 batchTest(
-  "of what an audit found in the old entries nothing is left: no overlaps, no EDT/EST pairs, no all-day no-ops",
+  "the faults an audit found in the old entries are gone: overlaps, EDT/EST pairs, all-day entries without work",
   async ({ sql }) => {
     const audited = (await Deno.readTextFile(
       new URL("../../support/schedules/daily-batch-audited.tsv", import.meta.url),
@@ -25,7 +25,7 @@ batchTest(
         assert.ok(entry.run_if, `${entry.name} asks before it costs anything`);
       }
     }
-    // One entry for whom it is for: no two of a function do the same work at the same minute.
+    // No two entries of a function do the same work in the same minute.
     const triggers = entries.filter((entry) => entry.function_name === "daily-batch-trigger");
     assert.deepEqual(
       triggers.map(({ name, schedule, time_zone, cron_entry, run_if }) => [
@@ -68,7 +68,7 @@ batchTest(
       ) => [entry[1]!, entry[2]!]),
     );
     assert.equal(before, 389, "requests a day, all but one of them for nothing");
-    // Ours: an organization that is due, and once the platform.
+    // Ours fire for organizations that are due, and once for the platform.
     await sql`update scheduler_jobs set next_run_at = ${DAY[
       0
     ]!} where function_name = 'daily-batch-trigger'`;

@@ -10,7 +10,7 @@ const WINDOWS = [
   ["Australia/Lord_Howe", "01:45", 2],
 ] as const;
 
-Deno.test("the window of date-fns-tz is that of Postgres: each minute round the clock's changes, each hour of the year", async (t) => {
+Deno.test("date-fns-tz and Postgres agree on the window: each minute near clock changes, each hour of a year", async (t) => {
   await withDatabase(async ({ sql }) => {
     for (const [timeZone, runAt, hours] of WINDOWS) {
       await t.step(`${runAt} for ${hours} h in ${timeZone}`, async () => {

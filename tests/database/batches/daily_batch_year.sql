@@ -1,7 +1,7 @@
 -- A year of daily batches in minutes: ticks, moves, and the batch jobs that came of them.
 create schema year_test;
 
--- platform: an occurrence of its job too, not of the other job alone.
+-- platform: whether it is an occurrence of the platform's job, too.
 create table year_test.ticks (at timestamptz primary key, doubled boolean not null, platform boolean not null);
 create table year_test.moves (
   nth integer primary key, at timestamptz not null, organization_id uuid not null, time_zone text, daily_run_at time
@@ -9,14 +9,13 @@ create table year_test.moves (
 create index on year_test.moves (at, nth);
 create unlogged table year_test.made (organization_id uuid not null, batch_date date not null, at timestamptz not null);
 
--- Nobody crashes here, nothing is pruned, read or processed: so no log of what is written, no foreign keys, and of the
--- indexes only those by which is decided who is due, the one that keeps batch jobs apart, and those by which runs are sent.
--- Tasks and runs are counted.
+-- For speed, since nothing crashes, is pruned, read or processed here: no write-ahead log, no foreign keys, and only the
+-- indexes that find due organizations, keep batch jobs apart and send runs. Tasks and runs are counted.
 do $$
 declare
-  v_left_out record;
+  v_dropped record;
 begin
-  for v_left_out in
+  for v_dropped in
     select format('alter table %s drop constraint %I', conrelid::regclass, conname) as statement from pg_constraint
     where contype = 'f' and connamespace::regnamespace::text in ('public', 'scheduler', 'batches')
     union all
@@ -27,7 +26,7 @@ begin
     where indrelid = any (array['public.batch_jobs', 'public.batch_tasks', 'public.scheduler_runs']::regclass[]) and not indisunique
       and indexrelid <> all (array['public.scheduler_runs_active_idx', 'public.scheduler_runs_under_way_idx']::regclass[])
   loop
-    execute v_left_out.statement;
+    execute v_dropped.statement;
   end loop;
 end;
 $$;
@@ -37,7 +36,7 @@ alter table public.batch_jobs set unlogged;
 alter table public.batch_tasks set unlogged;
 alter table public.scheduler_runs set unlogged;
 
--- What the two jobs do at a tick: what pg_cron asks before, and what the function of the job calls.
+-- What the two jobs do at a tick: first run_if, then the call of the job's function.
 create procedure year_test.tick(p_at timestamptz, p_platform boolean) language plpgsql as $$
 begin
   if p_platform and batches.daily_is_due(p_at) then
@@ -69,7 +68,7 @@ begin
 end;
 $$;
 
--- Notes the batch jobs, each of which must have its one task and its one run, and clears the tables. The marks stay.
+-- Notes the batch jobs and clears the tables. Each batch job must have one task and one run. The marks stay.
 create procedure year_test.collect() language plpgsql set enable_seqscan = on as $$
 declare
   v_made bigint;

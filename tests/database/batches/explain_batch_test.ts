@@ -18,7 +18,7 @@ async function explain(
   return row!.text as string;
 }
 
-batchTest("explain_batch says why an organization has no batch", async ({ sql }) => {
+batchTest("explain() says why an organization has no batch", async ({ sql }) => {
   const acme = await organization(sql, "Acme");
   const off = await organization(sql, "Off", { enabled: false });
   const mute = await organization(sql, "Mute", {}, 0);
@@ -67,13 +67,13 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
     await why(mute, TEN, "2026-02-20"),
     /: at its time no prompt was active or no provider enabled, .* rerun_daily_batch makes it\. It has had none before\.$/,
   );
-  // What is owed to one that follows the platform is the other trigger's.
+  // An organization that follows the platform and has a cursor is served by the other trigger.
   await sql`update organizations set next_batch_at = '2026-03-02T14:01:00Z' where id = ${mute}`;
   assert.match(
     await why(mute),
     /: it is due since .*, and daily-batch-trigger-zones has not made it\. daily-batch/,
   );
-  // Moved to the east before its time there, it leaps over nothing: the next date comes in its time.
+  // Moved to the east before its time there: its next date comes at its time.
   await move(sql, acme, { time_zone: "Asia/Tokyo" }, TEN);
   assert.match(
     await why(acme),
@@ -112,7 +112,7 @@ batchTest("explain_batch says why an organization has no batch", async ({ sql })
   assert.match(await why("Acme"), /^2 organizations are named Acme; ask by one's id: /);
 });
 
-batchTest("explain_batch finds an organization by its name, whatever the case", async ({ sql }) => {
+batchTest("explain() finds an organization by its name, in any case", async ({ sql }) => {
   const empty = "There is no organization x, neither by name nor by id. There are none at all.";
   assert.equal(await explain(sql, "x"), empty);
   const id = await organization(sql, "Łódź Énergie");
@@ -121,7 +121,7 @@ batchTest("explain_batch finds an organization by its name, whatever the case", 
   }
 });
 
-batchTest("explain_batch lists twenty organizations at most", async ({ sql }) => {
+batchTest("explain() lists twenty organizations at most", async ({ sql }) => {
   await sql`insert into organizations (name)
     select 'Organization ' || lpad(n::text, 4, '0') || repeat('.', 100) from generate_series(1, 5000) as n`;
   const text = await explain(sql, "organization 42");
@@ -129,7 +129,7 @@ batchTest("explain_batch lists twenty organizations at most", async ({ sql }) =>
   assert.ok(text.length < 2000);
 });
 
-batchTest("explain_batch says what became of a batch, and what it waits for", async ({ sql }) => {
+batchTest("explain() says what became of a batch, and what it waits for", async ({ sql }) => {
   const acme = await organization(sql, "Acme");
   await trigger(sql, THREE);
   const [job] = await sql`select id from batch_jobs`;
@@ -198,7 +198,7 @@ batchTest("explain_batch says what became of a batch, and what it waits for", as
 });
 
 batchTest(
-  "who waits for a batch job is found without reading the others that wait",
+  "explain() finds the run that waits for a batch job without reading the other waiting runs",
   async ({ sql }) => {
     const acme = await organization(sql, "Acme");
     await trigger(sql, THREE);
@@ -213,7 +213,7 @@ batchTest(
 );
 
 batchTest(
-  "what the runbook asks about organizations without answers can be asked",
+  "the runbook's queries about organizations without answers run",
   async ({ sql }) => {
     const page = await Deno.readTextFile(new URL("../../../docs/operations.md", import.meta.url));
     const section = page.split("\n## The daily batch\n")[1]!.split("\n**Leave a prompt out**")[0]!;

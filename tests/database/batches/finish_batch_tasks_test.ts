@@ -38,7 +38,7 @@ for (
     }));
 }
 
-Deno.test("results brought at the same time by many end the batch job once, with true counters", () =>
+Deno.test("results from several processors at once end the batch job once, with true counters", () =>
   withDatabase(async (db) => {
     await addProvider(db.sql, "one");
     const id = await addBatch(db.sql, 60, ["one"], NOON);
@@ -68,7 +68,7 @@ Deno.test("a result that is sent twice counts once", () =>
     await assertBatchesSound(sql);
   }));
 
-Deno.test("a failed call is tried again later, three times in all", () =>
+Deno.test("a task whose calls fail is called three times, then it fails", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     await set(sql, { failures_to_open: 100 });
@@ -89,7 +89,7 @@ Deno.test("a failed call is tried again later, three times in all", () =>
     assert.deepEqual((await batchJob(sql, id)).reasons, { "one: HTTP 500": 1 });
   }));
 
-Deno.test("a task whose provider fails it for good is given to the fall-back, and the answer says who gave it", () =>
+Deno.test("a task that its provider cannot answer goes to the fall-back, and answered_by says so", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "second");
     await addProvider(sql, "first", { fallback_provider: "second" });
@@ -109,7 +109,7 @@ Deno.test("a task whose provider fails it for good is given to the fall-back, an
     }
   }));
 
-Deno.test("a task that its fall-back fails, too, fails", () =>
+Deno.test("a task that its fall-back cannot answer either fails", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "second");
     await addProvider(sql, "first", { fallback_provider: "second" });
@@ -126,7 +126,7 @@ Deno.test("a task that its fall-back fails, too, fails", () =>
     assert.deepEqual((await batchJob(sql, id)).reasons, { "second: not configured: B_KEY": 1 });
   }));
 
-Deno.test("results that cannot be read are refused as a whole", () =>
+Deno.test("one result that cannot be read refuses the whole list", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 1, ["one"], NOON);
@@ -150,7 +150,7 @@ Deno.test("results that cannot be read are refused as a whole", () =>
     assert.equal((await own.finish([], NOON)).accepted, 0);
   }));
 
-Deno.test("a number that cannot be is refused by the name of its field", () =>
+Deno.test("an impossible number is refused, and its field named", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 2, ["one"], NOON);
@@ -175,7 +175,7 @@ Deno.test("a number that cannot be is refused by the name of its field", () =>
     assert.equal((await own.finish(both, NOON)).status, "completed");
   }));
 
-Deno.test("answers go with their prompt and with their organization", () =>
+Deno.test("answers are deleted with their prompt and with their organization", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 3, ["one"], NOON);
@@ -193,7 +193,7 @@ Deno.test("answers go with their prompt and with their organization", () =>
     assert.equal(await answers(), 0);
   }));
 
-Deno.test("a claim writes no task, and a short answer no index", () =>
+Deno.test("a claim writes no task row, and a short answer writes no index", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addBatch(sql, 10, ["one"], NOON);
@@ -210,7 +210,7 @@ Deno.test("a claim writes no task, and a short answer no index", () =>
     assert.deepEqual(written, { updates: 10, hot: 10 });
   }));
 
-Deno.test("results lock the providers in the order of their names, so that those of two batch jobs wait for each other and not both for ever", () =>
+Deno.test("results lock providers in the order of their names, so that two batch jobs cannot deadlock", () =>
   withDatabase(async (db) => {
     for (const name of ["zebra", "ant"]) await addProvider(db.sql, name);
     const id = await addBatch(db.sql, 1, ["zebra", "ant"], NOON);

@@ -33,7 +33,7 @@ const odd: [Odd, RegExp][] = [
   [UNKNOWN_ZONE, /time zone "Nowhere\/City" not recognized/],
 ];
 
-t.batchTest("an organization's odd row is refused where it can be", async ({ sql }) => {
+t.batchTest("the constraints refuse odd dates and times of an organization", async ({ sql }) => {
   const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
   const owe = (date: string, at: string) =>
     sql.unsafe(`insert into batches.owed_dates values ('${acme}', ${date}, ${at})`);
@@ -88,7 +88,7 @@ for (const [values, reason] of odd) {
 }
 
 t.batchTest(
-  "where nobody can be begun the trigger fails, and nothing is marked",
+  "when no organization can be begun the trigger fails, and nothing is marked",
   async ({ sql }) => {
     for (let i = 0; i < 3; i++) await t.organization(sql, `org ${i}`);
     await sql`alter table batch_jobs add check (false) not valid`;
@@ -103,18 +103,21 @@ t.batchTest(
   },
 );
 
-t.batchTest("a lost mark costs nobody a batch, and gives none twice", async ({ sql }) => {
-  const [acme, other] = [await t.organization(sql, "Acme"), await t.organization(sql, "Other")];
-  await t.trigger(sql, "2026-03-02T08:00:00Z");
-  await sql`delete from batch_jobs where organization_id = ${other}`;
-  await sql`delete from scheduler_state`;
-  assert.equal((await t.trigger(sql, "2026-03-02T08:15:00Z")).batches, 1);
-  assert.deepEqual(await t.dates(sql, acme), ["2026-03-02"]);
-  assert.deepEqual(await t.dates(sql, other), ["2026-03-02"]);
-});
+t.batchTest(
+  "after a mark was lost each organization still gets its batch once",
+  async ({ sql }) => {
+    const [acme, other] = [await t.organization(sql, "Acme"), await t.organization(sql, "Other")];
+    await t.trigger(sql, "2026-03-02T08:00:00Z");
+    await sql`delete from batch_jobs where organization_id = ${other}`;
+    await sql`delete from scheduler_state`;
+    assert.equal((await t.trigger(sql, "2026-03-02T08:15:00Z")).batches, 1);
+    assert.deepEqual(await t.dates(sql, acme), ["2026-03-02"]);
+    assert.deepEqual(await t.dates(sql, other), ["2026-03-02"]);
+  },
+);
 
 t.batchTest(
-  "a zone that the server does not know can be repaired, and explains itself",
+  "explain() names a zone that the server does not know, and a move repairs it",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
     await spoil(sql, acme, UNKNOWN_ZONE);
@@ -125,18 +128,21 @@ t.batchTest(
   },
 );
 
-t.batchTest("a move of the platform is not stopped by it either", async ({ sql }) => {
-  const [acme, other] = [
-    await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" }),
-    await t.organization(sql, "Other", { time_zone: "Asia/Tokyo" }),
-  ];
-  await spoil(sql, acme, UNKNOWN_ZONE);
-  const before = [await t.nextBatchAt(sql, acme), await t.nextBatchAt(sql, other)];
-  await sql`update scheduler_settings set value = '"04:30"' where key = 'daily_batch.run_at'`;
-  const after = [await t.nextBatchAt(sql, acme), await t.nextBatchAt(sql, other)];
-  assert.equal(after[0], before[0]);
-  assert.notEqual(after[1], before[1]);
-});
+t.batchTest(
+  "a move of the platform goes on without an organization whose zone is not known",
+  async ({ sql }) => {
+    const [acme, other] = [
+      await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" }),
+      await t.organization(sql, "Other", { time_zone: "Asia/Tokyo" }),
+    ];
+    await spoil(sql, acme, UNKNOWN_ZONE);
+    const before = [await t.nextBatchAt(sql, acme), await t.nextBatchAt(sql, other)];
+    await sql`update scheduler_settings set value = '"04:30"' where key = 'daily_batch.run_at'`;
+    const after = [await t.nextBatchAt(sql, acme), await t.nextBatchAt(sql, other)];
+    assert.equal(after[0], before[0]);
+    assert.notEqual(after[1], before[1]);
+  },
+);
 
 Deno.test("weekly suggestions go on without an organization whose zone is not known, and name it", async () => {
   await withDatabase(async ({ sql }) => {

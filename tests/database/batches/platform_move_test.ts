@@ -7,7 +7,7 @@ import { waitUntil } from "../../support/wait-until.ts";
 const MINUTE = 60_000;
 const DAY = 1440 * MINUTE;
 
-/** Two zones without summer time where it is the same date now and for hours before and after, the second to the east. */
+/** Two zones without summer time, the second to the east, with the same date now and for hours before and after. */
 function zones(now: number): { west: string; east: string; hours: number; westOffset: number } {
   const hour = new Date(now).getUTCHours();
   return hour >= 5 && hour < 17
@@ -17,7 +17,7 @@ function zones(now: number): { west: string; east: string; hours: number; westOf
     : { west: "Asia/Bangkok", east: "Pacific/Guam", hours: 3, westOffset: 7 };
 }
 
-/** What a change of settings goes by is the moment of its transaction: all times are told from now, in minutes. */
+/** A change of settings counts from the moment of its transaction. So all times are minutes from now. */
 async function platform(sql: Sql) {
   const [row] = await sql<{ now: Date }[]>`select now()`;
   const now = row!.now.getTime();
@@ -48,7 +48,7 @@ async function platform(sql: Sql) {
       await sql`delete from scheduler_state`;
       return await t.organization(sql, "Acme", { created_at: new Date(now - 3 * DAY) });
     },
-    /** What the ticks of that moment make. */
+    /** Runs the ticks of that moment. */
     async tick(minutes: number) {
       for (const [zones, due] of [[false, "daily_is_due"], [true, "zoned_is_due"]]) {
         const at = this.at(minutes);
@@ -61,7 +61,7 @@ async function platform(sql: Sql) {
 }
 
 t.batchTest(
-  "the platform's hour moved while its window is open and before its tick: the day is made, once",
+  "the platform's hour moved within its window, before its tick: the day is begun once",
   async ({ sql }) => {
     // Earlier, so that the window is over; or later, so that it opens again.
     for (const run_at of [-125, 40]) {
@@ -103,7 +103,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "the platform moved to where today's time has passed: due at once, also when its window is over there",
+  "the platform moved to where today's time has passed: the day is due at once, also after its window there",
   async ({ sql }) => {
     const p = await platform(sql);
     const acme = await p.begins({ run_at: p.clock(60) });
@@ -117,14 +117,14 @@ t.batchTest(
 );
 
 t.batchTest(
-  "the platform's zone and hour moved in one statement: the day that was due is made, once",
+  "the platform's zone and hour moved in one statement: the day that was due is begun once",
   async ({ sql }) => {
     const p = await platform(sql);
     const acme = await p.begins({ run_at: p.clock(-5) });
     await p.move({ time_zone: p.east, run_at: p.clockInTheEast(-125) });
     for (const minutes of [1, 15]) await p.tick(minutes);
     assert.deepEqual(await t.dates(sql, acme), [p.date()]);
-    // By hand nothing is left, and nobody is told to force.
+    // A person who forces it begins nothing more.
     assert.equal((await t.trigger(sql, p.at(16), { force: true })).outcome, "already_run");
     await p.tick(1440 - 124);
     assert.deepEqual(await t.dates(sql, acme), [p.date(), p.date(1)]);
@@ -132,7 +132,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "the platform moved while its trigger is at work: it waits, and the day is made once",
+  "the platform moved while its trigger is at work: the move waits, and the day is begun once",
   async (db) => {
     const { sql } = db;
     const p = await platform(sql);

@@ -32,7 +32,7 @@ async function withModels(
   );
 }
 
-/** A provider that says to everything what the test wants. */
+/** A provider whose replies the test decides. */
 async function withProvider(
   reply: (prompt: string) => Reply,
   fn: (
@@ -167,14 +167,14 @@ for (
     ["insufficient_system_resource", 3],
     ["network_error", 3],
     ["tired", 3],
-    // Another try of the same model would come to the same.
+    // Another try of the same model would end the same way.
     ["model_length", 1],
     ["length", 1],
     ["safety", 1],
     ["content_filter", 1],
   ] as const
 ) {
-  Deno.test(`an answer that ended with ${finish_reason} is none: the fall-back's is kept, after ${calls} of the provider`, () => {
+  Deno.test(`an answer that ended with ${finish_reason} is not kept: the fall-back is asked after ${calls} calls of the provider`, () => {
     const asked: string[] = [];
     return withHttpServer(
       ({ body }) => {
@@ -207,7 +207,7 @@ for (
   });
 }
 
-Deno.test("an answer of a model without a name, in parts, of a server that knows only max_tokens is kept", () =>
+Deno.test("an answer in parts, without a model's name, from a server that knows only max_tokens is kept", () =>
   withHttpServer(
     ({ body }) =>
       "max_completion_tokens" in JSON.parse(body)
@@ -230,7 +230,7 @@ Deno.test("an answer of a model without a name, in parts, of a server that knows
       }),
   ));
 
-Deno.test("an answer may hold what Postgres cannot: it is replaced", () =>
+Deno.test("characters in an answer that Postgres cannot store are replaced", () =>
   withProvider(() => completion("a\u0000b \ud800 c"), async (db, env) => {
     await addProvider(db.sql, "one");
     const id = await addBatch(db.sql, 1, ["one"]);
@@ -251,7 +251,7 @@ Deno.test("a prompt of a megabyte fails without a call, and the rest goes on", (
     assert.equal(models.calls.length, 3);
   }));
 
-Deno.test("a provider without its URL or key is not called: its fall-back is, else the task fails and says so", () =>
+Deno.test("a provider without its URL or key is not called: its fall-back is asked, or the task fails and says why", () =>
   withModels({}, async (db, _models, env) => {
     await addProvider(db.sql, "works");
     await addProvider(db.sql, "no-key", {
@@ -273,7 +273,7 @@ Deno.test("a provider without its URL or key is not called: its fall-back is, el
     assert.deepEqual(answers.map((row) => row.answered_by), ["works", "works"]);
   }));
 
-Deno.test("a failing call is tried three times more; a passing fault costs nothing", () => {
+Deno.test("a failing call is tried three times more; a task whose fault passes is answered", () => {
   let calls = 0;
   return withProvider(
     () => ++calls % 4 === 0 ? completion("at last") : "reset",
@@ -286,7 +286,7 @@ Deno.test("a failing call is tried three times more; a passing fault costs nothi
   );
 });
 
-Deno.test("a provider that never answers holds up no other", () =>
+Deno.test("a provider that never answers does not delay the others", () =>
   withModels({}, async (db, models, env) => {
     for (const name of ["fine", "silent"]) await addProvider(db.sql, name);
     models.set({ hangRate: 1 }, "model-of-silent");
@@ -303,7 +303,7 @@ Deno.test("a provider that never answers holds up no other", () =>
     assert.deepEqual([result.answered, result.failed, result.open], [40, 0, 40]);
   }));
 
-Deno.test("a provider that fails or does not answer in time is left alone after a few calls", () =>
+Deno.test("a provider that fails or does not answer in time is not called any more after a few calls", () =>
   withModels({}, async (db, models, env) => {
     for (const name of ["fine", "broken", "silent"]) await addProvider(db.sql, name);
     await set(db.sql, { call_timeout_seconds: 1 });
@@ -313,7 +313,7 @@ Deno.test("a provider that fails or does not answer in time is left alone after 
     const result = await runProcessor(db, { batchJobId: id }, { env });
     assert.deepEqual([result.answered, result.failed, result.open], [40, 0, 80]);
     const calls = (model: string) => models.calls.filter((call) => call.model === model).length;
-    // Five failures in a row of what was under way, each with three more tries.
+    // Five failures in a row among the calls under way, each with three more tries.
     assert.ok(calls("model-of-broken") <= 4 * 8, `${calls("model-of-broken")}`);
     assert.ok(calls("model-of-silent") <= 8, `${calls("model-of-silent")}`);
     const down = await db.sql`
@@ -324,7 +324,7 @@ Deno.test("a provider that fails or does not answer in time is left alone after 
     ]);
   }));
 
-Deno.test("a provider at 429 for ten minutes is left alone meanwhile, and then every task is answered", () =>
+Deno.test("a provider that answers 429 for ten minutes is hardly called meanwhile, and then every task is answered", () =>
   withModels({ rateLimitRate: 1 }, async (db, models, env) => {
     await addProvider(db.sql, "one");
     const id = await addBatch(db.sql, 50, ["one"], NOON);
@@ -347,7 +347,7 @@ Deno.test("a provider at 429 for ten minutes is left alone meanwhile, and then e
       now = new Date(Math.max(Date.parse(result.continuesAt as string), now.getTime()));
     }
     const refused = models.calls.filter((call) => call.status === 429).length;
-    // Four at first, then one a minute to try; each with its three more tries.
+    // Four calls at first, then one each minute; each with three more tries.
     assert.ok(refused <= 4 * (4 + 10), `${refused} calls`);
     const row = await batchJob(db.sql, id);
     assert.deepEqual([row.status, row.tasks_completed], ["completed", 50]);
@@ -368,7 +368,7 @@ Deno.test("Retry-After is obeyed to the second, however long", () =>
     assert.equal(late.status, "completed");
   }));
 
-Deno.test("when the time is over calls are cut, their tasks given back, and the next run is called for", () =>
+Deno.test("when the time is over calls are cut, their tasks given back, and the next run is called", () =>
   withModels({ hangRate: 1 }, async (db, models, env) => {
     await addProvider(db.sql, "one");
     const id = await addBatch(db.sql, 20, ["one"]);
@@ -391,7 +391,7 @@ Deno.test("when the time is over calls are cut, their tasks given back, and the 
     assert.deepEqual(next!.payload, { batchJobId: id });
   }));
 
-Deno.test("a run begins no call when less than a call is left", () =>
+Deno.test("a run begins no call with too little time left for one", () =>
   withModels({}, async (db, models, env) => {
     await addProvider(db.sql, "one");
     const id = await addBatch(db.sql, 3, ["one"], NOON);
@@ -403,7 +403,7 @@ Deno.test("a run begins no call when less than a call is left", () =>
     assert.deepEqual((await tasks(db.sql, id)).map((task) => task.attempts), [0, 0, 0]);
   }));
 
-Deno.test("a run ends no more tasks than it may, and hands on", () =>
+Deno.test("a run stops after maxTasks, and has the next run called", () =>
   withModels({}, async (db, models, env) => {
     await addProvider(db.sql, "one");
     const id = await addBatch(db.sql, 100, ["one"]);
@@ -415,7 +415,7 @@ Deno.test("a run ends no more tasks than it may, and hands on", () =>
     assert.equal(models.calls.length, 100);
   }));
 
-Deno.test("a call that takes its time keeps nothing from the next run, which is called for when this one begins no more", () =>
+Deno.test("a run that begins no further call has the next run called before its own last call ends", () =>
   withProvider(
     (prompt) => prompt === "Question 1?" ? "hang" : completion("fine"),
     async (db, env) => {
@@ -442,7 +442,7 @@ Deno.test("a call that takes its time keeps nothing from the next run, which is 
     },
   ));
 
-Deno.test("while a call takes its time a run looks for what others have made possible", () =>
+Deno.test("a run looks for newly free tasks while a call of its own takes long", () =>
   withModels({}, async (db, models, env) => {
     await addProvider(db.sql, "slow");
     await addProvider(db.sql, "one", { failures_in_row: 5, open_until: after(600).toISOString() });
@@ -467,7 +467,7 @@ Deno.test("while a call takes its time a run looks for what others have made pos
     assert.equal((await running).answered, 1);
   }));
 
-Deno.test("a processor is heard of and keeps its leases while a call takes long", () =>
+Deno.test("a processor sends heartbeats and keeps its leases while a call takes long", () =>
   withModels({ latencyMs: 2_500 }, async (db, _models, env) => {
     await addProvider(db.sql, "one");
     await set(db.sql, { heartbeat_seconds: 1, lease_seconds: 2 });
@@ -481,7 +481,7 @@ Deno.test("a processor is heard of and keeps its leases while a call takes long"
     assert.equal((await running).status, "completed");
   }));
 
-Deno.test("a batch job that is cancelled under way is left at once, with its calls", () =>
+Deno.test("a run stops at once, with its calls, when its batch job is cancelled", () =>
   withModels({ hangRate: 1 }, async (db, models, env) => {
     await addProvider(db.sql, "one");
     await set(db.sql, { heartbeat_seconds: 1 });
@@ -494,7 +494,7 @@ Deno.test("a batch job that is cancelled under way is left at once, with its cal
     assert.equal(models.calls.length, 4);
   }));
 
-Deno.test("of a batch job that is deleted under way the run ends in peace; one that never was fails it", () =>
+Deno.test("a run completes when its batch job is deleted under way, and fails for an unknown one", () =>
   withModels({ hangRate: 1 }, async (db, models, env) => {
     await addProvider(db.sql, "one");
     await set(db.sql, { heartbeat_seconds: 1 });
@@ -526,7 +526,7 @@ Deno.test("of several runs on a batch job the one that ended it says so", () =>
     assert.equal((await runProcessor(db, { batchJobId: id }, { env })).notable, undefined);
   }));
 
-Deno.test("a heartbeat comes at least three times in a lease, whatever the settings", () =>
+Deno.test("at least three heartbeats come in a lease, with any settings", () =>
   withDatabase(async ({ sql }) => {
     await set(sql, { heartbeat_seconds: 60, lease_seconds: 12 });
     const beat = async () =>
@@ -536,7 +536,7 @@ Deno.test("a heartbeat comes at least three times in a lease, whatever the setti
     assert.equal(await beat(), 3);
   }));
 
-Deno.test("a claim whose answer does not arrive costs the batch job no time: its tasks are the next run's", () =>
+Deno.test("tasks of a claim whose answer was lost are the next run's at once", () =>
   withModels({}, async (db, _models, env) => {
     await addProvider(db.sql, "one");
     const id = await addBatch(db.sql, 6, ["one"]);
@@ -550,7 +550,7 @@ Deno.test("a claim whose answer does not arrive costs the batch job no time: its
     assert.deepEqual((await tasks(db.sql, id)).map((task) => task.attempts), [1, 1, 1, 1, 1, 1]);
   }));
 
-Deno.test("results that are taken without an answer to that are sent again, and count once", () =>
+Deno.test("results whose receipt was lost are sent again, and count once", () =>
   withModels({}, async (db, _models, env) => {
     await addProvider(db.sql, "one");
     const id = await addBatch(db.sql, 6, ["one"]);

@@ -41,7 +41,7 @@ Deno.test("the daily batch: what is due, open, ended and failing", () =>
       tasks_by_status: { completed: 3, failed: 2 },
       failures_in_row: { one: 7 },
     });
-    // A scrape does not fail over a setting that the processor fails over.
+    // A setting that fails the processor does not fail a scrape.
     await admin`update scheduler_settings set value = '0' where key = 'batch_processor.failures_to_open'`
       .catch(() => {});
     await sql`insert into scheduler_state (scope, last_daily_run_key) values ('global', '2026-03-02')`;

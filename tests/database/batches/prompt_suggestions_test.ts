@@ -14,7 +14,7 @@ const store = async (sql: Sql, id: string, texts: unknown, week = WEEK, now = MO
     sql.json(texts as never)
   }, 'muse-1', ${now}) as told`)[0]!.told;
 
-Deno.test("suggestions are kept once a week and wait for a person", () =>
+Deno.test("suggestions are stored once a week and wait for a person", () =>
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, ["What sold best yesterday?"]);
     assert.deepEqual(await store(sql, id, ["Which customers\n have  left us?"]), {
@@ -32,7 +32,7 @@ Deno.test("suggestions are kept once a week and wait for a person", () =>
     assert.equal((await store(sql, crypto.randomUUID(), [])).outcome, "organization_gone");
   }));
 
-Deno.test("what is like a prompt that is there, was suggested or rejected, or is like each other, is left out", () =>
+Deno.test("near-duplicates of known, suggested or rejected prompts, and of each other, are dropped", () =>
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, [
       "What sold best yesterday, and why?",
@@ -61,7 +61,7 @@ Deno.test("what is like a prompt that is there, was suggested or rejected, or is
     ]);
   }));
 
-Deno.test("how alike and how many is set without a deployment", () =>
+Deno.test("similarity and number of suggestions are settings", () =>
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, ["What sold best yesterday, and why?"]);
     await sql`update scheduler_settings set value = '100' where key = 'weekly_suggestions.similarity_percent'`;
@@ -105,7 +105,7 @@ Deno.test("suggestions that cannot be read are refused, and the week is not mark
     assert.equal((await store(sql, id, ["A good question?"])).stored, 1);
   }));
 
-Deno.test("a failure marks the week and leaves its line", () =>
+Deno.test("a failure marks the week and leaves a line in the activity log", () =>
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, ["What sold best yesterday?"]);
     const fail = async () =>
@@ -123,7 +123,7 @@ Deno.test("a failure marks the week and leaves its line", () =>
     }]);
   }));
 
-Deno.test("a suggestion is asked of nobody before a person's yes, and then from the next daily batch on", () =>
+Deno.test("a suggested prompt is asked from the next daily batch after a person's yes, and not before", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one");
     const id = await addOrganization(sql, ["What sold best yesterday?"]);
@@ -183,7 +183,7 @@ Deno.test("a deleted organization leaves no mark", () =>
     ], []);
   }));
 
-Deno.test("one next run that waits is enough", () =>
+Deno.test("continue_weekly_suggestions() keeps one waiting run", () =>
   withDatabase(async ({ sql }) => {
     await setSecret(sql, "project_url", PROJECT_URL);
     await setSecret(sql, "cron_secret", CRON_SECRET);
@@ -193,7 +193,7 @@ Deno.test("one next run that waits is enough", () =>
     assert.deepEqual(runs.map((run) => run.status), ["dispatched", "queued"]);
   }));
 
-Deno.test("a try is begun for nobody who has had the week, is gone, or was tried just now", () =>
+Deno.test("no try begins for an organization that had its week, is deleted, or was tried less than six hours ago", () =>
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, ["What sold best yesterday?"]);
     const begin = async (organization: string, week = WEEK, now = MONDAY) =>

@@ -8,7 +8,7 @@ import { waitUntil } from "../../support/wait-until.ts";
 const AT = "2026-03-02T12:00:00Z";
 
 t.batchTest(
-  "a date run again on purpose is a batch job of its own, and the day's mark stays",
+  "a date that a person runs again is a batch job of its own, and the day's mark stays",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme");
     const again = (date: string, at = AT) =>
@@ -48,13 +48,13 @@ t.batchTest(
       "ann runs the batch of Acme for 2026-03-02 again: the prompts were wrong",
       first,
     ]);
-    // The next day is a day like any other; and a rerun before it has run does not stand in for it.
+    // A rerun of the next day, before that day has run, does not take its place.
     await again("2026-03-03", "2026-03-03T07:00:00Z");
     assert.equal((await t.trigger(sql, "2026-03-03T08:00:00Z")).batches, 1);
   },
 );
 
-t.batchTest("what cannot be run again is refused in plain words", async ({ sql }) => {
+t.batchTest("a rerun that cannot be made is refused with its reason", async ({ sql }) => {
   const acme = await t.organization(sql, "Acme");
   const empty = await t.organization(sql, "Empty", {}, 0);
   const cases: [unknown[], RegExp, string?][] = [
@@ -90,7 +90,7 @@ t.batchTest("what cannot be run again is refused in plain words", async ({ sql }
   assert.equal((await sql`select from batch_jobs`).length, 1);
 });
 
-t.batchTest("what is today, and the batch's zone, is the organization's own", async ({ sql }) => {
+t.batchTest("today and the batch's zone are those of the organization", async ({ sql }) => {
   const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
   await value(sql, "rerun_daily_batch($1, '2026-03-03', 'why', 'ann', '2026-03-02T16:00Z')", [
     acme,
@@ -98,7 +98,7 @@ t.batchTest("what is today, and the batch's zone, is the organization's own", as
   assert.deepEqual([...await sql`select time_zone from batch_jobs`], [{ time_zone: "Asia/Tokyo" }]);
 });
 
-t.batchTest("two people at once: one begins it, the other is told so", async (db) => {
+t.batchTest("two people at once: one runs the date again, the other is refused", async (db) => {
   const acme = await t.organization(db.sql, "Acme");
   await t.trigger(db.sql, "2026-03-02T08:00:00Z");
   await db.sql`update batch_jobs set status = 'completed', completed_at = now()`;

@@ -40,12 +40,12 @@ const claim = (
 const runsOf = (sql: Sql, id: string) =>
   sql`select * from scheduler_runs where payload ->> 'batchJobId' = ${id} order by scheduled_for`;
 
-/** The run under way is over, without having done anything. */
+/** Ends the runs of a batch job, as if they had done nothing. */
 const endRuns = (sql: Sql, id: string) =>
   sql`update scheduler_runs set status = 'failed', verdict = 'lost', completed_at = now()
     where payload ->> 'batchJobId' = ${id} and completed_at is null`;
 
-Deno.test("an unknown batch job is named", () =>
+Deno.test("an unknown batch job is refused, and named", () =>
   withBatches(async ({ sql }) => {
     const error = await refusal(sql`select resume_stuck_batch_job(${TOKEN})`);
     assert.deepEqual([error.code, error.message], ["SD007", `there is no batch job ${TOKEN}`]);
@@ -55,7 +55,7 @@ Deno.test("an unknown batch job is named", () =>
     );
   }));
 
-Deno.test("a batch job that was heard of lately is left alone", () =>
+Deno.test("a batch job with a recent heartbeat is not resumed", () =>
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 3, ["one"], NOON);
     await claim(sql, id, 0);
@@ -83,7 +83,7 @@ Deno.test("a batch job that was never begun is resumed once", () =>
     assert.deepEqual(runs.map((run) => [run.trigger, run.status]), [["enqueued", "dispatched"]]);
   }));
 
-Deno.test("whoever comes while another resumes waits for him, and sees what he did", () =>
+Deno.test("a second resume waits for the first, and finds nothing to do", () =>
   withBatches(async ({ sql, admin, name, connect }) => {
     const id = await addBatch(sql, 3, ["one"], NOON);
     const other = connect();
@@ -102,7 +102,7 @@ Deno.test("whoever comes while another resumes waits for him, and sees what he d
     assert.equal((await runsOf(sql, id)).length, 1);
   }));
 
-Deno.test("expired leases are freed and none that lasts", () =>
+Deno.test("expired leases are freed, and no other", () =>
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 5, ["one"], NOON);
     await claim(sql, id, 0, { limit: 2 });
@@ -111,7 +111,7 @@ Deno.test("expired leases are freed and none that lasts", () =>
     assert.deepEqual([told.stuck, told.action, told.freed], [false, "alive", 2]);
     assert.deepEqual(await statuses(sql, id), { leased: 2, pending: 3 });
     assert.equal((await runsOf(sql, id)).length, 0);
-    // Its result counts, however slow it was.
+    // The result of a slow processor counts.
     const [row] = await sql`
       select batches.finish_tasks(${id}, ${OTHER}, (select jsonb_agg(jsonb_build_object(
         'id', id, 'outcome', 'answered', 'answerer', 'one', 'answer', 'yes', 'model', 'm'))
@@ -121,7 +121,7 @@ Deno.test("expired leases are freed and none that lasts", () =>
     await assertBatchesSound(sql);
   }));
 
-Deno.test("a run that waits in the ledger is enough, and so is one under way that beats", () =>
+Deno.test("a batch job with a waiting run, or one under way with heartbeats, is not resumed", () =>
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 1, ["one"], NOON);
     await sql`select batches.continue_job(${id}, 60000, ${NOON})`;
@@ -140,7 +140,7 @@ Deno.test("a run that waits in the ledger is enough, and so is one under way tha
     assert.equal((await batchJob(sql, id)).resumes, 1);
   }));
 
-Deno.test("a heartbeat without progress and without a processor is stuck after the longer time", () =>
+Deno.test("a batch job without progress and without a processor is stuck after three minutes", () =>
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 1, ["one"], NOON);
     await claim(sql, id, 0, { lease: 30 });
@@ -153,7 +153,7 @@ Deno.test("a heartbeat without progress and without a processor is stuck after t
     assert.equal((await resume(sql, id, 3.1)).action, "resumed");
   }));
 
-Deno.test("a batch job that is in truth complete ends, however lately it was heard of", () =>
+Deno.test("a batch job without open tasks ends, also with a recent heartbeat", () =>
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 2, ["one"], NOON);
     await claim(sql, id, 0);
@@ -165,7 +165,7 @@ Deno.test("a batch job that is in truth complete ends, however lately it was hea
     assert.deepEqual([again.stuck, again.action, again.status], [false, "over", "failed"]);
   }));
 
-Deno.test("it gives up after a set number of times without a task that ends", () =>
+Deno.test("a batch job is given up after max_resumes without a task that ended", () =>
   withBatches(async ({ sql }) => {
     await sql`update scheduler_settings set value = '2' where key = 'daily_batch.max_resumes'`;
     const id = await addBatch(sql, 3, ["one"], NOON);
@@ -198,7 +198,7 @@ Deno.test("it gives up after a set number of times without a task that ends", ()
     await assertBatchesSound(sql);
   }));
 
-Deno.test("a task that ends in between makes the times count anew", () =>
+Deno.test("a task that ended in between begins the count of resumes anew", () =>
   withBatches(async ({ sql }) => {
     await sql`update scheduler_settings set value = '1' where key = 'daily_batch.max_resumes'`;
     const id = await addBatch(sql, 3, ["one"], NOON);
@@ -210,7 +210,7 @@ Deno.test("a task that ends in between makes the times count anew", () =>
     assert.equal((await resume(sql, id, 30)).action, "gave_up");
   }));
 
-Deno.test("stuck batch jobs are found by pages, and those that wait or are worked on are not", () =>
+Deno.test("stuck batch jobs are found by pages, without those that wait or are worked on", () =>
   withBatches(async ({ sql }) => {
     const ids = [];
     for (let i = 0; i < 3; i++) ids.push(await addBatch(sql, 1, ["one"], NOON));
@@ -244,7 +244,7 @@ Deno.test("stuck batch jobs are found by pages, and those that wait or are worke
     assert.match(error.message, /limit must be from 1 to 1000, got 0/);
   }));
 
-Deno.test("beside thousands that wait, whose run it is is found without reading theirs", () =>
+Deno.test("the runs of one batch job are found without reading the other waiting runs", () =>
   withBatches(async ({ sql }) => {
     const id = await addBatch(sql, 1, ["one"], NOON);
     await sql`select scheduler.enqueue_runs('robust-batch-processor',

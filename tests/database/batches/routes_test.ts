@@ -24,7 +24,7 @@ const row = (name: string, { enabled, fallback, open, probe, failures }: Provide
 
 const spare = { fallback: "spare" };
 const down = { failures: 5 };
-/** Of the tasks of "one"; "at 60 s": nobody until then. */
+/** Routes of the tasks of "one". "at 60 s": none until then. */
 const cases: [name: string, providers: Providers, own: string[], asksFallback: string[]][] = [
   ["closed: itself", { one: {} }, ["one"], ["no fall-back any more"]],
   ["closed, with a fall-back: itself", { one: spare, spare: {} }, ["one"], ["spare"]],

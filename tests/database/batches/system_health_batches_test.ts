@@ -5,7 +5,7 @@ import { componentTests } from "../../support/system-health.ts";
 
 const organization = "'00000000-0000-0000-0000-0000000000b1'";
 
-/** The platform's date is marked, unless told otherwise: it is whatever hour it is. */
+/** The platform's date is marked, so that the hour of the test does not matter. */
 const marked =
   `insert into scheduler_state (scope, last_daily_run_key) values ('global', '2999-01-01');\n`;
 const asking = marked +
@@ -39,13 +39,13 @@ componentTests("batches", [
     not_begun_seconds: 3660,
   }],
   [
-    "the platform's day has not begun, and nobody asks anything",
+    "the platform's day has not begun, and no organization has an active prompt",
     asking + platform("61 minutes") + "update prompts set status = 'paused';",
     "healthy",
     { not_begun_seconds: 0 },
   ],
   [
-    "the platform's day has not begun, and who asks came after its time",
+    "the platform's day has not begun, and its only organization was created after its time",
     asking + platform("61 minutes") + "update organizations set created_at = now();",
     "healthy",
     { not_begun_seconds: 0 },
@@ -60,7 +60,7 @@ componentTests("batches", [
     stuck_jobs: 0,
     oldest_open_seconds: 1800,
   }],
-  ["nobody works on a batch job", asking + open("2 hours", "36 minutes"), "degraded", {
+  ["no processor works on a batch job", asking + open("2 hours", "36 minutes"), "degraded", {
     stuck_jobs: 1,
   }],
   ["a batch job takes hours", asking + open("4 hours", "1 second"), "degraded", { stuck_jobs: 0 }],
@@ -74,7 +74,7 @@ componentTests("batches", [
   }],
 ]);
 
-Deno.test("where the platform's day has begun, its organizations are not gone through", () =>
+Deno.test("when the platform's day has begun, its organizations are not read", () =>
   withDatabase(async ({ sql }) => {
     await sql.unsafe(asking);
     await sql`insert into organizations (name, created_at) select 'Org ' || i, now() - interval '9 days' from generate_series(1, 200) as i`;
@@ -100,7 +100,7 @@ function due(ago: string, more = "enabled = true"): string {
     update organizations set next_batch_at = now() - interval '${ago}', ${more};\n`;
 }
 
-/** The time of the platform's date came that long ago, and its mark is an older one's. */
+/** The time of the platform's date came that long ago, and the date is not marked. */
 function platform(ago: string): string {
   return `update scheduler_state set last_daily_run_key = '2026-01-01';
     create or replace function batches.daily_settings(out time_zone text, out run_at time, out window_hours integer)

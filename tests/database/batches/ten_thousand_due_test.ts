@@ -10,7 +10,7 @@ const AT = new Date("2026-03-02T08:00:00Z");
 const after = (seconds: number) => new Date(AT.getTime() + seconds * 1000);
 
 t.batchTest(
-  "10,000 organizations due at one tick: made within the limit of a REST call; their queue slows neither a pulse nor a dispatch",
+  "10,000 organizations due at one tick are begun within a REST call, and their queue slows neither pulse nor dispatch",
   async (db) => {
     const { sql } = db;
     await sql`

@@ -6,7 +6,7 @@ import { rowsRead } from "../../support/rows-read.ts";
 const AT = "2026-03-02T08:00:00Z";
 const ORGANIZATIONS = 2_000;
 
-/** Nobody is due; the statistics are those of empty tables. */
+/** Organizations of which none is due. The statistics are those of empty tables. */
 async function fill(sql: Sql): Promise<void> {
   await sql`
     with made as (
@@ -18,7 +18,7 @@ async function fill(sql: Sql): Promise<void> {
 }
 
 t.batchTest(
-  "a tick in which nobody is due reads one organization of thousands",
+  "a tick in which no organization is due reads one of thousands",
   async ({ sql }) => {
     await fill(sql);
     const read = await rowsRead(

@@ -61,7 +61,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "a processor is called for each batch job by the database, 20 at once, the next as one ends",
+  "the database calls a processor for each batch job, 20 at once, the next as one ends",
   async ({ sql }) => {
     for (let n = 0; n < 30; n++) await t.organization(sql, `P${n}`);
     const run = crypto.randomUUID();
@@ -93,7 +93,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "a batch job whose last prompt was switched off a moment ago has ended, and calls nobody",
+  "a batch job whose last prompt was switched off a moment ago has ended, and no processor is called",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" }, 0);
     await sql`select batches.make_jobs(array[(${acme}, '2026-03-02', 'Asia/Tokyo')::batches.due_date], 0, null, now())`;
@@ -147,7 +147,7 @@ t.batchTest("outside the window only force begins, and counts as the day", async
 });
 
 t.batchTest(
-  "an organization that had no prompts at its hour, or is new, gets its day by force",
+  "force begins the day of organizations that are new or had no prompts at its time",
   async ({ sql }) => {
     const ran = await t.organization(sql, "Ran");
     const late = await t.organization(sql, "Late", {}, 0);
@@ -169,7 +169,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "an organization that was made after today's time begins with tomorrow's date",
+  "an organization created after today's time begins with tomorrow's date",
   async ({ sql }) => {
     const platform = await t.organization(sql, "P", {
       created_at: new Date("2026-03-02T08:01:00Z"),
@@ -209,7 +209,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "run_if: the platform's ticks of the window until its day has run, and no other",
+  "run_if lets the ticks of the window through until the platform's day has run",
   async ({ sql }) => {
     const due = (at: string) => value(sql, "batches.daily_is_due($1)", [at]);
     assert.deepEqual(
@@ -264,7 +264,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "a trigger that fails at any step leaves nothing, and the next does it all",
+  "a trigger that fails at any step leaves nothing, and the next one begins the whole day",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme");
     const zoned = await t.organization(sql, "Zoned", { time_zone: "Asia/Tokyo" });

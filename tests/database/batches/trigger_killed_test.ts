@@ -39,7 +39,7 @@ t.batchTest("20 triggers at once: one batch for each organization", async (db) =
 });
 
 t.batchTest(
-  "its database connection killed at each step: nothing is left, and the next tick does it all",
+  "a trigger whose connection is killed at any step leaves nothing, and the next tick begins the whole day",
   async (db) => {
     const { sql, admin } = db;
     const acme = await t.organization(sql, "Acme");

@@ -33,7 +33,7 @@ Deno.test("an organization is due from its own Monday's time on, until it has ha
     });
   }));
 
-Deno.test("new organizations, those switched off and those that ask nothing are not due", () =>
+Deno.test("new or disabled organizations, and those without active prompts, are not due", () =>
   withDatabase(async ({ sql }) => {
     await addOrganization(sql, ["a"], { created_at: new Date("2026-03-02T12:30:00Z") });
     await addOrganization(sql, ["a"], { enabled: false });
@@ -48,7 +48,7 @@ Deno.test("new organizations, those switched off and those that ask nothing are 
     );
   }));
 
-Deno.test("who moves to another zone has no week twice", () =>
+Deno.test("an organization that moves to another zone has no week twice", () =>
   withDatabase(async ({ sql }) => {
     const id = await addOrganization(sql, ["a"], { time_zone: "Asia/Tokyo" });
     await sql`select scheduler.try_mark_daily_run('2026-03-09', 'weekly-suggestions:' || ${id})`;
@@ -90,7 +90,7 @@ Deno.test("over both changes of the clock each organization has each week once, 
           insert into had select organization_id, week, v_at from marked where (told ->> 'updated')::boolean;
         end loop;
       end $$`);
-    // Counted: every hour the weeks that are marked anew, by organization; the first of each stretch is under way already.
+    // The weeks that are newly marked are counted each hour, by organization.
     const wrong = await sql`
       select time_zone, week, at, at at time zone time_zone as local
       from had join organizations on id = organization_id
@@ -107,7 +107,7 @@ Deno.test("over both changes of the clock each organization has each week once, 
     assert.equal(counts.length, zones.length);
   }));
 
-Deno.test("who is due is told by pages, in order", () =>
+Deno.test("due organizations are found by pages, in order", () =>
   withDatabase(async ({ sql }) => {
     const ids = [];
     for (let i = 0; i < 5; i++) ids.push(await addOrganization(sql, ["a"]));
@@ -120,7 +120,7 @@ Deno.test("who is due is told by pages, in order", () =>
     assert.deepEqual(await page(2, ids[3]!), ids.slice(4));
   }));
 
-Deno.test("nobody is due for the scheduler while no provider is set", () =>
+Deno.test("run_if lets no tick through while no provider is set", () =>
   withDatabase(async ({ sql }) => {
     await addOrganization(sql, ["a"]);
     const isDue = async () =>
@@ -132,7 +132,7 @@ Deno.test("nobody is due for the scheduler while no provider is set", () =>
     assert.equal(await isDue(), false);
   }));
 
-Deno.test("whether somebody is due is found without reading for each organization, nor prompts of those that had their week", () =>
+Deno.test("run_if reads no prompts of organizations that had their week", () =>
   withDatabase(async ({ sql }) => {
     await addSuggester(sql);
     await sql`
@@ -149,11 +149,11 @@ Deno.test("whether somebody is due is found without reading for each organizatio
         assert.equal(row!.due, false);
       },
     );
-    // Twice: the zones there are, and whose they are.
+    // Organizations are read twice: for the zones, and by zone.
     assert.deepEqual(read, { organizations: 600, scheduler_state: 300, prompts: 0 });
   }));
 
-Deno.test("what the model is told is bounded", () =>
+Deno.test("the model is told a bounded number of prompts and answers", () =>
   withDatabase(async ({ sql }) => {
     await addSuggester(sql);
     const id = await addOrganization(
@@ -184,7 +184,7 @@ Deno.test("what the model is told is bounded", () =>
     assert.deepEqual(later!.told.organizations[0].answers, [], "of the last seven days");
   }));
 
-Deno.test("a provider that is not there or not enabled is refused when it is written, and named when it goes later", () =>
+Deno.test("a provider that does not exist or is disabled is refused as a setting, and named when it goes later", () =>
   withDatabase(async ({ sql }) => {
     const key = "weekly_suggestions.provider";
     const write = (value: string) =>

@@ -23,7 +23,7 @@ async function ticks(
 }
 
 t.batchTest(
-  "moved to the west while its window is open, before its tick: the date it owes, once",
+  "moved to the west before its tick: the date that was due is begun once",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "Europe/Berlin" });
     await ticks(sql, "2026-03-01T02:00Z", "2026-03-01T02:00Z");
@@ -47,7 +47,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "moved to the east, where today's time has passed: due at once, once",
+  "moved to the east, where today's time has passed: today's date is begun at once, once",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "America/New_York" });
     await ticks(sql, "2026-03-01T08:00Z", "2026-03-01T08:00Z");
@@ -62,7 +62,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "moved while both dates are due, the old zone's and the new one's: both, in order",
+  "moved while the dates of both zones are due: both are begun, in order",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "Pacific/Pago_Pago" });
     await ticks(sql, "2026-03-01T14:00Z", "2026-03-01T14:00Z");
@@ -74,7 +74,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "over the date line to the east a date is leapt over that it never lived",
+  "moved over the date line to the east: a date that never was the latest there is not begun",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "Pacific/Pago_Pago" });
     await ticks(sql, "2026-03-01T14:00Z", "2026-03-01T14:00Z");
@@ -91,7 +91,7 @@ t.batchTest(
   },
 );
 
-t.batchTest("over the date line to the west no date comes a second time", async ({ sql }) => {
+t.batchTest("moved over the date line to the west: no date is begun twice", async ({ sql }) => {
   const acme = await t.organization(sql, "Acme", { time_zone: "Pacific/Kiritimati" });
   await ticks(sql, "2026-03-01T13:00Z", "2026-03-01T13:00Z");
   await t.move(sql, acme, { time_zone: "Pacific/Pago_Pago" }, "2026-03-01T13:05:00Z");
@@ -101,7 +101,7 @@ t.batchTest("over the date line to the west no date comes a second time", async 
   assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-02", 3));
 });
 
-t.batchTest("there and back again within the window: one date", async ({ sql }) => {
+t.batchTest("moved there and back again within the window: one date is begun", async ({ sql }) => {
   for (const tickBetween of [false, true]) {
     const acme = await t.organization(sql, "Acme", { time_zone: "Europe/Berlin" });
     await ticks(sql, "2026-03-01T02:00Z", "2026-03-01T02:00Z");
@@ -126,7 +126,7 @@ t.batchTest("there and back again within the window: one date", async ({ sql }) 
 });
 
 t.batchTest(
-  "from the platform to a zone of its own and back, before and after the platform's tick",
+  "moved from the platform to its own zone and back, before and after the platform's tick: each date once",
   async ({ sql }) => {
     const early = await t.organization(sql, "Early");
     const late = await t.organization(sql, "Late");
@@ -153,14 +153,14 @@ t.batchTest(
 );
 
 t.batchTest(
-  "moved to the east and on to the west before a tick: the later date alone",
+  "moved to the east and on to the west before a tick: the later date is begun alone",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", {
       time_zone: "America/Puerto_Rico",
       daily_run_at: "22:00",
     });
     await ticks(sql, "2026-03-01T02:00Z", "2026-03-01T02:00Z");
-    // Its time of the 1st has not come; in Tokyo that of the 2nd has; in New York again that of the 1st alone.
+    // In Puerto Rico the time of the 1st has not come, in Tokyo that of the 2nd has, in New York that of the 1st has.
     await t.move(sql, acme, { time_zone: "Asia/Tokyo" }, "2026-03-01T19:01:00Z");
     await t.move(sql, acme, { time_zone: "America/New_York" }, "2026-03-01T19:04:00Z");
     await ticks(sql, "2026-03-01T19:15Z", "2026-03-01T19:15Z");
@@ -171,7 +171,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "another hour counts like another zone: earlier is due at once, later does not come again",
+  "another hour counts like another zone: an earlier one is due at once, a later one does not repeat the date",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "UTC", daily_run_at: "12:00" });
     await ticks(sql, "2026-03-01T12:00Z", "2026-03-01T12:00Z");
@@ -184,7 +184,7 @@ t.batchTest(
   },
 );
 
-t.batchTest("after an outage of days the latest date is made, and no old one", async ({ sql }) => {
+t.batchTest("after an outage of days only the latest date is begun", async ({ sql }) => {
   const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
   await ticks(sql, "2026-03-01T18:00Z", "2026-03-01T18:00Z");
   await ticks(sql, "2026-03-05T19:00Z", "2026-03-05T19:15Z");
@@ -192,7 +192,7 @@ t.batchTest("after an outage of days the latest date is made, and no old one", a
 });
 
 t.batchTest(
-  "switched off it gets nothing; switched on again it begins with the next date",
+  "a disabled organization gets no batch; enabled again it begins with the next date",
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
     await ticks(sql, "2026-03-01T18:00Z", "2026-03-01T18:00Z");
@@ -211,7 +211,7 @@ t.batchTest(
     await ticks(sql, "2026-03-04T18:15Z", "2026-03-05T13:15Z");
     assert.deepEqual(await t.dates(sql, acme), ["2026-03-02", "2026-03-04", "2026-03-06"]);
 
-    // One that follows the platform: off and on again between its time and its tick.
+    // An organization that follows the platform, switched off and on between the platform's time and its tick.
     const follower = await t.organization(sql, "Follower");
     for (const [enabled, at] of [[false, "2026-03-06T08:05Z"], [true, "2026-03-06T08:06Z"]]) {
       await sql`update organizations set enabled = ${enabled!}, updated_at = ${at!} where id = ${follower}`;
@@ -224,7 +224,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "new, and moved twice before its first date: what was over when it was made stays over",
+  "a new organization that moves twice before its first date gets no date that was over when it was created",
   async ({ sql }) => {
     for (const to of [{ time_zone: "America/Fortaleza" }, { time_zone: null }]) {
       // 02:00 of the 2nd there: the 1st is over.
@@ -239,14 +239,14 @@ t.batchTest(
         { time_zone: "America/Denver", daily_run_at: "22:10" },
         "2026-03-02T03:42:00Z",
       );
-      // 00:59 of the 2nd, or 22:59 of the 1st: by its time here the 1st is the latest that has come, or will not come again.
+      // It is 00:59 of the 2nd there, or 22:59 of the 1st for the platform: the 1st was over before.
       await t.move(sql, acme, to, "2026-03-02T03:59:00Z");
       await ticks(sql, "2026-03-02T04:00Z", "2026-03-03T08:15Z");
       assert.deepEqual(await t.dates(sql, acme), EVERY_DATE("2026-03-02", 2), `${to.time_zone}`);
       await sql`delete from organizations`;
       await sql`delete from scheduler_state`;
     }
-    // To the platform, where the date that was over when it was made is still to come.
+    // To the platform, where the date that was over at its creation is still to come.
     const acme = await t.organization(sql, "Acme", {
       time_zone: "Asia/Tokyo",
       created_at: new Date("2026-03-01T19:00:00Z"),
@@ -259,7 +259,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "following the platform, without prompts or not there at its time: a move does not bring the date back",
+  "a move does not bring back a platform's date that the organization missed",
   async ({ sql }) => {
     const late = await t.organization(sql, "Late", {}, 0);
     const made = await t.organization(sql, "New", { created_at: new Date("2026-03-02T08:01:00Z") });
@@ -269,7 +269,7 @@ t.batchTest(
     await t.move(sql, late, { time_zone: "America/Los_Angeles" }, "2026-03-02T15:00:00Z");
     await ticks(sql, "2026-03-02T15:00Z", "2026-03-03T11:00Z");
     assert.deepEqual(await t.dates(sql, late), ["2026-03-03"]);
-    // The 2nd has come in New York before it was there, and is over.
+    // The 2nd had come in New York before the organization was created, so it is over.
     assert.deepEqual(await t.dates(sql, made), ["2026-03-03"]);
   },
 );
@@ -293,7 +293,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "what became of an owed date is kept until the next one: begun, had already, or dropped",
+  "an owed date is kept with its state, begun or dropped, until the next one is taken",
   async ({ sql }) => {
     const away = { time_zone: "America/New_York" };
     const make = async (name: string, prompts = 1) => {
@@ -331,7 +331,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "moved while a trigger is at work, whoever commits first: its date once, and the next at its new time",
+  "moved while a trigger is at work, whichever commits first: the date is begun once, the next at its new time",
   async (db) => {
     const { sql } = db;
     for (const first of ["move", "trigger"]) {
@@ -363,7 +363,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "a change of the platform moves its job, and who takes zone or hour from it",
+  "a change of the platform moves its job, and organizations that take zone or hour from it",
   async ({ sql }) => {
     const follower = await t.organization(sql, "Follower");
     const hour = await t.organization(sql, "Hour", { daily_run_at: "05:00" });
@@ -385,7 +385,7 @@ t.batchTest(
       where id = ${id} and not exists (select from batches.owed_dates where organization_id = id and state = 'owed')`;
       return row?.local;
     };
-    // What it owes it is due for now: the years since it was made.
+    // The change made its latest date due.
     await sql`select trigger_daily_batch(p_zones => true)`;
     assert.equal(await local(hour, "Europe/Berlin"), "05:00");
     assert.equal(await local(zone, "Asia/Tokyo"), "22:30");
@@ -394,7 +394,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "a setting that the daily batch could not work with is refused when it is written",
+  "a wrong setting of the daily batch is refused when it is written",
   async ({ sql }) => {
     for (
       const [key, wrong, message] of [
@@ -432,7 +432,7 @@ t.batchTest(
 );
 
 t.batchTest(
-  "an organization with a zone or an hour that there is not is refused when it is written",
+  "an unknown zone or an impossible hour of an organization is refused when it is written",
   async ({ sql }) => {
     const good = await t.organization(sql, "Good", { time_zone: "UTC" });
     const service = sql;

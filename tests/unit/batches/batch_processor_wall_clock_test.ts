@@ -9,7 +9,7 @@ const run = (limit: string) =>
     jobContext({ env: { WALL_CLOCK_LIMIT_SECONDS: limit }, remainingMs: () => 0 }),
   );
 
-Deno.test("a wall clock in which no call could be begun fails a run for good, and is named", async () => {
+Deno.test("a wall clock too short for a call fails a run for good, and is named", async () => {
   for (const limit of ["1", "15", "22"]) {
     await assert.rejects(
       run(limit),

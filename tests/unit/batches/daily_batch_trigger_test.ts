@@ -4,7 +4,7 @@ import {
   type TriggerContext,
 } from "../../../supabase/functions/daily-batch-trigger/trigger.ts";
 
-/** A database that has the settings as shipped, and answers the call with this. */
+/** A database with the settings as shipped, which answers the call with this. */
 function answering(data: unknown): TriggerContext["db"] {
   const settings = [
     { key: "daily_batch.time_zone", value: "America/New_York" },
@@ -27,7 +27,7 @@ const run = (data: unknown) =>
     log: { info() {}, warn() {}, error() {} } as unknown as TriggerContext["log"],
   });
 
-Deno.test("trigger() names the organizations that could not be begun, loudly", async () => {
+Deno.test("trigger() names organizations that could not be begun, as an error", async () => {
   const problems = [
     { id: "1", name: "Acme", error: 'time zone "Nowhere/City" not recognized' },
     { id: "2", name: "Other", error: "interval out of range" },
@@ -41,7 +41,7 @@ Deno.test("trigger() names the organizations that could not be begun, loudly", a
   assert.deepEqual([result.notable, result.problems], ["error", problems]);
 });
 
-Deno.test("trigger() says nothing of problems where there are none", async () => {
+Deno.test("trigger() has no problems when all were begun", async () => {
   const result = await run({ outcome: "started", batches: 3, tasks: 6 });
   assert.equal(result.notable, "info");
   assert.ok(!("problems" in result));
