@@ -2271,7 +2271,8 @@ begin
 end;
 $$;
 comment on function scheduler.next_attempt(public.scheduler_runs, integer) is
-  'That attempt of what the run is an attempt of, queued, with the run''s own payload and key. Writes nothing: see add_runs.';
+  'That attempt of what the run is an attempt of, queued, with the run''s own payload and key. Writes nothing: see '
+  'add_runs.';
 
 create function scheduler.add_runs(p_runs public.scheduler_runs[]) returns setof public.scheduler_runs
 language sql set search_path = '' as $$

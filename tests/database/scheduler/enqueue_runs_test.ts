@@ -42,11 +42,14 @@ t.ledgerTest("what is enqueued at the same moment twice is enqueued twice", asyn
   assert.deepEqual(rows.map((row) => row.trigger), Array(4).fill("enqueued"));
 });
 
-t.ledgerTest("an enqueued run ends as its job's runs end: here with the answer", async ({ sql }) => {
-  await t.register(sql, "job", { receipt: "response" }, t.after(600));
-  await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [t.NOON]);
-  assert.deepEqual((await t.runs(sql, "job")).map((row) => row.receipt), ["response"]);
-});
+t.ledgerTest(
+  "an enqueued run ends as its job's runs end: here with the answer",
+  async ({ sql }) => {
+    await t.register(sql, "job", { receipt: "response" }, t.after(600));
+    await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [t.NOON]);
+    assert.deepEqual((await t.runs(sql, "job")).map((row) => row.receipt), ["response"]);
+  },
+);
 
 t.ledgerTest("an enqueued run that fails is tried again like any other", async ({ sql }) => {
   await t.register(

@@ -5,9 +5,12 @@ import {
   nextStep,
   type Step,
   type Time,
-} from "../../supabase/functions/robust-batch-processor/next-step.ts";
-import type { Answerer, RunState } from "../../supabase/functions/robust-batch-processor/state.ts";
-import type { Result, Task } from "../../supabase/functions/robust-batch-processor/steps.ts";
+} from "../../../supabase/functions/robust-batch-processor/next-step.ts";
+import type {
+  Answerer,
+  RunState,
+} from "../../../supabase/functions/robust-batch-processor/state.ts";
+import type { Result, Task } from "../../../supabase/functions/robust-batch-processor/steps.ts";
 
 const NOW = Date.parse("2026-03-02T12:00:00Z");
 

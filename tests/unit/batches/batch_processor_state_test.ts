@@ -9,12 +9,12 @@ import {
   callsUnderWay,
   type RunState,
   whileWriting,
-} from "../../supabase/functions/robust-batch-processor/state.ts";
+} from "../../../supabase/functions/robust-batch-processor/state.ts";
 import type {
   Claimed,
   Finished,
   Task,
-} from "../../supabase/functions/robust-batch-processor/steps.ts";
+} from "../../../supabase/functions/robust-batch-processor/steps.ts";
 
 const NOW = Date.parse("2026-03-02T12:00:00Z");
 const task = (id: number, answerer = "one"): Task => ({ id, answerer, prompt: "Question?" });
