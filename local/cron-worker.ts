@@ -3,8 +3,8 @@
  * own as the job's owner, and writes cron.job_run_details. It keeps pg_cron's timing and its faults.
  */
 import postgres, { type Sql } from "postgres";
+import { atMost } from "../shared/at-most.ts";
 import { isDue, isWildcard, periodMs } from "./cron-schedule.ts";
-import { within } from "./within.ts";
 
 export interface CronJob {
   jobid: string;
@@ -272,7 +272,7 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
       await Promise.all([...sessions].map((session) => session.end({ timeout: 0 })));
       await sql.end({ timeout: 1 });
       // A query that was on its way when the server died may never be answered, not even with an error.
-      await within(STOP_LIMIT_MS, Promise.allSettled(runs));
+      await atMost(STOP_LIMIT_MS, Promise.allSettled(runs));
     },
   };
 }

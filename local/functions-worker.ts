@@ -1,8 +1,8 @@
 /**
  * The world in which one function lives: a worker with the globals that Supabase's edge runtime has.
  */
+import { atMost } from "../shared/at-most.ts";
 import type { FromWorker, ToWorker } from "./functions-messages.ts";
-import { within } from "./within.ts";
 
 type Handler = (request: Request) => Response | Promise<Response>;
 
@@ -98,7 +98,7 @@ async function boot(module: string) {
 async function load(module: string): Promise<Handler> {
   const { default: exported } = await import(module);
   if (typeof exported?.fetch === "function") return (request) => exported.fetch(request);
-  await within(SERVE_LIMIT_MS, calledServe.promise);
+  await atMost(SERVE_LIMIT_MS, calledServe.promise);
   if (served !== undefined) return served;
   throw new TypeError(
     "Cannot serve: the module must call Deno.serve(handler) or have a default export with fetch()",

@@ -4,8 +4,8 @@
  * wake after it turned to its work cuts one such second short.
  */
 import postgres, { type Sql } from "postgres";
+import { atMost } from "../shared/at-most.ts";
 import { type NetResponse, type QueuedRequest, sendRequest } from "./net-request.ts";
-import { within } from "./within.ts";
 
 export interface NetWorkerOptions {
   /** URL of the database as a superuser. */
@@ -148,7 +148,7 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
       // Whatever still waits on these connections is refused; the server rolls its part back.
       await Promise.all([ears, work, face].map((sql) => sql.end({ timeout: 0 })));
       // A query that was on its way when the server died may never be answered, not even with an error.
-      await within(STOP_LIMIT_MS, running);
+      await atMost(STOP_LIMIT_MS, running);
     },
   };
 }

@@ -6,8 +6,8 @@
  * time it is killed. Each has a process group of its own, because Ctrl-C in a terminal is sent to the
  * whole foreground group and the order in which the parts stop is ours to decide.
  */
+import { atMost } from "../shared/at-most.ts";
 import { clockEnv } from "./clock-env.ts";
-import { within } from "./within.ts";
 
 const SUPERVISOR = `
 exec 3<&0
@@ -101,7 +101,7 @@ export async function startProcess(options: ProcessOptions): Promise<SupervisedP
   const read = Promise.all([readLines(child.stdout, onLine), readLines(child.stderr, onLine)]);
   const ended = child.status.then(async (status) => {
     // A grandchild that lives a little longer holds the other end of the pipes.
-    await within(LAST_WORDS_MS, read);
+    await atMost(LAST_WORDS_MS, read);
     started.reject(new Error(`Cannot start ${options.name}: ${lines.join("\n")}`));
     if (!expected) {
       options.onDied?.(`${options.name} ended by itself: ${lines.slice(-3).join("\n")}`);

@@ -1,5 +1,5 @@
 /** A request's body on its way into a worker, which may want none of it. */
-import { within } from "./within.ts";
+import { atMost } from "../shared/at-most.ts";
 
 export interface WatchedBody {
   stream: ReadableStream<Uint8Array>;
@@ -41,10 +41,10 @@ export function watchBody(body: ReadableStream<Uint8Array>): WatchedBody {
   return {
     stream,
     async discardRest() {
-      await within(HEAR_MS, ended.promise);
+      await atMost(HEAR_MS, ended.promise);
       if (!unwanted) return;
       // The caller may have gone meanwhile.
-      await within(DISCARD_MS, discard()).catch(() => {});
+      await atMost(DISCARD_MS, discard()).catch(() => {});
       await reader.cancel().catch(() => {});
     },
   };

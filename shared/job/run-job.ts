@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { atMost } from "../at-most.ts";
 import type { JobContext, JobDefinition, JsonObject } from "./define-job.ts";
 import { errorMessage, PermanentError, StopError } from "./errors.ts";
 import type { BegunRun, Ledger, Receipt } from "./ledger.ts";
@@ -117,7 +118,7 @@ export async function runJob<S extends z.ZodType>(
     if (progress !== null) await beat();
   };
   if (beating !== undefined || progress !== null) {
-    await atMost(lastHeartbeatMs, lastProgress(), platform);
+    await atMost(lastHeartbeatMs, lastProgress(), platform.after);
   }
   await deliver(run.run_id, receipt, environment);
   return receipt;
@@ -215,14 +216,6 @@ async function deliver(
       await waitOrShutdown(wait, platform);
     }
   }
-}
-
-/** Waits for the work to end, but no longer than that. */
-async function atMost(ms: number, work: Promise<void>, platform: Platform): Promise<void> {
-  const late = Promise.withResolvers<void>();
-  const cancel = platform.after(ms, late.resolve);
-  await Promise.race([work, late.promise]);
-  cancel();
 }
 
 /** Waits; a shutdown ends the wait, because the worker may not live as long. */

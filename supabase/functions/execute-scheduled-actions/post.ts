@@ -1,3 +1,4 @@
+import { atMost } from "../../../shared/at-most.ts";
 import { abortable } from "./abortable.ts";
 
 /** How much of an answer is read at most: its head, and what is left for a body that nobody looks at. */
@@ -128,8 +129,6 @@ function finalHead(text: string): Answer | undefined {
 
 /** Lets the receiver finish its body, within bounds, so that it does not see a broken connection. */
 async function drain(connection: Deno.Conn, buffer: Uint8Array): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, bodyMs));
   const body = async () => {
     for (let left = buffer; left.length > 0;) {
       const read = await connection.read(left);
@@ -138,6 +137,5 @@ async function drain(connection: Deno.Conn, buffer: Uint8Array): Promise<void> {
     }
   };
   // The status is known: how the body ended does not matter.
-  await Promise.race([body().catch(() => {}), late]);
-  clearTimeout(timer);
+  await atMost(bodyMs, body().catch(() => {}));
 }

@@ -1,3 +1,4 @@
+import { atMost } from "../../../shared/at-most.ts";
 import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import { errorMessage, PermanentError } from "../../../shared/job/errors.ts";
 import type { Providers } from "./call-provider.ts";
@@ -192,12 +193,4 @@ class Run {
       context.log.warn("cannot report the heartbeat", { error: errorMessage(error) });
     }
   }
-}
-
-/** Waits for the promise, but no longer than that. */
-async function atMost(ms: number, promise: Promise<void>): Promise<void> {
-  const late = Promise.withResolvers<void>();
-  const timer = setTimeout(late.resolve, ms);
-  await Promise.race([promise, late.promise]);
-  clearTimeout(timer);
 }
