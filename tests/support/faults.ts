@@ -13,10 +13,6 @@ export async function registerJob(
   name: string,
   values: Record<string, unknown> = {},
 ): Promise<void> {
-  // Those of the migrations come due every five minutes; the dispatch of this one would take them along.
-  await sql`
-    update scheduler_jobs set next_run_at = next_run_at + interval '1 year'
-    where next_run_at < now() + interval '30 minutes'`;
   await register(sql, name, {
     schedule: farAway(),
     target: "fickle",
@@ -31,7 +27,10 @@ function farAway(): string {
   return `0 0 1 ${(new Date().getUTCMonth() + 6) % 12 + 1} *`;
 }
 
-/** Makes an occurrence due at this very moment and dispatches it as pg_cron would; its run. */
+/**
+ * Makes an occurrence due at this very moment and dispatches it as pg_cron would; its run. The job's next occurrence
+ * is a year away again, like those of all other jobs in a stack whose pg_cron stands still.
+ */
 export async function fire(sql: Sql, job: string): Promise<string> {
   const [before] = await sql`
     update scheduler_jobs set next_run_at = date_trunc('milliseconds', clock_timestamp())
@@ -43,7 +42,15 @@ export async function fire(sql: Sql, job: string): Promise<string> {
     before!.due
   } and attempt = 1`;
   assert.ok(row, `nothing was dispatched for ${job}`);
+  await putOff(sql, job);
   return row.id;
+}
+
+/** Puts the next occurrence of the job, or of all jobs, off by a year, so that none comes due while a test runs. */
+export async function putOff(sql: Sql, job: string | null = null): Promise<void> {
+  await sql`
+    update scheduler_jobs set next_run_at = next_run_at + interval '1 year'
+    where (${job}::text is null or name = ${job}) and next_run_at < now() + interval '1 year'`;
 }
 
 /** A pulse of the scheduler, with time for all that it finds; what it reports. */
