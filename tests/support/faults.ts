@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import type { Row, Sql } from "postgres";
+import { putOff } from "./put-off.ts";
 import { assertInvariants, register, run } from "./scheduler.ts";
 import type { Stack } from "./stack.ts";
 import { waitUntil } from "./wait-until.ts";
@@ -44,13 +45,6 @@ export async function fire(sql: Sql, job: string): Promise<string> {
   assert.ok(row, `nothing was dispatched for ${job}`);
   await putOff(sql, job);
   return row.id;
-}
-
-/** Puts the next occurrence of the job, or of all jobs, off by a year, so that none comes due while a test runs. */
-export async function putOff(sql: Sql, job: string | null = null): Promise<void> {
-  await sql`
-    update scheduler_jobs set next_run_at = next_run_at + interval '1 year'
-    where (${job}::text is null or name = ${job}) and next_run_at < now() + interval '1 year'`;
 }
 
 /** A pulse of the scheduler, with time for all that it finds; what it reports. */

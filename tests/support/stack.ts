@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { type Stack, type StackOptions, startStack } from "../../local/stack.ts";
-import { putOff } from "./faults.ts";
+import { putOff } from "./put-off.ts";
 import { makeServerDirectory } from "./server-directory.ts";
 
 export type { Stack, StackOptions };

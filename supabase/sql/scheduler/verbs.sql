@@ -74,7 +74,7 @@ begin
     raise exception using errcode = 'SD101',
       message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id,
         v_held.acquired_at),
-      hint = format('wait for it, or end it: select scheduler.release_lock(%L, ''reason'')', p_job_name);
+      hint = format('wait for it, or end it: select scheduler.release_lock(%L, ''why'', ''who'')', p_job_name);
   end if;
   v_run := scheduler.new_run(v_job, 'manual', p_now);
   v_run.payload := coalesce(p_payload, v_job.payload);
@@ -182,16 +182,16 @@ comment on function scheduler.lock_free_text(public.scheduler_jobs) is
   'What release_lock says of a job of which no run holds the lock: whether it takes one at all, what is under way, '
     'and how to end that.';
 
-create function scheduler.release_lock(p_job_name text, p_reason text, p_now timestamptz default now()) returns text
+create function scheduler.release_lock(
+  p_job_name text, p_reason text, p_author text, p_now timestamptz default now()
+) returns text
 language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
   v_run_id uuid;
 begin
-  if coalesce(p_reason, '') !~ '\S' then
-    raise exception using errcode = '22023', message = format('cannot release the lock of %s: a reason must be given',
-      p_job_name);
-  end if;
+  perform scheduler.assert_given(format('release the lock of %s', p_job_name), 'reason and author',
+    format('select scheduler.release_lock(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
   select run_id into v_run_id from public.scheduler_locks where name = p_job_name;
   if v_run_id is null then
     return scheduler.lock_free_text(v_job);
@@ -199,17 +199,17 @@ begin
   perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_run_id
     and status = 'dispatched';
   perform scheduler.end_run(v_run_id, array['queued', 'dispatched', 'running'], 'cancelled', 'cancelled', p_now,
-    p_error_message => format('its lock was released: %s', btrim(p_reason)));
+    p_error_message => format('its lock was released by %s: %s', btrim(p_author), btrim(p_reason)));
   delete from public.scheduler_locks where run_id = v_run_id;
   return format('run %s is cancelled and the lock of %s is free; if the function is still at work, its next heartbeat '
     'tells it to stop',
     v_run_id, p_job_name);
 end;
 $$;
-comment on function scheduler.release_lock(text, text, timestamptz) is
-  'Cancels the run that holds the job''s lock, with a reason, and frees the lock; what waited is sent. Of a job of '
-    'which no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown '
-    'job; 22023 for a missing reason.';
+comment on function scheduler.release_lock(text, text, text, timestamptz) is
+  'Cancels the run that holds the job''s lock, with a reason and an author, and frees the lock; what waited is sent. '
+    'Where no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown '
+    'job; 22023 for a missing reason or author.';
 
 create function scheduler.cancel_run(
   p_run_id uuid, p_reason text, p_author text, p_now timestamptz default clock_timestamp()

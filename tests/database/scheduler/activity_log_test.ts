@@ -57,9 +57,9 @@ t.ledgerTest("a failed run leaves a line when it is not tried again", async ({ s
 t.ledgerTest("a cancelled run leaves a line that says why", async ({ sql }) => {
   await t.register(sql, "job");
   await t.dispatch(sql, "job");
-  await sql`select scheduler.release_lock('job', 'the worker is gone', ${t.after(1)})`;
+  await sql`select scheduler.release_lock('job', 'the worker is gone', 'ann', ${t.after(1)})`;
   assert.deepEqual(await lines(sql), [
-    "warning job: cancelled: its lock was released: the worker is gone",
+    "warning job: cancelled: its lock was released by ann: the worker is gone",
   ]);
 });
 

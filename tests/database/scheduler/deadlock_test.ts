@@ -76,7 +76,7 @@ for (const jobCount of [1, 4]) {
                 random.pick([202, 404, 503])
               }, false, ${now} from scheduler_runs where id = ${live.id}`;
             } else if (verb === "release" && random.chance(0.2)) {
-              await connection`select scheduler.release_lock(${name}, 'test', ${now})`;
+              await connection`select scheduler.release_lock(${name}, 'test', 'ann', ${now})`;
             } else if (
               verb === "run_now"
             ) await connection`select scheduler.run_now(${name}, null, ${byHand})`;

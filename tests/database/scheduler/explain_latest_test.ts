@@ -10,7 +10,7 @@ t.ledgerTest(
     await sql`select scheduler.dispatch('job', ${t.NOON})`;
     assert.match(await explain(), /^job was sent for 2026-03-02 12:00 UTC/);
     await sql`update scheduler_runs set created_at = created_at - interval '1 minute'`;
-    await sql`select scheduler.release_lock('job', 'make room', ${t.after(1)})`;
+    await sql`select scheduler.release_lock('job', 'make room', 'ann', ${t.after(1)})`;
     await sql`select scheduler.run_now('job', null, ${t.after(5)})`;
     assert.match(await explain(), /^job was sent for 2026-03-02 12:05 UTC/);
   },

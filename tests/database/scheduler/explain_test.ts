@@ -114,10 +114,10 @@ t.ledgerTest("explain: failed for good, by hand, cancelled", async ({ sql }) => 
   );
   const manual = await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(7.5)]);
   await sql`update scheduler_runs set created_at = ${t.after(7.5)} where id = ${manual}`;
-  await sql`select scheduler.release_lock('job', 'wrong payload', ${t.after(8)})`;
+  await sql`select scheduler.release_lock('job', 'wrong payload', 'ann', ${t.after(8)})`;
   assert.equal(
     await explain(sql, t.after(9), t.after(7)),
-    "job was cancelled at 2026-03-02 12:07 UTC: its lock was released: wrong payload.",
+    "job was cancelled at 2026-03-02 12:07 UTC: its lock was released by ann: wrong payload.",
   );
   await sql`
     update scheduler_runs set status = 'completed', verdict = 'ok', duration_ms = 1500 where id = ${manual}`;

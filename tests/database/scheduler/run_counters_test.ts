@@ -64,7 +64,7 @@ t.ledgerTest(
     await sql`update scheduler_runs set max_attempts = 1 where completed_at is null`;
     await t.pulse(sql, t.after(4));
     await t.dispatch(sql, "job", t.after(60));
-    await sql`select scheduler.release_lock('job', 'test', ${t.after(60.1)})`;
+    await sql`select scheduler.release_lock('job', 'test', 'ann', ${t.after(60.1)})`;
     assert.deepEqual(await counts(sql), {
       completed: 1,
       failed: 3,
