@@ -7,6 +7,7 @@ import { carryOut } from "../../install/write.ts";
 import { readPacks } from "../../local/packs.ts";
 import { runSupabase } from "../../local/supabase-cli.ts";
 import { type CliProject, withCliProject } from "../support/cli-project.ts";
+import { packagesOfAnyAge } from "../support/moments.ts";
 import { type ManagementApi, startManagementApi } from "../support/management-api.ts";
 
 const packs = await readPacks();
@@ -34,7 +35,7 @@ Deno.test("the Supabase CLI deploys all functions of an installed Daybook, each 
       assert.deepEqual([...api.deployed.keys()].sort(), functions);
       const uploaded = join(dirname(project.folder), "uploaded");
       for (const name of functions) await bundles(api, name, join(uploaded, name));
-      await typesAreRight(project, [Deno.execPath()]);
+      await typesAreRight(project, [Deno.execPath()], packagesOfAnyAge);
       // What Supabase runs. Its lock files are of an older kind.
       await typesAreRight(project, ["npx", "--yes", "deno@2.1.14"]);
     } finally {
@@ -73,8 +74,8 @@ async function bundles({ deployed }: ManagementApi, name: string, folder: string
   }
   const bundle = join(folder, "bundle.js");
   await runs([
-    ...[Deno.execPath(), "bundle", "--no-lock", "--quiet", "--config", metadata.import_map_path],
-    ...["--output", bundle, metadata.entrypoint_path],
+    ...[Deno.execPath(), "bundle", "--no-lock", "--quiet", ...packagesOfAnyAge],
+    ...["--config", metadata.import_map_path, "--output", bundle, metadata.entrypoint_path],
   ], folder);
   const { size } = await Deno.stat(bundle);
   assert.ok(size > 10_000 && size < MOST_BYTES, `${name}: ${size} bytes`);
@@ -84,7 +85,7 @@ async function bundles({ deployed }: ManagementApi, name: string, folder: string
  * The types of all functions at once, since each alone would take seconds: their deno.json give the same versions, and
  * each was bundled with its own.
  */
-async function typesAreRight({ folder }: CliProject, deno: string[]) {
+async function typesAreRight({ folder }: CliProject, deno: string[], options: string[] = []) {
   const imports = Object.assign(
     {},
     ...await Promise.all(functions.map(async (name) => {
@@ -94,7 +95,10 @@ async function typesAreRight({ folder }: CliProject, deno: string[]) {
   );
   await Deno.writeTextFile(join(folder, "all.json"), JSON.stringify({ imports }));
   const entrypoints = functions.map((name) => `supabase/functions/${name}/index.ts`);
-  await runs([...deno, "check", "--no-lock", "--config", "all.json", ...entrypoints], folder);
+  await runs(
+    [...deno, "check", "--no-lock", ...options, "--config", "all.json", ...entrypoints],
+    folder,
+  );
 }
 
 async function runs([command, ...args]: string[], cwd: string) {

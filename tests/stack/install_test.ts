@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { readFiles } from "../../install/files.ts";
 import { type CliProject, withCliProject } from "../support/cli-project.ts";
 import { fire, settle } from "../support/faults.ts";
+import { packagesOfAnyAge } from "../support/moments.ts";
 import { run } from "../support/scheduler.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -119,7 +120,13 @@ async function testsPass({ folder }: CliProject, { databaseUrl }: Stack) {
   const tests = "supabase/functions/tests/send-letters";
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
-      ...["test", "-A", "--config", "supabase/functions/send-letters/deno.json"],
+      ...[
+        "test",
+        "-A",
+        ...packagesOfAnyAge,
+        "--config",
+        "supabase/functions/send-letters/deno.json",
+      ],
       ...[`${tests}_test.ts`, `${tests}_database_test.ts`],
     ],
     cwd: folder,

@@ -28,6 +28,9 @@ export const timeoutsFire = !Deno.env.get("FAKETIME")?.startsWith("+");
 /** With the clock set back, the same makes any timeout that is set be over as soon as an old alarm comes. */
 export const timeoutsComeEarly = Deno.env.get("FAKETIME")?.startsWith("-") ?? false;
 
+/** With the clock set back Deno takes a package for younger than a day and refuses it, though its version is pinned. */
+export const packagesOfAnyAge = timeoutsComeEarly ? ["--minimum-dependency-age=0"] : [];
+
 /** The moment that an argument names, by its name or in ISO 8601 with an offset; undefined when it is neither. */
 export function momentOf(argument: string): Date | undefined {
   const named = Object.hasOwn(moments, argument) ? moments[argument] : undefined;
