@@ -169,6 +169,95 @@ select scheduler.add_retention_rule('actions', 'scheduled_actions', 180,
 -- What people and agents say of actions: schedule, cancel, try again.
 -- The doors are security definer: service_role may change actions only in these ways, and the time engine is private.
 
+create function actions.kind_fault(p_action public.scheduled_actions) returns text
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_needs constant jsonb := jsonb_build_object(
+    'reminder', array['message'], 'callback', array['url'], 'edge_function', array['function_name'],
+    'engagement_command', array['device_id', 'command_type']);
+  v_needed constant text[] := array(select jsonb_array_elements_text(v_needs -> p_action.kind));
+  v_given constant text[] := array(
+    select field from unnest(array['message', 'url', 'function_name', 'device_id', 'command_type']) as field
+    where to_jsonb(p_action) ->> field is not null);
+begin
+  return case
+    when p_action.kind is null or not v_needs ? p_action.kind then
+      format('p_kind must be reminder, callback, edge_function or engagement_command, got %s',
+        coalesce(quote_literal(p_action.kind), 'null'))
+    when not v_given @> v_needed then format('p_%s must be given, a %s needs it',
+      (select field from unnest(v_needed) as field where field <> all (v_given) limit 1), p_action.kind)
+    when not v_needed @> v_given then format('p_%s does not belong to a %s, which needs p_%s',
+      (select field from unnest(v_given) as field where field <> all (v_needed) limit 1), p_action.kind,
+      array_to_string(v_needed, ' and p_'))
+    when p_action.command_expires_seconds is not null and p_action.kind <> 'engagement_command' then
+      format('p_command_expires_seconds does not belong to a %s', p_action.kind)
+  end;
+end;
+$$;
+comment on function actions.kind_fault(public.scheduled_actions) is
+  'The first thing that is wrong with the action''s kind or with the fields that were given for it; null when nothing '
+    'is.';
+
+create function actions.value_fault(p_action public.scheduled_actions) returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case
+    when p_action.message !~ '\S' or length(p_action.message) > 1000 then
+      format('p_message must have 1 to 1000 characters and not be blank, got %s', length(p_action.message))
+    when p_action.url !~ '^https://[^\s/?#@]+([/?#]\S*)?$' or length(p_action.url) > 2000 then
+      format('p_url must be an https URL without user and password, of at most 2000 characters, got %L',
+        left(p_action.url, 200))
+    when p_action.function_name !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' then
+      format('p_function_name must be the slug of an edge function, got %L', left(p_action.function_name, 200))
+    when length(p_action.command_type) not between 1 and 100 then
+      format('p_command_type must have 1 to 100 characters, got %s', length(p_action.command_type))
+    when p_action.command_expires_seconds not between 1 and 31536000 then
+      format('p_command_expires_seconds must be 1 to 31536000, got %s', p_action.command_expires_seconds)
+    when coalesce(jsonb_typeof(p_action.payload) <> 'object', true) then
+      format('p_payload must be a JSON object, got %s', coalesce(jsonb_typeof(p_action.payload), 'null'))
+    when octet_length(p_action.payload::text) > 16384 then
+      format('p_payload must have at most 16384 bytes, got %s', octet_length(p_action.payload::text))
+    when length(p_action.name) > 200 then
+      format('p_name must have at most 200 characters, got %s', length(p_action.name))
+    when length(p_action.created_by) > 200 then
+      format('p_created_by must have at most 200 characters, got %s', length(p_action.created_by))
+    when coalesce(p_action.max_attempts not between 1 and 100, true) then
+      format('p_max_attempts must be 1 to 100, got %s', coalesce(p_action.max_attempts::text, 'null'))
+    when coalesce(p_action.backoff_base_seconds not between 1 and 86400, true) then
+      format('p_backoff_base_seconds must be 1 to 86400, got %s',
+        coalesce(p_action.backoff_base_seconds::text, 'null'))
+    when coalesce(p_action.backoff_cap_seconds not between 1 and 86400, true) then
+      format('p_backoff_cap_seconds must be 1 to 86400, got %s', coalesce(p_action.backoff_cap_seconds::text, 'null'))
+    when (p_action.due_at is null) = (p_action.schedule is null) then
+      format('give p_due_at for an action that is executed once, or p_schedule for one that recurs; %s given',
+        case when p_action.due_at is null then 'neither was' else 'both were' end)
+    when not isfinite(p_action.due_at) then format('p_due_at must be a moment, got %s', p_action.due_at)
+  end;
+end;
+$$;
+comment on function actions.value_fault(public.scheduled_actions) is
+  'The first value of the action that cannot be taken, and what would be right; null when all can. Not looked at: '
+    'whether the device exists, and what the schedule says.';
+
+create function actions.first_occurrence(p_schedule text, p_time_zone text, p_now timestamptz) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+declare
+  v_first timestamptz;
+begin
+  -- Both raise 22023 with what is wrong and what would be right.
+  perform scheduler.assert_time_zone(p_time_zone);
+  v_first := scheduler.next_occurrence(p_schedule, p_time_zone, p_now);
+  if v_first is null then
+    raise exception using errcode = '22023',
+      message = format('cannot schedule the action: p_schedule %L never occurs', p_schedule);
+  end if;
+  return v_first;
+end;
+$$;
+comment on function actions.first_occurrence(text, text, timestamptz) is
+  'The first occurrence of a schedule after p_now. Raises 22023 for a schedule or a zone that cannot be read, and for '
+    'a schedule without an occurrence.';
+
 create function actions.schedule_action(
   p_kind text,
   p_due_at timestamptz default null,
@@ -191,95 +280,35 @@ create function actions.schedule_action(
 ) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
-  v_id uuid := coalesce(p_id, gen_random_uuid());
-  v_needs constant jsonb := jsonb_build_object(
-    'reminder', array['message'], 'callback', array['url'], 'edge_function', array['function_name'],
-    'engagement_command', array['device_id', 'command_type']);
-  v_given text[] := array_remove(array[
-    case when p_message is not null then 'message' end, case when p_url is not null then 'url' end,
-    case when p_function_name is not null then 'function_name' end, case when p_device_id is not null
-      then 'device_id' end,
-    case when p_command_type is not null then 'command_type' end], null);
-  v_needed text[];
-  v_due_at timestamptz;
+  v_action public.scheduled_actions := jsonb_populate_record(null::public.scheduled_actions, jsonb_build_object(
+    'id', coalesce(p_id, gen_random_uuid()), 'kind', p_kind, 'due_at', p_due_at, 'schedule', p_schedule,
+    'time_zone', coalesce(p_time_zone, 'UTC'), 'message', p_message, 'url', p_url, 'function_name', p_function_name,
+    'device_id', p_device_id, 'command_type', p_command_type, 'command_expires_seconds', p_command_expires_seconds,
+    'payload', p_payload, 'name', coalesce(p_name, ''), 'max_attempts', p_max_attempts,
+    'backoff_base_seconds', p_backoff_base_seconds, 'backoff_cap_seconds', p_backoff_cap_seconds,
+    'created_by', coalesce(p_created_by, ''), 'created_at', p_now));
+  v_fault constant text := coalesce(actions.kind_fault(v_action), actions.value_fault(v_action),
+    case when p_device_id is not null and not exists (select from public.devices where id = p_device_id)
+      then format('p_device_id must be a registered device, there is no %s', p_device_id) end);
   v_created boolean;
-  v_wrong text;
 begin
-  if p_kind is null or not v_needs ? p_kind then
-    raise exception using errcode = '22023', message = format(
-      'cannot schedule the action: p_kind must be reminder, callback, edge_function or engagement_command, got %s',
-        coalesce(quote_literal(p_kind), 'null'));
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = 'cannot schedule the action: ' || v_fault;
   end if;
-  v_needed := array(select jsonb_array_elements_text(v_needs -> p_kind));
-  v_wrong := case
-    when not v_given @> v_needed then format('p_%s must be given, a %s needs it',
-      (select field from unnest(v_needed) as field where field <> all (v_given) limit 1), p_kind)
-    when not v_needed @> v_given then format('p_%s does not belong to a %s, which needs p_%s',
-      (select field from unnest(v_given) as field where field <> all (v_needed) limit 1), p_kind,
-        array_to_string(v_needed, ' and p_'))
-    when p_message !~ '\S' or length(p_message) > 1000 then
-      format('p_message must have 1 to 1000 characters and not be blank, got %s', length(p_message))
-    when p_url !~ '^https://[^\s/?#@]+([/?#]\S*)?$' or length(p_url) > 2000 then
-      format('p_url must be an https URL without user and password, of at most 2000 characters, got %L', left(p_url,
-        200))
-    when p_function_name !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' then
-      format('p_function_name must be the slug of an edge function, got %L', left(p_function_name, 200))
-    when p_device_id is not null and not exists (select from public.devices where id = p_device_id) then
-      format('p_device_id must be a registered device, there is no %s', p_device_id)
-    when length(p_command_type) not between 1 and 100 then
-      format('p_command_type must have 1 to 100 characters, got %s', length(p_command_type))
-    when p_command_expires_seconds is not null and p_kind <> 'engagement_command' then
-      format('p_command_expires_seconds does not belong to a %s', p_kind)
-    when p_command_expires_seconds not between 1 and 31536000 then
-      format('p_command_expires_seconds must be 1 to 31536000, got %s', p_command_expires_seconds)
-    when p_payload is null or jsonb_typeof(p_payload) <> 'object' then
-      format('p_payload must be a JSON object, got %s', coalesce(jsonb_typeof(p_payload), 'null'))
-    when octet_length(p_payload::text) > 16384 then
-      format('p_payload must have at most 16384 bytes, got %s', octet_length(p_payload::text))
-    when length(coalesce(p_name, '')) > 200 then format('p_name must have at most 200 characters, got %s',
-      length(p_name))
-    when length(coalesce(p_created_by, '')) > 200 then format('p_created_by must have at most 200 characters, got %s',
-      length(p_created_by))
-    when p_max_attempts is null or p_max_attempts not between 1 and 100 then
-      format('p_max_attempts must be 1 to 100, got %s', coalesce(p_max_attempts::text, 'null'))
-    when p_backoff_base_seconds is null or p_backoff_base_seconds not between 1 and 86400 then
-      format('p_backoff_base_seconds must be 1 to 86400, got %s', coalesce(p_backoff_base_seconds::text, 'null'))
-    when p_backoff_cap_seconds is null or p_backoff_cap_seconds not between 1 and 86400 then
-      format('p_backoff_cap_seconds must be 1 to 86400, got %s', coalesce(p_backoff_cap_seconds::text, 'null'))
-    when (p_due_at is null) = (p_schedule is null) then
-      format('give p_due_at for an action that is executed once, or p_schedule for one that recurs; %s given',
-        case when p_due_at is null then 'neither was' else 'both were' end)
-    when not isfinite(p_due_at) then format('p_due_at must be a moment, got %s', p_due_at)
-  end;
-  if v_wrong is not null then
-    raise exception using errcode = '22023', message = 'cannot schedule the action: ' || v_wrong;
-  end if;
-  if p_schedule is not null then
-    -- Both raise 22023 with what is wrong and what would be right.
-    perform scheduler.assert_time_zone(p_time_zone);
-    v_due_at := scheduler.next_occurrence(p_schedule, p_time_zone, p_now);
-    if v_due_at is null then
-      raise exception using errcode = '22023', message = format('cannot schedule the action: p_schedule %L never '
-        'occurs', p_schedule);
-    end if;
-  end if;
-  v_due_at := coalesce(v_due_at, p_due_at);
+  v_action.due_at := coalesce(p_due_at, actions.first_occurrence(p_schedule, p_time_zone, p_now));
 
   insert into public.scheduled_actions (
     id, name, kind, message, url, function_name, device_id, command_type, command_expires_seconds, payload, schedule,
-      time_zone,
-    due_at, next_attempt_at, max_attempts, backoff_base_seconds, backoff_cap_seconds, created_by, created_at
-  ) values (
-    v_id, coalesce(p_name, ''), p_kind, p_message, p_url, p_function_name, p_device_id, p_command_type,
-      p_command_expires_seconds,
-    p_payload, p_schedule, coalesce(p_time_zone, 'UTC'), v_due_at, v_due_at, p_max_attempts, p_backoff_base_seconds,
-    p_backoff_cap_seconds, coalesce(p_created_by, ''), p_now
-  ) on conflict (id) do nothing;
+    time_zone, due_at, next_attempt_at, max_attempts, backoff_base_seconds, backoff_cap_seconds, created_by, created_at)
+  select id, name, kind, message, url, function_name, device_id, command_type, command_expires_seconds, payload,
+    schedule, time_zone, due_at, due_at, max_attempts, backoff_base_seconds, backoff_cap_seconds, created_by, created_at
+  from (select v_action.*) as action
+  on conflict (id) do nothing;
   v_created := found;
   return (
     select jsonb_build_object('id', a.id, 'created', v_created, 'kind', a.kind, 'due_at', a.due_at,
       'idempotency_key', a.idempotency_key, 'status', a.status)
-    from public.scheduled_actions as a where a.id = v_id);
+    from public.scheduled_actions as a where a.id = v_action.id);
 end;
 $$;
 comment on function actions.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb,

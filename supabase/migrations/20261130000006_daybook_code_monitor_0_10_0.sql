@@ -414,107 +414,163 @@ $$;
 comment on function code_monitor.failure_output(text, integer) is
   'Of a failure without a traceback the last 20 lines that it printed, without values; or how it ended.';
 
-create function code_monitor.failure_cause(
-  p_traceback text, p_stderr text default null, p_error_type text default null, p_exit_code integer default null
-) returns table (error_type text, normalized_traceback text, fingerprint text)
+create function code_monitor.failure_text(p_traceback text, p_stderr text) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
-  c_header constant text := 'Traceback (most recent call last):';
-  c_chained constant text[] := array['During handling of the above exception, another exception occurred:',
-    'The above exception was the direct cause of the following exception:'];
-  -- Their messages quote names.
-  c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError'
-    '|ModuleNotFoundError|TypeError)$';
-  v_text text;
-  v_line text;
-  v_match text[];
-  v_is_group boolean;
-  v_state text := 'start';
-  v_chained boolean := false;
-  v_type text;
-  v_message_lines integer := 0;
-  -- The frame being read: its line and its source; and those of this block that were read.
-  v_frame text;
-  v_seen text[] := array[]::text[];
-  v_lines text[] := array[]::text[];
+  v_text text := coalesce(nullif(btrim(p_traceback, E' \t\r\n'), ''), nullif(btrim(p_stderr, E' \t\r\n'), ''), '');
 begin
-  v_text := coalesce(nullif(btrim(p_traceback, E' \t\r\n'), ''), nullif(btrim(p_stderr, E' \t\r\n'), ''), '');
-  -- However long: the beginning and the end say most, cut where a frame begins.
+  -- Of a long text the beginning and the end, cut where a frame begins.
   if length(v_text) > 48000 then
     v_text := regexp_replace(left(v_text, 12000), '(.*\n)\s*File ".*$', '\1')
       || E'\n' || regexp_replace(right(v_text, 36000), '^.*?(\n\s*File ")', '\1');
   end if;
   v_text := regexp_replace(replace(v_text, E'\r', ''), E'\x1b\\[[0-9;?]*[A-Za-z]', '', 'g');
-  v_text := translate(v_text, E'\x01\x02\x03', '');
-  v_is_group := position('Exception Group ' || c_header in v_text) > 0;
+  return translate(v_text, E'\x01\x02\x03', '');
+end;
+$$;
+comment on function code_monitor.failure_text(text, text) is
+  'The traceback, or stderr where there is none, without colours; about 48,000 characters at most.';
 
-  if v_text !~ '(^|\n)\s*([|+] ?)?(Exception Group )?Traceback \(most recent call last\):|(^|\n)\s*File ".*", line '
-    '[0-9]+' then
-    v_lines := code_monitor.failure_output(v_text, p_exit_code);
-    v_type := (regexp_match(v_lines[array_upper(v_lines, 1)],
-      '^([A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Warning|Interrupt|Exit|Iteration))(:|$)'))[1];
-  else
-    for v_line in select string_to_table(v_text || E'\n', E'\n') loop
-      if v_is_group then
-        v_line := regexp_replace(v_line, '^\s*[|+][-+]*\s?', '');
-      end if;
-      continue when btrim(v_line, E' \t') = '';
-      if v_line = any (c_chained) then
-        v_lines := v_lines || v_line;
-        v_chained := true;
-        v_state := 'start';
-      elsif btrim(v_line) in (c_header, 'Exception Group ' || c_header) then
-        -- An earlier traceback that this one does not follow from was only logged.
-        if not v_chained and not v_is_group then
-          v_lines := array[]::text[];
-        end if;
-        v_chained := false;
-        v_seen := array[]::text[];
-        v_frame := null;
-        v_lines := v_lines || 'Traceback:'::text;
-        v_state := 'frames';
-      elsif v_state not in ('message', 'over') and v_line like '%File "%", line %' and v_line ~ '^\s*File ".*", line '
-        '[0-9]+' then
-        if v_frame is not null and v_frame <> all (v_seen) then
-          v_lines := v_lines || v_frame;
-          v_seen := v_seen || v_frame;
-        end if;
-        v_match := regexp_match(v_line, '^\s*File "(.*)", line [0-9]+(, in (.*))?$');
-        v_frame := format('File "%s"%s', code_monitor.mask_path(coalesce(v_match[1], v_line)), coalesce(', '
-          'in ' || v_match[3], ''));
-        v_state := 'frames';
-      elsif v_state = 'frames' and (btrim(v_line, E' \t~^') = '' or v_line like '%[Previous line repeated %') then
-        null;
-      elsif v_state = 'frames' and left(v_line, 1) in (' ', E'\t') then
-        v_frame := concat_ws(E'\n  ', v_frame, code_monitor.mask_values(v_line, false));
-      elsif v_state = 'frames' then
-        -- The exception. A recursion shows the same frames over and over: each counts once.
-        if v_frame is not null and v_frame <> all (v_seen) then
-          v_lines := v_lines || v_frame;
-        end if;
-        v_frame := null;
-        v_match := regexp_match(v_line, '^([A-Za-z_][A-Za-z0-9_.]*)(: ?(.*))?$');
-        v_type := coalesce(v_match[1], v_type);
-        v_lines := v_lines || coalesce(
-          v_match[1] || rtrim(': ' || code_monitor.mask_values(coalesce(v_match[3], ''), true,
-            v_match[1] ~ c_name_errors), ': '),
-          code_monitor.mask_values(v_line, true));
-        v_state := 'message';
-        v_message_lines := 1;
-      elsif v_state = 'message' and code_monitor.is_log_line(v_line) then
-        v_state := 'over';
-      elsif v_state = 'message' and v_message_lines < 5 then
-        v_lines := v_lines || code_monitor.mask_values(v_line, true);
-        v_message_lines := v_message_lines + 1;
-      end if;
-    end loop;
-    if v_frame is not null then
-      v_lines := v_lines || v_frame;
+create type code_monitor.reading as (
+  state text, is_group boolean, is_chained boolean, error_type text, message_lines integer,
+  frame text, seen_frames text[], lines text[]
+);
+comment on type code_monitor.reading is
+  'What was read of a traceback. state: start, frames, message (after the exception) or over. is_group: it is that of '
+    'an exception group. is_chained: the next traceback belongs to the same failure. frame: the frame being read, with '
+    'its source; seen_frames: those read before it in the same traceback. lines: the normalized traceback so far.';
+
+create function code_monitor.end_frame(p_reading code_monitor.reading) returns code_monitor.reading
+language plpgsql immutable set search_path = '' as $$
+begin
+  -- A recursion shows the same frames many times: each counts once.
+  if p_reading.frame is not null and p_reading.frame <> all (p_reading.seen_frames) then
+    p_reading.lines := p_reading.lines || p_reading.frame;
+    p_reading.seen_frames := p_reading.seen_frames || p_reading.frame;
+  end if;
+  p_reading.frame := null;
+  return p_reading;
+end;
+$$;
+comment on function code_monitor.end_frame(code_monitor.reading) is
+  'Adds the frame that was being read to the lines, unless it is among them.';
+
+create function code_monitor.read_exception(p_reading code_monitor.reading, p_line text)
+returns code_monitor.reading
+language plpgsql immutable set search_path = '' as $$
+declare
+  -- Their messages quote names.
+  c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError'
+    '|ModuleNotFoundError|TypeError)$';
+  v_match text[] := regexp_match(p_line, '^([A-Za-z_][A-Za-z0-9_.]*)(: ?(.*))?$');
+begin
+  p_reading := code_monitor.end_frame(p_reading);
+  p_reading.error_type := coalesce(v_match[1], p_reading.error_type);
+  p_reading.lines := p_reading.lines || coalesce(
+    v_match[1] || rtrim(': ' || code_monitor.mask_values(coalesce(v_match[3], ''), true, v_match[1] ~ c_name_errors),
+      ': '),
+    code_monitor.mask_values(p_line, true));
+  p_reading.state := 'message';
+  p_reading.message_lines := 1;
+  return p_reading;
+end;
+$$;
+comment on function code_monitor.read_exception(code_monitor.reading, text) is
+  'The reading after the line that names the exception.';
+
+create function code_monitor.read_line(p_reading code_monitor.reading, p_line text) returns code_monitor.reading
+language plpgsql immutable set search_path = '' as $$
+declare
+  c_header constant text := 'Traceback (most recent call last):';
+  c_chained constant text[] := array['During handling of the above exception, another exception occurred:',
+    'The above exception was the direct cause of the following exception:'];
+  v_match text[];
+begin
+  if btrim(p_line, E' \t') = '' then
+    return p_reading;
+  elsif p_line = any (c_chained) then
+    p_reading.lines := p_reading.lines || p_line;
+    p_reading.is_chained := true;
+    p_reading.state := 'start';
+  elsif btrim(p_line) in (c_header, 'Exception Group ' || c_header) then
+    -- An earlier traceback to which this one is not chained was only logged.
+    if not p_reading.is_chained and not p_reading.is_group then
+      p_reading.lines := array[]::text[];
     end if;
+    p_reading.is_chained := false;
+    p_reading.seen_frames := array[]::text[];
+    p_reading.frame := null;
+    p_reading.lines := p_reading.lines || 'Traceback:'::text;
+    p_reading.state := 'frames';
+  elsif p_reading.state not in ('message', 'over') and p_line like '%File "%", line %'
+    and p_line ~ '^\s*File ".*", line [0-9]+'
+  then
+    p_reading := code_monitor.end_frame(p_reading);
+    v_match := regexp_match(p_line, '^\s*File "(.*)", line [0-9]+(, in (.*))?$');
+    p_reading.frame := format('File "%s"%s', code_monitor.mask_path(coalesce(v_match[1], p_line)),
+      coalesce(', in ' || v_match[3], ''));
+    p_reading.state := 'frames';
+  elsif p_reading.state = 'frames'
+    and (btrim(p_line, E' \t~^') = '' or p_line like '%[Previous line repeated %')
+  then
+    return p_reading;
+  elsif p_reading.state = 'frames' and left(p_line, 1) in (' ', E'\t') then
+    p_reading.frame := concat_ws(E'\n  ', p_reading.frame, code_monitor.mask_values(p_line, false));
+  elsif p_reading.state = 'frames' then
+    return code_monitor.read_exception(p_reading, p_line);
+  elsif p_reading.state = 'message' and code_monitor.is_log_line(p_line) then
+    p_reading.state := 'over';
+  elsif p_reading.state = 'message' and p_reading.message_lines < 5 then
+    p_reading.lines := p_reading.lines || code_monitor.mask_values(p_line, true);
+    p_reading.message_lines := p_reading.message_lines + 1;
+  end if;
+  return p_reading;
+end;
+$$;
+comment on function code_monitor.read_line(code_monitor.reading, text) is
+  'The reading of a traceback after one more line.';
+
+create function code_monitor.read_traceback(p_text text) returns code_monitor.reading
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_reading code_monitor.reading := jsonb_populate_record(null::code_monitor.reading, jsonb_build_object(
+    'state', 'start', 'is_group', position('Exception Group Traceback (most recent call last):' in p_text) > 0,
+    'is_chained', false, 'message_lines', 0, 'seen_frames', array[]::text[], 'lines', array[]::text[]));
+  v_line text;
+begin
+  for v_line in select string_to_table(p_text || E'\n', E'\n') loop
+    v_reading := code_monitor.read_line(v_reading,
+      case when v_reading.is_group then regexp_replace(v_line, '^\s*[|+][-+]*\s?', '') else v_line end);
+  end loop;
+  if v_reading.frame is not null then
+    v_reading.lines := v_reading.lines || v_reading.frame;
+  end if;
+  return v_reading;
+end;
+$$;
+comment on function code_monitor.read_traceback(text) is 'The reading of a whole traceback.';
+
+create function code_monitor.failure_cause(
+  p_traceback text, p_stderr text default null, p_error_type text default null, p_exit_code integer default null
+) returns table (error_type text, normalized_traceback text, fingerprint text)
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_text constant text := code_monitor.failure_text(p_traceback, p_stderr);
+  v_reading code_monitor.reading;
+begin
+  if v_text ~ ('(^|\n)\s*([|+] ?)?(Exception Group )?Traceback \(most recent call last\):'
+    '|(^|\n)\s*File ".*", line [0-9]+')
+  then
+    v_reading := code_monitor.read_traceback(v_text);
+  else
+    v_reading.lines := code_monitor.failure_output(v_text, p_exit_code);
+    v_reading.error_type := (regexp_match(v_reading.lines[array_upper(v_reading.lines, 1)],
+      '^([A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Warning|Interrupt|Exit|Iteration))(:|$)'))[1];
   end if;
 
-  error_type := left(coalesce(v_type, nullif(code_monitor.mask_values(p_error_type, true), ''), 'unknown'), 200);
-  normalized_traceback := array_to_string(v_lines, E'\n');
+  error_type := left(coalesce(v_reading.error_type, nullif(code_monitor.mask_values(p_error_type, true), ''),
+    'unknown'), 200);
+  normalized_traceback := array_to_string(v_reading.lines, E'\n');
   fingerprint := encode(sha256(convert_to(error_type || E'\n' || normalized_traceback, 'UTF8')), 'hex');
   normalized_traceback := left(normalized_traceback, 8000);
   return next;
@@ -527,108 +583,143 @@ comment on function code_monitor.failure_cause(text, text, text, integer) is
 -- Looking at failed executions. There is no cursor that a late commit could slip past: a failed row without a cause has
 -- not been looked at, whenever it became visible, and it has its cause in the same transaction in which it is counted.
 
+create type code_monitor.failure as (
+  execution_id uuid, finished_at timestamptz, fingerprint text, error_type text, normalized_traceback text
+);
+comment on type code_monitor.failure is 'A failed execution and its cause.';
+
+create type code_monitor.seen_cause as (cause_id bigint, is_new boolean, is_reopened boolean);
+comment on type code_monitor.seen_cause is 'A cause to which failures were added, and what that changed.';
+
+create function code_monitor.read_failure(p_execution public.eliza_python_executions, p_now timestamptz)
+returns code_monitor.failure
+language plpgsql volatile set search_path = '' as $$
+declare
+  v_cause record;
+begin
+  begin
+    select * into strict v_cause
+    from code_monitor.failure_cause(p_execution.traceback, p_execution.stderr, p_execution.error_type,
+      p_execution.exit_code);
+  exception when others then
+    -- Executions are read oldest first: one that cannot be read would stop all later ones for ever.
+    select * into v_cause from code_monitor.failure_cause(null, null, 'unreadable', p_execution.exit_code);
+    -- Only the error's code is told: its message may quote what the execution printed.
+    perform scheduler.log_activity('code-monitor-daemon', format('cannot tell why execution %s failed: error %s',
+      p_execution.id, sqlstate), 'warning', jsonb_build_object('execution_id', p_execution.id), p_now);
+  end;
+  return (p_execution.id, p_execution.finished_at, v_cause.fingerprint, v_cause.error_type,
+    v_cause.normalized_traceback);
+end;
+$$;
+comment on function code_monitor.read_failure(public.eliza_python_executions, timestamptz) is
+  'The failure of an execution; unreadable, with a warning in the activity log, when its cause cannot be told.';
+
+create function code_monitor.read_failures(p_max_rows integer, p_seconds numeric, p_now timestamptz)
+returns code_monitor.failure[]
+language plpgsql volatile set search_path = '' as $$
+declare
+  v_ends_at constant timestamptz := clock_timestamp() + make_interval(secs => p_seconds);
+  v_execution public.eliza_python_executions;
+  v_failures code_monitor.failure[] := array[]::code_monitor.failure[];
+begin
+  -- Rows that another collector has locked are counted by that collector.
+  for v_execution in
+    select e.* from public.eliza_python_executions e
+    where e.status = 'failed' and e.cause_id is null
+    order by e.finished_at
+    limit p_max_rows
+    for no key update skip locked
+  loop
+    v_failures := v_failures || code_monitor.read_failure(v_execution, p_now);
+    exit when clock_timestamp() > v_ends_at;
+  end loop;
+  return v_failures;
+end;
+$$;
+comment on function code_monitor.read_failures(integer, numeric, timestamptz) is
+  'Locks the oldest failed executions without a cause, p_max_rows at most and for about p_seconds at most, and reads '
+    'their causes.';
+
+create function code_monitor.add_failures(p_failures code_monitor.failure[], p_now timestamptz)
+returns code_monitor.seen_cause
+language plpgsql volatile set search_path = '' as $$
+declare
+  v_seen code_monitor.seen_cause;
+  v_known public.code_failure_causes;
+  v_new record;
+begin
+  select fingerprint, min(error_type) as error_type, min(normalized_traceback) as normalized_traceback,
+    min(finished_at) as first_seen_at, max(finished_at) as last_seen_at, count(*) as occurrences
+  into strict v_new from unnest(p_failures) group by fingerprint;
+
+  insert into public.code_failure_causes (
+    fingerprint, error_type, normalized_traceback, status_changed_at, first_seen_at, last_seen_at, occurrences
+  ) values (
+    v_new.fingerprint, v_new.error_type, v_new.normalized_traceback, p_now, v_new.first_seen_at, v_new.last_seen_at,
+    v_new.occurrences
+  ) on conflict (fingerprint) do nothing
+  returning id, true, false into v_seen;
+  if not found then
+    select c.* into strict v_known from public.code_failure_causes c
+      where c.fingerprint = v_new.fingerprint for no key update;
+    -- A failure from before the fix says nothing about the fix, however late it is collected.
+    v_seen := (v_known.id, false, v_known.status = 'fixed' and v_new.last_seen_at > v_known.status_changed_at);
+    if v_seen.is_reopened then
+      update public.code_failure_causes c set
+        status = 'open', status_changed_at = p_now, status_changed_by = null,
+        status_reason = 'failed again after the fix', reopened_count = c.reopened_count + 1, fix_requests = 0
+      where c.id = v_seen.cause_id;
+    end if;
+    update public.code_failure_causes c set
+      first_seen_at = least(c.first_seen_at, v_new.first_seen_at),
+      last_seen_at = greatest(c.last_seen_at, v_new.last_seen_at),
+      occurrences = c.occurrences + v_new.occurrences
+    where c.id = v_seen.cause_id;
+  end if;
+  update public.eliza_python_executions set cause_id = v_seen.cause_id
+  where id in (select execution_id from unnest(p_failures));
+  return v_seen;
+end;
+$$;
+comment on function code_monitor.add_failures(code_monitor.failure[], timestamptz) is
+  'Adds failures that have one cause to that cause, which is made when it is new and open again when they came after '
+    'its fix.';
+
 create function code_monitor.collect_failures(p_max_rows integer default 500, p_now timestamptz default now())
 returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
-  c_enough constant interval := interval '2 seconds';
+  c_enough_seconds constant numeric := 2;
   v_begun_at constant timestamptz := clock_timestamp();
-  v_execution record;
-  v_cause record;
-  v_known public.code_failure_causes;
-  v_id bigint;
-  v_ids uuid[] := array[]::uuid[];
-  v_moments timestamptz[] := array[]::timestamptz[];
-  v_fingerprints text[] := array[]::text[];
-  v_types text[] := array[]::text[];
-  v_tracebacks text[] := array[]::text[];
-  v_causes bigint[] := array[]::bigint[];
-  v_new bigint[] := array[]::bigint[];
-  v_reopened bigint[] := array[]::bigint[];
+  v_failures code_monitor.failure[];
+  v_of_cause code_monitor.failure[];
+  v_seen code_monitor.seen_cause[] := array[]::code_monitor.seen_cause[];
 begin
   if p_max_rows is null or p_max_rows not between 1 and 5000 then
     raise exception using errcode = '22023',
       message = format('cannot collect failures: p_max_rows must be from 1 to 5000, got %s',
         coalesce(p_max_rows::text, 'null'));
   end if;
+  v_failures := code_monitor.read_failures(p_max_rows, c_enough_seconds, p_now);
 
-  -- What another collector has in hand is its own.
-  for v_execution in
-    select e.id, e.finished_at, e.traceback, e.stderr, e.error_type, e.exit_code
-    from public.eliza_python_executions e
-    where e.status = 'failed' and e.cause_id is null
-    order by e.finished_at
-    limit p_max_rows
-    for no key update skip locked
+  -- In the order of the fingerprints, so that two collectors cannot deadlock.
+  for v_of_cause in
+    select array_agg(failure) from unnest(v_failures) as failure
+    group by failure.fingerprint
+    order by failure.fingerprint collate "C"
   loop
-    begin
-      select * into strict v_cause
-      from code_monitor.failure_cause(v_execution.traceback, v_execution.stderr, v_execution.error_type,
-        v_execution.exit_code);
-    exception when others then
-      -- Oldest first: one that cannot be read would otherwise be in the way of all others for ever.
-      select * into v_cause from code_monitor.failure_cause(null, null, 'unreadable', v_execution.exit_code);
-      -- The message of the error may quote what the execution printed.
-      perform scheduler.log_activity('code-monitor-daemon', format('cannot tell why execution %s failed: error %s',
-        v_execution.id, sqlstate), 'warning',
-        jsonb_build_object('execution_id', v_execution.id), p_now);
-    end;
-    v_ids := v_ids || v_execution.id;
-    v_moments := v_moments || v_execution.finished_at;
-    v_fingerprints := v_fingerprints || v_cause.fingerprint;
-    v_types := v_types || v_cause.error_type;
-    v_tracebacks := v_tracebacks || v_cause.normalized_traceback;
-    exit when clock_timestamp() - v_begun_at > c_enough;
-  end loop;
-
-  -- In the order of the fingerprints: two collectors never wait for each other in a circle.
-  for v_cause in
-    select f.fingerprint, min(f.error_type) as error_type, min(f.normalized_traceback) as normalized_traceback,
-      min(f.moment) as first_seen_at, max(f.moment) as last_seen_at, count(*) as occurrences, array_agg(f.id) as ids
-    from unnest(v_ids, v_moments, v_fingerprints, v_types, v_tracebacks)
-      as f (id, moment, fingerprint, error_type, normalized_traceback)
-    group by f.fingerprint
-    order by f.fingerprint collate "C"
-  loop
-    insert into public.code_failure_causes (
-      fingerprint, error_type, normalized_traceback, status_changed_at, first_seen_at, last_seen_at, occurrences
-    ) values (
-      v_cause.fingerprint, v_cause.error_type, v_cause.normalized_traceback, p_now,
-      v_cause.first_seen_at, v_cause.last_seen_at, v_cause.occurrences
-    ) on conflict (fingerprint) do nothing
-    returning id into v_id;
-    if found then
-      v_new := v_new || v_id;
-    else
-      select c.* into strict v_known from public.code_failure_causes c
-        where c.fingerprint = v_cause.fingerprint for no key update;
-      v_id := v_known.id;
-      -- What failed before the fix says nothing about it, however late it is seen.
-      if v_known.status = 'fixed' and v_cause.last_seen_at > v_known.status_changed_at then
-        update public.code_failure_causes c set
-          status = 'open', status_changed_at = p_now, status_changed_by = null, status_reason = 'failed again after '
-            'the fix',
-          reopened_count = c.reopened_count + 1, fix_requests = 0
-        where c.id = v_id;
-        v_reopened := v_reopened || v_id;
-      end if;
-      update public.code_failure_causes c set
-        first_seen_at = least(c.first_seen_at, v_cause.first_seen_at),
-        last_seen_at = greatest(c.last_seen_at, v_cause.last_seen_at),
-        occurrences = c.occurrences + v_cause.occurrences
-      where c.id = v_id;
-    end if;
-    update public.eliza_python_executions e set cause_id = v_id where e.id = any (v_cause.ids);
-    v_causes := v_causes || v_id;
+    v_seen := v_seen || code_monitor.add_failures(v_of_cause, p_now);
   end loop;
 
   return jsonb_build_object(
-    'failures', cardinality(v_ids),
-    'causes', to_jsonb(v_causes),
-    'new_causes', to_jsonb(v_new),
-    'reopened_causes', to_jsonb(v_reopened),
-    -- As many rows as were wanted, or no time for them: there may be more.
-    'more', cardinality(v_ids) = p_max_rows or clock_timestamp() - v_begun_at > c_enough);
+    'failures', cardinality(v_failures),
+    'causes', array(select cause_id from unnest(v_seen)),
+    'new_causes', array(select cause_id from unnest(v_seen) where is_new),
+    'reopened_causes', array(select cause_id from unnest(v_seen) where is_reopened),
+    -- There may be more after as many rows as were wanted, and when there was no time for them.
+    'more', cardinality(v_failures) = p_max_rows
+      or clock_timestamp() - v_begun_at > make_interval(secs => c_enough_seconds));
 end;
 $$;
 comment on function code_monitor.collect_failures(integer, timestamptz) is
@@ -752,6 +843,66 @@ comment on function public.read_code_failure(bigint) is
   'What a model is shown of a cause: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the '
     'last two decided proposals)}; null when there is no such cause.';
 
+create type code_monitor.spending as (tokens numeric, cost_usd numeric);
+comment on type code_monitor.spending is 'Tokens of a model and what they cost in US dollars.';
+
+create function code_monitor.spent_on(p_day timestamptz) returns code_monitor.spending
+language sql stable set search_path = '' as $$
+  -- A question without an answer counts with what it may cost.
+  select coalesce(sum(case when p.status = 'asking' or p.usage_unknown then p.reserved_tokens
+      else coalesce(p.prompt_tokens, 0) + coalesce(p.completion_tokens, 0) end), 0),
+    coalesce(sum(case when p.status = 'asking' or p.usage_unknown then coalesce(p.reserved_cost_usd, 0)
+      else coalesce(p.cost_usd, 0) end), 0)
+  from public.code_fix_proposals p
+  where p.created_at >= p_day and p.created_at < p_day + interval '24 hours';
+$$;
+comment on function code_monitor.spent_on(timestamptz) is
+  'What the questions of the UTC day that begins at p_day cost, or may cost.';
+
+create function code_monitor.budget_refusal(
+  p_spent code_monitor.spending, p_needed code_monitor.spending, p_cap code_monitor.spending
+) returns jsonb
+language sql immutable set search_path = '' as $$
+  select case
+    when p_spent.tokens + p_needed.tokens > p_cap.tokens then
+      jsonb_build_object('begun', false, 'reason', 'daily_cap', 'setting', 'code_fixer.daily_tokens',
+        'used', p_spent.tokens, 'needed', p_needed.tokens, 'cap', p_cap.tokens)
+    when p_spent.cost_usd + coalesce(p_needed.cost_usd, 0) > p_cap.cost_usd then
+      jsonb_build_object('begun', false, 'reason', 'daily_cap', 'setting', 'code_fixer.daily_cost_usd',
+        'used', p_spent.cost_usd, 'needed', p_needed.cost_usd, 'cap', p_cap.cost_usd)
+  end;
+$$;
+comment on function code_monitor.budget_refusal(code_monitor.spending, code_monitor.spending, code_monitor.spending) is
+  'The refusal of a fix that would go beyond a cap of the day; null when there is room for it.';
+
+create function code_monitor.holds_claim(p_cause public.code_failure_causes, p_request_id uuid, p_now timestamptz)
+returns boolean
+language sql immutable set search_path = '' as $$
+  select coalesce(p_cause.fix_claimed_until > p_now and p_cause.fix_request_id = p_request_id, false);
+$$;
+comment on function code_monitor.holds_claim(public.code_failure_causes, uuid, timestamptz) is
+  'Whether the request has the claim on the cause now.';
+
+create function code_monitor.cause_refusal(
+  p_cause public.code_failure_causes, p_request_id uuid, p_is_asked boolean, p_cap numeric, p_now timestamptz
+) returns jsonb
+language sql immutable set search_path = '' as $$
+  select case
+    when p_cause.id is null then jsonb_build_object('begun', false, 'reason', 'unknown_cause')
+    when p_cause.status <> 'open' then
+      jsonb_build_object('begun', false, 'reason', 'not_open', 'status', p_cause.status)
+    when p_is_asked or p_cause.fix_claimed_until > p_now and not holds_claim then
+      jsonb_build_object('begun', false, 'reason', 'asked_already')
+    when p_cause.fix_requests >= p_cap and not holds_claim then
+      jsonb_build_object('begun', false, 'reason', 'cause_cap', 'fix_requests', p_cause.fix_requests)
+  end
+  from code_monitor.holds_claim(p_cause, p_request_id, p_now) as holds_claim;
+$$;
+comment on function code_monitor.cause_refusal(public.code_failure_causes, uuid, boolean, numeric, timestamptz) is
+  'The refusal of a fix because of its cause; null when the request may go on. p_is_asked: a proposal has this request '
+    'already, or one of this cause is being asked for or waits. p_cap: how many requests a cause may have. A request '
+    'that holds the claim was counted against it then.';
+
 create function code_monitor.begin_fix(
   p_cause_id bigint, p_request_id uuid, p_execution_id uuid, p_model text,
   p_reserved_tokens integer, p_reserved_cost_usd numeric, p_now timestamptz default now()
@@ -759,59 +910,34 @@ create function code_monitor.begin_fix(
 language plpgsql volatile set search_path = '' as $$
 declare
   c_time_to_answer constant interval := interval '5 minutes';
-  v_day constant timestamptz := date_trunc('day', p_now, 'UTC');
   v_cause public.code_failure_causes;
   v_request_id uuid := coalesce(p_request_id, gen_random_uuid());
-  v_claimed boolean;
-  v_tokens numeric;
-  v_cost numeric;
-  v_token_cap constant numeric := scheduler.setting('code_fixer.daily_tokens');
-  v_cost_cap constant numeric := scheduler.setting_value('code_fixer.daily_cost_usd')::numeric;
+  v_refusal jsonb;
   v_proposal_id bigint;
 begin
-  -- NaN is greater than any cap, and would stand in the day's sum for the rest of it.
+  -- NaN is greater than any cap, and would stay in the sum until the end of the day.
   if p_reserved_tokens is null or p_reserved_tokens < 0 or p_reserved_cost_usd not between 0 and 1000000 then
     raise exception using errcode = '22023', message = format(
       'cannot begin a fix: p_reserved_tokens must be a number from 0 on and p_reserved_cost_usd null or from 0 to '
         '1000000, got %s and %s',
       coalesce(p_reserved_tokens::text, 'null'), coalesce(p_reserved_cost_usd::text, 'null'));
   end if;
-  -- One at a time: two that begin at once could both find the day's last tokens.
+  -- Fixes begin one at a time: two at once could both find the last tokens of the day.
   perform pg_advisory_xact_lock(-7033000001);
   perform code_monitor.expire_fixes(p_now);
 
   select c.* into v_cause from public.code_failure_causes c where c.id = p_cause_id for no key update;
-  if not found then
-    return jsonb_build_object('begun', false, 'reason', 'unknown_cause');
-  end if;
-  if v_cause.status <> 'open' then
-    return jsonb_build_object('begun', false, 'reason', 'not_open', 'status', v_cause.status);
-  end if;
-  v_claimed := coalesce(v_cause.fix_claimed_until > p_now and v_cause.fix_request_id = p_request_id, false);
-  if (not v_claimed and coalesce(v_cause.fix_claimed_until > p_now, false))
-    or exists (select from public.code_fix_proposals p
-      where p.request_id = v_request_id or (p.cause_id = p_cause_id and p.status in ('asking', 'pending'))) then
-    return jsonb_build_object('begun', false, 'reason', 'asked_already');
-  end if;
-  if not v_claimed and v_cause.fix_requests >= scheduler.setting('code_monitor.fixes_per_cause') then
-    return jsonb_build_object('begun', false, 'reason', 'cause_cap', 'fix_requests', v_cause.fix_requests);
-  end if;
-
-  -- What is being asked counts with what it may cost, and so does what was asked and not answered.
-  select coalesce(sum(case when p.status = 'asking' or p.usage_unknown then p.reserved_tokens
-      else coalesce(p.prompt_tokens, 0) + coalesce(p.completion_tokens, 0) end), 0),
-    coalesce(sum(case when p.status = 'asking' or p.usage_unknown then coalesce(p.reserved_cost_usd, 0)
-      else coalesce(p.cost_usd, 0) end), 0)
-  into v_tokens, v_cost
-  from public.code_fix_proposals p
-  where p.created_at >= v_day and p.created_at < v_day + interval '24 hours';
-  if v_tokens + p_reserved_tokens > v_token_cap then
-    return jsonb_build_object('begun', false, 'reason', 'daily_cap', 'setting', 'code_fixer.daily_tokens',
-      'used', v_tokens, 'needed', p_reserved_tokens, 'cap', v_token_cap);
-  end if;
-  if v_cost + coalesce(p_reserved_cost_usd, 0) > v_cost_cap then
-    return jsonb_build_object('begun', false, 'reason', 'daily_cap', 'setting', 'code_fixer.daily_cost_usd',
-      'used', v_cost, 'needed', p_reserved_cost_usd, 'cap', v_cost_cap);
+  v_refusal := coalesce(
+    code_monitor.cause_refusal(v_cause, p_request_id,
+      exists (select from public.code_fix_proposals p
+        where p.request_id = v_request_id or (p.cause_id = p_cause_id and p.status in ('asking', 'pending'))),
+      scheduler.setting('code_monitor.fixes_per_cause'), p_now),
+    code_monitor.budget_refusal(code_monitor.spent_on(date_trunc('day', p_now, 'UTC')),
+      (p_reserved_tokens, p_reserved_cost_usd)::code_monitor.spending,
+      (scheduler.setting('code_fixer.daily_tokens'), scheduler.setting_value('code_fixer.daily_cost_usd')::numeric)
+        ::code_monitor.spending));
+  if v_refusal is not null then
+    return v_refusal;
   end if;
 
   insert into public.code_fix_proposals (
@@ -821,7 +947,7 @@ begin
       p_now + c_time_to_answer
   ) returning id into v_proposal_id;
   update public.code_failure_causes c set
-    fix_requests = c.fix_requests + case when v_claimed then 0 else 1 end,
+    fix_requests = c.fix_requests + (not code_monitor.holds_claim(v_cause, p_request_id, p_now))::integer,
     last_fix_requested_at = p_now, fix_request_id = v_request_id, fix_claimed_until = p_now + c_time_to_answer
   where c.id = p_cause_id;
   return jsonb_build_object('begun', true, 'proposal_id', v_proposal_id);

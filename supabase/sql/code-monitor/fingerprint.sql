@@ -237,107 +237,163 @@ $$;
 comment on function code_monitor.failure_output(text, integer) is
   'Of a failure without a traceback the last 20 lines that it printed, without values; or how it ended.';
 
-create function code_monitor.failure_cause(
-  p_traceback text, p_stderr text default null, p_error_type text default null, p_exit_code integer default null
-) returns table (error_type text, normalized_traceback text, fingerprint text)
+create function code_monitor.failure_text(p_traceback text, p_stderr text) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
-  c_header constant text := 'Traceback (most recent call last):';
-  c_chained constant text[] := array['During handling of the above exception, another exception occurred:',
-    'The above exception was the direct cause of the following exception:'];
-  -- Their messages quote names.
-  c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError'
-    '|ModuleNotFoundError|TypeError)$';
-  v_text text;
-  v_line text;
-  v_match text[];
-  v_is_group boolean;
-  v_state text := 'start';
-  v_chained boolean := false;
-  v_type text;
-  v_message_lines integer := 0;
-  -- The frame being read: its line and its source; and those of this block that were read.
-  v_frame text;
-  v_seen text[] := array[]::text[];
-  v_lines text[] := array[]::text[];
+  v_text text := coalesce(nullif(btrim(p_traceback, E' \t\r\n'), ''), nullif(btrim(p_stderr, E' \t\r\n'), ''), '');
 begin
-  v_text := coalesce(nullif(btrim(p_traceback, E' \t\r\n'), ''), nullif(btrim(p_stderr, E' \t\r\n'), ''), '');
-  -- However long: the beginning and the end say most, cut where a frame begins.
+  -- Of a long text the beginning and the end, cut where a frame begins.
   if length(v_text) > 48000 then
     v_text := regexp_replace(left(v_text, 12000), '(.*\n)\s*File ".*$', '\1')
       || E'\n' || regexp_replace(right(v_text, 36000), '^.*?(\n\s*File ")', '\1');
   end if;
   v_text := regexp_replace(replace(v_text, E'\r', ''), E'\x1b\\[[0-9;?]*[A-Za-z]', '', 'g');
-  v_text := translate(v_text, E'\x01\x02\x03', '');
-  v_is_group := position('Exception Group ' || c_header in v_text) > 0;
+  return translate(v_text, E'\x01\x02\x03', '');
+end;
+$$;
+comment on function code_monitor.failure_text(text, text) is
+  'The traceback, or stderr where there is none, without colours; about 48,000 characters at most.';
 
-  if v_text !~ '(^|\n)\s*([|+] ?)?(Exception Group )?Traceback \(most recent call last\):|(^|\n)\s*File ".*", line '
-    '[0-9]+' then
-    v_lines := code_monitor.failure_output(v_text, p_exit_code);
-    v_type := (regexp_match(v_lines[array_upper(v_lines, 1)],
-      '^([A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Warning|Interrupt|Exit|Iteration))(:|$)'))[1];
-  else
-    for v_line in select string_to_table(v_text || E'\n', E'\n') loop
-      if v_is_group then
-        v_line := regexp_replace(v_line, '^\s*[|+][-+]*\s?', '');
-      end if;
-      continue when btrim(v_line, E' \t') = '';
-      if v_line = any (c_chained) then
-        v_lines := v_lines || v_line;
-        v_chained := true;
-        v_state := 'start';
-      elsif btrim(v_line) in (c_header, 'Exception Group ' || c_header) then
-        -- An earlier traceback that this one does not follow from was only logged.
-        if not v_chained and not v_is_group then
-          v_lines := array[]::text[];
-        end if;
-        v_chained := false;
-        v_seen := array[]::text[];
-        v_frame := null;
-        v_lines := v_lines || 'Traceback:'::text;
-        v_state := 'frames';
-      elsif v_state not in ('message', 'over') and v_line like '%File "%", line %' and v_line ~ '^\s*File ".*", line '
-        '[0-9]+' then
-        if v_frame is not null and v_frame <> all (v_seen) then
-          v_lines := v_lines || v_frame;
-          v_seen := v_seen || v_frame;
-        end if;
-        v_match := regexp_match(v_line, '^\s*File "(.*)", line [0-9]+(, in (.*))?$');
-        v_frame := format('File "%s"%s', code_monitor.mask_path(coalesce(v_match[1], v_line)), coalesce(', '
-          'in ' || v_match[3], ''));
-        v_state := 'frames';
-      elsif v_state = 'frames' and (btrim(v_line, E' \t~^') = '' or v_line like '%[Previous line repeated %') then
-        null;
-      elsif v_state = 'frames' and left(v_line, 1) in (' ', E'\t') then
-        v_frame := concat_ws(E'\n  ', v_frame, code_monitor.mask_values(v_line, false));
-      elsif v_state = 'frames' then
-        -- The exception. A recursion shows the same frames over and over: each counts once.
-        if v_frame is not null and v_frame <> all (v_seen) then
-          v_lines := v_lines || v_frame;
-        end if;
-        v_frame := null;
-        v_match := regexp_match(v_line, '^([A-Za-z_][A-Za-z0-9_.]*)(: ?(.*))?$');
-        v_type := coalesce(v_match[1], v_type);
-        v_lines := v_lines || coalesce(
-          v_match[1] || rtrim(': ' || code_monitor.mask_values(coalesce(v_match[3], ''), true,
-            v_match[1] ~ c_name_errors), ': '),
-          code_monitor.mask_values(v_line, true));
-        v_state := 'message';
-        v_message_lines := 1;
-      elsif v_state = 'message' and code_monitor.is_log_line(v_line) then
-        v_state := 'over';
-      elsif v_state = 'message' and v_message_lines < 5 then
-        v_lines := v_lines || code_monitor.mask_values(v_line, true);
-        v_message_lines := v_message_lines + 1;
-      end if;
-    end loop;
-    if v_frame is not null then
-      v_lines := v_lines || v_frame;
+create type code_monitor.reading as (
+  state text, is_group boolean, is_chained boolean, error_type text, message_lines integer,
+  frame text, seen_frames text[], lines text[]
+);
+comment on type code_monitor.reading is
+  'What was read of a traceback. state: start, frames, message (after the exception) or over. is_group: it is that of '
+    'an exception group. is_chained: the next traceback belongs to the same failure. frame: the frame being read, with '
+    'its source; seen_frames: those read before it in the same traceback. lines: the normalized traceback so far.';
+
+create function code_monitor.end_frame(p_reading code_monitor.reading) returns code_monitor.reading
+language plpgsql immutable set search_path = '' as $$
+begin
+  -- A recursion shows the same frames many times: each counts once.
+  if p_reading.frame is not null and p_reading.frame <> all (p_reading.seen_frames) then
+    p_reading.lines := p_reading.lines || p_reading.frame;
+    p_reading.seen_frames := p_reading.seen_frames || p_reading.frame;
+  end if;
+  p_reading.frame := null;
+  return p_reading;
+end;
+$$;
+comment on function code_monitor.end_frame(code_monitor.reading) is
+  'Adds the frame that was being read to the lines, unless it is among them.';
+
+create function code_monitor.read_exception(p_reading code_monitor.reading, p_line text)
+returns code_monitor.reading
+language plpgsql immutable set search_path = '' as $$
+declare
+  -- Their messages quote names.
+  c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError'
+    '|ModuleNotFoundError|TypeError)$';
+  v_match text[] := regexp_match(p_line, '^([A-Za-z_][A-Za-z0-9_.]*)(: ?(.*))?$');
+begin
+  p_reading := code_monitor.end_frame(p_reading);
+  p_reading.error_type := coalesce(v_match[1], p_reading.error_type);
+  p_reading.lines := p_reading.lines || coalesce(
+    v_match[1] || rtrim(': ' || code_monitor.mask_values(coalesce(v_match[3], ''), true, v_match[1] ~ c_name_errors),
+      ': '),
+    code_monitor.mask_values(p_line, true));
+  p_reading.state := 'message';
+  p_reading.message_lines := 1;
+  return p_reading;
+end;
+$$;
+comment on function code_monitor.read_exception(code_monitor.reading, text) is
+  'The reading after the line that names the exception.';
+
+create function code_monitor.read_line(p_reading code_monitor.reading, p_line text) returns code_monitor.reading
+language plpgsql immutable set search_path = '' as $$
+declare
+  c_header constant text := 'Traceback (most recent call last):';
+  c_chained constant text[] := array['During handling of the above exception, another exception occurred:',
+    'The above exception was the direct cause of the following exception:'];
+  v_match text[];
+begin
+  if btrim(p_line, E' \t') = '' then
+    return p_reading;
+  elsif p_line = any (c_chained) then
+    p_reading.lines := p_reading.lines || p_line;
+    p_reading.is_chained := true;
+    p_reading.state := 'start';
+  elsif btrim(p_line) in (c_header, 'Exception Group ' || c_header) then
+    -- An earlier traceback to which this one is not chained was only logged.
+    if not p_reading.is_chained and not p_reading.is_group then
+      p_reading.lines := array[]::text[];
     end if;
+    p_reading.is_chained := false;
+    p_reading.seen_frames := array[]::text[];
+    p_reading.frame := null;
+    p_reading.lines := p_reading.lines || 'Traceback:'::text;
+    p_reading.state := 'frames';
+  elsif p_reading.state not in ('message', 'over') and p_line like '%File "%", line %'
+    and p_line ~ '^\s*File ".*", line [0-9]+'
+  then
+    p_reading := code_monitor.end_frame(p_reading);
+    v_match := regexp_match(p_line, '^\s*File "(.*)", line [0-9]+(, in (.*))?$');
+    p_reading.frame := format('File "%s"%s', code_monitor.mask_path(coalesce(v_match[1], p_line)),
+      coalesce(', in ' || v_match[3], ''));
+    p_reading.state := 'frames';
+  elsif p_reading.state = 'frames'
+    and (btrim(p_line, E' \t~^') = '' or p_line like '%[Previous line repeated %')
+  then
+    return p_reading;
+  elsif p_reading.state = 'frames' and left(p_line, 1) in (' ', E'\t') then
+    p_reading.frame := concat_ws(E'\n  ', p_reading.frame, code_monitor.mask_values(p_line, false));
+  elsif p_reading.state = 'frames' then
+    return code_monitor.read_exception(p_reading, p_line);
+  elsif p_reading.state = 'message' and code_monitor.is_log_line(p_line) then
+    p_reading.state := 'over';
+  elsif p_reading.state = 'message' and p_reading.message_lines < 5 then
+    p_reading.lines := p_reading.lines || code_monitor.mask_values(p_line, true);
+    p_reading.message_lines := p_reading.message_lines + 1;
+  end if;
+  return p_reading;
+end;
+$$;
+comment on function code_monitor.read_line(code_monitor.reading, text) is
+  'The reading of a traceback after one more line.';
+
+create function code_monitor.read_traceback(p_text text) returns code_monitor.reading
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_reading code_monitor.reading := jsonb_populate_record(null::code_monitor.reading, jsonb_build_object(
+    'state', 'start', 'is_group', position('Exception Group Traceback (most recent call last):' in p_text) > 0,
+    'is_chained', false, 'message_lines', 0, 'seen_frames', array[]::text[], 'lines', array[]::text[]));
+  v_line text;
+begin
+  for v_line in select string_to_table(p_text || E'\n', E'\n') loop
+    v_reading := code_monitor.read_line(v_reading,
+      case when v_reading.is_group then regexp_replace(v_line, '^\s*[|+][-+]*\s?', '') else v_line end);
+  end loop;
+  if v_reading.frame is not null then
+    v_reading.lines := v_reading.lines || v_reading.frame;
+  end if;
+  return v_reading;
+end;
+$$;
+comment on function code_monitor.read_traceback(text) is 'The reading of a whole traceback.';
+
+create function code_monitor.failure_cause(
+  p_traceback text, p_stderr text default null, p_error_type text default null, p_exit_code integer default null
+) returns table (error_type text, normalized_traceback text, fingerprint text)
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_text constant text := code_monitor.failure_text(p_traceback, p_stderr);
+  v_reading code_monitor.reading;
+begin
+  if v_text ~ ('(^|\n)\s*([|+] ?)?(Exception Group )?Traceback \(most recent call last\):'
+    '|(^|\n)\s*File ".*", line [0-9]+')
+  then
+    v_reading := code_monitor.read_traceback(v_text);
+  else
+    v_reading.lines := code_monitor.failure_output(v_text, p_exit_code);
+    v_reading.error_type := (regexp_match(v_reading.lines[array_upper(v_reading.lines, 1)],
+      '^([A-Za-z_][A-Za-z0-9_.]*(Error|Exception|Warning|Interrupt|Exit|Iteration))(:|$)'))[1];
   end if;
 
-  error_type := left(coalesce(v_type, nullif(code_monitor.mask_values(p_error_type, true), ''), 'unknown'), 200);
-  normalized_traceback := array_to_string(v_lines, E'\n');
+  error_type := left(coalesce(v_reading.error_type, nullif(code_monitor.mask_values(p_error_type, true), ''),
+    'unknown'), 200);
+  normalized_traceback := array_to_string(v_reading.lines, E'\n');
   fingerprint := encode(sha256(convert_to(error_type || E'\n' || normalized_traceback, 'UTF8')), 'hex');
   normalized_traceback := left(normalized_traceback, 8000);
   return next;

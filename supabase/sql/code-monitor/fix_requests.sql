@@ -104,6 +104,66 @@ comment on function public.read_code_failure(bigint) is
   'What a model is shown of a cause: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the '
     'last two decided proposals)}; null when there is no such cause.';
 
+create type code_monitor.spending as (tokens numeric, cost_usd numeric);
+comment on type code_monitor.spending is 'Tokens of a model and what they cost in US dollars.';
+
+create function code_monitor.spent_on(p_day timestamptz) returns code_monitor.spending
+language sql stable set search_path = '' as $$
+  -- A question without an answer counts with what it may cost.
+  select coalesce(sum(case when p.status = 'asking' or p.usage_unknown then p.reserved_tokens
+      else coalesce(p.prompt_tokens, 0) + coalesce(p.completion_tokens, 0) end), 0),
+    coalesce(sum(case when p.status = 'asking' or p.usage_unknown then coalesce(p.reserved_cost_usd, 0)
+      else coalesce(p.cost_usd, 0) end), 0)
+  from public.code_fix_proposals p
+  where p.created_at >= p_day and p.created_at < p_day + interval '24 hours';
+$$;
+comment on function code_monitor.spent_on(timestamptz) is
+  'What the questions of the UTC day that begins at p_day cost, or may cost.';
+
+create function code_monitor.budget_refusal(
+  p_spent code_monitor.spending, p_needed code_monitor.spending, p_cap code_monitor.spending
+) returns jsonb
+language sql immutable set search_path = '' as $$
+  select case
+    when p_spent.tokens + p_needed.tokens > p_cap.tokens then
+      jsonb_build_object('begun', false, 'reason', 'daily_cap', 'setting', 'code_fixer.daily_tokens',
+        'used', p_spent.tokens, 'needed', p_needed.tokens, 'cap', p_cap.tokens)
+    when p_spent.cost_usd + coalesce(p_needed.cost_usd, 0) > p_cap.cost_usd then
+      jsonb_build_object('begun', false, 'reason', 'daily_cap', 'setting', 'code_fixer.daily_cost_usd',
+        'used', p_spent.cost_usd, 'needed', p_needed.cost_usd, 'cap', p_cap.cost_usd)
+  end;
+$$;
+comment on function code_monitor.budget_refusal(code_monitor.spending, code_monitor.spending, code_monitor.spending) is
+  'The refusal of a fix that would go beyond a cap of the day; null when there is room for it.';
+
+create function code_monitor.holds_claim(p_cause public.code_failure_causes, p_request_id uuid, p_now timestamptz)
+returns boolean
+language sql immutable set search_path = '' as $$
+  select coalesce(p_cause.fix_claimed_until > p_now and p_cause.fix_request_id = p_request_id, false);
+$$;
+comment on function code_monitor.holds_claim(public.code_failure_causes, uuid, timestamptz) is
+  'Whether the request has the claim on the cause now.';
+
+create function code_monitor.cause_refusal(
+  p_cause public.code_failure_causes, p_request_id uuid, p_is_asked boolean, p_cap numeric, p_now timestamptz
+) returns jsonb
+language sql immutable set search_path = '' as $$
+  select case
+    when p_cause.id is null then jsonb_build_object('begun', false, 'reason', 'unknown_cause')
+    when p_cause.status <> 'open' then
+      jsonb_build_object('begun', false, 'reason', 'not_open', 'status', p_cause.status)
+    when p_is_asked or p_cause.fix_claimed_until > p_now and not holds_claim then
+      jsonb_build_object('begun', false, 'reason', 'asked_already')
+    when p_cause.fix_requests >= p_cap and not holds_claim then
+      jsonb_build_object('begun', false, 'reason', 'cause_cap', 'fix_requests', p_cause.fix_requests)
+  end
+  from code_monitor.holds_claim(p_cause, p_request_id, p_now) as holds_claim;
+$$;
+comment on function code_monitor.cause_refusal(public.code_failure_causes, uuid, boolean, numeric, timestamptz) is
+  'The refusal of a fix because of its cause; null when the request may go on. p_is_asked: a proposal has this request '
+    'already, or one of this cause is being asked for or waits. p_cap: how many requests a cause may have. A request '
+    'that holds the claim was counted against it then.';
+
 create function code_monitor.begin_fix(
   p_cause_id bigint, p_request_id uuid, p_execution_id uuid, p_model text,
   p_reserved_tokens integer, p_reserved_cost_usd numeric, p_now timestamptz default now()
@@ -111,59 +171,34 @@ create function code_monitor.begin_fix(
 language plpgsql volatile set search_path = '' as $$
 declare
   c_time_to_answer constant interval := interval '5 minutes';
-  v_day constant timestamptz := date_trunc('day', p_now, 'UTC');
   v_cause public.code_failure_causes;
   v_request_id uuid := coalesce(p_request_id, gen_random_uuid());
-  v_claimed boolean;
-  v_tokens numeric;
-  v_cost numeric;
-  v_token_cap constant numeric := scheduler.setting('code_fixer.daily_tokens');
-  v_cost_cap constant numeric := scheduler.setting_value('code_fixer.daily_cost_usd')::numeric;
+  v_refusal jsonb;
   v_proposal_id bigint;
 begin
-  -- NaN is greater than any cap, and would stand in the day's sum for the rest of it.
+  -- NaN is greater than any cap, and would stay in the sum until the end of the day.
   if p_reserved_tokens is null or p_reserved_tokens < 0 or p_reserved_cost_usd not between 0 and 1000000 then
     raise exception using errcode = '22023', message = format(
       'cannot begin a fix: p_reserved_tokens must be a number from 0 on and p_reserved_cost_usd null or from 0 to '
         '1000000, got %s and %s',
       coalesce(p_reserved_tokens::text, 'null'), coalesce(p_reserved_cost_usd::text, 'null'));
   end if;
-  -- One at a time: two that begin at once could both find the day's last tokens.
+  -- Fixes begin one at a time: two at once could both find the last tokens of the day.
   perform pg_advisory_xact_lock(-7033000001);
   perform code_monitor.expire_fixes(p_now);
 
   select c.* into v_cause from public.code_failure_causes c where c.id = p_cause_id for no key update;
-  if not found then
-    return jsonb_build_object('begun', false, 'reason', 'unknown_cause');
-  end if;
-  if v_cause.status <> 'open' then
-    return jsonb_build_object('begun', false, 'reason', 'not_open', 'status', v_cause.status);
-  end if;
-  v_claimed := coalesce(v_cause.fix_claimed_until > p_now and v_cause.fix_request_id = p_request_id, false);
-  if (not v_claimed and coalesce(v_cause.fix_claimed_until > p_now, false))
-    or exists (select from public.code_fix_proposals p
-      where p.request_id = v_request_id or (p.cause_id = p_cause_id and p.status in ('asking', 'pending'))) then
-    return jsonb_build_object('begun', false, 'reason', 'asked_already');
-  end if;
-  if not v_claimed and v_cause.fix_requests >= scheduler.setting('code_monitor.fixes_per_cause') then
-    return jsonb_build_object('begun', false, 'reason', 'cause_cap', 'fix_requests', v_cause.fix_requests);
-  end if;
-
-  -- What is being asked counts with what it may cost, and so does what was asked and not answered.
-  select coalesce(sum(case when p.status = 'asking' or p.usage_unknown then p.reserved_tokens
-      else coalesce(p.prompt_tokens, 0) + coalesce(p.completion_tokens, 0) end), 0),
-    coalesce(sum(case when p.status = 'asking' or p.usage_unknown then coalesce(p.reserved_cost_usd, 0)
-      else coalesce(p.cost_usd, 0) end), 0)
-  into v_tokens, v_cost
-  from public.code_fix_proposals p
-  where p.created_at >= v_day and p.created_at < v_day + interval '24 hours';
-  if v_tokens + p_reserved_tokens > v_token_cap then
-    return jsonb_build_object('begun', false, 'reason', 'daily_cap', 'setting', 'code_fixer.daily_tokens',
-      'used', v_tokens, 'needed', p_reserved_tokens, 'cap', v_token_cap);
-  end if;
-  if v_cost + coalesce(p_reserved_cost_usd, 0) > v_cost_cap then
-    return jsonb_build_object('begun', false, 'reason', 'daily_cap', 'setting', 'code_fixer.daily_cost_usd',
-      'used', v_cost, 'needed', p_reserved_cost_usd, 'cap', v_cost_cap);
+  v_refusal := coalesce(
+    code_monitor.cause_refusal(v_cause, p_request_id,
+      exists (select from public.code_fix_proposals p
+        where p.request_id = v_request_id or (p.cause_id = p_cause_id and p.status in ('asking', 'pending'))),
+      scheduler.setting('code_monitor.fixes_per_cause'), p_now),
+    code_monitor.budget_refusal(code_monitor.spent_on(date_trunc('day', p_now, 'UTC')),
+      (p_reserved_tokens, p_reserved_cost_usd)::code_monitor.spending,
+      (scheduler.setting('code_fixer.daily_tokens'), scheduler.setting_value('code_fixer.daily_cost_usd')::numeric)
+        ::code_monitor.spending));
+  if v_refusal is not null then
+    return v_refusal;
   end if;
 
   insert into public.code_fix_proposals (
@@ -173,7 +208,7 @@ begin
       p_now + c_time_to_answer
   ) returning id into v_proposal_id;
   update public.code_failure_causes c set
-    fix_requests = c.fix_requests + case when v_claimed then 0 else 1 end,
+    fix_requests = c.fix_requests + (not code_monitor.holds_claim(v_cause, p_request_id, p_now))::integer,
     last_fix_requested_at = p_now, fix_request_id = v_request_id, fix_claimed_until = p_now + c_time_to_answer
   where c.id = p_cause_id;
   return jsonb_build_object('begun', true, 'proposal_id', v_proposal_id);

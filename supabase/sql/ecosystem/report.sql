@@ -84,12 +84,12 @@ language sql stable set search_path = '' as $$
     'commands_expired', (select commands_expired from day),
     'hours_computed', (select computed from hours),
     'hours_active', (select active from hours),
-    -- Devices are as they are now: they tell of a day only while it is the last one, and as its first report saw them.
+    -- Only the state of now is known of devices. So it counts for the latest day alone, as its first report saw it.
     'devices', coalesce(
       (select nullif(report.figures #> '{infrastructure,devices}', 'null') from public.ecosystem_reports as report
         where report.day = p_day),
       (select jsonb_build_object('in_service', in_service, 'online', online, 'at', p_now)
-       from fleet where p_now < ((p_day + 2)::timestamp at time zone 'UTC'))));
+       from fleet where ecosystem.is_latest_day(p_day, p_now))));
 $$;
 comment on function ecosystem.infrastructure(date, timestamptz) is
   'The fleet''s day from device_metrics_summary, and the devices in service (online or offline) and online. A figure '

@@ -42,68 +42,84 @@ begin
 end;
 $$;
 comment on function ecosystem.assert_day(date, timestamptz) is
-  'Raises 22023 for a day of which nothing can be known: before 2000, still to come, or none.';
+  'Raises 22023 for a day that cannot have figures: before 2000, in the future, or null.';
 
-create function ecosystem.record_activity(
-  p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]', p_now timestamptz default now()
-) returns void
+create function ecosystem.is_latest_day(p_day date, p_now timestamptz) returns boolean
+language sql immutable set search_path = '' as $$
+  select p_now < ((p_day + 2)::timestamp at time zone 'UTC');
+$$;
+comment on function ecosystem.is_latest_day(date, timestamptz) is
+  'Whether figures of now count for that UTC day: until a day after its end.';
+
+create function ecosystem.note_reading(p_repository_id bigint, p_reading jsonb, p_now timestamptz) returns boolean
 language plpgsql set search_path = '' as $$
-declare
-  v_figures jsonb := p_reading -> 'figures';
-  v_stars integer;
-  v_before_day date;
-  v_before_stars integer;
 begin
-  perform ecosystem.assert_day(p_day, p_now);
-  perform scheduler.require_whole_numbers('figures', v_figures,
-    array['commits', 'issues_opened', 'issues_closed', 'pull_requests_opened', 'pull_requests_merged', 'releases',
-      'stars_total']);
-  -- Stars are those of now: they tell of a day only while it is the last one.
-  v_stars := case when p_now < ((p_day + 2)::timestamp at time zone 'UTC')
-    then (v_figures ->> 'stars_total')::integer end;
   update public.ecosystem_repositories set
     last_asked_at = p_now,
     last_outcome = p_reading ->> 'outcome',
     last_problem = p_reading ->> 'problem',
     gone_since = case when p_reading ->> 'outcome' = 'gone' then coalesce(gone_since, p_now) end,
-    github_name = case when p_reading ->> 'outcome' in ('read', 'partial') then nullif(p_reading ->> 'github_name',
-      full_name) else github_name end
+    github_name = case when p_reading ->> 'outcome' in ('read', 'partial')
+      then nullif(p_reading ->> 'github_name', full_name) else github_name end
   where id = p_repository_id;
-  if not found then
-    return;  -- it was deleted meanwhile
-  end if;
+  return found;
+end;
+$$;
+comment on function ecosystem.note_reading(bigint, jsonb, timestamptz) is
+  'Notes in a repository''s row how its reading went; false when the repository was deleted meanwhile.';
 
-  if p_reading ->> 'outcome' in ('read', 'partial') then
-    select day, stars_total into v_before_day, v_before_stars
-    from public.repository_activity
-    where repository_id = p_repository_id and day < p_day and stars_total is not null
-    order by day desc
-    limit 1;
-    -- What is known stays known when a later reading of the day fails; stars are those of the first reading.
-    insert into public.repository_activity as activity (repository_id, day, commits, issues_opened, issues_closed,
-      pull_requests_opened, pull_requests_merged, releases, stars_total, stars_gained, stars_since, truncated,
-        created_at, updated_at)
-    values (p_repository_id, p_day, (v_figures ->> 'commits')::integer, (v_figures ->> 'issues_opened')::integer,
-      (v_figures ->> 'issues_closed')::integer, (v_figures ->> 'pull_requests_opened')::integer,
-      (v_figures ->> 'pull_requests_merged')::integer, (v_figures ->> 'releases')::integer,
-      v_stars, v_stars - v_before_stars, case when v_stars is not null then v_before_day end,
-      array(select jsonb_array_elements_text(p_reading -> 'truncated')), p_now, p_now)
-    on conflict (repository_id, day) do update set
-      commits = coalesce(excluded.commits, activity.commits),
-      issues_opened = coalesce(excluded.issues_opened, activity.issues_opened),
-      issues_closed = coalesce(excluded.issues_closed, activity.issues_closed),
-      pull_requests_opened = coalesce(excluded.pull_requests_opened, activity.pull_requests_opened),
-      pull_requests_merged = coalesce(excluded.pull_requests_merged, activity.pull_requests_merged),
-      releases = coalesce(excluded.releases, activity.releases),
-      stars_total = coalesce(activity.stars_total, excluded.stars_total),
-      stars_gained = case when activity.stars_total is null then excluded.stars_gained else activity.stars_gained end,
-      stars_since = case when activity.stars_total is null then excluded.stars_since else activity.stars_since end,
-      truncated = excluded.truncated,
-      updated_at = excluded.updated_at;
+create function ecosystem.stars_of(p_repository_id bigint, p_day date, p_stars integer, p_now timestamptz,
+  out total integer, out gained integer, out since date)
+language plpgsql stable set search_path = '' as $$
+begin
+  -- GitHub tells how many stars there are now, which says something of a day only while that day is the latest.
+  if not ecosystem.is_latest_day(p_day, p_now) or p_stars is null then
+    return;
   end if;
+  total := p_stars;
+  select day, p_stars - stars_total into since, gained
+  from public.repository_activity
+  where repository_id = p_repository_id and day < p_day and stars_total is not null
+  order by day desc
+  limit 1;
+end;
+$$;
+comment on function ecosystem.stars_of(bigint, date, integer, timestamptz) is
+  'The stars of a repository on a day, from those it has now: how many, and how many more than on the latest earlier '
+    'day whose stars are known. Null for a day that is not the latest.';
 
+create function ecosystem.record_figures(p_repository_id bigint, p_day date, p_reading jsonb, p_now timestamptz)
+returns void
+language sql set search_path = '' as $$
+  -- A known figure stays when a later reading of the day does not have it. Stars are those of the first reading.
+  insert into public.repository_activity as activity (repository_id, day, commits, issues_opened, issues_closed,
+    pull_requests_opened, pull_requests_merged, releases, stars_total, stars_gained, stars_since, truncated,
+    created_at, updated_at)
+  select p_repository_id, p_day, figures.commits, figures.issues_opened, figures.issues_closed,
+    figures.pull_requests_opened, figures.pull_requests_merged, figures.releases, stars.total, stars.gained,
+    stars.since, array(select jsonb_array_elements_text(p_reading -> 'truncated')), p_now, p_now
+  from jsonb_populate_record(null::public.repository_activity, p_reading -> 'figures') as figures,
+    ecosystem.stars_of(p_repository_id, p_day, figures.stars_total, p_now) as stars
+  on conflict (repository_id, day) do update set
+    commits = coalesce(excluded.commits, activity.commits),
+    issues_opened = coalesce(excluded.issues_opened, activity.issues_opened),
+    issues_closed = coalesce(excluded.issues_closed, activity.issues_closed),
+    pull_requests_opened = coalesce(excluded.pull_requests_opened, activity.pull_requests_opened),
+    pull_requests_merged = coalesce(excluded.pull_requests_merged, activity.pull_requests_merged),
+    releases = coalesce(excluded.releases, activity.releases),
+    stars_total = coalesce(activity.stars_total, excluded.stars_total),
+    stars_gained = case when activity.stars_total is null then excluded.stars_gained else activity.stars_gained end,
+    stars_since = case when activity.stars_total is null then excluded.stars_since else activity.stars_since end,
+    truncated = excluded.truncated,
+    updated_at = excluded.updated_at;
+$$;
+comment on function ecosystem.record_figures(bigint, date, jsonb, timestamptz) is
+  'Keeps the figures of a reading as those of the repository''s day.';
+
+create function ecosystem.keep_responses(p_repository_id bigint, p_responses jsonb, p_now timestamptz) returns void
+language sql set search_path = '' as $$
   insert into public.github_responses as kept (repository_id, url, etag, found, next_url, used_at)
-  -- Lists whose pages lead to each other name an address twice.
+  -- An address may come twice: pages of two lists can lead to the same next page.
   select distinct on (response.url) p_repository_id, response.url, response.etag, response.found, response.next_url,
     p_now
   from jsonb_to_recordset(p_responses) as response (url text, etag text, found jsonb, next_url text)
@@ -111,6 +127,26 @@ begin
     etag = excluded.etag, found = excluded.found, next_url = excluded.next_url, used_at = excluded.used_at;
   delete from public.github_responses
   where repository_id = p_repository_id and used_at < p_now - interval '8 days';
+$$;
+comment on function ecosystem.keep_responses(bigint, jsonb, timestamptz) is
+  'Keeps what was counted in a repository''s answers, and deletes those unused for 8 days.';
+
+create function ecosystem.record_activity(
+  p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]', p_now timestamptz default now()
+) returns void
+language plpgsql set search_path = '' as $$
+begin
+  perform ecosystem.assert_day(p_day, p_now);
+  perform scheduler.require_whole_numbers('figures', p_reading -> 'figures',
+    array['commits', 'issues_opened', 'issues_closed', 'pull_requests_opened', 'pull_requests_merged', 'releases',
+      'stars_total']);
+  if not ecosystem.note_reading(p_repository_id, p_reading, p_now) then
+    return;
+  end if;
+  if p_reading ->> 'outcome' in ('read', 'partial') then
+    perform ecosystem.record_figures(p_repository_id, p_day, p_reading, p_now);
+  end if;
+  perform ecosystem.keep_responses(p_repository_id, p_responses, p_now);
   delete from public.repository_activity
   where repository_id = p_repository_id and day < (p_now at time zone 'UTC')::date - 730 and day <> p_day;
 end;

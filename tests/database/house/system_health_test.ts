@@ -33,7 +33,7 @@ Deno.test("system-health is healthy in an empty young database", () =>
 
 const breakages: [string, string, RegExp][] = [
   ["agents", "alter table agents rename to gone", /^a table is missing: .*agents/],
-  ["api_keys", "drop table api_key_health", /^a table is missing: .*api_key_health/],
+  ["api_keys", "drop table api_key_health cascade", /^a table is missing: .*api_key_health/],
   ["tasks", "alter table tasks rename due_at to gone", /^a column is missing: .*due_at/],
   [
     "tasks",
