@@ -2048,7 +2048,7 @@ export type Database = {
     };
     Functions: {
       "accept_code_fix": {
-        Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
+        Args: { "p_author": string; "p_proposal_id": number; "p_reason": string };
         Returns: Json;
       };
       "accept_prompt_suggestion": { Args: { "p_author": string; "p_id": string }; Returns: Json };
@@ -2209,7 +2209,7 @@ export type Database = {
         Returns: boolean;
       };
       "reject_code_fix": {
-        Args: { "p_by": string; "p_proposal_id": number; "p_reason"?: string };
+        Args: { "p_author": string; "p_proposal_id": number; "p_reason": string };
         Returns: Json;
       };
       "reject_prompt_suggestion": { Args: { "p_author": string; "p_id": string }; Returns: Json };
@@ -2316,7 +2316,7 @@ export type Database = {
         Returns: number;
       };
       "set_code_failure_status": {
-        Args: { "p_by": string; "p_cause_id": number; "p_reason"?: string; "p_status": string };
+        Args: { "p_author": string; "p_cause_id": number; "p_reason": string; "p_status": string };
         Returns: Json;
       };
       "store_prompt_suggestions": {

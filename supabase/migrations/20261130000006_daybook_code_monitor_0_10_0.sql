@@ -1094,13 +1094,13 @@ grant execute on function public.code_monitor_state() to service_role;
 -- What a person says: yes or no to a proposal, or what is to become of a cause. Accepting applies nothing: it says that
 -- the person has taken the fix, and that a failure from now on is news.
 
-create function code_monitor.lock_pending_fix(p_proposal_id bigint, p_by text) returns public.code_fix_proposals
+create function code_monitor.lock_pending_fix(p_proposal_id bigint, p_author text) returns public.code_fix_proposals
 language plpgsql volatile set search_path = '' as $$
 declare
   v_proposal public.code_fix_proposals;
 begin
-  if p_by is null or p_by !~ '\S' then
-    raise exception using errcode = '22023', message = 'cannot decide on a proposal: p_by must say who decides';
+  if p_author is null or p_author !~ '\S' then
+    raise exception using errcode = '22023', message = 'cannot decide on a proposal: p_author must say who decides';
   end if;
   perform from public.code_failure_causes c
     where c.id = (select p.cause_id from public.code_fix_proposals p where p.id = p_proposal_id) for no key update;
@@ -1122,17 +1122,17 @@ comment on function code_monitor.lock_pending_fix(bigint, text) is
     'wait; 22023 when nobody says who decides.';
 
 create function code_monitor.accept_fix(
-  p_proposal_id bigint, p_by text, p_reason text default null, p_now timestamptz default now()
+  p_proposal_id bigint, p_reason text, p_author text, p_now timestamptz default now()
 ) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
-  v_proposal constant public.code_fix_proposals := code_monitor.lock_pending_fix(p_proposal_id, p_by);
+  v_proposal constant public.code_fix_proposals := code_monitor.lock_pending_fix(p_proposal_id, p_author);
 begin
   update public.code_fix_proposals p
-    set status = 'accepted', decided_at = p_now, decided_by = p_by, decision_reason = p_reason
+    set status = 'accepted', decided_at = p_now, decided_by = p_author, decision_reason = p_reason
     where p.id = p_proposal_id;
   update public.code_failure_causes c
-    set status = 'fixed', status_changed_at = p_now, status_changed_by = p_by,
+    set status = 'fixed', status_changed_at = p_now, status_changed_by = p_author,
       status_reason = coalesce(p_reason, format('proposal %s accepted', p_proposal_id))
     where c.id = v_proposal.cause_id;
   return jsonb_build_object('proposal_id', p_proposal_id, 'status', 'accepted',
@@ -1143,25 +1143,25 @@ comment on function code_monitor.accept_fix(bigint, text, text, timestamptz) is
   'A person takes the proposal: its cause is fixed, until it fails again. Applies nothing; the diff is in the answer. '
     'Raises SD010 for an unknown proposal; SD204 unless it is pending.';
 
-create function public.accept_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
+create function public.accept_code_fix(p_proposal_id bigint, p_reason text, p_author text) returns jsonb
 language sql security definer set search_path = '' as $$
-  select code_monitor.accept_fix(p_proposal_id, p_by, p_reason);
+  select code_monitor.accept_fix(p_proposal_id, p_reason, p_author);
 $$;
 comment on function public.accept_code_fix(bigint, text, text) is
   'code_monitor.accept_fix by the clock of the database.';
 
 create function code_monitor.reject_fix(
-  p_proposal_id bigint, p_by text, p_reason text default null, p_now timestamptz default now()
+  p_proposal_id bigint, p_reason text, p_author text, p_now timestamptz default now()
 ) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
-  v_proposal constant public.code_fix_proposals := code_monitor.lock_pending_fix(p_proposal_id, p_by);
+  v_proposal constant public.code_fix_proposals := code_monitor.lock_pending_fix(p_proposal_id, p_author);
 begin
   update public.code_fix_proposals p
-    set status = 'rejected', decided_at = p_now, decided_by = p_by, decision_reason = p_reason
+    set status = 'rejected', decided_at = p_now, decided_by = p_author, decision_reason = p_reason
     where p.id = p_proposal_id;
   update public.code_failure_causes c
-    set status = 'open', status_changed_at = p_now, status_changed_by = p_by,
+    set status = 'open', status_changed_at = p_now, status_changed_by = p_author,
       status_reason = coalesce(p_reason, format('proposal %s rejected', p_proposal_id))
     where c.id = v_proposal.cause_id;
   return jsonb_build_object('proposal_id', p_proposal_id, 'status', 'rejected',
@@ -1172,22 +1172,22 @@ comment on function code_monitor.reject_fix(bigint, text, text, timestamptz) is
   'A person does not want the proposal: its cause is open again, and may be asked for again; the model is told the '
     'reason then. Raises SD010 for an unknown proposal; SD204 unless it is pending.';
 
-create function public.reject_code_fix(p_proposal_id bigint, p_by text, p_reason text default null) returns jsonb
+create function public.reject_code_fix(p_proposal_id bigint, p_reason text, p_author text) returns jsonb
 language sql security definer set search_path = '' as $$
-  select code_monitor.reject_fix(p_proposal_id, p_by, p_reason);
+  select code_monitor.reject_fix(p_proposal_id, p_reason, p_author);
 $$;
 comment on function public.reject_code_fix(bigint, text, text) is
   'code_monitor.reject_fix by the clock of the database.';
 
 create function code_monitor.set_failure_status(
-  p_cause_id bigint, p_status text, p_by text, p_reason text default null, p_now timestamptz default now()
+  p_cause_id bigint, p_status text, p_reason text, p_author text, p_now timestamptz default now()
 ) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
   v_cause public.code_failure_causes;
 begin
-  if p_by is null or p_by !~ '\S' then
-    raise exception using errcode = '22023', message = 'cannot change a cause: p_by must say who does it';
+  if p_author is null or p_author !~ '\S' then
+    raise exception using errcode = '22023', message = 'cannot change a cause: p_author must say who does it';
   end if;
   if p_status is null or p_status not in ('open', 'fixed', 'ignored') then
     raise exception using errcode = '22023',
@@ -1200,10 +1200,10 @@ begin
       p_cause_id);
   end if;
   update public.code_fix_proposals p
-    set status = 'superseded', decided_at = p_now, decided_by = p_by, decision_reason = p_reason
+    set status = 'superseded', decided_at = p_now, decided_by = p_author, decision_reason = p_reason
     where p.cause_id = p_cause_id and p.status = 'pending';
   update public.code_failure_causes c set
-    status = p_status, status_changed_at = p_now, status_changed_by = p_by, status_reason = p_reason,
+    status = p_status, status_changed_at = p_now, status_changed_by = p_author, status_reason = p_reason,
     fix_requests = case when p_status = 'open' then 0 else c.fix_requests end
   where c.id = p_cause_id;
   return jsonb_build_object('cause_id', p_cause_id, 'was', v_cause.status, 'status', p_status);
@@ -1214,11 +1214,10 @@ comment on function code_monitor.set_failure_status(bigint, text, text, text, ti
     'may be asked for anew, counted from none). A proposal that waits is superseded. Raises SD011 for an unknown '
     'cause; 22023 for an unknown status, or when nobody says who does it.';
 
-create function public.set_code_failure_status(
-  p_cause_id bigint, p_status text, p_by text, p_reason text default null
-) returns jsonb
+create function public.set_code_failure_status(p_cause_id bigint, p_status text, p_reason text, p_author text)
+returns jsonb
 language sql security definer set search_path = '' as $$
-  select code_monitor.set_failure_status(p_cause_id, p_status, p_by, p_reason);
+  select code_monitor.set_failure_status(p_cause_id, p_status, p_reason, p_author);
 $$;
 comment on function public.set_code_failure_status(bigint, text, text, text) is
   'code_monitor.set_failure_status by the clock of the database.';

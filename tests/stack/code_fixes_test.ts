@@ -127,7 +127,11 @@ Deno.test("failures become causes, causes proposals, and a person decides", asyn
         const response = await fetch(`${apiUrl}/rest/v1/rpc/accept_code_fix`, {
           method: "POST",
           headers: { apikey: keys.secretKey, "content-type": "application/json" },
-          body: JSON.stringify({ p_proposal_id: Number(proposal), p_by: "ann", p_reason: "good" }),
+          body: JSON.stringify({
+            p_proposal_id: Number(proposal),
+            p_reason: "good",
+            p_author: "ann",
+          }),
         });
         assert.equal(response.status, 200, await response.text());
         assert.equal((await cause("KeyError")).status, "fixed");
@@ -146,11 +150,11 @@ Deno.test("failures become causes, causes proposals, and a person decides", asyn
       });
 
       await test.step("answers that are no valid proposal are recorded with what they cost", async () => {
-        await sql`select set_code_failure_status(id, 'ignored', 'ann') from code_failure_causes`;
+        await sql`select set_code_failure_status(id, 'ignored', null, 'ann') from code_failure_causes`;
         await fail(stack, "OSError", "x");
         const asked = async (next: Reply) => {
           reply = () => next;
-          await sql`select set_code_failure_status(id, 'open', 'ann') from code_failure_causes
+          await sql`select set_code_failure_status(id, 'open', null, 'ann') from code_failure_causes
             where error_type = 'OSError'`;
           return await call(stack, "autonomous-code-fixer", {
             causeId: Number((await cause("OSError")).id),
@@ -181,7 +185,7 @@ Deno.test("failures become causes, causes proposals, and a person decides", asyn
 
       await test.step("when the day's tokens are used up nothing is called and nothing counted", async () => {
         await sql`update scheduler_settings set value = '9000' where key = 'code_fixer.daily_tokens'`;
-        await sql`select set_code_failure_status(id, 'open', 'ann') from code_failure_causes
+        await sql`select set_code_failure_status(id, 'open', null, 'ann') from code_failure_causes
           where error_type = 'OSError'`;
         const before = model.requests.length;
         const result = await call(stack, "code-monitor-daemon");

@@ -70,7 +70,7 @@ Deno.test("a cause is asked for as often as the setting says, and anew when it i
       (await value(sql, "code_monitor.state($1)", [after(60)])).exhausted_causes,
       1,
     );
-    await sql`select set_code_failure_status(${id}, 'open', 'ann')`;
+    await sql`select set_code_failure_status(${id}, 'open', null, 'ann')`;
     assert.equal((await claim(sql, after(70), after(70))).attempt, 1);
   }));
 
@@ -116,7 +116,7 @@ Deno.test("a question is begun once: by who claimed it, or by a call of its own 
     assert.deepEqual(await begin(sql, own, NOON), refused);
     assert.equal((await cause(sql, "IndexError")).fix_requests, 1);
     assert.deepEqual(await begin(sql, 0, NOON), { begun: false, reason: "unknown_cause" });
-    await sql`select set_code_failure_status(${own}, 'ignored', 'ann')`;
+    await sql`select set_code_failure_status(${own}, 'ignored', null, 'ann')`;
     const closed = { begun: false, reason: "not_open", status: "ignored" };
     assert.deepEqual(await begin(sql, own, NOON), closed);
   }));
@@ -258,7 +258,7 @@ Deno.test("a proposal for a cause that was closed meanwhile is superseded", () =
     await threeCauses(sql);
     const { id } = await cause(sql, "KeyError");
     const { proposal_id } = await begin(sql, id, NOON);
-    await sql`select set_code_failure_status(${id}, 'fixed', 'ann')`;
+    await sql`select set_code_failure_status(${id}, 'fixed', null, 'ann')`;
     assert.equal((await record(sql, proposal_id, after(1))).status, "superseded");
     assert.equal((await cause(sql, "KeyError")).status, "fixed");
   }));

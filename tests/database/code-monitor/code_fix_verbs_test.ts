@@ -13,7 +13,7 @@ Deno.test("accepting a proposal fixes its cause and keeps who said so; service_r
   withDatabase(async ({ sql, connect }) => {
     const { causeId, proposalId } = await proposed(sql, "KeyError", NOON);
     await moveClock(sql, after(30));
-    const answer = await value(connect("service_role"), "accept_code_fix($1, 'ann', 'good')", [
+    const answer = await value(connect("service_role"), "accept_code_fix($1, 'good', 'ann')", [
       proposalId,
     ]);
     assert.deepEqual(answer, {
@@ -37,7 +37,7 @@ Deno.test("accepting a proposal fixes its cause and keeps who said so; service_r
 Deno.test("rejecting a proposal opens its cause, and the next question tells the model why", () =>
   withDatabase(async ({ sql }) => {
     const { causeId, proposalId } = await proposed(sql, "KeyError", NOON);
-    await sql`select reject_code_fix(${proposalId}, 'ann', 'hides the error')`;
+    await sql`select reject_code_fix(${proposalId}, 'hides the error', 'ann')`;
     assert.equal((await proposal(sql, proposalId)).status, "rejected");
     const { status, fix_requests } = await cause(sql, "KeyError");
     assert.deepEqual([status, fix_requests], ["open", 1]);
@@ -51,16 +51,16 @@ Deno.test("rejecting a proposal opens its cause, and the next question tells the
 Deno.test("only a proposal that waits can be decided on, and somebody has to decide", () =>
   withDatabase(async ({ sql }) => {
     const { proposalId } = await proposed(sql, "KeyError", NOON);
-    const who = "cannot decide on a proposal: p_by must say who decides";
+    const who = "cannot decide on a proposal: p_author must say who decides";
     for (const nobody of [null, "", "  "]) {
-      const error = await refusal(sql`select accept_code_fix(${proposalId}, ${nobody})`);
+      const error = await refusal(sql`select accept_code_fix(${proposalId}, null, ${nobody})`);
       assert.equal(error.message, who);
     }
-    await sql`select reject_code_fix(${proposalId}, 'ann')`;
-    const error = await refusal(sql`select accept_code_fix(${proposalId}, 'bob')`);
+    await sql`select reject_code_fix(${proposalId}, null, 'ann')`;
+    const error = await refusal(sql`select accept_code_fix(${proposalId}, null, 'bob')`);
     assert.equal(error.code, "SD204");
     assert.match(error.message, /^cannot decide on proposal \d+: it is rejected by ann since 20/);
-    const unknown = await refusal(sql`select reject_code_fix(0, 'bob')`);
+    const unknown = await refusal(sql`select reject_code_fix(0, null, 'bob')`);
     assert.equal(unknown.code, "SD010");
     assert.match(unknown.message, /proposal 0: there is no such proposal/);
   }));
@@ -71,7 +71,7 @@ Deno.test("a person fixes, ignores and opens a cause; a proposal that waited is 
       const { causeId, proposalId } = await proposed(sql, `${status}Error`, NOON);
       const answer = await value(
         sql,
-        "code_monitor.set_failure_status($1, $2, 'ann', 'because', $3)",
+        "code_monitor.set_failure_status($1, $2, 'because', 'ann', $3)",
         [
           causeId,
           status,
@@ -90,14 +90,14 @@ Deno.test("a person fixes, ignores and opens a cause; a proposal that waited is 
     }
     const { id } = await cause(sql, "openError");
     assert.match(
-      (await refusal(sql`select set_code_failure_status(${id}, 'proposed', 'ann')`)).message,
+      (await refusal(sql`select set_code_failure_status(${id}, 'proposed', null, 'ann')`)).message,
       /p_status must be open, fixed or ignored, got proposed/,
     );
     assert.match(
-      (await refusal(sql`select set_code_failure_status(${id}, 'open', '')`)).message,
-      /p_by must say who/,
+      (await refusal(sql`select set_code_failure_status(${id}, 'open', null, '')`)).message,
+      /p_author must say who/,
     );
-    const unknown = await refusal(sql`select set_code_failure_status(0, 'open', 'ann')`);
+    const unknown = await refusal(sql`select set_code_failure_status(0, 'open', null, 'ann')`);
     assert.equal(unknown.code, "SD011");
     assert.match(unknown.message, /cause 0: there is no such cause/);
   }));

@@ -97,7 +97,7 @@ Deno.test("two collectors at once share the failures, and a new cause of both is
 Deno.test("a cause that fails after it was fixed is reopened; what failed before is not news", () =>
   withDatabase(async ({ sql }) => {
     const { causeId, proposalId } = await proposed(sql, "KeyError", NOON);
-    await sql`select code_monitor.accept_fix(${proposalId}, 'ann', null, ${after(30)})`;
+    await sql`select code_monitor.accept_fix(${proposalId}, null, 'ann', ${after(30)})`;
 
     await failures(sql, "KeyError", { at: after(29) });
     const before = await collect(sql, after(120));
@@ -118,7 +118,7 @@ Deno.test("failures of an ignored cause, and of one that has a proposal, are onl
     await failures(sql, "KeyError", { at: after(5) });
     await collect(sql, after(10));
     assert.equal((await cause(sql, "KeyError")).status, "proposed");
-    await sql`select code_monitor.set_failure_status(${causeId}, 'ignored', 'ann', null, ${
+    await sql`select code_monitor.set_failure_status(${causeId}, 'ignored', null, 'ann', ${
       after(20)
     })`;
     await failures(sql, "KeyError", { at: after(25) });

@@ -42,8 +42,8 @@ const raises: Record<string, [string[], string]> = {
   SD007: [[], `cancel_batch_job('${nobody}', 'why', 'who')`],
   SD008: [[], `rerun_daily_batch('${nobody}', current_date - 1, 'why', 'who')`],
   SD009: [[], `accept_prompt_suggestion('${nobody}', 'who')`],
-  SD010: [[], "accept_code_fix(0, 'who')"],
-  SD011: [[], "set_code_failure_status(0, 'open', 'who')"],
+  SD010: [[], "accept_code_fix(0, 'why', 'who')"],
+  SD011: [[], "set_code_failure_status(0, 'open', 'why', 'who')"],
   SD101: [[addRun({ status: "queued" })], `scheduler.retry_run('${run}', 'who')`],
   SD102: [
     [
@@ -75,7 +75,10 @@ const raises: Record<string, [string[], string]> = {
     [`select schedule_action('reminder', now() + interval '1 day', p_message => 'tea', p_id => '${run}')`],
     `retry_scheduled_action('${run}')`,
   ],
-  SD204: [[cause, proposal], "accept_code_fix((select max(id) from code_fix_proposals), 'who')"],
+  SD204: [
+    [cause, proposal],
+    "accept_code_fix((select max(id) from code_fix_proposals), 'why', 'who')",
+  ],
   SD301: [[acme], `rerun_daily_batch('${run}', current_date - 1, 'why', 'who')`],
   SD302: [
     [acme, prompt, "update batch_providers set enabled = false"],
