@@ -51,6 +51,8 @@ async function succeeds(command: string, args: string[], user?: OsUser): Promise
     const output = await new Deno.Command(command, {
       args,
       cwd: "/",
+      clearEnv: true,
+      env: { PATH: Deno.env.get("PATH") ?? "/usr/bin:/bin" },
       stdout: "null",
       stderr: "null",
       ...(user ?? {}),

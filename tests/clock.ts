@@ -30,6 +30,7 @@ if (library === undefined) {
 const summaries: { moment: string; summary: string; success: boolean }[] = [];
 for (const moment of chosen.length > 0 ? chosen : Object.keys(moments)) {
   if (signal.aborted) break;
+  await removeLeftovers();
   console.log(`\n${moment}: the clock says ${momentOf(moment)!.toISOString()}`);
   summaries.push({ moment, ...await runAt(momentOf(moment)!, library) });
 }
@@ -70,6 +71,20 @@ async function runAt(moment: Date, library: string) {
   const { success } = await child.status;
   signal.removeEventListener("abort", stop);
   return { summary, success };
+}
+
+/**
+ * libfaketime keeps a file in memory for each process, which stays when the process is killed. A later process with the
+ * same number that another OS user runs cannot open it, and ends.
+ */
+async function removeLeftovers(): Promise<void> {
+  const memory = "/dev/shm";
+  for await (const { name } of Deno.readDir(memory)) {
+    const pid = /^(?:sem\.)?faketime_(?:shm|sem)_(\d+)$/.exec(name)?.[1];
+    if (pid === undefined) continue;
+    const isAlive = await Deno.stat(`/proc/${pid}`).then(() => true, () => false);
+    if (!isAlive) await Deno.remove(`${memory}/${name}`).catch(() => {});
+  }
 }
 
 async function findLibrary(): Promise<string | undefined> {
