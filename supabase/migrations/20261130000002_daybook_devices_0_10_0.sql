@@ -648,57 +648,83 @@ begin
 end
 $$;
 
--- What the figures are: two functions that compute the rows of hours and days and write nothing.
+-- What the figures are: functions that compute the rows of hours and days and write nothing.
 -- They are stable, so each sees one moment of the database, and planned anew for the range they are given.
 
--- One pass over the activity of the range; all else is small beside it.
-create function devices.metrics_hour_rows(p_from timestamptz, p_to timestamptz)
-returns table (
+create type devices.metrics_row as (
   period_start timestamptz, device_id uuid, active_devices integer,
   connections_started bigint, connected_seconds numeric,
   charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric,
-    efficiency_weight numeric,
+  efficiency_weight numeric,
   activity_events bigint, activity_errors bigint,
   pop_events bigint, pop_events_validated bigint, pop_events_rejected bigint, pop_points numeric,
   commands_issued bigint, commands_completed bigint, commands_failed bigint, commands_expired bigint
+);
+comment on type devices.metrics_row is
+  'The figures of a device, or of the fleet (device_id is null), in an hour or a UTC day; see device_metrics_summary.';
+
+create function devices.activity_hours(p_from timestamptz, p_to timestamptz)
+returns table (device_id uuid, hour timestamptz, events bigint, errors bigint)
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+rows 10000 as $$
+#variable_conflict use_column
+begin
+  return query
+  select a.device_id, date_bin('1 hour', a.occurred_at, '2000-01-01 00:00+00') as hour,
+    count(*) as events,
+    count(*) filter (where a.severity = 'error') as errors
+  from public.device_activity_log a
+  where a.occurred_at >= p_from and a.occurred_at < p_to
+  group by 1, 2;
+end
+$$;
+comment on function devices.activity_hours(timestamptz, timestamptz) is
+  'The activity of the hours from p_from to before p_to, by device. The one large read of the metrics: a single pass.';
+
+create function devices.connection_hours(p_from timestamptz, p_to timestamptz)
+returns table (device_id uuid, hour timestamptz, started bigint, seconds numeric)
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+rows 10000 as $$
+#variable_conflict use_column
+begin
+  return query
+  select s.device_id, h.hour,
+    count(*) filter (where s.started_at >= h.hour) as started,
+    extract(epoch from sum(least(s.ended_at, h.hour + interval '1 hour') - greatest(s.started_at, h.hour))) as seconds
+  from (
+    select c.device_id, c.connected_at as started_at, greatest(c.connected_at, c.disconnected_at) as ended_at
+    from public.device_connection_sessions c
+    where c.disconnected_at is not null
+      and tstzrange(c.connected_at, greatest(c.connected_at, c.disconnected_at), '[]') && tstzrange(p_from, p_to)
+    union all
+    select c.device_id, c.connected_at, greatest(c.connected_at, c.last_heartbeat_at)
+    from public.device_connection_sessions c
+    where c.disconnected_at is null
+      and c.connected_at < p_to and greatest(c.connected_at, c.last_heartbeat_at) >= p_from
+  ) s
+  cross join lateral generate_series(
+    date_bin('1 hour', greatest(s.started_at, p_from), '2000-01-01 00:00+00'),
+    least(s.ended_at, p_to - interval '1 microsecond'),
+    interval '1 hour') as h (hour)
+  -- A session that ends on the stroke of an hour has no part in it.
+  where s.ended_at > h.hour or s.started_at >= h.hour
+  group by 1, 2;
+end
+$$;
+comment on function devices.connection_hours(timestamptz, timestamptz) is
+  'The connections of the hours from p_from to before p_to, by device: each session is cut into its hours.';
+
+create function devices.charging_hours(p_from timestamptz, p_to timestamptz)
+returns table (
+  device_id uuid, hour timestamptz, started bigint, seconds numeric, energy_wh numeric, efficiency_energy_wh numeric,
+  efficiency_weight numeric
 )
 language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
 rows 10000 as $$
 #variable_conflict use_column
 begin
   return query
-  with activity as (
-    select a.device_id, date_bin('1 hour', a.occurred_at, '2000-01-01 00:00+00') as hour,
-      count(*) as events,
-      count(*) filter (where a.severity = 'error') as errors
-    from public.device_activity_log a
-    where a.occurred_at >= p_from and a.occurred_at < p_to
-    group by 1, 2
-  ),
-  connections as (
-    select s.device_id, h.hour,
-      count(*) filter (where s.started_at >= h.hour) as started,
-      extract(epoch from sum(least(s.ended_at, h.hour + interval '1 hour') - greatest(s.started_at, h.hour))) as seconds
-    from (
-      select c.device_id, c.connected_at as started_at, greatest(c.connected_at, c.disconnected_at) as ended_at
-      from public.device_connection_sessions c
-      where c.disconnected_at is not null
-        and tstzrange(c.connected_at, greatest(c.connected_at, c.disconnected_at), '[]') && tstzrange(p_from, p_to)
-      union all
-      select c.device_id, c.connected_at, greatest(c.connected_at, c.last_heartbeat_at)
-      from public.device_connection_sessions c
-      where c.disconnected_at is null
-        and c.connected_at < p_to and greatest(c.connected_at, c.last_heartbeat_at) >= p_from
-    ) s
-    cross join lateral generate_series(
-      date_bin('1 hour', greatest(s.started_at, p_from), '2000-01-01 00:00+00'),
-      least(s.ended_at, p_to - interval '1 microsecond'),
-      interval '1 hour') as h (hour)
-    -- A session that ends on the stroke of an hour has no part in it.
-    where s.ended_at > h.hour or s.started_at >= h.hour
-    group by 1, 2
-  ),
-  charges as materialized (
+  with charges as materialized (
     select s.*, s.energy_wh / nullif(extract(epoch from s.ended_at - s.started_at), 0) as watt_hours_a_second
     from (
       select c.device_id, c.started_at, greatest(c.started_at, c.ended_at) as ended_at, c.energy_wh,
@@ -713,7 +739,7 @@ begin
         and c.started_at < p_to and greatest(c.started_at, c.last_reading_at) >= p_from
     ) s
   ),
-  charging_parts as (
+  parts as (
     select s.device_id, h.hour, s.started_at, s.efficiency_percent,
       least(s.ended_at, h.hour + interval '1 hour') - greatest(s.started_at, h.hour) as duration,
       -- What had been drawn by the end of the hour less what had been by its start, each rounded: the roundings
@@ -728,251 +754,208 @@ begin
       least(s.ended_at, p_to - interval '1 microsecond'),
       interval '1 hour') as h (hour)
     where s.ended_at > h.hour or s.started_at >= h.hour
-  ),
-  charging as (
-    select c.device_id, c.hour,
-      count(*) filter (where c.started_at >= c.hour) as started,
-      extract(epoch from sum(c.duration)) as seconds,
-      coalesce(sum(c.energy_wh), 0) as energy_wh,
-      coalesce(sum(c.energy_wh) filter (where c.efficiency_percent is not null), 0) as efficiency_energy_wh,
-      coalesce(sum(c.energy_wh * c.efficiency_percent), 0) as efficiency_weight
-    from charging_parts c
-    group by 1, 2
-  ),
-  pop as (
-    select e.device_id, date_bin('1 hour', e.occurred_at, '2000-01-01 00:00+00') as hour,
-      count(*) as events,
-      count(*) filter (where e.status = 'validated') as validated,
-      count(*) filter (where e.status = 'rejected') as rejected,
-      coalesce(sum(e.points) filter (where e.status = 'validated'), 0) as points
-    from public.pop_events_ledger e
-    where e.occurred_at >= p_from and e.occurred_at < p_to
-    group by 1, 2
-  ),
-  commands as (
-    select c.device_id, date_bin('1 hour', c.issued_at, '2000-01-01 00:00+00') as hour,
-      count(*) as issued,
-      count(*) filter (where c.status = 'completed') as completed,
-      count(*) filter (where c.status = 'failed') as failed,
-      count(*) filter (where c.status = 'expired') as expired
-    from public.engagement_commands c
-    where c.issued_at >= p_from and c.issued_at < p_to
-    group by 1, 2
-  ),
-  devices as (
-    select hour, device_id,
-      (coalesce(n.started, 0) + coalesce(g.started, 0) + coalesce(a.events, 0) + coalesce(p.events, 0) > 0
-        or coalesce(n.seconds, 0) > 0 or coalesce(g.seconds, 0) > 0)::integer as active,
-      coalesce(n.started, 0) as connections_started, coalesce(n.seconds, 0) as connected_seconds,
-      coalesce(g.started, 0) as charging_started, coalesce(g.seconds, 0) as charging_seconds,
-      coalesce(g.energy_wh, 0) as energy_wh, coalesce(g.efficiency_energy_wh, 0) as efficiency_energy_wh,
-      coalesce(g.efficiency_weight, 0) as efficiency_weight,
-      coalesce(a.events, 0) as activity_events, coalesce(a.errors, 0) as activity_errors,
-      coalesce(p.events, 0) as pop_events, coalesce(p.validated, 0) as pop_validated, coalesce(p.rejected,
-        0) as pop_rejected,
-      coalesce(p.points, 0) as pop_points,
-      coalesce(c.issued, 0) as commands_issued, coalesce(c.completed, 0) as commands_completed,
-      coalesce(c.failed, 0) as commands_failed, coalesce(c.expired, 0) as commands_expired
-    from activity a
-    full join connections n using (device_id, hour)
-    full join charging g using (device_id, hour)
-    full join pop p using (device_id, hour)
-    full join commands c using (device_id, hour)
   )
-  select d.hour, d.device_id, d.active,
-    d.connections_started, d.connected_seconds,
-    d.charging_started, d.charging_seconds, d.energy_wh, d.efficiency_energy_wh, d.efficiency_weight,
-    d.activity_events, d.activity_errors,
-    d.pop_events, d.pop_validated, d.pop_rejected, d.pop_points,
-    d.commands_issued, d.commands_completed, d.commands_failed, d.commands_expired
-  from devices d
-  union all
-  -- The fleet has a row for every hour, a quiet one too.
-  select h.hour, null::uuid, coalesce(f.active, 0),
-    coalesce(f.connections_started, 0), coalesce(f.connected_seconds, 0),
-    coalesce(f.charging_started, 0), coalesce(f.charging_seconds, 0), coalesce(f.energy_wh, 0),
-    coalesce(f.efficiency_energy_wh, 0), coalesce(f.efficiency_weight, 0),
-    coalesce(f.activity_events, 0), coalesce(f.activity_errors, 0),
-    coalesce(f.pop_events, 0), coalesce(f.pop_validated, 0), coalesce(f.pop_rejected, 0), coalesce(f.pop_points, 0),
-    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0),
-      coalesce(f.commands_expired, 0)
-  from generate_series(p_from, p_to - interval '1 microsecond', interval '1 hour') as h (hour)
-  left join (
-    select d.hour, sum(d.active)::integer as active,
-      sum(d.connections_started)::bigint as connections_started, sum(d.connected_seconds) as connected_seconds,
-      sum(d.charging_started)::bigint as charging_started, sum(d.charging_seconds) as charging_seconds,
-      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh,
-        sum(d.efficiency_weight) as efficiency_weight,
-      sum(d.activity_events)::bigint as activity_events, sum(d.activity_errors)::bigint as activity_errors,
-      sum(d.pop_events)::bigint as pop_events, sum(d.pop_validated)::bigint as pop_validated,
-      sum(d.pop_rejected)::bigint as pop_rejected, sum(d.pop_points) as pop_points,
-      sum(d.commands_issued)::bigint as commands_issued, sum(d.commands_completed)::bigint as commands_completed,
-      sum(d.commands_failed)::bigint as commands_failed, sum(d.commands_expired)::bigint as commands_expired
-    from devices d
-    group by 1
-  ) f on f.hour = h.hour;
+  select c.device_id, c.hour,
+    count(*) filter (where c.started_at >= c.hour) as started,
+    extract(epoch from sum(c.duration)) as seconds,
+    coalesce(sum(c.energy_wh), 0) as energy_wh,
+    coalesce(sum(c.energy_wh) filter (where c.efficiency_percent is not null), 0) as efficiency_energy_wh,
+    coalesce(sum(c.energy_wh * c.efficiency_percent), 0) as efficiency_weight
+  from parts c
+  group by 1, 2;
 end
 $$;
-comment on function devices.metrics_hour_rows(timestamptz, timestamptz) is
-  'The metrics of the hours from p_from to before p_to (both on the hour), computed from the raw rows: devices and '
-    'fleet';
+comment on function devices.charging_hours(timestamptz, timestamptz) is
+  'The charges of the hours from p_from to before p_to, by device: each session is cut into its hours.';
 
--- Days are sums of hours: counts, seconds, energy and weights all add up. Distinct devices do not, so the fleet's are
--- counted over the devices' own rows of the day.
-create function devices.metrics_day_rows(p_days timestamptz[])
+create function devices.pop_hours(p_from timestamptz, p_to timestamptz)
 returns table (
-  period_start timestamptz, device_id uuid, active_devices integer,
-  connections_started bigint, connected_seconds numeric,
-  charging_sessions_started bigint, charging_seconds numeric, energy_wh numeric, efficiency_energy_wh numeric,
-    efficiency_weight numeric,
-  activity_events bigint, activity_errors bigint,
-  pop_events bigint, pop_events_validated bigint, pop_events_rejected bigint, pop_points numeric,
-  commands_issued bigint, commands_completed bigint, commands_failed bigint, commands_expired bigint
+  device_id uuid, hour timestamptz, events bigint, validated bigint, rejected bigint, points numeric
 )
 language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
 rows 10000 as $$
 #variable_conflict use_column
 begin
   return query
-  with devices as (
-    select d.day, s.device_id, max(s.active_devices) as active,
-      sum(s.connections_started)::bigint as connections_started, sum(s.connected_seconds) as connected_seconds,
-      sum(s.charging_sessions_started)::bigint as charging_started, sum(s.charging_seconds) as charging_seconds,
-      sum(s.energy_wh) as energy_wh, sum(s.efficiency_energy_wh) as efficiency_energy_wh,
-        sum(s.efficiency_weight) as efficiency_weight,
-      sum(s.activity_events)::bigint as activity_events, sum(s.activity_errors)::bigint as activity_errors,
-      sum(s.pop_events)::bigint as pop_events, sum(s.pop_events_validated)::bigint as pop_validated,
-      sum(s.pop_events_rejected)::bigint as pop_rejected, sum(s.pop_points) as pop_points,
-      sum(s.commands_issued)::bigint as commands_issued, sum(s.commands_completed)::bigint as commands_completed,
-      sum(s.commands_failed)::bigint as commands_failed, sum(s.commands_expired)::bigint as commands_expired
-    from unnest(p_days) d (day)
-    join public.device_metrics_summary s
-      on s.granularity = 'hour' and s.period_start >= d.day and s.period_start < d.day + interval '24 hours'
-    where s.device_id is not null
-    group by 1, 2
-  )
-  select d.day, d.device_id, d.active,
-    d.connections_started, d.connected_seconds,
-    d.charging_started, d.charging_seconds, d.energy_wh, d.efficiency_energy_wh, d.efficiency_weight,
-    d.activity_events, d.activity_errors,
-    d.pop_events, d.pop_validated, d.pop_rejected, d.pop_points,
-    d.commands_issued, d.commands_completed, d.commands_failed, d.commands_expired
-  from devices d
-  union all
-  select y.day, null::uuid, coalesce(f.active, 0),
-    coalesce(f.connections_started, 0), coalesce(f.connected_seconds, 0),
-    coalesce(f.charging_started, 0), coalesce(f.charging_seconds, 0), coalesce(f.energy_wh, 0),
-    coalesce(f.efficiency_energy_wh, 0), coalesce(f.efficiency_weight, 0),
-    coalesce(f.activity_events, 0), coalesce(f.activity_errors, 0),
-    coalesce(f.pop_events, 0), coalesce(f.pop_validated, 0), coalesce(f.pop_rejected, 0), coalesce(f.pop_points, 0),
-    coalesce(f.commands_issued, 0), coalesce(f.commands_completed, 0), coalesce(f.commands_failed, 0),
-      coalesce(f.commands_expired, 0)
-  from unnest(p_days) as y (day)
-  left join (
-    select d.day, sum(d.active)::integer as active,
-      sum(d.connections_started)::bigint as connections_started, sum(d.connected_seconds) as connected_seconds,
-      sum(d.charging_started)::bigint as charging_started, sum(d.charging_seconds) as charging_seconds,
-      sum(d.energy_wh) as energy_wh, sum(d.efficiency_energy_wh) as efficiency_energy_wh,
-        sum(d.efficiency_weight) as efficiency_weight,
-      sum(d.activity_events)::bigint as activity_events, sum(d.activity_errors)::bigint as activity_errors,
-      sum(d.pop_events)::bigint as pop_events, sum(d.pop_validated)::bigint as pop_validated,
-      sum(d.pop_rejected)::bigint as pop_rejected, sum(d.pop_points) as pop_points,
-      sum(d.commands_issued)::bigint as commands_issued, sum(d.commands_completed)::bigint as commands_completed,
-      sum(d.commands_failed)::bigint as commands_failed, sum(d.commands_expired)::bigint as commands_expired
-    from devices d
-    group by 1
-  ) f on f.day = y.day;
+  select e.device_id, date_bin('1 hour', e.occurred_at, '2000-01-01 00:00+00') as hour,
+    count(*) as events,
+    count(*) filter (where e.status = 'validated') as validated,
+    count(*) filter (where e.status = 'rejected') as rejected,
+    coalesce(sum(e.points) filter (where e.status = 'validated'), 0) as points
+  from public.pop_events_ledger e
+  where e.occurred_at >= p_from and e.occurred_at < p_to
+  group by 1, 2;
+end
+$$;
+comment on function devices.pop_hours(timestamptz, timestamptz) is
+  'The PoP events of the hours from p_from to before p_to, by device.';
+
+create function devices.command_hours(p_from timestamptz, p_to timestamptz)
+returns table (
+  device_id uuid, hour timestamptz, issued bigint, completed bigint, failed bigint, expired bigint
+)
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+rows 10000 as $$
+#variable_conflict use_column
+begin
+  return query
+  select c.device_id, date_bin('1 hour', c.issued_at, '2000-01-01 00:00+00') as hour,
+    count(*) as issued,
+    count(*) filter (where c.status = 'completed') as completed,
+    count(*) filter (where c.status = 'failed') as failed,
+    count(*) filter (where c.status = 'expired') as expired
+  from public.engagement_commands c
+  where c.issued_at >= p_from and c.issued_at < p_to
+  group by 1, 2;
+end
+$$;
+comment on function devices.command_hours(timestamptz, timestamptz) is
+  'The commands issued in the hours from p_from to before p_to, by device.';
+
+create function devices.metrics_hour_rows(p_from timestamptz, p_to timestamptz) returns setof devices.metrics_row
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+rows 10000 as $$
+#variable_conflict use_column
+begin
+  return query
+  select hour, device_id,
+    (coalesce(n.started, 0) + coalesce(g.started, 0) + coalesce(a.events, 0) + coalesce(p.events, 0) > 0
+      or coalesce(n.seconds, 0) > 0 or coalesce(g.seconds, 0) > 0)::integer,
+    coalesce(n.started, 0), coalesce(n.seconds, 0),
+    coalesce(g.started, 0), coalesce(g.seconds, 0), coalesce(g.energy_wh, 0), coalesce(g.efficiency_energy_wh, 0),
+    coalesce(g.efficiency_weight, 0),
+    coalesce(a.events, 0), coalesce(a.errors, 0),
+    coalesce(p.events, 0), coalesce(p.validated, 0), coalesce(p.rejected, 0), coalesce(p.points, 0),
+    coalesce(c.issued, 0), coalesce(c.completed, 0), coalesce(c.failed, 0), coalesce(c.expired, 0)
+  from devices.activity_hours(p_from, p_to) a
+  full join devices.connection_hours(p_from, p_to) n using (device_id, hour)
+  full join devices.charging_hours(p_from, p_to) g using (device_id, hour)
+  full join devices.pop_hours(p_from, p_to) p using (device_id, hour)
+  full join devices.command_hours(p_from, p_to) c using (device_id, hour);
+end
+$$;
+comment on function devices.metrics_hour_rows(timestamptz, timestamptz) is
+  'The figures of devices in the hours from p_from to before p_to (both on the hour), computed from the raw rows.';
+
+create function devices.metrics_day_rows(p_days timestamptz[]) returns setof devices.metrics_row
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+rows 10000 as $$
+begin
+  -- Counts, seconds, energy and weights of a day are the sums of its hours.
+  return query
+  select d.day, s.device_id, max(s.active_devices),
+    sum(s.connections_started)::bigint, sum(s.connected_seconds),
+    sum(s.charging_sessions_started)::bigint, sum(s.charging_seconds), sum(s.energy_wh), sum(s.efficiency_energy_wh),
+    sum(s.efficiency_weight),
+    sum(s.activity_events)::bigint, sum(s.activity_errors)::bigint,
+    sum(s.pop_events)::bigint, sum(s.pop_events_validated)::bigint, sum(s.pop_events_rejected)::bigint,
+    sum(s.pop_points),
+    sum(s.commands_issued)::bigint, sum(s.commands_completed)::bigint, sum(s.commands_failed)::bigint,
+    sum(s.commands_expired)::bigint
+  from unnest(p_days) d (day)
+  join public.device_metrics_summary s
+    on s.granularity = 'hour' and s.period_start >= d.day and s.period_start < d.day + interval '24 hours'
+  where s.device_id is not null
+  group by 1, 2;
 end
 $$;
 comment on function devices.metrics_day_rows(timestamptz[]) is
-  'The metrics of UTC days (their starts), computed from the rows of their hours: devices and fleet';
+  'The figures of devices on UTC days (their starts), computed from the rows of their hours.';
 
--- Writes only what differs. Not "on conflict do update … where": that locks, and so rewrites the page of, every
--- row it leaves alone. The caller holds the job's lock, so nobody else inserts.
-create function devices.store_metrics(p_granularity text, p_periods timestamptz[])
-returns table (device_rows bigint, rows_written bigint)
+create function devices.metrics_rows(p_granularity text, p_periods timestamptz[]) returns setof devices.metrics_row
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+rows 10000 as $$
+declare
+  v_first constant timestamptz := (select min(period) from unnest(p_periods) as period);
+  v_end constant timestamptz := (select max(period) from unnest(p_periods) as period) + interval '1 hour';
+begin
+  return query
+  with of_devices as materialized (
+    select * from devices.metrics_hour_rows(v_first, v_end) where p_granularity = 'hour'
+    union all
+    select * from devices.metrics_day_rows(p_periods) where p_granularity = 'day'
+  )
+  select * from of_devices
+  union all
+  -- The fleet's distinct devices of a day are counted by the devices' own rows of the day, not by those of its hours.
+  select m.period_start, null::uuid, sum(m.active_devices)::integer,
+    sum(m.connections_started)::bigint, sum(m.connected_seconds),
+    sum(m.charging_sessions_started)::bigint, sum(m.charging_seconds), sum(m.energy_wh), sum(m.efficiency_energy_wh),
+    sum(m.efficiency_weight),
+    sum(m.activity_events)::bigint, sum(m.activity_errors)::bigint,
+    sum(m.pop_events)::bigint, sum(m.pop_events_validated)::bigint, sum(m.pop_events_rejected)::bigint,
+    sum(m.pop_points),
+    sum(m.commands_issued)::bigint, sum(m.commands_completed)::bigint, sum(m.commands_failed)::bigint,
+    sum(m.commands_expired)::bigint
+  from (
+    select * from of_devices
+    union all
+    -- The fleet has a row for each period, for a quiet one too.
+    select period, null, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 from unnest(p_periods) as period
+  ) m
+  group by 1;
+end
+$$;
+comment on function devices.metrics_rows(text, timestamptz[]) is
+  'The metrics of periods (contiguous ones when they are hours): a row for each device with any and for the fleet.';
+
+create function devices.insert_metrics(p_granularity text, p_periods timestamptz[]) returns bigint
 language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB' as $$
 declare
-  v_first constant timestamptz := (select min(p) from unnest(p_periods) p);
-  v_last constant timestamptz := (select max(p) from unnest(p_periods) p);
+  v_rows bigint;
 begin
-  -- Periods computed for the first time, which is most of them, have nothing to compare with.
-  if not exists (
-    select from public.device_metrics_summary s where s.period_start = any (p_periods) and s.granularity = p_granularity
-  ) then
-    insert into public.device_metrics_summary (
-      granularity, period_start, device_id, active_devices, connections_started, connected_seconds,
-      charging_sessions_started, charging_seconds, energy_wh, efficiency_energy_wh, efficiency_weight,
-      activity_events, activity_errors, pop_events, pop_events_validated, pop_events_rejected, pop_points,
-      commands_issued, commands_completed, commands_failed, commands_expired)
-    select p_granularity, r.* from devices.metrics_hour_rows(v_first, v_last + interval '1 hour') r
-      where p_granularity = 'hour'
-    union all
-    select p_granularity, r.* from devices.metrics_day_rows(p_periods) r where p_granularity = 'day'
-    -- A device's rows together: its index is then filled from left to right, which is a sixth of the whole insert.
-    order by device_id, period_start;
-    get diagnostics rows_written = row_count;
-    -- Each period has one row that is the fleet's.
-    device_rows := rows_written - cardinality(p_periods);
-    return next;
-    return;
-  end if;
+  insert into public.device_metrics_summary (
+    granularity, period_start, device_id, active_devices, connections_started, connected_seconds,
+    charging_sessions_started, charging_seconds, energy_wh, efficiency_energy_wh, efficiency_weight,
+    activity_events, activity_errors, pop_events, pop_events_validated, pop_events_rejected, pop_points,
+    commands_issued, commands_completed, commands_failed, commands_expired)
+  select p_granularity, r.* from devices.metrics_rows(p_granularity, p_periods) r
+  -- A device's rows together: its index is then filled from left to right, which is a sixth of the whole insert.
+  order by device_id, period_start;
+  get diagnostics v_rows = row_count;
+  return v_rows;
+end
+$$;
+comment on function devices.insert_metrics(text, timestamptz[]) is
+  'Computes periods that have no summary rows yet, and writes them. Returns how many rows.';
 
+-- Writes only rows that differ. Not "on conflict do update … where" for all: that locks, and so rewrites the page of,
+-- each row that it does not change. The caller holds the job's lock, so no other transaction writes rows meanwhile.
+create function devices.update_metrics(p_granularity text, p_periods timestamptz[])
+returns table (device_rows bigint, rows_written bigint)
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB' as $$
+begin
   return query
   with fresh as materialized (
-    select r.* from devices.metrics_hour_rows(v_first, v_last + interval '1 hour') r where p_granularity = 'hour'
-    union all
-    select r.* from devices.metrics_day_rows(p_periods) r where p_granularity = 'day'
-  ),
-  differing as materialized (
-    select f.*, s.device_key as stored_key
-    from fresh f
-    left join public.device_metrics_summary s
-      on s.period_start = any (p_periods) and s.granularity = p_granularity
-      and s.period_start = f.period_start
-      and s.device_key = coalesce(f.device_id, '00000000-0000-0000-0000-000000000000'::uuid)
-    where s.device_key is null
-      or (s.active_devices, s.connections_started, s.connected_seconds, s.charging_sessions_started, s.charging_seconds,
-          s.energy_wh, s.efficiency_energy_wh, s.efficiency_weight, s.activity_events, s.activity_errors,
-          s.pop_events, s.pop_events_validated, s.pop_events_rejected, s.pop_points,
-          s.commands_issued, s.commands_completed, s.commands_failed, s.commands_expired)
-        is distinct from
-         (f.active_devices, f.connections_started, f.connected_seconds, f.charging_sessions_started, f.charging_seconds,
-          f.energy_wh, f.efficiency_energy_wh, f.efficiency_weight, f.activity_events, f.activity_errors,
-          f.pop_events, f.pop_events_validated, f.pop_events_rejected, f.pop_points,
-          f.commands_issued, f.commands_completed, f.commands_failed, f.commands_expired)
-  ),
-  inserted as (
+    select * from devices.metrics_rows(p_granularity, p_periods)
+  ), differing as materialized (
+    select * from fresh
+    except all
+    select s.period_start, s.device_id, s.active_devices, s.connections_started, s.connected_seconds,
+      s.charging_sessions_started, s.charging_seconds, s.energy_wh, s.efficiency_energy_wh, s.efficiency_weight,
+      s.activity_events, s.activity_errors, s.pop_events, s.pop_events_validated, s.pop_events_rejected, s.pop_points,
+      s.commands_issued, s.commands_completed, s.commands_failed, s.commands_expired
+    from public.device_metrics_summary s
+    where s.period_start = any (p_periods) and s.granularity = p_granularity
+  ), written as (
     insert into public.device_metrics_summary (
       granularity, period_start, device_id, active_devices, connections_started, connected_seconds,
       charging_sessions_started, charging_seconds, energy_wh, efficiency_energy_wh, efficiency_weight,
       activity_events, activity_errors, pop_events, pop_events_validated, pop_events_rejected, pop_points,
       commands_issued, commands_completed, commands_failed, commands_expired)
-    select p_granularity, d.period_start, d.device_id, d.active_devices, d.connections_started, d.connected_seconds,
-      d.charging_sessions_started, d.charging_seconds, d.energy_wh, d.efficiency_energy_wh, d.efficiency_weight,
-      d.activity_events, d.activity_errors, d.pop_events, d.pop_events_validated, d.pop_events_rejected, d.pop_points,
-      d.commands_issued, d.commands_completed, d.commands_failed, d.commands_expired
-    from differing d
-    where d.stored_key is null
+    select p_granularity, d.* from differing d
+    on conflict (period_start, device_key, granularity) do update set (
+      active_devices, connections_started, connected_seconds,
+      charging_sessions_started, charging_seconds, energy_wh, efficiency_energy_wh, efficiency_weight,
+      activity_events, activity_errors, pop_events, pop_events_validated, pop_events_rejected, pop_points,
+      commands_issued, commands_completed, commands_failed, commands_expired, computed_at) = row(
+      excluded.active_devices, excluded.connections_started, excluded.connected_seconds,
+      excluded.charging_sessions_started, excluded.charging_seconds, excluded.energy_wh, excluded.efficiency_energy_wh,
+      excluded.efficiency_weight, excluded.activity_events, excluded.activity_errors, excluded.pop_events,
+      excluded.pop_events_validated, excluded.pop_events_rejected, excluded.pop_points, excluded.commands_issued,
+      excluded.commands_completed, excluded.commands_failed, excluded.commands_expired, now())
     returning 1
-  ),
-  updated as (
-    update public.device_metrics_summary s
-    set active_devices = d.active_devices, connections_started = d.connections_started,
-      connected_seconds = d.connected_seconds,
-      charging_sessions_started = d.charging_sessions_started, charging_seconds = d.charging_seconds,
-        energy_wh = d.energy_wh,
-      efficiency_energy_wh = d.efficiency_energy_wh, efficiency_weight = d.efficiency_weight,
-      activity_events = d.activity_events, activity_errors = d.activity_errors,
-      pop_events = d.pop_events, pop_events_validated = d.pop_events_validated,
-        pop_events_rejected = d.pop_events_rejected,
-      pop_points = d.pop_points, commands_issued = d.commands_issued, commands_completed = d.commands_completed,
-      commands_failed = d.commands_failed, commands_expired = d.commands_expired, computed_at = now()
-    from differing d
-    where s.period_start = d.period_start and s.device_key = d.stored_key and s.granularity = p_granularity
-    returning 1
-  ),
-  gone as (
+  ), gone as (
     delete from public.device_metrics_summary s
     where s.period_start = any (p_periods) and s.granularity = p_granularity
       and not exists (
@@ -983,12 +966,33 @@ begin
   )
   select
     (select count(*) from fresh f where f.device_id is not null),
-    (select count(*) from inserted) + (select count(*) from updated) + (select count(*) from gone);
+    (select count(*) from written) + (select count(*) from gone);
+end
+$$;
+comment on function devices.update_metrics(text, timestamptz[]) is
+  'Computes periods that have summary rows; updates, inserts and deletes those that differ. Returns how many rows '
+    'devices have now, and how many were written.';
+
+create function devices.store_metrics(
+  p_granularity text, p_periods timestamptz[], out device_rows bigint, out rows_written bigint
+)
+language plpgsql volatile set search_path = '' as $$
+begin
+  if exists (
+    select from public.device_metrics_summary s where s.period_start = any (p_periods) and s.granularity = p_granularity
+  ) then
+    select u.* into strict device_rows, rows_written from devices.update_metrics(p_granularity, p_periods) u;
+  else
+    -- Most periods are computed for the first time: there are no rows to compare with.
+    rows_written := devices.insert_metrics(p_granularity, p_periods);
+    -- Each period has one row of the fleet.
+    device_rows := rows_written - cardinality(p_periods);
+  end if;
 end
 $$;
 comment on function devices.store_metrics(text, timestamptz[]) is
   'Computes periods (contiguous ones when they are hours) and brings their summary rows in line, touching only rows '
-    'that differ';
+    'that differ. Returns how many rows devices have in them, and how many rows were written.';
 
 -- The steps that the job calls, each one transaction with a bound. A run is: begin, then hours until none is left,
 -- then days; a run that stops half way has lost nothing, the next one goes on where it stopped.
@@ -1047,26 +1051,10 @@ comment on function public.aggregate_device_metrics_begin() is
   'First step of a run: lists the hours to compute (ended, changed, unsettled). Call again while notes_left is not 0';
 
 -- The newest hours first: after a bulk load of old rows the current figures do not wait for the old ones.
-create function public.aggregate_device_metrics_hours(
-  p_max_hours integer default 24, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity'
-) returns jsonb
-language plpgsql volatile security definer set search_path = '' set statement_timeout = '60s' as $$
-declare
-  v_now constant timestamptz := now();
-  v_open_hour constant timestamptz := date_bin('1 hour', v_now, '2000-01-01 00:00+00');
-  v_own_id xid8;
-  v_settled boolean;
-  v_hours timestamptz[];
-  v_device_rows bigint := 0;
-  v_written bigint := 0;
-begin
-  if p_max_hours is null or p_max_hours not between 1 and 1000 then
-    raise exception using errcode = '22023', message = format('Cannot aggregate hours: p_max_hours must be 1 to 1000, '
-      'got %s', coalesce(p_max_hours::text, 'null'));
-  end if;
-  perform pg_advisory_xact_lock(-7031000001);
-
-  select array_agg(run.period_start order by run.period_start) into v_hours
+create function devices.pending_hours(p_max_hours integer, p_from timestamptz, p_to timestamptz)
+returns timestamptz[]
+language sql stable set search_path = '' as $$
+  select array_agg(run.period_start order by run.period_start)
   from (
     select p.period_start, max(p.period_start) over () as newest,
       row_number() over (order by p.period_start desc) as place
@@ -1077,26 +1065,59 @@ begin
   ) run
   -- Contiguous hours only: they are read as one range.
   where run.period_start = run.newest - (run.place - 1) * interval '1 hour';
+$$;
+comment on function devices.pending_hours(integer, timestamptz, timestamptz) is
+  'The newest stretch of pending hours that start in [p_from, p_to), p_max_hours at most; null when there is none.';
 
+create function devices.compute_hours(
+  p_hours timestamptz[], p_open_hour timestamptz, out device_rows bigint, out rows_written bigint
+)
+language plpgsql volatile set search_path = '' as $$
+declare
+  -- A transaction that wrote into an hour before it ended has an older id than this one. If no older transaction is
+  -- open, the hour is settled.
+  v_own_id constant xid8 := pg_current_xact_id();
+  v_settled constant boolean := pg_snapshot_xmin(pg_current_snapshot()) >= v_own_id;
+begin
+  select r.* into strict device_rows, rows_written from devices.store_metrics('hour', p_hours) r;
+
+  -- Hours that ended two days ago are taken as settled: catching up must not compute all of them twice.
+  update public.device_metrics_periods p
+  set pending = false, computed_at = now(),
+    unsettled = not v_settled and p.period_start < p_open_hour and p.period_start >= p_open_hour - interval '48 hours'
+  where p.granularity = 'hour' and p.period_start = any (p_hours);
+
+  if rows_written > 0 then
+    insert into public.device_metrics_periods (granularity, period_start)
+    select distinct 'day', date_bin('24 hours', h.hour, '2000-01-01 00:00+00') from unnest(p_hours) h (hour)
+    on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
+  end if;
+end
+$$;
+comment on function devices.compute_hours(timestamptz[], timestamptz) is
+  'Computes contiguous hours, takes them off the list, and lists their days when a row was written. An hour is '
+    'unsettled when a transaction that may have written into it before its end is still open. Returns how many rows '
+    'devices have in them, and how many were written.';
+
+create function public.aggregate_device_metrics_hours(
+  p_max_hours integer default 24, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity'
+) returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '60s' as $$
+declare
+  v_open_hour constant timestamptz := date_bin('1 hour', now(), '2000-01-01 00:00+00');
+  v_hours timestamptz[];
+  v_device_rows bigint := 0;
+  v_written bigint := 0;
+begin
+  if p_max_hours is null or p_max_hours not between 1 and 1000 then
+    raise exception using errcode = '22023', message = format('Cannot aggregate hours: p_max_hours must be 1 to 1000, '
+      'got %s', coalesce(p_max_hours::text, 'null'));
+  end if;
+  perform pg_advisory_xact_lock(-7031000001);
+
+  v_hours := devices.pending_hours(p_max_hours, p_from, p_to);
   if v_hours is not null then
-    -- Nobody who wrote into an hour before it ended is still open, if no transaction older than this one is. Hours
-    -- that ended two days ago are taken as settled: catching up must not compute all of them twice.
-    v_own_id := pg_current_xact_id();
-    v_settled := pg_snapshot_xmin(pg_current_snapshot()) >= v_own_id;
-
-    select r.device_rows, r.rows_written into strict v_device_rows, v_written
-    from devices.store_metrics('hour', v_hours) r;
-
-    update public.device_metrics_periods p
-    set pending = false, computed_at = v_now,
-      unsettled = not v_settled and p.period_start < v_open_hour and p.period_start >= v_open_hour - interval '48 hours'
-    where p.granularity = 'hour' and p.period_start = any (v_hours);
-
-    if v_written > 0 then
-      insert into public.device_metrics_periods (granularity, period_start)
-      select distinct 'day', date_bin('24 hours', h.hour, '2000-01-01 00:00+00') from unnest(v_hours) h (hour)
-      on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
-    end if;
+    select r.* into strict v_device_rows, v_written from devices.compute_hours(v_hours, v_open_hour) r;
   end if;
 
   return jsonb_build_object(
@@ -1253,72 +1274,53 @@ to service_role;
 
 -- The sweep: ends silent sessions, and sets devices online and offline by the sessions that are left.
 --
--- It never waits for a device. A row that somebody holds at that moment is left as it is (skip locked) and counted;
--- the next run comes to it. A heartbeat that was committed while the step was on its way is seen: the condition is
--- evaluated again on the row that was locked (read committed, which PostgREST uses). Sessions are locked `for no key
--- update`, as heartbeats lock them: rows that only refer to a session are in nobody's way.
+-- It never waits for a device. A row that another transaction has locked is skipped and counted; the next run looks at
+-- it again. A heartbeat that was committed while a step ran is seen: the condition is evaluated again on the row once
+-- it is locked (read committed, which PostgREST uses). Sessions are locked `for no key update`, as heartbeats lock
+-- them: so inserts of rows that refer to a session do not wait.
 
 insert into public.scheduler_settings (pack, key, default_value, unit, least, most, description) values
   ('devices', 'device_connections.heartbeat_timeout_seconds', '300', 's', 10, 86400, 'a session whose last heartbeat '
     'is older than this is ended by monitor-device-connections');
 
-create function devices.sweep_connections(
-  p_after uuid default null,
-  p_until uuid default null,
-  p_max_devices integer default 2000,
-  p_now timestamptz default now()
-) returns jsonb
-language plpgsql volatile set search_path = '' as $$
-declare
-  v_timeout constant interval :=
-    make_interval(secs => scheduler.setting('device_connections.heartbeat_timeout_seconds'));
-  v_after constant uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
-  v_until constant uuid := coalesce(p_until, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-  v_max_sessions constant bigint := 2 * p_max_devices;
-  v_devices uuid[];
-  v_last uuid;
-  v_corrected bigint;
-  v_ended bigint;
-  v_wanted uuid[];
-  v_held uuid[];
-  v_online bigint := 0;
-  v_offline bigint := 0;
-  v_left bigint := 0;
+create function devices.devices_to_sweep(p_after uuid, p_until uuid, p_limit integer) returns uuid[]
+language plpgsql stable set search_path = '' as $$
 begin
-  if p_max_devices is null or p_max_devices not between 1 and 10000 then
-    raise exception using errcode = '22023',
-      message = format('Cannot sweep connections: p_max_devices must be 1 to 10000, got %s',
-        coalesce(p_max_devices::text, 'null'));
-  end if;
-
-  -- The next devices, by id, that have an open session or are said to be online. Devices that are neither, most of
-  -- them in an old fleet, are never read.
-  select array_agg(next.id order by next.id) into v_devices
-  from (
+  -- Most devices of an old fleet are offline and have no open session: they are never read.
+  return array(
     select either.id
     from (
       (select distinct s.device_id as id from public.device_connection_sessions s
-       where s.disconnected_at is null and s.device_id > v_after and s.device_id <= v_until
-       order by id limit p_max_devices)
+       where s.disconnected_at is null and s.device_id > p_after and s.device_id <= p_until
+       order by id limit p_limit)
       union
       (select d.id from public.devices d
-       where d.status = 'online' and d.id > v_after and d.id <= v_until
-       order by d.id limit p_max_devices)
+       where d.status = 'online' and d.id > p_after and d.id <= p_until
+       order by d.id limit p_limit)
     ) either
     order by either.id
-    limit p_max_devices
-  ) next;
-  v_last := v_devices[cardinality(v_devices)];
+    limit p_limit);
+end;
+$$;
+comment on function devices.devices_to_sweep(uuid, uuid, integer) is
+  'The first p_limit devices with ids in (p_after, p_until], by id, that have an open session or are online.';
 
-  -- A heartbeat from the future, of before the database's clock was set back, says that the device lived when it was
-  -- written, which was no later than now: it is brought back to now, or the session would live until then. One that is
-  -- ahead by less than the timeout is left alone: it ends its session by less than the timeout later.
+-- A heartbeat from the future was written before the database's clock was set back: the device lived then, which was no
+-- later than now. Left as it is, it would keep the session open until then. A heartbeat that is ahead by less than the
+-- timeout stays: it ends its session later by less than the timeout.
+create function devices.correct_heartbeats(
+  p_after uuid, p_last uuid, p_timeout interval, p_limit bigint, p_now timestamptz
+) returns bigint
+language plpgsql volatile set search_path = '' as $$
+declare
+  v_corrected bigint;
+begin
   with ahead as materialized (
     select s.id
     from public.device_connection_sessions s
-    where s.disconnected_at is null and s.device_id > v_after and s.device_id <= v_last
-      and coalesce(s.last_heartbeat_at, s.connected_at) > p_now + v_timeout
-    limit v_max_sessions
+    where s.disconnected_at is null and s.device_id > p_after and s.device_id <= p_last
+      and coalesce(s.last_heartbeat_at, s.connected_at) > p_now + p_timeout
+    limit p_limit
     for no key update skip locked
   )
   update public.device_connection_sessions s
@@ -1326,13 +1328,25 @@ begin
   from ahead
   where s.id = ahead.id;
   get diagnostics v_corrected = row_count;
+  return v_corrected;
+end;
+$$;
+comment on function devices.correct_heartbeats(uuid, uuid, interval, bigint, timestamptz) is
+  'Sets heartbeats that are ahead of p_now by more than the timeout to p_now, p_limit at most. Returns how many.';
 
+create function devices.end_silent_sessions(
+  p_after uuid, p_last uuid, p_timeout interval, p_limit bigint, p_now timestamptz
+) returns bigint
+language plpgsql volatile set search_path = '' as $$
+declare
+  v_ended bigint;
+begin
   with silent as materialized (
     select s.id
     from public.device_connection_sessions s
-    where s.disconnected_at is null and s.device_id > v_after and s.device_id <= v_last
-      and coalesce(s.last_heartbeat_at, s.connected_at) < p_now - v_timeout
-    limit v_max_sessions
+    where s.disconnected_at is null and s.device_id > p_after and s.device_id <= p_last
+      and coalesce(s.last_heartbeat_at, s.connected_at) < p_now - p_timeout
+    limit p_limit
     for no key update skip locked
   )
   update public.device_connection_sessions s
@@ -1341,40 +1355,38 @@ begin
   from silent
   where s.id = silent.id;
   get diagnostics v_ended = row_count;
+  return v_ended;
+end;
+$$;
+comment on function devices.end_silent_sessions(uuid, uuid, interval, bigint, timestamptz) is
+  'Ends sessions without a heartbeat for longer than the timeout, p_limit at most. Returns how many.';
 
-  -- Devices that opened thousands of sessions and closed none must not make a step endless: the same stretch again,
-  -- which has fewer of them now.
-  if greatest(v_corrected, v_ended) = v_max_sessions then
-    return jsonb_build_object('next_after', v_after, 'devices', 0, 'sessions_ended', v_ended,
-      'heartbeats_corrected', v_corrected, 'devices_online', 0, 'devices_offline', 0, 'left', 0);
-  end if;
+create function devices.differing_devices(p_devices uuid[], p_now timestamptz) returns uuid[]
+language plpgsql stable set search_path = '' as $$
+begin
+  return array(
+    select d.id
+    from unnest(p_devices) as w (id)
+    join public.devices d on d.id = w.id
+    left join lateral (
+      select max(least(coalesce(s.last_heartbeat_at, s.connected_at), p_now)) as heard_at
+      from public.device_connection_sessions s
+      where s.device_id = d.id and s.disconnected_at is null
+    ) live on true
+    where d.status = case when live.heard_at is null then 'online' else 'offline' end
+      -- Written at every run, last_seen_at would rewrite the rows of the whole fleet three times an hour.
+      or d.status = 'online' and coalesce(d.last_seen_at, '-infinity') < live.heard_at - interval '1 hour');
+end;
+$$;
+comment on function devices.differing_devices(uuid[], timestamptz) is
+  'Those of the devices whose row differs from their open sessions: in its status, or by more than an hour in '
+    'last_seen_at.';
 
-  select count(*) into v_left
-  from public.device_connection_sessions s
-  where s.disconnected_at is null and s.device_id > v_after and s.device_id <= v_last
-    and coalesce(s.last_heartbeat_at, s.connected_at) < p_now - v_timeout;
-
-  -- Devices that do not show what their sessions say. A session that is open now is live: the silent ones are ended,
-  -- and whoever holds the row of one of those left is probably its heartbeat.
-  select coalesce(array_agg(d.id), array[]::uuid[]) into v_wanted
-  from unnest(v_devices) as w (id)
-  join public.devices d on d.id = w.id
-  left join lateral (
-    select max(least(coalesce(s.last_heartbeat_at, s.connected_at), p_now)) as heard_at
-    from public.device_connection_sessions s
-    where s.device_id = d.id and s.disconnected_at is null
-  ) live on true
-  where d.status = case when live.heard_at is null then 'online' else 'offline' end
-    -- Writing it at every run would rewrite the rows of the whole fleet three times an hour.
-    or d.status = 'online' and coalesce(d.last_seen_at, '-infinity') < live.heard_at - interval '1 hour';
-
-  -- `for update`, which a new session's foreign key has to wait for: a device that connects between the look at its
-  -- sessions and the update of its row would be set offline with a live session. The look is taken again, under the
-  -- lock.
-  select coalesce(array_agg(held.id), array[]::uuid[]) into v_held
-  from (select d.id from public.devices d where d.id = any (v_wanted) for update skip locked) held;
-  v_left := v_left + cardinality(v_wanted) - cardinality(v_held);
-
+create function devices.set_statuses(
+  p_devices uuid[], p_now timestamptz, out devices_online bigint, out devices_offline bigint
+)
+language plpgsql volatile set search_path = '' as $$
+begin
   with found as (
     select d.id, d.status as was, case when live.heard_at is null then 'offline' else 'online' end as status,
       coalesce(live.heard_at, (
@@ -1390,7 +1402,7 @@ begin
       from public.device_connection_sessions s
       where s.device_id = d.id and s.disconnected_at is null
     ) live on true
-    where d.id = any (v_held) and d.status in ('online', 'offline')
+    where d.id = any (p_devices) and d.status in ('online', 'offline')
   ), written as (
     update public.devices d
     set status = found.status, last_seen_at = greatest(d.last_seen_at, found.heard_at)
@@ -1402,22 +1414,68 @@ begin
   select
     count(*) filter (where written.status = 'online' and written.was = 'offline'),
     count(*) filter (where written.status = 'offline' and written.was = 'online')
-  into v_online, v_offline
+  into devices_online, devices_offline
   from written;
+end;
+$$;
+comment on function devices.set_statuses(uuid[], timestamptz) is
+  'Sets devices online or offline, and when they were last seen, by their sessions. The caller has locked their rows. '
+    'Returns how many came online and went offline.';
 
-  return jsonb_build_object(
+create function devices.sweep_connections(
+  p_after uuid default null,
+  p_until uuid default null,
+  p_max_devices integer default 2000,
+  p_now timestamptz default now()
+) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  v_timeout constant interval :=
+    make_interval(secs => scheduler.setting('device_connections.heartbeat_timeout_seconds'));
+  v_after constant uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
+  v_max_sessions constant bigint := 2 * p_max_devices;
+  v_devices uuid[];
+  v_last uuid;
+  v_result jsonb;
+  v_differing uuid[];
+  v_locked uuid[];
+begin
+  if p_max_devices is null or p_max_devices not between 1 and 10000 then
+    raise exception using errcode = '22023',
+      message = format('Cannot sweep connections: p_max_devices must be 1 to 10000, got %s',
+        coalesce(p_max_devices::text, 'null'));
+  end if;
+  v_devices := devices.devices_to_sweep(v_after, coalesce(p_until, 'ffffffff-ffff-ffff-ffff-ffffffffffff'),
+    p_max_devices);
+  v_last := v_devices[cardinality(v_devices)];
+  v_result := jsonb_build_object(
+    'heartbeats_corrected', devices.correct_heartbeats(v_after, v_last, v_timeout, v_max_sessions, p_now),
+    'sessions_ended', devices.end_silent_sessions(v_after, v_last, v_timeout, v_max_sessions, p_now));
+
+  -- A device may have opened thousands of sessions and closed none. A step is bounded all the same: the next one looks
+  -- at the same devices, which have fewer open sessions then.
+  if to_jsonb(v_max_sessions) in (v_result -> 'heartbeats_corrected', v_result -> 'sessions_ended') then
+    return v_result || jsonb_build_object('next_after', v_after, 'devices', 0, 'devices_online', 0,
+      'devices_offline', 0, 'left', 0);
+  end if;
+
+  v_differing := devices.differing_devices(v_devices, p_now);
+  -- `for update`, because a new session's foreign key waits for it: a device that connected between the look at its
+  -- sessions and the update of its row would be set offline with an open session. So its sessions are looked at again
+  -- under the lock.
+  v_locked := array(select d.id from public.devices d where d.id = any (v_differing) for update skip locked);
+  return v_result || to_jsonb(devices.set_statuses(v_locked, p_now)) || jsonb_build_object(
     'next_after', case when cardinality(v_devices) = p_max_devices then v_last end,
-    'devices', coalesce(cardinality(v_devices), 0),
-    'sessions_ended', v_ended,
-    'heartbeats_corrected', v_corrected,
-    'devices_online', v_online,
-    'devices_offline', v_offline,
-    'left', v_left);
+    'devices', cardinality(v_devices),
+    'left', cardinality(v_differing) - cardinality(v_locked) + (
+      select count(*) from public.device_connection_sessions s
+      where s.disconnected_at is null and s.device_id > v_after and s.device_id <= v_last
+        and coalesce(s.last_heartbeat_at, s.connected_at) < p_now - v_timeout));
 end;
 $$;
 comment on function devices.sweep_connections(uuid, uuid, integer, timestamptz) is
   'One step of the sweep, over the next p_max_devices devices with ids in (p_after, p_until]; next_after is where the '
-    'next one goes on, null at the end';
+    'next step goes on, null at the end';
 
 create function public.monitor_device_connections_sweep(
   p_after uuid default null, p_until uuid default null, p_max_devices integer default 2000
@@ -1433,11 +1491,10 @@ revoke all on function
 from public, anon, authenticated, service_role;
 grant execute on function public.monitor_device_connections_sweep(uuid, uuid, integer) to service_role;
 
--- Commands: those whose time is up expire; the rest is handed over, each to one session of its device at a time.
+-- Commands: those whose time is up expire; all others are handed over, each to one session of its device at a time.
 --
--- A hand-over is one update: sent, to which session, for which time. Either it is committed, or nobody has heard of
--- it; a run that is killed leaves nothing in between. Commands that somebody holds at that moment are left for the
--- next run (skip locked).
+-- A hand-over is one update: that it is sent, to which session, and how often by now. A run that is killed before the
+-- commit has handed nothing over. Commands that another transaction has locked are left to the next run (skip locked).
 
 create function devices.expire_commands(
   p_max_commands integer default 2000,
@@ -1452,8 +1509,8 @@ begin
       message = format('Cannot expire commands: p_max_commands must be 1 to 10000, got %s',
         coalesce(p_max_commands::text, 'null'));
   end if;
-  -- Also those that were handed over and never acknowledged: nobody knows that the device has them, and it is told not
-  -- to begin them any more. What a device has acknowledged is its own to finish.
+  -- Also those that were handed over and never acknowledged: whether the device has them is unknown, and it is told not
+  -- to begin them any more. Acknowledged commands do not expire: the device is at work on them.
   with due as materialized (
     select c.id
     from public.engagement_commands c
@@ -1480,43 +1537,16 @@ $$;
 comment on function public.monitor_device_connections_expire(integer) is
   'devices.expire_commands by the clock of the database.';
 
-create function devices.hand_over_commands(
-  p_after uuid default null,
-  p_until uuid default null,
-  p_max_commands integer default 2000,
-  p_now timestamptz default now()
-) returns jsonb
+create function devices.hand_over(
+  p_devices uuid[], p_limit integer, p_now timestamptz, out handed_over bigint, out handed_over_again bigint
+)
 language plpgsql volatile set search_path = '' as $$
-declare
-  v_after constant uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
-  v_until constant uuid := coalesce(p_until, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-  v_devices uuid[];
-  v_first bigint;
-  v_again bigint;
 begin
-  if p_max_commands is null or p_max_commands not between 1 and 10000 then
-    raise exception using errcode = '22023',
-      message = format('Cannot hand over commands: p_max_commands must be 1 to 10000, got %s',
-        coalesce(p_max_commands::text, 'null'));
-  end if;
-  -- One hand-over at a time: each sees the sessions that the one before it handed to.
-  perform pg_advisory_xact_lock(-7031000002);
-
-  -- The next devices, by id, that have commands waiting.
-  select array_agg(next.device_id order by next.device_id) into v_devices
-  from (
-    select distinct c.device_id
-    from public.engagement_commands c
-    where c.status in ('pending', 'sent') and c.device_id > v_after and c.device_id <= v_until
-    order by c.device_id
-    limit p_max_commands
-  ) next;
-
   with receivers as materialized (
     select d.id as device_id, live.id as session_id
-    from unnest(v_devices) as w (id)
+    from unnest(p_devices) as w (id)
     join public.devices d on d.id = w.id
-    -- The newest open one. Without `limit 1`, which could tempt the planner to walk along a device's whole history.
+    -- The newest open one. Not "limit 1", for which the planner may read a device's whole history of sessions.
     cross join lateral (
       select (array_agg(s.id order by s.connected_at desc, s.id))[1] as id
       from public.device_connection_sessions s
@@ -1532,7 +1562,7 @@ begin
         select from public.device_connection_sessions s
         where s.id = c.handed_to_session_id and s.disconnected_at is null))
     order by c.device_id, c.priority, c.issued_at, c.id
-    limit p_max_commands
+    limit p_limit
     for no key update of c skip locked
   ), handed as (
     update public.engagement_commands c
@@ -1543,22 +1573,51 @@ begin
     returning c.handed_over_count
   )
   select count(*) filter (where handed.handed_over_count = 1), count(*) filter (where handed.handed_over_count > 1)
-  into v_first, v_again
+  into handed_over, handed_over_again
   from handed;
+end;
+$$;
+comment on function devices.hand_over(uuid[], integer, timestamptz) is
+  'Hands the commands that wait for these devices to their newest open sessions, p_limit at most; those without one '
+    'are left. Returns how many for the first time, and how many again.';
 
-  return jsonb_build_object(
-    'next_after', case
-      -- There may be more in the same stretch; what was handed over is not found again.
-      when v_first + v_again = p_max_commands then v_after
-      when cardinality(v_devices) = p_max_commands then v_devices[cardinality(v_devices)]
-    end,
-    'handed_over', v_first,
-    'handed_over_again', v_again);
+create function devices.hand_over_commands(
+  p_after uuid default null,
+  p_until uuid default null,
+  p_max_commands integer default 2000,
+  p_now timestamptz default now()
+) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  v_after constant uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
+  v_until constant uuid := coalesce(p_until, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  v_devices uuid[];
+  v_handed record;
+begin
+  if p_max_commands is null or p_max_commands not between 1 and 10000 then
+    raise exception using errcode = '22023',
+      message = format('Cannot hand over commands: p_max_commands must be 1 to 10000, got %s',
+        coalesce(p_max_commands::text, 'null'));
+  end if;
+  -- One hand-over at a time: each sees the sessions that the one before it handed to.
+  perform pg_advisory_xact_lock(-7031000002);
+
+  v_devices := array(
+    select distinct c.device_id
+    from public.engagement_commands c
+    where c.status in ('pending', 'sent') and c.device_id > v_after and c.device_id <= v_until
+    order by c.device_id
+    limit p_max_commands);
+  select * into strict v_handed from devices.hand_over(v_devices, p_max_commands, p_now);
+  return to_jsonb(v_handed) || jsonb_build_object('next_after', case
+    -- There may be more commands for these devices. Those that were handed over are not found again.
+    when v_handed.handed_over + v_handed.handed_over_again = p_max_commands then v_after
+    when cardinality(v_devices) = p_max_commands then v_devices[p_max_commands] end);
 end;
 $$;
 comment on function devices.hand_over_commands(uuid, uuid, integer, timestamptz) is
   'One step of the hand-over, p_max_commands at most, for devices with ids in (p_after, p_until] that have a live '
-    'session; next_after is where the next one goes on, null at the end';
+    'session; next_after is where the next step goes on, null at the end';
 
 create function public.monitor_device_connections_hand_over(
   p_after uuid default null, p_until uuid default null, p_max_commands integer default 2000
@@ -1999,9 +2058,9 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
 
 -- What a scrape shows of the devices.
 
--- Which stretches of time no hour of the summary covers yet. Hours before next_hour are on the list of hours to
--- compute; the newest two days of those that have no row are looked at, and two days from next_hour on. More is not, so
--- that a scrape stays cheap when the aggregation stands still; the sums then stand still as well, and go on later.
+-- Which stretches of time no hour of the summary covers yet: two days from next_hour on, and the newest 48 of the
+-- earlier hours that are on the list of hours to compute and have no row. So a scrape stays cheap when the aggregation
+-- does not run. The sums do not grow meanwhile; they catch up when it runs again.
 create function devices.unsummarized_stretches() returns table (from_at timestamptz, to_at timestamptz)
 language sql stable set search_path = '' rows 50 as $$
   select state.next_hour, state.next_hour + interval '48 hours' from public.device_metrics_state as state
@@ -2020,10 +2079,12 @@ $$;
 comment on function devices.unsummarized_stretches() is
   'The stretches of time whose raw device rows no fleet row of the summary counts yet, 96 hours at most.';
 
--- Each moment once: the fleet's days that are whole, the hours of the other days, and the raw rows after them. A day is
--- whole when it is not on the list of days to compute and lies before next_hour.
-create function devices.fleet_metrics(p_now timestamptz) returns json
-language sql stable set search_path = '' as $$
+-- Each moment is counted once: whole days by the fleet's rows of days, the other days by those of their hours, and
+-- later times by the raw rows. A day is whole when it is not on the list of days to compute and ends before next_hour.
+create function devices.summarized_sums()
+returns table (charging_sessions numeric, pop_events numeric, pop_validated numeric, pop_rejected numeric,
+  pop_points numeric, commands numeric)
+language sql stable set search_path = '' rows 1 as $$
   with state as materialized (
     select next_hour from public.device_metrics_state
   ), open_days as materialized (
@@ -2043,32 +2104,49 @@ language sql stable set search_path = '' as $$
       on summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
       and summary.period_start >= open_days.day
       and summary.period_start < least(open_days.day + interval '24 hours', state.next_hour)
-  ), summed as (
-    select coalesce(sum(charging_sessions_started), 0) as charging_sessions,
-      coalesce(sum(pop_events), 0) as pop_events, coalesce(sum(pop_events_validated), 0) as pop_validated,
-      coalesce(sum(pop_events_rejected), 0) as pop_rejected, coalesce(sum(pop_points), 0) as pop_points,
-      coalesce(sum(commands_issued), 0) as commands
-    from fleet
-  ), last_day as (
-    select round(sum(efficiency_weight) / nullif(sum(efficiency_energy_wh), 0), 4) as charging_efficiency
-    from public.device_metrics_summary as summary, state
-    where summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
-      and summary.period_start >= state.next_hour - interval '24 hours' and summary.period_start < state.next_hour
-  ), stretches as materialized (
+  )
+  select coalesce(sum(charging_sessions_started), 0), coalesce(sum(pop_events), 0),
+    coalesce(sum(pop_events_validated), 0), coalesce(sum(pop_events_rejected), 0), coalesce(sum(pop_points), 0),
+    coalesce(sum(commands_issued), 0)
+  from fleet;
+$$;
+comment on function devices.summarized_sums() is 'What the fleet did since the first row, by its rows of the summary.';
+
+create function devices.unsummarized_sums()
+returns table (charging_sessions bigint, pop_events bigint, pop_validated bigint, pop_rejected bigint,
+  pop_points numeric, commands bigint)
+language sql stable set search_path = '' rows 1 as $$
+  with stretches as materialized (
     select from_at, to_at from devices.unsummarized_stretches()
-  ), new_charging as (
+  ), charging as (
     select count(*) as sessions from stretches
     join public.charging_sessions as sessions on sessions.started_at >= from_at and sessions.started_at < to_at
-  ), new_pop as (
+  ), pop as (
     select count(*) as events,
       count(*) filter (where events.status = 'validated') as validated,
       count(*) filter (where events.status = 'rejected') as rejected,
       coalesce(sum(events.points) filter (where events.status = 'validated'), 0) as points
     from stretches
     join public.pop_events_ledger as events on events.occurred_at >= from_at and events.occurred_at < to_at
-  ), new_commands as (
-    select count(*) as issued from stretches
+  ), issued as (
+    select count(*) as commands from stretches
     join public.engagement_commands as commands on commands.issued_at >= from_at and commands.issued_at < to_at
+  )
+  select charging.sessions, pop.events, pop.validated, pop.rejected, pop.points, issued.commands
+  from charging, pop, issued;
+$$;
+comment on function devices.unsummarized_sums() is
+  'What the fleet did in devices.unsummarized_stretches, by the raw rows.';
+
+create function devices.fleet_metrics(p_now timestamptz) returns json
+language sql stable set search_path = '' as $$
+  with state as materialized (
+    select next_hour from public.device_metrics_state
+  ), last_day as (
+    select round(sum(efficiency_weight) / nullif(sum(efficiency_energy_wh), 0), 4) as charging_efficiency
+    from public.device_metrics_summary as summary, state
+    where summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
+      and summary.period_start >= state.next_hour - interval '24 hours' and summary.period_start < state.next_hour
   ), registered as (
     select count(*) as devices, count(*) filter (where status = 'online') as active from public.devices
   ), statuses as (
@@ -2080,20 +2158,20 @@ language sql stable set search_path = '' as $$
     scheduler.metric_group('{}',
       scheduler.metric('xmrt_devices_total', registered.devices),
       scheduler.metric('xmrt_devices_active', registered.active),
-      scheduler.metric('xmrt_charging_sessions_total', summed.charging_sessions + new_charging.sessions),
+      scheduler.metric('xmrt_charging_sessions_total', summed.charging_sessions + new.charging_sessions),
       scheduler.metric('xmrt_charging_efficiency_avg', last_day.charging_efficiency),
-      scheduler.metric('xmrt_pop_events_total', summed.pop_events + new_pop.events),
-      scheduler.metric('xmrt_pop_events_validated', summed.pop_validated + new_pop.validated),
-      scheduler.metric('xmrt_pop_events_rejected', summed.pop_rejected + new_pop.rejected),
-      scheduler.metric('xmrt_pop_points_total', summed.pop_points + new_pop.points),
-      scheduler.metric('xmrt_commands_total', summed.commands + new_commands.issued),
+      scheduler.metric('xmrt_pop_events_total', summed.pop_events + new.pop_events),
+      scheduler.metric('xmrt_pop_events_validated', summed.pop_validated + new.pop_validated),
+      scheduler.metric('xmrt_pop_events_rejected', summed.pop_rejected + new.pop_rejected),
+      scheduler.metric('xmrt_pop_points_total', summed.pop_points + new.pop_points),
+      scheduler.metric('xmrt_commands_total', summed.commands + new.commands),
       scheduler.metric('xmrt_metrics_age_seconds', round(extract(epoch from greatest(p_now - state.next_hour,
         interval '0')), 3))),
     (select scheduler.metric_group(json_build_object('status', json_agg(status)),
         scheduler.metric('xmrt_commands_by_status', json_agg(coalesce(commands, 0))))
       from unnest(array['pending', 'sent', 'acknowledged', 'completed', 'failed', 'expired', 'cancelled']) as status
       left join statuses using (status)))
-  from summed, last_day, new_charging, new_pop, new_commands, registered, state;
+  from devices.summarized_sums() as summed, devices.unsummarized_sums() as new, last_day, registered, state;
 $$;
 comment on function devices.fleet_metrics(timestamptz) is
   'What a scrape shows of the devices: sums since the first row (from the fleet''s rows of device_metrics_summary, '

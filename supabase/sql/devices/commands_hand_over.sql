@@ -1,8 +1,7 @@
--- Commands: those whose time is up expire; the rest is handed over, each to one session of its device at a time.
+-- Commands: those whose time is up expire; all others are handed over, each to one session of its device at a time.
 --
--- A hand-over is one update: sent, to which session, for which time. Either it is committed, or nobody has heard of
--- it; a run that is killed leaves nothing in between. Commands that somebody holds at that moment are left for the
--- next run (skip locked).
+-- A hand-over is one update: that it is sent, to which session, and how often by now. A run that is killed before the
+-- commit has handed nothing over. Commands that another transaction has locked are left to the next run (skip locked).
 
 create function devices.expire_commands(
   p_max_commands integer default 2000,
@@ -17,8 +16,8 @@ begin
       message = format('Cannot expire commands: p_max_commands must be 1 to 10000, got %s',
         coalesce(p_max_commands::text, 'null'));
   end if;
-  -- Also those that were handed over and never acknowledged: nobody knows that the device has them, and it is told not
-  -- to begin them any more. What a device has acknowledged is its own to finish.
+  -- Also those that were handed over and never acknowledged: whether the device has them is unknown, and it is told not
+  -- to begin them any more. Acknowledged commands do not expire: the device is at work on them.
   with due as materialized (
     select c.id
     from public.engagement_commands c
@@ -45,43 +44,16 @@ $$;
 comment on function public.monitor_device_connections_expire(integer) is
   'devices.expire_commands by the clock of the database.';
 
-create function devices.hand_over_commands(
-  p_after uuid default null,
-  p_until uuid default null,
-  p_max_commands integer default 2000,
-  p_now timestamptz default now()
-) returns jsonb
+create function devices.hand_over(
+  p_devices uuid[], p_limit integer, p_now timestamptz, out handed_over bigint, out handed_over_again bigint
+)
 language plpgsql volatile set search_path = '' as $$
-declare
-  v_after constant uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
-  v_until constant uuid := coalesce(p_until, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-  v_devices uuid[];
-  v_first bigint;
-  v_again bigint;
 begin
-  if p_max_commands is null or p_max_commands not between 1 and 10000 then
-    raise exception using errcode = '22023',
-      message = format('Cannot hand over commands: p_max_commands must be 1 to 10000, got %s',
-        coalesce(p_max_commands::text, 'null'));
-  end if;
-  -- One hand-over at a time: each sees the sessions that the one before it handed to.
-  perform pg_advisory_xact_lock(-7031000002);
-
-  -- The next devices, by id, that have commands waiting.
-  select array_agg(next.device_id order by next.device_id) into v_devices
-  from (
-    select distinct c.device_id
-    from public.engagement_commands c
-    where c.status in ('pending', 'sent') and c.device_id > v_after and c.device_id <= v_until
-    order by c.device_id
-    limit p_max_commands
-  ) next;
-
   with receivers as materialized (
     select d.id as device_id, live.id as session_id
-    from unnest(v_devices) as w (id)
+    from unnest(p_devices) as w (id)
     join public.devices d on d.id = w.id
-    -- The newest open one. Without `limit 1`, which could tempt the planner to walk along a device's whole history.
+    -- The newest open one. Not "limit 1", for which the planner may read a device's whole history of sessions.
     cross join lateral (
       select (array_agg(s.id order by s.connected_at desc, s.id))[1] as id
       from public.device_connection_sessions s
@@ -97,7 +69,7 @@ begin
         select from public.device_connection_sessions s
         where s.id = c.handed_to_session_id and s.disconnected_at is null))
     order by c.device_id, c.priority, c.issued_at, c.id
-    limit p_max_commands
+    limit p_limit
     for no key update of c skip locked
   ), handed as (
     update public.engagement_commands c
@@ -108,22 +80,51 @@ begin
     returning c.handed_over_count
   )
   select count(*) filter (where handed.handed_over_count = 1), count(*) filter (where handed.handed_over_count > 1)
-  into v_first, v_again
+  into handed_over, handed_over_again
   from handed;
+end;
+$$;
+comment on function devices.hand_over(uuid[], integer, timestamptz) is
+  'Hands the commands that wait for these devices to their newest open sessions, p_limit at most; those without one '
+    'are left. Returns how many for the first time, and how many again.';
 
-  return jsonb_build_object(
-    'next_after', case
-      -- There may be more in the same stretch; what was handed over is not found again.
-      when v_first + v_again = p_max_commands then v_after
-      when cardinality(v_devices) = p_max_commands then v_devices[cardinality(v_devices)]
-    end,
-    'handed_over', v_first,
-    'handed_over_again', v_again);
+create function devices.hand_over_commands(
+  p_after uuid default null,
+  p_until uuid default null,
+  p_max_commands integer default 2000,
+  p_now timestamptz default now()
+) returns jsonb
+language plpgsql volatile set search_path = '' as $$
+declare
+  v_after constant uuid := coalesce(p_after, '00000000-0000-0000-0000-000000000000');
+  v_until constant uuid := coalesce(p_until, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+  v_devices uuid[];
+  v_handed record;
+begin
+  if p_max_commands is null or p_max_commands not between 1 and 10000 then
+    raise exception using errcode = '22023',
+      message = format('Cannot hand over commands: p_max_commands must be 1 to 10000, got %s',
+        coalesce(p_max_commands::text, 'null'));
+  end if;
+  -- One hand-over at a time: each sees the sessions that the one before it handed to.
+  perform pg_advisory_xact_lock(-7031000002);
+
+  v_devices := array(
+    select distinct c.device_id
+    from public.engagement_commands c
+    where c.status in ('pending', 'sent') and c.device_id > v_after and c.device_id <= v_until
+    order by c.device_id
+    limit p_max_commands);
+  select * into strict v_handed from devices.hand_over(v_devices, p_max_commands, p_now);
+  return to_jsonb(v_handed) || jsonb_build_object('next_after', case
+    -- There may be more commands for these devices. Those that were handed over are not found again.
+    when v_handed.handed_over + v_handed.handed_over_again = p_max_commands then v_after
+    when cardinality(v_devices) = p_max_commands then v_devices[p_max_commands] end);
 end;
 $$;
 comment on function devices.hand_over_commands(uuid, uuid, integer, timestamptz) is
   'One step of the hand-over, p_max_commands at most, for devices with ids in (p_after, p_until] that have a live '
-    'session; next_after is where the next one goes on, null at the end';
+    'session; next_after is where the next step goes on, null at the end';
 
 create function public.monitor_device_connections_hand_over(
   p_after uuid default null, p_until uuid default null, p_max_commands integer default 2000

@@ -55,26 +55,10 @@ comment on function public.aggregate_device_metrics_begin() is
   'First step of a run: lists the hours to compute (ended, changed, unsettled). Call again while notes_left is not 0';
 
 -- The newest hours first: after a bulk load of old rows the current figures do not wait for the old ones.
-create function public.aggregate_device_metrics_hours(
-  p_max_hours integer default 24, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity'
-) returns jsonb
-language plpgsql volatile security definer set search_path = '' set statement_timeout = '60s' as $$
-declare
-  v_now constant timestamptz := now();
-  v_open_hour constant timestamptz := date_bin('1 hour', v_now, '2000-01-01 00:00+00');
-  v_own_id xid8;
-  v_settled boolean;
-  v_hours timestamptz[];
-  v_device_rows bigint := 0;
-  v_written bigint := 0;
-begin
-  if p_max_hours is null or p_max_hours not between 1 and 1000 then
-    raise exception using errcode = '22023', message = format('Cannot aggregate hours: p_max_hours must be 1 to 1000, '
-      'got %s', coalesce(p_max_hours::text, 'null'));
-  end if;
-  perform pg_advisory_xact_lock(-7031000001);
-
-  select array_agg(run.period_start order by run.period_start) into v_hours
+create function devices.pending_hours(p_max_hours integer, p_from timestamptz, p_to timestamptz)
+returns timestamptz[]
+language sql stable set search_path = '' as $$
+  select array_agg(run.period_start order by run.period_start)
   from (
     select p.period_start, max(p.period_start) over () as newest,
       row_number() over (order by p.period_start desc) as place
@@ -85,26 +69,59 @@ begin
   ) run
   -- Contiguous hours only: they are read as one range.
   where run.period_start = run.newest - (run.place - 1) * interval '1 hour';
+$$;
+comment on function devices.pending_hours(integer, timestamptz, timestamptz) is
+  'The newest stretch of pending hours that start in [p_from, p_to), p_max_hours at most; null when there is none.';
 
+create function devices.compute_hours(
+  p_hours timestamptz[], p_open_hour timestamptz, out device_rows bigint, out rows_written bigint
+)
+language plpgsql volatile set search_path = '' as $$
+declare
+  -- A transaction that wrote into an hour before it ended has an older id than this one. If no older transaction is
+  -- open, the hour is settled.
+  v_own_id constant xid8 := pg_current_xact_id();
+  v_settled constant boolean := pg_snapshot_xmin(pg_current_snapshot()) >= v_own_id;
+begin
+  select r.* into strict device_rows, rows_written from devices.store_metrics('hour', p_hours) r;
+
+  -- Hours that ended two days ago are taken as settled: catching up must not compute all of them twice.
+  update public.device_metrics_periods p
+  set pending = false, computed_at = now(),
+    unsettled = not v_settled and p.period_start < p_open_hour and p.period_start >= p_open_hour - interval '48 hours'
+  where p.granularity = 'hour' and p.period_start = any (p_hours);
+
+  if rows_written > 0 then
+    insert into public.device_metrics_periods (granularity, period_start)
+    select distinct 'day', date_bin('24 hours', h.hour, '2000-01-01 00:00+00') from unnest(p_hours) h (hour)
+    on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
+  end if;
+end
+$$;
+comment on function devices.compute_hours(timestamptz[], timestamptz) is
+  'Computes contiguous hours, takes them off the list, and lists their days when a row was written. An hour is '
+    'unsettled when a transaction that may have written into it before its end is still open. Returns how many rows '
+    'devices have in them, and how many were written.';
+
+create function public.aggregate_device_metrics_hours(
+  p_max_hours integer default 24, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity'
+) returns jsonb
+language plpgsql volatile security definer set search_path = '' set statement_timeout = '60s' as $$
+declare
+  v_open_hour constant timestamptz := date_bin('1 hour', now(), '2000-01-01 00:00+00');
+  v_hours timestamptz[];
+  v_device_rows bigint := 0;
+  v_written bigint := 0;
+begin
+  if p_max_hours is null or p_max_hours not between 1 and 1000 then
+    raise exception using errcode = '22023', message = format('Cannot aggregate hours: p_max_hours must be 1 to 1000, '
+      'got %s', coalesce(p_max_hours::text, 'null'));
+  end if;
+  perform pg_advisory_xact_lock(-7031000001);
+
+  v_hours := devices.pending_hours(p_max_hours, p_from, p_to);
   if v_hours is not null then
-    -- Nobody who wrote into an hour before it ended is still open, if no transaction older than this one is. Hours
-    -- that ended two days ago are taken as settled: catching up must not compute all of them twice.
-    v_own_id := pg_current_xact_id();
-    v_settled := pg_snapshot_xmin(pg_current_snapshot()) >= v_own_id;
-
-    select r.device_rows, r.rows_written into strict v_device_rows, v_written
-    from devices.store_metrics('hour', v_hours) r;
-
-    update public.device_metrics_periods p
-    set pending = false, computed_at = v_now,
-      unsettled = not v_settled and p.period_start < v_open_hour and p.period_start >= v_open_hour - interval '48 hours'
-    where p.granularity = 'hour' and p.period_start = any (v_hours);
-
-    if v_written > 0 then
-      insert into public.device_metrics_periods (granularity, period_start)
-      select distinct 'day', date_bin('24 hours', h.hour, '2000-01-01 00:00+00') from unnest(v_hours) h (hour)
-      on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
-    end if;
+    select r.* into strict v_device_rows, v_written from devices.compute_hours(v_hours, v_open_hour) r;
   end if;
 
   return jsonb_build_object(
