@@ -533,139 +533,125 @@ insert into public.scheduler_settings (pack, key, default_value, unit, on_change
   ('scheduler', 'scheduler.keep_cron_failures_days', '7', 'days', null, 'how long failed rows stay in '
     'cron.job_run_details');
 
--- Reading a five-field schedule and judging a time zone's name.
+-- Reads a five-field schedule.
 
 -- Every field's values are listed, ascending; Sunday is 0. `days_must_both_match` is cron's rule for the two day
 -- fields: where one of them begins with * a date must match both, else matching either is enough.
-do $$
-begin
-  if to_regtype('scheduler.parsed_schedule') is null then
-    create type scheduler.parsed_schedule as (
-      minutes integer[],
-      hours integer[],
-      days_of_month integer[],
-      months integer[],
-      days_of_week integer[],
-      days_must_both_match boolean,
-      follows_real_clock boolean
-    );
-  end if;
-end;
-$$;
+create type scheduler.parsed_schedule as (
+  minutes integer[],
+  hours integer[],
+  days_of_month integer[],
+  months integer[],
+  days_of_week integer[],
+  days_must_both_match boolean,
+  follows_real_clock boolean
+);
 comment on type scheduler.parsed_schedule is
   'A five-field schedule, each field as its ascending values (days_of_week 0 to 6, Sunday is 0). '
     'days_must_both_match: a date must match both day fields, not either. follows_real_clock: the hour field covers '
     'all 24 hours, so the clock''s changes are followed, not corrected.';
 
-create function scheduler.parse_schedule_field(
-  p_schedule text,
-  p_field text,
-  p_name text,
-  p_first integer,
-  p_last integer,
-  p_value_names text[]
-) returns integer[]
+create type scheduler.schedule_field as (name text, first integer, last integer, value_names text[]);
+create type scheduler.schedule_part as (values integer[], problem text, hint text);
+comment on type scheduler.schedule_field is
+  'A field of a schedule: its name, its range, and the names of its values from the first on (null: it has none).';
+comment on type scheduler.schedule_part is
+  'One element of a field''s list as it was read: its values, or the problem and a hint.';
+
+create function scheduler.field_value(p_field scheduler.schedule_field, p_text text) returns integer
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
-  -- The C collation: reading must not depend on the database's (Turkish lowers I to another letter).
-  v_typed text;
-  v_part text collate "C";
-  v_pieces text[];
-  v_ends integer[];
-  v_end text collate "C";
-  v_value integer;
-  v_step integer;
-  v_values integer[] := array[]::integer[];
-  v_problem text;
-  v_hint text := format('the %s is %s to %s%s; lists 1,2, ranges 1-5 and steps */2 or 1-5/2 can be used', p_name,
-    p_first, p_last,
-    case when p_value_names is null then '' else format(' or %s to %s', p_value_names[1],
-      p_value_names[cardinality(p_value_names)]) end);
+  v_value constant integer := case when p_text ~ '^[0-9]{1,6}$' then p_text::integer
+    else array_position(p_field.value_names, p_text) - 1 + p_field.first end;
 begin
-  if p_field = '*' then
-    return array(select generate_series(p_first, case p_name when 'day of week' then 6 else p_last end));
+  return case when v_value between p_field.first and p_field.last then v_value end;
+end;
+$$;
+comment on function scheduler.field_value(scheduler.schedule_field, text) is
+  'The value that a number or a name in lower case stands for; null where the field has none such.';
+
+create function scheduler.parse_field_part(p_field scheduler.schedule_field, p_typed text)
+returns scheduler.schedule_part
+language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  -- The C collation: Turkish lowers I to another letter.
+  v_text constant text collate "C" := lower(p_typed collate "C");
+  -- In the pieces: 1 a star, a value or a range; 2 its first value; 4 its last; 6 the step.
+  v_pieces constant text[] := regexp_match(v_text, '^(\*|([a-z]+|[0-9]+)(-([a-z]+|[0-9]+))?)(/([0-9]+))?$');
+  v_is_range constant boolean := v_pieces[1] = '*' or v_pieces[4] is not null;
+  v_first constant integer := case when v_pieces[1] = '*' then p_field.first
+    else scheduler.field_value(p_field, v_pieces[2]) end;
+  -- At the end of a range, sun is the 7 after Saturday.
+  v_last constant integer := case when v_pieces[1] = '*' then p_field.last
+    when v_pieces[4] = 'sun' and v_first > 0 and p_field.name = 'day of week' then 7
+    when v_is_range then scheduler.field_value(p_field, v_pieces[4]) else v_first end;
+  v_step constant integer := case when v_pieces[6] is null then 1
+    when length(v_pieces[6]) <= 6 then v_pieces[6]::integer end;
+  v_part scheduler.schedule_part;
+begin
+  if v_text ~ '[?$#]|^(l|w|lw|l-[0-9]+|[0-9]+[lw]|(sun|mon|tue|wed|thu|fri|sat)l)$' then
+    v_part.problem := format('the %s "%s" uses a sign that is not supported', p_field.name, p_typed);
+    v_part.hint := 'L, W, #, ? and $ are other schedulers'' signs; cron knows numbers, names, * , - and / alone';
+  elsif v_pieces is null or v_first is null or v_last is null then
+    v_part.problem := format('the %s must be %s to %s, got ', p_field.name, p_field.first, p_field.last)
+      || case when v_pieces is null or v_pieces[1] = v_pieces[2] and v_pieces[6] is null then format('"%s"', p_typed)
+        else format('"%s" in "%s"', case when v_first is null then v_pieces[2] else v_pieces[4] end, p_typed) end;
+  elsif v_pieces[6] is not null and not v_is_range then
+    v_part.problem := format('the %s "%s" has a step without a range', p_field.name, p_typed);
+    v_part.hint := format('write %s-%s/%s', v_pieces[2], p_field.last, v_pieces[6]);
+  elsif v_step is null or v_step not between 1 and p_field.last then
+    v_part.problem := format('the %s''s step must be 1 to %s, got "%s" in "%s"', p_field.name, p_field.last,
+      v_pieces[6], p_typed);
+    v_part.hint := format('a step counts within the field, %s to %s; it does not carry on into the next hour, day or '
+      'month', p_field.first, p_field.last);
+  elsif v_first > v_last then
+    v_part.problem := format('the %s "%s" is a range that runs backwards', p_field.name, p_typed);
+    v_part.hint := case when v_pieces[6] is null
+      then format('write it as two: %s-%s,%s-%s', v_pieces[2], p_field.last - (p_field.name = 'day of week')::integer,
+        case when v_pieces[4] ~ '^[a-z]' then p_field.value_names[1] else p_field.first::text end, v_pieces[4])
+      else 'begin the range with its smaller end' end;
+  else
+    v_part.values := array(select generate_series(v_first, v_last, v_step));
   end if;
+  return v_part;
+end;
+$$;
+comment on function scheduler.parse_field_part(scheduler.schedule_field, text) is
+  'One element of a field''s list, such as 5, mon-fri or */15: its values (7 for a Sunday after Saturday), or the '
+    'problem and, where one is known, a hint.';
 
-  foreach v_typed in array string_to_array(p_field, ',') loop
-    v_part := lower(v_typed collate "C");
-    if v_part ~ '[?$#]|^(l|w|lw|l-[0-9]+|[0-9]+[lw]|(sun|mon|tue|wed|thu|fri|sat)l)$' then
-      v_problem := format('the %s "%s" uses a sign that is not supported', p_name, v_typed);
-      v_hint := 'L, W, #, ? and $ are other schedulers'' signs; cron knows numbers, names, * , - and / alone';
-      exit;
+create function scheduler.parse_schedule_field(p_schedule text, p_field scheduler.schedule_field, p_text text)
+returns integer[]
+language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  v_typed text;
+  v_part scheduler.schedule_part;
+  v_values integer[] := array[]::integer[];
+begin
+  if p_text = '*' then
+    return array(select generate_series(p_field.first, p_field.last - (p_field.name = 'day of week')::integer));
+  end if;
+  foreach v_typed in array string_to_array(p_text, ',') loop
+    v_part := scheduler.parse_field_part(p_field, v_typed);
+    if v_typed = '' then
+      v_part.problem := format('the %s "%s" has an empty place in its list', p_field.name, p_text);
     end if;
-    v_pieces := regexp_match(v_part, '^(\*|([a-z]+|[0-9]+)(-([a-z]+|[0-9]+))?)(/([0-9]+))?$');
-    if v_pieces is null then
-      v_problem := case
-        when v_part = '' then format('the %s "%s" has an empty place in its list', p_name, p_field)
-        else format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, v_typed)
-      end;
-      exit;
+    if v_part.problem is not null then
+      raise exception using errcode = '22023',
+        message = format('cannot read the schedule "%s": %s', left(p_schedule, 100), left(v_part.problem, 300)),
+        hint = left(coalesce(v_part.hint, format(
+          'the %s is %s to %s%s; lists 1,2, ranges 1-5 and steps */2 or 1-5/2 can be used',
+          p_field.name, p_field.first, p_field.last, ' or ' || p_field.value_names[1] || ' to '
+            || p_field.value_names[cardinality(p_field.value_names)])), 300);
     end if;
-
-    v_ends := '{}';
-    if v_pieces[1] = '*' then
-      v_ends := array[p_first, p_last];
-    else
-      foreach v_end in array array_remove(array[v_pieces[2], v_pieces[4]], null) loop
-        v_value := case
-          when v_end ~ '^[0-9]{1,6}$' then v_end::integer
-          else array_position(p_value_names, v_end) - 1 + p_first
-        end;
-        if v_value is null or v_value not between p_first and p_last then
-          v_problem := format('the %s must be %s to %s, got "%s"', p_name, p_first, p_last, case when v_end = v_part
-            then v_typed else v_end end)
-            || case when v_end = v_part then '' else format(' in "%s"', v_typed) end;
-        end if;
-        exit when v_problem is not null;
-        v_ends := v_ends || v_value;
-      end loop;
-      exit when v_problem is not null;
-      -- Written as the end of a range, sun is the 7 that comes after saturday.
-      if v_pieces[4] = 'sun' and v_ends[1] > 0 then
-        v_ends[2] := 7;
-      end if;
-    end if;
-
-    v_step := 1;
-    if v_pieces[6] is not null then
-      if cardinality(v_ends) = 1 then
-        v_problem := format('the %s "%s" has a step without a range', p_name, v_typed);
-        v_hint := format('write %s-%s/%s', v_pieces[2], p_last, v_pieces[6]);
-        exit;
-      end if;
-      v_step := case when length(v_pieces[6]) <= 6 then v_pieces[6]::integer end;
-      if v_step is null or v_step not between 1 and greatest(p_last, 1) then
-        v_problem := format('the %s''s step must be 1 to %s, got "%s" in "%s"', p_name, p_last, v_pieces[6], v_typed);
-        v_hint := format('a step counts within the field, %s to %s; it does not carry on into the next hour, day or '
-          'month', p_first, p_last);
-        exit;
-      end if;
-    end if;
-
-    if v_ends[1] > v_ends[2] then
-      v_problem := format('the %s "%s" is a range that runs backwards', p_name, v_typed);
-      v_hint := case when v_pieces[6] is null
-        then format('write it as two: %s-%s,%s-%s', v_pieces[2], case p_name when 'day of week' then 6 else p_last end,
-          case when v_pieces[4] ~ '^[a-z]' then p_value_names[1] else p_first::text end, v_pieces[4])
-        else 'begin the range with its smaller end'
-      end;
-      exit;
-    end if;
-
-    v_values := v_values || array(select generate_series(v_ends[1], coalesce(v_ends[2], v_ends[1]), v_step));
+    v_values := v_values || v_part.values;
   end loop;
-
-  if v_problem is not null then
-    raise exception using errcode = '22023',
-      message = format('cannot read the schedule "%s": %s', left(p_schedule, 100), left(v_problem, 300)),
-      hint = left(v_hint, 300);
-  end if;
   return array(
-    select distinct case when p_name = 'day of week' then value % 7 else value end as listed
+    select distinct case when p_field.name = 'day of week' then value % 7 else value end as listed
     from unnest(v_values) as value order by listed);
 end;
 $$;
-comment on function scheduler.parse_schedule_field(text, text, text, integer, integer, text[]) is
+comment on function scheduler.parse_schedule_field(text, scheduler.schedule_field, text) is
   'The ascending values of one field of a schedule. Raises 22023 which quotes the bad part, names the field and gives '
     'its range.';
 
@@ -709,13 +695,13 @@ begin
       hint = coalesce(v_hint, 'five fields: minute, hour, day of month, month, day of week, as in 30 2 * * 1-5');
   end if;
 
-  v_parsed.minutes := scheduler.parse_schedule_field(p_schedule, v_fields[1], 'minute', 0, 59, null);
-  v_parsed.hours := scheduler.parse_schedule_field(p_schedule, v_fields[2], 'hour', 0, 23, null);
-  v_parsed.days_of_month := scheduler.parse_schedule_field(p_schedule, v_fields[3], 'day of month', 1, 31, null);
-  v_parsed.months := scheduler.parse_schedule_field(p_schedule, v_fields[4], 'month', 1, 12,
-    '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}');
-  v_parsed.days_of_week := scheduler.parse_schedule_field(p_schedule, v_fields[5], 'day of week', 0, 7,
-    '{sun,mon,tue,wed,thu,fri,sat}');
+  v_parsed.minutes := scheduler.parse_schedule_field(p_schedule, ('minute', 0, 59, null), v_fields[1]);
+  v_parsed.hours := scheduler.parse_schedule_field(p_schedule, ('hour', 0, 23, null), v_fields[2]);
+  v_parsed.days_of_month := scheduler.parse_schedule_field(p_schedule, ('day of month', 1, 31, null), v_fields[3]);
+  v_parsed.months := scheduler.parse_schedule_field(p_schedule, ('month', 1, 12,
+    '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'::text[]), v_fields[4]);
+  v_parsed.days_of_week := scheduler.parse_schedule_field(p_schedule, ('day of week', 0, 7,
+    '{sun,mon,tue,wed,thu,fri,sat}'::text[]), v_fields[5]);
   v_parsed.days_must_both_match := v_fields[3] like '*%' or v_fields[5] like '*%';
   v_parsed.follows_real_clock := cardinality(v_parsed.hours) = 24;
   return v_parsed;
@@ -724,6 +710,18 @@ $$;
 comment on function scheduler.parse_schedule(text) is
   'Reads a five-field schedule: minute, hour, day of month, month, day of week (7 and 0 are Sunday), with lists, '
     'ranges, steps and names. Raises 22023 which quotes the bad part, names the field and gives its range.';
+
+create function scheduler.is_every_date(p_parsed scheduler.parsed_schedule) returns boolean
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return cardinality(p_parsed.months) = 12 and case when p_parsed.days_must_both_match
+    then cardinality(p_parsed.days_of_month) = 31 and cardinality(p_parsed.days_of_week) = 7
+    else cardinality(p_parsed.days_of_month) = 31 or cardinality(p_parsed.days_of_week) = 7 end;
+end;
+$$;
+comment on function scheduler.is_every_date(scheduler.parsed_schedule) is 'Whether a schedule matches every date.';
+
+-- Judges the names of time zones.
 
 -- Fast enough for the path of a dispatch: pg_timezone_names, which reads every zone's file, is asked only for a
 -- name that Postgres would also take as an abbreviation or as a POSIX rule (EST5EDT, Nowhere-3).
@@ -776,65 +774,80 @@ $$;
 comment on function scheduler.letter_pairs(text) is 'The pairs of neighbouring letters of a name, to tell how near '
   'two names are.';
 
+create function scheduler.zone_of_abbreviation(p_text text) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select case
+    when wanted in ('ET', 'EST', 'EDT', 'EST5EDT') then 'America/New_York'
+    when wanted in ('CT', 'CST', 'CDT', 'CST6CDT') then 'America/Chicago'
+    when wanted in ('MT', 'MST', 'MDT', 'MST7MDT') then 'America/Denver'
+    when wanted in ('PT', 'PST', 'PDT', 'PST8PDT') then 'America/Los_Angeles'
+    when wanted in ('AKST', 'AKDT') then 'America/Anchorage'
+    when wanted in ('HST', 'HDT') then 'Pacific/Honolulu'
+    when wanted in ('CET', 'CEST', 'MET', 'MEZ', 'MESZ') then 'Europe/Berlin'
+    when wanted in ('EET', 'EEST') then 'Europe/Athens'
+    when wanted in ('WET', 'WEST') then 'Europe/Lisbon'
+    when wanted = 'BST' then 'Europe/London'
+    when wanted = 'IST' then 'Asia/Kolkata'
+    when wanted = 'JST' then 'Asia/Tokyo'
+    when wanted in ('AEST', 'AEDT') then 'Australia/Sydney'
+    when wanted in ('Z', 'ZULU', 'UTC', 'UCT', 'UTC0', 'UTC+0', 'UTC-0', 'GMT') then 'UTC'
+  end
+  from (select upper(p_text) as wanted) as text;
+$$;
+comment on function scheduler.zone_of_abbreviation(text) is
+  'The zone that people mean by an abbreviation such as EST or CET; null for one that is not known.';
+
+create function scheduler.similar_time_zones(p_text text) returns text
+language sql stable parallel safe set search_path = '' as $$
+  -- The score is the share of letter pairs that two names, or their cities, have in common. Materialized: else the
+  -- pairs of the text are made again for each of some 500 zones.
+  with wanted as materialized (
+    select scheduler.letter_pairs(left(p_text, 60)) as whole,
+      scheduler.letter_pairs(regexp_replace(left(p_text, 60), '^.*/', '')) as city
+  ), zones as (
+    select name, scheduler.letter_pairs(name) as whole, scheduler.letter_pairs(regexp_replace(name, '^.*/', '')) as city
+    from pg_timezone_names where name ~ '/' and name !~ '^(posix|right|Etc)/'
+  ), scored as (
+    select zones.name, greatest(
+        2.0 * cardinality(array(select unnest(zones.whole) intersect select unnest(wanted.whole)))
+          / nullif(cardinality(zones.whole) + cardinality(wanted.whole), 0),
+        1.8 * cardinality(array(select unnest(zones.city) intersect select unnest(wanted.city)))
+          / nullif(cardinality(zones.city) + cardinality(wanted.city), 0)) as score
+    from wanted, zones
+  )
+  select string_agg(best.name, ', ' order by best.score desc, best.name)
+  from (select name, score from scored where score >= 0.55 order by score desc, name limit 3) as best;
+$$;
+comment on function scheduler.similar_time_zones(text) is
+  'Up to three IANA names that are spelled nearly like the text, the nearest first; null when there is none.';
+
+create function scheduler.suggested_time_zones(p_text text) returns text
+language sql stable parallel safe set search_path = '' as $$
+  select coalesce(
+    scheduler.zone_of_abbreviation(p_text),
+    (select name from pg_timezone_names where lower(name) = lower(p_text) and name ~ '/'),
+    case when p_text ~ '/' or p_text ~ '^[A-Za-z _-]{4,60}$' then scheduler.similar_time_zones(p_text) end,
+    -- Zones that keep this abbreviation today.
+    (select string_agg(name, ', ' order by name) from (
+      select name from pg_timezone_names
+      where abbrev = upper(p_text) and name ~ '^(Africa|America|Asia|Australia|Europe|Pacific)/'
+      order by name limit 4) as zones));
+$$;
+comment on function scheduler.suggested_time_zones(text) is
+  'The IANA names that somebody who typed the text may have meant, as a list for a message; null when none is near.';
+
 create function scheduler.assert_time_zone(p_time_zone text) returns void
 language plpgsql stable parallel safe set search_path = '' as $$
 declare
-  v_wanted text := upper(p_time_zone);
-  v_near text;
+  v_suggested text;
 begin
-  -- These names are kept by Postgres for old systems; they look like abbreviations and mean other things in other
-  -- places.
+  -- Postgres keeps these names for old systems; they look like abbreviations, which mean other zones elsewhere.
   if p_time_zone !~ '^(EST|MST|HST|CET|MET|EET|WET|[A-Z]{3}[0-9][A-Z]{3}'
       '|Factory|posixrules|localtime|(posix|right)/.*)$'
     and exists (select from pg_timezone_names where name = p_time_zone) then
     return;
   end if;
-
-  v_near := case
-    when v_wanted in ('ET', 'EST', 'EDT', 'EST5EDT') then 'America/New_York'
-    when v_wanted in ('CT', 'CST', 'CDT', 'CST6CDT') then 'America/Chicago'
-    when v_wanted in ('MT', 'MST', 'MDT', 'MST7MDT') then 'America/Denver'
-    when v_wanted in ('PT', 'PST', 'PDT', 'PST8PDT') then 'America/Los_Angeles'
-    when v_wanted in ('AKST', 'AKDT') then 'America/Anchorage'
-    when v_wanted in ('HST', 'HDT') then 'Pacific/Honolulu'
-    when v_wanted in ('CET', 'CEST', 'MET', 'MEZ', 'MESZ') then 'Europe/Berlin'
-    when v_wanted in ('EET', 'EEST') then 'Europe/Athens'
-    when v_wanted in ('WET', 'WEST') then 'Europe/Lisbon'
-    when v_wanted = 'BST' then 'Europe/London'
-    when v_wanted = 'IST' then 'Asia/Kolkata'
-    when v_wanted = 'JST' then 'Asia/Tokyo'
-    when v_wanted in ('AEST', 'AEDT') then 'Australia/Sydney'
-    when v_wanted in ('Z', 'ZULU', 'UTC', 'UCT', 'UTC0', 'UTC+0', 'UTC-0', 'GMT') then 'UTC'
-  end;
-  v_near := coalesce(v_near, (select name from pg_timezone_names where lower(name) = lower(p_time_zone)
-    and name ~ '/'));
-  if v_near is null and (p_time_zone ~ '/' or p_time_zone ~ '^[A-Za-z _-]{4,60}$') then
-    -- Nearness: the share of letter pairs that two names, or their cities, have in common.
-    with wanted as (
-      select scheduler.letter_pairs(left(p_time_zone, 60)) as whole,
-        scheduler.letter_pairs(regexp_replace(left(p_time_zone, 60), '^.*/', '')) as city
-    ), scored as (
-      select zones.name, greatest(
-          2.0 * cardinality(array(select unnest(zones.whole) intersect select unnest(wanted.whole)))
-            / nullif(cardinality(zones.whole) + cardinality(wanted.whole), 0),
-          1.8 * cardinality(array(select unnest(zones.city) intersect select unnest(wanted.city)))
-            / nullif(cardinality(zones.city) + cardinality(wanted.city), 0)) as score
-      from wanted, (
-        select name, scheduler.letter_pairs(name) as whole, scheduler.letter_pairs(regexp_replace(name, '^.*/',
-          '')) as city
-        from pg_timezone_names where name ~ '/' and name !~ '^(posix|right|Etc)/'
-      ) as zones
-    )
-    select string_agg(best.name, ', ' order by best.score desc, best.name) into v_near
-    from (select name, score from scored where score >= 0.55 order by score desc, name limit 3) as best;
-  end if;
-  v_near := coalesce(v_near, (
-    select string_agg(name, ', ' order by name)
-    from (
-      select name from pg_timezone_names
-      where abbrev = v_wanted and name ~ '^(Africa|America|Asia|Australia|Europe|Pacific)/' order by name limit 4
-    ) as keeping));
-
+  v_suggested := scheduler.suggested_time_zones(p_time_zone);
   raise exception using errcode = '22023',
     message = format('cannot use the time zone "%s": it must be an IANA name such as America/New_York, or UTC',
       coalesce(left(p_time_zone, 60), 'null')),
@@ -843,8 +856,7 @@ begin
       when p_time_zone ~ '^[A-Za-z]{1,5}$' then 'an abbreviation does not know when the clock changes'
       else 'Postgres knows no zone of that name'
     end,
-    hint = case when v_near is null then 'select name from pg_timezone_names lists them all' else format('did you '
-      'mean %s?', v_near) end;
+    hint = coalesce('did you mean ' || v_suggested || '?', 'select name from pg_timezone_names lists them all');
 end;
 $$;
 comment on function scheduler.assert_time_zone(text) is
@@ -1084,6 +1096,30 @@ comment on function scheduler.offset_periods(text, timestamptz, timestamptz) is
   'The stretches of [p_from, p_to) in which a zone keeps one offset from UTC, with the offset before each (null for '
     'the first).';
 
+create function scheduler.local_stretches(
+  p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz, p_to timestamptz
+) returns table (local_from timestamp, local_to timestamp, utc_offset interval, falls_on timestamptz)
+language plpgsql stable parallel safe set search_path = '' rows 50 as $$
+begin
+  return query
+  with periods as (
+    select starts_at, kept.utc_offset, ends_at at time zone 'UTC' + kept.utc_offset as ends_local,
+      starts_at at time zone 'UTC' + case when p_parsed.follows_real_clock then kept.utc_offset
+        else greatest(kept.utc_offset, offset_before) end as starts_local,
+      case when kept.utc_offset > offset_before and not p_parsed.follows_real_clock
+        then starts_at at time zone 'UTC' + offset_before end as gap_from
+    -- From a day earlier: p_from may lie in an hour that is shown for the second time.
+    from scheduler.offset_periods(p_time_zone, p_from - interval '26 hours', p_to) as kept
+  )
+  select starts_local, ends_local, periods.utc_offset, null::timestamptz from periods
+  union all
+  select gap_from, starts_local, null, starts_at from periods where gap_from is not null;
+end;
+$$;
+comment on function scheduler.local_stretches(scheduler.parsed_schedule, text, timestamptz, timestamptz) is
+  'The stretches of local time in which the times of a schedule run, from 26 hours before p_from to p_to: with one '
+    'offset from UTC, or, for times that a change of the clock skips, with the moment at which they run (falls_on).';
+
 create function scheduler.occurrences(p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz)
 returns setof timestamptz
 language plpgsql stable parallel safe set search_path = '' as $$
@@ -1101,25 +1137,13 @@ begin
   end if;
 
   return query
-  with periods as materialized (
-    -- From a day earlier: p_from may lie in an hour that is shown for the second time.
-    select starts_at, utc_offset,
-      starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then utc_offset else greatest(utc_offset,
-        offset_before) end as local_from,
-      ends_at at time zone 'UTC' + utc_offset as local_to,
-      case when utc_offset > offset_before and not v_parsed.follows_real_clock
-        then starts_at at time zone 'UTC' + offset_before end as gap_from
-    from scheduler.offset_periods(p_time_zone, p_from - interval '26 hours', p_to)
-  ), stretches as (
-    select local_from, local_to, utc_offset, null::timestamptz as falls_on from periods
-    union all
-    select gap_from, local_from, null, starts_at from periods where gap_from is not null
-  ), times as materialized (
+  with times as materialized (
     select make_interval(hours => hour, mins => minute) as of_day
     from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute
   ), found as (
     select coalesce(falls_on, (day + of_day - utc_offset) at time zone 'UTC') as at
-    from stretches, lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day, times
+    from scheduler.local_stretches(v_parsed, p_time_zone, p_from, p_to),
+      lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day, times
     where extract(month from day)::integer = any (v_parsed.months)
       and case when v_parsed.days_must_both_match
         then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow
@@ -1215,46 +1239,44 @@ comment on function scheduler.local_text(timestamptz, text) is
 -- pg_cron's entry is five independent sets, so the smallest is what the true occurrences need in each field. Written
 -- with digits alone, for pg_cron 1.4 as well as later ones.
 
-create function scheduler.format_schedule_field(p_values integer[], p_first integer, p_last integer,
-  p_star text default 'free')
-returns text
+create function scheduler.format_ranges(p_values integer[]) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select string_agg(case when first = last then first::text
+    else format('%s%s%s', first, case when last = first + 1 then ',' else '-' end, last) end, ',' order by first)
+  from (
+    select min(value) as first, max(value) as last
+    from (select value, value - row_number() over (order by value) as run from unnest(p_values) as value) as numbered
+    group by run
+  ) as runs;
+$$;
+comment on function scheduler.format_ranges(integer[]) is 'Ascending values as a list of values and ranges: 1,3-7.';
+
+create function scheduler.format_step(
+  p_from integer, p_to integer, p_step integer, p_first integer, p_last integer, p_star text
+) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select case
+    when p_from = p_to then p_from::text
+    when p_from = p_first and p_to + p_step > p_last and p_star <> 'forbidden'
+      and (p_to > p_from + p_step or p_first = 0 and (p_last + 1) % p_step = 0) then format('*/%s', p_step)
+    when p_to = p_from + p_step then format('%s,%s', p_from, p_to)
+    when p_step = 1 then format('%s-%s', p_from, p_to)
+    else format('%s-%s/%s', p_from, p_to, p_step)
+  end;
+$$;
+comment on function scheduler.format_step(integer, integer, integer, integer, integer, text) is
+  'The short text of every p_step-th value from p_from to p_to in a field from p_first to p_last.';
+
+create function scheduler.format_steps(p_values integer[], p_first integer, p_last integer, p_star text) returns text[]
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
-  v_size integer := p_last - p_first + 1;
   v_rest integer[] := p_values;
-  v_runs text;
   v_steps text[] := array[]::text[];
   v_start integer;
   v_best record;
-  v_base integer[];
 begin
-  if p_star = 'required' and p_values[1] = p_first and cardinality(p_values) < v_size then
-    -- A lone step of the field's whole size names its first value, and begins with the star.
-    v_runs := scheduler.format_schedule_field(p_values, p_first, p_last);
-    return case
-      when v_runs like '*%' then v_runs
-      when cardinality(p_values) = 1 then format('*/%s', v_size)
-      else format('*/%s,%s', v_size, scheduler.format_schedule_field(p_values[2:], p_first, p_last, 'forbidden'))
-    end;
-  end if;
-  if cardinality(p_values) = v_size then
-    return case p_star when 'forbidden' then format('%s-%s', p_first, p_last) else '*' end;
-  elsif cardinality(p_values) = 1 then
-    return p_values[1]::text;
-  end if;
-
-  -- Neighbours as ranges.
-  select string_agg(case when first = last then first::text
-      else format('%s%s%s', first, case when last = first + 1 then ',' else '-' end, last) end, ',' order by first)
-    into v_runs
-    from (
-      select min(value) as first, max(value) as last
-      from (select value, value - row_number() over (order by value) as run from unnest(p_values) as value) as numbered
-      group by run
-    ) as runs;
-
-  -- Or steps: from the smallest value left, the step that takes in most of those left.
   while cardinality(v_rest) > 0 loop
+    -- From the smallest value of the rest, the step that takes most of the rest.
     v_start := v_rest[1];
     select step, reach.last, reach.taken into v_best
       from generate_series(1, greatest(p_last - v_start, 1)) as step, lateral (
@@ -1265,23 +1287,42 @@ begin
       ) as reach
       order by reach.taken desc, step limit 1;
     if v_best.taken < 2 then
-      v_steps := v_steps || v_start::text;
-      v_rest := array_remove(v_rest, v_start);
-      continue;
+      v_best.last := v_start;
     end if;
-    v_base := array(select generate_series(v_start, v_best.last, v_best.step));
-    v_rest := array(select value from unnest(v_rest) as value where value <> all (v_base) order by value);
-    v_steps := v_steps || case
-      when v_start = p_first and v_best.last + v_best.step > p_last and p_star <> 'forbidden'
-        and (cardinality(v_base) > 2 or p_first = 0 and v_size % v_best.step = 0) then format('*/%s', v_best.step)
-      when cardinality(v_base) = 2 then array_to_string(v_base, ',')
-      when v_best.step = 1 then format('%s-%s', v_start, v_best.last)
-      else format('%s-%s/%s', v_start, v_best.last, v_best.step)
-    end;
+    v_steps := v_steps || scheduler.format_step(v_start, v_best.last, v_best.step, p_first, p_last, p_star);
+    v_rest := array(select value from unnest(v_rest) as value
+      where value > v_best.last or (value - v_start) % v_best.step <> 0 order by value);
   end loop;
-  -- A second step has to earn its place: ranges read better.
-  return case when length(array_to_string(v_steps, ',')) + 2 * cardinality(v_steps) <= length(v_runs) + 2
-    then array_to_string(v_steps, ',') else v_runs end;
+  return v_steps;
+end;
+$$;
+comment on function scheduler.format_steps(integer[], integer, integer, text) is
+  'Ascending values as steps, the elements of a list: 0-30/10, 45.';
+
+create function scheduler.format_schedule_field(
+  p_values integer[], p_first integer, p_last integer, p_star text default 'free'
+) returns text
+language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  v_size constant integer := p_last - p_first + 1;
+  v_ranges text;
+  v_steps text[];
+begin
+  if cardinality(p_values) = v_size then
+    return case p_star when 'forbidden' then format('%s-%s', p_first, p_last) else '*' end;
+  elsif p_star = 'required' and p_values[1] = p_first then
+    v_steps := array[scheduler.format_schedule_field(p_values, p_first, p_last)];
+    return case
+      when v_steps[1] like '*%' then v_steps[1]
+      -- A step of the field's whole size names the first value alone, and begins with the star.
+      else concat_ws(',', format('*/%s', v_size), nullif(scheduler.format_schedule_field(
+        p_values[2:], p_first, p_last, 'forbidden'), '')) end;
+  end if;
+  v_ranges := scheduler.format_ranges(p_values);
+  v_steps := scheduler.format_steps(p_values, p_first, p_last, p_star);
+  -- Ranges read better: steps are taken where they are shorter, and each further step has to save two characters.
+  return case when length(array_to_string(v_steps, ',')) + 2 * cardinality(v_steps) <= length(v_ranges) + 2
+    then array_to_string(v_steps, ',') else v_ranges end;
 end;
 $$;
 comment on function scheduler.format_schedule_field(integer[], integer, integer, text) is
@@ -1289,43 +1330,51 @@ comment on function scheduler.format_schedule_field(integer[], integer, integer,
     'forbidden = must not begin with *, required = must (the first value has to be listed), free = either. pg_cron '
     'reads a day field by that sign.';
 
+create type scheduler.utc_values as (
+  minutes integer[],
+  hours integer[],
+  months integer[],
+  all_days_of_month integer[],
+  all_days_of_week integer[],
+  days_of_month integer[],
+  days_of_week integer[]
+);
+comment on type scheduler.utc_values is
+  'What the occurrences of a schedule need of each field in UTC, ascending. all_days_...: those of any occurrence; '
+    'days_of_month, days_of_week: those of the occurrences whose local date matches by that field.';
+
 create function scheduler.compile_days(
-  p_all_days_of_month integer[],
-  p_all_days_of_week integer[],
-  p_days_of_month integer[],
-  p_days_of_week integer[],
-  p_must_both_match boolean,
-  p_months integer[],
-  p_from date
+  p_needed scheduler.utc_values, p_must_both_match boolean, p_from date
 ) returns text[]
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
   v_every_day constant integer[] := array(select generate_series(1, 31));
   v_every_weekday constant integer[] := array[0, 1, 2, 3, 4, 5, 6];
-  v_both_restricted constant boolean := p_must_both_match and p_all_days_of_month <> v_every_day
-    and p_all_days_of_week <> v_every_weekday;
+  v_both_restricted constant boolean := p_must_both_match and p_needed.all_days_of_month <> v_every_day
+    and p_needed.all_days_of_week <> v_every_weekday;
   v_chosen record;
 begin
   with candidates (days_of_month, days_of_week, must_match, starred) as (
     values
-      (case when p_all_days_of_month <> v_every_day or p_all_days_of_week = v_every_weekday
-        then p_all_days_of_month end, v_every_weekday, true, ''),
-      (case when p_all_days_of_week <> v_every_weekday then v_every_day end, p_all_days_of_week, true, ''),
+      (case when p_needed.all_days_of_month <> v_every_day or p_needed.all_days_of_week = v_every_weekday
+        then p_needed.all_days_of_month end, v_every_weekday, true, ''),
+      (case when p_needed.all_days_of_week <> v_every_weekday then v_every_day end,
+        p_needed.all_days_of_week, true, ''),
       -- Either may match: a field that names every day would be read as one that both must match.
-      (case when not p_must_both_match and p_days_of_month not in (v_every_day, '{}')
-        and p_days_of_week <> v_every_weekday
-        then p_days_of_month end, p_days_of_week, false, ''),
+      (case when not p_must_both_match and p_needed.days_of_month not in (v_every_day, '{}')
+        and p_needed.days_of_week <> v_every_weekday
+        then p_needed.days_of_month end, p_needed.days_of_week, false, ''),
       -- Both must match: pg_cron needs a star in front, which can stand before a field's first value alone.
-      (case when v_both_restricted then array(select distinct day from unnest(p_all_days_of_month || 1) as day
+      (case when v_both_restricted then array(select distinct day from unnest(p_needed.all_days_of_month || 1) as day
         order by day) end,
-        p_all_days_of_week, true, 'month'),
-      (case when v_both_restricted then p_all_days_of_month end,
-        array(select distinct day from unnest(p_all_days_of_week || 0) as day order by day), true, 'week')
+        p_needed.all_days_of_week, true, 'month'),
+      (case when v_both_restricted then p_needed.all_days_of_month end,
+        array(select distinct day from unnest(p_needed.all_days_of_week || 0) as day order by day), true, 'week')
   ), calendar as materialized (
     select date_part('month', day)::integer as month, date_part('day', day)::integer as of_month, date_part('dow',
       day)::integer as of_week
     from generate_series(p_from::timestamp, p_from::timestamp + interval '20 years', interval '1 day') as day
-    where (select count(days_of_month) > 1 from candidates) or cardinality(p_months) < 12
+    where (select count(days_of_month) > 1 from candidates) or cardinality(p_needed.months) < 12
   ), texts as (
     select dates.*,
       scheduler.format_schedule_field(days_of_month, 1, 31,
@@ -1333,7 +1382,7 @@ begin
       scheduler.format_schedule_field(days_of_week, 0, 6,
         case when not must_match then 'forbidden' when starred = 'week' then 'required' else 'free' end) as week_text
     from candidates, lateral (
-      select count(*) filter (where month = any (p_months)) as wanted, count(*) as in_any_month
+      select count(*) filter (where month = any (p_needed.months)) as wanted, count(*) as in_any_month
       from calendar
       where case when must_match
         then of_month = any (days_of_month) and of_week = any (days_of_week)
@@ -1346,15 +1395,14 @@ begin
   return array[
     v_chosen.month_text,
     -- No 31 June to keep out: the shorter text names the same dates.
-    case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_months, 1,
+    case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_needed.months, 1,
       12) end,
     v_chosen.week_text];
 end;
 $$;
-comment on function scheduler.compile_days(integer[], integer[], integer[], integer[], boolean, integer[], date) is
+comment on function scheduler.compile_days(scheduler.utc_values, boolean, date) is
   'The texts of the day-of-month, month and day-of-week fields that cover what is needed on the fewest dates of 20 '
-    'years; the shortest of those. p_all_...: needed by any occurrence; p_days_of_month: by those that match by their '
-    'day of month; p_days_of_week: by their weekday.';
+    'years; the shortest of those.';
 
 create function scheduler.listed_bits(p_bits bigint) returns integer[]
 language sql immutable parallel safe set search_path = '' as $$
@@ -1363,85 +1411,58 @@ $$;
 comment on function scheduler.listed_bits(bigint) is 'The positions of the bits that are set, ascending: a set of '
   'small numbers as an array. Null gives an empty one.';
 
-create function scheduler.compile_schedule(p_schedule text, p_time_zone text,
-  p_from timestamptz default now()) returns text
-language plpgsql stable parallel safe set search_path = '' as $$
-declare
-  v_parsed scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
-  v_every_month boolean;
-  v_every_date boolean;
-  v_needed record;
-  v_days text[];
-begin
-  perform scheduler.require_time_zone(p_time_zone);
-  if p_from is null or not isfinite(p_from) then
-    raise exception using errcode = '22023',
-      message = format('cannot compile the schedule: p_from must be a moment, got %s', coalesce(p_from::text, 'null'));
-  end if;
-  v_every_month := cardinality(v_parsed.months) = 12;
-  v_every_date := v_every_month and case when v_parsed.days_must_both_match
-    then cardinality(v_parsed.days_of_month) = 31 and cardinality(v_parsed.days_of_week) = 7
-    else cardinality(v_parsed.days_of_month) = 31 or cardinality(v_parsed.days_of_week) = 7 end;
-
-  -- Every hour of every date: the offsets move the minutes and nothing else.
-  if v_every_date and v_parsed.follows_real_clock then
-    return scheduler.format_schedule_field(array(
-      select distinct (minute - periods.minutes % 60 + 120) % 60 as utc_minute
-      from unnest(v_parsed.minutes) as minute, (
-        select distinct extract(epoch from utc_offset)::integer / 60 as minutes
-        from scheduler.offset_periods(p_time_zone, p_from, p_from + interval '20 years')
-      ) as periods
-      order by utc_minute), 0, 59) || ' * * * *';
-  end if;
-
-  -- Dates that keep one offset share their times of day, which are worked out once for each offset; the dates of a
-  -- change, and the first and last, are looked at by themselves. Sets of numbers are kept as bits.
-  with periods as materialized (
-    select extract(epoch from utc_offset)::integer / 60 as utc_offset,
-      greatest(starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then periods.utc_offset
-        else greatest(periods.utc_offset, offset_before) end,
-        p_from at time zone 'UTC' + periods.utc_offset) as local_from,
-      ends_at at time zone 'UTC' + periods.utc_offset as local_to,
-      case when periods.utc_offset > offset_before and not v_parsed.follows_real_clock and starts_at >= p_from
-        then starts_at at time zone 'UTC' + offset_before end as gap_from,
-      starts_at at time zone 'UTC' as starts_at
-    from scheduler.offset_periods(p_time_zone, p_from - interval '26 hours', p_from + interval '20 years') as periods
-  ), stretches as (
-    select local_from, local_to, utc_offset, null::timestamp as falls_on from periods where local_from < local_to
-    union all
-    select gap_from, local_from, null, starts_at from periods where gap_from is not null
-  ), calendar as materialized (
+create function scheduler.needed_dates(p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz)
+returns table (utc_offset integer, falls_on timestamp, day timestamp, by_month boolean, by_week boolean,
+  is_whole boolean, minute_from float8, minute_to float8)
+language sql stable parallel safe set search_path = '' as $$
+  with stretches as (
+    select greatest(local_from, p_from at time zone 'UTC' + utc_offset) as local_from, local_to,
+      extract(epoch from utc_offset)::integer / 60 as utc_offset, falls_on at time zone 'UTC' as falls_on
+    from scheduler.local_stretches(p_parsed, p_time_zone, p_from, p_from + interval '20 years')
+    where falls_on is null or falls_on >= p_from
+  ), calendar as (
     select stretches.*, day, date_part('month', day)::integer as month,
-      date_part('day', day)::integer = any (v_parsed.days_of_month) as by_month,
-      date_part('dow', day)::integer = any (v_parsed.days_of_week) as by_week
+      date_part('day', day)::integer = any (p_parsed.days_of_month) as by_month,
+      date_part('dow', day)::integer = any (p_parsed.days_of_week) as by_week
     from stretches, lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day
     -- Where every date is wanted, one whole date of a stretch speaks for all.
-    where not v_every_date or day < local_from + interval '3 days' or day > local_to - interval '3 days'
-  ), dates as materialized (
-    select utc_offset, falls_on, day, by_month, by_week,
-      falls_on is null and day >= local_from and day + interval '1 day' <= local_to as is_whole,
-      ceil(date_part('epoch', local_from - day) / 60) as minute_from, ceil(date_part('epoch',
-        local_to - day) / 60) as minute_to
-    from calendar
-    where (v_every_month or month = any (v_parsed.months))
-      and case when v_parsed.days_must_both_match then by_month and by_week else by_month or by_week end
+    where local_from < local_to and (not (select scheduler.is_every_date(p_parsed))
+      or day < local_from + interval '3 days' or day > local_to - interval '3 days')
+  )
+  select utc_offset, falls_on, day, by_month, by_week,
+    falls_on is null and day >= local_from and day + interval '1 day' <= local_to,
+    ceil(date_part('epoch', local_from - day) / 60), ceil(date_part('epoch', local_to - day) / 60)
+  from calendar
+  where month = any (p_parsed.months)
+    and case when p_parsed.days_must_both_match then by_month and by_week else by_month or by_week end;
+$$;
+comment on function scheduler.needed_dates(scheduler.parsed_schedule, text, timestamptz) is
+  'The local dates of the 20 years from p_from that a schedule matches, by the stretch that they lie in: its offset '
+    'from UTC in minutes; for the times that a change skips, when they run (falls_on, UTC); whether the whole date '
+    'lies in the stretch, else its minutes [minute_from, minute_to) do.';
+
+-- Dates that keep one offset share their times of day, which are worked out once for each offset; the dates of a
+-- change, and the first and last, are looked at one by one. Sets of numbers are kept as bits.
+create function scheduler.needed_utc_values(p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz)
+returns scheduler.utc_values
+language sql stable parallel safe set search_path = '' as $$
+  with dates as materialized (
+    select * from scheduler.needed_dates(p_parsed, p_time_zone, p_from)
   ), parts as materialized (
     select * from dates where not is_whole
   ), times as materialized (
-    select hour * 60 + minute as of_day
-    from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute
+    select hour * 60 + minute as of_day from unnest(p_parsed.hours) as hour, unnest(p_parsed.minutes) as minute
   ), offset_times as materialized (
     select utc_offset, has_whole, of_day, (of_day - utc_offset + 2880) / 1440 - 2 as days_on,
       (of_day - utc_offset + 2880) % 1440 as utc_time
-    from (select utc_offset, bool_or(is_whole) as has_whole from dates where falls_on
-      is null group by utc_offset) as offsets, times
+    from times, (
+      select utc_offset, bool_or(is_whole) as has_whole
+      from dates where falls_on is null group by utc_offset) as offsets
   ), shifts as materialized (
     select distinct utc_offset, days_on from offset_times
   ), gaps as materialized (
-    select falls_on, bool_or(by_month) as by_month, bool_or(by_week) as by_week
-    from parts, times
-    where falls_on is not null and of_day >= minute_from and of_day < minute_to
-    group by falls_on
+    select falls_on, bool_or(by_month) as by_month, bool_or(by_week) as by_week from parts, times
+    where falls_on is not null and of_day >= minute_from and of_day < minute_to group by falls_on
   ), utc_times as (
     select utc_time from offset_times where has_whole
     union all
@@ -1451,58 +1472,77 @@ begin
     select (date_part('hour', falls_on) * 60 + date_part('minute', falls_on))::integer from gaps
   ), utc_days as (
     select day + make_interval(days => days_on) as day, by_month, by_week
-    from dates join shifts using (utc_offset)
-    where is_whole
+    from dates join shifts using (utc_offset) where is_whole
     union all
     select day + make_interval(days => days_on), by_month, by_week
     from parts join shifts using (utc_offset)
     where exists (
       -- The part of the date in this stretch that lies on the UTC date meant.
-      select from times
-      where of_day >= greatest(minute_from, utc_offset + days_on * 1440) and of_day < least(minute_to,
-        utc_offset + days_on * 1440 + 1440))
+      select from times where of_day >= greatest(minute_from, utc_offset + days_on * 1440)
+        and of_day < least(minute_to, utc_offset + days_on * 1440 + 1440))
     union all
     select falls_on, by_month, by_week from gaps
-  ), day_numbers as (
-    select 1::bigint << date_part('month', day)::integer as month, 1::bigint << date_part('day',
-      day)::integer as of_month,
+  ), day_bits as (
+    select 1::bigint << date_part('month', day)::integer as month,
+      1::bigint << date_part('day', day)::integer as of_month,
       1::bigint << date_part('dow', day)::integer as of_week, by_month, by_week
     from utc_days
-  ), day_sets as (
-    select scheduler.listed_bits(bit_or(month)) as months,
-      scheduler.listed_bits(bit_or(of_month)) as all_days_of_month,
-        scheduler.listed_bits(bit_or(of_week)) as all_days_of_week,
-      scheduler.listed_bits(bit_or(of_month) filter (where by_month)) as days_of_month,
-      scheduler.listed_bits(bit_or(of_week) filter (where by_week)) as days_of_week
-    from day_numbers
   )
-  select time_sets.*, day_sets.* into v_needed
-  from day_sets, (
-    select scheduler.listed_bits(bit_or(1::bigint << (utc_time % 60))) as minutes,
-      scheduler.listed_bits(bit_or(1::bigint << (utc_time / 60))) as hours
-    from utc_times
-  ) as time_sets;
+  select (select scheduler.listed_bits(bit_or(1::bigint << (utc_time % 60))) from utc_times),
+    (select scheduler.listed_bits(bit_or(1::bigint << (utc_time / 60))) from utc_times),
+    scheduler.listed_bits(bit_or(month)), scheduler.listed_bits(bit_or(of_month)),
+    scheduler.listed_bits(bit_or(of_week)), scheduler.listed_bits(bit_or(of_month) filter (where by_month)),
+    scheduler.listed_bits(bit_or(of_week) filter (where by_week))
+  from day_bits;
+$$;
+comment on function scheduler.needed_utc_values(scheduler.parsed_schedule, text, timestamptz) is
+  'What the occurrences of the 20 years from p_from need of each field in UTC; empty arrays where there is none.';
 
+create function scheduler.compile_every_hour(p_minutes integer[], p_time_zone text, p_from timestamptz) returns text
+language sql stable parallel safe set search_path = '' as $$
+  select scheduler.format_schedule_field(array(
+    select distinct (minute - (extract(epoch from utc_offset)::integer / 60) % 60 + 120) % 60 as utc_minute
+    from unnest(p_minutes) as minute, scheduler.offset_periods(p_time_zone, p_from, p_from + interval '20 years')
+    order by utc_minute), 0, 59) || ' * * * *';
+$$;
+comment on function scheduler.compile_every_hour(integer[], text, timestamptz) is
+  'The entry for minutes of every hour of every date: the offsets from UTC move the minutes and nothing else.';
+
+create function scheduler.compile_schedule(p_schedule text, p_time_zone text, p_from timestamptz default now())
+returns text
+language plpgsql stable parallel safe set search_path = '' as $$
+declare
+  v_parsed constant scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
+  v_needed scheduler.utc_values;
+  v_days text[] := '{*,*,*}';
+begin
+  perform scheduler.require_time_zone(p_time_zone);
+  if p_from is null or not isfinite(p_from) then
+    raise exception using errcode = '22023',
+      message = format('cannot compile the schedule: p_from must be a moment, got %s', coalesce(p_from::text, 'null'));
+  end if;
+  if scheduler.is_every_date(v_parsed) and v_parsed.follows_real_clock then
+    return scheduler.compile_every_hour(v_parsed.minutes, p_time_zone, p_from);
+  end if;
+
+  v_needed := scheduler.needed_utc_values(v_parsed, p_time_zone, p_from);
   if v_needed.minutes = '{}' then
     return null;
-  elsif v_every_date then
-    v_days := '{*,*,*}';
-  else
+  end if;
+  if not scheduler.is_every_date(v_parsed) then
     -- Weekdays that the schedule leaves free stay free: which ones 29 February falls on in 20 years is chance.
-    v_days := scheduler.compile_days(v_needed.all_days_of_month,
-      case when v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7 then v_parsed.days_of_week
-        else v_needed.all_days_of_week end,
-      v_needed.days_of_month, v_needed.days_of_week,
-      v_parsed.days_must_both_match, v_needed.months, (p_from at time zone 'UTC')::date);
+    if v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7 then
+      v_needed.all_days_of_week := v_parsed.days_of_week;
+    end if;
+    v_days := scheduler.compile_days(v_needed, v_parsed.days_must_both_match, (p_from at time zone 'UTC')::date);
   end if;
   return concat_ws(' ', scheduler.format_schedule_field(v_needed.minutes, 0, 59),
-    scheduler.format_schedule_field(v_needed.hours, 0, 23),
-    v_days[1], v_days[2], v_days[3]);
+    scheduler.format_schedule_field(v_needed.hours, 0, 23), v_days[1], v_days[2], v_days[3]);
 end;
 $$;
 comment on function scheduler.compile_schedule(text, text, timestamptz) is
   'The smallest five-field UTC entry for pg_cron that covers every occurrence in the 20 years from p_from; null when '
-    'there is none. It may name more minutes than there are occurrences: whoever it wakes asks next_occurrence. '
+    'there is none. It may name more minutes than there are occurrences: dispatch asks next_occurrence. '
     'Raises 22023 for a schedule or a time zone that cannot be read.';
 
 -- How many occurrences lie in a long stretch of time, and which are its newest: after an outage nobody wants to list
@@ -1511,8 +1551,7 @@ comment on function scheduler.compile_schedule(text, text, timestamptz) is
 create function scheduler.count_matching_days(p_parsed scheduler.parsed_schedule, p_from date, p_to date) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  if cardinality(p_parsed.months) = 12 and cardinality(p_parsed.days_of_month) = 31
-    and cardinality(p_parsed.days_of_week) >= 7 then
+  if scheduler.is_every_date(p_parsed) then
     return greatest(p_to - p_from, 0);
   end if;
   return (
@@ -5380,10 +5419,35 @@ grant execute on function public.scheduler_health_components(), public.scheduler
   public.scheduler_record_health(text, timestamptz, integer, text, text, text, jsonb) to service_role;
 
 -- What the health check sees of Postgres itself. service_role sees only its own sessions in pg_stat_activity; this runs
--- as
--- postgres, a member of pg_monitor on Supabase. Where it is not one, the oldest transaction is said to be hidden,
--- rather than
--- said to be none.
+-- as postgres, a member of pg_monitor on Supabase. Without that role the age of the oldest transaction is null and a
+-- note says why; 0 would be a lie.
+
+create function scheduler.reads_since_check(out hit bigint, out read bigint, out counters jsonb)
+language sql stable set search_path = '' as $$
+  with reads as (
+    select blks_hit, blks_read, stats_reset from pg_stat_database where datname = current_database()
+  ), before as (
+    -- The counters grow from the last reset of the statistics on, perhaps for months. The newest check that is 30
+    -- minutes old is what they are compared with: a check by hand may have run a minute ago.
+    select components #> '{database,details,counters}' as counters
+    from public.scheduler_health_history
+    where checked_at < now() - interval '30 minutes'
+    order by checked_at desc
+    limit 1
+  ), usable as (
+    select (before.counters ->> 'blks_hit')::bigint as hit, (before.counters ->> 'blks_read')::bigint as read
+    from before, reads
+    where before.counters ->> 'stats_reset' is not distinct from to_jsonb(reads.stats_reset) #>> '{}'
+      and jsonb_typeof(before.counters -> 'blks_hit') = 'number'
+      and jsonb_typeof(before.counters -> 'blks_read') = 'number'
+  )
+  select blks_hit - coalesce(usable.hit, 0), blks_read - coalesce(usable.read, 0), to_jsonb(reads)
+  from reads left join usable on usable.hit <= blks_hit and usable.read <= blks_read;
+$$;
+comment on function scheduler.reads_since_check() is
+  'Blocks of this database that were found in the cache, and that were not, since the newest check that is 30 minutes '
+    'old (without one since the statistics were reset); and the counters for the next check.';
+
 create function scheduler.database_health() returns jsonb
 language sql stable set search_path = '' as $$
   with limits as (
@@ -5394,26 +5458,6 @@ language sql stable set search_path = '' as $$
       pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees_all_sessions
   ), sessions as (
     select sum(numbackends)::bigint as open from pg_stat_database
-  ), reads as (
-    select blks_hit, blks_read, stats_reset from pg_stat_database where datname = current_database()
-  ), before as (
-    -- The counters run since the server's statistics were reset, months perhaps: what counts is what was read since
-    -- an earlier check. Not since the one a minute ago, for which somebody asked by hand.
-    select components #> '{database,details,counters}' as counters
-    from public.scheduler_health_history
-    where checked_at < now() - interval '30 minutes'
-    order by checked_at desc
-    limit 1
-  ), recent_reads as (
-    select reads.blks_hit - coalesce(usable.hit, 0) as hit, reads.blks_read - coalesce(usable.read, 0) as read
-    from reads
-    left join lateral (
-      select (before.counters ->> 'blks_hit')::bigint as hit, (before.counters ->> 'blks_read')::bigint as read
-      from before
-      where before.counters ->> 'stats_reset' is not distinct from to_jsonb(reads.stats_reset) #>> '{}'
-        and jsonb_typeof(before.counters -> 'blks_hit') = 'number'
-        and jsonb_typeof(before.counters -> 'blks_read') = 'number'
-    ) as usable on usable.hit <= reads.blks_hit and usable.read <= reads.blks_read
   ), transactions as (
     select min(began) as oldest
     from (
@@ -5423,7 +5467,7 @@ language sql stable set search_path = '' as $$
       select prepared from pg_prepared_xacts where database = current_database()
     ) as open_transactions
   ), dead_rows as (
-    -- Autovacuum may let a fifth of a table die before it comes; small tables are nobody's trouble.
+    -- Autovacuum may let a fifth of a table die before it comes; small tables do no harm.
     select format('%I.%I', schemaname, relname) as table_name,
       scheduler.percent(n_dead_tup, n_live_tup + n_dead_tup) as percent
     from pg_stat_user_tables
@@ -5440,8 +5484,7 @@ language sql stable set search_path = '' as $$
       'connections_percent', scheduler.percent(sessions.open, limits.connections),
       'oldest_transaction_seconds', case when limits.sees_all_sessions
         then coalesce(scheduler.seconds_since(transactions.oldest), 0) end,
-      'cache_hit_percent', scheduler.percent(
-        recent_reads.hit::bigint, (recent_reads.hit + recent_reads.read)::bigint, 10000),
+      'cache_hit_percent', scheduler.percent(reads.hit, reads.hit + reads.read, 10000),
       'dead_rows_percent', coalesce((select percent from dead_rows), 0),
       'transaction_id_age', transaction_ids.oldest,
       'size_bytes', pg_database_size(current_database())
@@ -5450,14 +5493,13 @@ language sql stable set search_path = '' as $$
       'connections', sessions.open,
       'connections_possible', limits.connections,
       'most_dead_rows_in', (select table_name from dead_rows),
-      'counters', jsonb_build_object('blks_hit', reads.blks_hit, 'blks_read', reads.blks_read, 'stats_reset',
-        reads.stats_reset)
+      'counters', reads.counters
     )),
     'notes', case when limits.sees_all_sessions then '[]'::jsonb else jsonb_build_array(
       format('sessions of others are hidden from %s; as a superuser: grant pg_monitor to %s', current_user,
         current_user)) end
   )
-  from limits, sessions, reads, recent_reads, transactions, transaction_ids;
+  from limits, sessions, scheduler.reads_since_check() as reads, transactions, transaction_ids;
 $$;
 comment on function scheduler.database_health() is
   'Figures of the database itself, from Postgres''s own statistics: reads no table of the application but the history.';
@@ -5475,6 +5517,28 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('database', 'size_bytes', 'size', 'bytes', 'higher', null, null, null);
 
 -- What the health check sees of the scheduler.
+
+create function scheduler.stuck_runs(out runs bigint, out oldest text)
+language sql stable set search_path = '' as $$
+  with at_limit as materialized (
+    select name from public.scheduler_jobs
+    where parallel_limit <= (
+      select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
+  )
+  select count(*), (array_agg(job_name order by created_at))[1]
+  from public.scheduler_runs
+  where status in ('queued', 'dispatched', 'running')
+    and case status
+      when 'running' then coalesce(heartbeat_at, started_at, created_at)
+      when 'dispatched' then coalesce(dispatched_at, created_at) + make_interval(secs => timeout_seconds)
+      else greatest(run_after, created_at) + make_interval(secs => timeout_seconds)
+    end < now() - interval '5 minutes'
+    -- A run that waits for one of its job's many to end is not stuck.
+    and not (status = 'queued' and job_name in (select name from at_limit));
+$$;
+comment on function scheduler.stuck_runs() is
+  'Runs that pulse should have ended or sent five minutes ago and did not: how many, and the job of the oldest.';
+
 create function scheduler.scheduler_health() returns jsonb
 language sql stable set search_path = '' as $$
   with jobs as (
@@ -5499,22 +5563,6 @@ language sql stable set search_path = '' as $$
       )) as failed
     from public.scheduler_runs as runs
     where status in ('completed', 'failed', 'missed') and completed_at > now() - interval '24 hours'
-  ), at_limit as materialized (
-    select name from public.scheduler_jobs
-    where parallel_limit <= (
-      select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
-  ), stuck as (
-    -- pulse ends such runs within a minute or two. It did not.
-    select count(*) as runs, (array_agg(job_name order by created_at))[1] as oldest
-    from public.scheduler_runs
-    where status in ('queued', 'dispatched', 'running')
-      and case status
-        when 'running' then coalesce(heartbeat_at, started_at, created_at)
-        when 'dispatched' then coalesce(dispatched_at, created_at) + make_interval(secs => timeout_seconds)
-        else greatest(run_after, created_at) + make_interval(secs => timeout_seconds)
-      end < now() - interval '5 minutes'
-      -- What waits for one of many runs to end is not stuck.
-      and not (status = 'queued' and job_name in (select name from at_limit))
   )
   select jsonb_build_object(
     'watched', registry.jobs,
@@ -5537,7 +5585,7 @@ language sql stable set search_path = '' as $$
     )),
     'notes', '[]'::jsonb
   )
-  from registry cross join ended cross join stuck left join scheduler.pulse_state on true;
+  from registry cross join ended cross join scheduler.stuck_runs() as stuck left join scheduler.pulse_state on true;
 $$;
 comment on function scheduler.scheduler_health() is
   'Figures of the scheduler: its pulse, how far behind it is, and what came of the runs of the last 24 hours.';
@@ -5653,9 +5701,21 @@ comment on function public.prometheus_metrics() is 'scheduler.prometheus_metrics
 revoke all on function public.prometheus_metrics() from public, anon, authenticated;
 grant execute on function public.prometheus_metrics() to service_role;
 
--- The scheduler's own. The label is job_name, as the ledger's column: Prometheus puts the name of the scrape job into
--- job and would
--- rename ours.
+create function scheduler.scheduler_metrics(p_now timestamptz) returns json
+language sql stable set search_path = '' as $$
+  select scheduler.metric_group('{}',
+    scheduler.metric('scheduler_locks_open', (select count(*) from public.scheduler_locks)),
+    -- A scheduler that was installed a moment ago has not beaten yet.
+    scheduler.metric('scheduler_pulse_age_seconds', round(extract(epoch from greatest(p_now - coalesce(greatest(
+      (select last_pulse_at from scheduler.pulse_state), (select min(created_at) from public.scheduler_jobs)), p_now),
+        interval '0')), 3)),
+    scheduler.metric('scheduler_pulse_errors', coalesce((
+      select count(*) from scheduler.pulse_state, lateral jsonb_object_keys(errors)), 0)));
+$$;
+comment on function scheduler.scheduler_metrics(timestamptz) is 'The group of metrics without labels: locks and pulse.';
+
+-- The label is job_name, as the ledger's column: Prometheus puts the name of the scrape job into the label job and
+-- would rename ours.
 create function scheduler.job_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
   with jobs as materialized (
@@ -5708,14 +5768,7 @@ language sql stable set search_path = '' as $$
     scheduler.metric_group('{"state": ["active", "paused", "disabled"]}',
       scheduler.metric('scheduler_jobs', json_build_array(count(*) filter (where state = 'active'),
         count(*) filter (where state = 'paused'), count(*) filter (where state = 'disabled')))),
-    scheduler.metric_group('{}',
-      scheduler.metric('scheduler_locks_open', (select count(*) from public.scheduler_locks)),
-      -- A scheduler that was installed a moment ago has not beaten yet.
-      scheduler.metric('scheduler_pulse_age_seconds', round(extract(epoch from greatest(p_now - coalesce(greatest(
-        (select last_pulse_at from scheduler.pulse_state), (select min(created_at) from public.scheduler_jobs)), p_now),
-          interval '0')), 3)),
-      scheduler.metric('scheduler_pulse_errors', coalesce((
-        select count(*) from scheduler.pulse_state, lateral jsonb_object_keys(errors)), 0))))
+    scheduler.scheduler_metrics(p_now))
   from jobs;
 $$;
 comment on function scheduler.job_metrics(timestamptz) is 'What a scrape shows of the scheduler: a value a job, by '

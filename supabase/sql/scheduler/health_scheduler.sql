@@ -1,4 +1,26 @@
 -- What the health check sees of the scheduler.
+
+create function scheduler.stuck_runs(out runs bigint, out oldest text)
+language sql stable set search_path = '' as $$
+  with at_limit as materialized (
+    select name from public.scheduler_jobs
+    where parallel_limit <= (
+      select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
+  )
+  select count(*), (array_agg(job_name order by created_at))[1]
+  from public.scheduler_runs
+  where status in ('queued', 'dispatched', 'running')
+    and case status
+      when 'running' then coalesce(heartbeat_at, started_at, created_at)
+      when 'dispatched' then coalesce(dispatched_at, created_at) + make_interval(secs => timeout_seconds)
+      else greatest(run_after, created_at) + make_interval(secs => timeout_seconds)
+    end < now() - interval '5 minutes'
+    -- A run that waits for one of its job's many to end is not stuck.
+    and not (status = 'queued' and job_name in (select name from at_limit));
+$$;
+comment on function scheduler.stuck_runs() is
+  'Runs that pulse should have ended or sent five minutes ago and did not: how many, and the job of the oldest.';
+
 create function scheduler.scheduler_health() returns jsonb
 language sql stable set search_path = '' as $$
   with jobs as (
@@ -23,22 +45,6 @@ language sql stable set search_path = '' as $$
       )) as failed
     from public.scheduler_runs as runs
     where status in ('completed', 'failed', 'missed') and completed_at > now() - interval '24 hours'
-  ), at_limit as materialized (
-    select name from public.scheduler_jobs
-    where parallel_limit <= (
-      select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
-  ), stuck as (
-    -- pulse ends such runs within a minute or two. It did not.
-    select count(*) as runs, (array_agg(job_name order by created_at))[1] as oldest
-    from public.scheduler_runs
-    where status in ('queued', 'dispatched', 'running')
-      and case status
-        when 'running' then coalesce(heartbeat_at, started_at, created_at)
-        when 'dispatched' then coalesce(dispatched_at, created_at) + make_interval(secs => timeout_seconds)
-        else greatest(run_after, created_at) + make_interval(secs => timeout_seconds)
-      end < now() - interval '5 minutes'
-      -- What waits for one of many runs to end is not stuck.
-      and not (status = 'queued' and job_name in (select name from at_limit))
   )
   select jsonb_build_object(
     'watched', registry.jobs,
@@ -61,7 +67,7 @@ language sql stable set search_path = '' as $$
     )),
     'notes', '[]'::jsonb
   )
-  from registry cross join ended cross join stuck left join scheduler.pulse_state on true;
+  from registry cross join ended cross join scheduler.stuck_runs() as stuck left join scheduler.pulse_state on true;
 $$;
 comment on function scheduler.scheduler_health() is
   'Figures of the scheduler: its pulse, how far behind it is, and what came of the runs of the last 24 hours.';

@@ -98,9 +98,21 @@ comment on function public.prometheus_metrics() is 'scheduler.prometheus_metrics
 revoke all on function public.prometheus_metrics() from public, anon, authenticated;
 grant execute on function public.prometheus_metrics() to service_role;
 
--- The scheduler's own. The label is job_name, as the ledger's column: Prometheus puts the name of the scrape job into
--- job and would
--- rename ours.
+create function scheduler.scheduler_metrics(p_now timestamptz) returns json
+language sql stable set search_path = '' as $$
+  select scheduler.metric_group('{}',
+    scheduler.metric('scheduler_locks_open', (select count(*) from public.scheduler_locks)),
+    -- A scheduler that was installed a moment ago has not beaten yet.
+    scheduler.metric('scheduler_pulse_age_seconds', round(extract(epoch from greatest(p_now - coalesce(greatest(
+      (select last_pulse_at from scheduler.pulse_state), (select min(created_at) from public.scheduler_jobs)), p_now),
+        interval '0')), 3)),
+    scheduler.metric('scheduler_pulse_errors', coalesce((
+      select count(*) from scheduler.pulse_state, lateral jsonb_object_keys(errors)), 0)));
+$$;
+comment on function scheduler.scheduler_metrics(timestamptz) is 'The group of metrics without labels: locks and pulse.';
+
+-- The label is job_name, as the ledger's column: Prometheus puts the name of the scrape job into the label job and
+-- would rename ours.
 create function scheduler.job_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
   with jobs as materialized (
@@ -153,14 +165,7 @@ language sql stable set search_path = '' as $$
     scheduler.metric_group('{"state": ["active", "paused", "disabled"]}',
       scheduler.metric('scheduler_jobs', json_build_array(count(*) filter (where state = 'active'),
         count(*) filter (where state = 'paused'), count(*) filter (where state = 'disabled')))),
-    scheduler.metric_group('{}',
-      scheduler.metric('scheduler_locks_open', (select count(*) from public.scheduler_locks)),
-      -- A scheduler that was installed a moment ago has not beaten yet.
-      scheduler.metric('scheduler_pulse_age_seconds', round(extract(epoch from greatest(p_now - coalesce(greatest(
-        (select last_pulse_at from scheduler.pulse_state), (select min(created_at) from public.scheduler_jobs)), p_now),
-          interval '0')), 3)),
-      scheduler.metric('scheduler_pulse_errors', coalesce((
-        select count(*) from scheduler.pulse_state, lateral jsonb_object_keys(errors)), 0))))
+    scheduler.scheduler_metrics(p_now))
   from jobs;
 $$;
 comment on function scheduler.job_metrics(timestamptz) is 'What a scrape shows of the scheduler: a value a job, by '

@@ -2,46 +2,44 @@
 -- pg_cron's entry is five independent sets, so the smallest is what the true occurrences need in each field. Written
 -- with digits alone, for pg_cron 1.4 as well as later ones.
 
-create function scheduler.format_schedule_field(p_values integer[], p_first integer, p_last integer,
-  p_star text default 'free')
-returns text
+create function scheduler.format_ranges(p_values integer[]) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select string_agg(case when first = last then first::text
+    else format('%s%s%s', first, case when last = first + 1 then ',' else '-' end, last) end, ',' order by first)
+  from (
+    select min(value) as first, max(value) as last
+    from (select value, value - row_number() over (order by value) as run from unnest(p_values) as value) as numbered
+    group by run
+  ) as runs;
+$$;
+comment on function scheduler.format_ranges(integer[]) is 'Ascending values as a list of values and ranges: 1,3-7.';
+
+create function scheduler.format_step(
+  p_from integer, p_to integer, p_step integer, p_first integer, p_last integer, p_star text
+) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select case
+    when p_from = p_to then p_from::text
+    when p_from = p_first and p_to + p_step > p_last and p_star <> 'forbidden'
+      and (p_to > p_from + p_step or p_first = 0 and (p_last + 1) % p_step = 0) then format('*/%s', p_step)
+    when p_to = p_from + p_step then format('%s,%s', p_from, p_to)
+    when p_step = 1 then format('%s-%s', p_from, p_to)
+    else format('%s-%s/%s', p_from, p_to, p_step)
+  end;
+$$;
+comment on function scheduler.format_step(integer, integer, integer, integer, integer, text) is
+  'The short text of every p_step-th value from p_from to p_to in a field from p_first to p_last.';
+
+create function scheduler.format_steps(p_values integer[], p_first integer, p_last integer, p_star text) returns text[]
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
-  v_size integer := p_last - p_first + 1;
   v_rest integer[] := p_values;
-  v_runs text;
   v_steps text[] := array[]::text[];
   v_start integer;
   v_best record;
-  v_base integer[];
 begin
-  if p_star = 'required' and p_values[1] = p_first and cardinality(p_values) < v_size then
-    -- A lone step of the field's whole size names its first value, and begins with the star.
-    v_runs := scheduler.format_schedule_field(p_values, p_first, p_last);
-    return case
-      when v_runs like '*%' then v_runs
-      when cardinality(p_values) = 1 then format('*/%s', v_size)
-      else format('*/%s,%s', v_size, scheduler.format_schedule_field(p_values[2:], p_first, p_last, 'forbidden'))
-    end;
-  end if;
-  if cardinality(p_values) = v_size then
-    return case p_star when 'forbidden' then format('%s-%s', p_first, p_last) else '*' end;
-  elsif cardinality(p_values) = 1 then
-    return p_values[1]::text;
-  end if;
-
-  -- Neighbours as ranges.
-  select string_agg(case when first = last then first::text
-      else format('%s%s%s', first, case when last = first + 1 then ',' else '-' end, last) end, ',' order by first)
-    into v_runs
-    from (
-      select min(value) as first, max(value) as last
-      from (select value, value - row_number() over (order by value) as run from unnest(p_values) as value) as numbered
-      group by run
-    ) as runs;
-
-  -- Or steps: from the smallest value left, the step that takes in most of those left.
   while cardinality(v_rest) > 0 loop
+    -- From the smallest value of the rest, the step that takes most of the rest.
     v_start := v_rest[1];
     select step, reach.last, reach.taken into v_best
       from generate_series(1, greatest(p_last - v_start, 1)) as step, lateral (
@@ -52,23 +50,42 @@ begin
       ) as reach
       order by reach.taken desc, step limit 1;
     if v_best.taken < 2 then
-      v_steps := v_steps || v_start::text;
-      v_rest := array_remove(v_rest, v_start);
-      continue;
+      v_best.last := v_start;
     end if;
-    v_base := array(select generate_series(v_start, v_best.last, v_best.step));
-    v_rest := array(select value from unnest(v_rest) as value where value <> all (v_base) order by value);
-    v_steps := v_steps || case
-      when v_start = p_first and v_best.last + v_best.step > p_last and p_star <> 'forbidden'
-        and (cardinality(v_base) > 2 or p_first = 0 and v_size % v_best.step = 0) then format('*/%s', v_best.step)
-      when cardinality(v_base) = 2 then array_to_string(v_base, ',')
-      when v_best.step = 1 then format('%s-%s', v_start, v_best.last)
-      else format('%s-%s/%s', v_start, v_best.last, v_best.step)
-    end;
+    v_steps := v_steps || scheduler.format_step(v_start, v_best.last, v_best.step, p_first, p_last, p_star);
+    v_rest := array(select value from unnest(v_rest) as value
+      where value > v_best.last or (value - v_start) % v_best.step <> 0 order by value);
   end loop;
-  -- A second step has to earn its place: ranges read better.
-  return case when length(array_to_string(v_steps, ',')) + 2 * cardinality(v_steps) <= length(v_runs) + 2
-    then array_to_string(v_steps, ',') else v_runs end;
+  return v_steps;
+end;
+$$;
+comment on function scheduler.format_steps(integer[], integer, integer, text) is
+  'Ascending values as steps, the elements of a list: 0-30/10, 45.';
+
+create function scheduler.format_schedule_field(
+  p_values integer[], p_first integer, p_last integer, p_star text default 'free'
+) returns text
+language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  v_size constant integer := p_last - p_first + 1;
+  v_ranges text;
+  v_steps text[];
+begin
+  if cardinality(p_values) = v_size then
+    return case p_star when 'forbidden' then format('%s-%s', p_first, p_last) else '*' end;
+  elsif p_star = 'required' and p_values[1] = p_first then
+    v_steps := array[scheduler.format_schedule_field(p_values, p_first, p_last)];
+    return case
+      when v_steps[1] like '*%' then v_steps[1]
+      -- A step of the field's whole size names the first value alone, and begins with the star.
+      else concat_ws(',', format('*/%s', v_size), nullif(scheduler.format_schedule_field(
+        p_values[2:], p_first, p_last, 'forbidden'), '')) end;
+  end if;
+  v_ranges := scheduler.format_ranges(p_values);
+  v_steps := scheduler.format_steps(p_values, p_first, p_last, p_star);
+  -- Ranges read better: steps are taken where they are shorter, and each further step has to save two characters.
+  return case when length(array_to_string(v_steps, ',')) + 2 * cardinality(v_steps) <= length(v_ranges) + 2
+    then array_to_string(v_steps, ',') else v_ranges end;
 end;
 $$;
 comment on function scheduler.format_schedule_field(integer[], integer, integer, text) is
@@ -76,43 +93,51 @@ comment on function scheduler.format_schedule_field(integer[], integer, integer,
     'forbidden = must not begin with *, required = must (the first value has to be listed), free = either. pg_cron '
     'reads a day field by that sign.';
 
+create type scheduler.utc_values as (
+  minutes integer[],
+  hours integer[],
+  months integer[],
+  all_days_of_month integer[],
+  all_days_of_week integer[],
+  days_of_month integer[],
+  days_of_week integer[]
+);
+comment on type scheduler.utc_values is
+  'What the occurrences of a schedule need of each field in UTC, ascending. all_days_...: those of any occurrence; '
+    'days_of_month, days_of_week: those of the occurrences whose local date matches by that field.';
+
 create function scheduler.compile_days(
-  p_all_days_of_month integer[],
-  p_all_days_of_week integer[],
-  p_days_of_month integer[],
-  p_days_of_week integer[],
-  p_must_both_match boolean,
-  p_months integer[],
-  p_from date
+  p_needed scheduler.utc_values, p_must_both_match boolean, p_from date
 ) returns text[]
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
   v_every_day constant integer[] := array(select generate_series(1, 31));
   v_every_weekday constant integer[] := array[0, 1, 2, 3, 4, 5, 6];
-  v_both_restricted constant boolean := p_must_both_match and p_all_days_of_month <> v_every_day
-    and p_all_days_of_week <> v_every_weekday;
+  v_both_restricted constant boolean := p_must_both_match and p_needed.all_days_of_month <> v_every_day
+    and p_needed.all_days_of_week <> v_every_weekday;
   v_chosen record;
 begin
   with candidates (days_of_month, days_of_week, must_match, starred) as (
     values
-      (case when p_all_days_of_month <> v_every_day or p_all_days_of_week = v_every_weekday
-        then p_all_days_of_month end, v_every_weekday, true, ''),
-      (case when p_all_days_of_week <> v_every_weekday then v_every_day end, p_all_days_of_week, true, ''),
+      (case when p_needed.all_days_of_month <> v_every_day or p_needed.all_days_of_week = v_every_weekday
+        then p_needed.all_days_of_month end, v_every_weekday, true, ''),
+      (case when p_needed.all_days_of_week <> v_every_weekday then v_every_day end,
+        p_needed.all_days_of_week, true, ''),
       -- Either may match: a field that names every day would be read as one that both must match.
-      (case when not p_must_both_match and p_days_of_month not in (v_every_day, '{}')
-        and p_days_of_week <> v_every_weekday
-        then p_days_of_month end, p_days_of_week, false, ''),
+      (case when not p_must_both_match and p_needed.days_of_month not in (v_every_day, '{}')
+        and p_needed.days_of_week <> v_every_weekday
+        then p_needed.days_of_month end, p_needed.days_of_week, false, ''),
       -- Both must match: pg_cron needs a star in front, which can stand before a field's first value alone.
-      (case when v_both_restricted then array(select distinct day from unnest(p_all_days_of_month || 1) as day
+      (case when v_both_restricted then array(select distinct day from unnest(p_needed.all_days_of_month || 1) as day
         order by day) end,
-        p_all_days_of_week, true, 'month'),
-      (case when v_both_restricted then p_all_days_of_month end,
-        array(select distinct day from unnest(p_all_days_of_week || 0) as day order by day), true, 'week')
+        p_needed.all_days_of_week, true, 'month'),
+      (case when v_both_restricted then p_needed.all_days_of_month end,
+        array(select distinct day from unnest(p_needed.all_days_of_week || 0) as day order by day), true, 'week')
   ), calendar as materialized (
     select date_part('month', day)::integer as month, date_part('day', day)::integer as of_month, date_part('dow',
       day)::integer as of_week
     from generate_series(p_from::timestamp, p_from::timestamp + interval '20 years', interval '1 day') as day
-    where (select count(days_of_month) > 1 from candidates) or cardinality(p_months) < 12
+    where (select count(days_of_month) > 1 from candidates) or cardinality(p_needed.months) < 12
   ), texts as (
     select dates.*,
       scheduler.format_schedule_field(days_of_month, 1, 31,
@@ -120,7 +145,7 @@ begin
       scheduler.format_schedule_field(days_of_week, 0, 6,
         case when not must_match then 'forbidden' when starred = 'week' then 'required' else 'free' end) as week_text
     from candidates, lateral (
-      select count(*) filter (where month = any (p_months)) as wanted, count(*) as in_any_month
+      select count(*) filter (where month = any (p_needed.months)) as wanted, count(*) as in_any_month
       from calendar
       where case when must_match
         then of_month = any (days_of_month) and of_week = any (days_of_week)
@@ -133,15 +158,14 @@ begin
   return array[
     v_chosen.month_text,
     -- No 31 June to keep out: the shorter text names the same dates.
-    case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_months, 1,
+    case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_needed.months, 1,
       12) end,
     v_chosen.week_text];
 end;
 $$;
-comment on function scheduler.compile_days(integer[], integer[], integer[], integer[], boolean, integer[], date) is
+comment on function scheduler.compile_days(scheduler.utc_values, boolean, date) is
   'The texts of the day-of-month, month and day-of-week fields that cover what is needed on the fewest dates of 20 '
-    'years; the shortest of those. p_all_...: needed by any occurrence; p_days_of_month: by those that match by their '
-    'day of month; p_days_of_week: by their weekday.';
+    'years; the shortest of those.';
 
 create function scheduler.listed_bits(p_bits bigint) returns integer[]
 language sql immutable parallel safe set search_path = '' as $$
@@ -150,85 +174,58 @@ $$;
 comment on function scheduler.listed_bits(bigint) is 'The positions of the bits that are set, ascending: a set of '
   'small numbers as an array. Null gives an empty one.';
 
-create function scheduler.compile_schedule(p_schedule text, p_time_zone text,
-  p_from timestamptz default now()) returns text
-language plpgsql stable parallel safe set search_path = '' as $$
-declare
-  v_parsed scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
-  v_every_month boolean;
-  v_every_date boolean;
-  v_needed record;
-  v_days text[];
-begin
-  perform scheduler.require_time_zone(p_time_zone);
-  if p_from is null or not isfinite(p_from) then
-    raise exception using errcode = '22023',
-      message = format('cannot compile the schedule: p_from must be a moment, got %s', coalesce(p_from::text, 'null'));
-  end if;
-  v_every_month := cardinality(v_parsed.months) = 12;
-  v_every_date := v_every_month and case when v_parsed.days_must_both_match
-    then cardinality(v_parsed.days_of_month) = 31 and cardinality(v_parsed.days_of_week) = 7
-    else cardinality(v_parsed.days_of_month) = 31 or cardinality(v_parsed.days_of_week) = 7 end;
-
-  -- Every hour of every date: the offsets move the minutes and nothing else.
-  if v_every_date and v_parsed.follows_real_clock then
-    return scheduler.format_schedule_field(array(
-      select distinct (minute - periods.minutes % 60 + 120) % 60 as utc_minute
-      from unnest(v_parsed.minutes) as minute, (
-        select distinct extract(epoch from utc_offset)::integer / 60 as minutes
-        from scheduler.offset_periods(p_time_zone, p_from, p_from + interval '20 years')
-      ) as periods
-      order by utc_minute), 0, 59) || ' * * * *';
-  end if;
-
-  -- Dates that keep one offset share their times of day, which are worked out once for each offset; the dates of a
-  -- change, and the first and last, are looked at by themselves. Sets of numbers are kept as bits.
-  with periods as materialized (
-    select extract(epoch from utc_offset)::integer / 60 as utc_offset,
-      greatest(starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then periods.utc_offset
-        else greatest(periods.utc_offset, offset_before) end,
-        p_from at time zone 'UTC' + periods.utc_offset) as local_from,
-      ends_at at time zone 'UTC' + periods.utc_offset as local_to,
-      case when periods.utc_offset > offset_before and not v_parsed.follows_real_clock and starts_at >= p_from
-        then starts_at at time zone 'UTC' + offset_before end as gap_from,
-      starts_at at time zone 'UTC' as starts_at
-    from scheduler.offset_periods(p_time_zone, p_from - interval '26 hours', p_from + interval '20 years') as periods
-  ), stretches as (
-    select local_from, local_to, utc_offset, null::timestamp as falls_on from periods where local_from < local_to
-    union all
-    select gap_from, local_from, null, starts_at from periods where gap_from is not null
-  ), calendar as materialized (
+create function scheduler.needed_dates(p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz)
+returns table (utc_offset integer, falls_on timestamp, day timestamp, by_month boolean, by_week boolean,
+  is_whole boolean, minute_from float8, minute_to float8)
+language sql stable parallel safe set search_path = '' as $$
+  with stretches as (
+    select greatest(local_from, p_from at time zone 'UTC' + utc_offset) as local_from, local_to,
+      extract(epoch from utc_offset)::integer / 60 as utc_offset, falls_on at time zone 'UTC' as falls_on
+    from scheduler.local_stretches(p_parsed, p_time_zone, p_from, p_from + interval '20 years')
+    where falls_on is null or falls_on >= p_from
+  ), calendar as (
     select stretches.*, day, date_part('month', day)::integer as month,
-      date_part('day', day)::integer = any (v_parsed.days_of_month) as by_month,
-      date_part('dow', day)::integer = any (v_parsed.days_of_week) as by_week
+      date_part('day', day)::integer = any (p_parsed.days_of_month) as by_month,
+      date_part('dow', day)::integer = any (p_parsed.days_of_week) as by_week
     from stretches, lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day
     -- Where every date is wanted, one whole date of a stretch speaks for all.
-    where not v_every_date or day < local_from + interval '3 days' or day > local_to - interval '3 days'
-  ), dates as materialized (
-    select utc_offset, falls_on, day, by_month, by_week,
-      falls_on is null and day >= local_from and day + interval '1 day' <= local_to as is_whole,
-      ceil(date_part('epoch', local_from - day) / 60) as minute_from, ceil(date_part('epoch',
-        local_to - day) / 60) as minute_to
-    from calendar
-    where (v_every_month or month = any (v_parsed.months))
-      and case when v_parsed.days_must_both_match then by_month and by_week else by_month or by_week end
+    where local_from < local_to and (not (select scheduler.is_every_date(p_parsed))
+      or day < local_from + interval '3 days' or day > local_to - interval '3 days')
+  )
+  select utc_offset, falls_on, day, by_month, by_week,
+    falls_on is null and day >= local_from and day + interval '1 day' <= local_to,
+    ceil(date_part('epoch', local_from - day) / 60), ceil(date_part('epoch', local_to - day) / 60)
+  from calendar
+  where month = any (p_parsed.months)
+    and case when p_parsed.days_must_both_match then by_month and by_week else by_month or by_week end;
+$$;
+comment on function scheduler.needed_dates(scheduler.parsed_schedule, text, timestamptz) is
+  'The local dates of the 20 years from p_from that a schedule matches, by the stretch that they lie in: its offset '
+    'from UTC in minutes; for the times that a change skips, when they run (falls_on, UTC); whether the whole date '
+    'lies in the stretch, else its minutes [minute_from, minute_to) do.';
+
+-- Dates that keep one offset share their times of day, which are worked out once for each offset; the dates of a
+-- change, and the first and last, are looked at one by one. Sets of numbers are kept as bits.
+create function scheduler.needed_utc_values(p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz)
+returns scheduler.utc_values
+language sql stable parallel safe set search_path = '' as $$
+  with dates as materialized (
+    select * from scheduler.needed_dates(p_parsed, p_time_zone, p_from)
   ), parts as materialized (
     select * from dates where not is_whole
   ), times as materialized (
-    select hour * 60 + minute as of_day
-    from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute
+    select hour * 60 + minute as of_day from unnest(p_parsed.hours) as hour, unnest(p_parsed.minutes) as minute
   ), offset_times as materialized (
     select utc_offset, has_whole, of_day, (of_day - utc_offset + 2880) / 1440 - 2 as days_on,
       (of_day - utc_offset + 2880) % 1440 as utc_time
-    from (select utc_offset, bool_or(is_whole) as has_whole from dates where falls_on
-      is null group by utc_offset) as offsets, times
+    from times, (
+      select utc_offset, bool_or(is_whole) as has_whole
+      from dates where falls_on is null group by utc_offset) as offsets
   ), shifts as materialized (
     select distinct utc_offset, days_on from offset_times
   ), gaps as materialized (
-    select falls_on, bool_or(by_month) as by_month, bool_or(by_week) as by_week
-    from parts, times
-    where falls_on is not null and of_day >= minute_from and of_day < minute_to
-    group by falls_on
+    select falls_on, bool_or(by_month) as by_month, bool_or(by_week) as by_week from parts, times
+    where falls_on is not null and of_day >= minute_from and of_day < minute_to group by falls_on
   ), utc_times as (
     select utc_time from offset_times where has_whole
     union all
@@ -238,56 +235,75 @@ begin
     select (date_part('hour', falls_on) * 60 + date_part('minute', falls_on))::integer from gaps
   ), utc_days as (
     select day + make_interval(days => days_on) as day, by_month, by_week
-    from dates join shifts using (utc_offset)
-    where is_whole
+    from dates join shifts using (utc_offset) where is_whole
     union all
     select day + make_interval(days => days_on), by_month, by_week
     from parts join shifts using (utc_offset)
     where exists (
       -- The part of the date in this stretch that lies on the UTC date meant.
-      select from times
-      where of_day >= greatest(minute_from, utc_offset + days_on * 1440) and of_day < least(minute_to,
-        utc_offset + days_on * 1440 + 1440))
+      select from times where of_day >= greatest(minute_from, utc_offset + days_on * 1440)
+        and of_day < least(minute_to, utc_offset + days_on * 1440 + 1440))
     union all
     select falls_on, by_month, by_week from gaps
-  ), day_numbers as (
-    select 1::bigint << date_part('month', day)::integer as month, 1::bigint << date_part('day',
-      day)::integer as of_month,
+  ), day_bits as (
+    select 1::bigint << date_part('month', day)::integer as month,
+      1::bigint << date_part('day', day)::integer as of_month,
       1::bigint << date_part('dow', day)::integer as of_week, by_month, by_week
     from utc_days
-  ), day_sets as (
-    select scheduler.listed_bits(bit_or(month)) as months,
-      scheduler.listed_bits(bit_or(of_month)) as all_days_of_month,
-        scheduler.listed_bits(bit_or(of_week)) as all_days_of_week,
-      scheduler.listed_bits(bit_or(of_month) filter (where by_month)) as days_of_month,
-      scheduler.listed_bits(bit_or(of_week) filter (where by_week)) as days_of_week
-    from day_numbers
   )
-  select time_sets.*, day_sets.* into v_needed
-  from day_sets, (
-    select scheduler.listed_bits(bit_or(1::bigint << (utc_time % 60))) as minutes,
-      scheduler.listed_bits(bit_or(1::bigint << (utc_time / 60))) as hours
-    from utc_times
-  ) as time_sets;
+  select (select scheduler.listed_bits(bit_or(1::bigint << (utc_time % 60))) from utc_times),
+    (select scheduler.listed_bits(bit_or(1::bigint << (utc_time / 60))) from utc_times),
+    scheduler.listed_bits(bit_or(month)), scheduler.listed_bits(bit_or(of_month)),
+    scheduler.listed_bits(bit_or(of_week)), scheduler.listed_bits(bit_or(of_month) filter (where by_month)),
+    scheduler.listed_bits(bit_or(of_week) filter (where by_week))
+  from day_bits;
+$$;
+comment on function scheduler.needed_utc_values(scheduler.parsed_schedule, text, timestamptz) is
+  'What the occurrences of the 20 years from p_from need of each field in UTC; empty arrays where there is none.';
 
+create function scheduler.compile_every_hour(p_minutes integer[], p_time_zone text, p_from timestamptz) returns text
+language sql stable parallel safe set search_path = '' as $$
+  select scheduler.format_schedule_field(array(
+    select distinct (minute - (extract(epoch from utc_offset)::integer / 60) % 60 + 120) % 60 as utc_minute
+    from unnest(p_minutes) as minute, scheduler.offset_periods(p_time_zone, p_from, p_from + interval '20 years')
+    order by utc_minute), 0, 59) || ' * * * *';
+$$;
+comment on function scheduler.compile_every_hour(integer[], text, timestamptz) is
+  'The entry for minutes of every hour of every date: the offsets from UTC move the minutes and nothing else.';
+
+create function scheduler.compile_schedule(p_schedule text, p_time_zone text, p_from timestamptz default now())
+returns text
+language plpgsql stable parallel safe set search_path = '' as $$
+declare
+  v_parsed constant scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
+  v_needed scheduler.utc_values;
+  v_days text[] := '{*,*,*}';
+begin
+  perform scheduler.require_time_zone(p_time_zone);
+  if p_from is null or not isfinite(p_from) then
+    raise exception using errcode = '22023',
+      message = format('cannot compile the schedule: p_from must be a moment, got %s', coalesce(p_from::text, 'null'));
+  end if;
+  if scheduler.is_every_date(v_parsed) and v_parsed.follows_real_clock then
+    return scheduler.compile_every_hour(v_parsed.minutes, p_time_zone, p_from);
+  end if;
+
+  v_needed := scheduler.needed_utc_values(v_parsed, p_time_zone, p_from);
   if v_needed.minutes = '{}' then
     return null;
-  elsif v_every_date then
-    v_days := '{*,*,*}';
-  else
+  end if;
+  if not scheduler.is_every_date(v_parsed) then
     -- Weekdays that the schedule leaves free stay free: which ones 29 February falls on in 20 years is chance.
-    v_days := scheduler.compile_days(v_needed.all_days_of_month,
-      case when v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7 then v_parsed.days_of_week
-        else v_needed.all_days_of_week end,
-      v_needed.days_of_month, v_needed.days_of_week,
-      v_parsed.days_must_both_match, v_needed.months, (p_from at time zone 'UTC')::date);
+    if v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7 then
+      v_needed.all_days_of_week := v_parsed.days_of_week;
+    end if;
+    v_days := scheduler.compile_days(v_needed, v_parsed.days_must_both_match, (p_from at time zone 'UTC')::date);
   end if;
   return concat_ws(' ', scheduler.format_schedule_field(v_needed.minutes, 0, 59),
-    scheduler.format_schedule_field(v_needed.hours, 0, 23),
-    v_days[1], v_days[2], v_days[3]);
+    scheduler.format_schedule_field(v_needed.hours, 0, 23), v_days[1], v_days[2], v_days[3]);
 end;
 $$;
 comment on function scheduler.compile_schedule(text, text, timestamptz) is
   'The smallest five-field UTC entry for pg_cron that covers every occurrence in the 20 years from p_from; null when '
-    'there is none. It may name more minutes than there are occurrences: whoever it wakes asks next_occurrence. '
+    'there is none. It may name more minutes than there are occurrences: dispatch asks next_occurrence. '
     'Raises 22023 for a schedule or a time zone that cannot be read.';

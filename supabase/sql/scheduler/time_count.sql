@@ -4,8 +4,7 @@
 create function scheduler.count_matching_days(p_parsed scheduler.parsed_schedule, p_from date, p_to date) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
 begin
-  if cardinality(p_parsed.months) = 12 and cardinality(p_parsed.days_of_month) = 31
-    and cardinality(p_parsed.days_of_week) >= 7 then
+  if scheduler.is_every_date(p_parsed) then
     return greatest(p_to - p_from, 0);
   end if;
   return (

@@ -230,6 +230,30 @@ comment on function scheduler.offset_periods(text, timestamptz, timestamptz) is
   'The stretches of [p_from, p_to) in which a zone keeps one offset from UTC, with the offset before each (null for '
     'the first).';
 
+create function scheduler.local_stretches(
+  p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz, p_to timestamptz
+) returns table (local_from timestamp, local_to timestamp, utc_offset interval, falls_on timestamptz)
+language plpgsql stable parallel safe set search_path = '' rows 50 as $$
+begin
+  return query
+  with periods as (
+    select starts_at, kept.utc_offset, ends_at at time zone 'UTC' + kept.utc_offset as ends_local,
+      starts_at at time zone 'UTC' + case when p_parsed.follows_real_clock then kept.utc_offset
+        else greatest(kept.utc_offset, offset_before) end as starts_local,
+      case when kept.utc_offset > offset_before and not p_parsed.follows_real_clock
+        then starts_at at time zone 'UTC' + offset_before end as gap_from
+    -- From a day earlier: p_from may lie in an hour that is shown for the second time.
+    from scheduler.offset_periods(p_time_zone, p_from - interval '26 hours', p_to) as kept
+  )
+  select starts_local, ends_local, periods.utc_offset, null::timestamptz from periods
+  union all
+  select gap_from, starts_local, null, starts_at from periods where gap_from is not null;
+end;
+$$;
+comment on function scheduler.local_stretches(scheduler.parsed_schedule, text, timestamptz, timestamptz) is
+  'The stretches of local time in which the times of a schedule run, from 26 hours before p_from to p_to: with one '
+    'offset from UTC, or, for times that a change of the clock skips, with the moment at which they run (falls_on).';
+
 create function scheduler.occurrences(p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz)
 returns setof timestamptz
 language plpgsql stable parallel safe set search_path = '' as $$
@@ -247,25 +271,13 @@ begin
   end if;
 
   return query
-  with periods as materialized (
-    -- From a day earlier: p_from may lie in an hour that is shown for the second time.
-    select starts_at, utc_offset,
-      starts_at at time zone 'UTC' + case when v_parsed.follows_real_clock then utc_offset else greatest(utc_offset,
-        offset_before) end as local_from,
-      ends_at at time zone 'UTC' + utc_offset as local_to,
-      case when utc_offset > offset_before and not v_parsed.follows_real_clock
-        then starts_at at time zone 'UTC' + offset_before end as gap_from
-    from scheduler.offset_periods(p_time_zone, p_from - interval '26 hours', p_to)
-  ), stretches as (
-    select local_from, local_to, utc_offset, null::timestamptz as falls_on from periods
-    union all
-    select gap_from, local_from, null, starts_at from periods where gap_from is not null
-  ), times as materialized (
+  with times as materialized (
     select make_interval(hours => hour, mins => minute) as of_day
     from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute
   ), found as (
     select coalesce(falls_on, (day + of_day - utc_offset) at time zone 'UTC') as at
-    from stretches, lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day, times
+    from scheduler.local_stretches(v_parsed, p_time_zone, p_from, p_to),
+      lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day, times
     where extract(month from day)::integer = any (v_parsed.months)
       and case when v_parsed.days_must_both_match
         then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow
