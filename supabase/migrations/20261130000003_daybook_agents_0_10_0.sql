@@ -39,12 +39,11 @@ $guard$;
 
 create schema agents;
 revoke all on schema agents from public, anon, authenticated, service_role;
-comment on schema agents is 'What the pack agents keeps to itself. Not exposed through REST.';
+comment on schema agents is 'Private functions and types of the pack agents. Not exposed through REST.';
 
--- Agents that work on tasks and talk with people, and the Python they run. What only a person knows (names, prompts,
--- code) is text; what a machine decides on is checked.
+-- Agents that work on tasks and talk with people, and the Python they run. Names, prompts and code are free text;
+-- columns by which programs decide have checks.
 
--- Who works: one row an agent.
 create table public.agents (
   id uuid primary key default gen_random_uuid(),
   name text not null unique check (length(name) between 1 and 200),
@@ -63,13 +62,12 @@ create table public.agents (
 
 create index agents_status_idx on public.agents (status);
 
-comment on table public.agents is 'Who works: one row an AI agent.';
+comment on table public.agents is 'One row an AI agent.';
 comment on column public.agents.status is
-  'idle and busy are at work and beat; error means it says itself that it cannot work; offline and archived are meant.';
+  'idle and busy: at work, with heartbeats; error: the agent says that it cannot work; offline, archived: on purpose.';
 comment on column public.agents.last_heartbeat_at is 'When the agent last said that it is alive; null before the '
   'first time.';
 
--- What is to be done: one row a task.
 create table public.tasks (
   id uuid primary key default gen_random_uuid(),
   agent_id uuid references public.agents (id) on delete set null,
@@ -93,19 +91,18 @@ create table public.tasks (
 );
 
 create index tasks_agent_id_idx on public.tasks (agent_id);
--- What is open is little, however long the list of what is done.
+-- Open tasks are few, also when the table is long.
 create index tasks_open_idx on public.tasks (status, created_at)
   where status in ('pending', 'in_progress', 'blocked');
 create index tasks_completed_at_idx on public.tasks (completed_at) where completed_at is not null;
 
-comment on table public.tasks is 'What is to be done, is being done and was done: one row a task.';
+comment on table public.tasks is 'One row a task: to do, under way or over.';
 comment on column public.tasks.priority is '1 is the most urgent, 10 the least.';
 comment on column public.tasks.due_at is 'Infinity, as null: it is never overdue.';
 comment on column public.tasks.completed_at is 'When it was over: completed, failed or cancelled.';
-comment on column public.tasks.updated_at is 'Whoever works on the task sets it; a task in progress that nobody '
-  'touches is stuck.';
+comment on column public.tasks.updated_at is 'The agent that works on the task sets it; a task in progress that is not '
+  'updated is stuck.';
 
--- Who is being talked with: one row a conversation.
 create table public.conversations (
   id uuid primary key default gen_random_uuid(),
   agent_id uuid references public.agents (id) on delete set null,
@@ -134,7 +131,6 @@ comment on column public.conversations.last_user_message_at is
   'Later than last_agent_message_at in an open conversation: the person is waiting for an answer.';
 comment on column public.conversations.status is 'failed: the agent could not go on; error_message says why.';
 
--- What agents computed: one row an execution of Python code.
 create table public.eliza_python_executions (
   id uuid primary key default gen_random_uuid(),
   agent_id uuid references public.agents (id) on delete set null,
@@ -162,19 +158,19 @@ create table public.eliza_python_executions (
 
 create index eliza_python_executions_agent_id_idx on public.eliza_python_executions (agent_id);
 create index eliza_python_executions_task_id_idx on public.eliza_python_executions (task_id);
--- A window of time, counted from the index alone.
+-- Counts the executions of a window of time from the index alone.
 create index eliza_python_executions_finished_at_idx
   on public.eliza_python_executions (finished_at, status, duration_ms) where finished_at is not null;
 create index eliza_python_executions_open_idx
   on public.eliza_python_executions (status, created_at) where status in ('queued', 'running');
--- What nobody has looked at yet, and the latest failure of a cause.
+-- Failures without a cause yet, and the latest failure of a cause.
 create index eliza_python_executions_uncollected_idx
   on public.eliza_python_executions (finished_at) where status = 'failed' and cause_id is null;
 create index eliza_python_executions_cause_id_idx
   on public.eliza_python_executions (cause_id, finished_at) where cause_id is not null;
 
-comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with what came '
-  'of it.';
+comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with its '
+  'result.';
 comment on column public.eliza_python_executions.traceback is 'The Python traceback of a failed execution, as it was '
   'printed.';
 comment on column public.eliza_python_executions.error_type is 'The exception''s class, such as ModuleNotFoundError.';
@@ -204,9 +200,8 @@ select scheduler.add_retention_rule('agents', 'tasks', 365, 'completed_at < $1')
 select scheduler.add_retention_rule('agents', 'conversations', 365, 'closed_at < $1');
 select scheduler.add_retention_rule('agents', 'eliza_python_executions', 90, 'finished_at < $1');
 
--- What the health check sees of the agents and their work. Counting is bounded: by what is open (partial indexes) or by
--- the last
--- 24 hours (an index on the end).
+-- The figures of the agents and their work in the health check. Only open rows are counted (partial indexes) and those
+-- of the last 24 hours (an index on the end).
 
 create function agents.agents_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -249,7 +244,7 @@ language sql stable set search_path = '' as $$
       count(*) filter (where isfinite(due_at)) as with_due_date,
       count(*) filter (where due_at < now()) as overdue,
       count(*) filter (where status = 'in_progress' and updated_at < now() - interval '6 hours') as stuck,
-      -- What is due later may wait until then.
+      -- A task that is due later may wait until then.
       min(created_at) filter (where status = 'pending' and (due_at is null or due_at < now())) as oldest_pending
     from public.tasks
     where status in ('pending', 'in_progress', 'blocked')
@@ -287,7 +282,7 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
 create function agents.conversations_health() returns jsonb
 language sql stable set search_path = '' as $$
   with open_conversations as (
-    -- Who wrote longer ago than a day has gone; that belongs into a report of its own.
+    -- A person whose last message is older than a day has left: an answer does not reach them any more.
     select count(*) as active,
       count(*) filter (where waiting and last_user_message_at < now() - interval '15 minutes') as unanswered,
       min(last_user_message_at) filter (where waiting) as waiting_since
@@ -317,8 +312,8 @@ language sql stable set search_path = '' as $$
   from open_conversations, ended;
 $$;
 comment on function agents.conversations_health() is
-  'Figures of the conversations of the last 24 hours: who waits for an answer (longer than 15 minutes), and what '
-    'failed.';
+  'Figures of the conversations of the last 24 hours: those that wait for an answer (longer than 15 minutes), and '
+    'those that failed.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('conversations', 'agents', 'Conversations', 4, 'agents.conversations_health');
@@ -370,7 +365,7 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('python', 'stuck_executions', 'stuck executions', 'count', 'higher', 1, 5, null),
   ('python', 'oldest_queued_seconds', 'oldest queued', 'seconds', 'higher', 600, 3600, null);
 
--- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
+-- Only the owner uses this schema. Each function in public grants its own rights.
 revoke all on all functions in schema agents from public, anon, authenticated, service_role;
 revoke all on all tables in schema agents from public, anon, authenticated, service_role;
 revoke all on all sequences in schema agents from public, anon, authenticated, service_role;

@@ -39,9 +39,9 @@ $guard$;
 
 create schema api_keys;
 revoke all on schema api_keys from public, anon, authenticated, service_role;
-comment on schema api_keys is 'What the pack api-keys keeps to itself. Not exposed through REST.';
+comment on schema api_keys is 'Private functions and types of the pack api-keys. Not exposed through REST.';
 
--- What opens other people's doors: one row a key. The key itself is not here and never was.
+-- The state of each API key. The key itself is never stored.
 create table public.api_key_health (
   id uuid primary key default gen_random_uuid(),
   provider text not null check (provider ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
@@ -66,13 +66,13 @@ create table public.api_key_health (
 
 comment on table public.api_key_health is
   'How each API key fares, one row a key. Holds the last four characters of a key at most, never the key.';
-comment on column public.api_key_health.status_since is 'Since when the status is what it is.';
+comment on column public.api_key_health.status_since is 'Since when the key has this status.';
 comment on column public.api_key_health.key_name is 'The key that the functions use is default; the monitor writes no '
   'other.';
 comment on column public.api_key_health.expires_at is 'When the key expires, if the provider says so (infinity: '
-  'never); of a provider that gave no answer: what it said before of the same key.';
+  'never); after a check without an answer: as it was said before of the same key.';
 comment on column public.api_key_health.rate_limit is
-  'What the provider allows in its window: requests, at ElevenLabs characters; null when it does not say.';
+  'The requests that the provider allows in its window, at ElevenLabs characters; null when it does not say.';
 comment on column public.api_key_health.rate_limit_resets_at is 'When calls are answered again, or the window begins '
   'anew.';
 comment on column public.api_key_health.latency_ms is
@@ -80,7 +80,7 @@ comment on column public.api_key_health.latency_ms is
 comment on column public.api_key_health.consecutive_failures is
   'Checks in a row, up to the last, that found the key neither valid nor expiring; 0 for a key that is not configured.';
 comment on column public.api_key_health.error_message is
-  'Why the status is what it is, in short; beside a valid key a note, such as a permission that it lacks.';
+  'Why the key has this status, in short; for a valid key a note, such as a permission that it lacks.';
 
 select scheduler.bound_times('public.api_key_health', array['status_since', 'checked_at']);
 
@@ -92,7 +92,7 @@ insert into public.scheduler_settings (pack, key, default_value, unit, least, mo
   ('api-keys', 'api_key_health.expiring_days', '14', 'days', 0, 999, 'an API key that expires within so many days is '
     'expiring');
 
--- What a check of the API keys found. The keys themselves never come here.
+-- The results of the checks of API keys. The keys themselves are never stored.
 
 create function api_keys.read_checks(p_checks jsonb, p_expiring_days integer, p_now timestamptz)
 returns setof public.api_key_health
@@ -165,7 +165,7 @@ begin
 
   with found as (
     select * from api_keys.read_checks(p_checks, v_days, p_now)
-  ), before as materialized (
+  ), before as (
     select * from public.api_key_health where key_name = 'default'
   ), recorded as (
     insert into public.api_key_health as health (provider, key_name, key_last_four, status, status_since, checked_at,
@@ -204,13 +204,13 @@ begin
 end;
 $$;
 comment on function api_keys.record_checks(jsonb, timestamptz) is
-  'Records what a check that began at p_now found: [{provider, status, key_last_four, http_status, latency_ms, '
+  'Records the results of a check that began at p_now: [{provider, status, key_last_four, http_status, latency_ms, '
     'expires_at, rate_limit, rate_limit_remaining, rate_limit_resets_at, error_message}], each key default''s. A '
     'valid key that expires within the setting api_key_health.expiring_days becomes expiring. Rows of other keys are '
     'not changed. Returns {keys: [{provider, status, previous_status or null, status_since, consecutive_failures, '
     'expires_at, recorded: false if a later check was there first}], expiring_days, left_alone: [name]}.';
 
--- The ledger's clock, not the worker's, says which of two checks began later.
+-- The clock of the ledger decides which of two checks began later, not that of the worker.
 create function api_keys.run_began_at(p_run_id uuid) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 declare
@@ -236,7 +236,7 @@ comment on function public.record_api_key_checks(jsonb, uuid) is
 revoke all on function public.record_api_key_checks(jsonb, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.record_api_key_checks(jsonb, uuid) to service_role;
 
--- What the health check sees of the API keys.
+-- The figures of the API keys in the health check.
 
 create function api_keys.api_keys_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -285,14 +285,14 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('api_keys', 'most_failures', 'failures in a row', 'count', 'higher', 3, 10, null),
   ('api_keys', 'expires_in_seconds', 'next expiry in', 'seconds', 'lower', 1209600, 259200, 'expires_first'),
   ('api_keys', 'rate_limit_left_percent', 'rate limit left', 'percent', 'lower', 10, 1, null),
-  -- They are checked every 6 hours.
+  -- Keys are checked every 6 hours.
   ('api_keys', 'check_age_seconds', 'oldest check', 'seconds', 'higher', 46800, 176400, null);
 
--- What a scrape shows of the API keys.
+-- The metrics of the API keys.
 
 create function api_keys.metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
-  with keys as materialized (
+  with keys as (
     select provider, key_name, status, expires_at from public.api_key_health order by provider, key_name limit 100
   )
   select json_build_array(
@@ -307,7 +307,7 @@ language sql stable set search_path = '' as $$
         scheduler.metric('api_key_expires_in_seconds', json_agg(round(extract(epoch from expires_at - p_now), 3))))
       from keys where isfinite(expires_at)));
 $$;
-comment on function api_keys.metrics(timestamptz) is 'What a scrape shows of the API keys, the first 100: the status '
+comment on function api_keys.metrics(timestamptz) is 'The metrics of the API keys, the first 100: the status '
   'of each, and until it expires.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('api_keys.metrics', 'api-keys');
@@ -317,7 +317,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('api_key_expires_in_seconds', 'api-keys', 'gauge', 'Until the API key expires, negative after that; absent when '
     'its provider does not say.');
 
--- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
+-- Only the owner uses this schema. Each function in public grants its own rights.
 revoke all on all functions in schema api_keys from public, anon, authenticated, service_role;
 revoke all on all tables in schema api_keys from public, anon, authenticated, service_role;
 revoke all on all sequences in schema api_keys from public, anon, authenticated, service_role;

@@ -43,10 +43,10 @@ $guard$;
 
 create schema actions;
 revoke all on schema actions from public, anon, authenticated, service_role;
-comment on schema actions is 'What the pack actions keeps to itself. Not exposed through REST.';
+comment on schema actions is 'Private functions and types of the pack actions. Not exposed through REST.';
 
--- What is to be done at a time: reminders, callbacks, edge functions, commands for devices; once, or again and again.
--- A row of scheduled_actions is the action and its present occurrence, a row of scheduled_action_occurrences is an
+-- Reminders, callbacks, edge functions and commands for devices that are executed at a time, once or on a schedule. A
+-- row of scheduled_actions is an action and its present occurrence; a row of scheduled_action_occurrences is an
 -- occurrence that is over.
 
 create table public.scheduled_actions (
@@ -56,7 +56,7 @@ create table public.scheduled_actions (
   message text check (length(message) <= 1000 and message ~ '\S'),
   url text check (length(url) <= 2000 and url ~ '^https://[^\s/?#@]+([/?#]\S*)?$'),
   function_name text check (function_name ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'),
-  -- No foreign key: a device that is gone is a failure of this one action, to be read in its history.
+  -- No foreign key: when the device is gone the action fails, and its history says so.
   device_id uuid,
   command_type text check (length(command_type) between 1 and 100),
   command_expires_seconds integer check (command_expires_seconds between 1 and 31536000),
@@ -81,9 +81,8 @@ create table public.scheduled_actions (
     when 'callback' then lower(substring(url from '^https://([^/?#]+)'))
     when 'edge_function' then 'function ' || function_name
     else kind end) stored,
-  -- A UUID of version 8 (RFC 9562), so that receivers which look closely take it. Made of the action and the time
-  -- alone,
-  -- so that every try of an occurrence has the same.
+  -- A UUID of version 8 (RFC 9562), so that strict receivers take it. It is made of the action and the time alone, so
+  -- that each try of an occurrence has the same.
   idempotency_key uuid not null generated always as (
     overlay(overlay(md5(id::text || ' ' || extract(epoch from due_at at time zone 'UTC')::text)
       placing '8' from 13) placing 'a' from 17)::uuid) stored,
@@ -100,14 +99,14 @@ create table public.scheduled_actions (
   constraint scheduled_actions_only_scheduled_are_claimed check (claim_token is null or status = 'scheduled')
 ) with (fillfactor = 80);
 
--- What is waiting is little, however long the list of what is over. No index holds the lease: a claim is a HOT update.
+-- Waiting actions are few, also when the table is long. No index holds the lease, so a claim is a HOT update.
 create index scheduled_actions_waiting_idx on public.scheduled_actions (next_attempt_at) where status = 'scheduled';
 create index scheduled_actions_finished_idx on public.scheduled_actions (finished_at) where finished_at is not null;
 
 comment on table public.scheduled_actions is
-  'What is to be done at a time, one row an action with its present occurrence. Written by schedule_action, '
+  'One row an action to execute at a time, with its present occurrence. Written by schedule_action, '
     'cancel_scheduled_action, retry_scheduled_action and the job execute-scheduled-actions alone.';
-comment on column public.scheduled_actions.message is 'What a reminder says in scheduler_activity.';
+comment on column public.scheduled_actions.message is 'The text of a reminder in scheduler_activity.';
 comment on column public.scheduled_actions.payload is
   'The body for an edge function, "data" in the body of a callback, the payload of a command, details of a reminder; '
     'at most 16 KiB.';
@@ -116,17 +115,17 @@ comment on column public.scheduled_actions.schedule is 'Five cron fields, read i
 comment on column public.scheduled_actions.due_at is 'The present occurrence; a retry does not change it.';
 comment on column public.scheduled_actions.status is
   'scheduled: waiting or being executed; completed, dead (the last try failed) and cancelled are over. A recurring '
-    'action stays scheduled whatever became of one occurrence.';
+    'action stays scheduled, also when an occurrence is dead.';
 comment on column public.scheduled_actions.attempts is 'Tries of the present occurrence that have failed.';
 comment on column public.scheduled_actions.next_attempt_at is 'When the present occurrence may be tried: due_at, '
   'later after a failed try.';
-comment on column public.scheduled_actions.claim_token is 'Who claimed it: a result is taken only with this token.';
-comment on column public.scheduled_actions.locked_until is 'Until when the claim holds; after that anybody may claim '
-  'it again.';
+comment on column public.scheduled_actions.claim_token is 'The token of its claim: a result is taken only with it.';
+comment on column public.scheduled_actions.locked_until is 'Until when the claim holds; then it may be claimed '
+  'again.';
 comment on column public.scheduled_actions.last_error is 'Why the last try failed; null after one that succeeded.';
-comment on column public.scheduled_actions.receiver is 'Who answers: a callback''s host, the edge function, or the '
-  'kind.';
-comment on column public.scheduled_actions.idempotency_key is 'What the receiver sees with every try of the present '
+comment on column public.scheduled_actions.receiver is 'The receiver of calls: a callback''s host, the edge '
+  'function, or the kind.';
+comment on column public.scheduled_actions.idempotency_key is 'Sent to the receiver with each try of the present '
   'occurrence.';
 
 create table public.scheduled_action_occurrences (
@@ -150,7 +149,7 @@ comment on column public.scheduled_action_occurrences.status is
   'completed; dead: the last try failed; cancelled: by a person; missed: not executed in time, a later occurrence '
     'stands for it and all between.';
 comment on column public.scheduled_action_occurrences.attempts is 'How often it was tried.';
-comment on column public.scheduled_action_occurrences.http_status is 'What the receiver answered last, if it did.';
+comment on column public.scheduled_action_occurrences.http_status is 'The receiver''s last answer; null without one.';
 
 alter table public.scheduled_actions enable row level security;
 alter table public.scheduled_action_occurrences enable row level security;
@@ -159,15 +158,14 @@ revoke all on public.scheduled_actions, public.scheduled_action_occurrences from
 grant select on public.scheduled_actions, public.scheduled_action_occurrences to service_role;
 
 select scheduler.add_retention_rule('actions', 'scheduled_action_occurrences', 180, 'finished_at < $1');
--- After its occurrences, of which a recurring one may have many: by the cascade all of them would go in one step.
--- (Offset 0: one
--- look at them an action, not a join of all.)
+-- An action is deleted after its occurrences: a recurring one may have many, and the cascade would delete all of them
+-- in one step.
 select scheduler.add_retention_rule('actions', 'scheduled_actions', 180,
   'finished_at < $1 and not exists (select from public.scheduled_action_occurrences where action_id = '
-    'scheduled_actions.id offset 0)');
+    'scheduled_actions.id)');
 
--- What people and agents say of actions: schedule, cancel, try again.
--- The doors are security definer: service_role may change actions only in these ways, and the time engine is private.
+-- The calls of people and agents: schedule, cancel and retry an action. The functions in public are security definer:
+-- service_role may change actions only through them, and the time engine is private.
 
 create function actions.kind_fault(p_action public.scheduled_actions) returns text
 language plpgsql immutable set search_path = '' as $$
@@ -244,7 +242,7 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_first timestamptz;
 begin
-  -- Both raise 22023 with what is wrong and what would be right.
+  -- Both raise 22023 with the fault and its remedy.
   perform scheduler.assert_time_zone(p_time_zone);
   v_first := scheduler.next_occurrence(p_schedule, p_time_zone, p_now);
   if v_first is null then
@@ -425,10 +423,10 @@ grant execute on function
   public.retry_scheduled_action(uuid)
 to service_role;
 
--- What the job execute-scheduled-actions does to actions: execute those that the database can by itself, claim the
--- others, take their results. Every way to an occurrence's end goes through actions.end_occurrences.
--- The doors to the job's steps are security definer because service_role may change actions in these ways alone, and
--- because the time engine is private.
+-- The steps of the job execute-scheduled-actions: execute the actions that the database can by itself, claim the
+-- others, take their results. Each end of an occurrence goes through actions.end_occurrences. The functions in public
+-- are security definer, because service_role may change actions only through them, and because the time engine is
+-- private.
 
 create function actions.following(p_schedule text, p_time_zone text, p_after timestamptz)
 returns timestamptz
@@ -448,7 +446,7 @@ language sql set search_path = '' as $$
   with late as (
     select id, due_at, idempotency_key, scheduler.previous_occurrence(schedule, time_zone, p_now) as latest
     from public.scheduled_actions
-    -- A claim that has run out may have been executed all the same: its occurrence is tried again, under its own key.
+    -- An action whose claim has run out may have been executed: its occurrence is tried again, under the same key.
     where id = any (p_ids) and schedule is not null and attempts = 0 and claim_token is null
       -- Occurrences are at least a minute apart.
       and due_at <= p_now - interval '1 minute'
@@ -464,7 +462,7 @@ language sql set search_path = '' as $$
     from late where a.id = late.id and late.latest > late.due_at;
 $$;
 comment on function actions.catch_up(uuid[], timestamptz) is
-  'Moves recurring actions that nobody has claimed or tried, and whose later occurrences are due as well, to the '
+  'Moves recurring actions that were not claimed or tried, and whose later occurrences are due as well, to the '
     'latest one; the first is recorded as missed.';
 
 create function actions.end_occurrences(
@@ -475,7 +473,7 @@ language sql set search_path = '' as $$
   with results as (
     select * from unnest(p_ids, p_errors, p_http_statuses, p_wait_seconds, p_final) as r (id, error, http_status,
       wait_seconds, final)
-  ), judged as materialized (
+  ), judged as (
     select a.id, a.name, a.kind, a.due_at, a.idempotency_key, a.schedule, a.attempts + 1 as tries, left(r.error,
       500) as error,
       r.http_status, o.outcome,
@@ -495,7 +493,7 @@ language sql set search_path = '' as $$
     insert into public.scheduled_action_occurrences (
       idempotency_key, action_id, scheduled_for, status, attempts, http_status, error, finished_at)
     select idempotency_key, id, due_at, outcome, tries, http_status, error, p_now from judged where outcome <> 'retried'
-    -- It was dead before somebody had it tried again.
+    -- A dead action that was retried has a row already.
     on conflict (idempotency_key) do update set
       status = excluded.status, attempts = excluded.attempts, http_status = excluded.http_status,
         error = excluded.error,
@@ -529,9 +527,9 @@ language sql set search_path = '' as $$
       from (select * from judged where outcome = 'dead' order by due_at limit 20) as named), '[]'));
 $$;
 comment on function actions.end_occurrences(uuid[], text[], integer[], integer[], boolean[], timestamptz) is
-  'What came of one try each: no error is completed; an error is retried after a backoff of at least p_wait_seconds, '
-    'or dead after the last try or when p_final. Writes the history, moves recurring actions on. {"counts": {kind: '
-    '{outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
+  'Takes the outcome of one try each: without an error it is completed; with one it is retried after a backoff of at '
+    'least p_wait_seconds, or dead after the last try or when p_final. Writes the history, moves recurring actions '
+    'on. {"counts": {kind: {outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
 
 create function actions.execute_in_database(p_limit integer default 1000, p_now timestamptz default now())
 returns jsonb
@@ -547,12 +545,12 @@ begin
     order by next_attempt_at limit p_limit
     for update skip locked);
   perform actions.catch_up(v_ids, p_now);
-  -- A device that is there now stays until its command is written.
+  -- A device that exists now cannot be deleted until its command is written.
   perform from public.devices
     where id in (select device_id from public.scheduled_actions where id = any (v_ids)) order by id for key share;
 
   insert into public.scheduler_activity (occurred_at, source, severity, message, details)
-    -- In one line; scheduler.one_line, called for each row, would take as long as all the rest.
+    -- In one line. A call of scheduler.one_line for each row would take as long as all else here.
     select p_now, 'reminder', 'info', btrim(regexp_replace(message, '\s+', ' ', 'g')),
       payload || jsonb_build_object('action_id', id, 'idempotency_key', idempotency_key, 'due_at', due_at)
     from public.scheduled_actions
@@ -610,7 +608,7 @@ begin
     select a.id
     from public.scheduled_actions as a join waiting on waiting.id = a.id
     where waiting.place <= p_per_receiver
-      -- Again, for a row that somebody else claims, or moves to its next time, meanwhile.
+      -- Checked again: another claim may have taken the row meanwhile, or moved it to its next time.
       and a.status = 'scheduled' and a.next_attempt_at <= p_now and (a.locked_until is null or a.locked_until <= p_now)
     order by waiting.place, waiting.next_attempt_at limit p_limit
     for update of a skip locked
@@ -627,7 +625,7 @@ begin
   select jsonb_build_object('token', v_token, 'more', v_waiting > count(*), 'actions', coalesce(
     jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'receiver', receiver, 'url', url, 'function_name',
       function_name,
-      -- As text: a reader that parses it loses digits of long numbers, and may fail at large or deeply nested ones.
+      -- As text: a reader that parses it loses digits of long numbers, and may fail at deep nesting.
       'payload', payload::text, 'idempotency_key', idempotency_key, 'due_at', due_at, 'attempts', attempts)
       order by next_attempt_at), '[]'))
   into v_result from claimed;
@@ -719,7 +717,8 @@ grant execute on function
   public.execute_scheduled_actions_due()
 to service_role;
 
--- What the health check sees of the scheduled actions. Counting is bounded by what waits and by the last 24 hours.
+-- The figures of the scheduled actions in the health check: only those that wait and those of the last 24 hours are
+-- counted.
 
 create function actions.actions_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -760,7 +759,7 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('actions', 'dead_actions', 'dead in 24 h', 'count', 'higher', 1, 25, null),
   ('actions', 'missed_actions', 'missed in 24 h', 'count', 'higher', 1, 100, null);
 
--- What a scrape shows of the scheduled actions. By indexes that hold only what is counted, or over an hour.
+-- The metrics of the scheduled actions, by indexes that hold only the rows to count, or over an hour.
 
 create function actions.metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
@@ -782,8 +781,8 @@ language sql stable set search_path = '' as $$
       from unnest(array['completed', 'dead', 'cancelled', 'missed']) as status left join finished using (status)))
   from waiting;
 $$;
-comment on function actions.metrics(timestamptz) is 'What a scrape shows of the scheduled actions: those that wait, '
-  'and what became of those of the last hour.';
+comment on function actions.metrics(timestamptz) is 'The metrics of the scheduled actions: those that wait, '
+  'and the occurrences that ended in the last hour.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('actions.metrics', 'actions');
 insert into scheduler.metric_families (family, pack, type, help) values
@@ -793,7 +792,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduled_action_occurrences_by_status', 'actions', 'gauge', 'Occurrences of scheduled actions that ended in the '
     'last hour, by how.');
 
--- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
+-- Only the owner uses this schema. Each function in public grants its own rights.
 revoke all on all functions in schema actions from public, anon, authenticated, service_role;
 revoke all on all tables in schema actions from public, anon, authenticated, service_role;
 revoke all on all sequences in schema actions from public, anon, authenticated, service_role;

@@ -42,10 +42,10 @@ $guard$;
 
 create schema code_monitor;
 revoke all on schema code_monitor from public, anon, authenticated, service_role;
-comment on schema code_monitor is 'What the pack code-monitor keeps to itself. Not exposed through REST.';
+comment on schema code_monitor is 'Private functions and types of the pack code-monitor. Not exposed through REST.';
 
--- Why Python code failed, and what a model proposed to do about it. Nothing here runs or changes code: a proposal is a
--- text that waits for a person.
+-- The causes of failing Python code, and the fixes that a model proposed. Code is never run or changed here: a proposal
+-- is a text that waits for a person.
 
 -- One row a cause, however many executions failed of it.
 create table public.code_failure_causes (
@@ -77,10 +77,9 @@ create index code_failure_causes_last_seen_at_idx on public.code_failure_causes 
 comment on table public.code_failure_causes is
   'Why Python code fails: one row a cause, with how often and since when. The failed executions point here.';
 comment on column public.code_failure_causes.fingerprint is
-  'SHA-256 of the exception''s type and the normalized traceback, in hex: the same cause has the same, whatever the '
-    'values were.';
+  'SHA-256 of the exception''s type and the normalized traceback, in hex: the same for all failures of a cause.';
 comment on column public.code_failure_causes.normalized_traceback is
-  'The traceback without what changes from one execution to the next; cut at 8,000 characters (the fingerprint is of '
+  'The traceback without the values that differ between executions; cut at 8,000 characters (the fingerprint is of '
     'the whole).';
 comment on column public.code_failure_causes.status is
   'open: nothing proposed; proposed: a proposal waits for a person; fixed: until it fails again; ignored: until a '
@@ -89,9 +88,9 @@ comment on column public.code_failure_causes.reopened_count is 'How often it fai
 comment on column public.code_failure_causes.fix_requests is
   'Fixes asked for since the cause was opened or reopened; at most the setting code_monitor.fixes_per_cause.';
 comment on column public.code_failure_causes.fix_request_id is
-  'Who may ask for a fix now: nobody else asks until fix_claimed_until. Null while nobody does.';
+  'The request that may ask for a fix until fix_claimed_until, and no other; null without a claim.';
 
--- One row a question to the model, with what it answered and what it cost.
+-- One row a question to the model, with its answer and its cost.
 create table public.code_fix_proposals (
   id bigint generated always as identity primary key,
   cause_id bigint not null references public.code_failure_causes (id) on delete cascade,
@@ -128,25 +127,25 @@ create index code_fix_proposals_cause_id_idx on public.code_fix_proposals (cause
 create index code_fix_proposals_execution_id_idx on public.code_fix_proposals (execution_id);
 -- The day's tokens and cost.
 create index code_fix_proposals_created_at_idx on public.code_fix_proposals (created_at);
--- At most one is asked for or waits, for each cause.
+-- Each cause has at most one proposal that is asked for or waits.
 create unique index code_fix_proposals_one_at_once_key
   on public.code_fix_proposals (cause_id) where status in ('asking', 'pending');
 
 comment on table public.code_fix_proposals is
-  'What a model proposed for a cause: one row a question, for a person to accept or reject. Nothing applies it.';
+  'Proposals of a model for causes: one row a question, for a person to accept or reject. They are not applied.';
 comment on column public.code_fix_proposals.execution_id is 'The failed execution whose code was shown to the model.';
 comment on column public.code_fix_proposals.status is
-  'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before anybody '
+  'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before a person '
     'decided; failed: no valid proposal, see error.';
 comment on column public.code_fix_proposals.diff is
-  'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here as they were '
-    'for the model.';
+  'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here, and '
+    'were masked for the model.';
 comment on column public.code_fix_proposals.reserved_tokens is
-  'Tokens set aside before the model was asked: what the question and the longest answer could take.';
+  'Tokens reserved before the model was asked: for the question and the longest answer.';
 comment on column public.code_fix_proposals.usage_unknown is
-  'The question may have cost something and no answer said what: the day counts what was reserved.';
+  'The answer did not say what the question cost: the day counts the reserve.';
 comment on column public.code_fix_proposals.asked_until is
-  'Still asking after this: whoever asked is gone.';
+  'When a question that is still asking counts as failed: its function died.';
 
 -- No action on delete: an execution that lost its cause would be counted again as a new failure.
 alter table public.eliza_python_executions add constraint eliza_python_executions_cause_id_fkey
@@ -175,20 +174,18 @@ select scheduler.add_retention_rule('code-monitor', 'code_failure_causes', 365,
   'last_seen_at < $1 and status <> ''ignored'' and (select count(*) from public.eliza_python_executions where '
     'cause_id = code_failure_causes.id) = 0');
 
--- What two failures have in common when they have the same cause. A traceback is read line by line; what stays is the
--- chain of files and functions, the source lines, the exceptions' types and their messages; what goes is whatever the
--- next
--- execution would print differently: line numbers, values in quotes, numbers, dates, addresses, ids, paths, colours,
--- carets. People are among these values: their addresses, and their rows, which databases quote. All immutable: the
--- same
--- text always gives the same fingerprint.
+-- The fingerprint of a failure: failures with the same cause have the same. A traceback is read line by line. Kept are
+-- files, functions, source lines, and the exceptions' types and messages. Removed is all that differs between
+-- executions: line numbers, values in quotes, numbers, dates, addresses, ids, paths, colours and carets. These values
+-- may be personal: e-mail addresses, and rows that databases quote. All functions are immutable: the same text always
+-- gives the same fingerprint.
 
 create function code_monitor.mask_addresses(p_text text) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
   v text := p_text;
 begin
-  -- Most lines hold little of all this: looking for a character first is many times as fast as a pattern.
+  -- Most lines have nothing to mask: a look for one character is many times as fast as a pattern.
   if v like '%://%' then
     v := regexp_replace(v, '[a-z][a-z0-9+.-]*://[^\s''"<>)\]]+', '<url>', 'gi');
   end if;
@@ -294,7 +291,7 @@ begin
     v := regexp_replace(v, '0x[0-9a-f]+', '<hex>', 'gi');
   end if;
   if p_keep_names then
-    -- Quoted names are what these exceptions are about, not values: they are set aside while quotes are masked.
+    -- The quoted names in these exceptions are not values: they are set aside while quotes are masked.
     v := regexp_replace(v, '''([A-Za-z_][A-Za-z0-9_.]*)(\(\))?''', E'\x01\\1\\2\x02', 'g');
   end if;
   -- A quote after a letter is an apostrophe (can't), not the beginning of a text; b'', r'', f'' begin one.
@@ -326,7 +323,7 @@ begin
     end if;
   end if;
   v := replace(translate(v, E'\x01\x02', ''''''), E'\x03', '''?''');
-  -- A list is as long as its data.
+  -- A list of masked values becomes one value: its length depends on the data.
   if v like '%,%' then
     v := regexp_replace(v, '(N|''\?''|<[a-z]+>)(\s*,\s*(N|''\?''|<[a-z]+>))+', '\1', 'g');
   end if;
@@ -350,13 +347,13 @@ begin
   elsif lower(v) like '%/python%/%' then
     v := regexp_replace(v, '^.*/python[0-9.]*/(lib/)?', '<python>/', 'i');
   end if;
-  -- The directory of one execution, /tmp/run-81/, goes with it; what lies below it stays.
+  -- The directory of one execution, /tmp/run-81/, is masked; the path below it stays.
   if v ~ '^(/private)?/(tmp|var|dev)/' then
     v := regexp_replace(v, '^(/private)?/(tmp|var/tmp|dev/shm|var/folders/[^/]+/[^/]+/[^/]+)/([^/]+/)?', '<tmp>/');
   elsif v like '_:/%' then
     v := regexp_replace(v, '^[a-z]:/.*/te?mp/([^/]+/)?', '<tmp>/', 'i');
   end if;
-  -- Whose home it is.
+  -- The home directory of any user.
   v := regexp_replace(v, '^([a-z]:)?/(home|users)/[^/]+/', '<home>/', 'i');
   if v like '%tmp%' then
     v := regexp_replace(v, '(?<![A-Za-z0-9])tmp[a-z0-9_]{6,}', 'tmp<id>', 'g');
@@ -371,13 +368,13 @@ begin
 end;
 $$;
 comment on function code_monitor.mask_path(text) is
-  'A file of a traceback without what is of one execution or one machine: temporary directories, ids, where Python '
-    'and its packages are.';
+  'A file of a traceback without the parts that depend on the execution or the machine: temporary directories, ids, '
+    'the directories of Python and its packages.';
 
 create function code_monitor.is_log_line(p_line text) returns boolean
 language sql immutable set search_path = '' as $$
   select
-    -- It begins with a moment, in brackets or not, or is JSON or logfmt,
+    -- The line begins with a time, in brackets or not, or is JSON or logfmt,
     p_line ~ '^\s*[\[(]?([0-9]{4}[-/][0-9]{2}[-/][0-9]{2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}'
         '|[0-9]{1,2}:[0-9]{2}:[0-9]{2}|[A-Z][a-z]{2} +[0-9]{1,2} [0-9]{2}:[0-9]{2})'
     or p_line ~* '^\s*(\{\s*"|(time|ts|timestamp|level|lvl|msg)=)'
@@ -385,14 +382,14 @@ language sql immutable set search_path = '' as $$
     or left(p_line, 60) ~ '(^|[\s\[(|<:-])(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)([\s\]):|>-]|$)'
     or p_line ~* '^\s*\[?(trace|debug|info|notice|warn|warning|error|critical|fatal)(\]|:\s|:[a-z])'
     or p_line ~ '^[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}'
-    -- or is what interpreters, shells and scripts say at their end.
+    -- or is a message of an interpreter, shell or script at its end.
     or p_line ~* '^(Exception ignored in|sys:1:|Process finished|Command exited|make: |npm ERR|Sentry is '
       'attempting|\S+:[0-9]+: \w*Warning)'
     or p_line ~* '^(done|exiting|exited|finished|completed|shutting down|shutdown|cleaning '
       'up|cleanup|closing|closed|stopping|stopped|saving|saved|elapsed|took)\M';
 $$;
 comment on function code_monitor.is_log_line(text) is
-  'Whether a line after an exception is a log''s, and no part of the exception''s message.';
+  'Whether a line after an exception is a line of a log, not of the exception''s message.';
 
 create function code_monitor.failure_output(p_text text, p_exit_code integer) returns text[]
 language sql immutable set search_path = '' as $$
@@ -401,7 +398,7 @@ language sql immutable set search_path = '' as $$
     from string_to_table(p_text, E'\n') with ordinality as lines (line, number)
     where line ~ '\S'
   ), tail as (
-    -- Lines that only report progress say nothing of a cause, as long as there are others.
+    -- Lines that only report progress are used only when there are no others.
     select line, number from lines
     where not is_chatter or not exists (select from lines as others where not others.is_chatter)
     order by number desc
@@ -412,7 +409,7 @@ language sql immutable set search_path = '' as $$
   from tail;
 $$;
 comment on function code_monitor.failure_output(text, integer) is
-  'Of a failure without a traceback the last 20 lines that it printed, without values; or how it ended.';
+  'The last 20 lines that a failure without a traceback printed, without values; its exit code when it printed none.';
 
 create function code_monitor.failure_text(p_traceback text, p_stderr text) returns text
 language plpgsql immutable set search_path = '' as $$
@@ -436,9 +433,9 @@ create type code_monitor.reading as (
   frame text, seen_frames text[], lines text[]
 );
 comment on type code_monitor.reading is
-  'What was read of a traceback. state: start, frames, message (after the exception) or over. is_group: it is that of '
-    'an exception group. is_chained: the next traceback belongs to the same failure. frame: the frame being read, with '
-    'its source; seen_frames: those read before it in the same traceback. lines: the normalized traceback so far.';
+  'A traceback that is being read. state: start, frames, message (after the exception) or over. is_group: it is that '
+    'of an exception group. is_chained: the next traceback belongs to the same failure. frame: the frame being read '
+    'and its source; seen_frames: those read before it in the same traceback. lines: the normalized traceback so far.';
 
 create function code_monitor.end_frame(p_reading code_monitor.reading) returns code_monitor.reading
 language plpgsql immutable set search_path = '' as $$
@@ -459,7 +456,7 @@ create function code_monitor.read_exception(p_reading code_monitor.reading, p_li
 returns code_monitor.reading
 language plpgsql immutable set search_path = '' as $$
 declare
-  -- Their messages quote names.
+  -- The messages of these exceptions quote names.
   c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError'
     '|ModuleNotFoundError|TypeError)$';
   v_match text[] := regexp_match(p_line, '^([A-Za-z_][A-Za-z0-9_.]*)(: ?(.*))?$');
@@ -580,8 +577,8 @@ comment on function code_monitor.failure_cause(text, text, text, integer) is
   'The cause of a failed execution: the exception''s type, the normalized traceback (of stderr when there is no '
     'traceback, of the exit code when there is neither), and the SHA-256 of both.';
 
--- Looking at failed executions. There is no cursor that a late commit could slip past: a failed row without a cause has
--- not been looked at, whenever it became visible, and it has its cause in the same transaction in which it is counted.
+-- Collecting failed executions. A failed row without a cause has not been collected. It gets its cause in the
+-- transaction that counts it, so a late commit is not missed, as a cursor would miss it.
 
 create type code_monitor.failure as (
   execution_id uuid, finished_at timestamptz, fingerprint text, error_type text, normalized_traceback text
@@ -737,21 +734,19 @@ comment on function public.collect_code_failures(integer) is
 revoke all on function public.collect_code_failures(integer) from public, anon, authenticated, service_role;
 grant execute on function public.collect_code_failures(integer) to service_role;
 
--- Asking for a fix: who may ask, what it may cost, what came of it. code-monitor-daemon claims a cause and calls
--- autonomous-code-fixer, which begins (and so reserves tokens and money) before it asks the model and records
--- afterwards.
--- Lock order: the budget's lock, then the cause, then its proposals, but for expire_code_fixes, which waits for no row
--- and
--- is waited for by none.
+-- Asking a model for a fix. code-monitor-daemon claims a cause and calls autonomous-code-fixer, which begins the fix
+-- (and so reserves tokens and money), asks the model, and records the answer. Locks are taken in this order: the
+-- budget's lock, the cause, its proposals. Only expire_fixes locks proposals first: it skips locked rows, and
+-- record_fix does not wait for it.
 
 create function code_monitor.expire_fixes(p_now timestamptz default now()) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
     update public.code_fix_proposals p
-      -- The model may have been asked: what was reserved counts for its day.
+      -- The model may have been asked: the reserve counts for its day.
       set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now,
         usage_unknown = true
-      -- Not one that is being recorded at this moment.
+      -- Proposals that are being recorded now are locked and skipped.
       where p.id in (
         select g.id from public.code_fix_proposals g
         where g.status = 'asking' and g.asked_until <= p_now for update skip locked)
@@ -760,7 +755,7 @@ language sql volatile set search_path = '' as $$
   select count(*)::integer from gone;
 $$;
 comment on function code_monitor.expire_fixes(timestamptz) is
-  'Ends questions to the model that nobody waits for any more; how many. What they had reserved counts as used.';
+  'Ends questions to the model whose time is up. Returns how many. Their reserves count as used.';
 
 create function code_monitor.claim_fix(p_not_since timestamptz, p_now timestamptz default now()) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -791,8 +786,8 @@ begin
 end;
 $$;
 comment on function code_monitor.claim_fix(timestamptz, timestamptz) is
-  'Claims the open cause that most needs a fix and was not asked for since p_not_since, counts the request, and lets '
-    'nobody else ask for five minutes: {"claimed": true, "cause_id", "request_id", "error_type", "attempt"} or '
+  'Claims the open cause that most needs a fix and was not asked for since p_not_since, counts the request, and '
+    'holds the cause for it for five minutes: {"claimed": true, "cause_id", "request_id", "error_type", "attempt"} or '
     '{"claimed": false}.';
 
 create function public.claim_code_fix(p_not_since timestamptz) returns jsonb
@@ -814,15 +809,15 @@ language sql volatile set search_path = '' as $$
   select exists (select from released);
 $$;
 comment on function public.release_code_fix(bigint, uuid, boolean) is
-  'Gives a claim back; p_counts false: nobody was asked, so the request is not counted. False when the claim is no '
-    'more.';
+  'Gives a claim back; p_counts false: the model was not asked, so the request is not counted. False when the claim '
+    'has ended.';
 
 create function public.read_code_failure(p_cause_id bigint) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'cause', jsonb_build_object('id', c.id, 'status', c.status, 'error_type', c.error_type,
       'normalized_traceback', c.normalized_traceback, 'occurrences', c.occurrences),
-    -- The latest, bounded: no model reads more.
+    -- The latest execution, bounded: a model does not read more.
     'execution', (
       select jsonb_build_object('id', e.id, 'purpose', left(e.purpose, 2000), 'code', left(e.code, 200000),
         'traceback', right(e.traceback, 20000), 'stderr', right(e.stderr, 20000))
@@ -840,7 +835,7 @@ language sql stable set search_path = '' as $$
   where c.id = p_cause_id;
 $$;
 comment on function public.read_code_failure(bigint) is
-  'What a model is shown of a cause: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the '
+  'The facts of a cause for the model: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the '
     'last two decided proposals)}; null when there is no such cause.';
 
 create type code_monitor.spending as (tokens numeric, cost_usd numeric);
@@ -994,7 +989,7 @@ begin
   end if;
   select c.* into v_cause from public.code_failure_causes c
     where c.id = (select p.cause_id from public.code_fix_proposals p where p.id = p_proposal_id) for no key update;
-  -- Never waited for: expire_code_fixes holds proposals before it comes to a cause. What it has in hand is over.
+  -- Not waited for: expire_fixes locks proposals before causes. A proposal that it has locked is over.
   select p.* into v_proposal from public.code_fix_proposals p where p.id = p_proposal_id for update skip locked;
   if v_proposal.id is null or v_proposal.status <> 'asking' then
     return jsonb_build_object('recorded', false,
@@ -1021,7 +1016,7 @@ end;
 $$;
 comment on function code_monitor.record_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean,
   boolean, timestamptz) is
-  'What the model answered: a proposal that waits for a person (the cause is proposed then), or, with p_error, a '
+  'Records the model''s answer: a proposal that waits for a person (the cause is proposed then), or, with p_error, a '
     'failure; settles what was reserved. p_counts false: the request says nothing of the cause and is not counted. '
     '{"recorded": true, "status"} or {"recorded": false, "reason"}.';
 
@@ -1044,12 +1039,12 @@ language sql stable set search_path = '' as $$
     'at', p_now,
     'fixes_per_run', scheduler.setting('code_monitor.fixes_per_run'),
     'open_causes', count(*) filter (where c.status = 'open'),
-    -- Asked for as often as it may be: only a person can help.
+    -- No request is left for these causes: a person has to decide.
     'exhausted_causes', count(*) filter (where c.status = 'open'
       and c.fix_requests >= scheduler.setting('code_monitor.fixes_per_cause')),
     'waiting_proposals', count(*) filter (where c.status = 'proposed'),
     'github_token', (
-      -- The worst of the keys, if there are several.
+      -- The key in the worst state, if there are several.
       select jsonb_build_object('status', case when k.expires_at <= p_now then 'invalid' else k.status end,
         'since', k.status_since, 'checked_at', k.checked_at, 'expires_at', k.expires_at)
       from public.api_key_health k
@@ -1063,7 +1058,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function code_monitor.state(timestamptz) is
   'What code-monitor-daemon reports beside its own work, and "at" which moment: causes that are open, exhausted or '
-    'wait for a person, and the GitHub token as api_key_health has it (null when nobody has checked one).';
+    'wait for a person, and the GitHub token as api_key_health has it (null when none was checked).';
 
 create function public.code_monitor_state() returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -1091,8 +1086,8 @@ grant execute on function public.record_code_fix(bigint, text, text, numeric, te
   to service_role;
 grant execute on function public.code_monitor_state() to service_role;
 
--- What a person says: yes or no to a proposal, or what is to become of a cause. Accepting applies nothing: it says that
--- the person has taken the fix, and that a failure from now on is news.
+-- Decisions of a person: accept or reject a proposal, or set the status of a cause. Accepting does not change any code:
+-- it says that the person has applied the fix, so a later failure opens the cause again.
 
 create function code_monitor.lock_pending_fix(p_proposal_id bigint, p_author text) returns public.code_fix_proposals
 language plpgsql volatile set search_path = '' as $$
@@ -1119,7 +1114,7 @@ end;
 $$;
 comment on function code_monitor.lock_pending_fix(bigint, text) is
   'Locks a proposal that waits, and its cause. Raises SD010 for an unknown proposal; SD204 for one that does not '
-    'wait; 22023 when nobody says who decides.';
+    'wait; 22023 without p_by.';
 
 create function code_monitor.accept_fix(
   p_proposal_id bigint, p_reason text, p_author text, p_now timestamptz default now()
@@ -1210,9 +1205,9 @@ begin
 end;
 $$;
 comment on function code_monitor.set_failure_status(bigint, text, text, text, timestamptz) is
-  'A person says what is to become of a cause: fixed (until it fails again), ignored (whatever happens), open (fixes '
+  'A person sets the status of a cause: fixed (until it fails again), ignored (until it is opened), open (fixes '
     'may be asked for anew, counted from none). A proposal that waits is superseded. Raises SD011 for an unknown '
-    'cause; 22023 for an unknown status, or when nobody says who does it.';
+    'cause; 22023 for an unknown status, or without p_by.';
 
 create function public.set_code_failure_status(p_cause_id bigint, p_status text, p_reason text, p_author text)
 returns jsonb
@@ -1231,7 +1226,7 @@ grant execute on function public.accept_code_fix(bigint, text, text) to service_
 grant execute on function public.reject_code_fix(bigint, text, text) to service_role;
 grant execute on function public.set_code_failure_status(bigint, text, text, text) to service_role;
 
--- What the health check sees of the causes for which code fails.
+-- The figures of the causes of failing code in the health check.
 
 create function code_monitor.code_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -1260,19 +1255,19 @@ language sql stable set search_path = '' as $$
   from causes, proposals, unseen;
 $$;
 comment on function code_monitor.code_health() is
-  'Figures of the causes for which Python code fails: open ones, those that came back after a fix, failures that '
-    'nobody has looked at, and how long the oldest proposal waits for a person.';
+  'Figures of the causes of failing Python code: open ones, those that came back after a fix, failures that were '
+    'not collected, and how long the oldest proposal waits for a person.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('code', 'code-monitor', 'Code failures', 2, 'code_monitor.code_health');
 insert into scheduler.health_figures (component, figure, label, unit, worse, degraded, critical, culprit) values
   ('code', 'open_causes', 'open causes', 'count', 'higher', 10, 100, null),
   ('code', 'came_back', 'came back after a fix', 'count', 'higher', 1, 10, null),
-  -- The monitor comes every two hours.
+  -- The monitor runs every two hours.
   ('code', 'unseen_seconds', 'not looked at for', 'seconds', 'higher', 18000, 86400, null),
   ('code', 'oldest_proposal_seconds', 'oldest proposal waits', 'seconds', 'higher', 259200, 1209600, null);
 
--- What a scrape shows of the causes for which code fails. Each count by an index that holds only what it counts.
+-- The metrics of the causes of failing code. Each count reads an index that holds only the rows to count.
 
 create function code_monitor.metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
@@ -1282,7 +1277,7 @@ language sql stable set search_path = '' as $$
     scheduler.metric('code_fix_proposals_pending', (select count(*) from public.code_fix_proposals
       where status = 'pending'))));
 $$;
-comment on function code_monitor.metrics(timestamptz) is 'What a scrape shows of the causes for which code fails: '
+comment on function code_monitor.metrics(timestamptz) is 'The metrics of the causes of failing code: '
   'open ones, and proposals that wait for a person.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('code_monitor.metrics', 'code-monitor');
@@ -1291,7 +1286,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
     'of a fix yet.'),
   ('code_fix_proposals_pending', 'code-monitor', 'gauge', 'Proposals of a fix that wait for a person.');
 
--- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
+-- Only the owner uses this schema. Each function in public grants its own rights.
 revoke all on all functions in schema code_monitor from public, anon, authenticated, service_role;
 revoke all on all tables in schema code_monitor from public, anon, authenticated, service_role;
 revoke all on all sequences in schema code_monitor from public, anon, authenticated, service_role;

@@ -47,16 +47,16 @@ $guard$;
 
 create schema ecosystem;
 revoke all on schema ecosystem from public, anon, authenticated, service_role;
-comment on schema ecosystem is 'What the pack ecosystem keeps to itself. Not exposed through REST.';
+comment on schema ecosystem is 'Private functions and types of the pack ecosystem. Not exposed through REST.';
 
--- Names by which the ecosystem's own programs know tables of the scheduler.
+-- The names that the ecosystem's programs use for tables of the scheduler.
 
 create view public.eliza_activity_log with (security_invoker = true) as
   select id, occurred_at, source, severity, message, run_id, details from public.scheduler_activity;
 comment on view public.eliza_activity_log is
   'The table scheduler_activity; a line that is inserted here is added there, as log_activity does it.';
 
--- Security definer: who may add a line may not write that of a run.
+-- Security definer: a role that may add a line may not write lines of runs.
 create function ecosystem.add_activity() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -82,8 +82,8 @@ revoke all on public.eliza_activity_log, public.app_settings from public, anon, 
 grant select, insert on public.eliza_activity_log to service_role;
 grant select on public.app_settings to service_role;
 
--- What ecosystem-monitor knows: the repositories it looks at, what happened in them each day, the report of each day,
--- and the comment that at most one request a day may leave on GitHub.
+-- The data of ecosystem-monitor: the repositories, their activity of each day, the report of each day, and the comment
+-- that at most one request a day may leave on GitHub.
 
 create table public.ecosystem_repositories (
   id bigint generated always as identity primary key,
@@ -131,7 +131,7 @@ create table public.repository_activity (
   primary key (repository_id, day)
 );
 
-comment on table public.repository_activity is 'What happened in a repository on a UTC day, one row a repository and '
+comment on table public.repository_activity is 'The activity in a repository on a UTC day, one row a repository and '
   'day, kept for 730 days. A figure that is not known is null, never 0.';
 comment on column public.repository_activity.commits is 'Commits of the default branch whose committer date lies in '
   'the day.';
@@ -139,8 +139,8 @@ comment on column public.repository_activity.stars_total is 'Stars when the day 
   'its end; null when it was read later than that.';
 comment on column public.repository_activity.stars_gained is 'stars_total less that of stars_since, the latest '
   'earlier day whose stars are known; may be negative.';
-comment on column public.repository_activity.truncated is 'The lists of which not every page was read: what is '
-  'counted from them is a lower bound.';
+comment on column public.repository_activity.truncated is 'The lists of which some pages were not read: counts '
+  'from them are lower bounds.';
 
 create table public.github_responses (
   repository_id bigint not null references public.ecosystem_repositories (id) on delete cascade,
@@ -153,9 +153,9 @@ create table public.github_responses (
 ) with (fillfactor = 80);
 
 comment on table public.github_responses is
-  'What was counted in GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing '
+  'The counts of GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing '
     'of the rate limit. Rows unused for 8 days go.';
-comment on column public.github_responses.found is 'What the job counted in that answer, not the answer.';
+comment on column public.github_responses.found is 'The counts of that answer, not the answer.';
 comment on column public.github_responses.next_url is 'The next page, as the answer''s Link header named it.';
 
 create table public.ecosystem_reports (
@@ -177,7 +177,7 @@ comment on column public.ecosystem_reports.overall_score is '0 to 100; null, as 
   'parts is known.';
 comment on column public.ecosystem_reports.scores is 'The scores with their parts: {"activity": {"score", "parts": '
   '{"<part>": {"value", "points", "of", "why"}}}, …}.';
-comment on column public.ecosystem_reports.figures is 'What the scores were made of, as ecosystem_figures() gave it.';
+comment on column public.ecosystem_reports.figures is 'The figures of the scores, as ecosystem_figures() gave them.';
 
 create table public.ecosystem_comments (
   day date primary key check (isfinite(day)),
@@ -194,8 +194,7 @@ create table public.ecosystem_comments (
 );
 
 comment on table public.ecosystem_comments is
-  'The engagement comment of a day, claimed here before it is sent: whoever holds the row, and nobody else, may send '
-    'one.';
+  'The engagement comment of a day, claimed here before it is sent: only the run that holds the row may send one.';
 comment on column public.ecosystem_comments.state is
   'posting: a request was, or may have been, sent and its outcome is not known; posted: the comment is on GitHub.';
 comment on column public.ecosystem_comments.run_id is 'The run that claimed the day.';
@@ -224,7 +223,7 @@ select scheduler.add_retention_rule('ecosystem', 'ecosystem_reports', 730, 'day 
 select scheduler.add_retention_rule('ecosystem', 'ecosystem_comments', 730, 'day < ($1 at time zone ''UTC'')::date '
   'and state = ''posted''');
 
--- Reading repositories: which ones, what is known of their answers, and keeping what a reading found.
+-- The readings of repositories: which are due, their kept answers, and storing the figures.
 
 create function public.ecosystem_repositories_to_read(p_limit integer default 500) returns jsonb
 language sql stable set search_path = '' as $$
@@ -256,7 +255,7 @@ language sql stable set search_path = '' as $$
   ) as newest;
 $$;
 comment on function public.github_responses_of(bigint) is
-  'What is kept of a repository''s answers, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
+  'The kept answers of a repository, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
 
 create function ecosystem.assert_day(p_day date, p_now timestamptz) returns void
 language plpgsql immutable set search_path = '' as $$
@@ -298,7 +297,7 @@ create function ecosystem.stars_of(p_repository_id bigint, p_day date, p_stars i
   out total integer, out gained integer, out since date)
 language plpgsql stable set search_path = '' as $$
 begin
-  -- GitHub tells how many stars there are now, which says something of a day only while that day is the latest.
+  -- GitHub says how many stars there are now. That counts for a day only while it is the latest.
   if not ecosystem.is_latest_day(p_day, p_now) or p_stars is null then
     return;
   end if;
@@ -355,7 +354,7 @@ language sql set search_path = '' as $$
   where repository_id = p_repository_id and used_at < p_now - interval '8 days';
 $$;
 comment on function ecosystem.keep_responses(bigint, jsonb, timestamptz) is
-  'Keeps what was counted in a repository''s answers, and deletes those unused for 8 days.';
+  'Keeps the counts of a repository''s answers, and deletes those unused for 8 days.';
 
 create function ecosystem.record_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]', p_now timestamptz default now()
@@ -379,7 +378,7 @@ end;
 $$;
 comment on function ecosystem.record_activity(bigint, date, jsonb, jsonb, timestamptz) is
   'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its '
-    'answers, [{"url", "etag", "found", "next_url"}]. Again for the same day: overwrites what the new reading knows.';
+    'answers, [{"url", "etag", "found", "next_url"}]. A second reading of a day overwrites the figures that it knows.';
 
 create function public.record_repository_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]'
@@ -399,7 +398,7 @@ grant execute on function public.ecosystem_repositories_to_read(integer) to serv
 grant execute on function public.github_responses_of(bigint) to service_role;
 grant execute on function public.record_repository_activity(bigint, date, jsonb, jsonb) to service_role;
 
--- The figures of a day, and the report that is made of them.
+-- The figures of a day, and its report.
 
 create function ecosystem.activity(p_day date) returns jsonb
 language sql stable set search_path = '' as $$
@@ -450,7 +449,7 @@ language sql stable set search_path = '' as $$
       from busiest), jsonb_build_array()));
 $$;
 comment on function ecosystem.activity(date) is
-  'What happened in the enabled repositories on a day: sums with in how many of them each is known ("total" null: in '
+  'The activity in the enabled repositories on a day: sums with in how many of them each is known ("total" null: in '
     'none), and the 40 busiest.';
 
 create function ecosystem.infrastructure(p_day date, p_now timestamptz default now()) returns jsonb
@@ -504,7 +503,7 @@ language sql stable set search_path = '' as $$
     'warning_below_score', scheduler.setting_value('ecosystem.warning_below_score'));
 $$;
 comment on function ecosystem.figures(date, timestamptz) is
-  'What a day''s report is made of: {"activity", "infrastructure", "warning_below_score"}.';
+  'The figures of a day''s report: {"activity", "infrastructure", "warning_below_score"}.';
 
 create function public.ecosystem_figures(p_day date) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -547,11 +546,10 @@ revoke all on function public.record_ecosystem_report(date, jsonb) from public, 
 grant execute on function public.ecosystem_figures(date) to service_role;
 grant execute on function public.record_ecosystem_report(date, jsonb) to service_role;
 
--- The engagement comment, at most once a day. The row of the day is claimed before anything is sent; the unique day
--- lets one run in. A request whose outcome is not known may arrive late: another run may send only when that cannot
--- be any more, which is 30 minutes after the claim. That is longer than all there is in between together: the run
--- that claimed (its worker's wall clock ends after 400 s at most), a connection that TCP keeps alive by sending again
--- (about 16 minutes), and GitHub's own work on a request (it ends that after 10 s).
+-- The engagement comment, at most one a day. A run claims the row of the day before it sends the comment, and the day
+-- is unique. A request with an unknown outcome may arrive late. So another run may send a comment only 30 minutes after
+-- the claim. That is longer than these together: the run that claimed (its worker's wall clock ends after 400 s at
+-- most), the retransmissions of TCP (about 16 minutes), and GitHub's work on a request (it ends that after 10 s).
 
 create function ecosystem.claim_comment(
   p_day date, p_issue text, p_run_id uuid, p_only_look boolean default false, p_now timestamptz default now()
@@ -577,8 +575,8 @@ begin
 end;
 $$;
 comment on function ecosystem.claim_comment(date, text, uuid, boolean, timestamptz) is
-  'Claims the comment of a day for a run, unless p_only_look: {"claimed": true}, or {"claimed": false} with what is '
-    'known of it ("state" null: nothing).';
+  'Claims the comment of a day for a run, unless p_only_look: {"claimed": true}, or {"claimed": false} with the '
+    'row of the day ("state" null: there is none).';
 
 create function public.ecosystem_claim_comment(
   p_day date, p_issue text, p_run_id uuid, p_only_look boolean default false
@@ -602,8 +600,8 @@ begin
 end;
 $$;
 comment on function ecosystem.take_over_comment(date, text, uuid, uuid, timestamptz) is
-  'Claims a day whose comment is not on GitHub and whose request cannot arrive any more; false when somebody else was '
-    'faster or it still can.';
+  'Claims a day whose comment is not on GitHub and whose request cannot arrive any more; false when another run '
+    'was faster or it still can.';
 
 create function public.ecosystem_take_over_comment(
   p_day date, p_issue text, p_from_run_id uuid, p_run_id uuid
@@ -665,7 +663,7 @@ grant execute on function public.ecosystem_record_comment(date, bigint, text) to
 grant execute on function public.ecosystem_release_comment(date, uuid) to service_role;
 grant execute on function public.ecosystem_doubt_comment(date, uuid, text) to service_role;
 
--- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
+-- Only the owner uses this schema. Each function in public grants its own rights.
 revoke all on all functions in schema ecosystem from public, anon, authenticated, service_role;
 revoke all on all tables in schema ecosystem from public, anon, authenticated, service_role;
 revoke all on all sequences in schema ecosystem from public, anon, authenticated, service_role;

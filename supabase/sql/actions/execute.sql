@@ -1,7 +1,7 @@
--- What the job execute-scheduled-actions does to actions: execute those that the database can by itself, claim the
--- others, take their results. Every way to an occurrence's end goes through actions.end_occurrences.
--- The doors to the job's steps are security definer because service_role may change actions in these ways alone, and
--- because the time engine is private.
+-- The steps of the job execute-scheduled-actions: execute the actions that the database can by itself, claim the
+-- others, take their results. Each end of an occurrence goes through actions.end_occurrences. The functions in public
+-- are security definer, because service_role may change actions only through them, and because the time engine is
+-- private.
 
 create function actions.following(p_schedule text, p_time_zone text, p_after timestamptz)
 returns timestamptz
@@ -21,7 +21,7 @@ language sql set search_path = '' as $$
   with late as (
     select id, due_at, idempotency_key, scheduler.previous_occurrence(schedule, time_zone, p_now) as latest
     from public.scheduled_actions
-    -- A claim that has run out may have been executed all the same: its occurrence is tried again, under its own key.
+    -- An action whose claim has run out may have been executed: its occurrence is tried again, under the same key.
     where id = any (p_ids) and schedule is not null and attempts = 0 and claim_token is null
       -- Occurrences are at least a minute apart.
       and due_at <= p_now - interval '1 minute'
@@ -37,7 +37,7 @@ language sql set search_path = '' as $$
     from late where a.id = late.id and late.latest > late.due_at;
 $$;
 comment on function actions.catch_up(uuid[], timestamptz) is
-  'Moves recurring actions that nobody has claimed or tried, and whose later occurrences are due as well, to the '
+  'Moves recurring actions that were not claimed or tried, and whose later occurrences are due as well, to the '
     'latest one; the first is recorded as missed.';
 
 create function actions.end_occurrences(
@@ -48,7 +48,7 @@ language sql set search_path = '' as $$
   with results as (
     select * from unnest(p_ids, p_errors, p_http_statuses, p_wait_seconds, p_final) as r (id, error, http_status,
       wait_seconds, final)
-  ), judged as materialized (
+  ), judged as (
     select a.id, a.name, a.kind, a.due_at, a.idempotency_key, a.schedule, a.attempts + 1 as tries, left(r.error,
       500) as error,
       r.http_status, o.outcome,
@@ -68,7 +68,7 @@ language sql set search_path = '' as $$
     insert into public.scheduled_action_occurrences (
       idempotency_key, action_id, scheduled_for, status, attempts, http_status, error, finished_at)
     select idempotency_key, id, due_at, outcome, tries, http_status, error, p_now from judged where outcome <> 'retried'
-    -- It was dead before somebody had it tried again.
+    -- A dead action that was retried has a row already.
     on conflict (idempotency_key) do update set
       status = excluded.status, attempts = excluded.attempts, http_status = excluded.http_status,
         error = excluded.error,
@@ -102,9 +102,9 @@ language sql set search_path = '' as $$
       from (select * from judged where outcome = 'dead' order by due_at limit 20) as named), '[]'));
 $$;
 comment on function actions.end_occurrences(uuid[], text[], integer[], integer[], boolean[], timestamptz) is
-  'What came of one try each: no error is completed; an error is retried after a backoff of at least p_wait_seconds, '
-    'or dead after the last try or when p_final. Writes the history, moves recurring actions on. {"counts": {kind: '
-    '{outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
+  'Takes the outcome of one try each: without an error it is completed; with one it is retried after a backoff of at '
+    'least p_wait_seconds, or dead after the last try or when p_final. Writes the history, moves recurring actions '
+    'on. {"counts": {kind: {outcome: number}}, "dead": [{"id", "name", "kind", "error"}] (20 at most)}.';
 
 create function actions.execute_in_database(p_limit integer default 1000, p_now timestamptz default now())
 returns jsonb
@@ -120,12 +120,12 @@ begin
     order by next_attempt_at limit p_limit
     for update skip locked);
   perform actions.catch_up(v_ids, p_now);
-  -- A device that is there now stays until its command is written.
+  -- A device that exists now cannot be deleted until its command is written.
   perform from public.devices
     where id in (select device_id from public.scheduled_actions where id = any (v_ids)) order by id for key share;
 
   insert into public.scheduler_activity (occurred_at, source, severity, message, details)
-    -- In one line; scheduler.one_line, called for each row, would take as long as all the rest.
+    -- In one line. A call of scheduler.one_line for each row would take as long as all else here.
     select p_now, 'reminder', 'info', btrim(regexp_replace(message, '\s+', ' ', 'g')),
       payload || jsonb_build_object('action_id', id, 'idempotency_key', idempotency_key, 'due_at', due_at)
     from public.scheduled_actions
@@ -183,7 +183,7 @@ begin
     select a.id
     from public.scheduled_actions as a join waiting on waiting.id = a.id
     where waiting.place <= p_per_receiver
-      -- Again, for a row that somebody else claims, or moves to its next time, meanwhile.
+      -- Checked again: another claim may have taken the row meanwhile, or moved it to its next time.
       and a.status = 'scheduled' and a.next_attempt_at <= p_now and (a.locked_until is null or a.locked_until <= p_now)
     order by waiting.place, waiting.next_attempt_at limit p_limit
     for update of a skip locked
@@ -200,7 +200,7 @@ begin
   select jsonb_build_object('token', v_token, 'more', v_waiting > count(*), 'actions', coalesce(
     jsonb_agg(jsonb_build_object('id', id, 'kind', kind, 'receiver', receiver, 'url', url, 'function_name',
       function_name,
-      -- As text: a reader that parses it loses digits of long numbers, and may fail at large or deeply nested ones.
+      -- As text: a reader that parses it loses digits of long numbers, and may fail at deep nesting.
       'payload', payload::text, 'idempotency_key', idempotency_key, 'due_at', due_at, 'attempts', attempts)
       order by next_attempt_at), '[]'))
   into v_result from claimed;

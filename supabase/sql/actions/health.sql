@@ -1,4 +1,5 @@
--- What the health check sees of the scheduled actions. Counting is bounded by what waits and by the last 24 hours.
+-- The figures of the scheduled actions in the health check: only those that wait and those of the last 24 hours are
+-- counted.
 
 create function actions.actions_health() returns jsonb
 language sql stable set search_path = '' as $$

@@ -1,4 +1,4 @@
--- What a scrape shows of the scheduled actions. By indexes that hold only what is counted, or over an hour.
+-- The metrics of the scheduled actions, by indexes that hold only the rows to count, or over an hour.
 
 create function actions.metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
@@ -20,8 +20,8 @@ language sql stable set search_path = '' as $$
       from unnest(array['completed', 'dead', 'cancelled', 'missed']) as status left join finished using (status)))
   from waiting;
 $$;
-comment on function actions.metrics(timestamptz) is 'What a scrape shows of the scheduled actions: those that wait, '
-  'and what became of those of the last hour.';
+comment on function actions.metrics(timestamptz) is 'The metrics of the scheduled actions: those that wait, '
+  'and the occurrences that ended in the last hour.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('actions.metrics', 'actions');
 insert into scheduler.metric_families (family, pack, type, help) values

@@ -1,3 +1,3 @@
 create schema actions;
 revoke all on schema actions from public, anon, authenticated, service_role;
-comment on schema actions is 'What the pack actions keeps to itself. Not exposed through REST.';
+comment on schema actions is 'Private functions and types of the pack actions. Not exposed through REST.';

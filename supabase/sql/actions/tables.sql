@@ -1,5 +1,5 @@
--- What is to be done at a time: reminders, callbacks, edge functions, commands for devices; once, or again and again.
--- A row of scheduled_actions is the action and its present occurrence, a row of scheduled_action_occurrences is an
+-- Reminders, callbacks, edge functions and commands for devices that are executed at a time, once or on a schedule. A
+-- row of scheduled_actions is an action and its present occurrence; a row of scheduled_action_occurrences is an
 -- occurrence that is over.
 
 create table public.scheduled_actions (
@@ -9,7 +9,7 @@ create table public.scheduled_actions (
   message text check (length(message) <= 1000 and message ~ '\S'),
   url text check (length(url) <= 2000 and url ~ '^https://[^\s/?#@]+([/?#]\S*)?$'),
   function_name text check (function_name ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'),
-  -- No foreign key: a device that is gone is a failure of this one action, to be read in its history.
+  -- No foreign key: when the device is gone the action fails, and its history says so.
   device_id uuid,
   command_type text check (length(command_type) between 1 and 100),
   command_expires_seconds integer check (command_expires_seconds between 1 and 31536000),
@@ -34,9 +34,8 @@ create table public.scheduled_actions (
     when 'callback' then lower(substring(url from '^https://([^/?#]+)'))
     when 'edge_function' then 'function ' || function_name
     else kind end) stored,
-  -- A UUID of version 8 (RFC 9562), so that receivers which look closely take it. Made of the action and the time
-  -- alone,
-  -- so that every try of an occurrence has the same.
+  -- A UUID of version 8 (RFC 9562), so that strict receivers take it. It is made of the action and the time alone, so
+  -- that each try of an occurrence has the same.
   idempotency_key uuid not null generated always as (
     overlay(overlay(md5(id::text || ' ' || extract(epoch from due_at at time zone 'UTC')::text)
       placing '8' from 13) placing 'a' from 17)::uuid) stored,
@@ -53,14 +52,14 @@ create table public.scheduled_actions (
   constraint scheduled_actions_only_scheduled_are_claimed check (claim_token is null or status = 'scheduled')
 ) with (fillfactor = 80);
 
--- What is waiting is little, however long the list of what is over. No index holds the lease: a claim is a HOT update.
+-- Waiting actions are few, also when the table is long. No index holds the lease, so a claim is a HOT update.
 create index scheduled_actions_waiting_idx on public.scheduled_actions (next_attempt_at) where status = 'scheduled';
 create index scheduled_actions_finished_idx on public.scheduled_actions (finished_at) where finished_at is not null;
 
 comment on table public.scheduled_actions is
-  'What is to be done at a time, one row an action with its present occurrence. Written by schedule_action, '
+  'One row an action to execute at a time, with its present occurrence. Written by schedule_action, '
     'cancel_scheduled_action, retry_scheduled_action and the job execute-scheduled-actions alone.';
-comment on column public.scheduled_actions.message is 'What a reminder says in scheduler_activity.';
+comment on column public.scheduled_actions.message is 'The text of a reminder in scheduler_activity.';
 comment on column public.scheduled_actions.payload is
   'The body for an edge function, "data" in the body of a callback, the payload of a command, details of a reminder; '
     'at most 16 KiB.';
@@ -69,17 +68,17 @@ comment on column public.scheduled_actions.schedule is 'Five cron fields, read i
 comment on column public.scheduled_actions.due_at is 'The present occurrence; a retry does not change it.';
 comment on column public.scheduled_actions.status is
   'scheduled: waiting or being executed; completed, dead (the last try failed) and cancelled are over. A recurring '
-    'action stays scheduled whatever became of one occurrence.';
+    'action stays scheduled, also when an occurrence is dead.';
 comment on column public.scheduled_actions.attempts is 'Tries of the present occurrence that have failed.';
 comment on column public.scheduled_actions.next_attempt_at is 'When the present occurrence may be tried: due_at, '
   'later after a failed try.';
-comment on column public.scheduled_actions.claim_token is 'Who claimed it: a result is taken only with this token.';
-comment on column public.scheduled_actions.locked_until is 'Until when the claim holds; after that anybody may claim '
-  'it again.';
+comment on column public.scheduled_actions.claim_token is 'The token of its claim: a result is taken only with it.';
+comment on column public.scheduled_actions.locked_until is 'Until when the claim holds; then it may be claimed '
+  'again.';
 comment on column public.scheduled_actions.last_error is 'Why the last try failed; null after one that succeeded.';
-comment on column public.scheduled_actions.receiver is 'Who answers: a callback''s host, the edge function, or the '
-  'kind.';
-comment on column public.scheduled_actions.idempotency_key is 'What the receiver sees with every try of the present '
+comment on column public.scheduled_actions.receiver is 'The receiver of calls: a callback''s host, the edge '
+  'function, or the kind.';
+comment on column public.scheduled_actions.idempotency_key is 'Sent to the receiver with each try of the present '
   'occurrence.';
 
 create table public.scheduled_action_occurrences (
@@ -103,7 +102,7 @@ comment on column public.scheduled_action_occurrences.status is
   'completed; dead: the last try failed; cancelled: by a person; missed: not executed in time, a later occurrence '
     'stands for it and all between.';
 comment on column public.scheduled_action_occurrences.attempts is 'How often it was tried.';
-comment on column public.scheduled_action_occurrences.http_status is 'What the receiver answered last, if it did.';
+comment on column public.scheduled_action_occurrences.http_status is 'The receiver''s last answer; null without one.';
 
 alter table public.scheduled_actions enable row level security;
 alter table public.scheduled_action_occurrences enable row level security;
@@ -112,9 +111,8 @@ revoke all on public.scheduled_actions, public.scheduled_action_occurrences from
 grant select on public.scheduled_actions, public.scheduled_action_occurrences to service_role;
 
 select scheduler.add_retention_rule('actions', 'scheduled_action_occurrences', 180, 'finished_at < $1');
--- After its occurrences, of which a recurring one may have many: by the cascade all of them would go in one step.
--- (Offset 0: one
--- look at them an action, not a join of all.)
+-- An action is deleted after its occurrences: a recurring one may have many, and the cascade would delete all of them
+-- in one step.
 select scheduler.add_retention_rule('actions', 'scheduled_actions', 180,
   'finished_at < $1 and not exists (select from public.scheduled_action_occurrences where action_id = '
-    'scheduled_actions.id offset 0)');
+    'scheduled_actions.id)');

@@ -1,5 +1,5 @@
--- What people and agents say of actions: schedule, cancel, try again.
--- The doors are security definer: service_role may change actions only in these ways, and the time engine is private.
+-- The calls of people and agents: schedule, cancel and retry an action. The functions in public are security definer:
+-- service_role may change actions only through them, and the time engine is private.
 
 create function actions.kind_fault(p_action public.scheduled_actions) returns text
 language plpgsql immutable set search_path = '' as $$
@@ -76,7 +76,7 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_first timestamptz;
 begin
-  -- Both raise 22023 with what is wrong and what would be right.
+  -- Both raise 22023 with the fault and its remedy.
   perform scheduler.assert_time_zone(p_time_zone);
   v_first := scheduler.next_occurrence(p_schedule, p_time_zone, p_now);
   if v_first is null then

@@ -1,6 +1,5 @@
--- What the health check sees of the agents and their work. Counting is bounded: by what is open (partial indexes) or by
--- the last
--- 24 hours (an index on the end).
+-- The figures of the agents and their work in the health check. Only open rows are counted (partial indexes) and those
+-- of the last 24 hours (an index on the end).
 
 create function agents.agents_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -43,7 +42,7 @@ language sql stable set search_path = '' as $$
       count(*) filter (where isfinite(due_at)) as with_due_date,
       count(*) filter (where due_at < now()) as overdue,
       count(*) filter (where status = 'in_progress' and updated_at < now() - interval '6 hours') as stuck,
-      -- What is due later may wait until then.
+      -- A task that is due later may wait until then.
       min(created_at) filter (where status = 'pending' and (due_at is null or due_at < now())) as oldest_pending
     from public.tasks
     where status in ('pending', 'in_progress', 'blocked')
@@ -81,7 +80,7 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
 create function agents.conversations_health() returns jsonb
 language sql stable set search_path = '' as $$
   with open_conversations as (
-    -- Who wrote longer ago than a day has gone; that belongs into a report of its own.
+    -- A person whose last message is older than a day has left: an answer does not reach them any more.
     select count(*) as active,
       count(*) filter (where waiting and last_user_message_at < now() - interval '15 minutes') as unanswered,
       min(last_user_message_at) filter (where waiting) as waiting_since
@@ -111,8 +110,8 @@ language sql stable set search_path = '' as $$
   from open_conversations, ended;
 $$;
 comment on function agents.conversations_health() is
-  'Figures of the conversations of the last 24 hours: who waits for an answer (longer than 15 minutes), and what '
-    'failed.';
+  'Figures of the conversations of the last 24 hours: those that wait for an answer (longer than 15 minutes), and '
+    'those that failed.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('conversations', 'agents', 'Conversations', 4, 'agents.conversations_health');

@@ -1,7 +1,6 @@
--- Agents that work on tasks and talk with people, and the Python they run. What only a person knows (names, prompts,
--- code) is text; what a machine decides on is checked.
+-- Agents that work on tasks and talk with people, and the Python they run. Names, prompts and code are free text;
+-- columns by which programs decide have checks.
 
--- Who works: one row an agent.
 create table public.agents (
   id uuid primary key default gen_random_uuid(),
   name text not null unique check (length(name) between 1 and 200),
@@ -20,13 +19,12 @@ create table public.agents (
 
 create index agents_status_idx on public.agents (status);
 
-comment on table public.agents is 'Who works: one row an AI agent.';
+comment on table public.agents is 'One row an AI agent.';
 comment on column public.agents.status is
-  'idle and busy are at work and beat; error means it says itself that it cannot work; offline and archived are meant.';
+  'idle and busy: at work, with heartbeats; error: the agent says that it cannot work; offline, archived: on purpose.';
 comment on column public.agents.last_heartbeat_at is 'When the agent last said that it is alive; null before the '
   'first time.';
 
--- What is to be done: one row a task.
 create table public.tasks (
   id uuid primary key default gen_random_uuid(),
   agent_id uuid references public.agents (id) on delete set null,
@@ -50,19 +48,18 @@ create table public.tasks (
 );
 
 create index tasks_agent_id_idx on public.tasks (agent_id);
--- What is open is little, however long the list of what is done.
+-- Open tasks are few, also when the table is long.
 create index tasks_open_idx on public.tasks (status, created_at)
   where status in ('pending', 'in_progress', 'blocked');
 create index tasks_completed_at_idx on public.tasks (completed_at) where completed_at is not null;
 
-comment on table public.tasks is 'What is to be done, is being done and was done: one row a task.';
+comment on table public.tasks is 'One row a task: to do, under way or over.';
 comment on column public.tasks.priority is '1 is the most urgent, 10 the least.';
 comment on column public.tasks.due_at is 'Infinity, as null: it is never overdue.';
 comment on column public.tasks.completed_at is 'When it was over: completed, failed or cancelled.';
-comment on column public.tasks.updated_at is 'Whoever works on the task sets it; a task in progress that nobody '
-  'touches is stuck.';
+comment on column public.tasks.updated_at is 'The agent that works on the task sets it; a task in progress that is not '
+  'updated is stuck.';
 
--- Who is being talked with: one row a conversation.
 create table public.conversations (
   id uuid primary key default gen_random_uuid(),
   agent_id uuid references public.agents (id) on delete set null,
@@ -91,7 +88,6 @@ comment on column public.conversations.last_user_message_at is
   'Later than last_agent_message_at in an open conversation: the person is waiting for an answer.';
 comment on column public.conversations.status is 'failed: the agent could not go on; error_message says why.';
 
--- What agents computed: one row an execution of Python code.
 create table public.eliza_python_executions (
   id uuid primary key default gen_random_uuid(),
   agent_id uuid references public.agents (id) on delete set null,
@@ -119,19 +115,19 @@ create table public.eliza_python_executions (
 
 create index eliza_python_executions_agent_id_idx on public.eliza_python_executions (agent_id);
 create index eliza_python_executions_task_id_idx on public.eliza_python_executions (task_id);
--- A window of time, counted from the index alone.
+-- Counts the executions of a window of time from the index alone.
 create index eliza_python_executions_finished_at_idx
   on public.eliza_python_executions (finished_at, status, duration_ms) where finished_at is not null;
 create index eliza_python_executions_open_idx
   on public.eliza_python_executions (status, created_at) where status in ('queued', 'running');
--- What nobody has looked at yet, and the latest failure of a cause.
+-- Failures without a cause yet, and the latest failure of a cause.
 create index eliza_python_executions_uncollected_idx
   on public.eliza_python_executions (finished_at) where status = 'failed' and cause_id is null;
 create index eliza_python_executions_cause_id_idx
   on public.eliza_python_executions (cause_id, finished_at) where cause_id is not null;
 
-comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with what came '
-  'of it.';
+comment on table public.eliza_python_executions is 'One row an execution of Python code by an agent, with its '
+  'result.';
 comment on column public.eliza_python_executions.traceback is 'The Python traceback of a failed execution, as it was '
   'printed.';
 comment on column public.eliza_python_executions.error_type is 'The exception''s class, such as ModuleNotFoundError.';

@@ -1,4 +1,4 @@
--- What a check of the API keys found. The keys themselves never come here.
+-- The results of the checks of API keys. The keys themselves are never stored.
 
 create function api_keys.read_checks(p_checks jsonb, p_expiring_days integer, p_now timestamptz)
 returns setof public.api_key_health
@@ -71,7 +71,7 @@ begin
 
   with found as (
     select * from api_keys.read_checks(p_checks, v_days, p_now)
-  ), before as materialized (
+  ), before as (
     select * from public.api_key_health where key_name = 'default'
   ), recorded as (
     insert into public.api_key_health as health (provider, key_name, key_last_four, status, status_since, checked_at,
@@ -110,13 +110,13 @@ begin
 end;
 $$;
 comment on function api_keys.record_checks(jsonb, timestamptz) is
-  'Records what a check that began at p_now found: [{provider, status, key_last_four, http_status, latency_ms, '
+  'Records the results of a check that began at p_now: [{provider, status, key_last_four, http_status, latency_ms, '
     'expires_at, rate_limit, rate_limit_remaining, rate_limit_resets_at, error_message}], each key default''s. A '
     'valid key that expires within the setting api_key_health.expiring_days becomes expiring. Rows of other keys are '
     'not changed. Returns {keys: [{provider, status, previous_status or null, status_since, consecutive_failures, '
     'expires_at, recorded: false if a later check was there first}], expiring_days, left_alone: [name]}.';
 
--- The ledger's clock, not the worker's, says which of two checks began later.
+-- The clock of the ledger decides which of two checks began later, not that of the worker.
 create function api_keys.run_began_at(p_run_id uuid) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 declare

@@ -1,4 +1,4 @@
--- What the health check sees of the API keys.
+-- The figures of the API keys in the health check.
 
 create function api_keys.api_keys_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -47,5 +47,5 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('api_keys', 'most_failures', 'failures in a row', 'count', 'higher', 3, 10, null),
   ('api_keys', 'expires_in_seconds', 'next expiry in', 'seconds', 'lower', 1209600, 259200, 'expires_first'),
   ('api_keys', 'rate_limit_left_percent', 'rate limit left', 'percent', 'lower', 10, 1, null),
-  -- They are checked every 6 hours.
+  -- Keys are checked every 6 hours.
   ('api_keys', 'check_age_seconds', 'oldest check', 'seconds', 'higher', 46800, 176400, null);

@@ -1,8 +1,8 @@
--- What a scrape shows of the API keys.
+-- The metrics of the API keys.
 
 create function api_keys.metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
-  with keys as materialized (
+  with keys as (
     select provider, key_name, status, expires_at from public.api_key_health order by provider, key_name limit 100
   )
   select json_build_array(
@@ -17,7 +17,7 @@ language sql stable set search_path = '' as $$
         scheduler.metric('api_key_expires_in_seconds', json_agg(round(extract(epoch from expires_at - p_now), 3))))
       from keys where isfinite(expires_at)));
 $$;
-comment on function api_keys.metrics(timestamptz) is 'What a scrape shows of the API keys, the first 100: the status '
+comment on function api_keys.metrics(timestamptz) is 'The metrics of the API keys, the first 100: the status '
   'of each, and until it expires.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('api_keys.metrics', 'api-keys');

@@ -1,4 +1,4 @@
--- What opens other people's doors: one row a key. The key itself is not here and never was.
+-- The state of each API key. The key itself is never stored.
 create table public.api_key_health (
   id uuid primary key default gen_random_uuid(),
   provider text not null check (provider ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
@@ -23,13 +23,13 @@ create table public.api_key_health (
 
 comment on table public.api_key_health is
   'How each API key fares, one row a key. Holds the last four characters of a key at most, never the key.';
-comment on column public.api_key_health.status_since is 'Since when the status is what it is.';
+comment on column public.api_key_health.status_since is 'Since when the key has this status.';
 comment on column public.api_key_health.key_name is 'The key that the functions use is default; the monitor writes no '
   'other.';
 comment on column public.api_key_health.expires_at is 'When the key expires, if the provider says so (infinity: '
-  'never); of a provider that gave no answer: what it said before of the same key.';
+  'never); after a check without an answer: as it was said before of the same key.';
 comment on column public.api_key_health.rate_limit is
-  'What the provider allows in its window: requests, at ElevenLabs characters; null when it does not say.';
+  'The requests that the provider allows in its window, at ElevenLabs characters; null when it does not say.';
 comment on column public.api_key_health.rate_limit_resets_at is 'When calls are answered again, or the window begins '
   'anew.';
 comment on column public.api_key_health.latency_ms is
@@ -37,7 +37,7 @@ comment on column public.api_key_health.latency_ms is
 comment on column public.api_key_health.consecutive_failures is
   'Checks in a row, up to the last, that found the key neither valid nor expiring; 0 for a key that is not configured.';
 comment on column public.api_key_health.error_message is
-  'Why the status is what it is, in short; beside a valid key a note, such as a permission that it lacks.';
+  'Why the key has this status, in short; for a valid key a note, such as a permission that it lacks.';
 
 select scheduler.bound_times('public.api_key_health', array['status_since', 'checked_at']);
 

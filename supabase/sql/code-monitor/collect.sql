@@ -1,5 +1,5 @@
--- Looking at failed executions. There is no cursor that a late commit could slip past: a failed row without a cause has
--- not been looked at, whenever it became visible, and it has its cause in the same transaction in which it is counted.
+-- Collecting failed executions. A failed row without a cause has not been collected. It gets its cause in the
+-- transaction that counts it, so a late commit is not missed, as a cursor would miss it.
 
 create type code_monitor.failure as (
   execution_id uuid, finished_at timestamptz, fingerprint text, error_type text, normalized_traceback text

@@ -1,17 +1,15 @@
--- What two failures have in common when they have the same cause. A traceback is read line by line; what stays is the
--- chain of files and functions, the source lines, the exceptions' types and their messages; what goes is whatever the
--- next
--- execution would print differently: line numbers, values in quotes, numbers, dates, addresses, ids, paths, colours,
--- carets. People are among these values: their addresses, and their rows, which databases quote. All immutable: the
--- same
--- text always gives the same fingerprint.
+-- The fingerprint of a failure: failures with the same cause have the same. A traceback is read line by line. Kept are
+-- files, functions, source lines, and the exceptions' types and messages. Removed is all that differs between
+-- executions: line numbers, values in quotes, numbers, dates, addresses, ids, paths, colours and carets. These values
+-- may be personal: e-mail addresses, and rows that databases quote. All functions are immutable: the same text always
+-- gives the same fingerprint.
 
 create function code_monitor.mask_addresses(p_text text) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
   v text := p_text;
 begin
-  -- Most lines hold little of all this: looking for a character first is many times as fast as a pattern.
+  -- Most lines have nothing to mask: a look for one character is many times as fast as a pattern.
   if v like '%://%' then
     v := regexp_replace(v, '[a-z][a-z0-9+.-]*://[^\s''"<>)\]]+', '<url>', 'gi');
   end if;
@@ -117,7 +115,7 @@ begin
     v := regexp_replace(v, '0x[0-9a-f]+', '<hex>', 'gi');
   end if;
   if p_keep_names then
-    -- Quoted names are what these exceptions are about, not values: they are set aside while quotes are masked.
+    -- The quoted names in these exceptions are not values: they are set aside while quotes are masked.
     v := regexp_replace(v, '''([A-Za-z_][A-Za-z0-9_.]*)(\(\))?''', E'\x01\\1\\2\x02', 'g');
   end if;
   -- A quote after a letter is an apostrophe (can't), not the beginning of a text; b'', r'', f'' begin one.
@@ -149,7 +147,7 @@ begin
     end if;
   end if;
   v := replace(translate(v, E'\x01\x02', ''''''), E'\x03', '''?''');
-  -- A list is as long as its data.
+  -- A list of masked values becomes one value: its length depends on the data.
   if v like '%,%' then
     v := regexp_replace(v, '(N|''\?''|<[a-z]+>)(\s*,\s*(N|''\?''|<[a-z]+>))+', '\1', 'g');
   end if;
@@ -173,13 +171,13 @@ begin
   elsif lower(v) like '%/python%/%' then
     v := regexp_replace(v, '^.*/python[0-9.]*/(lib/)?', '<python>/', 'i');
   end if;
-  -- The directory of one execution, /tmp/run-81/, goes with it; what lies below it stays.
+  -- The directory of one execution, /tmp/run-81/, is masked; the path below it stays.
   if v ~ '^(/private)?/(tmp|var|dev)/' then
     v := regexp_replace(v, '^(/private)?/(tmp|var/tmp|dev/shm|var/folders/[^/]+/[^/]+/[^/]+)/([^/]+/)?', '<tmp>/');
   elsif v like '_:/%' then
     v := regexp_replace(v, '^[a-z]:/.*/te?mp/([^/]+/)?', '<tmp>/', 'i');
   end if;
-  -- Whose home it is.
+  -- The home directory of any user.
   v := regexp_replace(v, '^([a-z]:)?/(home|users)/[^/]+/', '<home>/', 'i');
   if v like '%tmp%' then
     v := regexp_replace(v, '(?<![A-Za-z0-9])tmp[a-z0-9_]{6,}', 'tmp<id>', 'g');
@@ -194,13 +192,13 @@ begin
 end;
 $$;
 comment on function code_monitor.mask_path(text) is
-  'A file of a traceback without what is of one execution or one machine: temporary directories, ids, where Python '
-    'and its packages are.';
+  'A file of a traceback without the parts that depend on the execution or the machine: temporary directories, ids, '
+    'the directories of Python and its packages.';
 
 create function code_monitor.is_log_line(p_line text) returns boolean
 language sql immutable set search_path = '' as $$
   select
-    -- It begins with a moment, in brackets or not, or is JSON or logfmt,
+    -- The line begins with a time, in brackets or not, or is JSON or logfmt,
     p_line ~ '^\s*[\[(]?([0-9]{4}[-/][0-9]{2}[-/][0-9]{2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.][0-9]{2,4}'
         '|[0-9]{1,2}:[0-9]{2}:[0-9]{2}|[A-Z][a-z]{2} +[0-9]{1,2} [0-9]{2}:[0-9]{2})'
     or p_line ~* '^\s*(\{\s*"|(time|ts|timestamp|level|lvl|msg)=)'
@@ -208,14 +206,14 @@ language sql immutable set search_path = '' as $$
     or left(p_line, 60) ~ '(^|[\s\[(|<:-])(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)([\s\]):|>-]|$)'
     or p_line ~* '^\s*\[?(trace|debug|info|notice|warn|warning|error|critical|fatal)(\]|:\s|:[a-z])'
     or p_line ~ '^[IWEF][0-9]{4} [0-9]{2}:[0-9]{2}'
-    -- or is what interpreters, shells and scripts say at their end.
+    -- or is a message of an interpreter, shell or script at its end.
     or p_line ~* '^(Exception ignored in|sys:1:|Process finished|Command exited|make: |npm ERR|Sentry is '
       'attempting|\S+:[0-9]+: \w*Warning)'
     or p_line ~* '^(done|exiting|exited|finished|completed|shutting down|shutdown|cleaning '
       'up|cleanup|closing|closed|stopping|stopped|saving|saved|elapsed|took)\M';
 $$;
 comment on function code_monitor.is_log_line(text) is
-  'Whether a line after an exception is a log''s, and no part of the exception''s message.';
+  'Whether a line after an exception is a line of a log, not of the exception''s message.';
 
 create function code_monitor.failure_output(p_text text, p_exit_code integer) returns text[]
 language sql immutable set search_path = '' as $$
@@ -224,7 +222,7 @@ language sql immutable set search_path = '' as $$
     from string_to_table(p_text, E'\n') with ordinality as lines (line, number)
     where line ~ '\S'
   ), tail as (
-    -- Lines that only report progress say nothing of a cause, as long as there are others.
+    -- Lines that only report progress are used only when there are no others.
     select line, number from lines
     where not is_chatter or not exists (select from lines as others where not others.is_chatter)
     order by number desc
@@ -235,7 +233,7 @@ language sql immutable set search_path = '' as $$
   from tail;
 $$;
 comment on function code_monitor.failure_output(text, integer) is
-  'Of a failure without a traceback the last 20 lines that it printed, without values; or how it ended.';
+  'The last 20 lines that a failure without a traceback printed, without values; its exit code when it printed none.';
 
 create function code_monitor.failure_text(p_traceback text, p_stderr text) returns text
 language plpgsql immutable set search_path = '' as $$
@@ -259,9 +257,9 @@ create type code_monitor.reading as (
   frame text, seen_frames text[], lines text[]
 );
 comment on type code_monitor.reading is
-  'What was read of a traceback. state: start, frames, message (after the exception) or over. is_group: it is that of '
-    'an exception group. is_chained: the next traceback belongs to the same failure. frame: the frame being read, with '
-    'its source; seen_frames: those read before it in the same traceback. lines: the normalized traceback so far.';
+  'A traceback that is being read. state: start, frames, message (after the exception) or over. is_group: it is that '
+    'of an exception group. is_chained: the next traceback belongs to the same failure. frame: the frame being read '
+    'and its source; seen_frames: those read before it in the same traceback. lines: the normalized traceback so far.';
 
 create function code_monitor.end_frame(p_reading code_monitor.reading) returns code_monitor.reading
 language plpgsql immutable set search_path = '' as $$
@@ -282,7 +280,7 @@ create function code_monitor.read_exception(p_reading code_monitor.reading, p_li
 returns code_monitor.reading
 language plpgsql immutable set search_path = '' as $$
 declare
-  -- Their messages quote names.
+  -- The messages of these exceptions quote names.
   c_name_errors constant text := '(^|\.)(NameError|UnboundLocalError|AttributeError|ImportError'
     '|ModuleNotFoundError|TypeError)$';
   v_match text[] := regexp_match(p_line, '^([A-Za-z_][A-Za-z0-9_.]*)(: ?(.*))?$');

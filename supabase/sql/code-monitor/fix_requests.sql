@@ -1,18 +1,16 @@
--- Asking for a fix: who may ask, what it may cost, what came of it. code-monitor-daemon claims a cause and calls
--- autonomous-code-fixer, which begins (and so reserves tokens and money) before it asks the model and records
--- afterwards.
--- Lock order: the budget's lock, then the cause, then its proposals, but for expire_code_fixes, which waits for no row
--- and
--- is waited for by none.
+-- Asking a model for a fix. code-monitor-daemon claims a cause and calls autonomous-code-fixer, which begins the fix
+-- (and so reserves tokens and money), asks the model, and records the answer. Locks are taken in this order: the
+-- budget's lock, the cause, its proposals. Only expire_fixes locks proposals first: it skips locked rows, and
+-- record_fix does not wait for it.
 
 create function code_monitor.expire_fixes(p_now timestamptz default now()) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
     update public.code_fix_proposals p
-      -- The model may have been asked: what was reserved counts for its day.
+      -- The model may have been asked: the reserve counts for its day.
       set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now,
         usage_unknown = true
-      -- Not one that is being recorded at this moment.
+      -- Proposals that are being recorded now are locked and skipped.
       where p.id in (
         select g.id from public.code_fix_proposals g
         where g.status = 'asking' and g.asked_until <= p_now for update skip locked)
@@ -21,7 +19,7 @@ language sql volatile set search_path = '' as $$
   select count(*)::integer from gone;
 $$;
 comment on function code_monitor.expire_fixes(timestamptz) is
-  'Ends questions to the model that nobody waits for any more; how many. What they had reserved counts as used.';
+  'Ends questions to the model whose time is up. Returns how many. Their reserves count as used.';
 
 create function code_monitor.claim_fix(p_not_since timestamptz, p_now timestamptz default now()) returns jsonb
 language plpgsql volatile set search_path = '' as $$
@@ -52,8 +50,8 @@ begin
 end;
 $$;
 comment on function code_monitor.claim_fix(timestamptz, timestamptz) is
-  'Claims the open cause that most needs a fix and was not asked for since p_not_since, counts the request, and lets '
-    'nobody else ask for five minutes: {"claimed": true, "cause_id", "request_id", "error_type", "attempt"} or '
+  'Claims the open cause that most needs a fix and was not asked for since p_not_since, counts the request, and '
+    'holds the cause for it for five minutes: {"claimed": true, "cause_id", "request_id", "error_type", "attempt"} or '
     '{"claimed": false}.';
 
 create function public.claim_code_fix(p_not_since timestamptz) returns jsonb
@@ -75,15 +73,15 @@ language sql volatile set search_path = '' as $$
   select exists (select from released);
 $$;
 comment on function public.release_code_fix(bigint, uuid, boolean) is
-  'Gives a claim back; p_counts false: nobody was asked, so the request is not counted. False when the claim is no '
-    'more.';
+  'Gives a claim back; p_counts false: the model was not asked, so the request is not counted. False when the claim '
+    'has ended.';
 
 create function public.read_code_failure(p_cause_id bigint) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'cause', jsonb_build_object('id', c.id, 'status', c.status, 'error_type', c.error_type,
       'normalized_traceback', c.normalized_traceback, 'occurrences', c.occurrences),
-    -- The latest, bounded: no model reads more.
+    -- The latest execution, bounded: a model does not read more.
     'execution', (
       select jsonb_build_object('id', e.id, 'purpose', left(e.purpose, 2000), 'code', left(e.code, 200000),
         'traceback', right(e.traceback, 20000), 'stderr', right(e.stderr, 20000))
@@ -101,7 +99,7 @@ language sql stable set search_path = '' as $$
   where c.id = p_cause_id;
 $$;
 comment on function public.read_code_failure(bigint) is
-  'What a model is shown of a cause: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the '
+  'The facts of a cause for the model: {"cause", "execution" (the latest that failed of it, or null), "earlier" (the '
     'last two decided proposals)}; null when there is no such cause.';
 
 create type code_monitor.spending as (tokens numeric, cost_usd numeric);
@@ -255,7 +253,7 @@ begin
   end if;
   select c.* into v_cause from public.code_failure_causes c
     where c.id = (select p.cause_id from public.code_fix_proposals p where p.id = p_proposal_id) for no key update;
-  -- Never waited for: expire_code_fixes holds proposals before it comes to a cause. What it has in hand is over.
+  -- Not waited for: expire_fixes locks proposals before causes. A proposal that it has locked is over.
   select p.* into v_proposal from public.code_fix_proposals p where p.id = p_proposal_id for update skip locked;
   if v_proposal.id is null or v_proposal.status <> 'asking' then
     return jsonb_build_object('recorded', false,
@@ -282,7 +280,7 @@ end;
 $$;
 comment on function code_monitor.record_fix(bigint, text, text, numeric, text, integer, integer, numeric, boolean,
   boolean, timestamptz) is
-  'What the model answered: a proposal that waits for a person (the cause is proposed then), or, with p_error, a '
+  'Records the model''s answer: a proposal that waits for a person (the cause is proposed then), or, with p_error, a '
     'failure; settles what was reserved. p_counts false: the request says nothing of the cause and is not counted. '
     '{"recorded": true, "status"} or {"recorded": false, "reason"}.';
 
@@ -305,12 +303,12 @@ language sql stable set search_path = '' as $$
     'at', p_now,
     'fixes_per_run', scheduler.setting('code_monitor.fixes_per_run'),
     'open_causes', count(*) filter (where c.status = 'open'),
-    -- Asked for as often as it may be: only a person can help.
+    -- No request is left for these causes: a person has to decide.
     'exhausted_causes', count(*) filter (where c.status = 'open'
       and c.fix_requests >= scheduler.setting('code_monitor.fixes_per_cause')),
     'waiting_proposals', count(*) filter (where c.status = 'proposed'),
     'github_token', (
-      -- The worst of the keys, if there are several.
+      -- The key in the worst state, if there are several.
       select jsonb_build_object('status', case when k.expires_at <= p_now then 'invalid' else k.status end,
         'since', k.status_since, 'checked_at', k.checked_at, 'expires_at', k.expires_at)
       from public.api_key_health k
@@ -324,7 +322,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function code_monitor.state(timestamptz) is
   'What code-monitor-daemon reports beside its own work, and "at" which moment: causes that are open, exhausted or '
-    'wait for a person, and the GitHub token as api_key_health has it (null when nobody has checked one).';
+    'wait for a person, and the GitHub token as api_key_health has it (null when none was checked).';
 
 create function public.code_monitor_state() returns jsonb
 language sql stable security definer set search_path = '' as $$

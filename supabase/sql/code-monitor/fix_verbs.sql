@@ -1,5 +1,5 @@
--- What a person says: yes or no to a proposal, or what is to become of a cause. Accepting applies nothing: it says that
--- the person has taken the fix, and that a failure from now on is news.
+-- Decisions of a person: accept or reject a proposal, or set the status of a cause. Accepting does not change any code:
+-- it says that the person has applied the fix, so a later failure opens the cause again.
 
 create function code_monitor.lock_pending_fix(p_proposal_id bigint, p_author text) returns public.code_fix_proposals
 language plpgsql volatile set search_path = '' as $$
@@ -26,7 +26,7 @@ end;
 $$;
 comment on function code_monitor.lock_pending_fix(bigint, text) is
   'Locks a proposal that waits, and its cause. Raises SD010 for an unknown proposal; SD204 for one that does not '
-    'wait; 22023 when nobody says who decides.';
+    'wait; 22023 without p_by.';
 
 create function code_monitor.accept_fix(
   p_proposal_id bigint, p_reason text, p_author text, p_now timestamptz default now()
@@ -117,9 +117,9 @@ begin
 end;
 $$;
 comment on function code_monitor.set_failure_status(bigint, text, text, text, timestamptz) is
-  'A person says what is to become of a cause: fixed (until it fails again), ignored (whatever happens), open (fixes '
+  'A person sets the status of a cause: fixed (until it fails again), ignored (until it is opened), open (fixes '
     'may be asked for anew, counted from none). A proposal that waits is superseded. Raises SD011 for an unknown '
-    'cause; 22023 for an unknown status, or when nobody says who does it.';
+    'cause; 22023 for an unknown status, or without p_by.';
 
 create function public.set_code_failure_status(p_cause_id bigint, p_status text, p_reason text, p_author text)
 returns jsonb

@@ -1,4 +1,4 @@
--- What the health check sees of the causes for which code fails.
+-- The figures of the causes of failing code in the health check.
 
 create function code_monitor.code_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -27,14 +27,14 @@ language sql stable set search_path = '' as $$
   from causes, proposals, unseen;
 $$;
 comment on function code_monitor.code_health() is
-  'Figures of the causes for which Python code fails: open ones, those that came back after a fix, failures that '
-    'nobody has looked at, and how long the oldest proposal waits for a person.';
+  'Figures of the causes of failing Python code: open ones, those that came back after a fix, failures that were '
+    'not collected, and how long the oldest proposal waits for a person.';
 
 insert into scheduler.health_components (component, pack, label, weight, function_name) values
   ('code', 'code-monitor', 'Code failures', 2, 'code_monitor.code_health');
 insert into scheduler.health_figures (component, figure, label, unit, worse, degraded, critical, culprit) values
   ('code', 'open_causes', 'open causes', 'count', 'higher', 10, 100, null),
   ('code', 'came_back', 'came back after a fix', 'count', 'higher', 1, 10, null),
-  -- The monitor comes every two hours.
+  -- The monitor runs every two hours.
   ('code', 'unseen_seconds', 'not looked at for', 'seconds', 'higher', 18000, 86400, null),
   ('code', 'oldest_proposal_seconds', 'oldest proposal waits', 'seconds', 'higher', 259200, 1209600, null);

@@ -1,4 +1,4 @@
--- What a scrape shows of the causes for which code fails. Each count by an index that holds only what it counts.
+-- The metrics of the causes of failing code. Each count reads an index that holds only the rows to count.
 
 create function code_monitor.metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
@@ -8,7 +8,7 @@ language sql stable set search_path = '' as $$
     scheduler.metric('code_fix_proposals_pending', (select count(*) from public.code_fix_proposals
       where status = 'pending'))));
 $$;
-comment on function code_monitor.metrics(timestamptz) is 'What a scrape shows of the causes for which code fails: '
+comment on function code_monitor.metrics(timestamptz) is 'The metrics of the causes of failing code: '
   'open ones, and proposals that wait for a person.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('code_monitor.metrics', 'code-monitor');

@@ -1,5 +1,5 @@
--- Why Python code failed, and what a model proposed to do about it. Nothing here runs or changes code: a proposal is a
--- text that waits for a person.
+-- The causes of failing Python code, and the fixes that a model proposed. Code is never run or changed here: a proposal
+-- is a text that waits for a person.
 
 -- One row a cause, however many executions failed of it.
 create table public.code_failure_causes (
@@ -31,10 +31,9 @@ create index code_failure_causes_last_seen_at_idx on public.code_failure_causes 
 comment on table public.code_failure_causes is
   'Why Python code fails: one row a cause, with how often and since when. The failed executions point here.';
 comment on column public.code_failure_causes.fingerprint is
-  'SHA-256 of the exception''s type and the normalized traceback, in hex: the same cause has the same, whatever the '
-    'values were.';
+  'SHA-256 of the exception''s type and the normalized traceback, in hex: the same for all failures of a cause.';
 comment on column public.code_failure_causes.normalized_traceback is
-  'The traceback without what changes from one execution to the next; cut at 8,000 characters (the fingerprint is of '
+  'The traceback without the values that differ between executions; cut at 8,000 characters (the fingerprint is of '
     'the whole).';
 comment on column public.code_failure_causes.status is
   'open: nothing proposed; proposed: a proposal waits for a person; fixed: until it fails again; ignored: until a '
@@ -43,9 +42,9 @@ comment on column public.code_failure_causes.reopened_count is 'How often it fai
 comment on column public.code_failure_causes.fix_requests is
   'Fixes asked for since the cause was opened or reopened; at most the setting code_monitor.fixes_per_cause.';
 comment on column public.code_failure_causes.fix_request_id is
-  'Who may ask for a fix now: nobody else asks until fix_claimed_until. Null while nobody does.';
+  'The request that may ask for a fix until fix_claimed_until, and no other; null without a claim.';
 
--- One row a question to the model, with what it answered and what it cost.
+-- One row a question to the model, with its answer and its cost.
 create table public.code_fix_proposals (
   id bigint generated always as identity primary key,
   cause_id bigint not null references public.code_failure_causes (id) on delete cascade,
@@ -82,25 +81,25 @@ create index code_fix_proposals_cause_id_idx on public.code_fix_proposals (cause
 create index code_fix_proposals_execution_id_idx on public.code_fix_proposals (execution_id);
 -- The day's tokens and cost.
 create index code_fix_proposals_created_at_idx on public.code_fix_proposals (created_at);
--- At most one is asked for or waits, for each cause.
+-- Each cause has at most one proposal that is asked for or waits.
 create unique index code_fix_proposals_one_at_once_key
   on public.code_fix_proposals (cause_id) where status in ('asking', 'pending');
 
 comment on table public.code_fix_proposals is
-  'What a model proposed for a cause: one row a question, for a person to accept or reject. Nothing applies it.';
+  'Proposals of a model for causes: one row a question, for a person to accept or reject. They are not applied.';
 comment on column public.code_fix_proposals.execution_id is 'The failed execution whose code was shown to the model.';
 comment on column public.code_fix_proposals.status is
-  'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before anybody '
+  'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before a person '
     'decided; failed: no valid proposal, see error.';
 comment on column public.code_fix_proposals.diff is
-  'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here as they were '
-    'for the model.';
+  'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here, and '
+    'were masked for the model.';
 comment on column public.code_fix_proposals.reserved_tokens is
-  'Tokens set aside before the model was asked: what the question and the longest answer could take.';
+  'Tokens reserved before the model was asked: for the question and the longest answer.';
 comment on column public.code_fix_proposals.usage_unknown is
-  'The question may have cost something and no answer said what: the day counts what was reserved.';
+  'The answer did not say what the question cost: the day counts the reserve.';
 comment on column public.code_fix_proposals.asked_until is
-  'Still asking after this: whoever asked is gone.';
+  'When a question that is still asking counts as failed: its function died.';
 
 -- No action on delete: an execution that lost its cause would be counted again as a new failure.
 alter table public.eliza_python_executions add constraint eliza_python_executions_cause_id_fkey

@@ -18,7 +18,7 @@ begin
   end if;
   -- Also those that were handed over and never acknowledged: whether the device has them is unknown, and it is told not
   -- to begin them any more. Acknowledged commands do not expire: the device is at work on them.
-  with due as materialized (
+  with due as (
     select c.id
     from public.engagement_commands c
     where c.status in ('pending', 'sent') and c.expires_at <= p_now
@@ -49,7 +49,7 @@ create function devices.hand_over(
 )
 language plpgsql volatile set search_path = '' as $$
 begin
-  with receivers as materialized (
+  with receivers as (
     select d.id as device_id, live.id as session_id
     from unnest(p_devices) as w (id)
     join public.devices d on d.id = w.id
@@ -60,7 +60,7 @@ begin
       where s.device_id = d.id and s.disconnected_at is null
     ) live
     where d.status in ('online', 'offline') and live.id is not null
-  ), taken as materialized (
+  ), taken as (
     select c.id, receivers.session_id
     from receivers
     join public.engagement_commands c on c.device_id = receivers.device_id

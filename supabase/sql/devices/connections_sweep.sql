@@ -41,7 +41,7 @@ language plpgsql volatile set search_path = '' as $$
 declare
   v_corrected bigint;
 begin
-  with ahead as materialized (
+  with ahead as (
     select s.id
     from public.device_connection_sessions s
     where s.disconnected_at is null and s.device_id > p_after and s.device_id <= p_last
@@ -67,7 +67,7 @@ language plpgsql volatile set search_path = '' as $$
 declare
   v_ended bigint;
 begin
-  with silent as materialized (
+  with silent as (
     select s.id
     from public.device_connection_sessions s
     where s.disconnected_at is null and s.device_id > p_after and s.device_id <= p_last

@@ -1,6 +1,5 @@
--- What the health check sees of the devices. Nothing here touches device_activity_log, which has tens of millions of
--- rows: what is
--- needed of it is in the summary.
+-- The figures of the devices in the health check. They are read from the summary, not from device_activity_log, which
+-- has tens of millions of rows.
 
 create function devices.devices_health() returns jsonb
 language sql stable set search_path = '' as $$
@@ -29,9 +28,8 @@ language sql stable set search_path = '' as $$
       -- No further back than a device may have been seen for the figures below.
       and period_start > now() - interval '8 days'
   ), metrics as (
-    -- Nothing summarized in all that time is no reason to say nothing: then the job never ran, is dead, or lists its
-    -- hours and fails to compute them. What is missing begins with the first hour not listed or not computed, and
-    -- not before there was a device.
+    -- Without any summary in eight days the job never ran, is dead, or lists its hours and fails to compute them. Then
+    -- the gap begins with the first hour that is not listed or not computed, and not before there was a device.
     select coalesce(summary.summarized_until, greatest(
       date_bin('1 hour', now(), '2000-01-01 00:00+00') - interval '8 days',
       fleet.first_hour,
@@ -159,7 +157,7 @@ language sql stable set search_path = '' as $$
   ), pending as (
     select count(*) as pending,
       count(*) filter (where expires_at < now() - interval '1 hour') as overdue,
-      -- A command for a device that is away waits by right.
+      -- A command for a device that is not connected has to wait.
       count(*) filter (where issued_at < now() - interval '1 hour' and (expires_at is null or expires_at > now())
         and exists (
           select from public.device_connection_sessions as sessions

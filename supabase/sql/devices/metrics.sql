@@ -1,4 +1,4 @@
--- What a scrape shows of the devices.
+-- The metrics of the devices.
 
 -- Which stretches of time no hour of the summary covers yet: two days from next_hour on, and the newest 48 of the
 -- earlier hours that are on the list of hours to compute and have no row. So a scrape stays cheap when the aggregation
@@ -27,9 +27,9 @@ create function devices.summarized_sums()
 returns table (charging_sessions numeric, pop_events numeric, pop_validated numeric, pop_rejected numeric,
   pop_points numeric, commands numeric)
 language sql stable set search_path = '' rows 1 as $$
-  with state as materialized (
+  with state as (
     select next_hour from public.device_metrics_state
-  ), open_days as materialized (
+  ), open_days as (
     select periods.period_start as day from public.device_metrics_periods as periods
     where periods.granularity = 'day' and periods.pending
     union
@@ -52,13 +52,13 @@ language sql stable set search_path = '' rows 1 as $$
     coalesce(sum(commands_issued), 0)
   from fleet;
 $$;
-comment on function devices.summarized_sums() is 'What the fleet did since the first row, by its rows of the summary.';
+comment on function devices.summarized_sums() is 'Sums of the fleet since the first row, by its rows of the summary.';
 
 create function devices.unsummarized_sums()
 returns table (charging_sessions bigint, pop_events bigint, pop_validated bigint, pop_rejected bigint,
   pop_points numeric, commands bigint)
 language sql stable set search_path = '' rows 1 as $$
-  with stretches as materialized (
+  with stretches as (
     select from_at, to_at from devices.unsummarized_stretches()
   ), charging as (
     select count(*) as sessions from stretches
@@ -78,11 +78,11 @@ language sql stable set search_path = '' rows 1 as $$
   from charging, pop, issued;
 $$;
 comment on function devices.unsummarized_sums() is
-  'What the fleet did in devices.unsummarized_stretches, by the raw rows.';
+  'Sums of the fleet in devices.unsummarized_stretches, by the raw rows.';
 
 create function devices.fleet_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
-  with state as materialized (
+  with state as (
     select next_hour from public.device_metrics_state
   ), last_day as (
     select round(sum(efficiency_weight) / nullif(sum(efficiency_energy_wh), 0), 4) as charging_efficiency
@@ -116,7 +116,7 @@ language sql stable set search_path = '' as $$
   from devices.summarized_sums() as summed, devices.unsummarized_sums() as new, last_day, registered, state;
 $$;
 comment on function devices.fleet_metrics(timestamptz) is
-  'What a scrape shows of the devices: sums since the first row (from the fleet''s rows of device_metrics_summary, '
+  'The metrics of the devices: sums since the first row (from the fleet''s rows of device_metrics_summary, '
     'and raw rows only where it has none yet), devices as they are now, and commands of the last 24 hours by status.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('devices.fleet_metrics', 'devices');
@@ -124,10 +124,10 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('xmrt_devices_total', 'devices', 'counter', 'Devices ever registered; they are retired, not deleted, when they '
     'leave.'),
   ('xmrt_devices_active', 'devices', 'gauge', 'Devices whose status is online.'),
-  ('xmrt_charging_sessions_total', 'devices', 'counter', 'Charging sessions that began, whatever became of them.'),
+  ('xmrt_charging_sessions_total', 'devices', 'counter', 'Charging sessions that began, with any outcome.'),
   ('xmrt_charging_efficiency_avg', 'devices', 'gauge', 'Charging efficiency in percent (0 to 100), weighted by '
     'energy, of the 24 hours that were summarized last; absent when no energy of them has a known efficiency.'),
-  ('xmrt_pop_events_total', 'devices', 'counter', 'Proof of participation (PoP) events, whatever their status.'),
+  ('xmrt_pop_events_total', 'devices', 'counter', 'Proof of participation (PoP) events of any status.'),
   ('xmrt_pop_events_validated', 'devices', 'gauge', 'PoP events whose status is validated, of all of '
     'xmrt_pop_events_total.'),
   ('xmrt_pop_events_rejected', 'devices', 'gauge', 'PoP events whose status is rejected, of all of '

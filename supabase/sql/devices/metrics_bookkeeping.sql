@@ -1,12 +1,12 @@
--- Which hours and days have to be computed, and how that is known without missing a row.
+-- Which hours and days have to be computed. No row is missed:
 --
--- * Writes to rows of hours that are over leave a note in device_metrics_changes, in the writer's own transaction:
---   it becomes visible with the rows and never before, however late the transaction commits. Notes are only ever
---   added by writers and taken by the job, so writers never wait for each other or for the job.
--- * Writes to the hour that is still open leave no note (that is nearly all of them): the hour is computed when it
---   is over. A transaction that wrote into it before it was over may commit after it was computed; while such
---   transactions may exist the hour is unsettled, and every run computes it again until none can. (A transaction that
---   stays open for more than 48 hours after such a write is not waited for.)
+-- * A write to rows of hours that are over adds a note to device_metrics_changes, in the writer's transaction: the note
+--   becomes visible together with the rows, also when the transaction commits late. Writers only add notes and the job
+--   only takes them, so writers never wait for each other or for the job.
+-- * A write to the hour that is still open, as nearly all are, adds no note: the hour is computed when it is over. A
+--   transaction that wrote into it before its end may commit after it was computed. While such a transaction may be
+--   open the hour is unsettled, and each run computes it again. (A transaction that stays open for more than 48 hours
+--   after such a write is not waited for.)
 
 create table public.device_metrics_changes (
   id bigint generated always as identity primary key,
@@ -14,7 +14,7 @@ create table public.device_metrics_changes (
   to_hour timestamptz not null check (isfinite(to_hour))
 );
 comment on table public.device_metrics_changes is
-  'Notes of writers: rows of these hours, from_hour to to_hour both included, changed after the hours were over';
+  'Notes of writers: rows of the hours from from_hour to to_hour, both included, changed after their end';
 
 create table public.device_metrics_periods (
   granularity text not null check (granularity in ('hour', 'day')),
@@ -27,10 +27,9 @@ create table public.device_metrics_periods (
 create index device_metrics_periods_open_idx
   on public.device_metrics_periods (granularity, period_start) where pending or unsettled;
 comment on table public.device_metrics_periods is
-  'Hours and UTC days that the metrics know of: a row that is not pending has been computed, with rows or without';
+  'The list of hours and UTC days to compute; those that are not pending have been computed';
 comment on column public.device_metrics_periods.unsettled is
-  'The hour was computed while transactions that began before its end were still open: it is computed again by the '
-    'next run';
+  'The hour was computed while transactions that began before its end were open: the next run computes it again';
 
 create table public.device_metrics_state (
   only_row boolean primary key default true check (only_row),
@@ -41,8 +40,8 @@ comment on table public.device_metrics_state is 'One row: how far the metrics ha
 comment on column public.device_metrics_state.next_hour is 'The first hour that has not been put on the list of hours '
   'to compute yet';
 comment on column public.device_metrics_state.frozen_before is
-  'Figures before this time are final: their raw rows may be gone. Moved by aggregate_device_metrics_freeze() before '
-    'old raw rows are pruned';
+  'Figures before this time are final: their raw rows may be gone. devices.freeze_metrics moves it before old '
+    'raw rows are pruned';
 
 insert into public.device_metrics_state (next_hour, frozen_before)
 values (date_bin('1 hour', now(), '2000-01-01 00:00+00'), '2020-01-01 00:00+00')

@@ -1,9 +1,9 @@
--- The triggers that leave the notes: once a statement, not once a row, so that a bulk load of a million rows costs
--- one pass over them. They are security definer because whoever may write device data needs no right on the notes.
+-- The triggers that add the notes: once a statement, not once a row, so that a bulk load of a million rows costs one
+-- pass over them. They are security definer, so that roles that write device data need no right on the notes.
 --
--- Hours are cut with date_bin at a UTC origin: date_trunc('hour', …) cuts by the session's time zone, which puts
--- hours at :30 in India. The joins of old and new rows are full joins: a plan made for one row and kept by the
--- session can then never become a nested loop over twenty thousand.
+-- Hours are cut with date_bin at a UTC origin: date_trunc('hour', …) cuts by the session's time zone, so in India hours
+-- would begin at :30. Old and new rows are joined by full joins: for another join a session may keep the plan of a
+-- single row, a nested loop, and use it for twenty thousand.
 
 create function devices.note_activity() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -101,8 +101,8 @@ end
 $$;
 comment on function devices.note_commands() is 'Trigger: notes the hours of commands that changed';
 
--- A heartbeat only moves the end of a session: just the hours between the old end and the new one change, and these
--- are nearly always the open hour, which needs no note.
+-- A heartbeat only moves the end of a session: the hours between the old end and the new one change. Nearly always that
+-- is the open hour, which needs no note.
 create function devices.note_connections() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -155,7 +155,7 @@ end
 $$;
 comment on function devices.note_connections() is 'Trigger: notes the hours in which connection sessions changed';
 
--- Energy is shared out over the whole session, so a new reading changes every hour of it.
+-- Energy is shared out over the whole session, so a new reading changes each of its hours.
 create function devices.note_charging() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -212,9 +212,9 @@ begin
   return null;
 end
 $$;
-comment on function devices.note_truncate() is 'Trigger: notes every hour known, after a truncate';
+comment on function devices.note_truncate() is 'Trigger: notes all hours of the list, after a truncate';
 
--- A trigger with transition tables takes one event each.
+-- A trigger with transition tables can have one event only.
 do $$
 declare
   v_table record;

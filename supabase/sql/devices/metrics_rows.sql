@@ -1,5 +1,5 @@
--- What the figures are: functions that compute the rows of hours and days and write nothing.
--- They are stable, so each sees one moment of the database, and planned anew for the range they are given.
+-- The figures of hours and days, and how they are written. Functions that compute are stable, so each sees one moment
+-- of the database.
 
 create type devices.metrics_row as (
   period_start timestamptz, device_id uuid, active_devices integer,
@@ -15,7 +15,7 @@ comment on type devices.metrics_row is
 
 create function devices.activity_hours(p_from timestamptz, p_to timestamptz)
 returns table (device_id uuid, hour timestamptz, events bigint, errors bigint)
-language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+language plpgsql stable set search_path = ''
 rows 10000 as $$
 #variable_conflict use_column
 begin
@@ -33,7 +33,7 @@ comment on function devices.activity_hours(timestamptz, timestamptz) is
 
 create function devices.connection_hours(p_from timestamptz, p_to timestamptz)
 returns table (device_id uuid, hour timestamptz, started bigint, seconds numeric)
-language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+language plpgsql stable set search_path = ''
 rows 10000 as $$
 #variable_conflict use_column
 begin
@@ -56,7 +56,7 @@ begin
     date_bin('1 hour', greatest(s.started_at, p_from), '2000-01-01 00:00+00'),
     least(s.ended_at, p_to - interval '1 microsecond'),
     interval '1 hour') as h (hour)
-  -- A session that ends on the stroke of an hour has no part in it.
+  -- A session that ends exactly when an hour begins has no part in that hour.
   where s.ended_at > h.hour or s.started_at >= h.hour
   group by 1, 2;
 end
@@ -69,11 +69,12 @@ returns table (
   device_id uuid, hour timestamptz, started bigint, seconds numeric, energy_wh numeric, efficiency_energy_wh numeric,
   efficiency_weight numeric
 )
-language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+language plpgsql stable set search_path = ''
 rows 10000 as $$
 #variable_conflict use_column
 begin
   return query
+  -- Materialized: inlined, the division is done for each hour again (460 ms instead of 400 for 80,000 hours).
   with charges as materialized (
     select s.*, s.energy_wh / nullif(extract(epoch from s.ended_at - s.started_at), 0) as watt_hours_a_second
     from (
@@ -92,8 +93,8 @@ begin
   parts as (
     select s.device_id, h.hour, s.started_at, s.efficiency_percent,
       least(s.ended_at, h.hour + interval '1 hour') - greatest(s.started_at, h.hour) as duration,
-      -- What had been drawn by the end of the hour less what had been by its start, each rounded: the roundings
-      -- cancel, and the hours add up to the whole to the last digit. No duration: all of it is in the first hour.
+      -- The energy drawn until the end of the hour less that until its start, each rounded: so the roundings cancel and
+      -- the hours add up to the session to the last digit. A session without a duration has all energy in its hour.
       case when s.ended_at <= h.hour + interval '1 hour' then s.energy_wh
         else round(s.watt_hours_a_second * extract(epoch from h.hour + interval '1 hour' - s.started_at), 6) end
       - case when s.started_at >= h.hour then 0
@@ -122,7 +123,7 @@ create function devices.pop_hours(p_from timestamptz, p_to timestamptz)
 returns table (
   device_id uuid, hour timestamptz, events bigint, validated bigint, rejected bigint, points numeric
 )
-language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+language plpgsql stable set search_path = ''
 rows 10000 as $$
 #variable_conflict use_column
 begin
@@ -144,7 +145,7 @@ create function devices.command_hours(p_from timestamptz, p_to timestamptz)
 returns table (
   device_id uuid, hour timestamptz, issued bigint, completed bigint, failed bigint, expired bigint
 )
-language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+language plpgsql stable set search_path = ''
 rows 10000 as $$
 #variable_conflict use_column
 begin
@@ -163,7 +164,7 @@ comment on function devices.command_hours(timestamptz, timestamptz) is
   'The commands issued in the hours from p_from to before p_to, by device.';
 
 create function devices.metrics_hour_rows(p_from timestamptz, p_to timestamptz) returns setof devices.metrics_row
-language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+language plpgsql stable set search_path = ''
 rows 10000 as $$
 #variable_conflict use_column
 begin
@@ -188,7 +189,7 @@ comment on function devices.metrics_hour_rows(timestamptz, timestamptz) is
   'The figures of devices in the hours from p_from to before p_to (both on the hour), computed from the raw rows.';
 
 create function devices.metrics_day_rows(p_days timestamptz[]) returns setof devices.metrics_row
-language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+language plpgsql stable set search_path = ''
 rows 10000 as $$
 begin
   -- Counts, seconds, energy and weights of a day are the sums of its hours.
@@ -213,21 +214,21 @@ comment on function devices.metrics_day_rows(timestamptz[]) is
   'The figures of devices on UTC days (their starts), computed from the rows of their hours.';
 
 create function devices.metrics_rows(p_granularity text, p_periods timestamptz[]) returns setof devices.metrics_row
-language plpgsql stable set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB'
+language plpgsql stable set search_path = ''
 rows 10000 as $$
 declare
   v_first constant timestamptz := (select min(period) from unnest(p_periods) as period);
   v_end constant timestamptz := (select max(period) from unnest(p_periods) as period) + interval '1 hour';
 begin
   return query
-  with of_devices as materialized (
+  with of_devices as (
     select * from devices.metrics_hour_rows(v_first, v_end) where p_granularity = 'hour'
     union all
     select * from devices.metrics_day_rows(p_periods) where p_granularity = 'day'
   )
   select * from of_devices
   union all
-  -- The fleet's distinct devices of a day are counted by the devices' own rows of the day, not by those of its hours.
+  -- The devices of the fleet are counted by their rows of the period: the sum of a day's hours would count them often.
   select m.period_start, null::uuid, sum(m.active_devices)::integer,
     sum(m.connections_started)::bigint, sum(m.connected_seconds),
     sum(m.charging_sessions_started)::bigint, sum(m.charging_seconds), sum(m.energy_wh), sum(m.efficiency_energy_wh),
@@ -250,7 +251,7 @@ comment on function devices.metrics_rows(text, timestamptz[]) is
   'The metrics of periods (contiguous ones when they are hours): a row for each device with any and for the fleet.';
 
 create function devices.insert_metrics(p_granularity text, p_periods timestamptz[]) returns bigint
-language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB' as $$
+language plpgsql volatile set search_path = '' as $$
 declare
   v_rows bigint;
 begin
@@ -273,12 +274,12 @@ comment on function devices.insert_metrics(text, timestamptz[]) is
 -- each row that it does not change. The caller holds the job's lock, so no other transaction writes rows meanwhile.
 create function devices.update_metrics(p_granularity text, p_periods timestamptz[])
 returns table (device_rows bigint, rows_written bigint)
-language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' set work_mem = '64MB' as $$
+language plpgsql volatile set search_path = '' as $$
 begin
   return query
-  with fresh as materialized (
+  with fresh as (
     select * from devices.metrics_rows(p_granularity, p_periods)
-  ), differing as materialized (
+  ), differing as (
     select * from fresh
     except all
     select s.period_start, s.device_id, s.active_devices, s.connections_started, s.connected_seconds,

@@ -1,12 +1,12 @@
--- The steps that the job calls, each one transaction with a bound. A run is: begin, then hours until none is left,
--- then days; a run that stops half way has lost nothing, the next one goes on where it stopped.
--- All steps take one lock, so the hourly job, the daily job and an operator may run at the same time.
--- Security definer: service_role writes figures and their bookkeeping in these ways alone.
+-- The steps that the job calls, each a transaction with a bound. A run calls begin, then hours until none is left, then
+-- days. A run that stops half way loses nothing: the next one goes on where it stopped. All steps take one lock, so the
+-- hourly job, the daily job and an operator may run at the same time. They are security definer: service_role may write
+-- figures and their bookkeeping only through them.
 
 create function public.aggregate_device_metrics_begin() returns jsonb
 language plpgsql volatile security definer set search_path = '' set statement_timeout = '60s' as $$
 declare
-  -- now() is before this transaction has an id: whoever wrote into an hour before this moment has an older one.
+  -- This transaction gets its id after now(): a transaction that wrote into an hour before now() has an older id.
   v_open_hour constant timestamptz := date_bin('1 hour', now(), '2000-01-01 00:00+00');
   v_frozen_before timestamptz;
   v_result jsonb;
@@ -14,7 +14,7 @@ begin
   perform pg_advisory_xact_lock(-7031000001);
   select s.frozen_before into strict v_frozen_before from public.device_metrics_state s;
 
-  -- What a note's transaction wrote is visible to every later statement, so the hours computed next have it.
+  -- A note is visible together with its transaction's rows, so the hours that are computed next include them.
   with taken as (
     delete from public.device_metrics_changes c
     where c.id in (select n.id from public.device_metrics_changes n order by n.id limit 200000)
@@ -28,7 +28,7 @@ begin
       'hour') h (hour)
   on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
 
-  -- Hours that ended since the last run, be it one or, after a long outage, thousands.
+  -- The hours that ended since the last run; after a long outage these are thousands.
   insert into public.device_metrics_periods (granularity, period_start)
   select 'hour', h.hour
   from public.device_metrics_state s
@@ -139,8 +139,8 @@ begin
 end
 $$;
 comment on function public.aggregate_device_metrics_hours(integer, timestamptz, timestamptz) is
-  'Computes the newest stretch of pending hours that start in [p_from, p_to), p_max_hours at most, and says what is '
-    'left';
+  'Computes the newest stretch of pending hours that start in [p_from, p_to), p_max_hours at most, and says '
+    'how many are left';
 
 create function public.aggregate_device_metrics_days(
   p_max_days integer default 7, p_from timestamptz default '-infinity', p_to timestamptz default 'infinity'

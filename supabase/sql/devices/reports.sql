@@ -1,6 +1,7 @@
--- What the devices' own backend calls for a device, as service_role: it beats, asks for its commands, reports on them.
+-- Functions that the devices' backend calls as service_role, for a device that sends a heartbeat, asks for its commands
+-- or reports on them.
 
--- One indexed HOT update, by the database's clock. A session that is over stays over: the device has to connect anew.
+-- One indexed HOT update, by the database's clock. A heartbeat does not open an ended session again.
 create function devices.heartbeat(p_session_id uuid, p_now timestamptz default now()) returns boolean
 language plpgsql volatile set search_path = '' as $$
 begin
@@ -11,7 +12,7 @@ begin
 end;
 $$;
 comment on function devices.heartbeat(uuid, timestamptz) is
-  'A heartbeat of a session; false when the session is over (or never was): the device has to connect anew';
+  'A heartbeat of a session; false when the session has ended or is unknown: the device has to connect anew';
 
 create function public.device_heartbeat(p_session_id uuid) returns boolean
 language sql security definer set search_path = '' as $$
@@ -80,8 +81,8 @@ begin
       message = format('Cannot report a command as %s: it must be acknowledged, completed or failed', coalesce(p_status,
         'null'));
   end if;
-  -- The session may be over by now, and the command may have been handed over to a later one: it is the same device,
-  -- and what it has done it has done. Said twice is said once; what is over stays as it is.
+  -- The session may have ended by now, and a later session may have the command: it is the same device, so its report
+  -- counts. A report may come twice, and changes nothing once the command is over.
   update public.engagement_commands c
   set status = p_status,
     acknowledged_at = coalesce(c.acknowledged_at, p_now),

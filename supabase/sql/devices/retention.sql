@@ -1,13 +1,12 @@
--- How long the rows of devices stay, and their figures. Raw rows may go when their figures are final (frozen), which
--- they are up
--- to the shortest of the retentions here.
+-- How long the rows of devices and their figures stay. Raw rows may be deleted when their figures are final (frozen);
+-- these are made final up to the shortest of the retentions here.
 
 create function devices.metrics_final_before() returns timestamptz
 language sql stable set search_path = '' as $$
   select frozen_before from public.device_metrics_state;
 $$;
-comment on function devices.metrics_final_before() is 'Until when the figures are final: rows from then on are still '
-  'counted.';
+comment on function devices.metrics_final_before() is 'The time before which figures are final; later rows still '
+  'count.';
 
 create function devices.make_metrics_final(p_now timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -15,13 +14,13 @@ declare
   v_before timestamptz;
   v_message text;
 begin
-  -- Not the last three days: what devices report late still counts.
+  -- Not the last three days: late reports of devices still count.
   select p_now - make_interval(days => greatest(3, days)) into v_before
     from (
       select min(scheduler.retention_days(rule)) as days from scheduler.retention_rules
       where hold_function = 'devices.metrics_final_before') as shortest
     where days is not null;
-  -- Pruned rows leave notes of change, which the next hour's run takes; until then nothing more can be made final.
+  -- Pruned rows add notes of change. Until the next hour's run has taken them no more figures can be made final.
   if v_before > devices.metrics_final_before() + interval '24 hours' then
     perform devices.freeze_metrics(v_before);
   end if;
@@ -32,10 +31,10 @@ exception when sqlstate 'SD103' then
 end;
 $$;
 comment on function devices.make_metrics_final(timestamptz) is
-  'Makes the figures final of which raw rows are to go. Returns null, or why that cannot be done yet.';
+  'Makes the figures final whose raw rows are to be deleted. Returns null, or why that cannot be done yet.';
 
--- By period, oldest first, along the list of periods: the fleet's rows and the other granularity lie between them and
--- are kept. A period leaves the list when its last device row has gone; it is frozen, so it is never computed again.
+-- Deletes period by period of the list, oldest first: the fleet's rows and those of the other granularity lie between
+-- them and stay. A period is deleted from the list after its last device row; being frozen, it is not computed again.
 create function devices.prune_metrics(p_granularity text, p_before timestamptz, p_limit integer) returns integer
 language plpgsql set search_path = '' as $$
 declare

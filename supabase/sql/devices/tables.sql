@@ -1,9 +1,9 @@
--- What devices do, as it is reported: connections, charging, activity, proof of participation (PoP),
--- commands; and the summary that `aggregate-device-metrics` makes of it.
+-- What devices report: connections, charging, activity, proof of participation (PoP) and commands; and the summary that
+-- `aggregate-device-metrics` makes of it.
 --
--- Times named `*_at` are UTC instants. A session whose end is null is open. Devices have bad clocks: what they report
--- is set right as it is written, see bound_times at the end. Every time has to be finite, because hours are counted
--- between them.
+-- Times named `*_at` are UTC instants. A session whose end is null is open. Devices have bad clocks: the times they
+-- report are corrected when they are written, see bound_times at the end. Each time has to be finite, because hours are
+-- counted between them.
 
 create table public.devices (
   id uuid primary key default gen_random_uuid(),
@@ -23,20 +23,20 @@ create table public.devices (
 );
 create index devices_status_last_seen_idx on public.devices (status, last_seen_at);
 create index devices_claimed_by_idx on public.devices (claimed_by) where claimed_by is not null;
--- The sweep of the connections walks along the devices that are online, in the order of their ids.
+-- The sweep of the connections reads the devices that are online, in the order of their ids.
 create index devices_online_idx on public.devices (id) where status = 'online';
 
-comment on table public.devices is 'Registered devices; one row a device, for ever (retired, not deleted, when it '
-  'leaves)';
-comment on column public.devices.device_fingerprint is 'What the device calls itself by; unique';
+comment on table public.devices is 'Registered devices; one row a device. A device that leaves is retired, not '
+  'deleted';
+comment on column public.devices.device_fingerprint is 'The name that the device gives itself; unique';
 comment on column public.devices.claimed_by is 'The user who owns the device (auth.users.id), null while unclaimed';
 comment on column public.devices.status is 'online and offline follow the connection sessions; suspended and retired '
   'are set by a person';
 comment on column public.devices.last_seen_at is
-  'Only ever goes forward. While the device is connected it may be an hour behind: its open session knows better';
+  'Never goes back. While the device is connected it may be an hour behind; its open session has the exact time';
 
--- Heartbeats are the hottest update of all: no index holds last_heartbeat_at, so that a beat is a HOT update
--- in the space that the fill factor leaves.
+-- Heartbeats are the most frequent update: no index holds last_heartbeat_at, so that a heartbeat is a HOT update in the
+-- space that the fill factor leaves.
 create table public.device_connection_sessions (
   id uuid primary key default gen_random_uuid(),
   device_id uuid not null references public.devices (id) on delete cascade,
@@ -55,7 +55,7 @@ create index device_connection_sessions_device_idx
   on public.device_connection_sessions (device_id, connected_at desc);
 create index device_connection_sessions_open_idx
   on public.device_connection_sessions (device_id) where disconnected_at is null;
--- "Which ended sessions touch this hour" for any hour, old or new: one index entry, written when a session ends.
+-- Finds the ended sessions that overlap an hour, old or new, with one index entry, written when a session ends.
 create index device_connection_sessions_span_idx
   on public.device_connection_sessions
   using gist (tstzrange(connected_at, greatest(connected_at, disconnected_at), '[]'))
@@ -64,10 +64,9 @@ create index device_connection_sessions_span_idx
 comment on table public.device_connection_sessions is
   'One row a connection. It lasts from connected_at to disconnected_at or, while it is open, to last_heartbeat_at';
 comment on column public.device_connection_sessions.status is
-  'active: open; ended: the device said goodbye; timed_out: ended for it, at its last heartbeat';
+  'active: open; ended: the device ended it; timed_out: the monitor ended it, at its last heartbeat';
 comment on column public.device_connection_sessions.last_heartbeat_at is
-  'When the device was last heard of, by the database''s clock where device_heartbeat() writes it; null before the '
-    'first heartbeat';
+  'The latest heartbeat, by the database''s clock where device_heartbeat() writes it; null before the first';
 
 create table public.charging_sessions (
   id uuid primary key default gen_random_uuid(),
@@ -99,10 +98,10 @@ comment on column public.charging_sessions.energy_wh is 'Energy drawn so far, in
 comment on column public.charging_sessions.efficiency_percent is 'Share of the drawn energy that reached the battery, '
   '0 to 100; null when unknown';
 
--- Grows to tens of millions of rows. The key begins with the time, so that the index that makes rows unique is
--- also the one that reads a stretch of hours: rows arrive nearly in time order, so it grows at its right edge,
--- cached and cheap. BRIN would be smaller, but its ranges only ever widen: once a retention job frees the oldest
--- pages and new rows move in, they match every hour. It is also the key that partitioning by time needs.
+-- Grows to tens of millions of rows. The primary key begins with the time, so that it also reads a stretch of hours.
+-- Rows arrive nearly in time order, so it grows at its right edge, which is cached. A BRIN index would be smaller, but
+-- its ranges only widen: once a retention job has freed the oldest pages and new rows fill them, they match every hour.
+-- Partitioning by time needs this key, too.
 create table public.device_activity_log (
   id bigint generated by default as identity,
   device_id uuid not null references public.devices (id) on delete cascade,
@@ -112,15 +111,16 @@ create table public.device_activity_log (
   details jsonb,
   primary key (occurred_at, id)
 );
--- A device's own timeline, and the cover of its foreign key.
+-- Reads the events of one device, and serves its foreign key.
 create index device_activity_log_device_idx on public.device_activity_log (device_id, occurred_at desc);
--- Inserts alone must bring vacuum round often enough at this size to keep the visibility map useful.
+-- At this size inserts alone have to start vacuum often enough to keep the visibility map useful.
 alter table public.device_activity_log set (autovacuum_vacuum_insert_scale_factor = 0.05,
   autovacuum_analyze_scale_factor = 0.02);
 
 comment on table public.device_activity_log is 'What devices report, one row an event, insert mostly; read by time '
   'and by device';
-comment on column public.device_activity_log.occurred_at is 'When it happened by the device; it may arrive much later';
+comment on column public.device_activity_log.occurred_at is 'When it happened, by the device''s clock; the row may '
+  'arrive much later';
 
 create table public.pop_events_ledger (
   id uuid primary key default gen_random_uuid(),
@@ -167,27 +167,27 @@ create table public.engagement_commands (
 );
 create index engagement_commands_issued_idx on public.engagement_commands (issued_at);
 create index engagement_commands_device_idx on public.engagement_commands (device_id, issued_at desc);
--- What is not over and not yet acknowledged, in the order in which a device gets it; and when its time is up.
+-- Commands that a device has not acknowledged: in the order in which it gets them, and by the time when they expire.
 create index engagement_commands_waiting_idx
   on public.engagement_commands (device_id, priority, issued_at) where status in ('pending', 'sent');
 create index engagement_commands_expires_idx
   on public.engagement_commands (expires_at) where status in ('pending', 'sent');
 
 comment on table public.engagement_commands is 'Commands for devices: pending until handed over (sent), then '
-  'acknowledged, then over';
-comment on column public.engagement_commands.id is 'Also the idempotency key that the device sees: the same at every '
+  'acknowledged, then completed, failed, expired or cancelled';
+comment on column public.engagement_commands.id is 'Also the idempotency key for the device: the same at every '
   'hand-over';
 comment on column public.engagement_commands.priority is '1 is handed over first, 10 last';
 comment on column public.engagement_commands.sent_at is 'When it was last handed over';
 comment on column public.engagement_commands.handed_over_count is 'How many sessions it was handed over to';
--- No foreign key: old sessions are deleted before their commands, and a session that is gone is a session that is over.
+-- No foreign key: old sessions are deleted before their commands. A session that was deleted has ended.
 comment on column public.engagement_commands.handed_to_session_id is
-  'The session it was last handed over to; when that is over before the device acknowledges, the next one gets it';
+  'The session it was last handed over to; when that ends before the device acknowledges, the next one gets it';
 comment on column public.engagement_commands.finished_at is 'When it became completed, failed, expired or cancelled';
 
--- Fleet rows have no device. A null in a key is no key, so device_key stands in for it: all zeros is the fleet.
--- The time leads the key: rows come in its order, and comparing times is cheaper than comparing words.
--- No foreign key to devices: a summary outlives its device, and a check a row would double what writing costs.
+-- Rows of the fleet have no device. A primary key cannot hold null, so it has device_key: all zeros is the fleet.
+-- The time comes first in the key: rows are written in its order, and times are compared faster than texts.
+-- No foreign key to devices: a summary outlives its device, and a check of each row would double the cost of writing.
 create table public.device_metrics_summary (
   granularity text not null check (granularity in ('hour', 'day')),
   period_start timestamptz not null,
@@ -225,8 +225,8 @@ comment on table public.device_metrics_summary is
     'null)';
 comment on column public.device_metrics_summary.period_start is 'Start of the hour or of the UTC day; the period ends '
   'before the next one starts';
-comment on column public.device_metrics_summary.device_key is 'device_id, or all zeros for the fleet: what the key '
-  'can hold';
+comment on column public.device_metrics_summary.device_key is 'device_id, or all zeros for the fleet; never null, '
+  'for the primary key';
 comment on column public.device_metrics_summary.active_devices is
   'Devices that connected, charged, reported or took part in the period: 0 or 1 in a device row, a distinct count in '
     'a fleet row';
@@ -249,11 +249,11 @@ comment on column public.device_metrics_summary.pop_events is 'PoP events that o
 comment on column public.device_metrics_summary.pop_points is 'Points of the validated events that occurred in the '
   'period';
 comment on column public.device_metrics_summary.commands_issued is
-  'Commands issued in the period; completed, failed and expired count how these ended, whenever that was';
+  'Commands issued in the period; completed, failed and expired count the ends of these, also after the period';
 comment on column public.device_metrics_summary.computed_at is 'When the row was last written; a run that finds the '
-  'same figures leaves it';
+  'same figures does not write it';
 
--- A session lasts a year at most: one that goes on is ended, and begins anew.
+-- A session lasts a year at most: a longer one is ended, and a new one begins.
 select
   scheduler.bound_times('public.devices', array['registered_at', 'last_seen_at']),
   scheduler.bound_times('public.device_connection_sessions', array['connected_at', 'last_heartbeat_at',
@@ -282,5 +282,5 @@ grant select, insert, update, delete on table public.devices, public.device_conn
   public.device_activity_log, public.pop_events_ledger, public.engagement_commands
   to service_role;
 grant select on table public.device_metrics_summary to service_role;
--- Nobody needs a right on an identity column's sequence to insert a row, and whoever has one can exhaust it.
+-- An insert needs no right on an identity column's sequence, and a role with that right could exhaust it.
 revoke all on sequence public.device_activity_log_id_seq from public, anon, authenticated, service_role;

@@ -1,8 +1,7 @@
--- The engagement comment, at most once a day. The row of the day is claimed before anything is sent; the unique day
--- lets one run in. A request whose outcome is not known may arrive late: another run may send only when that cannot
--- be any more, which is 30 minutes after the claim. That is longer than all there is in between together: the run
--- that claimed (its worker's wall clock ends after 400 s at most), a connection that TCP keeps alive by sending again
--- (about 16 minutes), and GitHub's own work on a request (it ends that after 10 s).
+-- The engagement comment, at most one a day. A run claims the row of the day before it sends the comment, and the day
+-- is unique. A request with an unknown outcome may arrive late. So another run may send a comment only 30 minutes after
+-- the claim. That is longer than these together: the run that claimed (its worker's wall clock ends after 400 s at
+-- most), the retransmissions of TCP (about 16 minutes), and GitHub's work on a request (it ends that after 10 s).
 
 create function ecosystem.claim_comment(
   p_day date, p_issue text, p_run_id uuid, p_only_look boolean default false, p_now timestamptz default now()
@@ -28,8 +27,8 @@ begin
 end;
 $$;
 comment on function ecosystem.claim_comment(date, text, uuid, boolean, timestamptz) is
-  'Claims the comment of a day for a run, unless p_only_look: {"claimed": true}, or {"claimed": false} with what is '
-    'known of it ("state" null: nothing).';
+  'Claims the comment of a day for a run, unless p_only_look: {"claimed": true}, or {"claimed": false} with the '
+    'row of the day ("state" null: there is none).';
 
 create function public.ecosystem_claim_comment(
   p_day date, p_issue text, p_run_id uuid, p_only_look boolean default false
@@ -53,8 +52,8 @@ begin
 end;
 $$;
 comment on function ecosystem.take_over_comment(date, text, uuid, uuid, timestamptz) is
-  'Claims a day whose comment is not on GitHub and whose request cannot arrive any more; false when somebody else was '
-    'faster or it still can.';
+  'Claims a day whose comment is not on GitHub and whose request cannot arrive any more; false when another run '
+    'was faster or it still can.';
 
 create function public.ecosystem_take_over_comment(
   p_day date, p_issue text, p_from_run_id uuid, p_run_id uuid

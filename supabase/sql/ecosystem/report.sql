@@ -1,4 +1,4 @@
--- The figures of a day, and the report that is made of them.
+-- The figures of a day, and its report.
 
 create function ecosystem.activity(p_day date) returns jsonb
 language sql stable set search_path = '' as $$
@@ -49,7 +49,7 @@ language sql stable set search_path = '' as $$
       from busiest), jsonb_build_array()));
 $$;
 comment on function ecosystem.activity(date) is
-  'What happened in the enabled repositories on a day: sums with in how many of them each is known ("total" null: in '
+  'The activity in the enabled repositories on a day: sums with in how many of them each is known ("total" null: in '
     'none), and the 40 busiest.';
 
 create function ecosystem.infrastructure(p_day date, p_now timestamptz default now()) returns jsonb
@@ -103,7 +103,7 @@ language sql stable set search_path = '' as $$
     'warning_below_score', scheduler.setting_value('ecosystem.warning_below_score'));
 $$;
 comment on function ecosystem.figures(date, timestamptz) is
-  'What a day''s report is made of: {"activity", "infrastructure", "warning_below_score"}.';
+  'The figures of a day''s report: {"activity", "infrastructure", "warning_below_score"}.';
 
 create function public.ecosystem_figures(p_day date) returns jsonb
 language sql stable security definer set search_path = '' as $$

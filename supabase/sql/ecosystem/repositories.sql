@@ -1,4 +1,4 @@
--- Reading repositories: which ones, what is known of their answers, and keeping what a reading found.
+-- The readings of repositories: which are due, their kept answers, and storing the figures.
 
 create function public.ecosystem_repositories_to_read(p_limit integer default 500) returns jsonb
 language sql stable set search_path = '' as $$
@@ -30,7 +30,7 @@ language sql stable set search_path = '' as $$
   ) as newest;
 $$;
 comment on function public.github_responses_of(bigint) is
-  'What is kept of a repository''s answers, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
+  'The kept answers of a repository, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
 
 create function ecosystem.assert_day(p_day date, p_now timestamptz) returns void
 language plpgsql immutable set search_path = '' as $$
@@ -72,7 +72,7 @@ create function ecosystem.stars_of(p_repository_id bigint, p_day date, p_stars i
   out total integer, out gained integer, out since date)
 language plpgsql stable set search_path = '' as $$
 begin
-  -- GitHub tells how many stars there are now, which says something of a day only while that day is the latest.
+  -- GitHub says how many stars there are now. That counts for a day only while it is the latest.
   if not ecosystem.is_latest_day(p_day, p_now) or p_stars is null then
     return;
   end if;
@@ -129,7 +129,7 @@ language sql set search_path = '' as $$
   where repository_id = p_repository_id and used_at < p_now - interval '8 days';
 $$;
 comment on function ecosystem.keep_responses(bigint, jsonb, timestamptz) is
-  'Keeps what was counted in a repository''s answers, and deletes those unused for 8 days.';
+  'Keeps the counts of a repository''s answers, and deletes those unused for 8 days.';
 
 create function ecosystem.record_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]', p_now timestamptz default now()
@@ -153,7 +153,7 @@ end;
 $$;
 comment on function ecosystem.record_activity(bigint, date, jsonb, jsonb, timestamptz) is
   'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its '
-    'answers, [{"url", "etag", "found", "next_url"}]. Again for the same day: overwrites what the new reading knows.';
+    'answers, [{"url", "etag", "found", "next_url"}]. A second reading of a day overwrites the figures that it knows.';
 
 create function public.record_repository_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]'

@@ -1,3 +1,3 @@
 create schema ecosystem;
 revoke all on schema ecosystem from public, anon, authenticated, service_role;
-comment on schema ecosystem is 'What the pack ecosystem keeps to itself. Not exposed through REST.';
+comment on schema ecosystem is 'Private functions and types of the pack ecosystem. Not exposed through REST.';

@@ -1,5 +1,5 @@
--- What ecosystem-monitor knows: the repositories it looks at, what happened in them each day, the report of each day,
--- and the comment that at most one request a day may leave on GitHub.
+-- The data of ecosystem-monitor: the repositories, their activity of each day, the report of each day, and the comment
+-- that at most one request a day may leave on GitHub.
 
 create table public.ecosystem_repositories (
   id bigint generated always as identity primary key,
@@ -47,7 +47,7 @@ create table public.repository_activity (
   primary key (repository_id, day)
 );
 
-comment on table public.repository_activity is 'What happened in a repository on a UTC day, one row a repository and '
+comment on table public.repository_activity is 'The activity in a repository on a UTC day, one row a repository and '
   'day, kept for 730 days. A figure that is not known is null, never 0.';
 comment on column public.repository_activity.commits is 'Commits of the default branch whose committer date lies in '
   'the day.';
@@ -55,8 +55,8 @@ comment on column public.repository_activity.stars_total is 'Stars when the day 
   'its end; null when it was read later than that.';
 comment on column public.repository_activity.stars_gained is 'stars_total less that of stars_since, the latest '
   'earlier day whose stars are known; may be negative.';
-comment on column public.repository_activity.truncated is 'The lists of which not every page was read: what is '
-  'counted from them is a lower bound.';
+comment on column public.repository_activity.truncated is 'The lists of which some pages were not read: counts '
+  'from them are lower bounds.';
 
 create table public.github_responses (
   repository_id bigint not null references public.ecosystem_repositories (id) on delete cascade,
@@ -69,9 +69,9 @@ create table public.github_responses (
 ) with (fillfactor = 80);
 
 comment on table public.github_responses is
-  'What was counted in GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing '
+  'The counts of GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing '
     'of the rate limit. Rows unused for 8 days go.';
-comment on column public.github_responses.found is 'What the job counted in that answer, not the answer.';
+comment on column public.github_responses.found is 'The counts of that answer, not the answer.';
 comment on column public.github_responses.next_url is 'The next page, as the answer''s Link header named it.';
 
 create table public.ecosystem_reports (
@@ -93,7 +93,7 @@ comment on column public.ecosystem_reports.overall_score is '0 to 100; null, as 
   'parts is known.';
 comment on column public.ecosystem_reports.scores is 'The scores with their parts: {"activity": {"score", "parts": '
   '{"<part>": {"value", "points", "of", "why"}}}, …}.';
-comment on column public.ecosystem_reports.figures is 'What the scores were made of, as ecosystem_figures() gave it.';
+comment on column public.ecosystem_reports.figures is 'The figures of the scores, as ecosystem_figures() gave them.';
 
 create table public.ecosystem_comments (
   day date primary key check (isfinite(day)),
@@ -110,8 +110,7 @@ create table public.ecosystem_comments (
 );
 
 comment on table public.ecosystem_comments is
-  'The engagement comment of a day, claimed here before it is sent: whoever holds the row, and nobody else, may send '
-    'one.';
+  'The engagement comment of a day, claimed here before it is sent: only the run that holds the row may send one.';
 comment on column public.ecosystem_comments.state is
   'posting: a request was, or may have been, sent and its outcome is not known; posted: the comment is on GitHub.';
 comment on column public.ecosystem_comments.run_id is 'The run that claimed the day.';

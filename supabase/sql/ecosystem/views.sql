@@ -1,11 +1,11 @@
--- Names by which the ecosystem's own programs know tables of the scheduler.
+-- The names that the ecosystem's programs use for tables of the scheduler.
 
 create view public.eliza_activity_log with (security_invoker = true) as
   select id, occurred_at, source, severity, message, run_id, details from public.scheduler_activity;
 comment on view public.eliza_activity_log is
   'The table scheduler_activity; a line that is inserted here is added there, as log_activity does it.';
 
--- Security definer: who may add a line may not write that of a run.
+-- Security definer: a role that may add a line may not write lines of runs.
 create function ecosystem.add_activity() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin

@@ -25,7 +25,7 @@ Deno.test("a scrape shows how many actions wait, and how long the first of them 
     assert.deepEqual(await waiting(after(2.1)), [2, 6], "when it is to be tried again");
   }));
 
-Deno.test("a scrape shows what became of the occurrences of the last hour", () =>
+Deno.test("a scrape shows how the occurrences of the last hour ended", () =>
   withDatabase(async ({ sql }) => {
     const ended = async () =>
       byLabel(await readSamples(sql, NOON), "scheduled_action_occurrences_by_status");

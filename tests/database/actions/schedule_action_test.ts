@@ -62,7 +62,7 @@ const refused: [kind: string | null, values: Record<string, unknown>, message: R
   ["reminder", { name: "x".repeat(201) }, /p_name must have at most 200 characters, got 201/],
 ];
 
-Deno.test("schedule_action() refuses what it cannot schedule, and says what would be right", () =>
+Deno.test("schedule_action() refuses an action with a fault, and says the remedy", () =>
   withDatabase(async ({ sql }) => {
     for (const [kind, values, message] of refused) {
       const error = await refusal(schedule(sql, kind as string, values));
@@ -104,7 +104,7 @@ Deno.test("the service key may schedule, cancel, retry and read actions, and cha
     ) assert.equal((await refusal(service.unsafe(statement))).code, "42501", statement);
   }));
 
-Deno.test("a row that schedule_action() would refuse is refused by the table too", () =>
+Deno.test("the table refuses each row that schedule_action() refuses", () =>
   withDatabase(async ({ sql }) => {
     const insert = (columns: string, values: string) =>
       sql.unsafe(
@@ -121,7 +121,7 @@ Deno.test("a row that schedule_action() would refuse is refused by the table too
     ) assert.match((await refusal(insert(columns, values))).message, constraint);
   }));
 
-Deno.test("a cancelled action is not executed, and a recurring one does not come again", () =>
+Deno.test("a cancelled action is not executed, and a recurring one has no further occurrence", () =>
   withDatabase(async ({ sql }) => {
     const cancel = async (id: string) =>
       (await sql`select actions.cancel_action(${id}, 'changed my mind', ${NOON}) as answer`)[
@@ -146,7 +146,7 @@ Deno.test("a cancelled action is not executed, and a recurring one does not come
     assert.match(unknown.message, /there is none with the id 0000/);
   }));
 
-Deno.test("every occurrence has a key of its own, which depends on nothing but the action and its time", () =>
+Deno.test("each occurrence has its own key, made of the action and its time alone", () =>
   withDatabase(async ({ sql }) => {
     const device = await addDevice(sql);
     const keys = new Set<string>();

@@ -31,7 +31,7 @@ const done = (id: string, token: string): Result => ({
 });
 const at = (sql: Sql, moment: Date) => sqlActions(sql, () => moment);
 
-Deno.test("two runs at once share the actions and wait for no lock of each other", () =>
+Deno.test("two runs at once share the actions and do not wait for each other's locks", () =>
   withDatabase(async (db) => {
     const wanted: string[] = [];
     for (let n = 0; n < 20; n++) wanted.push((await schedule(db.sql, "edge_function")).id);
@@ -58,7 +58,7 @@ Deno.test("two runs at once execute each reminder once", () =>
     assert.equal((await db.sql`select from scheduler_activity`).length, 3000);
   }));
 
-Deno.test("a claim holds until its time is over; then the action is claimed again, with the same key", () =>
+Deno.test("after the time of its claim an action is claimed again, with the same key", () =>
   withDatabase(async ({ sql }) => {
     const { id, idempotency_key } = await schedule(sql, "callback");
     const first = await at(sql, NOON).claim(claimAll);
@@ -80,7 +80,7 @@ Deno.test("a claim holds until its time is over; then the action is claimed agai
     assert.deepEqual(await history(sql, id), [`completed 1 ${NOON.toISOString()}`]);
   }));
 
-Deno.test("a released action is due again at once, no try used up", () =>
+Deno.test("a released action is due again at once and has used no try", () =>
   withDatabase(async ({ sql }) => {
     const { id } = await schedule(sql, "edge_function");
     const { token } = await at(sql, NOON).claim(claimAll);
@@ -100,7 +100,7 @@ Deno.test("the result of an action that was cancelled while it was called is ref
     assert.deepEqual(await history(sql, id), [`cancelled 0 ${NOON.toISOString()}`]);
   }));
 
-Deno.test("receivers take turns in a claim, none gets more than its part, and some are left out", () =>
+Deno.test("receivers take turns in a claim, each up to its limit, without those that are excepted", () =>
   withDatabase(async ({ sql }) => {
     for (let n = 0; n < 6; n++) await schedule(sql, "callback", { due_at: later(-60) });
     for (let n = 0; n < 3; n++) {
@@ -123,7 +123,7 @@ Deno.test("receivers take turns in a claim, none gets more than its part, and so
     assert.equal(second.more, false);
   }));
 
-Deno.test("kinds that are not asked for are not claimed", () =>
+Deno.test("only the given kinds are claimed", () =>
   withDatabase(async ({ sql }) => {
     await schedule(sql, "callback");
     await schedule(sql, "edge_function");

@@ -10,7 +10,7 @@ import {
   schedule,
 } from "../../support/scheduled-actions.ts";
 
-Deno.test("a due reminder becomes one line in scheduler_activity, and runs again change nothing", () =>
+Deno.test("a due reminder adds one line to scheduler_activity, and a second run adds none", () =>
   withDatabase(async ({ sql }) => {
     const { id, idempotency_key } = await schedule(sql, "reminder", {
       message: "water\nthe plants",
@@ -35,7 +35,7 @@ Deno.test("a due reminder becomes one line in scheduler_activity, and runs again
     assert.equal((await action(sql, id)).status, "completed");
   }));
 
-Deno.test("a due command is written once, under the occurrence's key; one whose device is gone dies alone", () =>
+Deno.test("a due command is written once, under the occurrence's key; a command without its device is dead, the others are written", () =>
   withDatabase(async ({ sql }) => {
     const [device, gone] = [await addDevice(sql), await addDevice(sql)];
     const good = await schedule(sql, "engagement_command", {

@@ -33,7 +33,7 @@ Deno.test("a recurring action is executed at its local time, on the days of cloc
     assert.deepEqual([row.status, row.due_at], ["scheduled", at("2026-03-10T06:30:00Z")]);
   }));
 
-Deno.test("after an outage the latest occurrence is executed, once, and it goes on with the future", () =>
+Deno.test("after an outage the latest occurrence is executed once, and the next one is in the future", () =>
   withDatabase(async ({ sql }) => {
     const { id } = await schedule(sql, "reminder", {
       schedule: "0 * * * *",
@@ -50,7 +50,7 @@ Deno.test("after an outage the latest occurrence is executed, once, and it goes 
     assert.deepEqual((await action(sql, id)).due_at, at("2026-03-02T13:00:00Z"));
   }));
 
-Deno.test("occurrences that are called are caught up with the same, and have keys of their own", () =>
+Deno.test("called occurrences are caught up in the same way, and have their own keys", () =>
   withDatabase(async ({ sql }) => {
     const { id } = await schedule(sql, "edge_function", {
       schedule: "*/5 * * * *",
@@ -151,7 +151,7 @@ Deno.test("an occurrence that is retried keeps its time and key while later ones
     ]);
   }));
 
-Deno.test("a schedule that can no longer be read ends its own action and holds up no other", () =>
+Deno.test("a schedule that can no longer be read ends its action; others are executed", () =>
   withDatabase(async ({ sql }) => {
     const { id } = await schedule(sql, "reminder", { schedule: "0 12 * * *", now: later(-60) });
     await sql`update scheduled_actions set time_zone = 'Atlantis/Capital' where id = ${id}`;

@@ -60,14 +60,14 @@ Deno.test("no try comes before the receiver's Retry-After", () =>
     assert.equal(await waits(sql, id, NOON), 7200);
   }));
 
-Deno.test("what asks not to be called again is dead at once", () =>
+Deno.test("an action whose receiver asks not to be called again is dead at once", () =>
   withDatabase(async ({ sql }) => {
     const { id } = await schedule(sql, "edge_function");
     await runJob(sql, { calls: answering({ ...failure, http_status: 410, final: true }) });
     assert.deepEqual(await history(sql, id), [`dead 1 ${NOON.toISOString()}`]);
   }));
 
-Deno.test("a dead action has all its tries again when a person says so, under the same key", () =>
+Deno.test("retry_scheduled_action() gives a dead action all its tries again, under the same key", () =>
   withDatabase(async ({ sql }) => {
     const { id, idempotency_key } = await schedule(sql, "edge_function", { max_attempts: 1 });
     await runJob(sql, { calls: answering(failure) });

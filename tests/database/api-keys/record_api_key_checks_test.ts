@@ -52,7 +52,7 @@ function test(name: string, fn: (sql: Sql, db: TestDatabase) => Promise<void>): 
   Deno.test(name, () => withDatabase((db) => fn(db.connect(), db)));
 }
 
-test("the first check of a key makes its row, with all that was found", async (sql) => {
+test("the first check of a key inserts its row with all results", async (sql) => {
   const check = {
     ...valid,
     expires_at: at(24 * 60),
@@ -121,7 +121,7 @@ test("status_since moves only when the status changes, and failures in a row are
 });
 
 test(
-  "a valid key is expiring from so many days before its end as the setting says",
+  "a valid key is expiring from expiring_days before its expiry on",
   async (sql, db) => {
     const cases: [string, number, string][] = [
       ["14", 14 * 24 + 1, "valid"],
@@ -147,7 +147,7 @@ test(
   },
 );
 
-test("nothing of a key stays when it is configured no more", async (sql) => {
+test("a key that is not configured any more keeps no result of earlier checks", async (sql) => {
   const full = {
     ...valid,
     expires_at: at(100),
@@ -163,7 +163,7 @@ test("nothing of a key stays when it is configured no more", async (sql) => {
   assert.equal(row.status, "not_configured");
 });
 
-test("an end that is known stays while the provider does not tell of the same key", async (sql) => {
+test("a known expiry stays while the provider does not say another for the same key", async (sql) => {
   const ends: [string, Record<string, unknown>, Date | null][] = [
     ["no answer", unreachable, at(50)],
     ["a limit", { ...unreachable, status: "rate_limited" }, at(50)],
@@ -185,7 +185,7 @@ test("an end that is known stays while the provider does not tell of the same ke
   assert.deepEqual((await health(sql)).expires_at, at(50), "it was refused because it ended");
 });
 
-test("of two checks the one that began later stays, and one recorded twice counts once", async (sql) => {
+test("the check that began later stays, and a check recorded twice counts once", async (sql) => {
   await record(sql, 2, { github: { ...unreachable, status: "invalid" } });
   const late = await record(sql, 1, { github: valid });
   assert.deepEqual(
@@ -198,7 +198,7 @@ test("of two checks the one that began later stays, and one recorded twice count
 });
 
 test(
-  "checks at the same time wait for each other and never lock each other out",
+  "checks at the same time wait for each other and never deadlock",
   async (_sql, db) => {
     const names = ["deepseek", "elevenlabs", "github", "lovable", "openai"];
     const checks = (order: string[]) =>
@@ -214,7 +214,7 @@ test(
   },
 );
 
-test("a check that waited for another counts on from what that one left", async (sql, db) => {
+test("a check that waited for another counts failures on from its row", async (sql, db) => {
   await record(sql, 0, { github: valid });
   const other = db.connect();
   await sql.begin(async (first) => {
@@ -233,7 +233,7 @@ test("a check that waited for another counts on from what that one left", async 
   });
 });
 
-test("rows of other keys are left alone, and named", async (sql, db) => {
+test("rows of other keys are not changed, and are named", async (sql, db) => {
   await db.sql`
     insert into api_key_health (provider, key_name, status, checked_at)
     values ('github', 'demo', 'expiring', ${at(-100)}), ('acme', 'default', 'valid', ${at(-100)})`;

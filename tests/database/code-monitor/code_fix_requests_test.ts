@@ -16,7 +16,7 @@ async function threeCauses(sql: Sql): Promise<void> {
 const setting = (sql: Sql, key: string, value: unknown) =>
   sql`update scheduler_settings set value = ${sql.json(value as never)} where key = ${key}`;
 
-Deno.test("claims come for the causes asked for least, then seen last, each once a run", () =>
+Deno.test("causes with the fewest requests are claimed first, then those seen last, each once a run", () =>
   withDatabase(async ({ sql }) => {
     await threeCauses(sql);
     const claimed = [];
@@ -32,7 +32,7 @@ Deno.test("claims come for the causes asked for least, then seen last, each once
     assert.equal(row.fix_request_id, claimed[0]!.request_id);
   }));
 
-Deno.test("a cause is claimed by one at a time; the claim ends after five minutes and stays counted", () =>
+Deno.test("a cause has one claim at a time; it ends after five minutes and stays counted", () =>
   withDatabase(async ({ sql }) => {
     await failures(sql, "KeyError");
     await collect(sql, NOON);
@@ -41,7 +41,7 @@ Deno.test("a cause is claimed by one at a time; the claim ends after five minute
     assert.equal((await claim(sql, after(1), after(5))).attempt, 2);
   }));
 
-Deno.test("two that claim at once never get the same cause", () =>
+Deno.test("two claims at once never get the same cause", () =>
   withDatabase(async ({ sql, connect }) => {
     await threeCauses(sql);
     const other = connect();
@@ -52,7 +52,7 @@ Deno.test("two that claim at once never get the same cause", () =>
     });
   }));
 
-Deno.test("a cause is asked for as often as the setting says, and anew when it is reopened", () =>
+Deno.test("a cause has fixes_per_cause requests, and all of them again when it is reopened", () =>
   withDatabase(async ({ sql }) => {
     await failures(sql, "KeyError");
     await collect(sql, NOON);
@@ -74,7 +74,7 @@ Deno.test("a cause is asked for as often as the setting says, and anew when it i
     assert.equal((await claim(sql, after(70), after(70))).attempt, 1);
   }));
 
-Deno.test("a claim is given back by who holds it, counted or not", () =>
+Deno.test("only the request that holds a claim gives it back, counted or not", () =>
   withDatabase(async ({ sql }) => {
     await failures(sql, "KeyError");
     await collect(sql, NOON);
@@ -90,7 +90,7 @@ Deno.test("a claim is given back by who holds it, counted or not", () =>
     assert.equal((await cause(sql, "KeyError")).fix_requests, 1);
   }));
 
-Deno.test("a cause whose executions are gone is not asked for", () =>
+Deno.test("a cause without executions is not claimed", () =>
   withDatabase(async ({ sql }) => {
     await failures(sql, "KeyError");
     await collect(sql, NOON);
@@ -101,7 +101,7 @@ Deno.test("a cause whose executions are gone is not asked for", () =>
     assert.equal(await value(sql, "read_code_failure(0)"), null);
   }));
 
-Deno.test("a question is begun once: by who claimed it, or by a call of its own that counts", () =>
+Deno.test("a fix is begun once: by the request that claimed it, or by a person's call, which counts", () =>
   withDatabase(async ({ sql }) => {
     await threeCauses(sql);
     const { cause_id: id, request_id: requestId } = await claim(sql, NOON, NOON);
@@ -121,7 +121,7 @@ Deno.test("a question is begun once: by who claimed it, or by a call of its own 
     assert.deepEqual(await begin(sql, own, NOON), closed);
   }));
 
-Deno.test("the day's tokens: what is being asked counts with its reserve, what was answered with what it used", () =>
+Deno.test("tokens of the day: open questions count with their reserve, answered ones with their use", () =>
   withDatabase(async ({ sql }) => {
     await threeCauses(sql);
     await setting(sql, "code_fixer.daily_tokens", 1000);
@@ -158,7 +158,7 @@ Deno.test("the day's cost, where prices are known", () =>
     assert.equal((await begin(sql, index, NOON, { costUsd: 0.04 })).begun, true);
   }));
 
-Deno.test("two that begin at once cannot both have the day's last tokens", () =>
+Deno.test("two fixes that begin at once cannot both reserve the last tokens of the day", () =>
   withDatabase(async ({ sql, connect }) => {
     await threeCauses(sql);
     await setting(sql, "code_fixer.daily_tokens", 1000);
@@ -174,7 +174,7 @@ Deno.test("two that begin at once cannot both have the day's last tokens", () =>
     assert.equal((await second).reason, "daily_cap");
   }));
 
-Deno.test("an answer that does not say what it used counts with its reserve", () =>
+Deno.test("an answer that does not say its use counts with its reserve", () =>
   withDatabase(async ({ sql }) => {
     await threeCauses(sql);
     await setting(sql, "code_fixer.daily_tokens", 1000);
@@ -184,7 +184,7 @@ Deno.test("an answer that does not say what it used counts with its reserve", ()
     assert.equal((await begin(sql, id, NOON, { tokens: 200 })).used, 900);
   }));
 
-Deno.test("a fixer that died is not waited for after five minutes; what it had reserved counts for its day", () =>
+Deno.test("the question of a fixer that died fails after five minutes; its reserve counts for the day", () =>
   withDatabase(async ({ sql }) => {
     await threeCauses(sql);
     await setting(sql, "code_fixer.daily_tokens", 1000);
@@ -208,7 +208,7 @@ Deno.test("a fixer that died is not waited for after five minutes; what it had r
     assert.equal((await claim(sql, after(6), after(6))).error_type, "ValueError");
   }));
 
-Deno.test("an answer that comes while its question is ended is refused, and waits for nobody", () =>
+Deno.test("an answer that comes while its question is being ended is refused at once", () =>
   withDatabase(async ({ sql, connect }) => {
     await failures(sql, "KeyError");
     await collect(sql, NOON);
@@ -225,7 +225,7 @@ Deno.test("an answer that comes while its question is ended is refused, and wait
     });
   }));
 
-Deno.test("what the model answered ends the claim: a proposal waits, a failure leaves the cause open", () =>
+Deno.test("an answer ends the claim: a proposal waits, a failure leaves the cause open", () =>
   withDatabase(async ({ sql }) => {
     await threeCauses(sql);
     const outcomes: Record<string, unknown>[] = [];
@@ -275,7 +275,7 @@ Deno.test("the GitHub token is reported as api_key_health has it, the worst of s
     assert.equal((await token()).status, "invalid", "it has expired since it was checked");
   }));
 
-Deno.test("a cost that is no number is refused by its name, and costs nobody the day's budget", () =>
+Deno.test("a cost that is not a number is refused by its name, and does not use up the budget of the day", () =>
   withDatabase(async ({ sql }) => {
     await failures(sql, "KeyError");
     await collect(sql, NOON);

@@ -9,7 +9,7 @@ import type { Sql } from "postgres";
 const proposal = async (sql: Sql, id: number) =>
   (await sql`select * from code_fix_proposals where id = ${id}`)[0]!;
 
-Deno.test("accepting a proposal fixes its cause and keeps who said so; service_role may do it too", () =>
+Deno.test("accepting a proposal fixes its cause and records the person; service_role may do it too", () =>
   withDatabase(async ({ sql, connect }) => {
     const { causeId, proposalId } = await proposed(sql, "KeyError", NOON);
     await moveClock(sql, after(30));
@@ -48,7 +48,7 @@ Deno.test("rejecting a proposal opens its cause, and the next question tells the
     assert.equal((await record(sql, again.proposal_id, after(61))).status, "pending");
   }));
 
-Deno.test("only a proposal that waits can be decided on, and somebody has to decide", () =>
+Deno.test("only a pending proposal can be decided on, and the person has to be named", () =>
   withDatabase(async ({ sql }) => {
     const { proposalId } = await proposed(sql, "KeyError", NOON);
     const who = "cannot decide on a proposal: p_author must say who decides";

@@ -30,7 +30,7 @@ Deno.test("a step gives each failed execution its cause and counts it once", () 
     assert.equal((await cause(sql, "KeyError")).occurrences, 5);
   }));
 
-Deno.test("a step is bounded, oldest first, and says that there is more", () =>
+Deno.test("a step collects the oldest failures, up to its limit, and says whether there are more", () =>
   withDatabase(async ({ sql }) => {
     await failures(sql, "KeyError", { count: 5 });
     for (const [failed, more] of [[2, true], [2, true], [1, false], [0, false]]) {
@@ -43,7 +43,7 @@ Deno.test("a step is bounded, oldest first, and says that there is more", () =>
     );
   }));
 
-Deno.test("only failed executions are failures: not those that timed out, were cancelled or go on", () =>
+Deno.test("only failed executions are collected: not those that timed out, were cancelled or are running", () =>
   withDatabase(async ({ sql }) => {
     for (const status of ["timed_out", "cancelled", "running", "queued", "completed"]) {
       const over = ["timed_out", "cancelled", "completed"].includes(status);
@@ -55,7 +55,7 @@ Deno.test("only failed executions are failures: not those that timed out, were c
     assert.equal((await collect(sql, NOON)).failures, 0);
   }));
 
-Deno.test("a failure whose transaction commits late is found, however much later", () =>
+Deno.test("a failure whose transaction commits late is found", () =>
   withDatabase(async ({ sql, connect }) => {
     const writer = connect();
     const release = Promise.withResolvers<void>();
@@ -94,7 +94,7 @@ Deno.test("two collectors at once share the failures, and a new cause of both is
     assert.equal(row!.causes, 1);
   }));
 
-Deno.test("a cause that fails after it was fixed is reopened; what failed before is not news", () =>
+Deno.test("a failure after the fix reopens its cause, a failure before it does not", () =>
   withDatabase(async ({ sql }) => {
     const { causeId, proposalId } = await proposed(sql, "KeyError", NOON);
     await sql`select code_monitor.accept_fix(${proposalId}, null, 'ann', ${after(30)})`;
@@ -127,7 +127,7 @@ Deno.test("failures of an ignored cause, and of one that has a proposal, are onl
     assert.deepEqual([row.status, row.occurrences, row.reopened_count], ["ignored", 3, 0]);
   }));
 
-Deno.test("failures that were looked at cost the next look nothing", () =>
+Deno.test("a step does not read failures that were collected before", () =>
   withDatabase(async ({ sql }) => {
     await sql`
       insert into eliza_python_executions (code, status, exit_code, traceback, finished_at)
@@ -143,7 +143,7 @@ Deno.test("failures that were looked at cost the next look nothing", () =>
     assert.equal(row!.causes, 1);
   }));
 
-Deno.test("an execution that cannot be read is counted as unreadable and named, and holds up no other", () =>
+Deno.test("an execution that cannot be read is counted as unreadable and named; others are collected", () =>
   withDatabase(async ({ sql, admin }) => {
     await failures(sql, "KeyError", { count: 2 });
     await failures(sql, "OddError", { at: after(-7200) });

@@ -14,7 +14,7 @@ import { moveClock } from "../../support/clock.ts";
 import { type TestDatabase, withDatabase } from "../../support/database.ts";
 import { refusal } from "../../support/refusal.ts";
 
-Deno.test("what a device's backend calls, as service_role", async (test) => {
+Deno.test("the functions that a device's backend calls as service_role", async (test) => {
   await withDatabase(async (db: TestDatabase) => {
     const { sql } = db;
     const service = db.connect("service_role");

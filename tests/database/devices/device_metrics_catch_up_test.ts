@@ -15,7 +15,7 @@ import {
 
 const openHour = () => Math.floor(Date.now() / hourMs) * hourMs;
 
-Deno.test("missed hours are caught up, a bounded number a run, newest first, with progress", () =>
+Deno.test("missed hours are caught up newest first, a bounded number a run, with progress", () =>
   withDatabase(async (db) => {
     const service = asService(db);
     await fallBehind(db, 100);
@@ -60,7 +60,7 @@ Deno.test("a run whose time runs out stops between steps, and the next one carri
     await assertExact(db.sql);
   }));
 
-Deno.test("a run that is told to stop begins no further step, and keeps what it did", () =>
+Deno.test("a run that is told to stop begins no further step, and keeps its rows", () =>
   withDatabase(async (db) => {
     await fallBehind(db, 48);
     const stop = new AbortController();
@@ -71,7 +71,7 @@ Deno.test("a run that is told to stop begins no further step, and keeps what it 
     assert.deepEqual([result.hours, result.hoursLeft, result.stopped], [6, 42, "time"]);
   }));
 
-Deno.test("a day waits for its hours, and until it is over", () =>
+Deno.test("a day is computed when it is over and none of its hours is pending", () =>
   withDatabase(async (db) => {
     const service = asService(db);
     const [device] = await addDevices(db.sql, random(1), 1);
@@ -145,7 +145,7 @@ Deno.test("a range recomputes the hours that it touches and their days, and noth
     await assertExact(db.sql);
   }));
 
-Deno.test("a range is served before an older backlog, and leaves it", () =>
+Deno.test("a range is computed before an older backlog, which stays", () =>
   withDatabase(async (db) => {
     const service = asService(db);
     await fallBehind(db, 10);
@@ -204,7 +204,7 @@ Deno.test("figures before the freeze are final, though their raw rows go", () =>
     await assert.rejects(freeze(new Date()), { code: "22023" });
   }));
 
-Deno.test("bounds that make no sense are refused in words", () =>
+Deno.test("bounds that cannot be meant are refused with the reason", () =>
   withDatabase(async (db) => {
     const service = asService(db);
     const refused = (call: Promise<unknown>, message: RegExp) =>

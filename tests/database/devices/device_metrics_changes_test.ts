@@ -31,7 +31,7 @@ async function eventsOfFleet({ sql }: TestDatabase, hour: Date): Promise<number 
   return row?.events;
 }
 
-Deno.test("a second run, and a recomputed range, leave every row untouched", () =>
+Deno.test("a second run and a recomputed range write no row", () =>
   withDatabase(async (db) => {
     const roll = random(11);
     const service = asService(db);
@@ -88,7 +88,7 @@ Deno.test("a row that is committed late with an early time is picked up by the n
     assert.equal(await eventsOfFleet(db, at(5)), 2);
   }));
 
-Deno.test("a row that left no note, its hour being open, counts though it is committed after the hour's run", () =>
+Deno.test("a row that was written into the open hour counts, though it is committed after the hour's run", () =>
   withDatabase(async (db) => {
     const service = asService(db);
     const [device] = await addDevices(db.sql, random(1), 1);
@@ -126,7 +126,7 @@ Deno.test("hours are settled, and not computed again, once no older transaction 
     assert.equal(row!.rows, 0);
   }));
 
-Deno.test("writes to the open hour leave no note, bulk loads of the past one for each hour", () =>
+Deno.test("writes to the open hour add no note; a bulk load of old rows adds one for each hour", () =>
   withDatabase(async (db) => {
     const [device] = await addDevices(db.sql, random(1), 1);
     await db.sql`insert into public.device_activity_log (device_id, occurred_at, activity_type)
@@ -142,7 +142,7 @@ Deno.test("writes to the open hour leave no note, bulk loads of the past one for
     assert.equal(await notes(db), 2);
   }));
 
-Deno.test("what the metrics do not look at leaves no note", () =>
+Deno.test("a change of columns that the metrics do not read adds no note", () =>
   withDatabase(async (db) => {
     const roll = random(3);
     await addRows(db.sql, roll, await addDevices(db.sql, roll, 2), 10);
@@ -179,7 +179,7 @@ Deno.test("writers and several runs at the same time lose nothing", () =>
     await assertExact(db.sql);
   }));
 
-Deno.test("a writer never waits for the job, nor the job for a writer", () =>
+Deno.test("writers and the job never wait for each other", () =>
   withDatabase(async (db) => {
     const [device] = await addDevices(db.sql, random(1), 1);
     await db.sql`insert into public.device_activity_log ${db.sql(activity(device!, at(1)))}`;

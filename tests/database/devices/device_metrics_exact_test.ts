@@ -142,7 +142,7 @@ Deno.test("a fleet's active devices of a day are distinct devices, not the sum o
     assert.deepEqual([...rows], [{ active_devices: 2, commands_issued: 1 }]);
   }));
 
-Deno.test("hours and days are UTC's whatever the session's time zone", () =>
+Deno.test("hours and days are those of UTC in any time zone of the session", () =>
   withDatabase(async (db) => {
     const roll = random(9);
     const india = asService(db, { TimeZone: "Asia/Kolkata" });
@@ -154,7 +154,7 @@ Deno.test("hours and days are UTC's whatever the session's time zone", () =>
     assert.equal(odd!.rows, 0);
   }));
 
-Deno.test("an open session counts up to its last heartbeat, and later hours as it beats on", () =>
+Deno.test("an open session counts until its last heartbeat, and for later hours after further heartbeats", () =>
   withDatabase(async (db) => {
     const service = asService(db);
     const [device] = await addDevices(db.sql, random(1), 1);

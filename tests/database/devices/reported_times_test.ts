@@ -109,7 +109,7 @@ for (const [name, table, values, expected] of cases) {
     }));
 }
 
-Deno.test("reported times are set right at an update, too", () =>
+Deno.test("reported times are corrected at an update, too", () =>
   withDevices(async ({ sql }) => {
     await written(sql, CONNECTION, { connected_at: "-2 hours", last_heartbeat_at: "-1 hour" });
     for (const [reported, hours] of [["1970-01-01", 2], ["2999-01-01", 0]] as const) {
@@ -124,7 +124,7 @@ Deno.test("reported times are set right at an update, too", () =>
     assert.equal(device!.past, true);
   }));
 
-Deno.test("an infinite time is refused by its column, not set right", () =>
+Deno.test("an infinite time is refused by its column, not corrected", () =>
   withDevices(async ({ sql }) => {
     for (const time of ["infinity", "-infinity"]) {
       const values = { connected_at: "-2 hours", last_heartbeat_at: time };
@@ -135,7 +135,7 @@ Deno.test("an infinite time is refused by its column, not set right", () =>
     }
   }));
 
-Deno.test("a device that has just connected is alive, whatever its clock says", () =>
+Deno.test("a device that has just connected is alive, also with a wrong clock", () =>
   withDevices(async ({ sql }) => {
     for (const connected of ["now", "2999-01-01", "1970-01-01", "4713-01-01 BC"]) {
       for (const beat of [null, "now", "1970-01-01", "2999-01-01"]) {
@@ -170,7 +170,7 @@ Deno.test("an agent that beats in the year 2999 is alive until a little after no
     assert.deepEqual({ ...row }, { agent: true, task: true, key: true });
   }));
 
-Deno.test("odd sessions cost nobody else's figures, and the run names them", () =>
+Deno.test("odd sessions do not change the figures of others, and the run names them", () =>
   withDevices(async (db) => {
     const { sql } = db;
     await fallBehind(db, 5);
@@ -210,7 +210,7 @@ Deno.test("odd sessions cost nobody else's figures, and the run names them", () 
     assert.equal((await sql`select from scheduler_activity`).length, 1);
   }));
 
-Deno.test("a clock that is a little fast is set right without a word", () =>
+Deno.test("times of a clock that is a little fast are corrected without a message", () =>
   withDevices(async (db) => {
     await written(db.sql, CHARGING, { started_at: "-2 hours", last_reading_at: "+5 minutes" });
     assert.equal((await runJob(asService(db))).oddTimes, 0);

@@ -43,7 +43,7 @@ async function withComments(
   });
 }
 
-Deno.test("no comment is made unless an issue is named", () =>
+Deno.test("no comment is posted unless an issue is named", () =>
   withComments(async ({ run, github, row }) => {
     const result = await run();
     assert.deepEqual(result.comment.state, "off");
@@ -51,7 +51,7 @@ Deno.test("no comment is made unless an issue is named", () =>
     assert.equal(await row(), undefined);
   }));
 
-Deno.test("the comment tells the headline, is marked with its day, and is posted once, also when the day is run again", () =>
+Deno.test("the comment has the headline and the marker of its day, and is posted once, also when the day is run again", () =>
   withComments(async ({ run, github, posts, row }) => {
     const first = await run({ env });
     assert.equal(first.comment.state, "posted");
@@ -106,7 +106,7 @@ for (
     "acme/..#7",
   ]
 ) {
-  Deno.test(`the issue ${issue} is refused, and said to be`, () =>
+  Deno.test(`the issue ${issue} is refused with the reason`, () =>
     withComments(async ({ run, posts, row }) => {
       const result = await run({ env: { ECOSYSTEM_COMMENT_ISSUE: issue } });
       assert.equal(result.comment.state, "misconfigured");
@@ -116,7 +116,7 @@ for (
     }));
 }
 
-Deno.test("killed after the claim and before the request: nothing is sent before it could not arrive any more, then once", () =>
+Deno.test("killed after the claim and before the request: one comment is sent, once the request cannot arrive any more", () =>
   withComments(async ({ run, db: { sql }, github, posts, row, passMinutes }) => {
     await sql`select ecosystem_claim_comment(${day}, 'acme/lively#7', gen_random_uuid())`;
     const early = await run({ env });
@@ -134,7 +134,7 @@ Deno.test("killed after the claim and before the request: nothing is sent before
     assert.equal((await row()).state, "posted");
   }));
 
-Deno.test("killed after the request arrived: the comment is found by its marker, however late, on any page", () =>
+Deno.test("killed after the request arrived: the comment is found by its marker, on any page", () =>
   withComments(async ({ run, db: { sql }, github, posts, row, passMinutes }) => {
     await sql`select ecosystem_claim_comment(${day}, 'acme/lively#7', gen_random_uuid())`;
     const updated_at = scheduledFor.toISOString();
@@ -158,7 +158,7 @@ Deno.test("killed after the request arrived: the comment is found by its marker,
     assert.equal(Number((await row()).comment_id), 151);
   }));
 
-Deno.test("what an earlier day left open is settled when it is found, and never sent again", () =>
+Deno.test("a comment of an earlier day is recorded when it is found, and never sent again", () =>
   withComments(async ({ run, db: { sql }, github, posts, passMinutes }) => {
     const open = "2026-02-19";
     await sql`select ecosystem_claim_comment(${open}, 'acme/lively#7', gen_random_uuid())`;
@@ -175,7 +175,7 @@ Deno.test("what an earlier day left open is settled when it is found, and never 
     assert.equal(posts().length, 0);
   }));
 
-Deno.test("a comment is not begun when there is no time to hear what became of it", () =>
+Deno.test("no comment is sent when there is no time left for its answer", () =>
   withComments(async ({ run, posts, row }) => {
     const result = await run({ env, limits: { reserveMs: 0 }, remainingMs: () => 19_000 });
     assert.equal(result.comment.detail, "the run had no time left for it");
@@ -183,7 +183,7 @@ Deno.test("a comment is not begun when there is no time to hear what became of i
     assert.equal(posts().length, 0);
   }));
 
-Deno.test("the marker of another day is none", () =>
+Deno.test("the marker of another day does not count", () =>
   withComments(async ({ run, db: { sql }, github, passMinutes }) => {
     await sql`select ecosystem_claim_comment(${day}, 'acme/lively#7', gen_random_uuid())`;
     github.comments = [{
@@ -254,7 +254,7 @@ Deno.test("the request arrives late, after its run gave up on it: the next run f
     assert.equal(github.comments.length, 1);
   }));
 
-Deno.test("nothing is sent while the comment cannot be looked for, however long ago the claim", () =>
+Deno.test("no comment is sent while comments cannot be read, also long after the claim", () =>
   withComments(async ({ run, db: { sql }, github, posts, passMinutes }) => {
     await sql`select ecosystem_claim_comment(${day}, 'acme/lively#7', gen_random_uuid())`;
     await passMinutes(600);
@@ -291,7 +291,7 @@ for (
     [301, "Moved Permanently"],
   ] as const
 ) {
-  Deno.test(`a comment that GitHub refuses with ${status} is not there, so a later run may try again`, () =>
+  Deno.test(`after GitHub refused a comment with ${status} a later run may try again`, () =>
     withComments(async ({ run, github, posts, row }) => {
       github.instead = (request) =>
         isPost(request)
@@ -313,7 +313,7 @@ for (
     }));
 }
 
-Deno.test("201 with a body that breaks off is a comment all the same", () =>
+Deno.test("201 with a body that breaks off counts as posted", () =>
   withComments(async ({ run, github, row }) => {
     github.instead = (request) => isPost(request) ? { status: 201, body: '{"id": 10' } : undefined;
     const { comment } = await run({ env });
@@ -381,7 +381,7 @@ Deno.test("a run that is stopped while its request is under way leaves the day c
     assert.equal(posts().length, 1);
   }));
 
-Deno.test("the database hands a claim over only once its request cannot arrive any more, and only from who holds it", () =>
+Deno.test("a claim is taken over only from the run that holds it, once its request cannot arrive any more", () =>
   withComments(async ({ db: { sql }, passMinutes, row }) => {
     const ids = [1, 2, 3].map((n) => `00000000-0000-4000-8000-00000000000${n}`);
     const [first, second, third] = ids as [string, string, string];

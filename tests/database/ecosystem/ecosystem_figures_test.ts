@@ -29,7 +29,7 @@ async function addDevices(sql: Sql) {
   }
 }
 
-Deno.test("infrastructure is the fleet's rows of that UTC day, and the devices in service by its end", () =>
+Deno.test("infrastructure has the fleet's rows of the UTC day, and the devices in service by its end", () =>
   withDatabase(async ({ sql }) => {
     await addDevices(sql);
     const device = (await sql`select id from devices limit 1`)[0]!.id;
@@ -69,7 +69,7 @@ Deno.test("a day without metrics is unknown, not 0", () =>
     ]);
   }));
 
-Deno.test("devices are those that the day's first report saw; a day that is long over has none", () =>
+Deno.test("devices are those of the day's first report; a day that is long over has none", () =>
   withEcosystem(async ({ db: { sql }, run }) => {
     await addDevices(sql);
     await run({ env: { GITHUB_TOKEN: "" } });
@@ -85,7 +85,7 @@ Deno.test("devices are those that the day's first report saw; a day that is long
     assert.equal(again.scores.infrastructure.parts.online_percent.value, 50);
   }));
 
-Deno.test("activity sums what is known of the repositories that are enabled and there", () =>
+Deno.test("activity sums the known figures of enabled repositories that exist", () =>
   withDatabase(async ({ sql }) => {
     await sql`insert into ecosystem_repositories (full_name, enabled, gone_since) values ('a/known', true, null),
       ('a/partly', true, null), ('a/unread', true, null), ('a/disabled', false, null), ('a/gone', true, now()), ('a/gone-since', true, now())`;
@@ -107,7 +107,7 @@ Deno.test("activity sums what is known of the repositories that are enabled and 
     );
   }));
 
-Deno.test("of very many repositories the 40 busiest are listed", () =>
+Deno.test("the 40 busiest repositories are listed", () =>
   withDatabase(async ({ sql }) => {
     await sql`insert into ecosystem_repositories (full_name) select 'a/r' || n from generate_series(1, 1200) n`;
     await sql`insert into repository_activity (repository_id, day, commits) select id, ${day}, id from ecosystem_repositories`;
@@ -125,7 +125,7 @@ Deno.test("of very many repositories the 40 busiest are listed", () =>
     );
   }));
 
-Deno.test("names that are none are refused, and so is the same one in other letters", () =>
+Deno.test("malformed names are refused, and so is a known name in other letters", () =>
   withDatabase(async ({ sql }) => {
     const add = (name: string) =>
       sql`insert into ecosystem_repositories (full_name) values (${name})`;
@@ -150,7 +150,7 @@ Deno.test("names that are none are refused, and so is the same one in other lett
     assert.equal((await refusal(add("OCTO-CAT_ACME/hello.world-2"))).code, "23505");
   }));
 
-Deno.test("what is kept of answers and days is bounded", () =>
+Deno.test("kept answers and days are bounded", () =>
   withDatabase(async ({ sql }) => {
     const [repository] =
       await sql`insert into ecosystem_repositories (full_name) values ('a/b') returning id`;
@@ -174,14 +174,14 @@ Deno.test("what is kept of answers and days is bounded", () =>
     });
   }));
 
-Deno.test("a repository that is deleted while it is read leaves nothing", () =>
+Deno.test("a repository that is deleted while it is read leaves no rows", () =>
   withDatabase(async ({ sql }) => {
     await sql`select ecosystem.record_activity(4711, ${day}, '{"outcome": "read", "figures": {}, "truncated": []}',
       '[{"url": "x", "etag": "1", "found": {}}]', ${scheduledFor})`;
     assert.equal((await sql`select 1 from github_responses`).length, 0);
   }));
 
-Deno.test("the setting decides who is warned; one that makes no sense is refused", () =>
+Deno.test("the setting decides when a run warns; a value that cannot be meant is refused", () =>
   withEcosystem(async ({ db: { sql }, run, github, watch }) => {
     await watch("acme/quiet");
     github.repositories["acme/quiet"] = {};

@@ -73,7 +73,7 @@ Deno.test("a day's activity is counted within the UTC day, issues apart from pul
     assert.doesNotMatch(JSON.stringify(result), new RegExp(token));
   }));
 
-Deno.test("every page of a list is read by its Link header, an entry that slips to the next page counts once", () =>
+Deno.test("all pages of a list are read by their Link headers; an entry that moves to the next page counts once", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/big");
     const issues = minutes(250).map((created_at, index) => ({ number: index + 1, created_at }));
@@ -91,7 +91,7 @@ Deno.test("every page of a list is read by its Link header, an entry that slips 
     assert.equal(github.requests.length, 1 + 3 + 3 + 1);
   }));
 
-Deno.test("the API's base URL may be written in any way that a URL may, and pages are within it all the same", () =>
+Deno.test("the API's base URL may have any form of a URL; pages have to be below it", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/big");
     github.repositories["acme/big"] = { commits: minutes(230) };
@@ -100,7 +100,7 @@ Deno.test("the API's base URL may be written in any way that a URL may, and page
     assert.equal(row?.commits, 230);
   }));
 
-Deno.test("a list longer than the pages that are read is a lower bound, and said to be", () =>
+Deno.test("a list with more pages than are read is reported as a lower bound", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/big");
     github.repositories["acme/big"] = { commits: minutes(500) };
@@ -110,7 +110,7 @@ Deno.test("a list longer than the pages that are read is a lower bound, and said
     assert.equal(result.scores.activity.parts.commits.why, "at least, in 1 repository");
   }));
 
-Deno.test("a repeated run asks conditionally, pays nothing and finds the same", () =>
+Deno.test("a repeated run sends conditional requests, uses no rate limit and finds the same", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/lively", "acme/big");
     github.repositories["acme/lively"] = lively;
@@ -182,7 +182,7 @@ Deno.test("stars gained are the difference to the last day whose stars are known
     assert.deepEqual(again.scores.activity.parts.stars_gained.points, 0);
   }));
 
-Deno.test("without a token GitHub is not called, and the report is made all the same", () =>
+Deno.test("without a token GitHub is not called, and the report is made without its figures", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/lively");
     const result = await run({
@@ -272,7 +272,7 @@ const oddBodies: [string, (request: ReceivedRequest, url: string) => Reply | und
     ],
   ];
 for (const [name, answer, words] of oddBodies) {
-  Deno.test(`${name} cost one repository its figures, and no other`, () =>
+  Deno.test(`${name}: one repository has no figures, the others have`, () =>
     withEcosystem(async ({ github, run, watch }) => {
       await watch("acme/odd", "acme/lively");
       github.repositories["acme/odd"] = {};
@@ -284,7 +284,7 @@ for (const [name, answer, words] of oddBodies) {
     }));
 }
 
-Deno.test("a name that Postgres cannot hold is kept without what it cannot", () =>
+Deno.test("a name is kept without the characters that Postgres cannot store", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/odd");
     github.repositories["acme/odd"] = { full_name: "acme/o\u0000\ud800" };
@@ -299,7 +299,7 @@ for (
     "Repository access blocked",
   ]] as const
 ) {
-  Deno.test(`a repository that answers ${status} is gone, which is no failure; it can come back`, () =>
+  Deno.test(`a repository that answers ${status} is gone; the run does not fail, and it can come back`, () =>
     withEcosystem(async ({ db: { sql }, github, run, watch }) => {
       await watch("acme/lively", "acme/gone");
       github.repositories["acme/lively"] = lively;
@@ -336,7 +336,7 @@ Deno.test("an empty repository has 0 commits", () =>
     assert.equal((await sql`select commits from repository_activity`)[0]!.commits, 0);
   }));
 
-Deno.test("what cannot be read is unknown, never 0, and what was known stays", () =>
+Deno.test("a figure that cannot be read is unknown, never 0, and a known figure stays", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/lively");
     github.repositories["acme/lively"] = lively;
@@ -371,7 +371,7 @@ for (
     ["a hang", "hang", /did not answer \(Request timed out/],
   ] as const
 ) {
-  Deno.test(`${name} costs the figure, not the run`, () =>
+  Deno.test(`${name}: the figure is unknown, the run goes on`, () =>
     withEcosystem(async ({ github, run, watch }) => {
       await watch("acme/lively");
       github.repositories["acme/lively"] = lively;
@@ -383,7 +383,7 @@ for (
     }));
 }
 
-Deno.test("GitHub that does not answer is given up on after two requests", () =>
+Deno.test("after two requests without an answer GitHub is not asked again", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/a", "acme/b", "acme/c", "acme/d");
     github.instead = () => "reset";
@@ -468,7 +468,7 @@ Deno.test("403 without a limit refuses that list alone", () =>
     });
   }));
 
-Deno.test("what is left of the rate limit is left to others", () =>
+Deno.test("the rest of the rate limit is kept for other programs", () =>
   withEcosystem(async ({ github, run, watch }) => {
     await watch("acme/a", "acme/b", "acme/c");
     Object.assign(github.repositories, { "acme/a": lively, "acme/b": lively, "acme/c": lively });
@@ -502,7 +502,7 @@ Deno.test("in the run's last 45 seconds GitHub is not asked any more", () =>
     assert.equal(result.missing[0], "the run had no time left for further requests");
   }));
 
-Deno.test("what is kept in a form that is not known is asked for anew", () =>
+Deno.test("a kept answer in an unknown form is asked for anew", () =>
   withEcosystem(async ({ db: { sql }, github, run, watch }) => {
     await watch("acme/lively");
     github.repositories["acme/lively"] = lively;
@@ -513,7 +513,7 @@ Deno.test("what is kept in a form that is not known is asked for anew", () =>
     assert.equal(result.scores.activity.parts.commits.value, 3);
   }));
 
-Deno.test("a day that is not over is refused, and so is an address that is none", () =>
+Deno.test("a day that is not over and a malformed address are refused", () =>
   withEcosystem(async ({ run }) => {
     await assert.rejects(run({ input: { day: "2026-02-21" } }), PermanentError);
     await assert.rejects(

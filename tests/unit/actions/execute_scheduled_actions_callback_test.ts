@@ -76,7 +76,7 @@ Deno.test("a callback arrives signed, with its idempotency key, under the name o
     for (const [name, value] of Object.entries(expected)) assert.equal(headers[name], value, name);
   }));
 
-Deno.test("a redirect is a failure, and nobody goes there", () =>
+Deno.test("a redirect is a failure and is not followed", () =>
   withHttpsReceiver(() => ({ status: 200 }), async (target) => {
     for (const status of [301, 302, 303, 307, 308]) {
       const location = `https://receiver.example:${target.port}/`;
@@ -103,7 +103,7 @@ async function assertRefused(
   });
 }
 
-Deno.test("what is not public is refused unless a test says otherwise: literally, through the DNS, also beside a public address", async () => {
+Deno.test("addresses that are not public are refused: in the URL, from the DNS, also beside a public address", async () => {
   const strict = { isAllowed: undefined } as unknown as Partial<CallbackOptions>;
   for (
     const host of ["127.0.0.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1"]
@@ -117,7 +117,7 @@ Deno.test("what is not public is refused unless a test says otherwise: literally
   });
 });
 
-Deno.test("a URL that cannot be read is given up at once, and is no silence of a receiver", async () => {
+Deno.test("a malformed URL is given up at once, and does not count as silence of a receiver", async () => {
   for (const url of ["https://[::1/", "https://receiver.example:99999/", "https://a%00b/"]) {
     assert.deepEqual(await call(url), {
       outcome: "failed",
@@ -127,12 +127,12 @@ Deno.test("a URL that cannot be read is given up at once, and is no silence of a
   }
 });
 
-Deno.test("no http, no user and password", async () => {
+Deno.test("http, and a URL with user and password, are refused", async () => {
   await assertRefused(({ port }) => `http://receiver.example:${port}/`, {});
   await assertRefused(({ port }) => `https://ann:secret@receiver.example:${port}/`, {});
 });
 
-Deno.test("a name is looked up once: an answer that changes afterwards changes nothing", () =>
+Deno.test("a name is looked up once, so a later change of the DNS has no effect", () =>
   withHttpsReceiver(() => ({ status: 200 }), async ({ port, requests }) => {
     const answers = [["127.0.0.1"], ["127.0.0.2"]];
     const callback = createCallback(key, {
@@ -149,7 +149,7 @@ Deno.test("a name is looked up once: an answer that changes afterwards changes n
     assert.equal(answers.length, 1);
   }));
 
-Deno.test("a further try goes to a further address", () =>
+Deno.test("each try goes to the next address", () =>
   withHttpsReceiver(() => ({ status: 200 }), async ({ port }) => {
     const options = {
       resolve: () => Promise.resolve(["127.0.0.2", "127.0.0.1"]),
@@ -183,7 +183,7 @@ Deno.test("410 asks not to be called again", async () => {
   assert.equal((await answered({ status: 410 })).final, true);
 });
 
-Deno.test("Retry-After is obeyed, as seconds and as a date, up to a day", async () => {
+Deno.test("Retry-After is followed, as seconds and as a date, up to a day", async () => {
   const wait = async (value: string) =>
     (await answered({ status: 429, headers: { "retry-after": value } })).retry_after_seconds;
   assert.equal(await wait("120"), 120);
@@ -225,7 +225,7 @@ Deno.test("a name without an address, and one that is never resolved, give no an
   assert.equal(hanging.error, "no answer within 0.05 s");
 });
 
-Deno.test("an interim answer is not the answer; an endless body holds nobody up for long", async () => {
+Deno.test("an interim answer is skipped, and an endless body is cut off soon", async () => {
   const interim =
     "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
   assert.equal((await answered([interim])).http_status, 202);

@@ -148,7 +148,7 @@ Deno.test("calls are bounded: fifty in all, ten to a receiver, two before it has
   assert.equal(hanging.most.get("hangs.example"), 2);
 });
 
-Deno.test("receivers that hang delay no other: theirs are given back, all others are called soon", async () => {
+Deno.test("actions of receivers that hang are given back; all others are called soon", async () => {
   const receivers: Record<string, number> = {};
   for (let n = 0; n < 12; n++) receivers[`hangs${n}.example`] = 100;
   for (let n = 0; n < 5; n++) receivers[`fast${n}.example`] = 400;
@@ -168,7 +168,7 @@ Deno.test("receivers that hang delay no other: theirs are given back, all others
   assert.equal(new Set(results.map(({ id }) => id)).size, results.length, "reported twice");
 });
 
-Deno.test("a receiver that refuses quickly is not left alone: only silence counts", async () => {
+Deno.test("a receiver that refuses quickly is called on: only silence counts", async () => {
   const { of } = await runOver(
     { "angry.example": 40 },
     (_, time) => time.after(20, { outcome: "failed", http_status: 500, error: "HTTP 500" }),
@@ -176,7 +176,7 @@ Deno.test("a receiver that refuses quickly is not left alone: only silence count
   assert.equal(of("failed"), 40);
 });
 
-Deno.test("a run stops in time: no call begins that could outlast it, what was claimed is given back", async () => {
+Deno.test("a run begins no call that could outlast it, and gives back the actions it claimed", async () => {
   const begun: number[] = [];
   const { of, figures, elapsedMs, claims } = await runOver({ "slow.example": 500 }, (_, time) => {
     begun.push(time.now());
@@ -190,7 +190,7 @@ Deno.test("a run stops in time: no call begins that could outlast it, what was c
   for (const { leaseSeconds } of claims) assert.ok(leaseSeconds >= 90, "a claim outlasts its run");
 });
 
-Deno.test("cancelled in the middle, a run reports what it knows and gives the rest back", async () => {
+Deno.test("a cancelled run reports the results it has and gives the other actions back", async () => {
   const time = fakeTime();
   const { actions, results } = memoryActions({ "a.example": 30 });
   let calls = 0;
@@ -205,7 +205,7 @@ Deno.test("cancelled in the middle, a run reports what it knows and gives the re
   assert.equal(results.filter(({ outcome }) => outcome === "failed").length, 0);
 });
 
-Deno.test("a claim that fails fails the run, but what was called is reported first", async () => {
+Deno.test("a failed claim fails the run, after the results of its calls are reported", async () => {
   const time = fakeTime();
   const memory = memoryActions({ "a.example": 300 });
   const claim = memory.actions.claim;
@@ -220,7 +220,7 @@ Deno.test("a claim that fails fails the run, but what was called is reported fir
   assert.equal(ids.size, 200);
 });
 
-Deno.test("what is due but held by somebody else is left to the next run, not asked for again and again", async () => {
+Deno.test("actions that another run holds are left to the next run", async () => {
   const time = fakeTime();
   const memory = memoryActions({});
   let claims = 0;

@@ -28,7 +28,7 @@ Deno.test("with a signing secret callbacks are called", async () => {
   assert.equal(result.summary, "no action was executed; 2 still due");
 });
 
-Deno.test("without one, or with one that is none, callbacks wait, and the result says why but not what it was", async () => {
+Deno.test("without a valid signing secret callbacks wait, and the result says why without the secret", async () => {
   for (
     const [env, wrong] of [
       [{}, "is not set"],
@@ -46,6 +46,6 @@ Deno.test("without one, or with one that is none, callbacks wait, and the result
   }
 });
 
-Deno.test("the signing secret is taken out of all that is kept", () => {
+Deno.test("the signing secret is removed from all stored texts", () => {
   assert.deepEqual(job.secrets, ["CALLBACK_SIGNING_SECRET"]);
 });

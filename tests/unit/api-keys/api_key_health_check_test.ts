@@ -396,7 +396,7 @@ for (const [behaviour, name, answer, status, message] of otherMeanings) {
   });
 }
 
-Deno.test("one quick retry: a 5xx or a broken connection that passes does not show", async () => {
+Deno.test("a 5xx or a broken connection is retried once, at once", async () => {
   for (const first of ["500", "reset"] as const) {
     let calls = 0;
     const { found, requests } = await check(
@@ -407,7 +407,7 @@ Deno.test("one quick retry: a 5xx or a broken connection that passes does not sh
   }
 });
 
-Deno.test("a redirect is not followed: the key would go along", async () => {
+Deno.test("a redirect is not followed, so that the key is not sent elsewhere", async () => {
   await withHttpServer(() => json(200, { data: [] }), async (elsewhere) => {
     for (const name of providerNames) {
       const location = `${elsewhere.url}${apis[name].base}${apis[name].path}`;
@@ -458,7 +458,7 @@ Deno.test("without a key there is no call", async () => {
   ]);
 });
 
-Deno.test("a base URL that is none is named, and nothing is called", async () => {
+Deno.test("a malformed base URL is named, and nothing is called", async () => {
   for (const url of ["api.openai.com", "ftp://api.openai.com"]) {
     const { found, requests } = await check("openai", "ok", { env: { OPENAI_API_URL: url } });
     assert.deepEqual([found.status, found.error_message, requests.length], [
@@ -469,7 +469,7 @@ Deno.test("a base URL that is none is named, and nothing is called", async () =>
   }
 });
 
-Deno.test("a base URL may end in a slash and be written in any way that a URL may", async () => {
+Deno.test("a base URL may have any form of a URL and end in a slash", async () => {
   await withHttpServer(answerAs(() => "ok"), async ({ url, requests }) => {
     const env = { ...providersEnv(url), OPENAI_API_URL: ` ${url.toUpperCase()}/x/../openai/v1/ ` };
     const provider = providers.find(({ name }) => name === "openai")!;

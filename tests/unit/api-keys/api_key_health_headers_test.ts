@@ -10,7 +10,7 @@ import {
 const now = new Date("2026-03-02T12:00:00Z");
 const iso = (date: Date | undefined) => date?.toISOString();
 
-Deno.test("GitHub's expiration is read in each form that was seen, and in no other", () => {
+Deno.test("GitHub's expiration is read in the known forms only", () => {
   const cases: [string, string | undefined][] = [
     ["2026-12-01 10:00:00 UTC", "2026-12-01T10:00:00.000Z"],
     ["2026-12-01 10:00:00 +0200", "2026-12-01T08:00:00.000Z"],
@@ -41,7 +41,7 @@ Deno.test("Retry-After is a number of seconds or an HTTP date", () => {
   for (const [text, expected] of cases) assert.equal(iso(readRetryAfterTime(text, now)), expected);
 });
 
-Deno.test("OpenAI's durations are read with every unit, and nothing else is", () => {
+Deno.test("OpenAI's durations are read with every unit; other texts are not", () => {
   const cases: [string | null, string | undefined][] = [
     ["1s", "2026-03-02T12:00:01.000Z"],
     ["6m0s", "2026-03-02T12:06:00.000Z"],
@@ -56,7 +56,7 @@ Deno.test("OpenAI's durations are read with every unit, and nothing else is", ()
   for (const [text, expected] of cases) assert.equal(iso(readDuration(text, now)), expected);
 });
 
-Deno.test("counts and moments that are none are not read", () => {
+Deno.test("malformed counts and times are not read", () => {
   assert.equal(readCount("5000"), 5000);
   for (const text of ["-1", "1e9", "", "many", null]) assert.equal(readCount(text), undefined);
   assert.equal(iso(readEpoch("1772456280", now)), "2026-03-02T12:58:00.000Z");

@@ -75,7 +75,7 @@ Deno.test("without any key the summary says so", () => {
   ]);
 });
 
-Deno.test("how soon a key expires is said in days, then in hours", () => {
+Deno.test("the time until a key expires is told in days, then in hours", () => {
   const cases: [number, string][] = [
     [14 * 24, "in 14 days"],
     [48, "in 2 days"],
@@ -120,7 +120,7 @@ for (const [previous, status, notable, words] of changes) {
   });
 }
 
-Deno.test("the worst change decides, and a check that came too late tells of none", () => {
+Deno.test("the worst change decides the severity, and a check that came too late has none", () => {
   const found = reportOn({
     github: ["valid", "unreachable"],
     openai: ["invalid", "valid"],

@@ -38,7 +38,7 @@ async function ask(
 const garbage = (body: string): Reply => ({ status: 200, body });
 const usage = { promptTokens: 1200, completionTokens: 300 };
 
-Deno.test("askModel() asks as chat completions are documented, and gives back text and usage", async () => {
+Deno.test("askModel() sends a documented chat completion, and returns text and usage", async () => {
   const { answer, requests } = await ask([completion('{"diff": ""}')]);
   assert.deepEqual(answer, { text: '{"diff": ""}', usage });
   const [request] = requests;
@@ -174,7 +174,7 @@ const failures: [string, Reply[], RegExp, number, typeof usage | null, boolean][
 ];
 
 for (const [name, replies, words, tries, used, mayCost] of failures) {
-  Deno.test(`askModel() says what went wrong: ${name}`, async () => {
+  Deno.test(`askModel() throws with the reason: ${name}`, async () => {
     const { answer, requests } = await ask(replies);
     assert.ok(answer.error !== undefined);
     assert.match(answer.error, words);
@@ -186,7 +186,7 @@ for (const [name, replies, words, tries, used, mayCost] of failures) {
   });
 }
 
-Deno.test("askModel() takes the key out of what the endpoint says", async () => {
+Deno.test("askModel() removes the key from the endpoint's messages", async () => {
   const { answer } = await ask([refusal(404, `no model for ${API_KEY}`)]);
   assert.equal(answer.error, "the endpoint answered HTTP 404: no model for [redacted]");
 });
@@ -224,7 +224,7 @@ Deno.test("askModel() does not wait when Retry-After outlasts its time: the stat
     }));
 });
 
-Deno.test("askModel() asks again without what an endpoint does not know, each thing once", async () => {
+Deno.test("askModel() asks again without each parameter that the endpoint does not know, once each", async () => {
   const { answer, requests } = await ask([
     refusal(
       400,

@@ -7,7 +7,7 @@ import {
 const read = (env: Record<string, string>) => readConfiguration((name) => env[name] || undefined);
 const required = { CODE_FIXER_API_KEY: "k", CODE_FIXER_MODEL: "m" };
 
-Deno.test("readConfiguration() names what is missing; without key or model nobody is asked", () => {
+Deno.test("readConfiguration() names the missing variables, and returns null without key or model", () => {
   const prices = ["CODE_FIXER_PROMPT_PRICE", "CODE_FIXER_COMPLETION_PRICE"];
   assert.deepEqual(read({}), {
     configuration: null,
@@ -32,7 +32,7 @@ Deno.test("readConfiguration() reads an endpoint and prices", () => {
   assert.deepEqual(notConfigured, []);
 });
 
-Deno.test("readConfiguration() refuses what cannot be meant, and does not show the URL, which may hold a key", () => {
+Deno.test("readConfiguration() refuses malformed values, and does not show the URL, which may hold a key", () => {
   for (const url of ["api.openai.com", "ftp://x", "sk-123"]) {
     assert.throws(() => read({ ...required, CODE_FIXER_BASE_URL: url }), {
       message: "Cannot ask the model: CODE_FIXER_BASE_URL must be an http(s) URL",

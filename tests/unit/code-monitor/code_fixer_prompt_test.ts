@@ -15,7 +15,7 @@ function failure(changes: Partial<Failure["execution"]> = {}, earlier: Failure["
 }
 const none = createMask([]);
 
-Deno.test("buildMessages(): whatever code and traceback say, they end up as strings of the user's document", () => {
+Deno.test("buildMessages() puts code and traceback as strings into the user's document, also hostile ones", () => {
   const hostile = failure({ purpose: orders, traceback: orders }, [
     { diff: orders, outcome: "rejected", reason: orders },
   ]);
@@ -33,7 +33,7 @@ Deno.test("buildMessages(): whatever code and traceback say, they end up as stri
   }]);
 });
 
-Deno.test("buildMessages() takes stderr when there is no traceback, and the end of what is long", () => {
+Deno.test("buildMessages() takes stderr when there is no traceback, and the end of a long text", () => {
   const long = `${"x".repeat(9_000)}KeyError: 'points'`;
   const read = (changes: Partial<Failure["execution"]>) =>
     JSON.parse(buildMessages(failure(changes), "\n", none)[1].content).traceback;

@@ -17,7 +17,7 @@ const none = {
   stopped: "done",
 } as const;
 
-Deno.test("summarize() says what was found and what came of it", () => {
+Deno.test("summarize() tells the failures, the causes and the fixes", () => {
   const found = {
     ...nothing,
     failures: 1204,
@@ -40,7 +40,7 @@ Deno.test("summarize() says what was found and what came of it", () => {
   );
 });
 
-Deno.test("summarize() names what a person has to put right", () => {
+Deno.test("summarize() names the problems that a person has to mend", () => {
   const say = (stopped: Parameters<typeof summarize>[1]["stopped"], token: string | null) =>
     summarize(nothing, { ...none, notConfigured: [], stopped }, token);
   assert.equal(say("done", "valid"), "no new failures");

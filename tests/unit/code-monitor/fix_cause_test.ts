@@ -95,7 +95,7 @@ Deno.test("fixCause() reads, reserves, asks, records", async () => {
   assert.match(String(bodies.record_code_fix?.p_diff), /^\+print\(rows\)$/m);
 });
 
-Deno.test("fixCause() asks nobody, not even the database, when no model is configured", async () => {
+Deno.test("fixCause() calls neither the model nor the database when no model is configured", async () => {
   const { result, asked } = await fix({}, { env: { CODE_FIXER_API_KEY: "the-key" } });
   assert.deepEqual(asked, []);
   assert.equal(result.outcome, "not_configured");
@@ -103,7 +103,7 @@ Deno.test("fixCause() asks nobody, not even the database, when no model is confi
   assert.equal(result.summary, "cause 7: no model is configured");
 });
 
-Deno.test("fixCause() asks nobody when a variable or a setting is wrong, and says which", async () => {
+Deno.test("fixCause() does not ask the model when a variable or a setting is wrong, and names it", async () => {
   const env = { ...configured, CODE_FIXER_PROMPT_PRICE: "cheap" };
   const { result, asked } = await fix({}, { env });
   assert.deepEqual([asked, result.outcome, result.notable], [[], "misconfigured", "error"]);
@@ -181,7 +181,7 @@ Deno.test("fixCause() does not count a question whose key was refused", async ()
   assert.equal(bodies.record_code_fix?.p_counts, false);
 });
 
-Deno.test("fixCause() writes what Postgres can hold", async () => {
+Deno.test("fixCause() removes characters that Postgres cannot store", async () => {
   const odd = { ...proposal, reasoning: "a\u0000b\ud800" };
   const { bodies } = await fix({ model: completion(odd) });
   assert.equal(bodies.record_code_fix?.p_reasoning, "a\ufffdb\ufffd");

@@ -109,7 +109,7 @@ const told: [string, string][] = [
 ];
 
 for (const [name, text] of told) {
-  Deno.test(`createMask() masks what is told to be secret: ${name}`, () => {
+  Deno.test(`createMask() masks known secrets: ${name}`, () => {
     assert.equal(
       createMask([])(text.replace(/[«»]/g, "")),
       text.replace(/«.*»/, "[masked-1]"),
@@ -184,7 +184,7 @@ const ordinary: [string, string][] = [
 ];
 
 for (const [name, text] of ordinary) {
-  Deno.test(`createMask() leaves alone ${name}`, () => {
+  Deno.test(`createMask() does not mask ${name}`, () => {
     assert.equal(createMask([])(text), text);
   });
 }
@@ -228,7 +228,7 @@ Deno.test("createMask() takes a longer known secret before a shorter one that is
   );
 });
 
-Deno.test("createMask() takes time in proportion to the text, whatever is in it", () => {
+Deno.test("createMask() takes time in proportion to the text, also for hostile texts", () => {
   const parts = [
     ..."aA0-_.=/+@: \n\"'\\",
     ...[

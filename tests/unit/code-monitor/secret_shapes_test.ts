@@ -250,7 +250,7 @@ for (const [whose, template, ordinary] of examples) {
     );
   });
 
-  Deno.test(`createMask() leaves alone what is only like ${whose}`, () => {
+  Deno.test(`createMask() does not mask a text that only resembles ${whose}`, () => {
     for (const text of [ordinary, `f(${ordinary})`, `see ${ordinary} there`]) {
       assert.equal(createMask([])(text), text);
     }

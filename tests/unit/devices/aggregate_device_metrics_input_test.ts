@@ -15,7 +15,7 @@ Deno.test("aggregate-device-metrics: an empty input is the hourly run", () => {
   assert.deepEqual(input.parse({ granularity: "day" }), { granularity: "day", maxHours: 744 });
 });
 
-Deno.test("aggregate-device-metrics: a range has two ends, with offsets, in order", () => {
+Deno.test("aggregate-device-metrics: a range has two ends, in order, with offsets", () => {
   const range = { from: "2026-03-01T00:00:00Z", to: "2026-03-01T08:30:00.5+05:30" };
   assert.equal(input.parse(range).to, range.to);
   assert.match(refusal({ from: range.from }), /^to: must be given together with from$/);
@@ -26,7 +26,7 @@ Deno.test("aggregate-device-metrics: a range has two ends, with offsets, in orde
   assert.match(refusal({ from: "2026-03-01T01:00:00+01:00", to: range.from }), /must be before/);
 });
 
-Deno.test("aggregate-device-metrics: a moment that the database does not take is refused, by its field", () => {
+Deno.test("aggregate-device-metrics: a time that the database does not take is refused by its field", () => {
   const good = "2026-03-01T00:00:00Z";
   const bad = [
     "2026-03-01T00:00:00+16:00",
@@ -47,7 +47,7 @@ Deno.test("aggregate-device-metrics: a moment that the database does not take is
   }
 });
 
-Deno.test("aggregate-device-metrics: a range is of bounded length and not of the future", () => {
+Deno.test("aggregate-device-metrics: a range has a bounded length and does not reach into the future", () => {
   assert.equal(input.safeParse({ from: inHours(-5), to: inHours(0) }).success, true);
   assert.match(refusal({ from: inHours(-5), to: inHours(1.01) }), /^to: must not be after the end/);
   assert.match(
@@ -58,7 +58,7 @@ Deno.test("aggregate-device-metrics: a range is of bounded length and not of the
   assert.equal(input.safeParse(exactly).success, true);
 });
 
-Deno.test("aggregate-device-metrics: what is no timestamp with an offset, and what it does not know, is refused", () => {
+Deno.test("aggregate-device-metrics: times without an offset and unknown fields are refused", () => {
   const to = "2026-03-02T00:00:00Z";
   for (const from of ["2026-03-01", "2026-03-01T00:00:00", "yesterday", "", 1772323200, null, {}]) {
     assert.match(refusal({ from, to }), /^from: /);

@@ -74,7 +74,7 @@ Deno.test("aggregate() fails when a single hour does not fit in a statement", as
   await assert.rejects(aggregate(input.parse({}), context, steps), StepTimeoutError);
 });
 
-Deno.test("aggregate() keeps what it did when its signal cuts a step short", async () => {
+Deno.test("aggregate() reports its earlier steps when its signal cuts a step short", async () => {
   const { context, steps } = world(100, 1);
   const stop = new AbortController();
   const hours = steps.hours;

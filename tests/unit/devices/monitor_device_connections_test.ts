@@ -52,7 +52,7 @@ const swept = (step: Partial<SweepStep>) => Promise.resolve({ ...nothing, ...ste
 const handed = (handed_over: number, handed_over_again: number, next_after: string | null = null) =>
   Promise.resolve({ handed_over, handed_over_again, next_after });
 
-Deno.test("monitor() goes round from its own id, so that no device is always the last", async () => {
+Deno.test("monitor() begins at its own id and wraps around, so that no device is always the last", async () => {
   const next = "ffff0000-0000-4000-8000-000000000000";
   const { context, steps, asked } = world({
     sweep: ({ after }) => swept({ next_after: after === runId ? next : null }),
@@ -68,7 +68,7 @@ Deno.test("monitor() goes round from its own id, so that no device is always the
   ]);
 });
 
-Deno.test("monitor() adds up what its steps did, and says it in words", async () => {
+Deno.test("monitor() sums its steps and describes them", async () => {
   let expiries = 0;
   const { context, steps } = world({
     expire: () => expired(2, ++expiries < 3),
@@ -101,7 +101,7 @@ Deno.test("monitor() adds up what its steps did, and says it in words", async ()
   });
 });
 
-Deno.test("monitor() makes no noise when nothing happened", async () => {
+Deno.test("monitor() writes no line when nothing happened", async () => {
   const quiet = world();
   const result = await monitor(quiet.context, quiet.steps);
   assert.equal(result.summary, "0 devices looked at: nothing to do");
@@ -126,7 +126,7 @@ Deno.test("monitor() leaves half of its time to the commands, and stops before t
   );
 });
 
-Deno.test("monitor() keeps what it did when its signal cuts a step short", async () => {
+Deno.test("monitor() reports its earlier steps when its signal cuts a step short", async () => {
   const cut = () => Promise.reject(new DOMException("aborted", "AbortError"));
   const { context, steps, stop } = world({ sweep: () => swept({ sessions_ended: 3 }) });
   steps.handOver = () => (stop.abort(), cut());
@@ -136,7 +136,7 @@ Deno.test("monitor() keeps what it did when its signal cuts a step short", async
   await assert.rejects(monitor(early.context, early.steps), /aborted/);
 });
 
-Deno.test("monitor() fails when a step fails, however much is done", async () => {
+Deno.test("monitor() fails when a step fails, also after others succeeded", async () => {
   const { context, steps } = world({
     sweep: () => swept({ sessions_ended: 3 }),
     handOver: () => Promise.reject(new Error("no database")),

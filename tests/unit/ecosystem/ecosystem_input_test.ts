@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { job } from "../../../supabase/functions/ecosystem-monitor/job.ts";
 
-Deno.test("ecosystem-monitor: a day that is over is taken, any other is refused by its field", () => {
+Deno.test("ecosystem-monitor: a day that is over is accepted, any other is refused by its field", () => {
   const today = new Date().toISOString().slice(0, 10);
   for (const day of ["2000-01-01", "2024-02-29", undefined]) {
     assert.equal(job.input.safeParse({ day }).success, true, day);

@@ -40,7 +40,7 @@ NOTES
   );
 });
 
-Deno.test("the headline has the scores and what is known", () => {
+Deno.test("the headline has the scores and the known figures", () => {
   const all = figures(activity(1, 1), fleet);
   assert.equal(
     headline(score(all), all),

@@ -8,7 +8,7 @@ Deno.test("the parts of each score add up to 100", () => {
   }
 });
 
-Deno.test("everything at its best is 100, nothing at all is 0", () => {
+Deno.test("the best figures are 100 points, zeros are 0", () => {
   assert.equal(score(figures(activity(2, 10), fleet)).overall, 100);
   const nothing = score(figures(activity(2, 0), {
     ...fleet,
@@ -40,7 +40,7 @@ Deno.test("a part earns its points in a straight line between nothing and all", 
   assert.deepEqual([pull_requests_merged?.points, releases?.points], [13.3, 10]);
 });
 
-Deno.test("what is not known is left out of the score, and says why", () => {
+Deno.test("an unknown part is left out of the score, with the reason", () => {
   const known = score(figures(activity(2, 10), fleet));
   const partly = activity(2, 10);
   partly.figures!.commits = { total: null, known: 0, at_least: false };
@@ -58,7 +58,7 @@ Deno.test("what is not known is left out of the score, and says why", () => {
   assert.equal(scores.infrastructure.score, known.infrastructure.score);
 });
 
-Deno.test("the overall score is that of the one that is known, and unknown when neither is", () => {
+Deno.test("the overall score is that of the known score, and unknown when none is", () => {
   const noGithub = score(figures({}, fleet));
   assert.deepEqual([noGithub.overall, noGithub.activity.score], [100, null]);
   assert.equal(noGithub.activity.parts.commits?.why, "no repository is watched");
@@ -74,7 +74,7 @@ Deno.test("the overall score is that of the one that is known, and unknown when 
   );
 });
 
-Deno.test("a quiet fleet is not a bad one: shares of nothing are unknown", () => {
+Deno.test("a quiet fleet has no bad score: shares of nothing are unknown", () => {
   const { parts, score: points } = score(figures({}, {
     ...fleet,
     charging_efficiency_percent: null,
@@ -93,7 +93,7 @@ Deno.test("a quiet fleet is not a bad one: shares of nothing are unknown", () =>
   );
 });
 
-Deno.test("more devices active than are in service now are all of them", () => {
+Deno.test("more active devices than in service count as all", () => {
   const { parts } = score(figures({}, { ...fleet, active_devices: 12 })).infrastructure;
   assert.deepEqual([parts.active_percent?.value, parts.active_percent?.points], [100, 30]);
 });
