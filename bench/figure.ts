@@ -4,9 +4,9 @@ export interface Figure {
   value: number;
   unit: "×" | "ms" | "beats" | "jobs" | "occurrences";
   limit: number;
-  /** Whether the limit is the most that is allowed or the least; the most when left out. */
+  /** Whether the limit is the most that is allowed or the least; the most when absent. */
   bound?: "at most" | "at least";
-  /** What the value was made from, so that nobody has to believe it. */
+  /** The measurements that the value was made from. */
   parts: string[];
 }
 

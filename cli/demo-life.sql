@@ -65,6 +65,6 @@ where tasks.id = ('b0000000-0000-4000-8000-' || lpad(number::text, 12, '0'))::uu
 update public.conversations set last_user_message_at = now() - interval '40 minutes'
 where id = 'c0000000-0000-4000-8000-000000000005' and status = 'open';
 
--- Nobody checks keys of nobody.
+-- The demo's keys are made up, so no provider is asked.
 update public.api_key_health set checked_at = now(), expires_at = case when expires_at is not null then now() + interval '9 days' end
 where key_name = 'demo' and checked_at < now() - interval '6 hours';

@@ -46,7 +46,7 @@ const templates = Object.fromEntries(
   ),
 ) as Record<typeof TEMPLATES[number], string>;
 
-/** What is wrong with the options; null: nothing. */
+/** The fault in the options; null: none. */
 export function optionsFault({ name, schedule, timeZone }: JobOptions): string | null {
   // A function of SQL is named like it, and an index after that.
   if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name) || name.length > 40) {

@@ -19,7 +19,7 @@ export interface Plan {
   removes: string[];
   /** Files that their owner has changed, and that stay as they are: the path, and how ours differs from it. */
   kept: { path: string; difference: string }[];
-  /** What is in the way, each named; nothing is written while there is any. */
+  /** Names and files that are in the way; nothing is written while there are any. */
   conflicts: string[];
   /** Whether `--move-aside` would do away with some of them. */
   canMoveAside: boolean;
@@ -67,7 +67,7 @@ export const functionOf = (path: string) => /^supabase\/functions\/([^_/][^/]*)\
 
 export const functionsOf = (packs: readonly Pack[]) => packs.flatMap(({ functions }) => functions);
 
-/** Plans to delete what nobody has changed; the rest is kept. */
+/** Plans to delete the files that are unchanged; the others are kept. */
 export function removeFiles(plan: Plan, { files, manifest }: Project, paths: readonly string[]) {
   for (const path of paths) {
     const current = files.get(path);

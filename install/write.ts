@@ -31,7 +31,7 @@ export async function carryOut(plan: Plan, folder: string): Promise<void> {
   }
 }
 
-/** What is in the way, each in a line. */
+/** The conflicts, each in a line. */
 export function refusalOf({ conflicts, canMoveAside }: Plan): string {
   return [
     "Nothing was written, because these are in the way:",

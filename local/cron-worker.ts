@@ -69,7 +69,7 @@ export async function createCronWorker(options: CronWorkerOptions): Promise<Cron
     max_lifetime: null,
     onclose: () => endLife(),
     onnotice: () => {},
-    // What it would look up when it connects is not needed, and nobody could catch its failure.
+    // The types that it fetches when it connects are not needed, and no code could catch that failure.
     fetch_types: false,
     connection: { application_name: "pg_cron scheduler" },
   });

@@ -5,7 +5,7 @@ import { parseEnv } from "node:util";
 const RESERVED = /^(SUPABASE_|CRON_SECRET$)/;
 
 /**
- * Reads lines like `NAME=value`. Reserved names are left out, each with a line to `onProgress`. A file that is
+ * Reads lines like `NAME=value`. Reserved names are skipped, each with a line to `onProgress`. A file that is
  * not there is empty, unless it is `required`.
  */
 export async function readFunctionsEnv(

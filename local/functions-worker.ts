@@ -111,7 +111,7 @@ async function serve(data: ToWorker & { type: "request" }) {
   const request = new Request(url, { method, headers, body });
   try {
     const response = await handler(request);
-    // The server is told that nobody reads the rest.
+    // Tells the server that the rest is not read.
     if (!request.bodyUsed) await request.body?.cancel().catch(() => {});
     const answer = response.body === null ? null : await response.arrayBuffer();
     scope.postMessage({

@@ -10,7 +10,7 @@ export interface FunctionsOptions {
   /** 0 for any free one. */
   port: number;
   onLine?(line: string): void;
-  /** Called when it ends although nobody stopped or killed it. */
+  /** Called when it ends although it was neither stopped nor killed. */
   onDied?(message: string): void;
 }
 
@@ -20,7 +20,7 @@ export interface FunctionsHost {
   start(): Promise<void>;
   /** In order: every function hears `beforeunload` and gets some seconds. */
   stop(): Promise<void>;
-  /** SIGKILL: nobody hears anything. */
+  /** SIGKILL: no function is told. */
   kill(): Promise<void>;
 }
 

@@ -104,7 +104,7 @@ async function forwardToFunction(
   const idle = AbortSignal.timeout(seconds * 1000);
   const path = url.pathname.slice("/functions/v1".length) + url.search;
   const response = await forward(request, options.functions(), path, request.headers, idle);
-  // So that nobody serves web pages from the API's address.
+  // Keeps functions from serving web pages from the API's address.
   if (request.method === "GET" && response.headers.get("content-type")?.startsWith("text/html")) {
     response.headers.set("content-type", "text/plain");
   }

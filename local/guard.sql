@@ -1,4 +1,4 @@
--- Nothing is made over what is there and not Daybook's.
+-- Refuses to install over objects that are not Daybook's.
 do $guard$
 declare
   v_pack constant text := :pack;

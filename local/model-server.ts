@@ -13,7 +13,7 @@ export interface ModelFaults {
   errorRate?: number;
   /** The share of calls that are answered 429. */
   rateLimitRate?: number;
-  /** What a 429 says in `Retry-After`; without it the header is left out. */
+  /** What a 429 says in `Retry-After`; without it there is no such header. */
   retryAfterSeconds?: number;
   /** The share of calls that are never answered. */
   hangRate?: number;

@@ -40,7 +40,7 @@ export async function startNetWorker(options: NetWorkerOptions): Promise<NetWork
       max_lifetime: null,
       onnotice: () => {},
       onclose,
-      // What it would look up when it connects is not needed, and nobody could catch its failure.
+      // The types that it fetches when it connects are not needed, and no code could catch that failure.
       fetch_types: false,
       connection: { application_name: name, statement_timeout: 0 },
     });

@@ -78,7 +78,7 @@ async function linkLibraries(native: string, onProgress: (message: string) => vo
     if (!await exists(join(root, link.target))) missing.push(link);
   }
   if (missing.length === 0) return;
-  onProgress(`Making ${missing.length} library links that the install of Postgres left out`);
+  onProgress(`Making ${missing.length} library links that the install of Postgres lacks`);
   for (const { source, target } of missing) {
     try {
       // Relative, so that a copy of the directory works too.

@@ -24,7 +24,7 @@ export interface PostgresOptions {
   /** Settings of the server, as in postgresql.conf. */
   settings?: Record<string, string>;
   onProgress?(message: string): void;
-  /** Called when the server ends although nobody stopped or killed it, and when its disk is full. */
+  /** Called when the server ends although it was neither stopped nor killed, and when its disk is full. */
   onDied?(message: string): void;
 }
 
@@ -109,7 +109,7 @@ export async function preparePostgres(options: PostgresOptions): Promise<Postgre
         log.write(line);
         if (saysDiskIsFull(line)) cannotGoOn(`Postgres cannot go on: ${line}`);
       },
-      // One that does not come up is reported by what is thrown.
+      // A server that does not come up is reported by the error.
       onDied: (message) => ready && options.onDied?.(message),
     });
     process.ended.then(() => log.close());

@@ -59,7 +59,7 @@ export async function writeReleases(releases: Release[]): Promise<void> {
 
 export const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
 
-/** What is wrong with the migrations that are there: missing, changed since, or in no release. */
+/** Faults of the migrations in the folder: missing, changed since, or in no release. */
 export async function releaseFaults(releases: Release[]): Promise<string[]> {
   const known = new Map(releases.flatMap(({ migrations }) => Object.entries(migrations)));
   const faults: string[] = [];

@@ -14,7 +14,7 @@ export interface RestOptions {
   port: number;
   dataDirectory: string;
   onLine?(line: string): void;
-  /** Called when it ends although nobody stopped or killed it. */
+  /** Called when it ends although it was neither stopped nor killed. */
   onDied?(message: string): void;
 }
 
@@ -54,7 +54,7 @@ async function startOn(port: number, options: RestOptions): Promise<RestServer> 
     stopSignal: "TERM",
     graceSeconds: 5,
     ...(options.onLine ? { onLine: options.onLine } : {}),
-    // One that does not come up is reported by what is thrown.
+    // A server that does not come up is reported by the error.
     onDied: (message) => ready && options.onDied?.(message),
   });
   await waitUntilReady(`http://127.0.0.1:${port}/`, options.serviceRoleKey, process);

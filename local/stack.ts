@@ -42,7 +42,7 @@ export interface StackOptions {
   /** Stops the start between two of its steps; what runs already is stopped. */
   signal?: AbortSignal;
   onProgress?(message: string): void;
-  /** Called when a part of the stack ends although nobody stopped or killed it, or cannot go on: the disk is full. */
+  /** Called when a part of the stack ends although it was neither stopped nor killed, or cannot go on: the disk is full. */
   onDied?(message: string): void;
 }
 
@@ -132,7 +132,7 @@ async function startParts(
     password,
   );
   await migrate(databaseUrl, options, onProgress);
-  // What it would look up when it connects serves arrays alone, and nobody could catch its failure.
+  // The types that it fetches when it connects serve arrays alone, and no code could catch that failure.
   const sql = postgres(databaseUrl, { max: 5, onnotice: () => {}, fetch_types: false });
   parts.push(() => sql.end({ timeout: 1 }));
 

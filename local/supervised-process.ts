@@ -53,7 +53,7 @@ export interface ProcessOptions {
   graceSeconds: number;
   /** Receives each line of stdout and stderr. */
   onLine?(line: string): void;
-  /** Called when it ends although nobody stopped or killed it. */
+  /** Called when it ends although it was neither stopped nor killed. */
   onDied?(message: string): void;
 }
 

@@ -8,7 +8,7 @@ export class NotTextError extends Error {
  * would fill the memory.
  *
  * @param options.signal Ends the reading, also where the body itself does not listen to it.
- * @param options.strict What is no UTF-8 is refused; else U+FFFD stands for it.
+ * @param options.strict True: bytes that are no UTF-8 are refused; else U+FFFD replaces them.
  * @throws The signal's reason when it fires, NotTextError, what the body throws when it breaks off.
  */
 export async function readText(

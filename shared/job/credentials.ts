@@ -15,7 +15,7 @@ const minimumLength = 32;
  * Reads the secrets from the environment.
  *
  * @throws HttpError 500 `misconfigured` when `CRON_SECRET` is missing, a cron secret cannot be one (see `readToken`), or
- * `SUPABASE_SECRET_KEYS` is no JSON object of strings: a function like that serves nobody.
+ * `SUPABASE_SECRET_KEYS` is no JSON object of strings: such a function can serve no call.
  */
 export function readSecrets(env: Platform["env"]): KnownSecrets {
   const cron = { ...readToken(env, "CRON_SECRET"), ...readToken(env, "CRON_SECRET_PREVIOUS") };

@@ -5,7 +5,7 @@ import { storableJson } from "./storable-json.ts";
 
 type Client = SupabaseClient<Database>;
 
-/** A run that this function, and nobody else, has begun. */
+/** A run that this function alone has begun. */
 export interface BegunRun {
   begun: true;
   run_id: string;

@@ -22,7 +22,7 @@ export type Redact = (text: string) => string;
 export function createRedact(secrets: KnownSecrets, own: readonly string[] = []): Redact {
   const values = [...Object.values(secrets.cron), ...Object.values(secrets.service), ...own];
   const forms = new Set(values.flatMap((value) => [value, JSON.stringify(value).slice(1, -1)]));
-  // The longest first: what is left of a secret after its beginning was replaced would be known no more.
+  // The longest first: replacing a secret that begins another one would leave the other's end in the text.
   const longestFirst = [...forms].sort((a, b) => b.length - a.length);
   return (text) => longestFirst.reduce((clean, form) => clean.replaceAll(form, "[redacted]"), text);
 }
@@ -31,7 +31,7 @@ export function createRedact(secrets: KnownSecrets, own: readonly string[] = [])
  * A copy of the value as JSON has it, each of its texts and keys without any known secret. One by one: redacting
  * the JSON as a whole could take a quote or a backslash of JSON's own along.
  *
- * @throws TypeError or RangeError for what is no JSON.
+ * @throws TypeError or RangeError for a value that is no JSON.
  */
 export function redactJson<T>(value: T, redact: Redact): T {
   return JSON.parse(JSON.stringify(value), (_key, part: unknown) => {

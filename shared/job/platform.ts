@@ -27,7 +27,7 @@ export interface Platform {
 
 const bootedAt = Date.now();
 
-/** The platform says it once: whoever asks later learns it from here. */
+/** The platform announces it once; later callers learn it from here. */
 let shutdownReason: string | undefined;
 addEventListener("beforeunload", (event) => shutdownReason = reasonOf(event));
 

@@ -104,7 +104,7 @@ export async function runJob<S extends z.ZodType>(
     attempt: run.attempt,
     now: () => new Date(platform.now()),
     remainingMs: () => Math.max(0, endsAt - platform.now()),
-    // What is no JSON throws here, in the job's own code, and not with every heartbeat.
+    // A value that is no JSON throws here, in the job's own code, instead of in every heartbeat.
     reportProgress: (value) =>
       void (progress = redactJson(storableJson(value), environment.redact)),
   };

@@ -8,7 +8,7 @@ const maximumLevels = 100;
 /**
  * A copy of the value as JSON has it, with U+FFFD for every character that Postgres cannot hold.
  *
- * @throws TypeError or RangeError for what is no JSON: a cycle, a bigint, thousands of levels.
+ * @throws TypeError or RangeError for a value that is no JSON: a cycle, a bigint, thousands of levels.
  */
 export function storableJson<T>(value: T): T {
   return JSON.parse(

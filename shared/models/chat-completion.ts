@@ -59,7 +59,7 @@ export type Completion =
  * What a `finish_reason` says, in lower case, by the providers' own documentation: OpenAI, Azure, Mistral (model_length),
  * Google (max_tokens, safety, recitation, blocklist, prohibited_content, spii), Zhipu (sensitive), Together (eos), TGI
  * (eos_token, stop_sequence), Anthropic (end_turn, tool_use, refusal). Any other (error, network_error,
- * insufficient_system_resource, aborted, and what nobody has invented yet) is an answer that was interrupted.
+ * insufficient_system_resource, aborted, and reasons yet unknown) is an answer that was interrupted.
  */
 const finishes: { reasons: string[]; problem?: Problem; reason?: string }[] = [
   { reasons: ["stop", "eos", "eos_token", "stop_sequence", "end_turn"] },
@@ -118,7 +118,7 @@ export function readCompletion(body: string): Completion {
   return answer ? { ...known, answer } : { ...known, problem: "empty", reason: "answer is empty" };
 }
 
-/** What is wrong with an answer that ended so; undefined: nothing. */
+/** The fault of a completion that ended so; undefined: none. */
 function readFinish(finish: string): { problem: Problem; reason: string } | undefined {
   const known = finishes.find(({ reasons }) => reasons.includes(finish.toLowerCase()));
   if (known !== undefined) {

@@ -8,7 +8,7 @@ const limits = ["max_completion_tokens", "max_tokens"] as const;
 /**
  * The question without what its server refused to know. The limit of tokens goes by its other name: OpenAI's newer models
  * take only max_completion_tokens, Mistral and many other servers only max_tokens. A schema of the answer becomes "JSON",
- * `temperature` is left out. Undefined: there is no such question, for one without a limit has no bound to its cost.
+ * `temperature` is not sent. Undefined: there is no such question, for one without a limit has no bound to its cost.
  */
 export function adaptQuestion(
   question: Question,

@@ -1,6 +1,6 @@
 -- Daybook 0.10.0, pack scheduler. Made of supabase/sql/scheduler: change it there.
 
--- Nothing is made over what is there and not Daybook's.
+-- Refuses to install over objects that are not Daybook's.
 do $guard$
 declare
   v_pack constant text := 'scheduler';
@@ -44,7 +44,7 @@ begin
 end;
 $guard$;
 
--- What Daybook stands on: pg_cron fires, pg_net sends, Vault keeps the secrets.
+-- The extensions that Daybook needs: pg_cron fires, pg_net sends, Vault keeps the secrets.
 create extension if not exists pg_cron with schema pg_catalog;
 create extension if not exists pg_net with schema extensions;
 create extension if not exists supabase_vault with schema vault;
@@ -176,7 +176,7 @@ insert into scheduler.verdicts (verdict, meaning, remedy, url_remedy) values
     'carry on in the next run', 'raise timeout_seconds (at most 50 for a URL), or ask for less in a run'),
   ('interrupted', 'the platform shut the function down while the job was at work', 'nothing if it was retried; the '
     'wall clock may be too short for it', null),
-  ('skipped', 'it was left out on purpose', 'skip_reason says why', null),
+  ('skipped', 'it was skipped on purpose', 'skip_reason says why', null),
   ('missed', 'nothing fired it at its time', 'was the database down, or does pg_cron stand still? See the runbook',
     null),
   ('dispatch_failed', 'pg_cron fired it, but the dispatch failed', 'read error_message, or return_message in '
@@ -366,7 +366,7 @@ alter table public.scheduler_settings enable row level security;
 revoke all on public.scheduler_settings from public, anon, authenticated, service_role;
 grant select on public.scheduler_settings to service_role;
 
--- A decision alone, so that a table of cases can test it.
+-- It has no side effect, so a table of cases tests it.
 create function scheduler.setting_fault(p_setting public.scheduler_settings) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -400,7 +400,7 @@ comment on function scheduler.setting_fault(public.scheduler_settings) is
   'What is wrong with a setting''s value, as the end of "the value …"; null when nothing is. Raises 22023 for a time '
     'zone that there is not.';
 
--- A wrong value is refused when it is written, not found out by a job at night.
+-- A wrong value is refused when it is written; otherwise a job would find it at night.
 create function scheduler.check_setting() returns trigger
 language plpgsql set search_path = '' as $$
 declare
@@ -799,8 +799,8 @@ comment on function scheduler.zone_of_abbreviation(text) is
 
 create function scheduler.similar_time_zones(p_text text) returns text
 language sql stable parallel safe set search_path = '' as $$
-  -- The score is the share of letter pairs that two names, or their cities, have in common. Materialized: else the
-  -- pairs of the text are made again for each of some 500 zones.
+  -- The score is the share of letter pairs that two names, or their cities, have in common. Materialized:
+  -- without it the pairs of the text are made again for each of some 500 zones, which takes 190 ms instead of 70.
   with wanted as materialized (
     select scheduler.letter_pairs(left(p_text, 60)) as whole,
       scheduler.letter_pairs(regexp_replace(left(p_text, 60), '^.*/', '')) as city
@@ -1137,6 +1137,8 @@ begin
   end if;
 
   return query
+  -- Materialized: without it the times of day are made again for each date, and nine days of every minute take 48 ms
+  -- instead of 38.
   with times as materialized (
     select make_interval(hours => hour, mins => minute) as of_day
     from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute
@@ -1235,7 +1237,7 @@ comment on function scheduler.local_text(timestamptz, text) is
   'A moment as a person of that zone reads it, in UTC where Postgres does not know the zone; infinity and -infinity '
     'as they are. Null for null.';
 
--- From a schedule in a time zone to one pg_cron entry in UTC: the smallest that covers every occurrence.
+-- Compiles a schedule in a time zone to one pg_cron entry in UTC, the smallest that covers every occurrence.
 -- pg_cron's entry is five independent sets, so the smallest is what the true occurrences need in each field. Written
 -- with digits alone, for pg_cron 1.4 as well as later ones.
 
@@ -1370,7 +1372,7 @@ begin
         p_needed.all_days_of_week, true, 'month'),
       (case when v_both_restricted then p_needed.all_days_of_month end,
         array(select distinct day from unnest(p_needed.all_days_of_week || 0) as day order by day), true, 'week')
-  ), calendar as materialized (
+  ), calendar as (
     select date_part('month', day)::integer as month, date_part('day', day)::integer as of_month, date_part('dow',
       day)::integer as of_week
     from generate_series(p_from::timestamp, p_from::timestamp + interval '20 years', interval '1 day') as day
@@ -1394,7 +1396,7 @@ begin
   select * into v_chosen from texts order by wanted, length(month_text || week_text), month_text limit 1;
   return array[
     v_chosen.month_text,
-    -- No 31 June to keep out: the shorter text names the same dates.
+    -- The months exclude no date (there is no 31 June), so the shorter text names the same dates.
     case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_needed.months, 1,
       12) end,
     v_chosen.week_text];
@@ -1425,7 +1427,7 @@ language sql stable parallel safe set search_path = '' as $$
       date_part('day', day)::integer = any (p_parsed.days_of_month) as by_month,
       date_part('dow', day)::integer = any (p_parsed.days_of_week) as by_week
     from stretches, lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day
-    -- Where every date is wanted, one whole date of a stretch speaks for all.
+    -- Where every date is wanted, one whole date of a stretch stands for all.
     where local_from < local_to and (not (select scheduler.is_every_date(p_parsed))
       or day < local_from + interval '3 days' or day > local_to - interval '3 days')
   )
@@ -1446,21 +1448,21 @@ comment on function scheduler.needed_dates(scheduler.parsed_schedule, text, time
 create function scheduler.needed_utc_values(p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz)
 returns scheduler.utc_values
 language sql stable parallel safe set search_path = '' as $$
-  with dates as materialized (
+  with dates as (
     select * from scheduler.needed_dates(p_parsed, p_time_zone, p_from)
-  ), parts as materialized (
+  ), parts as (
     select * from dates where not is_whole
-  ), times as materialized (
+  ), times as (
     select hour * 60 + minute as of_day from unnest(p_parsed.hours) as hour, unnest(p_parsed.minutes) as minute
-  ), offset_times as materialized (
+  ), offset_times as (
     select utc_offset, has_whole, of_day, (of_day - utc_offset + 2880) / 1440 - 2 as days_on,
       (of_day - utc_offset + 2880) % 1440 as utc_time
     from times, (
       select utc_offset, bool_or(is_whole) as has_whole
       from dates where falls_on is null group by utc_offset) as offsets
-  ), shifts as materialized (
+  ), shifts as (
     select distinct utc_offset, days_on from offset_times
-  ), gaps as materialized (
+  ), gaps as (
     select falls_on, bool_or(by_month) as by_month, bool_or(by_week) as by_week from parts, times
     where falls_on is not null and of_day >= minute_from and of_day < minute_to group by falls_on
   ), utc_times as (
@@ -1545,8 +1547,8 @@ comment on function scheduler.compile_schedule(text, text, timestamptz) is
     'there is none. It may name more minutes than there are occurrences: dispatch asks next_occurrence. '
     'Raises 22023 for a schedule or a time zone that cannot be read.';
 
--- How many occurrences lie in a long stretch of time, and which are its newest: after an outage nobody wants to list
--- half a million minutes to count them.
+-- Counts the occurrences of a long stretch of time and lists its newest. Listing half a million minutes after an outage
+-- to count them would be slow.
 
 create function scheduler.count_matching_days(p_parsed scheduler.parsed_schedule, p_from date, p_to date) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
@@ -1583,7 +1585,7 @@ comment on function scheduler.count_times(scheduler.parsed_schedule, timestamp, 
   'How many local times of the date of p_from the schedule names in [p_from, p_to), on a date on which the clock does '
     'not change after p_from.';
 
--- Between two changes of the clock every whole local day has the same times; only the hours after a change have to be
+-- Between two changes of the clock every whole local day has the same times; only the hours after a change are
 -- listed.
 create function scheduler.count_occurrences(
   p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz
@@ -1703,7 +1705,7 @@ $$;
 comment on function scheduler.run_if_function(text) is
   'The function (timestamptz) returns boolean that a run_if names, with its schema; null when there is none.';
 
--- What is wrong with a job's values, each told by its name; a decision alone, so that a table of cases can test it.
+-- Finds the fault in a job's values and names the value. It has no side effect, so a table of cases tests it.
 create function scheduler.job_fault(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -1868,7 +1870,7 @@ comment on function scheduler.checked_job(public.scheduler_jobs) is
   'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be '
     'registered.';
 
--- Which columns there are, the catalogue knows: a list of them here would be one more that has to agree.
+-- The catalogue lists the columns: a second list here would have to agree with it.
 create function scheduler.write_job(p_job public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -1909,7 +1911,7 @@ begin
   select * into v_old from public.scheduler_jobs where name = v_job.name for no key update;
   v_has_same_times := (v_old.schedule, v_old.time_zone) is not distinct from (v_job.schedule, v_job.time_zone);
   if v_old.enabled and v_job.enabled and not v_has_same_times then
-    -- What came due under the old times gets its rows before they are forgotten.
+    -- Occurrences that came due under the old times are recorded before the times change.
     v_fault := scheduler.try_record_due(v_old, now());
     if v_fault is not null then
       v_fault := 'what came due under its old times is not in the ledger: ' || v_fault;
@@ -1956,7 +1958,7 @@ $$;
 comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that '
   'moment.';
 
--- Asked before a row is written: what has nothing to do leaves none.
+-- Asked before a row is written: an occurrence without work leaves no row.
 create function scheduler.has_work(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
 language plpgsql set search_path = '' as $$
 declare
@@ -1988,7 +1990,7 @@ comment on function scheduler.has_work(public.scheduler_jobs, timestamptz) is
     'asked, naming the job, the run_if and the reason: 42883 when the function is gone, else the code that it failed '
     'with.';
 
--- What a person wants to read in the morning: one line for each run that mattered, and lines that others add.
+-- The activity log, for people: one line for each run that matters, and lines that jobs and people add.
 
 create table public.scheduler_activity (
   id bigint generated always as identity primary key,
@@ -2052,7 +2054,7 @@ comment on function scheduler.log_activity(text, text, text, jsonb, timestamptz)
   'Adds a line to scheduler_activity that is no run''s own, cut at 1,000 characters; returns its id. Raises 22023 for '
     'a missing source or message or an unknown severity.';
 
--- Security definer because service_role may add lines, but neither change nor forge those of runs.
+-- Security definer because service_role may add lines, but may not change or forge those of runs.
 create function public.scheduler_log_activity(
   p_source text, p_message text, p_severity text default 'info', p_details jsonb default '{}'
 ) returns bigint
@@ -2321,7 +2323,7 @@ comment on function scheduler.add_runs(public.scheduler_runs[]) is
   'Writes runs into the ledger, and returns those that it wrote: an attempt at an occurrence that has its row already '
   'is left as it is.';
 
--- Handing a run to pg_net.
+-- Hands runs to pg_net.
 
 -- Why a run's request cannot be made from what Vault holds; null when it can.
 create function scheduler.secret_fault(p_name text, p_secret text, p_min_length integer) returns text
@@ -2557,9 +2559,8 @@ comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
   'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s '
     'row lock.';
 
--- Who brings the end of a run, or asks for another one, is not told that pg_net is gone: what waits goes on waiting,
--- and the
--- pulse, which tries again, tells it.
+-- A receipt or a request for a run does not fail because pg_net is gone: the run goes on waiting, and the pulse tries
+-- again and reports the failure.
 create function scheduler.try_send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
 begin
@@ -2575,7 +2576,8 @@ $$;
 comment on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz) is
   'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
 
--- The end of a run, whoever brings it. Lock order everywhere: the job's row, the run's row, the lock's row.
+-- Ends a run, for receipts, answers, verdicts of silence and operators alike.
+-- Lock order everywhere: the job's row, the run's row, the lock's row.
 create function scheduler.end_run(
   p_run_id uuid,
   p_from text[],
@@ -2638,7 +2640,7 @@ comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jso
     'jitter), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing '
     'changed, when it is in no such status.';
 
--- What becomes of the occurrences that are due: decided here, where nothing is written.
+-- Decides the fate of the occurrences that are due. Writes nothing.
 
 do $$
 begin
@@ -2655,7 +2657,7 @@ end;
 $$;
 comment on type scheduler.planned_occurrence is
   'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
-    'reason), or the skip_kind with which it is left out.';
+    'reason), or the skip_kind with which it is skipped.';
 
 create function scheduler.run_if_answer(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -2688,7 +2690,7 @@ language sql immutable set search_path = '' as $$ select 1000 $$;
 comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get '
   'one row that counts them.';
 
--- After the cursor was put back by hand, gap rows lie ahead of it: what they count is not counted again.
+-- After somebody moved the cursor back, gap rows lie ahead of it; their occurrences are not counted again.
 create function scheduler.unrecorded_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
 returns table (starts_at timestamptz, ends_at timestamptz, paused boolean)
 language sql stable set search_path = '' as $$
@@ -2776,7 +2778,7 @@ comment on function scheduler.plan_late(public.scheduler_jobs, timestamptz, time
 create function scheduler.plan_on_time(p_job public.scheduler_jobs, p_due timestamptz[], p_now timestamptz)
 returns setof scheduler.planned_occurrence
 language sql set search_path = '' as $$
-  with due as materialized (
+  with due as (
     select at, scheduler.is_paused(p_job, at) or scheduler.is_paused(p_job, p_now) as paused,
       scheduler.run_if_answer(p_job, at) as answer
     from unnest(p_due) as at
@@ -2789,8 +2791,7 @@ language sql set search_path = '' as $$
       when paused then 'paused'
       when answer <> 'work' then 'faulty'
       when newest or not scheduler.takes_lock(p_job) then 'start'
-      -- Nobody fired the others. They would be turned away behind each other, or run when the newest is the one that
-      -- counts.
+      -- The older ones were not dispatched. Only one run at a time may have the lock, and the newest counts.
       when p_job.misfire_policy = 'all' then 'catch_up'
       else 'superseded'
     end,
@@ -2825,7 +2826,7 @@ begin
       p_job, p_job.next_run_at, v_on_time_from,
       case p_job.misfire_policy
         when 'all' then p_job.misfire_cap
-        -- One run makes up for all, and what is due now is such a run.
+        -- One run makes up for all missed ones; an occurrence that starts now is such a run.
         when 'once' then (not exists (select from unnest(v_plan) where fate = 'start'))::integer
         else 0 end) as planned);
   end if;
@@ -2836,7 +2837,7 @@ comment on function scheduler.plan_occurrences(public.scheduler_jobs, timestampt
   'The fate of every occurrence from the job''s cursor to p_now; p_next is the first occurrence after the cursor. '
     'Writes nothing.';
 
--- Every due occurrence gets its row in the ledger, once, whoever looks first.
+-- Records due occurrences: each gets its row in the ledger exactly once.
 
 create function scheduler.grouped(p_number bigint) returns text
 language sql immutable set search_path = '' as $$ select ltrim(to_char(p_number, 'FM999,999,999,999')) $$;
@@ -2865,7 +2866,7 @@ create function scheduler.overlap_kind(
 language sql immutable set search_path = '' as $$
   select case
     when p_holder_trigger is null then null
-    -- Behind a run that was itself late it waits: being caught up must not cost the next occurrence its run.
+    -- An occurrence waits for a run that was caught up: catching up must not cost the next occurrence its run.
     when (p_holder_trigger = 'catch_up' or p_catch_up_waits) and (p_job.misfire_policy = 'all' or not p_other_waits)
       then null
     when p_job.overlap_policy = 'skip' then 'overlap'
@@ -2889,7 +2890,7 @@ begin
       from public.scheduler_locks as locks join public.scheduler_runs as runs on runs.id = locks.run_id
       where locks.name = p_job.name and locks.expires_at > p_now;
   end if;
-  -- pg_cron's entries start within a second or two; the pulse found what is later, after a restart, say.
+  -- pg_cron's entries start within two seconds; a later occurrence was found by the pulse, after a restart for example.
   v_run := scheduler.new_run(p_job,
     case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
   if v_holder is not null then
@@ -3037,8 +3038,8 @@ comment on function scheduler.record_due(public.scheduler_jobs, timestamptz) is
     'policies; then moves the cursor. Returns the last run it started. The caller holds the job''s row lock.';
 
 -- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail? Asked once for all
--- that
--- a transaction found missed, and of the newest rows: cron.job_run_details is long and has no index but its run id.
+-- occurrences that a transaction found missed, and only of the newest rows: cron.job_run_details is long and has no
+-- index but its run id.
 create function scheduler.name_failed_dispatches(p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -3052,7 +3053,7 @@ begin
   where runs.status = 'missed' and runs.completed_at = p_now and runs.occurrences = 1
     and runs.job_name = failed.jobname and date_trunc('minute', runs.scheduled_for) = failed.minute;
 exception when query_canceled or others then
-  -- It names a cause. What was recorded and sent must not be undone for that.
+  -- Naming the cause is a help alone: its failure must not undo what was recorded and sent.
   raise warning 'cannot tell which dispatches failed: %', sqlerrm;
 end;
 $$;
@@ -3060,9 +3061,9 @@ comment on function scheduler.name_failed_dispatches(timestamptz) is
   'Of the occurrences that were found missed at p_now: those whose minute pg_cron fired in vain, by its own record, '
     'are dispatch_failed.';
 
--- What pg_net's answers say of runs.
+-- Reads pg_net's answers and decides which of them end a run.
 
--- What an answer without a receipt means. Null: nothing yet, the receipt may still come.
+-- The meaning of an answer without a receipt. Null: it decides nothing yet, as the receipt may still come.
 create function scheduler.answer_verdict(p_receipt text, p_status integer, p_timed_out boolean, p_error text)
 returns text
 language sql immutable set search_path = '' as $$
@@ -3092,7 +3093,7 @@ $$;
 comment on function scheduler.completed_verdict(integer) is
   'The verdict of a run that delivered its receipt, given the HTTP status pg_net saw (null: none).';
 
--- Our own functions answer {"error": {"code", "message"}}; nothing else of a body is kept, it may hold anything.
+-- Daybook's functions answer {"error": {"code", "message"}}. The rest of a body may hold secrets and is not kept.
 create function scheduler.answer_message(p_content text) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -3106,8 +3107,7 @@ comment on function scheduler.answer_message(text) is 'The message in a function
   'none.';
 
 -- pg_net sends a batch a second time when its worker was stopped in the first. The answer to the first request is lost,
--- and
--- to the second our function says {"error": {"code": "run_refused"}}: that contradicts nothing.
+-- and the function refuses the second with {"error": {"code": "run_refused"}}. Such an answer contradicts no receipt.
 create function scheduler.is_second_refused(p_status integer, p_content text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -3119,14 +3119,16 @@ $$;
 comment on function scheduler.is_second_refused(integer, text) is
   'Whether an answer is our own function''s refusal of a run that it was asked for already.';
 
+-- Without nested loops: while the statistics of pg_net's answers are old, 5,000 runs and as many answers took 6.4 s
+-- instead of 0.16 s.
 create function scheduler.unread_answers(p_job_names text[] default null)
 returns table (run_id uuid, job_name text, status text, status_code integer, error text, verdict text, message text)
 language sql stable set search_path = '' set enable_nestloop = off rows 100 as $$
-  with asking as materialized (
+  with asking as (
     select * from public.scheduler_runs as runs
     where runs.request_id is not null and runs.answered_at is null
       and runs.dispatched_at >= (select since from scheduler.request_epoch)
-      -- All runs of these ids: which of them an answer belongs to is found out below.
+      -- Several runs can have one id; the join below finds the run that an answer belongs to.
       and (p_job_names is null or runs.request_id in (
         select request_id from public.scheduler_runs
         where job_name = any (p_job_names) and request_id is not null and answered_at is null))
@@ -3187,7 +3189,7 @@ comment on function scheduler.read_answers(text, timestamptz) is
   'Ties pg_net''s answers to the runs of a job and ends those that an answer alone decides. Returns how many it read. '
     'The caller holds the job''s row lock.';
 
--- A run that is at work or over is not ended by an answer: no lock of its job is needed, and its row is not waited for.
+-- An answer does not end a run that is at work or over, so this takes no lock of a job and skips rows that are locked.
 create function scheduler.note_answers(p_now timestamptz) returns integer
 language sql set search_path = '' as $$
   with free as (
@@ -3229,7 +3231,7 @@ comment on function scheduler.close_unanswered(timestamptz) is
   'Gives up on the answers to runs that are over and were dispatched too long ago, unless one lies unread. Returns '
     'how many.';
 
--- What silence says of runs: judged when nothing was heard of them for too long.
+-- Judges runs of which no receipt, heartbeat or answer came for too long.
 
 create function scheduler.silence_verdict(
   p_run public.scheduler_runs, p_now timestamptz, p_receipt_timeout interval, p_heartbeat_timeout interval,
@@ -3253,6 +3255,7 @@ comment on function scheduler.silence_verdict(public.scheduler_runs, timestamptz
 create function scheduler.silent_runs(p_now timestamptz, p_job_names text[] default null)
 returns table (id uuid, job_name text, status text, request_id bigint, dispatched_at timestamptz, verdict text)
 language sql stable set search_path = '' rows 100 as $$
+  -- Offset 0: without it the settings are read again for each run, and 5,000 runs take 280 ms instead of 90.
   select runs.id, runs.job_name, runs.status, runs.request_id, runs.dispatched_at, judged.verdict
   from (select
     make_interval(secs => scheduler.setting('scheduler.receipt_timeout_seconds')) as receipt_timeout,
@@ -3299,7 +3302,7 @@ declare
   v_judged integer := 0;
 begin
   for v_run in select * from scheduler.silent_runs(p_now, array[p_job_name]) limit 1000 loop
-    -- A receipt may have come since, or be on its way: it comes first.
+    -- A receipt may have come since, or be on its way. It wins.
     perform from public.scheduler_runs where id = v_run.id for no key update;
     continue when not exists (select from scheduler.silent_runs(p_now, array[p_job_name]) as still
       where still.id = v_run.id);
@@ -3322,10 +3325,10 @@ comment on function scheduler.judge_silent_runs(text, timestamptz) is
   'Ends runs of a job of which nothing was heard for too long: lost, not_sent, no_receipt, stalled, timed_out. '
     'Returns how many. The caller holds the job''s row lock and has read the answers.';
 
--- What pg_cron calls for a job, and what it shares with the pulse: jobs that are locked are heard, judged and sent.
+-- pg_cron calls dispatch for a job. Dispatch and pulse lock jobs, read their answers, judge their runs and send.
 
--- The order of locks is the job's row, then the run's row. Whoever holds the rows of several jobs never waits for
--- another one: two that wait for each other's jobs would deadlock.
+-- The order of locks is the job's row, then the run's row. A transaction that holds the rows of several jobs never
+-- waits for another job: two that wait for each other would deadlock.
 create function scheduler.try_lock_job(p_job_name text) returns boolean
 language plpgsql set search_path = '' as $$
 begin
@@ -3336,7 +3339,7 @@ $$;
 comment on function scheduler.try_lock_job(text) is
   'Locks the job''s row unless somebody else has it: false then. True also for a job that is not registered any more.';
 
--- Answers first: nothing is judged silent, and nothing skipped because of a run, while an answer to it lies unread.
+-- Answers come first: an unread answer could end a run that is judged silent, or because of which another is skipped.
 create function scheduler.hear_job(p_job_name text, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -3385,7 +3388,7 @@ begin
     perform scheduler.cancel_orphans(p_job_name, p_now);
     return v_told;
   end if;
-  -- What waits is older than what comes due now.
+  -- Waiting runs are older than occurrences that come due now.
   v_told := v_told || jsonb_build_object('sent', scheduler.send_queued(v_job, p_now));
   v_run_id := scheduler.record_due(v_job, p_now);
   return v_told || jsonb_build_object('run', v_run_id, 'recorded', coalesce(v_job.next_run_at <= p_now,
@@ -3447,7 +3450,7 @@ begin
     and scheduler.try_lock_job(p_job_name) then
     return true;
   end if;
-  -- Only a rollback gives the lead back: to wait for a job's row with it in hand would make all others wait.
+  -- Only a rollback releases the advisory lock. Waiting for a job's row while holding it would make all others wait.
   raise exception 'this is not the one that leads';
 exception when raise_exception or lock_not_available then
   return false;
@@ -3455,11 +3458,12 @@ end;
 $$;
 comment on function scheduler.lead_dispatch(text, timestamptz) is
   'Makes this transaction the one that dispatches for all others, and locks the job''s row. While another one leads '
-    'it waits, up to 5 s: whoever leaves a transaction open must not hold up every entry. False then, when the job is '
-    'not due any more, and when somebody else holds its row: who is not the leader may dispatch its own job only.';
+    'it waits, up to 5 s: a transaction left open must not hold up every entry. False then, when the job is '
+    'not due any more, and when another transaction holds its row: without the lead an entry dispatches only its own '
+    'job.';
 
--- pg_cron gives each call a session of its own. There Postgres would plan each statement anew for the first five jobs;
--- one plan for all of them is cheaper.
+-- pg_cron gives each call a session of its own. There Postgres would plan each statement anew for the first five jobs:
+-- with 190 jobs due that costs the session 350 ms of processor time instead of 305, with one job nothing.
 create function scheduler.dispatch(p_job_name text, p_now timestamptz default now()) returns uuid
 language plpgsql set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
 declare
@@ -3484,11 +3488,9 @@ begin
     return v_run_id;
   end if;
 
-  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: what is due now
-  -- leaves
-  -- together. The entries that waited find their jobs' cursors moved. Recording a long outage takes tens of
-  -- milliseconds
-  -- a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
+  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: all due
+  -- jobs leave in one batch. The entries that waited find their jobs' cursors moved. Recording a long outage takes tens
+  -- of milliseconds a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
   v_others := array(
     select name from public.scheduler_jobs
     where enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes' and name <> p_job_name
@@ -3504,7 +3506,7 @@ comment on function scheduler.dispatch(text, timestamptz) is
     'or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to '
     'call any number of times at once. Raises SD001 for an unknown job.';
 
--- What an edge function says of its run: it began, it is alive, it has ended.
+-- Receipts: an edge function says that its run has begun, is alive, or has ended.
 
 create function scheduler.begin_run(
   p_run_id uuid, p_function_name text, p_holder text default '', p_now timestamptz default now()
@@ -3569,7 +3571,7 @@ begin
   if v_job.name is not null then
     perform scheduler.hear_job(v_job.name, p_now);
   end if;
-  -- A function that no job names has what a job has by default.
+  -- A function that no job names gets the defaults of a job.
   v_run := scheduler.new_run(v_job, 'manual', p_now);
   v_run.job_name := coalesce(v_job.name, p_function_name);
   v_run.function_name := p_function_name;
@@ -3583,7 +3585,7 @@ begin
   v_run.heartbeat_at := p_now;
   perform scheduler.add_runs(array[v_run]);
 
-  -- It has nothing to overlap with.
+  -- A function without a job has no lock.
   if scheduler.takes_lock(v_job) and not scheduler.try_lock(
     v_job.name, v_run.id, p_holder, p_now,
     p_now + make_interval(secs => v_run.timeout_seconds + 2 * scheduler.setting('scheduler.heartbeat_timeout_seconds'))
@@ -3700,7 +3702,7 @@ grant execute on function public.scheduler_begin_manual_run(text, text, jsonb, t
 grant execute on function public.scheduler_heartbeat_run(uuid, jsonb) to service_role;
 grant execute on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean) to service_role;
 
--- pg_cron's entries are what the registry says: put back when they were removed, switched off or changed.
+-- Keeps pg_cron's entries as the registry says, when they were removed, switched off or changed.
 
 create function scheduler.mend_cron_entries() returns jsonb
 language plpgsql set search_path = '' as $$
@@ -3732,8 +3734,7 @@ comment on function scheduler.mend_cron_entries() is
     'entries, "errors": {job: message}}.';
 
 -- Each beat is a transaction of its own, so that no job is held longer than its own step needs. A procedure could
--- commit
--- as well, but not one with a search_path of its own.
+-- commit as well, but not one with a search_path of its own.
 create function scheduler.pulse_command() returns text
 language sql immutable set search_path = '' as $$
   select 'do $beat$ begin while scheduler.beat() loop commit; end loop; end $beat$';
@@ -3775,7 +3776,7 @@ comment on function scheduler.sync_pulse_entry() is
   'Puts the pulse into pg_cron: every 10 seconds where it has seconds, else every minute. Changes nothing that is '
     'right; returns the schedule. Raises 42710 when the name belongs to somebody else''s entry.';
 
--- The ledger and pg_cron's log grow for ever unless somebody prunes them.
+-- Prunes the ledger and pg_cron's log, which grow without it.
 
 create function scheduler.prune_runs(p_statuses text[], p_before timestamptz, p_limit integer) returns integer
 language sql set search_path = '' as $$
@@ -3791,8 +3792,7 @@ comment on function scheduler.prune_runs(text[], timestamptz, integer) is
 
 -- pg_cron never prunes its own log, which holds the rows of all applications of the database, and gives it no index but
 -- the run id. Each call reads on where the last one ended: rows that must stay do not stop it. After a crash rows can
--- be
--- without any time; those are older than the next row that has one.
+-- be without any time; those are older than the next row that has one.
 create function scheduler.prune_cron_log(p_now timestamptz, p_limit integer) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -3804,7 +3804,7 @@ declare
   v_read_to bigint;
   v_pruned integer;
 begin
-  with looked_at as materialized (
+  with looked_at as (
     select runid, status, username, database, command, coalesce(end_time, start_time) as at
     from cron.job_run_details where runid > v_from order by runid limit p_limit
   ), dated as (
@@ -3851,7 +3851,7 @@ comment on function scheduler.prune(timestamptz, integer) is
   'Deletes old rows of the ledger and of Daybook''s entries in cron.job_run_details, at most p_limit of each kind; '
     'failures are kept longer than successes. {"pruned": rows, "more": whether there are further ones}.';
 
--- The pulse: in pure SQL, what nobody else is there to do. It needs no edge function to be alive.
+-- The pulse does in SQL the work that no dispatch or receipt does. It works while every edge function is down.
 
 create function scheduler.jobs_to_attend(p_now timestamptz, p_to_hear text[], p_after text,
   p_limit integer) returns text[]
@@ -3894,8 +3894,7 @@ comment on function scheduler.attend_jobs(timestamptz, integer) is
     'of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it '
     'stopped early.';
 
--- A step that fails is undone alone: the others, and the pulse's own mark, stay. A statement timeout ends one step,
--- too.
+-- A step that fails, by a statement timeout too, is undone alone: the other steps and the pulse's own mark stay.
 create function scheduler.pulse_step(p_step text, p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
 begin
@@ -3929,7 +3928,7 @@ language sql immutable set search_path = '' as $$
     case when p_state.resume_after is null then 'answers' end,
     -- The jobs come last: their locks are held until the pulse commits.
     'jobs'], null)
-  -- A time to come was written by a clock that was ahead and went back.
+  -- A mark in the future was written by a clock that was ahead and went back.
   from (select
     coalesce(p_now < p_state.last_pruned_at or p_now >= p_state.last_pruned_at + interval '1 hour', true) as prunes,
     coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute',
@@ -3973,7 +3972,7 @@ begin
   end loop;
 
   update scheduler.pulse_state set
-    -- A pulse in which nothing worked is none.
+    -- A pulse in which every step failed leaves no mark.
     last_pulse_at = case when v_succeeded <> '{}' then p_now else last_pulse_at end,
     last_mended_at = case when 'mended' = any (v_succeeded) then p_now else last_mended_at end,
     last_pruned_at = case when 'pruned' = any (v_succeeded) then p_now else last_pruned_at end,
@@ -3996,7 +3995,7 @@ $$;
 comment on function scheduler.beat() is
   'A pulse; true when there is more to do at once and the statement that calls it has lasted less than 8 seconds.';
 
--- The one entry that is no job.
+-- The pulse is the only entry in pg_cron that is no job.
 select scheduler.sync_pulse_entry();
 
 -- The verbs an operator calls in the SQL console.
@@ -4023,7 +4022,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
 begin
-  -- The job's row comes before the run's row, as everywhere; and what was answered is heard before anybody decides.
+  -- The job's row comes before the run's row, as everywhere. Answers are read before the decision.
   perform from public.scheduler_jobs
     where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update;
   if found then
@@ -4134,7 +4133,7 @@ begin
   if not scheduler.is_paused(v_job, p_now) then
     return format('%s was not paused', v_job.name);
   end if;
-  -- What came due in the pause and was not recorded yet belongs to the pause.
+  -- Occurrences that came due in the pause are recorded as paused first.
   v_fault := scheduler.try_record_due(v_job, p_now);
   update public.scheduler_jobs
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
@@ -4322,8 +4321,8 @@ declare
 begin
   perform scheduler.assert_given(format('cancel what waits of %s', p_job_name), 'reason and author',
     format('select scheduler.cancel_queued(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
-  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. They hold no
-  -- lock.
+  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. Waiting
+  -- runs hold no lock.
   update public.scheduler_runs
     set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
       error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
@@ -4345,7 +4344,7 @@ comment on function scheduler.cancel_queued(text, text, text, timestamptz) is
   'Cancels all runs of the job that wait (for its lock, a limit, the time of a retry), with a reason and an author, '
     'and says how many. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 
--- A job whose times cannot be worked out (Postgres does not know its zone) must not stop those who ask for all jobs.
+-- A job whose times cannot be worked out (Postgres does not know its zone) must not fail a question about all jobs.
 create function scheduler.next_run(p_job public.scheduler_jobs, p_after timestamptz, out run_at timestamptz,
   out fault text)
 language plpgsql stable set search_path = '' as $$
@@ -4521,7 +4520,7 @@ comment on function public.try_mark_daily_run(text, text) is 'scheduler.try_mark
 revoke all on function public.try_mark_daily_run(text, text) from public, anon, authenticated;
 grant execute on function public.try_mark_daily_run(text, text) to service_role;
 
--- Runs that other work asks for: no schedule, but the same ledger, retries and limits.
+-- Runs that other work asks for. They have no schedule, but the same ledger, retries and limits.
 
 create function scheduler.run_requests_fault(p_runs jsonb) returns text
 language sql immutable set search_path = '' as $$
@@ -4558,8 +4557,8 @@ begin
   if v_fault is not null then
     raise exception using errcode = '22023', message = format('cannot enqueue runs of %s: %s', p_job_name, v_fault);
   end if;
-  -- What is enqueued at one moment is told apart by microseconds: an occurrence is known by its time. Calls of a person
-  -- are not in the way, and not in that index.
+  -- The time of an occurrence is unique in a job, so runs enqueued at one moment differ by microseconds. The unique
+  -- index leaves calls by hand out, and so does this query.
   select greatest(p_now, max(scheduled_for) + interval '1 microsecond') into v_first
     from public.scheduler_runs
     where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
@@ -4581,7 +4580,7 @@ end;
 $$;
 comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) is
   'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. '
-    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when left out) and "key", which names '
+    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent) and "key", which names '
     'what the run is about (at most 200 characters) and is kept by its retries. Returns how many. Raises SD001 for an '
     'unknown job; 22023 for another list, or a p_run_after that is infinite.';
 
@@ -4594,9 +4593,9 @@ $$;
 comment on function scheduler.open_runs(text, text) is
   'The runs of the job with that key that wait or are under way, in no order.';
 
--- The facts behind scheduler.explain: what is known of a job at a minute, as JSON for those who draw it.
+-- The facts behind scheduler.explain: everything known of a job at a minute, as JSON for user interfaces.
 
--- A retry is of what its first attempt was.
+-- A retry has the origin of its first attempt.
 create function scheduler.origin(p_run public.scheduler_runs) returns text
 language sql stable set search_path = '' as $$
   select coalesce(
@@ -4618,7 +4617,7 @@ language sql stable set search_path = '' as $$
       -- One more attempt would have the same payload.
       when p_run.verdict = 'bad_input' then case when scheduler.origin(p_run) in ('cron', 'catch_up')
         then format('select scheduler.run_now(%L)', p_run.job_name) end
-      -- The person who called the function itself has the call at hand.
+      -- A call by hand is repeated by hand.
       when p_run.trigger = 'manual' and p_run.request_id is null and p_run.started_at is not null then 'call it again'
       when exists (select from public.scheduler_jobs where name = p_run.job_name)
         then format('select scheduler.retry_run(%L, ''<your name>'')', p_run.id)
@@ -4787,7 +4786,7 @@ comment on function scheduler.explain_facts(text, timestamptz, timestamptz) is
   'its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, '
   'unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';
 
--- Why did, or didn't, this job run at this time? One sentence for a tired person, made of the facts alone.
+-- Says in one sentence why a job did, or did not, run at a time. The sentence is made of the facts alone.
 
 create function scheduler.wait_text(p_seconds numeric) returns text
 language sql immutable set search_path = '' as $$
@@ -4817,7 +4816,7 @@ language sql stable set search_path = '' as $$
     when 'completed' then format('%s %s at %s: %s%s on %s%s.', job,
       case p_facts ->> 'origin' when 'enqueued' then 'was enqueued and ran' else coalesce(origin, 'ran') end, at,
         meaning,
-      -- A URL says nothing of when it began.
+      -- A URL target sends no receipt of its beginning.
       coalesce(', in ' || round((p_facts ->> 'duration_ms')::numeric / 1000, 1) || ' s', ''), attempt, earlier)
     when 'running' then format('%s is running for %s since %s s on %s%s; its last heartbeat was %s s ago.', job, at,
       extract(epoch from now - (p_facts ->> 'started_at')::timestamptz)::bigint, attempt, earlier,
@@ -4910,6 +4909,7 @@ comment on function scheduler.explain_sentence(jsonb) is 'The facts of scheduler
 create function scheduler.explain_json(p_job_name text, p_at timestamptz default null, p_now timestamptz default now())
 returns jsonb
 language sql stable set search_path = '' as $$
+  -- Offset 0: without it the facts are gathered twice, and a call takes 9 ms instead of 6.
   select facts || jsonb_build_object('sentence', scheduler.explain_sentence(facts))
   from (select scheduler.explain_facts(p_job_name, p_at, p_now) as facts offset 0) as explained;
 $$;
@@ -4925,7 +4925,7 @@ comment on function scheduler.explain(text, timestamptz, timestamptz) is
   'Why the job did, or did not, run at that minute (its latest row when none is given): one sentence, times in the '
   'job''s own zone, in UTC where Postgres does not know it. Raises 22023 for a time that is none (infinity).';
 
--- What became of each job's runs, counted as they end: a scrape reads one small row a job instead of the ledger, and
+-- Counters of each job's runs, raised as runs end. A scrape reads one small row a job instead of the ledger, and
 -- pruning the ledger lowers no counter.
 
 -- Upper bounds of the histograms' buckets, in milliseconds; above the last one there is one bucket more. The counts are
@@ -4944,8 +4944,9 @@ $$;
 comment on function scheduler.fire_lag_bounds_ms() is 'Upper bounds of the buckets in which fire lags are counted, in '
   'milliseconds.';
 
--- One row a job, locked only by whoever holds the row of that job (the order is: job, run, lock, counters): nobody ever
--- waits here. It goes with its job; a job that is registered again begins at zero, which Prometheus takes for a reset.
+-- One row a job. A transaction locks it only while it holds the row of the job (the order is: job, run, lock,
+-- counters), so none waits here. The row is deleted with its job; a job that is registered again begins at zero, which
+-- Prometheus takes for a reset.
 -- No index but the key, and half of each page free: every update is a HOT update.
 create table scheduler.run_counters (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
@@ -4973,7 +4974,7 @@ comment on table scheduler.run_counters is
   'How the runs of each registered job ended, counted since it was registered: one row a job.';
 comment on column scheduler.run_counters.lost is 'Failed runs with the verdict lost; they are among the failed ones.';
 comment on column scheduler.run_counters.retries is 'Retries that were sent and have ended.';
-comment on column scheduler.run_counters.left_out is 'Occurrences left out on purpose, by their skip_kind.';
+comment on column scheduler.run_counters.left_out is 'Occurrences skipped on purpose, by their skip_kind.';
 comment on column scheduler.run_counters.duration_counts is
   'Runs that began and ended, by duration: a count for each bound of duration_bounds_ms and one above. Not cumulative.';
 comment on column scheduler.run_counters.fire_lag_counts is
@@ -5035,7 +5036,7 @@ begin
 end;
 $$;
 comment on function scheduler.count_ended_run() is
-  'Trigger: counts a run when it comes to its end, whoever ended it. What never ran is counted by count_left_out.';
+  'Trigger: counts a run when it comes to its end, however it ended. count_left_out counts occurrences that never ran.';
 
 -- A statement at a time: an outage leaves a thousand such rows in one statement, and each update of the one row of
 -- counters would walk over all versions before it.
@@ -5088,9 +5089,8 @@ create trigger count_left_out after insert on public.scheduler_runs
 
 revoke all on scheduler.run_counters from public, anon, authenticated, service_role;
 
--- How long the rows of growing tables are kept: each pack has its rules here. The ledger and pg_cron's log are pruned
--- by the
--- pulse, everything else by prune-old-rows.
+-- How long the rows of growing tables are kept: each pack has its rules here. The pulse prunes the
+-- ledger and pg_cron's log, prune-old-rows everything else.
 
 create table scheduler.retention_rules (
   rule text primary key check (rule ~ '^[a-z][a-z0-9_]*$'),
@@ -5245,14 +5245,12 @@ grant execute on function public.scheduler_begin_pruning(), public.scheduler_pru
 select scheduler.add_retention_rule('scheduler', 'scheduler_activity', 180, 'occurred_at < $1');
 select scheduler.add_retention_rule('scheduler', 'scheduler_health_history', 180, 'checked_at < $1');
 
--- The health of the system: each pack says what there is to look at, system-health looks at all of it and keeps a
--- report.
+-- The health of the system: each pack registers its components, system-health reads them all and keeps a report.
 --
 -- A component is one function that counts and judges nothing:
 --   {"watched": 12, "figures": {"<figure>": number or null, ...}, "details": {...}, "notes": ["..."]}
--- watched is how many things there are to look at (0: nothing to watch); a figure is null where there is nothing to
--- tell;
--- details says which table, which job.
+-- watched is the number of things that are looked at (0: the component is idle); a figure is null where it cannot be
+-- told; details names the table or the job.
 
 create table scheduler.health_components (
   component text primary key check (component ~ '^[a-z][a-z0-9_]*$'),
@@ -5324,7 +5322,7 @@ revoke all on sequence public.scheduler_health_history_id_seq from public, anon,
 -- The health check writes its history through scheduler_record_health alone.
 grant select on public.scheduler_health_history to service_role;
 
--- A share of very few says nothing: one failure of two would be a catastrophe.
+-- A share of few runs is null: one failure of two is not half of a system that fails.
 create function scheduler.percent(p_part bigint, p_whole bigint, p_at_least bigint default 1) returns numeric
 language sql immutable set search_path = '' as $$
   select case when p_whole >= greatest(p_at_least, 1) then round(100.0 * p_part / p_whole, 1) end;
@@ -5378,8 +5376,7 @@ comment on function scheduler.record_health(text, timestamptz, integer, text, te
     'row''s id.';
 
 -- The doors for system-health. Security definer because service_role has no right in the private schemas.
--- statement_timeout is
--- applied by PostgREST to the whole call; a component waits behind no lock for longer than lock_timeout.
+-- PostgREST applies statement_timeout to the whole call; no component waits for a lock longer than lock_timeout.
 
 create function public.scheduler_health_components() returns jsonb
 language sql stable security definer set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$
@@ -5513,14 +5510,14 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('database', 'dead_rows_percent', 'dead rows in a table', 'percent', 'higher', 40, 75, 'most_dead_rows_in'),
   -- Postgres stops writing at about 2.1 billion; autovacuum acts at 0.2 billion.
   ('database', 'transaction_id_age', 'transaction id age', 'count', 'higher', 500000000, 1200000000, null),
-  -- What is too big depends on what was bought: give it a threshold here.
+  -- The threshold depends on the size of the disk: set one in health_figures.
   ('database', 'size_bytes', 'size', 'bytes', 'higher', null, null, null);
 
 -- What the health check sees of the scheduler.
 
 create function scheduler.stuck_runs(out runs bigint, out oldest text)
 language sql stable set search_path = '' as $$
-  with at_limit as materialized (
+  with at_limit as (
     select name from public.scheduler_jobs
     where parallel_limit <= (
       select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
@@ -5601,9 +5598,8 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('scheduler', 'stuck_runs', 'stuck runs', 'count', 'higher', 1, 5, 'oldest_stuck'),
   ('scheduler', 'paused_jobs', 'paused jobs', 'count', 'higher', 1, null, null);
 
--- What Prometheus scrapes: each pack has its families and a function that reads them. A function reads counters and
--- sums that
--- somebody else has kept, never a count of a growing table; and no setting that can be wrong.
+-- The metrics that Prometheus scrapes: each pack has its families and a function that reads them. A function reads
+-- counters and sums that triggers keep. It never counts a growing table, and reads no setting that can be wrong.
 
 create table scheduler.metric_families (
   family text primary key check (family ~ '^[a-z][a-z0-9_]*$'),
@@ -5673,7 +5669,7 @@ begin
       end if;
       v_groups := v_groups || v_read;
     exception when others then
-      -- One that fails must not hide what the others say.
+      -- A source that fails must not hide the others.
       v_errors := v_errors || jsonb_build_object(v_function, sqlerrm);
     end;
   end loop;
@@ -5718,14 +5714,14 @@ comment on function scheduler.scheduler_metrics(timestamptz) is 'The group of me
 -- would rename ours.
 create function scheduler.job_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
-  with jobs as materialized (
+  with jobs as (
     select counters.*,
       case when not jobs.enabled then 'disabled' when pause.paused then 'paused' else 'active' end as state,
       case when jobs.enabled and not pause.paused and jobs.next_run_at < p_now
         then round(extract(epoch from p_now - jobs.next_run_at), 3) else 0 end as overdue
     from public.scheduler_jobs as jobs
     join scheduler.run_counters as counters on counters.job_name = jobs.name
-    cross join lateral (select jobs.enabled and scheduler.is_paused(jobs, p_now) as paused offset 0) as pause
+    cross join lateral (select jobs.enabled and scheduler.is_paused(jobs, p_now) as paused) as pause
     order by job_name
   ), reasons as (
     -- Reasons that a dashboard can count on; the others are there once they have occurred.
@@ -5786,9 +5782,9 @@ insert into scheduler.metric_families (family, pack, type, help) values
     'before the first.'),
   ('scheduler_occurrences_since_success', 'scheduler', 'gauge', 'Occurrences since the last completed run that failed '
     '(with all attempts so far) or were missed, by status.'),
-  ('scheduler_skipped_total', 'scheduler', 'counter', 'Occurrences left out on purpose, by reason; misfire reasons '
+  ('scheduler_skipped_total', 'scheduler', 'counter', 'Occurrences skipped on purpose, by reason; misfire reasons '
     'are missed ones that the misfire policy did not run.'),
-  ('scheduler_missed_total', 'scheduler', 'counter', 'Occurrences that nothing fired in time.'),
+  ('scheduler_missed_total', 'scheduler', 'counter', 'Occurrences that were not dispatched in time.'),
   ('scheduler_lost_total', 'scheduler', 'counter', 'Runs that were dispatched and of which nothing was heard; they '
     'are among the failed.'),
   ('scheduler_retries_total', 'scheduler', 'counter', 'Retries that were dispatched, counted when they end.'),
@@ -5803,7 +5799,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_metric_sources_failed', 'scheduler', 'gauge', 'Functions that could not give their metrics in this '
     'scrape; the function''s log says why.');
 
--- Nobody but the owner uses what is private. Functions in public say themselves who may call them.
+-- Only the owner may use the private schema. Each function in public grants its own callers.
 revoke all on all functions in schema scheduler from public, anon, authenticated, service_role;
 revoke all on all tables in schema scheduler from public, anon, authenticated, service_role;
 revoke all on all sequences in schema scheduler from public, anon, authenticated, service_role;

@@ -1,6 +1,6 @@
 -- Daybook 0.10.0, pack api-keys. Made of supabase/sql/api-keys: change it there.
 
--- Nothing is made over what is there and not Daybook's.
+-- Refuses to install over objects that are not Daybook's.
 do $guard$
 declare
   v_pack constant text := 'api-keys';

@@ -1,6 +1,6 @@
 -- Daybook 0.10.0, pack batches. Made of supabase/sql/batches: change it there.
 
--- Nothing is made over what is there and not Daybook's.
+-- Refuses to install over objects that are not Daybook's.
 do $guard$
 declare
   v_pack constant text := 'batches';

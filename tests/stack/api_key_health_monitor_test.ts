@@ -10,7 +10,7 @@ import {
   type ProviderName,
   providersEnv,
 } from "../support/api-providers.ts";
-import { fire, readLog, settle } from "../support/faults.ts";
+import { beatUntilIdle, fire, readLog } from "../support/faults.ts";
 import { type Reply, withHttpServer } from "../support/http-server.ts";
 import { run } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
@@ -36,7 +36,7 @@ async function check(sql: Sql, payload: Record<string, unknown> = {}) {
     update scheduler_jobs set payload = ${sql.json(payload as never)}
     where name = 'api-key-health-monitor'`;
   const id = await fire(sql, "api-key-health-monitor");
-  await settle(sql);
+  await beatUntilIdle(sql);
   const row = await run(sql, id);
   assert.deepEqual([row.status, row.verdict], ["completed", "ok"], row.error_message);
   return row;

@@ -8,7 +8,7 @@ import {
   set,
   statuses,
 } from "../support/batch.ts";
-import { beat, settle, untilRestAnswers } from "../support/faults.ts";
+import { beat, beatUntilIdle, untilRestAnswers } from "../support/faults.ts";
 import { seededRandom } from "../support/random.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -82,7 +82,7 @@ Deno.test("processors killed at random during 5,000 tasks: each task ends once, 
     })();
     await untilOver(stack, id, 180_000).finally(() => over = true);
     await killing;
-    await settle(sql);
+    await beatUntilIdle(sql);
 
     const row = await batchJob(sql, id);
     console.log(`${kills} kills; ${row.status}, ${row.tasks_completed} answered`, row.reasons);
@@ -106,7 +106,7 @@ Deno.test("the database killed during a batch: processors go on when it is back,
       await untilRestAnswers(stack);
     }
     await untilOver(stack, id, 120_000);
-    await settle(sql);
+    await beatUntilIdle(sql);
     const row = await batchJob(sql, id);
     assert.deepEqual([row.status, row.tasks_completed], ["completed", 1_000]);
     await assertBatchesSound(sql);

@@ -1,7 +1,7 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import { addBatch, addProvider, assertBatchesSound, batchJob, set } from "../support/batch.ts";
-import { settle } from "../support/faults.ts";
+import { beatUntilIdle } from "../support/faults.ts";
 import { withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
@@ -44,7 +44,7 @@ Deno.test("batch-reconciler through the whole stack", (test) =>
           open: 20,
         },
       ]);
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual([
         (await batchJob(sql, id)).status,
         (await batchJob(sql, id)).tasks_completed,
@@ -76,7 +76,7 @@ Deno.test("batch-reconciler through the whole stack", (test) =>
         assert.deepEqual(answers, [200, 200, 200, 200, 200]);
         return (await batchJob(sql, id)).completed_at !== null;
       }, 30_000);
-      await settle(sql);
+      await beatUntilIdle(sql);
       const row = await batchJob(sql, id);
       assert.deepEqual([row.status, row.tasks_completed], ["completed", 20]);
       assert.equal(models.calls.length - before, 20);

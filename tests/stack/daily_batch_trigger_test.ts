@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import postgres, { type Sql } from "postgres";
 import { addProvider } from "../support/batch.ts";
-import { beat, passTime, settle, untilRestAnswers } from "../support/faults.ts";
+import { beat, beatUntilIdle, passTime, untilRestAnswers } from "../support/faults.ts";
 import { assertInvariants, summary } from "../support/scheduler.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -102,7 +102,7 @@ Deno.test("daily-batch-trigger", (test) =>
       const again = await (await call({ force: true })).json();
       assert.equal(again.result.outcome, "already_run");
       assert.match(again.result.summary, /^nothing begun: \d{4}-\d\d-\d\d has been run already$/);
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await batches(sql, row!.id), [
         { status: "completed", tasks_total: 1, tasks_completed: 1 },
       ]);
@@ -171,7 +171,7 @@ Deno.test("daily-batch-trigger", (test) =>
       }));
       const begun = told.reduce((sum, { result }) => sum + (result?.batches ?? 0), 0);
       assert.equal(begun, 1, JSON.stringify(told));
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.equal((await batches(sql, id)).length, 1);
     });
 
@@ -183,7 +183,7 @@ Deno.test("daily-batch-trigger", (test) =>
         await waitUntil("the end of the run", async () => (await summary(sql, JOB)).length === 2);
         assert.deepEqual(await batches(sql, id), []);
       });
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await summary(sql, JOB), [
         "failed manual 1 job_error",
         "completed retry 2 ok",
@@ -201,7 +201,7 @@ Deno.test("daily-batch-trigger", (test) =>
       await untilRestAnswers(stack);
       await passTime(sql, 61);
       await beat(sql);
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await summary(sql, JOB), [
         "failed manual 1 stalled",
         "completed retry 2 ok",

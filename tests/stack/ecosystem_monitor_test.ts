@@ -1,12 +1,12 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   passTime,
   readLog,
-  settle,
   untilStatus,
 } from "../support/faults.ts";
 import { problem, withGithub } from "../support/github.ts";
@@ -52,7 +52,7 @@ Deno.test("ecosystem-monitor through the whole stack", (test) =>
         await functions.start();
         await passTime(sql, 61);
         await beat(sql);
-        await settle(sql);
+        await beatUntilIdle(sql);
         assert.deepEqual(await summary(sql, "ecosystem-monitor"), [
           "failed cron 1 stalled",
           "completed retry 2 ok",
@@ -68,7 +68,7 @@ Deno.test("ecosystem-monitor through the whole stack", (test) =>
           day,
           comment_url: github.comments[0]!.html_url,
         });
-        await assertSettled(sql);
+        await assertAllRunsOver(sql);
       });
 
       await test.step("its report is kept, in the run's result, in the log, and its headline among the activities", async () => {

@@ -1,6 +1,13 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
-import { assertSettled, beat, fire, passTime, readLog, settle } from "../support/faults.ts";
+import {
+  assertAllRunsOver,
+  beat,
+  beatUntilIdle,
+  fire,
+  passTime,
+  readLog,
+} from "../support/faults.ts";
 import { run } from "../support/scheduler.ts";
 import { schedule } from "../support/scheduled-actions.ts";
 import { type Stack, withStack } from "../support/stack.ts";
@@ -20,7 +27,7 @@ async function arrivals(stack: Stack): Promise<Map<number, string[]>> {
 /** A run by hand of the whole path; its row when it is over. */
 async function runOnce({ sql }: Stack, limitMs = 60_000) {
   const id = await fire(sql, JOB);
-  await settle(sql, limitMs);
+  await beatUntilIdle(sql, limitMs);
   const row = await run(sql, id);
   assert.equal(row.status, "completed", row.error_message);
   return row;
@@ -76,8 +83,8 @@ Deno.test("execute-scheduled-actions through the whole stack", (test) =>
       await sql`update scheduled_actions set locked_until = now() where locked_until is not null`;
       await passTime(sql, 61);
       await beat(sql);
-      await settle(sql, 60_000);
-      await assertSettled(sql);
+      await beatUntilIdle(sql, 60_000);
+      await assertAllRunsOver(sql);
 
       const found = await arrivals(stack);
       assert.equal(found.size, count);

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   passTime,
   readLog,
   registerJob,
-  settle,
   untilStatus,
 } from "../support/faults.ts";
 import { run, summary } from "../support/scheduler.ts";
@@ -26,12 +26,12 @@ Deno.test("a job that ignores its deadline", (test) =>
         (await run(sql, id)).error_message,
         "the job was still at work at its deadline",
       );
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await summary(sql, "endless"), [
         "failed cron 1 timed_out",
         "completed retry 2 ok",
       ]);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     });
 
     await test.step("is timed out by the pulse where the function does not; its late receipt changes nothing", async () => {
@@ -42,7 +42,7 @@ Deno.test("a job that ignores its deadline", (test) =>
       await beat(sql);
       const judged = await run(sql, id);
       assert.equal(judged.verdict, "timed_out");
-      await settle(sql);
+      await beatUntilIdle(sql);
       await waitUntil("the function's own receipt", async () =>
         (await readLog(stack)).includes("the receipt was refused"));
       const { answered_at: _1, response_status: _2, ...after } = await run(sql, id);
@@ -52,6 +52,6 @@ Deno.test("a job that ignores its deadline", (test) =>
         "failed cron 1 timed_out",
         "completed retry 2 ok",
       ]);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     });
   }));

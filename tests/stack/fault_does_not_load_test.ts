@@ -1,11 +1,11 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   registerJob,
-  settle,
   untilAnswered,
   withDeployments,
 } from "../support/faults.ts";
@@ -23,11 +23,11 @@ Deno.test("a function whose module does not load: boot_error, and completed once
       const first = await run(sql, id);
       assert.deepEqual([first.verdict, first.response_status], ["boot_error", 503]);
       await deploy("unfinished");
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await summary(sql, "unfinished"), [
         "failed cron 1 boot_error",
         "completed retry 2 ok",
       ]);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     })
   ));

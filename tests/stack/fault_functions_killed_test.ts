@@ -1,12 +1,12 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   passTime,
   registerJob,
-  settle,
   untilAnswered,
   untilStatus,
 } from "../support/faults.ts";
@@ -25,13 +25,13 @@ Deno.test("functions process killed", (test) =>
       assert.equal((await beat(sql)).judged, 0, "its heartbeat is young: it may still be alive");
       await passTime(sql, 61);
       assert.equal((await beat(sql)).judged, 2);
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await summary(sql, "killed"), [
         "failed cron 1 stalled",
         "completed retry 2 ok",
       ]);
       assert.deepEqual(await summary(sql, "killed-once"), ["failed cron 1 stalled"]);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     });
 
     await test.step("before a run: boot_error, and its retry completes", async () => {
@@ -44,11 +44,11 @@ Deno.test("functions process killed", (test) =>
         "queued retry 2",
       ]);
       await functions.start();
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await summary(sql, "too-early"), [
         "failed cron 1 boot_error",
         "completed retry 2 ok",
       ]);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     });
   }));

@@ -1,6 +1,12 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
-import { assertSettled, fire, registerJob, settle, untilStatus } from "../support/faults.ts";
+import {
+  assertAllRunsOver,
+  beatUntilIdle,
+  fire,
+  registerJob,
+  untilStatus,
+} from "../support/faults.ts";
 import { run, summary } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 
@@ -19,12 +25,12 @@ Deno.test("functions stopped by SIGTERM: what runs is interrupted, and its retry
       assert.deepEqual(row.progress, { attempt: 1 });
     }
     await functions.start();
-    await settle(sql);
+    await beatUntilIdle(sql);
     for (const job of jobs) {
       assert.deepEqual(await summary(sql, job), [
         "failed cron 1 interrupted",
         "completed retry 2 ok",
       ]);
     }
-    await assertSettled(sql);
+    await assertAllRunsOver(sql);
   }));

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   passTime,
   registerJob,
   release,
-  settle,
   untilAnswered,
   untilStatus,
 } from "../support/faults.ts";
@@ -53,11 +53,11 @@ Deno.test("pg_net's tables emptied and its ids restarted while runs are in fligh
     await passTime(sql, 61);
     await sql`update scheduler_runs set heartbeat_at = now() where id = ${atWork}`;
     await release(sql);
-    await settle(sql);
+    await beatUntilIdle(sql);
     assert.deepEqual(await summary(sql, "forgotten"), [
       "failed cron 1 lost",
       "completed retry 2 ok",
     ]);
     assert.deepEqual(await summary(sql, "at-work"), ["completed cron 1 ok_unanswered"]);
-    await assertSettled(sql);
+    await assertAllRunsOver(sql);
   }));

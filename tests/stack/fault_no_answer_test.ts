@@ -1,13 +1,13 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   passTime,
   readLog,
   registerJob,
-  settle,
   untilAnswered,
 } from "../support/faults.ts";
 import { run, summary } from "../support/scheduler.ts";
@@ -26,7 +26,7 @@ Deno.test("a response that never comes: lost, its retry completes, and the late 
     await beat(sql);
     assert.equal((await run(sql, id)).status, "dispatched", "a timeout of pg_net proves nothing");
     await passTime(sql, 61);
-    await settle(sql);
+    await beatUntilIdle(sql);
     const log = await waitUntil("the first attempt to wake up", async () => {
       const text = await readLog(stack);
       return text.includes("mute answered attempt 1") && text;
@@ -35,5 +35,5 @@ Deno.test("a response that never comes: lost, its retry completes, and the late 
     assert.match(log, /mute answered attempt 1: 409/);
     assert.equal(log.match(/"message":"begun"/g)?.length, 1);
     assert.deepEqual(await summary(sql, "mute"), ["failed cron 1 lost", "completed retry 2 ok"]);
-    await assertSettled(sql);
+    await assertAllRunsOver(sql);
   }));

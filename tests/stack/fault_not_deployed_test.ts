@@ -1,11 +1,11 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   registerJob,
-  settle,
   untilAnswered,
   withDeployments,
 } from "../support/faults.ts";
@@ -22,7 +22,7 @@ Deno.test("a function that is not deployed: not_found, and completed once it is"
       const first = await run(sql, id);
       assert.deepEqual([first.verdict, first.response_status], ["not_found", 404]);
       await deploy("late");
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await summary(sql, "late"), [
         "failed cron 1 not_found",
         "completed retry 2 ok",
@@ -30,12 +30,12 @@ Deno.test("a function that is not deployed: not_found, and completed once it is"
 
       await registerJob(sql, "never", { target: "never" });
       await fire(sql, "never");
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await summary(sql, "never"), [
         "failed cron 1 not_found",
         "failed retry 2 not_found",
         "failed retry 3 not_found",
       ]);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     })
   ));

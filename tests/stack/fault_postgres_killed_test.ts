@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   passTime,
   registerJob,
   release,
-  settle,
   untilRestAnswers,
   untilStatus,
 } from "../support/faults.ts";
@@ -20,7 +20,7 @@ import { waitUntil } from "../support/wait-until.ts";
 function beatAllTheTime(databaseUrl: string): () => Promise<void> {
   let stopped = false;
   const connections = [1, 2].map(async () => {
-    // Without the types it fetches when it connects, whose failure nobody could catch.
+    // Without the types that it fetches when it connects: no code could catch that failure.
     const sql = postgres(databaseUrl, { max: 1, connect_timeout: 2, fetch_types: false });
     while (!stopped) {
       await beat(sql).catch(() => new Promise((resolve) => setTimeout(resolve, 20)));
@@ -61,14 +61,14 @@ Deno.test("Postgres killed with -9 while runs are in flight", (test) =>
       await untilStatus(sql, before, "completed");
       await untilStatus(sql, behind, "completed");
       await passTime(sql, 61);
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.deepEqual(await summary(sql, "in-queue"), [
         "failed cron 1 lost",
         "completed retry 2 ok",
       ]);
       assert.equal((await summary(sql, "at-work")).length, 1);
       assert.equal((await summary(sql, "waits")).length, 2);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     });
 
     await test.step("a run that ends while there is no database delivers its receipt later", async () => {
@@ -84,9 +84,9 @@ Deno.test("Postgres killed with -9 while runs are in flight", (test) =>
       );
       await stack.postgres.start();
       await untilStatus(sql, id, "completed");
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.equal((await summary(sql, "ends-meanwhile")).length, 1);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     });
 
     await test.step("in the midst of pulses and receipts: every occurrence completes once", async () => {
@@ -115,7 +115,7 @@ Deno.test("Postgres killed with -9 while runs are in flight", (test) =>
       // A receipt of the old server may still come; what was begun and is not heard of again has stalled.
       await waitUntil("the end of all that lives", async () => {
         await passTime(sql, 61);
-        await settle(sql, 5_000).catch(() => {});
+        await beatUntilIdle(sql, 5_000).catch(() => {});
         const [row] = await sql`select from scheduler_runs where completed_at is null limit 1`;
         return !row;
       }, 40_000);
@@ -124,6 +124,6 @@ Deno.test("Postgres killed with -9 while runs are in flight", (test) =>
         from scheduler_runs where job_name in ${sql(jobs)} group by 1, 2`;
       assert.ok(rows.length >= jobs.length, "occurrences were dispatched");
       assert.deepEqual(rows.filter((row) => row.done !== 1), []);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     });
   }));

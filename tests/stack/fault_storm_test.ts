@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import {
-  assertSettled,
+  assertAllRunsOver,
+  beatUntilIdle,
   passTime,
   registerJob,
   release,
-  settle,
   untilRestAnswers,
 } from "../support/faults.ts";
 import { assertInvariants } from "../support/scheduler.ts";
@@ -41,7 +41,7 @@ function callAllTheTime(databaseUrl: string, random: Random): () => Promise<numb
   let stopped = false;
   let calls = 0;
   const connections = Array.from({ length: 4 }, async () => {
-    // Without the types it fetches when it connects, whose failure nobody could catch.
+    // Without the types that it fetches when it connects: no code could catch that failure.
     const sql = postgres(databaseUrl, { max: 1, connect_timeout: 2, fetch_types: false });
     while (!stopped) {
       try {
@@ -124,11 +124,11 @@ Deno.test("a random storm of faults: every occurrence of every job ends in one c
 
     await release(sql);
     await waitUntil("the end of all that lives", async () => {
-      await settle(sql, 3_000).catch(() => passTime(sql, 61));
+      await beatUntilIdle(sql, 3_000).catch(() => passTime(sql, 61));
       const [row] = await sql`select from scheduler_runs where completed_at is null limit 1`;
       return !row;
     }, 90_000);
-    await assertSettled(sql);
+    await assertAllRunsOver(sql);
 
     const occurrences = await sql`
       select job_name, scheduled_for, json_agg(status order by attempt) as statuses,

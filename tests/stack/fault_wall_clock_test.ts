@@ -1,6 +1,12 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
-import { assertSettled, fire, registerJob, settle, untilStatus } from "../support/faults.ts";
+import {
+  assertAllRunsOver,
+  beatUntilIdle,
+  fire,
+  registerJob,
+  untilStatus,
+} from "../support/faults.ts";
 import { run, summary } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 
@@ -14,10 +20,10 @@ Deno.test("a worker recycled at its wall clock: interrupted, and the retry compl
     await untilStatus(sql, endless, "failed");
     assert.equal((await run(sql, endless)).error_message, "the platform shut down: wall_clock");
     await untilStatus(sql, inTime, "completed");
-    await settle(sql);
+    await beatUntilIdle(sql);
     assert.deepEqual(await summary(sql, "endless"), [
       "failed cron 1 interrupted",
       "completed retry 2 ok",
     ]);
-    await assertSettled(sql);
+    await assertAllRunsOver(sql);
   }));

@@ -1,11 +1,11 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   registerJob,
-  settle,
   untilAnswered,
 } from "../support/faults.ts";
 import { run, setSecret, summary } from "../support/scheduler.ts";
@@ -25,10 +25,10 @@ Deno.test("a wrong secret in Vault: unauthorized, and completed once it is mende
       "Cannot serve the request: it carries no valid credential",
     );
     await setSecret(sql, "cron_secret", keys.cronSecret);
-    await settle(sql);
+    await beatUntilIdle(sql);
     assert.deepEqual(await summary(sql, "refused"), [
       "failed cron 1 unauthorized",
       "completed retry 2 ok",
     ]);
-    await assertSettled(sql);
+    await assertAllRunsOver(sql);
   }));

@@ -24,7 +24,7 @@ async function endedInOrder(place: Place, command: StartCommand, message: RegExp
   assert.ok(isPortFree(place.port) && isPortFree(place.databasePort));
 }
 
-Deno.test("a full disk ends the start in order, whatever is being written", async (test) => {
+Deno.test("a full disk ends the start in order during any write", async (test) => {
   for (
     const [name, message] of [
       ["keys.json.unfinished", /^Cannot start: the disk is full; free some space, or .* --data/m],

@@ -136,7 +136,7 @@ Deno.test("an error of a request is 500 and the worker goes on", () =>
     assert.equal(await self(await call("/lifecycle")), before);
   }));
 
-Deno.test("an error nobody catches ends its worker and no other", () =>
+Deno.test("an uncaught error ends its worker and no other", () =>
   withFunctions(async ({ call, lines }) => {
     const before = await self(await call("/lifecycle"));
     const hanging = call("/lifecycle?hang");
@@ -193,7 +193,7 @@ Deno.test("a stop tells every worker and waits for what they promised to finish"
     assert.equal(host.url(), undefined);
   }));
 
-Deno.test("a kill tells nobody, and the functions can be started again", () =>
+Deno.test("a kill gives no worker notice, and the functions can be started again", () =>
   withFunctions(async ({ host, call, lines }) => {
     await (await call("/lifecycle?until-unload")).body?.cancel();
     await host.kill();

@@ -18,7 +18,7 @@ async function countRuns(sql: Sql): Promise<number> {
   return row!.count;
 }
 
-Deno.test("what every job refuses", async (test) => {
+Deno.test("every job refuses", async (test) => {
   const names = await deployedJobs();
   assert.ok(names.length >= 2, "there are jobs to ask");
   const env = { CRON_SECRET_PREVIOUS: PREVIOUS_SECRET };

@@ -54,7 +54,7 @@ Deno.test("the gateway serves REST and functions as Supabase's does", () =>
     assert.equal((await broken.json()).code, "BOOT_ERROR");
   }));
 
-Deno.test("what the gateway cannot pass on is 4xx with a code", () =>
+Deno.test("a request that the gateway cannot pass on is 4xx with a code", () =>
   withStack({ cron: false }, async ({ apiUrl }) => {
     const { host, hostname, port } = new URL(apiUrl);
     /** Status and code of the answer to a request that `fetch` would refuse to send. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readFiles } from "../../install/files.ts";
 import { type CliProject, withCliProject } from "../support/cli-project.ts";
-import { fire, settle } from "../support/faults.ts";
+import { beatUntilIdle, fire } from "../support/faults.ts";
 import { packagesOfAnyAge } from "../support/moments.ts";
 import { run } from "../support/scheduler.ts";
 import { type Stack, withStack } from "../support/stack.ts";
@@ -104,13 +104,13 @@ async function runsToItsEnd({ sql, apiUrl, keys }: Stack) {
     return "/rpc/send_letters" in (await response.json()).paths;
   });
   const [made] = await sql`select scheduler.run_now('send-letters') as id`;
-  await settle(sql);
+  await beatUntilIdle(sql);
   const own = await run(sql, made!.id);
   assert.deepEqual([own.status, own.verdict], ["completed", "ok"], own.error_message);
   assert.deepEqual(own.result, { summary: "2 items done", items: 2 });
   const health = await run(
     sql,
-    await fire(sql, "system-health").then(async (id) => (await settle(sql), id)),
+    await fire(sql, "system-health").then(async (id) => (await beatUntilIdle(sql), id)),
   );
   assert.deepEqual([health.status, health.verdict], ["completed", "ok"], health.error_message);
 }

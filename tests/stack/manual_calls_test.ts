@@ -1,13 +1,13 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import {
-  assertSettled,
+  assertAllRunsOver,
   beat,
+  beatUntilIdle,
   fire,
   hold,
   registerJob,
   release,
-  settle,
   untilAnswered,
   untilStatus,
 } from "../support/faults.ts";
@@ -42,7 +42,7 @@ Deno.test("calls by hand", (test) =>
       assert.deepEqual(body.error, { code: "failed", message: "the job failed on purpose" });
       const row = await run(sql, body.run_id);
       assert.deepEqual([row.verdict, row.error_message], ["job_error", body.error.message]);
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.equal((await runs(sql, "fickle")).length, 2, "nobody made a retry of it");
     });
 
@@ -138,6 +138,6 @@ Deno.test("calls by hand", (test) =>
       await release(sql);
       await Promise.all(calls);
       assert.equal(statuses[9], 200);
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     });
   }));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { addCommand, addDevice, addSession } from "../support/device-connections.ts";
-import { assertSettled, beat, fire, passTime, settle } from "../support/faults.ts";
+import { assertAllRunsOver, beat, beatUntilIdle, fire, passTime } from "../support/faults.ts";
 import { run } from "../support/scheduler.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -117,7 +117,7 @@ Deno.test("monitor-device-connections through the whole stack", (test) =>
       await passTime(sql, 61);
       assert.equal((await beat(sql)).judged, 1);
       assert.equal((await run(sql, id)).verdict, "stalled");
-      await settle(sql, 60_000);
+      await beatUntilIdle(sql, 60_000);
       const attempts = await sql`
         select attempt, status, result -> 'commandsHandedOverAgain' as again from scheduler_runs
         where scheduled_for = (select scheduled_for from scheduler_runs where id = ${id}) order by attempt`;
@@ -155,8 +155,8 @@ Deno.test("monitor-device-connections through the whole stack", (test) =>
     });
   }));
 
-/** Settled, but for the run of which the setting made no sense: it was not to be tried again. */
+/** As assertAllRunsOver(), except for the run whose setting made no sense: it has no retry. */
 async function assertSettledBut(sql: Sql): Promise<void> {
   await sql`update scheduler_runs set max_attempts = 1 where status = 'failed' and error_message like '%soon%'`;
-  await assertSettled(sql);
+  await assertAllRunsOver(sql);
 }

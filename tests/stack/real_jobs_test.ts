@@ -1,7 +1,7 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
-import { assertSettled, fire, settle } from "../support/faults.ts";
+import { assertAllRunsOver, beatUntilIdle, fire } from "../support/faults.ts";
 import { run } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 
@@ -34,7 +34,7 @@ async function runAll(sql: Sql, jobs: string[]): Promise<Record<string, string>>
   const summaries: Record<string, string> = {};
   for (const job of jobs) {
     const id = await start(sql, job);
-    await settle(sql, 60_000);
+    await beatUntilIdle(sql, 60_000);
     const row = await run(sql, id);
     assert.deepEqual([row.status, row.verdict, row.attempt], ["completed", "ok", 1], `${job}`);
     assert.equal(typeof row.result.summary, "string");
@@ -46,7 +46,7 @@ async function runAll(sql: Sql, jobs: string[]): Promise<Record<string, string>>
 
 Deno.test("the real jobs run through dispatch on seeded data, and running again changes no metric", () =>
   withStack({ cron: false, seed: true }, async ({ sql }) => {
-    // What has no schedule is run by those that enqueue it, and `settle` waits for that.
+    // What has no schedule is run by those that enqueue it, and `beatUntilIdle` waits for that.
     const registered = await sql`
       select name from scheduler_jobs where enabled and schedule is not null order by name`;
     const jobs: string[] = registered.map((row) => row.name);
@@ -79,5 +79,5 @@ Deno.test("the real jobs run through dispatch on seeded data, and running again 
     assert.deepEqual(await metrics(), first, "not even written again");
     const [health] = await sql`select count(*)::int as count from scheduler_health_history`;
     assert.equal(health!.count, 2);
-    await assertSettled(sql);
+    await assertAllRunsOver(sql);
   }));

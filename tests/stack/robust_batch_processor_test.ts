@@ -1,7 +1,7 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import { addBatch, addProvider, assertBatchesSound, batchJob, set } from "../support/batch.ts";
-import { readLog, settle } from "../support/faults.ts";
+import { beatUntilIdle, readLog } from "../support/faults.ts";
 import { garbage, startGarbageProvider } from "../support/garbage-provider.ts";
 import { type Stack, withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -28,7 +28,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
     const { sql, models } = stack;
     await addProvider(sql, "one");
     await addProvider(sql, "two");
-    const settleAll = () =>
+    const beatUntilAllIdle = () =>
       waitUntil("no run at work", async () => {
         const [row] = await sql`
           select from scheduler_runs where status in ('dispatched', 'running') limit 1`;
@@ -44,7 +44,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       const row = await untilOver(stack, id);
       assert.deepEqual([row.status, row.tasks_completed, row.reasons], ["completed", 300, {}]);
       assert.equal(models.calls.length, 300, "no task was asked twice");
-      await settle(sql);
+      await beatUntilIdle(sql);
       await assertBatchesSound(sql);
       const runs = await sql`
         select status, result from scheduler_runs where job_name = 'robust-batch-processor'`;
@@ -74,7 +74,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
         const row = await batchJob(sql, id);
         return row.tasks_completed === 30 && row;
       });
-      await settleAll();
+      await beatUntilAllIdle();
       const refused = models.calls.filter((call) => call.status === 429);
       assert.ok(
         refused.length <= 8,
@@ -90,7 +90,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       models.set({}, "model-of-two");
       await sql`update batch_providers set open_until = now() where name = 'two'`;
       await sql`update batch_tasks set run_after = null where job_id = ${id}`;
-      await settle(sql);
+      await beatUntilIdle(sql);
       assert.equal((await batchJob(sql, id)).status, "completed");
       await assertBatchesSound(sql);
     });
@@ -115,7 +115,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       );
       const [answer] = await sql`select answer from batch_tasks where answered_by = 'nul-escaped'`;
       assert.equal(answer!.answer, "fi\ufffdne");
-      await settle(sql);
+      await beatUntilIdle(sql);
       const runs = await sql`
         select error_message from scheduler_runs
         where payload ->> 'batchJobId' = ${id} and status <> 'completed'`;
@@ -131,7 +131,7 @@ Deno.test("robust-batch-processor through the whole stack", async (test) => {
       const row = await untilOver(stack, id);
       assert.deepEqual(row.reasons, { "one: prompt longer than 200000 characters": 1 });
       assert.equal(row.tasks_completed, 3);
-      await settle(sql);
+      await beatUntilIdle(sql);
     });
 
     await test.step("bad input is refused with the field's name", async () => {

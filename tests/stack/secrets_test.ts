@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import postgres from "postgres";
-import { fire, readLog, registerJob, settle } from "../support/faults.ts";
+import { beatUntilIdle, fire, readLog, registerJob } from "../support/faults.ts";
 import { runs, setSecret } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 
@@ -36,7 +36,7 @@ Deno.test("secrets stay where they are", (test) =>
         for (
           const job of ["completes", "throws", "leaks-throw", "leaks-return", "nowhere"]
         ) await fire(sql, job);
-        await settle(sql);
+        await beatUntilIdle(sql);
         const [leaked] = await runs(sql, "leaks-throw");
         assert.match(leaked?.error_message, /\[redacted\].*\[redacted\]/);
         const [returned] = await runs(sql, "leaks-return");
@@ -50,7 +50,7 @@ Deno.test("secrets stay where they are", (test) =>
         await setSecret(sql, "cron_secret", WRONG_SECRET);
         await registerJob(sql, "refused", { max_attempts: 1 });
         await fire(sql, "refused");
-        await settle(sql);
+        await beatUntilIdle(sql);
         assert.equal((await runs(sql, "refused"))[0]?.verdict, "unauthorized");
 
         for (

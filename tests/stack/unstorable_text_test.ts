@@ -1,6 +1,6 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
-import { assertSettled, fire, registerJob, settle } from "../support/faults.ts";
+import { assertAllRunsOver, beatUntilIdle, fire, registerJob } from "../support/faults.ts";
 import { runs, summary } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 
@@ -51,7 +51,7 @@ Deno.test("text that Postgres cannot hold", (test) =>
           await fire(sql, job);
         }
       }
-      await settle(sql);
+      await beatUntilIdle(sql);
       for (const [index, [, shown]] of words.entries()) {
         const [result] = await runs(sql, `result-${index}`);
         assert.deepEqual(result?.result, { summary: "done", text: shown });
@@ -59,6 +59,6 @@ Deno.test("text that Postgres cannot hold", (test) =>
         assert.deepEqual([error?.verdict, error?.error_message], ["job_error", shown]);
         assert.deepEqual(await summary(sql, `progress-${index}`), ["completed cron 1 ok"]);
       }
-      await assertSettled(sql);
+      await assertAllRunsOver(sql);
     });
   }));

@@ -1,6 +1,6 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
-import { fire, settle } from "../support/faults.ts";
+import { beatUntilIdle, fire } from "../support/faults.ts";
 import { run } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 import { addOrganization, addSuggester, suggested } from "../support/suggestions.ts";
@@ -14,7 +14,7 @@ Deno.test("weekly-suggestions through the whole stack", (test) =>
 
     await test.step("its schedule has the model suggest prompts, which wait for a person", async () => {
       const runId = await fire(sql, "weekly-suggestions");
-      await settle(sql);
+      await beatUntilIdle(sql);
       const row = await run(sql, runId);
       assert.equal(row.status, "completed");
       assert.equal(

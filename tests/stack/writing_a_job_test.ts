@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readFiles } from "../../install/files.ts";
-import { fire, settle } from "../support/faults.ts";
+import { beatUntilIdle, fire } from "../support/faults.ts";
 import { run } from "../support/scheduler.ts";
 import { withStack } from "../support/stack.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -19,7 +19,7 @@ function blocks(language: string): string[] {
     .map((match) => match[1]!);
 }
 
-Deno.test("who follows docs/writing-a-job.md line by line has a job with tests that pass, and it runs", () =>
+Deno.test("docs/writing-a-job.md, followed line by line, gives a job that passes its tests and runs", () =>
   withCheckout(async (checkout) => {
     const said = await shell(checkout, blocks("sh")[0]!);
     assert.match(said, /\n6 passed, 0 failed\n$/);
@@ -41,7 +41,7 @@ Deno.test("who follows docs/writing-a-job.md line by line has a job with tests t
       });
       await sql`insert into follow_page_items (due_at) select now() - interval '1 day' from generate_series(1, 3)`;
       const id = await fire(sql, "follow-page");
-      await settle(sql);
+      await beatUntilIdle(sql);
       const row = await run(sql, id);
       assert.deepEqual([row.status, row.verdict], ["completed", "ok"], row.error_message);
       assert.deepEqual(row.result, { summary: "3 items done", items: 3 });

@@ -115,7 +115,7 @@ export async function hold(sql: Sql): Promise<void> {
 }
 
 /** Beats, without waiting for a retry's time, until no run is alive. */
-export async function settle(sql: Sql, limitMs = 30_000): Promise<void> {
+export async function beatUntilIdle(sql: Sql, limitMs = 30_000): Promise<void> {
   await waitUntil("every run to be over", async () => {
     await sql`update scheduler_runs set run_after = now() where status = 'queued' and run_after > now()`;
     await beat(sql);
@@ -126,7 +126,7 @@ export async function settle(sql: Sql, limitMs = 30_000): Promise<void> {
 }
 
 /** The end of every fault: all runs are over, no lock is left, an occurrence with attempts left has completed. */
-export async function assertSettled(sql: Sql): Promise<void> {
+export async function assertAllRunsOver(sql: Sql): Promise<void> {
   await assertInvariants(sql);
   const broken = await sql`
     select 'a run is still alive' as what, job_name from scheduler_runs where completed_at is null

@@ -99,7 +99,7 @@ function checkReading(definition: ComponentDefinition, data: unknown): ReadingOu
   return { reading: parsed.data };
 }
 
-/** What is wrong with an answer: the first part of it that is. */
+/** The first fault in an answer. */
 export function badData(error: z.ZodError): string {
   const issue = error.issues[0];
   return `bad data: ${issue?.path.join(".") || "the answer"}: ${issue?.message}`;

@@ -1,4 +1,4 @@
--- What a person wants to read in the morning: one line for each run that mattered, and lines that others add.
+-- The activity log, for people: one line for each run that matters, and lines that jobs and people add.
 
 create table public.scheduler_activity (
   id bigint generated always as identity primary key,
@@ -62,7 +62,7 @@ comment on function scheduler.log_activity(text, text, text, jsonb, timestamptz)
   'Adds a line to scheduler_activity that is no run''s own, cut at 1,000 characters; returns its id. Raises 22023 for '
     'a missing source or message or an unknown severity.';
 
--- Security definer because service_role may add lines, but neither change nor forge those of runs.
+-- Security definer because service_role may add lines, but may not change or forge those of runs.
 create function public.scheduler_log_activity(
   p_source text, p_message text, p_severity text default 'info', p_details jsonb default '{}'
 ) returns bigint

@@ -1,6 +1,6 @@
--- What pg_net's answers say of runs.
+-- Reads pg_net's answers and decides which of them end a run.
 
--- What an answer without a receipt means. Null: nothing yet, the receipt may still come.
+-- The meaning of an answer without a receipt. Null: it decides nothing yet, as the receipt may still come.
 create function scheduler.answer_verdict(p_receipt text, p_status integer, p_timed_out boolean, p_error text)
 returns text
 language sql immutable set search_path = '' as $$
@@ -30,7 +30,7 @@ $$;
 comment on function scheduler.completed_verdict(integer) is
   'The verdict of a run that delivered its receipt, given the HTTP status pg_net saw (null: none).';
 
--- Our own functions answer {"error": {"code", "message"}}; nothing else of a body is kept, it may hold anything.
+-- Daybook's functions answer {"error": {"code", "message"}}. The rest of a body may hold secrets and is not kept.
 create function scheduler.answer_message(p_content text) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -44,8 +44,7 @@ comment on function scheduler.answer_message(text) is 'The message in a function
   'none.';
 
 -- pg_net sends a batch a second time when its worker was stopped in the first. The answer to the first request is lost,
--- and
--- to the second our function says {"error": {"code": "run_refused"}}: that contradicts nothing.
+-- and the function refuses the second with {"error": {"code": "run_refused"}}. Such an answer contradicts no receipt.
 create function scheduler.is_second_refused(p_status integer, p_content text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -57,14 +56,16 @@ $$;
 comment on function scheduler.is_second_refused(integer, text) is
   'Whether an answer is our own function''s refusal of a run that it was asked for already.';
 
+-- Without nested loops: while the statistics of pg_net's answers are old, 5,000 runs and as many answers took 6.4 s
+-- instead of 0.16 s.
 create function scheduler.unread_answers(p_job_names text[] default null)
 returns table (run_id uuid, job_name text, status text, status_code integer, error text, verdict text, message text)
 language sql stable set search_path = '' set enable_nestloop = off rows 100 as $$
-  with asking as materialized (
+  with asking as (
     select * from public.scheduler_runs as runs
     where runs.request_id is not null and runs.answered_at is null
       and runs.dispatched_at >= (select since from scheduler.request_epoch)
-      -- All runs of these ids: which of them an answer belongs to is found out below.
+      -- Several runs can have one id; the join below finds the run that an answer belongs to.
       and (p_job_names is null or runs.request_id in (
         select request_id from public.scheduler_runs
         where job_name = any (p_job_names) and request_id is not null and answered_at is null))
@@ -125,7 +126,7 @@ comment on function scheduler.read_answers(text, timestamptz) is
   'Ties pg_net''s answers to the runs of a job and ends those that an answer alone decides. Returns how many it read. '
     'The caller holds the job''s row lock.';
 
--- A run that is at work or over is not ended by an answer: no lock of its job is needed, and its row is not waited for.
+-- An answer does not end a run that is at work or over, so this takes no lock of a job and skips rows that are locked.
 create function scheduler.note_answers(p_now timestamptz) returns integer
 language sql set search_path = '' as $$
   with free as (

@@ -1,4 +1,4 @@
--- What became of each job's runs, counted as they end: a scrape reads one small row a job instead of the ledger, and
+-- Counters of each job's runs, raised as runs end. A scrape reads one small row a job instead of the ledger, and
 -- pruning the ledger lowers no counter.
 
 -- Upper bounds of the histograms' buckets, in milliseconds; above the last one there is one bucket more. The counts are
@@ -17,8 +17,9 @@ $$;
 comment on function scheduler.fire_lag_bounds_ms() is 'Upper bounds of the buckets in which fire lags are counted, in '
   'milliseconds.';
 
--- One row a job, locked only by whoever holds the row of that job (the order is: job, run, lock, counters): nobody ever
--- waits here. It goes with its job; a job that is registered again begins at zero, which Prometheus takes for a reset.
+-- One row a job. A transaction locks it only while it holds the row of the job (the order is: job, run, lock,
+-- counters), so none waits here. The row is deleted with its job; a job that is registered again begins at zero, which
+-- Prometheus takes for a reset.
 -- No index but the key, and half of each page free: every update is a HOT update.
 create table scheduler.run_counters (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
@@ -46,7 +47,7 @@ comment on table scheduler.run_counters is
   'How the runs of each registered job ended, counted since it was registered: one row a job.';
 comment on column scheduler.run_counters.lost is 'Failed runs with the verdict lost; they are among the failed ones.';
 comment on column scheduler.run_counters.retries is 'Retries that were sent and have ended.';
-comment on column scheduler.run_counters.left_out is 'Occurrences left out on purpose, by their skip_kind.';
+comment on column scheduler.run_counters.left_out is 'Occurrences skipped on purpose, by their skip_kind.';
 comment on column scheduler.run_counters.duration_counts is
   'Runs that began and ended, by duration: a count for each bound of duration_bounds_ms and one above. Not cumulative.';
 comment on column scheduler.run_counters.fire_lag_counts is
@@ -108,7 +109,7 @@ begin
 end;
 $$;
 comment on function scheduler.count_ended_run() is
-  'Trigger: counts a run when it comes to its end, whoever ended it. What never ran is counted by count_left_out.';
+  'Trigger: counts a run when it comes to its end, however it ended. count_left_out counts occurrences that never ran.';
 
 -- A statement at a time: an outage leaves a thousand such rows in one statement, and each update of the one row of
 -- counters would walk over all versions before it.

@@ -1,4 +1,4 @@
--- pg_cron's entries are what the registry says: put back when they were removed, switched off or changed.
+-- Keeps pg_cron's entries as the registry says, when they were removed, switched off or changed.
 
 create function scheduler.mend_cron_entries() returns jsonb
 language plpgsql set search_path = '' as $$
@@ -30,8 +30,7 @@ comment on function scheduler.mend_cron_entries() is
     'entries, "errors": {job: message}}.';
 
 -- Each beat is a transaction of its own, so that no job is held longer than its own step needs. A procedure could
--- commit
--- as well, but not one with a search_path of its own.
+-- commit as well, but not one with a search_path of its own.
 create function scheduler.pulse_command() returns text
 language sql immutable set search_path = '' as $$
   select 'do $beat$ begin while scheduler.beat() loop commit; end loop; end $beat$';

@@ -1,7 +1,7 @@
--- What pg_cron calls for a job, and what it shares with the pulse: jobs that are locked are heard, judged and sent.
+-- pg_cron calls dispatch for a job. Dispatch and pulse lock jobs, read their answers, judge their runs and send.
 
--- The order of locks is the job's row, then the run's row. Whoever holds the rows of several jobs never waits for
--- another one: two that wait for each other's jobs would deadlock.
+-- The order of locks is the job's row, then the run's row. A transaction that holds the rows of several jobs never
+-- waits for another job: two that wait for each other would deadlock.
 create function scheduler.try_lock_job(p_job_name text) returns boolean
 language plpgsql set search_path = '' as $$
 begin
@@ -12,7 +12,7 @@ $$;
 comment on function scheduler.try_lock_job(text) is
   'Locks the job''s row unless somebody else has it: false then. True also for a job that is not registered any more.';
 
--- Answers first: nothing is judged silent, and nothing skipped because of a run, while an answer to it lies unread.
+-- Answers come first: an unread answer could end a run that is judged silent, or because of which another is skipped.
 create function scheduler.hear_job(p_job_name text, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -61,7 +61,7 @@ begin
     perform scheduler.cancel_orphans(p_job_name, p_now);
     return v_told;
   end if;
-  -- What waits is older than what comes due now.
+  -- Waiting runs are older than occurrences that come due now.
   v_told := v_told || jsonb_build_object('sent', scheduler.send_queued(v_job, p_now));
   v_run_id := scheduler.record_due(v_job, p_now);
   return v_told || jsonb_build_object('run', v_run_id, 'recorded', coalesce(v_job.next_run_at <= p_now,
@@ -123,7 +123,7 @@ begin
     and scheduler.try_lock_job(p_job_name) then
     return true;
   end if;
-  -- Only a rollback gives the lead back: to wait for a job's row with it in hand would make all others wait.
+  -- Only a rollback releases the advisory lock. Waiting for a job's row while holding it would make all others wait.
   raise exception 'this is not the one that leads';
 exception when raise_exception or lock_not_available then
   return false;
@@ -131,11 +131,12 @@ end;
 $$;
 comment on function scheduler.lead_dispatch(text, timestamptz) is
   'Makes this transaction the one that dispatches for all others, and locks the job''s row. While another one leads '
-    'it waits, up to 5 s: whoever leaves a transaction open must not hold up every entry. False then, when the job is '
-    'not due any more, and when somebody else holds its row: who is not the leader may dispatch its own job only.';
+    'it waits, up to 5 s: a transaction left open must not hold up every entry. False then, when the job is '
+    'not due any more, and when another transaction holds its row: without the lead an entry dispatches only its own '
+    'job.';
 
--- pg_cron gives each call a session of its own. There Postgres would plan each statement anew for the first five jobs;
--- one plan for all of them is cheaper.
+-- pg_cron gives each call a session of its own. There Postgres would plan each statement anew for the first five jobs:
+-- with 190 jobs due that costs the session 350 ms of processor time instead of 305, with one job nothing.
 create function scheduler.dispatch(p_job_name text, p_now timestamptz default now()) returns uuid
 language plpgsql set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
 declare
@@ -160,11 +161,9 @@ begin
     return v_run_id;
   end if;
 
-  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: what is due now
-  -- leaves
-  -- together. The entries that waited find their jobs' cursors moved. Recording a long outage takes tens of
-  -- milliseconds
-  -- a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
+  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: all due
+  -- jobs leave in one batch. The entries that waited find their jobs' cursors moved. Recording a long outage takes tens
+  -- of milliseconds a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
   v_others := array(
     select name from public.scheduler_jobs
     where enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes' and name <> p_job_name

@@ -1,4 +1,4 @@
--- Runs that other work asks for: no schedule, but the same ledger, retries and limits.
+-- Runs that other work asks for. They have no schedule, but the same ledger, retries and limits.
 
 create function scheduler.run_requests_fault(p_runs jsonb) returns text
 language sql immutable set search_path = '' as $$
@@ -35,8 +35,8 @@ begin
   if v_fault is not null then
     raise exception using errcode = '22023', message = format('cannot enqueue runs of %s: %s', p_job_name, v_fault);
   end if;
-  -- What is enqueued at one moment is told apart by microseconds: an occurrence is known by its time. Calls of a person
-  -- are not in the way, and not in that index.
+  -- The time of an occurrence is unique in a job, so runs enqueued at one moment differ by microseconds. The unique
+  -- index leaves calls by hand out, and so does this query.
   select greatest(p_now, max(scheduled_for) + interval '1 microsecond') into v_first
     from public.scheduler_runs
     where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
@@ -58,7 +58,7 @@ end;
 $$;
 comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) is
   'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. '
-    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when left out) and "key", which names '
+    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent) and "key", which names '
     'what the run is about (at most 200 characters) and is kept by its retries. Returns how many. Raises SD001 for an '
     'unknown job; 22023 for another list, or a p_run_after that is infinite.';
 

@@ -1,4 +1,4 @@
--- Why did, or didn't, this job run at this time? One sentence for a tired person, made of the facts alone.
+-- Says in one sentence why a job did, or did not, run at a time. The sentence is made of the facts alone.
 
 create function scheduler.wait_text(p_seconds numeric) returns text
 language sql immutable set search_path = '' as $$
@@ -28,7 +28,7 @@ language sql stable set search_path = '' as $$
     when 'completed' then format('%s %s at %s: %s%s on %s%s.', job,
       case p_facts ->> 'origin' when 'enqueued' then 'was enqueued and ran' else coalesce(origin, 'ran') end, at,
         meaning,
-      -- A URL says nothing of when it began.
+      -- A URL target sends no receipt of its beginning.
       coalesce(', in ' || round((p_facts ->> 'duration_ms')::numeric / 1000, 1) || ' s', ''), attempt, earlier)
     when 'running' then format('%s is running for %s since %s s on %s%s; its last heartbeat was %s s ago.', job, at,
       extract(epoch from now - (p_facts ->> 'started_at')::timestamptz)::bigint, attempt, earlier,
@@ -121,6 +121,7 @@ comment on function scheduler.explain_sentence(jsonb) is 'The facts of scheduler
 create function scheduler.explain_json(p_job_name text, p_at timestamptz default null, p_now timestamptz default now())
 returns jsonb
 language sql stable set search_path = '' as $$
+  -- Offset 0: without it the facts are gathered twice, and a call takes 9 ms instead of 6.
   select facts || jsonb_build_object('sentence', scheduler.explain_sentence(facts))
   from (select scheduler.explain_facts(p_job_name, p_at, p_now) as facts offset 0) as explained;
 $$;

@@ -1,6 +1,6 @@
--- The facts behind scheduler.explain: what is known of a job at a minute, as JSON for those who draw it.
+-- The facts behind scheduler.explain: everything known of a job at a minute, as JSON for user interfaces.
 
--- A retry is of what its first attempt was.
+-- A retry has the origin of its first attempt.
 create function scheduler.origin(p_run public.scheduler_runs) returns text
 language sql stable set search_path = '' as $$
   select coalesce(
@@ -22,7 +22,7 @@ language sql stable set search_path = '' as $$
       -- One more attempt would have the same payload.
       when p_run.verdict = 'bad_input' then case when scheduler.origin(p_run) in ('cron', 'catch_up')
         then format('select scheduler.run_now(%L)', p_run.job_name) end
-      -- The person who called the function itself has the call at hand.
+      -- A call by hand is repeated by hand.
       when p_run.trigger = 'manual' and p_run.request_id is null and p_run.started_at is not null then 'call it again'
       when exists (select from public.scheduler_jobs where name = p_run.job_name)
         then format('select scheduler.retry_run(%L, ''<your name>'')', p_run.id)

@@ -1,4 +1,4 @@
--- What Daybook stands on: pg_cron fires, pg_net sends, Vault keeps the secrets.
+-- The extensions that Daybook needs: pg_cron fires, pg_net sends, Vault keeps the secrets.
 create extension if not exists pg_cron with schema pg_catalog;
 create extension if not exists pg_net with schema extensions;
 create extension if not exists supabase_vault with schema vault;

@@ -1,11 +1,9 @@
--- The health of the system: each pack says what there is to look at, system-health looks at all of it and keeps a
--- report.
+-- The health of the system: each pack registers its components, system-health reads them all and keeps a report.
 --
 -- A component is one function that counts and judges nothing:
 --   {"watched": 12, "figures": {"<figure>": number or null, ...}, "details": {...}, "notes": ["..."]}
--- watched is how many things there are to look at (0: nothing to watch); a figure is null where there is nothing to
--- tell;
--- details says which table, which job.
+-- watched is the number of things that are looked at (0: the component is idle); a figure is null where it cannot be
+-- told; details names the table or the job.
 
 create table scheduler.health_components (
   component text primary key check (component ~ '^[a-z][a-z0-9_]*$'),
@@ -77,7 +75,7 @@ revoke all on sequence public.scheduler_health_history_id_seq from public, anon,
 -- The health check writes its history through scheduler_record_health alone.
 grant select on public.scheduler_health_history to service_role;
 
--- A share of very few says nothing: one failure of two would be a catastrophe.
+-- A share of few runs is null: one failure of two is not half of a system that fails.
 create function scheduler.percent(p_part bigint, p_whole bigint, p_at_least bigint default 1) returns numeric
 language sql immutable set search_path = '' as $$
   select case when p_whole >= greatest(p_at_least, 1) then round(100.0 * p_part / p_whole, 1) end;
@@ -131,8 +129,7 @@ comment on function scheduler.record_health(text, timestamptz, integer, text, te
     'row''s id.';
 
 -- The doors for system-health. Security definer because service_role has no right in the private schemas.
--- statement_timeout is
--- applied by PostgREST to the whole call; a component waits behind no lock for longer than lock_timeout.
+-- PostgREST applies statement_timeout to the whole call; no component waits for a lock longer than lock_timeout.
 
 create function public.scheduler_health_components() returns jsonb
 language sql stable security definer set search_path = '' set statement_timeout = '3s' set lock_timeout = '2s' as $$

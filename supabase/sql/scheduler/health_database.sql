@@ -93,5 +93,5 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('database', 'dead_rows_percent', 'dead rows in a table', 'percent', 'higher', 40, 75, 'most_dead_rows_in'),
   -- Postgres stops writing at about 2.1 billion; autovacuum acts at 0.2 billion.
   ('database', 'transaction_id_age', 'transaction id age', 'count', 'higher', 500000000, 1200000000, null),
-  -- What is too big depends on what was bought: give it a threshold here.
+  -- The threshold depends on the size of the disk: set one in health_figures.
   ('database', 'size_bytes', 'size', 'bytes', 'higher', null, null, null);

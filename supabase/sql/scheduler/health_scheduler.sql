@@ -2,7 +2,7 @@
 
 create function scheduler.stuck_runs(out runs bigint, out oldest text)
 language sql stable set search_path = '' as $$
-  with at_limit as materialized (
+  with at_limit as (
     select name from public.scheduler_jobs
     where parallel_limit <= (
       select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))

@@ -1,6 +1,5 @@
--- What Prometheus scrapes: each pack has its families and a function that reads them. A function reads counters and
--- sums that
--- somebody else has kept, never a count of a growing table; and no setting that can be wrong.
+-- The metrics that Prometheus scrapes: each pack has its families and a function that reads them. A function reads
+-- counters and sums that triggers keep. It never counts a growing table, and reads no setting that can be wrong.
 
 create table scheduler.metric_families (
   family text primary key check (family ~ '^[a-z][a-z0-9_]*$'),
@@ -70,7 +69,7 @@ begin
       end if;
       v_groups := v_groups || v_read;
     exception when others then
-      -- One that fails must not hide what the others say.
+      -- A source that fails must not hide the others.
       v_errors := v_errors || jsonb_build_object(v_function, sqlerrm);
     end;
   end loop;
@@ -115,14 +114,14 @@ comment on function scheduler.scheduler_metrics(timestamptz) is 'The group of me
 -- would rename ours.
 create function scheduler.job_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
-  with jobs as materialized (
+  with jobs as (
     select counters.*,
       case when not jobs.enabled then 'disabled' when pause.paused then 'paused' else 'active' end as state,
       case when jobs.enabled and not pause.paused and jobs.next_run_at < p_now
         then round(extract(epoch from p_now - jobs.next_run_at), 3) else 0 end as overdue
     from public.scheduler_jobs as jobs
     join scheduler.run_counters as counters on counters.job_name = jobs.name
-    cross join lateral (select jobs.enabled and scheduler.is_paused(jobs, p_now) as paused offset 0) as pause
+    cross join lateral (select jobs.enabled and scheduler.is_paused(jobs, p_now) as paused) as pause
     order by job_name
   ), reasons as (
     -- Reasons that a dashboard can count on; the others are there once they have occurred.
@@ -183,9 +182,9 @@ insert into scheduler.metric_families (family, pack, type, help) values
     'before the first.'),
   ('scheduler_occurrences_since_success', 'scheduler', 'gauge', 'Occurrences since the last completed run that failed '
     '(with all attempts so far) or were missed, by status.'),
-  ('scheduler_skipped_total', 'scheduler', 'counter', 'Occurrences left out on purpose, by reason; misfire reasons '
+  ('scheduler_skipped_total', 'scheduler', 'counter', 'Occurrences skipped on purpose, by reason; misfire reasons '
     'are missed ones that the misfire policy did not run.'),
-  ('scheduler_missed_total', 'scheduler', 'counter', 'Occurrences that nothing fired in time.'),
+  ('scheduler_missed_total', 'scheduler', 'counter', 'Occurrences that were not dispatched in time.'),
   ('scheduler_lost_total', 'scheduler', 'counter', 'Runs that were dispatched and of which nothing was heard; they '
     'are among the failed.'),
   ('scheduler_retries_total', 'scheduler', 'counter', 'Retries that were dispatched, counted when they end.'),

@@ -1,4 +1,4 @@
--- What becomes of the occurrences that are due: decided here, where nothing is written.
+-- Decides the fate of the occurrences that are due. Writes nothing.
 
 do $$
 begin
@@ -15,7 +15,7 @@ end;
 $$;
 comment on type scheduler.planned_occurrence is
   'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
-    'reason), or the skip_kind with which it is left out.';
+    'reason), or the skip_kind with which it is skipped.';
 
 create function scheduler.run_if_answer(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -48,7 +48,7 @@ language sql immutable set search_path = '' as $$ select 1000 $$;
 comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get '
   'one row that counts them.';
 
--- After the cursor was put back by hand, gap rows lie ahead of it: what they count is not counted again.
+-- After somebody moved the cursor back, gap rows lie ahead of it; their occurrences are not counted again.
 create function scheduler.unrecorded_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
 returns table (starts_at timestamptz, ends_at timestamptz, paused boolean)
 language sql stable set search_path = '' as $$
@@ -136,7 +136,7 @@ comment on function scheduler.plan_late(public.scheduler_jobs, timestamptz, time
 create function scheduler.plan_on_time(p_job public.scheduler_jobs, p_due timestamptz[], p_now timestamptz)
 returns setof scheduler.planned_occurrence
 language sql set search_path = '' as $$
-  with due as materialized (
+  with due as (
     select at, scheduler.is_paused(p_job, at) or scheduler.is_paused(p_job, p_now) as paused,
       scheduler.run_if_answer(p_job, at) as answer
     from unnest(p_due) as at
@@ -149,8 +149,7 @@ language sql set search_path = '' as $$
       when paused then 'paused'
       when answer <> 'work' then 'faulty'
       when newest or not scheduler.takes_lock(p_job) then 'start'
-      -- Nobody fired the others. They would be turned away behind each other, or run when the newest is the one that
-      -- counts.
+      -- The older ones were not dispatched. Only one run at a time may have the lock, and the newest counts.
       when p_job.misfire_policy = 'all' then 'catch_up'
       else 'superseded'
     end,
@@ -185,7 +184,7 @@ begin
       p_job, p_job.next_run_at, v_on_time_from,
       case p_job.misfire_policy
         when 'all' then p_job.misfire_cap
-        -- One run makes up for all, and what is due now is such a run.
+        -- One run makes up for all missed ones; an occurrence that starts now is such a run.
         when 'once' then (not exists (select from unnest(v_plan) where fate = 'start'))::integer
         else 0 end) as planned);
   end if;

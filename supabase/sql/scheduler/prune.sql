@@ -1,4 +1,4 @@
--- The ledger and pg_cron's log grow for ever unless somebody prunes them.
+-- Prunes the ledger and pg_cron's log, which grow without it.
 
 create function scheduler.prune_runs(p_statuses text[], p_before timestamptz, p_limit integer) returns integer
 language sql set search_path = '' as $$
@@ -14,8 +14,7 @@ comment on function scheduler.prune_runs(text[], timestamptz, integer) is
 
 -- pg_cron never prunes its own log, which holds the rows of all applications of the database, and gives it no index but
 -- the run id. Each call reads on where the last one ended: rows that must stay do not stop it. After a crash rows can
--- be
--- without any time; those are older than the next row that has one.
+-- be without any time; those are older than the next row that has one.
 create function scheduler.prune_cron_log(p_now timestamptz, p_limit integer) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -27,7 +26,7 @@ declare
   v_read_to bigint;
   v_pruned integer;
 begin
-  with looked_at as materialized (
+  with looked_at as (
     select runid, status, username, database, command, coalesce(end_time, start_time) as at
     from cron.job_run_details where runid > v_from order by runid limit p_limit
   ), dated as (

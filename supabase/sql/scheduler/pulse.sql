@@ -1,4 +1,4 @@
--- The pulse: in pure SQL, what nobody else is there to do. It needs no edge function to be alive.
+-- The pulse does in SQL the work that no dispatch or receipt does. It works while every edge function is down.
 
 create function scheduler.jobs_to_attend(p_now timestamptz, p_to_hear text[], p_after text,
   p_limit integer) returns text[]
@@ -41,8 +41,7 @@ comment on function scheduler.attend_jobs(timestamptz, integer) is
     'of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it '
     'stopped early.';
 
--- A step that fails is undone alone: the others, and the pulse's own mark, stay. A statement timeout ends one step,
--- too.
+-- A step that fails, by a statement timeout too, is undone alone: the other steps and the pulse's own mark stay.
 create function scheduler.pulse_step(p_step text, p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
 begin
@@ -76,7 +75,7 @@ language sql immutable set search_path = '' as $$
     case when p_state.resume_after is null then 'answers' end,
     -- The jobs come last: their locks are held until the pulse commits.
     'jobs'], null)
-  -- A time to come was written by a clock that was ahead and went back.
+  -- A mark in the future was written by a clock that was ahead and went back.
   from (select
     coalesce(p_now < p_state.last_pruned_at or p_now >= p_state.last_pruned_at + interval '1 hour', true) as prunes,
     coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute',
@@ -120,7 +119,7 @@ begin
   end loop;
 
   update scheduler.pulse_state set
-    -- A pulse in which nothing worked is none.
+    -- A pulse in which every step failed leaves no mark.
     last_pulse_at = case when v_succeeded <> '{}' then p_now else last_pulse_at end,
     last_mended_at = case when 'mended' = any (v_succeeded) then p_now else last_mended_at end,
     last_pruned_at = case when 'pruned' = any (v_succeeded) then p_now else last_pruned_at end,
@@ -143,5 +142,5 @@ $$;
 comment on function scheduler.beat() is
   'A pulse; true when there is more to do at once and the statement that calls it has lasted less than 8 seconds.';
 
--- The one entry that is no job.
+-- The pulse is the only entry in pg_cron that is no job.
 select scheduler.sync_pulse_entry();

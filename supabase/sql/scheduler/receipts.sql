@@ -1,4 +1,4 @@
--- What an edge function says of its run: it began, it is alive, it has ended.
+-- Receipts: an edge function says that its run has begun, is alive, or has ended.
 
 create function scheduler.begin_run(
   p_run_id uuid, p_function_name text, p_holder text default '', p_now timestamptz default now()
@@ -63,7 +63,7 @@ begin
   if v_job.name is not null then
     perform scheduler.hear_job(v_job.name, p_now);
   end if;
-  -- A function that no job names has what a job has by default.
+  -- A function that no job names gets the defaults of a job.
   v_run := scheduler.new_run(v_job, 'manual', p_now);
   v_run.job_name := coalesce(v_job.name, p_function_name);
   v_run.function_name := p_function_name;
@@ -77,7 +77,7 @@ begin
   v_run.heartbeat_at := p_now;
   perform scheduler.add_runs(array[v_run]);
 
-  -- It has nothing to overlap with.
+  -- A function without a job has no lock.
   if scheduler.takes_lock(v_job) and not scheduler.try_lock(
     v_job.name, v_run.id, p_holder, p_now,
     p_now + make_interval(secs => v_run.timeout_seconds + 2 * scheduler.setting('scheduler.heartbeat_timeout_seconds'))

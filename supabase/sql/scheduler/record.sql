@@ -1,4 +1,4 @@
--- Every due occurrence gets its row in the ledger, once, whoever looks first.
+-- Records due occurrences: each gets its row in the ledger exactly once.
 
 create function scheduler.grouped(p_number bigint) returns text
 language sql immutable set search_path = '' as $$ select ltrim(to_char(p_number, 'FM999,999,999,999')) $$;
@@ -27,7 +27,7 @@ create function scheduler.overlap_kind(
 language sql immutable set search_path = '' as $$
   select case
     when p_holder_trigger is null then null
-    -- Behind a run that was itself late it waits: being caught up must not cost the next occurrence its run.
+    -- An occurrence waits for a run that was caught up: catching up must not cost the next occurrence its run.
     when (p_holder_trigger = 'catch_up' or p_catch_up_waits) and (p_job.misfire_policy = 'all' or not p_other_waits)
       then null
     when p_job.overlap_policy = 'skip' then 'overlap'
@@ -51,7 +51,7 @@ begin
       from public.scheduler_locks as locks join public.scheduler_runs as runs on runs.id = locks.run_id
       where locks.name = p_job.name and locks.expires_at > p_now;
   end if;
-  -- pg_cron's entries start within a second or two; the pulse found what is later, after a restart, say.
+  -- pg_cron's entries start within two seconds; a later occurrence was found by the pulse, after a restart for example.
   v_run := scheduler.new_run(p_job,
     case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
   if v_holder is not null then
@@ -199,8 +199,8 @@ comment on function scheduler.record_due(public.scheduler_jobs, timestamptz) is
     'policies; then moves the cursor. Returns the last run it started. The caller holds the job''s row lock.';
 
 -- Which of the three witnesses is missing: did pg_cron not fire at all, or did its statement fail? Asked once for all
--- that
--- a transaction found missed, and of the newest rows: cron.job_run_details is long and has no index but its run id.
+-- occurrences that a transaction found missed, and only of the newest rows: cron.job_run_details is long and has no
+-- index but its run id.
 create function scheduler.name_failed_dispatches(p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -214,7 +214,7 @@ begin
   where runs.status = 'missed' and runs.completed_at = p_now and runs.occurrences = 1
     and runs.job_name = failed.jobname and date_trunc('minute', runs.scheduled_for) = failed.minute;
 exception when query_canceled or others then
-  -- It names a cause. What was recorded and sent must not be undone for that.
+  -- Naming the cause is a help alone: its failure must not undo what was recorded and sent.
   raise warning 'cannot tell which dispatches failed: %', sqlerrm;
 end;
 $$;

@@ -60,7 +60,7 @@ $$;
 comment on function scheduler.run_if_function(text) is
   'The function (timestamptz) returns boolean that a run_if names, with its schema; null when there is none.';
 
--- What is wrong with a job's values, each told by its name; a decision alone, so that a table of cases can test it.
+-- Finds the fault in a job's values and names the value. It has no side effect, so a table of cases tests it.
 create function scheduler.job_fault(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -225,7 +225,7 @@ comment on function scheduler.checked_job(public.scheduler_jobs) is
   'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be '
     'registered.';
 
--- Which columns there are, the catalogue knows: a list of them here would be one more that has to agree.
+-- The catalogue lists the columns: a second list here would have to agree with it.
 create function scheduler.write_job(p_job public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -266,7 +266,7 @@ begin
   select * into v_old from public.scheduler_jobs where name = v_job.name for no key update;
   v_has_same_times := (v_old.schedule, v_old.time_zone) is not distinct from (v_job.schedule, v_job.time_zone);
   if v_old.enabled and v_job.enabled and not v_has_same_times then
-    -- What came due under the old times gets its rows before they are forgotten.
+    -- Occurrences that came due under the old times are recorded before the times change.
     v_fault := scheduler.try_record_due(v_old, now());
     if v_fault is not null then
       v_fault := 'what came due under its old times is not in the ledger: ' || v_fault;
@@ -313,7 +313,7 @@ $$;
 comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that '
   'moment.';
 
--- Asked before a row is written: what has nothing to do leaves none.
+-- Asked before a row is written: an occurrence without work leaves no row.
 create function scheduler.has_work(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
 language plpgsql set search_path = '' as $$
 declare

@@ -1,6 +1,5 @@
--- How long the rows of growing tables are kept: each pack has its rules here. The ledger and pg_cron's log are pruned
--- by the
--- pulse, everything else by prune-old-rows.
+-- How long the rows of growing tables are kept: each pack has its rules here. The pulse prunes the
+-- ledger and pg_cron's log, prune-old-rows everything else.
 
 create table scheduler.retention_rules (
   rule text primary key check (rule ~ '^[a-z][a-z0-9_]*$'),

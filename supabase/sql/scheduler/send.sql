@@ -1,4 +1,4 @@
--- Handing a run to pg_net.
+-- Hands runs to pg_net.
 
 -- Why a run's request cannot be made from what Vault holds; null when it can.
 create function scheduler.secret_fault(p_name text, p_secret text, p_min_length integer) returns text
@@ -234,9 +234,8 @@ comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
   'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s '
     'row lock.';
 
--- Who brings the end of a run, or asks for another one, is not told that pg_net is gone: what waits goes on waiting,
--- and the
--- pulse, which tries again, tells it.
+-- A receipt or a request for a run does not fail because pg_net is gone: the run goes on waiting, and the pulse tries
+-- again and reports the failure.
 create function scheduler.try_send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
 begin
@@ -252,7 +251,8 @@ $$;
 comment on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz) is
   'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
 
--- The end of a run, whoever brings it. Lock order everywhere: the job's row, the run's row, the lock's row.
+-- Ends a run, for receipts, answers, verdicts of silence and operators alike.
+-- Lock order everywhere: the job's row, the run's row, the lock's row.
 create function scheduler.end_run(
   p_run_id uuid,
   p_from text[],

@@ -32,7 +32,7 @@ alter table public.scheduler_settings enable row level security;
 revoke all on public.scheduler_settings from public, anon, authenticated, service_role;
 grant select on public.scheduler_settings to service_role;
 
--- A decision alone, so that a table of cases can test it.
+-- It has no side effect, so a table of cases tests it.
 create function scheduler.setting_fault(p_setting public.scheduler_settings) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -66,7 +66,7 @@ comment on function scheduler.setting_fault(public.scheduler_settings) is
   'What is wrong with a setting''s value, as the end of "the value …"; null when nothing is. Raises 22023 for a time '
     'zone that there is not.';
 
--- A wrong value is refused when it is written, not found out by a job at night.
+-- A wrong value is refused when it is written; otherwise a job would find it at night.
 create function scheduler.check_setting() returns trigger
 language plpgsql set search_path = '' as $$
 declare

@@ -1,4 +1,4 @@
--- What silence says of runs: judged when nothing was heard of them for too long.
+-- Judges runs of which no receipt, heartbeat or answer came for too long.
 
 create function scheduler.silence_verdict(
   p_run public.scheduler_runs, p_now timestamptz, p_receipt_timeout interval, p_heartbeat_timeout interval,
@@ -22,6 +22,7 @@ comment on function scheduler.silence_verdict(public.scheduler_runs, timestamptz
 create function scheduler.silent_runs(p_now timestamptz, p_job_names text[] default null)
 returns table (id uuid, job_name text, status text, request_id bigint, dispatched_at timestamptz, verdict text)
 language sql stable set search_path = '' rows 100 as $$
+  -- Offset 0: without it the settings are read again for each run, and 5,000 runs take 280 ms instead of 90.
   select runs.id, runs.job_name, runs.status, runs.request_id, runs.dispatched_at, judged.verdict
   from (select
     make_interval(secs => scheduler.setting('scheduler.receipt_timeout_seconds')) as receipt_timeout,
@@ -68,7 +69,7 @@ declare
   v_judged integer := 0;
 begin
   for v_run in select * from scheduler.silent_runs(p_now, array[p_job_name]) limit 1000 loop
-    -- A receipt may have come since, or be on its way: it comes first.
+    -- A receipt may have come since, or be on its way. It wins.
     perform from public.scheduler_runs where id = v_run.id for no key update;
     continue when not exists (select from scheduler.silent_runs(p_now, array[p_job_name]) as still
       where still.id = v_run.id);

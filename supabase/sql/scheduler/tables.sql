@@ -116,7 +116,7 @@ insert into scheduler.verdicts (verdict, meaning, remedy, url_remedy) values
     'carry on in the next run', 'raise timeout_seconds (at most 50 for a URL), or ask for less in a run'),
   ('interrupted', 'the platform shut the function down while the job was at work', 'nothing if it was retried; the '
     'wall clock may be too short for it', null),
-  ('skipped', 'it was left out on purpose', 'skip_reason says why', null),
+  ('skipped', 'it was skipped on purpose', 'skip_reason says why', null),
   ('missed', 'nothing fired it at its time', 'was the database down, or does pg_cron stand still? See the runbook',
     null),
   ('dispatch_failed', 'pg_cron fired it, but the dispatch failed', 'read error_message, or return_message in '

@@ -1,4 +1,4 @@
--- From a schedule in a time zone to one pg_cron entry in UTC: the smallest that covers every occurrence.
+-- Compiles a schedule in a time zone to one pg_cron entry in UTC, the smallest that covers every occurrence.
 -- pg_cron's entry is five independent sets, so the smallest is what the true occurrences need in each field. Written
 -- with digits alone, for pg_cron 1.4 as well as later ones.
 
@@ -133,7 +133,7 @@ begin
         p_needed.all_days_of_week, true, 'month'),
       (case when v_both_restricted then p_needed.all_days_of_month end,
         array(select distinct day from unnest(p_needed.all_days_of_week || 0) as day order by day), true, 'week')
-  ), calendar as materialized (
+  ), calendar as (
     select date_part('month', day)::integer as month, date_part('day', day)::integer as of_month, date_part('dow',
       day)::integer as of_week
     from generate_series(p_from::timestamp, p_from::timestamp + interval '20 years', interval '1 day') as day
@@ -157,7 +157,7 @@ begin
   select * into v_chosen from texts order by wanted, length(month_text || week_text), month_text limit 1;
   return array[
     v_chosen.month_text,
-    -- No 31 June to keep out: the shorter text names the same dates.
+    -- The months exclude no date (there is no 31 June), so the shorter text names the same dates.
     case when v_chosen.wanted = v_chosen.in_any_month then '*' else scheduler.format_schedule_field(p_needed.months, 1,
       12) end,
     v_chosen.week_text];
@@ -188,7 +188,7 @@ language sql stable parallel safe set search_path = '' as $$
       date_part('day', day)::integer = any (p_parsed.days_of_month) as by_month,
       date_part('dow', day)::integer = any (p_parsed.days_of_week) as by_week
     from stretches, lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day
-    -- Where every date is wanted, one whole date of a stretch speaks for all.
+    -- Where every date is wanted, one whole date of a stretch stands for all.
     where local_from < local_to and (not (select scheduler.is_every_date(p_parsed))
       or day < local_from + interval '3 days' or day > local_to - interval '3 days')
   )
@@ -209,21 +209,21 @@ comment on function scheduler.needed_dates(scheduler.parsed_schedule, text, time
 create function scheduler.needed_utc_values(p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz)
 returns scheduler.utc_values
 language sql stable parallel safe set search_path = '' as $$
-  with dates as materialized (
+  with dates as (
     select * from scheduler.needed_dates(p_parsed, p_time_zone, p_from)
-  ), parts as materialized (
+  ), parts as (
     select * from dates where not is_whole
-  ), times as materialized (
+  ), times as (
     select hour * 60 + minute as of_day from unnest(p_parsed.hours) as hour, unnest(p_parsed.minutes) as minute
-  ), offset_times as materialized (
+  ), offset_times as (
     select utc_offset, has_whole, of_day, (of_day - utc_offset + 2880) / 1440 - 2 as days_on,
       (of_day - utc_offset + 2880) % 1440 as utc_time
     from times, (
       select utc_offset, bool_or(is_whole) as has_whole
       from dates where falls_on is null group by utc_offset) as offsets
-  ), shifts as materialized (
+  ), shifts as (
     select distinct utc_offset, days_on from offset_times
-  ), gaps as materialized (
+  ), gaps as (
     select falls_on, bool_or(by_month) as by_month, bool_or(by_week) as by_week from parts, times
     where falls_on is not null and of_day >= minute_from and of_day < minute_to group by falls_on
   ), utc_times as (

@@ -1,5 +1,5 @@
--- How many occurrences lie in a long stretch of time, and which are its newest: after an outage nobody wants to list
--- half a million minutes to count them.
+-- Counts the occurrences of a long stretch of time and lists its newest. Listing half a million minutes after an outage
+-- to count them would be slow.
 
 create function scheduler.count_matching_days(p_parsed scheduler.parsed_schedule, p_from date, p_to date) returns bigint
 language plpgsql immutable parallel safe set search_path = '' as $$
@@ -36,7 +36,7 @@ comment on function scheduler.count_times(scheduler.parsed_schedule, timestamp, 
   'How many local times of the date of p_from the schedule names in [p_from, p_to), on a date on which the clock does '
     'not change after p_from.';
 
--- Between two changes of the clock every whole local day has the same times; only the hours after a change have to be
+-- Between two changes of the clock every whole local day has the same times; only the hours after a change are
 -- listed.
 create function scheduler.count_occurrences(
   p_schedule text, p_time_zone text, p_from timestamptz, p_to timestamptz

@@ -271,6 +271,8 @@ begin
   end if;
 
   return query
+  -- Materialized: without it the times of day are made again for each date, and nine days of every minute take 48 ms
+  -- instead of 38.
   with times as materialized (
     select make_interval(hours => hour, mins => minute) as of_day
     from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute

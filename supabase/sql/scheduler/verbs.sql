@@ -22,7 +22,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
 begin
-  -- The job's row comes before the run's row, as everywhere; and what was answered is heard before anybody decides.
+  -- The job's row comes before the run's row, as everywhere. Answers are read before the decision.
   perform from public.scheduler_jobs
     where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update;
   if found then
@@ -133,7 +133,7 @@ begin
   if not scheduler.is_paused(v_job, p_now) then
     return format('%s was not paused', v_job.name);
   end if;
-  -- What came due in the pause and was not recorded yet belongs to the pause.
+  -- Occurrences that came due in the pause are recorded as paused first.
   v_fault := scheduler.try_record_due(v_job, p_now);
   update public.scheduler_jobs
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
@@ -321,8 +321,8 @@ declare
 begin
   perform scheduler.assert_given(format('cancel what waits of %s', p_job_name), 'reason and author',
     format('select scheduler.cancel_queued(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
-  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. They hold no
-  -- lock.
+  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. Waiting
+  -- runs hold no lock.
   update public.scheduler_runs
     set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
       error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
@@ -344,7 +344,7 @@ comment on function scheduler.cancel_queued(text, text, text, timestamptz) is
   'Cancels all runs of the job that wait (for its lock, a limit, the time of a retry), with a reason and an author, '
     'and says how many. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 
--- A job whose times cannot be worked out (Postgres does not know its zone) must not stop those who ask for all jobs.
+-- A job whose times cannot be worked out (Postgres does not know its zone) must not fail a question about all jobs.
 create function scheduler.next_run(p_job public.scheduler_jobs, p_after timestamptz, out run_at timestamptz,
   out fault text)
 language plpgsql stable set search_path = '' as $$

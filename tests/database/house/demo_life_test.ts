@@ -35,7 +35,7 @@ function age(interval: string): string {
     set session_replication_role = origin;`;
 }
 
-Deno.test("what the seed makes is not critical, in no component", () =>
+Deno.test("with the seed's rows no component is critical", () =>
   withDatabase(async ({ sql }) => {
     await setSecret(sql, "project_url", "https://project.example.test");
     await setSecret(sql, "cron_secret", "the-cron-secret-of-the-tests-0123456789");

@@ -230,7 +230,7 @@ Deno.test("prune_old_rows() names the rules there are when it knows no such", as
   });
 });
 
-Deno.test("what prepares a pack's pruning and fails is named, and holds up no other pack", async () => {
+Deno.test("a failed preparation of a pack's pruning is named, and holds up no other pack", async () => {
   await withDatabase(async ({ sql }) => {
     await sql`drop function devices.make_metrics_final(timestamptz)`;
     const { plan } = (await sql`select scheduler_begin_pruning() as plan`)[0]!;

@@ -100,7 +100,7 @@ Deno.test("the weights of the house add up to 100, so that the points of a compo
     assert.equal(weights.reduce((sum, weight) => sum + weight, 0), 100);
   }));
 
-Deno.test("the report of the house stays readable, however large its figures are and whatever fails", () =>
+Deno.test("the report of the house stays readable with large figures and failed components", () =>
   withDatabase(async ({ sql }) => {
     const definitions = await readDefinitions(sql);
     const reportOf = (value: number | string) => {

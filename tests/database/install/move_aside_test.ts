@@ -36,7 +36,7 @@ async function entries(sql: Sql): Promise<Record<string, string>> {
   );
 }
 
-Deno.test("--move-aside renames what is in the way, stops its entries, and Daybook is as if nothing had been there", () =>
+Deno.test("--move-aside renames conflicting objects and stops their entries, and Daybook is installed as on an empty database", () =>
   withDatabase(async ({ sql }) => {
     let fresh: string[] = [];
     await withDatabase(async ({ sql }) => {

@@ -34,7 +34,7 @@ Deno.test("everything installed, used and uninstalled with --drop-ledger leaves 
     await assertSame(sql, before, "all packs");
   }, { packs: "none" }));
 
-Deno.test("without --drop-ledger what happened stays, readable by its owner and service_role alone", () =>
+Deno.test("without --drop-ledger the ledger stays, readable by its owner and service_role alone", () =>
   withDatabase(async ({ sql, connect }) => {
     await sql.unsafe(OWN);
     const before = await readCatalogue(sql);

@@ -52,7 +52,7 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("an answer that lies unread is not given up, whatever its time", async ({ sql }) => {
+t.ledgerTest("an unread answer is not given up, however old it is", async ({ sql }) => {
   await t.register(sql, "job", { schedule: "0 12 * * *" });
   const id = (await t.dispatch(sql, "job"))!;
   await t.begin(sql, id, t.NOON);
@@ -82,7 +82,7 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("what is due together leaves in one transaction, up to 200 jobs", async ({ sql }) => {
+t.ledgerTest("jobs that are due together leave in one transaction, up to 200", async ({ sql }) => {
   for (let job = 0; job < 203; job++) {
     await t.register(sql, `job-${job}`, { schedule: "0 12 * * *" });
   }
@@ -96,19 +96,22 @@ t.ledgerTest("what is due together leaves in one transaction, up to 200 jobs", a
   assert.equal(left!.runs, 203);
 });
 
-t.ledgerTest("a dispatch takes along what nobody holds, and waits for its own", async (db) => {
-  await t.register(db.sql, "mine");
-  await t.register(db.sql, "held");
-  await t.register(db.sql, "free");
-  const other = t.impatient(db);
-  await db.sql.begin(async (transaction) => {
-    await transaction`select from scheduler_jobs where name = 'held' for update`;
-    assert.ok(await t.dispatch(other, "mine"));
-  });
-  assert.deepEqual(await t.summary(db.sql, "held"), []);
-  assert.deepEqual(await t.summary(db.sql, "free"), ["dispatched cron 1"]);
-  assert.ok(await t.dispatch(other, "held"));
-});
+t.ledgerTest(
+  "a dispatch takes along jobs whose rows are free, and waits for its own",
+  async (db) => {
+    await t.register(db.sql, "mine");
+    await t.register(db.sql, "held");
+    await t.register(db.sql, "free");
+    const other = t.impatient(db);
+    await db.sql.begin(async (transaction) => {
+      await transaction`select from scheduler_jobs where name = 'held' for update`;
+      assert.ok(await t.dispatch(other, "mine"));
+    });
+    assert.deepEqual(await t.summary(db.sql, "held"), []);
+    assert.deepEqual(await t.summary(db.sql, "free"), ["dispatched cron 1"]);
+    assert.ok(await t.dispatch(other, "held"));
+  },
+);
 
 t.ledgerTest(
   "the occurrence of a minute waits behind a late run that the pulse started a moment before",
@@ -236,7 +239,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "a dispatch takes along nothing that takes long: what is late is left to its own entry and the pulse",
+  "a dispatch takes no late jobs along: their own entries or the pulse record them",
   async ({ sql }) => {
     await t.register(sql, "job");
     await t.register(sql, "late", {}, t.after(-4));

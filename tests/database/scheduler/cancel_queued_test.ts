@@ -5,7 +5,7 @@ import * as t from "../../support/scheduler.ts";
 const cancel = "scheduler.cancel_queued($1, $2, $3, $4)";
 
 t.ledgerTest(
-  "cancel_queued cancels all that waits of the job, leaves what is under way and other jobs, and logs one line",
+  "cancel_queued cancels the job's waiting runs, no run under way and no other job's, and logs one line",
   async ({ sql }) => {
     for (const name of ["job", "other"]) {
       await t.value(

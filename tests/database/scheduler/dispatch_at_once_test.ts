@@ -106,7 +106,7 @@ t.ledgerTest("an entry whose job somebody holds waits for it alone", async (db) 
 });
 
 t.ledgerTest(
-  "a transaction that dispatched and stays open holds up nobody for long",
+  "a transaction that dispatched and stays open holds up no other dispatch for long",
   async (db) => {
     await t.register(db.sql, "first");
     await t.register(db.sql, "second", {}, t.after(2));

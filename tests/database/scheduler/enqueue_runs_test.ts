@@ -32,15 +32,18 @@ t.ledgerTest("enqueued runs go out at once, and in their order as others end", a
   await t.assertInvariants(sql);
 });
 
-t.ledgerTest("what is enqueued at the same moment twice is enqueued twice", async ({ sql }) => {
-  await t.register(sql, "job", { overlap_policy: "allow" }, t.after(600));
-  for (let i = 0; i < 2; i++) {
-    await t.value(sql, "scheduler.enqueue_runs('job', '[{}, {}]', null, $1)", [t.NOON]);
-  }
-  const rows = await t.runs(sql, "job");
-  assert.equal(rows.length, 4);
-  assert.deepEqual(rows.map((row) => row.trigger), Array(4).fill("enqueued"));
-});
+t.ledgerTest(
+  "runs that are enqueued twice at the same moment are enqueued twice",
+  async ({ sql }) => {
+    await t.register(sql, "job", { overlap_policy: "allow" }, t.after(600));
+    for (let i = 0; i < 2; i++) {
+      await t.value(sql, "scheduler.enqueue_runs('job', '[{}, {}]', null, $1)", [t.NOON]);
+    }
+    const rows = await t.runs(sql, "job");
+    assert.equal(rows.length, 4);
+    assert.deepEqual(rows.map((row) => row.trigger), Array(4).fill("enqueued"));
+  },
+);
 
 t.ledgerTest(
   "an enqueued run ends as its job's runs end: here with the answer",
@@ -113,7 +116,7 @@ t.ledgerTest("a run keeps its key in each retry, also in one by hand", async ({ 
   assert.deepEqual(await keys(), ["customer 7 1", "customer 7 2", "customer 7 3"]);
 });
 
-t.ledgerTest("what waits for one key is found without reading the queue", async ({ sql }) => {
+t.ledgerTest("the waiting runs of one key are found without reading the queue", async ({ sql }) => {
   await t.register(sql, "job", { overlap_policy: "allow", parallel_limit: 1 }, t.after(600));
   const list = Array.from({ length: 3_000 }, (_, n) => ({ key: `key ${n}` }));
   await sql`analyze scheduler_runs`;

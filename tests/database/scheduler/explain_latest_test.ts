@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as t from "../../support/scheduler.ts";
 
 t.ledgerTest(
-  "explain without a time speaks of the latest run, whatever it was",
+  "explain without a time speaks of the latest run of any status",
   async ({ sql }) => {
     const explain = () => t.value(sql, "scheduler.explain('job', null, $1)", [t.after(10)]);
     await t.register(sql, "job", { schedule: "0 12 * * *" });

@@ -44,28 +44,31 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("explain: due, and nobody looked; or the row is gone", async ({ sql }) => {
-  await t.register(sql, "job", noon);
-  assert.equal(
-    await explain(sql, t.after(5)),
-    "job was due at 2026-03-02 12:00 UTC and is not in the ledger yet: neither pg_cron nor the pulse " +
-      "has looked at it; the last pulse was never.",
-  );
-  await sql`update scheduler.pulse_state set last_pulse_at = ${
-    t.after(4)
-  }, errors = '{"job": "no such zone"}'`;
-  assert.match(
-    await explain(sql, t.after(5)),
-    /the last pulse was 60 s ago, and says: no such zone\.$/,
-  );
-  await t.dispatch(sql, "job");
-  await sql`delete from scheduler_runs`;
-  assert.equal(
-    await explain(sql, t.after(5)),
-    "job has no row for 2026-03-02 12:00 UTC: it was registered with other times then, or the row was pruned " +
-      "(successes after 14 days, failures after 90).",
-  );
-});
+t.ledgerTest(
+  "explain: an occurrence was due and not recorded, or its row is gone",
+  async ({ sql }) => {
+    await t.register(sql, "job", noon);
+    assert.equal(
+      await explain(sql, t.after(5)),
+      "job was due at 2026-03-02 12:00 UTC and is not in the ledger yet: neither pg_cron nor the pulse " +
+        "has looked at it; the last pulse was never.",
+    );
+    await sql`update scheduler.pulse_state set last_pulse_at = ${
+      t.after(4)
+    }, errors = '{"job": "no such zone"}'`;
+    assert.match(
+      await explain(sql, t.after(5)),
+      /the last pulse was 60 s ago, and says: no such zone\.$/,
+    );
+    await t.dispatch(sql, "job");
+    await sql`delete from scheduler_runs`;
+    assert.equal(
+      await explain(sql, t.after(5)),
+      "job has no row for 2026-03-02 12:00 UTC: it was registered with other times then, or the row was pruned " +
+        "(successes after 14 days, failures after 90).",
+    );
+  },
+);
 
 t.ledgerTest("explain: the life of a run that fails, is retried and completes", async ({ sql }) => {
   await t.register(sql, "job", noon);

@@ -23,7 +23,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "an entry that somebody gave another command is left alone, and the pulse goes on",
+  "an entry with another command is not mended, and the pulse goes on",
   async ({ sql }) => {
     await t.register(sql, "job", { schedule: "0 0 * * *" }, t.after(12 * 60));
     await sql`select cron.alter_job(jobid, command => 'select 2', active => false) from cron.job where jobname = 'job'`;

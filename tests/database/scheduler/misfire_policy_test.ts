@@ -6,7 +6,7 @@ import * as t from "../../support/scheduler.ts";
 const count = (rows: Row[], status: string) => rows.filter((row) => row.status === status).length;
 const hourly = { schedule: "0 * * * *", overlap_policy: "allow" };
 
-t.ledgerTest("misfire policy skip records what was missed and runs nothing", async ({ sql }) => {
+t.ledgerTest("misfire policy skip records missed occurrences and runs none", async ({ sql }) => {
   await t.register(sql, "job", { ...hourly, misfire_policy: "skip" });
   await t.pulse(sql, t.after(3 * 60 + 30));
   const rows = await t.runs(sql, "job");
@@ -114,16 +114,19 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("a gap counts what has no row yet, after a cursor was put back", async ({ sql }) => {
-  await t.register(sql, "job", { misfire_policy: "skip" });
-  await t.dispatch(sql, "job");
-  await t.dispatch(sql, "job", t.after(1));
-  await sql`update scheduler_jobs set next_run_at = ${t.after(-1)}`;
-  await t.pulse(sql, t.after(3000));
-  const [gap] = await t.runs(sql, "job");
-  const on_time = 6;
-  assert.equal(gap!.occurrences, 3002 - 2 - on_time);
-});
+t.ledgerTest(
+  "after a cursor was put back, a gap counts only occurrences without a row",
+  async ({ sql }) => {
+    await t.register(sql, "job", { misfire_policy: "skip" });
+    await t.dispatch(sql, "job");
+    await t.dispatch(sql, "job", t.after(1));
+    await sql`update scheduler_jobs set next_run_at = ${t.after(-1)}`;
+    await t.pulse(sql, t.after(3000));
+    const [gap] = await t.runs(sql, "job");
+    const on_time = 6;
+    assert.equal(gap!.occurrences, 3002 - 2 - on_time);
+  },
+);
 
 t.ledgerTest("a pause in a gap cuts it: missed, paused, missed", async ({ sql }) => {
   await t.register(sql, "job", { misfire_policy: "once" });
@@ -144,12 +147,15 @@ t.ledgerTest("a pause in a gap cuts it: missed, paused, missed", async ({ sql })
   });
 });
 
-t.ledgerTest("a yearly job that was down for three years settles", async ({ sql }) => {
-  await t.register(sql, "job", { schedule: "0 12 2 3 *", misfire_policy: "skip" });
-  await t.pulse(sql, new Date("2029-03-10T00:00:00Z"));
-  const years = (await t.runs(sql, "job")).map((row) => row.scheduled_for.getUTCFullYear());
-  assert.deepEqual(years, [2026, 2027, 2028, 2029]);
-});
+t.ledgerTest(
+  "the occurrences of a yearly job that was down for three years are recorded",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "0 12 2 3 *", misfire_policy: "skip" });
+    await t.pulse(sql, new Date("2029-03-10T00:00:00Z"));
+    const years = (await t.runs(sql, "job")).map((row) => row.scheduled_for.getUTCFullYear());
+    assert.deepEqual(years, [2026, 2027, 2028, 2029]);
+  },
+);
 
 t.ledgerTest("a cursor that is no occurrence any more goes on to the next one", async ({ sql }) => {
   await t.register(sql, "job", { schedule: "0 12 2 3 *", misfire_policy: "skip" });

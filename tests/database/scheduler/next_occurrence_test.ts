@@ -272,7 +272,7 @@ Deno.test("next_occurrence()", async (t) => {
   });
 });
 
-Deno.test("next_occurrence() and previous_occurrence() refuse what is no moment", () =>
+Deno.test("next_occurrence() and previous_occurrence() refuse null and infinity", () =>
   withDatabase(async ({ sql }) => {
     for (const at of [null, "infinity", "-infinity"]) {
       for (

@@ -41,7 +41,7 @@ t.ledgerTest("next_runs refuses an unknown job and a count out of range", async 
   assert.equal((await sql`select * from scheduler.next_runs('job', 1000)`).length, 1000);
 });
 
-t.ledgerTest("next_runs of all jobs is what runs next, in order of time", async ({ sql }) => {
+t.ledgerTest("next_runs lists the next runs of all jobs in order of time", async ({ sql }) => {
   const jobs = {
     "every-20": "*/20 * * * *",
     "every-30": "*/30 * * * *",

@@ -57,21 +57,24 @@ t.ledgerTest("explain says that it has no schedule, and what its runs came to", 
   assert.match(await explain(), /^job was sent for 2026-03-02 12:00 UTC/);
 });
 
-t.ledgerTest("what is enqueued while it is paused waits until it is resumed", async ({ sql }) => {
-  await register(sql);
-  assert.equal(
-    await t.value(sql, "scheduler.pause('job', 'why', 'who', null, $1)", [t.after(-1)]),
-    "job is paused until somebody resumes it; what is enqueued waits",
-  );
-  await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [t.NOON]);
-  assert.deepEqual(await t.summary(sql, "job"), ["queued enqueued 1"]);
-  assert.equal(
-    await t.value(sql, "scheduler.resume('job', $1)", [t.after(1)]),
-    "job runs again when it is enqueued or called",
-  );
-  await t.pulse(sql, t.after(2));
-  assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
-});
+t.ledgerTest(
+  "runs that are enqueued while the job is paused wait until it is resumed",
+  async ({ sql }) => {
+    await register(sql);
+    assert.equal(
+      await t.value(sql, "scheduler.pause('job', 'why', 'who', null, $1)", [t.after(-1)]),
+      "job is paused until somebody resumes it; what is enqueued waits",
+    );
+    await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [t.NOON]);
+    assert.deepEqual(await t.summary(sql, "job"), ["queued enqueued 1"]);
+    assert.equal(
+      await t.value(sql, "scheduler.resume('job', $1)", [t.after(1)]),
+      "job runs again when it is enqueued or called",
+    );
+    await t.pulse(sql, t.after(2));
+    assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
+  },
+);
 
 t.ledgerTest(
   "a job loses its schedule, and gets one again, with what came due in between",

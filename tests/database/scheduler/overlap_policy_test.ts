@@ -66,7 +66,7 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("what waits is sent too when the pulse ends the run before it", async ({ sql }) => {
+t.ledgerTest("a waiting run is sent too when the pulse ends the run before it", async ({ sql }) => {
   await t.register(sql, "job", {
     schedule: "0,1 12 * * *",
     overlap_policy: "queue",

@@ -131,7 +131,7 @@ t.ledgerTest("the pulse's age counts from the first job until it has beaten", as
   assert.equal(await age(t.after(-60)), 0, "a clock that was set back");
 });
 
-t.ledgerTest("what failed in the last pulse is counted", async ({ sql }) => {
+t.ledgerTest("failed jobs and steps of the last pulse are counted", async ({ sql }) => {
   const errors = async () => (await readSamples(sql)).get("scheduler_pulse_errors");
   await t.pulse(sql, t.NOON);
   assert.equal(await errors(), 0);
@@ -266,7 +266,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "only service_role may read the metrics, and nobody but the owner their tables",
+  "only service_role may read the metrics, and only the owner their tables",
   async (db) => {
     for (const role of ["anon", "authenticated"] as const) {
       await assert.rejects(readMetrics(db.connect(role)), /permission denied for function/);

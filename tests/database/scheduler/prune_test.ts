@@ -47,19 +47,22 @@ t.ledgerTest("prune keeps failures longer than successes, in both logs", async (
   assert.deepEqual(details.map((row) => row.runid), [2, 4]);
 });
 
-t.ledgerTest("prune takes a bounded number at a time and never what is alive", async ({ sql }) => {
-  await insertRuns(sql, "completed", "ok", 100 * DAY, 25);
-  await sql`
+t.ledgerTest(
+  "prune deletes a bounded number of rows at a time and no run that is alive",
+  async ({ sql }) => {
+    await insertRuns(sql, "completed", "ok", 100 * DAY, 25);
+    await sql`
     insert into scheduler_runs (job_name, status, trigger, scheduled_for, created_at)
     select 'old', status, 'manual', ${t.after(-200 * DAY)}, ${t.after(-200 * DAY)}
     from unnest(array['queued', 'dispatched', 'running']) as status`;
-  const pruned = [];
-  for (let call = 0; call < 4; call++) {
-    pruned.push((await t.value(sql, "scheduler.prune($1, 10)", [t.NOON])).pruned);
-  }
-  assert.deepEqual(pruned, [10, 10, 5, 0]);
-  assert.equal((await t.runs(sql, "old")).length, 3);
-});
+    const pruned = [];
+    for (let call = 0; call < 4; call++) {
+      pruned.push((await t.value(sql, "scheduler.prune($1, 10)", [t.NOON])).pruned);
+    }
+    assert.deepEqual(pruned, [10, 10, 5, 0]);
+    assert.equal((await t.runs(sql, "old")).length, 3);
+  },
+);
 
 t.ledgerTest("the pulse prunes hourly, and again at once while there is more", async ({ sql }) => {
   await insertRuns(sql, "completed", "ok", 100 * DAY, 5001);

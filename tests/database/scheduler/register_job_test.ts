@@ -180,7 +180,7 @@ t.ledgerTest("registering again makes an inactive pg_cron entry active", async (
 });
 
 t.ledgerTest(
-  "a name that is somebody else's pg_cron entry is refused, and the entry left alone",
+  "a name that is another user's pg_cron entry is refused, and the entry stays as it is",
   async ({ sql }) => {
     await sql`select cron.schedule('job', '0 0 * * *', 'select 1')`;
     const error = await refusal(t.register(sql, "job"));

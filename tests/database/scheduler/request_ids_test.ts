@@ -49,7 +49,7 @@ t.ledgerTest("an answer that names another run is not believed", async ({ sql })
   }
 });
 
-t.ledgerTest("an answer is read once, and answers to nobody are left alone", async ({ sql }) => {
+t.ledgerTest("an answer is read once, and answers to no run are ignored", async ({ sql }) => {
   await t.register(sql, "job");
   const id = (await t.dispatch(sql, "job"))!;
   await t.answer(sql, id, { status: 202, headers: { "x-run-id": id } }, t.after(0.1));

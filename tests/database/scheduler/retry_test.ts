@@ -116,7 +116,7 @@ for (const change of ["disabled", "taken out of the registry"]) {
   });
 }
 
-t.ledgerTest("the end of a run does not send what waits of a disabled job", async ({ sql }) => {
+t.ledgerTest("the end of a run does not send waiting runs of a disabled job", async ({ sql }) => {
   await t.register(sql, "job", { overlap_policy: "queue" });
   const id = (await t.dispatch(sql, "job"))!;
   await t.dispatch(sql, "job", t.after(1));

@@ -91,7 +91,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "an outage is counted: missed occurrences, and why they were left out",
+  "an outage is counted: missed occurrences, by the reason",
   async ({ sql }) => {
     await t.register(sql, "job", { misfire_policy: "skip" });
     await t.register(sql, "once", { misfire_policy: "once" });

@@ -50,7 +50,7 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("a person runs the job whatever its run_if says", async ({ sql }) => {
+t.ledgerTest("run_now ignores the job's run_if", async ({ sql }) => {
   await wanted(sql, false);
   await t.register(sql, "job", { run_if: "public.wanted" });
   await t.value(sql, "scheduler.run_now('job')");

@@ -31,7 +31,7 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("a value has to be what its definition says", async ({ sql }) => {
+t.ledgerTest("a value has to match its definition", async ({ sql }) => {
   const cases: [definition: string, good: string[], wrong: string[], fault: RegExp][] = [
     [
       "integer, 0, 3",
@@ -70,7 +70,7 @@ t.ledgerTest("a value has to be what its definition says", async ({ sql }) => {
   await sql`update scheduler_settings set value = 'null' where key = 'mine.integer'`;
 });
 
-t.ledgerTest("whoever reads settings is told what changed, once a statement", async ({ sql }) => {
+t.ledgerTest("readers of settings are notified of changes once a statement", async ({ sql }) => {
   await sql`create table told (before jsonb)`;
   await sql.unsafe(`
     create function public.told(p_before jsonb) returns void language sql set search_path = '' as

@@ -319,7 +319,7 @@ Deno.test("a threshold in the wrong order is refused, in either direction", () =
     }
   }));
 
-Deno.test("what cannot be judged is refused as a component or a figure", () =>
+Deno.test("components and figures that cannot be judged are refused", () =>
   withDatabase(async ({ sql }) => {
     const component = (values: string) =>
       refusal(sql.unsafe(
@@ -470,7 +470,7 @@ thingsTest(
   },
 );
 
-Deno.test("only service_role may call the doors of system-health, and nobody but the owner use its tables", async () => {
+Deno.test("only service_role may call the functions of system-health, and only the owner use its tables", async () => {
   await withDatabase(async (db) => {
     const doors = await db.sql`
       select proname as name, format('public.%I(%s)', proname,

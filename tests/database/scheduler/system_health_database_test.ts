@@ -3,7 +3,7 @@ import { withDatabase } from "../../support/database.ts";
 import { value } from "../../support/scheduler.ts";
 import { judge, valuesOf } from "../../support/system-health.ts";
 
-Deno.test("the component database is healthy in a database nobody strains", async () => {
+Deno.test("the component database is healthy in an idle database", async () => {
   await withDatabase(async ({ sql }) => {
     const verdict = await judge(sql, "database", "select 1");
     assert.equal(verdict.status, "healthy", JSON.stringify(verdict));
@@ -15,7 +15,7 @@ Deno.test("the component database is healthy in a database nobody strains", asyn
   });
 });
 
-Deno.test("the component database counts every connection against those that are to be had", async () => {
+Deno.test("the component database counts connections against the limit of the server", async () => {
   await withDatabase(async ({ sql, connect }) => {
     const before = Number((await judge(sql, "database", "select 1")).details.connections);
     const clients = [connect("anon", { max: 1 }), connect("authenticated", { max: 1 })];

@@ -64,23 +64,26 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("what the function says of its own end becomes the verdict", async ({ sql }) => {
-  for (
-    const [outcome, expected] of [
-      ["completed", "completed cron 1 ok"],
-      ["failed", "failed cron 1 job_error"],
-      ["timed_out", "failed cron 1 timed_out"],
-      ["interrupted", "failed cron 1 interrupted"],
-    ] as const
-  ) {
-    const name = outcome.replace("_", "-");
-    await t.register(sql, name, once);
-    const id = (await t.dispatch(sql, name))!;
-    await t.begin(sql, id, t.NOON, name);
-    await t.finish(sql, id, outcome, t.NOON);
-    assert.deepEqual(await t.summary(sql, name), [expected]);
-  }
-});
+t.ledgerTest(
+  "the reason that a function gives for its failure becomes the verdict",
+  async ({ sql }) => {
+    for (
+      const [outcome, expected] of [
+        ["completed", "completed cron 1 ok"],
+        ["failed", "failed cron 1 job_error"],
+        ["timed_out", "failed cron 1 timed_out"],
+        ["interrupted", "failed cron 1 interrupted"],
+      ] as const
+    ) {
+      const name = outcome.replace("_", "-");
+      await t.register(sql, name, once);
+      const id = (await t.dispatch(sql, name))!;
+      await t.begin(sql, id, t.NOON, name);
+      await t.finish(sql, id, outcome, t.NOON);
+      assert.deepEqual(await t.summary(sql, name), [expected]);
+    }
+  },
+);
 
 t.ledgerTest(
   "a request that is not_sent is taken back, so that it cannot go out beside its retry",

@@ -215,7 +215,7 @@ const allAnswered = (sql: TestDatabase["sql"], count: number) =>
     return rows.length >= count && rows;
   });
 
-Deno.test("what one transaction posts goes out in one batch; the first wake after it is heard at once, the others a second later", async () => {
+Deno.test("the requests of one transaction go out in one batch; the first wake after it is heard at once, the others a second later", async () => {
   let betweenFirstTwo = 0;
   const looks = () =>
     withWorker(async ({ sql, url, requests }) => {
@@ -251,7 +251,7 @@ Deno.test("a look takes 200 requests, the rest waits for the next one", () =>
     assert.ok(requests[200]!.at - requests[199]!.at >= 900);
   }));
 
-Deno.test("a look sends what is committed then, and not what is not", () =>
+Deno.test("a look sends committed requests alone", () =>
   withWorker(async ({ sql, url, requests }) => {
     await sql.begin(async (transaction) => {
       await transaction`select net.http_post(${`${url}/open`})`;
@@ -331,7 +331,7 @@ Deno.test("a worker that is terminated or restarted loses nothing and sends noth
     assert.deepEqual(requests.map(({ path }) => path), ["/slow", "/second", "/third"]);
   }));
 
-Deno.test("a locked table is left alone until the next wake, and no error", () =>
+Deno.test("a locked table is skipped until the next wake, without an error", () =>
   withWorker(async ({ sql, admin, url, errors }) => {
     await admin.begin(async (locking) => {
       await locking`lock table net._http_response`;
@@ -446,7 +446,7 @@ Deno.test("every status is kept as it is, and is no error", () =>
       new Response(null, { status: Number(new URL(request.url).search.slice(1)) }),
   }));
 
-Deno.test("whatever an answer is made of, its bytes are kept up to the first zero", () => {
+Deno.test("the bytes of any answer are kept up to the first zero", () => {
   const encode = (text: string) => new TextEncoder().encode(text);
   const bodies: Record<string, Uint8Array<ArrayBuffer>> = {
     "/html": encode("<!doctype html><p>ü"),

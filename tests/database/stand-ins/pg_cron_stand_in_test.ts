@@ -128,7 +128,7 @@ Deno.test("every role that may use the schema deletes its own run details and no
     assert.equal((await sql`delete from cron.job_run_details`).count, 1);
   }, bare));
 
-Deno.test("nobody becomes a superuser through the stand-in's own functions", () =>
+Deno.test("the stand-in's own functions make no caller a superuser", () =>
   withDatabase(async ({ sql }) => {
     await assert.rejects(
       sql`select cron._save(

@@ -29,7 +29,7 @@ Deno.test("isDue() reads $ as the last day of the month", () => {
   assert.ok(!due("0 0 $ * *", "2028-02-28T00:00"));
 });
 
-Deno.test("isDue() is false for an entry in seconds, whatever the minute", () => {
+Deno.test("isDue() is false for an entry in seconds at every minute", () => {
   assert.ok(!due("30 seconds", "2026-11-21T00:00"));
 });
 

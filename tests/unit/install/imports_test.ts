@@ -23,7 +23,7 @@ Deno.test("importsOf() finds imports, exports and side effects in all their form
   ]);
 });
 
-Deno.test("importedPaths() gives the files from the root on, packages left out", () => {
+Deno.test("importedPaths() gives paths from the root, without packages", () => {
   assert.deepEqual(importedPaths("supabase/functions/job/index.ts", module), [
     "shared/a.ts",
     "supabase/functions/job/b.ts",

@@ -62,7 +62,7 @@ Deno.test("what an owner has added to or changed in a function that is installed
   assert.equal(plan.writes.has("supabase/functions/health/index.ts"), false);
 });
 
-Deno.test("what is installed already is not planned again", () => {
+Deno.test("packs that are installed already are not planned again", () => {
   assert.equal(planInstall(madeUpSource(), installed(), options).writes.size, 0);
 });
 

@@ -67,7 +67,7 @@ Deno.test("a file that its owner has changed stays, and is named with how the ne
   assert.deepEqual(planUpgrade(nextSource(), upgraded, options).kept, []);
 });
 
-Deno.test("what its owner has changed or deleted and Daybook has not is left alone without a word", () => {
+Deno.test("files that their owner has changed or deleted and Daybook has not are kept without a message", () => {
   const there = installed();
   there.files.set("supabase/functions/health/index.ts", "mine");
   there.files.delete("supabase/functions/_shared/daybook/job/define-job.ts");

@@ -58,7 +58,7 @@ Deno.test("renderReading() adds the labels of a series to each label set of its 
   ]);
 });
 
-Deno.test("renderReading() keeps the samples of a family together, whatever sources and groups they come from", () => {
+Deno.test("renderReading() keeps the samples of a family from several sources and groups together", () => {
   const one = (family: string, label: string): Group => ({
     labels: { of: [label] },
     series: [{ family, labels: {}, values: [1] }],
@@ -143,7 +143,7 @@ const awkward = render(
   }],
 );
 
-Deno.test("renderReading() escapes help and label values, and writes what is no finite number", () => {
+Deno.test("renderReading() escapes help and label values, and writes NaN and infinities", () => {
   assert.equal(
     awkward,
     [

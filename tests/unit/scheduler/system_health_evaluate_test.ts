@@ -199,7 +199,7 @@ Deno.test("the score is 100 only when every component is healthy", () => {
   assert.equal(health.score, 99);
 });
 
-Deno.test("the summary names what is ill, the worst first, and no more than fits a line", () => {
+Deno.test("the summary names degraded and critical components, the worst first, within one line", () => {
   assert.equal(summarize(judged()), "100 of 100: all 5 components healthy");
   assert.equal(
     summarize(judged({

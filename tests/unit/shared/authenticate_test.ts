@@ -133,7 +133,7 @@ Deno.test("authenticate() accepts every printable ASCII character in a secret, b
   }
 });
 
-Deno.test("readSecrets() says what is wrong with SUPABASE_SECRET_KEYS and never shows it", () => {
+Deno.test("readSecrets() names the fault in SUPABASE_SECRET_KEYS and never shows its value", () => {
   for (
     const keys of [
       '{"default": sb_secret_leak}',

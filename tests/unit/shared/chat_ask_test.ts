@@ -46,7 +46,7 @@ const knows = (...names: string[]) => (request: ReceivedRequest): Reply => {
   return unknown === undefined ? fine : mistralRefusal(unknown);
 };
 
-Deno.test("a server that refuses max_completion_tokens is asked with max_tokens, whatever it says it with", async () => {
+Deno.test("a server that refuses max_completion_tokens with any error is asked with max_tokens", async () => {
   for (
     const refused of [
       mistralRefusal("max_completion_tokens"),
@@ -67,7 +67,7 @@ Deno.test("a server that refuses max_completion_tokens is asked with max_tokens,
   }
 });
 
-Deno.test("what a server refuses is asked of it once, not with each question", async () => {
+Deno.test("a parameter that a server refuses is sent once, not with each question", async () => {
   await withServer(knows("model", "messages", "max_tokens"), async (ask, requests) => {
     await Promise.all([ask(), ask()]);
     for (let i = 0; i < 5; i++) assert.match(await ask(), /fine/);
@@ -78,7 +78,7 @@ Deno.test("what a server refuses is asked of it once, not with each question", a
   });
 });
 
-Deno.test("a server that takes no limit at all is not asked without one: nobody would bound the cost", async () => {
+Deno.test("a server that takes no limit is not asked: the cost would have no bound", async () => {
   await withServer(knows("model", "messages"), async (ask, requests) => {
     assert.equal(await ask(), "HTTP 422");
     assert.equal(requests.length, 2);

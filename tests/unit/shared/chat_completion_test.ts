@@ -81,7 +81,7 @@ for (const reason of ["stop", "STOP", null, undefined, "eos", "end_turn"]) {
   });
 }
 
-Deno.test("readCompletion() says what is wrong with what is no answer, and what it used all the same", () => {
+Deno.test("readCompletion() names the fault of an unusable completion, and its usage", () => {
   const usage = { prompt_tokens: 3, completion_tokens: 4 };
   const used = { promptTokens: 3, completionTokens: 4 };
   const problems: [string, string, string, unknown][] = [

@@ -140,7 +140,7 @@ Deno.test("the HTTP client waits for the end of a limit after 429, and Retry-Aft
   }
 });
 
-Deno.test("the HTTP client takes the end of a limit for no wait where the limit is not what failed", async () => {
+Deno.test("the HTTP client does not wait for the end of a limit when the limit was not the failure", async () => {
   for (const headers of resets) {
     await assertQuick(
       "three calls",

@@ -23,7 +23,7 @@ Deno.test("readText() reads no more than it may of a body without end, and close
   assert.ok(closed);
 });
 
-Deno.test("readText() has U+FFFD for what is no UTF-8, or refuses it when it is to be strict", async () => {
+Deno.test("readText() replaces bytes that are no UTF-8 by U+FFFD, or refuses them when strict", async () => {
   const body = () => new Response(new Uint8Array([0x61, 0xc3, 0x28]));
   assert.equal(await readText(body(), 10), "a\ufffd(");
   await assert.rejects(readText(body(), 10, { strict: true }), NotTextError);

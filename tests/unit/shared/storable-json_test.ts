@@ -16,7 +16,7 @@ Deno.test("storableJson() replaces what Postgres cannot hold, in values and in k
   });
 });
 
-Deno.test("storableJson() throws for what is no JSON", () => {
+Deno.test("storableJson() throws for a value that is no JSON", () => {
   const cycle: Record<string, unknown> = {};
   cycle.self = cycle;
   assert.throws(() => storableJson(cycle), TypeError);
