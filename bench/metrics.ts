@@ -15,7 +15,7 @@ interface Measured {
 
 /**
  * A day of metrics, computed for the first time and written, against the bare `select … group by` device and hour of
- * the same rows, which writes nothing and whose result nobody fetches. Both get the same work_mem; parallel
+ * the same rows, which writes nothing and whose result is not fetched. Both get the same work_mem; parallel
  * query is left as the server has it, for both. Each time is the best of its rounds: what else the machine does only
  * ever adds to it.
  */

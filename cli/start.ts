@@ -95,7 +95,7 @@ async function start(
 }
 
 /**
- * When the server goes away at the wrong moment, the postgres library throws where nobody can catch it. The
+ * When the server goes away at the wrong moment, the postgres library throws outside every `try`. The
  * stack then stops in order, or goes on, but never falls over with its parts half up.
  */
 function surviveLostConnections() {

@@ -17,7 +17,7 @@ const MOMENTS = ["place", "updated_at", "created_at", "next_run_at"];
 
 /**
  * Everything that is in a database, a line a thing: its schemas, tables, functions, comments and rights, the rows that
- * packs bring, the jobs and the entries of pg_cron. Two databases with the same lines are the same to whoever uses them.
+ * packs bring, the jobs and the entries of pg_cron. Two databases with the same lines are the same to their users.
  */
 export async function readCatalogue(sql: Sql | TransactionSql): Promise<string[]> {
   const things = (await sql.unsafe(query)).map(({ kind, name, definition }) =>

@@ -29,7 +29,7 @@ const REASON_LENGTH = 2000;
 
 /**
  * Boots a worker for `module`. Never throws: a worker that did not boot answers 503 to everything, with the
- * reason, from which `hide` takes what nobody may read.
+ * reason, from which `hide` takes the secrets.
  */
 export function bootInstance(
   name: string,

@@ -26,7 +26,7 @@ const POLL_MS = 1000;
 const RESTART_MS = 1000;
 const STOP_LIMIT_MS = 1000;
 const RESPONSES_LIVE = "6 hours";
-/** The key of the advisory lock that a batch holds; any number that nobody else uses. */
+/** The key of the advisory lock that a batch holds; any number that has no other use. */
 const BATCH_LOCK = 7_165_002_020;
 /** Tables that are locked by somebody or not there: the real worker waits for the next wake. */
 const NOT_NOW = ["55P03", "42P01", "3F000"];

@@ -3,7 +3,7 @@ import { atMost } from "../shared/at-most.ts";
 
 export interface WatchedBody {
   stream: ReadableStream<Uint8Array>;
-  /** Reads a little of what nobody wanted. A server that closes while its caller still sends may cost the caller the answer. */
+  /** Reads a little of a body that is not wanted. A server that closes while its caller still sends may cost the caller the answer. */
   discardRest(): Promise<void>;
 }
 

@@ -104,7 +104,7 @@ Deno.test("api-key-health-monitor through the whole stack", async (test) => {
         assert.deepEqual({ ...line }, { severity: "error", message: result.summary });
       });
 
-      await test.step("what is as before is not told again, and what is good again is", async () => {
+      await test.step("an unchanged key is not told again, and a key that is good again is", async () => {
         await check(sql, { timeoutMs: 1_000 });
         behave = (name) => name === "github" ? "hang" : "ok";
         const { result } = await check(sql, { timeoutMs: 1_000 });

@@ -94,7 +94,7 @@ Deno.test("failures become causes, causes proposals, and a person decides", asyn
         ]);
       });
 
-      await test.step("what a failed program says is data in the question, its secrets masked", () => {
+      await test.step("a failed program's output is data in the question, with its secrets masked", () => {
         for (const request of model.requests) {
           assert.equal(request.url, "/v1/chat/completions");
           assert.equal(request.headers.authorization, `Bearer ${API_KEY}`);

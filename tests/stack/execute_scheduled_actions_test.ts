@@ -38,7 +38,7 @@ Deno.test("execute-scheduled-actions through the whole stack", (test) =>
     const { sql } = stack;
     const soon = () => new Date(Date.now() - 1000);
 
-    await test.step("without a due action it says so, and what is not configured", async () => {
+    await test.step("a run without a due action says so, and names what is not configured", async () => {
       const { result } = await runOnce(stack);
       assert.equal(
         result.summary,

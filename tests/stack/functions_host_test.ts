@@ -119,7 +119,7 @@ Deno.test("a body that a function does not read is not read for it, and one that
     for (const path of ["/lifecycle", "/broken", "/nowhere"]) {
       const response = await call(path, { method: "POST", body: body() });
       await response.body?.cancel();
-      // What lies on the way is more on a busy machine: whoever sends goes on until he has heard the answer.
+      // More is under way on a busy machine: a sender goes on until it has heard the answer.
       assert.ok(sent < size / 2, `${path}: ${sent} bytes were taken`);
     }
     const whole = "x".repeat(3_000_000);

@@ -127,7 +127,7 @@ Deno.test("calls by hand", (test) =>
       assert.equal(response.headers.get("x-run-id"), last!.id);
     });
 
-    await test.step("of many at once for one job, one gets through and the others 409", async () => {
+    await test.step("one of many concurrent calls for a job gets through, the others get 409", async () => {
       await hold(sql);
       const statuses: number[] = [];
       const calls = Array.from({ length: 10 }, async () => {

@@ -54,7 +54,7 @@ Deno.test("prometheus-metrics", (test) =>
       assert.equal(found.get('scheduler_runs_total{job_name="fickle",status="completed"}'), 1);
     });
 
-    await test.step("refuses whoever has no credential, and every method but GET and HEAD", async () => {
+    await test.step("refuses calls without a credential, and every method but GET and HEAD", async () => {
       const head = await scrape({ method: "HEAD" });
       assert.equal(head.status, 200);
       for (

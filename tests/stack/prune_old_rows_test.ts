@@ -17,7 +17,7 @@ Deno.test("prune-old-rows through the whole stack", (test) =>
   withStack({ cron: false }, async (stack) => {
     const { sql } = stack;
 
-    await test.step("deletes batch after batch of what is old by each rule", async () => {
+    await test.step("deletes old rows by each rule, batch after batch", async () => {
       await sql.unsafe(oldRowsDevice);
       for (const { over } of Object.values(oldRows)) {
         for (let i = 0; i < 5; i++) {
@@ -38,7 +38,7 @@ Deno.test("prune-old-rows through the whole stack", (test) =>
       });
     });
 
-    await test.step("where a rule cannot be applied prunes all the rest, then fails and says which", async () => {
+    await test.step("prunes by all other rules where one cannot be applied, then fails and names it", async () => {
       await sql`update scheduler.retention_rules set old_rows = 'gone < $1' where rule = 'tasks'`;
       for (const rule of ["tasks", "conversations"]) {
         await sql.unsafe(oldRows[rule]!.over, [new Date(Date.now() - 1000 * 86_400_000)]);

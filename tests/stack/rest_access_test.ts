@@ -111,7 +111,7 @@ Deno.test("the ledger through REST", (test) =>
       });
     }
 
-    await test.step("nobody gets an answer without a key, or with a token of somebody else's", async () => {
+    await test.step("a call without a key, or with another project's token, gets no answer", async () => {
       assert.equal((await ask(stack, "scheduler_runs", {})).status, 401);
       const forged = { apikey: keys.publishableKey, authorization: `Bearer ${userToken("other")}` };
       assert.equal((await ask(stack, "scheduler_runs", forged)).status, 401);

@@ -37,7 +37,7 @@ Deno.test("a second start on the same data is refused, also with --fresh, and ha
     assert.equal(await first.ended, 0);
   }));
 
-Deno.test("of two starts at once on new data one wins and the other says so", () =>
+Deno.test("one of two concurrent starts on new data wins, and the other says so", () =>
   withPlace(async ({ start }) => {
     const both = [0, 1].map(() =>
       start(["--port", `${freePort(PORTS)}`, "--db-port", `${freePort(PORTS)}`, "--once"])

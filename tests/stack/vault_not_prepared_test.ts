@@ -96,7 +96,7 @@ const said = (problem: string) => [
 ];
 const NO_KEY = "pgsodium_derive_helper: pgsodium_derive: no server secret key defined.";
 
-Deno.test("where a server's Vault does not work there is a stand-in, and a word of why", (t) =>
+Deno.test("a server whose Vault does not work gets a stand-in, and start says why", (t) =>
   withPrograms(async (postgresBin, directory) => {
     const server = await preparePostgres({
       dataDirectory: join(directory, "data"),

@@ -5,7 +5,7 @@ export const providerNames = ["github", "openai", "deepseek", "lovable", "eleven
 export type ProviderName = typeof providerNames[number];
 export type Behaviour = "ok" | "401" | "403" | "429" | "500" | "garbage" | "hang" | "reset";
 
-/** Keys of nobody, in the form of real ones. */
+/** Made-up keys in the form of real ones. */
 export const apiKeys: Record<ProviderName, string> = {
   github: "ghp_q7LmZ2vXw9RkT4sYbN8cJ5dHf3gAoe1uPiQz",
   openai: "sk-proj-Vt8Qm2Zx7Lk4Wc9Rn5Yb3Hd6Jg1Fp0Su",

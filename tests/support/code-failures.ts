@@ -44,7 +44,7 @@ export async function claim(sql: Query, notSince: Date, now: Date): Promise<Row>
   return await value(sql, "code_monitor.claim_fix($1, $2)", [notSince, now]);
 }
 
-/** `begin_code_fix` for a cause that nobody has claimed, unless `requestId` says who. */
+/** `begin_code_fix` for a cause that is not claimed, unless `requestId` is its claim. */
 export async function begin(
   sql: Query,
   causeId: number,

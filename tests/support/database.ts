@@ -29,7 +29,7 @@ export interface TestDatabaseOptions {
 const STATEMENT_TIMEOUT = { postgres: "0", anon: "3s", authenticated: "8s", service_role: "8s" };
 
 /**
- * Runs `fn` with a database that nobody else sees, and drops it afterwards. Stand-ins are installed, but
+ * Runs `fn` with a database of its own, and drops it afterwards. Stand-ins are installed, but
  * nothing runs in the background: no job fires and no request is sent.
  */
 export async function withDatabase(

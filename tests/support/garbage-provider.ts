@@ -95,7 +95,7 @@ export function startGarbageProvider(): { url: string; stop(): Promise<void> } {
       const model = await readModel(connection);
       await garbage[model]?.send(connection);
     } catch {
-      // Whoever asked hung up.
+      // The caller hung up.
     } finally {
       open.delete(connection);
       close(connection);

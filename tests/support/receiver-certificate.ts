@@ -1,6 +1,6 @@
 /**
  * A certificate authority and, signed by it, the certificate of `receiver.example` and `*.receiver.example`, valid from
- * 2000 to 2099. Nobody but tests trusts it; its key is no secret.
+ * 2000 to 2099. Only tests trust it; its key is no secret.
  */
 export const caCertificate = `-----BEGIN CERTIFICATE-----
 MIIBjDCCATGgAwIBAgIUeNbPjD704OHQIIoaoHZBJYhAFgkwCgYIKoZIzj0EAwIw

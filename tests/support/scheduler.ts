@@ -147,7 +147,7 @@ export async function answer(sql: Sql, runId: string, given: Answer, at: Date): 
   await respond(sql, Number(request_id), given, at);
 }
 
-/** A row in pg_net's responses, whoever asked. */
+/** A row in pg_net's responses. */
 export async function respond(sql: Sql, id: number, given: Answer, at: Date): Promise<void> {
   await sql`
     insert into net._http_response (id, status_code, headers, content, timed_out, error_msg, created)

@@ -14,7 +14,7 @@ export async function makeServerDirectory(prefix: string): Promise<string> {
 
 /**
  * Making and dropping a database of 650 files for each test costs a disk more than the tests themselves. TMPDIR, when
- * set, decides. No functions can lie here: Deno lets nobody read below /dev who may not do everything.
+ * set, decides. No functions can lie here: Deno reads below /dev only with all permissions.
  */
 export async function memoryDirectory(): Promise<string | undefined> {
   if (Deno.build.os !== "linux" || Deno.env.get("TMPDIR") !== undefined) return undefined;

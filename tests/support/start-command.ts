@@ -30,7 +30,7 @@ export interface Place {
   start(args?: string[], env?: Record<string, string>): StartCommand;
 }
 
-/** Between two starts nothing listens on them; nobody else chooses from these. */
+/** Ports for starts alone: between two starts nothing listens on them. */
 export const PORTS = { first: 15_000, last: 19_999 };
 
 /** A place where the stack may be started again and again; removed afterwards. */

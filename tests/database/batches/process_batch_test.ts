@@ -511,7 +511,7 @@ Deno.test("a run completes when its batch job is deleted under way, and fails fo
     });
   }));
 
-Deno.test("of several runs on a batch job the one that ended it says so", () =>
+Deno.test("only the run that ended the batch job says so, among several", () =>
   withModels({ latencyMs: 20 }, async (db, _models, env) => {
     await addProvider(db.sql, "one", { max_prompt_characters: 10 });
     const id = await addBatch(

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { withDatabase } from "../../support/database.ts";
 import { byLabel, readSamples } from "../../support/exposed-metrics.ts";
 
-Deno.test("the daily batch: what is due, open, ended and failing", () =>
+Deno.test("metrics of the daily batch: due, open, ended and failing", () =>
   withDatabase(async ({ sql, admin }) => {
     await sql`update scheduler_settings set value = '"UTC"' where key = 'daily_batch.time_zone'`;
     // The move of the platform left a mark of today.

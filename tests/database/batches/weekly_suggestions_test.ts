@@ -258,7 +258,7 @@ Deno.test("an organization whose suggestions cannot be stored fails the run, unm
     assert.equal((await run({}, { now: hoursLater(6) })).organizations, 1, "it is tried again");
   }));
 
-Deno.test("without configuration a run says what is missing, calls no model and marks nothing", () =>
+Deno.test("a run without configuration names the missing settings, calls no model and marks nothing", () =>
   withSuggester({}, async ({ db: { sql }, models, run }) => {
     await addOrganization(sql, ["What sold best yesterday?"]);
     const missing = async (env: Record<string, string>) => {

@@ -144,7 +144,7 @@ Deno.test("the functions that a device's backend calls as service_role", async (
       assert.deepEqual([acknowledged_at, finished_at], [NOON, NOON]);
     });
 
-    await test.step("what is over stays over, and other devices' commands are nobody's business", async () => {
+    await test.step("an ended command stays ended, and a device cannot report another device's commands", async () => {
       const [one, two] = [await addDevice(sql), await addDevice(sql)];
       const [mine, theirs] = [
         await addSession(sql, one, ago(5)),
@@ -159,7 +159,7 @@ Deno.test("the functions that a device's backend calls as service_role", async (
       assert.equal((await command(sql, id)).status, "sent");
     });
 
-    await test.step("what makes no sense is refused in words", async () => {
+    await test.step("reports that make no sense are refused with a message", async () => {
       const id = crypto.randomUUID();
       assert.match((await refusal(commands(id, 501))).message, /p_limit must be 1 to 500, got 501/);
       assert.match(
@@ -168,7 +168,7 @@ Deno.test("the functions that a device's backend calls as service_role", async (
       );
     });
 
-    await test.step("nobody else may call them", async () => {
+    await test.step("other roles may not call them", async () => {
       const id = crypto.randomUUID();
       for (const role of ["anon", "authenticated"] as const) {
         const caller = db.connect(role);

@@ -80,7 +80,7 @@ Deno.test("the demo world goes on: hours and days later nothing has fallen silen
     }
   }));
 
-Deno.test("the demo world touches nothing that the seed did not make, and says what is made up", () =>
+Deno.test("the demo world touches only rows that the seed made, and marks them as made up", () =>
   withDatabase(async ({ sql }) => {
     await sql`
       insert into devices (device_fingerprint, name, device_type, last_seen_at)

@@ -248,7 +248,7 @@ Deno.test("a day that is to come can have no reading, report or comment", () =>
     assert.equal((await sql`select from ecosystem_comments`).length, 1);
   }));
 
-Deno.test("of two checks of the API keys the one whose run began later counts, by the ledger", () =>
+Deno.test("the check of API keys whose run began later counts, by the ledger", () =>
   withDatabase(async ({ sql, connect }) => {
     const service = connect("service_role");
     const began = async (at: Date | null) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { withDatabase } from "../../support/database.ts";
 import { refusal } from "../../support/refusal.ts";
 
-/** Tables that nobody outside may write and that take neither a number nor a time from outside. */
+/** Tables that no outside role may write and that take neither a number nor a time from outside. */
 const EXCEPTIONS: Record<string, string> = {
   "public.device_metrics_summary": "computed from checked rows alone, a hundred thousand at a time",
   "public.scheduler_jobs": "written by register_job and the verbs, which check what they are given",

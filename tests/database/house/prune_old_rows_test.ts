@@ -127,7 +127,7 @@ Deno.test("raw device rows stay until the figures that are made of them are fina
   });
 });
 
-Deno.test("where all device rows are kept for ever, no figure is made final", async () => {
+Deno.test("no figure is made final while all device rows are kept for ever", async () => {
   await withDatabase(async ({ sql }) => {
     await sql`
       update scheduler_settings set value = 'null'

@@ -75,7 +75,7 @@ Deno.test("uninstalling names back what was moved aside, to the letter", () =>
     assert.equal(row!.id, 2);
   }, { packs: "none" }));
 
-Deno.test("what was moved aside for a pack comes back with that pack, and not where the ledger has its name", () =>
+Deno.test("tables moved aside for a pack come back when it goes, unless the ledger has their name", () =>
   withDatabase(async ({ sql }) => {
     await sql.unsafe(HAND_MADE);
     const project = await installation(sql);

@@ -5,7 +5,7 @@ import * as t from "../../support/scheduler.ts";
 const cancel = "scheduler.cancel_run($1, $2, $3, $4)";
 
 t.ledgerTest(
-  "cancel_run ends a run at work, says who and why, frees the lock and sends what waited",
+  "cancel_run ends a running run with reason and author, frees its lock and sends the next run",
   async ({ sql }) => {
     await t.register(sql, "job", { overlap_policy: "queue" });
     const id = (await t.dispatch(sql, "job"))!;

@@ -41,7 +41,7 @@ t.ledgerTest("dispatches and pulses at once start each occurrence once", async (
   assert.equal((await t.requests(db.sql)).length, 9);
 });
 
-t.ledgerTest("of two pulses at once the second does nothing", async (db) => {
+t.ledgerTest("the second of two concurrent pulses does nothing", async (db) => {
   await t.register(db.sql, "job");
   const other = t.impatient(db);
   await db.sql.begin(async (transaction) => {
@@ -55,7 +55,7 @@ t.ledgerTest("of two pulses at once the second does nothing", async (db) => {
 });
 
 t.ledgerTest(
-  "of twenty entries that start at one moment, one dispatches all their jobs",
+  "one of twenty entries that start together dispatches all their jobs",
   async (db) => {
     const names = await registerTwenty(db.sql);
     const entries = await Promise.all(names.map(() => connect(db)));
@@ -71,18 +71,21 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("of more jobs than one transaction takes, entry after entry leads", async (db) => {
-  await db.sql`
+t.ledgerTest(
+  "more jobs than one transaction takes are dispatched by several entries, one after another",
+  async (db) => {
+    await db.sql`
     select scheduler.register_job(format('job-%s', 1000 + place), '* * * * *') from generate_series(1, 260) as place`;
-  await db
-    .sql`update scheduler_jobs set next_run_at = ${t.NOON}, created_at = ${t.NOON}::timestamptz - interval '1 year'`;
-  const entries = Array.from({ length: 32 }, (_, index) => `job-${1229 + index}`);
-  const connections = await Promise.all(entries.map(() => connect(db)));
-  await Promise.all(
-    connections.map(({ connection }, index) => t.dispatch(connection, entries[index]!)),
-  );
-  assert.equal((await t.requests(db.sql)).length, 260);
-});
+    await db
+      .sql`update scheduler_jobs set next_run_at = ${t.NOON}, created_at = ${t.NOON}::timestamptz - interval '1 year'`;
+    const entries = Array.from({ length: 32 }, (_, index) => `job-${1229 + index}`);
+    const connections = await Promise.all(entries.map(() => connect(db)));
+    await Promise.all(
+      connections.map(({ connection }, index) => t.dispatch(connection, entries[index]!)),
+    );
+    assert.equal((await t.requests(db.sql)).length, 260);
+  },
+);
 
 t.ledgerTest("an entry whose job somebody holds waits for it alone", async (db) => {
   const [held, ...others] = await registerTwenty(db.sql);

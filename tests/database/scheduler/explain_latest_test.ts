@@ -30,7 +30,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "of rows that were written together explain without a time speaks of the newest occurrence",
+  "explain without a time is about the newest occurrence, also among rows that were written together",
   async ({ sql }) => {
     await t.register(sql, "job", {}, t.after(-3));
     await t.dispatch(sql, "job");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as t from "../../support/scheduler.ts";
 
 t.ledgerTest(
-  "of several occurrences that are late but not too late the newest runs",
+  "the newest of several late occurrences runs",
   async ({ sql }) => {
     await t.register(sql, "job", {}, t.after(-3));
     await t.dispatch(sql, "job");
@@ -47,7 +47,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "what came due under the old times gets its rows when a job is registered with others",
+  "a job registered with other times first gets the rows of its old ones",
   async ({ sql }) => {
     const [clock] = await sql`select date_trunc('hour', now()) - interval '2 hours' as since`;
     await t.register(sql, "job", { schedule: "0 * * * *" }, clock!.since);
@@ -71,7 +71,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "what lay in a pause that is over is skipped because of it, the newest runs",
+  "late occurrences from a pause that has ended are skipped, and the newest one runs",
   async ({ sql }) => {
     await t.register(sql, "job", {}, t.after(-3));
     await sql`select scheduler.pause('job', 'moving', 'Ada', ${t.after(-1.5)}, ${t.after(-4)})`;

@@ -197,7 +197,7 @@ t.ledgerTest("with a grace of 0 pg_cron's own minute still is in time", async ({
 });
 
 t.ledgerTest(
-  "what came due in a pause is skipped, not missed, and not made up for",
+  "occurrences that came due in a pause are skipped, not missed, and not caught up",
   async ({ sql }) => {
     for (const policy of ["once", "all"]) {
       await t.register(sql, policy, { ...hourly, misfire_policy: policy });
@@ -224,7 +224,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "what was missed before the pause is made up for, though the pause came later",
+  "occurrences missed before a pause are caught up after it",
   async ({ sql }) => {
     await t.register(sql, "job", { ...hourly, misfire_policy: "once" });
     await sql`select scheduler.pause('job', 'moving house', 'Ada', ${t.after(200)}, ${

@@ -27,7 +27,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "what runs already goes on in a pause, its retry waits for the end",
+  "a run under way goes on in a pause; its retry waits for the end",
   async ({ sql }) => {
     await t.register(sql, "job", { schedule: "0 12 * * *" });
     const id = (await t.dispatch(sql, "job"))!;

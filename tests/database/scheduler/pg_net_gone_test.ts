@@ -6,7 +6,7 @@ import * as t from "../../support/scheduler.ts";
 const NOT_THERE = /^(schema "net"|relation "net\.http_request_queue") does not exist$/;
 
 t.ledgerTest(
-  "while pg_net is dropped a run's receipts are taken, what waits goes on waiting, and the pulse says why",
+  "while pg_net is dropped receipts are taken, queued runs keep waiting, and the pulse says why",
   async ({ sql, admin }) => {
     await t.register(sql, "job", { overlap_policy: "queue", timeout_seconds: 600 });
     const first = (await t.dispatch(sql, "job"))!;

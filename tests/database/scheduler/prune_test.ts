@@ -85,22 +85,25 @@ async function insertDetails(admin: Sql, commands: string[], at: Date | null, co
     from unnest(${commands}::text[]) as command, generate_series(1, ${count}::int)`;
 }
 
-t.ledgerTest("of pg_cron's log only rows of Daybook's own entries go", async ({ sql, admin }) => {
-  const others = [
-    "select 1",
-    "delete from orders",
-    "select scheduler.dispatch('x'); delete from orders",
-    "select scheduler.dispatcher('x')",
-  ];
-  await insertDetails(admin, [...OWN, ...others], t.after(-30 * DAY));
-  await admin`
+t.ledgerTest(
+  "only rows of Daybook's own entries are pruned from pg_cron's log",
+  async ({ sql, admin }) => {
+    const others = [
+      "select 1",
+      "delete from orders",
+      "select scheduler.dispatch('x'); delete from orders",
+      "select scheduler.dispatcher('x')",
+    ];
+    await insertDetails(admin, [...OWN, ...others], t.after(-30 * DAY));
+    await admin`
     insert into cron.job_run_details (username, database, command, status, end_time) values
       ('postgres', 'elsewhere', ${OWN[0]!}, 'failed', ${t.after(-30 * DAY)}),
       ('somebody', current_database(), ${OWN[0]!}, 'failed', ${t.after(-30 * DAY)})`;
-  assert.equal((await t.value(sql, "scheduler.prune($1)", [t.NOON])).pruned, 3);
-  const left = await admin`select command from cron.job_run_details order by runid`;
-  assert.deepEqual(left.map(({ command }) => command), [...others, OWN[0], OWN[0]]);
-});
+    assert.equal((await t.value(sql, "scheduler.prune($1)", [t.NOON])).pruned, 3);
+    const left = await admin`select command from cron.job_run_details order by runid`;
+    assert.deepEqual(left.map(({ command }) => command), [...others, OWN[0], OWN[0]]);
+  },
+);
 
 t.ledgerTest(
   "rows of pg_cron's log without a time go with those after them",

@@ -120,7 +120,7 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("of many retries of one run at once one gets through", async (db) => {
+t.ledgerTest("one of many concurrent retries of a run gets through", async (db) => {
   await t.register(db.sql, "job", { max_attempts: 1 });
   const id = await ended(db.sql, "failed");
   const connections = Array.from({ length: 8 }, () => db.connect());

@@ -57,7 +57,7 @@ t.ledgerTest(
       "one occurrence",
     );
 
-    // Nobody hears of this one, and an operator ends the next.
+    // This one is never heard of again, and an operator ends the next.
     await t.dispatch(sql, "job", t.after(2));
     await sql`delete from net.http_request_queue`;
     await sql`update scheduler_jobs set next_run_at = ${t.after(60)} where name = 'job'`;

@@ -42,7 +42,7 @@ Deno.test("the component database sees the transaction of another role, and how 
   });
 });
 
-Deno.test("where sessions of others are hidden, the component database says so and not 0", async () => {
+Deno.test("the component database says that others' sessions are hidden, instead of 0", async () => {
   await withDatabase(async ({ admin, name }) => {
     const role = `blind_${name}`.slice(0, 60);
     await admin.unsafe(`create role "${role}"`);

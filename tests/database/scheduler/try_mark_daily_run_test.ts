@@ -5,7 +5,7 @@ import { value } from "../../support/scheduler.ts";
 
 const mark = "scheduler.try_mark_daily_run($1, $2, '2028-03-01T00:00Z')";
 
-Deno.test("of 30 callers at once one marks the day, as service_role", async () => {
+Deno.test("one of 30 concurrent callers marks the day, as service_role", async () => {
   await withDatabase(async (db) => {
     const connections = Array.from({ length: 30 }, () => db.connect("service_role"));
     await Promise.all(connections.map((connection) => connection`select 1`));

@@ -4,7 +4,7 @@ import * as t from "../../support/scheduler.ts";
 
 const unknown = /cannot use the time zone "Mars\/Olympus"/;
 
-/** As a restored dump leaves it where Postgres has another time zone database: nobody registered that. */
+/** The registry after a dump was restored on a Postgres with another time zone database; no one registered it so. */
 async function moveToMars(sql: Sql, name = "job"): Promise<void> {
   await sql`update scheduler_jobs set time_zone = 'Mars/Olympus' where name = ${name}`;
 }
@@ -70,7 +70,7 @@ t.ledgerTest("pause, resume and run_now work on a job of an unknown zone", async
 });
 
 t.ledgerTest(
-  "registering the job again repairs it, and says what is not in the ledger",
+  "registering the job again repairs it, and names the occurrences that have no row",
   async ({ sql }) => {
     await t.register(sql, "job");
     await moveToMars(sql);

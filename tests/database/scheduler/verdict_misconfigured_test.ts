@@ -5,7 +5,7 @@ const SHORT = "short-secret-value";
 const BROKEN = "secret-with-a-break\r\nx-evil: 1-and-long-enough-to-be-one";
 
 t.ledgerTest(
-  "what Vault lacks or holds wrongly makes a run misconfigured, by name and without the secret",
+  "a Vault secret that is missing or wrong makes a run misconfigured; the message names it and not its value",
   async ({ sql, admin }) => {
     const cases: [name: string, secret: string | null, message: RegExp][] = [
       ["cron_secret", null, /Vault has no secret named cron_secret/],
@@ -74,7 +74,7 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
-  "of a URL nothing reaches the ledger but its host, wherever it comes from",
+  "only the host of a job's URL reaches the ledger, by every path",
   async ({ sql, admin }) => {
     const secret = "hunter2-and-much-longer-than-that";
     const urls = [

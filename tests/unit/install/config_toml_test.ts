@@ -55,7 +55,7 @@ Deno.test("a last line without its end gets one", () => {
   assert.equal(addFunctions("a = 1", []), "a = 1");
 });
 
-Deno.test("a table of functions that cannot be added to is refused, and so is what is no TOML", () => {
+Deno.test("a functions table that cannot be added to is refused, and so is text that is no TOML", () => {
   assert.throws(
     () => addFunctions("functions = { a = { verify_jwt = true } }\n", NAMES),
     /Cannot edit supabase\/config\.toml: .* write each function as a section/,

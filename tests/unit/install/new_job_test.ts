@@ -118,7 +118,7 @@ Deno.test("a job in a project has its registration in the migration, and imports
   );
 });
 
-Deno.test("what has the job's names already is in the way, here and in a project", () => {
+Deno.test("files and objects that have the job's names are in the way, here and in a project", () => {
   const taken = planJobHere(source(), here({ "supabase/functions/parcels/index.ts": "" }), {
     ...options,
     name: "parcels",

@@ -40,7 +40,7 @@ Deno.test("the core alone brings its functions, what these and own jobs import, 
   assert.deepEqual([plan.conflicts, plan.removes, plan.kept], [[], [], []]);
 });
 
-Deno.test("a pack brings what it needs, in order, and leaves what is installed as it is", () => {
+Deno.test("a pack brings the packs that it needs, in order, and leaves installed ones as they are", () => {
   const plan = planInstall(madeUpSource(), installed(), { ...options, packs: ["parcels"] });
   assert.deepEqual([...plan.writes.keys()], [
     "supabase/functions/_shared/daybook/post.ts",
@@ -53,7 +53,7 @@ Deno.test("a pack brings what it needs, in order, and leaves what is installed a
   assert.deepEqual(JSON.parse(plan.writes.get(MANIFEST)!).packs, ["scheduler", "roads", "parcels"]);
 });
 
-Deno.test("what an owner has added to or changed in a function that is installed is in no other pack's way", () => {
+Deno.test("an owner's changes in an installed function are in no other pack's way", () => {
   const there = installed();
   there.files.set("supabase/functions/health/mine.ts", "mine");
   there.files.set("supabase/functions/health/index.ts", "mine");

@@ -86,7 +86,7 @@ Deno.test("a changed file that the new version does not have stays; so does one 
   assert.deepEqual([plan.removes, plan.writes.has(ERRORS)], [[], false]);
 });
 
-Deno.test("what the owner has made under a name of the new version's is in the way", () => {
+Deno.test("an owner's file under a name of the new version is in the way", () => {
   const there = installed(["scheduler"], {
     "supabase/functions/prune/index.ts": "mine",
     [CONFIG]: "[functions.prune]\nverify_jwt = true\n",

@@ -224,7 +224,7 @@ for (const label of nasty.filter((text) => text.trim() !== "")) {
   });
 }
 
-Deno.test("of very many notes the first are shown and the rest counted", () => {
+Deno.test("the first of very many notes are shown and the rest are counted", () => {
   const text = report({}, Array.from({ length: 40 }, (_, index) => `note ${index}`));
   assert.match(text, /^- note 11$/m);
   assert.doesNotMatch(text, /^- note 12$/m);
