@@ -30,6 +30,8 @@ export interface RunState {
   readonly open: number;
   readonly figures: Figures;
   readonly answerers: Readonly<Record<string, Answerer>>;
+  /** The ids of claimed tasks whose results are not written, and which are not given back. */
+  readonly held: ReadonlySet<number>;
   /** Results that are not written yet, and those that are being written. */
   readonly results: readonly Result[];
   readonly writing: readonly Result[];
@@ -64,6 +66,7 @@ export function begin(first: Claimed, maxTasks: number, now: number): RunState {
       open: first.open,
       figures: { answered: 0, failed: 0, givenBack: 0, lost: 0 },
       answerers: {},
+      held: new Set(),
       results: [],
       writing: [],
       toGiveBack: [],
@@ -85,7 +88,9 @@ export function afterClaim(state: RunState, claimed: Claimed, now: number): RunS
     answerers[name] = { ...before, provider, isTried: before.isTried || provider.half_open };
   }
   const results = [...state.results];
-  for (const { id, answerer, prompt, problem } of claimed.tasks) {
+  // A run whose lease went to another one for a while may be given a task that it has: it goes on with that task.
+  const tasks = claimed.tasks.filter(({ id }) => !state.held.has(id));
+  for (const { id, answerer, prompt, problem } of tasks) {
     if (problem !== null || answerer === null || prompt === null) {
       const outcome = answerer === null ? "unusable" : "refused";
       results.push({ id, outcome, reason: problem ?? "cannot be called" });
@@ -99,6 +104,7 @@ export function afterClaim(state: RunState, claimed: Claimed, now: number): RunS
     status: claimed.status,
     ended: state.ended || claimed.ended,
     answerers,
+    held: state.held.union(new Set(tasks.map(({ id }) => id))),
     results,
     more: claimed.more,
     claimAt: claimed.next_in_ms === null ? null : now + claimed.next_in_ms,
@@ -166,6 +172,7 @@ export function afterWriting(state: RunState, told: Finished, now: number): RunS
       lost: state.figures.lost + told.refused,
     },
     answerers,
+    held: state.held.difference(new Set(written.map(({ id }) => id))),
     writing: [],
     toGiveBack: [
       ...state.toGiveBack,
@@ -184,6 +191,7 @@ export function afterGivingBack(state: RunState, tasks: readonly Task[], now: nu
   return {
     ...state,
     answerers: change(state.answerers, ({ waiting }) => ({ waiting: waiting.filter(stays) })),
+    held: state.held.difference(gone),
     toGiveBack: state.toGiveBack.filter(stays),
     figures: { ...state.figures, givenBack: state.figures.givenBack + tasks.length },
     claimAt: now,

@@ -53,6 +53,7 @@ function state({ answerers = {}, ...values }: Given): RunState {
     ended: false,
     open: 100,
     figures: { answered: 0, failed: 0, givenBack: 0, lost: 0 },
+    held: new Set(),
     results: [],
     writing: [],
     toGiveBack: [],

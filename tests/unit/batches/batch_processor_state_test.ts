@@ -101,6 +101,25 @@ Deno.test("a further claim adds tasks, keeps calls under way, and forgets which 
   assert.deepEqual([state.claimAt, state.claimedAt], [null, NOW + 5]);
 });
 
+Deno.test("a task that the run has already is not taken a second time, whether it waits, is called or has a result", () => {
+  const claimed = begin(claim({ tasks: given(task(1), task(2), task(3)) }), 100, NOW);
+  const calling = afterCallsBegan(claimed, [task(1), task(2)]);
+  const state = afterCall(calling, task(2), { outcome: "answered" }, 5);
+  const again = afterClaim(state, claim({ tasks: given(task(1), task(2), task(3)) }), NOW + 5);
+  assert.deepEqual(again.answerers.one!.waiting, [task(3)]);
+  assert.equal(callsUnderWay(again), 1);
+  assert.equal(again.results.length, 1);
+});
+
+Deno.test("a task that was written or given back can be claimed again", () => {
+  const written = afterWriting(writing("failed", [task(1)]), finished({ accepted: 1 }), NOW);
+  const both = afterClaim(written, claim({ tasks: given(task(1), task(2)) }), NOW);
+  assert.deepEqual(both.answerers.one!.waiting, [task(1), task(2)]);
+  const givenBack = afterGivingBack(both, [task(2)], NOW);
+  const again = afterClaim(givenBack, claim({ tasks: given(task(2)) }), NOW);
+  assert.deepEqual(again.answerers.one!.waiting, [task(1), task(2)]);
+});
+
 Deno.test("a call moves from those that wait to those under way, then to the results", () => {
   const claimed = begin(claim({ tasks: given(task(1), task(2)) }), 100, NOW);
   const calling = afterCallsBegan(claimed, [task(1)]);
