@@ -1516,7 +1516,7 @@ language plpgsql stable parallel safe set search_path = '' as $$
 declare
   v_parsed constant scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
   v_needed scheduler.utc_values;
-  v_days text[] := '{*,*,*}';
+  v_days text[] := array['*', '*', '*'];
 begin
   perform scheduler.require_time_zone(p_time_zone);
   if p_from is null or not isfinite(p_from) then
@@ -4485,6 +4485,11 @@ language plpgsql set search_path = '' as $$
 declare
   v_marked integer;
 begin
+  if jsonb_typeof(p_marks) <> 'object' or p_marks ? '' then
+    raise exception using errcode = '22023',
+      message = format('cannot mark daily runs: marks must be {scope: YYYY-MM-DD} with no empty scope, got %s',
+        left(p_marks::text, 100));
+  end if;
   perform scheduler.assert_today_key(key, p_now)
     from (select distinct value as key from jsonb_each_text(p_marks)) as keys;
   insert into public.scheduler_state as state (scope, last_daily_run_key, updated_at)
@@ -4497,7 +4502,7 @@ end;
 $$;
 comment on function scheduler.mark_daily_runs(jsonb, timestamptz) is
   'Marks days of many scopes as try_mark_daily_run does: p_marks is {scope: YYYY-MM-DD}. Returns how many were marked; '
-    'a scope with a mark of that day or a later one keeps it. Raises 22023 for a wrong key.';
+    'a scope with a mark of that day or a later one keeps it. Raises 22023 for another list or a wrong key.';
 
 create function scheduler.forget_scope(p_scope text) returns boolean
 language plpgsql set search_path = '' as $$

@@ -267,6 +267,39 @@ grant select, insert, update, delete on public.organizations, public.batch_provi
 -- Batches change only through their functions.
 grant select on public.batch_jobs, public.batch_tasks, public.batch_leases to service_role;
 
+-- All lock in one order: organization, batch job, leases, tasks, providers. Otherwise processors and the deletion of an
+-- organization would deadlock.
+
+create function batches.lock_job(p_job_id uuid) returns public.batch_jobs
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.batch_jobs;
+begin
+  -- Postgres checks the foreign key of a row that is updated twice in a transaction, which locks the organization.
+  perform from public.organizations
+    where id = (select organization_id from public.batch_jobs where id = p_job_id) for key share;
+  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  return v_job;
+end;
+$$;
+comment on function batches.lock_job(uuid) is
+  'Locks the batch job, and its organization against deletion. All null when there is no such batch job.';
+
+-- The cascade of the delete alone would lock tasks before their batch job.
+create function batches.lock_jobs_of_organization() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform from public.batch_jobs where organization_id = old.id and completed_at is null order by id for no key update;
+  return old;
+end;
+$$;
+comment on function batches.lock_jobs_of_organization() is
+  'Locks the open batch jobs of an organization before it is deleted with its tasks. Security definer: who may delete '
+    'an organization may only read its batch jobs.';
+
+create trigger lock_jobs_of_organization before delete on public.organizations
+  for each row execute function batches.lock_jobs_of_organization();
+
 -- When the platform's daily batch runs: that of the organizations with neither a zone nor an hour of their own.
 
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, on_change, description) values
@@ -737,9 +770,14 @@ create function batches.take_due_organizations(
 ) returns setof batches.due_date
 language plpgsql set search_path = '' as $$
 declare
-  v_due batches.due_organization[] := array(
-    select due from batches.due_organizations(p_platform_date, p_force, p_now, p_after, p_until) as due);
+  v_due batches.due_organization[];
 begin
+  -- From here on none of them can be deleted: its batch job could not be made, and the whole statement would fail.
+  perform from public.organizations
+    where id = any (array(select id from batches.candidates(p_platform_date, p_force, p_now, p_after, p_until)))
+    order by id for key share;
+  v_due := array(
+    select due from batches.due_organizations(p_platform_date, p_force, p_now, p_after, p_until) as due);
   -- An organization that moved meanwhile has set its own cursor.
   update public.organizations set next_batch_at = due.next_after
     from unnest(v_due) as due
@@ -1699,7 +1737,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_job public.batch_jobs;
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  v_job := batches.lock_job(p_job_id);
   if v_job.completed_at is null then
     update public.batch_leases set leased_until = greatest(leased_until, p_leased_until)
       where job_id = p_job_id and token = p_token;
@@ -1759,6 +1797,19 @@ $$;
 comment on function batches.called_providers(batches.claim_part[]) is
   'How each answerer that was given tasks is to be called, by name; one whose breaker is half-open once.';
 
+create function batches.assert_busy(p_busy jsonb) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if (case when jsonb_typeof(p_busy) <> 'object' then true
+    else exists (select from jsonb_each(p_busy) where value::text !~ '^[0-9]{1,9}$') end) then
+    raise exception using errcode = '22023',
+      message = format('cannot claim tasks: busy must be {provider: number of tasks}, got %s', left(p_busy::text, 100));
+  end if;
+end;
+$$;
+comment on function batches.assert_busy(jsonb) is
+  'Raises 22023 unless it is null or an object of whole numbers from 0 to 999999999.';
+
 create function batches.claim_tasks(
   p_job_id uuid,
   p_token uuid,
@@ -1781,6 +1832,7 @@ begin
       message = format('cannot claim tasks: a token and a limit from 1 to 2000 must be given, got %s',
         coalesce(p_limit::text, 'null'));
   end if;
+  perform batches.assert_busy(p_busy);
   v_job := batches.begin_claim(p_job_id, p_token, v_leased_until, p_busy is not null, p_now);
   if v_job.id is null or v_job.completed_at is not null then
     return json_build_object('status', coalesce(v_job.status, 'unknown'), 'ended', false, 'tasks', array[]::json[],
@@ -1849,7 +1901,7 @@ declare
   v_job public.batch_jobs;
   v_gone integer;
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  v_job := batches.lock_job(p_job_id);
   if v_job.completed_at is not null or v_job.tasks_completed + v_job.tasks_failed < v_job.tasks_total and exists (
     -- From the end, because tasks are claimed from the beginning.
     select from (select name from public.batch_providers order by name desc) as providers, lateral (
@@ -2051,6 +2103,9 @@ create function batches.take_results(
 )
 language plpgsql set search_path = '' as $$
 begin
+  if p_results is null then
+    raise data_exception;
+  end if;
   select kept.task_ids, kept.last_places into answered_ids, last_places
     from batches.keep_answers(p_leased, p_results, p_now) as kept;
   if cardinality(answered_ids) < jsonb_array_length(p_results) then
@@ -2083,7 +2138,7 @@ declare
   v_was_open boolean;
 begin
   -- A batch job that was deleted has no leases, so all results are refused.
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  v_job := batches.lock_job(p_job_id);
   v_was_open := v_job.completed_at is null;
   select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
   v_taken := batches.take_results(v_job, v_leased, p_results, v_settings, p_now);
@@ -2148,8 +2203,8 @@ declare
   v_job public.batch_jobs;
   v_held integer;
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found or v_job.completed_at is not null then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null or v_job.completed_at is not null then
     return jsonb_build_object('status', coalesce(v_job.status, 'unknown'), 'held', 0);
   end if;
   update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now) where id = p_job_id;
@@ -2183,8 +2238,8 @@ declare
   v_leased bigint[];
   v_released bigint[];
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found or v_job.completed_at is not null then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null or v_job.completed_at is not null then
     return 0;
   end if;
   -- A processor that gives tasks back is alive.
@@ -2218,8 +2273,8 @@ declare
   v_run_after timestamptz := case when p_wait_ms > 0 then p_now + least(p_wait_ms, 86400000) * interval '1 ms' end;
 begin
   -- Callers take turns, so that one run waits and not two.
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found or v_job.completed_at is not null then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null or v_job.completed_at is not null then
     return false;
   end if;
   perform from public.scheduler_jobs where name = 'robust-batch-processor' for no key update;
@@ -2253,8 +2308,8 @@ declare
 begin
   perform scheduler.assert_given('cancel a batch job', 'reason and author',
     format('select cancel_batch_job(%L, ''why'', ''who'')', p_job_id), p_reason, p_author);
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null then
     raise exception using errcode = 'SD007',
       message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;
@@ -2489,8 +2544,8 @@ declare
   v_freed integer := 0;
   v_failed integer := 0;
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null then
     raise exception using errcode = 'SD007',
       message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;

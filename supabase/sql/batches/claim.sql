@@ -314,7 +314,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_job public.batch_jobs;
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  v_job := batches.lock_job(p_job_id);
   if v_job.completed_at is null then
     update public.batch_leases set leased_until = greatest(leased_until, p_leased_until)
       where job_id = p_job_id and token = p_token;
@@ -374,6 +374,19 @@ $$;
 comment on function batches.called_providers(batches.claim_part[]) is
   'How each answerer that was given tasks is to be called, by name; one whose breaker is half-open once.';
 
+create function batches.assert_busy(p_busy jsonb) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  if (case when jsonb_typeof(p_busy) <> 'object' then true
+    else exists (select from jsonb_each(p_busy) where value::text !~ '^[0-9]{1,9}$') end) then
+    raise exception using errcode = '22023',
+      message = format('cannot claim tasks: busy must be {provider: number of tasks}, got %s', left(p_busy::text, 100));
+  end if;
+end;
+$$;
+comment on function batches.assert_busy(jsonb) is
+  'Raises 22023 unless it is null or an object of whole numbers from 0 to 999999999.';
+
 create function batches.claim_tasks(
   p_job_id uuid,
   p_token uuid,
@@ -396,6 +409,7 @@ begin
       message = format('cannot claim tasks: a token and a limit from 1 to 2000 must be given, got %s',
         coalesce(p_limit::text, 'null'));
   end if;
+  perform batches.assert_busy(p_busy);
   v_job := batches.begin_claim(p_job_id, p_token, v_leased_until, p_busy is not null, p_now);
   if v_job.id is null or v_job.completed_at is not null then
     return json_build_object('status', coalesce(v_job.status, 'unknown'), 'ended', false, 'tasks', array[]::json[],

@@ -112,9 +112,14 @@ create function batches.take_due_organizations(
 ) returns setof batches.due_date
 language plpgsql set search_path = '' as $$
 declare
-  v_due batches.due_organization[] := array(
-    select due from batches.due_organizations(p_platform_date, p_force, p_now, p_after, p_until) as due);
+  v_due batches.due_organization[];
 begin
+  -- From here on none of them can be deleted: its batch job could not be made, and the whole statement would fail.
+  perform from public.organizations
+    where id = any (array(select id from batches.candidates(p_platform_date, p_force, p_now, p_after, p_until)))
+    order by id for key share;
+  v_due := array(
+    select due from batches.due_organizations(p_platform_date, p_force, p_now, p_after, p_until) as due);
   -- An organization that moved meanwhile has set its own cursor.
   update public.organizations set next_batch_at = due.next_after
     from unnest(v_due) as due

@@ -7,7 +7,7 @@ declare
   v_job public.batch_jobs;
   v_gone integer;
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  v_job := batches.lock_job(p_job_id);
   if v_job.completed_at is not null or v_job.tasks_completed + v_job.tasks_failed < v_job.tasks_total and exists (
     -- From the end, because tasks are claimed from the beginning.
     select from (select name from public.batch_providers order by name desc) as providers, lateral (
@@ -209,6 +209,9 @@ create function batches.take_results(
 )
 language plpgsql set search_path = '' as $$
 begin
+  if p_results is null then
+    raise data_exception;
+  end if;
   select kept.task_ids, kept.last_places into answered_ids, last_places
     from batches.keep_answers(p_leased, p_results, p_now) as kept;
   if cardinality(answered_ids) < jsonb_array_length(p_results) then
@@ -241,7 +244,7 @@ declare
   v_was_open boolean;
 begin
   -- A batch job that was deleted has no leases, so all results are refused.
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
+  v_job := batches.lock_job(p_job_id);
   v_was_open := v_job.completed_at is null;
   select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
   v_taken := batches.take_results(v_job, v_leased, p_results, v_settings, p_now);

@@ -12,8 +12,8 @@ declare
   v_job public.batch_jobs;
   v_held integer;
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found or v_job.completed_at is not null then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null or v_job.completed_at is not null then
     return jsonb_build_object('status', coalesce(v_job.status, 'unknown'), 'held', 0);
   end if;
   update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now) where id = p_job_id;
@@ -47,8 +47,8 @@ declare
   v_leased bigint[];
   v_released bigint[];
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found or v_job.completed_at is not null then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null or v_job.completed_at is not null then
     return 0;
   end if;
   -- A processor that gives tasks back is alive.
@@ -82,8 +82,8 @@ declare
   v_run_after timestamptz := case when p_wait_ms > 0 then p_now + least(p_wait_ms, 86400000) * interval '1 ms' end;
 begin
   -- Callers take turns, so that one run waits and not two.
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found or v_job.completed_at is not null then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null or v_job.completed_at is not null then
     return false;
   end if;
   perform from public.scheduler_jobs where name = 'robust-batch-processor' for no key update;
@@ -117,8 +117,8 @@ declare
 begin
   perform scheduler.assert_given('cancel a batch job', 'reason and author',
     format('select cancel_batch_job(%L, ''why'', ''who'')', p_job_id), p_reason, p_author);
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null then
     raise exception using errcode = 'SD007',
       message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;

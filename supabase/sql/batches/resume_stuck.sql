@@ -54,8 +54,8 @@ declare
   v_freed integer := 0;
   v_failed integer := 0;
 begin
-  select * into v_job from public.batch_jobs where id = p_job_id for no key update;
-  if not found then
+  v_job := batches.lock_job(p_job_id);
+  if v_job.id is null then
     raise exception using errcode = 'SD007',
       message = format('there is no batch job %s', coalesce(p_job_id::text, 'null'));
   end if;

@@ -277,7 +277,7 @@ language plpgsql stable parallel safe set search_path = '' as $$
 declare
   v_parsed constant scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
   v_needed scheduler.utc_values;
-  v_days text[] := '{*,*,*}';
+  v_days text[] := array['*', '*', '*'];
 begin
   perform scheduler.require_time_zone(p_time_zone);
   if p_from is null or not isfinite(p_from) then

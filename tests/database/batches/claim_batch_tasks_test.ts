@@ -245,6 +245,26 @@ Deno.test("a claim of an unknown batch job gets nothing; a wrong limit is refuse
     const id = crypto.randomUUID();
     const unknown = await processor(sql, id).claim(1, NOON);
     assert.deepEqual([unknown.status, unknown.ended, unknown.tasks], ["unknown", false, []]);
+    for (
+      const busy of [
+        '{"one": "x"}',
+        '{"one": 1.5}',
+        '{"one": -1}',
+        '{"one": 1e10}',
+        "[]",
+        "5",
+        "null",
+      ]
+    ) {
+      const { code, message } = await refusal(
+        sql`select batches.claim_tasks(${id}, gen_random_uuid(), 1, 60, ${busy}::text::jsonb)`,
+      );
+      assert.equal(code, "22023");
+      assert.match(
+        message,
+        /^cannot claim tasks: busy must be \{provider: number of tasks\}, got /,
+      );
+    }
     const limit = await refusal(processor(sql, id).claim(0, NOON));
     assert.match(limit.message, /a limit from 1 to 2000 must be given, got 0/);
   }));

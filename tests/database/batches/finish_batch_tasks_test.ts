@@ -147,6 +147,8 @@ Deno.test("one result that cannot be read refuses the whole list", () =>
         "cannot finish tasks: ",
       ]);
     }
+    const none = await refusal(sql`select batches.finish_tasks(${id}, gen_random_uuid(), null)`);
+    assert.equal(none.code, "22023");
     assert.equal((await own.finish([], NOON)).accepted, 0);
   }));
 

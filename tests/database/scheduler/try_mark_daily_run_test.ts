@@ -108,6 +108,13 @@ Deno.test("days of many scopes are marked at once, each only forward", async () 
       assert.equal((await refusal(markAll({ a: "2026-03-05", d: wrong }))).code, "22023", wrong);
     }
     assert.deepEqual(await marks(), before, "one wrong key marks none");
+    for (const odd of [{ "": "2026-03-05" }, ["2026-03-05"], 5, "2026-03-05"]) {
+      const { code, message } = await refusal(
+        sql`select scheduler.mark_daily_runs(${JSON.stringify(odd)}::text::jsonb)`,
+      );
+      assert.equal(code, "22023");
+      assert.match(message, /^cannot mark daily runs: marks must be \{scope: YYYY-MM-DD\}/);
+    }
     assert.equal(await markAll({}), 0);
   });
 });
