@@ -3,12 +3,12 @@ import type { Input } from "./input.ts";
 import { type Range, type Steps, StepTimeoutError } from "./steps.ts";
 import { type Figures, summarize } from "./summarize.ts";
 
-/** A run begins no further step when less than this is left. */
+/** A run begins no further step when less time than this is left. */
 const reserveMs = 10_000;
 const firstHours = 6;
 const maximumHoursAtOnce = 96;
 const daysAtOnce = 7;
-/** A step is meant to take between these: long enough to be worth its overhead, far from its timeout. */
+/** The target duration of a step: long enough to be worth its overhead, far below its statement timeout. */
 const shortStepMs = 1_500;
 const longStepMs = 5_000;
 
@@ -18,8 +18,8 @@ export type AggregateContext = Pick<
 >;
 
 /**
- * Computes what is due, or the input's range, step by step, until it is done, `input.maxHours` are, or the time
- * runs out. Whatever is left stays listed in the database for the next run.
+ * Computes the periods that are due, or the input's range, step by step. It stops when all are computed, when
+ * `input.maxHours` are, or when the time runs out. The database keeps the list of the others for the next run.
  */
 export async function aggregate(
   input: Input,
@@ -44,7 +44,7 @@ export async function aggregate(
       await computeDays(context, steps, figures, range);
     }
   } catch (error) {
-    // A step that the end of time cut short was rolled back: the run keeps what the others did.
+    // The deadline aborted this step and the database rolled it back. The results of the earlier steps stay.
     if (!context.signal.aborted || figures.hours + figures.days === 0) {
       throw error;
     }
@@ -53,7 +53,7 @@ export async function aggregate(
   return { summary: summarize(figures, context.now()), ...figures };
 }
 
-/** Lists what is to be computed: a range, or all that changed or ended since the last run. */
+/** Lists the periods to compute: those of a range, or those that changed or ended since the last run. */
 async function list(
   input: Input,
   context: AggregateContext,
@@ -138,7 +138,7 @@ async function computeDays(
   } while (figures.daysLeft > 0);
 }
 
-/** Whether another step fits in, should it take twice as long as the one before. */
+/** Whether the time left is enough for a step that takes twice as long as the one before. */
 function hasTime(
   { signal, remainingMs }: AggregateContext,
   lastMs = 0,

@@ -4,10 +4,10 @@ const hourMs = 3_600_000;
 /** The longest range that one call recomputes. */
 export const maximumRangeDays = 92;
 
-/** No device is older; and years before 1 the database writes otherwise. */
+/** No device is older. The database also writes years before 1 in another form. */
 const earliest = Date.parse("1970-01-01T00:00:00Z");
 
-/** What the database takes too; it refuses offsets, years and fractions of a second that ISO 8601 allows. */
+/** The form that the database accepts. It refuses some offsets, years and fractions that ISO 8601 allows. */
 const moment = z.iso.datetime({
   offset: true,
   error: "must be an ISO 8601 timestamp with an offset, such as 2026-03-01T00:00:00Z",
@@ -26,14 +26,15 @@ const moment = z.iso.datetime({
   });
 
 /**
- * The job's input. Without a range a run does what is due: `granularity` "hour" the hours, "day" the hours and
- * then the days. With `from` and `to` it computes the hours that the range touches, and their days, anew.
+ * The job's input. Without a range a run computes the periods that are due: the hours with `granularity` "hour",
+ * the hours and then the days with "day". With `from` and `to` it recomputes the hours that the range touches, and
+ * their days.
  */
 export const input = z.strictObject({
   granularity: z.enum(["hour", "day"]).default("hour"),
   from: moment.optional(),
   to: moment.optional(),
-  /** Hours that a run computes at most; the rest is left to the next run. */
+  /** A run computes at most this many hours; the next run computes the rest. */
   maxHours: z.int().min(1).max(10_000).default(31 * 24),
 }).check((context) => {
   const { from, to } = context.value;

@@ -3,7 +3,7 @@ import { aggregate } from "./aggregate.ts";
 import { input } from "./input.ts";
 import { createSteps } from "./steps.ts";
 
-/** Hours and days of what devices did, from the raw rows. See docs/jobs/aggregate-device-metrics.md. */
+/** Computes hourly and daily device metrics from the raw rows. See docs/jobs/aggregate-device-metrics.md. */
 export const job = defineJob({
   name: "aggregate-device-metrics",
   input,

@@ -33,12 +33,12 @@ export type HourStep = z.output<typeof hourStep>;
 /** Hours that begin at or after `from` and before `to`. */
 export type Range = { from: string; to: string };
 
-/** A step took longer than its statement timeout: fewer periods at once may do. */
+/** A step exceeded its statement timeout. A step with fewer periods may finish in time. */
 export class StepTimeoutError extends Error {
   override readonly name = "StepTimeoutError";
 }
 
-/** The bounded transactions of which a run consists; supabase/migrations has what each does. */
+/** The bounded transactions of a run. supabase/migrations has the function behind each. */
 export interface Steps {
   begin(): Promise<z.output<typeof begun>>;
   recompute(from: string, to: string): Promise<z.output<typeof listed>>;
@@ -46,7 +46,7 @@ export interface Steps {
   days(maximum: number, range?: Range): Promise<z.output<typeof dayStep>>;
 }
 
-/** @throws StepTimeoutError, PermanentError for arguments that the database refuses, Error for all else. */
+/** @throws StepTimeoutError, PermanentError for arguments that the database refuses, Error for other failures. */
 export function createSteps(
   { db, signal }: Pick<JobContext, "db" | "signal">,
 ): Steps {

@@ -1,6 +1,6 @@
 import { counted } from "../../../shared/text.ts";
 
-/** What a run has done so far. */
+/** The counts of a run so far. */
 export interface Figures {
   hours: number;
   days: number;
@@ -8,15 +8,15 @@ export interface Figures {
   rowsWritten: number;
   hoursLeft: number;
   daysLeft: number;
-  /** Reported times that cannot be and were set right as they were written; a line of the activity log names them. */
+  /** Impossible device times that were corrected when they were written; a line of the activity log names them. */
   oddTimes: number;
-  /** Every hour before this one is computed; null while that is not known. */
+  /** Every hour before this one is computed; null when the run did not learn it. */
   caughtUpTo: string | null;
-  /** Why the run stopped: nothing left to do, its bound of hours, or its time. */
+  /** Why the run stopped: all is computed, it reached `maxHours`, or its time ran out. */
   stopped: "done" | "limit" | "time";
 }
 
-/** Hours and minutes in UTC; with the date when it is not today's. */
+/** Hours and minutes in UTC, with the date unless it is today. */
 function clock(moment: Date, now: Date): string {
   const [date, time] = [
     moment.toISOString().slice(0, 10),

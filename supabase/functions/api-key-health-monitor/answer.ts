@@ -1,19 +1,19 @@
 import type { ProviderError } from "./provider-error.ts";
 
-/** What a provider answered, read to its end. */
+/** A provider's complete answer. */
 export interface Answer {
   /** The HTTP status. */
   status: number;
   headers: Headers;
-  /** The body as JSON; `undefined` when it is none. */
+  /** The body as JSON; `undefined` when it is not JSON. */
   body: unknown;
-  /** What the body says went wrong, without the key. */
+  /** The error that the body reports, without the key. */
   error: ProviderError;
-  /** When it came. */
+  /** When the answer arrived. */
   now: Date;
 }
 
-/** How much a provider allows in its window, as far as it says. */
+/** The limit of a provider's current window, as far as the answer tells it. */
 export interface Limits {
   limit?: number | undefined;
   remaining?: number | undefined;
@@ -21,15 +21,15 @@ export interface Limits {
 }
 
 /**
- * What an answer says about the key.
+ * The status of the key, as an answer shows it.
  *
- * - `valid`: the provider knows it.
- * - `invalid`: the provider refuses it.
- * - `rate_limited`: the provider knows it and answers no calls for now: rate, quota or balance.
- * - `unreachable`: nothing was learnt about it.
+ * - `valid`: the provider accepts the key.
+ * - `invalid`: the provider refuses the key.
+ * - `rate_limited`: the provider accepts the key and answers no calls for now, because of a rate, quota or balance.
+ * - `unreachable`: the answer tells nothing about the key.
  */
 export interface Verdict {
   status: "valid" | "invalid" | "rate_limited" | "unreachable";
-  /** For people, short, without the key. */
+  /** A short message for people, without the key. */
   reason?: string | undefined;
 }

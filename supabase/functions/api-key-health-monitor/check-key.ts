@@ -7,7 +7,7 @@ import type { Answer, Verdict } from "./answer.ts";
 import { readError, shortWords } from "./provider-error.ts";
 import { judge, type Provider, readLimits } from "./providers.ts";
 
-/** What a check found, as `record_api_key_checks` takes it. Times are ISO 8601; null: not known. */
+/** The result of a check, in the form that `record_api_key_checks` takes. Times are ISO 8601; null is unknown. */
 export type KeyCheck = {
   provider: string;
   status: Verdict["status"] | "not_configured";
@@ -21,17 +21,17 @@ export type KeyCheck = {
   error_message: string | null;
 };
 
-/** What of its context a check uses. */
+/** The part of the job's context that a check uses. */
 export type CheckContext = Pick<JobContext, "env" | "http" | "signal" | "now">;
 
-/** No documented answer is nearly as large. */
+/** The largest body that is read. Every documented answer is far smaller. */
 const maximumBodyBytes = 1024 * 1024;
 
 /**
- * Asks the provider whether its key is good.
+ * Asks the provider whether its key is valid.
  *
- * @param timeoutMs For everything: the call, one retry after a 5xx or a broken connection, reading the answer.
- * @throws the signal's reason when the run is over; nothing else.
+ * @param timeoutMs The limit for the call, one retry after a 5xx or a broken connection, and reading the answer.
+ * @throws the signal's reason when the run is over, and nothing else.
  */
 export async function checkKey(
   provider: Provider,
@@ -110,12 +110,12 @@ const nothing = {
   error_message: null,
 };
 
-/** Of a key of fewer than 8 characters four would be too many. */
+/** The last four characters of the key. A key of fewer than 8 gets none: four would reveal too much of it. */
 function lastFour(key: string): string | null {
   return /^[\x21-\x7e]{8,}$/.test(key.trim()) ? key.trim().slice(-4) : null;
 }
 
-/** Why a key cannot be sent: a header with such characters throws, or arrives without the blanks. */
+/** Why a key cannot be sent. A line break or a non-ASCII character makes the header throw; outer blanks get lost. */
 function faultOf(key: string): string | undefined {
   if (/[\r\n]/.test(key)) return "has a line break in it";
   if (key.trim() !== key) return "has blanks around it";
@@ -123,7 +123,7 @@ function faultOf(key: string): string | undefined {
   return undefined;
 }
 
-/** Calls once, and once more after a 5xx or a broken connection; a 429 is an answer. */
+/** Calls once, and once more after a 5xx or a broken connection. A 429 is an answer and is not retried. */
 async function ask(
   provider: Provider,
   url: string,
@@ -139,7 +139,7 @@ async function ask(
   try {
     response = await http.get(url, {
       headers: provider.headers(key),
-      // A redirect would take the key along.
+      // Following a redirect would send the key to another address.
       redirect: "manual",
       signal,
       timeout: false,
@@ -173,7 +173,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Of "fetch failed", caused by "client error (SendRequest): …: Connection reset by peer", what is said last. */
+/** The last part of an error's message chain, such as "Connection reset by peer" below "fetch failed". */
 function lastWords(error: unknown): string {
   let cause = error;
   while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;

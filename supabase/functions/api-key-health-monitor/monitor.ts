@@ -4,9 +4,9 @@ import { providers } from "./providers.ts";
 import { recorded, report } from "./report.ts";
 
 /**
- * Checks every key, all at the same time, and records what was found in one call.
+ * Checks all keys at the same time and records the results in one call.
  *
- * @throws what the database says, when nothing could be recorded.
+ * @throws the database's error when the results could not be recorded.
  */
 export async function monitor(
   timeoutMs: number,
@@ -16,7 +16,7 @@ export async function monitor(
   const checks = await Promise.all(
     providers.map((provider) => checkKey(provider, timeoutMs, context)),
   );
-  // Of two runs that overlap, the one that began later counts: the ledger knows which.
+  // When two runs overlap, the results of the later one count. The ledger has the begin of each.
   const { data, error } = await context.db
     .rpc("record_api_key_checks", {
       p_checks: checks,

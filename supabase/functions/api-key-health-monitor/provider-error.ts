@@ -1,6 +1,6 @@
-/** What the body of an error says, short and without the key. */
+/** The error in a body, shortened and without the key. */
 export interface ProviderError {
-  /** Machine-readable, the most telling first; none when the body has none. */
+  /** Machine-readable codes, the most specific first; empty when the body has none. */
   codes: readonly string[];
   message?: string;
 }
@@ -9,8 +9,8 @@ const maximumLength = 200;
 
 /**
  * Reads the error out of a body, in the shapes that providers use: `{error: {code, type, message}}` (OpenAI and
- * those who follow it), `{detail: {status, code, type, message}}` (ElevenLabs), `{message}` (GitHub), or a text in
- * place of the inner object. Of anything else nothing is kept.
+ * compatible APIs), `{detail: {status, code, type, message}}` (ElevenLabs), `{message}` (GitHub), or a text in place of
+ * the inner object. Bodies of any other shape are dropped.
  */
 export function readError(body: unknown, key: string): ProviderError {
   const inner = field(body, "error") ?? field(body, "detail") ?? body;
@@ -36,9 +36,9 @@ export function describeError(
   return parts.length > 0 ? parts.join(": ") : `HTTP ${status}`;
 }
 
-/** A foreign text in one line of at most 200 characters, without the key and without what cannot be stored. */
+/** A provider's text in one line of at most 200 characters, without the key and without unstorable characters. */
 export function shortWords(text: string, key: string): string {
-  // The key goes first: what a cut leaves of it would be known no more.
+  // Remove the key before cutting the text: a part of a key would not be recognized.
   const line = withoutKey(text, key).replace(/[\p{C}\s]+/gu, " ").trim();
   const characters = [...line];
   return characters.length <= maximumLength
@@ -46,7 +46,7 @@ export function shortWords(text: string, key: string): string {
     : `${characters.slice(0, maximumLength - 3).join("")}...`;
 }
 
-/** Providers echo keys masked (`sk-ab***wxyz`) or in part: a word with five characters of it in a row goes too. */
+/** Providers echo a key masked (`sk-ab***wxyz`) or in part: remove any word with five of its characters in a row. */
 const echoedLength = 5;
 
 function withoutKey(text: string, key: string): string {

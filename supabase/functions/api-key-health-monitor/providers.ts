@@ -1,6 +1,6 @@
 /**
- * The providers whose keys are watched: one entry each, and all that differs between them is in it. Each is asked by
- * the cheapest call it documents that needs the key; none of them costs anything.
+ * The providers whose keys are watched. The entry of a provider holds everything that is specific to it. Its call is
+ * the cheapest documented one that needs the key; none of these calls costs anything.
  */
 import { z } from "zod";
 import type { Answer, Limits, Verdict } from "./answer.ts";
@@ -16,22 +16,22 @@ import {
 export interface Provider {
   /** `provider` in `api_key_health`. */
   name: string;
-  /** Its name for people. */
+  /** The provider's name for people. */
   label: string;
   /** The environment variable with the key. */
   keyEnv: string;
-  /** The environment variable with the base URL, in the form that the provider documents; and what it is by default. */
+  /** The environment variable with the base URL, in the form that the provider documents, and its default. */
   urlEnv: string;
   url: string;
-  /** The call, a GET, appended to the base URL. */
+  /** The path of the call (a GET), appended to the base URL. */
   path: string;
   headers(key: string): Record<string, string>;
-  /** What the body of a 2xx must look like; anything else says nothing about the key. */
+  /** The shape of a 2xx body. A body of any other shape tells nothing about the key. */
   body: z.ZodType;
   limits?(answer: Answer): Limits;
-  /** When the key expires: `undefined` when it does not, or the provider does not say. */
+  /** When the key expires; `undefined` when it does not, or when the answer does not tell. */
   expiration?(headers: Headers): { at: Date | undefined } | undefined;
-  /** Answers that mean something else here than by default (see `judge`). */
+  /** The answers of this provider that differ in meaning from the default (see `judge`). */
   judge?(answer: Answer): Verdict | undefined;
 }
 
@@ -51,7 +51,7 @@ const github: Provider = {
   label: "GitHub",
   keyEnv: "GITHUB_TOKEN",
   urlEnv: "GITHUB_API_URL",
-  // As GitHub Actions sets it; an Enterprise server's ends in /api/v3.
+  // GitHub Actions sets this variable too. The URL of an Enterprise Server ends in /api/v3.
   url: "https://api.github.com",
   // "Accessing this endpoint does not count against your REST API rate limit."
   // docs.github.com/rest/rate-limit
@@ -71,18 +71,18 @@ const github: Provider = {
     remaining: readCount(headers.get("x-ratelimit-remaining")),
     resetsAt: readEpoch(headers.get("x-ratelimit-reset"), now),
   }),
-  // In every answer to a token that expires.
+  // GitHub sends this header in every answer to a token that expires.
   // github.blog/changelog/2021-07-26-expiration-options-for-personal-access-tokens
   expiration(headers) {
     const text = headers.get("github-authentication-token-expiration");
     return text === null ? undefined : { at: readExpiration(text) };
   },
-  // A limit is answered with 403 or 429: the primary one with x-ratelimit-remaining 0, a secondary one with its
-  // message and maybe Retry-After. After many failed logins GitHub refuses good tokens too, for a while. Another 403
-  // (a suspended account, say) is a refusal. docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api,
+  // GitHub answers 403 or 429 at a limit: the primary one with x-ratelimit-remaining 0, a secondary one with its
+  // message and sometimes Retry-After. After many failed logins it also refuses valid tokens for a while. Any other
+  // 403 (a suspended account, say) is a refusal. docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api,
   // docs.github.com/rest/authentication/authenticating-to-the-rest-api#failed-login-limit
-  // A GitHub Enterprise Server without rate limits answers 404 to this call, once it has let the token in (a wrong one is
-  // 401). docs.github.com/enterprise-server/rest/rate-limit
+  // A GitHub Enterprise Server without rate limits answers 404 to a valid token and 401 to a wrong one.
+  // docs.github.com/enterprise-server/rest/rate-limit
   judge({ status, headers, error }) {
     if (status === 404 && /rate limiting is not enabled|no rate limit/i.test(error.message ?? "")) {
       return { status: "valid" };
@@ -103,21 +103,22 @@ const openai: Provider = {
   label: "OpenAI",
   keyEnv: "OPENAI_API_KEY",
   urlEnv: "OPENAI_API_URL",
-  // The base URL has the /v1, as in OpenAI's own libraries.
+  // The base URL includes /v1, as in OpenAI's own libraries.
   url: "https://api.openai.com/v1",
   // platform.openai.com/docs/api-reference/models/list
   path: "/models",
   headers: bearer,
   body: modelList,
-  // platform.openai.com/docs/guides/rate-limits, "Rate limits in headers". Calls to models have them; the list may not.
+  // platform.openai.com/docs/guides/rate-limits, "Rate limits in headers". Answers of model calls have these headers;
+  // the answer of this call may not.
   limits: ({ headers, now }) => ({
     limit: readCount(headers.get("x-ratelimit-limit-requests")),
     remaining: readCount(headers.get("x-ratelimit-remaining-requests")),
     resetsAt: readDuration(headers.get("x-ratelimit-reset-requests"), now),
   }),
   // 401: wrong or revoked key, no member of the organization, or an address that is not allowed. 403: a country that is
-  // not supported, which says nothing about the key. platform.openai.com/docs/guides/error-codes
-  // A restricted key that may not list models is told so with 401 or 403 ("Missing scopes: api.model.read"): it lives.
+  // not supported, which tells nothing about the key. platform.openai.com/docs/guides/error-codes
+  // A restricted key that may not list models gets 401 or 403 ("Missing scopes: api.model.read"). The key is valid.
   judge({ status, error }) {
     const reason = describeError(error, status);
     if (status !== 401 && status !== 403) return undefined;
@@ -136,14 +137,14 @@ const deepseek: Provider = {
   label: "DeepSeek",
   keyEnv: "DEEPSEEK_API_KEY",
   urlEnv: "DEEPSEEK_API_URL",
-  // Without a version. api-docs.deepseek.com
+  // The base URL has no version. api-docs.deepseek.com
   url: "https://api.deepseek.com",
-  // api-docs.deepseek.com/api/get-user-balance: free, and it says whether calls would be answered at all.
+  // api-docs.deepseek.com/api/get-user-balance: free, and tells whether the account has a balance for calls.
   path: "/user/balance",
   headers: bearer,
   body: z.object({ is_available: z.boolean() }),
-  // api-docs.deepseek.com/quick_start/error_codes: 401 wrong key, 402 no balance, 429 too fast; no 403. It sends no
-  // headers about limits. An account without balance knows its key but answers calls with 402.
+  // api-docs.deepseek.com/quick_start/error_codes: 401 wrong key, 402 no balance, 429 too fast; no 403. DeepSeek sends
+  // no headers about limits. A key of an account without balance is valid, but calls with it get 402.
   judge: ({ status, body }) =>
     status === 200 &&
       (body as { is_available?: unknown } | null)?.is_available === false
@@ -159,10 +160,10 @@ const lovable: Provider = {
   label: "Lovable",
   keyEnv: "LOVABLE_API_KEY",
   urlEnv: "LOVABLE_API_URL",
-  // The AI gateway, OpenAI-compatible; the base URL has the /v1.
+  // The OpenAI-compatible AI gateway. The base URL includes /v1.
   url: "https://ai.gateway.lovable.dev/v1",
-  // Lovable documents no call for the key alone. The list of models is the one call of the gateway that costs no
-  // credits; whether it looks at the key is not documented. Calls to models are answered with 401 for a wrong key
+  // Lovable documents no call that checks a key. The list of models is the only call of the gateway that costs no
+  // credits; Lovable does not document whether it checks the key. Model calls get 401 for a wrong key
   // ({"type": "unauthorized", "message": "", "details": ""}), 402 without credits and 429 when they come too fast.
   path: "/models",
   headers: bearer,
@@ -174,13 +175,13 @@ const elevenlabs: Provider = {
   label: "ElevenLabs",
   keyEnv: "ELEVENLABS_API_KEY",
   urlEnv: "ELEVENLABS_API_URL",
-  // Without the /v1, as in ElevenLabs' own libraries.
+  // The base URL has no /v1, as in ElevenLabs' own libraries.
   url: "https://api.elevenlabs.io",
   // elevenlabs.io/docs/api-reference/user/subscription/get
   path: "/v1/user/subscription",
   headers: (key) => ({ "xi-api-key": key }),
   body: subscription,
-  // The limit is the subscription's characters. An account that may go beyond them has none.
+  // The limit is the subscription's number of characters. An account that may exceed it has no limit.
   limits({ body, now }) {
     const { data } = subscription.safeParse(body);
     if (
@@ -199,9 +200,9 @@ const elevenlabs: Provider = {
       ),
     };
   },
-  // elevenlabs.io/docs/eleven-api/resources/errors and help.elevenlabs.io, "API - Error Code 400 or 401": 401 is
-  // also said of a used-up quota. A key without the permission for this call (user_read) is documented as 403
-  // insufficient_permissions and answered with 401 missing_permissions: it lives.
+  // elevenlabs.io/docs/eleven-api/resources/errors and help.elevenlabs.io, "API - Error Code 400 or 401": a used-up
+  // quota gets 401 too. A key without the permission for this call (user_read) is valid; the documented answer is 403
+  // insufficient_permissions, the real one 401 missing_permissions.
   judge({ status, error }) {
     if (status !== 401 && status !== 403) return undefined;
     const reason = describeError(error, status);
@@ -222,8 +223,9 @@ export const providers: readonly Provider[] = [
 ];
 
 /**
- * What an answer says about the key: 2xx with the documented body: valid, unless nothing is left of its limit; 401
- * and 403: invalid; 402 and 429: rate limited; all else says nothing. A provider's own `judge` comes first.
+ * The status of the key by an answer. A 2xx with the documented body is valid, or rate limited when nothing is left of
+ * the limit. 401 and 403 are invalid, 402 and 429 rate limited, all others unreachable. The provider's own `judge`
+ * decides first.
  */
 export function judge(
   provider: Provider,
@@ -250,7 +252,7 @@ export function judge(
   if (status === 402 || status === 429) {
     return { status: "rate_limited", reason };
   }
-  // It is not followed: the key would go along.
+  // Redirects are not followed: that would send the key to another address.
   if (status >= 300 && status < 400) {
     return {
       status: "unreachable",
@@ -260,7 +262,7 @@ export function judge(
   return { status: "unreachable", reason };
 }
 
-/** The limits that an answer tells; `Retry-After` knows best when calls are answered again. */
+/** The limits in an answer. `Retry-After` takes precedence as the time at which calls work again. */
 export function readLimits(provider: Provider, answer: Answer): Limits {
   const limits = provider.limits?.(answer) ?? {};
   const retryAfter = readRetryAfterTime(

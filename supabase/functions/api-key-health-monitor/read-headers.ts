@@ -1,9 +1,9 @@
 import { readRetryAfter } from "../../../shared/retry-after.ts";
 
-/** A year; what a provider says beyond it is taken for garbage. */
+/** A year. A longer wait in a header is ignored as invalid. */
 const furthestMs = 366 * 86_400_000;
 
-/** A whole number that is not negative, as in `x-ratelimit-remaining`. */
+/** A non-negative whole number, as in `x-ratelimit-remaining`. */
 export function readCount(text: string | null): number | undefined {
   return text !== null && /^\d{1,15}$/.test(text.trim()) ? Number(text) : undefined;
 }
@@ -14,7 +14,7 @@ export function readEpoch(text: string | null, now: Date): Date | undefined {
   return seconds === undefined ? undefined : near(seconds * 1000, now);
 }
 
-/** The moment until which a `Retry-After` asks to wait. */
+/** The time at which the wait of a `Retry-After` ends. */
 export function readRetryAfterTime(text: string | null, now: Date): Date | undefined {
   const ms = readRetryAfter(text, now);
   return ms === undefined ? undefined : near(now.getTime() + ms, now);
@@ -36,8 +36,7 @@ export function readDuration(text: string | null, now: Date): Date | undefined {
 
 /**
  * GitHub's `github-authentication-token-expiration`: `2026-12-01 10:00:00 UTC`, or with an offset
- * (`2026-12-01 12:00:00 +0200`); both have been seen by google/go-github (pull request 2650). `undefined` for
- * anything else.
+ * (`2026-12-01 12:00:00 +0200`); google/go-github has seen both (pull request 2650). `undefined` for any other form.
  */
 export function readExpiration(text: string): Date | undefined {
   const match = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d) ?(?:UTC|Z|([+-]\d\d):?(\d\d))$/

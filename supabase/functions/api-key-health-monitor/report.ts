@@ -14,7 +14,7 @@ const status = z.enum([
 ]);
 type Status = z.infer<typeof status>;
 
-/** What `record_api_key_checks` answers: how each key stands after the check. */
+/** The result of `record_api_key_checks`: the status of each key after the check. */
 export const recorded = z.object({
   keys: z.array(z.object({
     provider: z.string(),
@@ -24,7 +24,7 @@ export const recorded = z.object({
     status_since: z.string(),
     consecutive_failures: z.int(),
     expires_at: z.string().nullable(),
-    /** False when another check that began later was recorded before this one. */
+    /** False when a check that began later was recorded before this one. */
     recorded: z.boolean(),
   })),
   expiring_days: z.int(),
@@ -33,7 +33,7 @@ export const recorded = z.object({
 type Recorded = z.infer<typeof recorded>;
 type RecordedKey = Recorded["keys"][number];
 
-/** How bad a status is; nothing known, or no key, is no trouble. */
+/** The severity of a status. An unknown status and a missing key count as no trouble. */
 const badness: Record<Status, number> = {
   unchecked: 0,
   not_configured: 0,
@@ -55,8 +55,8 @@ const words: [Status, string][] = [
 const wordOf = new Map(words);
 
 /**
- * The run's result: a sentence, the figures of each key, and `notable` when a key fares otherwise than at the last
- * check.
+ * The run's result: a sentence, the figures of each key, and `notable` when the status of a key has changed since the
+ * last check.
  */
 export function report(
   providers: readonly Provider[],
@@ -126,7 +126,7 @@ function figures(key: RecordedKey, check: KeyCheck): JsonObject {
   };
 }
 
-/** Whether a person should hear of the change: a worse status, a key that is gone, or one that is good again. */
+/** How notable a change is: a worse status, a key that is gone, or a key that is valid again. */
 function severityOf(
   { status, previous_status, recorded }: RecordedKey,
 ): "error" | "warning" | "info" | undefined {
@@ -139,7 +139,7 @@ function severityOf(
   if (status === "not_configured") {
     return previous === "valid" || previous === "expiring" ? "warning" : undefined;
   }
-  // Better than it was, but not good; and one trouble in another's place.
+  // The remaining changes: better but not valid yet, and one trouble replaced by another of the same severity.
   return "warning";
 }
 

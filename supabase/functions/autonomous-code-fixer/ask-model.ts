@@ -13,7 +13,7 @@ import { asksForLonger } from "../../../shared/retry-after.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Messages } from "./prompt.ts";
 
-/** Tokens of the longest answer; models that think aloud use them for that too. */
+/** The token limit of an answer. Reasoning models use part of it for their reasoning. */
 export const maximumCompletionTokens = 8_192;
 const maximumAnswerBytes = 2 * 1024 * 1024;
 
@@ -38,20 +38,21 @@ const answerSchema = {
 
 export type ModelAnswer =
   & {
-    /** Null: the answer does not say; it may have cost something all the same, unless `refused`. */
+    /** Null when the answer does not tell. Unless it is `refused`, the question may still have cost something. */
     usage: Usage | null;
   }
   & (
     | { text: string; error?: never }
-    /** `refused`: the endpoint did not take the question, so it cost nothing. `unauthorized`: it refused the key. */
+    /** `refused`: the endpoint rejected the question, so it cost nothing. `unauthorized`: it rejected the key. */
     | { text?: never; error: string; refused: boolean; unauthorized: boolean }
   );
 
 /**
- * Asks for a chat completion as JSON. Never throws: what went wrong is in the answer, without the key.
+ * Asks for a chat completion as JSON. Never throws; the answer holds the error, without the key. Questions that the
+ * endpoint refused (429, 5xx) are retried. A question that may have cost something is not retried, because the budget
+ * reserved only one.
  *
- * @param timeoutMs For all of it, retries and the waits between them included. What the endpoint refused is tried
- * again (429, 5xx); a question that may have cost something is not, for only one was reserved.
+ * @param timeoutMs The limit for all tries and the waits between them.
  */
 export async function askModel(
   configuration: Configuration,
@@ -61,7 +62,7 @@ export async function askModel(
 ): Promise<ModelAnswer> {
   const until = now().getTime() + timeoutMs;
   const endpoint = { url: `${configuration.baseUrl}/chat/completions`, key: configuration.apiKey };
-  // Newer models of OpenAI know no max_tokens, other servers often nothing else.
+  // Newer models of OpenAI reject max_tokens; other servers often support only that.
   const limit = new URL(configuration.baseUrl).hostname === "api.openai.com"
     ? "max_completion_tokens"
     : "max_tokens";
@@ -82,7 +83,7 @@ export async function askModel(
           limit: 2,
           methods: ["post"],
           maxRetryAfter: Infinity,
-          // A wait that would outlast the run is no use; the status says more than a timeout.
+          // Do not wait longer than the run can: the status is a better error than a timeout.
           shouldRetry: ({ error }) =>
             !isHTTPError(error) || mayHaveCost(error) ||
               asksForLonger(error, until - now().getTime(), now())
@@ -121,7 +122,7 @@ function failure(error: unknown, apiKey: string): ModelAnswer {
   });
   if (isHTTPError(error)) {
     const { status } = error.response;
-    // Such an answer may quote the key.
+    // The body may quote the key, so it is left out.
     if (status === 401 || status === 403) {
       return failed(`the endpoint refused the key (HTTP ${status})`, true, true);
     }

@@ -1,15 +1,15 @@
 import { applyPatch, createTwoFilesPatch, parsePatch, type StructuredPatch } from "diff";
 
-/** What the code is called in every diff. */
+/** The file name of the code in every diff. */
 export const fileName = "main.py";
 
 const maximumDiffLength = 64_000;
-/** Beyond as many changed lines a rewrite is no fix; and comparing takes their square, where a function has 2 s. */
+/** A larger change is a rewrite, not a fix. The comparison's cost is quadratic in it, and a function has 2 s of CPU. */
 const maximumChangedLines = 1_000;
-/** Finding the places of all hunks takes as many comparisons of two lines at most: some 0.2 s. */
+/** The most line comparisons for finding the places of all hunks, which take some 0.2 s. */
 const maximumComparisons = 5_000_000;
 
-/** A diff that applies, written as `diff -u` would; or why it is none. */
+/** A diff that applies, in the form of `diff -u`, or the reason why the text is no such diff. */
 export type CheckedDiff = { diff: string; reason?: never } | {
   diff?: never;
   reason: string;
@@ -17,9 +17,9 @@ export type CheckedDiff = { diff: string; reason?: never } | {
 
 /**
  * Checks that a text is a unified diff of `main.py` alone and applies to the code without fuzz. Line numbers and
- * counts in its headers may be wrong, as models have them; every line it keeps or removes must be there.
+ * counts in its headers may be wrong, because models miscount; every line that it keeps or removes must be there.
  *
- * @param code Ends with a newline.
+ * @param code The code, with a newline at its end.
  */
 export function checkDiff(code: string, text: string): CheckedDiff {
   if (text.length > maximumDiffLength) {
@@ -66,7 +66,7 @@ export function checkDiff(code: string, text: string): CheckedDiff {
     : { diff };
 }
 
-/** The code with the hunks applied; or why they do not apply. */
+/** The code with the hunks applied, or the reason why they do not apply. */
 function applyHunks(
   code: string,
   patch: StructuredPatch,
@@ -74,7 +74,7 @@ function applyHunks(
   const lineCount = countLines(code);
   const hunks = patch.hunks.map((hunk) => ({
     ...hunk,
-    // The library walks line by line from this number to the code, however far away it is.
+    // The library steps line by line from this number to the code, which would take long from a huge number.
     oldStart: Math.min(hunk.oldStart, lineCount + 1),
   }));
   let comparisons = 0;
@@ -93,8 +93,8 @@ function applyHunks(
     return { reason: "the diff's hunks fit in too many places to be tried" };
   }
   if (fixed === false) return { reason: "the diff does not apply to the code" };
-  // The library takes a hunk at the line it names even if an earlier hunk was applied behind it, and then repeats the
-  // lines between the two.
+  // The library applies a hunk at its stated line even if an earlier hunk was applied behind that line. It then
+  // repeats the lines between the two.
   const added = hunks.reduce(
     (sum, hunk) => sum + hunk.newLines - hunk.oldLines,
     0,
@@ -109,7 +109,7 @@ function countLines(text: string): number {
   return text === "" ? 0 : text.replace(/\n$/, "").split("\n").length;
 }
 
-/** Puts the counts of each hunk's header right, by its lines; models miscount them. */
+/** Corrects the counts in each hunk's header by counting its lines, because models miscount them. */
 function recount(text: string): string {
   const lines = text.replaceAll("\r\n", "\n").replace(/\n+$/, "").split("\n");
   for (let index = 0; index < lines.length; index++) {
@@ -123,7 +123,7 @@ function recount(text: string): string {
       at < lines.length && !beginsPart(lines, at);
       at++
     ) {
-      // An empty line of context, whose space was lost.
+      // This is an empty context line that lost its space.
       if (lines[at] === "") lines[at] = " ";
       if (/^[ -]/.test(lines[at]!)) removed++;
       if (/^[ +]/.test(lines[at]!)) added++;

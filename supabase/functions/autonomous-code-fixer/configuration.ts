@@ -2,7 +2,7 @@ import { readBaseUrl } from "../../../shared/base-url.ts";
 import type { JobContext } from "../../../shared/job/define-job.ts";
 import { PermanentError } from "../../../shared/job/errors.ts";
 
-/** A variable or a setting has a value that cannot be meant: no fix is asked for until somebody puts it right. */
+/** A variable or a setting has an invalid value. No fix is asked for until a person corrects it. */
 export class ConfigurationError extends PermanentError {}
 
 /** US dollars for a million tokens. */
@@ -12,19 +12,19 @@ export interface Prices {
 }
 
 export interface Configuration {
-  /** Of an OpenAI-compatible API, without a slash at the end. */
+  /** The base URL of an OpenAI-compatible API, without a slash at the end. */
   baseUrl: string;
   apiKey: string;
   model: string;
-  /** Null: not told, so costs are not known. */
+  /** Null when no prices are set; costs are then unknown. */
   prices: Prices | null;
 }
 
 /**
- * Reads the environment. `configuration` is null when nobody can be asked; `notConfigured` names every variable
- * that is missing, those without which only the cost is unknown too.
+ * Reads the environment. `configuration` is null when a variable for asking the model is missing. `notConfigured`
+ * names every missing variable, including the prices, without which only the cost is unknown.
  *
- * @throws ConfigurationError for a value that cannot be meant.
+ * @throws ConfigurationError for an invalid value.
  */
 export function readConfiguration(
   env: JobContext["env"],
@@ -69,7 +69,7 @@ function readPrice(env: JobContext["env"], name: string): number | undefined {
   return Number(text);
 }
 
-/** US dollars, to a millionth; null when prices are not known. */
+/** The cost in US dollars, to a millionth; null when the prices are unknown. */
 export function costOf(prices: Prices | null, promptTokens: number, completionTokens: number) {
   if (prices === null) return null;
   const millionths = promptTokens * prices.prompt + completionTokens * prices.completion;

@@ -12,9 +12,9 @@ import { buildMessages } from "./prompt.ts";
 import { readProposal } from "./read-proposal.ts";
 import { type Begun, createRequests, type Outcome } from "./requests.ts";
 
-/** What recording the answer and the receipt may take. */
+/** The time reserved for recording the answer and for the receipt. */
 const reserveMs = 5_000;
-/** No model is waited for longer. */
+/** The longest wait for a model. */
 const longestAnswerMs = 90_000;
 
 interface Input {
@@ -23,11 +23,11 @@ interface Input {
 }
 
 /**
- * Asks the model once about one cause and records what came of it. `outcome` in the result: `proposed`, `failed`
- * (asked, but no valid proposal), `unauthorized` (the key was refused), and, where nothing was asked,
- * `not_configured`, `misconfigured`, `daily_cap` or `refused` with its `reason`.
+ * Asks the model once about one cause and records the outcome. `outcome` in the result is `proposed`, `failed` (asked,
+ * but no valid proposal) or `unauthorized` (the key was refused). When the model was not asked, it is `not_configured`,
+ * `misconfigured`, `daily_cap` or `refused` with its `reason`.
  *
- * Nothing of the answer is run or applied: the diff is parsed, tried on the text of the code, and stored.
+ * The answer is never run or applied: its diff is parsed, tried on the text of the code in memory, and stored.
  */
 export async function fixCause(input: Input, context: JobContext): Promise<JsonObject> {
   try {
@@ -72,10 +72,10 @@ async function askAbout(input: Input, context: JobContext): Promise<JsonObject> 
   if (timeoutMs < 1_000) return refuse("no_time", "the run has no time left");
 
   const mask = createMask([configuration.apiKey]);
-  // One newline at the end, whatever there was: a diff says something special where there is none.
+  // The code always ends with one newline, because a diff needs an extra line for a text without one.
   const code = `${mask(execution.code.replaceAll("\r\n", "\n")).replace(/\n+$/, "")}\n`;
   const messages = buildMessages({ ...subject, execution }, code, mask);
-  // A token is a byte at least.
+  // A token has at least one byte, so the number of bytes is an upper bound.
   const promptTokens = new TextEncoder().encode(JSON.stringify(messages)).byteLength;
   const begun = await requests.begin({
     causeId,
@@ -104,7 +104,7 @@ async function askAbout(input: Input, context: JobContext): Promise<JsonObject> 
     return {
       outcome: unauthorized ? "unauthorized" : "failed",
       summary: `${title}: no fix, ${outcome.error}`,
-      // Until somebody puts the key right there are no fixes at all.
+      // No fix is possible until a person corrects the key.
       ...(unauthorized ? { notable: "error" } : {}),
       error: outcome.error,
       ...figures,
@@ -141,7 +141,7 @@ function readOutcome(
     completionTokens: usage?.completionTokens ?? null,
     costUsd: usage && costOf(prices, usage.promptTokens, usage.completionTokens),
     usageUnknown: usage === null && !(answer.error !== undefined && answer.refused),
-    // A refused key says nothing of the cause.
+    // A refused key is not the cause's fault, so it does not count as a request.
     counts: !(answer.error !== undefined && answer.unauthorized),
   };
   if (answer.error !== undefined) return { proposal: null, error: answer.error, ...used };

@@ -8,7 +8,7 @@ export const job = defineJob({
   input: z.strictObject({
     /** `code_failure_causes.id`. */
     causeId: z.int().min(1),
-    /** The caller's claim (`claim_code_fix`); without one the call claims for itself. */
+    /** The caller's claim (`claim_code_fix`). Without one the call makes its own claim. */
     requestId: z.uuid().optional(),
   }),
   secrets: ["CODE_FIXER_API_KEY"],

@@ -1,6 +1,6 @@
-/** Secrets that say nothing themselves, told by what stands around them: a name, a header, an option, a URL. */
+/** Finds secrets without a shape of their own by the text around them: a name, a header, an option, a URL. */
 
-/** Part of a text: from `begin` up to, not including, `end`. */
+/** A part of a text, from `begin` up to `end` exclusive. */
 export interface Span {
   begin: number;
   end: number;
@@ -11,17 +11,17 @@ const password =
 const key =
   "(?:token|authorization|bearer|cookie|signature|connection[_-]?string|(?:access|account|api|app|auth|encryption|" +
   "license|master|private|secret|service[_-]?role|service|session|shared|signing|storage|subscription)[_-]?key)";
-/** What a name may say after that: `DB_PASSWORD_PROD`, `SECRET_KEY_BASE`, `token2`. */
+/** The end that such a name may have: `DB_PASSWORD_PROD`, `SECRET_KEY_BASE`, `token2`. */
 const suffix =
   "(?:[_-]?(?:[0-9]{1,3}|base|dev|live|local|new|old|prod|production|stage|staging|test|value))?";
 const names = new RegExp(`(?:${key}|${password})${suffix}`, "gi");
 const isPassword = /^(?:pass|pwd|pw|secret|credential)/i;
 
-/** From a name to its value: the name's quote, `]`, a type; then `=`, `:`, `=>`, `is`, the end of a tag, or the like. */
+/** The text between a name and its value: the name's quote, `]`, a type; then `=`, `:`, `=>`, `is`, a tag's end. */
 const separator =
   /(\\{0,3}["'])?\]?(?::[ \t]{0,8}[A-Za-z][\w.[\]| ]{0,40}(?=[ \t]=))?[ \t]{0,8}(=>|[:=!]?=|[:,>]|%3[AD]|value=|(?:is|was)\b)([ \t]{0,8})/iy;
 const scheme = "(?:(?:basic|bearer|token|apikey|bot|digest|negotiate|ssws)[ \\t]+)";
-/** A string of Python or JSON, or one escaped within another. */
+/** A string of Python or JSON, or a string that is escaped within another. */
 const string = new RegExp(
   `([bfru]{0,2}("""|'''|\\\\{0,3}["'\`])${scheme}?)((?:(?!\\2)(?:\\\\[^\\n]|[^\\\\\\n])){4,4000})\\2`,
   "iy",
@@ -32,7 +32,7 @@ const rawValue = new RegExp(
 );
 const cookies = /()([^\s"'`;=]{1,100}=[^\n"'`\\]{4,4000})/y;
 
-/** The values of names such as `password`, `api_key`, `Authorization` or `--token`, each where it stands. */
+/** The places of the values of names such as `password`, `api_key`, `Authorization` or `--token`. */
 export function findNamedSecrets(text: string): Span[] {
   const spans: Span[] = [];
   for (const match of text.matchAll(names)) {
@@ -52,7 +52,7 @@ function findValue(text: string, name: string, begin: number): Span | undefined 
   const at = end + all.length;
   const quoted = findQuoted(text, at);
   if (quoted !== undefined) {
-    // Of two texts in a list or of two that are compared only one that is no word can be told to be a secret.
+    // In a list or a comparison, only a text that is no plain word is taken for a secret.
     const isSecret = operator === ","
       ? nameQuote !== undefined && /^\S*[0-9]\S*$/.test(quoted.value)
       : isSecretText(name, quoted.value, operator === "==" || operator === "!=");
@@ -68,7 +68,7 @@ function findValue(text: string, name: string, begin: number): Span | undefined 
   return findRaw(text, name, at, operator === "=" ? "assigned" : "told");
 }
 
-/** `--token …`, and `password '…'` as SQL has it. */
+/** The value after a blank: `--token …`, and `password '…'` in SQL. */
 function findAfterBlank(text: string, name: string, begin: number): Span | undefined {
   const at = begin + name.length + 1;
   if (text[at - 1] !== " ") return undefined;
@@ -86,7 +86,7 @@ function findQuoted(text: string, at: number): { value: string; span: Span } | u
   return { value, span: { begin, end: begin + value.length } };
 }
 
-/** What stands between quotes after a name: a secret, or words, a piece of code, a placeholder. */
+/** Whether the quoted text after a name is a secret, and not words, a piece of code or a placeholder. */
 function isSecretText(name: string, value: string, isCompared: boolean): boolean {
   if (/^(?:\[masked-\d+\]|\\[nr]|\s)+$/.test(value)) return false;
   if (/^\s|\s$|^[,)+\]}]/.test(value)) return false;
@@ -95,7 +95,7 @@ function isSecretText(name: string, value: string, isCompared: boolean): boolean
   return value.length >= 8 && !/\s|^https?:/i.test(value) && (!isCompared || looksRandom(value));
 }
 
-/** What follows a name without quotes: in a log, a URL, a file of settings, a command; or code, which stays. */
+/** The unquoted secret after a name in a log, a URL, a settings file or a command. Code is not masked. */
 function findRaw(
   text: string,
   name: string,
@@ -111,10 +111,10 @@ function findRaw(
   const span = { begin: at + opening.length, end: end - (found.length - value.length) };
   if (isCookie) return span;
   const next = text[end] ?? "\n";
-  // A call, an entry, a variable of a shell, a directory.
+  // Leave calls, list entries, shell variables and directories.
   if (next === "(" || next === "[" || /^[$%*]\w*$|^\.*$/.test(value)) return undefined;
   if (name === "PWD" && value.startsWith("/")) return undefined;
-  // A number is a count, but of a password.
+  // A number is a count, unless the name is a password's.
   if (/^[0-9][0-9._]{0,14}$/.test(value)) {
     return isPassword.test(name) && !/^pass$/i.test(name) ? span : undefined;
   }
@@ -122,7 +122,7 @@ function findRaw(
   const isCode = isExpression(value) && (how === "assigned" || isArgument);
   if (looksRandom(value) && !isCode) return span;
   if (!isName.test(value)) return how === "glued" || opening !== "" ? span : undefined;
-  // A variable, an attribute, a type or a word; but not where only data can stand.
+  // Leave variables, attributes, types and words, except in a place where only data can be.
   if (how !== "glued" || isArgument || isNothing.test(value)) return undefined;
   const isLastArgument = /[\r\n]/.test(next) && isExpression(value) && !/^[A-Z_-]+$/.test(name);
   return isLastArgument ? undefined : span;
@@ -131,13 +131,13 @@ function findRaw(
 const isName = /^[a-z_]\w*(?:\.[a-z_]\w*)*$/i;
 const isNothing = /^(?:none|null|nil|true|false|undefined)$/i;
 
-/** Whether the name of a variable says what is in it: `db_password`, `settings.api.token`. */
+/** Whether the value is a variable whose name tells its content: `db_password`, `settings.api.token`. */
 function isExpression(value: string): boolean {
   return isName.test(value) &&
     /passw|pwd|secret|token|key|cred|auth|env|conf|sett|arg/i.test(value);
 }
 
-/** Words have no digits, and are not so long. */
+/** Whether the value looks random: words have no digits and fewer than 24 letters. */
 function looksRandom(value: string): boolean {
   return /[0-9]/.test(value) || /^[^\s_.]{24,}$/.test(value);
 }

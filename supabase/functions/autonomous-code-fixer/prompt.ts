@@ -1,7 +1,7 @@
 import { fileName } from "./check-diff.ts";
 import type { Failure } from "./requests.ts";
 
-/** The question, as chat completions take it. */
+/** The question as the messages of a chat completion. */
 export type Messages = [{ role: "system"; content: string }, { role: "user"; content: string }];
 
 const maximumCode = 24_000;
@@ -25,8 +25,8 @@ Answer with one JSON object and nothing else:
 - "confidence": from 0 to 1, how sure you are that the change removes the cause and breaks nothing.`;
 
 /**
- * The question about one failure. The code and what it printed are strings within a JSON document of the user's
- * message, where they cannot end it; every text is bounded and has gone through `mask`.
+ * The question about one failure. The code and its output are strings in one JSON document in the user's message, so
+ * their content cannot end the document. Every text is masked with `mask` and has a length limit.
  *
  * @param code The code to be fixed, masked.
  */
@@ -56,12 +56,12 @@ export function buildMessages(
   ];
 }
 
-/** The end of a text: of a traceback it says most. */
+/** The end of a text. A traceback's end is its most important part. */
 function tail(text: string, length: number): string {
   return text.length <= length ? text : `[…]${text.slice(-length)}`;
 }
 
-/** Whole lines, as many from the beginning and the end as are not too long. */
+/** As many whole lines from the beginning and the end of a text as fit into the limit. */
 function middleLeftOut(lines: string[]): string[] {
   if (lines.join("\n").length <= maximumCode) return lines;
   const [head, end]: [string[], string[]] = [[], []];

@@ -10,9 +10,9 @@ const proposalSchema = z.object({
 export type Proposal = z.output<typeof proposalSchema>;
 
 /**
- * What the model wrote, as a proposal; or why it is none.
+ * Reads the model's text as a proposal, or gives the reason why it is none.
  *
- * @param code What the diff has to apply to; ends with a newline.
+ * @param code The code to which the diff must apply, with a newline at its end.
  */
 export function readProposal(
   text: string,
@@ -20,7 +20,7 @@ export function readProposal(
 ): { proposal: Proposal; error?: never } | { proposal?: never; error: string } {
   let json: unknown;
   try {
-    // Models without a JSON mode like to put a fence around it.
+    // Models without a JSON mode often put a code fence around the JSON.
     json = JSON.parse(text.trim().replace(/^```(?:json)?\n([\s\S]*)\n```$/, "$1"));
   } catch {
     return { error: "the answer is no JSON" };

@@ -40,10 +40,10 @@ const recorded = z.object({ recorded: z.boolean(), status: z.string().optional()
 
 export type Subject = z.output<typeof subject>;
 export type Begun = z.output<typeof begun>;
-/** A cause with the execution to look at. */
+/** A cause with one of its failed executions. */
 export type Failure = Subject & { execution: NonNullable<Subject["execution"]> };
 
-/** What the model came up with, and what it used. */
+/** The model's proposal or its error, and the tokens and cost that it used. */
 export interface Outcome {
   proposal: { diff: string; reasoning: string; confidence: number } | null;
   error: string | null;
@@ -54,7 +54,7 @@ export interface Outcome {
   counts: boolean;
 }
 
-/** The transactions around a question to the model; supabase/migrations has what each does. */
+/** The transactions around a question to the model. supabase/migrations has the function behind each. */
 export function createRequests({ db, signal }: Pick<JobContext, "db" | "signal">) {
   return {
     /** Null when there is no such cause. */
@@ -86,13 +86,13 @@ export function createRequests({ db, signal }: Pick<JobContext, "db" | "signal">
         }).abortSignal(signal),
       ),
 
-    /** Without the run's signal: what was paid for is recorded even when the run is over. */
+    /** Ignores the run's signal: a paid answer is recorded even when the run is over. */
     record: async (proposalId: number, outcome: Outcome) =>
       read(
         recorded,
         await db.rpc("record_code_fix", {
           p_proposal_id: proposalId,
-          // What a model writes may hold what Postgres cannot.
+          // A model's text may contain characters that Postgres cannot store.
           p_diff: orNull(outcome.proposal && storableJson(outcome.proposal.diff)),
           p_reasoning: orNull(outcome.proposal && storableJson(outcome.proposal.reasoning)),
           p_confidence: orNull(outcome.proposal && outcome.proposal.confidence),
@@ -107,7 +107,7 @@ export function createRequests({ db, signal }: Pick<JobContext, "db" | "signal">
   };
 }
 
-/** The generated types do not know that an argument may be null. */
+/** The generated types do not allow null arguments, but the functions do. */
 function orNull<T>(value: T | null): T {
   return value as T;
 }
@@ -117,7 +117,7 @@ function read<S extends z.ZodType>(
   { data, error }: { data: unknown; error: PostgrestError | null },
 ): z.output<S> {
   if (error === null) return schema.parse(data);
-  // What these functions refuse are settings: a value that cannot be meant, or none of that name.
+  // These functions refuse only settings: an invalid value, or a missing setting.
   if (["22023", "SD003"].includes(error.code)) throw new ConfigurationError(error.message);
   throw error;
 }

@@ -1,13 +1,13 @@
-/** What keys and tokens look like that say themselves what they are. Secrets known by their place: named-secrets.ts. */
+/** The shapes of keys and tokens that are recognizable by themselves. named-secrets.ts finds the others. */
 export interface SecretShape {
-  /** Whose secret it is, and which of theirs. */
+  /** The issuer and the kind of the secret. */
   whose: string;
   /**
-   * From its first character on; what stands before it is `createMask`'s. It must not look far from each of many places
-   * where it may begin, since texts are long and anybody's: a repetition without a limit only at its end.
+   * The pattern from the secret's first character on; `createMask` checks the text before it. A repetition without a
+   * limit may stand only at the end: texts are long and untrusted, and a search must not read far from every place.
    */
   shape: RegExp;
-  /** Where its owner documents or shows it. */
+  /** Where the issuer documents or shows the shape. */
   source: string;
 }
 
@@ -639,7 +639,7 @@ const rows: readonly [whose: string, shape: RegExp, source: string][] = [
     "axiom.co/docs/reference/tokens",
   ],
 
-  // Of no company
+  // Not of one company
   [
     "Fernet and others: keys of 256 bits",
     /[A-Za-z0-9+/_-]{43}=(?![A-Za-z0-9=])/,
@@ -652,7 +652,7 @@ const rows: readonly [whose: string, shape: RegExp, source: string][] = [
   ],
 ];
 
-/** Secrets that can be told by what they look like, as their issuers document it. */
+/** Secrets that are recognizable by their shape, as their issuers document it. */
 export const secretShapes: readonly SecretShape[] = rows.map((
   [whose, shape, source],
 ) => ({

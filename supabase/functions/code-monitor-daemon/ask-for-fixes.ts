@@ -4,10 +4,10 @@ import { errorMessage } from "../../../shared/job/errors.ts";
 import { readAnswer } from "../../../shared/read-answer.ts";
 
 const atOnce = 3;
-/** A request that gets less time than this is not begun. */
+/** No request begins when it would get less time than this. */
 const shortestAnswerMs = 20_000;
 const longestAnswerMs = 110_000;
-/** What is kept to finish the run. */
+/** The time reserved for finishing the run. */
 const reserveMs = 5_000;
 
 const claimSchema = z.discriminatedUnion("claimed", [
@@ -36,7 +36,7 @@ const answerSchema = z.object({
   }),
 });
 
-/** Why no (further) cause was asked for. */
+/** Why the run asked for no further fix. */
 type Stop =
   | "done"
   | "limit"
@@ -51,21 +51,21 @@ export interface Asked {
   /** Causes for which the fixer was called. */
   asked: number;
   proposed: number;
-  /** Answered without a valid proposal, or not at all. */
+  /** Calls that failed or returned no valid proposal. */
   failed: number;
-  /** Whose answer this run did not wait for; the fixer records it by itself. */
+  /** Calls that were still open when the run's time ended; the fixer records their results itself. */
   underWay: number;
   notConfigured: string[];
   stopped: Stop;
 }
 
 /**
- * Calls `autonomous-code-fixer` for each open cause that may be asked for, once each, a few side by side. Each cause
- * is claimed before the call, so that no other run asks for it at the same time, and the claim counts whatever becomes
- * of the call; it is given back uncounted when nobody was asked.
+ * Calls `autonomous-code-fixer` once for each open cause that still has requests left, a few in parallel. It claims
+ * each cause before the call, so that no other run calls for it at the same time. The claim counts as a request, even
+ * if the call fails; it is released uncounted when no model was asked.
  *
- * @param limit Causes to ask for at most.
- * @param begunAt By the database's clock; a cause that was asked for since then is left alone.
+ * @param limit The largest number of causes.
+ * @param begunAt By the database's clock; causes claimed since then are skipped.
  */
 export async function askForFixes(
   limit: number,
@@ -97,7 +97,7 @@ export async function askForFixes(
         await db.rpc("claim_code_fix", { p_not_since: begunAt }).abortSignal(signal),
       );
       if (!claim.claimed) {
-        // Not the limit, if another worker has just met it: there was nothing left to ask.
+        // No open cause is left, so the stop is "done", even if another worker has just reached the limit.
         if (stopped === undefined || stopped === "limit") stopped = "done";
         return;
       }
@@ -119,7 +119,7 @@ export async function askForFixes(
       const { status, message } = await describe(error);
       log.warn("autonomous-code-fixer failed", { cause: claim.cause_id, status, error: message });
       if (status === 404) {
-        // Not there: it is the same for every cause.
+        // The fixer is not deployed, so a call for any other cause would fail too.
         stopped = "not_deployed";
         total.asked--;
       } else {
@@ -164,7 +164,7 @@ export async function askForFixes(
   return total;
 }
 
-/** What the fixer's answer says, where there is one. */
+/** The status and text of a failed call; the status is null when the fixer gave no answer. */
 async function describe(error: unknown): Promise<{ status: number | null; message: string }> {
   const response = (error as { context?: unknown }).context;
   if (!(response instanceof Response)) return { status: null, message: errorMessage(error) };

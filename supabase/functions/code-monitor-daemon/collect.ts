@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { JobContext } from "../../../shared/job/define-job.ts";
 import { readAnswer } from "../../../shared/read-answer.ts";
 
-/** No further step begins when less than this is left: a backlog of failures leaves time to ask for fixes. */
+/** No further step begins when less time than this is left. It is reserved for asking for fixes. */
 const reserveMs = 60_000;
 
 const ids = z.array(z.number());
@@ -19,11 +19,11 @@ export interface Collected {
   causes: Set<number>;
   newCauses: Set<number>;
   reopenedCauses: Set<number>;
-  /** The time ran out before every failure was looked at; the next run goes on. */
+  /** The time ran out before every failure had a cause; the next run continues. */
   more: boolean;
 }
 
-/** Gives each failed execution that nobody has looked at its cause, step by step. */
+/** Assigns a cause to each failed execution that has none, step by step. */
 export async function collect(
   { db, signal, remainingMs, reportProgress }: JobContext,
 ): Promise<Collected> {

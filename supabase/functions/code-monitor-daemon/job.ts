@@ -2,7 +2,7 @@ import { z } from "zod";
 import { defineJob } from "../../../shared/job/define-job.ts";
 import { monitor } from "./monitor.ts";
 
-/** Failed Python executions by cause, a fix asked for each. See docs/jobs/code-monitor-daemon.md. */
+/** Groups failed Python executions by cause and asks for fixes. See docs/jobs/code-monitor-daemon.md. */
 export const job = defineJob({
   name: "code-monitor-daemon",
   input: z.strictObject({}),

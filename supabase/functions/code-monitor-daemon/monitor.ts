@@ -6,7 +6,7 @@ import { collect } from "./collect.ts";
 import { summarize } from "./summarize.ts";
 
 const stateSchema = z.object({
-  /** By the database's clock. */
+  /** The current time by the database's clock. */
   at: z.string(),
   fixes_per_run: z.number(),
   open_causes: z.number(),
@@ -20,7 +20,7 @@ const stateSchema = z.object({
   }).nullable(),
 });
 
-/** One run: look at what failed, ask for fixes, say how things are. */
+/** One run: assign causes to failed executions, ask for fixes, report the state of all causes. */
 export async function monitor(context: JobContext): Promise<JsonObject> {
   const { db, signal } = context;
   const readState = async () =>

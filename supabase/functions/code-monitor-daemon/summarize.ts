@@ -2,7 +2,7 @@ import { counted } from "../../../shared/text.ts";
 import type { Asked } from "./ask-for-fixes.ts";
 import type { Collected } from "./collect.ts";
 
-/** Why it was not asked for more, where a person can do something about it. */
+/** The reasons to stop that a person can mend. */
 const obstacles: Partial<Record<Asked["stopped"], string>> = {
   time: "no time for more fixes",
   not_configured: "no fixes asked, no model is configured",
@@ -15,7 +15,7 @@ const obstacles: Partial<Record<Asked["stopped"], string>> = {
 /**
  * One line for lists: "12 failures, 3 causes, 1 new, 1 fix proposed".
  *
- * @param tokenStatus The GitHub token's, as in `api_key_health`; null when nobody has checked it.
+ * @param tokenStatus The GitHub token's status in `api_key_health`; null when it was never checked.
  */
 export function summarize(
   collected: Collected,

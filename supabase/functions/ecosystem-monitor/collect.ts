@@ -18,22 +18,22 @@ const storedResponses = z.record(
   }),
 );
 
-/** How the repositories of a run fared, by name; each is in one list. */
+/** The outcomes of a run's repositories, by name. Each repository is in one list. */
 export interface Collected {
   read: string[];
-  /** Some figures are missing. */
+  /** Repositories of which some figures are missing. */
   partial: string[];
   gone: string[];
   unreadable: string[];
-  /** Not asked about, for `stopped`; they come first in the next run. */
+  /** Repositories that were not read because of `stopped`; the next run reads them first. */
   leftOut: string[];
-  /** Why GitHub was not asked any further; null when it was asked for everything. */
+  /** Why the run sent no further requests to GitHub; null when it read everything. */
   stopped: string | null;
-  /** One sentence for each repository of which something is missing. */
+  /** One sentence for each repository with missing figures. */
   problems: string[];
 }
 
-/** Reads the repositories' day one after the other, those asked longest ago first, and keeps each as it is read. */
+/** Reads the day of each repository in turn, the longest unread first, and records each at once. */
 export async function collect(
   context: Pick<JobContext, "db" | "signal" | "reportProgress">,
   github: Github,
@@ -89,7 +89,7 @@ async function keep(
   const { error } = await db.rpc("record_repository_activity", {
     p_repository_id: id,
     p_day: day.name,
-    // What GitHub says may hold what Postgres cannot.
+    // GitHub's text may contain characters that Postgres cannot store.
     p_reading: storableJson({ ...rest, github_name: githubName }),
     p_responses: storableJson(responses),
   }).abortSignal(signal);

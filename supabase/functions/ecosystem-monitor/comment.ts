@@ -4,9 +4,10 @@ import type { Day } from "./day.ts";
 import type { Github } from "./github.ts";
 
 /**
- * `off`: ECOSYSTEM_COMMENT_ISSUE is not set. `misconfigured`: it is not like owner/name#123. `skipped`: there was a reason
- * not to begin. `posted`: this run's request made it, or it was found where an earlier run's request had left it.
- * `already_posted`: nothing was to be done. `refused`: GitHub did not take it. `unknown`: nobody can say yet.
+ * `off`: ECOSYSTEM_COMMENT_ISSUE is not set. `misconfigured`: it is not like owner/name#123. `skipped`: the run did not
+ * begin a comment, for the reason in `detail`. `posted`: this run sent the comment, or found the one that an earlier
+ * run had sent. `already_posted`: the day's comment was recorded before. `refused`: GitHub refused it. `unknown`: the
+ * comment may still arrive.
  */
 export type CommentOutcome = {
   state: "off" | "misconfigured" | "skipped" | "posted" | "already_posted" | "refused" | "unknown";
@@ -15,15 +16,15 @@ export type CommentOutcome = {
 };
 
 export interface Comment {
-  /** Like owner/name#123. */
+  /** The issue, like owner/name#123. */
   issue: string;
-  /** Markdown, without the marker. */
+  /** The text in Markdown, without the marker. */
   text: string;
-  /** Why a new comment may not be begun; null when it may. What an earlier run left open is settled all the same. */
+  /** Why the run may not begin a new comment; null when it may. An earlier run's open comment is settled anyway. */
   notNow: string | null;
 }
 
-/** Hidden in the comment: by it a comment of the day is found again. */
+/** The hidden marker in the comment, by which a later run finds the day's comment. */
 export function marker(day: Day): string {
   return `<!-- daybook ecosystem-monitor ${day.name} -->`;
 }
@@ -51,9 +52,9 @@ const commentsSchema = z.array(commentSchema.extend({ body: z.string().nullish()
 type Context = Pick<JobContext, "db" | "signal" | "runId" | "remainingMs">;
 
 /**
- * Leaves the comment of a day on the issue, once, whatever is retried. The day is claimed in the database before the
- * request is sent, and the request is sent once. When its outcome is not known, here or after a crash, the comment is
- * looked for by its marker; another is sent only when the first is not there and cannot arrive any more (see
+ * Posts the comment of a day on the issue, once, even if the run is retried. It claims the day in the database before
+ * it sends the request, and sends the request once. When the outcome is unknown, here or after a crash, it searches for
+ * the comment by its marker. It sends another only when the first is not there and cannot arrive any more (see
  * `ecosystem_claim_comment()`).
  */
 export async function publishComment(
@@ -65,7 +66,7 @@ export async function publishComment(
   if (!issueSchema.safeParse(comment.issue).success) {
     return outcome("misconfigured", "ECOSYSTEM_COMMENT_ISSUE must be like owner/name#123");
   }
-  // Once the day is claimed there must be time to hear what became of the request.
+  // Claim the day only when there is time left to receive the answer to the request.
   const notNow = comment.notNow ??
     (context.remainingMs() < github.limits.postTimeoutMs + 5_000
       ? "the run had no time left for it"
@@ -147,10 +148,10 @@ type Looked =
   | { kind: "absent" }
   | { kind: "unclear"; problem: string };
 
-/** An hour before the claim: the clocks of GitHub and the database need not agree. */
+/** The search begins an hour before the claim, because the clocks of GitHub and the database may differ. */
 const clockMarginMs = 3_600_000;
 
-/** Looks for the day's marker among the issue's comments since the claim, on every page. */
+/** Searches all pages of the issue's comments since the claim for the day's marker. */
 async function look(
   github: Github,
   issue: string,
@@ -226,7 +227,7 @@ type CommentFunction =
   | "ecosystem_release_comment"
   | "ecosystem_doubt_comment";
 
-/** Their times are the database's: what one run claimed, another one reads. */
+/** These functions use the database's clock, because one run reads the times of another run's claim. */
 async function call(
   { db, signal }: Context,
   name: CommentFunction,

@@ -1,6 +1,6 @@
 import { PermanentError } from "../../../shared/job/errors.ts";
 
-/** A UTC day, `YYYY-MM-DD`, from `startsAt` until before `endsAt`. */
+/** A UTC day, `YYYY-MM-DD`, from `startsAt` up to `endsAt` exclusive. */
 export interface Day {
   name: string;
   startsAt: Date;
@@ -16,9 +16,9 @@ export function lastWholeDay(moment: Date): Day {
 }
 
 /**
- * The day that a person asks for.
+ * The day from the input.
  *
- * @throws PermanentError for a day that is not over at `now`, or from before there was anything to report on.
+ * @throws PermanentError for a day that is not over at `now`, and for a day before the first possible report.
  */
 export function dayNamed(name: string, now: Date): Day {
   const problem = problemOf(name, now);
@@ -26,7 +26,7 @@ export function dayNamed(name: string, now: Date): Day {
   return dayFrom(Date.parse(`${name}T00:00:00Z`));
 }
 
-/** Why there can be no report on a day, `YYYY-MM-DD`, at `now`. */
+/** Why a report on a day, `YYYY-MM-DD`, is impossible at `now`. */
 export function problemOf(name: string, now: Date): string | undefined {
   const startsAt = new Date(`${name}T00:00:00Z`);
   if (!(startsAt >= firstDay)) return "no day before 2000 is known";

@@ -5,11 +5,11 @@ import type { Day } from "./day.ts";
 const count = z.number().int().nonnegative();
 
 const activity = z.object({
-  /** Those that are enabled and not gone. */
+  /** Repositories that are enabled and not gone. */
   repositories: count,
   with_figures: count,
   gone: z.array(z.string()),
-  /** `total` is null when it is known of none; `at_least`: not every page was read. */
+  /** `total` is null when no repository has the figure. `at_least` is true when some pages were not read. */
   figures: z.record(
     z.string(),
     z.object({ total: z.number().nullable(), known: count, at_least: z.boolean() }),
@@ -28,7 +28,7 @@ const activity = z.object({
 });
 
 const infrastructure = z.object({
-  /** The day's device metrics are there. */
+  /** Whether the day's device metrics are computed. */
   computed: z.boolean(),
   active_devices: count.nullable(),
   charging_efficiency_percent: z.number().nullable(),
@@ -50,7 +50,7 @@ export type Figures = {
   infrastructure: z.infer<typeof infrastructure>;
 };
 
-/** The figures of a day, and below which overall score a person is warned. */
+/** The figures of a day, and the overall score below which the run warns. */
 export async function readFigures(
   { db, signal }: Pick<JobContext, "db" | "signal">,
   day: Day,

@@ -6,19 +6,19 @@ import { readText } from "../../../shared/read-text.ts";
 import { printable } from "../../../shared/text.ts";
 import { nextPage } from "./link-header.ts";
 
-/** How far a run goes with GitHub. */
+/** The limits of a run's use of GitHub. */
 export interface GithubLimits {
-  /** How long one try of a reading request may take. Each is tried twice. */
+  /** The longest duration of one try of a GET. Each GET gets two tries. */
   requestTimeoutMs: number;
-  /** How long the comment's request may take; GitHub itself ends a request after 10 s. */
+  /** The longest duration of the comment's request. GitHub itself ends a request after 10 s. */
   postTimeoutMs: number;
-  /** Pages of one list, of up to 100 entries each. */
+  /** The most pages of one list, with up to 100 entries each. */
   maxPages: number;
-  /** Requests of one run. */
+  /** The most requests of one run. */
   maxRequests: number;
-  /** How much of the token's primary rate limit is left to others. */
+  /** The part of the token's primary rate limit that is left for its other users. */
   keepRemaining: number;
-  /** What is left of the run for the report and the comment. */
+  /** The time reserved for the report and the comment. */
   reserveMs: number;
 }
 
@@ -32,8 +32,8 @@ export const githubLimits: GithubLimits = {
 };
 
 /**
- * `unchanged`: 304, the answer is the one whose ETag was sent. `refused`: GitHub answered that it will not (4xx).
- * `failed`: no answer that can be used. `stopped`: not asked, and no other request of this run will be.
+ * `unchanged`: 304, the answer with the sent ETag is still current. `refused`: GitHub refused the request (4xx).
+ * `failed`: no usable answer. `stopped`: the request was not sent, and this run sends no other.
  */
 export type Answer =
   | { kind: "ok"; body: unknown; etag: string | null; next: string | null }
@@ -42,28 +42,28 @@ export type Answer =
   | { kind: "failed"; problem: string }
   | { kind: "stopped"; problem: string };
 
-/** `created`: the comment is there. `refused`: it is not, and will not be. `unknown`: it may be, now or later. */
+/** `created`: the comment exists. `refused`: it will never exist. `unknown`: it may exist now or later. */
 export type PostAnswer =
   | { kind: "created"; body: unknown }
   | { kind: "refused"; problem: string }
   | { kind: "unknown"; problem: string };
 
 export interface Github {
-  /** Without a slash at the end. */
+  /** The API's base URL without a slash at the end. */
   readonly baseUrl: string;
   readonly limits: GithubLimits;
-  /** Why no further request is made in this run; null while there may be one. */
+  /** Why this run sends no further request; null while it may. */
   stopped(): string | null;
   get(url: string, etag?: string): Promise<Answer>;
-  /** Sends the body once: no retry, not even by the platform, no redirect. */
+  /** Sends the body once, with no redirect and no retry, not even one by the platform. */
   post(url: string, body: unknown): Promise<PostAnswer>;
 }
 
 export interface GithubOptions {
   http: HttpClient;
   /**
-   * Where the REST API is, `https://api.github.com` or a GitHub Enterprise Server's `https://<host>/api/v3`, as
-   * `readBaseUrl` gives it.
+   * The REST API's base URL from `readBaseUrl`: `https://api.github.com`, or a GitHub Enterprise Server's
+   * `https://<host>/api/v3`.
    */
   baseUrl: string;
   token: string;
@@ -74,15 +74,16 @@ export interface GithubOptions {
 }
 
 const mostRedirects = 3;
-/** A page of 100 issues with long texts has some 3 MiB. */
+/** The largest body that is read. A page of 100 issues with long texts has some 3 MiB. */
 const maximumAnswerBytes = 10 * 1024 * 1024;
-/** After so many requests in a row without any answer GitHub is not asked again in this run. */
+/** After this many requests in a row without an answer, the run sends no further request to GitHub. */
 const mostUnanswered = 2;
 
 /**
- * GitHub's REST API, one request after the other, as its documentation asks for: conditional where an ETag is known,
- * redirects followed only within the API, and no request any more once it limits the rate, refuses the token, does not
- * answer, or the budget of the run is used up. Throws only when `signal` fires.
+ * A client of GitHub's REST API that sends one request after the other, as GitHub's documentation asks. Requests are
+ * conditional where an ETag is known, and redirects are followed only within the API. The client stops when GitHub
+ * limits the rate, refuses the token or does not answer, or when the run's budget is used up. Throws only when `signal`
+ * fires.
  */
 export function createGithub(options: GithubOptions): Github {
   const { baseUrl, token, signal, limits } = options;
@@ -101,7 +102,7 @@ export function createGithub(options: GithubOptions): Github {
   let requests = 0;
   let unanswered = 0;
 
-  /** The `message` of GitHub's error bodies, which are kept: without the token, should one say it. */
+  /** The `message` of an error body. The token is removed, because the message is recorded. */
   const messageOf = (text: string) => {
     const body = parsed(text);
     const message = typeof body === "object" && body !== null && "message" in body
@@ -113,7 +114,7 @@ export function createGithub(options: GithubOptions): Github {
   };
   const stop = (why: string) => reason ??= why;
 
-  /** Two tries and the wait between them, the reading of the body too. */
+  /** A signal for all tries, the wait between them and the reading of the body. */
   const limitOf = (timeoutMs: number, tries: number) =>
     AbortSignal.any([signal, AbortSignal.timeout(timeoutMs * tries + (tries - 1) * 5_000)]);
 
@@ -127,7 +128,7 @@ export function createGithub(options: GithubOptions): Github {
     return reason === null;
   }
 
-  /** What every answer says about the next request. */
+  /** Stops the client when an answer's status or headers forbid the next request. */
   function heed(response: Response, message: string): void {
     const remaining = number(response.headers.get("x-ratelimit-remaining"));
     const resetsAt = number(response.headers.get("x-ratelimit-reset"));
@@ -182,7 +183,7 @@ export function createGithub(options: GithubOptions): Github {
         continue;
       }
       if (status !== 200) {
-        // A limit is not an answer about what was asked.
+        // A rate limit or a refused token tells nothing about the requested resource.
         return reason !== null && [401, 403, 429].includes(status)
           ? { kind: "stopped", problem: reason }
           : { kind: "refused", status, problem: `GitHub answered ${status}: ${message}` };
@@ -218,8 +219,8 @@ export function createGithub(options: GithubOptions): Github {
     let response: Response;
     try {
       response = await http.post(url, {
-        // Deno sends a request that it could send again a second time when a pooled connection breaks, although the
-        // server may have worked on it. A stream it cannot send again.
+        // When a pooled connection breaks, Deno repeats a request whose body it still has, although the server may have
+        // worked on it. It cannot repeat a stream.
         body: ReadableStream.from([new TextEncoder().encode(JSON.stringify(body))]),
         headers: { "content-type": "application/json" },
         timeout: limits.postTimeoutMs,
@@ -233,7 +234,7 @@ export function createGithub(options: GithubOptions): Github {
         problem: `GitHub did not answer (${printable(errorMessage(error), 200)})`,
       };
     }
-    // The status says what became of it; a body that breaks off changes nothing.
+    // The status alone decides the outcome, so an error while reading the body does not matter.
     const text = await readText(response, maximumAnswerBytes).catch(() => undefined) ?? "";
     const message = messageOf(text);
     heed(response, message);
@@ -246,7 +247,7 @@ export function createGithub(options: GithubOptions): Github {
   return { baseUrl, limits, stopped: () => reason, get, post };
 }
 
-/** A primary limit says that nothing remains, a secondary one when to come again or, at the least, what it is. */
+/** A primary limit has no requests remaining. A secondary one has a Retry-After or names itself in its message. */
 function isRateLimited(response: Response, message: string): boolean {
   return response.status === 429 || response.status === 403 && (
         response.headers.get("x-ratelimit-remaining") === "0" ||
@@ -255,7 +256,7 @@ function isRateLimited(response: Response, message: string): boolean {
       );
 }
 
-/** The status of what the HTTP client throws for a 5xx; null for what is no answer. */
+/** The status of the HTTP client's error for a 5xx; null for an error without an answer. */
 function statusOf(error: unknown): number | null {
   if (typeof error !== "object" || error === null || !("response" in error)) return null;
   return error.response instanceof Response ? error.response.status : null;

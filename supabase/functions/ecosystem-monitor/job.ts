@@ -3,12 +3,12 @@ import { defineJob } from "../../../shared/job/define-job.ts";
 import { problemOf } from "./day.ts";
 import { monitor } from "./monitor.ts";
 
-/** The activity of the repositories and the state of the fleet on the past day. See docs/jobs/ecosystem-monitor.md. */
+/** Reports on the repositories' activity and the fleet's state on the past day. See docs/jobs/ecosystem-monitor.md. */
 export const job = defineJob({
   name: "ecosystem-monitor",
   secrets: ["GITHUB_TOKEN"],
   input: z.strictObject({
-    /** A UTC day that is over; the last one before the occurrence unless given. */
+    /** A past UTC day; the default is the last one before the occurrence. */
     day: z.iso.date().check((context) => {
       const problem = problemOf(context.value, new Date());
       if (problem !== undefined) {

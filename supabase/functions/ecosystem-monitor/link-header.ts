@@ -1,6 +1,6 @@
 /**
- * The address of the next page in a `Link` header (RFC 8288, as GitHub sends it): what stands in `<…>` before
- * `rel="next"`. Null when there is none.
+ * The address of the next page in a `Link` header (RFC 8288, as GitHub sends it): the address in `<…>` before
+ * `rel="next"`. Null when there is no next page.
  */
 export function nextPage(header: string | null): string | null {
   for (const match of (header ?? "").matchAll(/<([^>]*)>((?:\s*;[^,<]*)*)/g)) {

@@ -21,8 +21,8 @@ const nothingCollected: Collected = {
 const mostNamed = 50;
 
 /**
- * Reads the day's activity (with a token), makes the scores and the report, keeps them, and leaves the comment if there
- * is to be one. GitHub that cannot be read fails nothing: what is missing is said.
+ * Reads the day's activity (if there is a token), computes and records the scores and the report, and posts the comment
+ * (if an issue is set). The run completes even if GitHub cannot be read; the result names the missing figures.
  */
 export async function monitor(
   input: { day?: string | undefined },
@@ -131,7 +131,7 @@ async function commentOf(
   return await publishComment(context, github, day, { issue, ...comment });
 }
 
-/** Names in one sentence, not all of a long list. */
+/** The names for a sentence; a long list is cut. */
 function listed(names: readonly string[]): string {
   const most = 10;
   return names.length <= most

@@ -25,7 +25,7 @@ export function headline(scores: Scores, figures: Figures): string {
 
 /**
  * The report for a log: printable ASCII, at most 80 columns, the scores with their parts, the busiest repositories, and
- * what is missing. No line ends in a blank, the text not in a line break.
+ * the missing figures. No line ends in a blank, and the text has no line break at its end.
  */
 export function renderReport(
   dayName: string,
@@ -67,7 +67,7 @@ function partLines({ label, value, points, of, why }: Part): string[] {
   ];
 }
 
-/** A title may reach into the column of values, where it has none. */
+/** A title without a value may extend into the column of values. */
 function row(part: string, value: string, points: string, why: string): string {
   const room = columns.part + columns.value;
   return (value === ""
@@ -81,7 +81,7 @@ function repositoryLines({ busiest, with_figures }: Figures["activity"]): string
   const line = (name: string, ...cells: [string, string, string, string, string]) => {
     const figures = cells.map((cell, index) => ` ${cell}`.padStart([8, 9, 9, 9, 14][index] ?? 0))
       .join("");
-    // The figures first: a name that is too long for what is left is cut.
+    // The figures get their space first; a name that is too long for the rest is cut.
     const room = Math.max(8, width - figures.length);
     return printable(name, room).padEnd(room) + figures;
   };

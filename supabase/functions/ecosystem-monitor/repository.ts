@@ -3,7 +3,7 @@ import type { JsonObject } from "../../../shared/job/define-job.ts";
 import type { Day } from "./day.ts";
 import type { Github } from "./github.ts";
 
-/** What is kept of an answer: its ETag, what was counted in it, and the next page. */
+/** The stored part of an answer: its ETag, its counts, and the next page. */
 export type StoredResponse = { etag: string; found: JsonObject; next_url: string | null };
 
 export type FigureName =
@@ -15,25 +15,25 @@ export type FigureName =
   | "releases"
   | "stars_total";
 
-/** What `record_repository_activity()` takes. A figure that could not be read is not there. */
+/** The input of `record_repository_activity()`. Figures that could not be read are missing. */
 export interface RepositoryReading {
-  /** `stopped`: GitHub was not asked any more before anything was known. */
+  /** `stopped`: the run stopped asking GitHub before it had any figure of the repository. */
   outcome: "read" | "partial" | "gone" | "unreadable" | "stopped";
-  /** In words, what is missing and why; null when nothing is. */
+  /** The missing figures and the reason, in words; null when none is missing. */
   problem: string | null;
-  /** What GitHub calls it now; null when it did not say. */
+  /** The repository's current name at GitHub; null when the answer does not tell. */
   githubName: string | null;
   figures: Partial<Record<FigureName, number>>;
-  /** The lists of which not every page was read: what is counted from them is a lower bound. */
+  /** Lists of which some pages were not read. Their figures are lower bounds. */
   truncated: string[];
   responses: (StoredResponse & { url: string })[];
 }
 
 const moment = z.iso.datetime({ offset: true });
-/** As large as the database's columns are. */
+/** A count within the range of the database's columns. */
 const count = z.int().nonnegative().max(2_147_483_647);
 
-/** An entry of a list may hold anything else beside what is counted. */
+/** The counted fields of the answers. Entries may have any other fields too. */
 const answers = {
   repository: z.object({ full_name: z.string().min(3).max(200), stargazers_count: count }),
   commits: z.array(
@@ -52,7 +52,7 @@ const answers = {
 
 const numbers = z.array(count);
 
-/** By their numbers: while the pages are read, an entry can slip from one to the next and be seen twice. */
+/** Issues are kept by number, because an entry can move to the next page during the reading and be seen twice. */
 const issueNumbers = z.object({
   issues_opened: numbers,
   issues_closed: numbers,
@@ -61,9 +61,9 @@ const issueNumbers = z.object({
 });
 
 /**
- * Reads a repository's day with at least four requests: the repository (its name and stars), its commits, its issues,
- * which are GitHub's pull requests too, and its releases. `stored` are the answers that are known. Never throws but
- * when the run is stopped.
+ * Reads a repository's day with at least four requests: the repository (its name and stars), its commits, its issues
+ * (GitHub's list of issues includes pull requests), and its releases. `stored` holds the answers of earlier runs.
+ * Throws only when the run is stopped.
  */
 export async function readRepository(
   github: Github,
@@ -83,13 +83,13 @@ export async function readRepository(
     typeof time === "string" && Date.parse(time) >= day.startsAt.getTime() &&
     Date.parse(time) < day.endsAt.getTime();
 
-  /** What a page has, counted or known from before; else what is wrong with it. */
+  /** The counts of a page, new or stored, or the problem with it. */
   async function read<Body, Found extends JsonObject>(
     url: string,
     page: Page<Body, Found>,
   ): Promise<Taken<Found>> {
     const kept = stored[url];
-    // What is kept in a form that is not known any more is asked for anew.
+    // If the stored counts have an outdated form, ask without the ETag.
     const known = page.found.safeParse(kept?.found);
     const answer = await github.get(url, known.success ? kept?.etag : undefined);
     switch (answer.kind) {
@@ -119,7 +119,7 @@ export async function readRepository(
     }
   }
 
-  /** Every page of a list, summed up; null when one of them could not be read. */
+  /** The sum over all pages of a list; null when a page could not be read. */
   async function readList<Body, Found extends JsonObject>(
     name: string,
     firstUrl: string,
@@ -144,7 +144,7 @@ export async function readRepository(
       }
       const taken: Taken<Found> = await read(url, page);
       if ("problem" in taken) {
-        // 409: a repository without any commit.
+        // GitHub answers 409 for a repository without any commit.
         if (taken.status === 409 && page.empty !== undefined) return page.empty;
         missing(name, taken.problem);
         return null;
@@ -193,8 +193,8 @@ export async function readRepository(
   );
   if (commits !== null) reading.figures.commits = commits.commits;
 
-  // Sorted by what never changes, the newest first: an entry that comes in pushes others to a later page, never to one
-  // that was read already.
+  // Sort by the creation time, which never changes, with the newest first. A new entry then moves others only to later
+  // pages, which are still to be read.
   const issues = await readList(
     "issues",
     `${repositoryUrl}/issues?state=all&since=${since}&sort=created&direction=desc&per_page=100`,
@@ -227,8 +227,8 @@ export async function readRepository(
     }
   }
 
-  // This list cannot be asked for a day: it is read, the newest first, until a page has none since the day began. Its
-  // address is the same every day, so what is kept of it are the times.
+  // This list has no filter by day. It is read, the newest first, until a page has no release since the day began. Its
+  // address is the same every day, so the stored part holds the times.
   const releases = await readList("releases", `${repositoryUrl}/releases?per_page=100`, {
     body: answers.releases,
     found: z.object({ published: z.array(moment) }),
@@ -251,7 +251,7 @@ type Taken<Found> =
 
 interface Page<Body, Found extends JsonObject> {
   body: z.ZodType<Body>;
-  /** What is kept of a page, to be read again when GitHub says that it has not changed. */
+  /** The stored counts of a page, which are used again when GitHub answers that the page has not changed. */
   found: z.ZodType<Found>;
   count(body: Body): Found;
 }

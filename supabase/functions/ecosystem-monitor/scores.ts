@@ -1,7 +1,7 @@
 /**
- * The scores of a day and the one formula behind them. A part has a value, and earns its points in a straight line from
- * `none` (nothing) to `full` (all of them). A score is what its known parts earned in percent of what they could have
- * earned; a part that is not known is left out of both. See docs/jobs/ecosystem-monitor.md.
+ * The scores of a day and their formula. The points of a part rise in a straight line with its value: no points at
+ * `none`, all points at `full`. A score is the points of its known parts, in percent of the most that these parts can
+ * get. Unknown parts are left out. See docs/jobs/ecosystem-monitor.md.
  */
 import { counted } from "../../../shared/text.ts";
 import type { Figures } from "./figures.ts";
@@ -9,7 +9,7 @@ import type { Figures } from "./figures.ts";
 export interface PartDefinition {
   label: string;
   unit: "count" | "percent";
-  /** At most this many points. */
+  /** The most points of the part. */
   of: number;
   none: number;
   full: number;
@@ -46,10 +46,10 @@ export const definitions = {
 
 export type ScoreName = keyof typeof definitions;
 
-/** Type aliases, not interfaces: they have to be JSON. */
+/** These are type aliases because interfaces are not assignable to JsonObject. */
 export type Part = {
   label: string;
-  /** null: not known. */
+  /** null: unknown. */
   value: number | null;
   points: number | null;
   of: number;
@@ -58,10 +58,10 @@ export type Part = {
 export type Score = { score: number | null; parts: Record<string, Part> };
 export type Scores = { overall: number | null } & Record<ScoreName, Score>;
 
-/** What a part is worth, before any rounding: its value, and in words what it is made of. */
+/** A part before any rounding: its value, and the figures behind it in words. */
 type Reading = { value: number | null; why: string };
 
-/** The scores; the overall one is the mean of those that are known. */
+/** The scores. The overall one is the mean of the known ones. */
 export function score(figures: Figures): Scores {
   const activity = scoreOf(definitions.activity, activityReadings(figures.activity));
   const infrastructure = scoreOf(
@@ -142,7 +142,7 @@ function infrastructureReadings(
   ): Reading =>
     part === null || whole === null || whole === 0
       ? { value: null, why: unknown }
-      // More devices can have been active than are in service now.
+      // The share is capped, because devices that were active may have left service since.
       : {
         value: Math.min(100, Math.round(1000 * part / whole) / 10),
         why: `${part} of ${whole} ${what}`,

@@ -1,4 +1,4 @@
-/** The work, or the signal's reason as soon as it fires. What the work gives later is handed to `late`. */
+/** Resolves with the work's result, or rejects with the signal's reason. `late` gets a result that comes after that. */
 export function abortable<T>(
   work: Promise<T>,
   signal: AbortSignal,

@@ -4,7 +4,7 @@ import { readAnswer } from "../../../shared/read-answer.ts";
 
 const count = z.int().nonnegative();
 const ended = z.object({
-  /** By kind and outcome (completed, retried, dead). */
+  /** Counts by kind and outcome (completed, retried, dead). */
   counts: z.record(z.string(), z.record(z.string(), count)),
   dead: z.array(
     z.object({ id: z.guid(), name: z.string(), kind: z.string(), error: z.string().nullable() }),
@@ -22,7 +22,7 @@ const claimed = z.object({
     receiver: z.string(),
     url: z.string().nullable(),
     function_name: z.string().nullable(),
-    /** JSON as the database has it; it goes out unread. */
+    /** The JSON text from the database, sent without being parsed. */
     payload: z.string(),
     idempotency_key: z.uuid(),
     due_at: z.string(),
@@ -32,21 +32,21 @@ const claimed = z.object({
 
 export type Ended = z.output<typeof ended>;
 export type Claimed = z.output<typeof claimed>;
-/** An action whose execution is a call; it is ours until its claim ends. */
+/** An action that is executed by a call. It belongs to this run until the claim ends. */
 export type ClaimedAction = Claimed["actions"][number];
 export type CalledKind = ClaimedAction["kind"];
 
 export interface Claim {
   kinds: CalledKind[];
   limit: number;
-  /** Actions that one receiver gets at most, so that none takes all. */
+  /** The most actions to claim for one receiver, so that no receiver takes all places. */
   perReceiver: number;
   leaseSeconds: number;
-  /** Receivers that need no more for now. */
+  /** Receivers for which no actions are claimed. */
   exceptReceivers: string[];
 }
 
-/** What became of a claimed action; `released`: nothing, it is due again as if it had not been claimed. */
+/** The outcome of a claimed action. A `released` one was not tried and is due again as before the claim. */
 export interface Result {
   id: string;
   token: string;
@@ -54,20 +54,20 @@ export interface Result {
   http_status?: number;
   error?: string;
   retry_after_seconds?: number;
-  /** A further try cannot help. */
+  /** Another try would fail too. */
   final?: boolean;
 }
 
-/** The transactions of which a run consists; supabase/migrations has what each does. */
+/** The transactions of a run. supabase/migrations has the function behind each. */
 export interface Actions {
   executeInDatabase(limit: number): Promise<z.output<typeof executed>>;
   claim(claim: Claim): Promise<Claimed>;
   report(results: Result[]): Promise<z.output<typeof reported>>;
-  /** How many are due still, by kind. */
+  /** The number of actions that are still due, by kind. */
   due(): Promise<Record<string, number>>;
 }
 
-/** Calls them through REST. They throw an Error that names the step. */
+/** Calls these functions through REST. Each throws an Error that names the step. */
 export function createActions({ db }: Pick<JobContext, "db">): Actions {
   return {
     executeInDatabase: async (limit) =>

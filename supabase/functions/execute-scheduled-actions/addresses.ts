@@ -1,14 +1,14 @@
 import ipaddr from "ipaddr.js";
 
-/** Global unicast, all that is assigned of IPv6 (RFC 4291); what lies outside is for special use. */
+/** Global unicast, the only assigned public range of IPv6 (RFC 4291). All other ranges are for special use. */
 const globalUnicast = ipaddr.parseCIDR("2000::/3");
-/** Of that, the documentation's newer block (RFC 9637). */
+/** The newer documentation block (RFC 9637), which lies within that range. */
 const documentation = ipaddr.parseCIDR("3fff::/20");
 
 /**
- * Whether an IP address is one of the public internet. All others are refused: private, loopback, link-local (cloud
- * metadata among them), carrier-grade NAT, multicast, documentation, benchmarking, and the forms of IPv6 in which
- * an IPv4 address hides (mapped, NAT64, 6to4, Teredo).
+ * Whether an IP address belongs to the public internet. All others are refused: private, loopback, link-local (with
+ * cloud metadata), carrier-grade NAT, multicast, documentation, benchmarking, and IPv6 addresses that contain an IPv4
+ * address (mapped, NAT64, 6to4, Teredo).
  */
 export function isPublicAddress(text: string): boolean {
   if (!ipaddr.isValid(text)) return false;
@@ -18,10 +18,10 @@ export function isPublicAddress(text: string): boolean {
     address.match(globalUnicast) && !address.match(documentation);
 }
 
-/** The addresses of a name, IPv4 first. */
+/** Resolves a name to its addresses, IPv4 first. */
 export type Resolve = (hostname: string, signal: AbortSignal) => Promise<string[]>;
 
-/** Asks the DNS. Throws when neither an A nor an AAAA record is found. */
+/** Asks the DNS. Throws when the name has neither an A nor an AAAA record. */
 export const resolveName: Resolve = async (hostname, signal) => {
   const answers = await Promise.allSettled([
     Deno.resolveDns(hostname, "A", { signal }),

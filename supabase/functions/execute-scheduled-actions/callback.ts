@@ -7,7 +7,7 @@ import { type CallOutcome, callTimeoutMs, judge } from "./outcome.ts";
 import { post } from "./post.ts";
 import { signatureHeaders } from "./signature.ts";
 
-/** What a test replaces, so that a server of its own can be the public receiver. */
+/** The network access. A test replaces it, so that its own server can act as a public receiver. */
 export interface CallbackOptions {
   now(): Date;
   resolve?: Resolve;
@@ -17,8 +17,8 @@ export interface CallbackOptions {
 }
 
 /**
- * Posts callbacks, signed, to https receivers of the public internet. A name is looked up once a run; every address it
- * has must be public, and the connection goes to one of exactly these.
+ * Posts signed callbacks to https receivers on the public internet. It looks up a name once a run. All addresses of the
+ * name must be public, and the connection goes to one of them.
  */
 export function createCallback(key: Uint8Array, options: CallbackOptions): Call {
   const { now, resolve = resolveName, isAllowed = isPublicAddress, caCerts, timeoutMs } = options;
@@ -42,7 +42,7 @@ export function createCallback(key: Uint8Array, options: CallbackOptions): Call 
     const signal = AbortSignal.any([stop, timeout]);
     try {
       const url = URL.parse(action.url ?? "");
-      // The database knows the form of a URL, not every rule: an open bracket, a port of six digits.
+      // The database checks only the form of a URL. It lets an open bracket or a port of six digits pass.
       if (url === null) return { outcome: "failed", error: "the URL cannot be read", final: true };
       if (url.protocol !== "https:" || url.username !== "" || url.password !== "") {
         throw new RefusedTarget("the URL must be https, without user and password");
@@ -53,7 +53,7 @@ export function createCallback(key: Uint8Array, options: CallbackOptions): Call 
         `{"type":"scheduled_action.due","timestamp":${timestamp},"data":${action.payload}}`;
       const answer = await post(
         {
-          // A further try goes to a further address.
+          // Each try of an action uses the next address.
           address: addresses[action.attempts % addresses.length]!,
           hostname: url.hostname,
           port: Number(url.port || 443),
@@ -80,5 +80,5 @@ export function createCallback(key: Uint8Array, options: CallbackOptions): Call 
   };
 }
 
-/** A target that is never called. */
+/** A target that the job refuses to call. */
 class RefusedTarget extends Error {}

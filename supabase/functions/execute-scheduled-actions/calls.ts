@@ -1,15 +1,15 @@
 import type { ClaimedAction } from "./actions.ts";
 import type { CallOutcome } from "./outcome.ts";
 
-/** Executes one action by a call; says what came of it, never throws. */
+/** Executes one action by a call and returns its outcome. Never throws. */
 export type Call = (action: ClaimedAction, signal: AbortSignal) => Promise<CallOutcome>;
 
-/** Calls under way at once, all receivers together. */
+/** The most concurrent calls, all receivers together. */
 const callsAtOnce = 50;
-/** Calls at once to a receiver: so many at first, one more with each answer, so many at last. */
+/** Concurrent calls to one receiver: two at first, one more after each answer, ten at most. */
 const firstCallsAtOnce = 2;
 const lastCallsAtOnce = 10;
-/** A receiver that leaves so many calls in a row without an answer is left alone until the next run. */
+/** After this many calls in a row without an answer, a receiver gets no further call in this run. */
 const silencesInARow = 3;
 
 interface Receiver<T> {
@@ -25,20 +25,20 @@ export interface Held {
   token: string;
 }
 
-/** Calls in order of arrival, bounded for each receiver, so that a slow one delays no other. */
+/** Calls in order of arrival with a limit for each receiver, so that a slow receiver delays no other. */
 export interface Lanes {
   add(held: Held[]): void;
-  /** Starts what may be started. */
+  /** Starts the waiting calls that the limits allow. */
   start(): void;
-  /** What has ended since the last time this was asked. */
+  /** The calls that have ended since the last time this was called. */
   ended(): { held: Held; outcome: CallOutcome }[];
-  /** Takes out what has not been started: all of it, or that of receivers that are left alone. */
+  /** Removes and returns the calls that have not started: all, or those of receivers that stopped answering. */
   withdraw(which: "all" | "silent"): Held[];
   running(): number;
   waiting(): number;
-  /** Receivers that need no more actions for now: left alone, or with enough of them waiting. */
+  /** Receivers for which no actions should be claimed: they stopped answering, or have enough waiting. */
   sated(): string[];
-  /** When the next call ends. */
+  /** Resolves when the next call ends. */
   next(): Promise<void>;
 }
 
@@ -79,7 +79,7 @@ export function createLanes(call: Call, signal: AbortSignal): Lanes {
       }
     },
     start() {
-      // In turns, so that those who came first do not take every place.
+      // Start one call a receiver in turn, so that the first receivers do not take every place.
       for (let started = true; started && running < callsAtOnce;) {
         started = false;
         for (const receiver of receivers.values()) {

@@ -9,7 +9,7 @@ import { callTimeoutMs, judge } from "./outcome.ts";
 
 /**
  * Calls edge functions of the project with its service key. `Prefer: respond-async` lets a job of this suite answer
- * as soon as its run has begun; what becomes of that run is in the ledger.
+ * as soon as its run has begun. The ledger has the outcome of that run.
  */
 export function createEdgeFunctionCall({ db, now }: Pick<JobContext, "db" | "now">): Call {
   return async (action, signal) => {
@@ -34,11 +34,11 @@ export function createEdgeFunctionCall({ db, now }: Pick<JobContext, "db" | "now
     }
     if (error instanceof FunctionsHttpError || error instanceof FunctionsRelayError) {
       const answer: Response = error.context;
-      // Nothing of the body is wanted; that it broke off says nothing either.
+      // The body is not used, so an error while cancelling it does not matter.
       await answer.body?.cancel().catch(() => {});
       return judge(answer.status, answer.headers.get("retry-after"), now());
     }
-    // Any other error is about the body of a 2xx, of which nothing is kept.
+    // Any other error comes from the body of a 2xx, which is not used.
     return { outcome: "completed", http_status: response?.status ?? 200 };
   };
 }

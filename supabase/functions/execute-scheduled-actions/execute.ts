@@ -5,17 +5,17 @@ import { callTimeoutMs } from "./outcome.ts";
 import { type Figures, summarize } from "./summarize.ts";
 
 const actionsAtOnce = 1_000;
-/** Reminders and commands leave this share of the time to the calls. */
+/** The share of the run's time for reminders and commands; the calls get the rest. */
 const databaseShare = 0.5;
 const claimedAtOnce = 1_000;
 const claimedPerReceiver = 200;
-/** Fewer waiting than that: more are claimed. */
+/** The run claims more actions when fewer than this are waiting. */
 const lowWater = 100;
 const reportedAtOnce = 200;
 const reportAfterMs = 2_000;
-/** What is left of the time when the last call has ended at its latest: for reports and the receipt. */
+/** The time reserved after the last call for reports and the receipt. */
 const reserveMs = 5_000;
-/** How much longer a claim holds than its run can last. */
+/** A claim lasts this much longer than its run can. */
 const leaseMarginMs = 30_000;
 const maximumNamed = 20;
 
@@ -24,13 +24,13 @@ export type ExecuteContext = Pick<
   "log" | "signal" | "now" | "remainingMs" | "reportProgress"
 >;
 
-/** How a kind of action whose execution is a call is called; a kind that is missing is not configured. */
+/** The call for each kind of action that is executed by one. A kind that is not configured is missing. */
 export type Calls = Partial<Record<CalledKind, Call>>;
 
 /**
- * Executes what is due, until nothing is or the time runs out; what is left stays due.
+ * Executes due actions until none is left or the time runs out. Actions that it did not reach stay due.
  *
- * @param missing Environment variables for want of which a kind is left out, each with what is wrong with it.
+ * @param missing Missing or invalid environment variables, each with its fault. Kinds that need them are skipped.
  */
 export async function execute(
   context: ExecuteContext,
@@ -114,11 +114,11 @@ async function executeByCalls(
       leaseSeconds,
       exceptReceivers: sated,
     });
-    // Due and not to be had: somebody else holds the rows.
+    // Actions may be due and not claimable, because another transaction has locked their rows.
     isMoreDue = more && claimed.length > 0;
     lanes.add(claimed.map((action) => ({ action, token })));
   };
-  /** Whether a claim may find something: others were due, or somebody who had enough has room again. */
+  /** Whether a claim may find actions: more were due, or a receiver that had enough waiting has room again. */
   const isWorthClaiming = () =>
     lanes.waiting() < lowWater && (isMoreDue || hasRoomAgain(sated, lanes));
 
@@ -135,7 +135,7 @@ async function executeByCalls(
       ) await report();
     }
   } finally {
-    // Whatever went wrong: what was called is reported, what was not is given back.
+    // Even after an error, report the calls that were made and release the actions that were not called.
     if (!hasTime()) figures.stopped = "time";
     results.push(...lanes.withdraw("all").map(released));
     while (true) {
@@ -154,7 +154,7 @@ function hasRoomAgain(sated: string[], lanes: Lanes): boolean {
 
 function collect(lanes: Lanes, signal: AbortSignal): Result[] {
   return lanes.ended().map(({ held, outcome: { silent, ...outcome } }) =>
-    // A call that our own end cut short says nothing of the receiver.
+    // The end of the run aborted this call, so the receiver is not to blame.
     silent && signal.aborted
       ? released(held)
       : { id: held.action.id, token: held.token, ...outcome }

@@ -1,20 +1,20 @@
 import { readRetryAfter } from "../../../shared/retry-after.ts";
 
-/** What came of a call: the part of a result that the receiver is answerable for. */
+/** The outcome of a call: the part of a result that depends on the receiver. */
 export interface CallOutcome {
   outcome: "completed" | "failed";
   http_status?: number;
   error?: string;
   retry_after_seconds?: number;
   final?: boolean;
-  /** It gave no answer: no connection, or none in time. */
+  /** The receiver gave no answer: no connection, or no answer in time. */
   silent?: true;
 }
 
-/** How long a call may take, the name's resolution included. */
+/** The longest duration of a call, the name's resolution included. */
 export const callTimeoutMs = 10_000;
 
-/** A 2xx is success; everything else is tried again, but for 410, which asks not to (Standard Webhooks). */
+/** A 2xx is success. All other statuses are retried, except 410, which asks for no retry (Standard Webhooks). */
 export function judge(status: number, retryAfter: string | null, now: Date): CallOutcome {
   if (status >= 200 && status < 300) return { outcome: "completed", http_status: status };
   const isRedirect = status >= 300 && status < 400;

@@ -1,20 +1,20 @@
 import { atMost } from "../../../shared/at-most.ts";
 import { abortable } from "./abortable.ts";
 
-/** How much of an answer is read at most: its head, and what is left for a body that nobody looks at. */
+/** The most bytes to read of an answer. The head comes first; the body is read with the rest and not used. */
 const maximumAnswerBytes = 16 * 1024;
-/** How long the receiver may take to end its body, once its status is known. */
+/** The time that a receiver has to end its body after its head. */
 const bodyMs = 1_000;
 
 export interface PostTarget {
-  /** The address that was checked; nothing else is connected to. */
+  /** The checked address, and the only one that is connected to. */
   address: string;
-  /** Whose certificate the receiver has to show. */
+  /** The name that the receiver's certificate must have. */
   hostname: string;
   port: number;
   /** Path and query. */
   path: string;
-  /** Certificates trusted besides the platform's own. */
+  /** Trusted certificates besides those of the platform. */
   caCerts?: string[];
 }
 
@@ -24,9 +24,9 @@ export interface Answer {
 }
 
 /**
- * One POST by HTTP/1.1 over TLS to one address. `fetch` and `node:https` look the name up themselves, the latter, at the
- * level of Deno 2.1, whatever `lookup` it is given: only a connection of our own reaches the address that was checked.
- * Follows no redirect, keeps nothing of the body. Throws when no answer came, with the signal's reason once it fired.
+ * Sends one POST by HTTP/1.1 over TLS to one address. It opens its own connection because `fetch` and `node:https` look
+ * up the name again (Deno 2.1's `node:https` ignores `lookup`) and could reach an address that was not checked.
+ * It follows no redirect and drops the body. It throws when no answer came, and the signal's reason once it fired.
  */
 export async function post(
   target: PostTarget,
@@ -34,7 +34,7 @@ export async function post(
   body: string,
   signal: AbortSignal,
 ): Promise<Answer> {
-  // A connection that comes about too late is closed by nobody else.
+  // After an abort, `close` closes a connection that opens late.
   let connection: Deno.Conn = await abortable(
     Deno.connect({ hostname: target.address, port: target.port }),
     signal,
@@ -53,7 +53,7 @@ export async function post(
     return await readAnswer(tls);
   };
   try {
-    // At the level of Deno 2.1 a read goes on although its connection was closed: the signal ends the wait for it.
+    // In Deno 2.1 a read continues after its connection was closed, so the signal has to end the wait for it.
     return await abortable(exchange(), signal);
   } finally {
     close(connection);
@@ -64,7 +64,7 @@ function close(connection: Deno.Conn): void {
   try {
     connection.close();
   } catch {
-    // It was closed already, or TLS has taken it over.
+    // The connection was closed already, or TLS has taken it over.
   }
 }
 
@@ -110,7 +110,7 @@ async function readAnswer(connection: Deno.Conn): Promise<Answer> {
   }
 }
 
-/** The head that is whole and no interim answer (1xx), if it has arrived. */
+/** The complete head of the final answer, if it has arrived. Interim answers (1xx) are skipped. */
 function finalHead(text: string): Answer | undefined {
   while (true) {
     const end = text.indexOf("\r\n\r\n");
@@ -127,7 +127,7 @@ function finalHead(text: string): Answer | undefined {
   }
 }
 
-/** Lets the receiver finish its body, within bounds, so that it does not see a broken connection. */
+/** Reads the body within limits, so that the receiver does not see a broken connection. */
 async function drain(connection: Deno.Conn, buffer: Uint8Array): Promise<void> {
   const body = async () => {
     for (let left = buffer; left.length > 0;) {
@@ -136,6 +136,6 @@ async function drain(connection: Deno.Conn, buffer: Uint8Array): Promise<void> {
       left = left.subarray(read);
     }
   };
-  // The status is known: how the body ended does not matter.
+  // The status is known, so an error in the body does not matter.
   await atMost(bodyMs, body().catch(() => {}));
 }

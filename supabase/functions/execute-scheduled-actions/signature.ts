@@ -1,6 +1,6 @@
 import { Webhook } from "standardwebhooks";
 
-/** The key of a signing secret: `whsec_` and the Base64 of 24 to 64 bytes. Undefined when it is none. */
+/** The key in a signing secret: `whsec_` and the Base64 of 24 to 64 bytes. Undefined for any other text. */
 export function signingKey(secret: string): Uint8Array | undefined {
   const text = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(secret.trim())?.[1];
   if (text === undefined) return undefined;
@@ -12,7 +12,7 @@ function bytesOf(base64: string): Uint8Array | undefined {
   try {
     return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   } catch {
-    return undefined; // no Base64 has that many letters
+    return undefined; // Base64 never has this length
   }
 }
 

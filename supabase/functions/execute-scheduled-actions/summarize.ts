@@ -1,18 +1,18 @@
 import type { Ended } from "./actions.ts";
 import { counted } from "../../../shared/text.ts";
 
-/** What a run has done. */
+/** The counts of a run. */
 export interface Figures {
   completed: number;
   retried: number;
   dead: number;
-  /** Claimed, not called, due again. */
+  /** Actions that were claimed and released without a call. */
   released: number;
-  /** By kind: how many completed, are to be retried, died. */
+  /** The numbers of completed, retried and dead occurrences, by kind. */
   kinds: Record<string, Record<string, number>>;
-  /** The first that died. */
+  /** The first dead ones. */
   deadActions: Ended["dead"];
-  /** Still due at the end, by kind. */
+  /** The numbers of actions that are due at the end, by kind. */
   due: Record<string, number>;
   stopped: "done" | "time";
 }

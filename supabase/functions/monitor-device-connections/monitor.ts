@@ -2,7 +2,7 @@ import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import type { Steps, Stretch } from "./steps.ts";
 import { type Figures, summarize } from "./summarize.ts";
 
-/** A run begins no further step when less than this is left. */
+/** A run begins no further step when less time than this is left. */
 const reserveMs = 10_000;
 
 export type MonitorContext = Pick<
@@ -11,9 +11,8 @@ export type MonitorContext = Pick<
 >;
 
 /**
- * Expires commands, sweeps the connections, hands over commands, step by step, until it is done or the time runs
- * out. What is left then, the next run finds: each begins at another place, its own id, and goes round, so that no
- * device is always the last one.
+ * Expires commands, sweeps the connections and hands over commands, step by step, until it is done or the time runs
+ * out. Each run begins at its own id and goes round all device ids, so that no device is always the last one.
  */
 export async function monitor(
   context: MonitorContext,
@@ -34,7 +33,7 @@ export async function monitor(
   try {
     await work(context, steps, figures);
   } catch (error) {
-    // A step that the end of time cut short was rolled back: the run keeps what the others did.
+    // The deadline aborted this step and the database rolled it back. The results of the earlier steps stay.
     if (!context.signal.aborted || events(figures) + figures.devices === 0) throw error;
     figures.stopped = "time";
   }
@@ -45,7 +44,7 @@ export async function monitor(
   };
 }
 
-/** What a person may want to know of; that devices come and go is their life. */
+/** The number of events that a person should see. Devices that go online or offline are routine. */
 function events(figures: Figures): number {
   return figures.sessionsEnded + figures.commandsExpired + figures.commandsHandedOver +
     figures.commandsHandedOverAgain;
@@ -70,7 +69,7 @@ async function work(
     more = step.more;
     report();
   }
-  // Half of the time is for the commands.
+  // The sweep may use half of the time; the commands get the rest.
   const hasTimeToSweep = atLeast(
     reserveMs + (context.remainingMs() - reserveMs) / 2,
   );

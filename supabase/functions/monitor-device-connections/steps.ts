@@ -3,7 +3,7 @@ import type { JobContext } from "../../../shared/job/define-job.ts";
 import { readAnswer } from "../../../shared/read-answer.ts";
 
 const count = z.number().int().nonnegative();
-/** The id after which the next step goes on; null at the end. */
+/** The next step begins after this id; null when there is no next step. */
 const nextAfter = z.guid().nullable();
 
 const sweepStep = z.object({
@@ -26,17 +26,17 @@ export type SweepStep = z.output<typeof sweepStep>;
 export type ExpireStep = z.output<typeof expireStep>;
 export type HandOverStep = z.output<typeof handOverStep>;
 
-/** Devices whose ids come after `after`, up to and with `until`. */
+/** Devices whose ids come after `after`, up to `until` inclusive. */
 export type Stretch = { after?: string; until?: string };
 
-/** The bounded transactions of which a run consists; supabase/migrations has what each does. */
+/** The bounded transactions of a run. supabase/migrations has the function behind each. */
 export interface Steps {
   sweep(stretch: Stretch): Promise<SweepStep>;
   expire(): Promise<ExpireStep>;
   handOver(stretch: Stretch): Promise<HandOverStep>;
 }
 
-/** @throws PermanentError for a setting that the database refuses, Error for all else. */
+/** @throws PermanentError for a setting that the database refuses, Error for every other failure. */
 export function createSteps(
   { db, signal }: Pick<JobContext, "db" | "signal">,
 ): Steps {

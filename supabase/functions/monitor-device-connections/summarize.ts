@@ -1,8 +1,8 @@
 import { counted } from "../../../shared/text.ts";
 
-/** What a run has done so far. */
+/** The counts of a run so far. */
 export interface Figures {
-  /** Devices that had an open session or were said to be online. */
+  /** Devices that had an open session or the status `online`. */
   devices: number;
   sessionsEnded: number;
   heartbeatsCorrected: number;
@@ -11,9 +11,9 @@ export interface Figures {
   commandsExpired: number;
   commandsHandedOver: number;
   commandsHandedOverAgain: number;
-  /** Silent sessions and devices whose rows were held at that moment. */
+  /** Silent sessions and devices that were skipped because another transaction had locked their rows. */
   leftForNextRun: number;
-  /** Why the run stopped: nothing left to do, or its time. */
+  /** Why the run stopped: the work is done, or its time ran out. */
   stopped: "done" | "time";
 }
 

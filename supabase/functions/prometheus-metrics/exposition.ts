@@ -3,7 +3,7 @@
  */
 import type { Group, HistogramSeries, Reading, ValueSeries } from "./reading.ts";
 
-/** The content type of what `renderReading` returns. */
+/** The content type of the text from `renderReading`. */
 export const contentType = "text/plain; version=0.0.4; charset=utf-8";
 
 /** A reading as text, family after family; each line ends with a line feed. */
@@ -46,7 +46,7 @@ function renderValues({ family, labels, values }: ValueSeries, sets: string[]): 
   return text;
 }
 
-/** Buckets are cumulative in the text; the last one, `+Inf`, is the count of all. */
+/** Buckets are cumulative in the text. The last one, `+Inf`, counts all observations. */
 function renderHistogram({ family, bounds, counts, sums }: HistogramSeries, sets: string[]) {
   const names = [...bounds.map(formatValue), "+Inf"];
   let text = "";
@@ -76,7 +76,7 @@ function escapeLabel(text: string): string {
   return /[\\"\n]/.test(text) ? escapeHelp(text).replaceAll('"', '\\"') : text;
 }
 
-/** As Go's `ParseFloat` reads it. */
+/** A number in the form that Go's `ParseFloat` reads. */
 function formatValue(value: number): string {
   if (value === Infinity) return "+Inf";
   if (value === -Infinity) return "-Inf";

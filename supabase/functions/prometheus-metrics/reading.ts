@@ -2,27 +2,27 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../../../shared/database.types.ts";
 import { errorMessage, HttpError } from "../../../shared/job/errors.ts";
 
-/** What `public.prometheus_metrics()` returns: everything a scrape shows, read at one moment. */
+/** The result of `public.prometheus_metrics()`: all metrics of a scrape, read at one moment. */
 export interface Reading {
-  /** In the order in which they are shown. */
+  /** The metric families in the order of the text. */
   families: { name: string; type: "counter" | "gauge" | "histogram"; help: string }[];
   sources: Group[][];
-  /** By the name of the function: why a source could not be read. */
+  /** The errors of sources that could not be read, by the name of the function. */
   errors: Record<string, string>;
 }
 
-/** Series that have their label sets in common, as `scheduler.metric_group` puts them together. */
+/** Series that share their label sets, built by `scheduler.metric_group`. */
 export interface Group {
-  /** By label, its value in each set; without labels there is one set. */
+  /** The value of each label in each set. Without labels there is one set. */
   labels: Record<string, string[] | null>;
   series: (ValueSeries | HistogramSeries)[];
 }
 
 export interface ValueSeries {
   family: string;
-  /** Added to each label set. */
+  /** Labels that are added to each set. */
   labels: Record<string, string>;
-  /** For each label set; null: none. */
+  /** The value for each label set; null gives no sample. */
   values: (number | null)[] | null;
 }
 
@@ -30,18 +30,18 @@ export interface HistogramSeries {
   family: string;
   /** Upper bounds of the buckets, ascending, without +Inf. */
   bounds: number[];
-  /** For each label set, observations in each bucket alone; one more than there are bounds. */
+  /** The observations of each bucket alone, for each label set; one bucket more than there are bounds. */
   counts: number[][] | null;
   sums: number[] | null;
 }
 
-/** Prometheus waits for ten seconds unless told otherwise; it should get to read why there is nothing. */
+/** Prometheus waits for ten seconds by default. This is shorter, so that Prometheus gets the error's reason. */
 const patienceMs = 8_000;
 
 /**
- * Reads everything in one round trip.
+ * Reads all metrics in one round trip.
  *
- * @throws HttpError 503 `database_unavailable` when the database gives no answer, or an error.
+ * @throws HttpError 503 `database_unavailable` when the database gives an error or no answer.
  */
 export async function readMetrics(db: SupabaseClient<Database>): Promise<Reading> {
   const { data, error } = await db.rpc("prometheus_metrics")

@@ -11,9 +11,10 @@ import { readMetrics } from "./reading.ts";
 /**
  * The handler that Prometheus scrapes. It is no job: it has no run in the ledger and answers at once.
  *
- * GET answers the metrics as text, HEAD the same without them. Who may: `Authorization: Bearer <METRICS_TOKEN>`, and
- * whoever may call a job. Errors are `{"error": {"code", "message", "hint"?}}`: 401, 405, 500 (misconfigured), 503
- * (the database gave nothing).
+ * GET answers with the metrics as text, HEAD with the same headers and no text. It accepts
+ * `Authorization: Bearer <METRICS_TOKEN>` and the credentials for calling a job. Errors are
+ * `{"error": {"code", "message", "hint"?}}`: 401, 405, 500 (misconfigured), 503 (the database gave an error or no
+ * answer).
  */
 export function serveMetrics(platform: Platform): (request: Request) => Promise<Response> {
   return async (request) => {

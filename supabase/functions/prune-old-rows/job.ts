@@ -6,7 +6,7 @@ import { prune } from "./prune.ts";
 export const job = defineJob({
   name: "prune-old-rows",
   input: z.strictObject({
-    /** How many rows a statement deletes at most. */
+    /** A statement deletes at most this many rows. */
     batchRows: z.int().min(1).max(100_000).default(2_000),
   }),
   run: ({ batchRows }, context) => prune(batchRows, context),

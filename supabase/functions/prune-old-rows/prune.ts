@@ -2,13 +2,13 @@ import { z } from "zod";
 import type { JobContext, JsonObject } from "../../../shared/job/define-job.ts";
 import { errorMessage } from "../../../shared/job/errors.ts";
 
-/** What of its context the job uses. */
+/** The part of the job's context that pruning uses. */
 export type PruneContext = Pick<
   JobContext,
   "db" | "log" | "signal" | "remainingMs" | "reportProgress"
 >;
 
-/** A statement is stopped after 8 s: none is begun when less than this is left. */
+/** The database stops a statement after 8 s. No statement begins when less time than this is left. */
 const stepMs = 10_000;
 
 const plan = z.object({
@@ -17,10 +17,10 @@ const plan = z.object({
 });
 
 /**
- * Prunes by every rule in turn, a batch each, until none has a full batch left or the time is over; so a table
- * with a large backlog holds up no other.
+ * Prunes by every rule in turn, one batch each, until no rule has a full batch left or the time is over. So a table
+ * with a large backlog delays no other.
  *
- * @throws at the end, when a rule could not be applied; the others have been by then.
+ * @throws at the end when a rule failed; by then all other rules were applied.
  */
 export async function prune(batchRows: number, context: PruneContext): Promise<JsonObject> {
   const { db, log, signal, remainingMs, reportProgress } = context;

@@ -3,7 +3,7 @@ import { evaluate, type Health, summarize } from "./evaluate.ts";
 import { answerLimitMs, badData, call, type HealthDatabase, readComponent } from "./reading.ts";
 import { renderReport } from "./report.ts";
 
-/** The occurrence a check belongs to: it is kept once for each. */
+/** The occurrence of a check. The history keeps one check for each occurrence. */
 export interface CheckOccurrence {
   jobName: string;
   scheduledFor: Date;
@@ -13,17 +13,17 @@ export interface CheckOccurrence {
 export interface CheckResult extends Health {
   summary: string;
   report: string;
-  /** What a person should know besides: figures hidden, a history that cannot be written. */
+  /** Further facts for a person, such as hidden figures or a history that cannot be written. */
   notes: string[];
-  /** The row in scheduler_health_history; null when it could not be written, which is then in the notes. */
+  /** The id of the row in scheduler_health_history; null when the write failed, which the notes then tell. */
   historyId: number | null;
 }
 
 /**
- * Reads every component side by side, judges, and keeps what it found. A component or the history that cannot be used does
- * not stop it: what it cannot know, it says.
+ * Reads all components in parallel, judges them, and records the result. A component that cannot be read, or a history
+ * that cannot be written, does not stop the check; the result names it.
  *
- * @throws when `signal` fires, and when the database does not say what there is to look at.
+ * @throws when `signal` fires, and when the database does not list the components.
  */
 export async function checkHealth(
   db: HealthDatabase,

@@ -4,7 +4,7 @@ import type { ReadingOutcome } from "./reading.ts";
 
 export type Status = "healthy" | "degraded" | "critical";
 
-/** Type aliases, not interfaces: they have to be JSON. */
+/** These are type aliases because interfaces are not assignable to JsonObject. */
 export type FigureVerdict = {
   label: string;
   value: number | null;
@@ -13,7 +13,7 @@ export type FigureVerdict = {
   degraded: number | null;
   critical: number | null;
   status: Status;
-  /** Whose fault it is, where that is known: a job, a table, an agent. */
+  /** The culprit, where it is known: a job, a table, an agent. */
   culprit: string | null;
 };
 
@@ -22,9 +22,9 @@ export type ComponentVerdict = {
   status: Status;
   points: number;
   weight: number;
-  /** How many things were looked at; null when it could not be read. */
+  /** The number of watched things; null when the component could not be read. */
   watched: number | null;
-  /** In words, why it could not be read; null when it could. */
+  /** Why the component could not be read; null when it could. */
   unreadable: string | null;
   figures: Record<string, FigureVerdict>;
   details: JsonObject;
@@ -47,7 +47,7 @@ const shareOfPoints: Record<Status, number> = {
   critical: 0,
 };
 
-/** The worst of them; healthy when there are none. */
+/** The worst of the statuses; healthy when there are none. */
 export function worst(statuses: Iterable<Status>): Status {
   let result: Status = "healthy";
   for (const status of statuses) {
@@ -56,7 +56,7 @@ export function worst(statuses: Iterable<Status>): Status {
   return result;
 }
 
-/** `higher` is reached at the threshold, `lower` is undercut below it. A figure of null says nothing. */
+/** `higher` is bad at or above the threshold, `lower` below it. A figure of null is healthy. */
 export function evaluateFigure(
   value: number | null,
   definition: Pick<FigureDefinition, "worse" | "degraded" | "critical">,
@@ -68,7 +68,7 @@ export function evaluateFigure(
   return reached(definition.degraded) ? "degraded" : "healthy";
 }
 
-/** A component is as ill as its worst figure. What cannot be read is critical. */
+/** A component has the status of its worst figure. An unreadable component is critical. */
 export function evaluateComponent(
   definition: ComponentDefinition,
   outcome: ReadingOutcome,

@@ -1,7 +1,8 @@
 import type { Unit } from "./components.ts";
 
 /**
- * A figure for people, in ASCII. Cut, never rounded up: a value below a threshold must not read as if it had reached it.
+ * A figure for people, in ASCII. Decimals are cut and never rounded up, so that a value below a threshold is not shown
+ * as if it had reached it.
  */
 export function formatFigure(value: number, unit: Unit): string {
   switch (unit) {
@@ -35,7 +36,7 @@ const spans = [["days", 86_400], ["h", 3_600], ["min", 60], ["s", 1]] as const;
 function formatSeconds(value: number): string {
   const seconds = Math.trunc(value);
   if (seconds >= 1e12) return `${formatCount(seconds / 86_400)} days`;
-  // Hours up to two days: "36 h" is how people speak of it.
+  // Durations of up to two days are shown in hours, such as "36 h".
   const first = seconds >= 2 * 86_400
     ? 0
     : spans.findIndex(([unit, size]) => unit !== "days" && seconds >= size);

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { defineJob } from "../../../shared/job/define-job.ts";
 import { checkHealth } from "./check.ts";
 
-/** Looks at every component of the system, scores it, and keeps a report. See docs/jobs/system-health.md. */
+/** Checks and scores every component of the system, and records a report. See docs/jobs/system-health.md. */
 export const job = defineJob({
   name: "system-health",
   input: z.strictObject({}),
@@ -14,7 +14,7 @@ export const job = defineJob({
       { jobName, scheduledFor, checkedAt },
       context.signal,
     );
-    // A line each, so that the log shows the report as it is meant to be read.
+    // Log the report line by line, so that the log shows its layout.
     for (const line of result.report.split("\n")) context.log.info(line);
     const { summary, score, status, components, notes, historyId, report } = result;
     return {

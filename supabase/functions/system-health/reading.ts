@@ -2,20 +2,20 @@ import { z } from "zod";
 import type { JsonObject } from "../../../shared/job/define-job.ts";
 import type { ComponentDefinition } from "./components.ts";
 
-/** What a component's SQL function counted. */
+/** The counts of a component's SQL function. */
 export interface Reading {
-  /** How many things there were to look at; 0: nothing to watch. */
+  /** The number of watched things; 0 when there is nothing to watch. */
   watched: number;
-  /** null: nothing to tell. */
+  /** The figures by name; null when there is too little data for one. */
   figures: Record<string, number | null>;
   details: JsonObject;
   notes: string[];
 }
 
-/** The reading, or in words why there is none. */
+/** The reading, or the reason why it failed. */
 export type ReadingOutcome = { reading: Reading } | { unreadable: string };
 
-/** The one thing needed of a database client: to call a function, and to give up on it. */
+/** The part of a database client that is used: calling a function, with a signal to abort the call. */
 export interface HealthDatabase {
   rpc(name: string, args: Record<string, unknown>): {
     abortSignal(
@@ -24,7 +24,7 @@ export interface HealthDatabase {
   };
 }
 
-/** The database itself stops a component after 3 s; this is for a database that does not answer at all. */
+/** The database stops a component after 3 s. This limit is for a database that does not answer. */
 export const answerLimitMs = 5_000;
 
 const readingSchema = z.object({
@@ -34,7 +34,7 @@ const readingSchema = z.object({
   notes: z.array(z.string()).default([]),
 });
 
-/** Asks the component's function. Never throws: what went wrong is the answer. */
+/** Calls the component's function. Never throws; a failure is in the result. */
 export async function readComponent(
   db: HealthDatabase,
   definition: ComponentDefinition,
@@ -51,7 +51,7 @@ export async function readComponent(
   return "unreadable" in answer ? answer : checkReading(definition, answer.data);
 }
 
-/** Calls a function of the database; never throws, and never takes much longer than `limitMs`. */
+/** Calls a function of the database. Never throws, and never takes much longer than `limitMs`. */
 export async function call(
   db: HealthDatabase,
   name: string,
@@ -62,7 +62,7 @@ export async function call(
   if (signal.aborted) return { unreadable: "not asked: the run is being stopped" };
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), limitMs);
-  // Not every client heeds a signal while it waits for a connection.
+  // Some clients ignore the signal while they wait for a connection.
   const aborted = new Promise<never>((_, reject) => {
     const stop = () => reject(new Error("stopped"));
     limit.signal.addEventListener("abort", stop, { once: true });
@@ -105,7 +105,7 @@ export function badData(error: z.ZodError): string {
   return `bad data: ${issue?.path.join(".") || "the answer"}: ${issue?.message}`;
 }
 
-/** What a message may take of the run's result, in characters. */
+/** The longest message in the run's result, in characters. */
 const longestMessage = 1_000;
 
 const databaseError = z.object({
@@ -113,7 +113,7 @@ const databaseError = z.object({
   message: z.string(),
 });
 
-/** Why a call failed, for somebody who reads a log at night. */
+/** Why a call failed, in words for the log. */
 export function inWords(error: unknown): string {
   const parsed = databaseError.safeParse(error);
   if (!parsed.success) return `failed: ${String(error).slice(0, longestMessage)}`;

@@ -7,12 +7,12 @@ const columns = { status: 10, component: 19, points: 8 };
 const margin = columns.status + columns.component + columns.points;
 const mostNotes = 12;
 const indent = 2;
-/** Stands for a blank at which no line is broken; printable() lets none through. */
+/** A placeholder for a blank at which no line breaks. printable() removes this character from all texts. */
 const glue = "\x1f";
 
 /**
- * The report for a log: printable ASCII, at most 80 columns, the worst first, each component with the figures (and
- * thresholds) that say so. No line ends in a blank, the text not in a line break.
+ * The report for a log: printable ASCII, at most 80 columns, the worst component first, each with the figures and
+ * thresholds behind its status. No line ends in a blank, and the text has no line break at its end.
  */
 export function renderReport(
   health: Health,
