@@ -30,7 +30,7 @@ Deno.test("the dashboard can be imported anywhere: its data source is a variable
   }
 });
 
-Deno.test("import asks for nothing, as the page says: no input, and no name that one would fill in", async () => {
+Deno.test("the import of the dashboard needs no input, as the page says: neither an input nor a name to fill in", async () => {
   assert.equal(dashboard.__inputs, undefined);
   const named = JSON.stringify(dashboard).matchAll(/\$\{(\w+)\}/g);
   const variables = dashboard.templating.list.map(({ name }: { name: string }) => name);
@@ -38,7 +38,7 @@ Deno.test("import asks for nothing, as the page says: no input, and no name that
   const page = await Deno.readTextFile(
     new URL("../../../docs/jobs/prometheus-metrics.md", import.meta.url),
   );
-  assert.match(page, /Import, which asks for nothing more/);
+  assert.match(page, /Import, which needs no further input/);
 });
 
 Deno.test("each alert that fires is an annotation", async () => {
