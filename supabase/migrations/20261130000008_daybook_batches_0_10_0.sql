@@ -1539,7 +1539,7 @@ language sql immutable set search_path = '' as $$
 $$;
 comment on function batches.claim_room(batches.claim_part, batches.claim_part[], integer) is
   'How many tasks a part of a claim may take after the parts before it: what is left of the limit and of the '
-    'answerer''s slots, one where its breaker is half-open, none where nobody answers for now. Tasks with a problem '
+    'answerer''s slots, one where its breaker is half-open, none while no provider answers. Tasks with a problem '
     'need no slot. Writes nothing.';
 
 create type batches.task_chunk as (ids bigint[], tasks json[], bytes bigint);

@@ -63,7 +63,7 @@ const rooms: [name: string, own: Part, before: Part[], limit: number, room: numb
     100,
     0,
   ],
-  ["none, where nobody answers for now", { answerer: null, callable: 60 }, [], 100, 0],
+  ["none while no provider answers", { answerer: null, callable: 60 }, [], 100, 0],
   [
     "the limit, where nobody ever answers: such tasks fail without a call",
     {

@@ -9,7 +9,7 @@ create table year_test.moves (
 create index on year_test.moves (at, nth);
 create unlogged table year_test.made (organization_id uuid not null, batch_date date not null, at timestamptz not null);
 
--- For speed, since nothing crashes, is pruned, read or processed here: no write-ahead log, no foreign keys, and only the
+-- For speed, since nothing crashes, is pruned, read or processed here: no write-ahead log, no foreign keys, only the
 -- indexes that find due organizations, keep batch jobs apart and send runs. Tasks and runs are counted.
 do $$
 declare
