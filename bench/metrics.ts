@@ -15,9 +15,9 @@ interface Measured {
 
 /**
  * A day of metrics, computed for the first time and written, against the bare `select … group by` device and hour of
- * the same rows, which writes nothing and whose result is not fetched. Both get the same work_mem; parallel
- * query is left as the server has it, for both. Each time is the best of its rounds: what else the machine does only
- * ever adds to it.
+ * the same rows, which writes nothing and whose result is not fetched. Both run with the
+ * server's own settings, as a job does. Each time is the best of its rounds: what else the machine does only ever adds
+ * to it.
  */
 export async function benchMetrics(sql: Sql): Promise<Figure[]> {
   const million = await measure(sql, 1_000_000, 7);
@@ -68,7 +68,6 @@ async function measure(sql: Sql, wantedRows: number, rounds: number): Promise<Me
   await sql.unsafe(load).simple();
   await sql`vacuum (analyze) public.device_activity_log, public.device_connection_sessions,
     public.charging_sessions, public.pop_events_ledger, public.engagement_commands`;
-  await sql`set work_mem = '64MB'`;
 
   const bare: number[] = [], hours: number[] = [], days: number[] = [], total: number[] = [];
   let rows = 0, summaryRows = 0;
