@@ -237,7 +237,6 @@ export type Database = {
           "model": string;
           "name": string;
           "open_until": string | null;
-          "probe_until": string | null;
           "prompt_usd_per_million": number;
           "updated_at": string;
         };
@@ -257,7 +256,6 @@ export type Database = {
           "model": string;
           "name": string;
           "open_until"?: string | null;
-          "probe_until"?: string | null;
           "prompt_usd_per_million"?: number;
           "updated_at"?: string;
         };
@@ -276,7 +274,6 @@ export type Database = {
           "model"?: string;
           "name"?: string;
           "open_until"?: string | null;
-          "probe_until"?: string | null;
           "prompt_usd_per_million"?: number;
           "updated_at"?: string;
         };

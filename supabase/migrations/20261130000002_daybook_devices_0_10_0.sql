@@ -827,11 +827,12 @@ begin
     coalesce(a.events, 0), coalesce(a.errors, 0),
     coalesce(p.events, 0), coalesce(p.validated, 0), coalesce(p.rejected, 0), coalesce(p.points, 0),
     coalesce(c.issued, 0), coalesce(c.completed, 0), coalesce(c.failed, 0), coalesce(c.expired, 0)
-  from devices.activity_hours(p_from, p_to) a
-  full join devices.connection_hours(p_from, p_to) n using (device_id, hour)
-  full join devices.charging_hours(p_from, p_to) g using (device_id, hour)
+  -- The small ones first: fewer rows are sorted again for the next join (2.7 s instead of 2.9 for 94,000 rows).
+  from devices.command_hours(p_from, p_to) c
   full join devices.pop_hours(p_from, p_to) p using (device_id, hour)
-  full join devices.command_hours(p_from, p_to) c using (device_id, hour);
+  full join devices.charging_hours(p_from, p_to) g using (device_id, hour)
+  full join devices.connection_hours(p_from, p_to) n using (device_id, hour)
+  full join devices.activity_hours(p_from, p_to) a using (device_id, hour);
 end
 $$;
 comment on function devices.metrics_hour_rows(timestamptz, timestamptz) is
@@ -973,10 +974,12 @@ comment on function devices.update_metrics(text, timestamptz[]) is
   'Computes periods that have summary rows; updates, inserts and deletes those that differ. Returns how many rows '
     'devices have now, and how many were written.';
 
+-- Its plans, and those of what it calls, must know the range: a plan for any range sorts what this one need not (4.2 to
+-- 5.7 s instead of 3.8 for 10 million rows), and a session that lives long takes it from the sixth call on.
 create function devices.store_metrics(
   p_granularity text, p_periods timestamptz[], out device_rows bigint, out rows_written bigint
 )
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 begin
   if exists (
     select from public.device_metrics_summary s where s.period_start = any (p_periods) and s.granularity = p_granularity

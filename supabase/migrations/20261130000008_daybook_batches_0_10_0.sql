@@ -100,7 +100,6 @@ create table public.batch_providers (
   -- The breaker: shared by all processors.
   failures_in_row integer not null default 0 check (failures_in_row >= 0),
   open_until timestamptz check (isfinite(open_until)),
-  probe_until timestamptz check (isfinite(probe_until)),
   last_error text,
   created_at timestamptz not null default now() check (isfinite(created_at)),
   updated_at timestamptz not null default now() check (isfinite(updated_at))
@@ -123,8 +122,6 @@ comment on column public.batch_providers.failures_in_row is
 comment on column public.batch_providers.open_until is
   'Null: the breaker is closed, calls go. Until then it is open, no call goes; after that it is half-open, one call '
     'tries whether the provider is back.';
-comment on column public.batch_providers.probe_until is
-  'While the breaker is half-open: until when the call that tries the provider has time. Then another one may.';
 
 create table public.prompts (
   id uuid primary key default gen_random_uuid(),
@@ -1160,8 +1157,92 @@ comment on function batches.wrong_result(jsonb) is
   'What is wrong with results that could not be taken, by the field''s name. Null: they are no array, or it is '
     'something else.';
 
+-- Calls under way at once. A provider's concurrency holds for all runs of all batch jobs together: a task that a run
+-- claims in order to call it takes one of the provider's slots until its result is written.
+
+create table batches.calls (
+  task_id bigint primary key,
+  provider text not null references public.batch_providers (name) on update cascade on delete cascade,
+  job_id uuid not null,
+  token uuid not null,
+  tries_provider boolean not null,
+  foreign key (job_id, token) references public.batch_leases (job_id, token) on delete cascade
+);
+create index batch_calls_provider_idx on batches.calls (provider);
+create index batch_calls_lease_idx on batches.calls (job_id, token);
+alter table batches.calls enable row level security;
+revoke all on batches.calls from public, anon, authenticated, service_role;
+comment on table batches.calls is
+  'Which task''s call takes a slot of which provider. A row goes with the lease it came with. A task that is claimed '
+    'without regard to concurrency has a row only if it tries a provider.';
+comment on column batches.calls.tries_provider is 'It tries whether the provider, whose breaker is half-open, is back.';
+
+create table batches.waits (
+  provider text references public.batch_providers (name) on update cascade on delete cascade,
+  job_id uuid references public.batch_jobs (id) on delete cascade,
+  waits_until timestamptz not null check (isfinite(waits_until)),
+  primary key (provider, job_id)
+);
+create index batch_waits_job_id_idx on batches.waits (job_id);
+alter table batches.waits enable row level security;
+revoke all on batches.waits from public, anon, authenticated, service_role;
+comment on table batches.waits is
+  'Which batch job has tasks that wait for a slot of which provider. Its processor asks each second; one that has not '
+    'asked until waits_until waits no more.';
+
+create function batches.free_slots(p_provider text, p_concurrency integer, p_job_id uuid,
+  p_now timestamptz) returns integer
+language plpgsql stable set search_path = '' as $$
+declare
+  v_own integer;
+  v_others integer;
+  v_share integer;
+  v_short integer;
+begin
+  with calls as (
+    select calls.job_id, count(*)::integer as calls
+    from batches.calls as calls join public.batch_leases as leases using (job_id, token)
+    where calls.provider = p_provider and leases.leased_until > p_now
+    group by 1
+  ),
+  jobs as (
+    select job_id, coalesce(calls.calls, 0) as calls, waits.job_id is not null as waits
+    from calls full join (
+      select job_id from batches.waits where provider = p_provider and waits_until > p_now) as waits using (job_id)
+  ),
+  shares as (
+    select greatest(1, p_concurrency / (1 + count(*) filter (where job_id <> p_job_id)::integer)) as share from jobs
+  )
+  select share, coalesce(sum(calls) filter (where job_id = p_job_id), 0),
+    coalesce(sum(calls) filter (where job_id <> p_job_id), 0),
+      coalesce(sum(greatest(0, share - calls)) filter (where job_id <> p_job_id and waits), 0)
+    into v_share, v_own, v_others, v_short
+    from shares left join jobs on true
+    group by share;
+  -- Its own share first. Beyond it only slots that no batch job needs which waits and has less than its share.
+  return greatest(0, least(p_concurrency - v_own - v_others, v_share - v_own),
+    p_concurrency - v_own - v_others - v_short);
+end;
+$$;
+comment on function batches.free_slots(text, integer, uuid, timestamptz) is
+  'How many more calls of the provider the batch job may begin now. Batch jobs that wait for one provider get equal '
+    'shares of it, as calls end. The caller holds the lock of the provider''s row.';
+
+create function batches.keep_waits(p_job_id uuid, p_providers text[], p_now timestamptz) returns void
+language plpgsql set search_path = '' as $$
+begin
+  delete from batches.waits where job_id = p_job_id and provider <> all (p_providers);
+  insert into batches.waits (provider, job_id, waits_until)
+    select each.provider, p_job_id, p_now + interval '3 seconds'
+      from (select distinct unnest(p_providers) as provider) as each
+    on conflict (provider, job_id) do update set waits_until = excluded.waits_until;
+end;
+$$;
+comment on function batches.keep_waits(uuid, text[], timestamptz) is
+  'Records that the batch job waits for slots of these providers and of no other. The caller holds its lock.';
+
 -- A provider's breaker, one for all processors. Closed: calls go. Open: none goes, until open_until. Half-open: one
--- call tries whether the provider is back, and is given until probe_until.
+-- call tries whether the provider is back, as long as its task is leased.
 
 create function batches.breaker_state(p_provider public.batch_providers, p_now timestamptz) returns text
 language sql immutable set search_path = '' as $$
@@ -1173,15 +1254,23 @@ $$;
 comment on function batches.breaker_state(public.batch_providers, timestamptz) is
   'closed, open or half-open: the state of a provider''s breaker at that moment.';
 
+create function batches.tried_providers(p_now timestamptz) returns text[]
+language sql stable set search_path = '' as $$
+  select coalesce(array_agg(calls.provider), '{}')
+  from batches.calls as calls join public.batch_leases as leases using (job_id, token)
+  where calls.tries_provider and leases.leased_until > p_now;
+$$;
+comment on function batches.tried_providers(timestamptz) is 'The providers that a call tries at that moment.';
+
 create function batches.lock_half_open(p_provider text, p_now timestamptz) returns boolean
 language plpgsql set search_path = '' as $$
 begin
   -- Without waiting: the locks of providers are waited for in the order of their names alone.
   perform from public.batch_providers as providers
     where name = p_provider and enabled and batches.breaker_state(providers, p_now) = 'half-open'
-      and coalesce(probe_until <= p_now, true)
     for no key update skip locked;
-  return found;
+  -- A statement of its own, because the one above may not see the call of who had the lock until now.
+  return found and p_provider <> all (batches.tried_providers(p_now));
 end;
 $$;
 comment on function batches.lock_half_open(text, timestamptz) is
@@ -1197,7 +1286,7 @@ comment on type batches.route is
     'breaker is half-open. Without an answerer nobody does, until callable_at, or never, for the reason problem.';
 
 create function batches.routes(
-  p_providers public.batch_providers[], p_failures_to_open integer, p_now timestamptz
+  p_providers public.batch_providers[], p_tried text[], p_failures_to_open integer, p_now timestamptz
 ) returns setof batches.route
 -- In plpgsql its plan is kept.
 language plpgsql stable set search_path = '' as $$
@@ -1207,7 +1296,7 @@ begin
     select providers.*, batches.breaker_state(providers, p_now) as state from unnest(p_providers) as providers
   ), providers as (
     select breakers.*,
-      enabled and (state = 'closed' or state = 'half-open' and coalesce(probe_until <= p_now, true)) as takes_calls,
+      enabled and (state = 'closed' or state = 'half-open' and name <> all (p_tried)) as takes_calls,
       -- A call that tries a provider may bring its result any moment.
       case state when 'open' then open_until else p_now + interval '5 seconds' end as callable_at
     from breakers
@@ -1235,9 +1324,9 @@ begin
     from choices where some_wait and fallback_answers is not true;
 end;
 $$;
-comment on function batches.routes(public.batch_providers[], integer, timestamptz) is
+comment on function batches.routes(public.batch_providers[], text[], integer, timestamptz) is
   'Who answers each provider''s tasks now, by place: itself, then its fall-back when the breaker is open because the '
-    'provider is down, then nobody. Writes nothing.';
+    'provider is down, then nobody. p_tried: those that a call tries already. Writes nothing.';
 
 create type batches.provider_news as (
   provider text, has_answered boolean, failures integer, asks_to_wait boolean, wait_seconds integer, is_down boolean,
@@ -1306,8 +1395,6 @@ begin
   elsif p_news.failures = 0 and p_news.has_answered then
     v_provider.open_until := null;
   end if;
-  -- A call that was to try the provider is over, also one that learned nothing.
-  v_provider.probe_until := null;
   v_provider.last_error := coalesce(left(p_news.reason, 200), p_provider.last_error);
   return v_provider;
 end;
@@ -1331,95 +1418,13 @@ begin
     for no key update of providers
   )
   update public.batch_providers as providers set
-    failures_in_row = (after).failures_in_row, open_until = (after).open_until, probe_until = (after).probe_until,
-    last_error = (after).last_error, updated_at = p_now
+    failures_in_row = (after).failures_in_row, open_until = (after).open_until, last_error = (after).last_error,
+    updated_at = p_now
   from changed where providers.name = changed.name;
 end;
 $$;
 comment on function batches.record_news(batches.provider_news[], jsonb, timestamptz) is
   'Writes the breakers that news of providers changes, locked in the order of their names.';
-
--- Calls under way at once. A provider's concurrency holds for all runs of all batch jobs together: a task that a run
--- claims in order to call it takes one of the provider's slots until its result is written.
-
-create table batches.calls (
-  task_id bigint primary key,
-  provider text not null references public.batch_providers (name) on update cascade on delete cascade,
-  job_id uuid not null,
-  token uuid not null,
-  foreign key (job_id, token) references public.batch_leases (job_id, token) on delete cascade
-);
-create index batch_calls_provider_idx on batches.calls (provider);
-create index batch_calls_lease_idx on batches.calls (job_id, token);
-alter table batches.calls enable row level security;
-revoke all on batches.calls from public, anon, authenticated, service_role;
-comment on table batches.calls is
-  'Which task''s call takes a slot of which provider. A row goes with the lease it came with. A task that is claimed '
-    'without regard to concurrency has no row.';
-
-create table batches.waits (
-  provider text references public.batch_providers (name) on update cascade on delete cascade,
-  job_id uuid references public.batch_jobs (id) on delete cascade,
-  waits_until timestamptz not null check (isfinite(waits_until)),
-  primary key (provider, job_id)
-);
-create index batch_waits_job_id_idx on batches.waits (job_id);
-alter table batches.waits enable row level security;
-revoke all on batches.waits from public, anon, authenticated, service_role;
-comment on table batches.waits is
-  'Which batch job has tasks that wait for a slot of which provider. Its processor asks each second; one that has not '
-    'asked until waits_until waits no more.';
-
-create function batches.free_slots(p_provider text, p_concurrency integer, p_job_id uuid,
-  p_now timestamptz) returns integer
-language plpgsql stable set search_path = '' as $$
-declare
-  v_own integer;
-  v_others integer;
-  v_share integer;
-  v_short integer;
-begin
-  with calls as (
-    select calls.job_id, count(*)::integer as calls
-    from batches.calls as calls join public.batch_leases as leases using (job_id, token)
-    where calls.provider = p_provider and leases.leased_until > p_now
-    group by 1
-  ),
-  jobs as (
-    select job_id, coalesce(calls.calls, 0) as calls, waits.job_id is not null as waits
-    from calls full join (
-      select job_id from batches.waits where provider = p_provider and waits_until > p_now) as waits using (job_id)
-  ),
-  shares as (
-    select greatest(1, p_concurrency / (1 + count(*) filter (where job_id <> p_job_id)::integer)) as share from jobs
-  )
-  select share, coalesce(sum(calls) filter (where job_id = p_job_id), 0),
-    coalesce(sum(calls) filter (where job_id <> p_job_id), 0),
-      coalesce(sum(greatest(0, share - calls)) filter (where job_id <> p_job_id and waits), 0)
-    into v_share, v_own, v_others, v_short
-    from shares left join jobs on true
-    group by share;
-  -- Its own share first. Beyond it only slots that no batch job needs which waits and has less than its share.
-  return greatest(0, least(p_concurrency - v_own - v_others, v_share - v_own),
-    p_concurrency - v_own - v_others - v_short);
-end;
-$$;
-comment on function batches.free_slots(text, integer, uuid, timestamptz) is
-  'How many more calls of the provider the batch job may begin now. Batch jobs that wait for one provider get equal '
-    'shares of it, as calls end. The caller holds the lock of the provider''s row.';
-
-create function batches.keep_waits(p_job_id uuid, p_providers text[], p_now timestamptz) returns void
-language plpgsql set search_path = '' as $$
-begin
-  delete from batches.waits where job_id = p_job_id and provider <> all (p_providers);
-  insert into batches.waits (provider, job_id, waits_until)
-    select each.provider, p_job_id, p_now + interval '3 seconds'
-      from (select distinct unnest(p_providers) as provider) as each
-    on conflict (provider, job_id) do update set waits_until = excluded.waits_until;
-end;
-$$;
-comment on function batches.keep_waits(uuid, text[], timestamptz) is
-  'Records that the batch job waits for slots of these providers and of no other. The caller holds its lock.';
 
 -- Claiming tasks: whose they are, who answers them, and how many at once.
 --
@@ -1501,8 +1506,8 @@ begin
   return query
   with routes as (
     select * from batches.routes(
-      array(select providers from public.batch_providers as providers), (p_settings ->> 'failures_to_open')::integer,
-      p_now)
+      array(select providers from public.batch_providers as providers), batches.tried_providers(p_now),
+      (p_settings ->> 'failures_to_open')::integer, p_now)
     -- No task asks a fall-back before one was given back.
     where not asks_fallback or p_job.given_back
   ), answerers as materialized (
@@ -1757,8 +1762,8 @@ comment on function batches.begin_claim(uuid, uuid, timestamptz, boolean, timest
     'expired ones. Returns the job, nulls when there is none.';
 
 create function batches.record_claim(
-  p_job_id uuid, p_token uuid, p_task_ids bigint[], p_calls json[], p_probed text[], p_claim_from jsonb,
-  p_leased_until timestamptz, p_probe_until timestamptz, p_now timestamptz
+  p_job_id uuid, p_token uuid, p_task_ids bigint[], p_tasks json[], p_tried text[], p_counts_slots boolean,
+  p_claim_from jsonb, p_leased_until timestamptz, p_now timestamptz
 ) returns public.batch_jobs
 language plpgsql set search_path = '' as $$
 declare
@@ -1772,30 +1777,32 @@ begin
   insert into public.batch_leases as leases (job_id, token, task_ids, leased_until)
     select p_job_id, p_token, p_task_ids, p_leased_until where cardinality(p_task_ids) > 0
     on conflict (job_id, token) do update set task_ids = leases.task_ids || excluded.task_ids;
-  update public.batch_providers set probe_until = p_probe_until where name = any (p_probed);
-  insert into batches.calls (task_id, provider, job_id, token)
-    select (task ->> 'id')::bigint, task ->> 'answerer', p_job_id, p_token
-    from unnest(p_calls) as task where task ->> 'problem' is null;
+  if p_counts_slots or p_tried <> '{}' then
+    insert into batches.calls (task_id, provider, job_id, token, tries_provider)
+      select (task ->> 'id')::bigint, task ->> 'answerer', p_job_id, p_token, task ->> 'answerer' = any (p_tried)
+      from unnest(p_tasks) as task
+      where task ->> 'problem' is null and (p_counts_slots or task ->> 'answerer' = any (p_tried));
+  end if;
   return v_job;
 end;
 $$;
 comment on function batches.record_claim(
-  uuid, uuid, bigint[], json[], text[], jsonb, timestamptz, timestamptz, timestamptz) is
-  'Writes what a claim takes: the lease, the slots of its calls (p_calls: null where slots do not count), which '
-    'providers with half-open breakers are tried, and where the next claim begins to look. Returns the batch job.';
+  uuid, uuid, bigint[], json[], text[], boolean, jsonb, timestamptz, timestamptz) is
+  'Writes what a claim takes: the lease, the calls that take slots or try the providers p_tried, and where the next '
+    'claim begins to look. Returns the batch job.';
 
 create function batches.called_providers(p_parts batches.claim_part[]) returns jsonb
 language sql stable set search_path = '' as $$
   select coalesce(jsonb_object_agg(name, jsonb_build_object(
       'model', model, 'api_url_variable', api_url_variable, 'api_key_variable', api_key_variable,
-      'concurrency', case when is_half_open then 1 else concurrency end,
+      'concurrency', concurrency,
       'max_completion_tokens', max_completion_tokens, 'half_open', is_half_open)), '{}')
   from public.batch_providers join (
     select answerer, bool_or(is_half_open) as is_half_open from unnest(p_parts) where taken > 0 group by answerer
   ) as called on answerer = name;
 $$;
 comment on function batches.called_providers(batches.claim_part[]) is
-  'How each answerer that was given tasks is to be called, by name; one whose breaker is half-open once.';
+  'How each answerer that was given tasks is to be called, by name.';
 
 create function batches.assert_busy(p_busy jsonb) returns void
 language plpgsql immutable set search_path = '' as $$
@@ -1842,11 +1849,9 @@ begin
   v_outcome := batches.claim_outcome(v_gathered.parts, p_limit,
     (select min(leased_until) from public.batch_leases where job_id = p_job_id and token <> p_token),
     v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer), p_now);
-  v_job := batches.record_claim(p_job_id, p_token, v_gathered.ids,
-    case when p_busy is not null then v_gathered.tasks end,
+  v_job := batches.record_claim(p_job_id, p_token, v_gathered.ids, v_gathered.tasks,
     array(select answerer from unnest(v_gathered.parts) as parts where is_half_open and taken > 0),
-    v_gathered.claim_from, v_leased_until,
-    p_now + make_interval(secs => (v_settings ->> 'call_timeout_seconds')::integer + 30), p_now);
+    p_busy is not null, v_gathered.claim_from, v_leased_until, p_now);
   if p_busy is not null then
     perform batches.keep_waits(p_job_id, v_outcome.waits, p_now);
   end if;

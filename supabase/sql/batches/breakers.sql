@@ -1,5 +1,5 @@
 -- A provider's breaker, one for all processors. Closed: calls go. Open: none goes, until open_until. Half-open: one
--- call tries whether the provider is back, and is given until probe_until.
+-- call tries whether the provider is back, as long as its task is leased.
 
 create function batches.breaker_state(p_provider public.batch_providers, p_now timestamptz) returns text
 language sql immutable set search_path = '' as $$
@@ -11,15 +11,23 @@ $$;
 comment on function batches.breaker_state(public.batch_providers, timestamptz) is
   'closed, open or half-open: the state of a provider''s breaker at that moment.';
 
+create function batches.tried_providers(p_now timestamptz) returns text[]
+language sql stable set search_path = '' as $$
+  select coalesce(array_agg(calls.provider), '{}')
+  from batches.calls as calls join public.batch_leases as leases using (job_id, token)
+  where calls.tries_provider and leases.leased_until > p_now;
+$$;
+comment on function batches.tried_providers(timestamptz) is 'The providers that a call tries at that moment.';
+
 create function batches.lock_half_open(p_provider text, p_now timestamptz) returns boolean
 language plpgsql set search_path = '' as $$
 begin
   -- Without waiting: the locks of providers are waited for in the order of their names alone.
   perform from public.batch_providers as providers
     where name = p_provider and enabled and batches.breaker_state(providers, p_now) = 'half-open'
-      and coalesce(probe_until <= p_now, true)
     for no key update skip locked;
-  return found;
+  -- A statement of its own, because the one above may not see the call of who had the lock until now.
+  return found and p_provider <> all (batches.tried_providers(p_now));
 end;
 $$;
 comment on function batches.lock_half_open(text, timestamptz) is
@@ -35,7 +43,7 @@ comment on type batches.route is
     'breaker is half-open. Without an answerer nobody does, until callable_at, or never, for the reason problem.';
 
 create function batches.routes(
-  p_providers public.batch_providers[], p_failures_to_open integer, p_now timestamptz
+  p_providers public.batch_providers[], p_tried text[], p_failures_to_open integer, p_now timestamptz
 ) returns setof batches.route
 -- In plpgsql its plan is kept.
 language plpgsql stable set search_path = '' as $$
@@ -45,7 +53,7 @@ begin
     select providers.*, batches.breaker_state(providers, p_now) as state from unnest(p_providers) as providers
   ), providers as (
     select breakers.*,
-      enabled and (state = 'closed' or state = 'half-open' and coalesce(probe_until <= p_now, true)) as takes_calls,
+      enabled and (state = 'closed' or state = 'half-open' and name <> all (p_tried)) as takes_calls,
       -- A call that tries a provider may bring its result any moment.
       case state when 'open' then open_until else p_now + interval '5 seconds' end as callable_at
     from breakers
@@ -73,9 +81,9 @@ begin
     from choices where some_wait and fallback_answers is not true;
 end;
 $$;
-comment on function batches.routes(public.batch_providers[], integer, timestamptz) is
+comment on function batches.routes(public.batch_providers[], text[], integer, timestamptz) is
   'Who answers each provider''s tasks now, by place: itself, then its fall-back when the breaker is open because the '
-    'provider is down, then nobody. Writes nothing.';
+    'provider is down, then nobody. p_tried: those that a call tries already. Writes nothing.';
 
 create type batches.provider_news as (
   provider text, has_answered boolean, failures integer, asks_to_wait boolean, wait_seconds integer, is_down boolean,
@@ -144,8 +152,6 @@ begin
   elsif p_news.failures = 0 and p_news.has_answered then
     v_provider.open_until := null;
   end if;
-  -- A call that was to try the provider is over, also one that learned nothing.
-  v_provider.probe_until := null;
   v_provider.last_error := coalesce(left(p_news.reason, 200), p_provider.last_error);
   return v_provider;
 end;
@@ -169,8 +175,8 @@ begin
     for no key update of providers
   )
   update public.batch_providers as providers set
-    failures_in_row = (after).failures_in_row, open_until = (after).open_until, probe_until = (after).probe_until,
-    last_error = (after).last_error, updated_at = p_now
+    failures_in_row = (after).failures_in_row, open_until = (after).open_until, last_error = (after).last_error,
+    updated_at = p_now
   from changed where providers.name = changed.name;
 end;
 $$;

@@ -78,8 +78,8 @@ begin
   return query
   with routes as (
     select * from batches.routes(
-      array(select providers from public.batch_providers as providers), (p_settings ->> 'failures_to_open')::integer,
-      p_now)
+      array(select providers from public.batch_providers as providers), batches.tried_providers(p_now),
+      (p_settings ->> 'failures_to_open')::integer, p_now)
     -- No task asks a fall-back before one was given back.
     where not asks_fallback or p_job.given_back
   ), answerers as materialized (
@@ -334,8 +334,8 @@ comment on function batches.begin_claim(uuid, uuid, timestamptz, boolean, timest
     'expired ones. Returns the job, nulls when there is none.';
 
 create function batches.record_claim(
-  p_job_id uuid, p_token uuid, p_task_ids bigint[], p_calls json[], p_probed text[], p_claim_from jsonb,
-  p_leased_until timestamptz, p_probe_until timestamptz, p_now timestamptz
+  p_job_id uuid, p_token uuid, p_task_ids bigint[], p_tasks json[], p_tried text[], p_counts_slots boolean,
+  p_claim_from jsonb, p_leased_until timestamptz, p_now timestamptz
 ) returns public.batch_jobs
 language plpgsql set search_path = '' as $$
 declare
@@ -349,30 +349,32 @@ begin
   insert into public.batch_leases as leases (job_id, token, task_ids, leased_until)
     select p_job_id, p_token, p_task_ids, p_leased_until where cardinality(p_task_ids) > 0
     on conflict (job_id, token) do update set task_ids = leases.task_ids || excluded.task_ids;
-  update public.batch_providers set probe_until = p_probe_until where name = any (p_probed);
-  insert into batches.calls (task_id, provider, job_id, token)
-    select (task ->> 'id')::bigint, task ->> 'answerer', p_job_id, p_token
-    from unnest(p_calls) as task where task ->> 'problem' is null;
+  if p_counts_slots or p_tried <> '{}' then
+    insert into batches.calls (task_id, provider, job_id, token, tries_provider)
+      select (task ->> 'id')::bigint, task ->> 'answerer', p_job_id, p_token, task ->> 'answerer' = any (p_tried)
+      from unnest(p_tasks) as task
+      where task ->> 'problem' is null and (p_counts_slots or task ->> 'answerer' = any (p_tried));
+  end if;
   return v_job;
 end;
 $$;
 comment on function batches.record_claim(
-  uuid, uuid, bigint[], json[], text[], jsonb, timestamptz, timestamptz, timestamptz) is
-  'Writes what a claim takes: the lease, the slots of its calls (p_calls: null where slots do not count), which '
-    'providers with half-open breakers are tried, and where the next claim begins to look. Returns the batch job.';
+  uuid, uuid, bigint[], json[], text[], boolean, jsonb, timestamptz, timestamptz) is
+  'Writes what a claim takes: the lease, the calls that take slots or try the providers p_tried, and where the next '
+    'claim begins to look. Returns the batch job.';
 
 create function batches.called_providers(p_parts batches.claim_part[]) returns jsonb
 language sql stable set search_path = '' as $$
   select coalesce(jsonb_object_agg(name, jsonb_build_object(
       'model', model, 'api_url_variable', api_url_variable, 'api_key_variable', api_key_variable,
-      'concurrency', case when is_half_open then 1 else concurrency end,
+      'concurrency', concurrency,
       'max_completion_tokens', max_completion_tokens, 'half_open', is_half_open)), '{}')
   from public.batch_providers join (
     select answerer, bool_or(is_half_open) as is_half_open from unnest(p_parts) where taken > 0 group by answerer
   ) as called on answerer = name;
 $$;
 comment on function batches.called_providers(batches.claim_part[]) is
-  'How each answerer that was given tasks is to be called, by name; one whose breaker is half-open once.';
+  'How each answerer that was given tasks is to be called, by name.';
 
 create function batches.assert_busy(p_busy jsonb) returns void
 language plpgsql immutable set search_path = '' as $$
@@ -419,11 +421,9 @@ begin
   v_outcome := batches.claim_outcome(v_gathered.parts, p_limit,
     (select min(leased_until) from public.batch_leases where job_id = p_job_id and token <> p_token),
     v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer), p_now);
-  v_job := batches.record_claim(p_job_id, p_token, v_gathered.ids,
-    case when p_busy is not null then v_gathered.tasks end,
+  v_job := batches.record_claim(p_job_id, p_token, v_gathered.ids, v_gathered.tasks,
     array(select answerer from unnest(v_gathered.parts) as parts where is_half_open and taken > 0),
-    v_gathered.claim_from, v_leased_until,
-    p_now + make_interval(secs => (v_settings ->> 'call_timeout_seconds')::integer + 30), p_now);
+    p_busy is not null, v_gathered.claim_from, v_leased_until, p_now);
   if p_busy is not null then
     perform batches.keep_waits(p_job_id, v_outcome.waits, p_now);
   end if;

@@ -6,6 +6,7 @@ create table batches.calls (
   provider text not null references public.batch_providers (name) on update cascade on delete cascade,
   job_id uuid not null,
   token uuid not null,
+  tries_provider boolean not null,
   foreign key (job_id, token) references public.batch_leases (job_id, token) on delete cascade
 );
 create index batch_calls_provider_idx on batches.calls (provider);
@@ -14,7 +15,8 @@ alter table batches.calls enable row level security;
 revoke all on batches.calls from public, anon, authenticated, service_role;
 comment on table batches.calls is
   'Which task''s call takes a slot of which provider. A row goes with the lease it came with. A task that is claimed '
-    'without regard to concurrency has no row.';
+    'without regard to concurrency has a row only if it tries a provider.';
+comment on column batches.calls.tries_provider is 'It tries whether the provider, whose breaker is half-open, is back.';
 
 create table batches.waits (
   provider text references public.batch_providers (name) on update cascade on delete cascade,

@@ -46,7 +46,6 @@ create table public.batch_providers (
   -- The breaker: shared by all processors.
   failures_in_row integer not null default 0 check (failures_in_row >= 0),
   open_until timestamptz check (isfinite(open_until)),
-  probe_until timestamptz check (isfinite(probe_until)),
   last_error text,
   created_at timestamptz not null default now() check (isfinite(created_at)),
   updated_at timestamptz not null default now() check (isfinite(updated_at))
@@ -69,8 +68,6 @@ comment on column public.batch_providers.failures_in_row is
 comment on column public.batch_providers.open_until is
   'Null: the breaker is closed, calls go. Until then it is open, no call goes; after that it is half-open, one call '
     'tries whether the provider is back.';
-comment on column public.batch_providers.probe_until is
-  'While the breaker is half-open: until when the call that tries the provider has time. Then another one may.';
 
 create table public.prompts (
   id uuid primary key default gen_random_uuid(),

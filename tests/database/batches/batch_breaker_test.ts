@@ -50,7 +50,7 @@ Deno.test("a half-open breaker lets one call through; its answer closes the brea
     await calls(processor(sql, id), 5, "failed", NOON);
     const probe = processor(sql, id);
     const { tasks, providers } = await probe.claim(10, after(1));
-    assert.deepEqual([tasks.length, providers.one.concurrency], [1, 1]);
+    assert.deepEqual([tasks.length, providers.one.half_open], [1, true]);
     const other = await processor(sql, id).claim(10, after(1));
     assert.deepEqual([other.tasks, other.next_in_ms], [[], 5_000]);
     await probe.finish([result(tasks[0], "failed")], after(1.1));
@@ -64,18 +64,88 @@ Deno.test("a half-open breaker lets one call through; its answer closes the brea
     assert.equal(again.tasks.length, 1);
     await probe.finish([result(again.tasks[0], "answered")], after(2.3));
     const row = await provider(sql);
-    assert.deepEqual([row.open_until, row.probe_until, row.failures_in_row], [null, null, 0]);
+    assert.deepEqual([row.open_until, row.failures_in_row], [null, 0]);
     assert.ok((await processor(sql, id).claim(10, after(2.3))).tasks.length > 1);
   }));
 
-Deno.test("when the call that tried a provider does not come back, another one tries", () =>
+/** What becomes of the task that tries a provider, other than a result. */
+const untried: Record<string, (own: Own, id: string, sql: Sql) => Promise<unknown>> = {
+  "its processor gives the task back": (own) => own.release(after(1)),
+  "a person cancels its batch job": (_, id, sql) =>
+    sql`select cancel_batch_job(${id}, 'wrong prompts', 'ada', ${after(1)})`,
+  "its batch job is deleted": (_, id, sql) => sql`delete from batch_jobs where id = ${id}`,
+  "its organization is deleted": (_, id, sql) =>
+    sql`delete from organizations where id = (select organization_id from batch_jobs where id = ${id})`,
+};
+
+for (const busy of [null, {}]) {
+  const counted = busy === null ? "slots do not count" : "slots count";
+  for (const [name, happens] of Object.entries(untried)) {
+    Deno.test(`another call tries a half-open provider at once when ${name} (${counted})`, () =>
+      withDatabase(async ({ sql }) => {
+        await addProvider(sql, "one");
+        const id = await addBatch(sql, 20, ["one"], NOON);
+        const other = processor(sql, await addBatch(sql, 3, ["one"], NOON));
+        await calls(processor(sql, id), 5, "failed", NOON);
+        const own = processor(sql, id);
+        assert.equal((await own.claim(10, after(1), busy)).tasks.length, 1);
+        assert.equal((await other.claim(10, after(1), busy)).tasks.length, 0);
+        await happens(own, id, sql);
+        assert.equal((await other.claim(10, after(1), busy)).tasks.length, 1);
+      }));
+  }
+
+  Deno.test(`when the processor of the call that tries a provider dies, another call tries it once the lease is over (${counted})`, () =>
+    withDatabase(async ({ sql }) => {
+      await addProvider(sql, "one");
+      const id = await addBatch(sql, 20, ["one"], NOON);
+      const other = processor(sql, await addBatch(sql, 3, ["one"], NOON));
+      await calls(processor(sql, id), 5, "failed", NOON);
+      await processor(sql, id).claim(10, after(1), busy);
+      assert.equal((await other.claim(10, after(1.9), busy)).tasks.length, 0);
+      assert.equal((await other.claim(10, after(2.1), busy)).tasks.length, 1);
+    }));
+
+  Deno.test(`what a call of before comes to does not let a second call try a half-open provider (${counted})`, () =>
+    withDatabase(async ({ sql }) => {
+      await addProvider(sql, "one");
+      const id = await addBatch(sql, 20, ["one"], NOON);
+      const old = processor(sql, id);
+      const { tasks: [cut, unusable] } = await old.claim(2, after(0.5), busy);
+      await calls(processor(sql, id), 5, "failed", NOON);
+      const probe = processor(sql, id);
+      const { tasks: [trying] } = await probe.claim(10, after(1), busy);
+      const third = processor(sql, id);
+      for (const [task, outcome] of [[cut, "cut"], [unusable, "unusable"]] as const) {
+        await old.finish([result(task, outcome)], after(1));
+        assert.deepEqual((await third.claim(10, after(1), busy)).tasks, []);
+      }
+      await probe.finish([result(trying, "cut")], after(1));
+      assert.equal((await third.claim(10, after(1), busy)).tasks.length, 1);
+    }));
+}
+
+Deno.test("a task that is not to be called does not try its half-open provider", () =>
   withDatabase(async ({ sql }) => {
-    await addProvider(sql, "one");
+    await addProvider(sql, "one", { max_prompt_characters: 10 });
     const id = await addBatch(sql, 20, ["one"], NOON);
-    await calls(processor(sql, id), 5, "failed", NOON);
-    await processor(sql, id).claim(10, after(1));
-    assert.equal((await processor(sql, id).claim(10, after(3))).tasks.length, 0);
-    assert.equal((await processor(sql, id).claim(10, after(3.6))).tasks.length, 1);
+    await sql`update batch_providers set failures_in_row = 5, open_until = ${after(1)}`;
+    await sql`update prompts set text = 'longer than ten characters' where id = (
+      select prompt_id from batch_tasks where job_id = ${id} order by id limit 1)`;
+    const { tasks: [tooLong] } = await processor(sql, id).claim(10, after(1), {});
+    assert.match(tooLong.problem, /longer than 10 characters/);
+    assert.equal((await processor(sql, id).claim(10, after(1), {})).tasks.length, 1);
+  }));
+
+Deno.test("a call tries a half-open provider beside calls of before, within its concurrency", () =>
+  withDatabase(async ({ sql }) => {
+    await addProvider(sql, "one", { concurrency: 3 });
+    const id = await addBatch(sql, 20, ["one"], NOON);
+    const own = processor(sql, id);
+    assert.equal((await own.claim(2, NOON, {})).tasks.length, 2);
+    await sql`update batch_providers set failures_in_row = 5, open_until = ${after(1)}`;
+    const { tasks, providers } = await own.claim(10, after(1), { one: 2 });
+    assert.deepEqual([tasks.length, providers.one.concurrency], [1, 3]);
   }));
 
 Deno.test("tasks of a provider that is down go to its fall-back, and to itself once it is back", () =>
@@ -177,12 +247,8 @@ Deno.test("a call that tried a provider and learned nothing lets another one try
       const { tasks: [task] } = await probe.claim(10, after(minute));
       assert.equal((await processor(sql, id).claim(10, after(minute))).tasks.length, 0);
       await probe.finish([result(task, outcome)], after(minute));
-      const [row] = await sql`select open_until, failures_in_row, probe_until from batch_providers`;
-      assert.deepEqual([row!.open_until, row!.failures_in_row, row!.probe_until], [
-        after(1),
-        5,
-        null,
-      ]);
+      const [row] = await sql`select open_until, failures_in_row from batch_providers`;
+      assert.deepEqual([row!.open_until, row!.failures_in_row], [after(1), 5]);
     }
     assert.equal((await processor(sql, id).claim(10, after(1.2))).tasks.length, 1);
   }));
@@ -274,6 +340,5 @@ Deno.test("an answer that cannot be used closes the breaker: the provider is not
     assert.equal((await provider(sql)).failures_in_row, 0);
     await calls(processor(sql, id), 5, "failed", NOON);
     await calls(processor(sql, id), 1, "unusable", after(1), { provider_answered: true });
-    const row = await provider(sql);
-    assert.deepEqual([row.open_until, row.probe_until], [null, null]);
+    assert.equal((await provider(sql)).open_until, null);
   }));

@@ -484,7 +484,7 @@ for (const deleting of [false, true]) {
               else if (verb === "heartbeat") await own.heartbeat(sql, now);
               else if (verb === "breaker") {
                 // Due for a probe, or open.
-                await sql`update batch_providers set failures_in_row = 5, probe_until = null, open_until = ${
+                await sql`update batch_providers set failures_in_row = 5, open_until = ${
                   later(random.pick([-1, 3]), now)
                 } where name = ${random.pick(PROVIDERS)}`;
               } else if (verb === "move") own = new Processor(random.pick(jobs), ends);

@@ -7,18 +7,17 @@ interface Provider {
   fallback?: string;
   /** Minutes until which the breaker is open; past: half-open. */
   open?: number;
-  /** Minutes until which a call tries the provider. */
-  probe?: number;
+  /** A call tries the provider. */
+  tried?: true;
   failures?: number;
 }
 type Providers = Record<string, Provider>;
 
-const row = (name: string, { enabled, fallback, open, probe, failures }: Provider) => ({
+const row = (name: string, { enabled, fallback, open, failures }: Provider) => ({
   name,
   enabled: enabled ?? true,
   fallback_provider: fallback ?? null,
   open_until: open === undefined ? null : after(open),
-  probe_until: probe === undefined ? null : after(probe),
   failures_in_row: failures ?? 0,
 });
 
@@ -74,17 +73,9 @@ const cases: [name: string, providers: Providers, own: string[], asksFallback: s
   [
     "half-open and tried already: nobody",
     {
-      one: { failures: 1, open: -1, probe: 1 },
+      one: { failures: 1, open: -1, tried: true },
     },
     ["at 5 s"],
-    ["no fall-back any more"],
-  ],
-  [
-    "half-open and tried already by a call that did not come back: one call of itself",
-    {
-      one: { failures: 1, open: -3, probe: -1 },
-    },
-    ["one, one call", "at 5 s"],
     ["no fall-back any more"],
   ],
   [
@@ -95,6 +86,15 @@ const cases: [name: string, providers: Providers, own: string[], asksFallback: s
     },
     ["spare, one call"],
     ["spare, one call"],
+  ],
+  [
+    "down, and its fall-back half-open and tried already: nobody",
+    {
+      one: { ...spare, ...down, open: 1 },
+      spare: { ...down, open: -1, tried: true },
+    },
+    ["at 60 s"],
+    ["at 5 s"],
   ],
   [
     "down, and its fall-back too: nobody until its own breaker lets a call through",
@@ -153,11 +153,12 @@ Deno.test("routes(): who answers a provider's tasks", async (test) => {
     for (const [name, providers, own, asksFallback] of cases) {
       await test.step(name, async () => {
         const rows = Object.entries(providers).map(([name, provider]) => row(name, provider));
+        const tried = Object.keys(providers).filter((name) => providers[name]!.tried);
         const routes = await sql`
           select * from batches.routes(
             array(select providers from jsonb_populate_recordset(null::batch_providers, ${
           sql.json(rows as never)
-        }) as providers), 5, ${NOON})
+        }) as providers), ${tried}, 5, ${NOON})
           where provider = 'one' order by place`;
         const told = (asks: boolean) =>
           routes.filter((route) => route.asks_fallback === asks).map((route) =>
