@@ -197,7 +197,7 @@ create table public.scheduler_runs (
   max_attempts integer not null default 1,
   timeout_seconds integer not null default 120,
   payload jsonb not null default '{}',
-  key text check (length(key) between 1 and 200),
+  key text check (length(key) <= 200 and key ~ '\S'),
   receipt text not null default 'function' check (receipt in ('function', 'response')),
   run_after timestamptz,
   dispatched_at timestamptz,
@@ -2128,7 +2128,7 @@ alter table scheduler.odd_times enable row level security;
 revoke all on scheduler.odd_times from public, anon, authenticated, service_role;
 revoke all on sequence scheduler.odd_times_id_seq from public, anon, authenticated, service_role;
 comment on table scheduler.odd_times is
-  'Reported times that cannot be, by more than an hour, and were set right as they were written. Only ever added by '
+  'Reported times that were impossible by more than an hour and were corrected as they were written. Only added by '
     'writers, so that writers never wait for each other, and taken by take_odd_times, which names them.';
 
 -- Called only for a row with such a time, see bound_times. Security definer: who may write the row has no right here.
@@ -2223,7 +2223,7 @@ begin
       from (select * from taken order by id limit 20) as first)
     into v_taken, v_where, v_rows;
   if v_taken > 0 then
-    perform scheduler.log_activity('reported-times', format('times that cannot be were set right as they were '
+    perform scheduler.log_activity('reported-times', format('impossible times were corrected as they were '
       'written: %s', v_where),
       'warning', jsonb_build_object('rows', v_rows));
   end if;
@@ -4537,8 +4537,8 @@ language sql immutable set search_path = '' as $$
           when jsonb_typeof(run) <> 'object' then ' must be an object'
           when run - array['payload', 'key'] <> '{}' then ' must have no field but payload and key'
           when jsonb_typeof(nullif(run -> 'payload', 'null')) <> 'object' then '.payload must be an object'
-          when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') not between 1 and 200
-            then '.key must be a text of 1 to 200 characters'
+          when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') > 200
+            or run ->> 'key' !~ '\S' then '.key must be a text of 1 to 200 characters that is not blank'
         end as fault) as checked
       where fault is not null
       order by place limit 1)

@@ -130,7 +130,9 @@ export async function askForFixes(
     const answer = answerSchema.safeParse(data);
     if (!answer.success) {
       total.failed++;
-      log.warn("autonomous-code-fixer answered strangely", { cause: claim.cause_id });
+      log.warn("autonomous-code-fixer's answer has another shape than agreed", {
+        cause: claim.cause_id,
+      });
       return await release(claim, true);
     }
     const { outcome, notConfigured } = answer.data.result;

@@ -173,11 +173,17 @@ export function createGithub(options: GithubOptions): Github {
       if ([301, 302, 307, 308].includes(status)) {
         const location = headers.get("location");
         if (location === null || redirects >= mostRedirects) {
-          return { kind: "failed", problem: `GitHub redirects without end or aim (${status})` };
+          return {
+            kind: "failed",
+            problem: `GitHub redirects (${status}) without a target, or too often`,
+          };
         }
         const target = URL.parse(location, url);
         if (target === null) {
-          return { kind: "failed", problem: `GitHub redirects to what is no address (${status})` };
+          return {
+            kind: "failed",
+            problem: `GitHub redirects (${status}) to something that is not a URL`,
+          };
         }
         url = target.href;
         continue;

@@ -106,7 +106,7 @@ export async function readRepository(
       }
       case "unchanged":
         if (kept === undefined || !known.success) {
-          return { problem: "GitHub says unchanged of what is not known" };
+          return { problem: "GitHub answered 304 (unchanged), but no earlier answer is kept" };
         }
         reading.responses.push({ ...kept, url });
         return { found: known.data, next: kept.next_url };

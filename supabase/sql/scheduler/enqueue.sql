@@ -10,8 +10,8 @@ language sql immutable set search_path = '' as $$
           when jsonb_typeof(run) <> 'object' then ' must be an object'
           when run - array['payload', 'key'] <> '{}' then ' must have no field but payload and key'
           when jsonb_typeof(nullif(run -> 'payload', 'null')) <> 'object' then '.payload must be an object'
-          when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') not between 1 and 200
-            then '.key must be a text of 1 to 200 characters'
+          when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') > 200
+            or run ->> 'key' !~ '\S' then '.key must be a text of 1 to 200 characters that is not blank'
         end as fault) as checked
       where fault is not null
       order by place limit 1)

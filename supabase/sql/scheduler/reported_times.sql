@@ -15,7 +15,7 @@ alter table scheduler.odd_times enable row level security;
 revoke all on scheduler.odd_times from public, anon, authenticated, service_role;
 revoke all on sequence scheduler.odd_times_id_seq from public, anon, authenticated, service_role;
 comment on table scheduler.odd_times is
-  'Reported times that cannot be, by more than an hour, and were set right as they were written. Only ever added by '
+  'Reported times that were impossible by more than an hour and were corrected as they were written. Only added by '
     'writers, so that writers never wait for each other, and taken by take_odd_times, which names them.';
 
 -- Called only for a row with such a time, see bound_times. Security definer: who may write the row has no right here.
@@ -110,7 +110,7 @@ begin
       from (select * from taken order by id limit 20) as first)
     into v_taken, v_where, v_rows;
   if v_taken > 0 then
-    perform scheduler.log_activity('reported-times', format('times that cannot be were set right as they were '
+    perform scheduler.log_activity('reported-times', format('impossible times were corrected as they were '
       'written: %s', v_where),
       'warning', jsonb_build_object('rows', v_rows));
   end if;

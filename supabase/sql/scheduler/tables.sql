@@ -137,7 +137,7 @@ create table public.scheduler_runs (
   max_attempts integer not null default 1,
   timeout_seconds integer not null default 120,
   payload jsonb not null default '{}',
-  key text check (length(key) between 1 and 200),
+  key text check (length(key) <= 200 and key ~ '\S'),
   receipt text not null default 'function' check (receipt in ('function', 'response')),
   run_after timestamptz,
   dispatched_at timestamptz,

@@ -255,12 +255,12 @@ const oddBodies: [string, (request: ReceivedRequest, url: string) => Reply | und
       /not as documented: stargazers_count/,
     ],
     [
-      "a redirect to what is no address",
+      "a redirect to something that is not a URL",
       ({ url }) =>
         url.endsWith("/odd")
           ? { status: 301, headers: { location: "http://[::bad" }, body: "{}" }
           : undefined,
-      /redirects to what is no address/,
+      /redirects \(30[1278]\) to something that is not a URL/,
     ],
     [
       "an answer without end",

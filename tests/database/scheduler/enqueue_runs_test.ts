@@ -148,8 +148,12 @@ t.ledgerTest(
           '[{}, {}, {"paylod": {}}]',
           'runs[2] must have no field but payload and key, got {"paylod": {}}',
         ],
-        ['[{"key": 7}]', 'runs[0].key must be a text of 1 to 200 characters, got {"key": 7}'],
-        ['[{"key": ""}]', 'runs[0].key must be a text of 1 to 200 characters, got {"key": ""}'],
+        ...['{"key": 7}', '{"key": ""}', '{"key": " "}', '{"key": "\\n"}'].map((run) =>
+          [
+            `[${run}]`,
+            `runs[0].key must be a text of 1 to 200 characters that is not blank, got ${run}`,
+          ] as const
+        ),
       ] as const
     ) {
       const error = await refusal(
