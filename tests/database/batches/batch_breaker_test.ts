@@ -125,6 +125,24 @@ for (const busy of [null, {}]) {
     }));
 }
 
+Deno.test("of claims at the same time one tries a half-open provider", () =>
+  withDatabase(async (db) => {
+    const { sql } = db;
+    await addProvider(sql, "one", { concurrency: 5 });
+    const own = await Promise.all([1, 2, 3, 4].map(async () => {
+      const connection = db.connect("postgres", { max: 1 });
+      return { connection, id: await addBatch(connection, 5, ["one"], NOON) };
+    }));
+    for (let round = 0; round < 30; round++) {
+      await sql`update batch_providers set failures_in_row = 5, open_until = ${after(1)}`;
+      const busy = round % 2 === 0 ? null : {};
+      const processors = own.map(({ connection, id }) => processor(connection, id));
+      const claims = await Promise.all(processors.map((each) => each.claim(10, after(1), busy)));
+      assert.equal(claims.flatMap(({ tasks }) => tasks).length, 1, `round ${round}`);
+      for (const each of processors) await each.release(after(1));
+    }
+  }));
+
 Deno.test("a task that is not to be called does not try its half-open provider", () =>
   withDatabase(async ({ sql }) => {
     await addProvider(sql, "one", { max_prompt_characters: 10 });
