@@ -15,9 +15,8 @@ interface Measured {
 
 /**
  * A day of metrics, computed for the first time and written, against the bare `select … group by` device and hour of
- * the same rows, which writes nothing and whose result is not fetched. Both run with the
- * server's own settings, as a job does. Each time is the best of its rounds: what else the machine does only ever adds
- * to it.
+ * the same rows, which writes nothing and whose result is not fetched. Both run with the server's own settings, as a
+ * job does. Each time is the best of its rounds: what else the machine does only ever adds to it.
  */
 export async function benchMetrics(sql: Sql): Promise<Figure[]> {
   const million = await measure(sql, 1_000_000, 7);
