@@ -49,28 +49,35 @@ create function devices.hand_over(
 )
 language plpgsql volatile set search_path = '' as $$
 begin
-  with receivers as (
-    select d.id as device_id, live.id as session_id
+  -- Each device's session and commands are looked up by its id. As joins, with statistics of a time when no command
+  -- waited, each command that waits was compared with each device of the step: over 60 s for 40,000 commands of 20,000
+  -- devices instead of 3 to 5.
+  with receivers as materialized (
+    select w.id as device_id, live.id as session_id
     from unnest(p_devices) as w (id)
-    join public.devices d on d.id = w.id
     -- The newest open one. Not "limit 1", for which the planner may read a device's whole history of sessions.
     cross join lateral (
       select (array_agg(s.id order by s.connected_at desc, s.id))[1] as id
       from public.device_connection_sessions s
-      where s.device_id = d.id and s.disconnected_at is null
+      where s.device_id = w.id and s.disconnected_at is null
     ) live
-    where d.status in ('online', 'offline') and live.id is not null
+    where live.id is not null and (select d.status from public.devices d where d.id = w.id) in ('online', 'offline')
   ), taken as (
-    select c.id, receivers.session_id
+    select waiting.id, receivers.session_id
     from receivers
-    join public.engagement_commands c on c.device_id = receivers.device_id
-    where c.status in ('pending', 'sent') and (c.expires_at is null or c.expires_at > p_now)
-      and (c.status = 'pending' or not exists (
-        select from public.device_connection_sessions s
-        where s.id = c.handed_to_session_id and s.disconnected_at is null))
-    order by c.device_id, c.priority, c.issued_at, c.id
+    -- The lock keeps the planner from making a join of it. A row is locked when the limit lets it be read.
+    cross join lateral (
+      select c.id
+      from public.engagement_commands c
+      where c.device_id = receivers.device_id
+        and c.status in ('pending', 'sent') and (c.expires_at is null or c.expires_at > p_now)
+        and (c.status = 'pending' or not exists (
+          select from public.device_connection_sessions s
+          where s.id = c.handed_to_session_id and s.disconnected_at is null))
+      order by c.priority, c.issued_at
+      for no key update of c skip locked
+    ) waiting
     limit p_limit
-    for no key update of c skip locked
   ), handed as (
     update public.engagement_commands c
     set status = 'sent', sent_at = p_now, handed_to_session_id = taken.session_id,

@@ -168,10 +168,11 @@ create table public.engagement_commands (
 create index engagement_commands_issued_idx on public.engagement_commands (issued_at);
 create index engagement_commands_device_idx on public.engagement_commands (device_id, issued_at desc);
 -- Commands that a device has not acknowledged: in the order in which it gets them, and by the time when they expire.
+-- Those that never expire are not in the second one, or the planner may read them all there for each device.
 create index engagement_commands_waiting_idx
   on public.engagement_commands (device_id, priority, issued_at) where status in ('pending', 'sent');
 create index engagement_commands_expires_idx
-  on public.engagement_commands (expires_at) where status in ('pending', 'sent');
+  on public.engagement_commands (expires_at) where status in ('pending', 'sent') and expires_at is not null;
 
 comment on table public.engagement_commands is 'Commands for devices: pending until handed over (sent), then '
   'acknowledged, then completed, failed, expired or cancelled';

@@ -11,6 +11,7 @@ import {
 } from "../../support/device-connections.ts";
 import { withDatabase } from "../../support/database.ts";
 import { refusal } from "../../support/refusal.ts";
+import { rowsRead } from "../../support/rows-read.ts";
 import { impatient, untilBlocked } from "../../support/scheduler.ts";
 
 Deno.test("the hand-over of commands", async (test) => {
@@ -148,6 +149,32 @@ Deno.test("the hand-over of commands", async (test) => {
         assert.ok(round < 10);
       }
       assert.equal(handed, 4);
+    });
+
+    await step("reads what it hands over, when statistics know no command that waits", async () => {
+      await sql`
+        insert into devices (device_fingerprint) select 'device ' || n from generate_series(1, 2000) as n`;
+      await sql`insert into device_connection_sessions (device_id) select id from devices`;
+      await sql`
+        insert into engagement_commands (device_id, command_type, status, finished_at)
+        select id, 'notify', 'completed', now() from devices, generate_series(1, 2)`;
+      await sql`analyze devices, device_connection_sessions, engagement_commands`;
+      await sql`
+        insert into engagement_commands (device_id, command_type)
+        select id, 'notify' from devices, generate_series(1, 2)`;
+      const read = await rowsRead(
+        db.connect(),
+        ["devices", "device_connection_sessions", "engagement_commands"],
+        async (tx) => {
+          const [row] = await tx`select devices.hand_over_commands(p_max_commands => 50) as value`;
+          assert.equal(row!.value.handed_over, 50);
+        },
+      );
+      // 100 commands to find 50 devices, 50 for 25 of these, and again to write them.
+      const most = { engagement_commands: 400, devices: 100, device_connection_sessions: 100 };
+      for (const [table, rows] of Object.entries(most)) {
+        assert.ok(read[table]! <= rows, `${read[table]} rows of ${table} are read`);
+      }
     });
 
     await step("leaves a command that somebody holds, without waiting", async () => {
