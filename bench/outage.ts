@@ -20,7 +20,7 @@ export async function benchOutage(beating: Sql, receiving: Sql): Promise<Figure[
     select scheduler.register_job('waiting-' || i, '0 0 1 1 *', target => 'bench', overlap_policy => 'allow')
     from generate_series(1, ${receipts}::int) as i`;
   const runs = await beating<{ id: string }[]>`
-    select scheduler.run_now('waiting-' || i) as id from generate_series(1, ${receipts}::int) as i`;
+    select scheduler.run_now('waiting-' || i, 'bench') as id from generate_series(1, ${receipts}::int) as i`;
   const [clock] = await beating`
     update public.scheduler_jobs set next_run_at = date_trunc('minute', now()) - make_interval(days => ${days})
     where name like 'job-%' returning next_run_at`;

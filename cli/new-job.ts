@@ -55,7 +55,7 @@ if (values.into !== undefined) {
       `deno test -A --config supabase/functions/${name}/deno.json ${tests}_database_test.ts`,
       `change supabase/functions/${name}/job.ts and the migration to what it really does`,
       `supabase db push && supabase functions deploy ${name}`,
-      `select scheduler.run_now('${name}');  select scheduler.explain('${name}');`,
+      `select scheduler.run_now('${name}', 'ann');  select scheduler.explain('${name}');`,
     ],
   });
 } else {

@@ -32,7 +32,9 @@ export async function runEveryJobOnce(
   const ids: string[] = [];
   await Promise.all(jobs.map(async ({ name }) => {
     try {
-      const [row] = await sql<{ id: string }[]>`select scheduler.run_now(${name}) as id`;
+      const [row] = await sql<
+        { id: string }[]
+      >`select scheduler.run_now(${name}, 'start --once') as id`;
       ids.push(row!.id);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

@@ -2077,11 +2077,10 @@ export type Database = {
         Args: { "p_organization_id": string; "p_week": string };
         Returns: string;
       };
-      "cancel_batch_job": {
-        Args: { "p_author": string; "p_job_id": string; "p_now"?: string; "p_reason": string };
+      "cancel_scheduled_action": {
+        Args: { "p_author": string; "p_id": string; "p_reason": string };
         Returns: Json;
       };
-      "cancel_scheduled_action": { Args: { "p_id": string; "p_reason"?: string }; Returns: Json };
       "claim_batch_tasks": {
         Args: {
           "p_busy"?: Json;
@@ -2222,18 +2221,8 @@ export type Database = {
         Args: { "p_organization_id": string; "p_week": string };
         Returns: undefined;
       };
-      "rerun_daily_batch": {
-        Args: {
-          "p_author": string;
-          "p_date": string;
-          "p_now"?: string;
-          "p_organization_id": string;
-          "p_reason": string;
-        };
-        Returns: string;
-      };
       "resume_stuck_batch_job": { Args: { "p_job_id": string }; Returns: Json };
-      "retry_scheduled_action": { Args: { "p_id": string }; Returns: Json };
+      "retry_scheduled_action": { Args: { "p_author": string; "p_id": string }; Returns: Json };
       "schedule_action": {
         Args: {
           "p_backoff_base_seconds"?: number;

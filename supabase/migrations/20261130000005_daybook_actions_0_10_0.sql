@@ -334,12 +334,14 @@ comment on function public.schedule_action(text, timestamptz, text, text, text, 
   text, integer, integer, integer, text, uuid) is
   'actions.schedule_action by the clock of the database.';
 
-create function actions.cancel_action(p_id uuid, p_reason text default '', p_now timestamptz default now())
+create function actions.cancel_action(p_id uuid, p_reason text, p_author text, p_now timestamptz default now())
 returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_action public.scheduled_actions;
 begin
+  perform scheduler.assert_given('cancel the action', 'reason and author',
+    format('select cancel_scheduled_action(%L, ''why'', ''who'')', p_id), p_reason, p_author);
   select * into v_action from public.scheduled_actions where id = p_id for update;
   if v_action.id is null then
     raise exception using errcode = 'SD006', message = format('cannot cancel the action: there is none with the id %s',
@@ -353,7 +355,7 @@ begin
     http_status, error, finished_at)
     values (v_action.idempotency_key, v_action.id, v_action.due_at, 'cancelled', v_action.attempts,
       v_action.last_http_status,
-      nullif(p_reason, ''), p_now)
+      scheduler.one_line(format('cancelled by %s: %s', btrim(p_author), btrim(p_reason)), 200), p_now)
     on conflict (idempotency_key) do update set
       status = excluded.status, attempts = excluded.attempts, error = excluded.error,
         finished_at = excluded.finished_at;
@@ -364,23 +366,25 @@ begin
     coalesce(v_action.locked_until > p_now, false));
 end;
 $$;
-comment on function actions.cancel_action(uuid, text, timestamptz) is
+comment on function actions.cancel_action(uuid, text, text, timestamptz) is
   'Ends an action; a recurring one does not come again. {"cancelled", "status", "was_being_executed"}: with the last '
     'true a call was under way, and its result is no longer taken. {"cancelled": false, "reason", "status"} for one '
-    'that is over. Raises SD006 for an unknown id.';
+    'that is over. Raises SD006 for an unknown id; 22023 for a missing reason or author.';
 
-create function public.cancel_scheduled_action(p_id uuid, p_reason text default '') returns jsonb
+create function public.cancel_scheduled_action(p_id uuid, p_reason text, p_author text) returns jsonb
 language sql security definer set search_path = '' as $$
-  select actions.cancel_action(p_id, p_reason);
+  select actions.cancel_action(p_id, p_reason, p_author);
 $$;
-comment on function public.cancel_scheduled_action(uuid, text) is
+comment on function public.cancel_scheduled_action(uuid, text, text) is
   'actions.cancel_action by the clock of the database.';
 
-create function actions.retry_action(p_id uuid, p_now timestamptz default now()) returns jsonb
+create function actions.retry_action(p_id uuid, p_author text, p_now timestamptz default now()) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_action public.scheduled_actions;
 begin
+  perform scheduler.assert_given('retry the action', 'author',
+    format('select retry_scheduled_action(%L, ''who'')', p_id), p_author);
   select * into v_action from public.scheduled_actions where id = p_id for update;
   if v_action.id is null then
     raise exception using errcode = 'SD006', message = format('cannot retry the action: there is none with the id %s',
@@ -396,32 +400,36 @@ begin
   update public.scheduled_actions
     set status = 'scheduled', finished_at = null, attempts = 0, next_attempt_at = p_now
     where id = p_id;
+  perform scheduler.log_activity('execute-scheduled-actions',
+    format('more tries of action %s were asked for by %s', p_id, btrim(p_author)),
+    p_details => jsonb_build_object('action_id', p_id), p_now => p_now);
   return jsonb_build_object('id', p_id, 'idempotency_key', v_action.idempotency_key, 'due_at',
     v_action.due_at, 'next_attempt_at', p_now);
 end;
 $$;
-comment on function actions.retry_action(uuid, timestamptz) is
+comment on function actions.retry_action(uuid, text, timestamptz) is
   'Gives a dead action all its tries again, from now on and under the same idempotency key. {"id", "idempotency_key", '
-    '"due_at", "next_attempt_at"}. Raises SD006 for an unknown id; SD203 for an action that is not dead.';
+    '"due_at", "next_attempt_at"}. Raises SD006 for an unknown id; SD203 for an action that is not dead; 22023 for a '
+    'missing author.';
 
-create function public.retry_scheduled_action(p_id uuid) returns jsonb
+create function public.retry_scheduled_action(p_id uuid, p_author text) returns jsonb
 language sql security definer set search_path = '' as $$
-  select actions.retry_action(p_id);
+  select actions.retry_action(p_id, p_author);
 $$;
-comment on function public.retry_scheduled_action(uuid) is
+comment on function public.retry_scheduled_action(uuid, text) is
   'actions.retry_action by the clock of the database.';
 
 revoke all on function
   public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer,
     integer, integer, text, uuid),
-  public.cancel_scheduled_action(uuid, text),
-  public.retry_scheduled_action(uuid)
+  public.cancel_scheduled_action(uuid, text, text),
+  public.retry_scheduled_action(uuid, text)
 from public, anon, authenticated, service_role;
 grant execute on function
   public.schedule_action(text, timestamptz, text, text, text, text, text, uuid, text, integer, jsonb, text, integer,
     integer, integer, text, uuid),
-  public.cancel_scheduled_action(uuid, text),
-  public.retry_scheduled_action(uuid)
+  public.cancel_scheduled_action(uuid, text, text),
+  public.retry_scheduled_action(uuid, text)
 to service_role;
 
 -- The steps of the job execute-scheduled-actions: execute the actions that the database can by itself, claim the

@@ -9,13 +9,12 @@ declare
     'batch_jobs', 'batch_leases', 'batch_providers', 'batch_tasks',
     'organizations', 'prompts'];
   v_functions constant text[] := array[
-    'accept_prompt_suggestion', 'begin_suggestion_try', 'cancel_batch_job',
-    'claim_batch_tasks', 'continue_batch_job', 'continue_weekly_suggestions',
+    'accept_prompt_suggestion', 'begin_suggestion_try', 'claim_batch_tasks',
+    'continue_batch_job', 'continue_weekly_suggestions',
     'find_stuck_batch_jobs', 'finish_batch_tasks', 'heartbeat_batch_job',
     'next_suggestion_requests', 'record_suggestion_failure',
     'reject_prompt_suggestion', 'release_batch_tasks', 'release_suggestion_try',
-    'rerun_daily_batch', 'resume_stuck_batch_job', 'store_prompt_suggestions',
-    'trigger_daily_batch'];
+    'resume_stuck_batch_job', 'store_prompt_suggestions', 'trigger_daily_batch'];
   v_jobs constant text[] := array[
     'batch-reconciler', 'batch-reconciler-after-window', 'daily-batch-trigger',
     'daily-batch-trigger-zones', 'robust-batch-processor', 'weekly-suggestions'];
@@ -1017,7 +1016,7 @@ comment on function batches.assert_can_rerun(public.organizations, date, timesta
   'Raises unless the organization''s batch of that date can be run once more now: SD102 while a batch job of it is at '
     'work; SD301 without an active prompt; SD302 when no provider is enabled; 22023 for a date to come.';
 
-create function public.rerun_daily_batch(
+create function batches.rerun_daily(
   p_organization_id uuid, p_date date, p_reason text, p_author text, p_now timestamptz default now()
 ) returns uuid
 language plpgsql set search_path = '' as $$
@@ -1027,7 +1026,7 @@ declare
   v_made record;
 begin
   perform scheduler.assert_given('run a batch again', 'reason and author',
-    'select rerun_daily_batch(''<organization''''s id>'', ''2026-03-02'', ''why'', ''who'')', p_reason, p_author);
+    'select batches.rerun_daily(''<organization''''s id>'', ''2026-03-02'', ''why'', ''who'')', p_reason, p_author);
   -- Two people at once take turns.
   select * into v_organization from public.organizations where id = p_organization_id for no key update;
   if not found then
@@ -1049,15 +1048,11 @@ begin
   return v_made.batch_job_ids[1];
 end;
 $$;
-comment on function public.rerun_daily_batch(uuid, date, text, text, timestamptz) is
+comment on function batches.rerun_daily(uuid, date, text, text, timestamptz) is
   'Runs a local date once more for one organization, with the prompts and providers of now, as a batch job of its own '
     '(rerun 1, 2, …); the once-a-day mark stays as it is. Leaves a line in scheduler_activity. Returns the batch job. '
     'Raises SD008 for an unknown organization; SD102 while a batch job of that date is at work; SD301 without an '
     'active prompt; SD302 when no provider is enabled; 22023 for a date to come, or a reason or author missing.';
-
-revoke all on function
-  public.rerun_daily_batch(uuid, date, text, text, timestamptz)
-from public, anon, authenticated, service_role;
 
 -- Settings of the processing of batches, which a person changes without a deployment.
 
@@ -2304,7 +2299,7 @@ language sql security definer set search_path = '' as $$
 $$;
 comment on function public.continue_batch_job(uuid, bigint) is 'batches.continue_job by the clock of the database.';
 
-create function public.cancel_batch_job(p_job_id uuid, p_reason text, p_author text, p_now timestamptz default now())
+create function batches.cancel_job(p_job_id uuid, p_reason text, p_author text, p_now timestamptz default now())
 returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -2312,7 +2307,7 @@ declare
   v_cancelled integer;
 begin
   perform scheduler.assert_given('cancel a batch job', 'reason and author',
-    format('select cancel_batch_job(%L, ''why'', ''who'')', p_job_id), p_reason, p_author);
+    format('select batches.cancel_job(%L, ''why'', ''who'')', p_job_id), p_reason, p_author);
   v_job := batches.lock_job(p_job_id);
   if v_job.id is null then
     raise exception using errcode = 'SD007',
@@ -2339,7 +2334,7 @@ begin
     'tasks_completed', v_job.tasks_completed, 'tasks_failed', v_job.tasks_failed);
 end;
 $$;
-comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
+comment on function batches.cancel_job(uuid, text, text, timestamptz) is
   'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop '
     'at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it '
     'was over. Raises SD007 for an unknown batch job; 22023 for a missing reason or author.';
@@ -2347,9 +2342,6 @@ comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
 revoke all on function public.heartbeat_batch_job(uuid, uuid, integer) from public, anon, authenticated, service_role;
 revoke all on function public.release_batch_tasks(uuid, uuid, bigint[]) from public, anon, authenticated, service_role;
 revoke all on function public.continue_batch_job(uuid, bigint) from public, anon, authenticated, service_role;
-revoke all on function
-  public.cancel_batch_job(uuid, text, text, timestamptz)
-from public, anon, authenticated, service_role;
 grant execute on function public.heartbeat_batch_job(uuid, uuid, integer) to service_role;
 grant execute on function public.release_batch_tasks(uuid, uuid, bigint[]) to service_role;
 grant execute on function public.continue_batch_job(uuid, bigint) to service_role;
@@ -3202,7 +3194,7 @@ begin
         p_job.tasks_total)
     when p_job.completed_at is not null
       then format('%s ended at %s: %s of %s tasks answered; the others failed: %s. When that is mended: '
-        'rerun_daily_batch.', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons)
+        'batches.rerun_daily.', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons)
     else concat_ws(' ',
       concat(format('%s is open: %s of %s tasks answered, %s failed', v_name, p_job.tasks_completed,
         p_job.tasks_total, p_job.tasks_failed), ' (' || v_reasons || ')', '.'),
@@ -3266,7 +3258,7 @@ language sql stable set search_path = '' as $$
   select concat_ws(' ',
     format('it is due since %s, and %s has not made it.', scheduler.local_text(p_since, p_time_zone), p_trigger),
     case when p_trigger = 'daily-batch-trigger' and not batches.in_daily_window(p_now)
-      then format('The window is over: scheduler.run_now(%L, ''{"force": true}'').', p_trigger) end,
+      then format('The window is over: scheduler.run_now(%L, ''who'', ''{"force": true}'').', p_trigger) end,
     scheduler.explain(p_trigger, (
       select scheduler.previous_occurrence(schedule, time_zone, p_now) from public.scheduler_jobs
       where name = p_trigger and schedule is not null), p_now));
@@ -3292,23 +3284,23 @@ begin
   return case
     when not p_organization.enabled then format('it is disabled, since %s or earlier.',
       scheduler.local_text(p_organization.updated_at, v_clock.time_zone))
-    when v_had = p_date then 'it is marked as had, so its batch job was deleted. rerun_daily_batch makes another.'
+    when v_had = p_date then 'it is marked as had, so its batch job was deleted. batches.rerun_daily makes another.'
     when v_owed.state = 'owed' then batches.due_text(p_organization, v_trigger, v_owed.due_at, v_clock.time_zone, p_now)
     when v_owed.state = 'dropped' then 'it was owed the date after a move, and had no active prompt at the tick that '
-      'followed, or was switched off. rerun_daily_batch makes it.'
+      'followed, or was switched off. batches.rerun_daily makes it.'
     when v_had > p_date and p_date >= v_today
       then format('it had %s already, before it was moved, and no date comes twice.', v_had)
     when v_comes_at > p_now then format('its time comes at %s.', scheduler.local_text(v_comes_at, v_clock.time_zone))
     when p_date < v_today then 'at its time no prompt was active or no provider enabled, the organization did not '
       'exist yet or was switched off, or no tick came for more than a day; or its batch job was deleted. '
-      'rerun_daily_batch makes it.'
+      'batches.rerun_daily makes it.'
     when v_prompts_fault is not null then v_prompts_fault
     when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
     when p_organization.next_batch_at <= p_now or v_trigger = 'daily-batch-trigger'
       and p_organization.created_at < v_comes_at and not batches.platform_has_had(p_date)
       then batches.due_text(p_organization, v_trigger, v_comes_at, v_clock.time_zone, p_now)
     else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At '
-      'once: scheduler.run_now(%L, %L).', scheduler.local_text(v_comes_at, v_clock.time_zone), v_trigger,
+      'once: scheduler.run_now(%L, ''who'', %L).', scheduler.local_text(v_comes_at, v_clock.time_zone), v_trigger,
       case v_trigger when 'daily-batch-trigger' then '{"force": true}' else '{"zones": true, "force": true}' end) end;
 end;
 $$;

@@ -33,7 +33,7 @@ async function inMidTransaction(stack: Stack, fn: (pid: number) => Promise<void>
   try {
     await stack.sql.begin(async (holder) => {
       await holder`lock table batch_tasks in exclusive mode`;
-      await stack.sql`select scheduler.run_now(${JOB})`;
+      await stack.sql`select scheduler.run_now(${JOB}, 'ann')`;
       const pid = await waitUntil("the trigger's transaction", async () => {
         const [row] = await admin`
           select pid from pg_stat_activity where wait_event_type = 'Lock' and query like '%trigger_daily_batch%'`;

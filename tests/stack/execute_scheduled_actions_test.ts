@@ -54,7 +54,7 @@ Deno.test("execute-scheduled-actions through the whole stack", (test) =>
       assert.deepEqual(result.due, { callback: 1 });
       const [row] = await sql`select * from scheduled_actions where id = ${id}`;
       assert.deepEqual([row!.status, row!.attempts, row!.claim_token], ["scheduled", 0, null]);
-      await sql`select cancel_scheduled_action(${id})`;
+      await sql`select cancel_scheduled_action(${id}, 'no longer wanted', 'ann')`;
     });
 
     await test.step("killed in the middle of handing out: each action arrives, every repeat with the same key, each is completed once", async () => {

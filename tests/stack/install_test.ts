@@ -103,7 +103,7 @@ async function runsToItsEnd({ sql, apiUrl, keys }: Stack) {
     const response = await fetch(`${apiUrl}/rest/v1/`, { headers: { apikey: keys.secretKey } });
     return "/rpc/send_letters" in (await response.json()).paths;
   });
-  const [made] = await sql`select scheduler.run_now('send-letters') as id`;
+  const [made] = await sql`select scheduler.run_now('send-letters', 'ann') as id`;
   await beatUntilIdle(sql);
   const own = await run(sql, made!.id);
   assert.deepEqual([own.status, own.verdict], ["completed", "ok"], own.error_message);

@@ -24,7 +24,7 @@ const SHIPPED = [
 /** Makes the job due, or, where it might say itself that there is nothing to do, runs it by hand. */
 async function start(sql: Sql, job: string): Promise<string> {
   const [row] = await sql`
-    select case when run_if is not null then scheduler.run_now(name) end as run
+    select case when run_if is not null then scheduler.run_now(name, 'ann') end as run
     from scheduler_jobs where name = ${job}`;
   return row!.run ?? await fire(sql, job);
 }

@@ -36,7 +36,7 @@ Deno.test("system-health through the whole stack", async (test) => {
     });
 
     await test.step("fired by the scheduler, it leaves its report in the ledger and one row of history", async () => {
-      const [run] = await sql`select scheduler.run_now('system-health') as id`;
+      const [run] = await sql`select scheduler.run_now('system-health', 'ann') as id`;
       const ended = await untilEnded(stack, run?.id);
       assert.equal(ended.status, "completed", JSON.stringify(ended));
       assert.equal(ended.verdict, "ok");

@@ -75,7 +75,7 @@ export async function assertGoesOn(sql: Sql): Promise<void> {
     assert.notEqual(retry.status, "queued", `${name} was sent again`);
   }
   assert.equal((await newest("paused")).verdict, "skipped");
-  await sql`select scheduler.resume('paused', ${t.after(41)})`;
+  await sql`select scheduler.resume('paused', 'ann', ${t.after(41)})`;
   await t.dispatch(sql, "paused", t.after(42));
   assert.equal((await newest("paused")).status, "dispatched");
   const day = t.after(-4 * 24 * 60);

@@ -32,7 +32,7 @@ comment on function batches.assert_can_rerun(public.organizations, date, timesta
   'Raises unless the organization''s batch of that date can be run once more now: SD102 while a batch job of it is at '
     'work; SD301 without an active prompt; SD302 when no provider is enabled; 22023 for a date to come.';
 
-create function public.rerun_daily_batch(
+create function batches.rerun_daily(
   p_organization_id uuid, p_date date, p_reason text, p_author text, p_now timestamptz default now()
 ) returns uuid
 language plpgsql set search_path = '' as $$
@@ -42,7 +42,7 @@ declare
   v_made record;
 begin
   perform scheduler.assert_given('run a batch again', 'reason and author',
-    'select rerun_daily_batch(''<organization''''s id>'', ''2026-03-02'', ''why'', ''who'')', p_reason, p_author);
+    'select batches.rerun_daily(''<organization''''s id>'', ''2026-03-02'', ''why'', ''who'')', p_reason, p_author);
   -- Two people at once take turns.
   select * into v_organization from public.organizations where id = p_organization_id for no key update;
   if not found then
@@ -64,12 +64,8 @@ begin
   return v_made.batch_job_ids[1];
 end;
 $$;
-comment on function public.rerun_daily_batch(uuid, date, text, text, timestamptz) is
+comment on function batches.rerun_daily(uuid, date, text, text, timestamptz) is
   'Runs a local date once more for one organization, with the prompts and providers of now, as a batch job of its own '
     '(rerun 1, 2, …); the once-a-day mark stays as it is. Leaves a line in scheduler_activity. Returns the batch job. '
     'Raises SD008 for an unknown organization; SD102 while a batch job of that date is at work; SD301 without an '
     'active prompt; SD302 when no provider is enabled; 22023 for a date to come, or a reason or author missing.';
-
-revoke all on function
-  public.rerun_daily_batch(uuid, date, text, text, timestamptz)
-from public, anon, authenticated, service_role;

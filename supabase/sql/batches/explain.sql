@@ -87,7 +87,7 @@ begin
         p_job.tasks_total)
     when p_job.completed_at is not null
       then format('%s ended at %s: %s of %s tasks answered; the others failed: %s. When that is mended: '
-        'rerun_daily_batch.', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons)
+        'batches.rerun_daily.', v_name, v_ended, p_job.tasks_completed, p_job.tasks_total, v_reasons)
     else concat_ws(' ',
       concat(format('%s is open: %s of %s tasks answered, %s failed', v_name, p_job.tasks_completed,
         p_job.tasks_total, p_job.tasks_failed), ' (' || v_reasons || ')', '.'),
@@ -151,7 +151,7 @@ language sql stable set search_path = '' as $$
   select concat_ws(' ',
     format('it is due since %s, and %s has not made it.', scheduler.local_text(p_since, p_time_zone), p_trigger),
     case when p_trigger = 'daily-batch-trigger' and not batches.in_daily_window(p_now)
-      then format('The window is over: scheduler.run_now(%L, ''{"force": true}'').', p_trigger) end,
+      then format('The window is over: scheduler.run_now(%L, ''who'', ''{"force": true}'').', p_trigger) end,
     scheduler.explain(p_trigger, (
       select scheduler.previous_occurrence(schedule, time_zone, p_now) from public.scheduler_jobs
       where name = p_trigger and schedule is not null), p_now));
@@ -177,23 +177,23 @@ begin
   return case
     when not p_organization.enabled then format('it is disabled, since %s or earlier.',
       scheduler.local_text(p_organization.updated_at, v_clock.time_zone))
-    when v_had = p_date then 'it is marked as had, so its batch job was deleted. rerun_daily_batch makes another.'
+    when v_had = p_date then 'it is marked as had, so its batch job was deleted. batches.rerun_daily makes another.'
     when v_owed.state = 'owed' then batches.due_text(p_organization, v_trigger, v_owed.due_at, v_clock.time_zone, p_now)
     when v_owed.state = 'dropped' then 'it was owed the date after a move, and had no active prompt at the tick that '
-      'followed, or was switched off. rerun_daily_batch makes it.'
+      'followed, or was switched off. batches.rerun_daily makes it.'
     when v_had > p_date and p_date >= v_today
       then format('it had %s already, before it was moved, and no date comes twice.', v_had)
     when v_comes_at > p_now then format('its time comes at %s.', scheduler.local_text(v_comes_at, v_clock.time_zone))
     when p_date < v_today then 'at its time no prompt was active or no provider enabled, the organization did not '
       'exist yet or was switched off, or no tick came for more than a day; or its batch job was deleted. '
-      'rerun_daily_batch makes it.'
+      'batches.rerun_daily makes it.'
     when v_prompts_fault is not null then v_prompts_fault
     when not exists (select from public.batch_providers where enabled) then 'no provider is enabled.'
     when p_organization.next_batch_at <= p_now or v_trigger = 'daily-batch-trigger'
       and p_organization.created_at < v_comes_at and not batches.platform_has_had(p_date)
       then batches.due_text(p_organization, v_trigger, v_comes_at, v_clock.time_zone, p_now)
     else format('at its time, %s, it had no active prompt, or it was created, switched on or moved after that. At '
-      'once: scheduler.run_now(%L, %L).', scheduler.local_text(v_comes_at, v_clock.time_zone), v_trigger,
+      'once: scheduler.run_now(%L, ''who'', %L).', scheduler.local_text(v_comes_at, v_clock.time_zone), v_trigger,
       case v_trigger when 'daily-batch-trigger' then '{"force": true}' else '{"zones": true, "force": true}' end) end;
 end;
 $$;

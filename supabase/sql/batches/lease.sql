@@ -108,7 +108,7 @@ language sql security definer set search_path = '' as $$
 $$;
 comment on function public.continue_batch_job(uuid, bigint) is 'batches.continue_job by the clock of the database.';
 
-create function public.cancel_batch_job(p_job_id uuid, p_reason text, p_author text, p_now timestamptz default now())
+create function batches.cancel_job(p_job_id uuid, p_reason text, p_author text, p_now timestamptz default now())
 returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -116,7 +116,7 @@ declare
   v_cancelled integer;
 begin
   perform scheduler.assert_given('cancel a batch job', 'reason and author',
-    format('select cancel_batch_job(%L, ''why'', ''who'')', p_job_id), p_reason, p_author);
+    format('select batches.cancel_job(%L, ''why'', ''who'')', p_job_id), p_reason, p_author);
   v_job := batches.lock_job(p_job_id);
   if v_job.id is null then
     raise exception using errcode = 'SD007',
@@ -143,7 +143,7 @@ begin
     'tasks_completed', v_job.tasks_completed, 'tasks_failed', v_job.tasks_failed);
 end;
 $$;
-comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
+comment on function batches.cancel_job(uuid, text, text, timestamptz) is
   'Ends a batch job for a person, with reason and author: its open tasks are cancelled, answers stay, processors stop '
     'at their next heartbeat. {"cancelled": true, "tasks_cancelled", …}, or {"cancelled": false, "status"} when it '
     'was over. Raises SD007 for an unknown batch job; 22023 for a missing reason or author.';
@@ -151,9 +151,6 @@ comment on function public.cancel_batch_job(uuid, text, text, timestamptz) is
 revoke all on function public.heartbeat_batch_job(uuid, uuid, integer) from public, anon, authenticated, service_role;
 revoke all on function public.release_batch_tasks(uuid, uuid, bigint[]) from public, anon, authenticated, service_role;
 revoke all on function public.continue_batch_job(uuid, bigint) from public, anon, authenticated, service_role;
-revoke all on function
-  public.cancel_batch_job(uuid, text, text, timestamptz)
-from public, anon, authenticated, service_role;
 grant execute on function public.heartbeat_batch_job(uuid, uuid, integer) to service_role;
 grant execute on function public.release_batch_tasks(uuid, uuid, bigint[]) to service_role;
 grant execute on function public.continue_batch_job(uuid, bigint) to service_role;

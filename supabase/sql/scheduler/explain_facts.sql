@@ -21,7 +21,7 @@ language sql stable set search_path = '' as $$
       when p_run.status <> 'failed' then null
       -- One more attempt would have the same payload.
       when p_run.verdict = 'bad_input' then case when scheduler.origin(p_run) in ('cron', 'catch_up')
-        then format('select scheduler.run_now(%L)', p_run.job_name) end
+        then format('select scheduler.run_now(%L, ''who'')', p_run.job_name) end
       -- A call by hand is repeated by hand.
       when p_run.trigger = 'manual' and p_run.request_id is null and p_run.started_at is not null then 'call it again'
       when exists (select from public.scheduler_jobs where name = p_run.job_name)

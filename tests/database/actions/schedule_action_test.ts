@@ -91,7 +91,8 @@ Deno.test("the service key may schedule, cancel, retry and read actions, and cha
     const service = db.connect("service_role");
     const { id } = await schedule(service, "reminder");
     assert.equal((await service`select from scheduled_actions`).length, 1);
-    const [row] = await service`select cancel_scheduled_action(${id}) as answer`;
+    const [row] =
+      await service`select cancel_scheduled_action(${id}, 'no longer wanted', 'ann') as answer`;
     assert.equal(row!.answer.cancelled, true);
     for (
       const statement of [
@@ -124,7 +125,7 @@ Deno.test("the table refuses each row that schedule_action() refuses", () =>
 Deno.test("a cancelled action is not executed, and a recurring one has no further occurrence", () =>
   withDatabase(async ({ sql }) => {
     const cancel = async (id: string) =>
-      (await sql`select actions.cancel_action(${id}, 'changed my mind', ${NOON}) as answer`)[
+      (await sql`select actions.cancel_action(${id}, 'changed my mind', 'ann', ${NOON}) as answer`)[
         0
       ]!
         .answer;

@@ -94,7 +94,8 @@ Deno.test("the result of an action that was cancelled while it was called is ref
   withDatabase(async ({ sql }) => {
     const { id } = await schedule(sql, "edge_function");
     const { token } = await at(sql, NOON).claim(claimAll);
-    const [row] = await sql`select actions.cancel_action(${id}, '', ${NOON}) as answer`;
+    const [row] =
+      await sql`select actions.cancel_action(${id}, 'no longer wanted', 'ann', ${NOON}) as answer`;
     assert.equal(row!.answer.was_being_executed, true);
     assert.equal((await at(sql, NOON).report([done(id, token)])).refused, 1);
     assert.deepEqual(await history(sql, id), [`cancelled 0 ${NOON.toISOString()}`]);

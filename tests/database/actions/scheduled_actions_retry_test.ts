@@ -72,17 +72,24 @@ Deno.test("retry_scheduled_action() gives a dead action all its tries again, und
     const { id, idempotency_key } = await schedule(sql, "edge_function", { max_attempts: 1 });
     await runJob(sql, { calls: answering(failure) });
     const at = later(3600);
-    const [row] = await sql`select actions.retry_action(${id}, ${at}) as answer`;
+    const [row] = await sql`select actions.retry_action(${id}, 'ann', ${at}) as answer`;
     assert.equal(row!.answer.idempotency_key, idempotency_key);
     await runJob(sql, { at, calls: answering({ outcome: "completed", http_status: 200 }) });
     assert.deepEqual(await history(sql, id), [`completed 1 ${NOON.toISOString()}`]);
     assert.equal((await action(sql, id)).status, "completed");
 
-    const error = await refusal(sql`select retry_scheduled_action(${id})`);
+    const unnamed = await refusal(sql`select retry_scheduled_action(${id}, ' ')`);
+    assert.deepEqual([unnamed.code, unnamed.message], [
+      "22023",
+      "cannot retry the action: author must be given",
+    ]);
+    const [line] = await sql`select message from scheduler_activity`;
+    assert.equal(line!.message, `more tries of action ${id} were asked for by ann`);
+    const error = await refusal(sql`select retry_scheduled_action(${id}, 'ann')`);
     assert.match(error.message, /it must be dead, it is completed/);
     assert.equal(error.code, "SD203");
     const nobody = crypto.randomUUID();
-    const unknown = await refusal(sql`select retry_scheduled_action(${nobody})`);
+    const unknown = await refusal(sql`select retry_scheduled_action(${nobody}, 'ann')`);
     assert.equal(unknown.code, "SD006");
     assert.match(unknown.message, /there is none/);
   }));

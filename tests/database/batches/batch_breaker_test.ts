@@ -72,7 +72,7 @@ Deno.test("a half-open breaker lets one call through; its answer closes the brea
 const untried: Record<string, (own: Own, id: string, sql: Sql) => Promise<unknown>> = {
   "its processor gives the task back": (own) => own.release(after(1)),
   "a person cancels its batch job": (_, id, sql) =>
-    sql`select cancel_batch_job(${id}, 'wrong prompts', 'ada', ${after(1)})`,
+    sql`select batches.cancel_job(${id}, 'wrong prompts', 'ada', ${after(1)})`,
   "its batch job is deleted": (_, id, sql) => sql`delete from batch_jobs where id = ${id}`,
   "its organization is deleted": (_, id, sql) =>
     sql`delete from organizations where id = (select organization_id from batch_jobs where id = ${id})`,

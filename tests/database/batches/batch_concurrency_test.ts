@@ -86,7 +86,7 @@ Deno.test("a slot is free again when its call has ended, its task was given back
     const [third, fourth] = [await make(), await make()];
     assert.equal((await third.take(seconds(62))).tasks.length, 0);
     assert.equal((await third.take(seconds(63))).tasks.length, 2);
-    await sql`select cancel_batch_job(job_id, 'why', 'who', ${
+    await sql`select batches.cancel_job(job_id, 'why', 'who', ${
       seconds(63)
     }) from batch_leases where token = ${third.token}`;
     assert.equal((await fourth.take(seconds(64))).tasks.length, 2);

@@ -362,7 +362,7 @@ Deno.test(
           processors.splice(processors.indexOf(own), 1, new Processor(own.jobId, ends));
         } else if (verb === "cancel" && random.chance(0.1)) {
           ofJob();
-          await sql`select cancel_batch_job(${own.jobId}, 'at random', 'test', ${at})`;
+          await sql`select batches.cancel_job(${own.jobId}, 'at random', 'test', ${at})`;
         } else if (verb === "resume") {
           Processor.frees(at);
           await sql`select batches.resume_stuck_job(${own.jobId}, ${at})`;

@@ -24,7 +24,7 @@ ledgerTest(
     assert.deepEqual(await waiting(), [[id, "queued", after(3)], [other, "queued", after(9)]]);
     await goOn(id, 0);
     assert.deepEqual(await waiting(), [[id, "dispatched", null], [other, "queued", after(9)]]);
-    await sql`select cancel_batch_job(${id}, 'enough', 'ann')`;
+    await sql`select batches.cancel_job(${id}, 'enough', 'ann')`;
     assert.equal(await goOn(id, 0), false);
     assert.equal(await goOn(crypto.randomUUID(), 0), false);
     assert.equal((await waiting()).length, 2);

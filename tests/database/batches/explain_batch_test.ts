@@ -45,7 +45,7 @@ batchTest("explain() says why an organization has no batch", async ({ sql }) => 
   );
   assert.match(
     await why(acme),
-    /The window is over: scheduler\.run_now\('daily-batch-trigger', '\{"force": true\}'\)\. daily/,
+    /The window is over: scheduler\.run_now\('daily-batch-trigger', 'who', '\{"force": true\}'\)\. daily/,
   );
   await sql`update organizations set next_batch_at = '2026-03-01T18:00:00Z' where id = ${tokyo}`;
   assert.match(
@@ -61,11 +61,11 @@ batchTest("explain() says why an organization has no batch", async ({ sql }) => 
   await sql`update prompts set status = 'active' where organization_id = ${mute}`;
   assert.match(
     await why(mute),
-    /: at its time, 2026-03-02 03:00 America\/New_York, it had no active prompt, or .* scheduler\.run_now\('daily-batch-trigger', '\{"force": true\}'\)\. It has had none before\.$/,
+    /: at its time, 2026-03-02 03:00 America\/New_York, it had no active prompt, or .* scheduler\.run_now\('daily-batch-trigger', 'who', '\{"force": true\}'\)\. It has had none before\.$/,
   );
   assert.match(
     await why(mute, TEN, "2026-02-20"),
-    /: at its time no prompt was active or no provider enabled, .* rerun_daily_batch makes it\. It has had none before\.$/,
+    /: at its time no prompt was active or no provider enabled, .* batches\.rerun_daily makes it\. It has had none before\.$/,
   );
   // An organization that follows the platform and has a cursor is served by the other trigger.
   await sql`update organizations set next_batch_at = '2026-03-02T14:01:00Z' where id = ${mute}`;
@@ -146,7 +146,7 @@ batchTest("explain() says what became of a batch, and what it waits for", async 
     await why(5),
     /Its processor waits because robust-batch-processor is paused by ann: upgrade\.$/,
   );
-  await sql`select scheduler.resume('robust-batch-processor')`;
+  await sql`select scheduler.resume('robust-batch-processor', 'ann')`;
   await sql`update scheduler_runs set status = 'queued', dispatched_at = null, run_after = ${
     at(90)
   }`;
@@ -186,11 +186,11 @@ batchTest("explain() says what became of a batch, and what it waits for", async 
   await one.finish([result(tasks[1], "answered")], new Date(at(310)));
   assert.match(
     await why(400),
-    /ended at 2026-03-02 03:05 America\/New_York: 1 of 2 tasks answered; the others failed: one: HTTP 422 \(1\)\. When that is mended: rerun_daily_batch\.$/,
+    /ended at 2026-03-02 03:05 America\/New_York: 1 of 2 tasks answered; the others failed: one: HTTP 422 \(1\)\. When that is mended: batches.rerun_daily\.$/,
   );
-  await sql`select rerun_daily_batch(${acme}, '2026-03-02', 'again', 'ann', ${at(500)})`;
+  await sql`select batches.rerun_daily(${acme}, '2026-03-02', 'again', 'ann', ${at(500)})`;
   const [again] = await sql`select id from batch_jobs where rerun = 1`;
-  await sql`select cancel_batch_job(${again!.id}, 'not needed', 'ann', ${at(510)})`;
+  await sql`select batches.cancel_job(${again!.id}, 'not needed', 'ann', ${at(510)})`;
   assert.match(
     await why(600),
     /Batch job \S+ \(run again, 1\) was cancelled at 2026-03-02 03:08 America\/New_York with 0 of 2 tasks answered: cancelled by ann: not needed \(2\)\.$/,

@@ -488,7 +488,7 @@ Deno.test("a run stops at once, with its calls, when its batch job is cancelled"
     const id = await addBatch(db.sql, 20, ["one"]);
     const running = runProcessor(db, { batchJobId: id }, { env });
     await waitUntil("the first calls", () => models.calls.length === 4);
-    await db.sql`select cancel_batch_job(${id}, 'not wanted', 'ann')`;
+    await db.sql`select batches.cancel_job(${id}, 'not wanted', 'ann')`;
     const result = await running;
     assert.deepEqual([result.status, result.answered, result.continuesAt], ["cancelled", 0, null]);
     assert.equal(models.calls.length, 4);

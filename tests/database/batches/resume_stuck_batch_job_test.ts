@@ -224,7 +224,7 @@ Deno.test("stuck batch jobs are found by pages, without those that wait or are w
       after(9)
     } where payload ->> 'batchJobId' = ${beating}`;
     const over = await addBatch(sql, 1, ["one"], NOON);
-    await sql`select cancel_batch_job(${over}, 'why', 'who')`;
+    await sql`select batches.cancel_job(${over}, 'why', 'who')`;
     ids.sort();
     const find = async (limit: number, past: string | null, minutes = 10) =>
       (await sql`select batches.find_stuck_jobs(${limit}, ${past}, ${after(minutes)}) as ids`)[0]!

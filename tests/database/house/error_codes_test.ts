@@ -33,14 +33,14 @@ const proposal = `
 
 /** For each code what has to be there, and the call that raises it. */
 const raises: Record<string, [string[], string]> = {
-  SD001: [[], "scheduler.run_now('nobody')"],
+  SD001: [[], "scheduler.run_now('nobody', 'ann')"],
   SD002: [[], `scheduler.cancel_run('${nobody}', 'why', 'who')`],
   SD003: [[], "scheduler.setting_value('nobody.knows')"],
   SD004: [[], "scheduler_prune_old_rows('nobody')"],
   SD005: [[], "scheduler_read_health('nobody')"],
-  SD006: [[], `cancel_scheduled_action('${nobody}')`],
-  SD007: [[], `cancel_batch_job('${nobody}', 'why', 'who')`],
-  SD008: [[], `rerun_daily_batch('${nobody}', current_date - 1, 'why', 'who')`],
+  SD006: [[], `cancel_scheduled_action('${nobody}', 'no longer wanted', 'ann')`],
+  SD007: [[], `batches.cancel_job('${nobody}', 'why', 'who')`],
+  SD008: [[], `batches.rerun_daily('${nobody}', current_date - 1, 'why', 'who')`],
   SD009: [[], `accept_prompt_suggestion('${nobody}', 'who')`],
   SD010: [[], "accept_code_fix(0, 'why', 'who')"],
   SD011: [[], "set_code_failure_status(0, 'open', 'why', 'who')"],
@@ -52,7 +52,7 @@ const raises: Record<string, [string[], string]> = {
       `insert into batch_jobs (organization_id, batch_date, rerun, time_zone, tasks_total, status)
         values ('${run}', current_date - 1, 0, 'UTC', 1, 'pending')`,
     ],
-    `rerun_daily_batch('${run}', current_date - 1, 'why', 'who')`,
+    `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`,
   ],
   SD103: [
     ["update device_metrics_state set next_hour = next_hour - interval '100 days'"],
@@ -73,16 +73,16 @@ const raises: Record<string, [string[], string]> = {
   ], `scheduler.retry_run('${run}', 'who')`],
   SD203: [
     [`select schedule_action('reminder', now() + interval '1 day', p_message => 'tea', p_id => '${run}')`],
-    `retry_scheduled_action('${run}')`,
+    `retry_scheduled_action('${run}', 'ann')`,
   ],
   SD204: [
     [cause, proposal],
     "accept_code_fix((select max(id) from code_fix_proposals), 'why', 'who')",
   ],
-  SD301: [[acme], `rerun_daily_batch('${run}', current_date - 1, 'why', 'who')`],
+  SD301: [[acme], `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`],
   SD302: [
     [acme, prompt, "update batch_providers set enabled = false"],
-    `rerun_daily_batch('${run}', current_date - 1, 'why', 'who')`,
+    `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`,
   ],
 };
 

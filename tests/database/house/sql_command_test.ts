@@ -44,7 +44,7 @@ Deno.test("deno task sql fails with the database's words and hint", async () => 
     const { success, stderr } = await ask(
       "--database-url",
       url,
-      "select scheduler.run_now('no-job')",
+      "select scheduler.run_now('no-job', 'ann')",
     );
     assert.equal(success, false);
     assert.match(stderr, /^there is no job named 'no-job'\nhint: the jobs are: aggregate-/);

@@ -166,7 +166,7 @@ Deno.test("after an uninstall that kept the ledger Daybook is installed again wi
   withDatabase(async ({ sql }) => {
     const project = await installation(sql);
     await project.install(["scheduler"]);
-    await sql`select scheduler.run_now('system-health')`;
+    await sql`select scheduler.run_now('system-health', 'ann')`;
     await sql`select try_mark_daily_run('2026-03-05', 'acme')`;
     await project.uninstall([]);
     await project.install(["scheduler"], { aside: true });

@@ -28,7 +28,7 @@ Deno.test("everything installed, used and uninstalled with --drop-ledger leaves 
     const project = await installation(sql);
     await project.install(packs);
     await sql`select scheduler.register_job('mine', '* * * * *')`;
-    await sql`select scheduler.run_now('mine')`;
+    await sql`select scheduler.run_now('mine', 'ann')`;
     await sql`select scheduler.pulse()`;
     await project.uninstall([], { dropLedger: true });
     await assertSame(sql, before, "all packs");
@@ -40,7 +40,7 @@ Deno.test("without --drop-ledger the ledger stays, readable by its owner and ser
     const before = await readCatalogue(sql);
     const project = await installation(sql);
     await project.install(["batches"]);
-    await sql`select scheduler.run_now('system-health')`;
+    await sql`select scheduler.run_now('system-health', 'ann')`;
     await sql`select try_mark_daily_run('2026-03-01')`;
     await sql`select scheduler_log_activity('me', 'a line')`;
     await project.uninstall([]);

@@ -184,7 +184,7 @@ t.ledgerTest("a heartbeat that stopped long before the deadline is stalled", asy
 
 t.ledgerTest("a call by hand is not busy behind a request that was refused", async ({ sql }) => {
   const hands: [string, (now: Date) => Promise<unknown>][] = [
-    ["run_now", (now) => t.value(sql, "scheduler.run_now('run_now', null, $1)", [now])],
+    ["run_now", (now) => t.value(sql, "scheduler.run_now('run_now', 'ann', null, $1)", [now])],
     ["by-hand", async (now) => {
       const begun = await t.value(
         sql,

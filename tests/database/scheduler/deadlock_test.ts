@@ -79,7 +79,7 @@ for (const jobCount of [1, 4]) {
               await connection`select scheduler.release_lock(${name}, 'test', 'ann', ${now})`;
             } else if (
               verb === "run_now"
-            ) await connection`select scheduler.run_now(${name}, null, ${byHand})`;
+            ) await connection`select scheduler.run_now(${name}, 'ann', null, ${byHand})`;
             else if (verb === "manual") {
               await connection`select scheduler.begin_manual_run(${name}, null, '{}', '', ${byHand})`;
             } else if (verb === "enqueue") {
@@ -95,7 +95,7 @@ for (const jobCount of [1, 4]) {
             } else if (verb === "pause" && random.chance(0.2)) {
               await connection`select scheduler.pause(${name}, 'why', 'who', null, ${now})`;
             } else if (verb === "resume") {
-              await connection`select scheduler.resume(${name}, ${now})`;
+              await connection`select scheduler.resume(${name}, 'ann', ${now})`;
             } else if (verb === "register" && random.chance(0.2)) {
               await connection`select scheduler.register_job(${name}, ${
                 random.pick(["* * * * *", "*/2 * * * *"])

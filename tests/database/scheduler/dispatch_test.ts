@@ -86,7 +86,7 @@ t.ledgerTest(
   "a manual run of the very same moment does not block the occurrence",
   async ({ sql }) => {
     await t.register(sql, "job", { overlap_policy: "allow" });
-    assert.ok(await t.value(sql, "scheduler.run_now('job', null, $1)", [t.NOON]));
+    assert.ok(await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.NOON]));
     assert.ok(await t.dispatch(sql, "job"));
     assert.deepEqual((await t.summary(sql, "job")).sort(), [
       "dispatched cron 1",

@@ -11,7 +11,7 @@ t.ledgerTest(
     assert.match(await explain(), /^job was sent for 2026-03-02 12:00 UTC/);
     await sql`update scheduler_runs set created_at = created_at - interval '1 minute'`;
     await sql`select scheduler.release_lock('job', 'make room', 'ann', ${t.after(1)})`;
-    await sql`select scheduler.run_now('job', null, ${t.after(5)})`;
+    await sql`select scheduler.run_now('job', 'ann', null, ${t.after(5)})`;
     assert.match(await explain(), /^job was sent for 2026-03-02 12:05 UTC/);
   },
 );
@@ -21,7 +21,7 @@ t.ledgerTest(
   async ({ sql }) => {
     await t.register(sql, "job", { schedule: "0 12 * * *", overlap_policy: "allow" });
     await t.dispatch(sql, "job");
-    await sql`select scheduler.run_now('job', null, ${t.after(0.5)})`;
+    await sql`select scheduler.run_now('job', 'ann', null, ${t.after(0.5)})`;
     assert.match(
       await t.value(sql, "scheduler.explain('job', $1, $2)", [t.NOON, t.after(0.6)]),
       /^job was sent for 2026-03-02 12:00 UTC .* It was also run by hand then: dispatched\.$/,

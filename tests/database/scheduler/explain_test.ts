@@ -115,7 +115,7 @@ t.ledgerTest("explain: failed for good, by hand, cancelled", async ({ sql }) => 
       "What to do: read error_message and error_detail, and mend the job. " +
       `To run it again: select scheduler.retry_run('${id}', '<your name>').`,
   );
-  const manual = await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(7.5)]);
+  const manual = await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.after(7.5)]);
   await sql`update scheduler_runs set created_at = ${t.after(7.5)} where id = ${manual}`;
   await sql`select scheduler.release_lock('job', 'wrong payload', 'ann', ${t.after(8)})`;
   assert.equal(
@@ -251,7 +251,7 @@ t.ledgerTest(
         "What to do: read error_message and error_detail, and mend the job. Then call it again.",
     );
 
-    const byHand = await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(5.3)]);
+    const byHand = await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.after(5.3)]);
     await t.begin(sql, byHand, t.after(5.3));
     await t.finish(sql, byHand, "failed", t.after(5.4));
     await t.pulse(sql, t.after(20));
@@ -275,7 +275,7 @@ t.ledgerTest(
     const id = (await t.dispatch(sql, "job"))!;
     await t.begin(sql, id, t.NOON);
     await t.finish(sql, id, "completed", t.NOON);
-    const byHand = await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(0.3)]);
+    const byHand = await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.after(0.3)]);
     await t.begin(sql, byHand, t.after(0.3));
     await t.finish(sql, byHand, "failed", t.after(0.4));
     assert.equal(
@@ -294,9 +294,11 @@ t.ledgerTest("explain: a payload that was refused is not tried once more", async
   await refuse((await t.dispatch(sql, "job"))!, t.after(0.2));
   assert.match(
     await explain(sql, t.after(1)),
-    /register the job again with a right one\. Then: select scheduler\.run_now\('job'\)\.$/,
+    /register the job again with a right one\. Then: select scheduler\.run_now\('job', 'who'\)\.$/,
   );
-  const byHand = await t.value(sql, "scheduler.run_now('job', '{\"a\": 1}', $1)", [t.after(5)]);
+  const byHand = await t.value(sql, "scheduler.run_now('job', 'ann', '{\"a\": 1}', $1)", [
+    t.after(5),
+  ]);
   await refuse(byHand, t.after(5.2));
   assert.match(await explain(sql, t.after(6), t.after(5)), /again with a right one\.$/);
 });
@@ -328,7 +330,7 @@ t.ledgerTest(
       overlap_policy: "allow",
     });
     const advice = async (answer: t.Answer, at: Date) => {
-      const id = await t.value(sql, "scheduler.run_now('job', null, $1)", [at]);
+      const id = await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [at]);
       await sql`update scheduler_runs set max_attempts = 1 where id = ${id}`;
       await t.answer(sql, id, answer, at);
       await t.pulse(sql, at);

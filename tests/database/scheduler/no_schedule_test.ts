@@ -22,7 +22,7 @@ t.ledgerTest("a job without a schedule has no pg_cron entry and no next time", a
 t.ledgerTest("it runs when it is enqueued and when it is called", async ({ sql }) => {
   await register(sql);
   await t.value(sql, "scheduler.enqueue_runs('job', '[{}, {}]', null, $1)", [t.NOON]);
-  await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(1)]);
+  await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.after(1)]);
   assert.deepEqual(await t.summary(sql, "job"), [
     "dispatched enqueued 1",
     "dispatched enqueued 1",
@@ -68,7 +68,7 @@ t.ledgerTest(
     await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [t.NOON]);
     assert.deepEqual(await t.summary(sql, "job"), ["queued enqueued 1"]);
     assert.equal(
-      await t.value(sql, "scheduler.resume('job', $1)", [t.after(1)]),
+      await t.value(sql, "scheduler.resume('job', 'ann', $1)", [t.after(1)]),
       "job runs again when it is enqueued or called",
     );
     await t.pulse(sql, t.after(2));

@@ -97,7 +97,7 @@ for (const overlapPolicy of ["skip", "queue"]) {
       const first = await t.dispatch(sql, "job");
       await sql`delete from net.http_request_queue`;
       // A call by hand judges the silent run, as dispatch and pulse do.
-      const second: string = await t.value(sql, "scheduler.run_now('job', null, $1)", [
+      const second: string = await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [
         t.after(60),
       ]);
       assert.equal((await t.run(sql, first!)).verdict, "lost");

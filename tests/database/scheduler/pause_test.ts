@@ -46,13 +46,13 @@ t.ledgerTest(
   async ({ sql }) => {
     await t.register(sql, "job", { schedule: "0 * * * *", misfire_policy: "all" });
     await sql`select scheduler.pause('job', 'r', 'a', null, ${t.after(-1)})`;
-    const said = await t.value(sql, "scheduler.resume('job', $1)", [t.after(150)]);
+    const said = await t.value(sql, "scheduler.resume('job', 'ann', $1)", [t.after(150)]);
     assert.equal(said, "job runs again; next at 2026-03-02 15:00 UTC");
     assert.deepEqual(await t.summary(sql, "job"), Array(3).fill("skipped cron 1"));
     await t.dispatch(sql, "job", t.after(180));
     assert.equal((await t.summary(sql, "job"))[3], "dispatched cron 1");
     assert.equal(
-      await t.value(sql, "scheduler.resume('job', $1)", [t.after(181)]),
+      await t.value(sql, "scheduler.resume('job', 'ann', $1)", [t.after(181)]),
       "job was not paused",
     );
   },
@@ -61,7 +61,7 @@ t.ledgerTest(
 t.ledgerTest("resume after a long pause in which nothing beat skips all of it", async ({ sql }) => {
   await t.register(sql, "job", { misfire_policy: "all" });
   await sql`select scheduler.pause('job', 'r', 'a', null, ${t.after(-1)})`;
-  await sql`select scheduler.resume('job', ${t.after(2500)})`;
+  await sql`select scheduler.resume('job', 'ann', ${t.after(2500)})`;
   const rows = await t.runs(sql, "job");
   assert.ok(rows.every((row) => row.status === "skipped" && row.skip_kind === "paused"));
   assert.equal(rows.reduce((sum, row) => sum + row.occurrences, 0), 2501);
@@ -116,12 +116,25 @@ t.ledgerTest("a pause until infinity is one until resume", async ({ sql }) => {
   assert.equal(job!.paused_until, null);
 });
 
+t.ledgerTest("resume asks who it is, and says so in the activity", async ({ sql }) => {
+  await t.register(sql, "job");
+  await sql`select scheduler.pause('job', 'r', 'a', null, ${t.NOON})`;
+  const error = await refusal(sql`select scheduler.resume('job', ' ')`);
+  assert.deepEqual([error.code, error.message], [
+    "22023",
+    "cannot resume job: author must be given",
+  ]);
+  await t.value(sql, "scheduler.resume('job', 'ann', $1)", [t.after(1)]);
+  const [line] = await sql`select source, message from scheduler_activity`;
+  assert.deepEqual({ ...line }, { source: "job", message: "resumed by ann" });
+});
+
 t.ledgerTest("resume of a disabled job says that it is", async ({ sql }) => {
   await t.register(sql, "job");
   await sql`select scheduler.pause('job', 'r', 'a', null, ${t.NOON})`;
   await sql`select scheduler.register_job('job', '* * * * *', enabled => false)`;
   assert.equal(
-    await t.value(sql, "scheduler.resume('job', $1)", [t.after(1)]),
+    await t.value(sql, "scheduler.resume('job', 'ann', $1)", [t.after(1)]),
     "job is not paused any more, but cannot run: is disabled: register it with enabled => true",
   );
 });

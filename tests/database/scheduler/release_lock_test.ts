@@ -75,7 +75,7 @@ t.ledgerTest(
     const first = await t.dispatch(sql, "job");
     await t.begin(sql, first!, t.NOON);
     await t.dispatch(sql, "job", t.after(1));
-    await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(1)]);
+    await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.after(1)]);
     assert.equal(
       await t.value(sql, release, ["job", "r", "ann", t.after(1)]),
       `job takes no lock, as its overlap_policy is 'allow'; 3 runs of it are under way. ` +

@@ -116,7 +116,7 @@ t.ledgerTest(
       "SD201",
       `cannot retry run ${second}: it has completed`,
     ]);
-    assert.match(error.hint!, /scheduler\.run_now\('job'\)/);
+    assert.match(error.hint!, /scheduler\.run_now\('job', 'who'\)/);
   },
 );
 
@@ -158,7 +158,7 @@ t.ledgerTest("retry_run of a disabled job goes out at once, or not at all", asyn
   assert.equal((await t.run(sql, again)).status, "dispatched");
   await t.begin(sql, again, t.after(1));
   await t.finish(sql, again, "failed", t.after(1));
-  await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(2)]);
+  await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.after(2)]);
   const error = await refusal(t.value(sql, retry, [id, "Ada", t.after(2)]));
   assert.equal(error.code, "SD101");
   assert.match(error.message, /job is disabled, so the retry cannot wait/);

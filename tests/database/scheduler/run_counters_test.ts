@@ -170,7 +170,7 @@ t.ledgerTest(
     ]);
     await t.finish(sql, begun.run_id, "failed", t.after(0.6));
     assert.deepEqual(await counts(sql), { failed: 2, failed_in_row: 1 }, "a person saw that one");
-    const id = await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(0.7)]);
+    const id = await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.after(0.7)]);
     await t.begin(sql, id, t.after(0.7));
     await t.finish(sql, id, "completed", t.after(0.8));
     assert.deepEqual(await counts(sql), { failed: 2, completed: 1 });

@@ -53,7 +53,7 @@ t.ledgerTest(
 t.ledgerTest("run_now ignores the job's run_if", async ({ sql }) => {
   await wanted(sql, false);
   await t.register(sql, "job", { run_if: "public.wanted" });
-  await t.value(sql, "scheduler.run_now('job')");
+  await t.value(sql, "scheduler.run_now('job', 'ann')");
   assert.deepEqual(await t.summary(sql, "job"), ["dispatched manual 1"]);
 });
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { refusal } from "../../support/refusal.ts";
 import * as t from "../../support/scheduler.ts";
 
-const runNow = "scheduler.run_now($1, $2, $3)";
+const runNow = "scheduler.run_now($1, 'ann', $2, $3)";
 
 t.ledgerTest(
   "run_now sends at once, also a paused or disabled job, and leaves the schedule alone",
@@ -50,11 +50,30 @@ t.ledgerTest("run_now refuses an unknown job and a payload that is no object", a
   assert.equal(unknown.code, "SD001");
   assert.equal(unknown.hint, "the jobs are: job");
   for (const payload of ["[]", '"text"', "1", "null", "true"]) {
-    const error = await refusal(sql.unsafe(`select scheduler.run_now('job', '${payload}')`));
+    const error = await refusal(sql.unsafe(`select scheduler.run_now('job', 'ann', '${payload}')`));
     assert.equal(error.code, "22023");
     assert.match(error.message, /payload must be a JSON object/);
   }
   assert.deepEqual(await t.runs(sql, "job"), []);
+});
+
+t.ledgerTest("run_now asks who it is, and says so in the activity", async ({ sql }) => {
+  await t.register(sql, "job");
+  for (const author of ["null", "''", "' '"]) {
+    const error = await refusal(sql.unsafe(`select scheduler.run_now('job', ${author})`));
+    assert.deepEqual([error.code, error.message], [
+      "22023",
+      "cannot run job: author must be given",
+    ]);
+    assert.equal(error.hint, "select scheduler.run_now('job', 'who')");
+  }
+  const id = await t.value(sql, "scheduler.run_now('job', ' ann ', null, $1)", [t.NOON]);
+  const [line] = await sql`select source, message, details from scheduler_activity`;
+  assert.deepEqual({ ...line }, {
+    source: "job",
+    message: "a run was asked for by ann",
+    details: { run_id: id },
+  });
 });
 
 t.ledgerTest("run_now of a disabled job says that its limit is reached", async ({ sql }) => {
@@ -63,9 +82,9 @@ t.ledgerTest("run_now of a disabled job says that its limit is reached", async (
     parallel_limit: 1,
     enabled: false,
   });
-  await sql`select scheduler.run_now('job', null, ${t.NOON})`;
+  await sql`select scheduler.run_now('job', 'ann', null, ${t.NOON})`;
   await assert.rejects(
-    async () => await sql`select scheduler.run_now('job', null, ${t.after(0.01)})`,
+    async () => await sql`select scheduler.run_now('job', 'ann', null, ${t.after(0.01)})`,
     { code: "SD101", message: /as many runs as may be are under way, and it is disabled/ },
   );
   assert.deepEqual(await t.summary(sql, "job"), ["dispatched manual 1"]);

@@ -60,12 +60,12 @@ t.ledgerTest("pause, resume and run_now work on a job of an unknown zone", async
     await t.value(sql, "scheduler.pause('job', 'r', 'a', $1, $2)", [t.after(90), t.after(-1)]),
     /^job is paused until 2026-03-02 13:30 UTC; /,
   );
-  const said = await t.value(sql, "scheduler.resume('job', $1)", [t.after(5)]);
+  const said = await t.value(sql, "scheduler.resume('job', 'ann', $1)", [t.after(5)]);
   assert.match(said, /^job is not paused any more, but cannot run: /);
   assert.match(said, unknown);
   const [job] = await sql`select paused_at from scheduler_jobs`;
   assert.equal(job!.paused_at, null);
-  await t.value(sql, "scheduler.run_now('job', null, $1)", [t.after(6)]);
+  await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.after(6)]);
   assert.deepEqual(await t.summary(sql, "job"), ["dispatched manual 1"]);
 });
 
@@ -83,6 +83,6 @@ t.ledgerTest(
       line!.message,
       /^what came due under its old times is not in the ledger: cannot use the time zone/,
     );
-    assert.match(await t.value(sql, "scheduler.resume('job')"), /was not paused/);
+    assert.match(await t.value(sql, "scheduler.resume('job', 'ann')"), /was not paused/);
   },
 );

@@ -12,7 +12,7 @@ t.batchTest(
   async ({ sql }) => {
     const acme = await t.organization(sql, "Acme");
     const again = (date: string, at = AT) =>
-      value(sql, "rerun_daily_batch($1, $2, 'the prompts were wrong', ' ann ', $3)", [
+      value(sql, "batches.rerun_daily($1, $2, 'the prompts were wrong', ' ann ', $3)", [
         acme,
         date,
         at,
@@ -70,20 +70,22 @@ t.batchTest("a rerun that cannot be made is refused with its reason", async ({ s
     [[empty, "2026-03-02", "why", "ann"], /Empty again: it has no active prompt/, "SD301"],
   ];
   for (const [args, message, code = "22023"] of cases) {
-    const error = await refusal(value(sql, "rerun_daily_batch($1, $2, $3, $4, $5)", [...args, AT]));
+    const error = await refusal(
+      value(sql, "batches.rerun_daily($1, $2, $3, $4, $5)", [...args, AT]),
+    );
     assert.match(error.message, message);
     assert.equal(error.code, code);
   }
   await t.trigger(sql, "2026-03-02T08:00:00Z");
   const open = await refusal(
-    value(sql, "rerun_daily_batch($1, '2026-03-02', 'why', 'ann', $2)", [acme, AT]),
+    value(sql, "batches.rerun_daily($1, '2026-03-02', 'why', 'ann', $2)", [acme, AT]),
   );
   assert.match(open.message, /batch job .* is still at work/);
   assert.equal(open.code, "SD102");
   await sql`update batch_providers set enabled = false`;
   await sql`update batch_jobs set status = 'completed', completed_at = now()`;
   const none = await refusal(
-    value(sql, "rerun_daily_batch($1, '2026-03-02', 'why', 'ann', $2)", [acme, AT]),
+    value(sql, "batches.rerun_daily($1, '2026-03-02', 'why', 'ann', $2)", [acme, AT]),
   );
   assert.match(none.message, /no provider is enabled/);
   assert.equal(none.code, "SD302");
@@ -92,7 +94,7 @@ t.batchTest("a rerun that cannot be made is refused with its reason", async ({ s
 
 t.batchTest("today and the batch's zone are those of the organization", async ({ sql }) => {
   const acme = await t.organization(sql, "Acme", { time_zone: "Asia/Tokyo" });
-  await value(sql, "rerun_daily_batch($1, '2026-03-03', 'why', 'ann', '2026-03-02T16:00Z')", [
+  await value(sql, "batches.rerun_daily($1, '2026-03-03', 'why', 'ann', '2026-03-02T16:00Z')", [
     acme,
   ]);
   assert.deepEqual([...await sql`select time_zone from batch_jobs`], [{ time_zone: "Asia/Tokyo" }]);
@@ -103,7 +105,7 @@ t.batchTest("two people at once: one runs the date again, the other is refused",
   await t.trigger(db.sql, "2026-03-02T08:00:00Z");
   await db.sql`update batch_jobs set status = 'completed', completed_at = now()`;
   const again = (sql: Pick<Sql, "unsafe">) =>
-    sql.unsafe("select rerun_daily_batch($1, '2026-03-02', 'why', 'ann', $2)", [acme, AT]);
+    sql.unsafe("select batches.rerun_daily($1, '2026-03-02', 'why', 'ann', $2)", [acme, AT]);
   const [second] = await db.connect().begin(async (first) => {
     await again(first);
     const second = refusal(again(db.sql));

@@ -19,7 +19,7 @@ Deno.test("a cancelled batch job ends at once: answers stay, results of calls un
     const own = processor(sql, id);
     const { tasks } = await own.claim(3, NOON);
     await own.finish([result(tasks[0], "answered")], NOON);
-    const [row] = await sql`select cancel_batch_job(${id}, 'asked twice', 'ann', ${
+    const [row] = await sql`select batches.cancel_job(${id}, 'asked twice', 'ann', ${
       after(1)
     }) as told`;
     assert.deepEqual(row!.told, {
@@ -44,7 +44,7 @@ Deno.test("a cancelled batch job ends at once: answers stay, results of calls un
     assert.equal(line!.severity, "warning");
     assert.match(line!.message, /was cancelled by ann: asked twice$/);
     await assertBatchesSound(sql);
-    const [again] = await sql`select cancel_batch_job(${id}, 'again', 'ann') as told`;
+    const [again] = await sql`select batches.cancel_job(${id}, 'again', 'ann') as told`;
     assert.deepEqual(again!.told, { cancelled: false, status: "cancelled" });
   }));
 
@@ -52,9 +52,9 @@ Deno.test("cancelling needs a reason, an author and an existing batch job", () =
   withDatabase(async ({ sql }) => {
     const id = crypto.randomUUID();
     assert.match(
-      (await refusal(sql`select cancel_batch_job(${id}, ' ', 'ann')`)).message,
+      (await refusal(sql`select batches.cancel_job(${id}, ' ', 'ann')`)).message,
       /reason and author must be given/,
     );
-    const unknown = await refusal(sql`select cancel_batch_job(${id}, 'why', 'ann')`);
+    const unknown = await refusal(sql`select batches.cancel_job(${id}, 'why', 'ann')`);
     assert.deepEqual([unknown.code, unknown.message], ["SD007", `there is no batch job ${id}`]);
   }));
