@@ -7,9 +7,14 @@ export interface Random {
   pick<T>(values: readonly T[]): T;
 }
 
-/** Mulberry32; prints the seed. */
+/** Prints the seed. */
 export function seededRandom(seed: number): Random {
   console.log(`random seed ${seed}`);
+  return quietRandom(seed);
+}
+
+/** For tests of many seeds, which name the one that failed. Mulberry32. */
+export function quietRandom(seed: number): Random {
   let state = seed >>> 0;
   const next = () => {
     state = (state + 0x6d2b79f5) >>> 0;

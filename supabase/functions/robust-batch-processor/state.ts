@@ -101,7 +101,7 @@ export function afterClaim(state: RunState, claimed: Claimed, now: number): RunS
   }
   return {
     ...state,
-    status: claimed.status,
+    status: statusAfter(state, claimed),
     ended: state.ended || claimed.ended,
     answerers,
     held: state.held.union(new Set(tasks.map(({ id }) => id))),
@@ -151,18 +151,22 @@ export function afterWriting(state: RunState, told: Finished, now: number): RunS
   );
   const givenBack = told.accepted - told.completed - told.failed;
   const isOpen = (name: string) => told.open_breakers.includes(name);
-  // A breaker has closed: all tasks that waited for its provider can be claimed.
+  const hasWritten = (name: string) => written.some(({ answerer }) => answerer === name);
+  // Tasks that waited for a provider can be claimed when its breaker has closed, and one of them when the call that
+  // tried it left it half-open.
   const isBack = state.openBreakers.some((name) => !isOpen(name)) ||
-    Object.entries(state.answerers).some(([name, { isTried }]) => isTried && answered.has(name));
+    Object.entries(state.answerers).some(([name, { isTried }]) =>
+      isTried && hasWritten(name) && !isOpen(name)
+    );
   const answerers = change(state.answerers, ({ waiting, hasFreedSlots, isTried }, name) => ({
     // A breaker that opened meanwhile also stops the tasks that wait here.
     waiting: isOpen(name) ? [] : waiting,
-    hasFreedSlots: hasFreedSlots || written.some(({ answerer }) => answerer === name),
+    hasFreedSlots: hasFreedSlots || hasWritten(name),
     isTried: isTried && !answered.has(name),
   }));
   return {
     ...state,
-    status: told.status,
+    status: statusAfter(state, told),
     ended: state.ended || told.ended,
     open: told.open,
     figures: {
@@ -204,6 +208,11 @@ export function afterHandingOn(state: RunState, now: number): RunState {
 
 export function afterHeartbeat(state: RunState, status: string): RunState {
   return { ...state, status };
+}
+
+/** A batch job that is over stays so. A reply that says otherwise is older than the heartbeat that said so. */
+function statusAfter(state: RunState, told: { status: string }): string {
+  return isOver(state.status) ? state.status : told.status;
 }
 
 function unknownAnswerer(provider: Provider): Answerer {

@@ -65,7 +65,12 @@ begin
         as fallback_answers,
       own_cannot and other.enabled is not true as nobody_ever,
       own_cannot or own.state <> 'closed' as some_wait,
-      case when own_cannot then other.callable_at else own.callable_at end as callable_at
+      case
+        when own_cannot then other.callable_at
+        -- Tasks of a provider that is down go to whichever of the two may be called first.
+        when other.enabled and own.failures_in_row >= p_failures_to_open
+          then least(own.callable_at, other.callable_at)
+        else own.callable_at end as callable_at
     from providers as own
     left join providers as other on other.name = own.fallback_provider
     cross join (values (false), (true)) as tasks (asks_fallback)

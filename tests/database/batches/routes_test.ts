@@ -93,8 +93,26 @@ const cases: [name: string, providers: Providers, own: string[], asksFallback: s
       one: { ...spare, ...down, open: 1 },
       spare: { ...down, open: -1, tried: true },
     },
-    ["at 60 s"],
     ["at 5 s"],
+    ["at 5 s"],
+  ],
+  [
+    "down, and its fall-back open for less long: nobody until that lets a call through",
+    {
+      one: { ...spare, ...down, open: 60 },
+      spare: { failures: 1, open: 1 },
+    },
+    ["at 60 s"],
+    ["at 60 s"],
+  ],
+  [
+    "open for a few requests too many, and its fall-back for less long: nobody until its own lets a call through",
+    {
+      one: { ...spare, open: 60, failures: 1 },
+      spare: { failures: 1, open: 1 },
+    },
+    ["at 3600 s"],
+    ["at 60 s"],
   ],
   [
     "down, and its fall-back too: nobody until its own breaker lets a call through",

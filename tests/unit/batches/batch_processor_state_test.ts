@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import type { Outcome } from "../../../supabase/functions/robust-batch-processor/call-provider.ts";
 import {
   afterCall,
   afterCallsBegan,
   afterClaim,
   afterGivingBack,
+  afterHeartbeat,
   afterWriting,
   begin,
   callsUnderWay,
@@ -59,7 +61,11 @@ function finished(values: Partial<Finished> = {}): Finished {
 }
 
 /** The state of a run that writes these outcomes. */
-function writing(outcome: "answered" | "failed", tasks: Task[], halfOpen: string[] = []): RunState {
+function writing(
+  outcome: Outcome["outcome"],
+  tasks: Task[],
+  halfOpen: string[] = [],
+): RunState {
   let state = afterCallsBegan(begin(claim({ tasks: given(...tasks) }, halfOpen), 100, NOW), tasks);
   for (const each of tasks) state = afterCall(state, each, { outcome }, 5);
   return whileWriting(state, state.results);
@@ -153,9 +159,20 @@ const claimsAgain: [name: string, state: RunState, told: Partial<Finished>, agai
     accepted: 1,
     completed: 1,
   }, true],
+  ["a call that tried a provider was refused: it is back", writing("refused", [task(1)], ["one"]), {
+    accepted: 1,
+    failed: 1,
+  }, true],
+  [
+    "a call that tried a provider did not show whether it is back: another may try",
+    writing("unusable", [task(1)], ["one"]),
+    { accepted: 1, failed: 1 },
+    true,
+  ],
   ["a call that tried a provider failed for good", writing("failed", [task(1)], ["one"]), {
     accepted: 1,
     failed: 1,
+    open_breakers: ["one"],
   }, false],
   [
     "a breaker has closed since",
@@ -200,4 +217,10 @@ Deno.test("the run that ended the batch job says so, also when a later call find
   const state = afterWriting(writing("answered", [task(1)]), told, NOW);
   assert.deepEqual([state.status, state.ended], ["completed", true]);
   assert.equal(afterClaim(state, claim({ status: "completed" }), NOW).ended, true);
+});
+
+Deno.test("a batch job stays over when a reply comes that is older than the heartbeat which said so", () => {
+  const over = afterHeartbeat(writing("answered", [task(1)]), "cancelled");
+  assert.equal(afterClaim(over, claim({ status: "running" }), NOW).status, "cancelled");
+  assert.equal(afterWriting(over, finished({ status: "running" }), NOW).status, "cancelled");
 });
