@@ -51,7 +51,7 @@ async function putBack(sql: Sql): Promise<void> {
       last_heartbeat_at = now() - interval '10 minutes'`;
   await sql`
     update public.devices set status = 'online', last_seen_at = now() - interval '30 minutes'`;
-  await sql`truncate public.device_metrics_changes`;
+  await sql`truncate devices.metrics_changes`;
   await sql`vacuum (analyze) public.device_connection_sessions, public.devices`;
 }
 

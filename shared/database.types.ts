@@ -191,36 +191,6 @@ export type Database = {
           },
         ];
       };
-      "batch_leases": {
-        Row: {
-          "job_id": string;
-          "leased_until": string;
-          "task_ids": (number)[];
-          "token": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "job_id": string;
-          "leased_until": string;
-          "task_ids": (number)[];
-          "token": string;
-        };
-        Update: {
-          "job_id"?: string;
-          "leased_until"?: string;
-          "task_ids"?: (number)[];
-          "token"?: string;
-        };
-        Relationships: [
-          {
-            foreignKeyName: "batch_leases_job_id_fkey";
-            columns: ["job_id"];
-            isOneToOne: false;
-            referencedRelation: "batch_jobs";
-            referencedColumns: ["id"];
-          },
-        ];
-      };
       "batch_providers": {
         Row: {
           "api_key_variable": string;
@@ -730,69 +700,6 @@ export type Database = {
           },
         ];
       };
-      "device_metrics_changes": {
-        Row: {
-          "from_hour": string;
-          "id": number;
-          "to_hour": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "from_hour": string;
-          "id"?: never;
-          "to_hour": string;
-        };
-        Update: {
-          "from_hour"?: string;
-          "id"?: never;
-          "to_hour"?: string;
-        };
-        Relationships: [];
-      };
-      "device_metrics_periods": {
-        Row: {
-          "computed_at": string | null;
-          "granularity": string;
-          "pending": boolean;
-          "period_start": string;
-          "unsettled": boolean;
-        };
-        ComputedFields: never;
-        Insert: {
-          "computed_at"?: string | null;
-          "granularity": string;
-          "pending"?: boolean;
-          "period_start": string;
-          "unsettled"?: boolean;
-        };
-        Update: {
-          "computed_at"?: string | null;
-          "granularity"?: string;
-          "pending"?: boolean;
-          "period_start"?: string;
-          "unsettled"?: boolean;
-        };
-        Relationships: [];
-      };
-      "device_metrics_state": {
-        Row: {
-          "frozen_before": string;
-          "next_hour": string;
-          "only_row": boolean;
-        };
-        ComputedFields: never;
-        Insert: {
-          "frozen_before": string;
-          "next_hour": string;
-          "only_row"?: boolean;
-        };
-        Update: {
-          "frozen_before"?: string;
-          "next_hour"?: string;
-          "only_row"?: boolean;
-        };
-        Relationships: [];
-      };
       "device_metrics_summary": {
         Row: {
           "active_devices": number;
@@ -1186,42 +1093,6 @@ export type Database = {
             columns: ["device_id"];
             isOneToOne: false;
             referencedRelation: "devices";
-            referencedColumns: ["id"];
-          },
-        ];
-      };
-      "github_responses": {
-        Row: {
-          "etag": string;
-          "found": NonNullable<Json>;
-          "next_url": string | null;
-          "repository_id": number;
-          "url": string;
-          "used_at": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "etag": string;
-          "found": NonNullable<Json>;
-          "next_url"?: string | null;
-          "repository_id": number;
-          "url": string;
-          "used_at"?: string;
-        };
-        Update: {
-          "etag"?: string;
-          "found"?: NonNullable<Json>;
-          "next_url"?: string | null;
-          "repository_id"?: number;
-          "url"?: string;
-          "used_at"?: string;
-        };
-        Relationships: [
-          {
-            foreignKeyName: "github_responses_repository_id_fkey";
-            columns: ["repository_id"];
-            isOneToOne: false;
-            referencedRelation: "ecosystem_repositories";
             referencedColumns: ["id"];
           },
         ];

@@ -64,7 +64,7 @@ comment on function scheduler.version() is 'The version of Daybook that this dat
 create table public.scheduler_jobs (
   name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
   description text not null default '',
-  target text not null check (target ~ '^[a-z0-9][a-z0-9_-]{0,62}$' or target ~ '^https://[^\s/@]+(/\S*)?$'),
+  target text not null check (target ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' or target ~ '^https://[^\s/@]+(/\S*)?$'),
   function_name text generated always as (case when target like 'https://%' then null else target end) stored,
   schedule text,
   time_zone text not null default 'UTC',
@@ -1714,9 +1714,9 @@ begin
   return coalesce(
     case
       when p_job.name = 'scheduler-pulse' then 'that name is the scheduler''s own pulse'
-      when p_job.target !~ '^[a-z0-9][a-z0-9_-]{0,62}$' and p_job.target !~ '^https://[^\s/@]+(/\S*)?$'
-        then format('target must be an edge function''s slug or an https URL without user and password, got %L',
-          p_job.target)
+      when p_job.target !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' and p_job.target !~ '^https://[^\s/@]+(/\S*)?$'
+        then format('target must be an edge function''s slug (letters, digits, - and _) or an https URL without user '
+          'and password, got %L', p_job.target)
       when v_is_url and p_job.receipt = 'function' then 'a URL has no receipt of its own, receipt must be ''response'''
       when v_is_url and p_job.timeout_seconds > 50 then format(
         'timeout_seconds of a URL must be at most 50, got %s: pg_net holds back the answers to all other requests of '
@@ -2253,6 +2253,20 @@ end;
 $$;
 comment on function scheduler.require_whole_numbers(text, jsonb, text[]) is
   'Raises 22023, naming it, for a field of p_given that is there and no whole number from 0 on.';
+
+-- When a row was last changed, whoever changed it.
+
+create function scheduler.set_updated_at() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if new.updated_at is not distinct from old.updated_at then
+    new.updated_at := now();
+  end if;
+  return new;
+end;
+$$;
+comment on function scheduler.set_updated_at() is
+  'For a trigger before update: sets updated_at to now() unless the update sets it itself.';
 
 -- The way of a row into the ledger. Only enqueue_runs, which may write thousands, has an insert of its own.
 

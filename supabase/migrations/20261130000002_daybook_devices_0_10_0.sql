@@ -7,7 +7,6 @@ declare
   v_schemas constant text[] := array['devices'];
   v_relations constant text[] := array[
     'charging_sessions', 'device_activity_log', 'device_connection_sessions',
-    'device_metrics_changes', 'device_metrics_periods', 'device_metrics_state',
     'device_metrics_summary', 'devices', 'engagement_commands',
     'pop_events_ledger'];
   v_functions constant text[] := array[
@@ -73,7 +72,7 @@ create table public.devices (
   battery_percent smallint check (battery_percent between 0 and 100),
   last_seen_at timestamptz check (isfinite(last_seen_at)),
   registered_at timestamptz not null default now() check (isfinite(registered_at)),
-  metadata jsonb not null default '{}'::jsonb
+  metadata jsonb not null default '{}'::jsonb check (jsonb_typeof(metadata) = 'object')
 );
 create index devices_status_last_seen_idx on public.devices (status, last_seen_at);
 create index devices_claimed_by_idx on public.devices (claimed_by) where claimed_by is not null;
@@ -102,7 +101,7 @@ create table public.device_connection_sessions (
   disconnect_reason text,
   ip_address inet,
   app_version text,
-  metadata jsonb not null default '{}'::jsonb,
+  metadata jsonb not null default '{}'::jsonb check (jsonb_typeof(metadata) = 'object'),
   check ((status = 'active') = (disconnected_at is null))
 ) with (fillfactor = 80);
 create index device_connection_sessions_device_idx
@@ -134,7 +133,7 @@ create table public.charging_sessions (
   efficiency_percent numeric(5, 2) check (efficiency_percent between 0 and 100),
   start_battery_percent smallint check (start_battery_percent between 0 and 100),
   end_battery_percent smallint check (end_battery_percent between 0 and 100),
-  metadata jsonb not null default '{}'::jsonb,
+  metadata jsonb not null default '{}'::jsonb check (jsonb_typeof(metadata) = 'object'),
   check ((status = 'charging') = (ended_at is null))
 ) with (fillfactor = 80);
 create index charging_sessions_device_idx on public.charging_sessions (device_id, started_at desc);
@@ -162,7 +161,7 @@ create table public.device_activity_log (
   occurred_at timestamptz not null default now() check (isfinite(occurred_at)),
   activity_type text not null check (length(activity_type) between 1 and 100),
   severity text not null default 'info' check (severity in ('info', 'warning', 'error')),
-  details jsonb,
+  details jsonb check (jsonb_typeof(details) = 'object'),
   primary key (occurred_at, id)
 );
 -- Reads the events of one device, and serves its foreign key.
@@ -191,7 +190,8 @@ create table public.pop_events_ledger (
   wallet_address text,
   paid_out_at timestamptz check (isfinite(paid_out_at)),
   transaction_hash text,
-  details jsonb not null default '{}'::jsonb
+  details jsonb not null default '{}'::jsonb check (jsonb_typeof(details) = 'object'),
+  constraint pop_events_ledger_paid_when_validated check (paid_out_at is null or status = 'validated')
 );
 create index pop_events_ledger_occurred_idx on public.pop_events_ledger (occurred_at);
 create index pop_events_ledger_device_idx on public.pop_events_ledger (device_id, occurred_at desc);
@@ -204,7 +204,7 @@ create table public.engagement_commands (
   id uuid primary key default gen_random_uuid(),
   device_id uuid not null references public.devices (id) on delete cascade,
   command_type text not null check (length(command_type) between 1 and 100),
-  payload jsonb not null default '{}'::jsonb,
+  payload jsonb not null default '{}'::jsonb check (jsonb_typeof(payload) = 'object'),
   priority smallint not null default 5 check (priority between 1 and 10),
   status text not null default 'pending'
     check (status in ('pending', 'sent', 'acknowledged', 'completed', 'failed', 'expired', 'cancelled')),
@@ -342,23 +342,23 @@ revoke all on sequence public.device_activity_log_id_seq from public, anon, auth
 
 -- Which hours and days have to be computed. No row is missed:
 --
--- * A write to rows of hours that are over adds a note to device_metrics_changes, in the writer's transaction: the note
---   becomes visible together with the rows, also when the transaction commits late. Writers only add notes and the job
---   only takes them, so writers never wait for each other or for the job.
+-- * A write to rows of hours that are over adds a note to devices.metrics_changes, in the writer's transaction: the
+--   note becomes visible together with the rows, also when the transaction commits late. Writers only add notes and the
+--   job only takes them, so writers never wait for each other or for the job.
 -- * A write to the hour that is still open, as nearly all are, adds no note: the hour is computed when it is over. A
 --   transaction that wrote into it before its end may commit after it was computed. While such a transaction may be
 --   open the hour is unsettled, and each run computes it again. (A transaction that stays open for more than 48 hours
 --   after such a write is not waited for.)
 
-create table public.device_metrics_changes (
+create table devices.metrics_changes (
   id bigint generated always as identity primary key,
   from_hour timestamptz not null check (isfinite(from_hour)),
   to_hour timestamptz not null check (isfinite(to_hour))
 );
-comment on table public.device_metrics_changes is
+comment on table devices.metrics_changes is
   'Notes of writers: rows of the hours from from_hour to to_hour, both included, changed after their end';
 
-create table public.device_metrics_periods (
+create table devices.metrics_periods (
   granularity text not null check (granularity in ('hour', 'day')),
   period_start timestamptz not null check (isfinite(period_start)),
   pending boolean not null default true,
@@ -366,37 +366,32 @@ create table public.device_metrics_periods (
   computed_at timestamptz check (isfinite(computed_at)),
   primary key (granularity, period_start)
 );
-create index device_metrics_periods_open_idx
-  on public.device_metrics_periods (granularity, period_start) where pending or unsettled;
-comment on table public.device_metrics_periods is
+create index metrics_periods_open_idx
+  on devices.metrics_periods (granularity, period_start) where pending or unsettled;
+comment on table devices.metrics_periods is
   'The list of hours and UTC days to compute; those that are not pending have been computed';
-comment on column public.device_metrics_periods.unsettled is
+comment on column devices.metrics_periods.unsettled is
   'The hour was computed while transactions that began before its end were open: the next run computes it again';
 
-create table public.device_metrics_state (
+create table devices.metrics_state (
   only_row boolean primary key default true check (only_row),
   next_hour timestamptz not null check (isfinite(next_hour)),
   frozen_before timestamptz not null check (isfinite(frozen_before))
 );
-comment on table public.device_metrics_state is 'One row: how far the metrics have come';
-comment on column public.device_metrics_state.next_hour is 'The first hour that has not been put on the list of hours '
+comment on table devices.metrics_state is 'One row: how far the metrics have come';
+comment on column devices.metrics_state.next_hour is 'The first hour that has not been put on the list of hours '
   'to compute yet';
-comment on column public.device_metrics_state.frozen_before is
+comment on column devices.metrics_state.frozen_before is
   'Figures before this time are final: their raw rows may be gone. devices.freeze_metrics moves it before old '
     'raw rows are pruned';
 
-insert into public.device_metrics_state (next_hour, frozen_before)
+insert into devices.metrics_state (next_hour, frozen_before)
 values (date_bin('1 hour', now(), '2000-01-01 00:00+00'), '2020-01-01 00:00+00')
 on conflict do nothing;
 
-alter table public.device_metrics_changes enable row level security;
-alter table public.device_metrics_periods enable row level security;
-alter table public.device_metrics_state enable row level security;
-revoke all on table public.device_metrics_changes, public.device_metrics_periods, public.device_metrics_state
-  from public, anon, authenticated, service_role;
-revoke all on sequence public.device_metrics_changes_id_seq from public, anon, authenticated, service_role;
-grant select on table public.device_metrics_changes, public.device_metrics_periods,
-  public.device_metrics_state to service_role;
+alter table devices.metrics_changes enable row level security;
+alter table devices.metrics_periods enable row level security;
+alter table devices.metrics_state enable row level security;
 
 -- The triggers that add the notes: once a statement, not once a row, so that a bulk load of a million rows costs one
 -- pass over them. They are security definer, so that roles that write device data need no right on the notes.
@@ -411,17 +406,17 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n
       where n.occurred_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o
       where o.occurred_at < v_open_hour) h;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id and n.occurred_at = o.occurred_at
@@ -443,17 +438,17 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n
       where n.occurred_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o
       where o.occurred_at < v_open_hour) h;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id
@@ -476,17 +471,17 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', n.issued_at, '2000-01-01 00:00+00') as hour from new_rows n
       where n.issued_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', o.issued_at, '2000-01-01 00:00+00') as hour from old_rows o
       where o.issued_at < v_open_hour) h;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id
@@ -509,7 +504,7 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', n.connected_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(greatest(n.connected_at, coalesce(n.disconnected_at, n.last_heartbeat_at)), v_open_hour),
@@ -517,7 +512,7 @@ begin
     from new_rows n
     where n.connected_at < v_open_hour;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', o.connected_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(greatest(o.connected_at, coalesce(o.disconnected_at, o.last_heartbeat_at)), v_open_hour),
@@ -525,7 +520,7 @@ begin
     from old_rows o
     where o.connected_at < v_open_hour;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', c.from_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(c.to_at, v_open_hour), '2000-01-01 00:00+00')
@@ -562,7 +557,7 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', n.started_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(greatest(n.started_at, coalesce(n.ended_at, n.last_reading_at)),
@@ -570,7 +565,7 @@ begin
     from new_rows n
     where n.started_at < v_open_hour;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', o.started_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(greatest(o.started_at, coalesce(o.ended_at, o.last_reading_at)),
@@ -578,7 +573,7 @@ begin
     from old_rows o
     where o.started_at < v_open_hour;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', c.from_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(c.to_at, v_open_hour), '2000-01-01 00:00+00')
@@ -604,9 +599,9 @@ comment on function devices.note_charging() is 'Trigger: notes the hours in whic
 create function devices.note_truncate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into public.device_metrics_changes (from_hour, to_hour)
+  insert into devices.metrics_changes (from_hour, to_hour)
   select min(p.period_start), max(p.period_start)
-  from public.device_metrics_periods p
+  from devices.metrics_periods p
   where p.granularity = 'hour'
   having count(*) > 0;
   return null;
@@ -1012,41 +1007,41 @@ declare
   v_result jsonb;
 begin
   perform pg_advisory_xact_lock(-7031000001);
-  select s.frozen_before into strict v_frozen_before from public.device_metrics_state s;
+  select s.frozen_before into strict v_frozen_before from devices.metrics_state s;
 
   -- A note is visible together with its transaction's rows, so the hours that are computed next include them.
   with taken as (
-    delete from public.device_metrics_changes c
-    where c.id in (select n.id from public.device_metrics_changes n order by n.id limit 200000)
+    delete from devices.metrics_changes c
+    where c.id in (select n.id from devices.metrics_changes n order by n.id limit 200000)
     returning c.from_hour, c.to_hour
   )
-  insert into public.device_metrics_periods (granularity, period_start)
+  insert into devices.metrics_periods (granularity, period_start)
   select distinct 'hour', h.hour
   from (select distinct t.from_hour, t.to_hour from taken t) t
   cross join lateral generate_series(
     greatest(t.from_hour, v_frozen_before), least(t.to_hour, v_open_hour - interval '1 hour'), interval '1 '
       'hour') h (hour)
-  on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
+  on conflict (granularity, period_start) do update set pending = true where not devices.metrics_periods.pending;
 
   -- The hours that ended since the last run; after a long outage these are thousands.
-  insert into public.device_metrics_periods (granularity, period_start)
+  insert into devices.metrics_periods (granularity, period_start)
   select 'hour', h.hour
-  from public.device_metrics_state s
+  from devices.metrics_state s
   cross join lateral generate_series(
     greatest(s.next_hour, s.frozen_before), v_open_hour - interval '1 hour', interval '1 hour') h (hour)
-  on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
-  update public.device_metrics_state s set next_hour = v_open_hour where s.next_hour < v_open_hour;
+  on conflict (granularity, period_start) do update set pending = true where not devices.metrics_periods.pending;
+  update devices.metrics_state s set next_hour = v_open_hour where s.next_hour < v_open_hour;
 
-  update public.device_metrics_periods p set pending = true where p.unsettled and not p.pending;
+  update devices.metrics_periods p set pending = true where p.unsettled and not p.pending;
 
   select jsonb_build_object(
     'pending_hours', count(*) filter (where p.granularity = 'hour'),
     'pending_days', count(*) filter (where p.granularity = 'day' and p.period_start <= v_open_hour - interval '24 '
       'hours'),
-    'notes_left', (select count(*) from (select from public.device_metrics_changes limit 1000000) n),
+    'notes_left', (select count(*) from (select from devices.metrics_changes limit 1000000) n),
     'odd_times', scheduler.take_odd_times())
   into v_result
-  from public.device_metrics_periods p
+  from devices.metrics_periods p
   where p.pending;
   return v_result;
 end
@@ -1062,7 +1057,7 @@ language sql stable set search_path = '' as $$
   from (
     select p.period_start, max(p.period_start) over () as newest,
       row_number() over (order by p.period_start desc) as place
-    from public.device_metrics_periods p
+    from devices.metrics_periods p
     where p.granularity = 'hour' and p.pending and p.period_start >= p_from and p.period_start < p_to
     order by p.period_start desc
     limit p_max_hours
@@ -1086,15 +1081,15 @@ begin
   select r.* into strict device_rows, rows_written from devices.store_metrics('hour', p_hours) r;
 
   -- Hours that ended two days ago are taken as settled: catching up must not compute all of them twice.
-  update public.device_metrics_periods p
+  update devices.metrics_periods p
   set pending = false, computed_at = now(),
     unsettled = not v_settled and p.period_start < p_open_hour and p.period_start >= p_open_hour - interval '48 hours'
   where p.granularity = 'hour' and p.period_start = any (p_hours);
 
   if rows_written > 0 then
-    insert into public.device_metrics_periods (granularity, period_start)
+    insert into devices.metrics_periods (granularity, period_start)
     select distinct 'day', date_bin('24 hours', h.hour, '2000-01-01 00:00+00') from unnest(p_hours) h (hour)
-    on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
+    on conflict (granularity, period_start) do update set pending = true where not devices.metrics_periods.pending;
   end if;
 end
 $$;
@@ -1130,10 +1125,10 @@ begin
     'device_rows', v_device_rows,
     'rows_written', v_written,
     'hours_left', (
-      select count(*) from public.device_metrics_periods p
+      select count(*) from devices.metrics_periods p
       where p.granularity = 'hour' and p.pending and p.period_start >= p_from and p.period_start < p_to),
     'caught_up_to', coalesce(
-      (select min(p.period_start) from public.device_metrics_periods p
+      (select min(p.period_start) from devices.metrics_periods p
        where p.granularity = 'hour' and p.pending and p.period_start < v_open_hour),
       v_open_hour));
 end
@@ -1164,12 +1159,12 @@ begin
   into v_days, v_left
   from (
     select p.period_start, row_number() over (order by p.period_start desc) as place
-    from public.device_metrics_periods p
+    from devices.metrics_periods p
     where p.granularity = 'day' and p.pending
       and p.period_start > p_from - interval '24 hours' and p.period_start < p_to
       and p.period_start <= v_now - interval '24 hours'
       and not exists (
-        select from public.device_metrics_periods h
+        select from devices.metrics_periods h
         where h.granularity = 'hour' and h.pending
           and h.period_start >= p.period_start and h.period_start < p.period_start + interval '24 hours')
   ) d;
@@ -1177,7 +1172,7 @@ begin
   if v_days is not null then
     select r.device_rows, r.rows_written into strict v_device_rows, v_written
     from devices.store_metrics('day', v_days) r;
-    update public.device_metrics_periods p
+    update devices.metrics_periods p
     set pending = false, computed_at = v_now
     where p.granularity = 'day' and p.period_start = any (v_days);
   end if;
@@ -1214,20 +1209,20 @@ begin
   v_to := date_bin('1 hour', p_to + interval '1 hour' - interval '1 microsecond', '2000-01-01 00:00+00');
 
   perform pg_advisory_xact_lock(-7031000001);
-  select s.frozen_before into strict v_frozen_before from public.device_metrics_state s;
+  select s.frozen_before into strict v_frozen_before from devices.metrics_state s;
   if v_from < v_frozen_before then
     raise exception using errcode = '22023', message = format(
       'Cannot recompute device metrics: from must not be before %s, got %s', v_frozen_before, p_from),
       hint = 'Figures before this time are final, their raw rows may be gone';
   end if;
 
-  insert into public.device_metrics_periods (granularity, period_start)
+  insert into devices.metrics_periods (granularity, period_start)
   select 'hour', h.hour from generate_series(v_from, v_to - interval '1 hour', interval '1 hour') h (hour)
   union all
   select 'day', d.day
   from generate_series(date_bin('24 hours', v_from, '2000-01-01 00:00+00'), v_to - interval '1 hour', interval '24 '
     'hours') d (day)
-  on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
+  on conflict (granularity, period_start) do update set pending = true where not devices.metrics_periods.pending;
 
   return jsonb_build_object('from', v_from, 'to', v_to, 'hours', extract(epoch from v_to - v_from)::bigint / 3600);
 end
@@ -1246,14 +1241,14 @@ begin
       'Cannot freeze device metrics: p_before must be at least 48 hours ago, got %s', coalesce(p_before::text, 'null'));
   end if;
   perform pg_advisory_xact_lock(-7031000001);
-  if exists (select from public.device_metrics_periods p where p.pending and p.period_start < v_before)
-    or exists (select from public.device_metrics_changes c where c.from_hour < v_before)
-    or exists (select from public.device_metrics_state s where s.next_hour < v_before) then
+  if exists (select from devices.metrics_periods p where p.pending and p.period_start < v_before)
+    or exists (select from devices.metrics_changes c where c.from_hour < v_before)
+    or exists (select from devices.metrics_state s where s.next_hour < v_before) then
     raise exception using errcode = 'SD103', message = format(
       'Cannot freeze device metrics: every period before %s must be computed, got pending ones', v_before),
       hint = 'Run aggregate-device-metrics and aggregate-device-metrics-daily first';
   end if;
-  update public.device_metrics_state s set frozen_before = greatest(s.frozen_before, v_before)
+  update devices.metrics_state s set frozen_before = greatest(s.frozen_before, v_before)
   returning s.frozen_before into v_frozen_before;
   return v_frozen_before;
 end
@@ -1776,7 +1771,7 @@ grant execute on function public.device_heartbeat(uuid), public.device_commands(
 
 create function devices.metrics_final_before() returns timestamptz
 language sql stable set search_path = '' as $$
-  select frozen_before from public.device_metrics_state;
+  select frozen_before from devices.metrics_state;
 $$;
 comment on function devices.metrics_final_before() is 'The time before which figures are final; later rows still '
   'count.';
@@ -1816,7 +1811,7 @@ declare
   v_deleted integer := 0;
 begin
   while v_deleted < p_limit loop
-    select period_start into v_period from public.device_metrics_periods
+    select period_start into v_period from devices.metrics_periods
       where granularity = p_granularity and not pending and period_start <= p_before - case p_granularity when 'day'
         then interval '24 hours' else interval '1 hour' end
       order by period_start limit 1
@@ -1829,7 +1824,7 @@ begin
     get diagnostics v_count = row_count;
     v_deleted := v_deleted + v_count;
     exit when v_deleted >= p_limit;
-    delete from public.device_metrics_periods where granularity = p_granularity and period_start = v_period;
+    delete from devices.metrics_periods where granularity = p_granularity and period_start = v_period;
     v_deleted := v_deleted + 1;
   end loop;
   return v_deleted;
@@ -1902,8 +1897,8 @@ language sql stable set search_path = '' as $$
       date_bin('1 hour', now(), '2000-01-01 00:00+00') - interval '8 days',
       fleet.first_hour,
       least(
-        (select next_hour from public.device_metrics_state),
-        (select min(period_start) from public.device_metrics_periods where granularity = 'hour' and pending)
+        (select next_hour from devices.metrics_state),
+        (select min(period_start) from devices.metrics_periods where granularity = 'hour' and pending)
       ))) as complete_until
     from fleet, summary
   )
@@ -2072,12 +2067,12 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
 -- does not run. The sums do not grow meanwhile; they catch up when it runs again.
 create function devices.unsummarized_stretches() returns table (from_at timestamptz, to_at timestamptz)
 language sql stable set search_path = '' rows 50 as $$
-  select state.next_hour, state.next_hour + interval '48 hours' from public.device_metrics_state as state
+  select state.next_hour, state.next_hour + interval '48 hours' from devices.metrics_state as state
   union all
   (select periods.period_start, periods.period_start + interval '1 hour'
-  from public.device_metrics_periods as periods
+  from devices.metrics_periods as periods
   where periods.granularity = 'hour' and periods.pending
-    and periods.period_start < (select next_hour from public.device_metrics_state)
+    and periods.period_start < (select next_hour from devices.metrics_state)
     and not exists (
       select from public.device_metrics_summary as summary
       where summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
@@ -2095,9 +2090,9 @@ returns table (charging_sessions numeric, pop_events numeric, pop_validated nume
   pop_points numeric, commands numeric)
 language sql stable set search_path = '' rows 1 as $$
   with state as (
-    select next_hour from public.device_metrics_state
+    select next_hour from devices.metrics_state
   ), open_days as (
-    select periods.period_start as day from public.device_metrics_periods as periods
+    select periods.period_start as day from devices.metrics_periods as periods
     where periods.granularity = 'day' and periods.pending
     union
     select date_bin('24 hours', next_hour, '2000-01-01 00:00+00') from state
@@ -2150,7 +2145,7 @@ comment on function devices.unsummarized_sums() is
 create function devices.fleet_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
   with state as (
-    select next_hour from public.device_metrics_state
+    select next_hour from devices.metrics_state
   ), last_day as (
     select round(sum(efficiency_weight) / nullif(sum(efficiency_energy_wh), 0), 4) as charging_efficiency
     from public.device_metrics_summary as summary, state

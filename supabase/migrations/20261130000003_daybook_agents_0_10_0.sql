@@ -46,7 +46,7 @@ comment on schema agents is 'Private functions and types of the pack agents. Not
 
 create table public.agents (
   id uuid primary key default gen_random_uuid(),
-  name text not null unique check (length(name) between 1 and 200),
+  name text not null unique check (length(name) <= 200 and name ~ '\S'),
   role text not null default 'general' check (length(role) between 1 and 100),
   description text not null default '',
   model text,
@@ -61,6 +61,23 @@ create table public.agents (
 );
 
 create index agents_status_idx on public.agents (status);
+
+create function agents.set_status_changed_at() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if new.status_changed_at is not distinct from old.status_changed_at then
+    new.status_changed_at := now();
+  end if;
+  return new;
+end;
+$$;
+comment on function agents.set_status_changed_at() is
+  'For a trigger before an update that changes the status: sets status_changed_at to now() unless the update sets it '
+    'itself.';
+create trigger set_status_changed_at before update on public.agents
+  for each row when (new.status <> old.status) execute function agents.set_status_changed_at();
+create trigger set_updated_at before update on public.agents
+  for each row execute function scheduler.set_updated_at();
 
 comment on table public.agents is 'One row an AI agent.';
 comment on column public.agents.status is
@@ -90,6 +107,8 @@ create table public.tasks (
   constraint tasks_started_when_in_progress check (status <> 'in_progress' or started_at is not null)
 );
 
+create trigger set_updated_at before update on public.tasks
+  for each row execute function scheduler.set_updated_at();
 create index tasks_agent_id_idx on public.tasks (agent_id);
 -- Open tasks are few, also when the table is long.
 create index tasks_open_idx on public.tasks (status, created_at)
@@ -100,8 +119,8 @@ comment on table public.tasks is 'One row a task: to do, under way or over.';
 comment on column public.tasks.priority is '1 is the most urgent, 10 the least.';
 comment on column public.tasks.due_at is 'Infinity, as null: it is never overdue.';
 comment on column public.tasks.completed_at is 'When it was over: completed, failed or cancelled.';
-comment on column public.tasks.updated_at is 'The agent that works on the task sets it; a task in progress that is not '
-  'updated is stuck.';
+comment on column public.tasks.updated_at is 'When the row was last changed; a task in progress that is not updated '
+  'is stuck.';
 
 create table public.conversations (
   id uuid primary key default gen_random_uuid(),
@@ -120,6 +139,8 @@ create table public.conversations (
   constraint conversations_closed_when_over check ((status = 'open') = (closed_at is null))
 );
 
+create trigger set_updated_at before update on public.conversations
+  for each row execute function scheduler.set_updated_at();
 create index conversations_agent_id_idx on public.conversations (agent_id);
 create unique index conversations_external_id_key
   on public.conversations (channel, external_id) where external_id is not null;

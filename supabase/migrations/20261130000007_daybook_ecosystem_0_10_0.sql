@@ -7,8 +7,7 @@ declare
   v_schemas constant text[] := array['ecosystem'];
   v_relations constant text[] := array[
     'ecosystem_comments', 'ecosystem_reports', 'ecosystem_repositories',
-    'github_responses', 'repository_activity', 'app_settings',
-    'eliza_activity_log'];
+    'repository_activity', 'app_settings', 'eliza_activity_log'];
   v_functions constant text[] := array[
     'ecosystem_claim_comment', 'ecosystem_doubt_comment', 'ecosystem_figures',
     'ecosystem_record_comment', 'ecosystem_release_comment',
@@ -142,7 +141,7 @@ comment on column public.repository_activity.stars_gained is 'stars_total less t
 comment on column public.repository_activity.truncated is 'The lists of which some pages were not read: counts '
   'from them are lower bounds.';
 
-create table public.github_responses (
+create table ecosystem.github_responses (
   repository_id bigint not null references public.ecosystem_repositories (id) on delete cascade,
   url text not null check (length(url) between 1 and 2000),
   etag text not null check (length(etag) between 1 and 500),
@@ -152,11 +151,11 @@ create table public.github_responses (
   primary key (repository_id, url)
 ) with (fillfactor = 80);
 
-comment on table public.github_responses is
+comment on table ecosystem.github_responses is
   'The counts of GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing '
     'of the rate limit. Rows unused for 8 days go.';
-comment on column public.github_responses.found is 'The counts of that answer, not the answer.';
-comment on column public.github_responses.next_url is 'The next page, as the answer''s Link header named it.';
+comment on column ecosystem.github_responses.found is 'The counts of that answer, not the answer.';
+comment on column ecosystem.github_responses.next_url is 'The next page, as the answer''s Link header named it.';
 
 create table public.ecosystem_reports (
   day date primary key check (isfinite(day)),
@@ -205,14 +204,13 @@ comment on column public.ecosystem_comments.problem is 'Why the outcome of the r
 
 alter table public.ecosystem_repositories enable row level security;
 alter table public.repository_activity enable row level security;
-alter table public.github_responses enable row level security;
+alter table ecosystem.github_responses enable row level security;
 alter table public.ecosystem_reports enable row level security;
 alter table public.ecosystem_comments enable row level security;
-revoke all on table public.ecosystem_repositories, public.repository_activity, public.github_responses,
+revoke all on table public.ecosystem_repositories, public.repository_activity,
   public.ecosystem_reports, public.ecosystem_comments from public, anon, authenticated, service_role;
 revoke all on sequence public.ecosystem_repositories_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.ecosystem_repositories, public.repository_activity,
-  public.github_responses,
   public.ecosystem_reports, public.ecosystem_comments to service_role;
 
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, description) values
@@ -243,12 +241,13 @@ comment on function public.ecosystem_repositories_to_read(integer) is
   'The enabled repositories, those that were asked about longest ago first: {"enabled": 2, "repositories": [{"id", '
     '"full_name"}]}.';
 
+-- Security definer: service_role has no right in the schema ecosystem.
 create function public.github_responses_of(p_repository_id bigint) returns jsonb
-language sql stable set search_path = '' as $$
+language sql stable security definer set search_path = '' as $$
   select coalesce(
     jsonb_object_agg(url, jsonb_build_object('etag', etag, 'found', found, 'next_url', next_url)), jsonb_build_object())
   from (
-    select url, etag, found, next_url from public.github_responses
+    select url, etag, found, next_url from ecosystem.github_responses
     where repository_id = p_repository_id
     order by used_at desc
     limit 200
@@ -343,14 +342,14 @@ comment on function ecosystem.record_figures(bigint, date, jsonb, timestamptz) i
 
 create function ecosystem.keep_responses(p_repository_id bigint, p_responses jsonb, p_now timestamptz) returns void
 language sql set search_path = '' as $$
-  insert into public.github_responses as kept (repository_id, url, etag, found, next_url, used_at)
+  insert into ecosystem.github_responses as kept (repository_id, url, etag, found, next_url, used_at)
   -- An address may come twice: pages of two lists can lead to the same next page.
   select distinct on (response.url) p_repository_id, response.url, response.etag, response.found, response.next_url,
     p_now
   from jsonb_to_recordset(p_responses) as response (url text, etag text, found jsonb, next_url text)
   on conflict (repository_id, url) do update set
     etag = excluded.etag, found = excluded.found, next_url = excluded.next_url, used_at = excluded.used_at;
-  delete from public.github_responses
+  delete from ecosystem.github_responses
   where repository_id = p_repository_id and used_at < p_now - interval '8 days';
 $$;
 comment on function ecosystem.keep_responses(bigint, jsonb, timestamptz) is

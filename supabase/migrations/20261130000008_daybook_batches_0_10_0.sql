@@ -5,9 +5,7 @@ do $guard$
 declare
   v_pack constant text := 'batches';
   v_schemas constant text[] := array['batches'];
-  v_relations constant text[] := array[
-    'batch_jobs', 'batch_leases', 'batch_providers', 'batch_tasks',
-    'organizations', 'prompts'];
+  v_relations constant text[] := array['batch_jobs', 'batch_providers', 'batch_tasks', 'organizations', 'prompts'];
   v_functions constant text[] := array[
     'accept_prompt_suggestion', 'begin_suggestion_try', 'claim_batch_tasks',
     'continue_batch_job', 'continue_weekly_suggestions',
@@ -56,7 +54,7 @@ comment on schema batches is 'The private part of the pack batches. Not exposed 
 
 create table public.organizations (
   id uuid primary key default gen_random_uuid(),
-  name text not null check (length(name) between 1 and 200),
+  name text not null check (length(name) <= 200 and name ~ '\S'),
   -- Null: the platform's own, by the settings daily_batch.time_zone and daily_batch.run_at.
   time_zone text,
   daily_run_at time,
@@ -104,6 +102,8 @@ create table public.batch_providers (
   updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
 create index batch_providers_fallback_provider_idx on public.batch_providers (fallback_provider);
+create trigger set_updated_at before update on public.batch_providers
+  for each row execute function scheduler.set_updated_at();
 
 comment on table public.batch_providers is
   'The model providers that prompts are sent to: one row each, with its limits, prices and breaker.';
@@ -125,7 +125,7 @@ comment on column public.batch_providers.open_until is
 create table public.prompts (
   id uuid primary key default gen_random_uuid(),
   organization_id uuid not null references public.organizations (id) on delete cascade,
-  text text not null check (length(text) between 1 and 2000000),
+  text text not null check (length(text) <= 2000000 and text ~ '\S'),
   status text not null default 'active' check (status in ('active', 'paused', 'suggested', 'rejected')),
   suggested_by text,
   decided_by text,
@@ -135,6 +135,8 @@ create table public.prompts (
   check (status not in ('suggested', 'rejected') or suggested_by is not null)
 );
 create index prompts_organization_id_idx on public.prompts (organization_id, status);
+create trigger set_updated_at before update on public.prompts
+  for each row execute function scheduler.set_updated_at();
 
 comment on table public.prompts is 'What an organization asks every day; suggested ones wait for a person''s yes.';
 comment on column public.prompts.status is
@@ -220,7 +222,7 @@ create index batch_tasks_claim_idx on public.batch_tasks (provider, job_id, asks
 create index batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
 
 comment on table public.batch_tasks is
-  'One row for each prompt and provider of a batch job, with its answer. batch_leases says which processor works on '
+  'One row for each prompt and provider of a batch job, with its answer. batches.leases says which processor works on '
     'it.';
 comment on column public.batch_tasks.attempts is
   'How often it was called, or lost with the lease of a processor that died. A task that is given back uncalled uses '
@@ -231,7 +233,7 @@ comment on column public.batch_tasks.asks_fallback is
   'Its provider did not answer it: from now on the provider''s fall-back is asked.';
 comment on column public.batch_tasks.answered_by is 'The provider that answered: the task''s own, or its fall-back.';
 
-create table public.batch_leases (
+create table batches.leases (
   job_id uuid not null references public.batch_jobs (id) on delete cascade,
   token uuid not null,
   task_ids bigint[] not null check (cardinality(task_ids) > 0),
@@ -239,14 +241,14 @@ create table public.batch_leases (
   primary key (job_id, token)
 );
 -- To compress many ids costs more than to write them.
-alter table public.batch_leases alter column task_ids set storage external;
+alter table batches.leases alter column task_ids set storage external;
 
-comment on table public.batch_leases is
+comment on table batches.leases is
   'Which tasks a processor holds: one row for each processor that works on a batch job, so that a claim writes one '
     'row and not each task. It is changed only under the lock of the batch job''s row.';
-comment on column public.batch_leases.token is
+comment on column batches.leases.token is
   'Names the processor. Results are taken from the holder of the lease alone.';
-comment on column public.batch_leases.leased_until is
+comment on column batches.leases.leased_until is
   'After this the next claim may take the tasks. Each heartbeat extends it.';
 
 alter table public.organizations enable row level security;
@@ -254,14 +256,13 @@ alter table public.batch_providers enable row level security;
 alter table public.prompts enable row level security;
 alter table public.batch_jobs enable row level security;
 alter table public.batch_tasks enable row level security;
-alter table public.batch_leases enable row level security;
-revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks,
-  public.batch_leases
+alter table batches.leases enable row level security;
+revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks
   from public, anon, authenticated, service_role;
 revoke all on sequence public.batch_tasks_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.organizations, public.batch_providers, public.prompts to service_role;
 -- Batches change only through their functions.
-grant select on public.batch_jobs, public.batch_tasks, public.batch_leases to service_role;
+grant select on public.batch_jobs, public.batch_tasks to service_role;
 
 -- All lock in one order: organization, batch job, leases, tasks, providers. Otherwise processors and the deletion of an
 -- organization would deadlock.
@@ -1161,7 +1162,7 @@ create table batches.calls (
   job_id uuid not null,
   token uuid not null,
   tries_provider boolean not null,
-  foreign key (job_id, token) references public.batch_leases (job_id, token) on delete cascade
+  foreign key (job_id, token) references batches.leases (job_id, token) on delete cascade
 );
 create index batch_calls_provider_idx on batches.calls (provider);
 create index batch_calls_lease_idx on batches.calls (job_id, token);
@@ -1196,7 +1197,7 @@ declare
 begin
   with calls as (
     select calls.job_id, count(*)::integer as calls
-    from batches.calls as calls join public.batch_leases as leases using (job_id, token)
+    from batches.calls as calls join batches.leases as leases using (job_id, token)
     where calls.provider = p_provider and leases.leased_until > p_now
     group by 1
   ),
@@ -1252,7 +1253,7 @@ comment on function batches.breaker_state(public.batch_providers, timestamptz) i
 create function batches.tried_providers(p_now timestamptz) returns text[]
 language sql stable set search_path = '' as $$
   select coalesce(array_agg(calls.provider), '{}')
-  from batches.calls as calls join public.batch_leases as leases using (job_id, token)
+  from batches.calls as calls join batches.leases as leases using (job_id, token)
   where calls.tries_provider and leases.leased_until > p_now;
 $$;
 comment on function batches.tried_providers(timestamptz) is 'The providers that a call tries at that moment.';
@@ -1463,9 +1464,9 @@ declare
   v_task_ids bigint[];
 begin
   with expired as (
-    select token from public.batch_leases where job_id = p_job_id and leased_until <= p_now for update skip locked
+    select token from batches.leases where job_id = p_job_id and leased_until <= p_now for update skip locked
   ), freed as (
-    delete from public.batch_leases as leases using expired
+    delete from batches.leases as leases using expired
     where leases.job_id = p_job_id and leases.token = expired.token
     returning leases.task_ids
   )
@@ -1646,7 +1647,7 @@ create function batches.gather_tasks(
 language plpgsql set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_leased bigint[] := array(select unnest(task_ids) from public.batch_leases where job_id = p_job.id);
+  v_leased bigint[] := array(select unnest(task_ids) from batches.leases where job_id = p_job.id);
   v_bytes_left bigint := batches.max_claim_bytes();
   v_part batches.claim_part;
   v_chunk batches.task_chunk;
@@ -1744,7 +1745,7 @@ declare
 begin
   v_job := batches.lock_job(p_job_id);
   if v_job.completed_at is null then
-    update public.batch_leases set leased_until = greatest(leased_until, p_leased_until)
+    update batches.leases set leased_until = greatest(leased_until, p_leased_until)
       where job_id = p_job_id and token = p_token;
     if batches.free_expired_leases(p_job_id, p_now) > 0 then
       select * into v_job from public.batch_jobs where id = p_job_id;
@@ -1774,7 +1775,7 @@ begin
       claim_from = p_claim_from
     where id = p_job_id
     returning * into v_job;
-  insert into public.batch_leases as leases (job_id, token, task_ids, leased_until)
+  insert into batches.leases as leases (job_id, token, task_ids, leased_until)
     select p_job_id, p_token, p_task_ids, p_leased_until where cardinality(p_task_ids) > 0
     on conflict (job_id, token) do update set task_ids = leases.task_ids || excluded.task_ids;
   if p_counts_slots or p_tried <> '{}' then
@@ -1847,7 +1848,7 @@ begin
   end if;
   v_gathered := batches.gather_tasks(v_job, p_token, p_limit, p_busy, v_settings, p_now);
   v_outcome := batches.claim_outcome(v_gathered.parts, p_limit,
-    (select min(leased_until) from public.batch_leases where job_id = p_job_id and token <> p_token),
+    (select min(leased_until) from batches.leases where job_id = p_job_id and token <> p_token),
     v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer), p_now);
   v_job := batches.record_claim(p_job_id, p_token, v_gathered.ids, v_gathered.tasks,
     array(select answerer from unnest(v_gathered.parts) as parts where is_half_open and taken > 0),
@@ -1917,7 +1918,7 @@ begin
     return v_job.status;
   end if;
   -- Tasks whose prompts were deleted are gone.
-  delete from public.batch_leases where job_id = p_job_id;
+  delete from batches.leases where job_id = p_job_id;
   delete from batches.waits where job_id = p_job_id;
   v_gone := v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed;
   update public.batch_jobs set
@@ -1940,9 +1941,9 @@ create function batches.shorten_lease(p_job_id uuid, p_token uuid, p_leased bigi
 language plpgsql set search_path = '' as $$
 begin
   if cardinality(p_task_ids) = cardinality(p_leased) then
-    delete from public.batch_leases where job_id = p_job_id and token = p_token;
+    delete from batches.leases where job_id = p_job_id and token = p_token;
   elsif cardinality(p_task_ids) > 0 then
-    update public.batch_leases
+    update batches.leases
       set task_ids = array(
         select task_id from unnest(p_leased) as task_id where task_id not in (select unnest(p_task_ids)))
       where job_id = p_job_id and token = p_token;
@@ -2145,7 +2146,7 @@ begin
   -- A batch job that was deleted has no leases, so all results are refused.
   v_job := batches.lock_job(p_job_id);
   v_was_open := v_job.completed_at is null;
-  select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
+  select task_ids into v_leased from batches.leases where job_id = p_job_id and token = p_token;
   v_taken := batches.take_results(v_job, v_leased, p_results, v_settings, p_now);
   v_accepted := v_taken.answered_ids || array(select id from unnest(v_taken.others));
 
@@ -2159,7 +2160,7 @@ begin
     end if;
     -- Tasks of deleted prompts are not counted. Whether others are open is looked up when no lease is left.
     if v_job.tasks_completed + v_job.tasks_failed = v_job.tasks_total
-      or not exists (select from public.batch_leases where job_id = p_job_id) then
+      or not exists (select from batches.leases where job_id = p_job_id) then
       v_job.status := batches.end_job_when_done(p_job_id, p_now);
     end if;
   end if;
@@ -2213,7 +2214,7 @@ begin
     return jsonb_build_object('status', coalesce(v_job.status, 'unknown'), 'held', 0);
   end if;
   update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now) where id = p_job_id;
-  update public.batch_leases
+  update batches.leases
     set leased_until = greatest(leased_until,
       p_now + make_interval(secs => coalesce(p_lease_seconds, (batches.settings() ->> 'lease_seconds')::integer)))
     where job_id = p_job_id and token = p_token
@@ -2249,7 +2250,7 @@ begin
   end if;
   -- A processor that gives tasks back is alive.
   update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now) where id = p_job_id;
-  select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
+  select task_ids into v_leased from batches.leases where job_id = p_job_id and token = p_token;
   v_released := case when p_ids is null then v_leased
     else array(select task_id from unnest(v_leased) as task_id where task_id = any (p_ids)) end;
   perform batches.shorten_lease(p_job_id, p_token, v_leased, v_released);
@@ -2324,7 +2325,7 @@ begin
   update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at
     is null;
   get diagnostics v_cancelled = row_count;
-  delete from public.batch_leases where job_id = p_job_id;
+  delete from batches.leases where job_id = p_job_id;
   delete from batches.waits where job_id = p_job_id;
   update public.batch_jobs
     set status = 'cancelled', completed_at = greatest(p_now, started_at),
@@ -2418,7 +2419,7 @@ begin
     order by silent.id
   )
   select alone.id from alone
-  where not exists (select from public.batch_leases where job_id = alone.id and leased_until > p_now)
+  where not exists (select from batches.leases where job_id = alone.id and leased_until > p_now)
   order by alone.id
   limit p_limit;
 end;
@@ -2562,7 +2563,7 @@ begin
     end if;
     select batches.decide_resume(v_job,
         coalesce(bool_or(batches.run_is_alive(runs, v_limits, p_now)), false)
-          or exists (select from public.batch_leases where job_id = p_job_id),
+          or exists (select from batches.leases where job_id = p_job_id),
         coalesce(bool_or(runs.status = 'queued'), false), v_limits, p_now) into v_action
       from scheduler.open_runs('robust-batch-processor', p_job_id::text) as runs;
     if v_action = 'resumed' then

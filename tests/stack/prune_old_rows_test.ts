@@ -25,8 +25,8 @@ Deno.test("prune-old-rows through the whole stack", (test) =>
         }
       }
       // The figures of the old device rows are final.
-      await sql`delete from device_metrics_changes`;
-      await sql`update device_metrics_state set frozen_before = now() - interval '30 days'`;
+      await sql`delete from devices.metrics_changes`;
+      await sql`update devices.metrics_state set frozen_before = now() - interval '30 days'`;
       const { status, body } = await pruneByHand(stack, { batchRows: 2 });
       assert.equal(status, 200, JSON.stringify(body));
       const expected = Object.fromEntries(Object.keys(oldRows).map((rule) => [rule, 5]));

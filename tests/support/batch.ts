@@ -79,7 +79,7 @@ export async function tasks(sql: Sql, id: string): Promise<Row[]> {
 /** How many tasks there are of each status; leased ones count as "leased". */
 export async function statuses(sql: Sql, id: string): Promise<Record<string, number>> {
   const rows = await sql<{ status: string; count: number }[]>`
-    select case when id in (select unnest(task_ids) from batch_leases where job_id = ${id}) then 'leased' else status end
+    select case when id in (select unnest(task_ids) from batches.leases where job_id = ${id}) then 'leased' else status end
       as status, count(*)::int as count
     from batch_tasks where job_id = ${id} group by 1 order by 1`;
   return Object.fromEntries(rows.map((row) => [row.status, row.count]));
@@ -160,22 +160,22 @@ export async function runProcessor(
 export async function assertBatchesSound(sql: Sql, meddled: string[] = []): Promise<void> {
   const touched = `{${meddled.join(",")}}`;
   const broken = await sql`
-    select 'leased by two' as what, task_id::text as id from batch_leases, unnest(task_ids) as task_id
+    select 'leased by two' as what, task_id::text as id from batches.leases, unnest(task_ids) as task_id
       group by task_id having count(*) > 1
     union all
     select 'a slot without a lease', task_id::text from batches.calls as calls
       where not exists (
-        select from batch_leases as leases
+        select from batches.leases as leases
         where leases.job_id = calls.job_id and leases.token = calls.token and calls.task_id = any (task_ids))
     union all
-    select 'leased, but over', tasks.id::text from batch_leases as leases, batch_tasks as tasks
+    select 'leased, but over', tasks.id::text from batches.leases as leases, batch_tasks as tasks
       where tasks.id = any (task_ids) and (tasks.completed_at is not null or tasks.job_id <> leases.job_id)
     union all
     select 'not leased, but before where claims begin', tasks.id::text from batch_tasks as tasks
       join batch_jobs as jobs on jobs.id = tasks.job_id
       where tasks.completed_at is null
         and tasks.id < (jobs.claim_from ->> batches.claim_key(tasks.provider, tasks.asks_fallback))::bigint
-        and not exists (select from batch_leases where job_id = jobs.id and tasks.id = any (task_ids))
+        and not exists (select from batches.leases where job_id = jobs.id and tasks.id = any (task_ids))
         and not jobs.id = any (${touched}::uuid[])
     union all
     select 'wrong counters', jobs.id::text from batch_jobs as jobs where not id = any (${touched}::uuid[]) and (tasks_completed, tasks_failed) <> (

@@ -59,7 +59,7 @@ export async function withDatabase(
     const sql = opened(postgres(as("postgres"), { ...quiet, max: 4 }));
     if (packs === "all") {
       // As if it were installed now: the template may be of the hour before.
-      await sql`update device_metrics_state set next_hour = date_bin('1 hour', now(), '2000-01-01 00:00+00')`;
+      await sql`update devices.metrics_state set next_hour = date_bin('1 hour', now(), '2000-01-01 00:00+00')`;
     }
     await fn({
       name,

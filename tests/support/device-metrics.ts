@@ -194,6 +194,6 @@ export async function touched(sql: Sql): Promise<Map<string, string>> {
 
 /** As if the scheduler had last run this many hours ago. */
 export async function fallBehind({ admin }: TestDatabase, hours: number): Promise<void> {
-  await admin`update public.device_metrics_state
+  await admin`update devices.metrics_state
     set next_hour = date_bin('1 hour', now(), '2000-01-01 00:00+00') - ${hours} * interval '1 hour'`;
 }

@@ -43,7 +43,7 @@ export async function fillDatabase(sql: Sql): Promise<void> {
   const batch = await addBatch(sql, 6, ["one"], t.NOON);
   const run = crypto.randomUUID();
   await sql`select claim_batch_tasks(${batch}, ${run}, 2, 60)`;
-  await sql`update batch_leases set leased_until = ${t.after(1)}`;
+  await sql`update batches.leases set leased_until = ${t.after(1)}`;
   await sql`select schedule_action('reminder', p_message => 'water the plants', p_due_at => ${
     t.after(60)
   })`;

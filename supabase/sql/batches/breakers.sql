@@ -14,7 +14,7 @@ comment on function batches.breaker_state(public.batch_providers, timestamptz) i
 create function batches.tried_providers(p_now timestamptz) returns text[]
 language sql stable set search_path = '' as $$
   select coalesce(array_agg(calls.provider), '{}')
-  from batches.calls as calls join public.batch_leases as leases using (job_id, token)
+  from batches.calls as calls join batches.leases as leases using (job_id, token)
   where calls.tries_provider and leases.leased_until > p_now;
 $$;
 comment on function batches.tried_providers(timestamptz) is 'The providers that a call tries at that moment.';

@@ -35,9 +35,9 @@ declare
   v_task_ids bigint[];
 begin
   with expired as (
-    select token from public.batch_leases where job_id = p_job_id and leased_until <= p_now for update skip locked
+    select token from batches.leases where job_id = p_job_id and leased_until <= p_now for update skip locked
   ), freed as (
-    delete from public.batch_leases as leases using expired
+    delete from batches.leases as leases using expired
     where leases.job_id = p_job_id and leases.token = expired.token
     returning leases.task_ids
   )
@@ -218,7 +218,7 @@ create function batches.gather_tasks(
 language plpgsql set search_path = '' set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_leased bigint[] := array(select unnest(task_ids) from public.batch_leases where job_id = p_job.id);
+  v_leased bigint[] := array(select unnest(task_ids) from batches.leases where job_id = p_job.id);
   v_bytes_left bigint := batches.max_claim_bytes();
   v_part batches.claim_part;
   v_chunk batches.task_chunk;
@@ -316,7 +316,7 @@ declare
 begin
   v_job := batches.lock_job(p_job_id);
   if v_job.completed_at is null then
-    update public.batch_leases set leased_until = greatest(leased_until, p_leased_until)
+    update batches.leases set leased_until = greatest(leased_until, p_leased_until)
       where job_id = p_job_id and token = p_token;
     if batches.free_expired_leases(p_job_id, p_now) > 0 then
       select * into v_job from public.batch_jobs where id = p_job_id;
@@ -346,7 +346,7 @@ begin
       claim_from = p_claim_from
     where id = p_job_id
     returning * into v_job;
-  insert into public.batch_leases as leases (job_id, token, task_ids, leased_until)
+  insert into batches.leases as leases (job_id, token, task_ids, leased_until)
     select p_job_id, p_token, p_task_ids, p_leased_until where cardinality(p_task_ids) > 0
     on conflict (job_id, token) do update set task_ids = leases.task_ids || excluded.task_ids;
   if p_counts_slots or p_tried <> '{}' then
@@ -419,7 +419,7 @@ begin
   end if;
   v_gathered := batches.gather_tasks(v_job, p_token, p_limit, p_busy, v_settings, p_now);
   v_outcome := batches.claim_outcome(v_gathered.parts, p_limit,
-    (select min(leased_until) from public.batch_leases where job_id = p_job_id and token <> p_token),
+    (select min(leased_until) from batches.leases where job_id = p_job_id and token <> p_token),
     v_job.created_at + make_interval(hours => (v_settings ->> 'wait_hours')::integer), p_now);
   v_job := batches.record_claim(p_job_id, p_token, v_gathered.ids, v_gathered.tasks,
     array(select answerer from unnest(v_gathered.parts) as parts where is_half_open and taken > 0),

@@ -18,7 +18,7 @@ begin
     return v_job.status;
   end if;
   -- Tasks whose prompts were deleted are gone.
-  delete from public.batch_leases where job_id = p_job_id;
+  delete from batches.leases where job_id = p_job_id;
   delete from batches.waits where job_id = p_job_id;
   v_gone := v_job.tasks_total - v_job.tasks_completed - v_job.tasks_failed;
   update public.batch_jobs set
@@ -41,9 +41,9 @@ create function batches.shorten_lease(p_job_id uuid, p_token uuid, p_leased bigi
 language plpgsql set search_path = '' as $$
 begin
   if cardinality(p_task_ids) = cardinality(p_leased) then
-    delete from public.batch_leases where job_id = p_job_id and token = p_token;
+    delete from batches.leases where job_id = p_job_id and token = p_token;
   elsif cardinality(p_task_ids) > 0 then
-    update public.batch_leases
+    update batches.leases
       set task_ids = array(
         select task_id from unnest(p_leased) as task_id where task_id not in (select unnest(p_task_ids)))
       where job_id = p_job_id and token = p_token;
@@ -246,7 +246,7 @@ begin
   -- A batch job that was deleted has no leases, so all results are refused.
   v_job := batches.lock_job(p_job_id);
   v_was_open := v_job.completed_at is null;
-  select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
+  select task_ids into v_leased from batches.leases where job_id = p_job_id and token = p_token;
   v_taken := batches.take_results(v_job, v_leased, p_results, v_settings, p_now);
   v_accepted := v_taken.answered_ids || array(select id from unnest(v_taken.others));
 
@@ -260,7 +260,7 @@ begin
     end if;
     -- Tasks of deleted prompts are not counted. Whether others are open is looked up when no lease is left.
     if v_job.tasks_completed + v_job.tasks_failed = v_job.tasks_total
-      or not exists (select from public.batch_leases where job_id = p_job_id) then
+      or not exists (select from batches.leases where job_id = p_job_id) then
       v_job.status := batches.end_job_when_done(p_job_id, p_now);
     end if;
   end if;

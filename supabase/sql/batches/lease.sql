@@ -17,7 +17,7 @@ begin
     return jsonb_build_object('status', coalesce(v_job.status, 'unknown'), 'held', 0);
   end if;
   update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now) where id = p_job_id;
-  update public.batch_leases
+  update batches.leases
     set leased_until = greatest(leased_until,
       p_now + make_interval(secs => coalesce(p_lease_seconds, (batches.settings() ->> 'lease_seconds')::integer)))
     where job_id = p_job_id and token = p_token
@@ -53,7 +53,7 @@ begin
   end if;
   -- A processor that gives tasks back is alive.
   update public.batch_jobs set last_heartbeat = greatest(last_heartbeat, p_now) where id = p_job_id;
-  select task_ids into v_leased from public.batch_leases where job_id = p_job_id and token = p_token;
+  select task_ids into v_leased from batches.leases where job_id = p_job_id and token = p_token;
   v_released := case when p_ids is null then v_leased
     else array(select task_id from unnest(v_leased) as task_id where task_id = any (p_ids)) end;
   perform batches.shorten_lease(p_job_id, p_token, v_leased, v_released);
@@ -128,7 +128,7 @@ begin
   update public.batch_tasks set status = 'cancelled', completed_at = p_now where job_id = p_job_id and completed_at
     is null;
   get diagnostics v_cancelled = row_count;
-  delete from public.batch_leases where job_id = p_job_id;
+  delete from batches.leases where job_id = p_job_id;
   delete from batches.waits where job_id = p_job_id;
   update public.batch_jobs
     set status = 'cancelled', completed_at = greatest(p_now, started_at),

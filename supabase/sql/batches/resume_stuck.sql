@@ -70,7 +70,7 @@ begin
     end if;
     select batches.decide_resume(v_job,
         coalesce(bool_or(batches.run_is_alive(runs, v_limits, p_now)), false)
-          or exists (select from public.batch_leases where job_id = p_job_id),
+          or exists (select from batches.leases where job_id = p_job_id),
         coalesce(bool_or(runs.status = 'queued'), false), v_limits, p_now) into v_action
       from scheduler.open_runs('robust-batch-processor', p_job_id::text) as runs;
     if v_action = 'resumed' then

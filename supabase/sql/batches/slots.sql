@@ -7,7 +7,7 @@ create table batches.calls (
   job_id uuid not null,
   token uuid not null,
   tries_provider boolean not null,
-  foreign key (job_id, token) references public.batch_leases (job_id, token) on delete cascade
+  foreign key (job_id, token) references batches.leases (job_id, token) on delete cascade
 );
 create index batch_calls_provider_idx on batches.calls (provider);
 create index batch_calls_lease_idx on batches.calls (job_id, token);
@@ -42,7 +42,7 @@ declare
 begin
   with calls as (
     select calls.job_id, count(*)::integer as calls
-    from batches.calls as calls join public.batch_leases as leases using (job_id, token)
+    from batches.calls as calls join batches.leases as leases using (job_id, token)
     where calls.provider = p_provider and leases.leased_until > p_now
     group by 1
   ),

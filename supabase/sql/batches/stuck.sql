@@ -65,7 +65,7 @@ begin
     order by silent.id
   )
   select alone.id from alone
-  where not exists (select from public.batch_leases where job_id = alone.id and leased_until > p_now)
+  where not exists (select from batches.leases where job_id = alone.id and leased_until > p_now)
   order by alone.id
   limit p_limit;
 end;

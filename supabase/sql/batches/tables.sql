@@ -3,7 +3,7 @@
 
 create table public.organizations (
   id uuid primary key default gen_random_uuid(),
-  name text not null check (length(name) between 1 and 200),
+  name text not null check (length(name) <= 200 and name ~ '\S'),
   -- Null: the platform's own, by the settings daily_batch.time_zone and daily_batch.run_at.
   time_zone text,
   daily_run_at time,
@@ -51,6 +51,8 @@ create table public.batch_providers (
   updated_at timestamptz not null default now() check (isfinite(updated_at))
 );
 create index batch_providers_fallback_provider_idx on public.batch_providers (fallback_provider);
+create trigger set_updated_at before update on public.batch_providers
+  for each row execute function scheduler.set_updated_at();
 
 comment on table public.batch_providers is
   'The model providers that prompts are sent to: one row each, with its limits, prices and breaker.';
@@ -72,7 +74,7 @@ comment on column public.batch_providers.open_until is
 create table public.prompts (
   id uuid primary key default gen_random_uuid(),
   organization_id uuid not null references public.organizations (id) on delete cascade,
-  text text not null check (length(text) between 1 and 2000000),
+  text text not null check (length(text) <= 2000000 and text ~ '\S'),
   status text not null default 'active' check (status in ('active', 'paused', 'suggested', 'rejected')),
   suggested_by text,
   decided_by text,
@@ -82,6 +84,8 @@ create table public.prompts (
   check (status not in ('suggested', 'rejected') or suggested_by is not null)
 );
 create index prompts_organization_id_idx on public.prompts (organization_id, status);
+create trigger set_updated_at before update on public.prompts
+  for each row execute function scheduler.set_updated_at();
 
 comment on table public.prompts is 'What an organization asks every day; suggested ones wait for a person''s yes.';
 comment on column public.prompts.status is
@@ -167,7 +171,7 @@ create index batch_tasks_claim_idx on public.batch_tasks (provider, job_id, asks
 create index batch_tasks_prompt_id_idx on public.batch_tasks (prompt_id);
 
 comment on table public.batch_tasks is
-  'One row for each prompt and provider of a batch job, with its answer. batch_leases says which processor works on '
+  'One row for each prompt and provider of a batch job, with its answer. batches.leases says which processor works on '
     'it.';
 comment on column public.batch_tasks.attempts is
   'How often it was called, or lost with the lease of a processor that died. A task that is given back uncalled uses '
@@ -178,7 +182,7 @@ comment on column public.batch_tasks.asks_fallback is
   'Its provider did not answer it: from now on the provider''s fall-back is asked.';
 comment on column public.batch_tasks.answered_by is 'The provider that answered: the task''s own, or its fall-back.';
 
-create table public.batch_leases (
+create table batches.leases (
   job_id uuid not null references public.batch_jobs (id) on delete cascade,
   token uuid not null,
   task_ids bigint[] not null check (cardinality(task_ids) > 0),
@@ -186,14 +190,14 @@ create table public.batch_leases (
   primary key (job_id, token)
 );
 -- To compress many ids costs more than to write them.
-alter table public.batch_leases alter column task_ids set storage external;
+alter table batches.leases alter column task_ids set storage external;
 
-comment on table public.batch_leases is
+comment on table batches.leases is
   'Which tasks a processor holds: one row for each processor that works on a batch job, so that a claim writes one '
     'row and not each task. It is changed only under the lock of the batch job''s row.';
-comment on column public.batch_leases.token is
+comment on column batches.leases.token is
   'Names the processor. Results are taken from the holder of the lease alone.';
-comment on column public.batch_leases.leased_until is
+comment on column batches.leases.leased_until is
   'After this the next claim may take the tasks. Each heartbeat extends it.';
 
 alter table public.organizations enable row level security;
@@ -201,11 +205,10 @@ alter table public.batch_providers enable row level security;
 alter table public.prompts enable row level security;
 alter table public.batch_jobs enable row level security;
 alter table public.batch_tasks enable row level security;
-alter table public.batch_leases enable row level security;
-revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks,
-  public.batch_leases
+alter table batches.leases enable row level security;
+revoke all on public.organizations, public.batch_providers, public.prompts, public.batch_jobs, public.batch_tasks
   from public, anon, authenticated, service_role;
 revoke all on sequence public.batch_tasks_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.organizations, public.batch_providers, public.prompts to service_role;
 -- Batches change only through their functions.
-grant select on public.batch_jobs, public.batch_tasks, public.batch_leases to service_role;
+grant select on public.batch_jobs, public.batch_tasks to service_role;

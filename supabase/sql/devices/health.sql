@@ -34,8 +34,8 @@ language sql stable set search_path = '' as $$
       date_bin('1 hour', now(), '2000-01-01 00:00+00') - interval '8 days',
       fleet.first_hour,
       least(
-        (select next_hour from public.device_metrics_state),
-        (select min(period_start) from public.device_metrics_periods where granularity = 'hour' and pending)
+        (select next_hour from devices.metrics_state),
+        (select min(period_start) from devices.metrics_periods where granularity = 'hour' and pending)
       ))) as complete_until
     from fleet, summary
   )

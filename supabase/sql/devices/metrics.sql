@@ -5,12 +5,12 @@
 -- does not run. The sums do not grow meanwhile; they catch up when it runs again.
 create function devices.unsummarized_stretches() returns table (from_at timestamptz, to_at timestamptz)
 language sql stable set search_path = '' rows 50 as $$
-  select state.next_hour, state.next_hour + interval '48 hours' from public.device_metrics_state as state
+  select state.next_hour, state.next_hour + interval '48 hours' from devices.metrics_state as state
   union all
   (select periods.period_start, periods.period_start + interval '1 hour'
-  from public.device_metrics_periods as periods
+  from devices.metrics_periods as periods
   where periods.granularity = 'hour' and periods.pending
-    and periods.period_start < (select next_hour from public.device_metrics_state)
+    and periods.period_start < (select next_hour from devices.metrics_state)
     and not exists (
       select from public.device_metrics_summary as summary
       where summary.device_key = '00000000-0000-0000-0000-000000000000' and summary.granularity = 'hour'
@@ -28,9 +28,9 @@ returns table (charging_sessions numeric, pop_events numeric, pop_validated nume
   pop_points numeric, commands numeric)
 language sql stable set search_path = '' rows 1 as $$
   with state as (
-    select next_hour from public.device_metrics_state
+    select next_hour from devices.metrics_state
   ), open_days as (
-    select periods.period_start as day from public.device_metrics_periods as periods
+    select periods.period_start as day from devices.metrics_periods as periods
     where periods.granularity = 'day' and periods.pending
     union
     select date_bin('24 hours', next_hour, '2000-01-01 00:00+00') from state
@@ -83,7 +83,7 @@ comment on function devices.unsummarized_sums() is
 create function devices.fleet_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
   with state as (
-    select next_hour from public.device_metrics_state
+    select next_hour from devices.metrics_state
   ), last_day as (
     select round(sum(efficiency_weight) / nullif(sum(efficiency_energy_wh), 0), 4) as charging_efficiency
     from public.device_metrics_summary as summary, state

@@ -11,17 +11,17 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n
       where n.occurred_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o
       where o.occurred_at < v_open_hour) h;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id and n.occurred_at = o.occurred_at
@@ -43,17 +43,17 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', n.occurred_at, '2000-01-01 00:00+00') as hour from new_rows n
       where n.occurred_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', o.occurred_at, '2000-01-01 00:00+00') as hour from old_rows o
       where o.occurred_at < v_open_hour) h;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id
@@ -76,17 +76,17 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', n.issued_at, '2000-01-01 00:00+00') as hour from new_rows n
       where n.issued_at < v_open_hour) h;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from (select date_bin('1 hour', o.issued_at, '2000-01-01 00:00+00') as hour from old_rows o
       where o.issued_at < v_open_hour) h;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct h.hour, h.hour
     from old_rows o
     full join new_rows n on n.id = o.id
@@ -109,7 +109,7 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', n.connected_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(greatest(n.connected_at, coalesce(n.disconnected_at, n.last_heartbeat_at)), v_open_hour),
@@ -117,7 +117,7 @@ begin
     from new_rows n
     where n.connected_at < v_open_hour;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', o.connected_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(greatest(o.connected_at, coalesce(o.disconnected_at, o.last_heartbeat_at)), v_open_hour),
@@ -125,7 +125,7 @@ begin
     from old_rows o
     where o.connected_at < v_open_hour;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', c.from_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(c.to_at, v_open_hour), '2000-01-01 00:00+00')
@@ -162,7 +162,7 @@ declare
   v_open_hour constant timestamptz := date_bin('1 hour', clock_timestamp(), '2000-01-01 00:00+00');
 begin
   if tg_op = 'INSERT' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', n.started_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(greatest(n.started_at, coalesce(n.ended_at, n.last_reading_at)),
@@ -170,7 +170,7 @@ begin
     from new_rows n
     where n.started_at < v_open_hour;
   elsif tg_op = 'DELETE' then
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', o.started_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(greatest(o.started_at, coalesce(o.ended_at, o.last_reading_at)),
@@ -178,7 +178,7 @@ begin
     from old_rows o
     where o.started_at < v_open_hour;
   else
-    insert into public.device_metrics_changes (from_hour, to_hour)
+    insert into devices.metrics_changes (from_hour, to_hour)
     select distinct
       date_bin('1 hour', c.from_at, '2000-01-01 00:00+00'),
       date_bin('1 hour', least(c.to_at, v_open_hour), '2000-01-01 00:00+00')
@@ -204,9 +204,9 @@ comment on function devices.note_charging() is 'Trigger: notes the hours in whic
 create function devices.note_truncate() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into public.device_metrics_changes (from_hour, to_hour)
+  insert into devices.metrics_changes (from_hour, to_hour)
   select min(p.period_start), max(p.period_start)
-  from public.device_metrics_periods p
+  from devices.metrics_periods p
   where p.granularity = 'hour'
   having count(*) > 0;
   return null;

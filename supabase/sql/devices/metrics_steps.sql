@@ -12,41 +12,41 @@ declare
   v_result jsonb;
 begin
   perform pg_advisory_xact_lock(-7031000001);
-  select s.frozen_before into strict v_frozen_before from public.device_metrics_state s;
+  select s.frozen_before into strict v_frozen_before from devices.metrics_state s;
 
   -- A note is visible together with its transaction's rows, so the hours that are computed next include them.
   with taken as (
-    delete from public.device_metrics_changes c
-    where c.id in (select n.id from public.device_metrics_changes n order by n.id limit 200000)
+    delete from devices.metrics_changes c
+    where c.id in (select n.id from devices.metrics_changes n order by n.id limit 200000)
     returning c.from_hour, c.to_hour
   )
-  insert into public.device_metrics_periods (granularity, period_start)
+  insert into devices.metrics_periods (granularity, period_start)
   select distinct 'hour', h.hour
   from (select distinct t.from_hour, t.to_hour from taken t) t
   cross join lateral generate_series(
     greatest(t.from_hour, v_frozen_before), least(t.to_hour, v_open_hour - interval '1 hour'), interval '1 '
       'hour') h (hour)
-  on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
+  on conflict (granularity, period_start) do update set pending = true where not devices.metrics_periods.pending;
 
   -- The hours that ended since the last run; after a long outage these are thousands.
-  insert into public.device_metrics_periods (granularity, period_start)
+  insert into devices.metrics_periods (granularity, period_start)
   select 'hour', h.hour
-  from public.device_metrics_state s
+  from devices.metrics_state s
   cross join lateral generate_series(
     greatest(s.next_hour, s.frozen_before), v_open_hour - interval '1 hour', interval '1 hour') h (hour)
-  on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
-  update public.device_metrics_state s set next_hour = v_open_hour where s.next_hour < v_open_hour;
+  on conflict (granularity, period_start) do update set pending = true where not devices.metrics_periods.pending;
+  update devices.metrics_state s set next_hour = v_open_hour where s.next_hour < v_open_hour;
 
-  update public.device_metrics_periods p set pending = true where p.unsettled and not p.pending;
+  update devices.metrics_periods p set pending = true where p.unsettled and not p.pending;
 
   select jsonb_build_object(
     'pending_hours', count(*) filter (where p.granularity = 'hour'),
     'pending_days', count(*) filter (where p.granularity = 'day' and p.period_start <= v_open_hour - interval '24 '
       'hours'),
-    'notes_left', (select count(*) from (select from public.device_metrics_changes limit 1000000) n),
+    'notes_left', (select count(*) from (select from devices.metrics_changes limit 1000000) n),
     'odd_times', scheduler.take_odd_times())
   into v_result
-  from public.device_metrics_periods p
+  from devices.metrics_periods p
   where p.pending;
   return v_result;
 end
@@ -62,7 +62,7 @@ language sql stable set search_path = '' as $$
   from (
     select p.period_start, max(p.period_start) over () as newest,
       row_number() over (order by p.period_start desc) as place
-    from public.device_metrics_periods p
+    from devices.metrics_periods p
     where p.granularity = 'hour' and p.pending and p.period_start >= p_from and p.period_start < p_to
     order by p.period_start desc
     limit p_max_hours
@@ -86,15 +86,15 @@ begin
   select r.* into strict device_rows, rows_written from devices.store_metrics('hour', p_hours) r;
 
   -- Hours that ended two days ago are taken as settled: catching up must not compute all of them twice.
-  update public.device_metrics_periods p
+  update devices.metrics_periods p
   set pending = false, computed_at = now(),
     unsettled = not v_settled and p.period_start < p_open_hour and p.period_start >= p_open_hour - interval '48 hours'
   where p.granularity = 'hour' and p.period_start = any (p_hours);
 
   if rows_written > 0 then
-    insert into public.device_metrics_periods (granularity, period_start)
+    insert into devices.metrics_periods (granularity, period_start)
     select distinct 'day', date_bin('24 hours', h.hour, '2000-01-01 00:00+00') from unnest(p_hours) h (hour)
-    on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
+    on conflict (granularity, period_start) do update set pending = true where not devices.metrics_periods.pending;
   end if;
 end
 $$;
@@ -130,10 +130,10 @@ begin
     'device_rows', v_device_rows,
     'rows_written', v_written,
     'hours_left', (
-      select count(*) from public.device_metrics_periods p
+      select count(*) from devices.metrics_periods p
       where p.granularity = 'hour' and p.pending and p.period_start >= p_from and p.period_start < p_to),
     'caught_up_to', coalesce(
-      (select min(p.period_start) from public.device_metrics_periods p
+      (select min(p.period_start) from devices.metrics_periods p
        where p.granularity = 'hour' and p.pending and p.period_start < v_open_hour),
       v_open_hour));
 end
@@ -164,12 +164,12 @@ begin
   into v_days, v_left
   from (
     select p.period_start, row_number() over (order by p.period_start desc) as place
-    from public.device_metrics_periods p
+    from devices.metrics_periods p
     where p.granularity = 'day' and p.pending
       and p.period_start > p_from - interval '24 hours' and p.period_start < p_to
       and p.period_start <= v_now - interval '24 hours'
       and not exists (
-        select from public.device_metrics_periods h
+        select from devices.metrics_periods h
         where h.granularity = 'hour' and h.pending
           and h.period_start >= p.period_start and h.period_start < p.period_start + interval '24 hours')
   ) d;
@@ -177,7 +177,7 @@ begin
   if v_days is not null then
     select r.device_rows, r.rows_written into strict v_device_rows, v_written
     from devices.store_metrics('day', v_days) r;
-    update public.device_metrics_periods p
+    update devices.metrics_periods p
     set pending = false, computed_at = v_now
     where p.granularity = 'day' and p.period_start = any (v_days);
   end if;
@@ -214,20 +214,20 @@ begin
   v_to := date_bin('1 hour', p_to + interval '1 hour' - interval '1 microsecond', '2000-01-01 00:00+00');
 
   perform pg_advisory_xact_lock(-7031000001);
-  select s.frozen_before into strict v_frozen_before from public.device_metrics_state s;
+  select s.frozen_before into strict v_frozen_before from devices.metrics_state s;
   if v_from < v_frozen_before then
     raise exception using errcode = '22023', message = format(
       'Cannot recompute device metrics: from must not be before %s, got %s', v_frozen_before, p_from),
       hint = 'Figures before this time are final, their raw rows may be gone';
   end if;
 
-  insert into public.device_metrics_periods (granularity, period_start)
+  insert into devices.metrics_periods (granularity, period_start)
   select 'hour', h.hour from generate_series(v_from, v_to - interval '1 hour', interval '1 hour') h (hour)
   union all
   select 'day', d.day
   from generate_series(date_bin('24 hours', v_from, '2000-01-01 00:00+00'), v_to - interval '1 hour', interval '24 '
     'hours') d (day)
-  on conflict (granularity, period_start) do update set pending = true where not device_metrics_periods.pending;
+  on conflict (granularity, period_start) do update set pending = true where not devices.metrics_periods.pending;
 
   return jsonb_build_object('from', v_from, 'to', v_to, 'hours', extract(epoch from v_to - v_from)::bigint / 3600);
 end
@@ -246,14 +246,14 @@ begin
       'Cannot freeze device metrics: p_before must be at least 48 hours ago, got %s', coalesce(p_before::text, 'null'));
   end if;
   perform pg_advisory_xact_lock(-7031000001);
-  if exists (select from public.device_metrics_periods p where p.pending and p.period_start < v_before)
-    or exists (select from public.device_metrics_changes c where c.from_hour < v_before)
-    or exists (select from public.device_metrics_state s where s.next_hour < v_before) then
+  if exists (select from devices.metrics_periods p where p.pending and p.period_start < v_before)
+    or exists (select from devices.metrics_changes c where c.from_hour < v_before)
+    or exists (select from devices.metrics_state s where s.next_hour < v_before) then
     raise exception using errcode = 'SD103', message = format(
       'Cannot freeze device metrics: every period before %s must be computed, got pending ones', v_before),
       hint = 'Run aggregate-device-metrics and aggregate-device-metrics-daily first';
   end if;
-  update public.device_metrics_state s set frozen_before = greatest(s.frozen_before, v_before)
+  update devices.metrics_state s set frozen_before = greatest(s.frozen_before, v_before)
   returning s.frozen_before into v_frozen_before;
   return v_frozen_before;
 end

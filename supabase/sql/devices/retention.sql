@@ -3,7 +3,7 @@
 
 create function devices.metrics_final_before() returns timestamptz
 language sql stable set search_path = '' as $$
-  select frozen_before from public.device_metrics_state;
+  select frozen_before from devices.metrics_state;
 $$;
 comment on function devices.metrics_final_before() is 'The time before which figures are final; later rows still '
   'count.';
@@ -43,7 +43,7 @@ declare
   v_deleted integer := 0;
 begin
   while v_deleted < p_limit loop
-    select period_start into v_period from public.device_metrics_periods
+    select period_start into v_period from devices.metrics_periods
       where granularity = p_granularity and not pending and period_start <= p_before - case p_granularity when 'day'
         then interval '24 hours' else interval '1 hour' end
       order by period_start limit 1
@@ -56,7 +56,7 @@ begin
     get diagnostics v_count = row_count;
     v_deleted := v_deleted + v_count;
     exit when v_deleted >= p_limit;
-    delete from public.device_metrics_periods where granularity = p_granularity and period_start = v_period;
+    delete from devices.metrics_periods where granularity = p_granularity and period_start = v_period;
     v_deleted := v_deleted + 1;
   end loop;
   return v_deleted;

@@ -19,7 +19,7 @@ create table public.devices (
   battery_percent smallint check (battery_percent between 0 and 100),
   last_seen_at timestamptz check (isfinite(last_seen_at)),
   registered_at timestamptz not null default now() check (isfinite(registered_at)),
-  metadata jsonb not null default '{}'::jsonb
+  metadata jsonb not null default '{}'::jsonb check (jsonb_typeof(metadata) = 'object')
 );
 create index devices_status_last_seen_idx on public.devices (status, last_seen_at);
 create index devices_claimed_by_idx on public.devices (claimed_by) where claimed_by is not null;
@@ -48,7 +48,7 @@ create table public.device_connection_sessions (
   disconnect_reason text,
   ip_address inet,
   app_version text,
-  metadata jsonb not null default '{}'::jsonb,
+  metadata jsonb not null default '{}'::jsonb check (jsonb_typeof(metadata) = 'object'),
   check ((status = 'active') = (disconnected_at is null))
 ) with (fillfactor = 80);
 create index device_connection_sessions_device_idx
@@ -80,7 +80,7 @@ create table public.charging_sessions (
   efficiency_percent numeric(5, 2) check (efficiency_percent between 0 and 100),
   start_battery_percent smallint check (start_battery_percent between 0 and 100),
   end_battery_percent smallint check (end_battery_percent between 0 and 100),
-  metadata jsonb not null default '{}'::jsonb,
+  metadata jsonb not null default '{}'::jsonb check (jsonb_typeof(metadata) = 'object'),
   check ((status = 'charging') = (ended_at is null))
 ) with (fillfactor = 80);
 create index charging_sessions_device_idx on public.charging_sessions (device_id, started_at desc);
@@ -108,7 +108,7 @@ create table public.device_activity_log (
   occurred_at timestamptz not null default now() check (isfinite(occurred_at)),
   activity_type text not null check (length(activity_type) between 1 and 100),
   severity text not null default 'info' check (severity in ('info', 'warning', 'error')),
-  details jsonb,
+  details jsonb check (jsonb_typeof(details) = 'object'),
   primary key (occurred_at, id)
 );
 -- Reads the events of one device, and serves its foreign key.
@@ -137,7 +137,8 @@ create table public.pop_events_ledger (
   wallet_address text,
   paid_out_at timestamptz check (isfinite(paid_out_at)),
   transaction_hash text,
-  details jsonb not null default '{}'::jsonb
+  details jsonb not null default '{}'::jsonb check (jsonb_typeof(details) = 'object'),
+  constraint pop_events_ledger_paid_when_validated check (paid_out_at is null or status = 'validated')
 );
 create index pop_events_ledger_occurred_idx on public.pop_events_ledger (occurred_at);
 create index pop_events_ledger_device_idx on public.pop_events_ledger (device_id, occurred_at desc);
@@ -150,7 +151,7 @@ create table public.engagement_commands (
   id uuid primary key default gen_random_uuid(),
   device_id uuid not null references public.devices (id) on delete cascade,
   command_type text not null check (length(command_type) between 1 and 100),
-  payload jsonb not null default '{}'::jsonb,
+  payload jsonb not null default '{}'::jsonb check (jsonb_typeof(payload) = 'object'),
   priority smallint not null default 5 check (priority between 1 and 10),
   status text not null default 'pending'
     check (status in ('pending', 'sent', 'acknowledged', 'completed', 'failed', 'expired', 'cancelled')),

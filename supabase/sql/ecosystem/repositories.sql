@@ -18,12 +18,13 @@ comment on function public.ecosystem_repositories_to_read(integer) is
   'The enabled repositories, those that were asked about longest ago first: {"enabled": 2, "repositories": [{"id", '
     '"full_name"}]}.';
 
+-- Security definer: service_role has no right in the schema ecosystem.
 create function public.github_responses_of(p_repository_id bigint) returns jsonb
-language sql stable set search_path = '' as $$
+language sql stable security definer set search_path = '' as $$
   select coalesce(
     jsonb_object_agg(url, jsonb_build_object('etag', etag, 'found', found, 'next_url', next_url)), jsonb_build_object())
   from (
-    select url, etag, found, next_url from public.github_responses
+    select url, etag, found, next_url from ecosystem.github_responses
     where repository_id = p_repository_id
     order by used_at desc
     limit 200
@@ -118,14 +119,14 @@ comment on function ecosystem.record_figures(bigint, date, jsonb, timestamptz) i
 
 create function ecosystem.keep_responses(p_repository_id bigint, p_responses jsonb, p_now timestamptz) returns void
 language sql set search_path = '' as $$
-  insert into public.github_responses as kept (repository_id, url, etag, found, next_url, used_at)
+  insert into ecosystem.github_responses as kept (repository_id, url, etag, found, next_url, used_at)
   -- An address may come twice: pages of two lists can lead to the same next page.
   select distinct on (response.url) p_repository_id, response.url, response.etag, response.found, response.next_url,
     p_now
   from jsonb_to_recordset(p_responses) as response (url text, etag text, found jsonb, next_url text)
   on conflict (repository_id, url) do update set
     etag = excluded.etag, found = excluded.found, next_url = excluded.next_url, used_at = excluded.used_at;
-  delete from public.github_responses
+  delete from ecosystem.github_responses
   where repository_id = p_repository_id and used_at < p_now - interval '8 days';
 $$;
 comment on function ecosystem.keep_responses(bigint, jsonb, timestamptz) is

@@ -58,7 +58,7 @@ comment on column public.repository_activity.stars_gained is 'stars_total less t
 comment on column public.repository_activity.truncated is 'The lists of which some pages were not read: counts '
   'from them are lower bounds.';
 
-create table public.github_responses (
+create table ecosystem.github_responses (
   repository_id bigint not null references public.ecosystem_repositories (id) on delete cascade,
   url text not null check (length(url) between 1 and 2000),
   etag text not null check (length(etag) between 1 and 500),
@@ -68,11 +68,11 @@ create table public.github_responses (
   primary key (repository_id, url)
 ) with (fillfactor = 80);
 
-comment on table public.github_responses is
+comment on table ecosystem.github_responses is
   'The counts of GitHub''s answers, by address, with their ETags: an answer that has not changed costs nothing '
     'of the rate limit. Rows unused for 8 days go.';
-comment on column public.github_responses.found is 'The counts of that answer, not the answer.';
-comment on column public.github_responses.next_url is 'The next page, as the answer''s Link header named it.';
+comment on column ecosystem.github_responses.found is 'The counts of that answer, not the answer.';
+comment on column ecosystem.github_responses.next_url is 'The next page, as the answer''s Link header named it.';
 
 create table public.ecosystem_reports (
   day date primary key check (isfinite(day)),
@@ -121,14 +121,13 @@ comment on column public.ecosystem_comments.problem is 'Why the outcome of the r
 
 alter table public.ecosystem_repositories enable row level security;
 alter table public.repository_activity enable row level security;
-alter table public.github_responses enable row level security;
+alter table ecosystem.github_responses enable row level security;
 alter table public.ecosystem_reports enable row level security;
 alter table public.ecosystem_comments enable row level security;
-revoke all on table public.ecosystem_repositories, public.repository_activity, public.github_responses,
+revoke all on table public.ecosystem_repositories, public.repository_activity,
   public.ecosystem_reports, public.ecosystem_comments from public, anon, authenticated, service_role;
 revoke all on sequence public.ecosystem_repositories_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.ecosystem_repositories, public.repository_activity,
-  public.github_responses,
   public.ecosystem_reports, public.ecosystem_comments to service_role;
 
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, description) values

@@ -69,9 +69,9 @@ begin
   return coalesce(
     case
       when p_job.name = 'scheduler-pulse' then 'that name is the scheduler''s own pulse'
-      when p_job.target !~ '^[a-z0-9][a-z0-9_-]{0,62}$' and p_job.target !~ '^https://[^\s/@]+(/\S*)?$'
-        then format('target must be an edge function''s slug or an https URL without user and password, got %L',
-          p_job.target)
+      when p_job.target !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' and p_job.target !~ '^https://[^\s/@]+(/\S*)?$'
+        then format('target must be an edge function''s slug (letters, digits, - and _) or an https URL without user '
+          'and password, got %L', p_job.target)
       when v_is_url and p_job.receipt = 'function' then 'a URL has no receipt of its own, receipt must be ''response'''
       when v_is_url and p_job.timeout_seconds > 50 then format(
         'timeout_seconds of a URL must be at most 50, got %s: pg_net holds back the answers to all other requests of '

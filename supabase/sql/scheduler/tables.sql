@@ -4,7 +4,7 @@
 create table public.scheduler_jobs (
   name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
   description text not null default '',
-  target text not null check (target ~ '^[a-z0-9][a-z0-9_-]{0,62}$' or target ~ '^https://[^\s/@]+(/\S*)?$'),
+  target text not null check (target ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' or target ~ '^https://[^\s/@]+(/\S*)?$'),
   function_name text generated always as (case when target like 'https://%' then null else target end) stored,
   schedule text,
   time_zone text not null default 'UTC',

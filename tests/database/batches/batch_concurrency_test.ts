@@ -88,7 +88,7 @@ Deno.test("a slot is free again when its call has ended, its task was given back
     assert.equal((await third.take(seconds(63))).tasks.length, 2);
     await sql`select batches.cancel_job(job_id, 'why', 'who', ${
       seconds(63)
-    }) from batch_leases where token = ${third.token}`;
+    }) from batches.leases where token = ${third.token}`;
     assert.equal((await fourth.take(seconds(64))).tasks.length, 2);
     await sql`delete from batch_jobs`;
     assert.equal((await sql`select from batches.calls`).length, 0);

@@ -162,12 +162,12 @@ async function assertSound(sql: Sql, meddled: Set<string>): Promise<void> {
       or status in ('completed', 'partial', 'failed') and tasks_total <>
         tasks_completed + tasks_failed + coalesce((reasons ->> 'prompt was deleted')::int, 0)
       or (completed_at is not null and exists (select from batch_tasks where job_id = jobs.id and completed_at is null))
-      or (completed_at is not null and exists (select from batch_leases where job_id = jobs.id))`;
+      or (completed_at is not null and exists (select from batches.leases where job_id = jobs.id))`;
   assert.deepEqual([...wrong], []);
   const [twice] = await sql`select task_id from ends group by task_id having count(*) > 1`;
   assert.equal(twice, undefined, "a task ended twice");
   const shared = await sql`
-    select task_id from batch_leases, unnest(task_ids) as task_id group by task_id having count(*) > 1`;
+    select task_id from batches.leases, unnest(task_ids) as task_id group by task_id having count(*) > 1`;
   assert.deepEqual([...shared], [], "leased by two");
   await assertBatchesSound(sql, [...meddled]);
 }
@@ -177,7 +177,7 @@ async function assertNothingHidden(sql: Sql, own: Processor, told: Record<string
   if (told.next_in_ms !== null || (told.more as string[]).length > 0) return;
   const hidden = await sql`
     select id, provider, run_after from batch_tasks where job_id = ${own.jobId} and completed_at is null
-      and not exists (select from batch_leases where job_id = ${own.jobId} and token = ${own.token} and batch_tasks.id = any (task_ids))`;
+      and not exists (select from batches.leases where job_id = ${own.jobId} and token = ${own.token} and batch_tasks.id = any (task_ids))`;
   assert.deepEqual([...hidden], [], "open, and the claim says there is nothing to wait for");
 }
 
@@ -384,7 +384,7 @@ Deno.test(
         } else if (verb === "lease") {
           ofJob();
           meddled.add(own.jobId);
-          await sql`delete from batch_leases where job_id = ${own.jobId}`;
+          await sql`delete from batches.leases where job_id = ${own.jobId}`;
         } else if (verb === "prompt") {
           ofJob();
           meddled.add(own.jobId);

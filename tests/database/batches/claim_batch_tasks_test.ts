@@ -226,7 +226,7 @@ Deno.test("a claim finds the tasks of a lease that was deleted by hand", () =>
     await addProvider(sql, "one");
     const id = await addBatch(sql, 3, ["one"], NOON);
     await processor(sql, id).claim(2, NOON);
-    await sql`delete from batch_leases`;
+    await sql`delete from batches.leases`;
     const own = processor(sql, id);
     assert.equal((await own.claim(10, NOON)).tasks.length, 1);
     const blind = await own.claim(10, NOON);
@@ -234,7 +234,7 @@ Deno.test("a claim finds the tasks of a lease that was deleted by hand", () =>
     assert.equal((await own.claim(10, NOON)).tasks.length, 2);
 
     await sql`update batch_jobs set claim_from = ${sql.json({ one: 1_000_000 })}`;
-    await sql`delete from batch_leases`;
+    await sql`delete from batches.leases`;
     const nothing = await own.claim(10, NOON);
     assert.deepEqual([nothing.tasks, nothing.status, nothing.next_in_ms], [[], "running", 0]);
     assert.equal((await own.claim(10, NOON)).tasks.length, 3);

@@ -86,7 +86,7 @@ begin
   elsif (select count(*) from public.scheduler_runs where status <> 'queued') > 20 then
     raise exception 'more than 20 runs of the processor were sent at once';
   end if;
-  truncate public.batch_jobs, public.batch_tasks, public.batch_leases, public.scheduler_runs, public.scheduler_locks,
+  truncate public.batch_jobs, public.batch_tasks, batches.leases, public.scheduler_runs, public.scheduler_locks,
     net.http_request_queue;
 end;
 $$;

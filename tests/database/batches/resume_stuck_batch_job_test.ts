@@ -116,7 +116,9 @@ Deno.test("expired leases are freed, and no other", () =>
       select batches.finish_tasks(${id}, ${OTHER}, (select jsonb_agg(jsonb_build_object(
         'id', id, 'outcome', 'answered', 'answerer', 'one', 'answer', 'yes', 'model', 'm'))
         from batch_tasks where id in (
-          select unnest(task_ids) from batch_leases where token = ${OTHER})), ${after(6)}) as told`;
+          select unnest(task_ids) from batches.leases where token = ${OTHER})), ${
+      after(6)
+    }) as told`;
     assert.deepEqual([row!.told.completed, row!.told.refused], [2, 0]);
     await assertBatchesSound(sql);
   }));
@@ -174,7 +176,7 @@ Deno.test("a batch job is given up after max_resumes without a task that ended",
       select batches.finish_tasks(${id}, ${TOKEN}, jsonb_build_array(jsonb_build_object('id', id, 'outcome', 'answered',
         'answerer', 'one', 'answer', 'yes', 'model', 'm')), ${NOON})
       from batch_tasks where id in (
-          select unnest(task_ids) from batch_leases where token = ${TOKEN})`;
+          select unnest(task_ids) from batches.leases where token = ${TOKEN})`;
     for (const minutes of [10, 20]) {
       assert.equal((await resume(sql, id, minutes)).action, "resumed");
       await endRuns(sql, id);

@@ -28,10 +28,10 @@ Deno.test("the sweep of the connections", async (test) => {
       const silent = await addSession(sql, one, ago(301));
       const never = await addSession(sql, one, null);
       const live = await addSession(sql, one, ago(300));
-      await sql`delete from device_metrics_changes`;
+      await sql`delete from devices.metrics_changes`;
       const report = await sweep(sql);
       assert.equal(report.sessions_ended, 2);
-      const notes = await sql`select * from device_metrics_changes`;
+      const notes = await sql`select * from devices.metrics_changes`;
       assert.deepEqual([...notes], [], "no hour's figures change by it");
       const ended = await session(sql, silent);
       assert.deepEqual(

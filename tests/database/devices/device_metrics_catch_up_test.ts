@@ -168,7 +168,7 @@ Deno.test("the hour that is still open is recomputed on demand and computed agai
     };
     assert.equal((await runJob(service, range)).hours, 1);
     const [row] = await db.sql`select p.pending, s.next_hour > p.period_start as passed
-      from public.device_metrics_periods p, public.device_metrics_state s
+      from devices.metrics_periods p, devices.metrics_state s
       where p.granularity = 'hour' and p.period_start = ${hour}`;
     assert.deepEqual(row, { pending: false, passed: false });
   }));

@@ -21,7 +21,7 @@ const activity = (device_id: string, occurred_at: Date) => ({
 });
 
 async function notes({ sql }: TestDatabase): Promise<number> {
-  const [row] = await sql`select count(*)::int as notes from public.device_metrics_changes`;
+  const [row] = await sql`select count(*)::int as notes from devices.metrics_changes`;
   return row!.notes;
 }
 
@@ -101,7 +101,7 @@ Deno.test("a row that was written into the open hour counts, though it is commit
       await slow`insert into public.device_activity_log ${
         slow(activity(device!, new Date(hour.getTime() + 60_000)))
       }`;
-      const noted = await slow`delete from public.device_metrics_changes`;
+      const noted = await slow`delete from devices.metrics_changes`;
       assert.equal(noted.count, 1);
       await runJob(service);
       assert.equal(await eventsOfFleet(db, hour), 0);
@@ -121,7 +121,7 @@ Deno.test("hours are settled, and not computed again, once no older transaction 
     await fallBehind(db, 3);
     // Transactions of other tests on this server count too, but they end.
     await waitUntil("settled hours", async () => (await runJob(service)).hours === 0, 60_000);
-    const [row] = await db.sql`select count(*)::int as rows from public.device_metrics_periods
+    const [row] = await db.sql`select count(*)::int as rows from devices.metrics_periods
       where granularity = 'hour' and (pending or unsettled)`;
     assert.equal(row!.rows, 0);
   }));

@@ -82,14 +82,14 @@ metricsTest(
     assert.deepEqual(deviceSums(await readSamples(service)), expected, "days");
 
     // Some days have to be computed again; some hours of others are on the list, with and without a row.
-    await admin`update device_metrics_periods set pending = true
+    await admin`update devices.metrics_periods set pending = true
     where granularity = 'day' and period_start = ${new Date(base + 24 * hourMs)}`;
     assert.deepEqual(
       deviceSums(await readSamples(service)),
       expected,
       "the hours of a day that is pending",
     );
-    await admin`update device_metrics_periods set pending = true
+    await admin`update devices.metrics_periods set pending = true
     where granularity = 'hour' and period_start >= ${new Date(
       base + 30 * hourMs,
     )} and period_start < ${new Date(base + 40 * hourMs)}`;
@@ -104,7 +104,7 @@ metricsTest(
     );
 
     // As if the aggregation had stopped in the middle of the second day.
-    await admin`update device_metrics_state set next_hour = ${new Date(base + 33 * hourMs)}`;
+    await admin`update devices.metrics_state set next_hour = ${new Date(base + 33 * hourMs)}`;
     assert.deepEqual(
       deviceSums(await readSamples(service)),
       expected,
@@ -142,7 +142,7 @@ metricsTest(
       await admin.unsafe(`delete from ${table}`);
     }
     await admin`delete from device_metrics_summary where device_id is not null`;
-    await admin`delete from device_metrics_periods where period_start < ${new Date(
+    await admin`delete from devices.metrics_periods where period_start < ${new Date(
       base + 96 * hourMs,
     )}`;
     assert.deepEqual(deviceSums(await readSamples(service)), before);

@@ -156,11 +156,11 @@ function registered(ago: string): string {
 
 /** The last run listed the hours until this one; where there was none, this is when the metrics were installed. */
 function metricsListedUntil(ago: string): string {
-  return `update device_metrics_state set next_hour = date_trunc('hour', now()) - interval '${ago}';\n`;
+  return `update devices.metrics_state set next_hour = date_trunc('hour', now()) - interval '${ago}';\n`;
 }
 
 function pendingHour(ago: string): string {
-  return `insert into device_metrics_periods (granularity, period_start)
+  return `insert into devices.metrics_periods (granularity, period_start)
     values ('hour', date_trunc('hour', now()) - interval '${ago}');\n`;
 }
 

@@ -161,7 +161,7 @@ Deno.test("kept answers and days are bounded", () =>
         ${sql.json([{ url, etag: '"1"', found: { commits: 1 }, next_url: null }])}, ${now})`;
     await record("2024-02-20", "2024-02-21T11:35:00Z", "https://api.github.com/old");
     await record(day, "2026-02-21T11:35:00Z", "https://api.github.com/new");
-    const urls = await sql`select url from github_responses`;
+    const urls = await sql`select url from ecosystem.github_responses`;
     assert.deepEqual(urls.map((row) => row.url), ["https://api.github.com/new"]);
     const days = await sql`select day::text from repository_activity`;
     assert.deepEqual(days.map((row) => row.day), [day]);
@@ -178,7 +178,7 @@ Deno.test("a repository that is deleted while it is read leaves no rows", () =>
   withDatabase(async ({ sql }) => {
     await sql`select ecosystem.record_activity(4711, ${day}, '{"outcome": "read", "figures": {}, "truncated": []}',
       '[{"url": "x", "etag": "1", "found": {}}]', ${scheduledFor})`;
-    assert.equal((await sql`select 1 from github_responses`).length, 0);
+    assert.equal((await sql`select 1 from ecosystem.github_responses`).length, 0);
   }));
 
 Deno.test("the setting decides when a run warns; a value that cannot be meant is refused", () =>

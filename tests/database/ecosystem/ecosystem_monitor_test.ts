@@ -507,7 +507,7 @@ Deno.test("a kept answer in an unknown form is asked for anew", () =>
     await watch("acme/lively");
     github.repositories["acme/lively"] = lively;
     await run();
-    await sql`update github_responses set found = '{"formerly": 1}' where url like '%/commits?%'`;
+    await sql`update ecosystem.github_responses set found = '{"formerly": 1}' where url like '%/commits?%'`;
     const result = await run();
     assert.equal(result.counts.read, 1);
     assert.equal(result.scores.activity.parts.commits.value, 3);

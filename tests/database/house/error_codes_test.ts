@@ -55,7 +55,7 @@ const raises: Record<string, [string[], string]> = {
     `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`,
   ],
   SD103: [
-    ["update device_metrics_state set next_hour = next_hour - interval '100 days'"],
+    ["update devices.metrics_state set next_hour = next_hour - interval '100 days'"],
     "devices.freeze_metrics(now() - interval '50 hours')",
   ],
   SD201: [

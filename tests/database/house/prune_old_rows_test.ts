@@ -16,7 +16,7 @@ const prune = async (sql: Sql, rule: string, limit = 2000) =>
 
 /** Figures up to yesterday are final, as if the metrics had caught up. */
 const freeze = (sql: Sql) =>
-  sql`update device_metrics_state set frozen_before = date_trunc('day', now(), 'UTC') - interval '1 day'`;
+  sql`update devices.metrics_state set frozen_before = date_trunc('day', now(), 'UTC') - interval '1 day'`;
 
 /** What the metrics jobs do. */
 async function aggregate(sql: Sql): Promise<void> {
@@ -134,7 +134,7 @@ Deno.test("no figure is made final while all device rows are kept for ever", asy
       where key in (
         select 'retention.' || rule || '_days' from scheduler.retention_rules where hold_function is not null)`;
     const frozen = async () =>
-      (await sql`select frozen_before from device_metrics_state`)[0]!.frozen_before;
+      (await sql`select frozen_before from devices.metrics_state`)[0]!.frozen_before;
     const before = await frozen();
     await sql`select scheduler_begin_pruning()`;
     assert.deepEqual(await frozen(), before);
@@ -150,7 +150,7 @@ Deno.test("the metrics of single devices go period by period; the fleet's and yo
       from unnest(array['hour', 'day']) as granularity, unnest(array[80, 100, 101, 740]) as days,
         unnest(array[null, ${crypto.randomUUID()}, ${crypto.randomUUID()}]::uuid[]) as device`;
     await sql`
-      insert into device_metrics_periods (granularity, period_start, pending)
+      insert into devices.metrics_periods (granularity, period_start, pending)
       select distinct granularity, period_start, false from device_metrics_summary`;
     // Two rows and their period at a time: three periods of hours are old, one of days.
     assert.equal(await prune(sql, "device_metrics_hours", 3), 3);
@@ -165,7 +165,7 @@ Deno.test("the metrics of single devices go period by period; the fleet's and yo
       ["day", 4, 6],
       ["hour", 4, 2],
     ]);
-    assert.equal(await count(sql, "device_metrics_periods"), 4);
+    assert.equal(await count(sql, "devices.metrics_periods"), 4);
   });
 });
 

@@ -110,6 +110,13 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest("a function's slug may have capitals, as the platform has them", async ({ sql }) => {
+  await t.register(sql, "job", { target: "sendInvoices" });
+  await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.NOON]);
+  const [request] = await sql`select url from net.http_request_queue`;
+  assert.match(request!.url, /\/functions\/v1\/sendInvoices$/);
+});
+
 t.ledgerTest(
   "registering again with the same values changes no row, also of a disabled job",
   async ({ sql }) => {
