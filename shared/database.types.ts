@@ -1991,8 +1991,21 @@ export type Database = {
         Returns: Json;
       };
       "ecosystem_figures": { Args: { "p_day": string }; Returns: Json };
+      "ecosystem_record_activity": {
+        Args: {
+          "p_day": string;
+          "p_reading": Json;
+          "p_repository_id": number;
+          "p_responses"?: Json;
+        };
+        Returns: undefined;
+      };
       "ecosystem_record_comment": {
         Args: { "p_comment_id": number; "p_comment_url": string; "p_day": string };
+        Returns: undefined;
+      };
+      "ecosystem_record_report": {
+        Args: { "p_day": string; "p_report": Json };
         Returns: undefined;
       };
       "ecosystem_release_comment": {
@@ -2000,6 +2013,7 @@ export type Database = {
         Returns: undefined;
       };
       "ecosystem_repositories_to_read": { Args: { "p_limit"?: number }; Returns: Json };
+      "ecosystem_responses_of": { Args: { "p_repository_id": number }; Returns: Json };
       "ecosystem_take_over_comment": {
         Args: { "p_day": string; "p_from_run_id": string; "p_issue": string; "p_run_id": string };
         Returns: boolean;
@@ -2022,7 +2036,6 @@ export type Database = {
         Args: { "p_job_id": string; "p_results": Json; "p_token": string };
         Returns: Json;
       };
-      "github_responses_of": { Args: { "p_repository_id": number }; Returns: Json };
       "heartbeat_batch_job": {
         Args: { "p_job_id": string; "p_lease_seconds"?: number; "p_token": string };
         Returns: Json;
@@ -2057,19 +2070,6 @@ export type Database = {
           "p_usage_unknown": boolean;
         };
         Returns: Json;
-      };
-      "record_ecosystem_report": {
-        Args: { "p_day": string; "p_report": Json };
-        Returns: undefined;
-      };
-      "record_repository_activity": {
-        Args: {
-          "p_day": string;
-          "p_reading": Json;
-          "p_repository_id": number;
-          "p_responses"?: Json;
-        };
-        Returns: undefined;
       };
       "record_suggestion_failure": {
         Args: { "p_organization_id": string; "p_reason": string; "p_week": string };

@@ -10,10 +10,10 @@ declare
     'repository_activity', 'app_settings', 'eliza_activity_log'];
   v_functions constant text[] := array[
     'ecosystem_claim_comment', 'ecosystem_doubt_comment', 'ecosystem_figures',
-    'ecosystem_record_comment', 'ecosystem_release_comment',
-    'ecosystem_repositories_to_read', 'ecosystem_take_over_comment',
-    'github_responses_of', 'record_ecosystem_report',
-    'record_repository_activity'];
+    'ecosystem_record_activity', 'ecosystem_record_comment',
+    'ecosystem_record_report', 'ecosystem_release_comment',
+    'ecosystem_repositories_to_read', 'ecosystem_responses_of',
+    'ecosystem_take_over_comment'];
   v_jobs constant text[] := array['ecosystem-monitor'];
   v_there text[] := array(
     select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
@@ -242,7 +242,7 @@ comment on function public.ecosystem_repositories_to_read(integer) is
     '"full_name"}]}.';
 
 -- Security definer: service_role has no right in the schema ecosystem.
-create function public.github_responses_of(p_repository_id bigint) returns jsonb
+create function public.ecosystem_responses_of(p_repository_id bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(
     jsonb_object_agg(url, jsonb_build_object('etag', etag, 'found', found, 'next_url', next_url)), jsonb_build_object())
@@ -253,7 +253,7 @@ language sql stable security definer set search_path = '' as $$
     limit 200
   ) as newest;
 $$;
-comment on function public.github_responses_of(bigint) is
+comment on function public.ecosystem_responses_of(bigint) is
   'The kept answers of a repository, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
 
 create function ecosystem.assert_day(p_day date, p_now timestamptz) returns void
@@ -379,23 +379,23 @@ comment on function ecosystem.record_activity(bigint, date, jsonb, jsonb, timest
   'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its '
     'answers, [{"url", "etag", "found", "next_url"}]. A second reading of a day overwrites the figures that it knows.';
 
-create function public.record_repository_activity(
+create function public.ecosystem_record_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]'
 ) returns void
 language sql security definer set search_path = '' as $$
   select ecosystem.record_activity(p_repository_id, p_day, p_reading, p_responses);
 $$;
-comment on function public.record_repository_activity(bigint, date, jsonb, jsonb) is
+comment on function public.ecosystem_record_activity(bigint, date, jsonb, jsonb) is
   'ecosystem.record_activity by the clock of the database.';
 
 revoke all on function public.ecosystem_repositories_to_read(integer) from public, anon, authenticated, service_role;
-revoke all on function public.github_responses_of(bigint) from public, anon, authenticated, service_role;
+revoke all on function public.ecosystem_responses_of(bigint) from public, anon, authenticated, service_role;
 revoke all on function
-  public.record_repository_activity(bigint, date, jsonb, jsonb)
+  public.ecosystem_record_activity(bigint, date, jsonb, jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function public.ecosystem_repositories_to_read(integer) to service_role;
-grant execute on function public.github_responses_of(bigint) to service_role;
-grant execute on function public.record_repository_activity(bigint, date, jsonb, jsonb) to service_role;
+grant execute on function public.ecosystem_responses_of(bigint) to service_role;
+grant execute on function public.ecosystem_record_activity(bigint, date, jsonb, jsonb) to service_role;
 
 -- The figures of a day, and its report.
 
@@ -533,17 +533,17 @@ comment on function ecosystem.record_report(date, jsonb, timestamptz) is
   'Keeps the report of a day, {"overall_score", "activity_score", "infrastructure_score", "scores", "figures", '
     '"headline", "report"}; again for the same day overwrites it.';
 
-create function public.record_ecosystem_report(p_day date, p_report jsonb) returns void
+create function public.ecosystem_record_report(p_day date, p_report jsonb) returns void
 language sql security definer set search_path = '' as $$
   select ecosystem.record_report(p_day, p_report);
 $$;
-comment on function public.record_ecosystem_report(date, jsonb) is
+comment on function public.ecosystem_record_report(date, jsonb) is
   'ecosystem.record_report by the clock of the database.';
 
 revoke all on function public.ecosystem_figures(date) from public, anon, authenticated, service_role;
-revoke all on function public.record_ecosystem_report(date, jsonb) from public, anon, authenticated, service_role;
+revoke all on function public.ecosystem_record_report(date, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.ecosystem_figures(date) to service_role;
-grant execute on function public.record_ecosystem_report(date, jsonb) to service_role;
+grant execute on function public.ecosystem_record_report(date, jsonb) to service_role;
 
 -- The engagement comment, at most one a day. A run claims the row of the day before it sends the comment, and the day
 -- is unique. A request with an unknown outcome may arrive late. So another run may send a comment only 30 minutes after

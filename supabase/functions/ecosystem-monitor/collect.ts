@@ -58,7 +58,9 @@ export async function collect(
       collected.leftOut.push(name);
       continue;
     }
-    const stored = await db.rpc("github_responses_of", { p_repository_id: id }).abortSignal(signal);
+    const stored = await db.rpc("ecosystem_responses_of", { p_repository_id: id }).abortSignal(
+      signal,
+    );
     if (stored.error) throw stored.error;
     const reading = await readRepository(github, name, day, storedResponses.parse(stored.data));
     if (reading.outcome === "stopped") {
@@ -86,7 +88,7 @@ async function keep(
   reading: RepositoryReading,
 ): Promise<void> {
   const { responses, githubName, ...rest } = reading;
-  const { error } = await db.rpc("record_repository_activity", {
+  const { error } = await db.rpc("ecosystem_record_activity", {
     p_repository_id: id,
     p_day: day.name,
     // GitHub's text may contain characters that Postgres cannot store.

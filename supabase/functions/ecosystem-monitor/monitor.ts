@@ -50,7 +50,7 @@ export async function monitor(
   const gone = figures.activity.gone;
   const notes = [...missing, ...(gone.length === 0 ? [] : [`gone from GitHub: ${listed(gone)}`])];
   const report = renderReport(day.name, scores, figures, notes);
-  const { error } = await context.db.rpc("record_ecosystem_report", {
+  const { error } = await context.db.rpc("ecosystem_record_report", {
     p_day: day.name,
     p_report: {
       overall_score: scores.overall,

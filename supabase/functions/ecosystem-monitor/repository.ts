@@ -15,7 +15,7 @@ export type FigureName =
   | "releases"
   | "stars_total";
 
-/** The input of `record_repository_activity()`. Figures that could not be read are missing. */
+/** The input of `ecosystem_record_activity()`. Figures that could not be read are missing. */
 export interface RepositoryReading {
   /** `stopped`: the run stopped asking GitHub before it had any figure of the repository. */
   outcome: "read" | "partial" | "gone" | "unreadable" | "stopped";

@@ -134,14 +134,14 @@ comment on function ecosystem.record_report(date, jsonb, timestamptz) is
   'Keeps the report of a day, {"overall_score", "activity_score", "infrastructure_score", "scores", "figures", '
     '"headline", "report"}; again for the same day overwrites it.';
 
-create function public.record_ecosystem_report(p_day date, p_report jsonb) returns void
+create function public.ecosystem_record_report(p_day date, p_report jsonb) returns void
 language sql security definer set search_path = '' as $$
   select ecosystem.record_report(p_day, p_report);
 $$;
-comment on function public.record_ecosystem_report(date, jsonb) is
+comment on function public.ecosystem_record_report(date, jsonb) is
   'ecosystem.record_report by the clock of the database.';
 
 revoke all on function public.ecosystem_figures(date) from public, anon, authenticated, service_role;
-revoke all on function public.record_ecosystem_report(date, jsonb) from public, anon, authenticated, service_role;
+revoke all on function public.ecosystem_record_report(date, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.ecosystem_figures(date) to service_role;
-grant execute on function public.record_ecosystem_report(date, jsonb) to service_role;
+grant execute on function public.ecosystem_record_report(date, jsonb) to service_role;

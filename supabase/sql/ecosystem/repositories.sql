@@ -19,7 +19,7 @@ comment on function public.ecosystem_repositories_to_read(integer) is
     '"full_name"}]}.';
 
 -- Security definer: service_role has no right in the schema ecosystem.
-create function public.github_responses_of(p_repository_id bigint) returns jsonb
+create function public.ecosystem_responses_of(p_repository_id bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(
     jsonb_object_agg(url, jsonb_build_object('etag', etag, 'found', found, 'next_url', next_url)), jsonb_build_object())
@@ -30,7 +30,7 @@ language sql stable security definer set search_path = '' as $$
     limit 200
   ) as newest;
 $$;
-comment on function public.github_responses_of(bigint) is
+comment on function public.ecosystem_responses_of(bigint) is
   'The kept answers of a repository, by address: {"<url>": {"etag", "found", "next_url"}}; the 200 used last.';
 
 create function ecosystem.assert_day(p_day date, p_now timestamptz) returns void
@@ -156,20 +156,20 @@ comment on function ecosystem.record_activity(bigint, date, jsonb, jsonb, timest
   'Keeps a reading of a repository''s day, {"outcome", "problem", "github_name", "figures", "truncated"}, and its '
     'answers, [{"url", "etag", "found", "next_url"}]. A second reading of a day overwrites the figures that it knows.';
 
-create function public.record_repository_activity(
+create function public.ecosystem_record_activity(
   p_repository_id bigint, p_day date, p_reading jsonb, p_responses jsonb default '[]'
 ) returns void
 language sql security definer set search_path = '' as $$
   select ecosystem.record_activity(p_repository_id, p_day, p_reading, p_responses);
 $$;
-comment on function public.record_repository_activity(bigint, date, jsonb, jsonb) is
+comment on function public.ecosystem_record_activity(bigint, date, jsonb, jsonb) is
   'ecosystem.record_activity by the clock of the database.';
 
 revoke all on function public.ecosystem_repositories_to_read(integer) from public, anon, authenticated, service_role;
-revoke all on function public.github_responses_of(bigint) from public, anon, authenticated, service_role;
+revoke all on function public.ecosystem_responses_of(bigint) from public, anon, authenticated, service_role;
 revoke all on function
-  public.record_repository_activity(bigint, date, jsonb, jsonb)
+  public.ecosystem_record_activity(bigint, date, jsonb, jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function public.ecosystem_repositories_to_read(integer) to service_role;
-grant execute on function public.github_responses_of(bigint) to service_role;
-grant execute on function public.record_repository_activity(bigint, date, jsonb, jsonb) to service_role;
+grant execute on function public.ecosystem_responses_of(bigint) to service_role;
+grant execute on function public.ecosystem_record_activity(bigint, date, jsonb, jsonb) to service_role;

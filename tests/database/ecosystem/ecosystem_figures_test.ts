@@ -168,7 +168,7 @@ Deno.test("kept answers and days are bounded", () =>
     // Also when a person asks for a day that is older than that.
     await record("2024-02-20", "2026-02-21T11:35:00Z", "https://api.github.com/new");
     assert.equal((await sql`select 1 from repository_activity`).length, 2);
-    const [stored] = await sql`select github_responses_of(${repository!.id}) as found`;
+    const [stored] = await sql`select ecosystem_responses_of(${repository!.id}) as found`;
     assert.deepEqual(stored!.found, {
       "https://api.github.com/new": { etag: '"1"', found: { commits: 1 }, next_url: null },
     });

@@ -47,8 +47,8 @@ const data: Record<string, string[]> = {
   ecosystem_release_comment: ["p_day"],
   ecosystem_record_comment: ["p_day"],
   ecosystem_take_over_comment: ["p_day"],
-  record_ecosystem_report: ["p_day"],
-  record_repository_activity: ["p_day"],
+  ecosystem_record_report: ["p_day"],
+  ecosystem_record_activity: ["p_day"],
   record_suggestion_failure: ["p_week"],
   release_suggestion_try: ["p_week"],
   schedule_action: ["p_due_at"],
@@ -231,8 +231,8 @@ Deno.test("a day that is to come can have no reading, report or comment", () =>
       const date = day === null ? "null" : `'${day}'`;
       for (
         const call of [
-          `record_repository_activity(1, ${date}, '{"outcome": "read"}')`,
-          `record_ecosystem_report(${date}, '{}')`,
+          `ecosystem_record_activity(1, ${date}, '{"outcome": "read"}')`,
+          `ecosystem_record_report(${date}, '{}')`,
           `ecosystem_claim_comment(${date}, 'acme/lively#1', gen_random_uuid())`,
         ]
       ) {

@@ -121,13 +121,13 @@ Deno.test("a figure that arrives as JSON and is no number is refused by its name
             "openai.rate_limit",
           ],
           [
-            sql`select record_repository_activity(id, current_date, ${
+            sql`select ecosystem_record_activity(id, current_date, ${
               sql.json(reading)
             }) from ecosystem_repositories`,
             "figures.stars_total",
           ],
           [
-            sql`select record_ecosystem_report(current_date, ${sql.json(report)})`,
+            sql`select ecosystem_record_report(current_date, ${sql.json(report)})`,
             "report.overall_score",
           ],
         ] as const
