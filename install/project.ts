@@ -9,13 +9,17 @@ export const CONFIG = "supabase/config.toml";
 const manifestSchema = z.strictObject({
   /** Of Daybook. */
   version: z.string(),
+  /** None: Daybook is uninstalled, and its ledger stayed in the database. */
   packs: z.array(z.string()),
   /** The hash that each file had when it was written. */
   files: z.record(z.string(), z.string()),
   /** Daybook's migrations by the names that they have in its checkout: their names here. */
   migrations: z.record(z.string(), z.string()),
-  /** Whether things of the same names were renamed, to be named back when Daybook goes. */
-  moved_aside: z.boolean().default(false),
+  /**
+   * The migrations, by their names in the checkout, for which things of the same names were renamed, to be named back
+   * when Daybook goes.
+   */
+  moved_aside: z.array(z.string()).default([]),
 });
 /** What supabase/daybook.json says. */
 export type Manifest = z.infer<typeof manifestSchema>;

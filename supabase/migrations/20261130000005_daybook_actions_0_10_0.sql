@@ -36,7 +36,7 @@ begin
     raise exception using errcode = '42710',
       message = format('cannot install the pack %s: the database has these already, and they are not Daybook''s: %s',
         v_pack, (select string_agg(thing, ', ' order by thing) from unnest(v_there) as thing)),
-      hint = 'rename or drop them, or run: deno task install <project> --move-aside';
+      hint = format('rename or drop them, or run: deno task install <project> --pack %s --move-aside', v_pack);
   end if;
 end;
 $guard$;

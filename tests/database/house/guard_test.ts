@@ -46,7 +46,7 @@ Deno.test("the core's migration names everything that is in its way, in one erro
         "sequence public.scheduler_locks, table public.scheduler_runs, type public.scheduler_jobs, " +
         "view public.scheduler_state",
     );
-    assert.match(error.hint!, /deno task install <project> --move-aside/);
+    assert.match(error.hint!, /deno task install <project> --pack scheduler --move-aside$/);
   }, { packs: "none" }));
 
 Deno.test("the migration of each other pack names a table and a job of the owner's that are in its way", () =>

@@ -92,7 +92,7 @@ Deno.test("a project is installed, upgraded from another checkout and uninstalle
     assert.equal(await Deno.readTextFile(join(home, ERRORS)), "export const e = 'mine';\n");
 
     await carry((project) =>
-      planUninstall(second, project, { packs: [], dropLedger: false, at: AT })
+      planUninstall(second, project, { packs: [], dropLedger: true, at: AT })
     );
     const after = await readFiles(home);
     const isOurs = (path: string) => path === ERRORS || path.startsWith("supabase/migrations/");
@@ -123,7 +123,7 @@ Deno.test("nothing is written while something is in the way", () =>
       message: `Nothing was written, because these are in the way:
   table scheduler_runs (1_mine.sql)
   edge function health (supabase/functions/health)
---move-aside renames what is in the database to <name>_before_daybook, by a migration that uninstall undoes`,
+--move-aside renames what is in the database to <name>_before_daybook, by a migration that uninstall --drop-ledger undoes; an app that uses the old names breaks`,
     });
     assert.deepEqual(await readFiles(folder), before);
   }));
