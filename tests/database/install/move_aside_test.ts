@@ -139,7 +139,7 @@ Deno.test("a function that uses a table of a core that stays waits when its pack
     assert.deepEqual(compareCatalogues(before, await readCatalogue(sql)), []);
   }, { packs: "none" }));
 
-Deno.test("the hints of refused migrations lead to an installed Daybook, and the migrations do so from the start, too", () =>
+Deno.test("what refused migrations say leads to an installed Daybook, and the migrations do so from the start, too", () =>
   withDatabase(async ({ sql }) => {
     await sql.unsafe(HAND_MADE);
     const project = await installation(sql);
@@ -148,7 +148,9 @@ Deno.test("the hints of refused migrations lead to an installed Daybook, and the
     for (;;) {
       const refused = await project.push().then(() => null, (error) => error.cause);
       if (refused === null) break;
-      const [, pack] = /deno task install <project> --pack (\S+) --move-aside$/.exec(refused.hint)!;
+      const [, pack] = /deno task install <project> --pack (\S+) --move-aside$/.exec(
+        refused.message,
+      )!;
       assert.ok(!moved.includes(pack!), refused.message);
       moved.push(pack!);
       project.write([pack!], { aside: true });
