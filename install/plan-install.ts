@@ -12,7 +12,6 @@ import {
   type Found,
   functionOf,
   functionsOf,
-  isLedgerAlone,
   migrationWriter,
   namesOf,
   type Plan,
@@ -38,11 +37,10 @@ export interface InstallOptions extends Found {
  * renaming alone. Throws for an unknown pack and another version.
  */
 export function planInstall(source: Source, project: Project, options: InstallOptions): Plan {
-  const { manifest } = project;
-  if (manifest !== null && !isLedgerAlone(manifest)) assertVersion(source, manifest);
-  if (
-    manifest !== null && isLedgerAlone(manifest) && options.aside && manifest.moved_aside.length > 0
-  ) {
+  const { manifest, ledger } = project;
+  if (manifest !== null) assertVersion(source, manifest);
+  const movedBefore = (manifest ?? ledger)?.moved_aside ?? [];
+  if (ledger !== undefined && options.aside && movedBefore.length > 0) {
     throw new Error(
       `What was moved aside before has its name <name>${SUFFIX} still: run deno task uninstall --drop-ledger first`,
     );
@@ -70,7 +68,7 @@ export function planInstall(source: Source, project: Project, options: InstallOp
     migrations: { ...manifest?.migrations, ...migrations },
     moved_aside: [
       ...new Set([
-        ...manifest?.moved_aside ?? [],
+        ...movedBefore,
         ...options.aside ? Object.keys(migrations) : [],
       ]),
     ],
@@ -156,7 +154,7 @@ const listOf = (names: readonly Name[]) =>
 export function nextAfterInstall(plan: Plan, { manifest }: Project): string[] {
   const deploy = "supabase functions deploy";
   const push = "supabase db push";
-  if (manifest === null || isLedgerAlone(manifest)) {
+  if (manifest === null) {
     return [
       "supabase secrets set CRON_SECRET=…          (32 characters or more: openssl rand -hex 32)",
       deploy,

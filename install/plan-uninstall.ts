@@ -11,7 +11,6 @@ import {
   functionOf,
   functionsOf,
   installedIn,
-  isLedgerAlone,
   migrationWriter,
   namesOf,
   type Plan,
@@ -33,8 +32,8 @@ export interface UninstallOptions {
  * they went. Throws where it does not have them, or has another version.
  */
 export function planUninstall(source: Source, project: Project, options: UninstallOptions): Plan {
-  if (project.manifest !== null && isLedgerAlone(project.manifest)) {
-    return planRemoveLedger(source, project, project.manifest, options);
+  if (project.ledger !== undefined) {
+    return planRemoveLedger(source, project, project.ledger, options);
   }
   const manifest = installedIn(project);
   const { removed, left } = divide(source, manifest, options.packs);
@@ -107,8 +106,8 @@ function noteStaying(
     .map(({ name }) => `${name}${SUFFIX}`);
   if (names.length === 0) return;
   plan.notes.push(
-    `stay    ${names.join(", ")}, where they are: Daybook's tables keep these names; ` +
-      "with them what uses the names: functions, schemas, entries of pg_cron. " +
+    `stay    ${names.join(", ")} (those that you have): Daybook's tables keep the old names. ` +
+      "With them stay the functions, schemas and entries of pg_cron that use these names. " +
       "uninstall --drop-ledger of all packs names them back, now or later",
   );
 }

@@ -47,18 +47,14 @@ export const emptyPlan = (): Plan => ({
 });
 
 /** What the project has of Daybook. Throws where that is nothing. */
-export function installedIn({ manifest }: Project): Manifest {
-  if (manifest === null) throw new Error(`The project has no Daybook: it has no ${MANIFEST}`);
-  if (isLedgerAlone(manifest)) {
-    throw new Error(
-      "The project has no Daybook: only the ledger that uninstall left in the database",
-    );
-  }
-  return manifest;
+export function installedIn({ manifest, ledger }: Project): Manifest {
+  if (manifest !== null) return manifest;
+  throw new Error(
+    ledger === undefined
+      ? `The project has no Daybook: it has no ${MANIFEST}`
+      : "The project has no Daybook: only the ledger that uninstall left in the database",
+  );
 }
-
-/** Whether Daybook is uninstalled, and its ledger stayed in the database. */
-export const isLedgerAlone = ({ packs }: Manifest) => packs.length === 0;
 
 /** Throws where the project's Daybook is not of this version, and says which command or checkout helps. */
 export function assertVersion(source: Source, manifest: Manifest) {

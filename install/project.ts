@@ -29,6 +29,8 @@ export interface Project {
   files: Files;
   /** Null: Daybook is not there. */
   manifest: Manifest | null;
+  /** What is still said of a Daybook that was uninstalled, and whose ledger stayed in the database. */
+  ledger?: Manifest;
 }
 
 /** Reads a project. Throws when the folder is none. */
@@ -45,7 +47,14 @@ export async function readProject(folder: string): Promise<Project> {
   if (!parsed.success) {
     throw new Error(`Cannot read ${MANIFEST}: ${z.prettifyError(parsed.error)}`);
   }
-  return { files, manifest: parsed.data };
+  return projectOf(files, parsed.data);
+}
+
+/** A project with these files, and what its daybook.json says. */
+export function projectOf(files: Files, manifest: Manifest): Project {
+  return manifest.packs.length > 0
+    ? { files, manifest }
+    : { files, manifest: null, ledger: manifest };
 }
 
 async function readIfThere(path: string): Promise<string | null> {

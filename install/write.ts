@@ -1,13 +1,13 @@
 /** Carries a plan out, and says it. */
 import { dirname, join } from "node:path";
 import type { Plan } from "./plan.ts";
-import type { Project } from "./project.ts";
+import { MANIFEST, type Project } from "./project.ts";
 
 /** The plan in lines, for people. */
-export function describePlan(plan: Plan, { files, manifest }: Project): string[] {
+export function describePlan(plan: Plan, { files, manifest, ledger }: Project): string[] {
   const lines: string[] = [];
   for (const path of plan.writes.keys()) {
-    const isThere = files.has(path) || path === "supabase/daybook.json" && manifest !== null;
+    const isThere = files.has(path) || path === MANIFEST && (manifest ?? ledger ?? null) !== null;
     lines.push(`${isThere ? "change" : "write "}  ${path}`);
   }
   for (const path of plan.removes) lines.push(`delete  ${path}`);

@@ -34,7 +34,7 @@ Deno.test("what a refused push says leads out, with the Supabase CLI, and everyt
       assert.deepEqual(await days(database, "scheduler_state"), ["2026-03-05"]);
       await says(project, "install", aside, /Nothing is to be done/);
 
-      await says(project, "uninstall", ["."], /^stay {4}.*scheduler_state_before_daybook, /m);
+      await says(project, "uninstall", ["."], /^stay {4}.*scheduler_state_before_daybook \(/m);
       await push(project, database);
       assert.deepEqual(await days(database, "scheduler_state_before_daybook"), ["2026-03-05"]);
       const [row] = await database.sql`select to_regprocedure('try_mark_daily_run(text)') as back`;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { readFiles } from "../../../install/files.ts";
+import { planJobInto } from "../../../install/new-job.ts";
 import type { Plan } from "../../../install/plan.ts";
 import { planInstall } from "../../../install/plan-install.ts";
 import { planUninstall } from "../../../install/plan-uninstall.ts";
@@ -136,6 +137,32 @@ Deno.test("readProject() refuses a folder that is none, and a daybook.json that 
       '{"version": 1}',
     ]]);
     await assert.rejects(readProject(folder), /Cannot read supabase\/daybook\.json: .*version/s);
+  }));
+
+Deno.test("a project with a ledger that stayed has no Daybook, for a new job as well", () =>
+  withFolder(async (folder) => {
+    await write(folder, [["supabase/config.toml", ""]]);
+    const carry = async (decide: (project: Project) => Plan) => {
+      const project = await readProject(folder);
+      const plan = decide(project);
+      await carryOut(plan, folder);
+      return describePlan(plan, project);
+    };
+    const source = madeUpSource();
+    await carry((project) =>
+      planInstall(source, project, { packs: ["scheduler"], names: [], at: AT, aside: false })
+    );
+    const options = { packs: [], at: AT };
+    await carry((project) => planUninstall(source, project, { ...options, dropLedger: false }));
+    const left = await readProject(folder);
+    assert.deepEqual([left.manifest, left.ledger!.packs], [null, []]);
+    const job = { name: "mine", schedule: null, timeZone: "UTC", at: AT };
+    assert.throws(() => planJobInto(source, left, [], job), /The project has no Daybook/);
+    const said = await carry((project) =>
+      planUninstall(source, project, { ...options, dropLedger: true })
+    );
+    assert.equal(said.at(-1), "delete  supabase/daybook.json");
+    assert.equal((await readProject(folder)).ledger, undefined);
   }));
 
 Deno.test("each pack alone brings every file that its functions import, and none that only others do", async () => {
