@@ -1,5 +1,5 @@
--- Renames what has the names that Daybook needs: each to <name>_before_daybook. `deno task uninstall --drop-ledger` names
--- it back; without --drop-ledger what has a name of the ledger stays as it is, with what uses it.
+-- Renames what has the names that Daybook needs: each to <name>_before_daybook. `deno task uninstall --drop-ledger`
+-- names it back; without --drop-ledger what has a name of the ledger stays as it is, with what uses it.
 do $aside$
 declare
   v_suffix constant text := '_before_daybook';

@@ -151,10 +151,11 @@ const listOf = (names: readonly Name[]) =>
   names.map(({ kind, name }) => `${kind} ${name}`).join(", ");
 
 /** What a person does once it is written. */
-export function nextAfterInstall(plan: Plan, { manifest }: Project): string[] {
+export function nextAfterInstall(plan: Plan, { manifest, ledger }: Project): string[] {
   const deploy = "supabase functions deploy";
   const push = "supabase db push";
-  if (manifest === null) {
+  // An uninstall leaves the secrets where they are.
+  if (manifest === null && ledger === undefined) {
     return [
       "supabase secrets set CRON_SECRET=…          (32 characters or more: openssl rand -hex 32)",
       deploy,
