@@ -11,8 +11,8 @@ declare
   v_waiting text[];
   v_thing record;
 begin
-  -- Where a table of Daybook's still has the name (the ledger may have stayed), a function that uses the name would work
-  -- on that table. It waits with its own table, and so do the functions and the entries of pg_cron that use it.
+  -- Where a table of Daybook's still has the name (the ledger may have stayed), a function that uses the name would
+  -- work on that table. It waits with its own table, and so do the functions and the entries of pg_cron that use it.
   select coalesce(array_agg(name order by name), '{}') into v_tables from (
     select left(relname, -length(v_suffix)) as name from pg_catalog.pg_class
     where relnamespace = 'public'::regnamespace and right(relname, length(v_suffix)) = v_suffix
