@@ -1,5 +1,5 @@
 /** `deno task install <folder>`: puts Daybook into a project of the Supabase CLI. See `--help`. */
-import { planInstall } from "../install/plan-install.ts";
+import { nextAfterInstall, planInstall } from "../install/plan-install.ts";
 import { runTask } from "../install/run.ts";
 import { readArguments, readFolder } from "./arguments.ts";
 
@@ -10,7 +10,8 @@ deno task install <project folder> [options]
   --pack NAME   a pack of supabase/packs.json, with what it needs; may be given again (scheduler)
   --dry-run     say what would be written, and write nothing
   --db-url URL  look into this database for names that are in the way; without it the migrations are read
-  --move-aside  rename what is in the way in the database to <name>_before_daybook, by a migration
+  --move-aside  rename what is in the way in the database to <name>_before_daybook, by a migration; also for a pack that
+                is installed and whose migration was refused
   --help        this text
 
 It says what it will write, and writes nothing when something of that name is there and not Daybook's.`;
@@ -26,19 +27,13 @@ await runTask({
   folder: readFolder(positionals, USAGE),
   dryRun: values["dry-run"],
   databaseUrl: values["db-url"],
-  decide: (source, project, names) =>
+  decide: (source, project, names, applied) =>
     planInstall(source, project, {
       names,
+      applied,
       at: new Date(),
       packs: values.pack,
       aside: values["move-aside"],
     }),
-  next: () => [
-    "supabase secrets set CRON_SECRET=…          (32 characters or more: openssl rand -hex 32)",
-    "supabase functions deploy",
-    "select vault.create_secret('https://<ref>.supabase.co', 'project_url');",
-    "select vault.create_secret('<the same CRON_SECRET>', 'cron_secret');",
-    "supabase db push                            (from here on jobs fire)",
-    "docs/installing.md of Daybook says more",
-  ],
+  next: nextAfterInstall,
 });

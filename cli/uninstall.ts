@@ -1,5 +1,5 @@
 /** `deno task uninstall <folder>`: takes Daybook, or packs of it, out of a project. See `--help`. */
-import { planUninstall } from "../install/plan-uninstall.ts";
+import { nextAfterUninstall, planUninstall } from "../install/plan-uninstall.ts";
 import { runTask } from "../install/run.ts";
 import { readArguments, readFolder } from "./arguments.ts";
 
@@ -13,7 +13,9 @@ deno task uninstall <project folder> [options]
   --help         this text
 
 It deletes the files that you have not changed, and writes a migration that takes the rest out of the database.
-What install --move-aside renamed is named back.`;
+A function with a file that you have changed stays whole. What install --move-aside renamed is named back; but where
+the ledger stays, what has a name of the ledger keeps its new name, with what uses it, until uninstall --drop-ledger,
+which may also be run later.`;
 
 const { values, positionals } = readArguments(USAGE, {
   pack: { type: "string", multiple: true, default: [] },
@@ -30,8 +32,5 @@ await runTask({
       dropLedger: values["drop-ledger"],
       at: new Date(),
     }),
-  next: () => [
-    "supabase db push",
-    "supabase functions delete <name>            (each function that was deleted here)",
-  ],
+  next: nextAfterUninstall,
 });

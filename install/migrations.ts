@@ -21,19 +21,29 @@ const [aside, back, over, builtOn, forget] = await Promise.all([
   read("forget-pack.sql"),
 ]);
 
-/** Renames whatever has one of these names to <name>_before_daybook. */
-export const moveAside = (names: readonly Name[]) => fillIn(aside, bySpace(names));
+/** What a name gets that is moved aside. */
+export const SUFFIX = "_before_daybook";
+
+/**
+ * Renames whatever has one of these names to <name>_before_daybook. `before`: the version of the migration that makes
+ * the names; where that has run already, nothing is renamed.
+ */
+export const moveAside = (names: readonly Name[], before?: string) =>
+  fillIn(aside, {
+    ...bySpace(names),
+    before: before === undefined ? "null" : quoteLiteral(before),
+  });
+
+/** Whether what has such a name can be renamed by a migration. */
+export const canMove = ({ kind }: Name) => !["job", "trigger", "constraint"].includes(kind);
 
 /** Copies the day that ran last from what was moved aside. */
 export const takeOver = () => over;
 
-/**
- * Takes packs out, in this order. `dropLedger`: also the tables of LEDGER. `putBack`: what was moved aside for these
- * packs gets its name back.
- */
+/** Takes packs out, in this order. `dropLedger`: also the tables of LEDGER. `putBack`: the names that were moved aside. */
 export function removePacks(
   packs: readonly { pack: Pack; makes: readonly Name[] }[],
-  { dropLedger, putBack }: { dropLedger: boolean; putBack: boolean },
+  { dropLedger, putBack }: { dropLedger: boolean; putBack: readonly Name[] },
 ): string {
   const parts = packs.map(({ pack, makes }) => {
     const values = {
@@ -50,9 +60,21 @@ export function removePacks(
       ...dropsOf(WHOLES, left),
     ].join("");
   });
-  if (putBack) parts.push(fillIn(back, bySpace(packs.flatMap(({ makes }) => makes))));
-  return parts.join("\n");
+  return [...parts, ...putBackOf(putBack)].join("\n");
 }
+
+/** Drops the tables of LEDGER, which stayed when the core went. `putBack`: the names that were moved aside. */
+export function removeLedger(putBack: readonly Name[]): string {
+  const makes = LEDGER.map((name) => ({ kind: "table", name }));
+  const values = { ...bySpace(makes), pack: quoteLiteral("scheduler"), schema: "null" };
+  return [
+    ["-- The ledger.\n", fillIn(builtOn, values), ...dropsOf(WHOLES, makes)].join(""),
+    ...putBackOf(putBack),
+  ].join("\n");
+}
+
+const putBackOf = (names: readonly Name[]) =>
+  names.length === 0 ? [] : [fillIn(back, bySpace(names))];
 
 type Drops = [kind: string, drop: (names: string[]) => string[]][];
 const inPublic = (names: string[]) => names.map((name) => `public.${name}`).join(", ");

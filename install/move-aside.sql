@@ -1,4 +1,5 @@
--- Renames what has the names that Daybook needs: each to <name>_before_daybook. `deno task uninstall` names it back.
+-- Renames what has the names that Daybook needs: each to <name>_before_daybook. `deno task uninstall --drop-ledger`
+-- names it back; without --drop-ledger what has a name of the ledger stays as it is, with what uses it.
 do $aside$
 declare
   v_suffix constant text := '_before_daybook';
@@ -6,8 +7,16 @@ declare
   v_relations constant text[] := :relations;
   v_functions constant text[] := :functions;
   v_jobs constant text[] := :jobs;
+  v_before constant text := :before;
   v_thing record;
 begin
+  if to_regclass('supabase_migrations.schema_migrations') is not null then
+    -- Where the migration of Daybook's that comes next has run, its names are Daybook's.
+    if exists (select from supabase_migrations.schema_migrations where version = v_before) then
+      raise notice 'nothing is renamed: the migration % has run already', v_before;
+      return;
+    end if;
+  end if;
   for v_thing in
     select format('alter schema %I rename to %I', nspname, nspname || v_suffix) as renaming
     from pg_catalog.pg_namespace where nspname = any (v_schemas)

@@ -2,8 +2,10 @@ import { createTwoFilesPatch } from "diff";
 import { listNames } from "../local/names.ts";
 import { withNeeds } from "../local/packs.ts";
 import { hashOf } from "../local/releases.ts";
+import { configuredFunctions } from "./config-toml.ts";
 import type { Files } from "./files.ts";
 import {
+  assertNotNewer,
   clashes,
   configure,
   describe,
@@ -18,17 +20,13 @@ import {
   undated,
   writeManifest,
 } from "./plan.ts";
-import type { Manifest, Project } from "./project.ts";
+import { CONFIG, type Manifest, type Project } from "./project.ts";
 import { projectFiles, type Source } from "./source.ts";
 
 /** The plan for bringing what a project has of Daybook to this version. Throws where it has nothing, or a newer one. */
 export function planUpgrade(source: Source, project: Project, { names, at }: Found): Plan {
   const before = installedIn(project);
-  if (compareVersions(before.version, source.version) > 0) {
-    throw new Error(
-      `The project has Daybook ${before.version}, which is newer than this one, ${source.version}`,
-    );
-  }
+  assertNotNewer(source, before);
   const plan = emptyPlan();
   const packs = withNeeds(source.packs, before.packs);
   const files = projectFiles(source, packs);
@@ -43,7 +41,12 @@ export function planUpgrade(source: Source, project: Project, { names, at }: Fou
     migrations[file] = write(undated(file), text);
   }
   const had = new Set(Object.keys(before.files).map(functionOf));
-  configure(plan, project, functionsOf(packs).filter((name) => !had.has(name)));
+  const sections = configuredFunctions(project.files.get(CONFIG)!);
+  const wanted = functionsOf(packs).filter((name) => !had.has(name) || !sections.includes(name));
+  for (const name of wanted.filter((name) => had.has(name))) {
+    plan.notes.push(`missing [functions.${name}] (${CONFIG}): it is written again`);
+  }
+  configure(plan, project, wanted);
   writeManifest(plan, project, {
     ...before,
     version: source.version,
@@ -55,8 +58,8 @@ export function planUpgrade(source: Source, project: Project, { names, at }: Fou
 }
 
 /**
- * Plans to write the new version's files over those that are as they were written. One that its owner has changed or
- * deleted is kept, and named if the new version's differs from the old one's. Returns the hashes of all.
+ * Plans to write the new version's files over those that are as they were written, and those that are missing. One that
+ * its owner has changed is kept, and named if the new version's differs from the old one's. Returns the hashes of all.
  */
 function replaceFiles(
   plan: Plan,
@@ -69,19 +72,18 @@ function replaceFiles(
     hashes[path] = hashOf(text);
     const current = there.get(path);
     const written = before[path];
-    if (current === text || written === hashes[path]) continue;
-    const isAsWritten = (current === undefined ? undefined : hashOf(current)) === written;
-    if (isAsWritten) plan.writes.set(path, text);
-    else if (written === undefined) plan.conflicts.push(`file ${path}`);
-    else plan.kept.push({ path, difference: differenceOf(path, current ?? "", text) });
+    if (current === text) continue;
+    if (current === undefined) {
+      plan.writes.set(path, text);
+      if (written !== undefined) plan.notes.push(`missing ${path}: it is written again`);
+    } else if (written === undefined) plan.conflicts.push(`file ${path}`);
+    else if (written === hashes[path]) continue;
+    else if (hashOf(current) === written) plan.writes.set(path, text);
+    else plan.kept.push({ path, difference: differenceOf(path, current, text), why: "changed" });
   }
   return hashes;
 }
 
 function differenceOf(path: string, theirs: string, ours: string): string {
   return createTwoFilesPatch(`${path} (yours)`, `${path} (Daybook's)`, theirs, ours);
-}
-
-function compareVersions(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
 }

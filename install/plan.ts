@@ -17,8 +17,13 @@ export interface Plan {
   writes: Files;
   /** Files to delete. */
   removes: string[];
-  /** Files that their owner has changed, and that stay as they are: the path, and how ours differs from it. */
-  kept: { path: string; difference: string }[];
+  /**
+   * Files that stay as they are: because their owner has changed them, or because such a file needs them. With the path
+   * how ours differs from it.
+   */
+  kept: { path: string; difference: string; why: "changed" | "needed" }[];
+  /** Lines for people besides the files: what is renamed in the database, what is missing, what stays. */
+  notes: string[];
   /** Names and files that are in the way; nothing is written while there are any. */
   conflicts: string[];
   /** Whether `--move-aside` would do away with some of them. */
@@ -36,15 +41,44 @@ export const emptyPlan = (): Plan => ({
   writes: new Map(),
   removes: [],
   kept: [],
+  notes: [],
   conflicts: [],
   canMoveAside: false,
 });
 
 /** What the project has of Daybook. Throws where that is nothing. */
-export function installedIn({ manifest }: Project): Manifest {
-  if (manifest === null) throw new Error(`The project has no Daybook: it has no ${MANIFEST}`);
-  return manifest;
+export function installedIn({ manifest, ledger }: Project): Manifest {
+  if (manifest !== null) return manifest;
+  throw new Error(
+    ledger === undefined
+      ? `The project has no Daybook: it has no ${MANIFEST}`
+      : "The project has no Daybook: only the ledger that uninstall left in the database",
+  );
 }
+
+/** Throws where the project's Daybook is not of this version, and says which command or checkout helps. */
+export function assertVersion(source: Source, manifest: Manifest) {
+  assertNotNewer(source, manifest);
+  if (manifest.version !== source.version) {
+    throw new Error(
+      `${
+        versionsOf(source, manifest)
+      }: run deno task upgrade first, or use a checkout of ${manifest.version}`,
+    );
+  }
+}
+
+/** Throws where the project's Daybook is newer than this one. */
+export function assertNotNewer(source: Source, manifest: Manifest) {
+  if (manifest.version.localeCompare(source.version, "en", { numeric: true }) > 0) {
+    throw new Error(
+      `${versionsOf(source, manifest)}: use a checkout of ${manifest.version} or newer`,
+    );
+  }
+}
+
+const versionsOf = (source: Source, { version }: Manifest) =>
+  `The project has Daybook ${version}, this is ${source.version}`;
 
 /** What these packs make, in all versions. */
 export function namesOf({ migrations }: Source, packs: readonly Pack[]): Name[] {
@@ -73,7 +107,7 @@ export function removeFiles(plan: Plan, { files, manifest }: Project, paths: rea
     const current = files.get(path);
     if (current === undefined) continue;
     if (hashOf(current) === manifest!.files[path]) plan.removes.push(path);
-    else plan.kept.push({ path, difference: "" });
+    else plan.kept.push({ path, difference: "", why: "changed" });
   }
 }
 
@@ -95,20 +129,48 @@ export function writeManifest(plan: Plan, { manifest: before }: Project, manifes
   plan.writes.set(MANIFEST, `${text}\n`);
 }
 
+/**
+ * How far apart migrations are dated that are written at once: `install --move-aside` may have to write one before each
+ * and one after it later.
+ */
+const ROOM = 3n;
+
 /** Plans migrations, one after the other, dated later than every one there and than now; each call gives the file's name. */
 export function migrationWriter(plan: Plan, { files }: Project, at: Date) {
   const now = at.toISOString().replace(/\D/g, "").slice(0, 14);
   let stamp = BigInt(now);
   for (const path of files.keys()) {
     const there = /^supabase\/migrations\/(\d+)_/.exec(path)?.[1];
-    if (there !== undefined && BigInt(there) >= stamp) stamp = BigInt(there) + 1n;
+    if (there !== undefined && BigInt(there) + ROOM > stamp) stamp = BigInt(there) + ROOM;
   }
   return (name: string, text: string): string => {
-    const file = `${stamp++}_${name}.sql`;
+    const file = `${stamp}_${name}.sql`;
+    stamp += ROOM;
     plan.writes.set(`supabase/migrations/${file}`, text);
     return file;
   };
 }
+
+/** Plans a migration right before another one, or right after it; gives the file's name. */
+export function writeBeside(
+  plan: Plan,
+  { files }: Project,
+  beside: string,
+  step: -1n | 1n,
+  { name, text }: { name: string; text: string },
+): string {
+  const taken = new Set(
+    [...files.keys(), ...plan.writes.keys()].map((path) => versionOf(path.split("/").at(-1)!)),
+  );
+  let stamp = BigInt(versionOf(beside)) + step;
+  while (taken.has(String(stamp))) stamp += step;
+  const file = `${stamp}_${name}.sql`;
+  plan.writes.set(`supabase/migrations/${file}`, text);
+  return file;
+}
+
+/** The date of a migration, by which the CLI knows it. */
+export const versionOf = (file: string) => file.split("_")[0]!;
 
 /** The name of a migration without its date. */
 export const undated = (file: string) => file.replace(/^\d+_|\.sql$/g, "");

@@ -9,13 +9,17 @@ export const CONFIG = "supabase/config.toml";
 const manifestSchema = z.strictObject({
   /** Of Daybook. */
   version: z.string(),
+  /** None: Daybook is uninstalled, and its ledger stayed in the database. */
   packs: z.array(z.string()),
   /** The hash that each file had when it was written. */
   files: z.record(z.string(), z.string()),
   /** Daybook's migrations by the names that they have in its checkout: their names here. */
   migrations: z.record(z.string(), z.string()),
-  /** Whether things of the same names were renamed, to be named back when Daybook goes. */
-  moved_aside: z.boolean().default(false),
+  /**
+   * The migrations, by their names in the checkout, for which things of the same names were renamed, to be named back
+   * when Daybook goes.
+   */
+  moved_aside: z.array(z.string()).default([]),
 });
 /** What supabase/daybook.json says. */
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -25,6 +29,8 @@ export interface Project {
   files: Files;
   /** Null: Daybook is not there. */
   manifest: Manifest | null;
+  /** What is still said of a Daybook that was uninstalled, and whose ledger stayed in the database. */
+  ledger?: Manifest;
 }
 
 /** Reads a project. Throws when the folder is none. */
@@ -41,7 +47,14 @@ export async function readProject(folder: string): Promise<Project> {
   if (!parsed.success) {
     throw new Error(`Cannot read ${MANIFEST}: ${z.prettifyError(parsed.error)}`);
   }
-  return { files, manifest: parsed.data };
+  return projectOf(files, parsed.data);
+}
+
+/** A project with these files, and what its daybook.json says. */
+export function projectOf(files: Files, manifest: Manifest): Project {
+  return manifest.packs.length > 0
+    ? { files, manifest }
+    : { files, manifest: null, ledger: manifest };
 }
 
 async function readIfThere(path: string): Promise<string | null> {

@@ -1,7 +1,7 @@
 /** What the commands that change a project share: they say the plan, and then do it. */
 import { resolve } from "node:path";
 import { env } from "node:process";
-import postgres from "postgres";
+import postgres, { type Sql } from "postgres";
 import { readNames } from "../local/names.ts";
 import type { Plan } from "./plan.ts";
 import { type Project, readProject } from "./project.ts";
@@ -16,9 +16,10 @@ export interface Task {
   dryRun: boolean;
   /** Where to look for names; without it the project's migrations are read. */
   databaseUrl?: string | undefined;
-  decide(source: Source, project: Project, names: FoundName[]): Plan;
+  /** `names`: what is there already; `applied`: the migrations that the database has, where it was looked into. */
+  decide(source: Source, project: Project, names: FoundName[], applied?: string[]): Plan;
   /** What a person does next. */
-  next(plan: Plan): string[];
+  next(plan: Plan, project: Project): string[];
 }
 
 /** Runs a command. Ends the process: with 1 when it is refused. */
@@ -37,7 +38,8 @@ async function planAndWrite({ folder, dryRun, databaseUrl, decide, next }: Task)
   const path = resolve(env.INIT_CWD ?? ".", folder);
   const project = await readProject(path);
   const source = await readSource();
-  const plan = decide(source, project, await namesIn(project, databaseUrl));
+  const { names, applied } = await lookInto(project, databaseUrl);
+  const plan = decide(source, project, names, applied);
   if (!source.isReleased) {
     console.log(
       `${source.version} is not released: its migrations may still change, so try it with data you can lose\n`,
@@ -50,18 +52,33 @@ async function planAndWrite({ folder, dryRun, databaseUrl, decide, next }: Task)
   }
   if (dryRun) return console.log("\nThis was a dry run: nothing was written");
   await carryOut(plan, path);
-  console.log(["", "Done. What comes next:", ...next(plan).map((line) => `  ${line}`)].join("\n"));
+  console.log(
+    ["", "Done. What comes next:", ...next(plan, project).map((line) => `  ${line}`)].join("\n"),
+  );
 }
 
-/** What has a name in the project already, Daybook's own migrations left out. */
-async function namesIn(project: Project, databaseUrl: string | undefined): Promise<FoundName[]> {
-  if (databaseUrl === undefined) return await namesAfter(foreignMigrations(project));
+/** What has a name in the project already, Daybook's own migrations left out, or in its database. */
+async function lookInto(
+  project: Project,
+  databaseUrl: string | undefined,
+): Promise<{ names: FoundName[]; applied?: string[] }> {
+  if (databaseUrl === undefined) return { names: await namesAfter(foreignMigrations(project)) };
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
   try {
-    return (await readNames(sql)).map((name) => ({ ...name, where: "in the database" }));
+    const names = (await readNames(sql)).map((name) => ({ ...name, where: "in the database" }));
+    return { names, applied: await readApplied(sql) };
   } finally {
     await sql.end();
   }
+}
+
+/** The versions of the migrations that the database has, as the CLI keeps them. */
+async function readApplied(sql: Sql): Promise<string[]> {
+  const [row] = await sql`
+    select to_regclass('supabase_migrations.schema_migrations') is not null as there`;
+  if (!row!.there) return [];
+  return (await sql<{ version: string }[]>`
+    select version from supabase_migrations.schema_migrations`).map(({ version }) => version);
 }
 
 /** The project's migrations that are not Daybook's, in their order. */

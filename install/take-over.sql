@@ -16,6 +16,7 @@ begin
         -- A day that has not begun anywhere cannot have run.
         and left(last_daily_run_key::text, 10) <= to_char(now() at time zone 'UTC' + interval '14 hours', 'YYYY-MM-DD')
       group by 1
+      on conflict (scope) do nothing
     $insert$, v_scope, v_from);
   end if;
 end;

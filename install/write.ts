@@ -1,22 +1,28 @@
 /** Carries a plan out, and says it. */
 import { dirname, join } from "node:path";
 import type { Plan } from "./plan.ts";
-import type { Project } from "./project.ts";
+import { MANIFEST, type Project } from "./project.ts";
 
 /** The plan in lines, for people. */
-export function describePlan(plan: Plan, { files, manifest }: Project): string[] {
+export function describePlan(plan: Plan, { files, manifest, ledger }: Project): string[] {
   const lines: string[] = [];
   for (const path of plan.writes.keys()) {
-    const isThere = files.has(path) || path === "supabase/daybook.json" && manifest !== null;
+    const isThere = files.has(path) || path === MANIFEST && (manifest ?? ledger ?? null) !== null;
     lines.push(`${isThere ? "change" : "write "}  ${path}`);
   }
   for (const path of plan.removes) lines.push(`delete  ${path}`);
-  for (const { path, difference } of plan.kept) {
-    lines.push(`keep    ${path}: you have changed it`);
+  for (const { path, difference, why } of plan.kept) {
+    lines.push(`keep    ${path}: ${WHY[why]}`);
     if (difference !== "") lines.push(difference.trimEnd());
   }
+  lines.push(...plan.notes);
   return lines;
 }
+
+const WHY = {
+  changed: "you have changed it",
+  needed: "it goes with what you have changed or added",
+};
 
 /** Writes and deletes what the plan says, in the folder of the project. Throws, and does nothing, when something is in the way. */
 export async function carryOut(plan: Plan, folder: string): Promise<void> {
@@ -38,7 +44,8 @@ export function refusalOf({ conflicts, canMoveAside }: Plan): string {
     ...conflicts.map((conflict) => `  ${conflict}`),
     ...(canMoveAside
       ? [
-        "--move-aside renames what is in the database to <name>_before_daybook, by a migration that uninstall undoes",
+        "--move-aside renames what is in the database to <name>_before_daybook, by a migration that " +
+        "uninstall --drop-ledger undoes; an app that uses the old names breaks",
       ]
       : []),
   ].join("\n");

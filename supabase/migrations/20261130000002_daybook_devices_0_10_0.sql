@@ -39,10 +39,12 @@ begin
     v_there := v_there || array(select format('job %s', name) from public.scheduler_jobs where name = any (v_jobs));
   end if;
   if v_there <> '{}' then
+    -- The CLI shows no hints.
     raise exception using errcode = '42710',
-      message = format('cannot install the pack %s: the database has these already, and they are not Daybook''s: %s',
-        v_pack, (select string_agg(thing, ', ' order by thing) from unnest(v_there) as thing)),
-      hint = 'rename or drop them, or run: deno task install <project> --move-aside';
+      message = format(
+        'cannot install the pack %1$s: the database has these already, and they are not Daybook''s: %2$s; '
+        'rename or drop them, or run: deno task install <project> --pack %1$s --move-aside',
+        v_pack, (select string_agg(thing, ', ' order by thing) from unnest(v_there) as thing));
   end if;
 end;
 $guard$;

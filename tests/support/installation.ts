@@ -9,9 +9,13 @@ import { readSource, type Source } from "../../install/source.ts";
 import { after, AT, project } from "./made-up-source.ts";
 
 export interface Installation {
-  /** Applies the migrations of what the command of that name would write. */
+  /** Applies the migrations that the project has once the command of that name has written. */
   install(packs: string[], options?: { aside?: boolean }): Promise<void>;
   uninstall(packs: string[], options?: { dropLedger?: boolean }): Promise<void>;
+  /** What `install` writes, not yet applied. */
+  write(packs: string[], options?: { aside?: boolean }): void;
+  /** Applies what is not yet applied, as `supabase db push` does. */
+  push(sql?: Sql): Promise<void>;
 }
 
 let source: Promise<Source> | undefined;
@@ -20,22 +24,31 @@ let source: Promise<Source> | undefined;
 export async function installation(sql: Sql): Promise<Installation> {
   const daybook = await (source ??= readSource());
   let there: Project = project();
-  const carryOut = async (plan: Plan) => {
+  const written = (plan: Plan) => {
     if (plan.conflicts.length > 0) throw new Error(plan.conflicts.join("\n"));
-    await applyMigrations(sql, migrationsOf(plan));
-    there = after(plan, there);
+    return after(plan, there);
   };
+  const push = async (project: Project, database = sql) =>
+    void await applyMigrations(database, migrationsOf(project));
+  const carryOut = async (plan: Plan) => {
+    const project = written(plan);
+    await push(project);
+    there = project;
+  };
+  const planned = (packs: string[], { aside = false } = {}) =>
+    planInstall(daybook, there, { packs, aside, names: [], at: AT });
   return {
-    install: (packs, { aside = false } = {}) =>
-      carryOut(planInstall(daybook, there, { packs, aside, names: [], at: AT })),
+    install: (packs, options) => carryOut(planned(packs, options)),
     uninstall: (packs, { dropLedger = false } = {}) =>
       carryOut(planUninstall(daybook, there, { packs, dropLedger, at: AT })),
+    write: (packs, options) => void (there = written(planned(packs, options))),
+    push: (database) => push(there, database),
   };
 }
 
-function migrationsOf({ writes }: Plan): Migration[] {
-  return [...writes].flatMap(([path, text]) => {
+function migrationsOf({ files }: Project): Migration[] {
+  return [...files].flatMap(([path, text]) => {
     const [, version, name] = /^supabase\/migrations\/(\d+)_(.+)\.sql$/.exec(path) ?? [];
     return version === undefined ? [] : [{ version, name: name!, text }];
-  });
+  }).sort((a, b) => a.version < b.version ? -1 : 1);
 }

@@ -1,7 +1,7 @@
 /** A small Daybook that never was, and projects for it, so that plans can be made of a few lines. */
 import { planInstall } from "../../install/plan-install.ts";
 import type { Plan } from "../../install/plan.ts";
-import { CONFIG, MANIFEST, type Project } from "../../install/project.ts";
+import { CONFIG, MANIFEST, type Project, projectOf } from "../../install/project.ts";
 import type { Source, SourceMigration } from "../../install/source.ts";
 import type { Pack } from "../../local/packs.ts";
 
@@ -95,12 +95,13 @@ export function project(files: Record<string, string> = {}): Project {
 }
 
 /** The project as it is once a plan is carried out. */
-export function after(plan: Plan, { files }: Project): Project {
-  const changed = new Map([...files, ...plan.writes]);
-  for (const path of plan.removes) changed.delete(path);
-  const manifest = changed.get(MANIFEST);
-  changed.delete(MANIFEST);
-  return { files: changed, manifest: manifest === undefined ? null : JSON.parse(manifest) };
+export function after(plan: Plan, before: Project): Project {
+  const files = new Map([...before.files, ...plan.writes]);
+  for (const path of plan.removes) files.delete(path);
+  files.delete(MANIFEST);
+  const manifest = plan.writes.get(MANIFEST);
+  if (manifest !== undefined) return projectOf(files, JSON.parse(manifest));
+  return plan.removes.includes(MANIFEST) ? { files, manifest: null } : { ...before, files };
 }
 
 /** A project with these packs of the made-up source. */

@@ -20,7 +20,7 @@ async function refused(sql: Sql, migration: Migration) {
   const before = await readCatalogue(sql);
   const error = await refusal(sql.begin((transaction) => transaction.unsafe(migration.text)));
   assert.deepEqual(await readCatalogue(sql), before);
-  return error as Error & { code: string; hint?: string };
+  return error as Error & { code: string };
 }
 
 Deno.test("the core's migration names everything that is in its way, in one error, and changes nothing", () =>
@@ -44,9 +44,9 @@ Deno.test("the core's migration names everything that is in its way, in one erro
       "cannot install the pack scheduler: the database has these already, and they are not Daybook's: " +
         "function public.try_mark_daily_run, pg_cron entry system-health, schema scheduler, " +
         "sequence public.scheduler_locks, table public.scheduler_runs, type public.scheduler_jobs, " +
-        "view public.scheduler_state",
+        "view public.scheduler_state; rename or drop them, or run: " +
+        "deno task install <project> --pack scheduler --move-aside",
     );
-    assert.match(error.hint!, /deno task install <project> --move-aside/);
   }, { packs: "none" }));
 
 Deno.test("the migration of each other pack names a table and a job of the owner's that are in its way", () =>
@@ -66,7 +66,7 @@ Deno.test("the migration of each other pack names a table and a job of the owner
       ] as const
     ) {
       const { message } = await refused(sql, first(pack));
-      assert.equal(message.split("Daybook's: ")[1], named, pack);
+      assert.equal(message.split(/Daybook's: |; /)[1], named, pack);
     }
   }, { packs: "core" }));
 

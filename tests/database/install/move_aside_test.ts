@@ -75,6 +75,109 @@ Deno.test("uninstalling names back what was moved aside, to the letter", () =>
     assert.equal(row!.id, 2);
   }, { packs: "none" }));
 
+/** A scheduler that marks its days in scheduler_state: what uses the table, itself and through others, and what does not. */
+const MARKS_DAYS = `
+create extension pg_trgm with schema extensions;
+create table public.scheduler_state (last_daily_run_key text);
+create function public.try_mark_daily_run(p_today_key text) returns boolean language sql as
+  'insert into Scheduler_State (last_daily_run_key) values (p_today_key) returning true';
+create function public.trigger_daily_batch(p_day text) returns boolean language sql as
+  'select public.try_mark_daily_run(p_day)';
+create function public.nightly() returns boolean language sql as 'select try_mark_daily_run(current_date::text)';
+create function public.scheduler_heartbeat_run() returns text language sql as $$ select 'my_scheduler_state_2' $$;
+create schema scheduler;
+create function scheduler.last_day() returns text language sql as
+  'select max(last_daily_run_key) from public.scheduler_state';
+create schema batches;
+create function batches.count() returns integer language sql as 'select 1';
+select cron.schedule('daily-batch-trigger', '0 9 * * *', 'select public.nightly()');
+select cron.schedule('weekly-suggestions', '0 9 * * 1', 'select scheduler.last_day()');
+select cron.schedule('batch-reconciler', '*/2 * * * *', 'select batches.count()');
+`;
+
+Deno.test("what uses a table whose name the ledger keeps waits with the table, until the ledger is dropped", () =>
+  withDatabase(async ({ sql }) => {
+    await sql.unsafe(MARKS_DAYS);
+    const before = await readCatalogue(sql);
+    const project = await installation(sql);
+    await project.install(["batches"], { aside: true });
+    await project.uninstall([]);
+    const [there] = await sql`
+      select array(select proname::text from pg_proc where pronamespace = 'public'::regnamespace order by 1) as functions,
+        array(select nspname::text from pg_namespace where nspname ~ '^(scheduler|batches)' order by 1) as schemas,
+        array(select jobname || case when active then '' else ' (off)' end from cron.job order by 1) as entries`;
+    assert.deepEqual({ ...there }, {
+      functions: [
+        "nightly",
+        "scheduler_heartbeat_run",
+        "trigger_daily_batch_before_daybook",
+        "try_mark_daily_run_before_daybook",
+      ],
+      schemas: ["batches", "scheduler_before_daybook"],
+      entries: [
+        "batch-reconciler",
+        "daily-batch-trigger_before_daybook (off)",
+        "weekly-suggestions_before_daybook (off)",
+      ],
+    });
+    await project.uninstall([], { dropLedger: true });
+    assert.deepEqual(compareCatalogues(before, await readCatalogue(sql)), []);
+    assert.deepEqual([...await sql`select jobname from cron.job where not active`], []);
+  }, { packs: "none" }));
+
+Deno.test("a function that uses a table of a core that stays waits when its pack goes, and comes back with the core's end", () =>
+  withDatabase(async ({ sql }) => {
+    await sql.unsafe(MARKS_DAYS);
+    const before = await readCatalogue(sql);
+    const project = await installation(sql);
+    await project.install(["batches"], { aside: true });
+    await project.uninstall(["batches"]);
+    const [there] = await sql`
+      select to_regprocedure('trigger_daily_batch(text)') as back, to_regnamespace('batches')::text as schema`;
+    assert.deepEqual({ ...there }, { back: null, schema: "batches" });
+    await project.uninstall([], { dropLedger: true });
+    assert.deepEqual(compareCatalogues(before, await readCatalogue(sql)), []);
+  }, { packs: "none" }));
+
+Deno.test("what refused migrations say leads to an installed Daybook, and the migrations do so from the start, too", () =>
+  withDatabase(async ({ sql }) => {
+    await sql.unsafe(HAND_MADE);
+    const project = await installation(sql);
+    project.write(PACKS);
+    const moved: string[] = [];
+    for (;;) {
+      const refused = await project.push().then(() => null, (error) => error.cause);
+      if (refused === null) break;
+      const [, pack] = /deno task install <project> --pack (\S+) --move-aside$/.exec(
+        refused.message,
+      )!;
+      assert.ok(!moved.includes(pack!), refused.message);
+      moved.push(pack!);
+      project.write([pack!], { aside: true });
+    }
+    assert.deepEqual(moved, ["scheduler", "ecosystem", "batches"]);
+    const there = await readCatalogue(sql);
+    const [mark] = await sql`select last_daily_run_key from scheduler_state`;
+    assert.equal(mark!.last_daily_run_key, "2026-03-05");
+    await withDatabase(async ({ sql }) => {
+      await sql.unsafe(HAND_MADE);
+      await project.push(sql);
+      assert.deepEqual(compareCatalogues(there, await readCatalogue(sql)), []);
+    }, { packs: "none" });
+    await project.uninstall([], { dropLedger: true });
+    assert.equal((await sql`select job from scheduler_runs`)[0]!.job, "nightly");
+  }, { packs: "none" }));
+
+Deno.test("--move-aside renames nothing of a pack that the database has", () =>
+  withDatabase(async ({ sql }) => {
+    const project = await installation(sql);
+    await project.install(["batches"]);
+    await sql`select try_mark_daily_run('2026-03-05', 'acme')`;
+    const before = await readCatalogue(sql);
+    await project.install(["scheduler", "batches"], { aside: true });
+    assert.deepEqual(compareCatalogues(before, await readCatalogue(sql)), []);
+  }, { packs: "none" }));
+
 Deno.test("tables moved aside for a pack come back when it goes, unless the ledger has their name", () =>
   withDatabase(async ({ sql }) => {
     await sql.unsafe(HAND_MADE);

@@ -92,7 +92,7 @@ Deno.test("a job in a project has its registration in the migration, and imports
     "supabase/functions/send-letters/deno.json",
     "supabase/functions/tests/send-letters_test.ts",
     "supabase/functions/tests/send-letters_database_test.ts",
-    "supabase/migrations/20310101000002_send_letters.sql",
+    "supabase/migrations/20310101000006_send_letters.sql",
     CONFIG,
   ]);
   assert.match(
@@ -106,14 +106,14 @@ Deno.test("a job in a project has its registration in the migration, and imports
     plan.writes.get("supabase/functions/tests/send-letters_database_test.ts")!,
     /from "npm:postgres@1\.2\.3"/,
   );
-  const sql = plan.writes.get("supabase/migrations/20310101000002_send_letters.sql")!;
+  const sql = plan.writes.get("supabase/migrations/20310101000006_send_letters.sql")!;
   assert.match(
     sql,
     /register_job\(\n {2}name => 'send-letters',\n {2}schedule => '30 2 \* \* \*',\n {2}time_zone => 'America\/New_York'/,
   );
   assert.match(
     planJobInto(source(), there, [], { ...options, schedule: null, at: AT })
-      .writes.get("supabase/migrations/20310101000002_send_letters.sql")!,
+      .writes.get("supabase/migrations/20310101000006_send_letters.sql")!,
     /schedule => null,/,
   );
 });

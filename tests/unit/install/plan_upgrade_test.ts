@@ -67,14 +67,32 @@ Deno.test("a file that its owner has changed stays, and is named with how the ne
   assert.deepEqual(planUpgrade(nextSource(), upgraded, options).kept, []);
 });
 
-Deno.test("files that their owner has changed or deleted and Daybook has not are kept without a message", () => {
+Deno.test("files that their owner has changed and Daybook has not are kept without a message", () => {
   const there = installed();
   there.files.set("supabase/functions/health/index.ts", "mine");
-  there.files.delete("supabase/functions/_shared/daybook/job/define-job.ts");
   const plan = planUpgrade(nextSource(), there, options);
-  assert.deepEqual(plan.kept, []);
+  assert.deepEqual([plan.kept, plan.notes], [[], []]);
   assert.equal(plan.writes.has("supabase/functions/health/index.ts"), false);
-  assert.equal(plan.writes.has("supabase/functions/_shared/daybook/job/define-job.ts"), false);
+});
+
+Deno.test("a file or a section of Daybook's that is missing is named and written again, of this version and the next", () => {
+  const DEFINE = "supabase/functions/_shared/daybook/job/define-job.ts";
+  for (const [source, text] of [[madeUpSource(), 1], [nextSource(), 2]] as const) {
+    const there = installed();
+    there.files.delete(ERRORS);
+    there.files.delete(DEFINE);
+    there.files.set(CONFIG, 'project_id = "p"\n');
+    const plan = planUpgrade(source, there, options);
+    assert.equal(plan.writes.get(ERRORS), `export const e = ${text};\n`);
+    assert.equal(plan.writes.get(DEFINE), installed().files.get(DEFINE));
+    assert.match(plan.writes.get(CONFIG)!, /^\[functions\.health\]$/m);
+    assert.deepEqual(plan.notes, [
+      `missing ${ERRORS}: it is written again`,
+      `missing ${DEFINE}: it is written again`,
+      `missing [functions.health] (${CONFIG}): it is written again`,
+    ]);
+    assert.deepEqual([plan.kept, plan.conflicts], [[], []]);
+  }
 });
 
 Deno.test("a changed file that the new version does not have stays; so does one that was made as the new version's", () => {
@@ -82,7 +100,9 @@ Deno.test("a changed file that the new version does not have stays; so does one 
   there.files.set("supabase/functions/health/deno.json", "mine");
   there.files.set(ERRORS, "export const e = 2;\n");
   const plan = planUpgrade(nextSource(), there, options);
-  assert.deepEqual(plan.kept, [{ path: "supabase/functions/health/deno.json", difference: "" }]);
+  assert.deepEqual(plan.kept, [
+    { path: "supabase/functions/health/deno.json", difference: "", why: "changed" },
+  ]);
   assert.deepEqual([plan.removes, plan.writes.has(ERRORS)], [[], false]);
 });
 
@@ -105,7 +125,7 @@ Deno.test("planUpgrade() refuses a project without Daybook and one with a newer 
   there.manifest!.version = "1.10.0";
   assert.throws(
     () => planUpgrade(nextSource(), there, options),
-    /has Daybook 1\.10\.0, which is newer than this one, 1\.1\.0/,
+    /has Daybook 1\.10\.0, this is 1\.1\.0: use a checkout of 1\.10\.0 or newer$/,
   );
   assert.equal(planUpgrade(madeUpSource(), installed(), options).writes.size, 0);
 });

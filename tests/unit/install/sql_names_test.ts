@@ -114,7 +114,7 @@ Deno.test("namesAfter() knows that what was uninstalled is gone, but for the led
       pack,
       makes: namesOf(source, [pack]),
     }));
-    const text = removePacks(packs, { dropLedger, putBack: true });
+    const text = removePacks(packs, { dropLedger, putBack: namesOf(source, source.packs) });
     const found = await namesAfter([...source.migrations, { file: "9_remove_all.sql", text }]);
     return found.filter(({ kind }) => !["index", "sequence"].includes(kind)).map(({ name }) =>
       name

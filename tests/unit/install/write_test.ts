@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { readFiles } from "../../../install/files.ts";
+import { planJobInto } from "../../../install/new-job.ts";
 import type { Plan } from "../../../install/plan.ts";
 import { planInstall } from "../../../install/plan-install.ts";
 import { planUninstall } from "../../../install/plan-uninstall.ts";
@@ -92,7 +93,7 @@ Deno.test("a project is installed, upgraded from another checkout and uninstalle
     assert.equal(await Deno.readTextFile(join(home, ERRORS)), "export const e = 'mine';\n");
 
     await carry((project) =>
-      planUninstall(second, project, { packs: [], dropLedger: false, at: AT })
+      planUninstall(second, project, { packs: [], dropLedger: true, at: AT })
     );
     const after = await readFiles(home);
     const isOurs = (path: string) => path === ERRORS || path.startsWith("supabase/migrations/");
@@ -123,7 +124,7 @@ Deno.test("nothing is written while something is in the way", () =>
       message: `Nothing was written, because these are in the way:
   table scheduler_runs (1_mine.sql)
   edge function health (supabase/functions/health)
---move-aside renames what is in the database to <name>_before_daybook, by a migration that uninstall undoes`,
+--move-aside renames what is in the database to <name>_before_daybook, by a migration that uninstall --drop-ledger undoes; an app that uses the old names breaks`,
     });
     assert.deepEqual(await readFiles(folder), before);
   }));
@@ -136,6 +137,32 @@ Deno.test("readProject() refuses a folder that is none, and a daybook.json that 
       '{"version": 1}',
     ]]);
     await assert.rejects(readProject(folder), /Cannot read supabase\/daybook\.json: .*version/s);
+  }));
+
+Deno.test("a project with a ledger that stayed has no Daybook, for a new job as well", () =>
+  withFolder(async (folder) => {
+    await write(folder, [["supabase/config.toml", ""]]);
+    const carry = async (decide: (project: Project) => Plan) => {
+      const project = await readProject(folder);
+      const plan = decide(project);
+      await carryOut(plan, folder);
+      return describePlan(plan, project);
+    };
+    const source = madeUpSource();
+    await carry((project) =>
+      planInstall(source, project, { packs: ["scheduler"], names: [], at: AT, aside: false })
+    );
+    const options = { packs: [], at: AT };
+    await carry((project) => planUninstall(source, project, { ...options, dropLedger: false }));
+    const left = await readProject(folder);
+    assert.deepEqual([left.manifest, left.ledger!.packs], [null, []]);
+    const job = { name: "mine", schedule: null, timeZone: "UTC", at: AT };
+    assert.throws(() => planJobInto(source, left, [], job), /The project has no Daybook/);
+    const said = await carry((project) =>
+      planUninstall(source, project, { ...options, dropLedger: true })
+    );
+    assert.equal(said.at(-1), "delete  supabase/daybook.json");
+    assert.equal((await readProject(folder)).ledger, undefined);
   }));
 
 Deno.test("each pack alone brings every file that its functions import, and none that only others do", async () => {
