@@ -49,13 +49,16 @@ t.ledgerTest("a retention rule that cannot work is refused when it is added", as
   assert.equal((await sql`select from scheduler_settings where pack = 'mine'`).count, 0);
 });
 
-t.ledgerTest("a rule is tried without deleting a row, and then deletes the old ones", async ({ sql }) => {
-  await sql`create table public.letters (sent_at timestamptz)`;
-  await sql`insert into public.letters values ('2020-01-01'), (now())`;
-  await sql`select scheduler.add_retention_rule('mine', 'letters', 30, 'sent_at < $1')`;
-  assert.equal((await sql`select from public.letters`).count, 2);
-  assert.equal(await t.value(sql, "scheduler.prune_old_rows('letters')"), 1);
-});
+t.ledgerTest(
+  "a rule is tried without deleting a row, and then deletes the old ones",
+  async ({ sql }) => {
+    await sql`create table public.letters (sent_at timestamptz)`;
+    await sql`insert into public.letters values ('2020-01-01'), (now())`;
+    await sql`select scheduler.add_retention_rule('mine', 'letters', 30, 'sent_at < $1')`;
+    assert.equal((await sql`select from public.letters`).count, 2);
+    assert.equal(await t.value(sql, "scheduler.prune_old_rows('letters')"), 1);
+  },
+);
 
 t.ledgerTest("a rule of null days keeps the rows for ever", async ({ sql }) => {
   await sql`create table public.letters (sent_at timestamptz)`;
