@@ -1948,8 +1948,7 @@ language plpgsql set search_path = '' as $$
 begin
   delete from public.scheduler_jobs where name = p_job_name;
   if not found then
-    raise exception using errcode = 'SD001', message = format('cannot unregister %L: no such job', p_job_name),
-      hint = 'select name from public.scheduler_jobs';
+    perform scheduler.refuse_unknown_job(p_job_name);
   end if;
   perform scheduler.sync_cron_entry(p_job_name);
 end;
@@ -2089,6 +2088,7 @@ language sql set search_path = '' as $$
     case
       when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000),
         ''), 'completed')
+      when p_run.error_message like p_run.status || ' by %' then p_run.error_message
       else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status), nullif(p_run.error_message, ''))
     end as message) as line
   where severity is not null
@@ -3481,8 +3481,8 @@ declare
   v_others text[];
 begin
   if not exists (select from public.scheduler_jobs where name = p_job_name) then
-    raise exception using errcode = 'SD001', message = format('cannot dispatch %L: no such job', p_job_name),
-      hint = format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name);
+    perform scheduler.refuse_unknown_job(p_job_name,
+      format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name));
   end if;
   v_leads := scheduler.lead_dispatch(p_job_name, p_now);
   perform from public.scheduler_jobs where name = p_job_name and enabled and next_run_at <= p_now for no key update;
@@ -4009,6 +4009,17 @@ select scheduler.sync_pulse_entry();
 
 -- The verbs an operator calls in the SQL console.
 
+create function scheduler.refuse_unknown_job(p_job_name text, p_hint text default null) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name),
+    hint = concat_ws('; ', p_hint, format('the jobs are: %s',
+      (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs)));
+end;
+$$;
+comment on function scheduler.refuse_unknown_job(text, text) is
+  'Raises SD001 and names the jobs there are: all that take the name of a job say so in the same words.';
+
 create function scheduler.assert_job(p_job_name text) returns public.scheduler_jobs
 language plpgsql set search_path = '' as $$
 declare
@@ -4016,9 +4027,7 @@ declare
 begin
   select * into v_job from public.scheduler_jobs where name = p_job_name for no key update;
   if not found then
-    raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name),
-      hint = format('the jobs are: %s', (select coalesce(string_agg(name, ', ' order by name), 'none yet')
-        from public.scheduler_jobs));
+    perform scheduler.refuse_unknown_job(p_job_name);
   end if;
   return v_job;
 end;
@@ -4394,7 +4403,7 @@ begin
     select jobs from public.scheduler_jobs as jobs
     where case when p_job_name is null then enabled else name = p_job_name end order by name);
   if p_job_name is not null and cardinality(v_jobs) = 0 then
-    raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name);
+    perform scheduler.refuse_unknown_job(p_job_name);
   end if;
   foreach v_job in array v_jobs loop
     v_found := scheduler.next_run(v_job, p_now);
@@ -4598,12 +4607,28 @@ comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz
     'what the run is about (at most 200 characters) and is kept by its retries. Returns how many. Raises SD001 for an '
     'unknown job; 22023 for another list, or a p_run_after that is infinite.';
 
-create function scheduler.open_runs(p_job_name text, p_key text) returns setof public.scheduler_runs
+create function scheduler.runs_with_key(p_job_name text, p_key text) returns setof public.scheduler_runs
 language sql stable set search_path = '' as $$
-  select * from public.scheduler_runs where key = p_key and job_name = p_job_name and completed_at is null;
+  -- Offset 0: while the table has no statistics yet, the planner would else read all runs of the job that wait, by an
+  -- index that begins with the name.
+  select * from (select * from public.scheduler_runs where key = p_key and completed_at is null offset 0) as runs
+  where job_name = p_job_name;
+$$;
+comment on function scheduler.runs_with_key(text, text) is
+  'What open_runs returns, for packs: of a job that is not registered the runs that are left.';
+
+create function scheduler.open_runs(p_job_name text, p_key text) returns setof public.scheduler_runs
+language plpgsql stable set search_path = '' as $$
+begin
+  return query select * from scheduler.runs_with_key(p_job_name, p_key);
+  if not found and not exists (select from public.scheduler_jobs where name = p_job_name) then
+    perform scheduler.refuse_unknown_job(p_job_name);
+  end if;
+end;
 $$;
 comment on function scheduler.open_runs(text, text) is
-  'The runs of the job with that key that wait or are under way, in no order.';
+  'The runs of the job with that key that wait or are under way, in no order. Raises SD001 for an unknown job of which '
+    'no such run is left.';
 
 -- The facts behind scheduler.explain: everything known of a job at a minute, as JSON for user interfaces.
 
@@ -4667,7 +4692,8 @@ language sql stable set search_path = '' as $$
     'skip_kind', p_run.skip_kind, 'skip_reason', p_run.skip_reason, 'dispatched_at', p_run.dispatched_at,
     'started_at', p_run.started_at, 'heartbeat_at', p_run.heartbeat_at, 'completed_at', p_run.completed_at,
     'earlier', coalesce((
-      select jsonb_agg(jsonb_build_object('attempt', attempt, 'verdict', verdict) order by attempt)
+      select jsonb_agg(jsonb_build_object('attempt', attempt, 'verdict', verdict, 'error_message', error_message)
+        order by attempt)
       from public.scheduler_runs
       where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and attempt < p_run.attempt), '[]'),
     'by_hand', coalesce((
@@ -4818,8 +4844,14 @@ language sql stable set search_path = '' as $$
         then format('attempt %s of %s', p_facts ->> 'attempt', p_facts ->> 'max_attempts') else 'its only attempt' end
       as attempt,
       coalesce(' (' || (
-        select string_agg(format('attempt %s: %s', earlier ->> 'attempt', earlier ->> 'verdict'), ', ')
-        from jsonb_array_elements(p_facts -> 'earlier') as earlier) || ')', '') as earlier,
+        select string_agg(concat_ws(': ', 'attempt ' || (earlier ->> 'attempt'), earlier ->> 'verdict',
+          -- Attempts that failed alike have one reason, beside the last of them.
+          case when error is distinct from next_error then scheduler.one_line(error, 200) end), ', ' order by place)
+        from (
+          select earlier, place, earlier ->> 'error_message' as error,
+            lead(earlier ->> 'error_message') over (order by place) as next_error
+          from jsonb_array_elements(p_facts -> 'earlier') with ordinality as attempts (earlier, place)
+        ) as attempts) || ')', '') as earlier,
       case p_facts ->> 'origin' when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up'
         when 'enqueued' then 'was enqueued' end as origin,
       (p_facts ->> 'now')::timestamptz as now
@@ -4849,7 +4881,8 @@ language sql stable set search_path = '' as $$
     when 'skipped' then format('%s was skipped at %s: %s.', job, at, p_facts ->> 'skip_reason')
     when 'missed' then format('%s was missed at %s: %s (%s). What to do: %s.', job, at, meaning,
       p_facts ->> 'skip_reason', p_facts ->> 'remedy')
-    else format('%s was cancelled at %s: %s.', job, at, p_facts ->> 'error_message')
+    else format('%s was cancelled at %s%s.', job, at,
+      regexp_replace(': ' || (p_facts ->> 'error_message'), '^: cancelled by ', ' by '))
   end || coalesce(' It was also run by hand then: ' || (
     select string_agg(outcome, ', ') from jsonb_array_elements_text(p_facts -> 'by_hand') as outcome) || '.', '')
   from said;

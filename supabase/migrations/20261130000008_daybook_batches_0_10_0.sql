@@ -2286,7 +2286,7 @@ begin
   update public.scheduler_runs
     set run_after = case when v_run_after is not null and run_after is not null then least(run_after, v_run_after) end
     where id = (
-      select id from scheduler.open_runs('robust-batch-processor', p_job_id::text)
+      select id from scheduler.runs_with_key('robust-batch-processor', p_job_id::text)
       where status = 'queued' order by scheduled_for limit 1);
   perform scheduler.enqueue_runs('robust-batch-processor',
     case when found then '[]' else jsonb_build_array(batches.run_request(p_job_id)) end, v_run_after, p_now);
@@ -2567,7 +2567,7 @@ begin
         coalesce(bool_or(batches.run_is_alive(runs, v_limits, p_now)), false)
           or exists (select from public.batch_leases where job_id = p_job_id),
         coalesce(bool_or(runs.status = 'queued'), false), v_limits, p_now) into v_action
-      from scheduler.open_runs('robust-batch-processor', p_job_id::text) as runs;
+      from scheduler.runs_with_key('robust-batch-processor', p_job_id::text) as runs;
     if v_action = 'resumed' then
       update public.batch_jobs set resumes = batches.resumes_in_vain(v_job) + 1, resumed_at = p_now where id = p_job_id;
       perform batches.continue_job(p_job_id, 0, p_now);
@@ -3156,7 +3156,7 @@ declare
   v_silent_seconds bigint := extract(epoch from p_now - p_job.last_heartbeat);
 begin
   -- A run under way says more than one that waits.
-  select * into v_run from scheduler.open_runs('robust-batch-processor', p_job.id::text)
+  select * into v_run from scheduler.runs_with_key('robust-batch-processor', p_job.id::text)
     order by array_position(array['running', 'dispatched', 'queued'], status), run_after nulls first
     limit 1;
   return case
