@@ -1,6 +1,7 @@
 /** A project in the Supabase CLI's shape, into which Daybook moves. */
 import { join } from "node:path";
 import { z } from "zod";
+import { parseJson } from "../local/parse-json.ts";
 import { type Files, readFiles } from "./files.ts";
 
 export const MANIFEST = "supabase/daybook.json";
@@ -37,11 +38,7 @@ export async function readProject(folder: string): Promise<Project> {
   files.set(CONFIG, config);
   const manifest = await readIfThere(join(folder, MANIFEST));
   if (manifest === null) return { files, manifest };
-  const parsed = manifestSchema.safeParse(JSON.parse(manifest));
-  if (!parsed.success) {
-    throw new Error(`Cannot read ${MANIFEST}: ${z.prettifyError(parsed.error)}`);
-  }
-  return { files, manifest: parsed.data };
+  return { files, manifest: parseJson(MANIFEST, manifest, manifestSchema) };
 }
 
 async function readIfThere(path: string): Promise<string | null> {
