@@ -352,8 +352,8 @@ create table public.scheduler_settings (
 );
 
 comment on table public.scheduler_settings is
-  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value. To have '
-    'the default again: set value = default_value.';
+  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value. To '
+    'have the default again: set value = default_value.';
 comment on column public.scheduler_settings.value is 'What holds now; default_value when a row is inserted without it.';
 comment on column public.scheduler_settings.type is
   'integer and number lie from least to most; time is a local "HH:MM".';
@@ -5219,7 +5219,8 @@ begin
   end if;
   if v_fault is not null then
     raise exception using errcode = '22023',
-      message = format('cannot add the retention rule %s: %s', coalesce(quote_literal(left(rule, 63)), 'null'), v_fault);
+      message = format('cannot add the retention rule %s: %s', coalesce(quote_literal(left(rule, 63)), 'null'),
+        v_fault);
   end if;
   insert into public.scheduler_settings (pack, key, default_value, unit, most, optional, description)
     values (pack, 'retention.' || rule || '_days', coalesce(to_jsonb(keep_days), 'null'), 'days', 99999, true,

@@ -83,7 +83,8 @@ begin
   end if;
   if v_fault is not null then
     raise exception using errcode = '22023',
-      message = format('cannot add the retention rule %s: %s', coalesce(quote_literal(left(rule, 63)), 'null'), v_fault);
+      message = format('cannot add the retention rule %s: %s', coalesce(quote_literal(left(rule, 63)), 'null'),
+        v_fault);
   end if;
   insert into public.scheduler_settings (pack, key, default_value, unit, most, optional, description)
     values (pack, 'retention.' || rule || '_days', coalesce(to_jsonb(keep_days), 'null'), 'days', 99999, true,

@@ -18,8 +18,8 @@ create table public.scheduler_settings (
 );
 
 comment on table public.scheduler_settings is
-  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value. To have '
-    'the default again: set value = default_value.';
+  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value. To '
+    'have the default again: set value = default_value.';
 comment on column public.scheduler_settings.value is 'What holds now; default_value when a row is inserted without it.';
 comment on column public.scheduler_settings.type is
   'integer and number lie from least to most; time is a local "HH:MM".';
