@@ -9,9 +9,10 @@ import {
   planJobInto,
 } from "../install/new-job.ts";
 import { readFiles } from "../install/files.ts";
+import { registrationFault } from "../install/registration-fault.ts";
 import { runTask } from "../install/run.ts";
 import { readSource } from "../install/source.ts";
-import { carryOut, describePlan } from "../install/write.ts";
+import { carryOut, describePlan, refusalOf } from "../install/write.ts";
 import { readArguments } from "./arguments.ts";
 
 const USAGE = `Begin a job: its function, its SQL and its tests.
@@ -38,7 +39,7 @@ const options: JobOptions = {
   schedule: values.schedule ?? null,
   timeZone: values["time-zone"],
 };
-const fault = optionsFault(options);
+const fault = optionsFault(options) ?? await scheduleFault(options);
 if (fault !== null) refuse(`Cannot begin a job: ${fault}`);
 
 const sqlName = name.replaceAll("-", "_");
@@ -62,6 +63,12 @@ if (values.into !== undefined) {
   await writeHere();
 }
 
+/** Only the scheduler knows which time zones it takes, and which schedules never occur. */
+async function scheduleFault(options: JobOptions): Promise<string | null> {
+  const isPlain = options.schedule === null && options.timeZone === "UTC";
+  return isPlain ? null : await registrationFault(options);
+}
+
 async function writeHere() {
   const root = fileURLToPath(new URL("../", import.meta.url));
   try {
@@ -70,6 +77,7 @@ async function writeHere() {
     for (const path of CHANGED_HERE) files.set(path, await Deno.readTextFile(join(root, path)));
     const plan = planJobHere(source, files, options);
     for (const line of describePlan(plan, { files, manifest: null })) console.log(line);
+    if (plan.conflicts.length > 0) throw new Error(refusalOf(plan));
     if (values["dry-run"]) return console.log("\nThis was a dry run: nothing was written");
     await carryOut(plan, root);
     await format([...plan.writes.keys()].filter((path) => /\.(ts|json|md)$/.test(path)), root);

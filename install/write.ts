@@ -32,7 +32,7 @@ export async function carryOut(plan: Plan, folder: string): Promise<void> {
 }
 
 /** The conflicts, each in a line. */
-export function refusalOf({ conflicts, canMoveAside }: Plan): string {
+export function refusalOf({ conflicts, canMoveAside, wayOut }: Plan): string {
   return [
     "Nothing was written, because these are in the way:",
     ...conflicts.map((conflict) => `  ${conflict}`),
@@ -41,6 +41,7 @@ export function refusalOf({ conflicts, canMoveAside }: Plan): string {
         "--move-aside renames what is in the database to <name>_before_daybook, by a migration that uninstall undoes",
       ]
       : []),
+    ...(wayOut === undefined ? [] : [wayOut]),
   ].join("\n");
 }
 

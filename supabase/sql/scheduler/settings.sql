@@ -23,7 +23,8 @@ comment on table public.scheduler_settings is
 comment on column public.scheduler_settings.value is 'What holds now; default_value when a row is inserted without it.';
 comment on column public.scheduler_settings.type is
   'integer and number lie from least to most; time is a local "HH:MM".';
-comment on column public.scheduler_settings.optional is 'Whether the value may be ''null'', JSON''s null. SQL''s null is refused.';
+comment on column public.scheduler_settings.optional is
+  'Whether the value may be ''null'', JSON''s null. SQL''s null is refused.';
 comment on column public.scheduler_settings.pack is 'The pack that reads it, and takes the row with it when it goes.';
 comment on column public.scheduler_settings.on_change is
   'A function (jsonb), called once a statement with the values that its keys had before, {"<key>": value}: it refuses '
