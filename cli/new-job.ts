@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import {
   CHANGED_HERE,
   type JobOptions,
+  noticeHere,
   optionsFault,
   planJobHere,
   planJobInto,
@@ -21,7 +22,8 @@ deno task new-job <name> [options]
 
   --schedule "M H D M W"  five fields; without it the job runs when it is enqueued or called
   --time-zone NAME        in which the schedule is meant (UTC)
-  --into FOLDER           a project that has Daybook; without it the job is a pack of this checkout
+  --into FOLDER           your project that has Daybook; without it the job is a pack of this checkout, and begins
+                          the next version of Daybook where this one is released
   --dry-run               say what would be written, and write nothing
   --help                  this text`;
 
@@ -78,6 +80,8 @@ async function writeHere() {
     const plan = planJobHere(source, files, options);
     for (const line of describePlan(plan, { files, manifest: null })) console.log(line);
     if (plan.conflicts.length > 0) throw new Error(refusalOf(plan));
+    const notice = noticeHere(source);
+    if (notice !== null) console.log(`\n${notice}`);
     if (values["dry-run"]) return console.log("\nThis was a dry run: nothing was written");
     await carryOut(plan, root);
     await format([...plan.writes.keys()].filter((path) => /\.(ts|json|md)$/.test(path)), root);

@@ -88,6 +88,15 @@ export function planJobHere(source: Source, files: Files, options: JobOptions): 
   return plan;
 }
 
+/** What a person should know before a job is begun in this checkout; null: nothing. */
+export function noticeHere({ version, isReleased }: Source): string | null {
+  return isReleased
+    ? `Daybook ${version} is released, so the job begins ${
+      nextVersion(version)
+    }; for a job of your own project give --into`
+    : null;
+}
+
 /** The files that are new. */
 function filesHere(source: Source, name: string): Files {
   const sqlName = sqlNameOf(name);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import {
   type JobOptions,
+  noticeHere,
   optionsFault,
   planJobHere,
   planJobInto,
@@ -69,7 +70,12 @@ Deno.test("a job here is a pack of its own, with its function, SQL, tests, secti
   for (const text of plan.writes.values()) assert.doesNotMatch(text, /my.job/);
 });
 
-Deno.test("a job in a checkout whose version is released belongs to the next one", () => {
+Deno.test("a job in a checkout whose version is released belongs to the next one, and it is said", () => {
+  assert.equal(
+    noticeHere(source()),
+    "Daybook 1.0.0 is released, so the job begins 1.0.1; for a job of your own project give --into",
+  );
+  assert.equal(noticeHere({ ...source(), isReleased: false }), null);
   const { writes } = planJobHere(source(), here(), options);
   assert.equal(writes.get("deno.json"), '{ "version": "1.0.1" }\n');
   assert.equal(writes.get("supabase/sql/scheduler/version.sql"), "select '1.0.1'\n");
