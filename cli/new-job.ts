@@ -4,14 +4,16 @@ import { fileURLToPath } from "node:url";
 import {
   CHANGED_HERE,
   type JobOptions,
+  noticeHere,
   optionsFault,
   planJobHere,
   planJobInto,
 } from "../install/new-job.ts";
 import { readFiles } from "../install/files.ts";
+import { registrationFault } from "../install/registration-fault.ts";
 import { runTask } from "../install/run.ts";
 import { readSource } from "../install/source.ts";
-import { carryOut, describePlan } from "../install/write.ts";
+import { carryOut, describePlan, refusalOf } from "../install/write.ts";
 import { readArguments } from "./arguments.ts";
 
 const USAGE = `Begin a job: its function, its SQL and its tests.
@@ -20,7 +22,8 @@ deno task new-job <name> [options]
 
   --schedule "M H D M W"  five fields; without it the job runs when it is enqueued or called
   --time-zone NAME        in which the schedule is meant (UTC)
-  --into FOLDER           a project that has Daybook; without it the job is a pack of this checkout
+  --into FOLDER           your project that has Daybook; without it the job is a pack of this checkout, and begins
+                          the next version of Daybook where this one is released
   --dry-run               say what would be written, and write nothing
   --help                  this text`;
 
@@ -38,7 +41,7 @@ const options: JobOptions = {
   schedule: values.schedule ?? null,
   timeZone: values["time-zone"],
 };
-const fault = optionsFault(options);
+const fault = optionsFault(options) ?? await scheduleFault(options);
 if (fault !== null) refuse(`Cannot begin a job: ${fault}`);
 
 const sqlName = name.replaceAll("-", "_");
@@ -62,6 +65,12 @@ if (values.into !== undefined) {
   await writeHere();
 }
 
+/** Only the scheduler knows which time zones it takes, and which schedules never occur. */
+async function scheduleFault(options: JobOptions): Promise<string | null> {
+  const isPlain = options.schedule === null && options.timeZone === "UTC";
+  return isPlain ? null : await registrationFault(options);
+}
+
 async function writeHere() {
   const root = fileURLToPath(new URL("../", import.meta.url));
   try {
@@ -70,6 +79,9 @@ async function writeHere() {
     for (const path of CHANGED_HERE) files.set(path, await Deno.readTextFile(join(root, path)));
     const plan = planJobHere(source, files, options);
     for (const line of describePlan(plan, { files, manifest: null })) console.log(line);
+    if (plan.conflicts.length > 0) throw new Error(refusalOf(plan));
+    const notice = noticeHere(source);
+    if (notice !== null) console.log(`\n${notice}`);
     if (values["dry-run"]) return console.log("\nThis was a dry run: nothing was written");
     await carryOut(plan, root);
     await format([...plan.writes.keys()].filter((path) => /\.(ts|json|md)$/.test(path)), root);

@@ -1,6 +1,12 @@
 /** `deno task release`: makes supabase/migrations of supabase/sql. See `--help`. */
 import { raiseVersion, VERSION_FILES } from "../local/raise-version.ts";
-import { readReleases, readVersion, writeMigrations, writeReleases } from "../local/releases.ts";
+import {
+  isDay,
+  readReleases,
+  readVersion,
+  writeMigrations,
+  writeReleases,
+} from "../local/releases.ts";
 import { readArguments } from "./arguments.ts";
 
 const USAGE = `Make the migrations of the version in deno.json out of supabase/sql.
@@ -18,33 +24,34 @@ const { values } = readArguments(USAGE, {
   date: { type: "string" },
   next: { type: "string" },
 });
-const version = await readVersion();
-if (values.date !== undefined && !/^\d{4}-\d\d-\d\d$/.test(values.date)) {
-  console.error(`--date must be a day like 2026-12-01, got ${values.date}`);
-  Deno.exit(2);
+if (values.date !== undefined && !isDay(values.date)) {
+  refuse(`--date must be a day of the calendar like 2026-12-01, got ${values.date}`);
 }
-if (values.next !== undefined && !/^\d+\.\d+\.\d+$/.test(values.next)) {
-  console.error(`--next must be a version like 0.10.1, got ${values.next}`);
-  Deno.exit(2);
+if (values.next !== undefined && !/^(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}$/.test(values.next)) {
+  refuse(`--next must be a version like 0.10.1, got ${values.next}`);
+}
+if (values.date !== undefined && values.next !== undefined) {
+  refuse("Give --date or --next: a version is released before the next one begins");
 }
 try {
-  if (values.next !== undefined) {
-    await begin(values.next);
-    Deno.exit(0);
-  }
-  for (const file of await writeMigrations(version, new Date())) console.log(file);
-  if (values.date !== undefined) {
-    const releases = await readReleases();
-    releases.at(-1)!.date = values.date;
-    await writeReleases(releases);
-    console.log(`${version} is released`);
-  }
+  const version = await readVersion();
+  if (values.next === undefined) await release(version, values.date);
+  else await begin(values.next, version);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   Deno.exit(1);
 }
 
-async function begin(next: string) {
+async function release(version: string, date: string | undefined) {
+  for (const file of await writeMigrations(version, new Date())) console.log(file);
+  if (date === undefined) return;
+  const releases = await readReleases();
+  releases.at(-1)!.date = date;
+  await writeReleases(releases);
+  console.log(`${version} is released`);
+}
+
+async function begin(next: string, version: string) {
   const root = new URL("../", import.meta.url);
   const released = (await readReleases()).find((release) => release.version === version)?.date;
   if (released == null) {
@@ -61,4 +68,9 @@ async function begin(next: string) {
     await Deno.writeTextFile(new URL(path, root), text);
     console.log(path);
   }
+}
+
+function refuse(why: string): never {
+  console.error(why);
+  Deno.exit(2);
 }

@@ -7,6 +7,7 @@ import type { Files } from "./files.ts";
 import { rewriteImports } from "./imports.ts";
 import { clashes, describe, emptyPlan, migrationWriter, type Plan } from "./plan.ts";
 import { CONFIG, type Project } from "./project.ts";
+import { reservedFault } from "./reserved-names.ts";
 import { projectFiles, SHARED, type Source } from "./source.ts";
 import type { FoundName } from "./sql-names.ts";
 
@@ -52,6 +53,8 @@ export function optionsFault({ name, schedule, timeZone }: JobOptions): string |
   if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name) || name.length > 40) {
     return `the name must be at most 40 of a-z, 0-9 and single hyphens, the first a letter, got ${name}`;
   }
+  const reserved = reservedFault(sqlNameOf(name));
+  if (reserved !== null) return `the name must be another than ${name}: ${reserved}`;
   if (schedule !== null && schedule.trim().split(/\s+/).length !== 5) {
     return `--schedule must have five fields, like "30 2 * * *", got ${JSON.stringify(schedule)}`;
   }
@@ -69,7 +72,7 @@ export function optionsFault({ name, schedule, timeZone }: JobOptions): string |
  */
 export function planJobHere(source: Source, files: Files, options: JobOptions): Plan {
   const { name } = options;
-  const plan = emptyPlan();
+  const plan: Plan = { ...emptyPlan(), wayOut: WAY_OUT };
   if (source.packs.some((pack) => pack.name === name)) plan.conflicts.push(`pack ${name}`);
   const taken = source.migrations.flatMap(({ file, makes }) =>
     listNames(makes).map((name) => ({ ...name, where: file }))
@@ -83,6 +86,15 @@ export function planJobHere(source: Source, files: Files, options: JobOptions): 
   if (plan.conflicts.length > 0) return plan;
   for (const [path, text] of changesHere(source, files, options)) plan.writes.set(path, text);
   return plan;
+}
+
+/** What a person should know before a job is begun in this checkout; null: nothing. */
+export function noticeHere({ version, isReleased }: Source): string | null {
+  return isReleased
+    ? `Daybook ${version} is released, so the job begins ${
+      nextVersion(version)
+    }; for a job of your own project give --into`
+    : null;
 }
 
 /** The files that are new. */
@@ -154,7 +166,7 @@ export function planJobInto(
     throw new Error("The project has no Daybook: run deno task install first");
   }
   const sqlName = sqlNameOf(name);
-  const plan = emptyPlan();
+  const plan: Plan = { ...emptyPlan(), wayOut: WAY_OUT };
   const folder = `supabase/functions/${name}/`;
   if ([...project.files.keys()].some((path) => path.startsWith(folder))) {
     plan.conflicts.push(`edge function ${name} (${folder.slice(0, -1)})`);
@@ -188,6 +200,8 @@ export function planJobInto(
   if (plan.conflicts.length === 0) plan.writes.set(CONFIG, addFunctions(toml, [name]));
   return plan;
 }
+
+const WAY_OUT = "Give the job another name, or remove what was begun of it before";
 
 const sqlNameOf = (name: string) => name.replaceAll("-", "_");
 

@@ -28,6 +28,8 @@ export interface Plan {
   conflicts: string[];
   /** Whether `--move-aside` would do away with some of them. */
   canMoveAside: boolean;
+  /** What a person does about what is in the way, where it is no matter of Daybook's own names. */
+  wayOut?: string;
 }
 
 export interface Found {

@@ -1,6 +1,7 @@
 /** A project in the Supabase CLI's shape, into which Daybook moves. */
 import { join } from "node:path";
 import { z } from "zod";
+import { parseJson } from "../local/parse-json.ts";
 import { type Files, readFiles } from "./files.ts";
 
 export const MANIFEST = "supabase/daybook.json";
@@ -43,11 +44,7 @@ export async function readProject(folder: string): Promise<Project> {
   files.set(CONFIG, config);
   const manifest = await readIfThere(join(folder, MANIFEST));
   if (manifest === null) return { files, manifest };
-  const parsed = manifestSchema.safeParse(JSON.parse(manifest));
-  if (!parsed.success) {
-    throw new Error(`Cannot read ${MANIFEST}: ${z.prettifyError(parsed.error)}`);
-  }
-  return projectOf(files, parsed.data);
+  return projectOf(files, parseJson(MANIFEST, manifest, manifestSchema));
 }
 
 /** A project with these files, and what its daybook.json says. */

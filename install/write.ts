@@ -38,7 +38,7 @@ export async function carryOut(plan: Plan, folder: string): Promise<void> {
 }
 
 /** The conflicts, each in a line. */
-export function refusalOf({ conflicts, canMoveAside }: Plan): string {
+export function refusalOf({ conflicts, canMoveAside, wayOut }: Plan): string {
   return [
     "Nothing was written, because these are in the way:",
     ...conflicts.map((conflict) => `  ${conflict}`),
@@ -48,6 +48,7 @@ export function refusalOf({ conflicts, canMoveAside }: Plan): string {
         "uninstall --drop-ledger undoes; an app that uses the old names breaks",
       ]
       : []),
+    ...(wayOut === undefined ? [] : [wayOut]),
   ].join("\n");
 }
 

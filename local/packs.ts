@@ -4,6 +4,7 @@
  */
 import type { Sql } from "postgres";
 import { z } from "zod";
+import { parseJson } from "./parse-json.ts";
 
 const SUPABASE = new URL("../supabase/", import.meta.url);
 
@@ -54,7 +55,7 @@ const schedulesSchema = z.record(z.string(), z.array(job));
 export async function readPacks(root?: URL): Promise<Pack[]> {
   const supabase = root === undefined ? SUPABASE : new URL("supabase/", root);
   const text = await Deno.readTextFile(new URL("packs.json", supabase));
-  const entries = packsSchema.parse(JSON.parse(text));
+  const entries = parseJson("supabase/packs.json", text, packsSchema);
   const packs: Pack[] = [];
   for (const [name, entry] of Object.entries(entries)) {
     const missing = entry.needs.filter((need) => !packs.some((pack) => pack.name === need));
@@ -84,7 +85,7 @@ export function withNeeds(packs: readonly Pack[], names: readonly string[]): Pac
 
 /** What runs when, by pack: schedules.json. */
 export async function readSchedules(): Promise<z.infer<typeof schedulesSchema>> {
-  return schedulesSchema.parse(JSON.parse(await readText("schedules.json")));
+  return parseJson("supabase/schedules.json", await readText("schedules.json"), schedulesSchema);
 }
 
 /** Everything of a pack's SQL as one text: its files, then the jobs that schedules.json has for it. */

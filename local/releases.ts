@@ -15,6 +15,7 @@ import {
   readMigrations,
 } from "./migrations.ts";
 import { type Names, namesMade, readNames } from "./names.ts";
+import { parseJson } from "./parse-json.ts";
 import { applyPack, applyPacks, type Pack, packSql, readChanges, readPacks } from "./packs.ts";
 import { withScratchDatabase } from "./scratch-database.ts";
 
@@ -38,16 +39,19 @@ const releasesSchema = z.array(z.strictObject({
 }));
 export type Release = z.infer<typeof releasesSchema>[number];
 
+/** Whether a text is a day of the calendar, as `2026-12-01`. */
+export const isDay = (text: string) => z.iso.date().safeParse(text).success;
+
 /** The releases of a checkout, the oldest first. */
 export async function readReleases(root = ROOT): Promise<Release[]> {
   const text = await Deno.readTextFile(new URL("supabase/releases.json", root));
-  return releasesSchema.parse(JSON.parse(text));
+  return parseJson("supabase/releases.json", text, releasesSchema);
 }
 
 /** The version in deno.json: the one that is being made, or the newest. */
 export async function readVersion(root = ROOT): Promise<string> {
   const configuration = await Deno.readTextFile(new URL("deno.json", root));
-  return z.object({ version: z.string() }).parse(JSON.parse(configuration)).version;
+  return parseJson("deno.json", configuration, z.object({ version: z.string() })).version;
 }
 
 export async function writeReleases(releases: Release[]): Promise<void> {

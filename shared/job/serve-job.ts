@@ -190,7 +190,7 @@ function readCall(request: Request, functionName: string, platform: Platform): C
       400,
       "invalid_input",
       "Cannot run the job: header x-run-id: must be a UUID",
-      "leave it out to call by hand",
+      "leave the header x-run-id out to call by hand",
     );
   }
   return {
@@ -210,6 +210,7 @@ async function payloadWithoutBody(call: Call, ledger: Ledger): Promise<JsonObjec
       400,
       "invalid_input",
       "Cannot run the job: body: a run that was dispatched has its payload there, got none",
+      "leave the header x-run-id out to call by hand",
     );
   }
   const registered = await reach(ledger.registeredPayload(functionName, jobName ?? functionName));

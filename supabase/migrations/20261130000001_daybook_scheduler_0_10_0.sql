@@ -354,11 +354,13 @@ create table public.scheduler_settings (
 );
 
 comment on table public.scheduler_settings is
-  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value.';
+  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value. To '
+    'have the default again: set value = default_value.';
 comment on column public.scheduler_settings.value is 'What holds now; default_value when a row is inserted without it.';
 comment on column public.scheduler_settings.type is
   'integer and number lie from least to most; time is a local "HH:MM".';
-comment on column public.scheduler_settings.optional is 'Whether the value may be null.';
+comment on column public.scheduler_settings.optional is
+  'Whether the value may be ''null'', JSON''s null. SQL''s null is refused.';
 comment on column public.scheduler_settings.pack is 'The pack that reads it, and takes the row with it when it goes.';
 comment on column public.scheduler_settings.on_change is
   'A function (jsonb), called once a statement with the values that its keys had before, {"<key>": value}: it refuses '
@@ -414,9 +416,17 @@ begin
     end if;
     raise exception using errcode = '22023',
       message = format('cannot remove the setting %s: the pack %s needs it', old.key, old.pack),
-      hint = 'update its value instead; default_value has what it was at first';
+      hint = 'update its value instead; for the default, set value = default_value';
   end if;
-  new.value := coalesce(new.value, new.default_value);
+  if tg_op = 'INSERT' then
+    new.value := coalesce(new.value, new.default_value);
+  elsif new.value is null then
+    -- It could mean 'null' or the default. The wrong guess would let prune-old-rows delete what was to be kept.
+    raise exception using errcode = '22023',
+      message = format('cannot set %s: SQL''s null is no value', new.key),
+      hint = case when new.optional then format('set value = ''null'' (%s), or ', new.description) else '' end
+        || format('set value = default_value, which is %s', new.default_value);
+  end if;
   v_fault := scheduler.setting_fault(new);
   if v_fault is not null then
     raise exception using errcode = '22023',
@@ -1941,8 +1951,7 @@ language plpgsql set search_path = '' as $$
 begin
   delete from public.scheduler_jobs where name = p_job_name;
   if not found then
-    raise exception using errcode = 'SD001', message = format('cannot unregister %L: no such job', p_job_name),
-      hint = 'select name from public.scheduler_jobs';
+    perform scheduler.refuse_unknown_job(p_job_name);
   end if;
   perform scheduler.sync_cron_entry(p_job_name);
 end;
@@ -2082,6 +2091,7 @@ language sql set search_path = '' as $$
     case
       when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000),
         ''), 'completed')
+      when p_run.error_message like p_run.status || ' by %' then p_run.error_message
       else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status), nullif(p_run.error_message, ''))
     end as message) as line
   where severity is not null
@@ -3488,8 +3498,8 @@ declare
   v_others text[];
 begin
   if not exists (select from public.scheduler_jobs where name = p_job_name) then
-    raise exception using errcode = 'SD001', message = format('cannot dispatch %L: no such job', p_job_name),
-      hint = format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name);
+    perform scheduler.refuse_unknown_job(p_job_name,
+      format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name));
   end if;
   v_leads := scheduler.lead_dispatch(p_job_name, p_now);
   perform from public.scheduler_jobs where name = p_job_name and enabled and next_run_at <= p_now for no key update;
@@ -4016,6 +4026,17 @@ select scheduler.sync_pulse_entry();
 
 -- The verbs an operator calls in the SQL console.
 
+create function scheduler.refuse_unknown_job(p_job_name text, p_hint text default null) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name),
+    hint = concat_ws('; ', p_hint, format('the jobs are: %s',
+      (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs)));
+end;
+$$;
+comment on function scheduler.refuse_unknown_job(text, text) is
+  'Raises SD001 and names the jobs there are: all that take the name of a job say so in the same words.';
+
 create function scheduler.assert_job(p_job_name text) returns public.scheduler_jobs
 language plpgsql set search_path = '' as $$
 declare
@@ -4023,9 +4044,7 @@ declare
 begin
   select * into v_job from public.scheduler_jobs where name = p_job_name for no key update;
   if not found then
-    raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name),
-      hint = format('the jobs are: %s', (select coalesce(string_agg(name, ', ' order by name), 'none yet')
-        from public.scheduler_jobs));
+    perform scheduler.refuse_unknown_job(p_job_name);
   end if;
   return v_job;
 end;
@@ -4408,7 +4427,7 @@ begin
     select jobs from public.scheduler_jobs as jobs
     where case when p_job_name is null then enabled else name = p_job_name end order by name);
   if p_job_name is not null and cardinality(v_jobs) = 0 then
-    raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name);
+    perform scheduler.refuse_unknown_job(p_job_name);
   end if;
   foreach v_job in array v_jobs loop
     v_found := scheduler.next_run(v_job, p_now);
@@ -4612,15 +4631,28 @@ comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz
     'what the run is about (at most 200 characters) and is kept by its retries. Returns how many. Raises SD001 for an '
     'unknown job; 22023 for another list, or a p_run_after that is infinite.';
 
-create function scheduler.open_runs(p_job_name text, p_key text) returns setof public.scheduler_runs
+create function scheduler.runs_with_key(p_job_name text, p_key text) returns setof public.scheduler_runs
 language sql stable set search_path = '' as $$
-  -- Offset 0: without it the planner may read all runs of the job that wait, by an index that begins with the name: 500
-  -- of 500 where the table was never analyzed.
+  -- Offset 0: while the table has no statistics yet, the planner would else read all runs of the job that wait, by an
+  -- index that begins with the name.
   select * from (select * from public.scheduler_runs where key = p_key and completed_at is null offset 0) as runs
   where job_name = p_job_name;
 $$;
+comment on function scheduler.runs_with_key(text, text) is
+  'What open_runs returns, for packs: of a job that is not registered the runs that are left.';
+
+create function scheduler.open_runs(p_job_name text, p_key text) returns setof public.scheduler_runs
+language plpgsql stable set search_path = '' as $$
+begin
+  return query select * from scheduler.runs_with_key(p_job_name, p_key);
+  if not found and not exists (select from public.scheduler_jobs where name = p_job_name) then
+    perform scheduler.refuse_unknown_job(p_job_name);
+  end if;
+end;
+$$;
 comment on function scheduler.open_runs(text, text) is
-  'The runs of the job with that key that wait or are under way, in no order.';
+  'The runs of the job with that key that wait or are under way, in no order. Raises SD001 for an unknown job of which '
+    'no such run is left.';
 
 -- The facts behind scheduler.explain: everything known of a job at a minute, as JSON for user interfaces.
 
@@ -4684,7 +4716,8 @@ language sql stable set search_path = '' as $$
     'skip_kind', p_run.skip_kind, 'skip_reason', p_run.skip_reason, 'dispatched_at', p_run.dispatched_at,
     'started_at', p_run.started_at, 'heartbeat_at', p_run.heartbeat_at, 'completed_at', p_run.completed_at,
     'earlier', coalesce((
-      select jsonb_agg(jsonb_build_object('attempt', attempt, 'verdict', verdict) order by attempt)
+      select jsonb_agg(jsonb_build_object('attempt', attempt, 'verdict', verdict, 'error_message', error_message)
+        order by attempt)
       from public.scheduler_runs
       where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and attempt < p_run.attempt), '[]'),
     'by_hand', coalesce((
@@ -4835,8 +4868,14 @@ language sql stable set search_path = '' as $$
         then format('attempt %s of %s', p_facts ->> 'attempt', p_facts ->> 'max_attempts') else 'its only attempt' end
       as attempt,
       coalesce(' (' || (
-        select string_agg(format('attempt %s: %s', earlier ->> 'attempt', earlier ->> 'verdict'), ', ')
-        from jsonb_array_elements(p_facts -> 'earlier') as earlier) || ')', '') as earlier,
+        select string_agg(concat_ws(': ', 'attempt ' || (earlier ->> 'attempt'), earlier ->> 'verdict',
+          -- Attempts that failed alike have one reason, beside the last of them.
+          case when error is distinct from next_error then scheduler.one_line(error, 200) end), ', ' order by place)
+        from (
+          select earlier, place, earlier ->> 'error_message' as error,
+            lead(earlier ->> 'error_message') over (order by place) as next_error
+          from jsonb_array_elements(p_facts -> 'earlier') with ordinality as attempts (earlier, place)
+        ) as attempts) || ')', '') as earlier,
       case p_facts ->> 'origin' when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up'
         when 'enqueued' then 'was enqueued' end as origin,
       (p_facts ->> 'now')::timestamptz as now
@@ -4866,7 +4905,8 @@ language sql stable set search_path = '' as $$
     when 'skipped' then format('%s was skipped at %s: %s.', job, at, p_facts ->> 'skip_reason')
     when 'missed' then format('%s was missed at %s: %s (%s). What to do: %s.', job, at, meaning,
       p_facts ->> 'skip_reason', p_facts ->> 'remedy')
-    else format('%s was cancelled at %s: %s.', job, at, p_facts ->> 'error_message')
+    else format('%s was cancelled at %s%s.', job, at,
+      regexp_replace(': ' || (p_facts ->> 'error_message'), '^: cancelled by ', ' by '))
   end || coalesce(' It was also run by hand then: ' || (
     select string_agg(outcome, ', ') from jsonb_array_elements_text(p_facts -> 'by_hand') as outcome) || '.', '')
   from said;
@@ -5133,7 +5173,7 @@ create table scheduler.retention_rules (
 alter table scheduler.retention_rules enable row level security;
 
 comment on table scheduler.retention_rules is
-  'What is pruned, one row a rule. How long is a setting, retention.<rule>_days; null: for ever.';
+  'What is pruned, one row a rule. How long is a setting, retention.<rule>_days; ''null'': for ever.';
 comment on column scheduler.retention_rules.old_rows is
   'Which rows of the table public.<rule> are old, $1 being the moment. It should read an index that begins with the '
     'oldest rows: a step must cost what it deletes, not what it keeps.';
@@ -5145,19 +5185,77 @@ comment on column scheduler.retention_rules.prepare_function is
 comment on column scheduler.retention_rules.hold_function is
   'A function () returns timestamptz: rows from then on stay, though they are old.';
 
+create function scheduler.prune_statement(p_rule scheduler.retention_rules) returns text
+language sql immutable set search_path = '' as $$
+  select format(
+    'delete from public.%1$I where ctid = any (array(select ctid from public.%1$I where %2$s limit $2 for update skip '
+      'locked))',
+    p_rule.rule, p_rule.old_rows);
+$$;
+comment on function scheduler.prune_statement(scheduler.retention_rules) is
+  'The statement that deletes at most $2 rows that are old by that rule, $1 being the moment; null for a rule with a '
+    'prune_function.';
+
+create function scheduler.retention_rule_fault(p_rule scheduler.retention_rules) returns text
+language sql stable set search_path = '' as $$
+  select case
+    when p_rule.pack is null or p_rule.pack !~ '\S' then 'pack must be given'
+    when p_rule.rule is null or p_rule.rule !~ '^[a-z][a-z0-9_]*$' then format('rule must be a name of a-z, 0-9 and _, '
+      'the first a letter, got %s', coalesce(quote_literal(left(p_rule.rule, 63)), 'null'))
+    when exists (select from scheduler.retention_rules where rule = p_rule.rule) then 'there is one of that name'
+    when num_nonnulls(p_rule.old_rows, p_rule.prune_function) <> 1 then 'it must have either old_rows or prune_function'
+    -- A ctid is unique in one table, not in all partitions of one.
+    when p_rule.old_rows is not null and not exists (select from pg_class
+        where oid = to_regclass(format('public.%I', p_rule.rule)) and relkind = 'r')
+      then format('public.%s must be a table, and not a partitioned one', p_rule.rule)
+    else (
+      select format('%s must be a function (%s) returns %s, got %s', part, arguments, result, name)
+      from (values
+        ('prune_function', p_rule.prune_function, 'timestamp with time zone, integer', 'integer'),
+        ('prepare_function', p_rule.prepare_function, 'timestamp with time zone', 'text'),
+        ('hold_function', p_rule.hold_function, '', 'timestamp with time zone')
+      ) as parts (part, name, arguments, result)
+      where name is not null and (name !~ '^[a-z_]+\.[a-z0-9_]+$'
+        or pg_get_function_result(to_regprocedure(format('%s(%s)', name, arguments))) is distinct from result)
+      limit 1)
+  end;
+$$;
+comment on function scheduler.retention_rule_fault(scheduler.retention_rules) is
+  'What is wrong with a rule that is to be added, apart from its condition; null when nothing is.';
+
+-- A rule that cannot work is refused here; otherwise prune-old-rows would fail for it every night.
 create function scheduler.add_retention_rule(
   pack text, rule text, keep_days integer, old_rows text default null, what text default null,
   prune_function text default null, prepare_function text default null, hold_function text default null
 ) returns void
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+declare
+  v_rule constant scheduler.retention_rules := row(rule, pack, old_rows, prune_function, prepare_function,
+    hold_function);
+  v_fault text := scheduler.retention_rule_fault(v_rule);
+begin
+  if v_fault is null and old_rows is not null then
+    begin
+      execute 'explain ' || scheduler.prune_statement(v_rule) using now(), 1;
+    exception when syntax_error_or_access_rule_violation or data_exception or feature_not_supported then
+      v_fault := format('old_rows must be a condition on public.%s, with $1 for the moment: %s', rule, sqlerrm);
+    end;
+  end if;
+  if v_fault is not null then
+    raise exception using errcode = '22023',
+      message = format('cannot add the retention rule %s: %s', coalesce(quote_literal(left(rule, 63)), 'null'),
+        v_fault);
+  end if;
   insert into public.scheduler_settings (pack, key, default_value, unit, most, optional, description)
-    values (pack, 'retention.' || rule || '_days', to_jsonb(keep_days), 'days', 99999, true,
-      coalesce(what, format('how long old rows stay in %s', rule)) || '; null: for ever');
-  insert into scheduler.retention_rules (rule, pack, old_rows, prune_function, prepare_function, hold_function)
-    values (rule, pack, old_rows, prune_function, prepare_function, hold_function);
+    values (pack, 'retention.' || rule || '_days', coalesce(to_jsonb(keep_days), 'null'), 'days', 99999, true,
+      coalesce(what, format('how long old rows stay in %s', rule)) || '; ''null'': for ever');
+  insert into scheduler.retention_rules select (v_rule).*;
+end;
 $$;
 comment on function scheduler.add_retention_rule(text, text, integer, text, text, text, text, text) is
-  'Adds a rule to what prune-old-rows does, with its setting; `what` describes the setting.';
+  'Adds a rule to what prune-old-rows does, with its setting; `what` describes the setting, and keep_days null keeps '
+    'the rows for ever. Raises 22023 for days outside 1 to 99999, a table or function that is not there, or a '
+    'condition that Postgres cannot read.';
 
 create function scheduler.retention_days(p_rule text) returns integer
 language plpgsql stable set search_path = '' as $$
@@ -5239,11 +5337,7 @@ begin
     execute format('select %s($1, $2)', v_rule.prune_function) into v_deleted using v_before, p_limit;
     return v_deleted;
   end if;
-  execute format(
-    'delete from public.%1$I where ctid = any (array(select ctid from public.%1$I where %2$s limit $2 for update skip '
-      'locked))',
-    v_rule.rule, v_rule.old_rows)
-    using v_before, p_limit;
+  execute scheduler.prune_statement(v_rule) using v_before, p_limit;
   get diagnostics v_deleted = row_count;
   return v_deleted;
 end;
@@ -5272,7 +5366,6 @@ grant execute on function public.scheduler_begin_pruning(), public.scheduler_pru
   integer) to service_role;
 
 select scheduler.add_retention_rule('scheduler', 'scheduler_activity', 180, 'occurred_at < $1');
-select scheduler.add_retention_rule('scheduler', 'scheduler_health_history', 180, 'checked_at < $1');
 
 -- The health of the system: each pack registers its components, system-health reads them all and keeps a report.
 --
@@ -5350,6 +5443,8 @@ revoke all on public.scheduler_health_history from public, anon, authenticated, 
 revoke all on sequence public.scheduler_health_history_id_seq from public, anon, authenticated, service_role;
 -- The health check writes its history through scheduler_record_health alone.
 grant select on public.scheduler_health_history to service_role;
+
+select scheduler.add_retention_rule('scheduler', 'scheduler_health_history', 180, 'checked_at < $1');
 
 -- A share of few runs is null: one failure of two is not half of a system that fails.
 create function scheduler.percent(p_part bigint, p_whole bigint, p_at_least bigint default 1) returns numeric

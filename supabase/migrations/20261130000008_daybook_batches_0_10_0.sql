@@ -81,11 +81,14 @@ comment on column public.organizations.updated_at is
   'When it was changed; a change of zone or hour counts from this moment.';
 
 create table public.batch_providers (
-  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  name text primary key
+    constraint batch_providers_name_is_in_lower_case check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
   model text not null check (length(model) between 1 and 200),
   -- Names of environment variables of the functions: neither a URL's credentials nor a key is ever in a table.
-  api_url_variable text not null check (api_url_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
-  api_key_variable text not null check (api_key_variable ~ '^[A-Z][A-Z0-9_]{0,95}_KEY$'),
+  api_url_variable text not null
+    constraint batch_providers_api_url_variable_is_in_capitals check (api_url_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
+  api_key_variable text not null
+    constraint batch_providers_api_key_variable_ends_in_key check (api_key_variable ~ '^[A-Z][A-Z0-9_]{0,95}_KEY$'),
   enabled boolean not null default true,
   fallback_provider text references public.batch_providers (name)
     on update cascade on delete set null check (fallback_provider <> name),
@@ -2289,7 +2292,7 @@ begin
   update public.scheduler_runs
     set run_after = case when v_run_after is not null and run_after is not null then least(run_after, v_run_after) end
     where id = (
-      select id from scheduler.open_runs('robust-batch-processor', p_job_id::text)
+      select id from scheduler.runs_with_key('robust-batch-processor', p_job_id::text)
       where status = 'queued' order by scheduled_for limit 1);
   perform scheduler.enqueue_runs('robust-batch-processor',
     case when found then '[]' else jsonb_build_array(batches.run_request(p_job_id)) end, v_run_after, p_now);
@@ -2567,7 +2570,7 @@ begin
         coalesce(bool_or(batches.run_is_alive(runs, v_limits, p_now)), false)
           or exists (select from batches.leases where job_id = p_job_id),
         coalesce(bool_or(runs.status = 'queued'), false), v_limits, p_now) into v_action
-      from scheduler.open_runs('robust-batch-processor', p_job_id::text) as runs;
+      from scheduler.runs_with_key('robust-batch-processor', p_job_id::text) as runs;
     if v_action = 'resumed' then
       update public.batch_jobs set resumes = batches.resumes_in_vain(v_job) + 1, resumed_at = p_now where id = p_job_id;
       perform batches.continue_job(p_job_id, 0, p_now);
@@ -2615,7 +2618,7 @@ $$;
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, optional, on_change,
   description) values
   ('batches', 'weekly_suggestions.provider', 'null', 'text', null, 1, 1, true, 'batches.check_suggestion_provider',
-    'the name of the batch provider whose model suggests prompts; null: no suggestions'),
+    'the name of the batch provider whose model suggests prompts; ''null'': no suggestions'),
   ('batches', 'weekly_suggestions.run_at', '"07:00"', 'time', null, 1, 1, false, null, 'the local time, HH:MM, on '
     'Mondays from which an organization gets suggestions'),
   ('batches', 'weekly_suggestions.max_suggestions', '5', 'integer', null, 1, 20, false, null, 'how many prompts are '
@@ -3156,7 +3159,7 @@ declare
   v_silent_seconds bigint := extract(epoch from p_now - p_job.last_heartbeat);
 begin
   -- A run under way says more than one that waits.
-  select * into v_run from scheduler.open_runs('robust-batch-processor', p_job.id::text)
+  select * into v_run from scheduler.runs_with_key('robust-batch-processor', p_job.id::text)
     order by array_position(array['running', 'dispatched', 'queued'], status), run_after nulls first
     limit 1;
   return case

@@ -22,9 +22,15 @@ export const documentedAnswers = () =>
 export const documentedOwnStates = () =>
   rowsUnder("SQLSTATEs of Daybook's own").map(([state]) => state).sort();
 
+const postgresRows = () => rowsUnder("SQLSTATEs of Postgres that Daybook raises");
+
 /** The SQLSTATEs of Postgres, as the page has them. */
-export const documentedPostgresStates = () =>
-  rowsUnder("SQLSTATEs of Postgres that Daybook raises").map(([state]) => state).sort();
+export const documentedPostgresStates = () => sorted(postgresRows().map(([state]) => state));
+
+/** How the messages begin that the page has for a SQLSTATE of Postgres. */
+export const documentedMessages = (state: string) =>
+  postgresRows().filter(([row]) => row === state).flatMap(([, messages]) => messages.split(", "))
+    .map((message) => message.split("…")[0]!.trim());
 
 /** The files under a folder of the repository whose names end like that. */
 async function filesUnder(
@@ -62,19 +68,40 @@ export async function answersInCode(): Promise<string[]> {
   return sorted(codes);
 }
 
-/** The SQLSTATEs that the SQL raises, P0001 where it says none; and the own ones that anything speaks of. */
-export async function statesInCode(): Promise<{ raised: string[]; mentioned: string[] }> {
+/** The files whose SQL reaches a database of other people. */
+async function sqlFiles(): Promise<{ path: string; text: string }[]> {
+  const guard = "local/guard.sql";
+  return [
+    ...await filesUnder("supabase/sql", ".sql"),
+    ...(await filesUnder("install", ".sql")).filter(({ path }) => !path.includes("templates")),
+    { path: guard, text: await Deno.readTextFile(new URL(guard, root)) },
+  ];
+}
+
+/**
+ * The SQLSTATEs that the SQL raises, P0001 where it says none, with the messages that are written there; and the own
+ * ones that anything speaks of.
+ */
+export async function statesInCode(): Promise<{
+  raised: string[];
+  mentioned: string[];
+  messages: { state: string; message: string }[];
+}> {
   const raised: string[] = [];
   const mentioned: string[] = [];
-  for (const { path, text } of await filesUnder("supabase/sql", ".sql")) {
+  const messages: { state: string; message: string }[] = [];
+  for (const { path, text } of await sqlFiles()) {
     for (const [, using] of text.matchAll(/\braise exception([^;]*);/g)) {
       const codes = /errcode =([^,]*)/.exec(using!)?.[1];
-      if (codes === undefined) raised.push("P0001");
-      else if (codes.trim() !== "sqlstate") {
-        const found = [...codes.matchAll(/'([0-9A-Z]{5})'/g)].map(([, code]) => code!);
-        if (found.length === 0) throw new Error(`${path}: no SQLSTATE in errcode =${codes}`);
-        raised.push(...found);
-      }
+      const message = /message = (?:\w+\((?:': ', )?)?'((?:''|[^'])*)/.exec(using!)?.[1];
+      if (codes?.trim() === "sqlstate") continue;
+      const found = codes === undefined
+        ? ["P0001"]
+        : [...codes.matchAll(/'([0-9A-Z]{5})'/g)].map(([, code]) => code!);
+      if (found.length === 0) throw new Error(`${path}: no SQLSTATE in errcode =${codes}`);
+      raised.push(...found);
+      // Without a message by name it is caught where it is raised.
+      if (message !== undefined) messages.push(...found.map((state) => ({ state, message })));
     }
   }
   for (
@@ -89,5 +116,5 @@ export async function statesInCode(): Promise<{ raised: string[]; mentioned: str
       mentioned.push(...[...text.matchAll(/\bSD\d{3}\b/g)].map(([code]) => code));
     }
   }
-  return { raised: sorted(raised), mentioned: sorted(mentioned) };
+  return { raised: sorted(raised), mentioned: sorted(mentioned), messages };
 }

@@ -41,7 +41,7 @@ declare
   v_silent_seconds bigint := extract(epoch from p_now - p_job.last_heartbeat);
 begin
   -- A run under way says more than one that waits.
-  select * into v_run from scheduler.open_runs('robust-batch-processor', p_job.id::text)
+  select * into v_run from scheduler.runs_with_key('robust-batch-processor', p_job.id::text)
     order by array_position(array['running', 'dispatched', 'queued'], status), run_after nulls first
     limit 1;
   return case

@@ -90,7 +90,7 @@ begin
   update public.scheduler_runs
     set run_after = case when v_run_after is not null and run_after is not null then least(run_after, v_run_after) end
     where id = (
-      select id from scheduler.open_runs('robust-batch-processor', p_job_id::text)
+      select id from scheduler.runs_with_key('robust-batch-processor', p_job_id::text)
       where status = 'queued' order by scheduled_for limit 1);
   perform scheduler.enqueue_runs('robust-batch-processor',
     case when found then '[]' else jsonb_build_array(batches.run_request(p_job_id)) end, v_run_after, p_now);

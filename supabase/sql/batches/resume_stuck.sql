@@ -72,7 +72,7 @@ begin
         coalesce(bool_or(batches.run_is_alive(runs, v_limits, p_now)), false)
           or exists (select from batches.leases where job_id = p_job_id),
         coalesce(bool_or(runs.status = 'queued'), false), v_limits, p_now) into v_action
-      from scheduler.open_runs('robust-batch-processor', p_job_id::text) as runs;
+      from scheduler.runs_with_key('robust-batch-processor', p_job_id::text) as runs;
     if v_action = 'resumed' then
       update public.batch_jobs set resumes = batches.resumes_in_vain(v_job) + 1, resumed_at = p_now where id = p_job_id;
       perform batches.continue_job(p_job_id, 0, p_now);

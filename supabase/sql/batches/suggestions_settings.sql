@@ -13,7 +13,7 @@ $$;
 insert into public.scheduler_settings (pack, key, default_value, type, unit, least, most, optional, on_change,
   description) values
   ('batches', 'weekly_suggestions.provider', 'null', 'text', null, 1, 1, true, 'batches.check_suggestion_provider',
-    'the name of the batch provider whose model suggests prompts; null: no suggestions'),
+    'the name of the batch provider whose model suggests prompts; ''null'': no suggestions'),
   ('batches', 'weekly_suggestions.run_at', '"07:00"', 'time', null, 1, 1, false, null, 'the local time, HH:MM, on '
     'Mondays from which an organization gets suggestions'),
   ('batches', 'weekly_suggestions.max_suggestions', '5', 'integer', null, 1, 20, false, null, 'how many prompts are '

@@ -28,11 +28,14 @@ comment on column public.organizations.updated_at is
   'When it was changed; a change of zone or hour counts from this moment.';
 
 create table public.batch_providers (
-  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  name text primary key
+    constraint batch_providers_name_is_in_lower_case check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
   model text not null check (length(model) between 1 and 200),
   -- Names of environment variables of the functions: neither a URL's credentials nor a key is ever in a table.
-  api_url_variable text not null check (api_url_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
-  api_key_variable text not null check (api_key_variable ~ '^[A-Z][A-Z0-9_]{0,95}_KEY$'),
+  api_url_variable text not null
+    constraint batch_providers_api_url_variable_is_in_capitals check (api_url_variable ~ '^[A-Z][A-Z0-9_]{0,99}$'),
+  api_key_variable text not null
+    constraint batch_providers_api_key_variable_ends_in_key check (api_key_variable ~ '^[A-Z][A-Z0-9_]{0,95}_KEY$'),
   enabled boolean not null default true,
   fallback_provider text references public.batch_providers (name)
     on update cascade on delete set null check (fallback_provider <> name),

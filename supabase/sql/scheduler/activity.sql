@@ -88,6 +88,7 @@ language sql set search_path = '' as $$
     case
       when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000),
         ''), 'completed')
+      when p_run.error_message like p_run.status || ' by %' then p_run.error_message
       else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status), nullif(p_run.error_message, ''))
     end as message) as line
   where severity is not null

@@ -145,8 +145,8 @@ declare
   v_others text[];
 begin
   if not exists (select from public.scheduler_jobs where name = p_job_name) then
-    raise exception using errcode = 'SD001', message = format('cannot dispatch %L: no such job', p_job_name),
-      hint = format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name);
+    perform scheduler.refuse_unknown_job(p_job_name,
+      format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name));
   end if;
   v_leads := scheduler.lead_dispatch(p_job_name, p_now);
   perform from public.scheduler_jobs where name = p_job_name and enabled and next_run_at <= p_now for no key update;

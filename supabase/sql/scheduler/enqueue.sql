@@ -62,12 +62,25 @@ comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz
     'what the run is about (at most 200 characters) and is kept by its retries. Returns how many. Raises SD001 for an '
     'unknown job; 22023 for another list, or a p_run_after that is infinite.';
 
-create function scheduler.open_runs(p_job_name text, p_key text) returns setof public.scheduler_runs
+create function scheduler.runs_with_key(p_job_name text, p_key text) returns setof public.scheduler_runs
 language sql stable set search_path = '' as $$
-  -- Offset 0: without it the planner may read all runs of the job that wait, by an index that begins with the name: 500
-  -- of 500 where the table was never analyzed.
+  -- Offset 0: while the table has no statistics yet, the planner would else read all runs of the job that wait, by an
+  -- index that begins with the name.
   select * from (select * from public.scheduler_runs where key = p_key and completed_at is null offset 0) as runs
   where job_name = p_job_name;
 $$;
+comment on function scheduler.runs_with_key(text, text) is
+  'What open_runs returns, for packs: of a job that is not registered the runs that are left.';
+
+create function scheduler.open_runs(p_job_name text, p_key text) returns setof public.scheduler_runs
+language plpgsql stable set search_path = '' as $$
+begin
+  return query select * from scheduler.runs_with_key(p_job_name, p_key);
+  if not found and not exists (select from public.scheduler_jobs where name = p_job_name) then
+    perform scheduler.refuse_unknown_job(p_job_name);
+  end if;
+end;
+$$;
 comment on function scheduler.open_runs(text, text) is
-  'The runs of the job with that key that wait or are under way, in no order.';
+  'The runs of the job with that key that wait or are under way, in no order. Raises SD001 for an unknown job of which '
+    'no such run is left.';

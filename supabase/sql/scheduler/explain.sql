@@ -18,8 +18,14 @@ language sql stable set search_path = '' as $$
         then format('attempt %s of %s', p_facts ->> 'attempt', p_facts ->> 'max_attempts') else 'its only attempt' end
       as attempt,
       coalesce(' (' || (
-        select string_agg(format('attempt %s: %s', earlier ->> 'attempt', earlier ->> 'verdict'), ', ')
-        from jsonb_array_elements(p_facts -> 'earlier') as earlier) || ')', '') as earlier,
+        select string_agg(concat_ws(': ', 'attempt ' || (earlier ->> 'attempt'), earlier ->> 'verdict',
+          -- Attempts that failed alike have one reason, beside the last of them.
+          case when error is distinct from next_error then scheduler.one_line(error, 200) end), ', ' order by place)
+        from (
+          select earlier, place, earlier ->> 'error_message' as error,
+            lead(earlier ->> 'error_message') over (order by place) as next_error
+          from jsonb_array_elements(p_facts -> 'earlier') with ordinality as attempts (earlier, place)
+        ) as attempts) || ')', '') as earlier,
       case p_facts ->> 'origin' when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up'
         when 'enqueued' then 'was enqueued' end as origin,
       (p_facts ->> 'now')::timestamptz as now
@@ -49,7 +55,8 @@ language sql stable set search_path = '' as $$
     when 'skipped' then format('%s was skipped at %s: %s.', job, at, p_facts ->> 'skip_reason')
     when 'missed' then format('%s was missed at %s: %s (%s). What to do: %s.', job, at, meaning,
       p_facts ->> 'skip_reason', p_facts ->> 'remedy')
-    else format('%s was cancelled at %s: %s.', job, at, p_facts ->> 'error_message')
+    else format('%s was cancelled at %s%s.', job, at,
+      regexp_replace(': ' || (p_facts ->> 'error_message'), '^: cancelled by ', ' by '))
   end || coalesce(' It was also run by hand then: ' || (
     select string_agg(outcome, ', ') from jsonb_array_elements_text(p_facts -> 'by_hand') as outcome) || '.', '')
   from said;

@@ -60,7 +60,8 @@ language sql stable set search_path = '' as $$
     'skip_kind', p_run.skip_kind, 'skip_reason', p_run.skip_reason, 'dispatched_at', p_run.dispatched_at,
     'started_at', p_run.started_at, 'heartbeat_at', p_run.heartbeat_at, 'completed_at', p_run.completed_at,
     'earlier', coalesce((
-      select jsonb_agg(jsonb_build_object('attempt', attempt, 'verdict', verdict) order by attempt)
+      select jsonb_agg(jsonb_build_object('attempt', attempt, 'verdict', verdict, 'error_message', error_message)
+        order by attempt)
       from public.scheduler_runs
       where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and attempt < p_run.attempt), '[]'),
     'by_hand', coalesce((

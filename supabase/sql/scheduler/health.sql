@@ -75,6 +75,8 @@ revoke all on sequence public.scheduler_health_history_id_seq from public, anon,
 -- The health check writes its history through scheduler_record_health alone.
 grant select on public.scheduler_health_history to service_role;
 
+select scheduler.add_retention_rule('scheduler', 'scheduler_health_history', 180, 'checked_at < $1');
+
 -- A share of few runs is null: one failure of two is not half of a system that fails.
 create function scheduler.percent(p_part bigint, p_whole bigint, p_at_least bigint default 1) returns numeric
 language sql immutable set search_path = '' as $$

@@ -294,8 +294,7 @@ language plpgsql set search_path = '' as $$
 begin
   delete from public.scheduler_jobs where name = p_job_name;
   if not found then
-    raise exception using errcode = 'SD001', message = format('cannot unregister %L: no such job', p_job_name),
-      hint = 'select name from public.scheduler_jobs';
+    perform scheduler.refuse_unknown_job(p_job_name);
   end if;
   perform scheduler.sync_cron_entry(p_job_name);
 end;

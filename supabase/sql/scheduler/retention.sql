@@ -13,7 +13,7 @@ create table scheduler.retention_rules (
 alter table scheduler.retention_rules enable row level security;
 
 comment on table scheduler.retention_rules is
-  'What is pruned, one row a rule. How long is a setting, retention.<rule>_days; null: for ever.';
+  'What is pruned, one row a rule. How long is a setting, retention.<rule>_days; ''null'': for ever.';
 comment on column scheduler.retention_rules.old_rows is
   'Which rows of the table public.<rule> are old, $1 being the moment. It should read an index that begins with the '
     'oldest rows: a step must cost what it deletes, not what it keeps.';
@@ -25,19 +25,77 @@ comment on column scheduler.retention_rules.prepare_function is
 comment on column scheduler.retention_rules.hold_function is
   'A function () returns timestamptz: rows from then on stay, though they are old.';
 
+create function scheduler.prune_statement(p_rule scheduler.retention_rules) returns text
+language sql immutable set search_path = '' as $$
+  select format(
+    'delete from public.%1$I where ctid = any (array(select ctid from public.%1$I where %2$s limit $2 for update skip '
+      'locked))',
+    p_rule.rule, p_rule.old_rows);
+$$;
+comment on function scheduler.prune_statement(scheduler.retention_rules) is
+  'The statement that deletes at most $2 rows that are old by that rule, $1 being the moment; null for a rule with a '
+    'prune_function.';
+
+create function scheduler.retention_rule_fault(p_rule scheduler.retention_rules) returns text
+language sql stable set search_path = '' as $$
+  select case
+    when p_rule.pack is null or p_rule.pack !~ '\S' then 'pack must be given'
+    when p_rule.rule is null or p_rule.rule !~ '^[a-z][a-z0-9_]*$' then format('rule must be a name of a-z, 0-9 and _, '
+      'the first a letter, got %s', coalesce(quote_literal(left(p_rule.rule, 63)), 'null'))
+    when exists (select from scheduler.retention_rules where rule = p_rule.rule) then 'there is one of that name'
+    when num_nonnulls(p_rule.old_rows, p_rule.prune_function) <> 1 then 'it must have either old_rows or prune_function'
+    -- A ctid is unique in one table, not in all partitions of one.
+    when p_rule.old_rows is not null and not exists (select from pg_class
+        where oid = to_regclass(format('public.%I', p_rule.rule)) and relkind = 'r')
+      then format('public.%s must be a table, and not a partitioned one', p_rule.rule)
+    else (
+      select format('%s must be a function (%s) returns %s, got %s', part, arguments, result, name)
+      from (values
+        ('prune_function', p_rule.prune_function, 'timestamp with time zone, integer', 'integer'),
+        ('prepare_function', p_rule.prepare_function, 'timestamp with time zone', 'text'),
+        ('hold_function', p_rule.hold_function, '', 'timestamp with time zone')
+      ) as parts (part, name, arguments, result)
+      where name is not null and (name !~ '^[a-z_]+\.[a-z0-9_]+$'
+        or pg_get_function_result(to_regprocedure(format('%s(%s)', name, arguments))) is distinct from result)
+      limit 1)
+  end;
+$$;
+comment on function scheduler.retention_rule_fault(scheduler.retention_rules) is
+  'What is wrong with a rule that is to be added, apart from its condition; null when nothing is.';
+
+-- A rule that cannot work is refused here; otherwise prune-old-rows would fail for it every night.
 create function scheduler.add_retention_rule(
   pack text, rule text, keep_days integer, old_rows text default null, what text default null,
   prune_function text default null, prepare_function text default null, hold_function text default null
 ) returns void
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+declare
+  v_rule constant scheduler.retention_rules := row(rule, pack, old_rows, prune_function, prepare_function,
+    hold_function);
+  v_fault text := scheduler.retention_rule_fault(v_rule);
+begin
+  if v_fault is null and old_rows is not null then
+    begin
+      execute 'explain ' || scheduler.prune_statement(v_rule) using now(), 1;
+    exception when syntax_error_or_access_rule_violation or data_exception or feature_not_supported then
+      v_fault := format('old_rows must be a condition on public.%s, with $1 for the moment: %s', rule, sqlerrm);
+    end;
+  end if;
+  if v_fault is not null then
+    raise exception using errcode = '22023',
+      message = format('cannot add the retention rule %s: %s', coalesce(quote_literal(left(rule, 63)), 'null'),
+        v_fault);
+  end if;
   insert into public.scheduler_settings (pack, key, default_value, unit, most, optional, description)
-    values (pack, 'retention.' || rule || '_days', to_jsonb(keep_days), 'days', 99999, true,
-      coalesce(what, format('how long old rows stay in %s', rule)) || '; null: for ever');
-  insert into scheduler.retention_rules (rule, pack, old_rows, prune_function, prepare_function, hold_function)
-    values (rule, pack, old_rows, prune_function, prepare_function, hold_function);
+    values (pack, 'retention.' || rule || '_days', coalesce(to_jsonb(keep_days), 'null'), 'days', 99999, true,
+      coalesce(what, format('how long old rows stay in %s', rule)) || '; ''null'': for ever');
+  insert into scheduler.retention_rules select (v_rule).*;
+end;
 $$;
 comment on function scheduler.add_retention_rule(text, text, integer, text, text, text, text, text) is
-  'Adds a rule to what prune-old-rows does, with its setting; `what` describes the setting.';
+  'Adds a rule to what prune-old-rows does, with its setting; `what` describes the setting, and keep_days null keeps '
+    'the rows for ever. Raises 22023 for days outside 1 to 99999, a table or function that is not there, or a '
+    'condition that Postgres cannot read.';
 
 create function scheduler.retention_days(p_rule text) returns integer
 language plpgsql stable set search_path = '' as $$
@@ -119,11 +177,7 @@ begin
     execute format('select %s($1, $2)', v_rule.prune_function) into v_deleted using v_before, p_limit;
     return v_deleted;
   end if;
-  execute format(
-    'delete from public.%1$I where ctid = any (array(select ctid from public.%1$I where %2$s limit $2 for update skip '
-      'locked))',
-    v_rule.rule, v_rule.old_rows)
-    using v_before, p_limit;
+  execute scheduler.prune_statement(v_rule) using v_before, p_limit;
   get diagnostics v_deleted = row_count;
   return v_deleted;
 end;
@@ -152,4 +206,3 @@ grant execute on function public.scheduler_begin_pruning(), public.scheduler_pru
   integer) to service_role;
 
 select scheduler.add_retention_rule('scheduler', 'scheduler_activity', 180, 'occurred_at < $1');
-select scheduler.add_retention_rule('scheduler', 'scheduler_health_history', 180, 'checked_at < $1');

@@ -18,11 +18,13 @@ create table public.scheduler_settings (
 );
 
 comment on table public.scheduler_settings is
-  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value.';
+  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value. To '
+    'have the default again: set value = default_value.';
 comment on column public.scheduler_settings.value is 'What holds now; default_value when a row is inserted without it.';
 comment on column public.scheduler_settings.type is
   'integer and number lie from least to most; time is a local "HH:MM".';
-comment on column public.scheduler_settings.optional is 'Whether the value may be null.';
+comment on column public.scheduler_settings.optional is
+  'Whether the value may be ''null'', JSON''s null. SQL''s null is refused.';
 comment on column public.scheduler_settings.pack is 'The pack that reads it, and takes the row with it when it goes.';
 comment on column public.scheduler_settings.on_change is
   'A function (jsonb), called once a statement with the values that its keys had before, {"<key>": value}: it refuses '
@@ -78,9 +80,17 @@ begin
     end if;
     raise exception using errcode = '22023',
       message = format('cannot remove the setting %s: the pack %s needs it', old.key, old.pack),
-      hint = 'update its value instead; default_value has what it was at first';
+      hint = 'update its value instead; for the default, set value = default_value';
   end if;
-  new.value := coalesce(new.value, new.default_value);
+  if tg_op = 'INSERT' then
+    new.value := coalesce(new.value, new.default_value);
+  elsif new.value is null then
+    -- It could mean 'null' or the default. The wrong guess would let prune-old-rows delete what was to be kept.
+    raise exception using errcode = '22023',
+      message = format('cannot set %s: SQL''s null is no value', new.key),
+      hint = case when new.optional then format('set value = ''null'' (%s), or ', new.description) else '' end
+        || format('set value = default_value, which is %s', new.default_value);
+  end if;
   v_fault := scheduler.setting_fault(new);
   if v_fault is not null then
     raise exception using errcode = '22023',

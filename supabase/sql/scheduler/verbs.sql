@@ -1,5 +1,16 @@
 -- The verbs an operator calls in the SQL console.
 
+create function scheduler.refuse_unknown_job(p_job_name text, p_hint text default null) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name),
+    hint = concat_ws('; ', p_hint, format('the jobs are: %s',
+      (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs)));
+end;
+$$;
+comment on function scheduler.refuse_unknown_job(text, text) is
+  'Raises SD001 and names the jobs there are: all that take the name of a job say so in the same words.';
+
 create function scheduler.assert_job(p_job_name text) returns public.scheduler_jobs
 language plpgsql set search_path = '' as $$
 declare
@@ -7,9 +18,7 @@ declare
 begin
   select * into v_job from public.scheduler_jobs where name = p_job_name for no key update;
   if not found then
-    raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name),
-      hint = format('the jobs are: %s', (select coalesce(string_agg(name, ', ' order by name), 'none yet')
-        from public.scheduler_jobs));
+    perform scheduler.refuse_unknown_job(p_job_name);
   end if;
   return v_job;
 end;
@@ -392,7 +401,7 @@ begin
     select jobs from public.scheduler_jobs as jobs
     where case when p_job_name is null then enabled else name = p_job_name end order by name);
   if p_job_name is not null and cardinality(v_jobs) = 0 then
-    raise exception using errcode = 'SD001', message = format('there is no job named %L', p_job_name);
+    perform scheduler.refuse_unknown_job(p_job_name);
   end if;
   foreach v_job in array v_jobs loop
     v_found := scheduler.next_run(v_job, p_now);

@@ -23,8 +23,12 @@ t.ledgerTest(
     const [line] = await sql`select severity, message from scheduler_activity where run_id = ${id}`;
     assert.deepEqual(line, {
       severity: "warning",
-      message: "cancelled: cancelled by Ada: it hangs",
+      message: "cancelled by Ada: it hangs",
     });
+    assert.equal(
+      await t.value(sql, "scheduler.explain('job', $1, $2)", [t.NOON, t.after(3)]),
+      "job was cancelled at 2026-03-02 12:00 UTC by Ada: it hangs.",
+    );
     await t.assertInvariants(sql);
   },
 );

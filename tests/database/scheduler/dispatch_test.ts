@@ -72,7 +72,7 @@ t.ledgerTest(
 t.ledgerTest("dispatch of an unknown job raises and says what to do", async ({ sql }) => {
   const error = await refusal(t.dispatch(sql, "nobody"));
   assert.equal(error.code, "SD001");
-  assert.match(error.message, /cannot dispatch 'nobody': no such job/);
+  assert.match(error.message, /^there is no job named 'nobody'$/);
   assert.match(error.hint!, /cron\.unschedule\('nobody'\)/);
 });
 

@@ -42,6 +42,22 @@ const cases: [facts: Record<string, unknown>, sentence: string][] = [
     "job is running for 2026-03-02 12:00 UTC since 50 s on its only attempt; its last heartbeat was 5 s ago.",
   ],
   [
+    {
+      ...RUN,
+      status: "queued",
+      waits: "for the next pulse",
+      attempt: 4,
+      max_attempts: 4,
+      earlier: [
+        { attempt: 1, verdict: "lost", error_message: "no answer\n came" },
+        { attempt: 2, verdict: "misconfigured", error_message: "Vault has no secret" },
+        { attempt: 3, verdict: "misconfigured", error_message: "Vault has no secret" },
+      ],
+    },
+    "job has not run for 2026-03-02 12:00 UTC yet: attempt 4 of 4 waits for the next pulse " +
+    "(attempt 1: lost: no answer came, attempt 2: misconfigured, attempt 3: misconfigured: Vault has no secret).",
+  ],
+  [
     { ...RUN, status: "queued", waits: "for the next pulse" },
     "job has not run for 2026-03-02 12:00 UTC yet: attempt 1 of 3 waits for the next pulse.",
   ],
@@ -77,7 +93,7 @@ const cases: [facts: Record<string, unknown>, sentence: string][] = [
   ],
   [
     { ...RUN, status: "cancelled", error_message: "cancelled by ann: why" },
-    "job was cancelled at 2026-03-02 12:00 UTC: cancelled by ann: why.",
+    "job was cancelled at 2026-03-02 12:00 UTC by ann: why.",
   ],
   [
     { ...MINUTE, kind: "disabled" },

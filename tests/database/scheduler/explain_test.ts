@@ -88,11 +88,11 @@ t.ledgerTest("explain: the life of a run that fails, is retried and completes", 
   await sql`update scheduler_runs set run_after = ${t.after(1.5)} where status = 'queued'`;
   assert.equal(
     await explain(sql, t.after(1)),
-    "job has not run for 2026-03-02 12:00 UTC yet: attempt 2 of 3 waits for the first pulse after 12:01:30 (attempt 1: job_error).",
+    "job has not run for 2026-03-02 12:00 UTC yet: attempt 2 of 3 waits for the first pulse after 12:01:30 (attempt 1: job_error: it broke).",
   );
   assert.match(
     await explain(sql, t.after(2)),
-    /waits for the next pulse \(attempt 1: job_error\)\.$/,
+    /waits for the next pulse \(attempt 1: job_error: it broke\)\.$/,
   );
   await t.pulse(sql, t.after(2));
   const retry = (await t.runs(sql, "job"))[1]!.id;
@@ -100,7 +100,17 @@ t.ledgerTest("explain: the life of a run that fails, is retried and completes", 
   await t.finish(sql, retry, "completed", t.after(2.02));
   assert.equal(
     await explain(sql, t.after(3)),
-    "job ran at 2026-03-02 12:00 UTC: it ran to its end, in 1.2 s on attempt 2 of 3 (attempt 1: job_error).",
+    "job ran at 2026-03-02 12:00 UTC: it ran to its end, in 1.2 s on attempt 2 of 3 (attempt 1: job_error: it broke).",
+  );
+});
+
+t.ledgerTest("explain says why an earlier attempt failed", async ({ sql }) => {
+  await t.register(sql, "job", { max_attempts: 3 });
+  await t.setSecret(sql, "project_url", null);
+  await t.dispatch(sql, "job");
+  assert.match(
+    await explain(sql, t.NOON),
+    /attempt 2 of 3 waits .* \(attempt 1: misconfigured: Vault has no secret named project_url: .+\)\.$/,
   );
 });
 
@@ -260,7 +270,7 @@ t.ledgerTest(
     const retried = await explain(sql, t.after(21), t.after(5));
     assert.match(
       retried,
-      /^job was run by hand and failed at 2026-03-02 12:05 UTC on attempt 2 of 2 \(attempt 1: job_error\): /,
+      /^job was run by hand and failed at 2026-03-02 12:05 UTC on attempt 2 of 2 \(attempt 1: job_error: it broke\): /,
     );
     assert.ok(retried.endsWith(again(retry.id)), retried);
     await sql`select scheduler.unregister_job('job')`;

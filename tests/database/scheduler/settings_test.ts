@@ -70,6 +70,31 @@ t.ledgerTest("a value has to match its definition", async ({ sql }) => {
   await sql`update scheduler_settings set value = 'null' where key = 'mine.integer'`;
 });
 
+t.ledgerTest(
+  "SQL's null is refused, and the hint says how to have none or the default",
+  async ({ sql }) => {
+    const set = (key: string, value: string) =>
+      sql.unsafe(`update scheduler_settings set value = ${value} where key = '${key}'`);
+    const key = "retention.scheduler_activity_days";
+    await set(key, "'3650'");
+    const { code, message, hint } = await refusal(set(key, "null"));
+    assert.deepEqual([code, message, hint], [
+      "22023",
+      `cannot set ${key}: SQL's null is no value`,
+      "set value = 'null' (how long old rows stay in scheduler_activity; 'null': for ever), or set value = default_value, which is 180",
+    ]);
+    assert.equal(await t.value(sql, `scheduler.setting('${key}')`), 3650);
+    await set(key, "'null'");
+    assert.equal(await t.value(sql, `scheduler.setting('${key}')`), null);
+    await set(key, "default_value");
+    assert.equal(await t.value(sql, `scheduler.setting('${key}')`), 180);
+    assert.equal(
+      (await refusal(set("scheduler.keep_failures_days", "null"))).hint,
+      "set value = default_value, which is 90",
+    );
+  },
+);
+
 t.ledgerTest("readers of settings are notified of changes once a statement", async ({ sql }) => {
   await sql`create table told (before jsonb)`;
   await sql.unsafe(`

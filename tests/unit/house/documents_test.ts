@@ -62,3 +62,25 @@ Deno.test("every link from one document to another leads to a page and a heading
   }
   assert.deepEqual(broken, []);
 });
+
+Deno.test("every field of a result that a job's page shows is in the job's code", async () => {
+  const folder = new URL("docs/jobs/", root);
+  const unknown: string[] = [];
+  let fields = 0;
+  for (const name of await readdir(folder)) {
+    const page = await Deno.readTextFile(new URL(name, folder));
+    const job = new URL(`supabase/functions/${name.replace(".md", "")}/`, root);
+    const code = (await Promise.all(
+      (await readdir(job)).filter((file) => file.endsWith(".ts"))
+        .map((file) => Deno.readTextFile(new URL(file, job))),
+    )).join("\n");
+    for (const [, example] of page.matchAll(/^```json\n(\{\n {2}"summary"[^]*?)^```/gm)) {
+      for (const field of Object.keys(JSON.parse(example!))) {
+        fields++;
+        if (!new RegExp(`\\b${field}\\b`).test(code)) unknown.push(`${name}: ${field}`);
+      }
+    }
+  }
+  assert.ok(fields > 40, String(fields));
+  assert.deepEqual(unknown, []);
+});

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   answersInCode,
   documentedAnswers,
+  documentedMessages,
   documentedOwnStates,
   documentedPostgresStates,
   statesInCode,
@@ -15,6 +16,17 @@ Deno.test("docs/errors.md has each SQLSTATE that the SQL raises, and no other", 
   const { raised, mentioned } = await statesInCode();
   assert.deepEqual([...documentedOwnStates(), ...documentedPostgresStates()].sort(), raised);
   assert.deepEqual(mentioned, documentedOwnStates());
+});
+
+Deno.test("docs/errors.md has the beginning of each message that is raised with a SQLSTATE of Postgres", async () => {
+  const { messages } = await statesInCode();
+  // An argument that is wrong has as many messages as there are arguments.
+  const told = messages.filter(({ state }) => !state.startsWith("SD") && state !== "22023");
+  assert.ok(told.length >= 6, String(told.length));
+  const silent = told.filter(({ state, message }) =>
+    !documentedMessages(state).some((beginning) => message.startsWith(beginning))
+  );
+  assert.deepEqual(silent, []);
 });
 
 Deno.test("own SQLSTATEs are of a class that neither the standard nor Postgres nor PostgREST uses", () => {

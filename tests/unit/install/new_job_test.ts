@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import {
   type JobOptions,
+  noticeHere,
   optionsFault,
   planJobHere,
   planJobInto,
@@ -68,7 +70,12 @@ Deno.test("a job here is a pack of its own, with its function, SQL, tests, secti
   for (const text of plan.writes.values()) assert.doesNotMatch(text, /my.job/);
 });
 
-Deno.test("a job in a checkout whose version is released belongs to the next one", () => {
+Deno.test("a job in a checkout whose version is released belongs to the next one, and it is said", () => {
+  assert.equal(
+    noticeHere(source()),
+    "Daybook 1.0.0 is released, so the job begins 1.0.1; for a job of your own project give --into",
+  );
+  assert.equal(noticeHere({ ...source(), isReleased: false }), null);
   const { writes } = planJobHere(source(), here(), options);
   assert.equal(writes.get("deno.json"), '{ "version": "1.0.1" }\n');
   assert.equal(writes.get("supabase/sql/scheduler/version.sql"), "select '1.0.1'\n");
@@ -168,6 +175,15 @@ const FAULTS: [Partial<JobOptions>, RegExp | null][] = [
   [{ name: "a--b" }, /^the name must be/],
   [{ name: "a-" }, /^the name must be/],
   [{ name: "a".repeat(41) }, /^the name must be at most 40/],
+  [
+    { name: "public" },
+    /^the name must be another than public: public is a schema of the platform$/,
+  ],
+  [{ name: "cron" }, /cron is a schema of the platform/],
+  [{ name: "supabase-migrations" }, /supabase_migrations is a schema of the platform/],
+  [{ name: "pg-stats" }, /Postgres keeps names that begin with pg_ for itself/],
+  [{ name: "order" }, /order is a word of SQL/],
+  [{ name: "current-date" }, /current_date is a word of SQL/],
   [{ schedule: "30 2 * *" }, /^--schedule must have five fields, .* got "30 2 \* \*"$/],
   [{ schedule: "@daily" }, /^--schedule must have five fields/],
   [{ timeZone: "New York" }, /^--time-zone must be an IANA name, .* got New York$/],
@@ -179,4 +195,17 @@ Deno.test("optionsFault() says what is wrong with a name, a schedule and a time 
     if (said === null) assert.equal(fault, null, JSON.stringify(changed));
     else assert.match(fault ?? "", said, JSON.stringify(changed));
   }
+});
+
+Deno.test("deno task new-job refuses a name that is taken, in a dry run too, and says to take another", async () => {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "cli/new-job.ts", "system-health", "--dry-run"],
+    cwd: fileURLToPath(new URL("../../..", import.meta.url)),
+  }).output();
+  const [said, refused] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assert.equal(code, 1);
+  assert.doesNotMatch(said!, /dry run/);
+  assert.match(refused!, /^Nothing was written, because these are in the way:\n/);
+  assert.match(refused!, /\n {2}file supabase\/functions\/system-health\/job\.ts\n/);
+  assert.match(refused!, /\nGive the job another name, or remove what was begun of it before\n$/);
 });

@@ -199,6 +199,7 @@ Deno.test("serveJob() refuses a dispatched request that brings no payload", asyn
     const { status, body } = await call({ headers: { "x-run-id": runId } });
     assert.deepEqual([status, body.error?.code], [400, "invalid_input"]);
     assert.match(body.error!.message, /body: a run that was dispatched has its payload there/);
+    assert.equal(body.error!.hint, "leave the header x-run-id out to call by hand");
     assert.deepEqual(begun, []);
   });
 });
