@@ -13,6 +13,7 @@ const filledIn: Record<string, string> = {
   key: id,
   new: "a new secret",
   organization: "Acme",
+  "organization id": id,
   prompt: id,
   provider: "openai",
   ref: "abcdefghijklmnopqrst",
