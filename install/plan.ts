@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { keyOf, listNames, type Name } from "../local/names.ts";
 import type { Pack } from "../local/packs.ts";
+import { compareVersions } from "../local/raise-version.ts";
 import { hashOf } from "../local/releases.ts";
 import { addFunctions, configuredFunctions } from "./config-toml.ts";
 import type { Files } from "./files.ts";
@@ -72,7 +73,7 @@ export function assertVersion(source: Source, manifest: Manifest) {
 
 /** Throws where the project's Daybook is newer than this one. */
 export function assertNotNewer(source: Source, manifest: Manifest) {
-  if (manifest.version.localeCompare(source.version, "en", { numeric: true }) > 0) {
+  if (compareVersions(manifest.version, source.version) > 0) {
     throw new Error(
       `${versionsOf(source, manifest)}: use a checkout of ${manifest.version} or newer`,
     );

@@ -15,8 +15,10 @@ export function compareVersions(one: string, other: string): number {
   return place < 0 ? 0 : first![place]! - second![place]!;
 }
 
-/** The three files as they say the new version; `files` are as they were, by their paths. Throws where one does not say the old one,
- * or where the new one is not later. */
+/**
+ * The three files as they say the new version; `files` are as they were, by their paths. Throws where one does not say
+ * the old one, or where the new one is not later.
+ */
 export function raiseVersion(
   files: ReadonlyMap<string, string>,
   from: string,
