@@ -147,7 +147,11 @@ Deno.test("the ledger through REST", (test) =>
       const headers = { apikey: keys.secretKey };
       for (
         const [name, args, code] of [
-          ["cancel_scheduled_action", { p_id: SAMPLES.uuid }, "SD006"],
+          [
+            "cancel_scheduled_action",
+            { p_id: SAMPLES.uuid, p_reason: "no longer wanted", p_author: "ann" },
+            "SD006",
+          ],
           ["try_mark_daily_run", { p_today_key: "today" }, "22023"],
         ] as const
       ) {
