@@ -478,7 +478,7 @@ export type Database = {
           "decided_by": string | null;
           "decision_reason": string | null;
           "diff": string | null;
-          "error": string | null;
+          "error_message": string | null;
           "execution_id": string | null;
           "id": number;
           "model": string;
@@ -503,7 +503,7 @@ export type Database = {
           "decided_by"?: string | null;
           "decision_reason"?: string | null;
           "diff"?: string | null;
-          "error"?: string | null;
+          "error_message"?: string | null;
           "execution_id"?: string | null;
           "id"?: never;
           "model": string;
@@ -527,7 +527,7 @@ export type Database = {
           "decided_by"?: string | null;
           "decision_reason"?: string | null;
           "diff"?: string | null;
-          "error"?: string | null;
+          "error_message"?: string | null;
           "execution_id"?: string | null;
           "id"?: never;
           "model"?: string;
@@ -1294,7 +1294,7 @@ export type Database = {
         Row: {
           "action_id": string;
           "attempts": number;
-          "error": string | null;
+          "error_message": string | null;
           "finished_at": string;
           "http_status": number | null;
           "idempotency_key": string;
@@ -1305,7 +1305,7 @@ export type Database = {
         Insert: {
           "action_id": string;
           "attempts": number;
-          "error"?: string | null;
+          "error_message"?: string | null;
           "finished_at": string;
           "http_status"?: number | null;
           "idempotency_key": string;
@@ -1315,7 +1315,7 @@ export type Database = {
         Update: {
           "action_id"?: string;
           "attempts"?: number;
-          "error"?: string | null;
+          "error_message"?: string | null;
           "finished_at"?: string;
           "http_status"?: number | null;
           "idempotency_key"?: string;

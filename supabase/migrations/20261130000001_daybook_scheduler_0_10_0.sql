@@ -2668,19 +2668,9 @@ comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jso
 
 -- Decides the fate of the occurrences that are due. Writes nothing.
 
-do $$
-begin
-  if to_regtype('scheduler.planned_occurrence') is null then
-    create type scheduler.planned_occurrence as (
-      occurrence timestamptz,
-      until timestamptz,
-      occurrences integer,
-      fate text,
-      fault text
-    );
-  end if;
-end;
-$$;
+create type scheduler.planned_occurrence as (
+  occurrence timestamptz, until timestamptz, occurrences integer, fate text, fault text
+);
 comment on type scheduler.planned_occurrence is
   'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
     'reason), or the skip_kind with which it is skipped.';

@@ -137,7 +137,7 @@ create table public.scheduled_action_occurrences (
   status text not null check (status in ('completed', 'dead', 'cancelled', 'missed')),
   attempts integer not null check (attempts >= 0),
   http_status smallint,
-  error text,
+  error_message text,
   finished_at timestamptz not null check (isfinite(finished_at))
 );
 
@@ -354,12 +354,12 @@ begin
       v_action.status);
   end if;
   insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts,
-    http_status, error, finished_at)
+    http_status, error_message, finished_at)
     values (v_action.idempotency_key, v_action.id, v_action.due_at, 'cancelled', v_action.attempts,
       v_action.last_http_status,
       scheduler.one_line(format('cancelled by %s: %s', btrim(p_author), btrim(p_reason)), 200), p_now)
     on conflict (idempotency_key) do update set
-      status = excluded.status, attempts = excluded.attempts, error = excluded.error,
+      status = excluded.status, attempts = excluded.attempts, error_message = excluded.error_message,
         finished_at = excluded.finished_at;
   update public.scheduled_actions
     set status = 'cancelled', finished_at = p_now, claim_token = null, locked_until = null
@@ -463,8 +463,8 @@ language sql set search_path = '' as $$
       and due_at <= p_now - interval '1 minute'
       and actions.following(schedule, time_zone, due_at) <= p_now
   ), missed as (
-    insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, error,
-      finished_at)
+    insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts,
+      error_message, finished_at)
     select idempotency_key, id, due_at, 'missed', 0, format('the occurrence of %s stands for it', latest), p_now
     from late where latest > due_at
     on conflict (idempotency_key) do nothing
@@ -502,12 +502,12 @@ language sql set search_path = '' as $$
       else 'retried' end as outcome) as o
   ), ended as (
     insert into public.scheduled_action_occurrences (
-      idempotency_key, action_id, scheduled_for, status, attempts, http_status, error, finished_at)
+      idempotency_key, action_id, scheduled_for, status, attempts, http_status, error_message, finished_at)
     select idempotency_key, id, due_at, outcome, tries, http_status, error, p_now from judged where outcome <> 'retried'
     -- A dead action that was retried has a row already.
     on conflict (idempotency_key) do update set
       status = excluded.status, attempts = excluded.attempts, http_status = excluded.http_status,
-        error = excluded.error,
+        error_message = excluded.error_message,
       finished_at = excluded.finished_at
   ), updated as (
     update public.scheduled_actions as a set

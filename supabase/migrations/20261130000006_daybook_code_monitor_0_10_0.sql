@@ -104,7 +104,7 @@ create table public.code_fix_proposals (
   diff text,
   reasoning text,
   confidence numeric(4, 3) check (confidence between 0 and 1),
-  error text,
+  error_message text,
   reserved_tokens integer not null check (reserved_tokens >= 0),
   reserved_cost_usd numeric(12, 6) check (reserved_cost_usd >= 0 and reserved_cost_usd < 'Infinity'),
   prompt_tokens integer check (prompt_tokens >= 0),
@@ -119,7 +119,7 @@ create table public.code_fix_proposals (
   decision_reason text,
   constraint code_fix_proposals_proposal_is_whole check (
     status in ('asking', 'failed') or (diff is not null and reasoning is not null and confidence is not null)),
-  constraint code_fix_proposals_failed_says_why check ((status = 'failed') = (error is not null)),
+  constraint code_fix_proposals_failed_says_why check ((status = 'failed') = (error_message is not null)),
   constraint code_fix_proposals_answered check ((status = 'asking') = (answered_at is null)),
   constraint code_fix_proposals_decided check (
     status not in ('accepted', 'rejected') or (decided_at is not null and decided_by is not null))
@@ -138,7 +138,7 @@ comment on table public.code_fix_proposals is
 comment on column public.code_fix_proposals.execution_id is 'The failed execution whose code was shown to the model.';
 comment on column public.code_fix_proposals.status is
   'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before a person '
-    'decided; failed: no valid proposal, see error.';
+    'decided; failed: no valid proposal, see error_message.';
 comment on column public.code_fix_proposals.diff is
   'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here, and '
     'were masked for the model.';
@@ -746,7 +746,7 @@ language sql volatile set search_path = '' as $$
   with gone as (
     update public.code_fix_proposals p
       -- The model may have been asked: the reserve counts for its day.
-      set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now,
+      set status = 'failed', error_message = 'whoever asked the model did not come back', answered_at = p_now,
         usage_unknown = true
       -- Proposals that are being recorded now are locked and skipped.
       where p.id in (
@@ -1001,7 +1001,7 @@ begin
   v_status := case when p_error is not null then 'failed' when v_cause.status = 'open' then 'pending'
     else 'superseded' end;
   update public.code_fix_proposals p set
-    status = v_status, diff = p_diff, reasoning = p_reasoning, confidence = p_confidence, error = p_error,
+    status = v_status, diff = p_diff, reasoning = p_reasoning, confidence = p_confidence, error_message = p_error,
     prompt_tokens = p_prompt_tokens, completion_tokens = p_completion_tokens, cost_usd = p_cost_usd,
     usage_unknown = p_usage_unknown, answered_at = p_now
   where p.id = p_proposal_id;

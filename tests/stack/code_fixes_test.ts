@@ -173,7 +173,7 @@ Deno.test("failures become causes, causes proposals, and a person decides", asyn
         const refused = await asked(refusal(401, `Incorrect API key provided: ${API_KEY}.`));
         assert.deepEqual([refused.outcome, refused.notable], ["unauthorized", "error"]);
         const failures = await sql`
-          select error, prompt_tokens, cost_usd::float8, usage_unknown from code_fix_proposals
+          select error_message, prompt_tokens, cost_usd::float8, usage_unknown from code_fix_proposals
           where status = 'failed' order by id`;
         assert.deepEqual([...failures].map((row) => Object.values(row)), [
           ["the answer is no JSON", 1200, 0.006, false],

@@ -71,7 +71,7 @@ export const oldRows: Record<string, OldRows> = {
     over: `with cause as (insert into code_failure_causes ${causeColumns} values ${
       causeOf("now()", "open")
     } returning id)
-       insert into code_fix_proposals (cause_id, request_id, status, error, model, reserved_tokens, created_at, asked_until, answered_at)
+       insert into code_fix_proposals (cause_id, request_id, status, error_message, model, reserved_tokens, created_at, asked_until, answered_at)
        select id, gen_random_uuid(), 'failed', 'e', 'm', 1, $1, $1, $1 from cause`,
     open: `with cause as (insert into code_failure_causes ${causeColumns} values ${
       causeOf("now()", "open")

@@ -27,8 +27,8 @@ language sql set search_path = '' as $$
       and due_at <= p_now - interval '1 minute'
       and actions.following(schedule, time_zone, due_at) <= p_now
   ), missed as (
-    insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, error,
-      finished_at)
+    insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts,
+      error_message, finished_at)
     select idempotency_key, id, due_at, 'missed', 0, format('the occurrence of %s stands for it', latest), p_now
     from late where latest > due_at
     on conflict (idempotency_key) do nothing
@@ -66,12 +66,12 @@ language sql set search_path = '' as $$
       else 'retried' end as outcome) as o
   ), ended as (
     insert into public.scheduled_action_occurrences (
-      idempotency_key, action_id, scheduled_for, status, attempts, http_status, error, finished_at)
+      idempotency_key, action_id, scheduled_for, status, attempts, http_status, error_message, finished_at)
     select idempotency_key, id, due_at, outcome, tries, http_status, error, p_now from judged where outcome <> 'retried'
     -- A dead action that was retried has a row already.
     on conflict (idempotency_key) do update set
       status = excluded.status, attempts = excluded.attempts, http_status = excluded.http_status,
-        error = excluded.error,
+        error_message = excluded.error_message,
       finished_at = excluded.finished_at
   ), updated as (
     update public.scheduled_actions as a set

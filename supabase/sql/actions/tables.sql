@@ -88,7 +88,7 @@ create table public.scheduled_action_occurrences (
   status text not null check (status in ('completed', 'dead', 'cancelled', 'missed')),
   attempts integer not null check (attempts >= 0),
   http_status smallint,
-  error text,
+  error_message text,
   finished_at timestamptz not null check (isfinite(finished_at))
 );
 

@@ -185,12 +185,12 @@ begin
       v_action.status);
   end if;
   insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts,
-    http_status, error, finished_at)
+    http_status, error_message, finished_at)
     values (v_action.idempotency_key, v_action.id, v_action.due_at, 'cancelled', v_action.attempts,
       v_action.last_http_status,
       scheduler.one_line(format('cancelled by %s: %s', btrim(p_author), btrim(p_reason)), 200), p_now)
     on conflict (idempotency_key) do update set
-      status = excluded.status, attempts = excluded.attempts, error = excluded.error,
+      status = excluded.status, attempts = excluded.attempts, error_message = excluded.error_message,
         finished_at = excluded.finished_at;
   update public.scheduled_actions
     set status = 'cancelled', finished_at = p_now, claim_token = null, locked_until = null

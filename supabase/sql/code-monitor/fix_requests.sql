@@ -8,7 +8,7 @@ language sql volatile set search_path = '' as $$
   with gone as (
     update public.code_fix_proposals p
       -- The model may have been asked: the reserve counts for its day.
-      set status = 'failed', error = 'whoever asked the model did not come back', answered_at = p_now,
+      set status = 'failed', error_message = 'whoever asked the model did not come back', answered_at = p_now,
         usage_unknown = true
       -- Proposals that are being recorded now are locked and skipped.
       where p.id in (
@@ -263,7 +263,7 @@ begin
   v_status := case when p_error is not null then 'failed' when v_cause.status = 'open' then 'pending'
     else 'superseded' end;
   update public.code_fix_proposals p set
-    status = v_status, diff = p_diff, reasoning = p_reasoning, confidence = p_confidence, error = p_error,
+    status = v_status, diff = p_diff, reasoning = p_reasoning, confidence = p_confidence, error_message = p_error,
     prompt_tokens = p_prompt_tokens, completion_tokens = p_completion_tokens, cost_usd = p_cost_usd,
     usage_unknown = p_usage_unknown, answered_at = p_now
   where p.id = p_proposal_id;

@@ -56,7 +56,7 @@ create table public.code_fix_proposals (
   diff text,
   reasoning text,
   confidence numeric(4, 3) check (confidence between 0 and 1),
-  error text,
+  error_message text,
   reserved_tokens integer not null check (reserved_tokens >= 0),
   reserved_cost_usd numeric(12, 6) check (reserved_cost_usd >= 0 and reserved_cost_usd < 'Infinity'),
   prompt_tokens integer check (prompt_tokens >= 0),
@@ -71,7 +71,7 @@ create table public.code_fix_proposals (
   decision_reason text,
   constraint code_fix_proposals_proposal_is_whole check (
     status in ('asking', 'failed') or (diff is not null and reasoning is not null and confidence is not null)),
-  constraint code_fix_proposals_failed_says_why check ((status = 'failed') = (error is not null)),
+  constraint code_fix_proposals_failed_says_why check ((status = 'failed') = (error_message is not null)),
   constraint code_fix_proposals_answered check ((status = 'asking') = (answered_at is null)),
   constraint code_fix_proposals_decided check (
     status not in ('accepted', 'rejected') or (decided_at is not null and decided_by is not null))
@@ -90,7 +90,7 @@ comment on table public.code_fix_proposals is
 comment on column public.code_fix_proposals.execution_id is 'The failed execution whose code was shown to the model.';
 comment on column public.code_fix_proposals.status is
   'asking: the model is being asked; pending: waits for a person; superseded: the cause was closed before a person '
-    'decided; failed: no valid proposal, see error.';
+    'decided; failed: no valid proposal, see error_message.';
 comment on column public.code_fix_proposals.diff is
   'A unified diff of main.py that applied to the execution''s code; secrets in that code are masked here, and '
     'were masked for the model.';

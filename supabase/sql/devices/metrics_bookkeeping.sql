@@ -44,8 +44,7 @@ comment on column devices.metrics_state.frozen_before is
     'raw rows are pruned';
 
 insert into devices.metrics_state (next_hour, frozen_before)
-values (date_bin('1 hour', now(), '2000-01-01 00:00+00'), '2020-01-01 00:00+00')
-on conflict do nothing;
+values (date_bin('1 hour', now(), '2000-01-01 00:00+00'), '2020-01-01 00:00+00');
 
 alter table devices.metrics_changes enable row level security;
 alter table devices.metrics_periods enable row level security;

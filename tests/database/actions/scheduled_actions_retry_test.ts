@@ -33,8 +33,8 @@ Deno.test("a failed call is retried after a backoff that doubles, with jitter, a
     assert.deepEqual(await history(sql, id), [`dead 4 ${NOON.toISOString()}`]);
     const row = await action(sql, id);
     assert.deepEqual([row.status, row.attempts, row.last_http_status], ["dead", 4, 503]);
-    const [over] = await sql`select http_status, error from scheduled_action_occurrences`;
-    assert.deepEqual(over, { http_status: 503, error: "HTTP 503" });
+    const [over] = await sql`select http_status, error_message from scheduled_action_occurrences`;
+    assert.deepEqual(over, { http_status: 503, error_message: "HTTP 503" });
   }));
 
 Deno.test("backoffs are spread over their whole range and end at the cap", () =>

@@ -196,7 +196,7 @@ Deno.test("the question of a fixer that died fails after five minutes; its reser
     assert.deepEqual([refused.reason, refused.used], ["daily_cap", 900]);
     assert.equal((await begin(sql, id, after(5), { tokens: 100 })).begun, true);
     const [row] = await sql`select * from code_fix_proposals where id = ${dead.proposal_id}`;
-    assert.deepEqual([row!.status, row!.error, row!.usage_unknown], [
+    assert.deepEqual([row!.status, row!.error_message, row!.usage_unknown], [
       "failed",
       "whoever asked the model did not come back",
       true,
