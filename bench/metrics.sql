@@ -1,7 +1,8 @@
 -- One day of bench.devices devices, each online for 12 hours in three sessions and reporting every 25 seconds: 1,728
 -- activity rows a device. Loaded in time order, as rows arrive, and without the check of the foreign key, which costs
 -- a bulk load most of its time and has no part in what is measured.
-truncate public.devices, public.device_activity_log, public.device_metrics_summary, devices.metrics_periods, devices.metrics_changes cascade;
+truncate public.devices, public.device_activity_log, public.device_metrics_summary, devices.metrics_periods,
+  devices.metrics_changes cascade;
 alter table public.device_activity_log drop constraint if exists device_activity_log_device_id_fkey;
 
 insert into public.devices (id, device_fingerprint)

@@ -240,7 +240,8 @@ insert into public.scheduled_actions (id, name, kind, url, due_at, next_attempt_
 values (md5('seed action 7')::uuid, 'partner report', 'callback', 'https://partner.example.com/report', now() - interval '9 hours',
   now() - interval '7 hours', 'dead', 8, 8, 'HTTP 503', 503, 'demo', now() - interval '2 days', now() - interval '7 hours')
 on conflict do nothing;
-insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, http_status, error_message, finished_at)
+insert into public.scheduled_action_occurrences (idempotency_key, action_id, scheduled_for, status, attempts, http_status,
+  error_message, finished_at)
 select idempotency_key, id, due_at, 'dead', 8, 503, 'HTTP 503', finished_at
 from public.scheduled_actions where id = md5('seed action 7')::uuid and status = 'dead'
 on conflict do nothing;
