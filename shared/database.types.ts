@@ -1457,6 +1457,165 @@ export type Database = {
         };
         Relationships: [];
       };
+      "scheduler_audit": {
+        Row: {
+          "after": Json | null;
+          "author": string;
+          "before": Json | null;
+          "id": number;
+          "occurred_at": string;
+          "reason": string | null;
+          "subject": string;
+          "subject_type": string;
+          "verb": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "after"?: Json | null;
+          "author": string;
+          "before"?: Json | null;
+          "id"?: never;
+          "occurred_at"?: string;
+          "reason"?: string | null;
+          "subject": string;
+          "subject_type": string;
+          "verb": string;
+        };
+        Update: {
+          "after"?: Json | null;
+          "author"?: string;
+          "before"?: Json | null;
+          "id"?: never;
+          "occurred_at"?: string;
+          "reason"?: string | null;
+          "subject"?: string;
+          "subject_type"?: string;
+          "verb"?: string;
+        };
+        Relationships: [];
+      };
+      "scheduler_breakers": {
+        Row: {
+          "failures": number;
+          "job_name": string;
+          "opened_at": string | null;
+          "tried_by": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "failures"?: number;
+          "job_name": string;
+          "opened_at"?: string | null;
+          "tried_by"?: string | null;
+        };
+        Update: {
+          "failures"?: number;
+          "job_name"?: string;
+          "opened_at"?: string | null;
+          "tried_by"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "scheduler_breakers_job_name_fkey";
+            columns: ["job_name"];
+            isOneToOne: true;
+            referencedRelation: "scheduler_jobs";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
+      "scheduler_calendar_spans": {
+        Row: {
+          "calendar": string;
+          "ends_at": string;
+          "label": string;
+          "starts_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "calendar": string;
+          "ends_at": string;
+          "label": string;
+          "starts_at": string;
+        };
+        Update: {
+          "calendar"?: string;
+          "ends_at"?: string;
+          "label"?: string;
+          "starts_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "scheduler_calendar_spans_calendar_fkey";
+            columns: ["calendar"];
+            isOneToOne: false;
+            referencedRelation: "scheduler_calendars";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
+      "scheduler_calendars": {
+        Row: {
+          "created_at": string;
+          "description": string;
+          "name": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "description"?: string;
+          "name": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "description"?: string;
+          "name"?: string;
+        };
+        Relationships: [];
+      };
+      "scheduler_groups": {
+        Row: {
+          "created_at": string;
+          "description": string;
+          "key_limit": number | null;
+          "name": string;
+          "parallel_limit": number | null;
+          "pause_reason": string | null;
+          "paused_at": string | null;
+          "paused_by": string | null;
+          "paused_until": string | null;
+          "place": number;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "description"?: string;
+          "key_limit"?: number | null;
+          "name": string;
+          "parallel_limit"?: number | null;
+          "pause_reason"?: string | null;
+          "paused_at"?: string | null;
+          "paused_by"?: string | null;
+          "paused_until"?: string | null;
+          "place"?: number;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "description"?: string;
+          "key_limit"?: number | null;
+          "name"?: string;
+          "parallel_limit"?: number | null;
+          "pause_reason"?: string | null;
+          "paused_at"?: string | null;
+          "paused_by"?: string | null;
+          "paused_until"?: string | null;
+          "place"?: number;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
       "scheduler_health_history": {
         Row: {
           "checked_at": string;
@@ -1497,21 +1656,68 @@ export type Database = {
         };
         Relationships: [];
       };
+      "scheduler_incidents": {
+        Row: {
+          "ended_at": string | null;
+          "ended_by": string | null;
+          "id": number;
+          "ramp_seconds": number | null;
+          "reason": string;
+          "started_at": string;
+          "started_by": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "ended_at"?: string | null;
+          "ended_by"?: string | null;
+          "id"?: never;
+          "ramp_seconds"?: number | null;
+          "reason": string;
+          "started_at": string;
+          "started_by": string;
+        };
+        Update: {
+          "ended_at"?: string | null;
+          "ended_by"?: string | null;
+          "id"?: never;
+          "ramp_seconds"?: number | null;
+          "reason"?: string;
+          "started_at"?: string;
+          "started_by"?: string;
+        };
+        Relationships: [];
+      };
       "scheduler_jobs": {
         Row: {
           "backoff_base_seconds": number;
           "backoff_cap_seconds": number;
+          "breaker_cooldown_seconds": number;
+          "breaker_failures": number | null;
+          "budgets": NonNullable<Json>;
+          "calendars": (string)[];
+          "continuous": boolean;
           "created_at": string;
           "cron_entry": string | null;
+          "dependency_timeout_seconds": number;
+          "dependents": (string)[];
+          "depends_on": (string)[];
           "description": string;
           "enabled": boolean;
           "function_name": string | null;
+          "group_name": string | null;
+          "group_paused_at": string | null;
+          "group_paused_until": string | null;
+          "idle_seconds": number;
+          "jitter_seconds": number;
+          "key_limit": number | null;
           "max_attempts": number;
           "misfire_cap": number;
           "misfire_grace_seconds": number;
           "misfire_policy": string;
           "name": string;
           "next_run_at": string | null;
+          "on_dependency_failure": string;
+          "on_dependency_timeout": string;
           "overlap_policy": string;
           "parallel_limit": number | null;
           "pause_reason": string | null;
@@ -1519,10 +1725,15 @@ export type Database = {
           "paused_by": string | null;
           "paused_until": string | null;
           "payload": NonNullable<Json>;
+          "previous_run_at": string | null;
+          "priority": number;
+          "priority_ages_after_seconds": number;
           "receipt": string;
           "run_if": string | null;
           "schedule": string | null;
           "secret_name": string;
+          "stopped_at": string | null;
+          "stopped_until": string | null;
           "target": string;
           "time_zone": string;
           "timeout_seconds": number;
@@ -1532,17 +1743,33 @@ export type Database = {
         Insert: {
           "backoff_base_seconds"?: number;
           "backoff_cap_seconds"?: number;
+          "breaker_cooldown_seconds"?: number;
+          "breaker_failures"?: number | null;
+          "budgets"?: NonNullable<Json>;
+          "calendars"?: (string)[];
+          "continuous"?: boolean;
           "created_at"?: string;
           "cron_entry"?: string | null;
+          "dependency_timeout_seconds"?: number;
+          "dependents"?: (string)[];
+          "depends_on"?: (string)[];
           "description"?: string;
           "enabled"?: boolean;
           "function_name"?: never;
+          "group_name"?: string | null;
+          "group_paused_at"?: string | null;
+          "group_paused_until"?: string | null;
+          "idle_seconds"?: number;
+          "jitter_seconds"?: number;
+          "key_limit"?: number | null;
           "max_attempts"?: number;
           "misfire_cap"?: number;
           "misfire_grace_seconds"?: number;
           "misfire_policy"?: string;
           "name": string;
           "next_run_at"?: string | null;
+          "on_dependency_failure"?: string;
+          "on_dependency_timeout"?: string;
           "overlap_policy"?: string;
           "parallel_limit"?: number | null;
           "pause_reason"?: string | null;
@@ -1550,10 +1777,15 @@ export type Database = {
           "paused_by"?: string | null;
           "paused_until"?: string | null;
           "payload"?: NonNullable<Json>;
+          "previous_run_at"?: string | null;
+          "priority"?: number;
+          "priority_ages_after_seconds"?: number;
           "receipt"?: string;
           "run_if"?: string | null;
           "schedule"?: string | null;
           "secret_name"?: string;
+          "stopped_at"?: string | null;
+          "stopped_until"?: string | null;
           "target": string;
           "time_zone"?: string;
           "timeout_seconds"?: number;
@@ -1562,17 +1794,33 @@ export type Database = {
         Update: {
           "backoff_base_seconds"?: number;
           "backoff_cap_seconds"?: number;
+          "breaker_cooldown_seconds"?: number;
+          "breaker_failures"?: number | null;
+          "budgets"?: NonNullable<Json>;
+          "calendars"?: (string)[];
+          "continuous"?: boolean;
           "created_at"?: string;
           "cron_entry"?: string | null;
+          "dependency_timeout_seconds"?: number;
+          "dependents"?: (string)[];
+          "depends_on"?: (string)[];
           "description"?: string;
           "enabled"?: boolean;
           "function_name"?: never;
+          "group_name"?: string | null;
+          "group_paused_at"?: string | null;
+          "group_paused_until"?: string | null;
+          "idle_seconds"?: number;
+          "jitter_seconds"?: number;
+          "key_limit"?: number | null;
           "max_attempts"?: number;
           "misfire_cap"?: number;
           "misfire_grace_seconds"?: number;
           "misfire_policy"?: string;
           "name"?: string;
           "next_run_at"?: string | null;
+          "on_dependency_failure"?: string;
+          "on_dependency_timeout"?: string;
           "overlap_policy"?: string;
           "parallel_limit"?: number | null;
           "pause_reason"?: string | null;
@@ -1580,16 +1828,29 @@ export type Database = {
           "paused_by"?: string | null;
           "paused_until"?: string | null;
           "payload"?: NonNullable<Json>;
+          "previous_run_at"?: string | null;
+          "priority"?: number;
+          "priority_ages_after_seconds"?: number;
           "receipt"?: string;
           "run_if"?: string | null;
           "schedule"?: string | null;
           "secret_name"?: string;
+          "stopped_at"?: string | null;
+          "stopped_until"?: string | null;
           "target"?: string;
           "time_zone"?: string;
           "timeout_seconds"?: number;
           "updated_at"?: string;
         };
-        Relationships: [];
+        Relationships: [
+          {
+            foreignKeyName: "scheduler_jobs_group_name_fkey";
+            columns: ["group_name"];
+            isOneToOne: false;
+            referencedRelation: "scheduler_groups";
+            referencedColumns: ["name"];
+          },
+        ];
       };
       "scheduler_locks": {
         Row: {
@@ -1634,14 +1895,17 @@ export type Database = {
           "duration_ms": number | null;
           "error_detail": Json | null;
           "error_message": string | null;
+          "failures": number;
           "function_name": string | null;
           "heartbeat_at": string | null;
           "id": string;
+          "interval_from": string | null;
           "job_name": string;
           "key": string | null;
           "max_attempts": number;
           "occurrences": number;
           "payload": NonNullable<Json>;
+          "priority": number;
           "progress": Json | null;
           "receipt": string;
           "request_id": number | null;
@@ -1653,11 +1917,14 @@ export type Database = {
           "scheduled_until": string | null;
           "skip_kind": string | null;
           "skip_reason": string | null;
+          "stands_for": string | null;
           "started_at": string | null;
           "status": string;
           "timeout_seconds": number;
           "trigger": string;
+          "turn": number;
           "verdict": string | null;
+          "waiting": Json | null;
         };
         ComputedFields: never;
         Insert: {
@@ -1669,14 +1936,17 @@ export type Database = {
           "duration_ms"?: number | null;
           "error_detail"?: Json | null;
           "error_message"?: string | null;
+          "failures"?: number;
           "function_name"?: string | null;
           "heartbeat_at"?: string | null;
           "id"?: string;
+          "interval_from"?: string | null;
           "job_name": string;
           "key"?: string | null;
           "max_attempts"?: number;
           "occurrences"?: number;
           "payload"?: NonNullable<Json>;
+          "priority"?: number;
           "progress"?: Json | null;
           "receipt"?: string;
           "request_id"?: number | null;
@@ -1688,11 +1958,14 @@ export type Database = {
           "scheduled_until"?: string | null;
           "skip_kind"?: string | null;
           "skip_reason"?: string | null;
+          "stands_for"?: string | null;
           "started_at"?: string | null;
           "status": string;
           "timeout_seconds"?: number;
           "trigger": string;
+          "turn"?: number;
           "verdict"?: string | null;
+          "waiting"?: Json | null;
         };
         Update: {
           "answered_at"?: string | null;
@@ -1703,14 +1976,17 @@ export type Database = {
           "duration_ms"?: number | null;
           "error_detail"?: Json | null;
           "error_message"?: string | null;
+          "failures"?: number;
           "function_name"?: string | null;
           "heartbeat_at"?: string | null;
           "id"?: string;
+          "interval_from"?: string | null;
           "job_name"?: string;
           "key"?: string | null;
           "max_attempts"?: number;
           "occurrences"?: number;
           "payload"?: NonNullable<Json>;
+          "priority"?: number;
           "progress"?: Json | null;
           "receipt"?: string;
           "request_id"?: number | null;
@@ -1722,11 +1998,14 @@ export type Database = {
           "scheduled_until"?: string | null;
           "skip_kind"?: string | null;
           "skip_reason"?: string | null;
+          "stands_for"?: string | null;
           "started_at"?: string | null;
           "status"?: string;
           "timeout_seconds"?: number;
           "trigger"?: string;
+          "turn"?: number;
           "verdict"?: string | null;
+          "waiting"?: Json | null;
         };
         Relationships: [];
       };
@@ -2136,6 +2415,7 @@ export type Database = {
           "p_error_message"?: string;
           "p_outcome": string;
           "p_result"?: Json;
+          "p_resume_at"?: string;
           "p_retryable"?: boolean;
           "p_run_id": string;
         };

@@ -1,6 +1,3694 @@
 -- Daybook 0.11.0, pack scheduler. Made of supabase/sql/scheduler: change it there.
 
+-- Refuses to install over objects that are not Daybook's.
+do $guard$
+declare
+  v_pack constant text := 'scheduler';
+  v_schemas constant text[] := array[]::text[];
+  v_relations constant text[] := array[
+    'scheduler_jobs_group_name_idx', 'scheduler_runs_next_idx',
+    'scheduler_runs_run_after_idx', 'scheduler_runs_turn_idx',
+    'scheduler_audit', 'scheduler_breakers', 'scheduler_calendar_spans',
+    'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents'];
+  v_functions constant text[] := array[]::text[];
+  v_jobs constant text[] := array[]::text[];
+  v_there text[] := array(
+    select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
+    union
+    select format('%s public.%I',
+      case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'i' then 'index'
+        when 'c' then 'type' else 'table' end, relname)
+    from pg_catalog.pg_class where relnamespace = 'public'::regnamespace and relname = any (v_relations)
+    union
+    select format('type public.%I', typname) from pg_catalog.pg_type
+    where typnamespace = 'public'::regnamespace and typtype in ('d', 'e', 'r') and typname = any (v_relations)
+    union
+    select format('function public.%I', proname) from pg_catalog.pg_proc
+    where pronamespace = 'public'::regnamespace and proname = any (v_functions));
+begin
+  if to_regclass('cron.job') is not null then
+    v_there := v_there || array(select format('pg_cron entry %s', jobname) from cron.job where jobname = any (v_jobs));
+  end if;
+  if v_pack <> 'scheduler' then
+    v_there := v_there || array(select format('job %s', name) from public.scheduler_jobs where name = any (v_jobs));
+  end if;
+  if v_there <> '{}' then
+    -- The CLI shows no hints.
+    raise exception using errcode = '42710',
+      message = format(
+        'cannot install the pack %1$s: the database has these already, and they are not Daybook''s: %2$s; '
+        'rename or drop them, or run: deno task install <project> --pack %1$s --move-aside',
+        v_pack, (select string_agg(thing, ', ' order by thing) from unnest(v_there) as thing));
+  end if;
+end;
+$guard$;
+
+-- From 0.10.0 to 0.11.0: groups, dependencies, keys, breakers, continuous jobs, calendars, incidents, an audit log.
+
+create table public.scheduler_groups (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  description text not null default '',
+  parallel_limit integer check (parallel_limit between 1 and 1000),
+  key_limit integer check (key_limit between 1 and 1000),
+  place integer not null default 0,
+  paused_at timestamptz check (isfinite(paused_at)),
+  paused_until timestamptz check (isfinite(paused_until)),
+  pause_reason text,
+  paused_by text,
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
+  check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null))
+);
+
+comment on table public.scheduler_groups is
+  'Groups of jobs: one row a group. Written by scheduler.register_group; a pause by pause_group and resume_group.';
+comment on column public.scheduler_groups.parallel_limit is
+  'How many runs of the group''s jobs may be under way at once; further ones wait. Null: any number.';
+comment on column public.scheduler_groups.key_limit is
+  'How many runs with the same key may be under way at once in the group. Null: any number.';
+comment on column public.scheduler_groups.place is
+  'Among jobs that do not depend on each other, those of the group with the lower place are resumed first.';
+
+alter table public.scheduler_groups enable row level security;
+revoke all on public.scheduler_groups from public, anon, authenticated, service_role;
+grant select on public.scheduler_groups to service_role;
+
+alter table public.scheduler_jobs
+  add column group_name text references public.scheduler_groups (name),
+  add column depends_on text[] not null default '{}',
+  add column dependents text[] not null default '{}',
+  add column dependency_timeout_seconds integer not null default 21600 check (dependency_timeout_seconds between 1 and 604800),
+  add column on_dependency_timeout text not null default 'skip' check (on_dependency_timeout in ('skip', 'run')),
+  add column on_dependency_failure text not null default 'skip' check (on_dependency_failure in ('skip', 'run')),
+  add column key_limit integer check (key_limit between 1 and 1000),
+  add column priority integer not null default 0 check (priority between -10 and 10),
+  add column priority_ages_after_seconds integer not null default 300 check (priority_ages_after_seconds between 1 and 86400),
+  add column budgets jsonb not null default '{}' check (jsonb_typeof(budgets) = 'object'),
+  add column breaker_failures integer check (breaker_failures between 1 and 1000),
+  add column breaker_cooldown_seconds integer not null default 300 check (breaker_cooldown_seconds between 1 and 86400),
+  add column continuous boolean not null default false,
+  add column idle_seconds integer not null default 30 check (idle_seconds between 1 and 86400),
+  add column jitter_seconds integer not null default 0 check (jitter_seconds between 0 and 3600),
+  add column calendars text[] not null default '{}',
+  add column stopped_at timestamptz check (isfinite(stopped_at)),
+  add column stopped_until timestamptz check (isfinite(stopped_until)),
+  add column group_paused_at timestamptz check (isfinite(group_paused_at)),
+  add column group_paused_until timestamptz check (isfinite(group_paused_until)),
+  add column previous_run_at timestamptz check (isfinite(previous_run_at));
+
+create index scheduler_jobs_group_name_idx on public.scheduler_jobs (group_name) where group_name is not null;
+
+comment on column public.scheduler_jobs.depends_on is
+  'Jobs whose newest occurrence at or before its own a run waits for. Without a schedule the job runs once for each of '
+    'their occurrences; a continuous job is started and resumed after them, no more.';
+comment on column public.scheduler_jobs.dependents is
+  'The jobs that name this one in depends_on, kept by register_job and unregister_job.';
+comment on column public.scheduler_jobs.on_dependency_failure is
+  'What becomes of a run whose dependency failed for good, was skipped, missed or cancelled: skip or run.';
+comment on column public.scheduler_jobs.key_limit is
+  'How many runs with the same key may be under way at once; further ones wait. Null: any number.';
+comment on column public.scheduler_jobs.priority is
+  'Of its runs, unless they are enqueued with another one: the highest goes first.';
+comment on column public.scheduler_jobs.priority_ages_after_seconds is
+  'A waiting run counts a step of priority more for each such time that it has waited.';
+comment on column public.scheduler_jobs.budgets is
+  'Budgets and how many tokens of each must be free for a run to be sent: {budget: tokens}.';
+comment on column public.scheduler_jobs.breaker_failures is
+  'After so many failed runs in a row the job''s breaker opens. Null: it has none.';
+comment on column public.scheduler_jobs.continuous is
+  'Always exactly one run under way: as one ends, the next is sent.';
+comment on column public.scheduler_jobs.idle_seconds is
+  'Continuous: how long after a run with the result {"idle": true} the next one begins.';
+comment on column public.scheduler_jobs.jitter_seconds is
+  'Each occurrence is sent up to so much later, by a number that job and occurrence alone decide.';
+comment on column public.scheduler_jobs.calendars is 'Calendars in whose spans the job does not run.';
+comment on column public.scheduler_jobs.stopped_at is
+  'Since when an incident stops the job; null: none does.';
+comment on column public.scheduler_jobs.stopped_until is
+  'The incident is over: the job''s place on the ramp. Null: it lasts.';
+comment on column public.scheduler_jobs.group_paused_at is 'Since when the job''s group is paused.';
+comment on column public.scheduler_jobs.group_paused_until is 'Until when the job''s group is paused.';
+comment on column public.scheduler_jobs.previous_run_at is
+  'The occurrence before next_run_at, which is the start of its interval; null: not known yet.';
+
+insert into scheduler.verdicts (verdict, meaning, remedy, url_remedy) values
+  ('deferred', 'it waits for tokens of a budget, and goes on in a run of its own', 'nothing; many of these mean that '
+    'the budget is too small for the work', null);
+
+alter table public.scheduler_runs
+  add column waiting jsonb,
+  add column priority integer not null default 0,
+  add column turn bigint not null default 0,
+  add column failures integer not null default 0 check (failures >= 0),
+  add column interval_from timestamptz check (isfinite(interval_from)),
+  add column stands_for uuid,
+  drop constraint scheduler_runs_status_check,
+  drop constraint scheduler_runs_trigger_check,
+  drop constraint scheduler_runs_skip_kind_check,
+  add constraint scheduler_runs_status_check check (status in ('queued', 'dispatched', 'running', 'completed', 'failed',
+    'deferred', 'skipped', 'missed', 'cancelled')),
+  add constraint scheduler_runs_trigger_check check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'enqueued',
+    'dependency', 'backfill', 'continuous', 'deferred')),
+  add constraint scheduler_runs_skip_kind_check check (skip_kind in (
+    'paused', 'overlap', 'queue_full', 'superseded', 'misfire_once', 'misfire_all', 'misfire_skip', 'incident',
+    'group_paused', 'calendar', 'dependency', 'breaker'));
+
+comment on column public.scheduler_runs.run_after is
+  'While queued: when it is looked at at the latest (its retry, its jitter, tokens; the end of waiting for a '
+    'dependency). Null: it goes as soon as its job may.';
+comment on column public.scheduler_runs.waiting is
+  'While queued: what it waits for, {"for", "name", "since", "until"}: incident, paused, group_paused, calendar, '
+    'dependency, breaker, group, key, budget, parallel_limit, lock, retry, jitter, idle.';
+comment on column public.scheduler_runs.priority is 'The highest goes first; waiting raises it.';
+comment on column public.scheduler_runs.turn is
+  'Its place among the runs of all keys that wait: the first run of each key comes before the second of any.';
+comment on column public.scheduler_runs.failures is
+  'Failed attempts before this one; of a continuous job, failed runs in a row.';
+comment on column public.scheduler_runs.interval_from is
+  'The occurrence before its own: the run stands for the time from it to scheduled_for. Null: there is none before.';
+comment on column public.scheduler_runs.stands_for is 'Of a run skipped for overlap: the run that was under way.';
+
+-- Where the turns of a key end.
+create index scheduler_runs_turn_idx
+  on public.scheduler_runs (job_name, key, turn) where completed_at is null and key is not null;
+-- What goes as soon as its job may, in the order in which it goes.
+create index scheduler_runs_next_idx
+  on public.scheduler_runs (job_name, priority desc, turn, scheduled_for, attempt)
+  where status = 'queued' and run_after is null;
+-- What is to be looked at at a time.
+create index scheduler_runs_run_after_idx
+  on public.scheduler_runs (run_after) where status = 'queued' and run_after is not null;
+
+-- What is alive goes on with the attempts that it has left.
+update public.scheduler_runs set failures = attempt - 1 where completed_at is null and attempt > 1;
+update public.scheduler_runs
+  set waiting = jsonb_build_object('for', 'retry', 'name', null, 'since', created_at, 'until', run_after)
+  where status = 'queued' and run_after is not null;
+
+-- They answer something else, or have one argument more.
+drop function scheduler.unrecorded_segments(public.scheduler_jobs, timestamptz, timestamptz);
+drop function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean);
+
+create table public.scheduler_incidents (
+  id bigint generated always as identity primary key,
+  started_at timestamptz not null check (isfinite(started_at)),
+  started_by text not null check (started_by ~ '\S' and length(started_by) <= 200),
+  reason text not null check (reason ~ '\S' and length(reason) <= 1000),
+  ended_at timestamptz check (isfinite(ended_at)),
+  ended_by text check (ended_by ~ '\S' and length(ended_by) <= 200),
+  ramp_seconds integer check (ramp_seconds between 0 and 86400),
+  check ((ended_at is null) = (ended_by is null) and (ended_at is null) = (ramp_seconds is null))
+);
+create unique index scheduler_incidents_open_key on public.scheduler_incidents ((true)) where ended_at is null;
+comment on table public.scheduler_incidents is
+  'Incidents: from started_at on nothing runs, until ended_at and the ramp after it. At most one lasts.';
+alter table public.scheduler_incidents enable row level security;
+revoke all on public.scheduler_incidents from public, anon, authenticated, service_role;
+revoke all on sequence public.scheduler_incidents_id_seq from public, anon, authenticated, service_role;
+grant select on public.scheduler_incidents to service_role;
+
+create table public.scheduler_audit (
+  id bigint generated always as identity primary key,
+  occurred_at timestamptz not null default now() check (isfinite(occurred_at)),
+  author text not null check (author ~ '\S' and length(author) <= 200),
+  verb text not null check (length(verb) between 1 and 63),
+  subject_type text not null check (length(subject_type) between 1 and 63),
+  subject text not null check (length(subject) between 1 and 200),
+  reason text check (length(reason) <= 1000),
+  before jsonb,
+  after jsonb
+);
+create index scheduler_audit_occurred_at_idx on public.scheduler_audit (occurred_at);
+create index scheduler_audit_subject_idx on public.scheduler_audit (subject_type, subject, occurred_at);
+
+comment on table public.scheduler_audit is
+  'Who did what, when, on what, why, and what it was before and after. Written by the verbs, never changed.';
+comment on column public.scheduler_audit.subject_type is 'What the verb was done to: job, group, run, calendar, budget, '
+  'scheduler; packs add their own.';
+
+alter table public.scheduler_audit enable row level security;
+revoke all on public.scheduler_audit from public, anon, authenticated, service_role;
+revoke all on sequence public.scheduler_audit_id_seq from public, anon, authenticated, service_role;
+grant select on public.scheduler_audit to service_role;
+
+create table scheduler.wakes (
+  job_name text not null,
+  wake_at timestamptz not null check (isfinite(wake_at)),
+  scheduled_for timestamptz check (isfinite(scheduled_for))
+);
+-- No unique index: two transactions that wake one job must not wait for each other.
+create index wakes_wake_at_idx on scheduler.wakes (wake_at);
+alter table scheduler.wakes enable row level security;
+revoke all on scheduler.wakes from public, anon, authenticated, service_role;
+comment on table scheduler.wakes is
+  'Jobs to look at from a moment on, though none of their runs says so; taken out by who does.';
+comment on column scheduler.wakes.scheduled_for is
+  'An occurrence of a job without a schedule, by one of its dependencies, that is to be recorded then.';
+
+create table public.scheduler_calendars (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  description text not null default '',
+  created_at timestamptz not null default now() check (isfinite(created_at))
+);
+comment on table public.scheduler_calendars is 'Calendars that jobs are registered with, one row a calendar.';
+
+-- Local times: a holiday begins at midnight wherever the job lives.
+create table public.scheduler_calendar_spans (
+  calendar text not null references public.scheduler_calendars (name) on delete cascade,
+  starts_at timestamp not null check (isfinite(starts_at)),
+  ends_at timestamp not null check (isfinite(ends_at)),
+  label text not null check (label ~ '\S' and length(label) <= 200),
+  primary key (calendar, starts_at),
+  check (starts_at < ends_at)
+);
+comment on table public.scheduler_calendar_spans is
+  'The spans of each calendar, from starts_at up to ends_at, in the local time of the job that asks.';
+
+alter table public.scheduler_calendars enable row level security;
+alter table public.scheduler_calendar_spans enable row level security;
+revoke all on public.scheduler_calendars, public.scheduler_calendar_spans
+  from public, anon, authenticated, service_role;
+grant select on public.scheduler_calendars, public.scheduler_calendar_spans to service_role;
+
+create table scheduler.group_slots (
+  group_name text not null references public.scheduler_groups (name) on delete cascade,
+  slot integer not null,
+  run_id uuid unique references public.scheduler_runs (id) on delete set null,
+  primary key (group_name, slot)
+);
+alter table scheduler.group_slots enable row level security;
+comment on table scheduler.group_slots is 'The slots of groups that have a parallel_limit, and the runs that hold them.';
+
+revoke all on scheduler.group_slots from public, anon, authenticated, service_role;
+
+create table scheduler.kept_occurrences (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  scheduled_for timestamptz not null check (isfinite(scheduled_for)),
+  state text not null check (state in ('completed', 'failed', 'skipped', 'missed', 'cancelled'))
+);
+alter table scheduler.kept_occurrences enable row level security;
+revoke all on scheduler.kept_occurrences from public, anon, authenticated, service_role;
+comment on table scheduler.kept_occurrences is
+  'The newest occurrence of each job that was pruned from the ledger, and how it ended.';
+
+create type scheduler.hold as (kind text, name text, until timestamptz, skip_reason text);
+comment on type scheduler.hold is
+  'What holds a run back: its kind (see scheduler_runs.waiting), the name of what it waits for, until when at the '
+    'latest (null: until it happens); with a skip_reason the run is skipped instead.';
+
+create table public.scheduler_breakers (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  failures integer not null default 0 check (failures >= 0),
+  opened_at timestamptz check (isfinite(opened_at)),
+  tried_by uuid
+) with (fillfactor = 50);
+comment on table public.scheduler_breakers is
+  'The breaker of each job that has one and has run: closed without opened_at; open for its job''s '
+    'breaker_cooldown_seconds from then on; half-open after that.';
+comment on column public.scheduler_breakers.failures is 'Failed runs in a row.';
+comment on column public.scheduler_breakers.tried_by is 'The run that tries, once the breaker is half-open.';
+alter table public.scheduler_breakers enable row level security;
+revoke all on public.scheduler_breakers from public, anon, authenticated, service_role;
+grant select on public.scheduler_breakers to service_role;
+
+comment on type scheduler.planned_occurrence is
+  'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
+    'reason as its fault), or the skip_kind with which it is skipped (calendar: with the label as its fault).';
+
+drop function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean);
+
+drop function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone);
+
+drop function scheduler.move_cursor(scheduler_jobs,timestamp with time zone);
+
+drop function scheduler.next_attempt(scheduler_runs,integer);
+
+drop function scheduler.pause_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone);
+
+drop function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean);
+
+drop function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with time zone);
+
 set local check_function_bodies = off;
+
+CREATE OR REPLACE FUNCTION scheduler.add_calendar_span(p_calendar text, p_label text, p_author text, p_from timestamp without time zone, p_to timestamp without time zone DEFAULT NULL::timestamp without time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_to constant timestamp := coalesce(p_to, p_from + interval '1 day');
+begin
+  perform scheduler.assert_given(format('close a span of %s', p_calendar), 'label and author',
+    format('select scheduler.add_calendar_span(%L, ''New Year'', ''who'', ''2027-01-01'')', p_calendar), p_label,
+      p_author);
+  if p_from is null or not isfinite(p_from) or not isfinite(v_to) or v_to <= p_from then
+    raise exception using errcode = '22023',
+      message = format('cannot close a span of %s: from must be a local time before to, got %s and %s', p_calendar,
+        coalesce(p_from::text, 'null'), coalesce(v_to::text, 'null'));
+  end if;
+  if not exists (select from public.scheduler_calendars where name = p_calendar) then
+    perform scheduler.refuse_unknown_calendar(p_calendar);
+  end if;
+  insert into public.scheduler_calendar_spans as spans (calendar, starts_at, ends_at, label)
+    values (p_calendar, p_from, v_to, btrim(p_label))
+    on conflict (calendar, starts_at) do update set ends_at = excluded.ends_at, label = excluded.label;
+  perform scheduler.audit('add_calendar_span', 'calendar', p_calendar, p_label, p_author, null,
+    jsonb_build_object('from', p_from, 'to', v_to), p_now);
+  return format('the jobs of %s do not run from %s to %s, local time: %s', p_calendar, p_from, v_to, btrim(p_label));
+end;
+$function$
+;
+comment on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) is 'Closes a span of a calendar, in the local time of each job, with the label that explain gives; without an end the day from p_from on. A span that begins then is changed. Raises SD003 for an unknown calendar; 22023 for a missing label or author, or an end that is not after the beginning.';
+revoke all on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.advance_job(p_job_name text, p_hear boolean, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+  v_told jsonb := case when p_hear then scheduler.hear_job(p_job_name, p_now) else jsonb_build_object() end;
+  v_run_id uuid;
+begin
+  select * into v_job from public.scheduler_jobs where name = p_job_name;
+  if not coalesce(v_job.enabled, false) then
+    perform scheduler.cancel_orphans(p_job_name, p_now);
+    return v_told;
+  end if;
+  perform scheduler.take_wakes(v_job, p_now);
+  if v_job.continuous then
+    perform scheduler.keep_going(v_job, p_now);
+  end if;
+  -- Waiting runs are older than occurrences that come due now.
+  v_told := v_told || jsonb_build_object('sent', scheduler.send_queued(v_job, p_now));
+  v_run_id := scheduler.record_due(v_job, p_now);
+  return v_told || jsonb_build_object('run', v_run_id, 'recorded', coalesce(v_job.next_run_at <= p_now,
+    false)::integer);
+end;
+$function$
+;
+comment on function scheduler.advance_job(text,boolean,timestamp with time zone) is 'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. {"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. The caller holds the job''s row lock.';
+revoke all on function scheduler.advance_job(text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.assert_group(p_group_name text)
+ RETURNS scheduler_groups
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_group public.scheduler_groups;
+begin
+  select * into v_group from public.scheduler_groups where name = p_group_name for no key update;
+  if not found then
+    perform scheduler.refuse_unknown_group(p_group_name);
+  end if;
+  return v_group;
+end;
+$function$
+;
+comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD004 when it is unknown.';
+revoke all on function scheduler.assert_group(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_subject text, p_reason text, p_author text, p_before jsonb, p_after jsonb, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  insert into public.scheduler_audit (occurred_at, author, verb, subject_type, subject, reason, before, after)
+    values (p_now, left(btrim(p_author), 200), p_verb, p_subject_type, left(p_subject, 200),
+      left(btrim(p_reason), 1000), p_before, p_after);
+$function$
+;
+comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason), who, what it was before and after (null: nothing).';
+revoke all on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.begin_manual_run(p_function_name text, p_job_name text, p_payload jsonb, p_holder text DEFAULT ''::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+  v_run public.scheduler_runs;
+  v_held record;
+begin
+  select * into v_job from public.scheduler_jobs
+    where name = coalesce(p_job_name, p_function_name) and function_name = p_function_name for no key update;
+  if v_job.name is null and p_job_name is not null then
+    return jsonb_build_object('begun', false, 'reason', 'unknown job', 'jobs', coalesce(
+      (select jsonb_agg(name order by name) from public.scheduler_jobs where function_name = p_function_name), '[]'));
+  end if;
+
+  if v_job.name is not null then
+    perform scheduler.hear_job(v_job.name, p_now);
+  end if;
+  -- A function that no job names gets the defaults of a job.
+  v_run := scheduler.new_run(v_job, 'manual', p_now);
+  v_run.job_name := coalesce(v_job.name, p_function_name);
+  v_run.function_name := p_function_name;
+  v_run.max_attempts := 1;
+  v_run.timeout_seconds := coalesce(v_job.timeout_seconds, 120);
+  v_run.payload := coalesce(p_payload, v_job.payload, '{}');
+  v_run.receipt := coalesce(v_job.receipt, 'function');
+  v_run.interval_from := scheduler.interval_start(v_job, p_now);
+  v_run.status := 'running';
+  v_run.dispatched_at := p_now;
+  v_run.started_at := p_now;
+  v_run.heartbeat_at := p_now;
+  perform scheduler.add_runs(array[v_run]);
+
+  -- A function without a job has no lock.
+  if scheduler.takes_lock(v_job) and not scheduler.try_lock(
+    v_job.name, v_run.id, p_holder, p_now,
+    p_now + make_interval(secs => v_run.timeout_seconds + 2 * scheduler.setting('scheduler.heartbeat_timeout_seconds'))
+  ) then
+    select run_id, acquired_at into v_held from public.scheduler_locks where name = v_job.name;
+    delete from public.scheduler_runs where id = v_run.id;
+    return jsonb_build_object('begun', false, 'reason', 'busy', 'run_id', v_held.run_id, 'since', v_held.acquired_at);
+  end if;
+  if v_job.group_name is not null and not scheduler.take_slot(v_job.group_name, v_run.id) then
+    select id, dispatched_at into v_held from public.scheduler_runs
+      where id in (select run_id from scheduler.group_slots where group_name = v_job.group_name) order by 2 limit 1;
+    delete from public.scheduler_runs where id = v_run.id;
+    return jsonb_build_object('begun', false, 'reason', 'busy', 'run_id', v_held.id, 'since', v_held.dispatched_at);
+  end if;
+  return scheduler.begun(v_run);
+end;
+$function$
+;
+comment on function scheduler.begin_manual_run(text,text,jsonb,text,timestamp with time zone) is 'Begins a run for a person who called the function itself, with the payload given, or (null) the registered one. Answers like begin_run; refused with reason "busy" (and the run that holds the lock) or "unknown job" (and the jobs there are). Such a run is not retried: the person sees the error.';
+revoke all on function scheduler.begin_manual_run(text,text,jsonb,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.begun(p_run scheduler_runs)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object(
+    'begun', true, 'run_id', p_run.id, 'job_name', p_run.job_name, 'scheduled_for', p_run.scheduled_for,
+    'attempt', p_run.attempt, 'timeout_seconds', p_run.timeout_seconds,
+    'heartbeat_seconds', scheduler.setting('scheduler.heartbeat_seconds'),
+    'interval_from', coalesce(p_run.interval_from, p_run.scheduled_for), 'interval_to', p_run.scheduled_for);
+$function$
+;
+comment on function scheduler.begun(scheduler_runs) is 'What a function is told of the run it has begun.';
+revoke all on function scheduler.begun(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.breaker_after(p_breaker scheduler_breakers, p_limit integer, p_run_id uuid, p_status text, p_now timestamp with time zone)
+ RETURNS scheduler_breakers
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_breaker public.scheduler_breakers := p_breaker;
+  v_tried constant boolean := coalesce(p_breaker.tried_by = p_run_id, false);
+begin
+  if v_tried then
+    v_breaker.tried_by := null;
+  end if;
+  if p_status = 'completed' then
+    v_breaker.failures := 0;
+    v_breaker.opened_at := null;
+    v_breaker.tried_by := null;
+  elsif p_status = 'failed' then
+    v_breaker.failures := least(v_breaker.failures + 1, 1000000);
+    -- Of runs that were under way when it opened only the one that tries decides.
+    if v_breaker.opened_at is null and v_breaker.failures >= p_limit or v_tried then
+      v_breaker.opened_at := p_now;
+    end if;
+  end if;
+  return v_breaker;
+end;
+$function$
+;
+comment on function scheduler.breaker_after(scheduler_breakers,integer,uuid,text,timestamp with time zone) is 'What a breaker is after a run ended: a completed one closes it; after p_limit failures in a row, and after a failed try, it is open from p_now on; a cancelled or deferred try leaves room for another.';
+revoke all on function scheduler.breaker_after(scheduler_breakers,integer,uuid,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.breaker_hold(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_breaker public.scheduler_breakers;
+  v_state text;
+  v_until timestamptz;
+begin
+  select * into v_breaker from public.scheduler_breakers where job_name = p_job.name;
+  v_state := scheduler.breaker_state(v_breaker.opened_at, p_job.breaker_cooldown_seconds, p_now);
+  if v_state = 'closed' or v_state = 'half-open' and not exists (
+    select from public.scheduler_runs where id = v_breaker.tried_by and completed_at is null) then
+    return null;
+  end if;
+  v_until := case v_state when 'open'
+    then v_breaker.opened_at + make_interval(secs => p_job.breaker_cooldown_seconds) end;
+  return ('breaker', p_job.name, v_until, case when p_run.trigger in ('cron', 'catch_up') and p_run.attempt = 1
+    then format('breaker: %s failures in a row, open since %s; %s', v_breaker.failures,
+      scheduler.local_text(v_breaker.opened_at, p_job.time_zone),
+      case when v_until is null then format('run %s tries', v_breaker.tried_by)
+        else 'the next try is after ' || scheduler.local_text(v_until, p_job.time_zone) end) end)::scheduler.hold;
+end;
+$function$
+;
+comment on function scheduler.breaker_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'Null when the job''s breaker lets the run go: closed, or half-open and no other run tries. Else a hold: occurrences are skipped, all other runs wait.';
+revoke all on function scheduler.breaker_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.breaker_state(p_opened_at timestamp with time zone, p_cooldown_seconds integer, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_opened_at is null then 'closed'
+    -- A clock that went back must not keep it open for longer than the cool-down.
+    when p_now < p_opened_at + make_interval(secs => p_cooldown_seconds)
+      and p_now > p_opened_at - make_interval(secs => p_cooldown_seconds) then 'open'
+    else 'half-open' end;
+$function$
+;
+comment on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) is 'closed, open or half-open, by when it opened (null: it is closed) and its cool-down.';
+revoke all on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.calendar_label(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_span public.scheduler_calendar_spans;
+begin
+  if p_job.calendars = '{}' then
+    return null;
+  end if;
+  v_span := scheduler.calendar_span(p_job, p_at);
+  return case when v_span.calendar is not null then format('%s (%s)', v_span.label, v_span.calendar) end;
+end;
+$function$
+;
+comment on function scheduler.calendar_label(scheduler_jobs,timestamp with time zone) is 'Why the job does not run at that moment, by its calendars: the label and the calendar; null when it does.';
+revoke all on function scheduler.calendar_label(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.calendar_span(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS scheduler_calendar_spans
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select spans from public.scheduler_calendar_spans as spans
+  where calendar = any (p_job.calendars) and p_at at time zone p_job.time_zone >= starts_at
+    and p_at at time zone p_job.time_zone < ends_at
+  order by ends_at desc, calendar limit 1;
+$function$
+;
+comment on function scheduler.calendar_span(scheduler_jobs,timestamp with time zone) is 'The span of the job''s calendars that holds that moment, the one that ends last; null when none does.';
+revoke all on function scheduler.calendar_span(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.cancel_queued(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_cancelled bigint;
+begin
+  perform scheduler.assert_given(format('cancel what waits of %s', p_job_name), 'reason and author',
+    format('select scheduler.cancel_queued(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
+  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. Waiting
+  -- runs hold no lock.
+  update public.scheduler_runs
+    set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
+      error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
+    where job_name = v_job.name and status = 'queued';
+  get diagnostics v_cancelled = row_count;
+  if v_cancelled = 0 then
+    return format('no run of %s waits', v_job.name);
+  end if;
+  if v_job.dependents <> '{}' then
+    perform scheduler.follow_up(v_job, '{}', p_now);
+  end if;
+  perform scheduler.audit('cancel_queued', 'job', v_job.name, p_reason, p_author,
+    jsonb_build_object('waiting', v_cancelled), null, p_now);
+  perform scheduler.log_activity(v_job.name,
+    format('%s cancelled by %s: %s', scheduler.count_text(v_cancelled, 'waiting run'), btrim(p_author),
+      btrim(p_reason)),
+    'warning', jsonb_build_object('cancelled', v_cancelled), p_now);
+  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'waiting run'),
+    v_job.name,
+    case v_cancelled when 1 then 'is' else 'are' end);
+end;
+$function$
+;
+comment on function scheduler.cancel_queued(text,text,text,timestamp with time zone) is 'Cancels all runs of the job that wait (for its lock, a limit, the time of a retry), with a reason and an author, and says how many. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
+revoke all on function scheduler.cancel_queued(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.cancel_run(p_run_id uuid, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs := scheduler.assert_run(p_run_id, p_now);
+  v_is_withdrawn boolean;
+begin
+  perform scheduler.assert_given(format('cancel run %s', v_run.id), 'reason and author',
+    format('select scheduler.cancel_run(%L, ''why'', ''who'')', v_run.id), p_reason, p_author);
+  if v_run.completed_at is not null then
+    return format('run %s of %s is over already: %s (%s)', v_run.id, v_run.job_name, v_run.status, v_run.verdict);
+  end if;
+  v_is_withdrawn := scheduler.withdraw_run(v_run, format('cancelled by %s: %s', btrim(p_author), btrim(p_reason)),
+    p_now);
+  perform scheduler.audit('cancel_run', 'run', v_run.id::text, p_reason, p_author,
+    jsonb_build_object('job', v_run.job_name, 'status', v_run.status), null, p_now);
+  return format('run %s of %s is cancelled%s', v_run.id, v_run.job_name, case
+    when v_run.status = 'queued' then ' before it was sent'
+    when v_is_withdrawn then ' before its request was sent'
+    when v_run.function_name is null then '; what was asked of its URL may still be done'
+    else '; if the function is still at work, its next heartbeat tells it to stop' end);
+end;
+$function$
+;
+comment on function scheduler.cancel_run(uuid,text,text,timestamp with time zone) is 'Cancels a run that waits or is under way, with a reason and an author; its lock is free, what waited is sent, and it is not retried. A run that is over is left as it is, and the answer says so. Raises SD002 for an unknown run; 22023 for a missing reason or author.';
+revoke all on function scheduler.cancel_run(uuid,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.close_breaker(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_breaker public.scheduler_breakers;
+begin
+  perform scheduler.assert_given(format('close the breaker of %s', p_job_name), 'reason and author',
+    format('select scheduler.close_breaker(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
+  select * into v_breaker from public.scheduler_breakers where job_name = p_job_name for update;
+  if v_breaker.opened_at is null then
+    return format('the breaker of %s is %s', v_job.name, case when v_job.breaker_failures is null
+      then 'not there: it is registered without breaker_failures' else 'closed' end);
+  end if;
+  update public.scheduler_breakers set failures = 0, opened_at = null, tried_by = null where job_name = p_job_name;
+  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.audit('close_breaker', 'job', v_job.name, p_reason, p_author,
+    jsonb_build_object('opened_at', v_breaker.opened_at, 'failures', v_breaker.failures), null, p_now);
+  return format('the breaker of %s is closed; what waits is sent with the next pulse', v_job.name);
+end;
+$function$
+;
+comment on function scheduler.close_breaker(text,text,text,timestamp with time zone) is 'Closes the job''s breaker, with a reason and an author. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
+revoke all on function scheduler.close_breaker(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.continuous_run(p_job scheduler_jobs, p_last scheduler_runs, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  -- Each run has a name of its own, also where two begin within a microsecond or the clock goes back.
+  v_run public.scheduler_runs := scheduler.new_run(p_job, 'continuous',
+    greatest(p_now, p_last.scheduled_for + interval '1 microsecond'));
+begin
+  v_run.max_attempts := 1;
+  v_run.interval_from := p_last.scheduled_for;
+  if p_last.status = 'failed' then
+    v_run.failures := least(p_last.failures + 1, 1000000);
+    v_run.run_after := p_now + scheduler.failure_wait(p_job, v_run.failures, random());
+    v_run.waiting := scheduler.wait_facts('retry', null, p_now, v_run.run_after);
+  elsif p_last.result -> 'idle' = 'true' and p_last.status = 'completed' then
+    v_run.run_after := p_now + make_interval(secs => p_job.idle_seconds);
+    v_run.waiting := scheduler.wait_facts('idle', null, p_now, v_run.run_after);
+  end if;
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.continuous_run(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'The run that follows p_last: at once; after the idle time when that one said it was idle; after a growing wait when it failed. Writes nothing: see add_runs.';
+revoke all on function scheduler.continuous_run(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.contradiction(p_job scheduler_jobs)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select format('%s and %s contradict each other: %s', one, other, reason)
+  from (values
+    (p_job.continuous and p_job.overlap_policy <> 'skip', 'schedule => ''@continuous''', 'overlap_policy',
+      'a continuous job has exactly one run under way, so it must be ''skip'''),
+    (p_job.continuous and p_job.jitter_seconds > 0, 'schedule => ''@continuous''', 'jitter_seconds',
+      'there is no occurrence to send later'),
+    (p_job.continuous and p_job.receipt <> 'function', 'schedule => ''@continuous''', 'receipt',
+      'a continuous job tells by its own receipt when it ends and whether it is idle, so it must be ''function'''),
+    (p_job.schedule is null and not p_job.continuous and p_job.jitter_seconds > 0, 'schedule => null',
+      'jitter_seconds', 'there is no occurrence to send later'),
+    (p_job.jitter_seconds > 0 and p_job.jitter_seconds >= greatest(60, p_job.misfire_grace_seconds), 'jitter_seconds',
+      'misfire_grace_seconds', 'an occurrence would be late before it is sent'),
+    (p_job.key_limit is not null and p_job.overlap_policy <> 'allow', 'key_limit', 'overlap_policy',
+      'without ''allow'' one run is under way whatever its key'),
+    (p_job.key_limit > p_job.parallel_limit, 'key_limit', 'parallel_limit',
+      'so many runs with one key can never be under way')
+  ) as contradictions (holds, one, other, reason)
+  where holds limit 1;
+$function$
+;
+comment on function scheduler.contradiction(scheduler_jobs) is 'The first two of a job''s values that contradict each other, as a sentence that names both; null when none do.';
+revoke all on function scheduler.contradiction(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.cursor_of(p_job scheduler_jobs, p_old scheduler_jobs)
+ RETURNS scheduler_jobs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := p_job;
+  v_has_same_times constant boolean :=
+    (p_old.schedule, p_old.time_zone) is not distinct from (p_job.schedule, p_job.time_zone);
+begin
+  -- The cursor stays where it is unless the times themselves change or the job is switched on.
+  if v_job.schedule is null then
+    v_job.next_run_at := null;
+  elsif v_has_same_times and (p_old.enabled or not v_job.enabled) and p_old.next_run_at is not null then
+    v_job.next_run_at := p_old.next_run_at;
+    v_job.previous_run_at := p_old.previous_run_at;
+  else
+    v_job.next_run_at := scheduler.next_occurrence(v_job.schedule, v_job.time_zone, now());
+  end if;
+  return v_job;
+end;
+$function$
+;
+comment on function scheduler.cursor_of(scheduler_jobs,scheduler_jobs) is 'The job with its cursor: that of its old row, or the next occurrence from now on.';
+revoke all on function scheduler.cursor_of(scheduler_jobs,scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.dependency_answer(p_state text, p_to_come boolean, p_is_stopped boolean, p_policy text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_to_come or p_state in ('open', 'deferred') then 'wait'
+    when p_state is null or p_state = 'completed' then 'go'
+    when p_is_stopped then 'wait'
+    when p_policy = 'run' then 'go'
+    else 'skip' end;
+$function$
+;
+comment on function scheduler.dependency_answer(text,boolean,boolean,text) is 'What a dependency says to a run: go, wait or skip; by the state of its newest occurrence (null: it was never due), whether one is to come, whether it is paused, stopped or disabled, and the policy for failures.';
+revoke all on function scheduler.dependency_answer(text,boolean,boolean,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.dependency_circle(p_job_name text, p_depends_on text[])
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with recursive ways as (
+    select needed as name, array[p_job_name, needed] as way from unnest(p_depends_on) as needed
+    union all
+    select needed, way || needed from ways join public.scheduler_jobs as jobs using (name),
+      lateral unnest(jobs.depends_on) as needed
+    where ways.name <> p_job_name and needed <> all (ways.way[2:])
+  )
+  select array_to_string(way, ' -> ') from ways where name = p_job_name order by cardinality(way), way limit 1;
+$function$
+;
+comment on function scheduler.dependency_circle(text,text[]) is 'The shortest circle that these dependencies of the job would close, as a -> b -> a; null when they close none.';
+revoke all on function scheduler.dependency_circle(text,text[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.dependency_fault(p_job scheduler_jobs)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_unknown constant text := (
+    select string_agg(quote_literal(needed), ', ') from unnest(p_job.depends_on) as needed
+    where needed is distinct from p_job.name and not exists (select from public.scheduler_jobs where name = needed));
+  v_continuous constant text := (
+    select name from public.scheduler_jobs where name = any (p_job.depends_on) and continuous order by name limit 1);
+  v_circle constant text := scheduler.dependency_circle(p_job.name, p_job.depends_on);
+begin
+  return case
+    when array_position(p_job.depends_on, null) is not null then 'depends_on must hold names of jobs, got null'
+    when v_unknown is not null then format('depends_on must name registered jobs, got %s; the jobs are: %s', v_unknown,
+      (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_jobs))
+    when cardinality(p_job.depends_on) > (select count(distinct needed) from unnest(p_job.depends_on) as needed)
+      then format('depends_on names a job twice: %s', array_to_string(p_job.depends_on, ', '))
+    when v_circle is not null then format('depends_on closes a circle: %s', v_circle)
+    when v_continuous is not null then format('nobody can depend on a continuous job, and %s is one', v_continuous)
+    when p_job.continuous and p_job.dependents <> '{}'
+      then format('nobody can depend on a continuous job, and %s does', array_to_string(p_job.dependents, ', '))
+  end;
+end;
+$function$
+;
+comment on function scheduler.dependency_fault(scheduler_jobs) is 'The first thing that is wrong with a job''s dependencies; null when nothing is.';
+revoke all on function scheduler.dependency_fault(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.dependency_hold(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_until constant timestamptz := scheduler.waiting_since(p_run, 'dependency', p_now)
+    + make_interval(secs => p_job.dependency_timeout_seconds);
+  v_needed record;
+  v_hold scheduler.hold;
+begin
+  for v_needed in
+    select name, state, scheduler.dependency_answer(state, scheduler.is_to_come(name, p_run.scheduled_for),
+      not enabled or scheduler.stop_kind(jobs, p_now) is not null, p_job.on_dependency_failure) as answer
+    from unnest(p_job.depends_on) with ordinality as needed (needed_name, place)
+      join public.scheduler_jobs as jobs on name = needed_name,
+      lateral scheduler.newest_state(name, p_run.scheduled_for) as state
+    order by place
+  loop
+    if v_needed.answer = 'skip' then
+      return ('dependency', v_needed.name, null, format('dependency: %s %s', v_needed.name,
+        case v_needed.state when 'failed' then 'failed' else 'was ' || v_needed.state end))::scheduler.hold;
+    elsif v_needed.answer = 'wait' and v_hold.kind is null then
+      v_hold := ('dependency', v_needed.name, v_until, null)::scheduler.hold;
+    end if;
+  end loop;
+  if v_hold.kind is not null and v_until <= p_now then
+    if p_job.on_dependency_timeout = 'run' then
+      return null;
+    end if;
+    v_hold.skip_reason := format('dependency: %s had not completed after %s s', v_hold.name,
+      p_job.dependency_timeout_seconds);
+  end if;
+  return v_hold;
+end;
+$function$
+;
+comment on function scheduler.dependency_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What the dependencies of a run say together: a hold to skip where one failed for good and the policy is skip, or where the time to wait is over; a hold to wait where one has not completed; else null.';
+revoke all on function scheduler.dependency_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.dependent_run(p_job scheduler_jobs, p_occurrence timestamp with time zone, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs := scheduler.new_run(p_job, 'dependency', p_occurrence);
+  v_label constant text := scheduler.calendar_label(p_job, p_occurrence);
+begin
+  v_run.interval_from := (
+    select max(scheduled_for) from public.scheduler_runs
+    where job_name = p_job.name and scheduled_for < p_occurrence and trigger = 'dependency');
+  v_run.skip_kind := coalesce(scheduler.stop_kind(p_job, p_now), case when v_label is not null then 'calendar' end);
+  if v_run.skip_kind is not null then
+    v_run := scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
+  end if;
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The run of a job without a schedule for an occurrence of one of its dependencies: queued, or skipped as the job is stopped or by its calendars. Writes nothing: see add_runs.';
+revoke all on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.effective_priority(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- Back-filled runs go behind the live ones however long they have waited.
+  select p_run.priority + case when p_run.trigger = 'backfill' then 0
+    else greatest(0, floor(extract(epoch from p_now - p_run.scheduled_for) / p_job.priority_ages_after_seconds)) end;
+$function$
+;
+comment on function scheduler.effective_priority(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'A run''s priority and a step for each priority_ages_after_seconds that it has waited.';
+revoke all on function scheduler.effective_priority(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.end_incident(p_author text, p_ramp_seconds integer DEFAULT 60, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_incident public.scheduler_incidents;
+  v_job public.scheduler_jobs;
+  v_jobs bigint := 0;
+begin
+  perform scheduler.assert_given('end the incident', 'author', 'select scheduler.end_incident(''who'')', p_author);
+  if p_ramp_seconds is null or p_ramp_seconds not between 0 and 86400 then
+    raise exception using errcode = '22023', message = format('cannot end the incident: ramp_seconds must be from 0 to '
+      '86400, got %s', coalesce(p_ramp_seconds::text, 'null'));
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  update public.scheduler_incidents
+    set ended_at = p_now, ended_by = left(btrim(p_author), 200), ramp_seconds = p_ramp_seconds
+    where ended_at is null returning * into v_incident;
+  if not found then
+    return 'no incident lasts';
+  end if;
+  for v_job in select * from public.scheduler_jobs order by name for no key update loop
+    -- Occurrences that came due while it lasted are recorded first.
+    perform scheduler.try_record_due(v_job, p_now);
+    v_jobs := v_jobs + 1;
+  end loop;
+  update public.scheduler_jobs as jobs set stopped_until = greatest(stopped_at + interval '1 microsecond',
+      p_now + make_interval(secs => coalesce(p_ramp_seconds * place::numeric / nullif(v_jobs - 1, 0), 0)))
+    from (select name, coalesce(place, v_jobs - 1) as place from public.scheduler_jobs
+      left join scheduler.resume_order() on job_name = name) as ordered
+    where ordered.name = jobs.name;
+  perform scheduler.wake_jobs(array[name], stopped_until) from public.scheduler_jobs where stopped_until is not null;
+  perform scheduler.audit('end_incident', 'scheduler', 'all jobs', null, p_author,
+    jsonb_build_object('started_at', v_incident.started_at, 'by', v_incident.started_by, 'reason', v_incident.reason),
+    jsonb_build_object('ramp_seconds', p_ramp_seconds), p_now);
+  perform scheduler.log_activity('scheduler', format('the incident was ended by %s; jobs are resumed within %s s',
+    btrim(p_author), p_ramp_seconds), p_now => p_now);
+  return format('%s run again within %s s, each after those it depends on', scheduler.count_text(v_jobs, 'job'),
+    p_ramp_seconds);
+end;
+$function$
+;
+comment on function scheduler.end_incident(text,integer,timestamp with time zone) is 'Ends the incident: the jobs are resumed in the order of their dependencies, roots first, spread over p_ramp_seconds. What came due in it stays skipped. Raises 22023 for a missing author or a ramp outside 0 to 86400.';
+revoke all on function scheduler.end_incident(text,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.end_run(p_run_id uuid, p_from text[], p_status text, p_verdict text, p_now timestamp with time zone, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_send_next boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+  v_run public.scheduler_runs;
+  v_next public.scheduler_runs;
+begin
+  select jobs.* into v_job from public.scheduler_jobs as jobs
+    where jobs.name = (select job_name from public.scheduler_runs where id = p_run_id)
+    for no key update;
+  update public.scheduler_runs set
+    status = p_status,
+    -- The answer may have been read before the receipt came.
+    verdict = case when p_verdict = 'ok' and answered_at is not null
+      then scheduler.completed_verdict(response_status) else p_verdict end,
+    completed_at = greatest(p_now, started_at),
+    duration_ms = case when started_at is not null
+      then least(extract(epoch from greatest(p_now, started_at) - started_at) * 1000, 2147483647)::integer end,
+    result = coalesce(p_result, result),
+    error_message = p_error_message,
+    error_detail = p_error_detail
+  where id = p_run_id and status = any (p_from)
+  returning * into v_run;
+  if not found then
+    return false;
+  end if;
+
+  delete from public.scheduler_locks where run_id = p_run_id;
+  v_next := scheduler.following_run(v_job, v_run, p_retryable, p_resume_at, p_now);
+  if v_next.id is not null then
+    perform scheduler.add_runs(array[v_next]);
+  end if;
+  perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
+  if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
+    perform scheduler.let_go(v_job, v_run, v_next.id is not null, p_now);
+  end if;
+  if p_send_next and v_job.enabled then
+    perform scheduler.try_send_queued(v_job, p_now);
+  end if;
+  return true;
+end;
+$function$
+;
+comment on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) is 'Ends a run that is in one of the given statuses: releases its lock, plans what follows it (a retry; what a deferred run left, from p_resume_at on), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
+revoke all on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.enqueue_runs(p_job_name text, p_runs jsonb, p_run_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_fault text := scheduler.run_requests_fault(p_runs);
+  v_first timestamptz;
+  v_waiting jsonb;
+begin
+  if not isfinite(p_run_after) then
+    v_fault := format('run_after must be a moment or null, got %s', p_run_after);
+  end if;
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = format('cannot enqueue runs of %s: %s', p_job_name, v_fault);
+  end if;
+  -- The time of an occurrence is unique in a job, so runs enqueued at one moment differ by microseconds. The unique
+  -- index leaves calls by hand out, and so does this query.
+  select greatest(p_now, max(scheduled_for) + interval '1 microsecond') into v_first
+    from public.scheduler_runs
+    where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
+      and trigger <> 'manual';
+  -- What holds back those that wait already holds back these.
+  v_waiting := (scheduler.next_waiting(v_job, p_now)).waiting || jsonb_build_object('since', p_now);
+  insert into public.scheduler_runs (
+    job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, receipt, payload, key,
+    run_after, priority, turn, waiting
+  )
+  select v_job.name, v_job.function_name, 'queued', 'enqueued',
+    coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
+    v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), runs.key, p_run_after,
+    coalesce(priority, v_job.priority),
+    case when runs.key is null then 0 else turns.next_turn + row_number() over (partition by runs.key order by place) - 1
+      end,
+    case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
+  from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
+    with ordinality as runs (payload, key, priority, place)
+    left join scheduler.next_turns(v_job.name, p_runs) as turns using (key);
+  if v_job.enabled then
+    perform scheduler.try_send_queued(v_job, p_now);
+  end if;
+  return jsonb_array_length(p_runs);
+end;
+$function$
+;
+comment on function scheduler.enqueue_runs(text,jsonb,timestamp with time zone,timestamp with time zone) is 'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent), "key", which names what the run is about (at most 200 characters) and is kept by its retries, and "priority", from -10 to 10 (the job''s own when absent; the highest goes first, and waiting raises it). Of one priority the keys take turns. Returns how many. Raises SD001 for an unknown job; 22023 for another list, or a p_run_after that is infinite.';
+revoke all on function scheduler.enqueue_runs(text,jsonb,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.failure_wait(p_job scheduler_jobs, p_failures integer, p_random double precision)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"). A job that has
+  -- failed for years must not raise 2 to a power that no number holds.
+  select make_interval(secs => greatest(1, p_random * least(
+    p_job.backoff_cap_seconds, p_job.backoff_base_seconds * 2::numeric ^ least(p_failures - 1, 30))));
+$function$
+;
+comment on function scheduler.failure_wait(scheduler_jobs,integer,double precision) is 'How long after that failure in a row the next attempt waits, by a random number from 0 to 1: at least a second.';
+revoke all on function scheduler.failure_wait(scheduler_jobs,integer,double precision) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.finish_run(p_run_id uuid, p_outcome text, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT now())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+begin
+  if p_outcome is null or p_outcome not in ('completed', 'failed', 'deferred', 'timed_out', 'interrupted') then
+    raise exception using errcode = '22023',
+      message = format('cannot finish a run: outcome must be completed, failed, deferred, timed_out or interrupted, '
+        'got %s', coalesce(p_outcome, 'null'));
+  end if;
+  if p_outcome = 'deferred' and isfinite(p_resume_at) is not true then
+    raise exception using errcode = '22023',
+      message = format('cannot finish a run: one that is deferred must say from when it goes on, got %s',
+        coalesce(p_resume_at::text, 'null'));
+  end if;
+  if scheduler.end_run(
+    p_run_id, array['running'],
+    case when p_outcome in ('completed', 'deferred') then p_outcome else 'failed' end,
+    case p_outcome when 'completed' then 'ok' when 'failed' then 'job_error' else p_outcome end,
+    p_now, p_result, p_error_message, p_error_detail, p_retryable, p_resume_at => p_resume_at
+  ) then
+    return jsonb_build_object('finished', true);
+  end if;
+  select * into v_run from public.scheduler_runs where id = p_run_id;
+  return jsonb_build_object('finished', false, 'reason', case
+    when v_run.id is null then 'unknown run'
+    when v_run.completed_at is null then 'not begun'
+    else format('already over: %s (%s)', v_run.status, v_run.verdict) end);
+end;
+$function$
+;
+comment on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) is 'The last receipt. Ends a running run as completed, failed (timed_out and interrupted are failures with that verdict) or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome, or a deferred run without a moment to go on at.';
+revoke all on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.follow_up(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_name text;
+  v_job public.scheduler_jobs;
+begin
+  foreach v_name in array p_job.dependents loop
+    if not scheduler.try_lock_job(v_name) then
+      insert into scheduler.wakes (job_name, wake_at, scheduled_for)
+        select v_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
+      continue;
+    end if;
+    select * into v_job from public.scheduler_jobs where name = v_name;
+    continue when v_job.name is null or v_job.continuous;
+    perform scheduler.record_dependent(v_job, p_occurrences, p_now);
+    perform scheduler.look_again(v_name, 'dependency');
+    if v_job.enabled then
+      perform scheduler.try_send_queued(v_job, p_now);
+    end if;
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.follow_up(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'After these occurrences of a job were recorded, or (none) one has ended: gives dependents without a schedule their occurrences, and sends what waited for the job. Dependents that somebody else holds are woken at the next pulse. The caller holds the job''s row lock.';
+revoke all on function scheduler.follow_up(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.following_run(p_job scheduler_jobs, p_run scheduler_runs, p_retryable boolean, p_resume_at timestamp with time zone, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_next public.scheduler_runs;
+begin
+  if not coalesce(p_job.enabled, false) then
+    return null;
+  elsif p_run.status = 'deferred' then
+    -- A call by hand has told its caller; nobody waits for a continuation.
+    if p_run.trigger = 'manual' and p_run.request_id is null then
+      return null;
+    end if;
+    v_next := scheduler.next_attempt(p_run, 'deferred', p_run.failures);
+    v_next.run_after := greatest(p_resume_at, p_now);
+    v_next.waiting := scheduler.wait_facts('budget', p_run.error_detail ->> 'budget', p_now, v_next.run_after);
+  elsif p_job.continuous then
+    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_kind(p_job, p_now) is null then
+      return scheduler.continuous_run(p_job, p_run, p_now);
+    end if;
+  elsif p_run.status = 'failed' and p_retryable and p_run.failures + 1 < p_run.max_attempts then
+    v_next := scheduler.next_attempt(p_run, 'retry', p_run.failures + 1);
+    v_next.run_after := p_now + scheduler.failure_wait(p_job, v_next.failures, random());
+    v_next.waiting := scheduler.wait_facts('retry', null, p_now, v_next.run_after);
+  end if;
+  return v_next;
+end;
+$function$
+;
+comment on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) is 'The run that follows one that has ended: its retry after a wait that grows, its continuation from p_resume_at on, the next one of a continuous job; null when none does. Writes nothing: see add_runs.';
+revoke all on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.free_slot(p_run_id uuid)
+ RETURNS text
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update scheduler.group_slots set run_id = null where run_id = p_run_id returning group_name;
+$function$
+;
+comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds; the group, null when it holds none.';
+revoke all on function scheduler.free_slot(uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.group_fault(p_group scheduler_groups)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_group.name is null or p_group.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then format('name must be 1 to 63 of a-z, '
+      '0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(p_group.name), 'null'))
+    when p_group.parallel_limit not between 1 and 1000
+      then format('parallel_limit must be from 1 to 1000, got %s', p_group.parallel_limit)
+    when p_group.key_limit not between 1 and 1000
+      then format('key_limit must be from 1 to 1000, got %s', p_group.key_limit)
+    when p_group.description is null then 'description must be a text, got null'
+    when p_group.place is null then 'place must be a number, got null' end;
+$function$
+;
+comment on function scheduler.group_fault(scheduler_groups) is 'The first thing that is wrong with a group''s values; null when nothing is.';
+revoke all on function scheduler.group_fault(scheduler_groups) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.has_free_slot(p_group_name text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select exists (
+      select from scheduler.group_slots as slots join public.scheduler_groups as groups on groups.name = group_name
+      where group_name = p_group_name and run_id is null and slot <= parallel_limit)
+    or (select parallel_limit is null from public.scheduler_groups where name = p_group_name);
+$function$
+;
+comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this transaction sees.';
+revoke all on function scheduler.has_free_slot(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.hold_back(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if scheduler.waits_alone((p_hold).kind) then
+    perform scheduler.put_off(p_run, p_hold, p_now);
+    return 'waits';
+  end if;
+  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name) then
+    perform scheduler.mark_waiting(p_run.job_name, p_hold, p_now);
+    if (p_hold).until is not null then
+      perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
+    end if;
+  end if;
+  return 'full';
+end;
+$function$
+;
+comment on function scheduler.hold_back(scheduler_runs,scheduler.hold,timestamp with time zone) is 'Writes down what a run waits for: waits where it waits alone, full where all of its job does. The caller holds the job''s row lock.';
+revoke all on function scheduler.hold_back(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.hold_of(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_stop constant text := scheduler.stop_kind(p_job, p_now);
+  v_span public.scheduler_calendar_spans;
+  v_hold scheduler.hold;
+begin
+  if p_run.trigger <> 'manual' then
+    if v_stop is not null then
+      return (v_stop, case v_stop when 'group_paused' then p_job.group_name end,
+        scheduler.stop_until(p_job, v_stop), null)::scheduler.hold;
+    end if;
+    -- Occurrences in a span were skipped when they were recorded; other runs wait for its end.
+    if p_job.calendars <> '{}' and p_run.trigger not in ('cron', 'catch_up', 'dependency', 'backfill') then
+      v_span := scheduler.calendar_span(p_job, p_now);
+      if v_span.calendar is not null then
+        return ('calendar', v_span.calendar, v_span.ends_at at time zone p_job.time_zone, null)::scheduler.hold;
+      end if;
+    end if;
+    if p_job.depends_on <> '{}' and p_run.attempt = 1
+      and p_run.trigger in ('cron', 'catch_up', 'dependency', 'backfill') then
+      v_hold := scheduler.dependency_hold(p_job, p_run, p_now);
+    end if;
+    if v_hold.kind is null and p_job.breaker_failures is not null then
+      v_hold := scheduler.breaker_hold(p_job, p_run, p_now);
+    end if;
+  end if;
+  if v_hold.kind is null and p_job.group_name is not null and not scheduler.has_free_slot(p_job.group_name) then
+    v_hold := ('group', p_job.group_name, null, null)::scheduler.hold;
+  end if;
+  if v_hold.kind is null and p_run.key is not null then
+    v_hold := scheduler.key_hold(p_job, p_run);
+  end if;
+  return v_hold;
+end;
+$function$
+;
+comment on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, group, key, budget; null when nothing does. The caller holds the job''s row lock.';
+revoke all on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.interval_start(p_job scheduler_jobs, p_occurrence timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    -- Nearly always known: the cursor keeps the occurrence before it.
+    when p_occurrence = p_job.next_run_at and p_job.previous_run_at is not null then p_job.previous_run_at
+    when p_job.schedule is not null then scheduler.previous_occurrence(p_job.schedule, p_job.time_zone,
+      p_occurrence - interval '1 microsecond') end;
+exception when invalid_parameter_value then
+  return null;  -- Postgres does not know its zone any more; a call by hand must not fail for that
+end;
+$function$
+;
+comment on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) is 'The occurrence of the job''s schedule before that moment; null when there is none.';
+revoke all on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
+    and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}';
+$function$
+;
+comment on function scheduler.is_plain(scheduler_jobs) is 'Whether nothing but its own lock and parallel limit can hold the job''s runs back.';
+revoke all on function scheduler.is_plain(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_to_come(p_job_name text, p_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with recursive upstream as (
+    select name, schedule, next_run_at, depends_on from public.scheduler_jobs where name = p_job_name
+    union
+    -- A job without a schedule has the occurrences of its dependencies.
+    select jobs.name, jobs.schedule, jobs.next_run_at, jobs.depends_on
+    from upstream join public.scheduler_jobs as jobs on jobs.name = any (upstream.depends_on)
+    where upstream.schedule is null
+  )
+  select exists (select from upstream where next_run_at <= p_at)
+    or exists (select from scheduler.wakes join upstream on name = job_name where scheduled_for <= p_at);
+$function$
+;
+comment on function scheduler.is_to_come(text,timestamp with time zone) is 'Whether an occurrence of the job at or before p_at is not recorded yet.';
+revoke all on function scheduler.is_to_come(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.jitter(p_job_name text, p_occurrence timestamp with time zone, p_jitter_seconds integer)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select make_interval(secs => p_jitter_seconds * (
+    ('x' || left(md5(p_job_name || ' ' || extract(epoch from p_occurrence)::bigint), 8))::bit(32)::bigint
+    / 4294967296.0));
+$function$
+;
+comment on function scheduler.jitter(text,timestamp with time zone,integer) is 'How much later than its time an occurrence is sent: less than p_jitter_seconds, spread over occurrences and jobs.';
+revoke all on function scheduler.jitter(text,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.job_fault(p_job scheduler_jobs)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_is_url constant boolean := p_job.target like '%://%';
+begin
+  return coalesce(
+    case
+      when p_job.name = 'scheduler-pulse' then 'that name is the scheduler''s own pulse'
+      when p_job.target !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' and p_job.target !~ '^https://[^\s/@]+(/\S*)?$'
+        then format('target must be an edge function''s slug (letters, digits, - and _) or an https URL without user '
+          'and password, got %L', p_job.target)
+      when v_is_url and p_job.receipt = 'function' then 'a URL has no receipt of its own, receipt must be ''response'''
+      when v_is_url and p_job.timeout_seconds > 50 then format(
+        'timeout_seconds of a URL must be at most 50, got %s: pg_net holds back the answers to all other requests of '
+          'its batch until the slowest has ended',
+        p_job.timeout_seconds)
+      when not v_is_url and p_job.secret_name !~ '\S' then 'secret_name must name a secret in Vault, got a blank one'
+      when p_job.description is null then 'description must be a text, got null'
+      when p_job.enabled is null then 'enabled must be true or false, got null'
+      when jsonb_typeof(p_job.payload) is distinct from 'object'
+        then format('payload must be a JSON object, got %s', coalesce(left(p_job.payload::text, 100), 'null'))
+    end,
+    (select format('%s must be from %s to %s, got %s', field, least_value, most_value, coalesce(value::text, 'null'))
+      from (values
+        (1, 'timeout_seconds', p_job.timeout_seconds, 1, 86400),
+        (2, 'max_attempts', p_job.max_attempts, 1, 20),
+        (3, 'backoff_base_seconds', p_job.backoff_base_seconds, 1, 86400),
+        (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
+        (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
+        (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
+        (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
+        (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
+        (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
+        (10, 'priority', p_job.priority, -10, 10),
+        (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
+        (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
+        (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
+        (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
+        (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600)
+      ) as ranges (place, field, value, least_value, most_value)
+      where (value between least_value and most_value) is not true order by place limit 1),
+    (select format('%s must be %s, got %s', field, choices, coalesce(quote_literal(value), 'null'))
+      from (values
+        (1, 'overlap_policy', p_job.overlap_policy, '''skip'', ''queue'' or ''allow'''),
+        (2, 'misfire_policy', p_job.misfire_policy, '''skip'', ''once'' or ''all'''),
+        (3, 'receipt', p_job.receipt, '''function'' or ''response'''),
+        (4, 'on_dependency_timeout', p_job.on_dependency_timeout, '''skip'' or ''run'''),
+        (5, 'on_dependency_failure', p_job.on_dependency_failure, '''skip'' or ''run''')
+      ) as listed (place, field, value, choices)
+      where (position(quote_literal(value) in choices) > 0) is not true order by place limit 1),
+    case
+      when p_job.parallel_limit is not null and p_job.overlap_policy <> 'allow'
+        then format('parallel_limit needs overlap_policy => ''allow'', got %L', p_job.overlap_policy)
+      when p_job.run_if is null then null
+      when scheduler.run_if_function(p_job.run_if) is null
+        then format('run_if must name a function (timestamptz) returns boolean, with its schema, got %L', p_job.run_if)
+      when not has_function_privilege(scheduler.run_if_function(p_job.run_if), 'execute')
+        then format('run_if %s may not be executed by %s', p_job.run_if, current_user)
+      when p_job.schedule is null then 'run_if is asked for what a schedule makes due, and schedule is null'
+    end,
+    scheduler.contradiction(p_job),
+    scheduler.unknown_name(p_job),
+    scheduler.dependency_fault(p_job));
+end;
+$function$
+;
+comment on function scheduler.job_fault(scheduler_jobs) is 'The first thing that is wrong with a job''s values (its schedule and time zone apart), as the end of the sentence "cannot register the job: …"; null when nothing is.';
+revoke all on function scheduler.job_fault(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.job_metrics(p_now timestamp with time zone)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with jobs as (
+    select counters.*,
+      case when not jobs.enabled then 'disabled' when pause.paused then 'paused' else 'active' end as state,
+      case when jobs.enabled and not pause.paused and jobs.next_run_at < p_now
+        then round(extract(epoch from p_now - jobs.next_run_at), 3) else 0 end as overdue
+    from public.scheduler_jobs as jobs
+    join scheduler.run_counters as counters on counters.job_name = jobs.name
+    cross join lateral (select jobs.enabled and scheduler.stop_kind(jobs, p_now) is not null as paused) as pause
+    order by job_name
+  ), reasons as (
+    -- Reasons that a dashboard can count on; the others are there once they have occurred.
+    select reason, true as is_usual from unnest(array['paused', 'overlap', 'queue_full']) as reason
+    union all
+    select distinct reason, false from jobs, jsonb_object_keys(left_out) as reason
+    where reason not in ('paused', 'overlap', 'queue_full')
+  ), skipped as (
+    select coalesce(json_agg(scheduler.metric('scheduler_skipped_total', counts, json_build_object('reason',
+      reason))), '[]') as series
+    from (
+      select reason, json_agg(coalesce((left_out ->> reason)::bigint, case when is_usual then 0 end)) as counts
+      from reasons, jobs group by reason, is_usual
+    ) as by_reason
+  )
+  select json_build_array(
+    scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(job_name), '[]')),
+      scheduler.metric('scheduler_runs_total', json_agg(completed), '{"status": "completed"}'),
+      scheduler.metric('scheduler_runs_total', json_agg(failed), '{"status": "failed"}'),
+      scheduler.metric('scheduler_runs_total', json_agg(skipped), '{"status": "skipped"}'),
+      scheduler.metric('scheduler_runs_total', json_agg(missed), '{"status": "missed"}'),
+      scheduler.metric('scheduler_runs_total', json_agg(cancelled), '{"status": "cancelled"}'),
+      scheduler.histogram('scheduler_run_duration_seconds', scheduler.duration_bounds_ms(),
+        json_agg(duration_counts), json_agg(duration_sum_ms / 1000.0)),
+      scheduler.histogram('scheduler_fire_lag_seconds', scheduler.fire_lag_bounds_ms(),
+        json_agg(fire_lag_counts), json_agg(fire_lag_sum_ms / 1000.0)),
+      scheduler.metric('scheduler_last_success_age_seconds',
+        -- greatest alone would make 0 of null: "this moment" of "never".
+        json_agg(case when last_success_at is not null
+          then round(extract(epoch from greatest(p_now - last_success_at, interval '0')), 3) end)),
+      scheduler.metric('scheduler_occurrences_since_success', json_agg(failed_in_row), '{"status": "failed"}'),
+      scheduler.metric('scheduler_occurrences_since_success', json_agg(missed_in_row), '{"status": "missed"}'),
+      scheduler.metric('scheduler_missed_total', json_agg(missed)),
+      scheduler.metric('scheduler_lost_total', json_agg(lost)),
+      scheduler.metric('scheduler_retries_total', json_agg(retries)),
+      scheduler.metric('scheduler_overdue_seconds', json_agg(overdue)),
+      scheduler.metric('scheduler_job_active', json_agg((state = 'active')::integer))),
+    json_build_object('labels', json_build_object('job_name', coalesce(json_agg(job_name), '[]')), 'series',
+      (select series from skipped)),
+    scheduler.metric_group('{"state": ["active", "paused", "disabled"]}',
+      scheduler.metric('scheduler_jobs', json_build_array(count(*) filter (where state = 'active'),
+        count(*) filter (where state = 'paused'), count(*) filter (where state = 'disabled')))),
+    scheduler.scheduler_metrics(p_now))
+  from jobs;
+$function$
+;
+comment on function scheduler.job_metrics(timestamp with time zone) is 'What a scrape shows of the scheduler: a value a job, by job_name, and its own.';
+revoke all on function scheduler.job_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.jobs_to_attend(p_now timestamp with time zone, p_to_hear text[], p_after text, p_limit integer)
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select array(
+    select name from (
+      select name from public.scheduler_jobs where enabled and next_run_at <= p_now
+      union
+      select job_name from public.scheduler_runs where status = 'queued' and run_after <= p_now
+      union
+      select job_name from scheduler.wakes where wake_at <= p_now
+      union
+      -- A run that held the lock was not heard of again.
+      select name from public.scheduler_locks where expires_at <= p_now
+      union
+      select unnest(p_to_hear)
+    ) as jobs (name)
+    where name > coalesce(p_after, '')
+    order by name limit p_limit);
+$function$
+;
+comment on function scheduler.jobs_to_attend(timestamp with time zone,text[],text,integer) is 'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a due occurrence, those with a waiting run whose time has come, those that were woken. Runs that wait for a lock or a limit are sent by who frees it.';
+revoke all on function scheduler.jobs_to_attend(timestamp with time zone,text[],text,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.keep_going(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_last public.scheduler_runs;
+begin
+  if not p_job.continuous or not p_job.enabled or scheduler.stop_kind(p_job, p_now) is not null
+    or exists (select from public.scheduler_runs
+      where job_name = p_job.name and status in ('queued', 'dispatched', 'running')) then
+    return;
+  end if;
+  select * into v_last from public.scheduler_runs
+    where job_name = p_job.name and trigger = 'continuous' order by scheduled_for desc limit 1;
+  perform scheduler.add_runs(array[scheduler.continuous_run(p_job, v_last, p_now)]);
+end;
+$function$
+;
+comment on function scheduler.keep_going(scheduler_jobs,timestamp with time zone) is 'Gives a continuous job its next run when it has none that waits or is under way, unless it is stopped or disabled. The caller holds the job''s row lock, and sends what waits.';
+revoke all on function scheduler.keep_going(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.key_hold(p_job scheduler_jobs, p_run scheduler_runs)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_group_limit constant integer := (select key_limit from public.scheduler_groups where name = p_job.group_name);
+begin
+  if p_job.key_limit <= (select count(*) from public.scheduler_runs
+    where key = p_run.key and job_name = p_job.name and status in ('dispatched', 'running')) then
+    return ('key', p_run.key, null, null)::scheduler.hold;
+  end if;
+  if v_group_limit is null then
+    return null;
+  end if;
+  -- Jobs of a group are sent by transactions that do not see each other's runs yet. None waits for another: who does
+  -- not get the lock is woken.
+  if not pg_try_advisory_xact_lock(hashtextextended('daybook: key ' || p_job.group_name || ' ' || p_run.key, 0)) then
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+    return ('key', p_run.key, null, null)::scheduler.hold;
+  end if;
+  return case when v_group_limit <= (
+    select count(*) from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+    where runs.key = p_run.key and jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running'))
+    then ('key', p_run.key, null, null)::scheduler.hold end;
+end;
+$function$
+;
+comment on function scheduler.key_hold(scheduler_jobs,scheduler_runs) is 'A hold when as many runs with the run''s key are under way as the job or its group allows; else null. The caller holds the job''s row lock.';
+revoke all on function scheduler.key_hold(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.let_go(p_job scheduler_jobs, p_run scheduler_runs, p_goes_on boolean, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_group constant text := scheduler.free_slot(p_run.id);
+begin
+  if p_job.breaker_failures is not null then
+    perform scheduler.note_breaker(p_job, p_run, p_now);
+  end if;
+  if p_run.key is not null then
+    perform scheduler.release_key(p_job, p_run.key, p_now);
+  end if;
+  if v_group is not null then
+    perform scheduler.send_group(v_group, p_now);
+  end if;
+  -- Who depends on the occurrence waits for its last attempt.
+  if p_job.dependents <> '{}' and not p_goes_on then
+    perform scheduler.follow_up(p_job, '{}', p_now);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) is 'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of other jobs waited for it. The caller holds the job''s row lock.';
+revoke all on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.link_dependents(p_job_name text, p_depends_on text[])
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.scheduler_jobs as jobs set dependents = array(
+    select name from public.scheduler_jobs where jobs.name = any (depends_on) order by name)
+  where name = any (p_depends_on) or p_job_name = any (dependents);
+$function$
+;
+comment on function scheduler.link_dependents(text,text[]) is 'Writes down the dependents of each job that the job names now, or named before. The caller holds the lock of the registry.';
+revoke all on function scheduler.link_dependents(text,text[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.link_job(p_job scheduler_jobs, p_old scheduler_jobs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if p_job.depends_on <> '{}' or p_old.depends_on <> '{}' then
+    perform scheduler.link_dependents(p_job.name, p_job.depends_on);
+  end if;
+  if p_job.group_name is distinct from p_old.group_name then
+    perform scheduler.free_slot(id) from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running');
+    perform scheduler.make_slots(name, parallel_limit) from public.scheduler_groups where name = p_job.group_name;
+  end if;
+  if p_job.breaker_failures is null and p_old.breaker_failures is not null then
+    delete from public.scheduler_breakers where job_name = p_job.name;
+  end if;
+  -- What waits may go now; a continuous job begins.
+  if p_job.enabled and (p_job.continuous or p_old.name is not null) then
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  end if;
+end;
+$function$
+;
+comment on function scheduler.link_job(scheduler_jobs,scheduler_jobs) is 'After a job was written: tells its dependencies and its group, and has the next pulse look at it.';
+revoke all on function scheduler.link_job(scheduler_jobs,scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.look_again(p_job_name text, p_waits_for text)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.scheduler_runs set run_after = null
+  where job_name = p_job_name and status = 'queued' and run_after is not null and waiting ->> 'for' = p_waits_for;
+$function$
+;
+comment on function scheduler.look_again(text,text) is 'Has the job''s runs that wait for that looked at when it next sends. The caller holds the job''s row lock.';
+revoke all on function scheduler.look_again(text,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.make_slots(p_group_name text, p_limit integer)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  -- Runs that were sent before there was a limit hold slots as well, so that it holds from now on.
+  insert into scheduler.group_slots (group_name, slot)
+    select p_group_name, slot from generate_series(1, p_limit) as slot
+    on conflict do nothing;
+  delete from scheduler.group_slots
+    where group_name = p_group_name and run_id is null and (p_limit is null or slot > p_limit);
+  with homeless as (
+    select runs.id, row_number() over (order by dispatched_at, runs.id) as place
+    from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+    where jobs.group_name = p_group_name and runs.status in ('dispatched', 'running')
+      and not exists (select from scheduler.group_slots where run_id = runs.id)
+  ), free as (
+    select slot, row_number() over (order by slot) as place from scheduler.group_slots
+    where group_name = p_group_name and run_id is null
+  )
+  update scheduler.group_slots as slots set run_id = homeless.id
+    from homeless join free using (place)
+    where slots.group_name = p_group_name and slots.slot = free.slot;
+$function$
+;
+comment on function scheduler.make_slots(text,integer) is 'Gives a group as many slots as it has a limit (null: none); one that is held goes when its run ends.';
+revoke all on function scheduler.make_slots(text,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.mark_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.scheduler_runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name, p_now, (p_hold).until)
+  where job_name = p_job_name and status = 'queued' and run_after is null
+    and (waiting ->> 'for', waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name);
+$function$
+;
+comment on function scheduler.mark_waiting(text,scheduler.hold,timestamp with time zone) is 'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
+revoke all on function scheduler.mark_waiting(text,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.move_cursor(p_job scheduler_jobs, p_previous timestamp with time zone, p_next timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_entry text;
+begin
+  -- Zones change their rules, UTC has none. The entry in pg_cron is checked against each next occurrence.
+  if p_job.time_zone <> 'UTC' and p_next is not null and not scheduler.entry_covers(p_job.cron_entry, p_next) then
+    v_entry := scheduler.compile_schedule(p_job.schedule, p_job.time_zone);
+  end if;
+  update public.scheduler_jobs
+    set next_run_at = p_next, previous_run_at = p_previous, cron_entry = coalesce(v_entry, cron_entry)
+    where name = p_job.name;
+  if v_entry is not null then
+    perform scheduler.sync_cron_entry(p_job.name);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.move_cursor(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'Sets the job''s next occurrence and the one before it, and compiles pg_cron''s entry anew when it does not cover it.';
+revoke all on function scheduler.move_cursor(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.new_run(p_job scheduler_jobs, p_trigger text, p_scheduled_for timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+begin
+  v_run.id := gen_random_uuid();
+  v_run.job_name := p_job.name;
+  v_run.function_name := p_job.function_name;
+  v_run.status := 'queued';
+  v_run.trigger := p_trigger;
+  v_run.scheduled_for := p_scheduled_for;
+  v_run.occurrences := 1;
+  v_run.attempt := 1;
+  v_run.max_attempts := p_job.max_attempts;
+  v_run.timeout_seconds := p_job.timeout_seconds;
+  v_run.payload := p_job.payload;
+  v_run.receipt := p_job.receipt;
+  v_run.priority := coalesce(p_job.priority, 0);
+  v_run.turn := 0;
+  v_run.failures := 0;
+  v_run.created_at := now();
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.new_run(scheduler_jobs,text,timestamp with time zone) is 'A queued run of the job for that moment, first attempt, with the job''s payload. Writes nothing: see add_runs.';
+revoke all on function scheduler.new_run(scheduler_jobs,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.newest_state(p_job_name text, p_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+  v_kept scheduler.kept_occurrences;
+  v_stands_for public.scheduler_runs;
+begin
+  -- Calls by hand and enqueued runs are no occurrences. What a calendar turned away does not count.
+  select * into v_run from public.scheduler_runs
+    where job_name = p_job_name and scheduled_for <= p_at and trigger <> 'manual' and trigger <> 'enqueued'
+      and skip_kind is distinct from 'calendar'
+    order by scheduled_for desc, attempt desc limit 1;
+  select * into v_kept from scheduler.kept_occurrences where job_name = p_job_name and scheduled_for <= p_at;
+  -- Failures are kept longer than successes: what is left of an occurrence may be its first attempt alone.
+  if v_kept.scheduled_for > v_run.scheduled_for or v_run.id is null
+    or v_kept.scheduled_for = v_run.scheduled_for and v_kept.state = 'completed' then
+    return v_kept.state;
+  elsif v_run.occurrences > 1 then
+    return v_run.status;
+  elsif v_run.skip_kind not in ('overlap', 'queue_full') or v_run.skip_kind is null then
+    return scheduler.occurrence_state(p_job_name, v_run.scheduled_for);
+  end if;
+  select * into v_stands_for from public.scheduler_runs where id = v_run.stands_for;
+  return case
+    when v_stands_for.id is null then 'skipped'
+    when v_stands_for.trigger <> 'manual' then scheduler.occurrence_state(p_job_name, v_stands_for.scheduled_for)
+    when v_stands_for.completed_at is null then 'open'
+    else v_stands_for.status end;
+end;
+$function$
+;
+comment on function scheduler.newest_state(text,timestamp with time zone) is 'The state of the job''s newest recorded occurrence at or before p_at, as occurrence_state has it; one skipped for overlap has that of the run it overlapped. Null when none was ever recorded.';
+revoke all on function scheduler.newest_state(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.next_attempt(p_run scheduler_runs, p_trigger text, p_failures integer)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+begin
+  v_run.id := gen_random_uuid();
+  v_run.job_name := p_run.job_name;
+  v_run.function_name := p_run.function_name;
+  v_run.status := 'queued';
+  v_run.trigger := p_trigger;
+  v_run.scheduled_for := p_run.scheduled_for;
+  v_run.occurrences := 1;
+  v_run.attempt := coalesce((
+    select max(attempt) from public.scheduler_runs
+    where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for), p_run.attempt) + 1;
+  v_run.failures := p_failures;
+  v_run.max_attempts := greatest(p_run.max_attempts, p_failures + 1);
+  v_run.timeout_seconds := p_run.timeout_seconds;
+  v_run.payload := p_run.payload;
+  v_run.key := p_run.key;
+  v_run.priority := p_run.priority;
+  v_run.turn := p_run.turn;
+  v_run.interval_from := p_run.interval_from;
+  v_run.receipt := p_run.receipt;
+  v_run.created_at := now();
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.next_attempt(scheduler_runs,text,integer) is 'The next attempt at what the run is an attempt at, after so many that failed; queued, with the run''s own payload, key and interval. Writes nothing: see add_runs.';
+revoke all on function scheduler.next_attempt(scheduler_runs,text,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.next_run(p_job scheduler_jobs, p_after timestamp with time zone, OUT run_at timestamp with time zone, OUT fault text)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  if not p_job.enabled then
+    fault := 'is disabled: register it with enabled => true';
+  elsif p_job.continuous then
+    fault := 'is continuous: one run follows the other';
+  elsif p_job.schedule is null and p_job.depends_on <> '{}' then
+    fault := format('has no schedule: it runs for each occurrence of %s', array_to_string(p_job.depends_on, ', '));
+  elsif p_job.schedule is null then
+    fault := 'has no schedule: it runs when it is enqueued or called';
+  else
+    run_at := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_after);
+    fault := case when run_at is null then 'never occurs again: register it with another schedule' end;
+  end if;
+exception when invalid_parameter_value then
+  fault := sqlerrm || '; register it again with a right one';
+end;
+$function$
+;
+comment on function scheduler.next_run(scheduler_jobs,timestamp with time zone) is 'The job''s first occurrence after a moment, or why it has none: disabled, no schedule, a schedule or a time zone that cannot be read.';
+revoke all on function scheduler.next_run(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.next_run_note(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when stop is not null then 'will be skipped: ' || scheduler.stop_text(p_job, stop)
+    when label is not null then 'will be skipped: calendar: ' || label
+    when breaker.opened_at is not null and scheduler.breaker_state(breaker.opened_at, p_job.breaker_cooldown_seconds,
+      p_at) = 'open' then format('will be skipped: breaker: open since %s', scheduler.local_text(breaker.opened_at,
+        p_job.time_zone))
+    else nullif(concat_ws('; ',
+      case when p_job.depends_on <> '{}' then 'waits for ' || array_to_string(p_job.depends_on, ', ') end,
+      case when p_job.jitter_seconds > 0 then format('is sent %s s later', round(extract(epoch from
+        scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end), '') end
+  from (select scheduler.stop_kind(p_job, p_at) as stop, scheduler.calendar_label(p_job, p_at) as label) as asked
+    left join public.scheduler_breakers as breaker on job_name = p_job.name;
+$function$
+;
+comment on function scheduler.next_run_note(scheduler_jobs,timestamp with time zone) is 'What is known today of an occurrence to come: why it will be skipped, what it waits for, its jitter; null when nothing is.';
+revoke all on function scheduler.next_run_note(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.next_runs(p_job_name text DEFAULT NULL::text, p_count integer DEFAULT 5, p_now timestamp with time zone DEFAULT now())
+ RETURNS TABLE(job_name text, run_at timestamp with time zone, local_time timestamp without time zone, time_zone text, note text)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_jobs public.scheduler_jobs[];
+  v_next timestamptz[] := array[]::timestamptz[];
+  v_faults text[] := array[]::text[];
+  v_job public.scheduler_jobs;
+  v_place integer;
+  v_found record;
+begin
+  if p_count is null or p_count not between 1 and 1000 then
+    raise exception using errcode = '22023', message = format('count must be from 1 to 1000, got %s',
+      coalesce(p_count::text, 'null'));
+  end if;
+  v_jobs := array(
+    select jobs from public.scheduler_jobs as jobs
+    where case when p_job_name is null then enabled else name = p_job_name end order by name);
+  if p_job_name is not null and cardinality(v_jobs) = 0 then
+    perform scheduler.refuse_unknown_job(p_job_name);
+  end if;
+  foreach v_job in array v_jobs loop
+    v_found := scheduler.next_run(v_job, p_now);
+    v_next := v_next || v_found.run_at;
+    v_faults := v_faults || v_found.fault;
+  end loop;
+
+  -- The soonest of all jobs; after it that job's own next one competes.
+  for i in 1 .. p_count loop
+    select place into v_place from unnest(v_next) with ordinality as soonest (at, place)
+      where at is not null order by at, place limit 1;
+    exit when v_place is null;
+    v_job := v_jobs[v_place];
+    job_name := v_job.name;
+    run_at := v_next[v_place];
+    local_time := run_at at time zone v_job.time_zone;
+    time_zone := v_job.time_zone;
+    note := scheduler.next_run_note(v_job, run_at);
+    return next;
+    v_next[v_place] := (scheduler.next_run(v_job, run_at)).run_at;
+  end loop;
+  return query
+    select jobs.name, null::timestamptz, null::timestamp, jobs.time_zone, faults.fault
+    from unnest(v_faults) with ordinality as faults (fault, place)
+    join unnest(v_jobs) with ordinality as jobs on jobs.ordinality = faults.place
+    where faults.fault is not null order by faults.place;
+end;
+$function$
+;
+comment on function scheduler.next_runs(text,integer,timestamp with time zone) is 'What runs next, of one job or of all enabled ones: the next p_count occurrences in order of time, each as an instant and as local time. After them a row without a time for each job that has none, with the reason in note (no schedule, a time zone that Postgres does not know). Raises SD001 for an unknown job; 22023 for a count outside 1 to 1000.';
+revoke all on function scheduler.next_runs(text,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.next_turns(p_job_name text, p_runs jsonb)
+ RETURNS TABLE(key text, next_turn bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select wanted.key, greatest(served.turn, (
+    select max(runs.turn) + 1 from public.scheduler_runs as runs
+    where job_name = p_job_name and runs.key = wanted.key and completed_at is null))
+  from (select distinct run ->> 'key' as key from jsonb_array_elements(p_runs) as run
+      where run ->> 'key' is not null) as wanted,
+    (select coalesce(max(turn), 0) + 1 as turn from public.scheduler_runs
+      where job_name = p_job_name and status in ('dispatched', 'running')) as served;
+$function$
+;
+comment on function scheduler.next_turns(text,jsonb) is 'For each key among the runs that are asked for: the turn of its next run.';
+revoke all on function scheduler.next_turns(text,jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.next_waiting(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  -- The first of each priority, by the index; there are few priorities, and may be many runs.
+  with recursive firsts as (
+    (select runs from public.scheduler_runs as runs
+      where job_name = p_job.name and status = 'queued' and run_after is null
+      order by priority desc, turn, scheduled_for, attempt limit 1)
+    union all
+    select (select runs from public.scheduler_runs as runs
+      where job_name = p_job.name and status = 'queued' and run_after is null
+        and priority < ((firsts.runs)::public.scheduler_runs).priority
+      order by priority desc, turn, scheduled_for, attempt limit 1)
+    from firsts where firsts.runs is not null
+  )
+  select runs from firsts where (runs).id is not null
+  order by scheduler.effective_priority(p_job, runs, p_now) desc, (runs).scheduled_for limit 1;
+$function$
+;
+comment on function scheduler.next_waiting(scheduler_jobs,timestamp with time zone) is 'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take turns; then the oldest occurrence. Null when none may go but for its job.';
+revoke all on function scheduler.next_waiting(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.no_run_facts(p_job scheduler_jobs, p_minute timestamp with time zone, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_gap public.scheduler_runs;
+begin
+  if p_minute < date_trunc('minute', p_job.created_at) then
+    return jsonb_build_object('kind', 'not_registered_yet',
+      'registered', scheduler.local_text(p_job.created_at, p_job.time_zone));
+  elsif p_job.schedule is null then
+    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs',
+      (scheduler.next_run(p_job, p_minute)).fault);
+  elsif not exists (
+    select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute')) then
+    return scheduler.not_due_facts(p_job, p_minute, p_now);
+  end if;
+  select * into v_gap from public.scheduler_runs
+    where job_name = p_job.name and occurrences > 1 and scheduled_for <= p_minute and scheduled_until >= p_minute
+    limit 1;
+  return case
+    when found then scheduler.gap_facts(p_job, v_gap)
+    when not p_job.enabled then jsonb_build_object('kind', 'disabled')
+    when p_minute > p_now then jsonb_build_object('kind', 'to_come', 'due_at', p_minute,
+      'wait_seconds', extract(epoch from p_minute - p_now)::bigint,
+      'note', scheduler.next_run_note(p_job, p_minute))
+    when p_job.next_run_at <= p_minute then (
+      select jsonb_build_object('kind', 'not_recorded', 'error', state.errors ->> p_job.name,
+        'pulse_age_seconds', extract(epoch from p_now - state.last_pulse_at)::bigint)
+      from (select) as always left join scheduler.pulse_state as state on true)
+    when p_job.run_if is not null then jsonb_build_object('kind', 'no_work', 'run_if', p_job.run_if)
+    else jsonb_build_object('kind', 'no_row',
+      'keep_successes_days', scheduler.setting('scheduler.keep_successes_days'),
+      'keep_failures_days', scheduler.setting('scheduler.keep_failures_days'))
+  end;
+exception when invalid_parameter_value then
+  return jsonb_build_object('kind', 'unreadable', 'fault', sqlerrm);
+end;
+$function$
+;
+comment on function scheduler.no_run_facts(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The facts of a minute of which the job has no row: why not, or when it is due.';
+revoke all on function scheduler.no_run_facts(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.no_run_sentence(p_facts jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select p_facts ->> 'job' || case p_facts ->> 'kind'
+    when 'not_registered_yet'
+      then format(' did not run at %s: it was registered only at %s.', at, p_facts ->> 'registered')
+    when 'no_schedule' then format(' has no run at %s: it has no schedule and runs only when it is enqueued or '
+      'called%s.',
+      at, case when (p_facts ->> 'enabled')::boolean then ''
+        else '; it is disabled besides: register it with enabled => true' end)
+    when 'not_due' then format(' %s not due at %s: its schedule is %L in %s; %s.',
+      case when (p_facts ->> 'to_come')::boolean then 'is' else 'was' end, at, p_facts ->> 'schedule',
+      p_facts ->> 'time_zone',
+      case when p_facts ->> 'due_before' is not null
+        then format('before that it is due at %s, after that at %s', p_facts ->> 'due_before', p_facts ->> 'due_after')
+        else format('it was registered at %s and is due first at %s', p_facts ->> 'registered', p_facts ->> 'due_after')
+      end)
+    when 'disabled' then format(' does not run at %s: it is disabled; register it with enabled => true.', at)
+    when 'to_come' then format(' is due at %s, in %s%s.', at,
+      scheduler.wait_text((p_facts ->> 'wait_seconds')::numeric),
+      coalesce(', and ' || (p_facts ->> 'note'), ''))
+    when 'not_recorded' then format(
+      ' was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the last pulse '
+        'was %s%s.',
+      at, coalesce((p_facts ->> 'pulse_age_seconds') || ' s ago', 'never'),
+      coalesce(', and says: ' || (p_facts ->> 'error'), ''))
+    when 'no_work'
+      then format(' did not run at %s: there was nothing to do, by its run_if %s.', at, p_facts ->> 'run_if')
+    when 'no_row' then format(' has no row for %s: it was registered with other times then, or the row was pruned '
+      '(successes after %s days, failures after %s).', at, p_facts ->> 'keep_successes_days',
+      p_facts ->> 'keep_failures_days')
+    when 'unreadable' then format(' has no run at %s, and cannot have any: %s; register it again with a right one.', at,
+      p_facts ->> 'fault')
+  end
+  from (select p_facts ->> 'when' as at) as moment;
+$function$
+;
+comment on function scheduler.no_run_sentence(jsonb) is 'The sentence of a minute of which the job has no row: why not, or when it is due.';
+revoke all on function scheduler.no_run_sentence(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.note_breaker(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_breaker public.scheduler_breakers;
+  v_after public.scheduler_breakers;
+begin
+  insert into public.scheduler_breakers (job_name) values (p_job.name) on conflict do nothing;
+  select * into v_breaker from public.scheduler_breakers where job_name = p_job.name for update;
+  v_after := scheduler.breaker_after(v_breaker, p_job.breaker_failures, p_run.id, p_run.status, p_now);
+  if v_after = v_breaker or v_after is not distinct from v_breaker then
+    return;
+  end if;
+  update public.scheduler_breakers
+    set failures = v_after.failures, opened_at = v_after.opened_at, tried_by = v_after.tried_by
+    where job_name = p_job.name;
+  if v_breaker.opened_at is null and v_after.opened_at is not null then
+    perform scheduler.log_activity(p_job.name, format('its breaker opens after %s: the next try is at %s',
+      scheduler.count_text(v_after.failures, 'failure') || ' in a row',
+      scheduler.local_text(p_now + make_interval(secs => p_job.breaker_cooldown_seconds), p_job.time_zone)),
+      'error', jsonb_build_object('run_id', p_run.id), p_now);
+  elsif v_breaker.opened_at is not null and v_after.opened_at is null then
+    perform scheduler.log_activity(p_job.name, 'its breaker closes: a run has completed',
+      p_details => jsonb_build_object('run_id', p_run.id), p_now => p_now);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.note_breaker(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'Tells the job''s breaker how a run ended, and scheduler_activity when it opens or closes. The caller holds the job''s row lock.';
+revoke all on function scheduler.note_breaker(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.note_try(p_job scheduler_jobs, p_run_id uuid)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.scheduler_breakers set tried_by = p_run_id where job_name = p_job.name and opened_at is not null;
+$function$
+;
+comment on function scheduler.note_try(scheduler_jobs,uuid) is 'The run that is sent now is the one that tries, where the job''s breaker is not closed.';
+revoke all on function scheduler.note_try(scheduler_jobs,uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.occurrence_state(p_job_name text, p_scheduled_for timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when bool_or(status = 'completed') then 'completed'
+    when bool_or(completed_at is null) then 'open'
+    else (array_agg(status order by attempt desc))[1] end
+  from public.scheduler_runs
+  where job_name = p_job_name and scheduled_for = p_scheduled_for and trigger <> 'manual';
+$function$
+;
+comment on function scheduler.occurrence_state(text,timestamp with time zone) is 'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, deferred, skipped, missed, cancelled; null when it has no row.';
+revoke all on function scheduler.occurrence_state(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.origin(p_run scheduler_runs)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(
+    (select trigger from public.scheduler_runs
+      where p_run.trigger in ('retry', 'deferred') and job_name = p_run.job_name and scheduled_for = p_run.scheduled_for
+      order by attempt limit 1),
+    p_run.trigger);
+$function$
+;
+comment on function scheduler.origin(scheduler_runs) is 'What brought the run about: its trigger; of a retry that of the first attempt.';
+revoke all on function scheduler.origin(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.pause(p_job_name text, p_reason text, p_author text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT now())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+begin
+  perform scheduler.assert_given(format('pause %s', p_job_name), 'reason and author',
+    format('select scheduler.pause(%L, ''why'', ''who'', now() + interval ''2 hours'')', p_job_name), p_reason,
+      p_author);
+  if p_until <= p_now then
+    raise exception using errcode = '22023',
+      message = format('cannot pause %s: until must be in the future, got %s', p_job_name, p_until);
+  end if;
+  update public.scheduler_jobs set
+    paused_at = case when scheduler.is_paused(v_job, p_now) then paused_at else p_now end,
+    -- Until infinity is until somebody resumes it.
+    paused_until = case when isfinite(p_until) then p_until end,
+    pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
+    where name = v_job.name;
+  perform scheduler.mark_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
+    null)::scheduler.hold, p_now);
+  perform scheduler.wake_jobs(array[v_job.name], p_until) where isfinite(p_until);
+  perform scheduler.audit('pause', 'job', v_job.name, p_reason, p_author, scheduler.pause_facts(v_job, p_now),
+    jsonb_build_object('until', case when isfinite(p_until) then p_until end), p_now);
+  return format('%s is paused %s; %s', v_job.name,
+    case when isfinite(p_until) then 'until ' || scheduler.local_text(p_until, v_job.time_zone) else 'until somebody '
+      'resumes it' end,
+    case when v_job.continuous then 'the run that is under way is its last until then'
+      when v_job.schedule is null and v_job.depends_on = '{}' then 'what is enqueued waits' else 'its occurrences are recorded as skipped' end);
+end;
+$function$
+;
+comment on function scheduler.pause(text,text,text,timestamp with time zone,timestamp with time zone) is 'Pauses a job with a reason and an author, until a moment or (null, infinity) until resume. Its occurrences become skipped rows; what already runs goes on. Raises SD001 for an unknown job; 22023 for a missing reason or author, or an end that is past.';
+revoke all on function scheduler.pause(text,text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.pause_facts(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when scheduler.is_paused(p_job, p_now) then jsonb_build_object('paused_at', p_job.paused_at,
+    'until', p_job.paused_until, 'by', p_job.paused_by, 'reason', p_job.pause_reason) end;
+$function$
+;
+comment on function scheduler.pause_facts(scheduler_jobs,timestamp with time zone) is 'The job''s pause, for the audit log: {"paused_at", "until", "by", "reason"}; null when it is not paused.';
+revoke all on function scheduler.pause_facts(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.pause_group(p_group_name text, p_reason text, p_author text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_group public.scheduler_groups := scheduler.assert_group(p_group_name);
+  v_jobs bigint;
+begin
+  perform scheduler.assert_given(format('pause the group %s', p_group_name), 'reason and author',
+    format('select scheduler.pause_group(%L, ''why'', ''who'')', p_group_name), p_reason, p_author);
+  if p_until <= p_now then
+    raise exception using errcode = '22023',
+      message = format('cannot pause the group %s: until must be in the future, got %s', p_group_name, p_until);
+  end if;
+  perform from public.scheduler_jobs where group_name = p_group_name order by name for no key update;
+  update public.scheduler_groups set
+    paused_at = case when paused_until > p_now or paused_until is null then coalesce(paused_at, p_now) else p_now end,
+    paused_until = case when isfinite(p_until) then p_until end,
+    pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
+    where name = p_group_name returning * into v_group;
+  update public.scheduler_jobs
+    set group_paused_at = v_group.paused_at, group_paused_until = v_group.paused_until, updated_at = now()
+    where group_name = p_group_name;
+  get diagnostics v_jobs = row_count;
+  perform scheduler.wake_jobs(array(
+    select name from public.scheduler_jobs where group_name = p_group_name order by name),
+    coalesce(v_group.paused_until, p_now));
+  perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
+    jsonb_build_object('until', v_group.paused_until), p_now);
+  return format('the group %s is paused %s, with %s', p_group_name,
+    coalesce('until ' || scheduler.local_text(v_group.paused_until, 'UTC'), 'until somebody resumes it'),
+    scheduler.count_text(v_jobs, 'job'));
+end;
+$function$
+;
+comment on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) is 'Pauses all jobs of a group, with a reason and an author, until a moment or (null, infinity) until resume_group. A job''s own pause is another one, and stays. Raises SD004 for an unknown group; 22023 for a missing reason or author, or an end that is past.';
+revoke all on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.plan_late(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_room integer)
+ RETURNS SETOF scheduler.planned_occurrence
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_segment record;
+  v_listed timestamptz[];
+  v_kept timestamptz[];
+  v_rest timestamptz[];
+  v_room integer := p_room;
+  v_count bigint;
+  v_is_gap boolean;
+  v_kind text;
+begin
+  -- The newest first: they are the ones that are made up for.
+  for v_segment in select * from scheduler.unrecorded_segments(p_job, p_from, p_to) order by starts_at desc loop
+    v_kind := coalesce(v_segment.stop, 'misfire_' || p_job.misfire_policy);
+    v_count := scheduler.count_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at);
+    v_is_gap := v_count > scheduler.gap_rows() + v_room;
+    v_listed := scheduler.newest_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at,
+      case when v_is_gap then v_room + 1 else v_count::integer end);
+    if p_job.run_if is not null and not v_is_gap then
+      v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work'
+        order by at);
+    end if;
+    v_kept := case when v_segment.stop is not null then '{}' else array(
+      select at from (
+        select at from unnest(v_listed) as at where scheduler.calendar_label(p_job, at) is null
+        order by at desc limit v_room) as newest
+      order by at) end;
+    v_room := v_room - cardinality(v_kept);
+    v_rest := array(select at from unnest(v_listed) as at where at <> all (v_kept) order by at);
+    return query
+      select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case
+        when answer <> 'work' then answer end
+      from unnest(v_kept) as at, lateral (select scheduler.run_if_answer(p_job, at) as answer) as asked
+      where answer <> 'no work';
+    if not v_is_gap then
+      return query
+        select at, null::timestamptz, 1, case when v_segment.stop is null and label is not null then 'calendar'
+          else v_kind end, case when v_segment.stop is null then label end
+        from unnest(v_rest) as at, lateral scheduler.calendar_label(p_job, at) as label;
+    else
+      return query select * from scheduler.plan_gap(p_job, v_segment.starts_at, v_rest[cardinality(v_rest)],
+        v_count - cardinality(v_kept), v_kind);
+    end if;
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.plan_late(scheduler_jobs,timestamp with time zone,timestamp with time zone,integer) is 'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room that nothing stops are caught up, the others are stopped, turned away by a calendar, or misfires: a row each or, when there are more than gap_rows(), one row for all.';
+revoke all on function scheduler.plan_late(scheduler_jobs,timestamp with time zone,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.plan_occurrences(p_job scheduler_jobs, p_next timestamp with time zone, p_now timestamp with time zone)
+ RETURNS scheduler.planned_occurrence[]
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  -- pg_cron's own minute always counts as in time.
+  v_on_time_from constant timestamptz := p_now - make_interval(secs => greatest(60, p_job.misfire_grace_seconds));
+  v_due timestamptz[];
+  v_plan scheduler.planned_occurrence[];
+begin
+  -- Nearly always one occurrence is due, the cursor itself.
+  v_due := case
+    when p_next <= p_now then array(select at from scheduler.occurrences(p_job.schedule, p_job.time_zone,
+      greatest(p_job.next_run_at, v_on_time_from), p_now + interval '1 microsecond') as at order by at)
+    when p_job.next_run_at >= v_on_time_from then array[p_job.next_run_at]
+    else '{}' end;
+  if v_due = array[p_job.next_run_at] and p_job.run_if is null and p_job.calendars = '{}'
+    and p_job.paused_at is null and p_job.group_paused_at is null and p_job.stopped_at is null then
+    return array[(p_job.next_run_at, null, 1, 'start', null)::scheduler.planned_occurrence];
+  end if;
+  v_plan := array(select planned from scheduler.plan_on_time(p_job, v_due, p_now) as planned);
+  if p_job.next_run_at < v_on_time_from then
+    v_plan := v_plan || array(select planned from scheduler.plan_late(
+      p_job, p_job.next_run_at, v_on_time_from,
+      case p_job.misfire_policy
+        when 'all' then p_job.misfire_cap
+        -- One run makes up for all missed ones; an occurrence that starts now is such a run.
+        when 'once' then (not exists (select from unnest(v_plan) where fate = 'start'))::integer
+        else 0 end) as planned);
+  end if;
+  return v_plan;
+end;
+$function$
+;
+comment on function scheduler.plan_occurrences(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The fate of every occurrence from the job''s cursor to p_now; p_next is the first occurrence after the cursor. Writes nothing.';
+revoke all on function scheduler.plan_occurrences(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.plan_on_time(p_job scheduler_jobs, p_due timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS SETOF scheduler.planned_occurrence
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  with due as (
+    select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_kind(p_job, p_now)) as stop,
+      scheduler.calendar_label(p_job, at) as label, scheduler.run_if_answer(p_job, at) as answer
+    from unnest(p_due) as at
+  ), with_work as (
+    select *, at = max(at) filter (where stop is null and label is null and answer = 'work') over () as newest
+    from due where answer <> 'no work'
+  )
+  select at, null::timestamptz, 1,
+    case
+      when stop is not null then stop
+      when label is not null then 'calendar'
+      when answer <> 'work' then 'faulty'
+      when newest or not scheduler.takes_lock(p_job) then 'start'
+      -- The older ones were not dispatched. Only one run at a time may have the lock, and the newest counts.
+      when p_job.misfire_policy = 'all' then 'catch_up'
+      else 'superseded'
+    end,
+    case when stop is not null then null when label is not null then label when answer <> 'work' then answer end
+  from with_work order by at;
+$function$
+;
+comment on function scheduler.plan_on_time(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'Occurrences that are due and not too late, in order. Where runs must not overlap, the newest that has work starts; older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
+revoke all on function scheduler.plan_on_time(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.planned_run(p_job scheduler_jobs, p_planned scheduler.planned_occurrence, p_started text, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs := scheduler.new_run(
+    p_job, case p_planned.fate when 'catch_up' then 'catch_up' else 'cron' end, p_planned.occurrence);
+begin
+  v_run.occurrences := p_planned.occurrences;
+  v_run.scheduled_until := case when p_planned.occurrences > 1 then p_planned.until end;
+  if p_planned.fate = 'catch_up' then
+    v_run.interval_from := scheduler.interval_start(p_job, p_planned.occurrence);
+    return v_run;
+  end if;
+  v_run.completed_at := p_now;
+  if p_planned.fate = 'faulty' then
+    v_run.status := 'failed';
+    v_run.verdict := 'dispatch_failed';
+    v_run.error_message := p_planned.fault;
+    return v_run;
+  end if;
+  v_run.status := case when p_planned.fate = 'superseded' or p_planned.fate like 'misfire%' then 'missed'
+    else 'skipped' end;
+  v_run.verdict := v_run.status;
+  v_run.skip_kind := p_planned.fate;
+  v_run.skip_reason := scheduler.skip_text(p_job, p_planned.fate, coalesce(p_planned.fault, p_started));
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.planned_run(scheduler_jobs,scheduler.planned_occurrence,text,timestamp with time zone) is 'The row of a planned occurrence that does not start now: skipped, missed, failed before it could be sent, or waiting to be caught up; p_started is the occurrence that starts instead.';
+revoke all on function scheduler.planned_run(scheduler_jobs,scheduler.planned_occurrence,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.prune(p_now timestamp with time zone, p_limit integer DEFAULT 5000)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_successes integer := scheduler.prune_runs(
+    array['completed', 'skipped', 'deferred'], p_now - make_interval(days => scheduler.setting('scheduler.keep_successes_days')),
+      p_limit);
+  v_failures integer := scheduler.prune_runs(
+    array['failed', 'missed', 'cancelled'],
+      p_now - make_interval(days => scheduler.setting('scheduler.keep_failures_days')),
+      p_limit);
+  v_log jsonb := scheduler.prune_cron_log(p_now, p_limit);
+begin
+  return jsonb_build_object(
+    'pruned', v_successes + v_failures + (v_log ->> 'pruned')::integer,
+    'more', (v_log ->> 'more')::boolean or v_successes = p_limit or v_failures = p_limit);
+end;
+$function$
+;
+comment on function scheduler.prune(timestamp with time zone,integer) is 'Deletes old rows of the ledger and of Daybook''s entries in cron.job_run_details, at most p_limit of each kind; failures are kept longer than successes. {"pruned": rows, "more": whether there are further ones}.';
+revoke all on function scheduler.prune(timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.prune_runs(p_statuses text[], p_before timestamp with time zone, p_limit integer)
+ RETURNS integer
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  with pruned as (
+    delete from public.scheduler_runs where id in (
+      select id from public.scheduler_runs where status = any (p_statuses) and completed_at < p_before limit p_limit)
+    returning job_name, scheduled_for, attempt, status, trigger, skip_kind
+  ), newest as (
+    select distinct on (job_name) job_name, scheduled_for, status from pruned join public.scheduler_jobs on name = job_name
+    where trigger not in ('manual', 'enqueued', 'continuous') and status <> 'deferred'
+      and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
+    order by job_name, scheduled_for desc, status = 'completed' desc, attempt desc
+  ), kept as (
+    insert into scheduler.kept_occurrences as kept (job_name, scheduled_for, state)
+    select job_name, scheduled_for, status from newest
+    on conflict (job_name) do update set scheduled_for = excluded.scheduled_for, state = excluded.state
+      where excluded.scheduled_for > kept.scheduled_for
+        or excluded.scheduled_for = kept.scheduled_for and kept.state <> 'completed'
+  )
+  select count(*)::integer from pruned;
+$function$
+;
+comment on function scheduler.prune_runs(text[],timestamp with time zone,integer) is 'Deletes runs of these statuses that ended before p_before, at most p_limit, and keeps how the newest occurrence of each job ended. Returns how many.';
+revoke all on function scheduler.prune_runs(text[],timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.pulse_step(p_step text, p_now timestamp with time zone, p_budget_ms integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if p_step in ('answers', 'jobs') then
+    perform scheduler.requests_since();
+  end if;
+  return case p_step
+    when 'pruned' then scheduler.prune(p_now)
+    when 'mended' then scheduler.mend_cron_entries() || jsonb_build_object('woken', scheduler.wake_waiting(p_now))
+    when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
+    when 'answers' then jsonb_build_object(
+      'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
+    when 'jobs' then scheduler.attend_jobs(p_now, p_budget_ms)
+  end;
+exception when query_canceled or others then
+  raise warning 'the pulse''s step % failed: %', p_step, sqlerrm;
+  return jsonb_build_object('failed', true, 'errors', jsonb_build_object('step ' || p_step, sqlerrm));
+end;
+$function$
+;
+comment on function scheduler.pulse_step(text,timestamp with time zone,integer) is 'One step of the pulse: its counts, "more" when there is more to do at once, {"errors": {job or step: message}} for what failed.';
+revoke all on function scheduler.pulse_step(text,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.put_job(p_job scheduler_jobs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := p_job;
+  v_old public.scheduler_jobs;
+  v_fault text;
+begin
+  -- One registration at a time: two could close a circle of dependencies that neither sees.
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  select * into v_old from public.scheduler_jobs where name = v_job.name for no key update;
+  v_job.dependents := coalesce(v_old.dependents, '{}');
+  v_job := scheduler.checked_job(v_job);
+  if v_old.enabled and v_job.enabled
+    and (v_old.schedule, v_old.time_zone) is distinct from (v_job.schedule, v_job.time_zone) then
+    -- Occurrences that came due under the old times are recorded before the times change.
+    v_fault := scheduler.try_record_due(v_old, now());
+    if v_fault is not null then
+      v_fault := 'what came due under its old times is not in the ledger: ' || v_fault;
+      raise warning '%: %', v_job.name, v_fault;
+      perform scheduler.log_activity(v_job.name, v_fault, 'warning');
+    end if;
+  end if;
+  v_job := scheduler.stops_of(scheduler.cursor_of(v_job, v_old), v_old);
+  perform scheduler.write_job(v_job);
+  perform scheduler.link_job(v_job, v_old);
+  perform scheduler.sync_cron_entry(v_job.name);
+end;
+$function$
+;
+comment on function scheduler.put_job(scheduler_jobs) is 'Writes a job into the registry and makes pg_cron follow, as register_job describes it: what it does once all values are there.';
+revoke all on function scheduler.put_job(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.put_off(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.scheduler_runs set
+    waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until),
+    -- What has no end is looked at from time to time all the same.
+    run_after = coalesce((p_hold).until, p_now + interval '1 hour')
+  where id = p_run.id and status = 'queued';
+$function$
+;
+comment on function scheduler.put_off(scheduler_runs,scheduler.hold,timestamp with time zone) is 'Writes down what a run alone waits for. The caller holds the job''s row lock.';
+revoke all on function scheduler.put_off(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.record_dependent(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_recorded timestamptz[];
+begin
+  if p_job.schedule is not null or not p_job.enabled then
+    return;
+  end if;
+  v_recorded := array(
+    select added.scheduled_for from scheduler.add_runs(array(
+      select scheduler.dependent_run(p_job, at, p_now) from unnest(p_occurrences) as at order by at)) as added);
+  if v_recorded <> '{}' then
+    perform scheduler.follow_up(p_job, v_recorded, p_now);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'Gives a job without a schedule the occurrences of one of its dependencies: each its row, which waits or is skipped as the job is stopped. The caller holds the job''s row lock.';
+revoke all on function scheduler.record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.record_due(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_previous timestamptz := p_job.next_run_at;
+  v_next timestamptz;
+  v_plan scheduler.planned_occurrence[];
+  v_planned scheduler.planned_occurrence;
+  v_others boolean := false;
+  v_run_id uuid;
+begin
+  if p_job.next_run_at is null or p_job.next_run_at > p_now then
+    return null;
+  end if;
+  v_next := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_job.next_run_at);
+  v_plan := scheduler.plan_occurrences(p_job, v_next, p_now);
+  if v_next <= p_now then
+    v_next := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_now);
+    v_previous := scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_now);
+  end if;
+
+  foreach v_planned in array v_plan loop
+    v_others := v_others or v_planned.fate <> 'start';
+  end loop;
+  if v_others then
+    perform scheduler.record_planned(p_job, v_plan, p_now);
+    perform scheduler.send_queued(p_job, p_now);
+  end if;
+  foreach v_planned in array v_plan loop
+    if v_planned.fate = 'start' then
+      v_run_id := scheduler.start_occurrence(p_job, v_planned.occurrence, p_now);
+    end if;
+  end loop;
+  perform scheduler.move_cursor(p_job, v_previous, v_next);
+  if p_job.dependents <> '{}' then
+    perform scheduler.follow_up(p_job, array(
+      select scheduled_for from public.scheduler_runs
+      where job_name = p_job.name and scheduled_for in (select occurrence from unnest(v_plan)) and attempt = 1
+        and trigger <> 'manual' and occurrences = 1
+        and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
+      order by 1), p_now);
+  end if;
+  return v_run_id;
+end;
+$function$
+;
+comment on function scheduler.record_due(scheduler_jobs,timestamp with time zone) is 'Gives every occurrence from the job''s cursor to p_now its row: started, skipped, missed or caught up by the policies; then moves the cursor. Returns the last run it started. The caller holds the job''s row lock.';
+revoke all on function scheduler.record_due(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.refuse_unknown_calendar(p_calendar text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  raise exception using errcode = 'SD003', message = format('there is no calendar named %L', p_calendar),
+    hint = format('the calendars are: %s',
+      (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_calendars));
+end;
+$function$
+;
+comment on function scheduler.refuse_unknown_calendar(text) is 'Raises SD003 and names the calendars there are.';
+revoke all on function scheduler.refuse_unknown_calendar(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.refuse_unknown_group(p_group_name text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  raise exception using errcode = 'SD004', message = format('there is no group named %L', p_group_name),
+    hint = format('the groups are: %s',
+      (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_groups));
+end;
+$function$
+;
+comment on function scheduler.refuse_unknown_group(text) is 'Raises SD004 and names the groups there are.';
+revoke all on function scheduler.refuse_unknown_group(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.register_calendar(name text, description text DEFAULT ''::text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+begin
+  if register_calendar.name is null or register_calendar.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
+    raise exception using errcode = '22023',
+      message = format('cannot register a calendar: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
+        'digit, got %s', coalesce(quote_literal(register_calendar.name), 'null'));
+  end if;
+  insert into public.scheduler_calendars as calendars (name, description)
+    values (register_calendar.name, coalesce(register_calendar.description, ''))
+    on conflict (name) do update set description = excluded.description;
+end;
+$function$
+;
+comment on function scheduler.register_calendar(text,text) is 'Registers a calendar, or changes its description. Its spans are added by add_calendar_span. Raises 22023 for a wrong name.';
+revoke all on function scheduler.register_calendar(text,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.register_group(name text, description text DEFAULT ''::text, parallel_limit integer DEFAULT NULL::integer, key_limit integer DEFAULT NULL::integer, place integer DEFAULT 0)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  v_group public.scheduler_groups;
+  v_fault text;
+begin
+  v_group.name := register_group.name;
+  v_group.description := register_group.description;
+  v_group.parallel_limit := register_group.parallel_limit;
+  v_group.key_limit := register_group.key_limit;
+  v_group.place := register_group.place;
+  v_fault := scheduler.group_fault(v_group);
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = format('cannot register the group%s: %s',
+      coalesce(' ' || v_group.name, ''), v_fault);
+  end if;
+  insert into public.scheduler_groups as groups (name, description, parallel_limit, key_limit, place)
+    values (v_group.name, v_group.description, v_group.parallel_limit, v_group.key_limit, v_group.place)
+    on conflict (name) do update set description = excluded.description, parallel_limit = excluded.parallel_limit,
+      key_limit = excluded.key_limit, place = excluded.place, updated_at = now();
+  perform scheduler.make_slots(v_group.name, v_group.parallel_limit);
+  perform scheduler.wake_jobs(array(
+    select jobs.name from public.scheduler_jobs as jobs where jobs.group_name = v_group.name order by 1), 'epoch');
+end;
+$function$
+;
+comment on function scheduler.register_group(text,text,integer,integer,integer) is 'Registers a group, or changes it to exactly these values (a pause stays). Jobs join it by group_name of register_job. Raises 22023 for a wrong argument.';
+revoke all on function scheduler.register_group(text,text,integer,integer,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.register_job(name text, schedule text, time_zone text DEFAULT 'UTC'::text, target text DEFAULT NULL::text, description text DEFAULT ''::text, payload jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT NULL::integer, max_attempts integer DEFAULT 3, backoff_base_seconds integer DEFAULT 30, backoff_cap_seconds integer DEFAULT 900, overlap_policy text DEFAULT 'skip'::text, misfire_policy text DEFAULT 'once'::text, misfire_grace_seconds integer DEFAULT 300, misfire_cap integer DEFAULT 24, receipt text DEFAULT NULL::text, secret_name text DEFAULT NULL::text, parallel_limit integer DEFAULT NULL::integer, run_if text DEFAULT NULL::text, enabled boolean DEFAULT true, group_name text DEFAULT NULL::text, depends_on text[] DEFAULT '{}'::text[], dependency_timeout_seconds integer DEFAULT 21600, on_dependency_timeout text DEFAULT 'skip'::text, on_dependency_failure text DEFAULT 'skip'::text, key_limit integer DEFAULT NULL::integer, priority integer DEFAULT 0, priority_ages_after_seconds integer DEFAULT 300, budgets jsonb DEFAULT '{}'::jsonb, breaker_failures integer DEFAULT NULL::integer, breaker_cooldown_seconds integer DEFAULT 300, idle_seconds integer DEFAULT 30, jitter_seconds integer DEFAULT 0, calendars text[] DEFAULT '{}'::text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  v_job public.scheduler_jobs;
+  v_is_url constant boolean := coalesce(register_job.target, '') like '%://%';
+begin
+  if register_job.name is null or register_job.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
+    raise exception using errcode = '22023',
+      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
+        'digit, got %s', coalesce(quote_literal(register_job.name), 'null'));
+  end if;
+  v_job.name := register_job.name;
+  v_job.continuous := coalesce(btrim(lower(register_job.schedule)) = '@continuous', false);
+  v_job.schedule := case when not v_job.continuous then register_job.schedule end;
+  v_job.time_zone := register_job.time_zone;
+  v_job.target := coalesce(register_job.target, register_job.name);
+  v_job.description := register_job.description;
+  v_job.payload := register_job.payload;
+  v_job.timeout_seconds := coalesce(register_job.timeout_seconds, case when v_is_url then 30 else 120 end);
+  v_job.max_attempts := register_job.max_attempts;
+  v_job.backoff_base_seconds := register_job.backoff_base_seconds;
+  v_job.backoff_cap_seconds := register_job.backoff_cap_seconds;
+  v_job.overlap_policy := register_job.overlap_policy;
+  v_job.misfire_policy := register_job.misfire_policy;
+  v_job.misfire_grace_seconds := register_job.misfire_grace_seconds;
+  v_job.misfire_cap := register_job.misfire_cap;
+  v_job.receipt := coalesce(register_job.receipt, case when v_is_url then 'response' else 'function' end);
+  v_job.secret_name := coalesce(register_job.secret_name, case when v_is_url then '' else 'cron_secret' end);
+  v_job.parallel_limit := register_job.parallel_limit;
+  v_job.run_if := register_job.run_if;
+  v_job.enabled := register_job.enabled;
+  v_job.group_name := register_job.group_name;
+  v_job.depends_on := coalesce(register_job.depends_on, '{}');
+  v_job.dependency_timeout_seconds := register_job.dependency_timeout_seconds;
+  v_job.on_dependency_timeout := register_job.on_dependency_timeout;
+  v_job.on_dependency_failure := register_job.on_dependency_failure;
+  v_job.key_limit := register_job.key_limit;
+  v_job.priority := register_job.priority;
+  v_job.priority_ages_after_seconds := register_job.priority_ages_after_seconds;
+  v_job.budgets := coalesce(register_job.budgets, '{}');
+  v_job.breaker_failures := register_job.breaker_failures;
+  v_job.breaker_cooldown_seconds := register_job.breaker_cooldown_seconds;
+  v_job.idle_seconds := register_job.idle_seconds;
+  v_job.jitter_seconds := register_job.jitter_seconds;
+  v_job.calendars := coalesce(register_job.calendars, '{}');
+  perform scheduler.put_job(v_job);
+end;
+$function$
+;
+comment on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[]) is 'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
+revoke all on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.release_key(p_job scheduler_jobs, p_key text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_name text;
+  v_group_limit constant integer := (select key_limit from public.scheduler_groups where name = p_job.group_name);
+begin
+  for v_name in
+    select name from public.scheduler_jobs
+    where name = p_job.name or v_group_limit is not null and group_name = p_job.group_name
+    order by name <> p_job.name, name
+  loop
+    continue when not exists (select from public.scheduler_runs
+      where key = p_key and job_name = v_name and status = 'queued' and waiting ->> 'for' = 'key');
+    if not scheduler.try_lock_job(v_name) then
+      perform scheduler.wake_jobs(array[v_name], p_now);
+      continue;
+    end if;
+    update public.scheduler_runs set run_after = null where id = (
+      select id from public.scheduler_runs
+      where key = p_key and job_name = v_name and status = 'queued' and waiting ->> 'for' = 'key'
+      order by priority desc, turn, scheduled_for limit 1);
+    if v_name <> p_job.name then
+      perform scheduler.try_send_queued((select jobs from public.scheduler_jobs as jobs where name = v_name), p_now);
+    end if;
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.release_key(scheduler_jobs,text,timestamp with time zone) is 'After a run with that key ended: the next one with the key may go, of the job or of others of its group. The caller holds the job''s row lock, and sends what waits of the job.';
+revoke all on function scheduler.release_key(scheduler_jobs,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.release_lock(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT now())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_run_id uuid;
+begin
+  perform scheduler.assert_given(format('release the lock of %s', p_job_name), 'reason and author',
+    format('select scheduler.release_lock(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
+  select run_id into v_run_id from public.scheduler_locks where name = p_job_name;
+  if v_run_id is null then
+    return scheduler.lock_free_text(v_job);
+  end if;
+  perform scheduler.withdraw_run(runs, format('its lock was released by %s: %s', btrim(p_author), btrim(p_reason)),
+    p_now) from public.scheduler_runs as runs where id = v_run_id;
+  delete from public.scheduler_locks where run_id = v_run_id;
+  perform scheduler.audit('release_lock', 'job', v_job.name, p_reason, p_author,
+    jsonb_build_object('run_id', v_run_id), null, p_now);
+  return format('run %s is cancelled and the lock of %s is free; if the function is still at work, its next heartbeat '
+    'tells it to stop',
+    v_run_id, p_job_name);
+end;
+$function$
+;
+comment on function scheduler.release_lock(text,text,text,timestamp with time zone) is 'Cancels the run that holds the job''s lock, with a reason and an author, and frees the lock; what waited is sent. Where no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
+revoke all on function scheduler.release_lock(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.remove_calendar_span(p_calendar text, p_from timestamp without time zone, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_span public.scheduler_calendar_spans;
+begin
+  perform scheduler.assert_given(format('open a span of %s', p_calendar), 'author',
+    format('select scheduler.remove_calendar_span(%L, ''2027-01-01'', ''who'')', p_calendar), p_author);
+  delete from public.scheduler_calendar_spans where calendar = p_calendar and starts_at = p_from returning * into v_span;
+  if not found then
+    if not exists (select from public.scheduler_calendars where name = p_calendar) then
+      perform scheduler.refuse_unknown_calendar(p_calendar);
+    end if;
+    return false;
+  end if;
+  perform scheduler.wake_jobs(array(
+    select name from public.scheduler_jobs where p_calendar = any (calendars) order by name), p_now);
+  perform scheduler.audit('remove_calendar_span', 'calendar', p_calendar, v_span.label, p_author,
+    jsonb_build_object('from', v_span.starts_at, 'to', v_span.ends_at), null, p_now);
+  return true;
+end;
+$function$
+;
+comment on function scheduler.remove_calendar_span(text,timestamp without time zone,text,timestamp with time zone) is 'Takes the span that begins then out of a calendar; what was skipped in it stays skipped. False when there is none. Raises SD003 for an unknown calendar; 22023 for a missing author.';
+revoke all on function scheduler.remove_calendar_span(text,timestamp without time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.resume(p_job_name text, p_author text, p_now timestamp with time zone DEFAULT now())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_paused constant jsonb := scheduler.pause_facts(v_job, p_now);
+  v_fault text;
+begin
+  perform scheduler.assert_given(format('resume %s', p_job_name), 'author',
+    format('select scheduler.resume(%L, ''who'')', p_job_name), p_author);
+  if not scheduler.is_paused(v_job, p_now) then
+    return format('%s was not paused', v_job.name);
+  end if;
+  -- Occurrences that came due in the pause are recorded as paused first.
+  v_fault := scheduler.try_record_due(v_job, p_now);
+  update public.scheduler_jobs
+    set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
+    where name = v_job.name
+    returning * into v_job;
+  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
+  perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
+  if scheduler.stop_kind(v_job, p_now) is not null then
+    return format('%s is not paused any more, but does not run: %s', v_job.name,
+      scheduler.stop_text(v_job, scheduler.stop_kind(v_job, p_now)));
+  end if;
+  if v_job.continuous then
+    return format('%s runs again with the next pulse', v_job.name);
+  elsif v_job.schedule is null then
+    return format('%s runs again when it is enqueued or called', v_job.name);
+  end if;
+  v_fault := coalesce(v_fault, (scheduler.next_run(v_job, p_now)).fault);
+  if v_fault is not null then
+    return format('%s is not paused any more, but cannot run: %s', v_job.name, v_fault);
+  end if;
+  return format('%s runs again; next at %s', v_job.name, scheduler.local_text(v_job.next_run_at, v_job.time_zone));
+end;
+$function$
+;
+comment on function scheduler.resume(text,text,timestamp with time zone) is 'Ends a pause. What came due in it stays skipped. Says so when the job cannot run, for its time zone or schedule. Raises SD001 for an unknown job; 22023 for a missing author.';
+revoke all on function scheduler.resume(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.resume_group(p_group_name text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_group public.scheduler_groups := scheduler.assert_group(p_group_name);
+  v_job public.scheduler_jobs;
+  v_jobs bigint := 0;
+begin
+  perform scheduler.assert_given(format('resume the group %s', p_group_name), 'author',
+    format('select scheduler.resume_group(%L, ''who'')', p_group_name), p_author);
+  if v_group.paused_at is null or v_group.paused_until <= p_now then
+    return format('the group %s was not paused', p_group_name);
+  end if;
+  for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name for no key update loop
+    -- Occurrences that came due in the pause are recorded first.
+    perform scheduler.try_record_due(v_job, p_now);
+    v_jobs := v_jobs + 1;
+  end loop;
+  update public.scheduler_groups
+    set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
+    where name = p_group_name;
+  update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
+    where group_name = p_group_name;
+  perform scheduler.wake_jobs(array(
+    select name from public.scheduler_jobs where group_name = p_group_name order by name), p_now);
+  perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
+    jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
+    p_now);
+  return format('the group %s runs again, with %s', p_group_name, scheduler.count_text(v_jobs, 'job'));
+end;
+$function$
+;
+comment on function scheduler.resume_group(text,text,timestamp with time zone) is 'Ends a group''s pause. What came due in it stays skipped; a job''s own pause stays. Raises SD004 for an unknown group; 22023 for a missing author.';
+revoke all on function scheduler.resume_group(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.resume_order()
+ RETURNS TABLE(job_name text, place bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with recursive depths as (
+    select name, 0 as depth from public.scheduler_jobs
+    union
+    select jobs.name, depths.depth + 1 from depths join public.scheduler_jobs as jobs on depths.name = any (depends_on)
+  )
+  select jobs.name, row_number() over (order by max(depth), coalesce(groups.place, 0), jobs.name) - 1
+  from depths join public.scheduler_jobs as jobs using (name)
+    left join public.scheduler_groups as groups on groups.name = jobs.group_name
+  where jobs.enabled
+  group by jobs.name, groups.place;
+$function$
+;
+comment on function scheduler.resume_order() is 'The enabled jobs in the order in which they are resumed, from 0 on: each after all that it depends on; of those that do not depend on each other by the place of their group, then by name.';
+revoke all on function scheduler.resume_order() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.retry_run(p_run_id uuid, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs := scheduler.assert_run(p_run_id, p_now);
+  v_job public.scheduler_jobs;
+  v_retry public.scheduler_runs;
+begin
+  perform scheduler.assert_given(format('retry run %s', v_run.id), 'author',
+    format('select scheduler.retry_run(%L, ''who'')', v_run.id), p_author);
+  v_job := scheduler.assert_job(v_run.job_name);
+  perform scheduler.assert_retriable(v_run);
+  v_retry := scheduler.next_attempt(v_run, 'retry', v_run.failures + (v_run.status = 'failed')::integer);
+  v_retry.interval_from := coalesce(v_retry.interval_from, scheduler.interval_start(v_job, v_run.scheduled_for));
+  perform scheduler.add_runs(array[v_retry]);
+  if scheduler.send_run(v_job, v_retry, p_now, true) in ('waits', 'full') and not v_job.enabled then
+    -- The pulse cancels what waits of a disabled job.
+    raise exception using errcode = 'SD101',
+      message = format('cannot retry run %s: other runs of %s are under way, and %s is disabled, so the retry cannot '
+        'wait', v_run.id, v_job.name, v_job.name);
+  end if;
+  perform scheduler.audit('retry_run', 'run', v_run.id::text, null, p_author,
+    jsonb_build_object('job', v_run.job_name, 'status', v_run.status, 'verdict', v_run.verdict),
+    jsonb_build_object('run_id', v_retry.id, 'attempt', v_retry.attempt), p_now);
+  perform scheduler.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s',
+    v_retry.attempt,
+    scheduler.local_text(v_run.scheduled_for, v_job.time_zone),
+    case v_run.status when 'failed' then 'failed' else 'was ' || v_run.status end, btrim(p_author)),
+    p_details => jsonb_build_object('run_id', v_retry.id, 'retry_of', v_run.id), p_now => p_now);
+  return v_retry.id;
+end;
+$function$
+;
+comment on function scheduler.retry_run(uuid,text,timestamp with time zone) is 'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. Returns the new run. Raises SD002 for an unknown run; SD001 when its job is no longer registered; SD101 while an attempt of it is alive, or when other runs of a disabled job are in the way; SD201 when an attempt has completed; SD202 for a row that stands for many occurrences; 22023 for a missing author.';
+revoke all on function scheduler.retry_run(uuid,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.run_facts(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object(
+    'kind', 'run', 'run_id', p_run.id, 'status', p_run.status, 'trigger', p_run.trigger,
+    'origin', scheduler.origin(p_run), 'attempt', p_run.attempt, 'max_attempts', p_run.max_attempts,
+    'verdict', p_run.verdict, 'duration_ms', p_run.duration_ms, 'error_message', p_run.error_message,
+    'skip_kind', p_run.skip_kind, 'skip_reason', p_run.skip_reason, 'dispatched_at', p_run.dispatched_at,
+    'started_at', p_run.started_at, 'heartbeat_at', p_run.heartbeat_at, 'completed_at', p_run.completed_at,
+    'earlier', coalesce((
+      select jsonb_agg(jsonb_build_object('attempt', attempt, 'verdict', verdict, 'error_message', error_message)
+        order by attempt)
+      from public.scheduler_runs
+      where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for and attempt < p_run.attempt), '[]'),
+    'by_hand', coalesce((
+      select jsonb_agg(coalesce(verdict, status) order by created_at) from public.scheduler_runs
+      where job_name = p_run.job_name and trigger = 'manual' and scheduled_for <> p_run.scheduled_for
+        and scheduled_for >= date_trunc('minute', p_run.scheduled_for)
+        and scheduled_for < date_trunc('minute', p_run.scheduled_for) + interval '1 minute'), '[]')
+  ) || coalesce(scheduler.remedy_facts(p_run), '{}') || case p_run.status
+    when 'queued' then jsonb_build_object('waits', scheduler.wait_reason(p_job, p_run, p_now),
+      'waiting', p_run.waiting)
+    when 'dispatched' then (
+      select jsonb_build_object('dispatched', to_char(p_run.dispatched_at at time zone zone, 'HH24:MI:SS'),
+        'judged', to_char((p_run.dispatched_at + make_interval(
+          secs => scheduler.setting('scheduler.receipt_timeout_seconds')
+            + case p_run.receipt when 'response' then p_run.timeout_seconds else 0 end)) at time zone zone,
+          'HH24:MI:SS'))
+      from (select scheduler.shown_time_zone(p_job.time_zone) as zone) as shown)
+    else '{}' end;
+$function$
+;
+comment on function scheduler.run_facts(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'The facts of an occurrence that has a row: its last attempt, what the earlier ones came to, and calls by hand in that minute.';
+revoke all on function scheduler.run_facts(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.run_now(p_job_name text, p_author text, p_payload jsonb DEFAULT NULL::jsonb, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_run public.scheduler_runs;
+  v_held record;
+begin
+  perform scheduler.assert_given(format('run %s', p_job_name), 'author',
+    format('select scheduler.run_now(%L, ''who'')', p_job_name), p_author);
+  if p_payload is not null and jsonb_typeof(p_payload) <> 'object' then
+    raise exception using errcode = '22023',
+      message = format('cannot run %s: payload must be a JSON object, got %s', p_job_name, left(p_payload::text, 100));
+  end if;
+  -- A request that was refused holds the lock until its answer is read.
+  perform scheduler.hear_job(p_job_name, p_now);
+  select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
+  if scheduler.takes_lock(v_job) and v_held.run_id is not null then
+    raise exception using errcode = 'SD101',
+      message = format('cannot run %s now: run %s has been under way since %s', p_job_name, v_held.run_id,
+        v_held.acquired_at),
+      hint = format('wait for it, or end it: select scheduler.release_lock(%L, ''why'', ''who'')', p_job_name);
+  end if;
+  v_run := scheduler.new_run(v_job, 'manual', p_now);
+  v_run.payload := coalesce(p_payload, v_job.payload);
+  v_run.interval_from := scheduler.interval_start(v_job, p_now);
+  perform scheduler.add_runs(array[v_run]);
+  if scheduler.send_run(v_job, v_run, p_now) in ('waits', 'full') and not v_job.enabled then
+    -- The pulse cancels what waits of a disabled job.
+    raise exception using errcode = 'SD101',
+      message = format('cannot run %s now: as many runs as may be are under way, and it is disabled, so another one '
+        'cannot wait', p_job_name);
+  end if;
+  perform scheduler.audit('run_now', 'job', v_job.name, null, p_author, null,
+    jsonb_build_object('run_id', v_run.id, 'payload', p_payload), p_now);
+  perform scheduler.log_activity(v_job.name, format('a run was asked for by %s', btrim(p_author)),
+    p_details => jsonb_build_object('run_id', v_run.id), p_now => p_now);
+  return v_run.id;
+end;
+$function$
+;
+comment on function scheduler.run_now(text,text,jsonb,timestamp with time zone) is 'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless another is given. Returns the run. Raises SD001 for an unknown job; SD101 when another run holds the job''s lock or, of a disabled job, its parallel_limit is reached; 22023 for a missing author or a payload that is no object.';
+revoke all on function scheduler.run_now(text,text,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.run_requests_fault(p_runs jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when jsonb_typeof(p_runs) is distinct from 'array'
+    then format('runs must be a JSON array of objects, got %s', coalesce(left(p_runs::text, 100), 'null'))
+    else (
+      select format('runs[%s]%s, got %s', place - 1, fault, left(run::text, 100))
+      from jsonb_array_elements(p_runs) with ordinality as runs (run, place), lateral (select case
+          when jsonb_typeof(run) <> 'object' then ' must be an object'
+          when run - array['payload', 'key', 'priority'] <> '{}'
+            then ' must have no field but payload, key and priority'
+          when jsonb_typeof(nullif(run -> 'payload', 'null')) <> 'object' then '.payload must be an object'
+          when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') > 200
+            or run ->> 'key' !~ '\S' then '.key must be a text of 1 to 200 characters that is not blank'
+          when jsonb_typeof(nullif(run -> 'priority', 'null')) <> 'number' or run ->> 'priority' !~ '^-?\d{1,2}$'
+            or (run ->> 'priority')::integer not between -10 and 10 then '.priority must be a whole number from -10 to 10'
+        end as fault) as checked
+      where fault is not null
+      order by place limit 1)
+  end;
+$function$
+;
+comment on function scheduler.run_requests_fault(jsonb) is 'What is wrong with the list of runs that enqueue_runs was given, by place and field; null when nothing is.';
+revoke all on function scheduler.run_requests_fault(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.scheduler_health()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with jobs as (
+    select jobs.*, scheduler.stop_kind(jobs, now()) is not null as paused
+    from public.scheduler_jobs as jobs
+    where jobs.enabled
+  ), registry as (
+    select count(*) as jobs, min(created_at) as first_registered,
+      count(*) filter (where paused) as paused,
+      min(next_run_at) filter (where not paused and next_run_at <= now()) as overdue_since,
+      (array_agg(name order by next_run_at, name) filter (where not paused and next_run_at <= now()))[1] as most_behind
+    from jobs
+  ), ended as (
+    select count(*) filter (where status = 'completed') as completed,
+      count(*) filter (where verdict = 'lost') as lost,
+      coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed,
+      -- An attempt that failed and was tried again is not a failure yet, or was none.
+      count(*) filter (where status = 'failed' and not exists (
+        select from public.scheduler_runs as later
+        where later.job_name = runs.job_name and later.scheduled_for = runs.scheduled_for
+          and later.attempt > runs.attempt and later.trigger <> 'manual'
+      )) as failed
+    from public.scheduler_runs as runs
+    where status in ('completed', 'failed', 'missed') and completed_at > now() - interval '24 hours'
+  )
+  select jsonb_build_object(
+    'watched', registry.jobs,
+    'figures', jsonb_build_object(
+      -- A scheduler that was installed a moment ago has not beaten yet.
+      'pulse_age_seconds', case when registry.jobs > 0 then scheduler.seconds_since(
+        greatest(pulse_state.last_pulse_at, registry.first_registered)) end,
+      'seconds_behind', coalesce(scheduler.seconds_since(registry.overdue_since), 0),
+      'failed_percent', scheduler.percent(ended.failed, ended.completed + ended.failed, 5),
+      'lost_runs', ended.lost,
+      'missed_runs', ended.missed,
+      'stuck_runs', stuck.runs,
+      'paused_jobs', registry.paused
+    ),
+    'details', jsonb_strip_nulls(jsonb_build_object(
+      'completed_runs', ended.completed,
+      'failed_runs', ended.failed,
+      'most_behind', registry.most_behind,
+      'oldest_stuck', stuck.oldest
+    )),
+    'notes', '[]'::jsonb
+  )
+  from registry cross join ended cross join scheduler.stuck_runs() as stuck left join scheduler.pulse_state on true;
+$function$
+;
+comment on function scheduler.scheduler_health() is 'Figures of the scheduler: its pulse, how far behind it is, and what came of the runs of the last 24 hours.';
+revoke all on function scheduler.scheduler_health() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+begin
+  for v_job in
+    select jobs.* from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
+    where jobs.group_name = p_group_name and jobs.enabled and next.id is not null
+    order by scheduler.effective_priority(jobs, next, p_now) desc, next.scheduled_for, jobs.name
+  loop
+    exit when not scheduler.has_free_slot(p_group_name);
+    if scheduler.try_lock_job(v_job.name) then
+      perform scheduler.try_send_queued(v_job, p_now);
+    else
+      perform scheduler.wake_jobs(array[v_job.name], p_now);
+    end if;
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.send_group(text,timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, the highest priority first. Jobs that somebody else holds are woken at the next pulse.';
+revoke all on function scheduler.send_group(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.send_queued(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+  v_sent integer := 0;
+begin
+  if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
+    return 0;
+  end if;
+  -- Retries, jitter and all else that waited for a time.
+  update public.scheduler_runs set run_after = null
+    where job_name = p_job.name and status = 'queued' and run_after <= p_now;
+  for i in 1 .. 100 loop
+    v_run := scheduler.next_waiting(p_job, p_now);
+    exit when v_run.id is null;
+    case scheduler.send_run(p_job, v_run, p_now)
+      when 'full' then exit;
+      when 'sent' then v_sent := v_sent + 1;
+      else null;
+    end case;
+  end loop;
+  return v_sent;
+end;
+$function$
+;
+comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) is 'Sends what of the job is due and waiting, as far as it may go; returns how many. The caller holds the job''s row lock.';
+revoke all on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.send_run(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone, p_is_ordered boolean DEFAULT false)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_timeout_ms constant integer := scheduler.request_timeout_ms(p_job, p_run.timeout_seconds);
+  v_hold scheduler.hold;
+  v_posted record;
+begin
+  if not p_is_ordered and not scheduler.is_plain(p_job) then
+    v_hold := scheduler.hold_of(p_job, p_run, p_now);
+  end if;
+  if v_hold.skip_reason is not null then
+    perform scheduler.skip_waiting(p_job, p_run, v_hold, p_now);
+    return 'over';
+  end if;
+  if v_hold.kind is null then
+    v_hold := scheduler.take_limits(p_job, p_run, v_timeout_ms, p_now);
+  end if;
+  if v_hold.kind is not null then
+    return scheduler.hold_back(p_run, v_hold, p_now);
+  end if;
+
+  perform scheduler.requests_since();
+  v_posted := scheduler.post_run(p_job, p_run, v_timeout_ms);
+  if v_posted.fault is not null then
+    perform scheduler.end_run(
+      p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault,
+        p_send_next => false
+    );
+    return 'over';
+  end if;
+  if p_job.breaker_failures is not null then
+    perform scheduler.note_try(p_job, p_run.id);
+  end if;
+
+  -- An older run with this id was sent before pg_net's ids began again: the answer to come is not its own.
+  update public.scheduler_runs
+    set answered_at = p_now, response_error = 'the request id was used again before an answer came'
+    where id in (
+      select id from public.scheduler_runs
+      where request_id = v_posted.request_id and answered_at is null for no key update skip locked);
+  update public.scheduler_runs
+    set status = 'dispatched', dispatched_at = p_now, request_id = v_posted.request_id, waiting = null,
+      -- Where it really went: the job may have been changed while its retry waited.
+      function_name = p_job.function_name, receipt = p_job.receipt
+    where id = p_run.id;
+  return 'sent';
+end;
+$function$
+;
+comment on function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with time zone,boolean) is 'Sends a queued run: takes the job''s lock and queues the request: sent. Where it is held back it stays queued, says why, and the answer is waits (this run alone) or full (nothing of the job may go). A run that a person has ordered is asked about the lock and the limits alone. Over when the run came to its end here: a request that cannot be made is misconfigured, one whose dependency failed is skipped. The caller holds the job''s row lock.';
+revoke all on function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with time zone,boolean) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.skip_text(p_job scheduler_jobs, p_kind text, p_detail text DEFAULT NULL::text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case p_kind
+    when 'overlap' then format('overlap: run %s was under way', p_detail)
+    when 'calendar' then format('calendar: %s', p_detail)
+    when 'dependency' then p_detail
+    when 'breaker' then p_detail
+    when 'queue_full' then format('queue full: run %s was at work and another one was waiting', p_detail)
+    when 'superseded' then format('nobody fired it in time, and the occurrence of %s was due by then', p_detail)
+    when 'misfire_once' then 'misfire policy once: made up for by a later run'
+    when 'misfire_all' then format('misfire policy all: over its cap of %s', p_job.misfire_cap)
+    when 'misfire_skip' then 'misfire policy skip'
+    else scheduler.stop_text(p_job, p_kind)
+  end;
+$function$
+;
+comment on function scheduler.skip_text(scheduler_jobs,text,text) is 'What a skip_kind says to people; the detail is the run that was under way, the occurrence that was due, the label of a calendar, or what a dependency or a breaker says.';
+revoke all on function scheduler.skip_text(scheduler_jobs,text,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.skip_waiting(p_job scheduler_jobs, p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  update public.scheduler_runs
+    set status = 'skipped', verdict = 'skipped', completed_at = p_now, run_after = null, waiting = null,
+      skip_kind = (p_hold).kind, skip_reason = (p_hold).skip_reason
+    where id = p_run.id and status = 'queued';
+  if p_job.dependents <> '{}' then
+    perform scheduler.follow_up(p_job, '{}', p_now);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.skip_waiting(scheduler_jobs,scheduler_runs,scheduler.hold,timestamp with time zone) is 'Skips a run that waited, and lets those who depend on it decide. The caller holds the job''s row lock.';
+revoke all on function scheduler.skip_waiting(scheduler_jobs,scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.skipped_run(p_job scheduler_jobs, p_run scheduler_runs, p_kind text, p_detail text, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs := p_run;
+begin
+  v_run.status := 'skipped';
+  v_run.verdict := 'skipped';
+  v_run.completed_at := p_now;
+  v_run.run_after := null;
+  v_run.waiting := null;
+  v_run.skip_kind := p_kind;
+  v_run.skip_reason := scheduler.skip_text(p_job, p_kind, p_detail);
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.skipped_run(scheduler_jobs,scheduler_runs,text,text,timestamp with time zone) is 'The run, skipped for a reason. Writes nothing.';
+revoke all on function scheduler.skipped_run(scheduler_jobs,scheduler_runs,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.start_incident(p_reason text, p_author text, p_end_runs boolean DEFAULT false, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_incident public.scheduler_incidents;
+  v_jobs bigint;
+  v_ended bigint := 0;
+begin
+  perform scheduler.assert_given('start an incident', 'reason and author',
+    'select scheduler.start_incident(''why'', ''who'')', p_reason, p_author);
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  select * into v_incident from public.scheduler_incidents where ended_at is null;
+  if found then
+    raise exception using errcode = 'SD102',
+      message = format('cannot start an incident: one has lasted since %s, called by %s: %s',
+        scheduler.local_text(v_incident.started_at, 'UTC'), v_incident.started_by, v_incident.reason),
+      hint = 'select scheduler.end_incident(''who'')';
+  end if;
+  insert into public.scheduler_incidents (started_at, started_by, reason)
+    values (p_now, left(btrim(p_author), 200), left(btrim(p_reason), 1000));
+  perform from public.scheduler_jobs order by name for no key update;
+  update public.scheduler_jobs set stopped_at = p_now, stopped_until = null;
+  get diagnostics v_jobs = row_count;
+  perform scheduler.mark_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
+    from public.scheduler_jobs;
+  if p_end_runs then
+    select count(*) filter (where scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author),
+        btrim(p_reason)), p_now)) into v_ended
+      from public.scheduler_runs as runs where status in ('dispatched', 'running');
+  end if;
+  perform scheduler.audit('start_incident', 'scheduler', 'all jobs', p_reason, p_author, null,
+    jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);
+  perform scheduler.log_activity('scheduler', format('incident called by %s: %s', btrim(p_author), btrim(p_reason)),
+    'warning', jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);
+  return format('%s stopped; %s', scheduler.count_text(v_jobs, 'job') || case v_jobs when 1 then ' is' else ' are' end,
+    case when p_end_runs then scheduler.count_text(v_ended, 'run') || ' told to end' else 'what runs goes on' end);
+end;
+$function$
+;
+comment on function scheduler.start_incident(text,text,boolean,timestamp with time zone) is 'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With p_end_runs what is under way is cancelled, else it goes on. Raises SD102 while another incident lasts; 22023 for a missing reason or author.';
+revoke all on function scheduler.start_incident(text,text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.start_occurrence(p_job scheduler_jobs, p_scheduled_for timestamp with time zone, p_now timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+  v_holder public.scheduler_runs;
+begin
+  if scheduler.takes_lock(p_job) then
+    v_holder := scheduler.under_way(p_job, p_now);
+  end if;
+  -- pg_cron's entries start within two seconds; a later occurrence was found by the pulse, after a restart for example.
+  v_run := scheduler.new_run(p_job,
+    case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
+  v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
+  if v_holder.id is not null then
+    select scheduler.overlap_kind(p_job, v_holder.trigger,
+        coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_run.skip_kind
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and id <> v_holder.id;
+    v_run.stands_for := case when v_run.skip_kind is not null then v_holder.id end;
+    v_run.waiting := scheduler.wait_facts('lock', p_job.name, p_now, null);
+  end if;
+  if v_run.skip_kind is not null then
+    v_run := scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_holder.id::text, p_now);
+  elsif p_job.jitter_seconds > 0
+    and p_scheduled_for + scheduler.jitter(p_job.name, p_scheduled_for, p_job.jitter_seconds) > p_now then
+    v_run.run_after := p_scheduled_for + scheduler.jitter(p_job.name, p_scheduled_for, p_job.jitter_seconds);
+    v_run.waiting := scheduler.wait_facts('jitter', null, p_now, v_run.run_after);
+  end if;
+
+  select * into v_run from scheduler.add_runs(array[v_run]);
+  if v_run.id is not null and v_holder.id is null and v_run.run_after is null then
+    perform scheduler.send_run(p_job, v_run, p_now);
+  end if;
+  return v_run.id;
+end;
+$function$
+;
+comment on function scheduler.start_occurrence(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'Writes the ledger row of a due occurrence and sends it, lets it wait, or says why not (overlap, queue_full). Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
+revoke all on function scheduler.start_occurrence(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stop_kind(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_job.stopped_at <= p_at and (p_job.stopped_until is null or p_at < p_job.stopped_until) then 'incident'
+    when scheduler.is_paused(p_job, p_at) then 'paused'
+    when p_job.group_paused_at <= p_at and (p_job.group_paused_until is null or p_at < p_job.group_paused_until)
+      then 'group_paused' end;
+$function$
+;
+comment on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) is 'What stops the job at that moment, the first of incident, paused, group_paused; null when nothing does.';
+revoke all on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stop_segments(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, stop text)
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select at, ends, scheduler.stop_kind(p_job, at)
+  from (
+    select at, lead(at) over (order by at) as ends
+    from (
+      select distinct at from unnest(array[p_from, p_to, p_job.paused_at, p_job.paused_until, p_job.group_paused_at,
+        p_job.group_paused_until, p_job.stopped_at, p_job.stopped_until]) as at
+      where at >= p_from and at <= p_to) as cuts
+  ) as pieces
+  where ends is not null;
+$function$
+;
+comment on function scheduler.stop_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone) is '[p_from, p_to) cut where something begins or ceases to stop the job.';
+revoke all on function scheduler.stop_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stop_text(p_job scheduler_jobs, p_kind text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case p_kind
+    when 'paused' then format('paused by %s: %s', p_job.paused_by, p_job.pause_reason)
+    when 'group_paused' then (
+      select format('the group %s is paused by %s: %s', name, paused_by, pause_reason) from public.scheduler_groups
+      where name = p_job.group_name)
+    when 'incident' then (
+      select format('incident called by %s: %s', started_by, reason) from public.scheduler_incidents
+      order by id desc limit 1) end;
+$function$
+;
+comment on function scheduler.stop_text(scheduler_jobs,text) is 'Who stops the job and why, as the end of a sentence.';
+revoke all on function scheduler.stop_text(scheduler_jobs,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stop_until(p_job scheduler_jobs, p_kind text)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case p_kind when 'incident' then p_job.stopped_until when 'paused' then p_job.paused_until
+    when 'group_paused' then p_job.group_paused_until end;
+$function$
+;
+comment on function scheduler.stop_until(scheduler_jobs,text) is 'Until when that stops the job; null: until somebody ends it.';
+revoke all on function scheduler.stop_until(scheduler_jobs,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stops_of(p_job scheduler_jobs, p_old scheduler_jobs)
+ RETURNS scheduler_jobs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := p_job;
+  v_incident public.scheduler_incidents;
+begin
+  select paused_at, paused_until into v_job.group_paused_at, v_job.group_paused_until
+    from public.scheduler_groups where name = v_job.group_name;
+  v_job.stopped_at := p_old.stopped_at;
+  v_job.stopped_until := p_old.stopped_until;
+  -- A job that is registered while an incident lasts is stopped as well.
+  select * into v_incident from public.scheduler_incidents where ended_at is null;
+  if v_incident.id is not null then
+    v_job.stopped_at := coalesce(v_job.stopped_at, v_incident.started_at);
+    v_job.stopped_until := null;
+  end if;
+  return v_job;
+end;
+$function$
+;
+comment on function scheduler.stops_of(scheduler_jobs,scheduler_jobs) is 'The job with what stops it: the pause of its group, an incident.';
+revoke all on function scheduler.stops_of(scheduler_jobs,scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.take_limits(p_job scheduler_jobs, p_run scheduler_runs, p_timeout_ms integer, p_now timestamp with time zone)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if p_job.parallel_limit <= (
+    select count(*) from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running'))
+    or p_run.trigger = 'backfill' and exists (
+      select from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running') and trigger = 'backfill') then
+    return ('parallel_limit', null, null, null)::scheduler.hold;
+  end if;
+  if scheduler.takes_lock(p_job) and not scheduler.try_lock(
+    p_job.name, p_run.id, 'dispatch', p_now,
+    p_now + make_interval(secs => p_timeout_ms / 1000.0 + 2 * scheduler.setting('scheduler.receipt_timeout_seconds'))
+  ) then
+    return ('lock', p_job.name, null, null)::scheduler.hold;
+  end if;
+  if p_job.group_name is not null and not scheduler.take_slot(p_job.group_name, p_run.id) then
+    delete from public.scheduler_locks where run_id = p_run.id;
+    -- A slot that somebody gives back at this moment could not be taken.
+    perform scheduler.wake_jobs(array[p_job.name], p_now);
+    return ('group', p_job.group_name, null, null)::scheduler.hold;
+  end if;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.take_limits(scheduler_jobs,scheduler_runs,integer,timestamp with time zone) is 'Takes the job''s lock and a slot of its group for the run; the hold, and nothing taken, where one of them or the parallel limit is used up. Of back-filled runs one goes at a time. The caller holds the job''s row lock.';
+revoke all on function scheduler.take_limits(scheduler_jobs,scheduler_runs,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.take_slot(p_group_name text, p_run_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if (select parallel_limit is null from public.scheduler_groups where name = p_group_name) then
+    return true;
+  end if;
+  update scheduler.group_slots set run_id = p_run_id
+    where (group_name, slot) in (
+      select group_name, slot from scheduler.group_slots
+      where group_name = p_group_name and run_id is null
+        and slot <= (select parallel_limit from public.scheduler_groups where name = p_group_name)
+      order by slot limit 1 for update skip locked);
+  return found;
+end;
+$function$
+;
+comment on function scheduler.take_slot(text,uuid) is 'Takes a free slot of the group for the run; true also where the group has no limit. Never waits: false where all are held, or others take them at this moment.';
+revoke all on function scheduler.take_slot(text,uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.take_wakes(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_occurrences timestamptz[];
+begin
+  with taken as (
+    delete from scheduler.wakes where ctid in (
+      select ctid from scheduler.wakes where job_name = p_job.name and wake_at <= p_now for update skip locked)
+    returning scheduled_for
+  )
+  select array_agg(distinct scheduled_for) filter (where scheduled_for is not null) into v_occurrences from taken;
+  if found then
+    perform scheduler.record_dependent(p_job, v_occurrences, p_now);
+    perform scheduler.look_again(p_job.name, 'dependency');
+  end if;
+end;
+$function$
+;
+comment on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) is 'Takes out the wakes of a job that is looked at now, and records the occurrences that they name. The caller holds the job''s row lock.';
+revoke all on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.under_way(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+begin
+  select runs.* into v_run
+    from public.scheduler_locks as locks join public.scheduler_runs as runs on runs.id = locks.run_id
+    where locks.name = p_job.name and locks.expires_at > p_now;
+  if v_run.id is null and (p_job.jitter_seconds > 0 or not scheduler.is_plain(p_job)) then
+    -- An occurrence that waits for something else than a run before it holds up those after it.
+    select * into v_run from public.scheduler_runs
+      where job_name = p_job.name and status = 'queued' and trigger in ('cron', 'deferred')
+        and waiting ->> 'for' is distinct from 'lock'
+      order by scheduled_for limit 1;
+  end if;
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.under_way(scheduler_jobs,timestamp with time zone) is 'The run that an occurrence of a job with a lock meets: the one that holds the lock, else one that waits for a dependency, tokens or a limit; null when the way is free.';
+revoke all on function scheduler.under_way(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.unknown_name(p_job scheduler_jobs)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    when p_job.group_name is not null and not exists (
+      select from public.scheduler_groups where name = p_job.group_name)
+      then format('there is no group named %L: register it with scheduler.register_group', p_job.group_name)
+    when array_position(p_job.calendars, null) is not null then 'calendars must hold names of calendars, got null'
+    else (
+      select format('there is no calendar named %L: register it with scheduler.register_calendar', wanted)
+      from unnest(p_job.calendars) as wanted
+      where not exists (select from public.scheduler_calendars where name = wanted) limit 1) end;
+end;
+$function$
+;
+comment on function scheduler.unknown_name(scheduler_jobs) is 'The first group or calendar that a job names and that is not registered; null when all are.';
+revoke all on function scheduler.unknown_name(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.unrecorded_segments(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, stop text)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select lower(free), upper(free), segments.stop
+  from scheduler.stop_segments(p_job, p_from, p_to) as segments,
+    unnest(tstzmultirange(tstzrange(segments.starts_at, segments.ends_at)) - coalesce((
+      select range_agg(tstzrange(scheduled_for, scheduled_until + interval '1 microsecond')) from public.scheduler_runs
+      where job_name = p_job.name and occurrences > 1 and scheduled_until >= p_from), '{}')) as free;
+$function$
+;
+comment on function scheduler.unrecorded_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone) is '[p_from, p_to) without the stretches for which there are gap rows, cut where something begins or ceases to stop the job.';
+revoke all on function scheduler.unrecorded_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.unregister_group(p_group_name text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_members text := (
+    select string_agg(name, ', ' order by name) from public.scheduler_jobs where group_name = p_group_name);
+begin
+  if v_members is not null then
+    raise exception using errcode = 'SD203',
+      message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
+      hint = 'register them with another group_name, or none';
+  end if;
+  delete from public.scheduler_groups where name = p_group_name;
+  if not found then
+    perform scheduler.refuse_unknown_group(p_group_name);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.unregister_group(text) is 'Takes a group out of the registry. Raises SD203 while it has jobs; SD004 for an unknown group.';
+revoke all on function scheduler.unregister_group(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.unregister_job(p_job_name text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  v_job := scheduler.assert_job(p_job_name);
+  if v_job.dependents <> '{}' then
+    raise exception using errcode = 'SD203',
+      message = format('cannot take %s out: %s on it', p_job_name, array_to_string(v_job.dependents, ', ')
+        || case cardinality(v_job.dependents) when 1 then ' depends' else ' depend' end),
+      hint = 'register them without it in depends_on, or take them out first';
+  end if;
+  perform scheduler.free_slot(id) from public.scheduler_runs
+    where job_name = p_job_name and status in ('dispatched', 'running');
+  delete from public.scheduler_jobs where name = p_job_name;
+  perform scheduler.link_dependents(p_job_name, v_job.depends_on);
+  delete from scheduler.wakes where job_name = p_job_name;
+  perform scheduler.sync_cron_entry(p_job_name);
+end;
+$function$
+;
+comment on function scheduler.unregister_job(text) is 'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by the next pulse. Raises SD001 for an unknown job; SD203 while other jobs depend on it.';
+revoke all on function scheduler.unregister_job(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.version()
  RETURNS text
@@ -11,3 +3699,177 @@ AS $function$ select '0.11.0' $function$
 ;
 comment on function scheduler.version() is 'The version of Daybook that this database has.';
 revoke all on function scheduler.version() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wait_facts(p_for text, p_name text, p_since timestamp with time zone, p_until timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('for', p_for, 'name', p_name, 'since', p_since, 'until', p_until);
+$function$
+;
+comment on function scheduler.wait_facts(text,text,timestamp with time zone,timestamp with time zone) is 'What stands in scheduler_runs.waiting: what for, its name (null: it needs none), since when, and until when at the latest (null: until it happens).';
+revoke all on function scheduler.wait_facts(text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wait_reason(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when stop is not null and p_run.trigger <> 'manual' then 'because ' || case when stop = 'paused' then 'the job is '
+      else '' end || scheduler.stop_text(p_job, stop)
+    else coalesce(case waits_for
+      when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until end
+      when 'jitter' then case when p_run.run_after > p_now then format('for its jitter, until %s', until) end
+      when 'idle' then case when p_run.run_after > p_now then format('until %s, as the run before it found nothing to '
+        'do', until) end
+      when 'dependency' then format('for %s, until %s', name, until)
+      when 'budget' then format('for tokens of the budget %s, from %s on', name, until)
+      when 'breaker' then 'for the breaker of the job' || coalesce(', until ' || until, ': another run tries')
+      when 'group' then format('for one of the runs of the group %s to end', name)
+      when 'key' then format('for a run with the key %s to end', name)
+      when 'calendar' then format('for the end of a span of the calendar %s, at %s', name, until)
+      when 'parallel_limit' then format('for one of the %s runs under way to end', p_job.parallel_limit)
+      when 'lock' then 'for the run before it to end' end,
+      case when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after
+        at time zone zone, 'HH24:MI:SS')) end,
+      case when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to '
+        'end' end,
+      'for the next pulse') end
+  from (select scheduler.stop_kind(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
+      p_run.waiting ->> 'name' as name, zone,
+      to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone, 'HH24:MI:SS') as until
+    from (select scheduler.shown_time_zone(p_job.time_zone) as zone) as shown) as facts;
+$function$
+;
+comment on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What a queued run waits for, as the end of the sentence "it waits …".';
+revoke all on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.waiting_since(p_run scheduler_runs, p_for text, p_now timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+$function$
+;
+comment on function scheduler.waiting_since(scheduler_runs,text,timestamp with time zone) is 'Since when a run waits for that; p_now when it begins to.';
+revoke all on function scheduler.waiting_since(scheduler_runs,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.waits_alone(p_kind text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$ select p_kind in ('dependency', 'key') $function$
+;
+comment on function scheduler.waits_alone(text) is 'Whether a hold of that kind holds back the run alone, and not all that waits of its job.';
+revoke all on function scheduler.waits_alone(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wake_jobs(p_job_names text[], p_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  insert into scheduler.wakes (job_name, wake_at) select name, p_at from unnest(p_job_names) as name;
+$function$
+;
+comment on function scheduler.wake_jobs(text[],timestamp with time zone) is 'Has the first pulse from p_at on (epoch: the next one) look at these jobs: send what waits, start what is continuous.';
+revoke all on function scheduler.wake_jobs(text[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wake_waiting(p_now timestamp with time zone)
+ RETURNS integer
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  with recursive waiting as (
+    (select job_name from public.scheduler_runs where status = 'queued' and run_after is null
+      order by job_name limit 1)
+    union all
+    select (select runs.job_name from public.scheduler_runs as runs
+      where status = 'queued' and run_after is null and runs.job_name > waiting.job_name
+      order by runs.job_name limit 1)
+    from waiting where waiting.job_name is not null
+  ), woken as (
+    insert into scheduler.wakes (job_name, wake_at)
+    select job_name, p_now from waiting where job_name is not null
+    union
+    select name, p_now from public.scheduler_jobs where continuous and enabled and not exists (
+      select from public.scheduler_runs
+      where job_name = name and status in ('queued', 'dispatched', 'running'))
+    returning 1
+  )
+  select count(*)::integer from woken;
+$function$
+;
+comment on function scheduler.wake_waiting(timestamp with time zone) is 'Wakes all jobs of which a run waits for a lock or a limit, and continuous ones without a run. Returns how many.';
+revoke all on function scheduler.wake_waiting(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.withdraw_run(p_run scheduler_runs, p_message text, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_is_withdrawn constant boolean :=
+    p_run.status = 'dispatched' and scheduler.take_back_request(p_run.request_id, p_run.id);
+begin
+  perform scheduler.end_run(p_run.id, array['queued', 'dispatched', 'running'], 'cancelled', 'cancelled', p_now,
+    p_error_message => p_message);
+  return v_is_withdrawn;
+end;
+$function$
+;
+comment on function scheduler.withdraw_run(scheduler_runs,text,timestamp with time zone) is 'Cancels a run that waits or is under way. Says whether its request was still in pg_net''s queue, and taken out. The caller holds the job''s row lock.';
+revoke all on function scheduler.withdraw_run(scheduler_runs,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.write_job(p_job scheduler_jobs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  -- What registering leaves as it is.
+  v_kept constant text[] := array[
+    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at', 'dependents'];
+  v_columns constant text[] := array(
+    select quote_ident(attname) from pg_catalog.pg_attribute
+    where attrelid = 'public.scheduler_jobs'::regclass and attnum > 0 and not attisdropped and attname <> all (v_kept)
+    order by attnum);
+begin
+  -- A row that has these values already is not written.
+  if exists (
+    select from public.scheduler_jobs as jobs
+    where name = p_job.name and to_jsonb(jobs) - v_kept = to_jsonb(p_job) - v_kept) then
+    return;
+  end if;
+  execute format('insert into public.scheduler_jobs (%1$s) select %2$s
+      on conflict (name) do update set (%1$s, updated_at) = row(%3$s, now())',
+    array_to_string(v_columns, ', '),
+    (select string_agg('($1).' || name, ', ' order by place) from unnest(v_columns) with ordinality as c (name, place)),
+    (select string_agg('excluded.' || name, ', ' order by place)
+      from unnest(v_columns) with ordinality as c (name, place)))
+    using p_job;
+end;
+$function$
+;
+comment on function scheduler.write_job(scheduler_jobs) is 'Writes a job''s row, new or over the one of its name; a pause and created_at stay. Changes nothing that is right.';
+revoke all on function scheduler.write_job(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_finish_run(p_run_id uuid, p_outcome text, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select scheduler.finish_run(p_run_id, p_outcome, p_result, p_error_message, p_error_detail, p_retryable,
+    p_resume_at);
+$function$
+;
+comment on function scheduler_finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone) is 'scheduler.finish_run for edge functions.';
+revoke all on function scheduler_finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+grant execute on function scheduler_finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone) to service_role;

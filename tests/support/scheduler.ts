@@ -85,7 +85,7 @@ export async function finish(
 ): Promise<Row> {
   return await value(
     sql,
-    `scheduler.finish_run($1, $2, '{"seen": 1}', case when $2 <> 'completed' then 'it broke' end, null, $3, $4)`,
+    `scheduler.finish_run($1, $2, '{"seen": 1}', case when $2 <> 'completed' then 'it broke' end, null, $3, null, $4)`,
     [run, outcome, retryable, now],
   );
 }

@@ -61,6 +61,10 @@ begin
     perform scheduler.cancel_orphans(p_job_name, p_now);
     return v_told;
   end if;
+  perform scheduler.take_wakes(v_job, p_now);
+  if v_job.continuous then
+    perform scheduler.keep_going(v_job, p_now);
+  end if;
   -- Waiting runs are older than occurrences that come due now.
   v_told := v_told || jsonb_build_object('sent', scheduler.send_queued(v_job, p_now));
   v_run_id := scheduler.record_due(v_job, p_now);

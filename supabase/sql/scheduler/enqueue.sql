@@ -8,10 +8,13 @@ language sql immutable set search_path = '' as $$
       select format('runs[%s]%s, got %s', place - 1, fault, left(run::text, 100))
       from jsonb_array_elements(p_runs) with ordinality as runs (run, place), lateral (select case
           when jsonb_typeof(run) <> 'object' then ' must be an object'
-          when run - array['payload', 'key'] <> '{}' then ' must have no field but payload and key'
+          when run - array['payload', 'key', 'priority'] <> '{}'
+            then ' must have no field but payload, key and priority'
           when jsonb_typeof(nullif(run -> 'payload', 'null')) <> 'object' then '.payload must be an object'
           when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') > 200
             or run ->> 'key' !~ '\S' then '.key must be a text of 1 to 200 characters that is not blank'
+          when jsonb_typeof(nullif(run -> 'priority', 'null')) <> 'number' or run ->> 'priority' !~ '^-?\d{1,2}$'
+            or (run ->> 'priority')::integer not between -10 and 10 then '.priority must be a whole number from -10 to 10'
         end as fault) as checked
       where fault is not null
       order by place limit 1)
@@ -19,6 +22,21 @@ language sql immutable set search_path = '' as $$
 $$;
 comment on function scheduler.run_requests_fault(jsonb) is
   'What is wrong with the list of runs that enqueue_runs was given, by place and field; null when nothing is.';
+
+-- Turns are taken by start-time fair queuing: a key that comes new goes next to those that are being served, and each
+-- further run of a key comes a turn later (Goyal, Vin, Cheng, "Start-time Fair Queuing", 1996).
+create function scheduler.next_turns(p_job_name text, p_runs jsonb) returns table (key text, next_turn bigint)
+language sql stable set search_path = '' as $$
+  select wanted.key, greatest(served.turn, (
+    select max(runs.turn) + 1 from public.scheduler_runs as runs
+    where job_name = p_job_name and runs.key = wanted.key and completed_at is null))
+  from (select distinct run ->> 'key' as key from jsonb_array_elements(p_runs) as run
+      where run ->> 'key' is not null) as wanted,
+    (select coalesce(max(turn), 0) + 1 as turn from public.scheduler_runs
+      where job_name = p_job_name and status in ('dispatched', 'running')) as served;
+$$;
+comment on function scheduler.next_turns(text, jsonb) is
+  'For each key among the runs that are asked for: the turn of its next run.';
 
 create function scheduler.enqueue_runs(
   p_job_name text, p_runs jsonb, p_run_after timestamptz default null, p_now timestamptz default clock_timestamp()
@@ -28,6 +46,7 @@ declare
   v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
   v_fault text := scheduler.run_requests_fault(p_runs);
   v_first timestamptz;
+  v_waiting jsonb;
 begin
   if not isfinite(p_run_after) then
     v_fault := format('run_after must be a moment or null, got %s', p_run_after);
@@ -41,15 +60,22 @@ begin
     from public.scheduler_runs
     where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
       and trigger <> 'manual';
+  -- What holds back those that wait already holds back these.
+  v_waiting := (scheduler.next_waiting(v_job, p_now)).waiting || jsonb_build_object('since', p_now);
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, receipt, payload, key,
-    run_after
+    run_after, priority, turn, waiting
   )
   select v_job.name, v_job.function_name, 'queued', 'enqueued',
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
-    v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), key, p_run_after
-  from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text))
-    with ordinality as runs (payload, key, place);
+    v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), runs.key, p_run_after,
+    coalesce(priority, v_job.priority),
+    case when runs.key is null then 0 else turns.next_turn + row_number() over (partition by runs.key order by place) - 1
+      end,
+    case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
+  from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
+    with ordinality as runs (payload, key, priority, place)
+    left join scheduler.next_turns(v_job.name, p_runs) as turns using (key);
   if v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
   end if;
@@ -58,8 +84,10 @@ end;
 $$;
 comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) is
   'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. '
-    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent) and "key", which names '
-    'what the run is about (at most 200 characters) and is kept by its retries. Returns how many. Raises SD001 for an '
+    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent), "key", which names what '
+    'the run is about (at most 200 characters) and is kept by its retries, and "priority", from -10 to 10 (the job''s '
+    'own when absent; the highest goes first, and waiting raises it). Of one priority the keys take turns. Returns how '
+    'many. Raises SD001 for an '
     'unknown job; 22023 for another list, or a p_run_after that is infinite.';
 
 create function scheduler.runs_with_key(p_job_name text, p_key text) returns setof public.scheduler_runs

@@ -93,8 +93,7 @@ language sql immutable set search_path = '' as $$
     when 'disabled' then format(' does not run at %s: it is disabled; register it with enabled => true.', at)
     when 'to_come' then format(' is due at %s, in %s%s.', at,
       scheduler.wait_text((p_facts ->> 'wait_seconds')::numeric),
-      case when p_facts #>> '{paused,by}' is null then '' else
-        format(', and will be skipped: paused by %s: %s', p_facts #>> '{paused,by}', p_facts #>> '{paused,reason}') end)
+      coalesce(', and ' || (p_facts ->> 'note'), ''))
     when 'not_recorded' then format(
       ' was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the last pulse '
         'was %s%s.',

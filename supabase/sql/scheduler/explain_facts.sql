@@ -5,7 +5,7 @@ create function scheduler.origin(p_run public.scheduler_runs) returns text
 language sql stable set search_path = '' as $$
   select coalesce(
     (select trigger from public.scheduler_runs
-      where p_run.trigger = 'retry' and job_name = p_run.job_name and scheduled_for = p_run.scheduled_for
+      where p_run.trigger in ('retry', 'deferred') and job_name = p_run.job_name and scheduled_for = p_run.scheduled_for
       order by attempt limit 1),
     p_run.trigger);
 $$;
@@ -33,19 +33,35 @@ comment on function scheduler.remedy_facts(public.scheduler_runs) is
   'What a run''s verdict means and what to do: {"meaning", "remedy", "again": how to run it again, that very run and '
   'not the job with its registered payload, or null}; null without a verdict.';
 
+-- The kinds of scheduler_runs.waiting, as the end of the sentence "it waits …".
 create function scheduler.wait_reason(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
 returns text
 language sql stable set search_path = '' as $$
   select case
-    when scheduler.is_paused(p_job, p_now)
-      then format('because the job is paused by %s: %s', p_job.paused_by, p_job.pause_reason)
-    when p_run.run_after > p_now then format('for the first pulse after %s',
-      to_char(p_run.run_after at time zone scheduler.shown_time_zone(p_job.time_zone), 'HH24:MI:SS'))
-    when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to end'
-    when p_job.parallel_limit <= (select count(*) from public.scheduler_runs
-      where job_name = p_run.job_name and status in ('dispatched', 'running'))
-      then format('for one of the %s runs under way to end', p_job.parallel_limit)
-    else 'for the next pulse' end;
+    when stop is not null and p_run.trigger <> 'manual' then 'because ' || case when stop = 'paused' then 'the job is '
+      else '' end || scheduler.stop_text(p_job, stop)
+    else coalesce(case waits_for
+      when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until end
+      when 'jitter' then case when p_run.run_after > p_now then format('for its jitter, until %s', until) end
+      when 'idle' then case when p_run.run_after > p_now then format('until %s, as the run before it found nothing to '
+        'do', until) end
+      when 'dependency' then format('for %s, until %s', name, until)
+      when 'budget' then format('for tokens of the budget %s, from %s on', name, until)
+      when 'breaker' then 'for the breaker of the job' || coalesce(', until ' || until, ': another run tries')
+      when 'group' then format('for one of the runs of the group %s to end', name)
+      when 'key' then format('for a run with the key %s to end', name)
+      when 'calendar' then format('for the end of a span of the calendar %s, at %s', name, until)
+      when 'parallel_limit' then format('for one of the %s runs under way to end', p_job.parallel_limit)
+      when 'lock' then 'for the run before it to end' end,
+      case when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after
+        at time zone zone, 'HH24:MI:SS')) end,
+      case when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to '
+        'end' end,
+      'for the next pulse') end
+  from (select scheduler.stop_kind(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
+      p_run.waiting ->> 'name' as name, zone,
+      to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone, 'HH24:MI:SS') as until
+    from (select scheduler.shown_time_zone(p_job.time_zone) as zone) as shown) as facts;
 $$;
 comment on function scheduler.wait_reason(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'What a queued run waits for, as the end of the sentence "it waits …".';
@@ -70,7 +86,8 @@ language sql stable set search_path = '' as $$
         and scheduled_for >= date_trunc('minute', p_run.scheduled_for)
         and scheduled_for < date_trunc('minute', p_run.scheduled_for) + interval '1 minute'), '[]')
   ) || coalesce(scheduler.remedy_facts(p_run), '{}') || case p_run.status
-    when 'queued' then jsonb_build_object('waits', scheduler.wait_reason(p_job, p_run, p_now))
+    when 'queued' then jsonb_build_object('waits', scheduler.wait_reason(p_job, p_run, p_now),
+      'waiting', p_run.waiting)
     when 'dispatched' then (
       select jsonb_build_object('dispatched', to_char(p_run.dispatched_at at time zone zone, 'HH24:MI:SS'),
         'judged', to_char((p_run.dispatched_at + make_interval(
@@ -121,7 +138,8 @@ begin
     return jsonb_build_object('kind', 'not_registered_yet',
       'registered', scheduler.local_text(p_job.created_at, p_job.time_zone));
   elsif p_job.schedule is null then
-    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled);
+    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs',
+      (scheduler.next_run(p_job, p_minute)).fault);
   elsif not exists (
     select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute')) then
     return scheduler.not_due_facts(p_job, p_minute, p_now);
@@ -134,8 +152,7 @@ begin
     when not p_job.enabled then jsonb_build_object('kind', 'disabled')
     when p_minute > p_now then jsonb_build_object('kind', 'to_come', 'due_at', p_minute,
       'wait_seconds', extract(epoch from p_minute - p_now)::bigint,
-      'paused', case when scheduler.is_paused(p_job, p_minute)
-        then jsonb_build_object('by', p_job.paused_by, 'reason', p_job.pause_reason) end)
+      'note', scheduler.next_run_note(p_job, p_minute))
     when p_job.next_run_at <= p_minute then (
       select jsonb_build_object('kind', 'not_recorded', 'error', state.errors ->> p_job.name,
         'pulse_age_seconds', extract(epoch from p_now - state.last_pulse_at)::bigint)

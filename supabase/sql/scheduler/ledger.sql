@@ -26,6 +26,9 @@ begin
   v_run.timeout_seconds := p_job.timeout_seconds;
   v_run.payload := p_job.payload;
   v_run.receipt := p_job.receipt;
+  v_run.priority := coalesce(p_job.priority, 0);
+  v_run.turn := 0;
+  v_run.failures := 0;
   v_run.created_at := now();
   return v_run;
 end;
@@ -33,8 +36,9 @@ $$;
 comment on function scheduler.new_run(public.scheduler_jobs, text, timestamptz) is
   'A queued run of the job for that moment, first attempt, with the job''s payload. Writes nothing: see add_runs.';
 
-create function scheduler.next_attempt(p_run public.scheduler_runs, p_attempt integer) returns public.scheduler_runs
-language plpgsql set search_path = '' as $$
+create function scheduler.next_attempt(p_run public.scheduler_runs, p_trigger text, p_failures integer)
+returns public.scheduler_runs
+language plpgsql stable set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
 begin
@@ -42,22 +46,28 @@ begin
   v_run.job_name := p_run.job_name;
   v_run.function_name := p_run.function_name;
   v_run.status := 'queued';
-  v_run.trigger := 'retry';
+  v_run.trigger := p_trigger;
   v_run.scheduled_for := p_run.scheduled_for;
   v_run.occurrences := 1;
-  v_run.attempt := p_attempt;
-  v_run.max_attempts := greatest(p_run.max_attempts, p_attempt);
+  v_run.attempt := coalesce((
+    select max(attempt) from public.scheduler_runs
+    where job_name = p_run.job_name and scheduled_for = p_run.scheduled_for), p_run.attempt) + 1;
+  v_run.failures := p_failures;
+  v_run.max_attempts := greatest(p_run.max_attempts, p_failures + 1);
   v_run.timeout_seconds := p_run.timeout_seconds;
   v_run.payload := p_run.payload;
   v_run.key := p_run.key;
+  v_run.priority := p_run.priority;
+  v_run.turn := p_run.turn;
+  v_run.interval_from := p_run.interval_from;
   v_run.receipt := p_run.receipt;
   v_run.created_at := now();
   return v_run;
 end;
 $$;
-comment on function scheduler.next_attempt(public.scheduler_runs, integer) is
-  'That attempt of what the run is an attempt of, queued, with the run''s own payload and key. Writes nothing: see '
-  'add_runs.';
+comment on function scheduler.next_attempt(public.scheduler_runs, text, integer) is
+  'The next attempt at what the run is an attempt at, after so many that failed; queued, with the run''s own payload, '
+  'key and interval. Writes nothing: see add_runs.';
 
 create function scheduler.add_runs(p_runs public.scheduler_runs[]) returns setof public.scheduler_runs
 language sql set search_path = '' as $$

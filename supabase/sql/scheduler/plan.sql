@@ -5,7 +5,7 @@ create type scheduler.planned_occurrence as (
 );
 comment on type scheduler.planned_occurrence is
   'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
-    'reason), or the skip_kind with which it is skipped.';
+    'reason as its fault), or the skip_kind with which it is skipped (calendar: with the label as its fault).';
 
 create function scheduler.run_if_answer(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -18,20 +18,6 @@ $$;
 comment on function scheduler.run_if_answer(public.scheduler_jobs, timestamptz) is
   'What the job''s run_if says of an occurrence: work, no work, or the reason why it could not be asked.';
 
-create function scheduler.pause_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
-returns table (starts_at timestamptz, ends_at timestamptz, paused boolean)
-language sql immutable set search_path = '' as $$
-  select greatest(p_from, begins), least(p_to, ends), during
-  from (values
-    ('-infinity'::timestamptz, coalesce(p_job.paused_at, 'infinity'), false),
-    (p_job.paused_at, coalesce(p_job.paused_until, 'infinity'), true),
-    (case when p_job.paused_at is not null then p_job.paused_until end, 'infinity', false)
-  ) as segments (begins, ends, during)
-  where begins is not null and greatest(p_from, begins) < least(p_to, ends);
-$$;
-comment on function scheduler.pause_segments(public.scheduler_jobs, timestamptz, timestamptz) is
-  '[p_from, p_to) cut where the job''s pause begins and ends.';
-
 -- A gap of more occurrences than this is one row of the ledger.
 create function scheduler.gap_rows() returns integer
 language sql immutable set search_path = '' as $$ select 1000 $$;
@@ -40,16 +26,17 @@ comment on function scheduler.gap_rows() is 'Up to so many missed occurrences ea
 
 -- After somebody moved the cursor back, gap rows lie ahead of it; their occurrences are not counted again.
 create function scheduler.unrecorded_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
-returns table (starts_at timestamptz, ends_at timestamptz, paused boolean)
+returns table (starts_at timestamptz, ends_at timestamptz, stop text)
 language sql stable set search_path = '' as $$
-  select lower(free), upper(free), segments.paused
-  from scheduler.pause_segments(p_job, p_from, p_to) as segments,
+  select lower(free), upper(free), segments.stop
+  from scheduler.stop_segments(p_job, p_from, p_to) as segments,
     unnest(tstzmultirange(tstzrange(segments.starts_at, segments.ends_at)) - coalesce((
       select range_agg(tstzrange(scheduled_for, scheduled_until + interval '1 microsecond')) from public.scheduler_runs
       where job_name = p_job.name and occurrences > 1 and scheduled_until >= p_from), '{}')) as free;
 $$;
 comment on function scheduler.unrecorded_segments(public.scheduler_jobs, timestamptz, timestamptz) is
-  '[p_from, p_to) without the stretches for which there are gap rows, cut where the job''s pause begins and ends.';
+  '[p_from, p_to) without the stretches for which there are gap rows, cut where something begins or ceases to stop '
+    'the job.';
 
 create function scheduler.plan_gap(
   p_job public.scheduler_jobs, p_from timestamptz, p_last timestamptz, p_count bigint, p_kind text
@@ -82,16 +69,16 @@ language plpgsql set search_path = '' as $$
 declare
   v_segment record;
   v_listed timestamptz[];
+  v_kept timestamptz[];
   v_rest timestamptz[];
   v_room integer := p_room;
-  v_kept integer;
   v_count bigint;
   v_is_gap boolean;
   v_kind text;
 begin
   -- The newest first: they are the ones that are made up for.
   for v_segment in select * from scheduler.unrecorded_segments(p_job, p_from, p_to) order by starts_at desc loop
-    v_kind := case when v_segment.paused then 'paused' else 'misfire_' || p_job.misfire_policy end;
+    v_kind := coalesce(v_segment.stop, 'misfire_' || p_job.misfire_policy);
     v_count := scheduler.count_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at);
     v_is_gap := v_count > scheduler.gap_rows() + v_room;
     v_listed := scheduler.newest_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at,
@@ -100,50 +87,57 @@ begin
       v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work'
         order by at);
     end if;
-    v_kept := case when v_segment.paused then 0 else least(v_room, cardinality(v_listed)) end;
-    v_room := v_room - v_kept;
-    v_rest := v_listed[:cardinality(v_listed) - v_kept];
+    v_kept := case when v_segment.stop is not null then '{}' else array(
+      select at from (
+        select at from unnest(v_listed) as at where scheduler.calendar_label(p_job, at) is null
+        order by at desc limit v_room) as newest
+      order by at) end;
+    v_room := v_room - cardinality(v_kept);
+    v_rest := array(select at from unnest(v_listed) as at where at <> all (v_kept) order by at);
     return query
       select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case
         when answer <> 'work' then answer end
-      from unnest(v_listed[cardinality(v_rest) + 1:]) as at, lateral (select scheduler.run_if_answer(p_job,
-        at) as answer) as asked
+      from unnest(v_kept) as at, lateral (select scheduler.run_if_answer(p_job, at) as answer) as asked
       where answer <> 'no work';
     if not v_is_gap then
-      return query select at, null::timestamptz, 1, v_kind, null::text from unnest(v_rest) as at;
+      return query
+        select at, null::timestamptz, 1, case when v_segment.stop is null and label is not null then 'calendar'
+          else v_kind end, case when v_segment.stop is null then label end
+        from unnest(v_rest) as at, lateral scheduler.calendar_label(p_job, at) as label;
     else
       return query select * from scheduler.plan_gap(p_job, v_segment.starts_at, v_rest[cardinality(v_rest)],
-        v_count - v_kept, v_kind);
+        v_count - cardinality(v_kept), v_kind);
     end if;
   end loop;
 end;
 $$;
 comment on function scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer) is
-  'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room outside of a '
-    'pause are caught up, the others are paused or misfires, a row each or, when there are more than gap_rows(), one '
-    'row for all.';
+  'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room that nothing '
+    'stops are caught up, the others are stopped, turned away by a calendar, or misfires: a row each or, when there are '
+    'more than gap_rows(), one row for all.';
 
 create function scheduler.plan_on_time(p_job public.scheduler_jobs, p_due timestamptz[], p_now timestamptz)
 returns setof scheduler.planned_occurrence
 language sql set search_path = '' as $$
   with due as (
-    select at, scheduler.is_paused(p_job, at) or scheduler.is_paused(p_job, p_now) as paused,
-      scheduler.run_if_answer(p_job, at) as answer
+    select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_kind(p_job, p_now)) as stop,
+      scheduler.calendar_label(p_job, at) as label, scheduler.run_if_answer(p_job, at) as answer
     from unnest(p_due) as at
   ), with_work as (
-    select *, at = max(at) filter (where not paused and answer = 'work') over () as newest
+    select *, at = max(at) filter (where stop is null and label is null and answer = 'work') over () as newest
     from due where answer <> 'no work'
   )
   select at, null::timestamptz, 1,
     case
-      when paused then 'paused'
+      when stop is not null then stop
+      when label is not null then 'calendar'
       when answer <> 'work' then 'faulty'
       when newest or not scheduler.takes_lock(p_job) then 'start'
       -- The older ones were not dispatched. Only one run at a time may have the lock, and the newest counts.
       when p_job.misfire_policy = 'all' then 'catch_up'
       else 'superseded'
     end,
-    case when answer <> 'work' and not paused then answer end
+    case when stop is not null then null when label is not null then label when answer <> 'work' then answer end
   from with_work order by at;
 $$;
 comment on function scheduler.plan_on_time(public.scheduler_jobs, timestamptz[], timestamptz) is
@@ -165,7 +159,8 @@ begin
       greatest(p_job.next_run_at, v_on_time_from), p_now + interval '1 microsecond') as at order by at)
     when p_job.next_run_at >= v_on_time_from then array[p_job.next_run_at]
     else '{}' end;
-  if v_due = array[p_job.next_run_at] and p_job.run_if is null and p_job.paused_at is null then
+  if v_due = array[p_job.next_run_at] and p_job.run_if is null and p_job.calendars = '{}'
+    and p_job.paused_at is null and p_job.group_paused_at is null and p_job.stopped_at is null then
     return array[(p_job.next_run_at, null, 1, 'start', null)::scheduler.planned_occurrence];
   end if;
   v_plan := array(select planned from scheduler.plan_on_time(p_job, v_due, p_now) as planned);

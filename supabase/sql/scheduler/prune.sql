@@ -5,12 +5,24 @@ language sql set search_path = '' as $$
   with pruned as (
     delete from public.scheduler_runs where id in (
       select id from public.scheduler_runs where status = any (p_statuses) and completed_at < p_before limit p_limit)
-    returning 1
+    returning job_name, scheduled_for, attempt, status, trigger, skip_kind
+  ), newest as (
+    select distinct on (job_name) job_name, scheduled_for, status from pruned join public.scheduler_jobs on name = job_name
+    where trigger not in ('manual', 'enqueued', 'continuous') and status <> 'deferred'
+      and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
+    order by job_name, scheduled_for desc, status = 'completed' desc, attempt desc
+  ), kept as (
+    insert into scheduler.kept_occurrences as kept (job_name, scheduled_for, state)
+    select job_name, scheduled_for, status from newest
+    on conflict (job_name) do update set scheduled_for = excluded.scheduled_for, state = excluded.state
+      where excluded.scheduled_for > kept.scheduled_for
+        or excluded.scheduled_for = kept.scheduled_for and kept.state <> 'completed'
   )
   select count(*)::integer from pruned;
 $$;
 comment on function scheduler.prune_runs(text[], timestamptz, integer) is
-  'Deletes runs of these statuses that ended before p_before, at most p_limit. Returns how many.';
+  'Deletes runs of these statuses that ended before p_before, at most p_limit, and keeps how the newest occurrence of '
+    'each job ended. Returns how many.';
 
 -- pg_cron never prunes its own log, which holds the rows of all applications of the database, and gives it no index but
 -- the run id. Each call reads on where the last one ended: rows that must stay do not stop it. After a crash rows can
@@ -56,7 +68,7 @@ create function scheduler.prune(p_now timestamptz, p_limit integer default 5000)
 language plpgsql set search_path = '' as $$
 declare
   v_successes integer := scheduler.prune_runs(
-    array['completed', 'skipped'], p_now - make_interval(days => scheduler.setting('scheduler.keep_successes_days')),
+    array['completed', 'skipped', 'deferred'], p_now - make_interval(days => scheduler.setting('scheduler.keep_successes_days')),
       p_limit);
   v_failures integer := scheduler.prune_runs(
     array['failed', 'missed', 'cancelled'],

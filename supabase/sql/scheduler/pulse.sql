@@ -7,7 +7,12 @@ language sql stable set search_path = '' as $$
     select name from (
       select name from public.scheduler_jobs where enabled and next_run_at <= p_now
       union
-      select job_name from public.scheduler_runs where status = 'queued' and (run_after is null or run_after <= p_now)
+      select job_name from public.scheduler_runs where status = 'queued' and run_after <= p_now
+      union
+      select job_name from scheduler.wakes where wake_at <= p_now
+      union
+      -- A run that held the lock was not heard of again.
+      select name from public.scheduler_locks where expires_at <= p_now
       union
       select unnest(p_to_hear)
     ) as jobs (name)
@@ -16,7 +21,33 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.jobs_to_attend(timestamptz, text[], text, integer) is
   'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a '
-    'due occurrence, those with a waiting run whose time has come.';
+    'due occurrence, those with a waiting run whose time has come, those that were woken. Runs that wait for a lock or '
+    'a limit are sent by who frees it.';
+
+-- What wakes a job is an event, and somebody may have changed a row by hand. Once a minute all are looked at.
+create function scheduler.wake_waiting(p_now timestamptz) returns integer
+language sql set search_path = '' as $$
+  with recursive waiting as (
+    (select job_name from public.scheduler_runs where status = 'queued' and run_after is null
+      order by job_name limit 1)
+    union all
+    select (select runs.job_name from public.scheduler_runs as runs
+      where status = 'queued' and run_after is null and runs.job_name > waiting.job_name
+      order by runs.job_name limit 1)
+    from waiting where waiting.job_name is not null
+  ), woken as (
+    insert into scheduler.wakes (job_name, wake_at)
+    select job_name, p_now from waiting where job_name is not null
+    union
+    select name, p_now from public.scheduler_jobs where continuous and enabled and not exists (
+      select from public.scheduler_runs
+      where job_name = name and status in ('queued', 'dispatched', 'running'))
+    returning 1
+  )
+  select count(*)::integer from woken;
+$$;
+comment on function scheduler.wake_waiting(timestamptz) is
+  'Wakes all jobs of which a run waits for a lock or a limit, and continuous ones without a run. Returns how many.';
 
 create function scheduler.attend_jobs(p_now timestamptz, p_budget_ms integer) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -50,7 +81,7 @@ begin
   end if;
   return case p_step
     when 'pruned' then scheduler.prune(p_now)
-    when 'mended' then scheduler.mend_cron_entries()
+    when 'mended' then scheduler.mend_cron_entries() || jsonb_build_object('woken', scheduler.wake_waiting(p_now))
     when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
     when 'answers' then jsonb_build_object(
       'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))

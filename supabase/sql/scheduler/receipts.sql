@@ -39,7 +39,8 @@ language sql stable set search_path = '' as $$
   select jsonb_build_object(
     'begun', true, 'run_id', p_run.id, 'job_name', p_run.job_name, 'scheduled_for', p_run.scheduled_for,
     'attempt', p_run.attempt, 'timeout_seconds', p_run.timeout_seconds,
-    'heartbeat_seconds', scheduler.setting('scheduler.heartbeat_seconds'));
+    'heartbeat_seconds', scheduler.setting('scheduler.heartbeat_seconds'),
+    'interval_from', coalesce(p_run.interval_from, p_run.scheduled_for), 'interval_to', p_run.scheduled_for);
 $$;
 comment on function scheduler.begun(public.scheduler_runs) is 'What a function is told of the run it has begun.';
 
@@ -71,6 +72,7 @@ begin
   v_run.timeout_seconds := coalesce(v_job.timeout_seconds, 120);
   v_run.payload := coalesce(p_payload, v_job.payload, '{}');
   v_run.receipt := coalesce(v_job.receipt, 'function');
+  v_run.interval_from := scheduler.interval_start(v_job, p_now);
   v_run.status := 'running';
   v_run.dispatched_at := p_now;
   v_run.started_at := p_now;
@@ -85,6 +87,12 @@ begin
     select run_id, acquired_at into v_held from public.scheduler_locks where name = v_job.name;
     delete from public.scheduler_runs where id = v_run.id;
     return jsonb_build_object('begun', false, 'reason', 'busy', 'run_id', v_held.run_id, 'since', v_held.acquired_at);
+  end if;
+  if v_job.group_name is not null and not scheduler.take_slot(v_job.group_name, v_run.id) then
+    select id, dispatched_at into v_held from public.scheduler_runs
+      where id in (select run_id from scheduler.group_slots where group_name = v_job.group_name) order by 2 limit 1;
+    delete from public.scheduler_runs where id = v_run.id;
+    return jsonb_build_object('begun', false, 'reason', 'busy', 'run_id', v_held.id, 'since', v_held.dispatched_at);
   end if;
   return scheduler.begun(v_run);
 end;
@@ -120,22 +128,28 @@ create function scheduler.finish_run(
   p_error_message text default null,
   p_error_detail jsonb default null,
   p_retryable boolean default true,
+  p_resume_at timestamptz default null,
   p_now timestamptz default now()
 ) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
 begin
-  if p_outcome is null or p_outcome not in ('completed', 'failed', 'timed_out', 'interrupted') then
+  if p_outcome is null or p_outcome not in ('completed', 'failed', 'deferred', 'timed_out', 'interrupted') then
     raise exception using errcode = '22023',
-      message = format('cannot finish a run: outcome must be completed, failed, timed_out or interrupted, got %s',
-        coalesce(p_outcome, 'null'));
+      message = format('cannot finish a run: outcome must be completed, failed, deferred, timed_out or interrupted, '
+        'got %s', coalesce(p_outcome, 'null'));
+  end if;
+  if p_outcome = 'deferred' and isfinite(p_resume_at) is not true then
+    raise exception using errcode = '22023',
+      message = format('cannot finish a run: one that is deferred must say from when it goes on, got %s',
+        coalesce(p_resume_at::text, 'null'));
   end if;
   if scheduler.end_run(
     p_run_id, array['running'],
-    case p_outcome when 'completed' then 'completed' else 'failed' end,
+    case when p_outcome in ('completed', 'deferred') then p_outcome else 'failed' end,
     case p_outcome when 'completed' then 'ok' when 'failed' then 'job_error' else p_outcome end,
-    p_now, p_result, p_error_message, p_error_detail, p_retryable
+    p_now, p_result, p_error_message, p_error_detail, p_retryable, p_resume_at => p_resume_at
   ) then
     return jsonb_build_object('finished', true);
   end if;
@@ -146,10 +160,10 @@ begin
     else format('already over: %s (%s)', v_run.status, v_run.verdict) end);
 end;
 $$;
-comment on function scheduler.finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz) is
-  'The last receipt. Ends a running run as completed or failed (timed_out and interrupted are failures with that '
-    'verdict) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. '
-    'Raises 22023 for an unknown outcome.';
+comment on function scheduler.finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz, timestamptz) is
+  'The last receipt. Ends a running run as completed, failed (timed_out and interrupted are failures with that verdict) '
+    'or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. '
+    'Raises 22023 for an unknown outcome, or a deferred run without a moment to go on at.';
 
 -- The doors for edge functions. Security definer because service_role, which calls them through REST, has no
 -- right in the private schema, and ending a run may send the next one, which reads Vault.
@@ -176,20 +190,21 @@ comment on function public.scheduler_heartbeat_run(uuid, jsonb) is 'scheduler.he
 
 create function public.scheduler_finish_run(
   p_run_id uuid, p_outcome text, p_result jsonb default null, p_error_message text default null,
-  p_error_detail jsonb default null, p_retryable boolean default true
+  p_error_detail jsonb default null, p_retryable boolean default true, p_resume_at timestamptz default null
 ) returns jsonb language sql security definer set search_path = '' as $$
-  select scheduler.finish_run(p_run_id, p_outcome, p_result, p_error_message, p_error_detail, p_retryable);
+  select scheduler.finish_run(p_run_id, p_outcome, p_result, p_error_message, p_error_detail, p_retryable,
+    p_resume_at);
 $$;
-comment on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean) is 'scheduler.finish_run for '
+comment on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz) is 'scheduler.finish_run for '
   'edge functions.';
 
 revoke all on function public.scheduler_begin_run(uuid, text, text) from public, anon, authenticated;
 revoke all on function public.scheduler_begin_manual_run(text, text, jsonb, text) from public, anon, authenticated;
 revoke all on function public.scheduler_heartbeat_run(uuid, jsonb) from public, anon, authenticated;
 revoke all on function
-  public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean)
+  public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz)
 from public, anon, authenticated;
 grant execute on function public.scheduler_begin_run(uuid, text, text) to service_role;
 grant execute on function public.scheduler_begin_manual_run(text, text, jsonb, text) to service_role;
 grant execute on function public.scheduler_heartbeat_run(uuid, jsonb) to service_role;
-grant execute on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean) to service_role;
+grant execute on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz) to service_role;

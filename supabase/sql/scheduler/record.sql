@@ -8,17 +8,21 @@ comment on function scheduler.grouped(bigint) is 'A number with its thousands ap
 create function scheduler.skip_text(p_job public.scheduler_jobs, p_kind text, p_detail text default null) returns text
 language sql stable set search_path = '' as $$
   select case p_kind
-    when 'paused' then format('paused by %s: %s', p_job.paused_by, p_job.pause_reason)
     when 'overlap' then format('overlap: run %s was under way', p_detail)
+    when 'calendar' then format('calendar: %s', p_detail)
+    when 'dependency' then p_detail
+    when 'breaker' then p_detail
     when 'queue_full' then format('queue full: run %s was at work and another one was waiting', p_detail)
     when 'superseded' then format('nobody fired it in time, and the occurrence of %s was due by then', p_detail)
     when 'misfire_once' then 'misfire policy once: made up for by a later run'
     when 'misfire_all' then format('misfire policy all: over its cap of %s', p_job.misfire_cap)
     when 'misfire_skip' then 'misfire policy skip'
+    else scheduler.stop_text(p_job, p_kind)
   end;
 $$;
 comment on function scheduler.skip_text(public.scheduler_jobs, text, text) is
-  'What a skip_kind says to people; the detail is the run that was under way, or the occurrence that was due.';
+  'What a skip_kind says to people; the detail is the run that was under way, the occurrence that was due, the label of '
+    'a calendar, or what a dependency or a breaker says.';
 
 -- Why an occurrence does not run beside what is under way: null when it is sent or may wait.
 create function scheduler.overlap_kind(
@@ -38,36 +42,84 @@ comment on function scheduler.overlap_kind(public.scheduler_jobs, text, boolean,
   'Whether an occurrence is skipped (overlap, queue_full) because of the run that holds the job''s lock, by that '
     'run''s trigger and by what waits already; null when it is not.';
 
+create function scheduler.interval_start(p_job public.scheduler_jobs, p_occurrence timestamptz) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
+    -- Nearly always known: the cursor keeps the occurrence before it.
+    when p_occurrence = p_job.next_run_at and p_job.previous_run_at is not null then p_job.previous_run_at
+    when p_job.schedule is not null then scheduler.previous_occurrence(p_job.schedule, p_job.time_zone,
+      p_occurrence - interval '1 microsecond') end;
+exception when invalid_parameter_value then
+  return null;  -- Postgres does not know its zone any more; a call by hand must not fail for that
+end;
+$$;
+comment on function scheduler.interval_start(public.scheduler_jobs, timestamptz) is
+  'The occurrence of the job''s schedule before that moment; null when there is none.';
+
+-- Any number from 0 up to the jitter that is always the same for the job and the occurrence.
+create function scheduler.jitter(p_job_name text, p_occurrence timestamptz, p_jitter_seconds integer) returns interval
+language sql immutable set search_path = '' as $$
+  select make_interval(secs => p_jitter_seconds * (
+    ('x' || left(md5(p_job_name || ' ' || extract(epoch from p_occurrence)::bigint), 8))::bit(32)::bigint
+    / 4294967296.0));
+$$;
+comment on function scheduler.jitter(text, timestamptz, integer) is
+  'How much later than its time an occurrence is sent: less than p_jitter_seconds, spread over occurrences and jobs.';
+
+create function scheduler.under_way(p_job public.scheduler_jobs, p_now timestamptz) returns public.scheduler_runs
+language plpgsql stable set search_path = '' as $$
+declare
+  v_run public.scheduler_runs;
+begin
+  select runs.* into v_run
+    from public.scheduler_locks as locks join public.scheduler_runs as runs on runs.id = locks.run_id
+    where locks.name = p_job.name and locks.expires_at > p_now;
+  if v_run.id is null and (p_job.jitter_seconds > 0 or not scheduler.is_plain(p_job)) then
+    -- An occurrence that waits for something else than a run before it holds up those after it.
+    select * into v_run from public.scheduler_runs
+      where job_name = p_job.name and status = 'queued' and trigger in ('cron', 'deferred')
+        and waiting ->> 'for' is distinct from 'lock'
+      order by scheduled_for limit 1;
+  end if;
+  return v_run;
+end;
+$$;
+comment on function scheduler.under_way(public.scheduler_jobs, timestamptz) is
+  'The run that an occurrence of a job with a lock meets: the one that holds the lock, else one that waits for a '
+    'dependency, tokens or a limit; null when the way is free.';
+
 create function scheduler.start_occurrence(p_job public.scheduler_jobs, p_scheduled_for timestamptz, p_now timestamptz)
 returns uuid
 language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
-  v_holder uuid;
-  v_holder_trigger text;
+  v_holder public.scheduler_runs;
 begin
   if scheduler.takes_lock(p_job) then
-    select runs.id, runs.trigger into v_holder, v_holder_trigger
-      from public.scheduler_locks as locks join public.scheduler_runs as runs on runs.id = locks.run_id
-      where locks.name = p_job.name and locks.expires_at > p_now;
+    v_holder := scheduler.under_way(p_job, p_now);
   end if;
   -- pg_cron's entries start within two seconds; a later occurrence was found by the pulse, after a restart for example.
   v_run := scheduler.new_run(p_job,
     case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
-  if v_holder is not null then
-    select scheduler.overlap_kind(p_job, v_holder_trigger,
+  v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
+  if v_holder.id is not null then
+    select scheduler.overlap_kind(p_job, v_holder.trigger,
         coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_run.skip_kind
-      from public.scheduler_runs where job_name = p_job.name and status = 'queued';
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and id <> v_holder.id;
+    v_run.stands_for := case when v_run.skip_kind is not null then v_holder.id end;
+    v_run.waiting := scheduler.wait_facts('lock', p_job.name, p_now, null);
   end if;
   if v_run.skip_kind is not null then
-    v_run.status := 'skipped';
-    v_run.verdict := 'skipped';
-    v_run.completed_at := p_now;
-    v_run.skip_reason := scheduler.skip_text(p_job, v_run.skip_kind, v_holder::text);
+    v_run := scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_holder.id::text, p_now);
+  elsif p_job.jitter_seconds > 0
+    and p_scheduled_for + scheduler.jitter(p_job.name, p_scheduled_for, p_job.jitter_seconds) > p_now then
+    v_run.run_after := p_scheduled_for + scheduler.jitter(p_job.name, p_scheduled_for, p_job.jitter_seconds);
+    v_run.waiting := scheduler.wait_facts('jitter', null, p_now, v_run.run_after);
   end if;
 
   select * into v_run from scheduler.add_runs(array[v_run]);
-  if v_run.id is not null and v_holder is null then
+  if v_run.id is not null and v_holder.id is null and v_run.run_after is null then
     perform scheduler.send_run(p_job, v_run, p_now);
   end if;
   return v_run.id;
@@ -88,6 +140,7 @@ begin
   v_run.occurrences := p_planned.occurrences;
   v_run.scheduled_until := case when p_planned.occurrences > 1 then p_planned.until end;
   if p_planned.fate = 'catch_up' then
+    v_run.interval_from := scheduler.interval_start(p_job, p_planned.occurrence);
     return v_run;
   end if;
   v_run.completed_at := p_now;
@@ -97,10 +150,11 @@ begin
     v_run.error_message := p_planned.fault;
     return v_run;
   end if;
-  v_run.status := case p_planned.fate when 'paused' then 'skipped' else 'missed' end;
+  v_run.status := case when p_planned.fate = 'superseded' or p_planned.fate like 'misfire%' then 'missed'
+    else 'skipped' end;
   v_run.verdict := v_run.status;
   v_run.skip_kind := p_planned.fate;
-  v_run.skip_reason := scheduler.skip_text(p_job, p_planned.fate, p_started);
+  v_run.skip_reason := scheduler.skip_text(p_job, p_planned.fate, coalesce(p_planned.fault, p_started));
   return v_run;
 end;
 $$;
@@ -140,7 +194,8 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that minute.';
 
-create function scheduler.move_cursor(p_job public.scheduler_jobs, p_next timestamptz) returns void
+create function scheduler.move_cursor(p_job public.scheduler_jobs, p_previous timestamptz, p_next timestamptz)
+returns void
 language plpgsql set search_path = '' as $$
 declare
   v_entry text;
@@ -150,19 +205,20 @@ begin
     v_entry := scheduler.compile_schedule(p_job.schedule, p_job.time_zone);
   end if;
   update public.scheduler_jobs
-    set next_run_at = p_next, cron_entry = coalesce(v_entry, cron_entry)
+    set next_run_at = p_next, previous_run_at = p_previous, cron_entry = coalesce(v_entry, cron_entry)
     where name = p_job.name;
   if v_entry is not null then
     perform scheduler.sync_cron_entry(p_job.name);
   end if;
 end;
 $$;
-comment on function scheduler.move_cursor(public.scheduler_jobs, timestamptz) is
-  'Sets the job''s next occurrence, and compiles pg_cron''s entry anew when it does not cover it.';
+comment on function scheduler.move_cursor(public.scheduler_jobs, timestamptz, timestamptz) is
+  'Sets the job''s next occurrence and the one before it, and compiles pg_cron''s entry anew when it does not cover it.';
 
 create function scheduler.record_due(p_job public.scheduler_jobs, p_now timestamptz) returns uuid
 language plpgsql set search_path = '' as $$
 declare
+  v_previous timestamptz := p_job.next_run_at;
   v_next timestamptz;
   v_plan scheduler.planned_occurrence[];
   v_planned scheduler.planned_occurrence;
@@ -176,6 +232,7 @@ begin
   v_plan := scheduler.plan_occurrences(p_job, v_next, p_now);
   if v_next <= p_now then
     v_next := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_now);
+    v_previous := scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_now);
   end if;
 
   foreach v_planned in array v_plan loop
@@ -190,7 +247,15 @@ begin
       v_run_id := scheduler.start_occurrence(p_job, v_planned.occurrence, p_now);
     end if;
   end loop;
-  perform scheduler.move_cursor(p_job, v_next);
+  perform scheduler.move_cursor(p_job, v_previous, v_next);
+  if p_job.dependents <> '{}' then
+    perform scheduler.follow_up(p_job, array(
+      select scheduled_for from public.scheduler_runs
+      where job_name = p_job.name and scheduled_for in (select occurrence from unnest(v_plan)) and attempt = 1
+        and trigger <> 'manual' and occurrences = 1
+        and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
+      order by 1), p_now);
+  end if;
   return v_run_id;
 end;
 $$;

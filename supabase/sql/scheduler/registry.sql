@@ -60,6 +60,48 @@ $$;
 comment on function scheduler.run_if_function(text) is
   'The function (timestamptz) returns boolean that a run_if names, with its schema; null when there is none.';
 
+-- Two values of which one makes the other mean nothing.
+create function scheduler.contradiction(p_job public.scheduler_jobs) returns text
+language sql immutable set search_path = '' as $$
+  select format('%s and %s contradict each other: %s', one, other, reason)
+  from (values
+    (p_job.continuous and p_job.overlap_policy <> 'skip', 'schedule => ''@continuous''', 'overlap_policy',
+      'a continuous job has exactly one run under way, so it must be ''skip'''),
+    (p_job.continuous and p_job.jitter_seconds > 0, 'schedule => ''@continuous''', 'jitter_seconds',
+      'there is no occurrence to send later'),
+    (p_job.continuous and p_job.receipt <> 'function', 'schedule => ''@continuous''', 'receipt',
+      'a continuous job tells by its own receipt when it ends and whether it is idle, so it must be ''function'''),
+    (p_job.schedule is null and not p_job.continuous and p_job.jitter_seconds > 0, 'schedule => null',
+      'jitter_seconds', 'there is no occurrence to send later'),
+    (p_job.jitter_seconds > 0 and p_job.jitter_seconds >= greatest(60, p_job.misfire_grace_seconds), 'jitter_seconds',
+      'misfire_grace_seconds', 'an occurrence would be late before it is sent'),
+    (p_job.key_limit is not null and p_job.overlap_policy <> 'allow', 'key_limit', 'overlap_policy',
+      'without ''allow'' one run is under way whatever its key'),
+    (p_job.key_limit > p_job.parallel_limit, 'key_limit', 'parallel_limit',
+      'so many runs with one key can never be under way')
+  ) as contradictions (holds, one, other, reason)
+  where holds limit 1;
+$$;
+comment on function scheduler.contradiction(public.scheduler_jobs) is
+  'The first two of a job''s values that contradict each other, as a sentence that names both; null when none do.';
+
+create function scheduler.unknown_name(p_job public.scheduler_jobs) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
+    when p_job.group_name is not null and not exists (
+      select from public.scheduler_groups where name = p_job.group_name)
+      then format('there is no group named %L: register it with scheduler.register_group', p_job.group_name)
+    when array_position(p_job.calendars, null) is not null then 'calendars must hold names of calendars, got null'
+    else (
+      select format('there is no calendar named %L: register it with scheduler.register_calendar', wanted)
+      from unnest(p_job.calendars) as wanted
+      where not exists (select from public.scheduler_calendars where name = wanted) limit 1) end;
+end;
+$$;
+comment on function scheduler.unknown_name(public.scheduler_jobs) is
+  'The first group or calendar that a job names and that is not registered; null when all are.';
+
 -- Finds the fault in a job's values and names the value. It has no side effect, so a table of cases tests it.
 create function scheduler.job_fault(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
@@ -91,14 +133,24 @@ begin
         (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
         (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
         (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
-        (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000)
+        (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
+        (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
+        (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
+        (10, 'priority', p_job.priority, -10, 10),
+        (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
+        (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
+        (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
+        (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
+        (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600)
       ) as ranges (place, field, value, least_value, most_value)
       where (value between least_value and most_value) is not true order by place limit 1),
     (select format('%s must be %s, got %s', field, choices, coalesce(quote_literal(value), 'null'))
       from (values
         (1, 'overlap_policy', p_job.overlap_policy, '''skip'', ''queue'' or ''allow'''),
         (2, 'misfire_policy', p_job.misfire_policy, '''skip'', ''once'' or ''all'''),
-        (3, 'receipt', p_job.receipt, '''function'' or ''response''')
+        (3, 'receipt', p_job.receipt, '''function'' or ''response'''),
+        (4, 'on_dependency_timeout', p_job.on_dependency_timeout, '''skip'' or ''run'''),
+        (5, 'on_dependency_failure', p_job.on_dependency_failure, '''skip'' or ''run''')
       ) as listed (place, field, value, choices)
       where (position(quote_literal(value) in choices) > 0) is not true order by place limit 1),
     case
@@ -110,7 +162,10 @@ begin
       when not has_function_privilege(scheduler.run_if_function(p_job.run_if), 'execute')
         then format('run_if %s may not be executed by %s', p_job.run_if, current_user)
       when p_job.schedule is null then 'run_if is asked for what a schedule makes due, and schedule is null'
-    end);
+    end,
+    scheduler.contradiction(p_job),
+    scheduler.unknown_name(p_job),
+    scheduler.dependency_fault(p_job));
 end;
 $$;
 comment on function scheduler.job_fault(public.scheduler_jobs) is
@@ -156,7 +211,21 @@ create function scheduler.register_job(
   secret_name text default null,
   parallel_limit integer default null,
   run_if text default null,
-  enabled boolean default true
+  enabled boolean default true,
+  group_name text default null,
+  depends_on text[] default '{}',
+  dependency_timeout_seconds integer default 21600,
+  on_dependency_timeout text default 'skip',
+  on_dependency_failure text default 'skip',
+  key_limit integer default null,
+  priority integer default 0,
+  priority_ages_after_seconds integer default 300,
+  budgets jsonb default '{}',
+  breaker_failures integer default null,
+  breaker_cooldown_seconds integer default 300,
+  idle_seconds integer default 30,
+  jitter_seconds integer default 0,
+  calendars text[] default '{}'
 ) returns void
 language plpgsql set search_path = '' as $$
 #variable_conflict use_column
@@ -170,7 +239,8 @@ begin
         'digit, got %s', coalesce(quote_literal(register_job.name), 'null'));
   end if;
   v_job.name := register_job.name;
-  v_job.schedule := register_job.schedule;
+  v_job.continuous := coalesce(btrim(lower(register_job.schedule)) = '@continuous', false);
+  v_job.schedule := case when not v_job.continuous then register_job.schedule end;
   v_job.time_zone := register_job.time_zone;
   v_job.target := coalesce(register_job.target, register_job.name);
   v_job.description := register_job.description;
@@ -188,12 +258,26 @@ begin
   v_job.parallel_limit := register_job.parallel_limit;
   v_job.run_if := register_job.run_if;
   v_job.enabled := register_job.enabled;
+  v_job.group_name := register_job.group_name;
+  v_job.depends_on := coalesce(register_job.depends_on, '{}');
+  v_job.dependency_timeout_seconds := register_job.dependency_timeout_seconds;
+  v_job.on_dependency_timeout := register_job.on_dependency_timeout;
+  v_job.on_dependency_failure := register_job.on_dependency_failure;
+  v_job.key_limit := register_job.key_limit;
+  v_job.priority := register_job.priority;
+  v_job.priority_ages_after_seconds := register_job.priority_ages_after_seconds;
+  v_job.budgets := coalesce(register_job.budgets, '{}');
+  v_job.breaker_failures := register_job.breaker_failures;
+  v_job.breaker_cooldown_seconds := register_job.breaker_cooldown_seconds;
+  v_job.idle_seconds := register_job.idle_seconds;
+  v_job.jitter_seconds := register_job.jitter_seconds;
+  v_job.calendars := coalesce(register_job.calendars, '{}');
   perform scheduler.put_job(v_job);
 end;
 $$;
 comment on function scheduler.register_job is
   'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it '
-    'is enqueued or called. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults '
+    'is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults '
     'to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign '
     'entry of that name.';
 
@@ -231,7 +315,7 @@ language plpgsql set search_path = '' as $$
 declare
   -- What registering leaves as it is.
   v_kept constant text[] := array[
-    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at'];
+    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at', 'dependents'];
   v_columns constant text[] := array(
     select quote_ident(attname) from pg_catalog.pg_attribute
     where attrelid = 'public.scheduler_jobs'::regclass and attnum > 0 and not attisdropped and attname <> all (v_kept)
@@ -255,17 +339,66 @@ $$;
 comment on function scheduler.write_job(public.scheduler_jobs) is
   'Writes a job''s row, new or over the one of its name; a pause and created_at stay. Changes nothing that is right.';
 
+create function scheduler.cursor_of(p_job public.scheduler_jobs, p_old public.scheduler_jobs)
+returns public.scheduler_jobs
+language plpgsql stable set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs := p_job;
+  v_has_same_times constant boolean :=
+    (p_old.schedule, p_old.time_zone) is not distinct from (p_job.schedule, p_job.time_zone);
+begin
+  -- The cursor stays where it is unless the times themselves change or the job is switched on.
+  if v_job.schedule is null then
+    v_job.next_run_at := null;
+  elsif v_has_same_times and (p_old.enabled or not v_job.enabled) and p_old.next_run_at is not null then
+    v_job.next_run_at := p_old.next_run_at;
+    v_job.previous_run_at := p_old.previous_run_at;
+  else
+    v_job.next_run_at := scheduler.next_occurrence(v_job.schedule, v_job.time_zone, now());
+  end if;
+  return v_job;
+end;
+$$;
+comment on function scheduler.cursor_of(public.scheduler_jobs, public.scheduler_jobs) is
+  'The job with its cursor: that of its old row, or the next occurrence from now on.';
+
+create function scheduler.stops_of(p_job public.scheduler_jobs, p_old public.scheduler_jobs)
+returns public.scheduler_jobs
+language plpgsql stable set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs := p_job;
+  v_incident public.scheduler_incidents;
+begin
+  select paused_at, paused_until into v_job.group_paused_at, v_job.group_paused_until
+    from public.scheduler_groups where name = v_job.group_name;
+  v_job.stopped_at := p_old.stopped_at;
+  v_job.stopped_until := p_old.stopped_until;
+  -- A job that is registered while an incident lasts is stopped as well.
+  select * into v_incident from public.scheduler_incidents where ended_at is null;
+  if v_incident.id is not null then
+    v_job.stopped_at := coalesce(v_job.stopped_at, v_incident.started_at);
+    v_job.stopped_until := null;
+  end if;
+  return v_job;
+end;
+$$;
+comment on function scheduler.stops_of(public.scheduler_jobs, public.scheduler_jobs) is
+  'The job with what stops it: the pause of its group, an incident.';
+
 create function scheduler.put_job(p_job public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$
 declare
-  v_job public.scheduler_jobs := scheduler.checked_job(p_job);
+  v_job public.scheduler_jobs := p_job;
   v_old public.scheduler_jobs;
-  v_has_same_times boolean;
   v_fault text;
 begin
+  -- One registration at a time: two could close a circle of dependencies that neither sees.
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   select * into v_old from public.scheduler_jobs where name = v_job.name for no key update;
-  v_has_same_times := (v_old.schedule, v_old.time_zone) is not distinct from (v_job.schedule, v_job.time_zone);
-  if v_old.enabled and v_job.enabled and not v_has_same_times then
+  v_job.dependents := coalesce(v_old.dependents, '{}');
+  v_job := scheduler.checked_job(v_job);
+  if v_old.enabled and v_job.enabled
+    and (v_old.schedule, v_old.time_zone) is distinct from (v_job.schedule, v_job.time_zone) then
     -- Occurrences that came due under the old times are recorded before the times change.
     v_fault := scheduler.try_record_due(v_old, now());
     if v_fault is not null then
@@ -274,14 +407,9 @@ begin
       perform scheduler.log_activity(v_job.name, v_fault, 'warning');
     end if;
   end if;
-  -- The cursor stays where it is unless the times themselves change or the job is switched on.
-  v_job.next_run_at := case
-    when v_job.schedule is null then null
-    when v_has_same_times and (v_old.enabled or not v_job.enabled) and v_old.next_run_at is not null
-      then v_old.next_run_at
-    else scheduler.next_occurrence(v_job.schedule, v_job.time_zone, now())
-  end;
+  v_job := scheduler.stops_of(scheduler.cursor_of(v_job, v_old), v_old);
   perform scheduler.write_job(v_job);
+  perform scheduler.link_job(v_job, v_old);
   perform scheduler.sync_cron_entry(v_job.name);
 end;
 $$;
@@ -289,28 +417,53 @@ comment on function scheduler.put_job(public.scheduler_jobs) is
   'Writes a job into the registry and makes pg_cron follow, as register_job describes it: what it does once all '
     'values are there.';
 
-create function scheduler.unregister_job(p_job_name text) returns void
+create function scheduler.link_job(p_job public.scheduler_jobs, p_old public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$
 begin
-  delete from public.scheduler_jobs where name = p_job_name;
-  if not found then
-    perform scheduler.refuse_unknown_job(p_job_name);
+  if p_job.depends_on <> '{}' or p_old.depends_on <> '{}' then
+    perform scheduler.link_dependents(p_job.name, p_job.depends_on);
   end if;
+  if p_job.group_name is distinct from p_old.group_name then
+    perform scheduler.free_slot(id) from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running');
+    perform scheduler.make_slots(name, parallel_limit) from public.scheduler_groups where name = p_job.group_name;
+  end if;
+  if p_job.breaker_failures is null and p_old.breaker_failures is not null then
+    delete from public.scheduler_breakers where job_name = p_job.name;
+  end if;
+  -- What waits may go now; a continuous job begins.
+  if p_job.enabled and (p_job.continuous or p_old.name is not null) then
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  end if;
+end;
+$$;
+comment on function scheduler.link_job(public.scheduler_jobs, public.scheduler_jobs) is
+  'After a job was written: tells its dependencies and its group, and has the next pulse look at it.';
+
+create function scheduler.unregister_job(p_job_name text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  v_job := scheduler.assert_job(p_job_name);
+  if v_job.dependents <> '{}' then
+    raise exception using errcode = 'SD203',
+      message = format('cannot take %s out: %s on it', p_job_name, array_to_string(v_job.dependents, ', ')
+        || case cardinality(v_job.dependents) when 1 then ' depends' else ' depend' end),
+      hint = 'register them without it in depends_on, or take them out first';
+  end if;
+  perform scheduler.free_slot(id) from public.scheduler_runs
+    where job_name = p_job_name and status in ('dispatched', 'running');
+  delete from public.scheduler_jobs where name = p_job_name;
+  perform scheduler.link_dependents(p_job_name, v_job.depends_on);
+  delete from scheduler.wakes where job_name = p_job_name;
   perform scheduler.sync_cron_entry(p_job_name);
 end;
 $$;
 comment on function scheduler.unregister_job(text) is
   'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by '
-    'the next pulse. Raises SD001 for an unknown job.';
-
--- One place says what being paused means: an occurrence in the pause, or a pause that holds now.
-create function scheduler.is_paused(p_job public.scheduler_jobs, p_at timestamptz) returns boolean
-language sql immutable set search_path = '' as $$
-  select p_job.paused_at is not null and p_job.paused_at <= p_at
-    and (p_job.paused_until is null or p_at < p_job.paused_until);
-$$;
-comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that '
-  'moment.';
+    'the next pulse. Raises SD001 for an unknown job; SD203 while other jobs depend on it.';
 
 -- Asked before a row is written: an occurrence without work leaves no row.
 create function scheduler.has_work(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean

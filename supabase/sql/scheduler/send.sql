@@ -156,27 +156,58 @@ $$;
 comment on function scheduler.post_run(public.scheduler_jobs, public.scheduler_runs, integer) is
   'Hands a run''s request to pg_net: its id, or why it could not be made, without a secret and of a URL only the host.';
 
+create function scheduler.take_limits(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_timeout_ms integer, p_now timestamptz
+) returns scheduler.hold
+language plpgsql set search_path = '' as $$
+begin
+  if p_job.parallel_limit <= (
+    select count(*) from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running'))
+    or p_run.trigger = 'backfill' and exists (
+      select from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running') and trigger = 'backfill') then
+    return ('parallel_limit', null, null, null)::scheduler.hold;
+  end if;
+  if scheduler.takes_lock(p_job) and not scheduler.try_lock(
+    p_job.name, p_run.id, 'dispatch', p_now,
+    p_now + make_interval(secs => p_timeout_ms / 1000.0 + 2 * scheduler.setting('scheduler.receipt_timeout_seconds'))
+  ) then
+    return ('lock', p_job.name, null, null)::scheduler.hold;
+  end if;
+  if p_job.group_name is not null and not scheduler.take_slot(p_job.group_name, p_run.id) then
+    delete from public.scheduler_locks where run_id = p_run.id;
+    -- A slot that somebody gives back at this moment could not be taken.
+    perform scheduler.wake_jobs(array[p_job.name], p_now);
+    return ('group', p_job.group_name, null, null)::scheduler.hold;
+  end if;
+  return null;
+end;
+$$;
+comment on function scheduler.take_limits(public.scheduler_jobs, public.scheduler_runs, integer, timestamptz) is
+  'Takes the job''s lock and a slot of its group for the run; the hold, and nothing taken, where one of them or the '
+    'parallel limit is used up. Of back-filled runs one goes at a time. The caller holds the job''s row lock.';
+
 create function scheduler.send_run(
-  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
-) returns boolean
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz, p_is_ordered boolean default false
+) returns text
 language plpgsql set search_path = '' as $$
 declare
   v_timeout_ms constant integer := scheduler.request_timeout_ms(p_job, p_run.timeout_seconds);
+  v_hold scheduler.hold;
   v_posted record;
 begin
-  if scheduler.takes_lock(p_job) and not scheduler.try_lock(
-    p_job.name, p_run.id, 'dispatch', p_now,
-    p_now + make_interval(secs => v_timeout_ms / 1000.0 + 2 * scheduler.setting('scheduler.receipt_timeout_seconds'))
-  ) then
-    return false;
+  if not p_is_ordered and not scheduler.is_plain(p_job) then
+    v_hold := scheduler.hold_of(p_job, p_run, p_now);
   end if;
-  if p_job.parallel_limit is not null then
-    if p_job.parallel_limit <= (
-      select count(*) from public.scheduler_runs
-      where job_name = p_job.name and status in ('dispatched', 'running')
-    ) then
-      return false;
-    end if;
+  if v_hold.skip_reason is not null then
+    perform scheduler.skip_waiting(p_job, p_run, v_hold, p_now);
+    return 'over';
+  end if;
+  if v_hold.kind is null then
+    v_hold := scheduler.take_limits(p_job, p_run, v_timeout_ms, p_now);
+  end if;
+  if v_hold.kind is not null then
+    return scheduler.hold_back(p_run, v_hold, p_now);
   end if;
 
   perform scheduler.requests_since();
@@ -186,7 +217,10 @@ begin
       p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault,
         p_send_next => false
     );
-    return true;
+    return 'over';
+  end if;
+  if p_job.breaker_failures is not null then
+    perform scheduler.note_try(p_job, p_run.id);
   end if;
 
   -- An older run with this id was sent before pg_net's ids began again: the answer to come is not its own.
@@ -196,43 +230,68 @@ begin
       select id from public.scheduler_runs
       where request_id = v_posted.request_id and answered_at is null for no key update skip locked);
   update public.scheduler_runs
-    set status = 'dispatched', dispatched_at = p_now, request_id = v_posted.request_id,
+    set status = 'dispatched', dispatched_at = p_now, request_id = v_posted.request_id, waiting = null,
       -- Where it really went: the job may have been changed while its retry waited.
       function_name = p_job.function_name, receipt = p_job.receipt
     where id = p_run.id;
-  return true;
+  return 'sent';
 end;
 $$;
-comment on function scheduler.send_run(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
-  'Sends a queued run: takes the job''s lock and queues the request. False when another run holds the lock or as many '
-    'runs are under way as may be; the run stays queued. A request that cannot be made ends the run as misconfigured. '
-    'The caller holds the job''s row lock.';
+comment on function scheduler.send_run(public.scheduler_jobs, public.scheduler_runs, timestamptz, boolean) is
+  'Sends a queued run: takes the job''s lock and queues the request: sent. Where it is held back it stays queued, says '
+    'why, and the answer is waits (this run alone) or full (nothing of the job may go). A run that a person has ordered '
+    'is asked about the lock and the limits alone. Over when the run came to its end here: a request that cannot be '
+    'made is misconfigured, one whose dependency failed is skipped. The caller holds the job''s row lock.';
 
--- Runs that wait for the lock or for their retry time, oldest first.
+create function scheduler.hold_back(
+  p_run public.scheduler_runs, p_hold scheduler.hold, p_now timestamptz
+) returns text
+language plpgsql set search_path = '' as $$
+begin
+  if scheduler.waits_alone((p_hold).kind) then
+    perform scheduler.put_off(p_run, p_hold, p_now);
+    return 'waits';
+  end if;
+  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name) then
+    perform scheduler.mark_waiting(p_run.job_name, p_hold, p_now);
+    if (p_hold).until is not null then
+      perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
+    end if;
+  end if;
+  return 'full';
+end;
+$$;
+comment on function scheduler.hold_back(public.scheduler_runs, scheduler.hold, timestamptz) is
+  'Writes down what a run waits for: waits where it waits alone, full where all of its job does. The caller holds the '
+    'job''s row lock.';
+
 create function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
   v_sent integer := 0;
 begin
-  if p_job.paused_at is not null and scheduler.is_paused(p_job, p_now) then
+  if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
     return 0;
   end if;
-  for v_run in
-    select * from public.scheduler_runs
-    where job_name = p_job.name and status = 'queued' and (run_after is null or run_after <= p_now)
-    order by scheduled_for, attempt
-    limit 100
-  loop
-    exit when not scheduler.send_run(p_job, v_run, p_now);
-    v_sent := v_sent + 1;
+  -- Retries, jitter and all else that waited for a time.
+  update public.scheduler_runs set run_after = null
+    where job_name = p_job.name and status = 'queued' and run_after <= p_now;
+  for i in 1 .. 100 loop
+    v_run := scheduler.next_waiting(p_job, p_now);
+    exit when v_run.id is null;
+    case scheduler.send_run(p_job, v_run, p_now)
+      when 'full' then exit;
+      when 'sent' then v_sent := v_sent + 1;
+      else null;
+    end case;
   end loop;
   return v_sent;
 end;
 $$;
 comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
-  'Sends what of the job is due and waiting, as far as its lock allows; returns how many. The caller holds the job''s '
-    'row lock.';
+  'Sends what of the job is due and waiting, as far as it may go; returns how many. The caller holds the job''s row '
+    'lock.';
 
 -- A receipt or a request for a run does not fail because pg_net is gone: the run goes on waiting, and the pulse tries
 -- again and reports the failure.
@@ -251,6 +310,68 @@ $$;
 comment on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz) is
   'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
 
+create function scheduler.following_run(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_retryable boolean, p_resume_at timestamptz,
+    p_now timestamptz
+) returns public.scheduler_runs
+language plpgsql set search_path = '' as $$
+declare
+  v_next public.scheduler_runs;
+begin
+  if not coalesce(p_job.enabled, false) then
+    return null;
+  elsif p_run.status = 'deferred' then
+    -- A call by hand has told its caller; nobody waits for a continuation.
+    if p_run.trigger = 'manual' and p_run.request_id is null then
+      return null;
+    end if;
+    v_next := scheduler.next_attempt(p_run, 'deferred', p_run.failures);
+    v_next.run_after := greatest(p_resume_at, p_now);
+    v_next.waiting := scheduler.wait_facts('budget', p_run.error_detail ->> 'budget', p_now, v_next.run_after);
+  elsif p_job.continuous then
+    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_kind(p_job, p_now) is null then
+      return scheduler.continuous_run(p_job, p_run, p_now);
+    end if;
+  elsif p_run.status = 'failed' and p_retryable and p_run.failures + 1 < p_run.max_attempts then
+    v_next := scheduler.next_attempt(p_run, 'retry', p_run.failures + 1);
+    v_next.run_after := p_now + scheduler.failure_wait(p_job, v_next.failures, random());
+    v_next.waiting := scheduler.wait_facts('retry', null, p_now, v_next.run_after);
+  end if;
+  return v_next;
+end;
+$$;
+comment on function scheduler.following_run(
+  public.scheduler_jobs, public.scheduler_runs, boolean, timestamptz, timestamptz
+) is
+  'The run that follows one that has ended: its retry after a wait that grows, its continuation from p_resume_at on, '
+    'the next one of a continuous job; null when none does. Writes nothing: see add_runs.';
+
+create function scheduler.let_go(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_goes_on boolean, p_now timestamptz
+) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_group constant text := scheduler.free_slot(p_run.id);
+begin
+  if p_job.breaker_failures is not null then
+    perform scheduler.note_breaker(p_job, p_run, p_now);
+  end if;
+  if p_run.key is not null then
+    perform scheduler.release_key(p_job, p_run.key, p_now);
+  end if;
+  if v_group is not null then
+    perform scheduler.send_group(v_group, p_now);
+  end if;
+  -- Who depends on the occurrence waits for its last attempt.
+  if p_job.dependents <> '{}' and not p_goes_on then
+    perform scheduler.follow_up(p_job, '{}', p_now);
+  end if;
+end;
+$$;
+comment on function scheduler.let_go(public.scheduler_jobs, public.scheduler_runs, boolean, timestamptz) is
+  'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of '
+    'other jobs waited for it. The caller holds the job''s row lock.';
+
 -- Ends a run, for receipts, answers, verdicts of silence and operators alike.
 -- Lock order everywhere: the job's row, the run's row, the lock's row.
 create function scheduler.end_run(
@@ -263,14 +384,14 @@ create function scheduler.end_run(
   p_error_message text default null,
   p_error_detail jsonb default null,
   p_retryable boolean default true,
-  p_send_next boolean default true
+  p_send_next boolean default true,
+  p_resume_at timestamptz default null
 ) returns boolean
 language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
-  v_retry public.scheduler_runs;
-  v_retried boolean := false;
+  v_next public.scheduler_runs;
 begin
   select jobs.* into v_job from public.scheduler_jobs as jobs
     where jobs.name = (select job_name from public.scheduler_runs where id = p_run_id)
@@ -293,24 +414,23 @@ begin
   end if;
 
   delete from public.scheduler_locks where run_id = p_run_id;
-
-  if p_status = 'failed' and p_retryable and v_run.attempt < v_run.max_attempts and v_job.enabled then
-    v_retry := scheduler.next_attempt(v_run, v_run.attempt + 1);
-    -- Exponential backoff with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter").
-    v_retry.run_after := p_now + make_interval(secs => greatest(1, random() * least(
-      v_job.backoff_cap_seconds, v_job.backoff_base_seconds * 2::numeric ^ (v_run.attempt - 1))));
-    perform scheduler.add_runs(array[v_retry]);
-    v_retried := found;
+  v_next := scheduler.following_run(v_job, v_run, p_retryable, p_resume_at, p_now);
+  if v_next.id is not null then
+    perform scheduler.add_runs(array[v_next]);
   end if;
-  perform scheduler.log_run(v_run, v_retried);
-
+  perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
+  if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
+    perform scheduler.let_go(v_job, v_run, v_next.id is not null, p_now);
+  end if;
   if p_send_next and v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
   end if;
   return true;
 end;
 $$;
-comment on function scheduler.end_run(uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean) is
-  'Ends a run that is in one of the given statuses: releases its lock, plans its retry (exponential backoff, full '
-    'jitter), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing '
-    'changed, when it is in no such status.';
+comment on function scheduler.end_run(
+  uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean, timestamptz
+) is
+  'Ends a run that is in one of the given statuses: releases its lock, plans what follows it (a retry; what a deferred '
+    'run left, from p_resume_at on), writes its line into scheduler_activity if it matters, sends what waited for it. '
+    'False, and nothing changed, when it is in no such status.';

@@ -1,6 +1,31 @@
 -- The registry, the ledger, the locks and the state. Words: a job is a schedule in the registry, an occurrence
 -- is a moment at which it should run, a run is one attempt at an occurrence.
 
+-- What people pause, resume, limit and order together.
+create table public.scheduler_groups (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  description text not null default '',
+  parallel_limit integer check (parallel_limit between 1 and 1000),
+  key_limit integer check (key_limit between 1 and 1000),
+  place integer not null default 0,
+  paused_at timestamptz check (isfinite(paused_at)),
+  paused_until timestamptz check (isfinite(paused_until)),
+  pause_reason text,
+  paused_by text,
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
+  check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null))
+);
+
+comment on table public.scheduler_groups is
+  'Groups of jobs: one row a group. Written by scheduler.register_group; a pause by pause_group and resume_group.';
+comment on column public.scheduler_groups.parallel_limit is
+  'How many runs of the group''s jobs may be under way at once; further ones wait. Null: any number.';
+comment on column public.scheduler_groups.key_limit is
+  'How many runs with the same key may be under way at once in the group. Null: any number.';
+comment on column public.scheduler_groups.place is
+  'Among jobs that do not depend on each other, those of the group with the lower place are resumed first.';
+
 create table public.scheduler_jobs (
   name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
   description text not null default '',
@@ -30,6 +55,27 @@ create table public.scheduler_jobs (
   next_run_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  group_name text references public.scheduler_groups (name),
+  depends_on text[] not null default '{}',
+  dependents text[] not null default '{}',
+  dependency_timeout_seconds integer not null default 21600 check (dependency_timeout_seconds between 1 and 604800),
+  on_dependency_timeout text not null default 'skip' check (on_dependency_timeout in ('skip', 'run')),
+  on_dependency_failure text not null default 'skip' check (on_dependency_failure in ('skip', 'run')),
+  key_limit integer check (key_limit between 1 and 1000),
+  priority integer not null default 0 check (priority between -10 and 10),
+  priority_ages_after_seconds integer not null default 300 check (priority_ages_after_seconds between 1 and 86400),
+  budgets jsonb not null default '{}' check (jsonb_typeof(budgets) = 'object'),
+  breaker_failures integer check (breaker_failures between 1 and 1000),
+  breaker_cooldown_seconds integer not null default 300 check (breaker_cooldown_seconds between 1 and 86400),
+  continuous boolean not null default false,
+  idle_seconds integer not null default 30 check (idle_seconds between 1 and 86400),
+  jitter_seconds integer not null default 0 check (jitter_seconds between 0 and 3600),
+  calendars text[] not null default '{}',
+  stopped_at timestamptz check (isfinite(stopped_at)),
+  stopped_until timestamptz check (isfinite(stopped_until)),
+  group_paused_at timestamptz check (isfinite(group_paused_at)),
+  group_paused_until timestamptz check (isfinite(group_paused_until)),
+  previous_run_at timestamptz check (isfinite(previous_run_at)),
   check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null)),
   check (parallel_limit is null or overlap_policy = 'allow'),
   check (schedule is not null or (run_if is null and cron_entry is null and next_run_at is null)),
@@ -40,6 +86,7 @@ create table public.scheduler_jobs (
 create index scheduler_jobs_next_run_at_idx
   on public.scheduler_jobs (next_run_at) where enabled;
 create index scheduler_jobs_function_name_idx on public.scheduler_jobs (function_name);
+create index scheduler_jobs_group_name_idx on public.scheduler_jobs (group_name) where group_name is not null;
 
 comment on table public.scheduler_jobs is
   'The registry: one row a job. Written by scheduler.register_job, never by hand: pg_cron has to follow.';
@@ -64,6 +111,38 @@ comment on column public.scheduler_jobs.cron_entry is
   'What pg_cron holds for this job: the smallest UTC expression that covers every occurrence; null without a schedule.';
 comment on column public.scheduler_jobs.next_run_at is
   'The cursor: the first occurrence that is not in the ledger yet; null when none is to come.';
+comment on column public.scheduler_jobs.depends_on is
+  'Jobs whose newest occurrence at or before its own a run waits for. Without a schedule the job runs once for each of '
+    'their occurrences; a continuous job is started and resumed after them, no more.';
+comment on column public.scheduler_jobs.dependents is
+  'The jobs that name this one in depends_on, kept by register_job and unregister_job.';
+comment on column public.scheduler_jobs.on_dependency_failure is
+  'What becomes of a run whose dependency failed for good, was skipped, missed or cancelled: skip or run.';
+comment on column public.scheduler_jobs.key_limit is
+  'How many runs with the same key may be under way at once; further ones wait. Null: any number.';
+comment on column public.scheduler_jobs.priority is
+  'Of its runs, unless they are enqueued with another one: the highest goes first.';
+comment on column public.scheduler_jobs.priority_ages_after_seconds is
+  'A waiting run counts a step of priority more for each such time that it has waited.';
+comment on column public.scheduler_jobs.budgets is
+  'Budgets and how many tokens of each must be free for a run to be sent: {budget: tokens}.';
+comment on column public.scheduler_jobs.breaker_failures is
+  'After so many failed runs in a row the job''s breaker opens. Null: it has none.';
+comment on column public.scheduler_jobs.continuous is
+  'Always exactly one run under way: as one ends, the next is sent.';
+comment on column public.scheduler_jobs.idle_seconds is
+  'Continuous: how long after a run with the result {"idle": true} the next one begins.';
+comment on column public.scheduler_jobs.jitter_seconds is
+  'Each occurrence is sent up to so much later, by a number that job and occurrence alone decide.';
+comment on column public.scheduler_jobs.calendars is 'Calendars in whose spans the job does not run.';
+comment on column public.scheduler_jobs.stopped_at is
+  'Since when an incident stops the job; null: none does.';
+comment on column public.scheduler_jobs.stopped_until is
+  'The incident is over: the job''s place on the ramp. Null: it lasts.';
+comment on column public.scheduler_jobs.group_paused_at is 'Since when the job''s group is paused.';
+comment on column public.scheduler_jobs.group_paused_until is 'Until when the job''s group is paused.';
+comment on column public.scheduler_jobs.previous_run_at is
+  'The occurrence before next_run_at, which is the start of its interval; null: not known yet.';
 
 -- What a run can come to. The sentences are what explain() says and what the runbook explains.
 create table scheduler.verdicts (
@@ -116,6 +195,8 @@ insert into scheduler.verdicts (verdict, meaning, remedy, url_remedy) values
     'carry on in the next run', 'raise timeout_seconds (at most 50 for a URL), or ask for less in a run'),
   ('interrupted', 'the platform shut the function down while the job was at work', 'nothing if it was retried; the '
     'wall clock may be too short for it', null),
+  ('deferred', 'it waits for tokens of a budget, and goes on in a run of its own', 'nothing; many of these mean that '
+    'the budget is too small for the work', null),
   ('skipped', 'it was skipped on purpose', 'skip_reason says why', null),
   ('missed', 'nothing fired it at its time', 'was the database down, or does pg_cron stand still? See the runbook',
     null),
@@ -128,8 +209,10 @@ create table public.scheduler_runs (
   job_name text not null,
   function_name text,
   status text not null
-    check (status in ('queued', 'dispatched', 'running', 'completed', 'failed', 'skipped', 'missed', 'cancelled')),
-  trigger text not null check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'enqueued')),
+    check (status in ('queued', 'dispatched', 'running', 'completed', 'failed', 'deferred', 'skipped', 'missed',
+      'cancelled')),
+  trigger text not null check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'enqueued', 'dependency', 'backfill',
+    'continuous', 'deferred')),
   scheduled_for timestamptz not null,
   scheduled_until timestamptz,
   occurrences integer not null default 1 check (occurrences >= 1),
@@ -155,9 +238,16 @@ create table public.scheduler_runs (
   error_detail jsonb,
   verdict text references scheduler.verdicts (verdict),
   skip_kind text check (skip_kind in (
-    'paused', 'overlap', 'queue_full', 'superseded', 'misfire_once', 'misfire_all', 'misfire_skip')),
+    'paused', 'overlap', 'queue_full', 'superseded', 'misfire_once', 'misfire_all', 'misfire_skip', 'incident',
+    'group_paused', 'calendar', 'dependency', 'breaker')),
   skip_reason text,
   created_at timestamptz not null default now(),
+  waiting jsonb,
+  priority integer not null default 0,
+  turn bigint not null default 0,
+  failures integer not null default 0 check (failures >= 0),
+  interval_from timestamptz check (isfinite(interval_from)),
+  stands_for uuid,
   check ((status in ('queued', 'dispatched', 'running')) = (completed_at is null)),
   check ((completed_at is null) = (verdict is null)),
   check ((skip_kind is null) = (skip_reason is null)),
@@ -185,6 +275,16 @@ create index scheduler_runs_gap_idx
 -- What waits or is under way for one thing, where thousands wait.
 create index scheduler_runs_key_idx
   on public.scheduler_runs (key, job_name) where completed_at is null and key is not null;
+-- Where the turns of a key end.
+create index scheduler_runs_turn_idx
+  on public.scheduler_runs (job_name, key, turn) where completed_at is null and key is not null;
+-- What goes as soon as its job may, in the order in which it goes.
+create index scheduler_runs_next_idx
+  on public.scheduler_runs (job_name, priority desc, turn, scheduled_for, attempt)
+  where status = 'queued' and run_after is null;
+-- What is to be looked at at a time.
+create index scheduler_runs_run_after_idx
+  on public.scheduler_runs (run_after) where status = 'queued' and run_after is not null;
 create index scheduler_runs_unanswered_idx
   on public.scheduler_runs (request_id) where request_id is not null and answered_at is null;
 
@@ -200,7 +300,20 @@ comment on column public.scheduler_runs.skip_kind is 'Why it did not run, for pr
   'people.';
 comment on column public.scheduler_runs.key is
   'What the run is about, as the one who enqueued it named it; its retries have it too.';
-comment on column public.scheduler_runs.run_after is 'While queued: not before this (retries wait here).';
+comment on column public.scheduler_runs.run_after is
+  'While queued: when it is looked at at the latest (its retry, its jitter, tokens; the end of waiting for a '
+    'dependency). Null: it goes as soon as its job may.';
+comment on column public.scheduler_runs.waiting is
+  'While queued: what it waits for, {"for", "name", "since", "until"}: incident, paused, group_paused, calendar, '
+    'dependency, breaker, group, key, budget, parallel_limit, lock, retry, jitter, idle.';
+comment on column public.scheduler_runs.priority is 'The highest goes first; waiting raises it.';
+comment on column public.scheduler_runs.turn is
+  'Its place among the runs of all keys that wait: the first run of each key comes before the second of any.';
+comment on column public.scheduler_runs.failures is
+  'Failed attempts before this one; of a continuous job, failed runs in a row.';
+comment on column public.scheduler_runs.interval_from is
+  'The occurrence before its own: the run stands for the time from it to scheduled_for. Null: there is none before.';
+comment on column public.scheduler_runs.stands_for is 'Of a run skipped for overlap: the run that was under way.';
 comment on column public.scheduler_runs.request_id is
   'pg_net''s id. Ids start at 1 again after a crash: it means nothing without dispatched_at.';
 comment on column public.scheduler_runs.verdict is 'What it came to; scheduler.verdicts says it in words.';
@@ -258,6 +371,7 @@ comment on column scheduler.request_epoch.queue is
     'ids.';
 insert into scheduler.request_epoch (queue, since) values ('net.http_request_queue'::regclass, '-infinity');
 
+alter table public.scheduler_groups enable row level security;
 alter table public.scheduler_jobs enable row level security;
 alter table public.scheduler_runs enable row level security;
 alter table public.scheduler_locks enable row level security;
@@ -266,8 +380,8 @@ alter table scheduler.verdicts enable row level security;
 alter table scheduler.pulse_state enable row level security;
 alter table scheduler.request_epoch enable row level security;
 
-revoke all on public.scheduler_jobs, public.scheduler_runs, public.scheduler_locks, public.scheduler_state
-  from public, anon, authenticated, service_role;
+revoke all on public.scheduler_groups, public.scheduler_jobs, public.scheduler_runs, public.scheduler_locks,
+  public.scheduler_state from public, anon, authenticated, service_role;
 -- Reading is for dashboards and jobs that report; every change goes through the state machine.
-grant select on public.scheduler_jobs, public.scheduler_runs, public.scheduler_locks, public.scheduler_state
-  to service_role;
+grant select on public.scheduler_groups, public.scheduler_jobs, public.scheduler_runs, public.scheduler_locks,
+  public.scheduler_state to service_role;

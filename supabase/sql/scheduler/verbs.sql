@@ -89,13 +89,16 @@ begin
   end if;
   v_run := scheduler.new_run(v_job, 'manual', p_now);
   v_run.payload := coalesce(p_payload, v_job.payload);
+  v_run.interval_from := scheduler.interval_start(v_job, p_now);
   perform scheduler.add_runs(array[v_run]);
-  if not scheduler.send_run(v_job, v_run, p_now) and not v_job.enabled then
+  if scheduler.send_run(v_job, v_run, p_now) in ('waits', 'full') and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',
       message = format('cannot run %s now: as many runs as may be are under way, and it is disabled, so another one '
         'cannot wait', p_job_name);
   end if;
+  perform scheduler.audit('run_now', 'job', v_job.name, null, p_author, null,
+    jsonb_build_object('run_id', v_run.id, 'payload', p_payload), p_now);
   perform scheduler.log_activity(v_job.name, format('a run was asked for by %s', btrim(p_author)),
     p_details => jsonb_build_object('run_id', v_run.id), p_now => p_now);
   return v_run.id;
@@ -105,6 +108,14 @@ comment on function scheduler.run_now(text, text, jsonb, timestamptz) is
   'Runs a job at once through the real dispatch path, also when it is paused or disabled, with its own payload unless '
     'another is given. Returns the run. Raises SD001 for an unknown job; SD101 when another run holds the job''s lock '
     'or, of a disabled job, its parallel_limit is reached; 22023 for a missing author or a payload that is no object.';
+
+create function scheduler.pause_facts(p_job public.scheduler_jobs, p_now timestamptz) returns jsonb
+language sql immutable set search_path = '' as $$
+  select case when scheduler.is_paused(p_job, p_now) then jsonb_build_object('paused_at', p_job.paused_at,
+    'until', p_job.paused_until, 'by', p_job.paused_by, 'reason', p_job.pause_reason) end;
+$$;
+comment on function scheduler.pause_facts(public.scheduler_jobs, timestamptz) is
+  'The job''s pause, for the audit log: {"paused_at", "until", "by", "reason"}; null when it is not paused.';
 
 create function scheduler.pause(
   p_job_name text, p_reason text, p_author text, p_until timestamptz default null, p_now timestamptz default now()
@@ -126,10 +137,16 @@ begin
     paused_until = case when isfinite(p_until) then p_until end,
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
+  perform scheduler.mark_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
+    null)::scheduler.hold, p_now);
+  perform scheduler.wake_jobs(array[v_job.name], p_until) where isfinite(p_until);
+  perform scheduler.audit('pause', 'job', v_job.name, p_reason, p_author, scheduler.pause_facts(v_job, p_now),
+    jsonb_build_object('until', case when isfinite(p_until) then p_until end), p_now);
   return format('%s is paused %s; %s', v_job.name,
     case when isfinite(p_until) then 'until ' || scheduler.local_text(p_until, v_job.time_zone) else 'until somebody '
       'resumes it' end,
-    case when v_job.schedule is null then 'what is enqueued waits' else 'its occurrences are recorded as skipped' end);
+    case when v_job.continuous then 'the run that is under way is its last until then'
+      when v_job.schedule is null and v_job.depends_on = '{}' then 'what is enqueued waits' else 'its occurrences are recorded as skipped' end);
 end;
 $$;
 comment on function scheduler.pause(text, text, text, timestamptz, timestamptz) is
@@ -141,6 +158,7 @@ create function scheduler.resume(p_job_name text, p_author text, p_now timestamp
 language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_paused constant jsonb := scheduler.pause_facts(v_job, p_now);
   v_fault text;
 begin
   perform scheduler.assert_given(format('resume %s', p_job_name), 'author',
@@ -154,8 +172,16 @@ begin
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
     where name = v_job.name
     returning * into v_job;
+  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
-  if v_job.schedule is null then
+  if scheduler.stop_kind(v_job, p_now) is not null then
+    return format('%s is not paused any more, but does not run: %s', v_job.name,
+      scheduler.stop_text(v_job, scheduler.stop_kind(v_job, p_now)));
+  end if;
+  if v_job.continuous then
+    return format('%s runs again with the next pulse', v_job.name);
+  elsif v_job.schedule is null then
     return format('%s runs again when it is enqueued or called', v_job.name);
   end if;
   v_fault := coalesce(v_fault, (scheduler.next_run(v_job, p_now)).fault);
@@ -198,6 +224,21 @@ comment on function scheduler.lock_free_text(public.scheduler_jobs) is
   'What release_lock says of a job of which no run holds the lock: whether it takes one at all, what is under way, '
     'and how to end that.';
 
+create function scheduler.withdraw_run(p_run public.scheduler_runs, p_message text, p_now timestamptz) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_is_withdrawn constant boolean :=
+    p_run.status = 'dispatched' and scheduler.take_back_request(p_run.request_id, p_run.id);
+begin
+  perform scheduler.end_run(p_run.id, array['queued', 'dispatched', 'running'], 'cancelled', 'cancelled', p_now,
+    p_error_message => p_message);
+  return v_is_withdrawn;
+end;
+$$;
+comment on function scheduler.withdraw_run(public.scheduler_runs, text, timestamptz) is
+  'Cancels a run that waits or is under way. Says whether its request was still in pg_net''s queue, and taken out. The '
+    'caller holds the job''s row lock.';
+
 create function scheduler.release_lock(
   p_job_name text, p_reason text, p_author text, p_now timestamptz default now()
 ) returns text
@@ -212,11 +253,11 @@ begin
   if v_run_id is null then
     return scheduler.lock_free_text(v_job);
   end if;
-  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_run_id
-    and status = 'dispatched';
-  perform scheduler.end_run(v_run_id, array['queued', 'dispatched', 'running'], 'cancelled', 'cancelled', p_now,
-    p_error_message => format('its lock was released by %s: %s', btrim(p_author), btrim(p_reason)));
+  perform scheduler.withdraw_run(runs, format('its lock was released by %s: %s', btrim(p_author), btrim(p_reason)),
+    p_now) from public.scheduler_runs as runs where id = v_run_id;
   delete from public.scheduler_locks where run_id = v_run_id;
+  perform scheduler.audit('release_lock', 'job', v_job.name, p_reason, p_author,
+    jsonb_build_object('run_id', v_run_id), null, p_now);
   return format('run %s is cancelled and the lock of %s is free; if the function is still at work, its next heartbeat '
     'tells it to stop',
     v_run_id, p_job_name);
@@ -240,9 +281,10 @@ begin
   if v_run.completed_at is not null then
     return format('run %s of %s is over already: %s (%s)', v_run.id, v_run.job_name, v_run.status, v_run.verdict);
   end if;
-  v_is_withdrawn := v_run.status = 'dispatched' and scheduler.take_back_request(v_run.request_id, v_run.id);
-  perform scheduler.end_run(v_run.id, array[v_run.status], 'cancelled', 'cancelled', p_now,
-    p_error_message => format('cancelled by %s: %s', btrim(p_author), btrim(p_reason)));
+  v_is_withdrawn := scheduler.withdraw_run(v_run, format('cancelled by %s: %s', btrim(p_author), btrim(p_reason)),
+    p_now);
+  perform scheduler.audit('cancel_run', 'run', v_run.id::text, p_reason, p_author,
+    jsonb_build_object('job', v_run.job_name, 'status', v_run.status), null, p_now);
   return format('run %s of %s is cancelled%s', v_run.id, v_run.job_name, case
     when v_run.status = 'queued' then ' before it was sent'
     when v_is_withdrawn then ' before its request was sent'
@@ -295,25 +337,26 @@ language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs := scheduler.assert_run(p_run_id, p_now);
   v_job public.scheduler_jobs;
-  v_attempt integer;
   v_retry public.scheduler_runs;
 begin
   perform scheduler.assert_given(format('retry run %s', v_run.id), 'author',
     format('select scheduler.retry_run(%L, ''who'')', v_run.id), p_author);
   v_job := scheduler.assert_job(v_run.job_name);
   perform scheduler.assert_retriable(v_run);
-  select max(attempt) + 1 into v_attempt from public.scheduler_runs
-    where job_name = v_run.job_name and scheduled_for = v_run.scheduled_for;
-  v_retry := scheduler.next_attempt(v_run, v_attempt);
+  v_retry := scheduler.next_attempt(v_run, 'retry', v_run.failures + (v_run.status = 'failed')::integer);
+  v_retry.interval_from := coalesce(v_retry.interval_from, scheduler.interval_start(v_job, v_run.scheduled_for));
   perform scheduler.add_runs(array[v_retry]);
-  if not scheduler.send_run(v_job, v_retry, p_now) and not v_job.enabled then
+  if scheduler.send_run(v_job, v_retry, p_now, true) in ('waits', 'full') and not v_job.enabled then
     -- The pulse cancels what waits of a disabled job.
     raise exception using errcode = 'SD101',
       message = format('cannot retry run %s: other runs of %s are under way, and %s is disabled, so the retry cannot '
         'wait', v_run.id, v_job.name, v_job.name);
   end if;
+  perform scheduler.audit('retry_run', 'run', v_run.id::text, null, p_author,
+    jsonb_build_object('job', v_run.job_name, 'status', v_run.status, 'verdict', v_run.verdict),
+    jsonb_build_object('run_id', v_retry.id, 'attempt', v_retry.attempt), p_now);
   perform scheduler.log_activity(v_job.name, format('attempt %s of the run for %s, which %s, was asked for by %s',
-    v_attempt,
+    v_retry.attempt,
     scheduler.local_text(v_run.scheduled_for, v_job.time_zone),
     case v_run.status when 'failed' then 'failed' else 'was ' || v_run.status end, btrim(p_author)),
     p_details => jsonb_build_object('run_id', v_retry.id, 'retry_of', v_run.id), p_now => p_now);
@@ -347,6 +390,11 @@ begin
   if v_cancelled = 0 then
     return format('no run of %s waits', v_job.name);
   end if;
+  if v_job.dependents <> '{}' then
+    perform scheduler.follow_up(v_job, '{}', p_now);
+  end if;
+  perform scheduler.audit('cancel_queued', 'job', v_job.name, p_reason, p_author,
+    jsonb_build_object('waiting', v_cancelled), null, p_now);
   perform scheduler.log_activity(v_job.name,
     format('%s cancelled by %s: %s', scheduler.count_text(v_cancelled, 'waiting run'), btrim(p_author),
       btrim(p_reason)),
@@ -367,6 +415,10 @@ language plpgsql stable set search_path = '' as $$
 begin
   if not p_job.enabled then
     fault := 'is disabled: register it with enabled => true';
+  elsif p_job.continuous then
+    fault := 'is continuous: one run follows the other';
+  elsif p_job.schedule is null and p_job.depends_on <> '{}' then
+    fault := format('has no schedule: it runs for each occurrence of %s', array_to_string(p_job.depends_on, ', '));
   elsif p_job.schedule is null then
     fault := 'has no schedule: it runs when it is enqueued or called';
   else
@@ -380,6 +432,25 @@ $$;
 comment on function scheduler.next_run(public.scheduler_jobs, timestamptz) is
   'The job''s first occurrence after a moment, or why it has none: disabled, no schedule, a schedule or a time zone '
     'that cannot be read.';
+
+create function scheduler.next_run_note(p_job public.scheduler_jobs, p_at timestamptz) returns text
+language sql stable set search_path = '' as $$
+  select case
+    when stop is not null then 'will be skipped: ' || scheduler.stop_text(p_job, stop)
+    when label is not null then 'will be skipped: calendar: ' || label
+    when breaker.opened_at is not null and scheduler.breaker_state(breaker.opened_at, p_job.breaker_cooldown_seconds,
+      p_at) = 'open' then format('will be skipped: breaker: open since %s', scheduler.local_text(breaker.opened_at,
+        p_job.time_zone))
+    else nullif(concat_ws('; ',
+      case when p_job.depends_on <> '{}' then 'waits for ' || array_to_string(p_job.depends_on, ', ') end,
+      case when p_job.jitter_seconds > 0 then format('is sent %s s later', round(extract(epoch from
+        scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end), '') end
+  from (select scheduler.stop_kind(p_job, p_at) as stop, scheduler.calendar_label(p_job, p_at) as label) as asked
+    left join public.scheduler_breakers as breaker on job_name = p_job.name;
+$$;
+comment on function scheduler.next_run_note(public.scheduler_jobs, timestamptz) is
+  'What is known today of an occurrence to come: why it will be skipped, what it waits for, its jitter; null when '
+    'nothing is.';
 
 create function scheduler.next_runs(p_job_name text default null, p_count integer default 5,
   p_now timestamptz default now())
@@ -419,8 +490,7 @@ begin
     run_at := v_next[v_place];
     local_time := run_at at time zone v_job.time_zone;
     time_zone := v_job.time_zone;
-    note := case when scheduler.is_paused(v_job, run_at)
-      then format('will be skipped: paused by %s: %s', v_job.paused_by, v_job.pause_reason) end;
+    note := scheduler.next_run_note(v_job, run_at);
     return next;
     v_next[v_place] := (scheduler.next_run(v_job, run_at)).run_at;
   end loop;

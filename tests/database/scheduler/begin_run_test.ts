@@ -26,6 +26,8 @@ t.ledgerTest("begin says what the run is and keeps the lock for its time", async
     attempt: 1,
     timeout_seconds: 300,
     heartbeat_seconds: 10,
+    interval_from: "2026-03-02T11:59:00+00:00",
+    interval_to: "2026-03-02T12:00:00+00:00",
   });
   const [lock] = await sql`select * from scheduler_locks`;
   assert.equal(lock!.holder, "tester");

@@ -146,7 +146,7 @@ t.ledgerTest(
         ['[{"payload": [1]}]', 'runs[0].payload must be an object, got {"payload": [1]}'],
         [
           '[{}, {}, {"paylod": {}}]',
-          'runs[2] must have no field but payload and key, got {"paylod": {}}',
+          'runs[2] must have no field but payload, key and priority, got {"paylod": {}}',
         ],
         ...['{"key": 7}', '{"key": ""}', '{"key": " "}', '{"key": "\\n"}'].map((run) =>
           [

@@ -100,7 +100,12 @@ const cases: [facts: Record<string, unknown>, sentence: string][] = [
     "job does not run at 2026-03-02 12:00 UTC: it is disabled; register it with enabled => true.",
   ],
   [
-    { ...MINUTE, kind: "to_come", wait_seconds: 5400, paused: { by: "ann", reason: "move" } },
+    {
+      ...MINUTE,
+      kind: "to_come",
+      wait_seconds: 5400,
+      note: "will be skipped: paused by ann: move",
+    },
     "job is due at 2026-03-02 12:00 UTC, in 90 minutes, and will be skipped: paused by ann: move.",
   ],
   [

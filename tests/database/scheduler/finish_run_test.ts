@@ -86,6 +86,9 @@ t.ledgerTest("an unknown outcome is refused by name", async ({ sql }) => {
       t.value(sql, "scheduler.finish_run($1, $2)", [crypto.randomUUID(), outcome]),
     );
     assert.equal(error.code, "22023");
-    assert.match(error.message, /outcome must be completed, failed, timed_out or interrupted/);
+    assert.match(
+      error.message,
+      /outcome must be completed, failed, deferred, timed_out or interrupted/,
+    );
   }
 });

@@ -13,8 +13,10 @@ t.ledgerTest("retries back off exponentially with full jitter up to the cap", as
   for (const attempt of [1, 2, 3, 4, 12]) {
     await sql`delete from scheduler_runs`;
     await sql`
-      insert into scheduler_runs (job_name, function_name, status, trigger, scheduled_for, attempt, max_attempts, started_at)
-      select 'job', 'job', 'running', 'cron', ${t.NOON}::timestamptz + n * interval '1 minute', ${attempt}, 20, ${t.NOON}
+      insert into scheduler_runs (job_name, function_name, status, trigger, scheduled_for, attempt, failures, max_attempts, started_at)
+      select 'job', 'job', 'running', 'cron', ${t.NOON}::timestamptz + n * interval '1 minute', ${attempt}, ${
+      attempt - 1
+    }, 20, ${t.NOON}
       from generate_series(1, ${sample}::int) as n`;
     await sql`
       select scheduler.finish_run(id, 'failed', p_now => ${t.NOON}) from scheduler_runs where status = 'running'`;

@@ -1,0 +1,271 @@
+-- From 0.10.0 to 0.11.0: groups, dependencies, keys, breakers, continuous jobs, calendars, incidents, an audit log.
+
+create table public.scheduler_groups (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  description text not null default '',
+  parallel_limit integer check (parallel_limit between 1 and 1000),
+  key_limit integer check (key_limit between 1 and 1000),
+  place integer not null default 0,
+  paused_at timestamptz check (isfinite(paused_at)),
+  paused_until timestamptz check (isfinite(paused_until)),
+  pause_reason text,
+  paused_by text,
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
+  check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null))
+);
+
+comment on table public.scheduler_groups is
+  'Groups of jobs: one row a group. Written by scheduler.register_group; a pause by pause_group and resume_group.';
+comment on column public.scheduler_groups.parallel_limit is
+  'How many runs of the group''s jobs may be under way at once; further ones wait. Null: any number.';
+comment on column public.scheduler_groups.key_limit is
+  'How many runs with the same key may be under way at once in the group. Null: any number.';
+comment on column public.scheduler_groups.place is
+  'Among jobs that do not depend on each other, those of the group with the lower place are resumed first.';
+
+alter table public.scheduler_groups enable row level security;
+revoke all on public.scheduler_groups from public, anon, authenticated, service_role;
+grant select on public.scheduler_groups to service_role;
+
+alter table public.scheduler_jobs
+  add column group_name text references public.scheduler_groups (name),
+  add column depends_on text[] not null default '{}',
+  add column dependents text[] not null default '{}',
+  add column dependency_timeout_seconds integer not null default 21600 check (dependency_timeout_seconds between 1 and 604800),
+  add column on_dependency_timeout text not null default 'skip' check (on_dependency_timeout in ('skip', 'run')),
+  add column on_dependency_failure text not null default 'skip' check (on_dependency_failure in ('skip', 'run')),
+  add column key_limit integer check (key_limit between 1 and 1000),
+  add column priority integer not null default 0 check (priority between -10 and 10),
+  add column priority_ages_after_seconds integer not null default 300 check (priority_ages_after_seconds between 1 and 86400),
+  add column budgets jsonb not null default '{}' check (jsonb_typeof(budgets) = 'object'),
+  add column breaker_failures integer check (breaker_failures between 1 and 1000),
+  add column breaker_cooldown_seconds integer not null default 300 check (breaker_cooldown_seconds between 1 and 86400),
+  add column continuous boolean not null default false,
+  add column idle_seconds integer not null default 30 check (idle_seconds between 1 and 86400),
+  add column jitter_seconds integer not null default 0 check (jitter_seconds between 0 and 3600),
+  add column calendars text[] not null default '{}',
+  add column stopped_at timestamptz check (isfinite(stopped_at)),
+  add column stopped_until timestamptz check (isfinite(stopped_until)),
+  add column group_paused_at timestamptz check (isfinite(group_paused_at)),
+  add column group_paused_until timestamptz check (isfinite(group_paused_until)),
+  add column previous_run_at timestamptz check (isfinite(previous_run_at));
+
+create index scheduler_jobs_group_name_idx on public.scheduler_jobs (group_name) where group_name is not null;
+
+comment on column public.scheduler_jobs.depends_on is
+  'Jobs whose newest occurrence at or before its own a run waits for. Without a schedule the job runs once for each of '
+    'their occurrences; a continuous job is started and resumed after them, no more.';
+comment on column public.scheduler_jobs.dependents is
+  'The jobs that name this one in depends_on, kept by register_job and unregister_job.';
+comment on column public.scheduler_jobs.on_dependency_failure is
+  'What becomes of a run whose dependency failed for good, was skipped, missed or cancelled: skip or run.';
+comment on column public.scheduler_jobs.key_limit is
+  'How many runs with the same key may be under way at once; further ones wait. Null: any number.';
+comment on column public.scheduler_jobs.priority is
+  'Of its runs, unless they are enqueued with another one: the highest goes first.';
+comment on column public.scheduler_jobs.priority_ages_after_seconds is
+  'A waiting run counts a step of priority more for each such time that it has waited.';
+comment on column public.scheduler_jobs.budgets is
+  'Budgets and how many tokens of each must be free for a run to be sent: {budget: tokens}.';
+comment on column public.scheduler_jobs.breaker_failures is
+  'After so many failed runs in a row the job''s breaker opens. Null: it has none.';
+comment on column public.scheduler_jobs.continuous is
+  'Always exactly one run under way: as one ends, the next is sent.';
+comment on column public.scheduler_jobs.idle_seconds is
+  'Continuous: how long after a run with the result {"idle": true} the next one begins.';
+comment on column public.scheduler_jobs.jitter_seconds is
+  'Each occurrence is sent up to so much later, by a number that job and occurrence alone decide.';
+comment on column public.scheduler_jobs.calendars is 'Calendars in whose spans the job does not run.';
+comment on column public.scheduler_jobs.stopped_at is
+  'Since when an incident stops the job; null: none does.';
+comment on column public.scheduler_jobs.stopped_until is
+  'The incident is over: the job''s place on the ramp. Null: it lasts.';
+comment on column public.scheduler_jobs.group_paused_at is 'Since when the job''s group is paused.';
+comment on column public.scheduler_jobs.group_paused_until is 'Until when the job''s group is paused.';
+comment on column public.scheduler_jobs.previous_run_at is
+  'The occurrence before next_run_at, which is the start of its interval; null: not known yet.';
+
+insert into scheduler.verdicts (verdict, meaning, remedy, url_remedy) values
+  ('deferred', 'it waits for tokens of a budget, and goes on in a run of its own', 'nothing; many of these mean that '
+    'the budget is too small for the work', null);
+
+alter table public.scheduler_runs
+  add column waiting jsonb,
+  add column priority integer not null default 0,
+  add column turn bigint not null default 0,
+  add column failures integer not null default 0 check (failures >= 0),
+  add column interval_from timestamptz check (isfinite(interval_from)),
+  add column stands_for uuid,
+  drop constraint scheduler_runs_status_check,
+  drop constraint scheduler_runs_trigger_check,
+  drop constraint scheduler_runs_skip_kind_check,
+  add constraint scheduler_runs_status_check check (status in ('queued', 'dispatched', 'running', 'completed', 'failed',
+    'deferred', 'skipped', 'missed', 'cancelled')),
+  add constraint scheduler_runs_trigger_check check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'enqueued',
+    'dependency', 'backfill', 'continuous', 'deferred')),
+  add constraint scheduler_runs_skip_kind_check check (skip_kind in (
+    'paused', 'overlap', 'queue_full', 'superseded', 'misfire_once', 'misfire_all', 'misfire_skip', 'incident',
+    'group_paused', 'calendar', 'dependency', 'breaker'));
+
+comment on column public.scheduler_runs.run_after is
+  'While queued: when it is looked at at the latest (its retry, its jitter, tokens; the end of waiting for a '
+    'dependency). Null: it goes as soon as its job may.';
+comment on column public.scheduler_runs.waiting is
+  'While queued: what it waits for, {"for", "name", "since", "until"}: incident, paused, group_paused, calendar, '
+    'dependency, breaker, group, key, budget, parallel_limit, lock, retry, jitter, idle.';
+comment on column public.scheduler_runs.priority is 'The highest goes first; waiting raises it.';
+comment on column public.scheduler_runs.turn is
+  'Its place among the runs of all keys that wait: the first run of each key comes before the second of any.';
+comment on column public.scheduler_runs.failures is
+  'Failed attempts before this one; of a continuous job, failed runs in a row.';
+comment on column public.scheduler_runs.interval_from is
+  'The occurrence before its own: the run stands for the time from it to scheduled_for. Null: there is none before.';
+comment on column public.scheduler_runs.stands_for is 'Of a run skipped for overlap: the run that was under way.';
+
+-- Where the turns of a key end.
+create index scheduler_runs_turn_idx
+  on public.scheduler_runs (job_name, key, turn) where completed_at is null and key is not null;
+-- What goes as soon as its job may, in the order in which it goes.
+create index scheduler_runs_next_idx
+  on public.scheduler_runs (job_name, priority desc, turn, scheduled_for, attempt)
+  where status = 'queued' and run_after is null;
+-- What is to be looked at at a time.
+create index scheduler_runs_run_after_idx
+  on public.scheduler_runs (run_after) where status = 'queued' and run_after is not null;
+
+-- What is alive goes on with the attempts that it has left.
+update public.scheduler_runs set failures = attempt - 1 where completed_at is null and attempt > 1;
+update public.scheduler_runs
+  set waiting = jsonb_build_object('for', 'retry', 'name', null, 'since', created_at, 'until', run_after)
+  where status = 'queued' and run_after is not null;
+
+-- They answer something else, or have one argument more.
+drop function scheduler.unrecorded_segments(public.scheduler_jobs, timestamptz, timestamptz);
+drop function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean);
+
+create table public.scheduler_incidents (
+  id bigint generated always as identity primary key,
+  started_at timestamptz not null check (isfinite(started_at)),
+  started_by text not null check (started_by ~ '\S' and length(started_by) <= 200),
+  reason text not null check (reason ~ '\S' and length(reason) <= 1000),
+  ended_at timestamptz check (isfinite(ended_at)),
+  ended_by text check (ended_by ~ '\S' and length(ended_by) <= 200),
+  ramp_seconds integer check (ramp_seconds between 0 and 86400),
+  check ((ended_at is null) = (ended_by is null) and (ended_at is null) = (ramp_seconds is null))
+);
+create unique index scheduler_incidents_open_key on public.scheduler_incidents ((true)) where ended_at is null;
+comment on table public.scheduler_incidents is
+  'Incidents: from started_at on nothing runs, until ended_at and the ramp after it. At most one lasts.';
+alter table public.scheduler_incidents enable row level security;
+revoke all on public.scheduler_incidents from public, anon, authenticated, service_role;
+revoke all on sequence public.scheduler_incidents_id_seq from public, anon, authenticated, service_role;
+grant select on public.scheduler_incidents to service_role;
+
+create table public.scheduler_audit (
+  id bigint generated always as identity primary key,
+  occurred_at timestamptz not null default now() check (isfinite(occurred_at)),
+  author text not null check (author ~ '\S' and length(author) <= 200),
+  verb text not null check (length(verb) between 1 and 63),
+  subject_type text not null check (length(subject_type) between 1 and 63),
+  subject text not null check (length(subject) between 1 and 200),
+  reason text check (length(reason) <= 1000),
+  before jsonb,
+  after jsonb
+);
+create index scheduler_audit_occurred_at_idx on public.scheduler_audit (occurred_at);
+create index scheduler_audit_subject_idx on public.scheduler_audit (subject_type, subject, occurred_at);
+
+comment on table public.scheduler_audit is
+  'Who did what, when, on what, why, and what it was before and after. Written by the verbs, never changed.';
+comment on column public.scheduler_audit.subject_type is 'What the verb was done to: job, group, run, calendar, budget, '
+  'scheduler; packs add their own.';
+
+alter table public.scheduler_audit enable row level security;
+revoke all on public.scheduler_audit from public, anon, authenticated, service_role;
+revoke all on sequence public.scheduler_audit_id_seq from public, anon, authenticated, service_role;
+grant select on public.scheduler_audit to service_role;
+
+create table scheduler.wakes (
+  job_name text not null,
+  wake_at timestamptz not null check (isfinite(wake_at)),
+  scheduled_for timestamptz check (isfinite(scheduled_for))
+);
+-- No unique index: two transactions that wake one job must not wait for each other.
+create index wakes_wake_at_idx on scheduler.wakes (wake_at);
+alter table scheduler.wakes enable row level security;
+revoke all on scheduler.wakes from public, anon, authenticated, service_role;
+comment on table scheduler.wakes is
+  'Jobs to look at from a moment on, though none of their runs says so; taken out by who does.';
+comment on column scheduler.wakes.scheduled_for is
+  'An occurrence of a job without a schedule, by one of its dependencies, that is to be recorded then.';
+
+create table public.scheduler_calendars (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  description text not null default '',
+  created_at timestamptz not null default now() check (isfinite(created_at))
+);
+comment on table public.scheduler_calendars is 'Calendars that jobs are registered with, one row a calendar.';
+
+-- Local times: a holiday begins at midnight wherever the job lives.
+create table public.scheduler_calendar_spans (
+  calendar text not null references public.scheduler_calendars (name) on delete cascade,
+  starts_at timestamp not null check (isfinite(starts_at)),
+  ends_at timestamp not null check (isfinite(ends_at)),
+  label text not null check (label ~ '\S' and length(label) <= 200),
+  primary key (calendar, starts_at),
+  check (starts_at < ends_at)
+);
+comment on table public.scheduler_calendar_spans is
+  'The spans of each calendar, from starts_at up to ends_at, in the local time of the job that asks.';
+
+alter table public.scheduler_calendars enable row level security;
+alter table public.scheduler_calendar_spans enable row level security;
+revoke all on public.scheduler_calendars, public.scheduler_calendar_spans
+  from public, anon, authenticated, service_role;
+grant select on public.scheduler_calendars, public.scheduler_calendar_spans to service_role;
+
+create table scheduler.group_slots (
+  group_name text not null references public.scheduler_groups (name) on delete cascade,
+  slot integer not null,
+  run_id uuid unique references public.scheduler_runs (id) on delete set null,
+  primary key (group_name, slot)
+);
+alter table scheduler.group_slots enable row level security;
+comment on table scheduler.group_slots is 'The slots of groups that have a parallel_limit, and the runs that hold them.';
+
+revoke all on scheduler.group_slots from public, anon, authenticated, service_role;
+
+create table scheduler.kept_occurrences (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  scheduled_for timestamptz not null check (isfinite(scheduled_for)),
+  state text not null check (state in ('completed', 'failed', 'skipped', 'missed', 'cancelled'))
+);
+alter table scheduler.kept_occurrences enable row level security;
+revoke all on scheduler.kept_occurrences from public, anon, authenticated, service_role;
+comment on table scheduler.kept_occurrences is
+  'The newest occurrence of each job that was pruned from the ledger, and how it ended.';
+
+create type scheduler.hold as (kind text, name text, until timestamptz, skip_reason text);
+comment on type scheduler.hold is
+  'What holds a run back: its kind (see scheduler_runs.waiting), the name of what it waits for, until when at the '
+    'latest (null: until it happens); with a skip_reason the run is skipped instead.';
+
+create table public.scheduler_breakers (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  failures integer not null default 0 check (failures >= 0),
+  opened_at timestamptz check (isfinite(opened_at)),
+  tried_by uuid
+) with (fillfactor = 50);
+comment on table public.scheduler_breakers is
+  'The breaker of each job that has one and has run: closed without opened_at; open for its job''s '
+    'breaker_cooldown_seconds from then on; half-open after that.';
+comment on column public.scheduler_breakers.failures is 'Failed runs in a row.';
+comment on column public.scheduler_breakers.tried_by is 'The run that tries, once the breaker is half-open.';
+alter table public.scheduler_breakers enable row level security;
+revoke all on public.scheduler_breakers from public, anon, authenticated, service_role;
+grant select on public.scheduler_breakers to service_role;
+
+comment on type scheduler.planned_occurrence is
+  'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
+    'reason as its fault), or the skip_kind with which it is skipped (calendar: with the label as its fault).';

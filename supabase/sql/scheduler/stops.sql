@@ -1,0 +1,76 @@
+-- What stops a job from outside: an incident, its own pause, its group's pause.
+
+create table public.scheduler_incidents (
+  id bigint generated always as identity primary key,
+  started_at timestamptz not null check (isfinite(started_at)),
+  started_by text not null check (started_by ~ '\S' and length(started_by) <= 200),
+  reason text not null check (reason ~ '\S' and length(reason) <= 1000),
+  ended_at timestamptz check (isfinite(ended_at)),
+  ended_by text check (ended_by ~ '\S' and length(ended_by) <= 200),
+  ramp_seconds integer check (ramp_seconds between 0 and 86400),
+  check ((ended_at is null) = (ended_by is null) and (ended_at is null) = (ramp_seconds is null))
+);
+create unique index scheduler_incidents_open_key on public.scheduler_incidents ((true)) where ended_at is null;
+comment on table public.scheduler_incidents is
+  'Incidents: from started_at on nothing runs, until ended_at and the ramp after it. At most one lasts.';
+alter table public.scheduler_incidents enable row level security;
+revoke all on public.scheduler_incidents from public, anon, authenticated, service_role;
+revoke all on sequence public.scheduler_incidents_id_seq from public, anon, authenticated, service_role;
+grant select on public.scheduler_incidents to service_role;
+
+create function scheduler.is_paused(p_job public.scheduler_jobs, p_at timestamptz) returns boolean
+language sql immutable set search_path = '' as $$
+  select p_job.paused_at is not null and p_job.paused_at <= p_at
+    and (p_job.paused_until is null or p_at < p_job.paused_until);
+$$;
+comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that '
+  'moment.';
+
+create function scheduler.stop_kind(p_job public.scheduler_jobs, p_at timestamptz) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when p_job.stopped_at <= p_at and (p_job.stopped_until is null or p_at < p_job.stopped_until) then 'incident'
+    when scheduler.is_paused(p_job, p_at) then 'paused'
+    when p_job.group_paused_at <= p_at and (p_job.group_paused_until is null or p_at < p_job.group_paused_until)
+      then 'group_paused' end;
+$$;
+comment on function scheduler.stop_kind(public.scheduler_jobs, timestamptz) is
+  'What stops the job at that moment, the first of incident, paused, group_paused; null when nothing does.';
+
+create function scheduler.stop_until(p_job public.scheduler_jobs, p_kind text) returns timestamptz
+language sql immutable set search_path = '' as $$
+  select case p_kind when 'incident' then p_job.stopped_until when 'paused' then p_job.paused_until
+    when 'group_paused' then p_job.group_paused_until end;
+$$;
+comment on function scheduler.stop_until(public.scheduler_jobs, text) is
+  'Until when that stops the job; null: until somebody ends it.';
+
+create function scheduler.stop_text(p_job public.scheduler_jobs, p_kind text) returns text
+language sql stable set search_path = '' as $$
+  select case p_kind
+    when 'paused' then format('paused by %s: %s', p_job.paused_by, p_job.pause_reason)
+    when 'group_paused' then (
+      select format('the group %s is paused by %s: %s', name, paused_by, pause_reason) from public.scheduler_groups
+      where name = p_job.group_name)
+    when 'incident' then (
+      select format('incident called by %s: %s', started_by, reason) from public.scheduler_incidents
+      order by id desc limit 1) end;
+$$;
+comment on function scheduler.stop_text(public.scheduler_jobs, text) is
+  'Who stops the job and why, as the end of a sentence.';
+
+create function scheduler.stop_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
+returns table (starts_at timestamptz, ends_at timestamptz, stop text)
+language sql immutable set search_path = '' as $$
+  select at, ends, scheduler.stop_kind(p_job, at)
+  from (
+    select at, lead(at) over (order by at) as ends
+    from (
+      select distinct at from unnest(array[p_from, p_to, p_job.paused_at, p_job.paused_until, p_job.group_paused_at,
+        p_job.group_paused_until, p_job.stopped_at, p_job.stopped_until]) as at
+      where at >= p_from and at <= p_to) as cuts
+  ) as pieces
+  where ends is not null;
+$$;
+comment on function scheduler.stop_segments(public.scheduler_jobs, timestamptz, timestamptz) is
+  '[p_from, p_to) cut where something begins or ceases to stop the job.';

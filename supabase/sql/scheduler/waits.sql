@@ -1,0 +1,227 @@
+-- What a queued run waits for, and which one goes next.
+
+create function scheduler.wait_facts(p_for text, p_name text, p_since timestamptz, p_until timestamptz) returns jsonb
+language sql immutable set search_path = '' as $$
+  select jsonb_build_object('for', p_for, 'name', p_name, 'since', p_since, 'until', p_until);
+$$;
+comment on function scheduler.wait_facts(text, text, timestamptz, timestamptz) is
+  'What stands in scheduler_runs.waiting: what for, its name (null: it needs none), since when, and until when at the '
+    'latest (null: until it happens).';
+
+create function scheduler.waiting_since(p_run public.scheduler_runs, p_for text, p_now timestamptz) returns timestamptz
+language sql immutable set search_path = '' as $$
+  select coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+$$;
+comment on function scheduler.waiting_since(public.scheduler_runs, text, timestamptz) is
+  'Since when a run waits for that; p_now when it begins to.';
+
+-- Waiting for a job's own turn (its lock, a limit, a pause) keeps a run among those that go as soon as the job may;
+-- what only this run waits for takes it out of them until then.
+create function scheduler.waits_alone(p_kind text) returns boolean
+language sql immutable set search_path = '' as $$ select p_kind in ('dependency', 'key') $$;
+comment on function scheduler.waits_alone(text) is
+  'Whether a hold of that kind holds back the run alone, and not all that waits of its job.';
+
+create function scheduler.put_off(
+  p_run public.scheduler_runs, p_hold scheduler.hold, p_now timestamptz
+) returns void
+language sql set search_path = '' as $$
+  update public.scheduler_runs set
+    waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until),
+    -- What has no end is looked at from time to time all the same.
+    run_after = coalesce((p_hold).until, p_now + interval '1 hour')
+  where id = p_run.id and status = 'queued';
+$$;
+comment on function scheduler.put_off(public.scheduler_runs, scheduler.hold, timestamptz) is
+  'Writes down what a run alone waits for. The caller holds the job''s row lock.';
+
+create function scheduler.mark_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamptz) returns void
+language sql set search_path = '' as $$
+  update public.scheduler_runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name, p_now, (p_hold).until)
+  where job_name = p_job_name and status = 'queued' and run_after is null
+    and (waiting ->> 'for', waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name);
+$$;
+comment on function scheduler.mark_waiting(text, scheduler.hold, timestamptz) is
+  'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
+
+create function scheduler.effective_priority(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
+) returns numeric
+language sql immutable set search_path = '' as $$
+  -- Back-filled runs go behind the live ones however long they have waited.
+  select p_run.priority + case when p_run.trigger = 'backfill' then 0
+    else greatest(0, floor(extract(epoch from p_now - p_run.scheduled_for) / p_job.priority_ages_after_seconds)) end;
+$$;
+comment on function scheduler.effective_priority(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+  'A run''s priority and a step for each priority_ages_after_seconds that it has waited.';
+
+create function scheduler.next_waiting(p_job public.scheduler_jobs, p_now timestamptz) returns public.scheduler_runs
+language sql stable set search_path = '' as $$
+  -- The first of each priority, by the index; there are few priorities, and may be many runs.
+  with recursive firsts as (
+    (select runs from public.scheduler_runs as runs
+      where job_name = p_job.name and status = 'queued' and run_after is null
+      order by priority desc, turn, scheduled_for, attempt limit 1)
+    union all
+    select (select runs from public.scheduler_runs as runs
+      where job_name = p_job.name and status = 'queued' and run_after is null
+        and priority < ((firsts.runs)::public.scheduler_runs).priority
+      order by priority desc, turn, scheduled_for, attempt limit 1)
+    from firsts where firsts.runs is not null
+  )
+  select runs from firsts where (runs).id is not null
+  order by scheduler.effective_priority(p_job, runs, p_now) desc, (runs).scheduled_for limit 1;
+$$;
+comment on function scheduler.next_waiting(public.scheduler_jobs, timestamptz) is
+  'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take turns; '
+    'then the oldest occurrence. Null when none may go but for its job.';
+
+-- Keys: at most so many runs with the same key of a job, or of a group, at once.
+
+create function scheduler.key_hold(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns scheduler.hold
+language plpgsql set search_path = '' as $$
+declare
+  v_group_limit constant integer := (select key_limit from public.scheduler_groups where name = p_job.group_name);
+begin
+  if p_job.key_limit <= (select count(*) from public.scheduler_runs
+    where key = p_run.key and job_name = p_job.name and status in ('dispatched', 'running')) then
+    return ('key', p_run.key, null, null)::scheduler.hold;
+  end if;
+  if v_group_limit is null then
+    return null;
+  end if;
+  -- Jobs of a group are sent by transactions that do not see each other's runs yet. None waits for another: who does
+  -- not get the lock is woken.
+  if not pg_try_advisory_xact_lock(hashtextextended('daybook: key ' || p_job.group_name || ' ' || p_run.key, 0)) then
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+    return ('key', p_run.key, null, null)::scheduler.hold;
+  end if;
+  return case when v_group_limit <= (
+    select count(*) from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+    where runs.key = p_run.key and jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running'))
+    then ('key', p_run.key, null, null)::scheduler.hold end;
+end;
+$$;
+comment on function scheduler.key_hold(public.scheduler_jobs, public.scheduler_runs) is
+  'A hold when as many runs with the run''s key are under way as the job or its group allows; else null. The caller '
+    'holds the job''s row lock.';
+
+create function scheduler.release_key(p_job public.scheduler_jobs, p_key text, p_now timestamptz) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_name text;
+  v_group_limit constant integer := (select key_limit from public.scheduler_groups where name = p_job.group_name);
+begin
+  for v_name in
+    select name from public.scheduler_jobs
+    where name = p_job.name or v_group_limit is not null and group_name = p_job.group_name
+    order by name <> p_job.name, name
+  loop
+    continue when not exists (select from public.scheduler_runs
+      where key = p_key and job_name = v_name and status = 'queued' and waiting ->> 'for' = 'key');
+    if not scheduler.try_lock_job(v_name) then
+      perform scheduler.wake_jobs(array[v_name], p_now);
+      continue;
+    end if;
+    update public.scheduler_runs set run_after = null where id = (
+      select id from public.scheduler_runs
+      where key = p_key and job_name = v_name and status = 'queued' and waiting ->> 'for' = 'key'
+      order by priority desc, turn, scheduled_for limit 1);
+    if v_name <> p_job.name then
+      perform scheduler.try_send_queued((select jobs from public.scheduler_jobs as jobs where name = v_name), p_now);
+    end if;
+  end loop;
+end;
+$$;
+comment on function scheduler.release_key(public.scheduler_jobs, text, timestamptz) is
+  'After a run with that key ended: the next one with the key may go, of the job or of others of its group. The caller '
+    'holds the job''s row lock, and sends what waits of the job.';
+
+-- What holds a run back. A person's run is asked about limits alone.
+create function scheduler.hold_of(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
+returns scheduler.hold
+language plpgsql set search_path = '' as $$
+declare
+  v_stop constant text := scheduler.stop_kind(p_job, p_now);
+  v_span public.scheduler_calendar_spans;
+  v_hold scheduler.hold;
+begin
+  if p_run.trigger <> 'manual' then
+    if v_stop is not null then
+      return (v_stop, case v_stop when 'group_paused' then p_job.group_name end,
+        scheduler.stop_until(p_job, v_stop), null)::scheduler.hold;
+    end if;
+    -- Occurrences in a span were skipped when they were recorded; other runs wait for its end.
+    if p_job.calendars <> '{}' and p_run.trigger not in ('cron', 'catch_up', 'dependency', 'backfill') then
+      v_span := scheduler.calendar_span(p_job, p_now);
+      if v_span.calendar is not null then
+        return ('calendar', v_span.calendar, v_span.ends_at at time zone p_job.time_zone, null)::scheduler.hold;
+      end if;
+    end if;
+    if p_job.depends_on <> '{}' and p_run.attempt = 1
+      and p_run.trigger in ('cron', 'catch_up', 'dependency', 'backfill') then
+      v_hold := scheduler.dependency_hold(p_job, p_run, p_now);
+    end if;
+    if v_hold.kind is null and p_job.breaker_failures is not null then
+      v_hold := scheduler.breaker_hold(p_job, p_run, p_now);
+    end if;
+  end if;
+  if v_hold.kind is null and p_job.group_name is not null and not scheduler.has_free_slot(p_job.group_name) then
+    v_hold := ('group', p_job.group_name, null, null)::scheduler.hold;
+  end if;
+  if v_hold.kind is null and p_run.key is not null then
+    v_hold := scheduler.key_hold(p_job, p_run);
+  end if;
+  return v_hold;
+end;
+$$;
+comment on function scheduler.hold_of(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+  'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, group, key, budget; null when '
+    'nothing does. The caller holds the job''s row lock.';
+
+create function scheduler.is_plain(p_job public.scheduler_jobs) returns boolean
+language sql immutable set search_path = '' as $$
+  select p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
+    and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}';
+$$;
+comment on function scheduler.is_plain(public.scheduler_jobs) is
+  'Whether nothing but its own lock and parallel limit can hold the job''s runs back.';
+
+create function scheduler.skipped_run(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_kind text, p_detail text, p_now timestamptz
+) returns public.scheduler_runs
+language plpgsql stable set search_path = '' as $$
+declare
+  v_run public.scheduler_runs := p_run;
+begin
+  v_run.status := 'skipped';
+  v_run.verdict := 'skipped';
+  v_run.completed_at := p_now;
+  v_run.run_after := null;
+  v_run.waiting := null;
+  v_run.skip_kind := p_kind;
+  v_run.skip_reason := scheduler.skip_text(p_job, p_kind, p_detail);
+  return v_run;
+end;
+$$;
+comment on function scheduler.skipped_run(public.scheduler_jobs, public.scheduler_runs, text, text, timestamptz) is
+  'The run, skipped for a reason. Writes nothing.';
+
+create function scheduler.skip_waiting(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_hold scheduler.hold, p_now timestamptz
+) returns void
+language plpgsql set search_path = '' as $$
+begin
+  update public.scheduler_runs
+    set status = 'skipped', verdict = 'skipped', completed_at = p_now, run_after = null, waiting = null,
+      skip_kind = (p_hold).kind, skip_reason = (p_hold).skip_reason
+    where id = p_run.id and status = 'queued';
+  if p_job.dependents <> '{}' then
+    perform scheduler.follow_up(p_job, '{}', p_now);
+  end if;
+end;
+$$;
+comment on function scheduler.skip_waiting(public.scheduler_jobs, public.scheduler_runs, scheduler.hold, timestamptz) is
+  'Skips a run that waited, and lets those who depend on it decide. The caller holds the job''s row lock.';
