@@ -22,12 +22,20 @@ export interface JobContext<D = Database> {
   readonly runId: string;
   /** The occurrence; for a manual run the moment of the call. */
   readonly scheduledFor: Date;
+  /** What the run stands for: from the occurrence before its own (for a call by hand the last one) to its own. */
+  readonly interval: { readonly from: Date; readonly to: Date };
   readonly attempt: number;
   /** An environment variable, `undefined` when it is not set or empty. */
   env(name: string): string | undefined;
   now(): Date;
   /** How long the job may still work: until its deadline or the end of the wall clock, whichever is first. */
   remainingMs(): number;
+  /**
+   * Counts the steps of a run that goes on for long: true for the first `maximum` calls, as long as there is time and
+   * the signal has not fired. A continuous job ends after so many, because a request has 2 s of CPU; the next run
+   * begins at once.
+   */
+  nextStep(maximum: number): boolean;
   /** Kept in `scheduler_runs.progress`, written with the next heartbeat. */
   reportProgress(progress: JsonObject): void;
 }
@@ -45,7 +53,8 @@ export interface JobDefinition<S extends z.ZodType = z.ZodType, D = Database> {
   readonly secrets?: readonly string[];
   /**
    * The work. What it returns is kept as the run's result; a `summary` in it is what lists show, and with
-   * `notable` (`"info"`, `"warning"` or `"error"`) beside it a line in `scheduler_activity`. What it throws fails
+   * `notable` (`"info"`, `"warning"` or `"error"`) beside it a line in `scheduler_activity`. With `idle: true` the next
+   * run of a continuous job begins only after the job's idle time. What it throws fails
    * the run, which is then retried, unless it is a `PermanentError`. When `context.signal` fires it should stop;
    * returning then, with what is done so far, completes the run.
    */

@@ -14,6 +14,8 @@ export interface BegunRun {
   attempt: number;
   timeout_seconds: number;
   heartbeat_seconds: number;
+  interval_from: string;
+  interval_to: string;
 }
 
 /** Why a run may not begin; `busy` names the run that is at work, `unknown job` the jobs there are. */

@@ -52,6 +52,7 @@ export async function runJob<S extends z.ZodType>(
     environment.workUntil,
   );
   let progress: JsonObject | null = null;
+  let steps = 0;
 
   let beating: Promise<void> | undefined;
   /** Sends a heartbeat, unless one is still under way. */
@@ -101,9 +102,11 @@ export async function runJob<S extends z.ZodType>(
     jobName: run.job_name,
     runId: run.run_id,
     scheduledFor: new Date(run.scheduled_for),
+    interval: { from: new Date(run.interval_from), to: new Date(run.interval_to) },
     attempt: run.attempt,
     now: () => new Date(platform.now()),
     remainingMs: () => Math.max(0, endsAt - platform.now()),
+    nextStep: (maximum) => !stop.signal.aborted && platform.now() < endsAt && ++steps <= maximum,
     // A value that is no JSON throws here, in the job's own code, instead of in every heartbeat.
     reportProgress: (value) =>
       void (progress = redactJson(storableJson(value), environment.redact)),

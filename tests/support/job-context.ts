@@ -14,6 +14,7 @@ export function jobContext(
   } = {},
 ): JobContext {
   const { env = {}, now = new Date("2026-03-02T12:00:00Z"), remainingMs, ...parts } = options;
+  let steps = 0;
   const signal = parts.signal ?? new AbortController().signal;
   return {
     db: new Proxy({} as JobContext["db"], {
@@ -26,7 +27,9 @@ export function jobContext(
     jobName: "test-job",
     runId: "00000000-0000-4000-8000-000000000001",
     scheduledFor: now,
+    interval: { from: now, to: now },
     attempt: 1,
+    nextStep: (maximum) => ++steps <= maximum,
     reportProgress() {},
     ...parts,
     signal,

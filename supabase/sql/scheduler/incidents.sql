@@ -27,9 +27,9 @@ begin
   perform scheduler.mark_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
     from public.scheduler_jobs;
   if p_end_runs then
-    select count(*) filter (where scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author),
-        btrim(p_reason)), p_now)) into v_ended
+    perform scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author), btrim(p_reason)), p_now)
       from public.scheduler_runs as runs where status in ('dispatched', 'running');
+    get diagnostics v_ended = row_count;
   end if;
   perform scheduler.audit('start_incident', 'scheduler', 'all jobs', p_reason, p_author, null,
     jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);

@@ -16,6 +16,8 @@ const run: BegunRun = {
   attempt: 1,
   timeout_seconds: 60,
   heartbeat_seconds: 10,
+  interval_from: "2026-02-28T00:00:00Z",
+  interval_to: "2026-03-01T00:00:00Z",
 };
 
 /** Runs a job over a ledger that only remembers. */
@@ -370,4 +372,34 @@ Deno.test("runJob() keeps what the database says beside its message", async () =
     hint: "grant [redacted]",
     stack: undefined,
   });
+});
+
+Deno.test("runJob() tells the job which interval its run stands for", async () => {
+  const { finished, receipts } = start(({ interval }) =>
+    Promise.resolve({ from: interval.from.toISOString(), to: interval.to.toISOString() })
+  );
+  await finished;
+  assert.deepEqual(receipts[0]!.result, {
+    from: "2026-02-28T00:00:00.000Z",
+    to: "2026-03-01T00:00:00.000Z",
+  });
+});
+
+Deno.test("nextStep() is true so many times, and no longer once time is up or the signal fired", async () => {
+  const counted = start((context) => {
+    let steps = 0;
+    while (context.nextStep(3)) steps++;
+    return Promise.resolve({ steps });
+  });
+  await counted.finished;
+  assert.deepEqual(counted.receipts[0]!.result, { steps: 3 });
+
+  const late = start(async (context) => {
+    const before = context.nextStep(1000);
+    await new Promise((resolve) => context.signal.addEventListener("abort", resolve));
+    return { before, after: context.nextStep(1000) };
+  });
+  await late.platform.advance(60_000);
+  await late.finished;
+  assert.deepEqual(late.receipts[0]!.result, { before: true, after: false });
 });
