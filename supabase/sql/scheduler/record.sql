@@ -104,7 +104,8 @@ begin
     case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
   v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
   if v_holder.id is not null then
-    select scheduler.overlap_kind(p_job, v_holder.trigger,
+    select scheduler.overlap_kind(p_job, case when scheduler.is_backfill(v_holder) then 'catch_up'
+          else v_holder.trigger end,
         coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_run.skip_kind
       from public.scheduler_runs where job_name = p_job.name and status = 'queued' and id <> v_holder.id;
     v_run.stands_for := case when v_run.skip_kind is not null then v_holder.id end;

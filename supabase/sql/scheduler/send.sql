@@ -163,9 +163,9 @@ language plpgsql set search_path = '' as $$
 begin
   if p_job.parallel_limit <= (
     select count(*) from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running'))
-    or p_run.trigger = 'backfill' and exists (
-      select from public.scheduler_runs
-      where job_name = p_job.name and status in ('dispatched', 'running') and trigger = 'backfill') then
+    or scheduler.is_backfill(p_run) and exists (
+      select from public.scheduler_runs as runs
+      where job_name = p_job.name and status in ('dispatched', 'running') and scheduler.is_backfill(runs)) then
     return ('parallel_limit', null, null, null)::scheduler.hold;
   end if;
   if scheduler.takes_lock(p_job) and not scheduler.try_lock(

@@ -46,12 +46,17 @@ $$;
 comment on function scheduler.mark_waiting(text, scheduler.hold, timestamptz) is
   'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
 
+create function scheduler.is_backfill(p_run public.scheduler_runs) returns boolean
+language sql immutable set search_path = '' as $$ select p_run.priority = -100 $$;
+comment on function scheduler.is_backfill(public.scheduler_runs) is 'Whether a run is back-filled, or a retry of one that '
+  'is.';
+
 create function scheduler.effective_priority(
   p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
 ) returns numeric
 language sql immutable set search_path = '' as $$
   -- Back-filled runs go behind the live ones however long they have waited.
-  select p_run.priority + case when p_run.trigger = 'backfill' then 0
+  select p_run.priority + case when scheduler.is_backfill(p_run) then 0
     else greatest(0, floor(extract(epoch from p_now - p_run.scheduled_for) / p_job.priority_ages_after_seconds)) end;
 $$;
 comment on function scheduler.effective_priority(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
@@ -160,8 +165,8 @@ begin
         return ('calendar', v_span.calendar, v_span.ends_at at time zone p_job.time_zone, null)::scheduler.hold;
       end if;
     end if;
-    if p_job.depends_on <> '{}' and p_run.attempt = 1
-      and p_run.trigger in ('cron', 'catch_up', 'dependency', 'backfill') then
+    if p_job.depends_on <> '{}' and (p_run.trigger = 'backfill'
+      or p_run.attempt = 1 and p_run.trigger in ('cron', 'catch_up', 'dependency')) then
       v_hold := scheduler.dependency_hold(p_job, p_run, p_now);
     end if;
     if v_hold.kind is null and p_job.breaker_failures is not null then

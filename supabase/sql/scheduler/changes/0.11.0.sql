@@ -269,3 +269,8 @@ grant select on public.scheduler_breakers to service_role;
 comment on type scheduler.planned_occurrence is
   'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
     'reason as its fault), or the skip_kind with which it is skipped (calendar: with the label as its fault).';
+
+create type scheduler.backfill_occurrence as (scheduled_for timestamptz, state text, gap_id uuid);
+comment on type scheduler.backfill_occurrence is
+  'An occurrence of a range that may be run again: its state as scheduler.occurrence_state has it (null: it has no row), '
+    'and the row of many occurrences that it shares, if it does.';
