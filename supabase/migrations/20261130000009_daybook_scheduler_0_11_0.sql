@@ -6,10 +6,11 @@ declare
   v_pack constant text := 'scheduler';
   v_schemas constant text[] := array[]::text[];
   v_relations constant text[] := array[
-    'scheduler_jobs_group_name_idx', 'scheduler_runs_next_idx',
-    'scheduler_runs_run_after_idx', 'scheduler_runs_turn_idx',
-    'scheduler_audit', 'scheduler_breakers', 'scheduler_calendar_spans',
-    'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents'];
+    'scheduler_jobs_group_name_idx', 'scheduler_runs_job_name_run_after_idx',
+    'scheduler_runs_next_idx', 'scheduler_runs_run_after_idx',
+    'scheduler_runs_turn_idx', 'scheduler_audit', 'scheduler_breakers',
+    'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
+    'scheduler_incidents'];
   v_functions constant text[] := array[]::text[];
   v_jobs constant text[] := array[]::text[];
   v_there text[] := array(
@@ -77,12 +78,14 @@ alter table public.scheduler_jobs
   add column group_name text references public.scheduler_groups (name),
   add column depends_on text[] not null default '{}',
   add column dependents text[] not null default '{}',
-  add column dependency_timeout_seconds integer not null default 21600 check (dependency_timeout_seconds between 1 and 604800),
+  add column dependency_timeout_seconds integer not null default 21600 check (dependency_timeout_seconds between 1
+    and 604800),
   add column on_dependency_timeout text not null default 'skip' check (on_dependency_timeout in ('skip', 'run')),
   add column on_dependency_failure text not null default 'skip' check (on_dependency_failure in ('skip', 'run')),
   add column key_limit integer check (key_limit between 1 and 1000),
   add column priority integer not null default 0 check (priority between -10 and 10),
-  add column priority_ages_after_seconds integer not null default 300 check (priority_ages_after_seconds between 1 and 86400),
+  add column priority_ages_after_seconds integer not null default 300 check (priority_ages_after_seconds between 1
+    and 86400),
   add column budgets jsonb not null default '{}' check (jsonb_typeof(budgets) = 'object'),
   add column breaker_failures integer check (breaker_failures between 1 and 1000),
   add column breaker_cooldown_seconds integer not null default 300 check (breaker_cooldown_seconds between 1 and 86400),
@@ -175,9 +178,11 @@ create index scheduler_runs_turn_idx
 create index scheduler_runs_next_idx
   on public.scheduler_runs (job_name, priority desc, turn, scheduled_for, attempt)
   where status = 'queued' and run_after is null;
--- What is to be looked at at a time.
+-- What is to be looked at at a time: of all jobs, and of one.
 create index scheduler_runs_run_after_idx
   on public.scheduler_runs (run_after) where status = 'queued' and run_after is not null;
+create index scheduler_runs_job_name_run_after_idx
+  on public.scheduler_runs (job_name, run_after) where status = 'queued' and run_after is not null;
 
 -- What is alive goes on with the attempts that it has left.
 update public.scheduler_runs set failures = attempt - 1 where completed_at is null and attempt > 1;
@@ -223,7 +228,8 @@ create index scheduler_audit_subject_idx on public.scheduler_audit (subject_type
 
 comment on table public.scheduler_audit is
   'Who did what, when, on what, why, and what it was before and after. Written by the verbs, never changed.';
-comment on column public.scheduler_audit.subject_type is 'What the verb was done to: job, group, run, calendar, budget, '
+comment on column public.scheduler_audit.subject_type is 'What the verb was done to: job, group, run, calendar, '
+  'budget, '
   'scheduler; packs add their own.';
 
 alter table public.scheduler_audit enable row level security;
@@ -277,7 +283,8 @@ create table scheduler.group_slots (
   primary key (group_name, slot)
 );
 alter table scheduler.group_slots enable row level security;
-comment on table scheduler.group_slots is 'The slots of groups that have a parallel_limit, and the runs that hold them.';
+comment on table scheduler.group_slots is 'The slots of groups that have a parallel_limit, and the runs that hold '
+  'them.';
 
 revoke all on scheduler.group_slots from public, anon, authenticated, service_role;
 
@@ -314,6 +321,14 @@ grant select on public.scheduler_breakers to service_role;
 comment on type scheduler.planned_occurrence is
   'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
     'reason as its fault), or the skip_kind with which it is skipped (calendar: with the label as its fault).';
+
+create type scheduler.backfill_occurrence as (scheduled_for timestamptz, state text, gap_id uuid);
+comment on type scheduler.backfill_occurrence is
+  'An occurrence of a range that may be run again: its state as scheduler.occurrence_state has it (null: it has no '
+    'row), '
+    'and the row of many occurrences that it shares, if it does.';
+
+select scheduler.add_retention_rule('scheduler', 'scheduler_audit', 730, 'occurred_at < $1');
 
 drop function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean);
 
@@ -392,6 +407,41 @@ $function$
 comment on function scheduler.advance_job(text,boolean,timestamp with time zone) is 'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. {"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. The caller holds the job''s row lock.';
 revoke all on function scheduler.advance_job(text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.assert_backfill(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_reprocess text, p_at_most integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_count bigint;
+  v_fault text := case
+    when p_job.continuous then 'it is continuous and has no occurrences'
+    when p_job.schedule is null and p_job.depends_on = '{}' then 'it has no schedule, and so no occurrences'
+    when p_from is null or not isfinite(p_from) or p_to is null or not isfinite(p_to) or p_from >= p_to
+      then format('from must be a moment before to, got %s and %s', coalesce(p_from::text, 'null'),
+        coalesce(p_to::text, 'null'))
+    when p_reprocess is null or p_reprocess not in ('missed', 'failed', 'all')
+      then format('reprocess must be ''missed'', ''failed'' or ''all'', got %s', coalesce(quote_literal(p_reprocess),
+        'null'))
+    when p_at_most is null or p_at_most not between 1 and 1000
+      then format('at_most must be from 1 to 1000, got %s', coalesce(p_at_most::text, 'null')) end;
+begin
+  if v_fault is null and p_job.schedule is not null then
+    v_count := scheduler.count_occurrences(p_job.schedule, p_job.time_zone, p_from, p_to);
+    v_fault := case when v_count > 10000
+      then format('the range has %s occurrences, at most 10,000 can be looked at: make it shorter',
+        scheduler.grouped(v_count)) end;
+  end if;
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = format('cannot back-fill %s: %s', p_job.name, v_fault);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.assert_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,integer) is 'Raises 22023 for a job that has no occurrences, a range that is none or too long, or another wrong argument.';
+revoke all on function scheduler.assert_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,integer) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.assert_group(p_group_name text)
  RETURNS scheduler_groups
  LANGUAGE plpgsql
@@ -423,6 +473,98 @@ $function$
 ;
 comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason), who, what it was before and after (null: nothing).';
 revoke all on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.backfill(p_job_name text, p_from timestamp with time zone, p_to timestamp with time zone, p_reason text, p_author text, p_reprocess text DEFAULT 'missed'::text, p_newest_first boolean DEFAULT false, p_at_most integer DEFAULT 100, p_preview boolean DEFAULT true, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS TABLE(scheduled_for timestamp with time zone, local_time timestamp without time zone, state text, becomes text)
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_to constant timestamptz := least(p_to, p_now);
+  v_chosen timestamptz[];
+begin
+  perform scheduler.assert_given(format('back-fill %s', p_job_name), 'reason and author',
+    format('select * from scheduler.backfill(%L, now() - interval ''1 day'', now(), ''why'', ''who'')', p_job_name),
+    p_reason, p_author);
+  perform scheduler.assert_backfill(v_job, p_from, v_to, p_reprocess, p_at_most);
+  return query
+    select plan.scheduled_for, plan.scheduled_for at time zone v_job.time_zone, coalesce(plan.state, 'no row'),
+      case when plan.fault is not null then 'left: ' || plan.fault when p_preview then 'would be queued'
+        else 'queued' end
+    from scheduler.plan_backfill(v_job, p_from, v_to, p_reprocess, p_newest_first, p_at_most) as plan;
+  if p_preview then
+    return;
+  end if;
+  select array_agg(plan.scheduled_for) into v_chosen
+    from scheduler.plan_backfill(v_job, p_from, v_to, p_reprocess, p_newest_first, p_at_most) as plan
+    where plan.fault is null;
+  perform scheduler.open_gap(v_job, gap, min(at), max(at))
+    from public.scheduler_runs as gap join unnest(v_chosen) as at on at between gap.scheduled_for
+      and gap.scheduled_until
+    where gap.job_name = v_job.name and gap.occurrences > 1
+    group by gap;
+  perform scheduler.add_runs(array(
+    select scheduler.backfill_run(v_job, at, place::integer, p_now)
+    from unnest(v_chosen) with ordinality as chosen (at, place) order by place));
+  perform scheduler.audit('backfill', 'job', v_job.name, p_reason, p_author, null, jsonb_build_object('from', p_from,
+    'to', v_to, 'reprocess', p_reprocess, 'newest_first', p_newest_first, 'queued', coalesce(cardinality(v_chosen), 0)),
+    p_now);
+  if v_job.enabled then
+    perform scheduler.try_send_queued(v_job, p_now);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.backfill(text,timestamp with time zone,timestamp with time zone,text,text,text,boolean,integer,boolean,timestamp with time zone) is 'Runs the occurrences of a job in [p_from, p_to), as far as they lie in the past, with their own intervals: those that never ran (p_reprocess missed), that failed, or all; the oldest or the newest first, at most p_at_most. One row each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that is live. Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that has no occurrences, a range of more than 10,000, or another wrong argument.';
+revoke all on function scheduler.backfill(text,timestamp with time zone,timestamp with time zone,text,text,text,boolean,integer,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.backfill_fault(p_state text, p_skip_kind text, p_reprocess text, p_label text, p_work text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_state in ('open', 'deferred') then 'an attempt of it waits or is under way'
+    when p_label is not null then 'calendar: ' || p_label
+    when p_work is distinct from 'work' then case p_work when 'no work' then 'there was nothing to do, by its run_if'
+      else p_work end
+    when p_reprocess = 'all' then null
+    when p_state = 'completed' then 'it has completed'
+    when p_reprocess = 'failed' then case when coalesce(p_state, '') not in ('failed', 'cancelled')
+      then 'it has not failed' end
+    when p_state in ('failed', 'cancelled') then 'it has ' || case p_state when 'failed' then 'failed' else 'been '
+      'cancelled' end
+    when p_skip_kind in ('overlap', 'queue_full') then 'another run stands for it' end;
+$function$
+;
+comment on function scheduler.backfill_fault(text,text,text,text,text) is 'Why an occurrence is left as it is, by its state and skip_kind, what is to be processed again (missed: what never ran; failed; all), the label of a calendar, and what its run_if says; null when it is queued.';
+revoke all on function scheduler.backfill_fault(text,text,text,text,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.backfill_run(p_job scheduler_jobs, p_scheduled_for timestamp with time zone, p_place integer, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs := scheduler.new_run(p_job, 'backfill', p_scheduled_for);
+begin
+  v_run.attempt := coalesce((
+    select max(attempt) from public.scheduler_runs
+    where job_name = p_job.name and scheduled_for = p_scheduled_for), 0) + 1;
+  -- Behind all live ones, among themselves in the order that was chosen.
+  v_run.priority := -100;
+  v_run.turn := p_place;
+  v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
+  v_run.waiting := scheduler.wait_facts('parallel_limit', null, p_now, null);
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.backfill_run(scheduler_jobs,timestamp with time zone,integer,timestamp with time zone) is 'The run that processes an occurrence again. Writes nothing: see add_runs.';
+revoke all on function scheduler.backfill_run(scheduler_jobs,timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.begin_manual_run(p_function_name text, p_job_name text, p_payload jsonb, p_holder text DEFAULT ''::text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
@@ -610,6 +752,36 @@ $function$
 comment on function scheduler.calendar_span(scheduler_jobs,timestamp with time zone) is 'The span of the job''s calendars that holds that moment, the one that ends last; null when none does.';
 revoke all on function scheduler.calendar_span(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.cancel_backfill(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := scheduler.assert_job(p_job_name);
+  v_cancelled bigint;
+begin
+  perform scheduler.assert_given(format('cancel the back-fill of %s', p_job_name), 'reason and author',
+    format('select scheduler.cancel_backfill(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
+  update public.scheduler_runs
+    set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
+      error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
+    where job_name = v_job.name and status = 'queued' and priority = -100;
+  get diagnostics v_cancelled = row_count;
+  if v_cancelled = 0 then
+    return format('no back-filled run of %s waits', v_job.name);
+  end if;
+  perform scheduler.audit('cancel_backfill', 'job', v_job.name, p_reason, p_author,
+    jsonb_build_object('waiting', v_cancelled), null, p_now);
+  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'back-filled '
+    'run'),
+    v_job.name, case v_cancelled when 1 then 'is' else 'are' end);
+end;
+$function$
+;
+comment on function scheduler.cancel_backfill(text,text,text,timestamp with time zone) is 'Cancels the back-filled runs of the job that wait, and says how many. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
+revoke all on function scheduler.cancel_backfill(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.cancel_queued(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
  LANGUAGE plpgsql
@@ -760,6 +932,46 @@ $function$
 ;
 comment on function scheduler.contradiction(scheduler_jobs) is 'The first two of a job''s values that contradict each other, as a sentence that names both; null when none do.';
 revoke all on function scheduler.contradiction(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.count_left_out()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  -- Back-fill writes occurrences anew that were counted when their gap was.
+  if current_setting('daybook.opens_gap', true) = 'on'
+    or not exists (select from written where status in ('skipped', 'missed')) then
+    return null;
+  end if;
+  update scheduler.run_counters as counters set
+    skipped = counters.skipped + sums.skipped,
+    missed = counters.missed + sums.missed,
+    left_out = counters.left_out || coalesce((
+      select jsonb_object_agg(skip_kind, coalesce((counters.left_out ->> skip_kind)::bigint, 0) + occurrences)
+      from (
+        select skip_kind, sum(occurrences) as occurrences from written
+        where job_name = counters.job_name and status in ('skipped', 'missed') and skip_kind
+          is not null group by skip_kind
+      ) as kinds), '{}'),
+    missed_in_row = counters.missed_in_row + (
+      select coalesce(sum(occurrences), 0) from written
+      where job_name = counters.job_name and status = 'missed'
+        and scheduled_for > coalesce(counters.unsuccessful_for, '-infinity')),
+    unsuccessful_for = greatest(counters.unsuccessful_for, sums.last_missed)
+  from (
+    select job_name, coalesce(sum(occurrences) filter (where status = 'skipped'), 0) as skipped,
+      coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed,
+      max(coalesce(scheduled_until, scheduled_for)) filter (where status = 'missed') as last_missed
+    from written where status in ('skipped', 'missed') group by job_name
+  ) as sums
+  where counters.job_name = sums.job_name;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.count_left_out() is 'Trigger: counts the occurrences that an insert records as skipped or missed, as many as each row stands for.';
+revoke all on function scheduler.count_left_out() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.cursor_of(p_job scheduler_jobs, p_old scheduler_jobs)
  RETURNS scheduler_jobs
@@ -926,7 +1138,7 @@ CREATE OR REPLACE FUNCTION scheduler.effective_priority(p_job scheduler_jobs, p_
  SET search_path TO ''
 AS $function$
   -- Back-filled runs go behind the live ones however long they have waited.
-  select p_run.priority + case when p_run.trigger = 'backfill' then 0
+  select p_run.priority + case when scheduler.is_backfill(p_run) then 0
     else greatest(0, floor(extract(epoch from p_now - p_run.scheduled_for) / p_job.priority_ages_after_seconds)) end;
 $function$
 ;
@@ -1061,7 +1273,8 @@ begin
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
     v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), runs.key, p_run_after,
     coalesce(priority, v_job.priority),
-    case when runs.key is null then 0 else turns.next_turn + row_number() over (partition by runs.key order by place) - 1
+    case when runs.key is null then 0 else turns.next_turn + row_number() over (partition by runs.key
+      order by place) - 1
       end,
     case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
   from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
@@ -1210,7 +1423,8 @@ CREATE OR REPLACE FUNCTION scheduler.group_fault(p_group scheduler_groups)
  SET search_path TO ''
 AS $function$
   select case
-    when p_group.name is null or p_group.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then format('name must be 1 to 63 of a-z, '
+    when p_group.name is null or p_group.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then format('name must be 1 to 63 of '
+      'a-z, '
       '0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(p_group.name), 'null'))
     when p_group.parallel_limit not between 1 and 1000
       then format('parallel_limit must be from 1 to 1000, got %s', p_group.parallel_limit)
@@ -1283,8 +1497,8 @@ begin
         return ('calendar', v_span.calendar, v_span.ends_at at time zone p_job.time_zone, null)::scheduler.hold;
       end if;
     end if;
-    if p_job.depends_on <> '{}' and p_run.attempt = 1
-      and p_run.trigger in ('cron', 'catch_up', 'dependency', 'backfill') then
+    if p_job.depends_on <> '{}' and (p_run.trigger = 'backfill'
+      or p_run.attempt = 1 and p_run.trigger in ('cron', 'catch_up', 'dependency')) then
       v_hold := scheduler.dependency_hold(p_job, p_run, p_now);
     end if;
     if v_hold.kind is null and p_job.breaker_failures is not null then
@@ -1323,6 +1537,16 @@ $function$
 ;
 comment on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) is 'The occurrence of the job''s schedule before that moment; null when there is none.';
 revoke all on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_backfill(p_run scheduler_runs)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$ select p_run.priority = -100 $function$
+;
+comment on function scheduler.is_backfill(scheduler_runs) is 'Whether a run is back-filled, or a retry of one that is.';
+revoke all on function scheduler.is_backfill(scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
  RETURNS boolean
@@ -1965,6 +2189,7 @@ CREATE OR REPLACE FUNCTION scheduler.next_waiting(p_job scheduler_jobs, p_now ti
  LANGUAGE sql
  STABLE
  SET search_path TO ''
+ SET enable_sort TO 'off'
 AS $function$
   -- The first of each priority, by the index; there are few priorities, and may be many runs.
   with recursive firsts as (
@@ -2134,6 +2359,67 @@ $function$
 comment on function scheduler.occurrence_state(text,timestamp with time zone) is 'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, deferred, skipped, missed, cancelled; null when it has no row.';
 revoke all on function scheduler.occurrence_state(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.occurrences_between(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS SETOF scheduler.backfill_occurrence
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return query
+    with listed as (
+      select at from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_from, p_to) as at
+      where p_job.schedule is not null
+      union
+      select scheduled_for from public.scheduler_runs
+      where job_name = p_job.name and scheduled_for >= p_from and scheduled_for < p_to and occurrences = 1
+        and attempt = 1 and trigger in ('cron', 'catch_up', 'dependency', 'backfill')
+    )
+    select at, coalesce(case when gap.id is null then scheduler.occurrence_state(p_job.name, at) end, gap.status),
+      gap.id
+    from listed left join public.scheduler_runs as gap
+      on gap.job_name = p_job.name and gap.occurrences > 1 and at between gap.scheduled_for and gap.scheduled_until
+    order by at;
+end;
+$function$
+;
+comment on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time zone that Postgres does not know.';
+revoke all on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.open_gap(p_job scheduler_jobs, p_gap scheduler_runs, p_first timestamp with time zone, p_last timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_open constant timestamptz[] := array(
+    select scheduled_for from scheduler.occurrences_between(p_job, p_first, p_last + interval '1 microsecond')
+    where gap_id = p_gap.id order by 1);
+  v_rests public.scheduler_runs[] := array[p_gap, p_gap];
+  v_count bigint;
+begin
+  -- What the row stood for was counted when it was written.
+  perform set_config('daybook.opens_gap', 'on', true);
+  delete from public.scheduler_runs where id = p_gap.id;
+  v_count := scheduler.count_occurrences(p_job.schedule, p_job.time_zone, p_gap.scheduled_for, p_first);
+  v_rests[1].occurrences := v_count;
+  v_rests[1].scheduled_until := scheduler.previous_occurrence(p_job.schedule, p_job.time_zone,
+    p_first - interval '1 microsecond');
+  v_rests[2].id := gen_random_uuid();
+  v_rests[2].occurrences := p_gap.occurrences - v_count - cardinality(v_open);
+  v_rests[2].scheduled_for := scheduler.next_occurrence(p_job.schedule, p_job.time_zone, p_last);
+  perform scheduler.add_runs(array(
+    select scheduler.part_of_gap(rest, (rest).scheduled_for, (rest).scheduled_until, (rest).occurrences)
+    from unnest(v_rests) as rest where (rest).occurrences > 0
+    union all
+    select scheduler.part_of_gap(p_gap, at, at, 1) from unnest(v_open) as at));
+  perform set_config('daybook.opens_gap', '', true);
+end;
+$function$
+;
+comment on function scheduler.open_gap(scheduler_jobs,scheduler_runs,timestamp with time zone,timestamp with time zone) is 'Gives the occurrences from p_first to p_last of a row that stands for many a row each; what lies before and behind them keeps one row each side. The caller holds the job''s row lock.';
+revoke all on function scheduler.open_gap(scheduler_jobs,scheduler_runs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.origin(p_run scheduler_runs)
  RETURNS text
  LANGUAGE sql
@@ -2149,6 +2435,25 @@ $function$
 ;
 comment on function scheduler.origin(scheduler_runs) is 'What brought the run about: its trigger; of a retry that of the first attempt.';
 revoke all on function scheduler.origin(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.part_of_gap(p_gap scheduler_runs, p_first timestamp with time zone, p_last timestamp with time zone, p_count bigint)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs := p_gap;
+begin
+  v_run.id := case when p_first = p_gap.scheduled_for then p_gap.id else gen_random_uuid() end;
+  v_run.scheduled_for := p_first;
+  v_run.scheduled_until := case when p_count > 1 then p_last end;
+  v_run.occurrences := p_count;
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.part_of_gap(scheduler_runs,timestamp with time zone,timestamp with time zone,bigint) is 'A row like that of a gap for some of its occurrences. Writes nothing.';
+revoke all on function scheduler.part_of_gap(scheduler_runs,timestamp with time zone,timestamp with time zone,bigint) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.pause(p_job_name text, p_reason text, p_author text, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT now())
  RETURNS text
@@ -2180,7 +2485,8 @@ begin
     case when isfinite(p_until) then 'until ' || scheduler.local_text(p_until, v_job.time_zone) else 'until somebody '
       'resumes it' end,
     case when v_job.continuous then 'the run that is under way is its last until then'
-      when v_job.schedule is null and v_job.depends_on = '{}' then 'what is enqueued waits' else 'its occurrences are recorded as skipped' end);
+      when v_job.schedule is null and v_job.depends_on = '{}' then 'what is enqueued waits' else 'its occurrences are '
+        'recorded as skipped' end);
 end;
 $function$
 ;
@@ -2238,6 +2544,32 @@ $function$
 ;
 comment on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) is 'Pauses all jobs of a group, with a reason and an author, until a moment or (null, infinity) until resume_group. A job''s own pause is another one, and stays. Raises SD004 for an unknown group; 22023 for a missing reason or author, or an end that is past.';
 revoke all on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.plan_backfill(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_reprocess text, p_newest_first boolean, p_at_most integer)
+ RETURNS TABLE(scheduled_for timestamp with time zone, state text, gap_id uuid, fault text)
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  with judged as (
+    select found.*, scheduler.backfill_fault(found.state, kind.skip_kind, p_reprocess,
+      scheduler.calendar_label(p_job, found.scheduled_for), scheduler.run_if_answer(p_job,
+        found.scheduled_for)) as fault
+    from scheduler.occurrences_between(p_job, p_from, p_to) as found, lateral (
+      select max(skip_kind) as skip_kind from public.scheduler_runs as runs
+      where job_name = p_job.name and runs.scheduled_for = found.scheduled_for and attempt = 1) as kind
+  ), placed as (
+    select *, count(*) filter (where fault is null) over (order by
+      case when p_newest_first then scheduled_for end desc, scheduled_for) as place
+    from judged
+  )
+  select scheduled_for, state, gap_id,
+    case when fault is null and place > p_at_most then format('beyond at_most => %s', p_at_most) else fault end
+  from placed
+  order by case when p_newest_first then scheduled_for end desc, scheduled_for;
+$function$
+;
+comment on function scheduler.plan_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,boolean,integer) is 'The occurrences of a range in the order in which they would run, with why each is left as it is (null: it is queued). Writes nothing.';
+revoke all on function scheduler.plan_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,boolean,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.plan_late(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_room integer)
  RETURNS SETOF scheduler.planned_occurrence
@@ -2402,7 +2734,8 @@ CREATE OR REPLACE FUNCTION scheduler.prune(p_now timestamp with time zone, p_lim
 AS $function$
 declare
   v_successes integer := scheduler.prune_runs(
-    array['completed', 'skipped', 'deferred'], p_now - make_interval(days => scheduler.setting('scheduler.keep_successes_days')),
+    array['completed', 'skipped', 'deferred'],
+      p_now - make_interval(days => scheduler.setting('scheduler.keep_successes_days')),
       p_limit);
   v_failures integer := scheduler.prune_runs(
     array['failed', 'missed', 'cancelled'],
@@ -2429,7 +2762,8 @@ AS $function$
       select id from public.scheduler_runs where status = any (p_statuses) and completed_at < p_before limit p_limit)
     returning job_name, scheduled_for, attempt, status, trigger, skip_kind
   ), newest as (
-    select distinct on (job_name) job_name, scheduled_for, status from pruned join public.scheduler_jobs on name = job_name
+    select distinct on (job_name) job_name, scheduled_for, status from pruned
+      join public.scheduler_jobs on name = job_name
     where trigger not in ('manual', 'enqueued', 'continuous') and status <> 'deferred'
       and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
     order by job_name, scheduled_for desc, status = 'completed' desc, attempt desc
@@ -2812,7 +3146,8 @@ declare
 begin
   perform scheduler.assert_given(format('open a span of %s', p_calendar), 'author',
     format('select scheduler.remove_calendar_span(%L, ''2027-01-01'', ''who'')', p_calendar), p_author);
-  delete from public.scheduler_calendar_spans where calendar = p_calendar and starts_at = p_from returning * into v_span;
+  delete from public.scheduler_calendar_spans where calendar = p_calendar and starts_at = p_from returning *
+    into v_span;
   if not found then
     if not exists (select from public.scheduler_calendars where name = p_calendar) then
       perform scheduler.refuse_unknown_calendar(p_calendar);
@@ -3072,7 +3407,8 @@ AS $function$
           when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') > 200
             or run ->> 'key' !~ '\S' then '.key must be a text of 1 to 200 characters that is not blank'
           when jsonb_typeof(nullif(run -> 'priority', 'null')) <> 'number' or run ->> 'priority' !~ '^-?\d{1,2}$'
-            or (run ->> 'priority')::integer not between -10 and 10 then '.priority must be a whole number from -10 to 10'
+            or (run ->> 'priority')::integer not between -10 and 10 then '.priority must be a whole number from -10 '
+              'to 10'
         end as fault) as checked
       where fault is not null
       order by place limit 1)
@@ -3343,9 +3679,9 @@ begin
   perform scheduler.mark_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
     from public.scheduler_jobs;
   if p_end_runs then
-    select count(*) filter (where scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author),
-        btrim(p_reason)), p_now)) into v_ended
+    perform scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author), btrim(p_reason)), p_now)
       from public.scheduler_runs as runs where status in ('dispatched', 'running');
+    get diagnostics v_ended = row_count;
   end if;
   perform scheduler.audit('start_incident', 'scheduler', 'all jobs', p_reason, p_author, null,
     jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);
@@ -3376,7 +3712,8 @@ begin
     case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
   v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
   if v_holder.id is not null then
-    select scheduler.overlap_kind(p_job, v_holder.trigger,
+    select scheduler.overlap_kind(p_job, case when scheduler.is_backfill(v_holder) then 'catch_up'
+          else v_holder.trigger end,
         coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_run.skip_kind
       from public.scheduler_runs where job_name = p_job.name and status = 'queued' and id <> v_holder.id;
     v_run.stands_for := case when v_run.skip_kind is not null then v_holder.id end;
@@ -3504,9 +3841,9 @@ AS $function$
 begin
   if p_job.parallel_limit <= (
     select count(*) from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running'))
-    or p_run.trigger = 'backfill' and exists (
-      select from public.scheduler_runs
-      where job_name = p_job.name and status in ('dispatched', 'running') and trigger = 'backfill') then
+    or scheduler.is_backfill(p_run) and exists (
+      select from public.scheduler_runs as runs
+      where job_name = p_job.name and status in ('dispatched', 'running') and scheduler.is_backfill(runs)) then
     return ('parallel_limit', null, null, null)::scheduler.hold;
   end if;
   if scheduler.takes_lock(p_job) and not scheduler.try_lock(
@@ -3741,7 +4078,8 @@ AS $function$
       'for the next pulse') end
   from (select scheduler.stop_kind(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
       p_run.waiting ->> 'name' as name, zone,
-      to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone, 'HH24:MI:SS') as until
+      to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone,
+        'HH24:MI:SS') as until
     from (select scheduler.shown_time_zone(p_job.time_zone) as zone) as shown) as facts;
 $function$
 ;
@@ -3835,7 +4173,8 @@ AS $function$
 declare
   -- What registering leaves as it is.
   v_kept constant text[] := array[
-    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at', 'dependents'];
+    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at',
+      'dependents'];
   v_columns constant text[] := array(
     select quote_ident(attname) from pg_catalog.pg_attribute
     where attrelid = 'public.scheduler_jobs'::regclass and attnum > 0 and not attisdropped and attname <> all (v_kept)

@@ -2,7 +2,8 @@
 
 create type scheduler.backfill_occurrence as (scheduled_for timestamptz, state text, gap_id uuid);
 comment on type scheduler.backfill_occurrence is
-  'An occurrence of a range that may be run again: its state as scheduler.occurrence_state has it (null: it has no row), '
+  'An occurrence of a range that may be run again: its state as scheduler.occurrence_state has it (null: it has no '
+    'row), '
     'and the row of many occurrences that it shares, if it does.';
 
 -- What becomes of an occurrence in a back-fill: null when it is queued, else why it is left as it is.
@@ -39,14 +40,16 @@ begin
       where job_name = p_job.name and scheduled_for >= p_from and scheduled_for < p_to and occurrences = 1
         and attempt = 1 and trigger in ('cron', 'catch_up', 'dependency', 'backfill')
     )
-    select at, coalesce(case when gap.id is null then scheduler.occurrence_state(p_job.name, at) end, gap.status), gap.id
+    select at, coalesce(case when gap.id is null then scheduler.occurrence_state(p_job.name, at) end, gap.status),
+      gap.id
     from listed left join public.scheduler_runs as gap
       on gap.job_name = p_job.name and gap.occurrences > 1 and at between gap.scheduled_for and gap.scheduled_until
     order by at;
 end;
 $$;
 comment on function scheduler.occurrences_between(public.scheduler_jobs, timestamptz, timestamptz) is
-  'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time zone '
+  'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time '
+    'zone '
     'that Postgres does not know.';
 
 create function scheduler.plan_backfill(
@@ -56,7 +59,8 @@ create function scheduler.plan_backfill(
 language sql set search_path = '' as $$
   with judged as (
     select found.*, scheduler.backfill_fault(found.state, kind.skip_kind, p_reprocess,
-      scheduler.calendar_label(p_job, found.scheduled_for), scheduler.run_if_answer(p_job, found.scheduled_for)) as fault
+      scheduler.calendar_label(p_job, found.scheduled_for), scheduler.run_if_answer(p_job,
+        found.scheduled_for)) as fault
     from scheduler.occurrences_between(p_job, p_from, p_to) as found, lateral (
       select max(skip_kind) as skip_kind from public.scheduler_runs as runs
       where job_name = p_job.name and runs.scheduled_for = found.scheduled_for and attempt = 1) as kind
@@ -73,7 +77,8 @@ $$;
 comment on function scheduler.plan_backfill(
   public.scheduler_jobs, timestamptz, timestamptz, text, boolean, integer
 ) is
-  'The occurrences of a range in the order in which they would run, with why each is left as it is (null: it is queued). '
+  'The occurrences of a range in the order in which they would run, with why each is left as it is (null: it is '
+    'queued). '
     'Writes nothing.';
 
 create function scheduler.assert_backfill(
@@ -206,7 +211,8 @@ begin
     from scheduler.plan_backfill(v_job, p_from, v_to, p_reprocess, p_newest_first, p_at_most) as plan
     where plan.fault is null;
   perform scheduler.open_gap(v_job, gap, min(at), max(at))
-    from public.scheduler_runs as gap join unnest(v_chosen) as at on at between gap.scheduled_for and gap.scheduled_until
+    from public.scheduler_runs as gap join unnest(v_chosen) as at on at between gap.scheduled_for
+      and gap.scheduled_until
     where gap.job_name = v_job.name and gap.occurrences > 1
     group by gap;
   perform scheduler.add_runs(array(
@@ -223,9 +229,11 @@ $$;
 comment on function scheduler.backfill(
   text, timestamptz, timestamptz, text, text, text, boolean, integer, boolean, timestamptz
 ) is
-  'Runs the occurrences of a job in [p_from, p_to), as far as they lie in the past, with their own intervals: those that '
+  'Runs the occurrences of a job in [p_from, p_to), as far as they lie in the past, with their own intervals: those '
+    'that '
     'never ran (p_reprocess missed), that failed, or all; the oldest or the newest first, at most p_at_most. One row '
-    'each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that is live. '
+    'each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that is '
+      'live. '
     'Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that has no occurrences, a range '
     'of more than 10,000, or another wrong argument.';
 
@@ -249,7 +257,8 @@ begin
   end if;
   perform scheduler.audit('cancel_backfill', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('waiting', v_cancelled), null, p_now);
-  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'back-filled run'),
+  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'back-filled '
+    'run'),
     v_job.name, case v_cancelled when 1 then 'is' else 'are' end);
 end;
 $$;

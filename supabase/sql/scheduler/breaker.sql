@@ -87,7 +87,8 @@ begin
 end;
 $$;
 comment on function scheduler.note_breaker(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
-  'Tells the job''s breaker how a run ended, and scheduler_activity when it opens or closes. The caller holds the job''s '
+  'Tells the job''s breaker how a run ended, and scheduler_activity when it opens or closes. The caller holds the '
+    'job''s '
     'row lock.';
 
 create function scheduler.breaker_hold(

@@ -94,7 +94,8 @@ declare
 begin
   perform scheduler.assert_given(format('open a span of %s', p_calendar), 'author',
     format('select scheduler.remove_calendar_span(%L, ''2027-01-01'', ''who'')', p_calendar), p_author);
-  delete from public.scheduler_calendar_spans where calendar = p_calendar and starts_at = p_from returning * into v_span;
+  delete from public.scheduler_calendar_spans where calendar = p_calendar and starts_at = p_from returning *
+    into v_span;
   if not found then
     if not exists (select from public.scheduler_calendars where name = p_calendar) then
       perform scheduler.refuse_unknown_calendar(p_calendar);

@@ -22,7 +22,8 @@ language sql stable set search_path = '' as $$
   where job_name = p_job_name and scheduled_for = p_scheduled_for and trigger <> 'manual';
 $$;
 comment on function scheduler.occurrence_state(text, timestamptz) is
-  'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, deferred, '
+  'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, '
+    'deferred, '
     'skipped, missed, cancelled; null when it has no row.';
 
 create function scheduler.newest_state(p_job_name text, p_at timestamptz) returns text

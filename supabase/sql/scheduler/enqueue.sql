@@ -14,7 +14,8 @@ language sql immutable set search_path = '' as $$
           when jsonb_typeof(nullif(run -> 'key', 'null')) <> 'string' or length(run ->> 'key') > 200
             or run ->> 'key' !~ '\S' then '.key must be a text of 1 to 200 characters that is not blank'
           when jsonb_typeof(nullif(run -> 'priority', 'null')) <> 'number' or run ->> 'priority' !~ '^-?\d{1,2}$'
-            or (run ->> 'priority')::integer not between -10 and 10 then '.priority must be a whole number from -10 to 10'
+            or (run ->> 'priority')::integer not between -10 and 10 then '.priority must be a whole number from -10 '
+              'to 10'
         end as fault) as checked
       where fault is not null
       order by place limit 1)
@@ -70,7 +71,8 @@ begin
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
     v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), runs.key, p_run_after,
     coalesce(priority, v_job.priority),
-    case when runs.key is null then 0 else turns.next_turn + row_number() over (partition by runs.key order by place) - 1
+    case when runs.key is null then 0 else turns.next_turn + row_number() over (partition by runs.key
+      order by place) - 1
       end,
     case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
   from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))

@@ -60,7 +60,8 @@ language sql stable set search_path = '' as $$
       'for the next pulse') end
   from (select scheduler.stop_kind(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
       p_run.waiting ->> 'name' as name, zone,
-      to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone, 'HH24:MI:SS') as until
+      to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone,
+        'HH24:MI:SS') as until
     from (select scheduler.shown_time_zone(p_job.time_zone) as zone) as shown) as facts;
 $$;
 comment on function scheduler.wait_reason(public.scheduler_jobs, public.scheduler_runs, timestamptz) is

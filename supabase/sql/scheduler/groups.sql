@@ -1,6 +1,7 @@
 -- Groups of jobs: limits that they share, and a pause for all of them.
 
--- A limit is a number of slots, one row each. A run takes a free one and skips those that others hold at this moment, so
+-- A limit is a number of slots, one row each. A run takes a free one and skips those that others hold at this moment,
+-- so
 -- that no transaction waits and no limit is ever passed.
 create table scheduler.group_slots (
   group_name text not null references public.scheduler_groups (name) on delete cascade,
@@ -9,7 +10,8 @@ create table scheduler.group_slots (
   primary key (group_name, slot)
 );
 alter table scheduler.group_slots enable row level security;
-comment on table scheduler.group_slots is 'The slots of groups that have a parallel_limit, and the runs that hold them.';
+comment on table scheduler.group_slots is 'The slots of groups that have a parallel_limit, and the runs that hold '
+  'them.';
 
 create function scheduler.refuse_unknown_group(p_group_name text) returns void
 language plpgsql stable set search_path = '' as $$
@@ -38,7 +40,8 @@ comment on function scheduler.assert_group(text) is 'The group''s row, locked. R
 create function scheduler.group_fault(p_group public.scheduler_groups) returns text
 language sql immutable set search_path = '' as $$
   select case
-    when p_group.name is null or p_group.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then format('name must be 1 to 63 of a-z, '
+    when p_group.name is null or p_group.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then format('name must be 1 to 63 of '
+      'a-z, '
       '0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(p_group.name), 'null'))
     when p_group.parallel_limit not between 1 and 1000
       then format('parallel_limit must be from 1 to 1000, got %s', p_group.parallel_limit)
@@ -134,7 +137,8 @@ language sql stable set search_path = '' as $$
       where group_name = p_group_name and run_id is null and slot <= parallel_limit)
     or (select parallel_limit is null from public.scheduler_groups where name = p_group_name);
 $$;
-comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this '
+comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as '
+  'this '
   'transaction sees.';
 
 create function scheduler.take_slot(p_group_name text, p_run_id uuid) returns boolean
@@ -160,7 +164,8 @@ create function scheduler.free_slot(p_run_id uuid) returns text
 language sql set search_path = '' as $$
   update scheduler.group_slots set run_id = null where run_id = p_run_id returning group_name;
 $$;
-comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds; the group, null when it holds '
+comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds; the group, null when it '
+  'holds '
   'none.';
 
 create function scheduler.send_group(p_group_name text, p_now timestamptz) returns void

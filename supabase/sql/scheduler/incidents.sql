@@ -41,7 +41,8 @@ end;
 $$;
 comment on function scheduler.start_incident(text, text, boolean, timestamptz) is
   'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With '
-    'p_end_runs what is under way is cancelled, else it goes on. Raises SD102 while another incident lasts; 22023 for a '
+    'p_end_runs what is under way is cancelled, else it goes on. Raises SD102 while another incident lasts; 22023 for '
+      'a '
     'missing reason or author.';
 
 create function scheduler.resume_order() returns table (job_name text, place bigint)
@@ -58,7 +59,8 @@ language sql stable set search_path = '' as $$
   group by jobs.name, groups.place;
 $$;
 comment on function scheduler.resume_order() is
-  'The enabled jobs in the order in which they are resumed, from 0 on: each after all that it depends on; of those that '
+  'The enabled jobs in the order in which they are resumed, from 0 on: each after all that it depends on; of those '
+    'that '
     'do not depend on each other by the place of their group, then by name.';
 
 create function scheduler.end_incident(
@@ -103,5 +105,6 @@ begin
 end;
 $$;
 comment on function scheduler.end_incident(text, integer, timestamptz) is
-  'Ends the incident: the jobs are resumed in the order of their dependencies, roots first, spread over p_ramp_seconds. '
+  'Ends the incident: the jobs are resumed in the order of their dependencies, roots first, spread over '
+    'p_ramp_seconds. '
     'What came due in it stays skipped. Raises 22023 for a missing author or a ramp outside 0 to 86400.';

@@ -113,7 +113,8 @@ end;
 $$;
 comment on function scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer) is
   'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room that nothing '
-    'stops are caught up, the others are stopped, turned away by a calendar, or misfires: a row each or, when there are '
+    'stops are caught up, the others are stopped, turned away by a calendar, or misfires: a row each or, when there '
+      'are '
     'more than gap_rows(), one row for all.';
 
 create function scheduler.plan_on_time(p_job public.scheduler_jobs, p_due timestamptz[], p_now timestamptz)

@@ -7,7 +7,8 @@ language sql set search_path = '' as $$
       select id from public.scheduler_runs where status = any (p_statuses) and completed_at < p_before limit p_limit)
     returning job_name, scheduled_for, attempt, status, trigger, skip_kind
   ), newest as (
-    select distinct on (job_name) job_name, scheduled_for, status from pruned join public.scheduler_jobs on name = job_name
+    select distinct on (job_name) job_name, scheduled_for, status from pruned
+      join public.scheduler_jobs on name = job_name
     where trigger not in ('manual', 'enqueued', 'continuous') and status <> 'deferred'
       and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
     order by job_name, scheduled_for desc, status = 'completed' desc, attempt desc
@@ -68,7 +69,8 @@ create function scheduler.prune(p_now timestamptz, p_limit integer default 5000)
 language plpgsql set search_path = '' as $$
 declare
   v_successes integer := scheduler.prune_runs(
-    array['completed', 'skipped', 'deferred'], p_now - make_interval(days => scheduler.setting('scheduler.keep_successes_days')),
+    array['completed', 'skipped', 'deferred'],
+      p_now - make_interval(days => scheduler.setting('scheduler.keep_successes_days')),
       p_limit);
   v_failures integer := scheduler.prune_runs(
     array['failed', 'missed', 'cancelled'],

@@ -161,8 +161,10 @@ begin
 end;
 $$;
 comment on function scheduler.finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz, timestamptz) is
-  'The last receipt. Ends a running run as completed, failed (timed_out and interrupted are failures with that verdict) '
-    'or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. '
+  'The last receipt. Ends a running run as completed, failed (timed_out and interrupted are failures with that '
+    'verdict) '
+    'or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, "reason"}, and '
+      'nothing changed, when the run is not running. '
     'Raises 22023 for an unknown outcome, or a deferred run without a moment to go on at.';
 
 -- The doors for edge functions. Security definer because service_role, which calls them through REST, has no
@@ -195,7 +197,8 @@ create function public.scheduler_finish_run(
   select scheduler.finish_run(p_run_id, p_outcome, p_result, p_error_message, p_error_detail, p_retryable,
     p_resume_at);
 $$;
-comment on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz) is 'scheduler.finish_run for '
+comment on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz)
+  is 'scheduler.finish_run for '
   'edge functions.';
 
 revoke all on function public.scheduler_begin_run(uuid, text, text) from public, anon, authenticated;
@@ -207,4 +210,5 @@ from public, anon, authenticated;
 grant execute on function public.scheduler_begin_run(uuid, text, text) to service_role;
 grant execute on function public.scheduler_begin_manual_run(text, text, jsonb, text) to service_role;
 grant execute on function public.scheduler_heartbeat_run(uuid, jsonb) to service_role;
-grant execute on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz) to service_role;
+grant execute on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean,
+  timestamptz) to service_role;

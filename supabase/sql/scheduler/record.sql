@@ -21,7 +21,8 @@ language sql stable set search_path = '' as $$
   end;
 $$;
 comment on function scheduler.skip_text(public.scheduler_jobs, text, text) is
-  'What a skip_kind says to people; the detail is the run that was under way, the occurrence that was due, the label of '
+  'What a skip_kind says to people; the detail is the run that was under way, the occurrence that was due, the label '
+    'of '
     'a calendar, or what a dependency or a breaker says.';
 
 -- Why an occurrence does not run beside what is under way: null when it is sent or may wait.
@@ -214,7 +215,8 @@ begin
 end;
 $$;
 comment on function scheduler.move_cursor(public.scheduler_jobs, timestamptz, timestamptz) is
-  'Sets the job''s next occurrence and the one before it, and compiles pg_cron''s entry anew when it does not cover it.';
+  'Sets the job''s next occurrence and the one before it, and compiles pg_cron''s entry anew when it does not cover '
+    'it.';
 
 create function scheduler.record_due(p_job public.scheduler_jobs, p_now timestamptz) returns uuid
 language plpgsql set search_path = '' as $$

@@ -277,7 +277,8 @@ end;
 $$;
 comment on function scheduler.register_job is
   'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it '
-    'is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults '
+    'is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. '
+      'Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults '
     'to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign '
     'entry of that name.';
 
@@ -315,7 +316,8 @@ language plpgsql set search_path = '' as $$
 declare
   -- What registering leaves as it is.
   v_kept constant text[] := array[
-    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at', 'dependents'];
+    'function_name', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'created_at', 'updated_at',
+      'dependents'];
   v_columns constant text[] := array(
     select quote_ident(attname) from pg_catalog.pg_attribute
     where attrelid = 'public.scheduler_jobs'::regclass and attnum > 0 and not attisdropped and attname <> all (v_kept)

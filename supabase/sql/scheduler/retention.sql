@@ -206,3 +206,4 @@ grant execute on function public.scheduler_begin_pruning(), public.scheduler_pru
   integer) to service_role;
 
 select scheduler.add_retention_rule('scheduler', 'scheduler_activity', 180, 'occurred_at < $1');
+select scheduler.add_retention_rule('scheduler', 'scheduler_audit', 730, 'occurred_at < $1');

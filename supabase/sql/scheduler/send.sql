@@ -239,7 +239,8 @@ end;
 $$;
 comment on function scheduler.send_run(public.scheduler_jobs, public.scheduler_runs, timestamptz, boolean) is
   'Sends a queued run: takes the job''s lock and queues the request: sent. Where it is held back it stays queued, says '
-    'why, and the answer is waits (this run alone) or full (nothing of the job may go). A run that a person has ordered '
+    'why, and the answer is waits (this run alone) or full (nothing of the job may go). A run that a person has '
+      'ordered '
     'is asked about the lock and the limits alone. Over when the run came to its end here: a request that cannot be '
     'made is misconfigured, one whose dependency failed is skipped. The caller holds the job''s row lock.';
 

@@ -282,9 +282,11 @@ create index scheduler_runs_turn_idx
 create index scheduler_runs_next_idx
   on public.scheduler_runs (job_name, priority desc, turn, scheduled_for, attempt)
   where status = 'queued' and run_after is null;
--- What is to be looked at at a time.
+-- What is to be looked at at a time: of all jobs, and of one.
 create index scheduler_runs_run_after_idx
   on public.scheduler_runs (run_after) where status = 'queued' and run_after is not null;
+create index scheduler_runs_job_name_run_after_idx
+  on public.scheduler_runs (job_name, run_after) where status = 'queued' and run_after is not null;
 create index scheduler_runs_unanswered_idx
   on public.scheduler_runs (request_id) where request_id is not null and answered_at is null;
 

@@ -146,7 +146,8 @@ begin
     case when isfinite(p_until) then 'until ' || scheduler.local_text(p_until, v_job.time_zone) else 'until somebody '
       'resumes it' end,
     case when v_job.continuous then 'the run that is under way is its last until then'
-      when v_job.schedule is null and v_job.depends_on = '{}' then 'what is enqueued waits' else 'its occurrences are recorded as skipped' end);
+      when v_job.schedule is null and v_job.depends_on = '{}' then 'what is enqueued waits' else 'its occurrences are '
+        'recorded as skipped' end);
 end;
 $$;
 comment on function scheduler.pause(text, text, text, timestamptz, timestamptz) is

@@ -48,7 +48,8 @@ comment on function scheduler.mark_waiting(text, scheduler.hold, timestamptz) is
 
 create function scheduler.is_backfill(p_run public.scheduler_runs) returns boolean
 language sql immutable set search_path = '' as $$ select p_run.priority = -100 $$;
-comment on function scheduler.is_backfill(public.scheduler_runs) is 'Whether a run is back-filled, or a retry of one that '
+comment on function scheduler.is_backfill(public.scheduler_runs) is 'Whether a run is back-filled, or a retry of one '
+  'that '
   'is.';
 
 create function scheduler.effective_priority(
@@ -62,8 +63,11 @@ $$;
 comment on function scheduler.effective_priority(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'A run''s priority and a step for each priority_ages_after_seconds that it has waited.';
 
+-- Without sorting: while the statistics are old the planner would else read and sort all that waits, though an index
+-- has
+-- the order.
 create function scheduler.next_waiting(p_job public.scheduler_jobs, p_now timestamptz) returns public.scheduler_runs
-language sql stable set search_path = '' as $$
+language sql stable set search_path = '' set enable_sort = off as $$
   -- The first of each priority, by the index; there are few priorities, and may be many runs.
   with recursive firsts as (
     (select runs from public.scheduler_runs as runs
@@ -183,7 +187,8 @@ begin
 end;
 $$;
 comment on function scheduler.hold_of(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
-  'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, group, key, budget; null when '
+  'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, group, key, budget; null '
+    'when '
     'nothing does. The caller holds the job''s row lock.';
 
 create function scheduler.is_plain(p_job public.scheduler_jobs) returns boolean

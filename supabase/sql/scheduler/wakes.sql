@@ -41,7 +41,8 @@ begin
 end;
 $$;
 comment on function scheduler.take_wakes(public.scheduler_jobs, timestamptz) is
-  'Takes out the wakes of a job that is looked at now, and records the occurrences that they name. The caller holds the '
+  'Takes out the wakes of a job that is looked at now, and records the occurrences that they name. The caller holds '
+    'the '
     'job''s row lock.';
 
 create function scheduler.look_again(p_job_name text, p_waits_for text) returns void

@@ -47,9 +47,10 @@ ledgerTest(
         from batch_jobs, generate_series(${from}::int, ${to}::int) as i where id = ${id}`;
       await sql`
         insert into scheduler_runs (
-          job_name, function_name, status, trigger, scheduled_for, payload, key, completed_at, verdict)
+          job_name, function_name, status, trigger, scheduled_for, payload, key, completed_at, verdict, waiting)
         select 'robust-batch-processor', 'robust-batch-processor', case when ${over} then 'completed' else 'queued' end, 'enqueued',
-          created_at + rerun * interval '1 ms', jsonb_build_object('batchJobId', id), id, completed_at, case when ${over} then 'ok' end
+          created_at + rerun * interval '1 ms', jsonb_build_object('batchJobId', id), id, completed_at, case when ${over} then 'ok' end,
+          case when not ${over} then jsonb_build_object('for', 'parallel_limit') end
         from batch_jobs where rerun between ${from} and ${to}`;
     };
     // The statistics are from a time when no batch job was open: thousands among millions do not change them.

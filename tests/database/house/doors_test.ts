@@ -52,6 +52,7 @@ const data: Record<string, string[]> = {
   record_suggestion_failure: ["p_week"],
   release_suggestion_try: ["p_week"],
   schedule_action: ["p_due_at"],
+  scheduler_finish_run: ["p_resume_at"],
   scheduler_record_health: ["p_scheduled_for"],
   store_prompt_suggestions: ["p_week"],
 };

@@ -10,7 +10,13 @@ const OURS = `('public', ${packs.map(({ schema }) => `'${schema}'`).join(", ")})
 /** What service_role may do in the ledger; of the tables and functions of jobs it is theirs to say. */
 const GRANTED_TABLES: Record<string, string[]> = {
   "public.scheduler_activity": ["SELECT"],
+  "public.scheduler_audit": ["SELECT"],
+  "public.scheduler_breakers": ["SELECT"],
+  "public.scheduler_calendar_spans": ["SELECT"],
+  "public.scheduler_calendars": ["SELECT"],
+  "public.scheduler_groups": ["SELECT"],
   "public.scheduler_health_history": ["SELECT"],
+  "public.scheduler_incidents": ["SELECT"],
   "public.scheduler_jobs": ["SELECT"],
   "public.scheduler_locks": ["SELECT"],
   "public.scheduler_runs": ["SELECT"],

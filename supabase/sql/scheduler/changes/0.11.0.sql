@@ -32,12 +32,14 @@ alter table public.scheduler_jobs
   add column group_name text references public.scheduler_groups (name),
   add column depends_on text[] not null default '{}',
   add column dependents text[] not null default '{}',
-  add column dependency_timeout_seconds integer not null default 21600 check (dependency_timeout_seconds between 1 and 604800),
+  add column dependency_timeout_seconds integer not null default 21600 check (dependency_timeout_seconds between 1
+    and 604800),
   add column on_dependency_timeout text not null default 'skip' check (on_dependency_timeout in ('skip', 'run')),
   add column on_dependency_failure text not null default 'skip' check (on_dependency_failure in ('skip', 'run')),
   add column key_limit integer check (key_limit between 1 and 1000),
   add column priority integer not null default 0 check (priority between -10 and 10),
-  add column priority_ages_after_seconds integer not null default 300 check (priority_ages_after_seconds between 1 and 86400),
+  add column priority_ages_after_seconds integer not null default 300 check (priority_ages_after_seconds between 1
+    and 86400),
   add column budgets jsonb not null default '{}' check (jsonb_typeof(budgets) = 'object'),
   add column breaker_failures integer check (breaker_failures between 1 and 1000),
   add column breaker_cooldown_seconds integer not null default 300 check (breaker_cooldown_seconds between 1 and 86400),
@@ -130,9 +132,11 @@ create index scheduler_runs_turn_idx
 create index scheduler_runs_next_idx
   on public.scheduler_runs (job_name, priority desc, turn, scheduled_for, attempt)
   where status = 'queued' and run_after is null;
--- What is to be looked at at a time.
+-- What is to be looked at at a time: of all jobs, and of one.
 create index scheduler_runs_run_after_idx
   on public.scheduler_runs (run_after) where status = 'queued' and run_after is not null;
+create index scheduler_runs_job_name_run_after_idx
+  on public.scheduler_runs (job_name, run_after) where status = 'queued' and run_after is not null;
 
 -- What is alive goes on with the attempts that it has left.
 update public.scheduler_runs set failures = attempt - 1 where completed_at is null and attempt > 1;
@@ -178,7 +182,8 @@ create index scheduler_audit_subject_idx on public.scheduler_audit (subject_type
 
 comment on table public.scheduler_audit is
   'Who did what, when, on what, why, and what it was before and after. Written by the verbs, never changed.';
-comment on column public.scheduler_audit.subject_type is 'What the verb was done to: job, group, run, calendar, budget, '
+comment on column public.scheduler_audit.subject_type is 'What the verb was done to: job, group, run, calendar, '
+  'budget, '
   'scheduler; packs add their own.';
 
 alter table public.scheduler_audit enable row level security;
@@ -232,7 +237,8 @@ create table scheduler.group_slots (
   primary key (group_name, slot)
 );
 alter table scheduler.group_slots enable row level security;
-comment on table scheduler.group_slots is 'The slots of groups that have a parallel_limit, and the runs that hold them.';
+comment on table scheduler.group_slots is 'The slots of groups that have a parallel_limit, and the runs that hold '
+  'them.';
 
 revoke all on scheduler.group_slots from public, anon, authenticated, service_role;
 
@@ -272,5 +278,8 @@ comment on type scheduler.planned_occurrence is
 
 create type scheduler.backfill_occurrence as (scheduled_for timestamptz, state text, gap_id uuid);
 comment on type scheduler.backfill_occurrence is
-  'An occurrence of a range that may be run again: its state as scheduler.occurrence_state has it (null: it has no row), '
+  'An occurrence of a range that may be run again: its state as scheduler.occurrence_state has it (null: it has no '
+    'row), '
     'and the row of many occurrences that it shares, if it does.';
+
+select scheduler.add_retention_rule('scheduler', 'scheduler_audit', 730, 'occurred_at < $1');
