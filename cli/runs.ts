@@ -19,7 +19,7 @@ export interface Run {
   verdict: string | null;
 }
 
-const OVER = ["completed", "failed", "skipped", "missed", "cancelled"];
+const OVER = ["completed", "failed", "deferred", "skipped", "missed", "cancelled"];
 
 /** True when nothing more will happen to this run. */
 export function isOver(run: Pick<Run, "status">): boolean {

@@ -328,6 +328,22 @@ comment on type scheduler.backfill_occurrence is
     'row), '
     'and the row of many occurrences that it shares, if it does.';
 
+-- A call goes out only when its transaction is over, so verify() reads the answer to the call of the one before it.
+create table scheduler.verify_calls (
+  request_id bigint not null,
+  asked_at timestamptz not null check (isfinite(asked_at)),
+  function_name text not null
+);
+alter table scheduler.verify_calls enable row level security;
+revoke all on scheduler.verify_calls from public, anon, authenticated, service_role;
+comment on table scheduler.verify_calls is 'The last call by which verify() asked a function whether it takes the '
+  'secret.';
+
+create type scheduler.check_result as (check_name text, state text, detail text);
+comment on type scheduler.check_result is
+  'One check of verify(): its name, its state (ok, failed, asked: say verify() again in a few seconds), and what was '
+    'found.';
+
 select scheduler.add_retention_rule('scheduler', 'scheduler_audit', 730, 'occurred_at < $1');
 
 drop function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean);
@@ -374,7 +390,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) is 'Closes a span of a calendar, in the local time of each job, with the label that explain gives; without an end the day from p_from on. A span that begins then is changed. Raises SD003 for an unknown calendar; 22023 for a missing label or author, or an end that is not after the beginning.';
+comment on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) is 'Closes a span of a calendar, in the local time of each job, with the label that explain gives; without an end the day from p_from on. A span that begins then is changed. Raises SD013 for an unknown calendar; 22023 for a missing label or author, or an end that is not after the beginning.';
 revoke all on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.advance_job(p_job_name text, p_hear boolean, p_now timestamp with time zone)
@@ -406,6 +422,44 @@ $function$
 ;
 comment on function scheduler.advance_job(text,boolean,timestamp with time zone) is 'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. {"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. The caller holds the job''s row lock.';
 revoke all on function scheduler.advance_job(text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.answer_of_verify(p_call scheduler.verify_calls, p_now timestamp with time zone)
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_answer record;
+  v_clock timestamptz;
+begin
+  select status_code, timed_out, error_msg, headers into v_answer from net._http_response
+    where id = p_call.request_id and created >= p_call.asked_at - interval '5 seconds';
+  if not found then
+    return next ('secret', case when p_call.asked_at < p_now - interval '1 minute' then 'failed' else 'asked' end,
+      format('%s has not answered yet, asked %s s ago', p_call.function_name,
+        greatest(0, round(extract(epoch from p_now - p_call.asked_at)))))::scheduler.check_result;
+    return;
+  end if;
+  -- Whoever is let in is told that GET is not what a job takes; whoever is not, is told that first.
+  return next ('secret', case when v_answer.status_code in (200, 405) then 'ok' else 'failed' end, case
+    when v_answer.status_code in (200, 405) then format('%s takes it', p_call.function_name)
+    when v_answer.status_code in (401, 403) then format('%s refuses it: make CRON_SECRET of the functions and '
+      'cron_secret '
+      'in Vault the same', p_call.function_name)
+    when v_answer.status_code = 404 then format('%s is not deployed', p_call.function_name)
+    else format('%s answered %s', p_call.function_name, coalesce('HTTP ' || v_answer.status_code,
+      scheduler.hosts_only(v_answer.error_msg), 'nothing in time')) end)::scheduler.check_result;
+  v_clock := scheduler.http_date(coalesce(v_answer.headers ->> 'date', v_answer.headers ->> 'Date'));
+  return next ('clock', case when abs(extract(epoch from v_clock - p_call.asked_at)) > 30 then 'failed' else 'ok' end,
+    case when v_clock is null then 'the answer has no date to compare with'
+      else format('that of the functions is %s s off that of the database',
+        round(abs(extract(epoch from v_clock - p_call.asked_at)))) end)::scheduler.check_result;
+end;
+$function$
+;
+comment on function scheduler.answer_of_verify(scheduler.verify_calls,timestamp with time zone) is 'What a function said to the last call of verify(): whether it took the secret, and how far its clock is off.';
+revoke all on function scheduler.answer_of_verify(scheduler.verify_calls,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.assert_backfill(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_reprocess text, p_at_most integer)
  RETURNS void
@@ -458,7 +512,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD004 when it is unknown.';
+comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD014 when it is unknown.';
 revoke all on function scheduler.assert_group(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_subject text, p_reason text, p_author text, p_before jsonb, p_after jsonb, p_now timestamp with time zone)
@@ -849,6 +903,247 @@ $function$
 ;
 comment on function scheduler.cancel_run(uuid,text,text,timestamp with time zone) is 'Cancels a run that waits or is under way, with a reason and an author; its lock is free, what waited is sent, and it is not retried. A run that is over is left as it is, and the answer says so. Raises SD002 for an unknown run; 22023 for a missing reason or author.';
 revoke all on function scheduler.cancel_run(uuid,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.check_dependencies()
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with faults as (
+    select coalesce(scheduler.dependency_circle(name, depends_on), (
+      select format('%s depends on %s, which is not registered', name, needed) from unnest(depends_on) as needed
+      where not exists (select from public.scheduler_jobs as jobs where jobs.name = needed) limit 1)) as fault
+    from public.scheduler_jobs where depends_on <> '{}'
+  )
+  select 'dependencies', case when count(fault) = 0 then 'ok' else 'failed' end,
+    coalesce(string_agg(fault, '; ' order by fault), format('%s with dependencies, no circle', scheduler.count_text(
+      count(*), 'job')))
+  from faults;
+$function$
+;
+comment on function scheduler.check_dependencies() is 'Whether all dependencies are registered and none close a circle.';
+revoke all on function scheduler.check_dependencies() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.check_entries()
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with compared as (
+    select name, case
+        when jobid is null then 'missing'
+        when not active then 'inactive'
+        when entries.schedule <> cron_entry then 'other times'
+        when command <> format('select scheduler.dispatch(%L)', name) then 'other command' end as fault
+    from public.scheduler_jobs left join cron.job as entries on jobname = name and username = current_user
+    where enabled and scheduler_jobs.schedule is not null
+    union all
+    select jobname, 'no such job' from cron.job
+    where username = current_user and command ~ '^select scheduler\.dispatch\('''
+      and not exists (select from public.scheduler_jobs where name = jobname and enabled)
+  )
+  select 'entries of pg_cron', case when count(fault) = 0 then 'ok' else 'failed' end,
+    case when count(fault) = 0 then format('%s, as registered', count(*))
+      else string_agg(format('%s: %s', name, fault), ', ' order by name) filter (where fault is not null)
+        || '; the pulse mends them within a minute' end
+  from compared;
+$function$
+;
+comment on function scheduler.check_entries() is 'Whether pg_cron''s entries are those of the registry.';
+revoke all on function scheduler.check_entries() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.check_extensions()
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select 'extension ' || wanted, case when extversion is null then 'failed' else 'ok' end,
+    coalesce('version ' || extversion, 'not installed: create extension ' || wanted)
+  from unnest(array['pg_cron', 'pg_net', 'supabase_vault']) as wanted
+    left join pg_catalog.pg_extension on extname = wanted
+  order by wanted;
+$function$
+;
+comment on function scheduler.check_extensions() is 'Whether pg_cron, pg_net and Vault are installed, and in which version.';
+revoke all on function scheduler.check_extensions() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.check_function(p_now timestamp with time zone)
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_call scheduler.verify_calls;
+  v_function text;
+  v_url text;
+  v_secret text;
+begin
+  select * into v_call from scheduler.verify_calls order by asked_at desc limit 1;
+  if v_call.asked_at > p_now - interval '10 minutes' then
+    return query select * from scheduler.answer_of_verify(v_call, p_now);
+  end if;
+  if v_call.asked_at > p_now - interval '10 seconds' then
+    return;
+  end if;
+  select function_name into v_function from public.scheduler_jobs
+    where enabled and function_name is not null and secret_name = 'cron_secret'
+    order by function_name <> 'system-health', name limit 1;
+  if v_function is null or exists (select from scheduler.check_vault() where state <> 'ok') then
+    return;
+  end if;
+  select max(decrypted_secret) filter (where name = 'project_url'),
+      max(decrypted_secret) filter (where name = 'cron_secret')
+    into v_url, v_secret from vault.decrypted_secrets where name in ('project_url', 'cron_secret');
+  delete from scheduler.verify_calls;
+  insert into scheduler.verify_calls (request_id, asked_at, function_name)
+    values (net.http_get(rtrim(v_url, '/') || '/functions/v1/' || v_function,
+      headers => jsonb_build_object('x-cron-secret', v_secret), timeout_milliseconds => 5000), p_now, v_function);
+  if v_call.asked_at is null or v_call.asked_at <= p_now - interval '10 minutes' then
+    return next ('secret', 'asked', format('%s is asked whether it takes it: say verify() again in a few seconds',
+      v_function))::scheduler.check_result;
+  end if;
+end;
+$function$
+;
+comment on function scheduler.check_function(timestamp with time zone) is 'Asks a function whether it takes the secret, and says what it answered to the question before, if that is not older than ten minutes.';
+revoke all on function scheduler.check_function(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.check_lock(p_now timestamp with time zone)
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+  v_taken boolean;
+  v_freed boolean;
+begin
+  v_run.id := gen_random_uuid();
+  v_run.job_name := 'scheduler-verify';
+  v_run.status := 'running';
+  v_run.trigger := 'manual';
+  v_run.scheduled_for := p_now;
+  begin
+    insert into public.scheduler_runs (id, job_name, status, trigger, scheduled_for)
+      values (v_run.id, v_run.job_name, v_run.status, v_run.trigger, v_run.scheduled_for);
+    v_taken := scheduler.try_lock('scheduler-verify', v_run.id, 'verify', p_now, p_now + interval '1 minute');
+    perform scheduler.end_run(v_run.id, array['running'], 'completed', 'ok', p_now);
+    v_freed := not exists (select from public.scheduler_locks where name = 'scheduler-verify');
+    raise exception 'this is undone';
+  exception when raise_exception then
+    null;
+  end;
+  return next ('lock', case when v_taken and v_freed then 'ok' else 'failed' end,
+    case when not v_taken then 'could not be taken' when not v_freed then 'was not freed as its run ended'
+      else 'taken, and freed as its run ended' end)::scheduler.check_result;
+exception when others then
+  return next ('lock', 'failed', sqlerrm)::scheduler.check_result;
+end;
+$function$
+;
+comment on function scheduler.check_lock(timestamp with time zone) is 'Whether a lock can be taken, and is free when its run ends.';
+revoke all on function scheduler.check_lock(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.check_pulse(p_now timestamp with time zone)
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select 'pulse', case when age <= 90 and errors = '{}' then 'ok' else 'failed' end, case
+    when age is null then 'it has not beaten yet: is pg_cron at work in this database?'
+    when age > 90 then format('its last beat was %s s ago', round(age))
+    when errors <> '{}' then format('its last beat failed in part: %s', left(errors::text, 300))
+    else format('its last beat was %s s ago', greatest(0, round(age))) end
+  from (select extract(epoch from p_now - last_pulse_at) as age, errors from scheduler.pulse_state) as state;
+$function$
+;
+comment on function scheduler.check_pulse(timestamp with time zone) is 'Whether the pulse has beaten in the last 90 seconds, and without an error.';
+revoke all on function scheduler.check_pulse(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.check_rights()
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with tables as (
+    select c.oid, format('%I.%I', nspname, relname) as name, relrowsecurity, nspname
+    from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = relnamespace
+    where relkind = 'r' and (nspname = 'scheduler' or nspname = 'public' and relname like 'scheduler\_%')
+  ), open_tables as (
+    select name || ' to ' || role as fault from tables, unnest(array['anon', 'authenticated']) as role
+    where has_table_privilege(role, oid, 'select,insert,update,delete')
+  ), open_functions as (
+    select format('%s to %s', p.oid::regprocedure, role) as fault
+    from pg_catalog.pg_proc as p join pg_catalog.pg_namespace as n on n.oid = pronamespace,
+      unnest(array['anon', 'authenticated']) as role
+    where nspname = 'public' and (proname like 'scheduler\_%' or proname = 'try_mark_daily_run')
+      and has_function_privilege(role, p.oid, 'execute')
+  )
+  select 'row level security', case when count(*) = 0 then 'ok' else 'failed' end,
+    case when count(*) = 0 then 'on for every table' else 'off for ' || string_agg(name, ', ' order by name) end
+  from tables where not relrowsecurity
+  union all
+  select 'grants', case when count(*) = 0 then 'ok' else 'failed' end,
+    case when count(*) = 0 then 'nothing is open to anon and authenticated'
+      else 'open: ' || string_agg(fault, ', ' order by fault) end
+  from (table open_tables union all table open_functions) as found
+  union all
+  select 'schema scheduler', case when bool_or(has_schema_privilege(role, 'scheduler', 'usage')) then 'failed' else 'ok'
+      end,
+    coalesce('open to ' || string_agg(role, ', ') filter (where has_schema_privilege(role, 'scheduler', 'usage')),
+      'closed to the roles of the API')
+  from unnest(array['anon', 'authenticated', 'service_role']) as role;
+$function$
+;
+comment on function scheduler.check_rights() is 'Whether row level security is on, and nothing of the scheduler is open to anon and authenticated.';
+revoke all on function scheduler.check_rights() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.check_tables()
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select 'tables', case when count(missing) = 0 then 'ok' else 'failed' end,
+    coalesce('missing: ' || string_agg(missing, ', ' order by missing), 'all there')
+  from (
+    select wanted as missing from unnest(array['scheduler_jobs', 'scheduler_runs', 'scheduler_locks', 'scheduler_state',
+      'scheduler_settings', 'scheduler_activity', 'scheduler_audit', 'scheduler_groups', 'scheduler_incidents',
+      'scheduler_breakers', 'scheduler_calendars', 'scheduler_calendar_spans']) as wanted
+    where to_regclass('public.' || wanted) is null) as gone;
+$function$
+;
+comment on function scheduler.check_tables() is 'Whether the public tables of the scheduler are there.';
+revoke all on function scheduler.check_tables() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.check_vault()
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_fault text;
+begin
+  select coalesce(
+      scheduler.secret_fault('project_url', max(decrypted_secret) filter (where name = 'project_url'), 1),
+      scheduler.project_url_fault(max(decrypted_secret) filter (where name = 'project_url')),
+      scheduler.secret_fault('cron_secret', max(decrypted_secret) filter (where name = 'cron_secret'), 32))
+    into v_fault from vault.decrypted_secrets where name in ('project_url', 'cron_secret');
+  return next ('Vault', case when v_fault is null then 'ok' else 'failed' end,
+    coalesce(v_fault, 'project_url and cron_secret are there'))::scheduler.check_result;
+exception when others then
+  return next ('Vault', 'failed', scheduler.hosts_only(sqlerrm))::scheduler.check_result;
+end;
+$function$
+;
+comment on function scheduler.check_vault() is 'Whether Vault holds the project''s URL and a cron secret that can be sent.';
+revoke all on function scheduler.check_vault() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.close_breaker(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
@@ -1517,6 +1812,23 @@ $function$
 ;
 comment on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, group, key, budget; null when nothing does. The caller holds the job''s row lock.';
 revoke all on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.http_date(p_text text)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+ SET "DateStyle" TO 'ISO, MDY'
+AS $function$
+begin
+  return p_text::timestamptz;
+exception when data_exception then
+  return null;
+end;
+$function$
+;
+comment on function scheduler.http_date(text) is 'The moment of an HTTP Date header; null when it cannot be read.';
+revoke all on function scheduler.http_date(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.interval_start(p_job scheduler_jobs, p_occurrence timestamp with time zone)
  RETURNS timestamp with time zone
@@ -2542,7 +2854,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) is 'Pauses all jobs of a group, with a reason and an author, until a moment or (null, infinity) until resume_group. A job''s own pause is another one, and stays. Raises SD004 for an unknown group; 22023 for a missing reason or author, or an end that is past.';
+comment on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) is 'Pauses all jobs of a group, with a reason and an author, until a moment or (null, infinity) until resume_group. A job''s own pause is another one, and stays. Raises SD014 for an unknown group; 22023 for a missing reason or author, or an end that is past.';
 revoke all on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.plan_backfill(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_reprocess text, p_newest_first boolean, p_at_most integer)
@@ -2938,13 +3250,13 @@ CREATE OR REPLACE FUNCTION scheduler.refuse_unknown_calendar(p_calendar text)
  SET search_path TO ''
 AS $function$
 begin
-  raise exception using errcode = 'SD003', message = format('there is no calendar named %L', p_calendar),
+  raise exception using errcode = 'SD013', message = format('there is no calendar named %L', p_calendar),
     hint = format('the calendars are: %s',
       (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_calendars));
 end;
 $function$
 ;
-comment on function scheduler.refuse_unknown_calendar(text) is 'Raises SD003 and names the calendars there are.';
+comment on function scheduler.refuse_unknown_calendar(text) is 'Raises SD013 and names the calendars there are.';
 revoke all on function scheduler.refuse_unknown_calendar(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.refuse_unknown_group(p_group_name text)
@@ -2954,13 +3266,13 @@ CREATE OR REPLACE FUNCTION scheduler.refuse_unknown_group(p_group_name text)
  SET search_path TO ''
 AS $function$
 begin
-  raise exception using errcode = 'SD004', message = format('there is no group named %L', p_group_name),
+  raise exception using errcode = 'SD014', message = format('there is no group named %L', p_group_name),
     hint = format('the groups are: %s',
       (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_groups));
 end;
 $function$
 ;
-comment on function scheduler.refuse_unknown_group(text) is 'Raises SD004 and names the groups there are.';
+comment on function scheduler.refuse_unknown_group(text) is 'Raises SD014 and names the groups there are.';
 revoke all on function scheduler.refuse_unknown_group(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.register_calendar(name text, description text DEFAULT ''::text)
@@ -3162,7 +3474,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.remove_calendar_span(text,timestamp without time zone,text,timestamp with time zone) is 'Takes the span that begins then out of a calendar; what was skipped in it stays skipped. False when there is none. Raises SD003 for an unknown calendar; 22023 for a missing author.';
+comment on function scheduler.remove_calendar_span(text,timestamp without time zone,text,timestamp with time zone) is 'Takes the span that begins then out of a calendar; what was skipped in it stays skipped. False when there is none. Raises SD013 for an unknown calendar; 22023 for a missing author.';
 revoke all on function scheduler.remove_calendar_span(text,timestamp without time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.resume(p_job_name text, p_author text, p_now timestamp with time zone DEFAULT now())
@@ -3243,7 +3555,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.resume_group(text,text,timestamp with time zone) is 'Ends a group''s pause. What came due in it stays skipped; a job''s own pause stays. Raises SD004 for an unknown group; 22023 for a missing author.';
+comment on function scheduler.resume_group(text,text,timestamp with time zone) is 'Ends a group''s pause. What came due in it stays skipped; a job''s own pause stays. Raises SD014 for an unknown group; 22023 for a missing author.';
 revoke all on function scheduler.resume_group(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.resume_order()
@@ -3666,7 +3978,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   select * into v_incident from public.scheduler_incidents where ended_at is null;
   if found then
-    raise exception using errcode = 'SD102',
+    raise exception using errcode = 'SD104',
       message = format('cannot start an incident: one has lasted since %s, called by %s: %s',
         scheduler.local_text(v_incident.started_at, 'UTC'), v_incident.started_by, v_incident.reason),
       hint = 'select scheduler.end_incident(''who'')';
@@ -3692,7 +4004,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.start_incident(text,text,boolean,timestamp with time zone) is 'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With p_end_runs what is under way is cancelled, else it goes on. Raises SD102 while another incident lasts; 22023 for a missing reason or author.';
+comment on function scheduler.start_incident(text,text,boolean,timestamp with time zone) is 'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With p_end_runs what is under way is cancelled, else it goes on. Raises SD104 while another incident lasts; 22023 for a missing reason or author.';
 revoke all on function scheduler.start_incident(text,text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.start_occurrence(p_job scheduler_jobs, p_scheduled_for timestamp with time zone, p_now timestamp with time zone)
@@ -3985,7 +4297,7 @@ declare
     select string_agg(name, ', ' order by name) from public.scheduler_jobs where group_name = p_group_name);
 begin
   if v_members is not null then
-    raise exception using errcode = 'SD203',
+    raise exception using errcode = 'SD205',
       message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
       hint = 'register them with another group_name, or none';
   end if;
@@ -3996,7 +4308,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.unregister_group(text) is 'Takes a group out of the registry. Raises SD203 while it has jobs; SD004 for an unknown group.';
+comment on function scheduler.unregister_group(text) is 'Takes a group out of the registry. Raises SD205 while it has jobs; SD014 for an unknown group.';
 revoke all on function scheduler.unregister_group(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.unregister_job(p_job_name text)
@@ -4010,7 +4322,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   v_job := scheduler.assert_job(p_job_name);
   if v_job.dependents <> '{}' then
-    raise exception using errcode = 'SD203',
+    raise exception using errcode = 'SD205',
       message = format('cannot take %s out: %s on it', p_job_name, array_to_string(v_job.dependents, ', ')
         || case cardinality(v_job.dependents) when 1 then ' depends' else ' depend' end),
       hint = 'register them without it in depends_on, or take them out first';
@@ -4024,8 +4336,27 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.unregister_job(text) is 'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by the next pulse. Raises SD001 for an unknown job; SD203 while other jobs depend on it.';
+comment on function scheduler.unregister_job(text) is 'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by the next pulse. Raises SD001 for an unknown job; SD205 while other jobs depend on it.';
 revoke all on function scheduler.unregister_job(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.verify(p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS SETOF scheduler.check_result
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select * from scheduler.check_extensions()
+  union all select * from scheduler.check_tables()
+  union all select * from scheduler.check_entries()
+  union all select * from scheduler.check_pulse(p_now)
+  union all select * from scheduler.check_rights()
+  union all select * from scheduler.check_dependencies()
+  union all select * from scheduler.check_lock(p_now)
+  union all select * from scheduler.check_vault()
+  union all select * from scheduler.check_function(p_now);
+$function$
+;
+comment on function scheduler.verify(timestamp with time zone) is 'The deployment check, a row a check: extensions, tables, pg_cron''s entries against the registry, the pulse, rights, dependencies, a lock taken and freed, Vault, and a real call by which a function says whether it takes the secret, and what its clock shows. The call leaves with this transaction: its answer is read by the next verify(). Changes nothing else.';
+revoke all on function scheduler.verify(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.version()
  RETURNS text

@@ -46,12 +46,12 @@ comment on function scheduler.register_calendar(text, text) is
 create function scheduler.refuse_unknown_calendar(p_calendar text) returns void
 language plpgsql stable set search_path = '' as $$
 begin
-  raise exception using errcode = 'SD003', message = format('there is no calendar named %L', p_calendar),
+  raise exception using errcode = 'SD013', message = format('there is no calendar named %L', p_calendar),
     hint = format('the calendars are: %s',
       (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_calendars));
 end;
 $$;
-comment on function scheduler.refuse_unknown_calendar(text) is 'Raises SD003 and names the calendars there are.';
+comment on function scheduler.refuse_unknown_calendar(text) is 'Raises SD013 and names the calendars there are.';
 
 create function scheduler.add_calendar_span(
   p_calendar text, p_label text, p_author text, p_from timestamp, p_to timestamp default null,
@@ -82,7 +82,7 @@ end;
 $$;
 comment on function scheduler.add_calendar_span(text, text, text, timestamp, timestamp, timestamptz) is
   'Closes a span of a calendar, in the local time of each job, with the label that explain gives; without an end the '
-    'day from p_from on. A span that begins then is changed. Raises SD003 for an unknown calendar; 22023 for a missing '
+    'day from p_from on. A span that begins then is changed. Raises SD013 for an unknown calendar; 22023 for a missing '
     'label or author, or an end that is not after the beginning.';
 
 create function scheduler.remove_calendar_span(
@@ -111,7 +111,7 @@ end;
 $$;
 comment on function scheduler.remove_calendar_span(text, timestamp, text, timestamptz) is
   'Takes the span that begins then out of a calendar; what was skipped in it stays skipped. False when there is none. '
-    'Raises SD003 for an unknown calendar; 22023 for a missing author.';
+    'Raises SD013 for an unknown calendar; 22023 for a missing author.';
 
 create function scheduler.calendar_span(p_job public.scheduler_jobs, p_at timestamptz)
 returns public.scheduler_calendar_spans

@@ -16,12 +16,12 @@ comment on table scheduler.group_slots is 'The slots of groups that have a paral
 create function scheduler.refuse_unknown_group(p_group_name text) returns void
 language plpgsql stable set search_path = '' as $$
 begin
-  raise exception using errcode = 'SD004', message = format('there is no group named %L', p_group_name),
+  raise exception using errcode = 'SD014', message = format('there is no group named %L', p_group_name),
     hint = format('the groups are: %s',
       (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_groups));
 end;
 $$;
-comment on function scheduler.refuse_unknown_group(text) is 'Raises SD004 and names the groups there are.';
+comment on function scheduler.refuse_unknown_group(text) is 'Raises SD014 and names the groups there are.';
 
 create function scheduler.assert_group(p_group_name text) returns public.scheduler_groups
 language plpgsql set search_path = '' as $$
@@ -35,7 +35,7 @@ begin
   return v_group;
 end;
 $$;
-comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD004 when it is unknown.';
+comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD014 when it is unknown.';
 
 create function scheduler.group_fault(p_group public.scheduler_groups) returns text
 language sql immutable set search_path = '' as $$
@@ -117,7 +117,7 @@ declare
     select string_agg(name, ', ' order by name) from public.scheduler_jobs where group_name = p_group_name);
 begin
   if v_members is not null then
-    raise exception using errcode = 'SD203',
+    raise exception using errcode = 'SD205',
       message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
       hint = 'register them with another group_name, or none';
   end if;
@@ -128,7 +128,7 @@ begin
 end;
 $$;
 comment on function scheduler.unregister_group(text) is
-  'Takes a group out of the registry. Raises SD203 while it has jobs; SD004 for an unknown group.';
+  'Takes a group out of the registry. Raises SD205 while it has jobs; SD014 for an unknown group.';
 
 create function scheduler.has_free_slot(p_group_name text) returns boolean
 language sql stable set search_path = '' as $$
@@ -228,7 +228,7 @@ end;
 $$;
 comment on function scheduler.pause_group(text, text, text, timestamptz, timestamptz) is
   'Pauses all jobs of a group, with a reason and an author, until a moment or (null, infinity) until resume_group. A '
-    'job''s own pause is another one, and stays. Raises SD004 for an unknown group; 22023 for a missing reason or '
+    'job''s own pause is another one, and stays. Raises SD014 for an unknown group; 22023 for a missing reason or '
     'author, or an end that is past.';
 
 create function scheduler.resume_group(
@@ -264,7 +264,7 @@ begin
 end;
 $$;
 comment on function scheduler.resume_group(text, text, timestamptz) is
-  'Ends a group''s pause. What came due in it stays skipped; a job''s own pause stays. Raises SD004 for an unknown '
+  'Ends a group''s pause. What came due in it stays skipped; a job''s own pause stays. Raises SD014 for an unknown '
     'group; 22023 for a missing author.';
 
 revoke all on scheduler.group_slots from public, anon, authenticated, service_role;

@@ -14,7 +14,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   select * into v_incident from public.scheduler_incidents where ended_at is null;
   if found then
-    raise exception using errcode = 'SD102',
+    raise exception using errcode = 'SD104',
       message = format('cannot start an incident: one has lasted since %s, called by %s: %s',
         scheduler.local_text(v_incident.started_at, 'UTC'), v_incident.started_by, v_incident.reason),
       hint = 'select scheduler.end_incident(''who'')';
@@ -41,7 +41,7 @@ end;
 $$;
 comment on function scheduler.start_incident(text, text, boolean, timestamptz) is
   'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With '
-    'p_end_runs what is under way is cancelled, else it goes on. Raises SD102 while another incident lasts; 22023 for '
+    'p_end_runs what is under way is cancelled, else it goes on. Raises SD104 while another incident lasts; 22023 for '
       'a '
     'missing reason or author.';
 

@@ -450,7 +450,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   v_job := scheduler.assert_job(p_job_name);
   if v_job.dependents <> '{}' then
-    raise exception using errcode = 'SD203',
+    raise exception using errcode = 'SD205',
       message = format('cannot take %s out: %s on it', p_job_name, array_to_string(v_job.dependents, ', ')
         || case cardinality(v_job.dependents) when 1 then ' depends' else ' depend' end),
       hint = 'register them without it in depends_on, or take them out first';
@@ -465,7 +465,7 @@ end;
 $$;
 comment on function scheduler.unregister_job(text) is
   'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by '
-    'the next pulse. Raises SD001 for an unknown job; SD203 while other jobs depend on it.';
+    'the next pulse. Raises SD001 for an unknown job; SD205 while other jobs depend on it.';
 
 -- Asked before a row is written: an occurrence without work leaves no row.
 create function scheduler.has_work(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean

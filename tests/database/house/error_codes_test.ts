@@ -44,6 +44,8 @@ const raises: Record<string, [string[], string]> = {
   SD009: [[], `accept_prompt_suggestion('${nobody}', 'who')`],
   SD010: [[], "accept_code_fix(0, 'why', 'who')"],
   SD011: [[], "set_code_failure_status(0, 'open', 'why', 'who')"],
+  SD013: [[], "scheduler.remove_calendar_span('nobody', '2026-03-02', 'who')"],
+  SD014: [[], "scheduler.resume_group('nobody', 'who')"],
   SD101: [[addRun({ status: "queued" })], `scheduler.retry_run('${run}', 'who')`],
   SD102: [
     [
@@ -57,6 +59,10 @@ const raises: Record<string, [string[], string]> = {
   SD103: [
     ["update devices.metrics_state set next_hour = next_hour - interval '100 days'"],
     "devices.freeze_metrics(now() - interval '50 hours')",
+  ],
+  SD104: [
+    ["select scheduler.start_incident('why', 'who')"],
+    "scheduler.start_incident('why', 'who')",
   ],
   SD201: [
     [addRun({ status: "completed", verdict: "ok", ...over })],
@@ -78,6 +84,10 @@ const raises: Record<string, [string[], string]> = {
   SD204: [
     [cause, proposal],
     "accept_code_fix((select max(id) from code_fix_proposals), 'why', 'who')",
+  ],
+  SD205: [
+    ["select scheduler.register_job('after', null, depends_on => '{system-health}')"],
+    "scheduler.unregister_job('system-health')",
   ],
   SD301: [[acme], `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`],
   SD302: [

@@ -115,7 +115,7 @@ t.ledgerTest("unknown calendars and spans that cannot be are refused", async ({ 
     /cannot register the job job: there is no calendar named 'moon'/,
   );
   await assert.rejects(sql`select scheduler.add_calendar_span('moon', 'x', 'Ada', '2026-03-02')`, {
-    code: "SD003",
+    code: "SD013",
   });
   await sql`select scheduler.register_calendar('moon')`;
   await assert.rejects(

@@ -45,7 +45,7 @@ t.ledgerTest(
     await assert.rejects(
       sql`select scheduler.start_incident('more', 'Bob')`,
       {
-        code: "SD102",
+        code: "SD104",
         message: /one has lasted since 2026-03-02 12:00 UTC, called by Ada: a leak/,
       },
     );

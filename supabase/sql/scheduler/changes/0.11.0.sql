@@ -282,4 +282,20 @@ comment on type scheduler.backfill_occurrence is
     'row), '
     'and the row of many occurrences that it shares, if it does.';
 
+-- A call goes out only when its transaction is over, so verify() reads the answer to the call of the one before it.
+create table scheduler.verify_calls (
+  request_id bigint not null,
+  asked_at timestamptz not null check (isfinite(asked_at)),
+  function_name text not null
+);
+alter table scheduler.verify_calls enable row level security;
+revoke all on scheduler.verify_calls from public, anon, authenticated, service_role;
+comment on table scheduler.verify_calls is 'The last call by which verify() asked a function whether it takes the '
+  'secret.';
+
+create type scheduler.check_result as (check_name text, state text, detail text);
+comment on type scheduler.check_result is
+  'One check of verify(): its name, its state (ok, failed, asked: say verify() again in a few seconds), and what was '
+    'found.';
+
 select scheduler.add_retention_rule('scheduler', 'scheduler_audit', 730, 'occurred_at < $1');
