@@ -346,6 +346,19 @@ comment on type scheduler.check_result is
 
 select scheduler.add_retention_rule('scheduler', 'scheduler_audit', 730, 'occurred_at < $1');
 
+alter table scheduler.run_counters add column deferred bigint not null default 0;
+
+insert into scheduler.metric_sources (function_name, pack) values ('scheduler.coordination_metrics', 'scheduler');
+insert into scheduler.metric_families (family, pack, type, help) values
+  ('scheduler_breaker_state', 'scheduler', 'gauge', 'The breaker of the job: 0 closed, 1 half-open, 2 open.'),
+  ('scheduler_continuous_alive', 'scheduler', 'gauge', '1 while a continuous job has a living heartbeat, is idle as '
+    'planned, or hands over; else 0.'),
+  ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits; 0 '
+    'when none does.'),
+  ('scheduler_group_limit', 'scheduler', 'gauge', 'How many runs of the group may be under way at once.'),
+  ('scheduler_group_under_way', 'scheduler', 'gauge', 'How many runs of the group are under way.'),
+  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.');
+
 drop function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean);
 
 drop function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone);
@@ -422,6 +435,35 @@ $function$
 ;
 comment on function scheduler.advance_job(text,boolean,timestamp with time zone) is 'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. {"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. The caller holds the job''s row lock.';
 revoke all on function scheduler.advance_job(text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alive_share(p_job_name text, p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS numeric
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+begin
+  select * into v_job from public.scheduler_jobs where name = p_job_name;
+  if v_job.name is null then
+    perform scheduler.refuse_unknown_job(p_job_name);
+  elsif not v_job.continuous or p_from is null or p_to is null or not isfinite(p_from) or not isfinite(p_to)
+    or p_from >= p_to then
+    raise exception using errcode = '22023', message = format('cannot tell how much %s was alive: ', p_job_name)
+      || case when not v_job.continuous then 'it is not continuous' else 'from must be a moment before to' end;
+  end if;
+  return (
+    select round(coalesce(sum(extract(epoch from upper(span) - lower(span))), 0) / extract(epoch from p_to - p_from), 5)
+    from (
+      select unnest(range_agg(tstzrange(greatest(born, p_from), least(died, p_to)))) as span
+      from scheduler.lives(v_job, p_from, p_to)
+      where greatest(born, p_from) < least(died, p_to)) as spans);
+end;
+$function$
+;
+comment on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) is 'The share of [p_from, p_to) in which a continuous job was alive, from 0 to 1, as far back as the ledger reaches. Raises SD001 for an unknown job; 22023 for one that is not continuous, or a range that is none.';
+revoke all on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.answer_of_verify(p_call scheduler.verify_calls, p_now timestamp with time zone)
  RETURNS SETOF scheduler.check_result
@@ -753,6 +795,22 @@ $function$
 ;
 comment on function scheduler.breaker_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'Null when the job''s breaker lets the run go: closed, or half-open and no other run tries. Else a hold: occurrences are skipped, all other runs wait.';
 revoke all on function scheduler.breaker_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.breaker_metrics(p_now timestamp with time zone)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(name order by name), '[]')),
+    scheduler.metric('scheduler_breaker_state', json_agg(case scheduler.breaker_state(opened_at,
+      breaker_cooldown_seconds, p_now) when 'closed' then 0 when 'half-open' then 1 else 2 end order by name)))
+  from public.scheduler_jobs left join public.scheduler_breakers on job_name = name
+  where breaker_failures is not null;
+$function$
+;
+comment on function scheduler.breaker_metrics(timestamp with time zone) is 'A value a job that has a breaker, by job_name.';
+revoke all on function scheduler.breaker_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.breaker_state(p_opened_at timestamp with time zone, p_cooldown_seconds integer, p_now timestamp with time zone)
  RETURNS text
@@ -1172,6 +1230,29 @@ $function$
 comment on function scheduler.close_breaker(text,text,text,timestamp with time zone) is 'Closes the job''s breaker, with a reason and an author. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 revoke all on function scheduler.close_breaker(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.continuous_metrics(p_now timestamp with time zone)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(name order by name), '[]')),
+    scheduler.metric('scheduler_continuous_alive', json_agg(alive::integer order by name)))
+  from public.scheduler_jobs as jobs, lateral (
+    select coalesce(bool_or(case status
+      when 'running' then heartbeat_at + make_interval(
+        secs => scheduler.setting('scheduler.heartbeat_timeout_seconds')) >= p_now
+      -- A hand-over of up to three seconds is none.
+      when 'dispatched' then dispatched_at + interval '3 seconds' >= p_now
+      else waiting ->> 'for' = 'idle' and run_after + interval '3 seconds' >= p_now end), false) as alive
+    from public.scheduler_runs
+    where job_name = name and status in ('queued', 'dispatched', 'running')) as now_alive
+  where continuous and enabled;
+$function$
+;
+comment on function scheduler.continuous_metrics(timestamp with time zone) is 'A value a continuous job, by job_name.';
+revoke all on function scheduler.continuous_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.continuous_run(p_job scheduler_jobs, p_last scheduler_runs, p_now timestamp with time zone)
  RETURNS scheduler_runs
  LANGUAGE plpgsql
@@ -1227,6 +1308,68 @@ $function$
 ;
 comment on function scheduler.contradiction(scheduler_jobs) is 'The first two of a job''s values that contradict each other, as a sentence that names both; null when none do.';
 revoke all on function scheduler.contradiction(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.coordination_metrics(p_now timestamp with time zone)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select json_build_array(
+    scheduler.metric_group('{}', scheduler.metric('scheduler_incident_seconds', coalesce((
+      select round(extract(epoch from greatest(interval '0', p_now - started_at)), 3) from public.scheduler_incidents
+      where ended_at is null), 0))),
+    scheduler.breaker_metrics(p_now), scheduler.continuous_metrics(p_now), scheduler.waiting_metrics(p_now),
+    scheduler.group_metrics());
+$function$
+;
+comment on function scheduler.coordination_metrics(timestamp with time zone) is 'What a scrape shows of breakers, continuous jobs, waiting runs, groups and incidents.';
+revoke all on function scheduler.coordination_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.count_ended_run()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_began constant integer := (new.duration_ms is not null)::integer;
+  v_fired constant integer :=
+    (new.dispatched_at is not null and new.attempt = 1 and new.trigger in ('cron', 'catch_up'))::integer;
+  v_lag_ms constant bigint := case when v_fired = 1
+    then ceil(extract(epoch from greatest(new.dispatched_at, new.scheduled_for) - new.scheduled_for) * 1000) else 0 end;
+  -- A bound belongs to the bucket below it (Prometheus: le), hence the whole millisecond less.
+  v_duration_bucket constant integer := 1 + width_bucket(coalesce(new.duration_ms, 0) - 1::bigint,
+    scheduler.duration_bounds_ms());
+  v_lag_bucket constant integer := 1 + width_bucket(v_lag_ms - 1, scheduler.fire_lag_bounds_ms());
+begin
+  update scheduler.run_counters as counters set
+    completed = counters.completed + (new.status = 'completed')::integer,
+    failed = counters.failed + (new.status = 'failed')::integer,
+    cancelled = counters.cancelled + (new.status = 'cancelled')::integer,
+    deferred = counters.deferred + (new.status = 'deferred')::integer,
+    lost = counters.lost + (new.verdict = 'lost')::integer,
+    retries = counters.retries + (new.trigger = 'retry' and new.dispatched_at is not null)::integer,
+    duration_counts[v_duration_bucket] = counters.duration_counts[v_duration_bucket] + v_began,
+    duration_sum_ms = counters.duration_sum_ms + coalesce(new.duration_ms, 0),
+    fire_lag_counts[v_lag_bucket] = counters.fire_lag_counts[v_lag_bucket] + v_fired,
+    fire_lag_sum_ms = counters.fire_lag_sum_ms + v_lag_ms,
+    last_success_at = case when new.status = 'completed'
+      then greatest(counters.last_success_at, new.completed_at) else counters.last_success_at end,
+    failed_in_row = case
+      when new.status = 'completed' then 0
+      when new.status = 'failed' and new.trigger <> 'manual'
+        and new.scheduled_for > coalesce(counters.unsuccessful_for, '-infinity') then counters.failed_in_row + 1
+      else counters.failed_in_row end,
+    missed_in_row = case when new.status = 'completed' then 0 else counters.missed_in_row end,
+    unsuccessful_for = case when new.status = 'failed' and new.trigger <> 'manual'
+      then greatest(counters.unsuccessful_for, new.scheduled_for) else counters.unsuccessful_for end
+    where counters.job_name = new.job_name;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.count_ended_run() is 'Trigger: counts a run when it comes to its end, however it ended. count_left_out counts occurrences that never ran.';
+revoke all on function scheduler.count_ended_run() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.count_left_out()
  RETURNS trigger
@@ -1732,6 +1875,23 @@ $function$
 comment on function scheduler.group_fault(scheduler_groups) is 'The first thing that is wrong with a group''s values; null when nothing is.';
 revoke all on function scheduler.group_fault(scheduler_groups) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.group_metrics()
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.metric_group(json_build_object('group_name', coalesce(json_agg(name order by name), '[]')),
+    scheduler.metric('scheduler_group_limit', json_agg(parallel_limit order by name)),
+    scheduler.metric('scheduler_group_under_way', json_agg(held order by name)))
+  from public.scheduler_groups, lateral (
+    select count(*) as held from scheduler.group_slots where group_name = name and run_id is not null) as slots
+  where parallel_limit is not null;
+$function$
+;
+comment on function scheduler.group_metrics() is 'A value a group that has a limit, by group_name.';
+revoke all on function scheduler.group_metrics() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.has_free_slot(p_group_name text)
  RETURNS boolean
  LANGUAGE sql
@@ -2017,6 +2177,7 @@ AS $function$
       scheduler.metric('scheduler_runs_total', json_agg(skipped), '{"status": "skipped"}'),
       scheduler.metric('scheduler_runs_total', json_agg(missed), '{"status": "missed"}'),
       scheduler.metric('scheduler_runs_total', json_agg(cancelled), '{"status": "cancelled"}'),
+      scheduler.metric('scheduler_runs_total', json_agg(deferred), '{"status": "deferred"}'),
       scheduler.histogram('scheduler_run_duration_seconds', scheduler.duration_bounds_ms(),
         json_agg(duration_counts), json_agg(duration_sum_ms / 1000.0)),
       scheduler.histogram('scheduler_fire_lag_seconds', scheduler.fire_lag_bounds_ms(),
@@ -2189,6 +2350,36 @@ $function$
 ;
 comment on function scheduler.link_job(scheduler_jobs,scheduler_jobs) is 'After a job was written: tells its dependencies and its group, and has the next pulse look at it.';
 revoke all on function scheduler.link_job(scheduler_jobs,scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.lives(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS TABLE(born timestamp with time zone, died timestamp with time zone)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with runs as (
+    select started_at as born, greatest(started_at, least(p_to, case
+        when completed_at is null
+          then heartbeat_at + make_interval(secs => scheduler.setting('scheduler.heartbeat_timeout_seconds'))
+        when verdict = 'stalled' then heartbeat_at
+        else completed_at end)) as died,
+      status = 'completed' and result -> 'idle' = 'true' as is_idle
+    from public.scheduler_runs
+    where job_name = p_job.name and started_at < p_to and coalesce(completed_at, p_to) >= p_from
+      -- No run lasts longer than the longest timeout, so the index needs to look no further back.
+      and scheduled_for >= p_from - interval '2 days' and scheduled_for < p_to
+  ), planned as (
+    select born, case when is_idle then least(died + make_interval(secs => p_job.idle_seconds), p_to) else died end
+      as died from runs
+  )
+  -- A hand-over of up to three seconds is none.
+  select born, case when lead(born) over (order by born) <= died + interval '3 seconds' then lead(born)
+    over (order by born) else died end
+  from planned;
+$function$
+;
+comment on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The spans in which a continuous job had a living heartbeat, by its runs between p_from and p_to; planned idle time and hand-overs of up to 3 s are among them.';
+revoke all on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.look_again(p_job_name text, p_waits_for text)
  RETURNS void
@@ -4416,6 +4607,23 @@ $function$
 ;
 comment on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What a queued run waits for, as the end of the sentence "it waits …".';
 revoke all on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.waiting_metrics(p_now timestamp with time zone)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(name order by name), '[]')),
+    scheduler.metric('scheduler_waiting_seconds', json_agg(
+      coalesce(round(extract(epoch from greatest(interval '0', p_now - since)), 3), 0) order by name)))
+  from public.scheduler_jobs, lateral (
+    select min(scheduled_for) as since from public.scheduler_runs
+    where job_name = name and status = 'queued') as oldest;
+$function$
+;
+comment on function scheduler.waiting_metrics(timestamp with time zone) is 'A value a job, by job_name.';
+revoke all on function scheduler.waiting_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.waiting_since(p_run scheduler_runs, p_for text, p_now timestamp with time zone)
  RETURNS timestamp with time zone

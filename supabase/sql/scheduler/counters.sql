@@ -40,7 +40,8 @@ create table scheduler.run_counters (
   last_success_at timestamptz,
   failed_in_row integer not null default 0,
   missed_in_row integer not null default 0,
-  unsuccessful_for timestamptz
+  unsuccessful_for timestamptz,
+  deferred bigint not null default 0
 ) with (fillfactor = 50);
 
 comment on table scheduler.run_counters is
@@ -88,6 +89,7 @@ begin
     completed = counters.completed + (new.status = 'completed')::integer,
     failed = counters.failed + (new.status = 'failed')::integer,
     cancelled = counters.cancelled + (new.status = 'cancelled')::integer,
+    deferred = counters.deferred + (new.status = 'deferred')::integer,
     lost = counters.lost + (new.verdict = 'lost')::integer,
     retries = counters.retries + (new.trigger = 'retry' and new.dispatched_at is not null)::integer,
     duration_counts[v_duration_bucket] = counters.duration_counts[v_duration_bucket] + v_began,

@@ -144,6 +144,7 @@ language sql stable set search_path = '' as $$
       scheduler.metric('scheduler_runs_total', json_agg(skipped), '{"status": "skipped"}'),
       scheduler.metric('scheduler_runs_total', json_agg(missed), '{"status": "missed"}'),
       scheduler.metric('scheduler_runs_total', json_agg(cancelled), '{"status": "cancelled"}'),
+      scheduler.metric('scheduler_runs_total', json_agg(deferred), '{"status": "deferred"}'),
       scheduler.histogram('scheduler_run_duration_seconds', scheduler.duration_bounds_ms(),
         json_agg(duration_counts), json_agg(duration_sum_ms / 1000.0)),
       scheduler.histogram('scheduler_fire_lag_seconds', scheduler.fire_lag_bounds_ms(),

@@ -299,3 +299,16 @@ comment on type scheduler.check_result is
     'found.';
 
 select scheduler.add_retention_rule('scheduler', 'scheduler_audit', 730, 'occurred_at < $1');
+
+alter table scheduler.run_counters add column deferred bigint not null default 0;
+
+insert into scheduler.metric_sources (function_name, pack) values ('scheduler.coordination_metrics', 'scheduler');
+insert into scheduler.metric_families (family, pack, type, help) values
+  ('scheduler_breaker_state', 'scheduler', 'gauge', 'The breaker of the job: 0 closed, 1 half-open, 2 open.'),
+  ('scheduler_continuous_alive', 'scheduler', 'gauge', '1 while a continuous job has a living heartbeat, is idle as '
+    'planned, or hands over; else 0.'),
+  ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits; 0 '
+    'when none does.'),
+  ('scheduler_group_limit', 'scheduler', 'gauge', 'How many runs of the group may be under way at once.'),
+  ('scheduler_group_under_way', 'scheduler', 'gauge', 'How many runs of the group are under way.'),
+  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.');
