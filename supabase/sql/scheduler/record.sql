@@ -51,9 +51,11 @@ begin
       from public.scheduler_locks as locks join public.scheduler_runs as runs on runs.id = locks.run_id
       where locks.name = p_job.name and locks.expires_at > p_now;
   end if;
-  -- pg_cron's entries start within two seconds; a later occurrence was found by the pulse, after a restart for example.
+  -- pg_cron's entries start within two seconds, those of seconds within their period; a later occurrence was found by
+  -- the pulse, after a restart for example.
   v_run := scheduler.new_run(p_job,
-    case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
+    case when p_scheduled_for > p_now - case when scheduler.entry_needs_seconds(p_job.cron_entry)
+      then interval '1 minute' else interval '10 seconds' end then 'cron' else 'catch_up' end, p_scheduled_for);
   if v_holder is not null then
     select scheduler.overlap_kind(p_job, v_holder_trigger,
         coalesce(bool_or(trigger = 'catch_up'), false), coalesce(bool_or(trigger = 'cron'), false)) into v_run.skip_kind
@@ -135,10 +137,11 @@ comment on function scheduler.record_planned(public.scheduler_jobs, scheduler.pl
 
 create function scheduler.entry_covers(p_entry text, p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select scheduler.next_occurrence(p_entry, 'UTC', date_trunc('minute', p_at) - interval '1 '
-    'microsecond') = date_trunc('minute', p_at);
+  select scheduler.entry_needs_seconds(p_entry) or scheduler.next_occurrence(p_entry, 'UTC',
+    date_trunc('minute', p_at) - interval '1 microsecond') = date_trunc('minute', p_at);
 $$;
-comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that minute.';
+comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that '
+  'minute; one of seconds does in each.';
 
 create function scheduler.move_cursor(p_job public.scheduler_jobs, p_next timestamptz) returns void
 language plpgsql set search_path = '' as $$

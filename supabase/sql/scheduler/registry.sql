@@ -263,6 +263,7 @@ declare
   v_has_same_times boolean;
   v_fault text;
 begin
+  perform scheduler.require_seconds(v_job);
   select * into v_old from public.scheduler_jobs where name = v_job.name for no key update;
   v_has_same_times := (v_old.schedule, v_old.time_zone) is not distinct from (v_job.schedule, v_job.time_zone);
   if v_old.enabled and v_job.enabled and not v_has_same_times then
