@@ -148,6 +148,7 @@ comment on function scheduler.next_matching_date(scheduler.parsed_schedule, date
 create function scheduler.matching_dates(p_parsed scheduler.parsed_schedule, p_from timestamp, p_to timestamp)
 returns table (day timestamp, by_month boolean, by_week boolean)
 language plpgsql immutable parallel safe set search_path = '' as $$
+#variable_conflict use_column
 begin
   if p_parsed.signs_of_month is null and p_parsed.signs_of_week is null then
     return query
@@ -165,17 +166,20 @@ begin
 
   return query
   with months as materialized (
-    select month, scheduler.days_of_month(p_parsed, extract(day from month + interval '1 month -1 day')::integer,
-      extract(dow from month)::integer) as sets
-    from generate_series(date_trunc('month', p_from), p_to, interval '1 month') as month
-    where extract(month from month)::integer = any (p_parsed.months)
+    select month, sets[1] as by_month, sets[2] as by_week,
+      case when p_parsed.days_must_both_match then sets[1] & sets[2] else sets[1] | sets[2] end as days
+    from (
+      select month, scheduler.days_of_month(p_parsed, extract(day from month + interval '1 month -1 day')::integer,
+        extract(dow from month)::integer) as sets
+      from generate_series(date_trunc('month', p_from), p_to, interval '1 month') as month
+      where extract(month from month)::integer = any (p_parsed.months) offset 0
+    ) as of_months
+  ), bits as materialized (
+    select nth, 1::bigint << nth as bit, make_interval(days => nth - 1) as further from generate_series(1, 31) as nth
   )
-  select month + make_interval(days => nth - 1), sets[1] & (1::bigint << nth) <> 0,
-    sets[2] & (1::bigint << nth) <> 0
-  from months, generate_series(1, 31) as nth
-  where (1::bigint << nth) & case when p_parsed.days_must_both_match then sets[1] & sets[2]
-      else sets[1] | sets[2] end <> 0
-    and month + make_interval(days => nth - 1) between date_trunc('day', p_from) and p_to;
+  select month + further, months.by_month & bit <> 0, months.by_week & bit <> 0
+  from months, bits
+  where days & bit <> 0 and month + further >= date_trunc('day', p_from) and month + further <= p_to;
 end;
 $$;
 comment on function scheduler.matching_dates(scheduler.parsed_schedule, timestamp, timestamp) is
