@@ -10,6 +10,13 @@ comment on type scheduler.parsed_schedule is
     'all 24 hours, so the clock''s changes are followed, not corrected. signs_of_month: L is 0, L-3 is -3, LW is 100, '
     '15W is 115; signs_of_week: 5#2 is 25, 5L is 95; null where there are none. interval_seconds: of a schedule of so '
     'many seconds, which has nothing else.';
+alter type scheduler.utc_values
+  add attribute other_days_of_month integer[],
+  add attribute other_days_of_week integer[];
+comment on type scheduler.utc_values is
+  'What the occurrences of a schedule need of each field in UTC, ascending. all_days_...: those of any occurrence; '
+    'days_of_month, days_of_week: those of the occurrences whose local date matches by that field; other_days_...: the '
+    'same, of the occurrences on none of the days that the other field names.';
 comment on column public.scheduler_jobs.schedule is
   'Five fields, a name such as @daily, or an interval such as 30 seconds; null: the job never runs by itself, only '
     'when it is enqueued or called.';
@@ -42,6 +49,13 @@ begin
       (case when not p_must_both_match and p_needed.days_of_month not in (v_every_day, '{}')
         and p_needed.days_of_week not in (v_every_weekday, '{}')
         then p_needed.days_of_month end, p_needed.days_of_week, false, ''),
+      -- Dates of a sign may all be covered by the other field already.
+      (case when p_has_signs and not p_must_both_match and p_needed.other_days_of_month <> '{}'
+        and p_needed.days_of_week not in (v_every_weekday, '{}')
+        then p_needed.other_days_of_month end, p_needed.days_of_week, false, ''),
+      (case when p_has_signs and not p_must_both_match and p_needed.days_of_month <> v_every_day
+        and p_needed.other_days_of_week <> '{}'
+        then nullif(p_needed.days_of_month, '{}') end, p_needed.other_days_of_week, false, ''),
       -- Both must match: pg_cron needs a star in front, which can stand before a field's first value alone.
       (case when v_both_restricted then array(select distinct day from unnest(p_needed.all_days_of_month || 1) as day
         order by day) end,
@@ -217,6 +231,7 @@ declare
   v_to timestamp;
 begin
   if v_parsed.interval_seconds is not null then
+    perform scheduler.require_time_zone(p_time_zone);
     return scheduler.count_grid(v_parsed.interval_seconds, p_from, p_to);
   end if;
   for v_period in select starts_at, ends_at from scheduler.offset_periods(p_time_zone, p_from, p_to) loop
@@ -345,6 +360,7 @@ CREATE OR REPLACE FUNCTION scheduler.matching_dates(p_parsed scheduler.parsed_sc
  IMMUTABLE PARALLEL SAFE
  SET search_path TO ''
 AS $function$
+#variable_conflict use_column
 begin
   if p_parsed.signs_of_month is null and p_parsed.signs_of_week is null then
     return query
@@ -362,17 +378,20 @@ begin
 
   return query
   with months as materialized (
-    select month, scheduler.days_of_month(p_parsed, extract(day from month + interval '1 month -1 day')::integer,
-      extract(dow from month)::integer) as sets
-    from generate_series(date_trunc('month', p_from), p_to, interval '1 month') as month
-    where extract(month from month)::integer = any (p_parsed.months)
+    select month, sets[1] as by_month, sets[2] as by_week,
+      case when p_parsed.days_must_both_match then sets[1] & sets[2] else sets[1] | sets[2] end as days
+    from (
+      select month, scheduler.days_of_month(p_parsed, extract(day from month + interval '1 month -1 day')::integer,
+        extract(dow from month)::integer) as sets
+      from generate_series(date_trunc('month', p_from), p_to, interval '1 month') as month
+      where extract(month from month)::integer = any (p_parsed.months) offset 0
+    ) as of_months
+  ), bits as materialized (
+    select nth, 1::bigint << nth as bit, make_interval(days => nth - 1) as further from generate_series(1, 31) as nth
   )
-  select month + make_interval(days => nth - 1), sets[1] & (1::bigint << nth) <> 0,
-    sets[2] & (1::bigint << nth) <> 0
-  from months, generate_series(1, 31) as nth
-  where (1::bigint << nth) & case when p_parsed.days_must_both_match then sets[1] & sets[2]
-      else sets[1] | sets[2] end <> 0
-    and month + make_interval(days => nth - 1) between date_trunc('day', p_from) and p_to;
+  select month + further, months.by_month & bit <> 0, months.by_week & bit <> 0
+  from months, bits
+  where days & bit <> 0 and month + further >= date_trunc('day', p_from) and month + further <= p_to;
 end;
 $function$
 ;
@@ -506,8 +525,13 @@ AS $function$
     (select scheduler.listed_bits(bit_or(1::bigint << (utc_time / 60))) from utc_times),
     scheduler.listed_bits(bit_or(month)), scheduler.listed_bits(bit_or(of_month)),
     scheduler.listed_bits(bit_or(of_week)), scheduler.listed_bits(bit_or(of_month) filter (where by_month)),
-    scheduler.listed_bits(bit_or(of_week) filter (where by_week))
-  from day_bits;
+    scheduler.listed_bits(bit_or(of_week) filter (where by_week)),
+    scheduler.listed_bits(bit_or(of_month) filter (where by_month and of_week & named.of_weeks = 0)),
+    scheduler.listed_bits(bit_or(of_week) filter (where by_week and of_month & named.of_months = 0))
+  from day_bits, (
+    select coalesce(bit_or(of_month) filter (where by_month), 0) as of_months,
+      coalesce(bit_or(of_week) filter (where by_week), 0) as of_weeks
+    from day_bits) as named;
 $function$
 ;
 comment on function scheduler.needed_utc_values(scheduler.parsed_schedule,text,timestamp with time zone) is 'What the occurrences of the years from p_from (scheduler.compiled_span) need of each field in UTC; empty arrays where there is none.';

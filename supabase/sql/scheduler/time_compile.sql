@@ -100,11 +100,14 @@ create type scheduler.utc_values as (
   all_days_of_month integer[],
   all_days_of_week integer[],
   days_of_month integer[],
-  days_of_week integer[]
+  days_of_week integer[],
+  other_days_of_month integer[],
+  other_days_of_week integer[]
 );
 comment on type scheduler.utc_values is
   'What the occurrences of a schedule need of each field in UTC, ascending. all_days_...: those of any occurrence; '
-    'days_of_month, days_of_week: those of the occurrences whose local date matches by that field.';
+    'days_of_month, days_of_week: those of the occurrences whose local date matches by that field; other_days_...: the '
+    'same, of the occurrences on none of the days that the other field names.';
 
 create function scheduler.compile_days(
   p_needed scheduler.utc_values, p_must_both_match boolean, p_has_signs boolean, p_from date
@@ -128,6 +131,13 @@ begin
       (case when not p_must_both_match and p_needed.days_of_month not in (v_every_day, '{}')
         and p_needed.days_of_week not in (v_every_weekday, '{}')
         then p_needed.days_of_month end, p_needed.days_of_week, false, ''),
+      -- Dates of a sign may all be covered by the other field already.
+      (case when p_has_signs and not p_must_both_match and p_needed.other_days_of_month <> '{}'
+        and p_needed.days_of_week not in (v_every_weekday, '{}')
+        then p_needed.other_days_of_month end, p_needed.days_of_week, false, ''),
+      (case when p_has_signs and not p_must_both_match and p_needed.days_of_month <> v_every_day
+        and p_needed.other_days_of_week <> '{}'
+        then nullif(p_needed.days_of_month, '{}') end, p_needed.other_days_of_week, false, ''),
       -- Both must match: pg_cron needs a star in front, which can stand before a field's first value alone.
       (case when v_both_restricted then array(select distinct day from unnest(p_needed.all_days_of_month || 1) as day
         order by day) end,
@@ -261,8 +271,13 @@ language sql stable parallel safe set search_path = '' as $$
     (select scheduler.listed_bits(bit_or(1::bigint << (utc_time / 60))) from utc_times),
     scheduler.listed_bits(bit_or(month)), scheduler.listed_bits(bit_or(of_month)),
     scheduler.listed_bits(bit_or(of_week)), scheduler.listed_bits(bit_or(of_month) filter (where by_month)),
-    scheduler.listed_bits(bit_or(of_week) filter (where by_week))
-  from day_bits;
+    scheduler.listed_bits(bit_or(of_week) filter (where by_week)),
+    scheduler.listed_bits(bit_or(of_month) filter (where by_month and of_week & named.of_weeks = 0)),
+    scheduler.listed_bits(bit_or(of_week) filter (where by_week and of_month & named.of_months = 0))
+  from day_bits, (
+    select coalesce(bit_or(of_month) filter (where by_month), 0) as of_months,
+      coalesce(bit_or(of_week) filter (where by_week), 0) as of_weeks
+    from day_bits) as named;
 $$;
 comment on function scheduler.needed_utc_values(scheduler.parsed_schedule, text, timestamptz) is
   'What the occurrences of the years from p_from (scheduler.compiled_span) need of each field in UTC; empty arrays '

@@ -43,6 +43,7 @@ declare
   v_to timestamp;
 begin
   if v_parsed.interval_seconds is not null then
+    perform scheduler.require_time_zone(p_time_zone);
     return scheduler.count_grid(v_parsed.interval_seconds, p_from, p_to);
   end if;
   for v_period in select starts_at, ends_at from scheduler.offset_periods(p_time_zone, p_from, p_to) loop
