@@ -60,10 +60,10 @@ t.ledgerTest(
 t.ledgerTest(
   "an entry of an interval is not compiled anew as the cursor moves",
   async ({ sql }) => {
-    // Each with an entry that covers the grid, and which is not the one that compiling gives.
+    // Each with another entry than compiling gives; one of seconds fires in every minute.
     for (
       const [name, schedule, other] of [
-        ["a", "90 seconds", "15 seconds"],
+        ["a", "90 seconds", "7 seconds"],
         ["b", "300 seconds", "* * * * *"],
       ] as const
     ) {
