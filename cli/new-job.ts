@@ -20,7 +20,8 @@ const USAGE = `Begin a job: its function, its SQL and its tests.
 
 deno task new-job <name> [options]
 
-  --schedule "M H D M W"  five fields; without it the job runs when it is enqueued or called
+  --schedule "M H D M W"  five fields, or "30 seconds", or "@daily"; without it the job runs when it is enqueued or
+                          called
   --time-zone NAME        in which the schedule is meant (UTC)
   --into FOLDER           your project that has Daybook; without it the job is a pack of this checkout, and begins
                           the next version of Daybook where this one is released

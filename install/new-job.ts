@@ -14,7 +14,7 @@ import type { FoundName } from "./sql-names.ts";
 export interface JobOptions {
   /** The slug of its function. */
   name: string;
-  /** Five fields; null: it runs only when it is enqueued or called. */
+  /** Five fields, seconds or a name; null: it runs only when it is enqueued or called. */
   schedule: string | null;
   timeZone: string;
 }
@@ -55,8 +55,10 @@ export function optionsFault({ name, schedule, timeZone }: JobOptions): string |
   }
   const reserved = reservedFault(sqlNameOf(name));
   if (reserved !== null) return `the name must be another than ${name}: ${reserved}`;
-  if (schedule !== null && schedule.trim().split(/\s+/).length !== 5) {
-    return `--schedule must have five fields, like "30 2 * * *", got ${JSON.stringify(schedule)}`;
+  if (schedule !== null && !looksLikeSchedule(schedule.trim())) {
+    return `--schedule must have five fields, like "30 2 * * *", or be like "30 seconds" or "@daily", got ${
+      JSON.stringify(schedule)
+    }`;
   }
   try {
     new Intl.DateTimeFormat("en", { timeZone });
@@ -64,6 +66,11 @@ export function optionsFault({ name, schedule, timeZone }: JobOptions): string |
     return `--time-zone must be an IANA name, like America/New_York, got ${timeZone}`;
   }
   return null;
+}
+
+/** Whether a text may be a schedule; the scheduler itself reads it. */
+function looksLikeSchedule(text: string): boolean {
+  return text.split(/\s+/).length === 5 || /^(@[a-z]+|\d+\s*seconds?)$/i.test(text);
 }
 
 /**

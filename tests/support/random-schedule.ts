@@ -77,3 +77,51 @@ function size(text: string, all: number): number {
     return sum + (to === undefined || Number.isNaN(to) ? 1 : to - from! + 1);
   }, 0);
 }
+
+/** A list for the day of month, in which one element at least is a sign. */
+export function signedDaysOfMonth(random: Random): string {
+  return list(
+    random,
+    () => random.pick(["L", "l", "LW", "lw", `L-${random.whole(1, 30)}`, nearest(random)]),
+    () => part(random, 1, 31),
+  );
+}
+
+/** The same for the day of week. */
+export function signedDaysOfWeek(random: Random): string {
+  const weekday = () => {
+    const number = random.whole(0, 7);
+    const name = WEEKDAYS[number % 7]!;
+    return random.pick([String(number), name, name.toUpperCase()]);
+  };
+  return list(
+    random,
+    () => weekday() + (random.chance(0.4) ? random.pick(["L", "l"]) : `#${random.whole(1, 5)}`),
+    () => random.chance(0.5) ? weekday() : part(random, 0, 6),
+  );
+}
+
+/** The schedule with signs in one day field or both; a field that stays free may begin with a star. */
+export function withDaySigns(random: Random, schedule: string): string {
+  const fields = schedule.split(" ");
+  const which = random.whole(1, 4);
+  if (which !== 2) fields[2] = signedDaysOfMonth(random);
+  if (which !== 1) fields[4] = signedDaysOfWeek(random);
+  if (which <= 2 && random.chance(0.6)) fields[which === 1 ? 4 : 2] = "*";
+  return fields.join(" ");
+}
+
+/** Mostly the days at which a weekend reaches over the end of a month. */
+function nearest(random: Random): string {
+  return `${random.chance(0.5) ? random.pick([1, 2, 28, 29, 30, 31]) : random.whole(1, 31)}${
+    random.pick(["W", "w"])
+  }`;
+}
+
+function list(random: Random, sign: () => string, plain: () => string): string {
+  const parts = [sign()];
+  while (random.chance(0.35)) {
+    parts.splice(random.whole(0, parts.length), 0, random.chance(0.5) ? sign() : plain());
+  }
+  return parts.join(",");
+}

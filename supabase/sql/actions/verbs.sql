@@ -79,6 +79,11 @@ begin
   -- Both raise 22023 with the fault and its remedy.
   perform scheduler.assert_time_zone(p_time_zone);
   v_first := scheduler.next_occurrence(p_schedule, p_time_zone, p_now);
+  if scheduler.entry_needs_seconds(scheduler.compile_schedule(p_schedule, p_time_zone)) then
+    raise exception using errcode = '22023',
+      message = format('cannot schedule the action: p_schedule must be whole minutes, got %L', p_schedule),
+      hint = 'actions are looked at every few minutes: 60 or 300 seconds can be used, or five fields';
+  end if;
   if v_first is null then
     raise exception using errcode = '22023',
       message = format('cannot schedule the action: p_schedule %L never occurs', p_schedule);
@@ -88,7 +93,7 @@ end;
 $$;
 comment on function actions.first_occurrence(text, text, timestamptz) is
   'The first occurrence of a schedule after p_now. Raises 22023 for a schedule or a zone that cannot be read, and for '
-    'a schedule without an occurrence.';
+    'a schedule without an occurrence or not of whole minutes.';
 
 create function actions.schedule_action(
   p_kind text,

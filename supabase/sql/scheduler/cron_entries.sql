@@ -71,3 +71,18 @@ $$;
 comment on function scheduler.sync_pulse_entry() is
   'Puts the pulse into pg_cron: every 10 seconds where it has seconds, else every minute. Changes nothing that is '
     'right; returns the schedule. Raises 42710 when the name belongs to somebody else''s entry.';
+
+create function scheduler.require_seconds(p_job public.scheduler_jobs) returns void
+language plpgsql set search_path = '' as $$
+begin
+  if scheduler.entry_needs_seconds(p_job.cron_entry)
+    and scheduler.entry_needs_seconds(scheduler.sync_pulse_entry()) is not true then
+    raise exception using errcode = '22023',
+      message = format('cannot register the job %s: the schedule %L needs a pg_cron that has seconds, and this one has '
+        'none', p_job.name, p_job.schedule),
+      hint = 'pg_cron has them from 1.5 on; without them an interval must be whole minutes, such as 60 or 120 seconds';
+  end if;
+end;
+$$;
+comment on function scheduler.require_seconds(public.scheduler_jobs) is
+  'Raises 22023 for a job whose entry needs seconds where this pg_cron has none.';

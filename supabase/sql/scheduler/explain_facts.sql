@@ -134,6 +134,7 @@ returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   v_gap public.scheduler_runs;
+  v_last timestamptz;
 begin
   if p_minute < date_trunc('minute', p_job.created_at) then
     return jsonb_build_object('kind', 'not_registered_yet',
@@ -141,20 +142,23 @@ begin
   elsif p_job.schedule is null then
     return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs',
       (scheduler.next_run(p_job, p_minute)).fault);
-  elsif not exists (
-    select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute')) then
+  end if;
+  -- An interval of seconds may have several occurrences in the minute: the last of them is explained.
+  select max(at) into v_last
+    from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute') as at;
+  if v_last is null then
     return scheduler.not_due_facts(p_job, p_minute, p_now);
   end if;
   select * into v_gap from public.scheduler_runs
-    where job_name = p_job.name and occurrences > 1 and scheduled_for <= p_minute and scheduled_until >= p_minute
+    where job_name = p_job.name and occurrences > 1 and scheduled_for <= v_last and scheduled_until >= p_minute
     limit 1;
   return case
     when found then scheduler.gap_facts(p_job, v_gap)
     when not p_job.enabled then jsonb_build_object('kind', 'disabled')
-    when p_minute > p_now then jsonb_build_object('kind', 'to_come', 'due_at', p_minute,
-      'wait_seconds', extract(epoch from p_minute - p_now)::bigint,
-      'note', scheduler.next_run_note(p_job, p_minute))
-    when p_job.next_run_at <= p_minute then (
+    when v_last > p_now then jsonb_build_object('kind', 'to_come', 'due_at', v_last,
+      'wait_seconds', extract(epoch from v_last - p_now)::bigint,
+      'note', scheduler.next_run_note(p_job, v_last))
+    when p_job.next_run_at <= v_last then (
       select jsonb_build_object('kind', 'not_recorded', 'error', state.errors ->> p_job.name,
         'pulse_age_seconds', extract(epoch from p_now - state.last_pulse_at)::bigint)
       from (select) as always left join scheduler.pulse_state as state on true)

@@ -100,9 +100,11 @@ begin
   if scheduler.takes_lock(p_job) then
     v_holder := scheduler.under_way(p_job, p_now);
   end if;
-  -- pg_cron's entries start within two seconds; a later occurrence was found by the pulse, after a restart for example.
+  -- pg_cron's entries start within two seconds, those of seconds within their period; a later occurrence was found by
+  -- the pulse, after a restart for example.
   v_run := scheduler.new_run(p_job,
-    case when p_scheduled_for > p_now - interval '10 seconds' then 'cron' else 'catch_up' end, p_scheduled_for);
+    case when p_scheduled_for > p_now - case when scheduler.entry_needs_seconds(p_job.cron_entry)
+      then interval '1 minute' else interval '10 seconds' end then 'cron' else 'catch_up' end, p_scheduled_for);
   v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
   if v_holder.id is not null then
     select scheduler.overlap_kind(p_job, case when scheduler.is_backfill(v_holder) then 'catch_up'
@@ -191,10 +193,11 @@ comment on function scheduler.record_planned(public.scheduler_jobs, scheduler.pl
 
 create function scheduler.entry_covers(p_entry text, p_at timestamptz) returns boolean
 language sql stable set search_path = '' as $$
-  select scheduler.next_occurrence(p_entry, 'UTC', date_trunc('minute', p_at) - interval '1 '
-    'microsecond') = date_trunc('minute', p_at);
+  select scheduler.entry_needs_seconds(p_entry) or scheduler.next_occurrence(p_entry, 'UTC',
+    date_trunc('minute', p_at) - interval '1 microsecond') = date_trunc('minute', p_at);
 $$;
-comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that minute.';
+comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that '
+  'minute; one of seconds does in each.';
 
 create function scheduler.move_cursor(p_job public.scheduler_jobs, p_previous timestamptz, p_next timestamptz)
 returns void

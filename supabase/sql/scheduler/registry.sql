@@ -399,6 +399,7 @@ begin
   select * into v_old from public.scheduler_jobs where name = v_job.name for no key update;
   v_job.dependents := coalesce(v_old.dependents, '{}');
   v_job := scheduler.checked_job(v_job);
+  perform scheduler.require_seconds(v_job);
   if v_old.enabled and v_job.enabled
     and (v_old.schedule, v_old.time_zone) is distinct from (v_job.schedule, v_job.time_zone) then
     -- Occurrences that came due under the old times are recorded before the times change.

@@ -92,7 +92,8 @@ comment on table public.scheduler_jobs is
   'The registry: one row a job. Written by scheduler.register_job, never by hand: pg_cron has to follow.';
 comment on column public.scheduler_jobs.target is 'An edge function''s slug, or an absolute https URL.';
 comment on column public.scheduler_jobs.schedule is
-  'Five fields; null: the job never runs by itself, only when it is enqueued or called.';
+  'Five fields, a name such as @daily, or an interval such as 30 seconds; null: the job never runs by itself, only '
+    'when it is enqueued or called.';
 comment on column public.scheduler_jobs.receipt is
   'What proves that a run came to its end: the function''s own receipt, or (URLs) a 2xx response.';
 comment on column public.scheduler_jobs.secret_name is

@@ -100,20 +100,24 @@ create type scheduler.utc_values as (
   all_days_of_month integer[],
   all_days_of_week integer[],
   days_of_month integer[],
-  days_of_week integer[]
+  days_of_week integer[],
+  other_days_of_month integer[],
+  other_days_of_week integer[]
 );
 comment on type scheduler.utc_values is
   'What the occurrences of a schedule need of each field in UTC, ascending. all_days_...: those of any occurrence; '
-    'days_of_month, days_of_week: those of the occurrences whose local date matches by that field.';
+    'days_of_month, days_of_week: those of the occurrences whose local date matches by that field; other_days_...: the '
+    'same, of the occurrences on none of the days that the other field names.';
 
 create function scheduler.compile_days(
-  p_needed scheduler.utc_values, p_must_both_match boolean, p_from date
+  p_needed scheduler.utc_values, p_must_both_match boolean, p_has_signs boolean, p_from date
 ) returns text[]
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
   v_every_day constant integer[] := array(select generate_series(1, 31));
   v_every_weekday constant integer[] := array[0, 1, 2, 3, 4, 5, 6];
-  v_both_restricted constant boolean := p_must_both_match and p_needed.all_days_of_month <> v_every_day
+  -- Which dates a plain day field alone would match is chance here; what signs need is known.
+  v_both_restricted constant boolean := (p_must_both_match or p_has_signs) and p_needed.all_days_of_month <> v_every_day
     and p_needed.all_days_of_week <> v_every_weekday;
   v_chosen record;
 begin
@@ -125,8 +129,15 @@ begin
         p_needed.all_days_of_week, true, ''),
       -- Either may match: a field that names every day would be read as one that both must match.
       (case when not p_must_both_match and p_needed.days_of_month not in (v_every_day, '{}')
-        and p_needed.days_of_week <> v_every_weekday
+        and p_needed.days_of_week not in (v_every_weekday, '{}')
         then p_needed.days_of_month end, p_needed.days_of_week, false, ''),
+      -- Dates of a sign may all be covered by the other field already.
+      (case when p_has_signs and not p_must_both_match and p_needed.other_days_of_month <> '{}'
+        and p_needed.days_of_week not in (v_every_weekday, '{}')
+        then p_needed.other_days_of_month end, p_needed.days_of_week, false, ''),
+      (case when p_has_signs and not p_must_both_match and p_needed.days_of_month <> v_every_day
+        and p_needed.other_days_of_week <> '{}'
+        then nullif(p_needed.days_of_month, '{}') end, p_needed.other_days_of_week, false, ''),
       -- Both must match: pg_cron needs a star in front, which can stand before a field's first value alone.
       (case when v_both_restricted then array(select distinct day from unnest(p_needed.all_days_of_month || 1) as day
         order by day) end,
@@ -163,7 +174,7 @@ begin
     v_chosen.week_text];
 end;
 $$;
-comment on function scheduler.compile_days(scheduler.utc_values, boolean, date) is
+comment on function scheduler.compile_days(scheduler.utc_values, boolean, boolean, date) is
   'The texts of the day-of-month, month and day-of-week fields that cover what is needed on the fewest dates of 20 '
     'years; the shortest of those.';
 
@@ -174,6 +185,18 @@ $$;
 comment on function scheduler.listed_bits(bigint) is 'The positions of the bits that are set, ascending: a set of '
   'small numbers as an array. Null gives an empty one.';
 
+-- Which dates a day sign falls on repeats with the kinds of a year: each has come once in 41 years, 29 February on
+-- each weekday too. So the entry of a schedule in UTC, which is not compiled again, stays right.
+create function scheduler.compiled_span(p_parsed scheduler.parsed_schedule) returns interval
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return case when p_parsed.signs_of_month is null and p_parsed.signs_of_week is null then interval '20 years'
+    else interval '41 years' end;
+end;
+$$;
+comment on function scheduler.compiled_span(scheduler.parsed_schedule) is 'For how long an entry covers every '
+  'occurrence.';
+
 create function scheduler.needed_dates(p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz)
 returns table (utc_offset integer, falls_on timestamp, day timestamp, by_month boolean, by_week boolean,
   is_whole boolean, minute_from float8, minute_to float8)
@@ -181,28 +204,21 @@ language sql stable parallel safe set search_path = '' as $$
   with stretches as (
     select greatest(local_from, p_from at time zone 'UTC' + utc_offset) as local_from, local_to,
       extract(epoch from utc_offset)::integer / 60 as utc_offset, falls_on at time zone 'UTC' as falls_on
-    from scheduler.local_stretches(p_parsed, p_time_zone, p_from, p_from + interval '20 years')
+    from scheduler.local_stretches(p_parsed, p_time_zone, p_from, p_from + scheduler.compiled_span(p_parsed))
     where falls_on is null or falls_on >= p_from
-  ), calendar as (
-    select stretches.*, day, date_part('month', day)::integer as month,
-      date_part('day', day)::integer = any (p_parsed.days_of_month) as by_month,
-      date_part('dow', day)::integer = any (p_parsed.days_of_week) as by_week
-    from stretches, lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day
-    -- Where every date is wanted, one whole date of a stretch stands for all.
-    where local_from < local_to and (not (select scheduler.is_every_date(p_parsed))
-      or day < local_from + interval '3 days' or day > local_to - interval '3 days')
   )
   select utc_offset, falls_on, day, by_month, by_week,
     falls_on is null and day >= local_from and day + interval '1 day' <= local_to,
     ceil(date_part('epoch', local_from - day) / 60), ceil(date_part('epoch', local_to - day) / 60)
-  from calendar
-  where month = any (p_parsed.months)
-    and case when p_parsed.days_must_both_match then by_month and by_week else by_month or by_week end;
+  from stretches, lateral scheduler.matching_dates(p_parsed, local_from, local_to)
+  -- Where every date is wanted, one whole date of a stretch stands for all.
+  where local_from < local_to and (not (select scheduler.is_every_date(p_parsed))
+    or day < local_from + interval '3 days' or day > local_to - interval '3 days');
 $$;
 comment on function scheduler.needed_dates(scheduler.parsed_schedule, text, timestamptz) is
-  'The local dates of the 20 years from p_from that a schedule matches, by the stretch that they lie in: its offset '
-    'from UTC in minutes; for the times that a change skips, when they run (falls_on, UTC); whether the whole date '
-    'lies in the stretch, else its minutes [minute_from, minute_to) do.';
+  'The local dates of the years from p_from (scheduler.compiled_span) that a schedule matches, by the stretch that '
+    'they lie in: its offset from UTC in minutes; for the times that a change skips, when they run (falls_on, '
+    'UTC); whether the whole date lies in the stretch, else its minutes [minute_from, minute_to) do.';
 
 -- Dates that keep one offset share their times of day, which are worked out once for each offset; the dates of a
 -- change, and the first and last, are looked at one by one. Sets of numbers are kept as bits.
@@ -255,11 +271,17 @@ language sql stable parallel safe set search_path = '' as $$
     (select scheduler.listed_bits(bit_or(1::bigint << (utc_time / 60))) from utc_times),
     scheduler.listed_bits(bit_or(month)), scheduler.listed_bits(bit_or(of_month)),
     scheduler.listed_bits(bit_or(of_week)), scheduler.listed_bits(bit_or(of_month) filter (where by_month)),
-    scheduler.listed_bits(bit_or(of_week) filter (where by_week))
-  from day_bits;
+    scheduler.listed_bits(bit_or(of_week) filter (where by_week)),
+    scheduler.listed_bits(bit_or(of_month) filter (where by_month and of_week & named.of_weeks = 0)),
+    scheduler.listed_bits(bit_or(of_week) filter (where by_week and of_month & named.of_months = 0))
+  from day_bits, (
+    select coalesce(bit_or(of_month) filter (where by_month), 0) as of_months,
+      coalesce(bit_or(of_week) filter (where by_week), 0) as of_weeks
+    from day_bits) as named;
 $$;
 comment on function scheduler.needed_utc_values(scheduler.parsed_schedule, text, timestamptz) is
-  'What the occurrences of the 20 years from p_from need of each field in UTC; empty arrays where there is none.';
+  'What the occurrences of the years from p_from (scheduler.compiled_span) need of each field in UTC; empty arrays '
+    'where there is none.';
 
 create function scheduler.compile_every_hour(p_minutes integer[], p_time_zone text, p_from timestamptz) returns text
 language sql stable parallel safe set search_path = '' as $$
@@ -284,6 +306,9 @@ begin
     raise exception using errcode = '22023',
       message = format('cannot compile the schedule: p_from must be a moment, got %s', coalesce(p_from::text, 'null'));
   end if;
+  if v_parsed.interval_seconds is not null then
+    return scheduler.compile_interval(v_parsed.interval_seconds);
+  end if;
   if scheduler.is_every_date(v_parsed) and v_parsed.follows_real_clock then
     return scheduler.compile_every_hour(v_parsed.minutes, p_time_zone, p_from);
   end if;
@@ -294,16 +319,19 @@ begin
   end if;
   if not scheduler.is_every_date(v_parsed) then
     -- Weekdays that the schedule leaves free stay free: which ones 29 February falls on in 20 years is chance.
-    if v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7 then
+    if v_parsed.days_must_both_match and cardinality(v_parsed.days_of_week) = 7
+      and v_parsed.signs_of_month is null then
       v_needed.all_days_of_week := v_parsed.days_of_week;
     end if;
-    v_days := scheduler.compile_days(v_needed, v_parsed.days_must_both_match, (p_from at time zone 'UTC')::date);
+    v_days := scheduler.compile_days(v_needed, v_parsed.days_must_both_match,
+      v_parsed.signs_of_month is not null or v_parsed.signs_of_week is not null, (p_from at time zone 'UTC')::date);
   end if;
   return concat_ws(' ', scheduler.format_schedule_field(v_needed.minutes, 0, 59),
     scheduler.format_schedule_field(v_needed.hours, 0, 23), v_days[1], v_days[2], v_days[3]);
 end;
 $$;
 comment on function scheduler.compile_schedule(text, text, timestamptz) is
-  'The smallest five-field UTC entry for pg_cron that covers every occurrence in the 20 years from p_from; null when '
-    'there is none. It may name more minutes than there are occurrences: dispatch asks next_occurrence. '
-    'Raises 22023 for a schedule or a time zone that cannot be read.';
+  'The smallest UTC entry for pg_cron that covers every occurrence in the 20 years from p_from (41 with day signs); '
+    'null when there is none. It may name more minutes than there are occurrences: dispatch asks next_occurrence. An '
+    'interval has an entry of `N seconds` unless it is whole minutes. Raises 22023 for a schedule or a time zone that '
+    'cannot be read.';

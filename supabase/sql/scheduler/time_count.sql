@@ -8,15 +8,7 @@ begin
     return greatest(p_to - p_from, 0);
   end if;
   return (
-    select count(*)
-    from generate_series(p_from::timestamp, p_to::timestamp - interval '1 day', interval '1 day') as day
-    where extract(month from day)::integer = any (p_parsed.months)
-      and case when p_parsed.days_must_both_match
-        then extract(day from day)::integer = any (p_parsed.days_of_month) and extract(dow
-          from day)::integer = any (p_parsed.days_of_week)
-        else extract(day from day)::integer = any (p_parsed.days_of_month) or extract(dow
-          from day)::integer = any (p_parsed.days_of_week)
-      end);
+    select count(*) from scheduler.matching_dates(p_parsed, p_from, p_to::timestamp - interval '1 day'));
 end;
 $$;
 comment on function scheduler.count_matching_days(scheduler.parsed_schedule, date, date) is
@@ -50,6 +42,10 @@ declare
   v_from timestamp;
   v_to timestamp;
 begin
+  if v_parsed.interval_seconds is not null then
+    perform scheduler.require_time_zone(p_time_zone);
+    return scheduler.count_grid(v_parsed.interval_seconds, p_from, p_to);
+  end if;
   for v_period in select starts_at, ends_at from scheduler.offset_periods(p_time_zone, p_from, p_to) loop
     -- No clock shows more than three hours twice.
     v_listed_to := least(v_period.ends_at, v_period.starts_at + interval '3 hours');

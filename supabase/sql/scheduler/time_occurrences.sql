@@ -5,57 +5,6 @@
 --     the gap (and is one with an occurrence that is there already); repeated in autumn, it is its first showing.
 -- Changes of the clock lie on whole minutes, and a zone has at most one in 24 hours: so it has been since 1973.
 
-create function scheduler.next_matching_date(p_parsed scheduler.parsed_schedule, p_from date) returns date
-language plpgsql immutable parallel safe set search_path = '' as $$
-declare
-  v_date date := p_from;
-  v_month integer;
-  v_day integer;
-  v_last_day integer;
-  v_next integer;
-begin
-  -- The longest wait there is: a 29 February of a given weekday across a year like 2100, 40 years.
-  while v_date <= p_from + 14975 loop
-    v_month := extract(month from v_date)::integer;
-    v_next := (select min(month) from unnest(p_parsed.months) as month where month >= v_month);
-    if v_next is distinct from v_month then
-      v_date := make_date(extract(year from v_date)::integer + (v_next is null)::integer, coalesce(v_next,
-        p_parsed.months[1]), 1);
-    end if;
-
-    if not p_parsed.days_must_both_match then
-      if extract(day from v_date)::integer = any (p_parsed.days_of_month)
-        or extract(dow from v_date)::integer = any (p_parsed.days_of_week) then
-        return v_date;
-      end if;
-      v_date := v_date + 1;
-      continue;
-    end if;
-
-    v_day := extract(day from v_date)::integer;
-    v_last_day := extract(day from date_trunc('month', v_date::timestamp) + interval '1 month -1 day')::integer;
-    v_next := (select min(day) from unnest(p_parsed.days_of_month) as day where day >= v_day);
-    if v_next > v_last_day or v_next is null then
-      v_date := v_date + (v_last_day - v_day + 1);
-      -- 30 February, 31 June: no year has them.
-      continue when p_parsed.days_of_month[1] <= 29;
-      continue when exists (
-        select from unnest(p_parsed.months) as month
-        where p_parsed.days_of_month[1] <= case when month = 2 then 29 when month in (4, 6, 9, 11) then 30 else 31 end);
-      return null;
-    end if;
-    v_date := v_date + (v_next - v_day);
-    if extract(dow from v_date)::integer = any (p_parsed.days_of_week) then
-      return v_date;
-    end if;
-    v_date := v_date + 1;
-  end loop;
-  return null;
-end;
-$$;
-comment on function scheduler.next_matching_date(scheduler.parsed_schedule, date) is
-  'The first date on or after p_from whose month and day fields match; null when there is none.';
-
 -- Postgres' own `at time zone` takes the second showing of a repeated time, and moves a skipped one on by the gap.
 create function scheduler.first_showing(p_local timestamp, p_time_zone text) returns timestamptz
 language plpgsql stable parallel safe set search_path = '' as $$
@@ -151,6 +100,9 @@ begin
     raise exception using errcode = '22023',
       message = format('cannot find the next occurrence: p_after must be a moment, got %s',
         coalesce(p_after::text, 'null'));
+  end if;
+  if v_parsed.interval_seconds is not null then
+    return scheduler.moment_of_grid(v_parsed.interval_seconds, p_after, 1);
   end if;
   if v_parsed.follows_real_clock then
     return scheduler.next_real_clock_occurrence(v_parsed, p_time_zone, p_after);
@@ -269,6 +221,12 @@ begin
   if p_from >= p_to then
     return;
   end if;
+  if v_parsed.interval_seconds is not null then
+    return query select at from generate_series(
+      scheduler.moment_of_grid(v_parsed.interval_seconds, p_from - interval '1 microsecond', 1),
+      p_to - interval '1 microsecond', make_interval(secs => v_parsed.interval_seconds)) as at;
+    return;
+  end if;
 
   return query
   -- Materialized: without it the times of day are made again for each date, and nine days of every minute take 48 ms
@@ -279,15 +237,8 @@ begin
   ), found as (
     select coalesce(falls_on, (day + of_day - utc_offset) at time zone 'UTC') as at
     from scheduler.local_stretches(v_parsed, p_time_zone, p_from, p_to),
-      lateral generate_series(date_trunc('day', local_from), local_to, interval '1 day') as day, times
-    where extract(month from day)::integer = any (v_parsed.months)
-      and case when v_parsed.days_must_both_match
-        then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow
-          from day)::integer = any (v_parsed.days_of_week)
-        else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow
-          from day)::integer = any (v_parsed.days_of_week)
-      end
-      and day + of_day >= local_from and day + of_day < local_to
+      lateral scheduler.matching_dates(v_parsed, local_from, local_to), times
+    where day + of_day >= local_from and day + of_day < local_to
   )
   select distinct at from found where at >= p_from and at < p_to order by at;
 end;
@@ -312,6 +263,9 @@ begin
       message = format('cannot find the previous occurrence: p_before must be a moment, got %s',
         coalesce(p_before::text, 'null'));
   end if;
+  if v_parsed.interval_seconds is not null then
+    return scheduler.moment_of_grid(v_parsed.interval_seconds, p_before, 0);
+  end if;
 
   select max(at) into v_occurrence
     from scheduler.occurrences(p_schedule, p_time_zone, p_before - interval '2 hours', v_after_end) as at;
@@ -323,15 +277,8 @@ begin
   -- next.
   foreach v_span in array array[3, 40, 400, 3300, 15000] loop
     for v_date in
-      select day::date from generate_series((p_before at time zone p_time_zone)::date + 1 - v_span,
-        (p_before at time zone p_time_zone)::date + 1, interval '1 day') as day
-      where extract(month from day)::integer = any (v_parsed.months)
-        and case when v_parsed.days_must_both_match
-          then extract(day from day)::integer = any (v_parsed.days_of_month) and extract(dow
-            from day)::integer = any (v_parsed.days_of_week)
-          else extract(day from day)::integer = any (v_parsed.days_of_month) or extract(dow
-            from day)::integer = any (v_parsed.days_of_week)
-        end
+      select day from scheduler.matching_dates(v_parsed, (p_before at time zone p_time_zone)::date + 1 - v_span,
+        (p_before at time zone p_time_zone)::date + 1)
       order by day desc limit 3
     loop
       select max(at) into v_occurrence

@@ -57,6 +57,7 @@ const refused: [kind: string | null, values: Record<string, unknown>, message: R
   ["reminder", { due_at: null }, /p_due_at .* or p_schedule .*; neither was given/],
   ["reminder", { due_at: NOON, schedule: "0 9 * * *" }, /both were given/],
   ["reminder", { schedule: "61 * * * *" }, /61/],
+  ["reminder", { schedule: "90 seconds" }, /p_schedule must be whole minutes, got '90 seconds'/],
   ["reminder", { schedule: "0 0 30 2 *" }, /p_schedule '0 0 30 2 \*' never occurs/],
   ["reminder", { schedule: "0 9 * * *", time_zone: "EST" }, /America\/New_York/],
   ["reminder", { name: "x".repeat(201) }, /p_name must have at most 200 characters, got 201/],

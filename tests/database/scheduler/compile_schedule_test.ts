@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { withDatabase } from "../../support/database.ts";
 import { seededRandom } from "../../support/random.ts";
-import { randomSchedule } from "../../support/random-schedule.ts";
+import { randomSchedule, withDaySigns } from "../../support/random-schedule.ts";
 import {
   ENTRY_FIELDS,
   matchesDate,
@@ -13,6 +13,7 @@ import {
 
 const FROM = "2026-01-10T12:34:56Z";
 const UNTIL = "2046-01-10T12:34:56Z";
+const FOREVER = "2067-01-10T12:34:56Z";
 
 async function compile(sql: Sql, schedule: string, zone: string): Promise<string | null> {
   const [row] = await sql<{ entry: string | null }[]>`
@@ -68,6 +69,47 @@ const SHOWN: [string, string, string, string | null][] = [
   ],
   ["29 February keeps its weekdays free", "0 9 29 2 *", "Asia/Tokyo", "0 0 29 2 *"],
   ["30 February needs no entry", "0 0 30 2 *", "Asia/Tokyo", null],
+  ["the last day", "0 9 L * *", "UTC", "0 9 28-31 * *"],
+  ["the last day, which is one day earlier in UTC", "0 8 L * *", "Asia/Tokyo", "0 23 27-30 * *"],
+  ["the last day, which is the 1st in UTC", "0 22 L * *", "America/Bogota", "0 3 1 * *"],
+  ["the third day before the last", "0 9 L-3 * *", "UTC", "0 9 25-28 * *"],
+  ["the last day of April", "0 9 L 4 *", "UTC", "0 9 30 4 *"],
+  ["the last weekday: a star stands before the 1st", "0 9 LW * *", "UTC", "0 9 */31,26-31 * 1-5"],
+  ["the weekday nearest to the 15th", "0 9 15W * *", "UTC", "0 9 14-16 * */7,1-5"],
+  ["the weekday nearest to the 1st", "0 9 1W * *", "UTC", "0 9 */31,2,3 * 1-5"],
+  [
+    "the weekday nearest to the 15th, a day later in UTC",
+    "0 22 15W * *",
+    "America/Bogota",
+    "0 3 15-17 * */7,2-6",
+  ],
+  ["the last Friday", "0 9 * * 5L", "UTC", "0 9 */31,22-31 * 5"],
+  ["the last Friday of February", "0 9 * 2 friL", "UTC", "0 9 */31,22-29 2 5"],
+  ["the second Friday", "0 9 * * fri#2", "UTC", "0 9 */31,8-14 * 5"],
+  ["the fifth Friday", "0 9 * * 5#5", "UTC", "0 9 */31,29-31 * 5"],
+  [
+    "the first Sunday, on Saturdays of UTC",
+    "0 8 * * sun#1",
+    "Asia/Tokyo",
+    "0 23 */31,2-6,28-31 * 6",
+  ],
+  ["every Monday and the second Friday", "0 9 * * mon,fri#2", "UTC", "0 9 * * 1,5"],
+  ["either: the last weekday or the last Friday", "0 9 LW * 5L", "UTC", "0 9 28-31 * 5"],
+  [
+    "either: the days that Monday to Friday cover are not named",
+    "0 9 LW * 1-5",
+    "UTC",
+    "0 9 * * 1-5",
+  ],
+  [
+    "either: the weekday that the days cover is not named",
+    "0 9 10-31 * 1#1,5L",
+    "UTC",
+    "0 9 10-31 * 1",
+  ],
+  ["either: the 1st or the second Friday", "0 9 1 * 5#2", "UTC", "0 9 1 * 5"],
+  ["31W of a month of 30 days needs no entry", "0 9 31W 6 *", "UTC", null],
+  ["a name", "@weekly", "Asia/Tokyo", "0 15 * * 6"],
 ];
 
 Deno.test("compile_schedule()", async (t) => {
@@ -117,6 +159,97 @@ Deno.test("compile_schedule() gives a schedule in UTC back in its shortest form"
     }
   }));
 
+// A schedule of seconds, and the entry that meets its grid.
+const INTERVALS: Record<number, string> = {
+  1: "1 seconds",
+  7: "7 seconds",
+  30: "30 seconds",
+  59: "59 seconds",
+  60: "* * * * *",
+  61: "1 seconds",
+  90: "45 seconds",
+  119: "17 seconds",
+  120: "*/2 * * * *",
+  150: "50 seconds",
+  180: "*/3 * * * *",
+  240: "*/4 * * * *",
+  300: "*/5 * * * *",
+  360: "*/6 * * * *",
+  420: "* * * * *",
+  480: "*/4 * * * *",
+  540: "*/3 * * * *",
+  600: "*/10 * * * *",
+  720: "*/12 * * * *",
+  900: "*/15 * * * *",
+  1200: "*/20 * * * *",
+  1500: "*/5 * * * *",
+  1800: "*/30 * * * *",
+  2700: "*/15 * * * *",
+  3600: "0 * * * *",
+  3601: "13 seconds",
+  5400: "*/30 * * * *",
+  7200: "0 */2 * * *",
+  10_800: "0 */3 * * *",
+  14_400: "0 */4 * * *",
+  18_000: "0 * * * *",
+  21_600: "0 */6 * * *",
+  28_800: "0 */8 * * *",
+  36_000: "0 */2 * * *",
+  43_200: "0 */12 * * *",
+  64_800: "0 */6 * * *",
+  86_340: "* * * * *",
+  86_000: "50 seconds",
+  86_399: "1 seconds",
+  86_400: "0 0 * * *",
+};
+
+Deno.test("compile_schedule() gives an interval the longest period that meets its grid", () =>
+  withDatabase(async ({ sql }) => {
+    for (const [seconds, entry] of Object.entries(INTERVALS)) {
+      assert.equal(await compile(sql, `${seconds} seconds`, "Asia/Kathmandu"), entry, seconds);
+    }
+  }));
+
+Deno.test("each moment of an interval's grid is in a minute of its entry, or the entry's seconds divide it", () =>
+  withDatabase(async ({ sql }) => {
+    const rows = await sql<{ seconds: number; entry: string; needs: boolean; covers: boolean }[]>`
+      select seconds, entry, scheduler.entry_needs_seconds(entry) as needs,
+        scheduler.entry_covers(entry, scheduler.next_occurrence(seconds || ' seconds', 'UTC', ${FROM})) as covers
+      from generate_series(1, 86400) as seconds, scheduler.compile_schedule(seconds || ' seconds', 'UTC') as entry
+      where seconds <= 4000 or seconds % 60 = 0 or seconds % 997 = 0`;
+    assert.ok(rows.length > 5000);
+    for (const { seconds, entry, needs, covers } of rows) {
+      const label = `${seconds} seconds is ${entry}`;
+      assert.ok(covers, label);
+      assert.equal(needs, seconds % 60 !== 0, label);
+      if (needs) {
+        const period = Number(/^(\d+) seconds$/.exec(entry)![1]);
+        assert.equal(seconds % period, 0, label);
+        const longer = Array.from({ length: 59 - period }, (_, i) => period + 1 + i);
+        assert.ok(
+          longer.every((other) => seconds % other !== 0),
+          `${label}: there is a longer period`,
+        );
+      } else {
+        // A day of the entry's minutes: a step from midnight, the longest of cron's that divides the interval.
+        const read = readUtcEntry(entry);
+        const fires = Array.from({ length: 1440 }, (_, minute) => minute).filter((minute) =>
+          read.hours.has(Math.floor(minute / 60)) && read.minutes.has(minute % 60)
+        );
+        const step = 1440 / fires.length;
+        assert.deepEqual(fires, fires.map((_, i) => i * step), label);
+        assert.equal(seconds % (step * 60), 0, label);
+        const steps = Array.from({ length: 1440 }, (_, i) => i + 1)
+          .filter((other) => 60 % other === 0 || other % 60 === 0 && 1440 % other === 0);
+        assert.equal(
+          step,
+          Math.max(...steps.filter((other) => seconds % (other * 60) === 0)),
+          label,
+        );
+      }
+    }
+  }));
+
 Deno.test("an entry of one zone covers 20 years from where it begins, not before", () =>
   withDatabase(async ({ sql }) => {
     // Nuuk changed its winter offset in 2023 for the last time.
@@ -148,6 +281,29 @@ Deno.test("the entries of random schedules cover every occurrence of 20 years an
     console.log(`${occurrences} occurrences`);
   }));
 
+Deno.test("the entries of random schedules with day signs cover the 41 years of every kind of date, and no more", () =>
+  withDatabase(async ({ sql }) => {
+    const random = seededRandom(20261202);
+    const zones = [
+      "UTC",
+      "America/New_York",
+      "Asia/Tokyo",
+      "Pacific/Kiritimati",
+      "Australia/Lord_Howe",
+    ];
+    for (let i = 0; i < 120; i++) {
+      const schedule = withDaySigns(random, randomSchedule(random, { starredDays: true }))
+        .replace(/^\S+ \S+/, random.pick(["0 0", "59 23", "30 2,14"]));
+      const zone = random.pick(zones);
+      const needed = await neededMoments(sql, schedule, zone, FOREVER);
+      const entry = await compile(sql, schedule, zone);
+      if (needed.length === 0) assert.equal(entry, null, schedule);
+      else {
+        assertCoversMinimally(`${schedule} in ${zone} is ${entry}`, schedule, entry!, needed);
+      }
+    }
+  }));
+
 Deno.test("the entries of schedules that run all day cover a sample of every year's dates", () =>
   withDatabase(async ({ sql }) => {
     const random = seededRandom(20260307);
@@ -166,10 +322,10 @@ Deno.test("the entries of schedules that run all day cover a sample of every yea
     }
   }));
 
-async function neededMoments(sql: Sql, schedule: string, zone: string): Promise<Date[]> {
+async function neededMoments(sql: Sql, schedule: string, zone: string, until = UNTIL) {
   const [row] = await sql<{ minutes: number[] | null }[]>`
     select array_agg((extract(epoch from at) / 60)::integer) as minutes
-    from scheduler.occurrences(${schedule}, ${zone}, ${FROM}, ${UNTIL}) as at`;
+    from scheduler.occurrences(${schedule}, ${zone}, ${FROM}, ${until}) as at`;
   return (row!.minutes ?? []).map((minute) => new Date(minute * 60_000));
 }
 

@@ -112,21 +112,21 @@ from (
 ) as histories
 group by first_offset, history;
 
--- Whole years: a daily run for each local date, in order, at the minute that it names (away from changes).
-create function zone_test.wrong_years(p_zone text, p_minute integer, p_first_year integer default 2020, p_last_year integer default 2040)
+-- A run for each of these local dates, in order, at the minute that it names (away from changes). The dates are all that
+-- the day fields match from p_first to p_last.
+create function zone_test.wrong_dates(
+  p_zone text, p_minute integer, p_days text, p_dates date[], p_first timestamp, p_last timestamp
+)
 returns table (problem text) language sql stable as $$
-  with bounds as materialized (
-    select make_timestamp(p_first_year, 1, 1, 0, 0, 0) as first, make_timestamp(p_last_year + 1, 1, 1, 0, 0, 0) as last
-  ), runs as (
+  with runs as (
     select at, row_number() over (order by at) as nth
-    from bounds, scheduler.occurrences(format('%s %s * * *', p_minute % 60, p_minute / 60), p_zone,
-      (first at time zone 'UTC') - zone_test.utc_offset(p_zone, first at time zone 'UTC'),
-      (last at time zone 'UTC') - zone_test.utc_offset(p_zone, last at time zone 'UTC')) as at
+    from scheduler.occurrences(format('%s %s %s', p_minute % 60, p_minute / 60, p_days), p_zone,
+      (p_first at time zone 'UTC') - zone_test.utc_offset(p_zone, p_first at time zone 'UTC'),
+      (p_last at time zone 'UTC') - zone_test.utc_offset(p_zone, p_last at time zone 'UTC')) as at
   ), dates as (
-    select day, row_number() over (order by day) as nth
-    from bounds, generate_series(first, last - interval '1 day', interval '1 day') as day
+    select day::timestamp as day, nth from unnest(p_dates) with ordinality as dates (day, nth)
   )
-  select format('%s minute %s: the date %s runs at %s', p_zone, p_minute, day, at)
+  select format('%s minute %s days %s: the date %s runs at %s', p_zone, p_minute, p_days, day, at)
   from runs full join dates using (nth)
   where at is null or day is null
     or at at time zone p_zone <> day + make_interval(mins => p_minute) and not exists (
@@ -134,4 +134,14 @@ returns table (problem text) language sql stable as $$
       where changes.zone = p_zone and changes.at = runs.at and offset_after > offset_before
         and day + make_interval(mins => p_minute) >= at at time zone 'UTC' + offset_before
         and day + make_interval(mins => p_minute) < at at time zone 'UTC' + offset_after)
+$$;
+
+-- A daily run, for whole years.
+create function zone_test.wrong_years(p_zone text, p_minute integer, p_first_year integer default 2020, p_last_year integer default 2040)
+returns table (problem text) language sql stable as $$
+  select wrong.problem
+  from (
+    select make_timestamp(p_first_year, 1, 1, 0, 0, 0) as first, make_timestamp(p_last_year + 1, 1, 1, 0, 0, 0) as last
+  ) as bounds, zone_test.wrong_dates(p_zone, p_minute, '* * *', array(
+    select day::date from generate_series(first, last - interval '1 day', interval '1 day') as day order by day), first, last) as wrong
 $$;

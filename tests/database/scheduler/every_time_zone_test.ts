@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
+import { Calendar } from "../../support/calendar.ts";
 import { withDatabase } from "../../support/database.ts";
 import { seededRandom } from "../../support/random.ts";
 
@@ -69,6 +70,37 @@ Deno.test("in every zone, 2020 to 2040, a daily job of any minute runs exactly o
         assert.deepEqual([...wrong], []);
       },
     );
+
+    await t.step("days by sign, on every such date of the 21 years", async () => {
+      const calendar = new Calendar(2020, 2040);
+      const zones = await sql<{ zone: string }[]>`
+        select zone from zone_test.distinct_zones order by zone`;
+      // Clocks change on Sundays, and in the first hours of a month.
+      const cases = zones.flatMap(({ zone }) =>
+        [
+          random.pick(["* * sunL", "* * sun#1", "* * sun#2", "* * 7#4"]),
+          random.pick(["L * *", "1W * *", "LW * *", "L-1 * *"]),
+          random.pick(["15W,L * satL", "*/2 * sun#3", "31W 3,10 sun#5", "1,LW * friL"]),
+        ].map((days) => {
+          const dates = calendar.dates(...days.split(" ") as [string, string, string]);
+          const minute = random.chance(0.7) ? random.whole(0, 209) : random.whole(0, 1439);
+          return {
+            zone,
+            days,
+            minute,
+            dates: dates.map((date) => date.toISOString().slice(0, 10)),
+          };
+        })
+      );
+      assert.ok(cases.length >= 180);
+      const wrong = await sql`
+        select problem
+        from jsonb_to_recordset(${
+        sql.json(cases)
+      }) as cases (zone text, days text, minute integer, dates date[]),
+          zone_test.wrong_dates(zone, minute, days, dates, '2020-01-01', '2041-01-01') limit 10`;
+      assert.deepEqual([...wrong], []);
+    });
 
     await t.step(
       "a random minute by each zone's own name, on every date of a random year",

@@ -1,98 +1,145 @@
-// Runs on the second Postgres, too.
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
-import * as t from "../../support/scheduler.ts";
+import { withDatabase } from "../../support/database.ts";
+import { seededRandom } from "../../support/random.ts";
+import { refusal } from "../../support/refusal.ts";
 
-const ROWS =
-  "select scheduled_for, interval_from from scheduler_runs where job_name = 'job' and attempt = 1 order by 1";
+const EPOCH = "1970-01-01T00:00:00Z";
 
-async function intervals(sql: Sql): Promise<(number | null)[]> {
-  return (await sql.unsafe(ROWS)).map((row) =>
-    row.interval_from === null ? null : (row.scheduled_for - row.interval_from) / 60_000
-  );
+async function moments(sql: Sql, expression: string, ...args: unknown[]): Promise<string[]> {
+  const rows = await sql.unsafe(`select ${expression} as at`, args as never[]);
+  return rows.map(({ at }) => at.toISOString());
 }
 
-t.ledgerTest(
-  "each occurrence reaches from the one before it to its own, in a row and after an outage",
-  async ({ sql }) => {
-    await t.register(sql, "job", {
-      schedule: "0 10,12,13,16 * * *",
-      misfire_policy: "all",
-      overlap_policy: "allow",
+Deno.test("an interval lies on a grid from the epoch, whatever the time zone", () =>
+  withDatabase(async ({ sql }) => {
+    for (const zone of ["UTC", "Asia/Kathmandu", "America/New_York"]) {
+      const next = async (schedule: string, after: string) =>
+        (await moments(sql, "scheduler.next_occurrence($1, $2, $3)", schedule, zone, after))[0];
+      const previous = async (schedule: string, before: string) =>
+        (await moments(sql, "scheduler.previous_occurrence($1, $2, $3)", schedule, zone, before))[
+          0
+        ];
+      assert.equal(await next("30 seconds", "2026-03-02T12:00:00Z"), "2026-03-02T12:00:30.000Z");
+      assert.equal(
+        await next("30 seconds", "2026-03-02T12:00:29.999Z"),
+        "2026-03-02T12:00:30.000Z",
+      );
+      assert.equal(
+        await previous("30 seconds", "2026-03-02T12:00:30Z"),
+        "2026-03-02T12:00:30.000Z",
+      );
+      assert.equal(
+        await previous("30 seconds", "2026-03-02T12:00:29.999Z"),
+        "2026-03-02T12:00:00.000Z",
+      );
+      // A day of the grid begins at midnight UTC.
+      assert.equal(await next("86400 seconds", "2026-03-02T12:00:00Z"), "2026-03-03T00:00:00.000Z");
+      // 7 divides no minute, hour or day: 2026-03-02 12:00 is 1772452800 s, which is 6 more than a multiple of 7.
+      assert.equal(await next("7 seconds", "2026-03-02T12:00:00Z"), "2026-03-02T12:00:01.000Z");
+      assert.equal(await next("7 seconds", EPOCH), "1970-01-01T00:00:07.000Z");
+      assert.equal(await previous("7 seconds", EPOCH), "1970-01-01T00:00:00.000Z");
+      assert.equal(await previous("7 seconds", "1969-12-31T23:59:59Z"), "1969-12-31T23:59:53.000Z");
+    }
+  }));
+
+Deno.test("an interval's occurrences hold their beginning and not their end", () =>
+  withDatabase(async ({ sql }) => {
+    const listed = (from: string, to: string) =>
+      moments(sql, "scheduler.occurrences('20 seconds', 'UTC', $1, $2)", from, to);
+    assert.deepEqual(await listed("2026-03-02T12:00:00Z", "2026-03-02T12:00:40Z"), [
+      "2026-03-02T12:00:00.000Z",
+      "2026-03-02T12:00:20.000Z",
+    ]);
+    assert.deepEqual(await listed("2026-03-02T12:00:00.001Z", "2026-03-02T12:00:20.001Z"), [
+      "2026-03-02T12:00:20.000Z",
+    ]);
+    assert.deepEqual(await listed("2026-03-02T12:00:01Z", "2026-03-02T12:00:20Z"), []);
+    assert.deepEqual(await listed("2026-03-02T12:00:20Z", "2026-03-02T12:00:00Z"), []);
+  }));
+
+/** Every multiple of `n` among the whole seconds of [from, to), looked at one by one. */
+function grid(n: number, from: number, to: number): number[] {
+  const found: number[] = [];
+  for (let second = Math.ceil(from); second < to; second++) {
+    if (second % n === 0) found.push(second);
+  }
+  return found;
+}
+
+Deno.test("next, previous, list, count and newest of random intervals are the multiples among all seconds", () =>
+  withDatabase(async ({ sql }) => {
+    const random = seededRandom(20261203);
+    const cases = Array.from({ length: 600 }, () => {
+      const n = random.chance(0.5)
+        ? random.whole(1, 120)
+        : random.pick([1, 7, 61, 90, 3601, 7200, 86_399, 86_400]);
+      // Thousandths, and ends on the grid itself.
+      const start = Date.UTC(2026, 0, 1) / 1000 + random.whole(0, 10 ** 7);
+      const from = random.chance(0.3) ? start - start % n : start + random.whole(0, 999) / 1000;
+      const length = random.pick([0, 1, n, n * random.whole(1, 30), random.whole(1, 5000)]);
+      const to = from + Math.min(length, 200_000);
+      const limit = random.whole(1, 20);
+      const listed = grid(n, from, to);
+      return {
+        schedule: `${n} second${n === 1 ? "" : "s"}`,
+        from,
+        to,
+        most: limit,
+        next: grid(n, Math.floor(from) + 1, from + n + 2)[0]!,
+        previous: grid(n, from - n - 1, Math.floor(from) + 1).at(-1)!,
+        counted: listed.length,
+        listed: listed.slice(0, 500),
+        newest: listed.slice(-limit),
+      };
     });
-    await t.dispatch(sql, "job");
-    await t.dispatch(sql, "job", t.after(60));
-    // Those of 16:00 and of the next day are found a day later.
-    await t.pulse(sql, t.after(60 * 25));
-    assert.deepEqual(await intervals(sql), [120, 60, 180, 60 * 18, 120, 60]);
-    const [job] = await sql`select previous_run_at, next_run_at from scheduler_jobs`;
-    assert.deepEqual(job, { previous_run_at: t.after(60 * 25), next_run_at: t.after(60 * 28) });
-  },
-);
+    const wrong = await sql`
+      select cases.*, answers.*
+      from jsonb_to_recordset(${
+      sql.json(cases)
+    }) as cases (schedule text, "from" float8, "to" float8, most integer,
+          next float8, previous float8, counted integer, listed float8[], newest float8[]),
+        lateral (select to_timestamp("from") as begins, to_timestamp("to") as ends) as span,
+        lateral (select
+          extract(epoch from scheduler.next_occurrence(schedule, 'UTC', begins)) as found_next,
+          extract(epoch from scheduler.previous_occurrence(schedule, 'UTC', begins)) as found_previous,
+          scheduler.count_occurrences(schedule, 'UTC', begins, ends) as found_count,
+          array(select extract(epoch from at)::float8 from scheduler.occurrences(schedule, 'UTC', begins, ends) as at
+            order by at limit 500) as found,
+          array(select extract(epoch from at)::float8
+            from unnest(scheduler.newest_occurrences(schedule, 'UTC', begins, ends, most)) as at) as found_newest
+        ) as answers
+      where found_next <> next or found_previous <> previous or found_count <> counted or found <> listed
+        or found_newest <> newest
+      limit 5`;
+    assert.deepEqual([...wrong], []);
+  }));
 
-t.ledgerTest("occurrences without work lie between, and count", async ({ sql, admin }) => {
-  await admin.unsafe(`
-    create function public.even_hours(p_at timestamptz) returns boolean language sql as $$
-      select extract(hour from p_at)::integer % 2 = 0 $$;
-    grant execute on function public.even_hours(timestamptz) to postgres`);
-  await t.register(sql, "job", {
-    schedule: "0 * * * *",
-    run_if: "public.even_hours",
-    overlap_policy: "allow",
-  });
-  for (const hour of [0, 1, 2]) await t.dispatch(sql, "job", t.after(hour * 60));
-  assert.deepEqual(await intervals(sql), [60, 60]);
-});
+Deno.test("an interval's list of a year is counted without listing it", () =>
+  withDatabase(async ({ connect }) => {
+    const sql = connect("postgres", { connection: { statement_timeout: 5000 } });
+    const [row] = await sql<{ counted: string; newest: Date[] }[]>`
+      select scheduler.count_occurrences('1 second', 'UTC', '2000-01-01T00:00Z', '2026-01-01T00:00Z') as counted,
+        scheduler.newest_occurrences('1 second', 'UTC', '2000-01-01T00:00Z', '2026-01-01T00:00Z', 2) as newest`;
+    assert.equal(Number(row!.counted), (Date.UTC(2026, 0, 1) - Date.UTC(2000, 0, 1)) / 1000);
+    assert.deepEqual(row!.newest.map((at) => at.toISOString()), [
+      "2025-12-31T23:59:58.000Z",
+      "2025-12-31T23:59:59.000Z",
+    ]);
+  }));
 
-t.ledgerTest(
-  "a retry has the interval of its occurrence; a skipped one gets it when it is retried by hand",
-  async ({ sql }) => {
-    await t.register(sql, "job", { schedule: "0 12 * * *" });
-    const id = (await t.dispatch(sql, "job"))!;
-    await t.begin(sql, id, t.NOON);
-    await t.finish(sql, id, "failed", t.NOON);
-    const [retry] = await sql`select interval_from from scheduler_runs where attempt = 2`;
-    assert.deepEqual(retry!.interval_from, t.after(-1440));
-    await sql`delete from scheduler_runs`;
-    await sql`update scheduler_jobs set next_run_at = ${t.NOON}`;
-    await sql`select scheduler.pause('job', 'why', 'Ada', null, ${t.after(-5)})`;
-    await t.dispatch(sql, "job");
-    const [skipped] = await t.runs(sql, "job");
-    await sql`select scheduler.retry_run(${skipped!.id}, 'Ada', ${t.after(5)})`;
-    const again = await sql`select interval_from from scheduler_runs order by attempt`;
-    assert.deepEqual(again.map((row) => row.interval_from), [null, t.after(-1440)]);
-  },
-);
-
-t.ledgerTest(
-  "a call by hand reaches from the last occurrence to the call; what has none is a moment",
-  async ({ sql }) => {
-    await t.register(sql, "job", { schedule: "0 * * * *" });
-    const begun = await t.value(sql, "scheduler.begin_manual_run('job', 'job', null, 'me', $1)", [
-      t.after(90),
-    ]);
-    assert.deepEqual([begun.interval_from, begun.interval_to], [
-      "2026-03-02T13:00:00+00:00",
-      "2026-03-02T13:30:00+00:00",
-    ]);
-    const other = await t.value(sql, "scheduler.begin_manual_run('nobody', null, null, 'me', $1)", [
-      t.NOON,
-    ]);
-    assert.deepEqual([other.interval_from, other.interval_to], [
-      "2026-03-02T12:00:00+00:00",
-      "2026-03-02T12:00:00+00:00",
-    ]);
-  },
-);
-
-t.ledgerTest("other times of a job begin other intervals", async ({ sql }) => {
-  await t.register(sql, "job", { schedule: "0 12 * * *" });
-  await t.dispatch(sql, "job");
-  await sql`select scheduler.register_job('job', '0 */6 * * *')`;
-  await sql`update scheduler_jobs set next_run_at = ${t.after(360)}`;
-  await t.dispatch(sql, "job", t.after(360));
-  const [row] = await sql`select interval_from from scheduler_runs where scheduled_for = ${
-    t.after(360)
-  }`;
-  assert.deepEqual(row!.interval_from, t.NOON);
-});
+Deno.test("an interval's occurrences refuse null, infinity and a zone that is none", () =>
+  withDatabase(async ({ sql }) => {
+    for (
+      const query of [
+        sql`select scheduler.next_occurrence('30 seconds', 'UTC', 'infinity')`,
+        sql`select scheduler.previous_occurrence('30 seconds', 'UTC', null)`,
+        sql`select scheduler.occurrences('30 seconds', 'UTC', now(), 'infinity')`,
+        sql`select scheduler.next_occurrence('30 seconds', 'Mars/Olympus', now())`,
+        sql`select scheduler.count_occurrences('30 seconds', 'Mars/Olympus', now(), now() + interval '1 day')`,
+        sql`select scheduler.compile_schedule('30 seconds', 'Mars/Olympus')`,
+      ]
+    ) {
+      assert.equal((await refusal(query)).code, "22023");
+    }
+  }));

@@ -7,8 +7,11 @@ const fields = {
   weekday: "('day of week', 0, 7, '{sun,mon,tue,wed,thu,fri,sat}'::text[])",
 };
 
-const sign = "L, W, #, ? and $ are other schedulers' signs; " +
-  "cron knows numbers, names, * , - and / alone";
+const sign = "? and $ are other schedulers' signs; " +
+  "the day of month has L, L-3, LW and 15W, the day of week 5L and 5#2";
+const weekSign =
+  "5L or friL is the last Friday of the month, 5#2 or fri#2 its second, from 1 to 5; " +
+  "they stand alone or in a list, without ranges and steps";
 const parts: [
   field: keyof typeof fields,
   typed: string,
@@ -32,7 +35,14 @@ const parts: [
   ["month", "Sun", null, 'the month must be 1 to 12, got "Sun"'],
   ["month", "jan-sun", null, 'the month must be 1 to 12, got "sun" in "jan-sun"'],
   ["minute", "1.5", null, 'the minute must be 0 to 59, got "1.5"'],
-  ["weekday", "friL", null, 'the day of week "friL" uses a sign that is not supported', sign],
+  ["weekday", "friL", [95]],
+  ["weekday", "sun#5", [50]],
+  ["weekday", "wed", [3]],
+  ["month", "JUL", [7]],
+  ["weekday", "?", null, 'the day of week "?" uses a sign that is not supported', sign],
+  ["month", "5L", null, 'the month "5L" uses a sign that is not supported', sign],
+  ["weekday", "8L", null, 'the day of week must be 0 to 7, got "8" in "8L"', weekSign],
+  ["weekday", "fri#6", null, 'the day of week has no sign "fri#6"', weekSign],
   [
     "minute",
     "5/15",

@@ -14,6 +14,9 @@ interface Parsed {
   days_of_week: number[];
   days_must_both_match: boolean;
   follows_real_clock: boolean;
+  signs_of_month: number[] | null;
+  signs_of_week: number[] | null;
+  interval_seconds: null;
 }
 
 const every: Parsed = {
@@ -24,7 +27,12 @@ const every: Parsed = {
   days_of_week: all(0, 6),
   days_must_both_match: true,
   follows_real_clock: true,
+  signs_of_month: null,
+  signs_of_week: null,
+  interval_seconds: null,
 };
+
+const midnight = { minutes: [0], hours: [0], follows_real_clock: false };
 
 const READ: Record<string, Partial<Parsed>> = {
   "* * * * *": {},
@@ -63,6 +71,37 @@ const READ: Record<string, Partial<Parsed>> = {
   "* * *,5 * 1": { days_of_week: [1] },
   "* * 5,* * 1": { days_of_week: [1], days_must_both_match: false },
   "* * 1-31 * 0-6": { days_must_both_match: false },
+  "* * L * *": { days_of_month: [], signs_of_month: [0] },
+  "* * l-3 * *": { days_of_month: [], signs_of_month: [-3] },
+  "* * L-30 * *": { days_of_month: [], signs_of_month: [-30] },
+  "* * LW * *": { days_of_month: [], signs_of_month: [100] },
+  "* * 1w * *": { days_of_month: [], signs_of_month: [101] },
+  "* * 031W * *": { days_of_month: [], signs_of_month: [131] },
+  "* * 15,L,1,lw,L,15W,L-1 * *": { days_of_month: [1, 15], signs_of_month: [-1, 0, 100, 115] },
+  "* * *,L * *": { signs_of_month: [0] },
+  "* * LW,3 * 5L": {
+    days_of_month: [3],
+    signs_of_month: [100],
+    days_of_week: [],
+    signs_of_week: [95],
+    days_must_both_match: false,
+  },
+  "* * * * friL": { days_of_week: [], signs_of_week: [95] },
+  "* * * * FRIl": { days_of_week: [], signs_of_week: [95] },
+  "* * * * 7L": { days_of_week: [], signs_of_week: [90] },
+  "* * * * sunL,0l": { days_of_week: [], signs_of_week: [90] },
+  "* * * * fri#2": { days_of_week: [], signs_of_week: [25] },
+  "* * * * 5#2": { days_of_week: [], signs_of_week: [25] },
+  "* * * * 7#5,0#5": { days_of_week: [], signs_of_week: [50] },
+  "* * * * mon,fri#2": { days_of_week: [1], signs_of_week: [25] },
+  "* * * * 7,wed#1,satl,1-3": { days_of_week: [0, 1, 2, 3], signs_of_week: [13, 96] },
+  "@hourly": { minutes: [0] },
+  "@daily": midnight,
+  " @Midnight\n": midnight,
+  "@weekly": { ...midnight, days_of_week: [0] },
+  "@monthly": { ...midnight, days_of_month: [1] },
+  "@yearly": { ...midnight, days_of_month: [1], months: [1] },
+  "@ANNUALLY": { ...midnight, days_of_month: [1], months: [1] },
 };
 
 Deno.test("parse_schedule() reads what cron reads", () =>
@@ -73,6 +112,25 @@ Deno.test("parse_schedule() reads what cron reads", () =>
     }
   }));
 
+Deno.test("parse_schedule() reads seconds as pg_cron does, and up to a day of them", () =>
+  withDatabase(async ({ sql }) => {
+    const read = {
+      "30 seconds": 30,
+      "1 second": 1,
+      "  5\tSECONDS \n": 5,
+      "59seconds": 59,
+      "0007 second": 7,
+      "60 seconds": 60,
+      "86400 seconds": 86400,
+    };
+    for (const [schedule, seconds] of Object.entries(read)) {
+      const [row] = await sql`select (scheduler.parse_schedule(${schedule})).*`;
+      assert.equal(row!.interval_seconds, seconds, schedule);
+      assert.equal(row!.minutes, null);
+    }
+  }));
+
+const OTHERS = "? and $ are other schedulers' signs";
 // schedule → what the message says of it, and what the hint proposes
 const REFUSED: [string, string, string?][] = [
   ["", "it is empty"],
@@ -80,14 +138,20 @@ const REFUSED: [string, string, string?][] = [
   ["* * * *", "it must have five fields, got 4"],
   ["* * * * * * *", "it must have five fields, got 7"],
   ["0 */5 * * * *", "it has six fields, seconds are not supported", "*/5 * * * *"],
-  ["30 seconds", "an interval of seconds is not supported", "* * * * *"],
-  ["@hourly", '"@hourly" is not five fields', "write 0 * * * *"],
-  ["@daily", '"@daily" is not five fields', "write 0 0 * * *"],
-  ["@midnight", '"@midnight" is not five fields', "write 0 0 * * *"],
-  ["@weekly", '"@weekly" is not five fields', "write 0 0 * * 0"],
-  ["@Monthly", '"@Monthly" is not five fields', "write 0 0 1 * *"],
-  ["@yearly", '"@yearly" is not five fields', "write 0 0 1 1 *"],
-  ["@annually", '"@annually" is not five fields', "write 0 0 1 1 *"],
+  ["0 seconds", "an interval must be 1 to 86400 seconds, got 0"],
+  ["86401 seconds", "an interval must be 1 to 86400 seconds, got 86401", "30 seconds"],
+  [
+    "999999999999999999999999 second",
+    "an interval must be 1 to 86400 seconds, got 99999999999999999999",
+  ],
+  ["-1 seconds", "it must have five fields, got 2"],
+  ["1.5 seconds", "it must have five fields, got 2"],
+  ["30 secondss", "it must have five fields, got 2"],
+  ["10 seconds ago", "it must have five fields, got 3"],
+  ["5 minutes", "it must have five fields, got 2", "30 seconds"],
+  ["@daily 5", '"@daily" is not five fields', "@daily"],
+  ["@a b c d e", '"@a" is not five fields'],
+  ["@continuous", '"@continuous" is not five fields', "@continuous is no time: "],
   ["@reboot", '"@reboot" is not five fields', "not at a start"],
   ["@every 5m", '"@every" is not five fields', "minute, hour, day of month, month, day of week"],
   ["60 * * * *", 'the minute must be 0 to 59, got "60"'],
@@ -125,15 +189,49 @@ const REFUSED: [string, string, string?][] = [
   ["* * * * 7-1", 'the day of week "7-1" is a range that runs backwards'],
   ["1,,2 * * * *", 'the minute "1,,2" has an empty place in its list'],
   ["1, * * * *", 'the minute "1," has an empty place in its list'],
-  ["* * L * *", 'the day of month "L" uses a sign that is not supported', "other schedulers"],
-  ["* * LW * *", 'the day of month "LW" uses a sign that is not supported'],
-  ["* * L-3 * *", 'the day of month "L-3" uses a sign that is not supported'],
-  ["* * 15W * *", 'the day of month "15W" uses a sign that is not supported'],
-  ["* * $ * *", 'the day of month "$" uses a sign that is not supported'],
-  ["* * ? * *", 'the day of month "?" uses a sign that is not supported'],
-  ["* * * * 5#3", 'the day of week "5#3" uses a sign that is not supported'],
-  ["* * * * 5L", 'the day of week "5L" uses a sign that is not supported'],
-  ["* * * * friL", 'the day of week "friL" uses a sign that is not supported'],
+  ["* * $ * *", 'the day of month "$" uses a sign that is not supported', OTHERS],
+  ["* * ? * *", 'the day of month "?" uses a sign that is not supported', OTHERS],
+  ["* * * * ?", 'the day of week "?" uses a sign that is not supported', OTHERS],
+  [
+    "L * * * *",
+    'the minute "L" uses a sign that is not supported',
+    "the day of month has L, L-3, LW",
+  ],
+  ["* 5#2 * * *", 'the hour "5#2" uses a sign that is not supported'],
+  ["* * * 15W *", 'the month "15W" uses a sign that is not supported'],
+  ["* * L-W * *", 'the day of month has no sign "L-W"', "without ranges and steps"],
+  ["* * WL * *", 'the day of month has no sign "WL"', "LW is the last weekday"],
+  ["* * W * *", 'the day of month has no sign "W"'],
+  ["* * L-0 * *", 'the day of month has no sign "L-0"', "L-1 to L-30"],
+  ["* * L-31 * *", 'the day of month has no sign "L-31"', "L-1 to L-30"],
+  ["* * L/2 * *", 'the day of month has no sign "L/2"', "without ranges and steps"],
+  ["* * 1-15W * *", 'the day of month has no sign "1-15W"'],
+  ["* * 15W-20 * *", 'the day of month has no sign "15W-20"'],
+  ["* * L-3W * *", 'the day of month has no sign "L-3W"'],
+  ["* * 15W/2 * *", 'the day of month has no sign "15W/2"'],
+  ["* * 0W * *", 'the day of month must be 1 to 31, got "0" in "0W"', "15W the weekday nearest"],
+  ["* * 32W * *", 'the day of month must be 1 to 31, got "32" in "32W"'],
+  ["* * 1,,L * *", 'the day of month "1,,L" has an empty place in its list'],
+  ["* * 5L * *", 'the day of month has no sign "5L"'],
+  ["* * 5#2 * *", 'the day of month has no sign "5#2"'],
+  ["* * friL * *", 'the day of month must be 1 to 31, got "friL"'],
+  [
+    "* * * * 8L",
+    'the day of week must be 0 to 7, got "8" in "8L"',
+    "5L or friL is the last Friday",
+  ],
+  ["* * * * 8#1", 'the day of week must be 0 to 7, got "8" in "8#1"'],
+  ["* * * * jan#1", 'the day of week must be 0 to 7, got "jan" in "jan#1"'],
+  ["* * * * 5#6", 'the day of week has no sign "5#6"', "from 1 to 5"],
+  ["* * * * 5#0", 'the day of week has no sign "5#0"', "from 1 to 5"],
+  ["* * * * #2", 'the day of week has no sign "#2"'],
+  ["* * * * 5#", 'the day of week has no sign "5#"'],
+  ["* * * * 5#2L", 'the day of week has no sign "5#2L"'],
+  ["* * * * L", 'the day of week has no sign "L"', "5L or friL"],
+  ["* * * * 5W", 'the day of week has no sign "5W"'],
+  ["* * * * friW", 'the day of week has no sign "friW"'],
+  ["* * * * 1-5L", 'the day of week has no sign "1-5L"'],
+  ["* * * * mon-fri#2", 'the day of week has no sign "mon-fri#2"', "without ranges and steps"],
   ["０ * * * *", 'the minute must be 0 to 59, got "０"'],
 ];
 

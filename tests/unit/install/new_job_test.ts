@@ -168,6 +168,8 @@ const FAULTS: [Partial<JobOptions>, RegExp | null][] = [
   [{ name: "a-1-b" }, null],
   [{ schedule: null }, null],
   [{ schedule: " */5  * * * 1-5 " }, null],
+  [{ schedule: "@daily" }, null],
+  [{ schedule: " 30 Seconds" }, null],
   [{ timeZone: "UTC" }, null],
   [{ name: "Send" }, /^the name must be .* got Send$/],
   [{ name: "1-a" }, /^the name must be/],
@@ -185,7 +187,8 @@ const FAULTS: [Partial<JobOptions>, RegExp | null][] = [
   [{ name: "order" }, /order is a word of SQL/],
   [{ name: "current-date" }, /current_date is a word of SQL/],
   [{ schedule: "30 2 * *" }, /^--schedule must have five fields, .* got "30 2 \* \*"$/],
-  [{ schedule: "@daily" }, /^--schedule must have five fields/],
+  [{ schedule: "@daily 5" }, /^--schedule must have five fields/],
+  [{ schedule: "30 minutes" }, /^--schedule must have five fields/],
   [{ timeZone: "New York" }, /^--time-zone must be an IANA name, .* got New York$/],
 ];
 
