@@ -27,6 +27,9 @@ export function jobContext(
     runId: "00000000-0000-4000-8000-000000000001",
     scheduledFor: now,
     attempt: 1,
+    budget: (name) => {
+      throw new Error(`This test handed in no budget ${name}`);
+    },
     reportProgress() {},
     ...parts,
     signal,

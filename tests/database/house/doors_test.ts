@@ -53,6 +53,8 @@ const data: Record<string, string[]> = {
   release_suggestion_try: ["p_week"],
   schedule_action: ["p_due_at"],
   scheduler_record_health: ["p_scheduled_for"],
+  scheduler_report_budget: ["p_resets_at"],
+  scheduler_reserve_tokens: ["p_by"],
   store_prompt_suggestions: ["p_week"],
 };
 

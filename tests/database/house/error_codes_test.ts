@@ -44,6 +44,7 @@ const raises: Record<string, [string[], string]> = {
   SD009: [[], `accept_prompt_suggestion('${nobody}', 'who')`],
   SD010: [[], "accept_code_fix(0, 'why', 'who')"],
   SD011: [[], "set_code_failure_status(0, 'open', 'why', 'who')"],
+  SD012: [[], "scheduler.take_tokens('nothing', 1)"],
   SD101: [[addRun({ status: "queued" })], `scheduler.retry_run('${run}', 'who')`],
   SD102: [
     [
@@ -78,6 +79,10 @@ const raises: Record<string, [string[], string]> = {
   SD204: [
     [cause, proposal],
     "accept_code_fix((select max(id) from code_fix_proposals), 'why', 'who')",
+  ],
+  SD205: [
+    ["select scheduler.register_budget('api', 3, '1 hour')"],
+    "scheduler.reserve_tokens('api', 4, now() + interval '1 minute', 'job')",
   ],
   SD301: [[acme], `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`],
   SD302: [

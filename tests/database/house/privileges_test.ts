@@ -10,6 +10,7 @@ const OURS = `('public', ${packs.map(({ schema }) => `'${schema}'`).join(", ")})
 /** What service_role may do in the ledger; of the tables and functions of jobs it is theirs to say. */
 const GRANTED_TABLES: Record<string, string[]> = {
   "public.scheduler_activity": ["SELECT"],
+  "public.scheduler_budgets": ["SELECT"],
   "public.scheduler_health_history": ["SELECT"],
   "public.scheduler_jobs": ["SELECT"],
   "public.scheduler_locks": ["SELECT"],
@@ -28,6 +29,9 @@ const DOORS = [
   "scheduler_prune_old_rows",
   "scheduler_read_health",
   "scheduler_record_health",
+  "scheduler_report_budget",
+  "scheduler_reserve_tokens",
+  "scheduler_take_tokens",
 ];
 
 const relations = (db: TestDatabase) =>

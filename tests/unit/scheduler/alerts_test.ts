@@ -37,6 +37,7 @@ Deno.test("the alerts that people count on are there", async () => {
     "SchedulerFireLagHigh",
     "SchedulerMetricsAbsent",
     "SchedulerMetricSourceFailed",
+    "SchedulerBudgetUsedUp",
     "XMRTNoActiveDevices",
     "XMRTChargingEfficiencyLow",
     "XMRTPoPValidationLow",
