@@ -173,7 +173,7 @@ AS $function$
 declare
   v_span constant interval := make_interval(secs => p_budget.per_seconds);
   -- Nobody waits longer than a span for what one header said.
-  v_resets_at constant timestamptz := least(p_resets_at, p_now + v_span);
+  v_resets_at constant timestamptz := case when p_resets_at > p_now + v_span then p_now + v_span else p_resets_at end;
   v_taken_at constant timestamptz := coalesce(v_resets_at, p_now + v_span) - v_span;
   v_missing constant integer := p_budget.tokens_left - p_left;
   v_place integer;
