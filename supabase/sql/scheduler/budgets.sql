@@ -299,7 +299,9 @@ begin
       -- What was taken of the open window stays taken.
       tokens_left = case when budgets.window_kind = excluded.window_kind
         then least(greatest(excluded.tokens - (budgets.tokens - budgets.tokens_left), 0), excluded.tokens)
-        else excluded.tokens end
+        else excluded.tokens end,
+      resets_at = case when budgets.window_kind = excluded.window_kind and budgets.resets_at is not null
+        then least(budgets.resets_at, now() + register_budget.per) end
       where (budgets.tokens, budgets.per_seconds, budgets.window_kind, budgets.description)
         is distinct from (excluded.tokens, excluded.per_seconds, excluded.window_kind, excluded.description);
 end;

@@ -202,26 +202,34 @@ for (const { kind, tokens, per, hours, step, share } of days) {
   );
 }
 
-t.ledgerTest(
-  "takes without a clock of their own, at once, are in order and counted one by one",
-  async (db) => {
-    await registerBudget(db.sql, "api", 150, "1 hour");
-    const connections = [1, 2, 3, 4].map(() => db.connect());
-    const answers = await Promise.all(
-      Array.from(
-        { length: 200 },
-        (_, i) => t.value(connections[i % 4]!, "scheduler.take_tokens('api', 1)"),
-      ),
-    );
-    assert.equal(
-      answers.filter(({ granted }) => granted).length,
-      150,
-    );
-    const [row] = await db.sql`
-    select taken_at = array(select unnest(taken_at) order by 1) as ordered from scheduler_budgets`;
-    assert.ok(row!.ordered);
-  },
-);
+for (const beside of [null, "a reservation"]) {
+  t.ledgerTest(
+    `takes without a clock of their own, at once, are in order and counted one by one, beside ${
+      beside ?? "nothing"
+    }`,
+    async (db) => {
+      await registerBudget(db.sql, "api", 150, "1 hour");
+      // With one open, a take is decided by the functions, under a lock of their own.
+      if (beside !== null) {
+        await db
+          .sql`select scheduler.reserve_tokens('api', 10, now() + interval '1 minute', 'sweep')`;
+      }
+      const free = beside === null ? 150 : 140;
+      const connections = [1, 2, 3, 4].map(() => db.connect());
+      const answers = await Promise.all(
+        Array.from(
+          { length: 200 },
+          (_, i) => t.value(connections[i % 4]!, "scheduler.take_tokens('api', 1)"),
+        ),
+      );
+      assert.equal(answers.filter(({ granted }) => granted).length, free);
+      const [row] = await db.sql`
+        select taken_at = array(select unnest(taken_at) order by 1) as ordered,
+          taken_total[cardinality(taken_total)]::int as total from scheduler_budgets`;
+      assert.deepEqual({ ...row }, { ordered: true, total: free });
+    },
+  );
+}
 
 t.ledgerTest(
   "many takes are merged: never more than the limit, at most a ninetieth later, exact up to 103",
