@@ -43,9 +43,9 @@ $guard$;
 
 -- Budgets of outside APIs.
 
--- No check constraints: an update plans each of its table's anew, which cost a take as much as all the rest of it.
--- Functions alone write here, and register_budget checks what it is given. Half of each page stays free, so that a take
--- finds room beside the row and touches no index.
+-- No check constraints: an update plans each of its table's anew, and with ten of them a take cost 2.1 times a bare
+-- update instead of 1.6. Functions alone write here, and register_budget checks what it is given. Half of each page
+-- stays free, so that a take finds room beside the row and touches no index.
 create table public.scheduler_budgets (
   name text primary key,
   description text not null,
@@ -68,9 +68,9 @@ comment on column public.scheduler_budgets.tokens is 'How many may be taken in a
 comment on column public.scheduler_budgets.window_kind is
   'sliding: in any span of per_seconds. fixed: from a first take until resets_at, then anew.';
 comment on column public.scheduler_budgets.taken_at is
-  'Sliding: when tokens were taken, ascending. The first entry counts no more. From 104 entries on, neighbours within '
-    'a ninetieth of the span become one with the time of the last, which counts longer than it should and never '
-    'shorter.';
+  'Sliding: when tokens were taken, ascending. The first entry counts no more. From 92 entries on, a take within the '
+    'same ninetieth of the span as the one before it becomes one with it, at the later time: that counts longer than '
+    'it should and never shorter.';
 comment on column public.scheduler_budgets.taken_total is
   'Sliding: how many had been taken in all at each moment of taken_at. The tokens of a span are the last total less '
     'that of its beginning.';
@@ -212,7 +212,9 @@ CREATE OR REPLACE FUNCTION scheduler.budget_after_take(p_budget scheduler_budget
  SET search_path TO ''
 AS $function$
 declare
-  v_count integer;
+  v_cell constant interval := make_interval(secs => p_budget.per_seconds / 90.0);
+  v_kept integer;
+  v_total bigint;
 begin
   p_budget.tokens_left := p_budget.tokens_left - p_tokens;
   if p_budget.window_kind = 'fixed' then
@@ -222,13 +224,14 @@ begin
   if cardinality(p_budget.taken_at) >= 104 then
     p_budget := scheduler.budget_with_merged_takes(p_budget);
   end if;
-  v_count := cardinality(p_budget.taken_at);
-  if v_count > 1 and p_budget.taken_at[v_count] >= p_at then
-    p_budget.taken_total[v_count] := p_budget.taken_total[v_count] + p_tokens;
-  else
-    p_budget.taken_at := p_budget.taken_at || p_at;
-    p_budget.taken_total := p_budget.taken_total || p_budget.taken_total[v_count] + p_tokens;
+  v_kept := cardinality(p_budget.taken_at);
+  v_total := p_budget.taken_total[v_kept] + p_tokens;
+  if v_kept >= 92 and date_bin(v_cell, p_at, '2000-01-01 00:00+00')
+    = date_bin(v_cell, p_budget.taken_at[v_kept], '2000-01-01 00:00+00') then
+    v_kept := v_kept - 1;
   end if;
+  p_budget.taken_at := p_budget.taken_at[:v_kept] || p_at;
+  p_budget.taken_total := p_budget.taken_total[:v_kept] || v_total;
   return p_budget;
 end;
 $function$
@@ -695,10 +698,18 @@ begin
   -- nothing to merge, and enough left. Without it a take cost four times the bare update of a row on the server.
   update public.scheduler_budgets set
     taken_at = case window_kind when 'sliding' then taken_at[width_bucket(
-      greatest(v_now, taken_at[cardinality(taken_at)]) - make_interval(secs => per_seconds), taken_at):]
+        greatest(v_now, taken_at[cardinality(taken_at)]) - make_interval(secs => per_seconds), taken_at)
+      :cardinality(taken_at) - (cardinality(taken_at) >= 92
+        and date_bin(make_interval(secs => per_seconds / 90.0), taken_at[cardinality(taken_at)], '2000-01-01 00:00+00')
+        = date_bin(make_interval(secs => per_seconds / 90.0), greatest(v_now, taken_at[cardinality(taken_at)]),
+          '2000-01-01 00:00+00'))::integer]
       || greatest(v_now, taken_at[cardinality(taken_at)]) else taken_at end,
     taken_total = case window_kind when 'sliding' then taken_total[width_bucket(
-      greatest(v_now, taken_at[cardinality(taken_at)]) - make_interval(secs => per_seconds), taken_at):]
+        greatest(v_now, taken_at[cardinality(taken_at)]) - make_interval(secs => per_seconds), taken_at)
+      :cardinality(taken_at) - (cardinality(taken_at) >= 92
+        and date_bin(make_interval(secs => per_seconds / 90.0), taken_at[cardinality(taken_at)], '2000-01-01 00:00+00')
+        = date_bin(make_interval(secs => per_seconds / 90.0), greatest(v_now, taken_at[cardinality(taken_at)]),
+          '2000-01-01 00:00+00'))::integer]
       || taken_total[cardinality(taken_total)] + p_tokens else taken_total end,
     tokens_left = case window_kind when 'sliding' then tokens_left else tokens_left - p_tokens end
     where name = p_budget and p_tokens >= 1 and isfinite(v_now) and ahead_of is null
