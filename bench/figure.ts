@@ -2,7 +2,7 @@
 export interface Figure {
   name: string;
   value: number;
-  unit: "×" | "ms" | "beats" | "jobs" | "occurrences";
+  unit: "×" | "ms" | "beats" | "jobs" | "occurrences" | "a second";
   limit: number;
   /** Whether the limit is the most that is allowed or the least; the most when absent. */
   bound?: "at most" | "at least";

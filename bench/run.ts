@@ -4,6 +4,7 @@ import { readArguments } from "../cli/arguments.ts";
 import { withScratchDatabase } from "../local/scratch-database.ts";
 import { benchActions } from "./actions.ts";
 import { benchConnections } from "./connections.ts";
+import { benchBudgets } from "./budgets.ts";
 import { benchBatchIdle } from "./batch-idle.ts";
 import { benchBatchQueues } from "./batch-queues.ts";
 import { benchDemoData } from "./demo-data.ts";
@@ -22,6 +23,7 @@ const benches: Record<string, () => Promise<Figure[]>> = {
   connections: () => onDatabase(async (sql) => [await benchConnections(sql)]),
   "batch-idle": () => onDatabase(async (sql) => [await benchBatchIdle(sql)]),
   "batch-queues": () => withScratchDatabase(benchBatchQueues),
+  budgets: () => withScratchDatabase(benchBudgets),
   "demo-data": () => onDatabase(async (sql) => [await benchDemoData(sql)]),
   dispatch: benchDispatch,
   ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),

@@ -1524,6 +1524,52 @@ export type Database = {
           },
         ];
       };
+      "scheduler_budgets": {
+        Row: {
+          "ahead_of": string | null;
+          "created_at": string;
+          "description": string;
+          "name": string;
+          "per_seconds": number;
+          "reserved_until": string | null;
+          "resets_at": string | null;
+          "taken_at": (string)[];
+          "taken_total": (number)[];
+          "tokens": number;
+          "tokens_left": number;
+          "window_kind": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "ahead_of"?: string | null;
+          "created_at"?: string;
+          "description": string;
+          "name": string;
+          "per_seconds": number;
+          "reserved_until"?: string | null;
+          "resets_at"?: string | null;
+          "taken_at"?: (string)[];
+          "taken_total"?: (number)[];
+          "tokens": number;
+          "tokens_left": number;
+          "window_kind": string;
+        };
+        Update: {
+          "ahead_of"?: string | null;
+          "created_at"?: string;
+          "description"?: string;
+          "name"?: string;
+          "per_seconds"?: number;
+          "reserved_until"?: string | null;
+          "resets_at"?: string | null;
+          "taken_at"?: (string)[];
+          "taken_total"?: (number)[];
+          "tokens"?: number;
+          "tokens_left"?: number;
+          "window_kind"?: string;
+        };
+        Relationships: [];
+      };
       "scheduler_calendar_spans": {
         Row: {
           "calendar": string;
@@ -2451,6 +2497,18 @@ export type Database = {
           "p_summary": string;
         };
         Returns: number;
+      };
+      "scheduler_report_budget": {
+        Args: { "p_budget": string; "p_left": number; "p_resets_at"?: string };
+        Returns: number;
+      };
+      "scheduler_reserve_tokens": {
+        Args: { "p_budget": string; "p_by": string; "p_run_id": string; "p_tokens": number };
+        Returns: undefined;
+      };
+      "scheduler_take_tokens": {
+        Args: { "p_budget": string; "p_run_id": string; "p_tokens": number };
+        Returns: Json;
       };
       "set_code_failure_status": {
         Args: { "p_author": string; "p_cause_id": number; "p_reason": string; "p_status": string };

@@ -2,6 +2,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import type { z } from "zod";
 import type { Database } from "../database.types.ts";
 import type { HttpClient } from "../http-client.ts";
+import type { Budget } from "./budget.ts";
 import type { Logger } from "./logger.ts";
 
 /** What JSON can hold. */
@@ -25,6 +26,8 @@ export interface JobContext<D = Database> {
   /** What the run stands for: from the occurrence before its own (for a call by hand the last one) to its own. */
   readonly interval: { readonly from: Date; readonly to: Date };
   readonly attempt: number;
+  /** A budget of an outside API, by the name with which it is registered. */
+  budget(name: string): Budget;
   /** An environment variable, `undefined` when it is not set or empty. */
   env(name: string): string | undefined;
   now(): Date;
@@ -55,7 +58,8 @@ export interface JobDefinition<S extends z.ZodType = z.ZodType, D = Database> {
    * The work. What it returns is kept as the run's result; a `summary` in it is what lists show, and with
    * `notable` (`"info"`, `"warning"` or `"error"`) beside it a line in `scheduler_activity`. With `idle: true` the next
    * run of a continuous job begins only after the job's idle time. What it throws fails
-   * the run, which is then retried, unless it is a `PermanentError`. When `context.signal` fires it should stop;
+   * the run, which is then retried, unless it is a `PermanentError`; a `DeferredError` of a budget, which the job lets
+   * pass, ends the run to be resumed when there are tokens. When `context.signal` fires it should stop;
    * returning then, with what is done so far, completes the run.
    */
   run(input: z.output<S>, context: JobContext<D>): Promise<JsonObject>;

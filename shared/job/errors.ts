@@ -45,6 +45,15 @@ export class PermanentError extends Error {
   override readonly name = "PermanentError";
 }
 
+/** Thrown by `Budget.take`: the tokens are there only later. The run ends as deferred, and is resumed then. */
+export class DeferredError extends Error {
+  override readonly name = "DeferredError";
+
+  constructor(readonly budget: string, readonly until: Date) {
+    super(`the budget ${budget} has too few tokens until ${until.toISOString()}`);
+  }
+}
+
 /** Why a job's `AbortSignal` fired. */
 export class StopError extends Error {
   override readonly name = "StopError";

@@ -29,11 +29,13 @@ export interface RefusedRun {
 
 /** How a run ended. */
 export interface Receipt {
-  outcome: "completed" | "failed" | "timed_out" | "interrupted";
+  outcome: "completed" | "failed" | "timed_out" | "interrupted" | "deferred";
   result?: JsonObject;
   errorMessage?: string;
   errorDetail?: JsonObject;
   retryable?: boolean;
+  /** Of a deferred run: from when on it may be resumed (ISO 8601). */
+  resumeAt?: string;
 }
 
 /** The ledger did not answer, or answered with an error. */
@@ -111,7 +113,9 @@ export function createLedger(db: Client, timeoutMs = 8_000): Ledger {
       }))).running,
     finish: async (runId, receipt) => {
       // A character that Postgres cannot hold must not cost the receipt.
-      const { outcome, result, errorMessage, errorDetail, retryable } = storableJson(receipt);
+      const { outcome, result, errorMessage, errorDetail, retryable, resumeAt } = storableJson(
+        receipt,
+      );
       const answer = await call<{ finished: boolean; reason?: string }>(
         db.rpc("scheduler_finish_run", {
           p_run_id: runId,
@@ -120,6 +124,7 @@ export function createLedger(db: Client, timeoutMs = 8_000): Ledger {
           ...(errorMessage === undefined ? {} : { p_error_message: errorMessage }),
           ...(errorDetail === undefined ? {} : { p_error_detail: errorDetail }),
           ...(retryable === undefined ? {} : { p_retryable: retryable }),
+          ...(resumeAt === undefined ? {} : { p_resume_at: resumeAt }),
         }),
       );
       return answer.finished ? null : answer.reason ?? "refused";

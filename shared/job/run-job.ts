@@ -1,7 +1,8 @@
 import type { z } from "zod";
 import { atMost } from "../at-most.ts";
 import type { JobContext, JobDefinition, JsonObject } from "./define-job.ts";
-import { errorMessage, PermanentError, StopError } from "./errors.ts";
+import { createBudget } from "./budget.ts";
+import { DeferredError, errorMessage, PermanentError, StopError } from "./errors.ts";
 import type { BegunRun, Ledger, Receipt } from "./ledger.ts";
 import { type Logger, type Redact, redactJson } from "./logger.ts";
 import type { Platform } from "./platform.ts";
@@ -51,8 +52,10 @@ export async function runJob<S extends z.ZodType>(
     platform.now() + run.timeout_seconds * 1000,
     environment.workUntil,
   );
+  /** What the next heartbeat reports, and what was reported last. */
   let progress: JsonObject | null = null;
   let steps = 0;
+  let lastProgress: JsonObject | null = null;
 
   let beating: Promise<void> | undefined;
   /** Sends a heartbeat, unless one is still under way. */
@@ -95,8 +98,18 @@ export async function runJob<S extends z.ZodType>(
     }),
   ];
 
+  const services = environment.services(stop.signal);
+  const remainingMs = () => Math.max(0, endsAt - platform.now());
   const context: JobContext = {
-    ...environment.services(stop.signal),
+    ...services,
+    budget: (name) =>
+      createBudget(name, {
+        db: services.db,
+        runId: run.run_id,
+        signal: stop.signal,
+        platform,
+        remainingMs,
+      }),
     log,
     signal: stop.signal,
     jobName: run.job_name,
@@ -105,23 +118,23 @@ export async function runJob<S extends z.ZodType>(
     interval: { from: new Date(run.interval_from), to: new Date(run.interval_to) },
     attempt: run.attempt,
     now: () => new Date(platform.now()),
-    remainingMs: () => Math.max(0, endsAt - platform.now()),
+    remainingMs,
     nextStep: (maximum) => !stop.signal.aborted && platform.now() < endsAt && ++steps <= maximum,
     // A value that is no JSON throws here, in the job's own code, instead of in every heartbeat.
     reportProgress: (value) =>
-      void (progress = redactJson(storableJson(value), environment.redact)),
+      void (progress = lastProgress = redactJson(storableJson(value), environment.redact)),
   };
   const receipt = await Promise.race([
-    work(job, input, context, environment.redact),
+    work(job, input, context, environment.redact, () => lastProgress),
     forced.promise,
   ]);
   for (const cancel of cancelers) cancel();
-  const lastProgress = async () => {
+  const sendLastProgress = async () => {
     await beating;
     if (progress !== null) await beat();
   };
   if (beating !== undefined || progress !== null) {
-    await atMost(lastHeartbeatMs, lastProgress(), platform.after);
+    await atMost(lastHeartbeatMs, sendLastProgress(), platform.after);
   }
   await deliver(run.run_id, receipt, environment);
   return receipt;
@@ -136,10 +149,19 @@ async function work<S extends z.ZodType>(
   input: z.output<S>,
   context: JobContext,
   redact: Redact,
+  lastProgress: () => JsonObject | null,
 ): Promise<Receipt> {
   try {
     return { outcome: "completed", result: storable(await job.run(input, context), redact) };
   } catch (error) {
+    if (error instanceof DeferredError) {
+      return {
+        outcome: "deferred",
+        resumeAt: error.until.toISOString(),
+        result: storable({ summary: error.message, ...lastProgress() }, redact),
+        errorDetail: { budget: error.budget },
+      };
+    }
     const reason: unknown = context.signal.aborted ? context.signal.reason : undefined;
     const outcome = reason instanceof StopError && reason.kind === "deadline"
       ? "timed_out"

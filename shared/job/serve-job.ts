@@ -26,7 +26,7 @@ import { endOfWallClock, endOfWork } from "./wall-clock.ts";
  * person's call waits and gets the result, or the 202 with `Prefer: respond-async`; without a body it runs the job with
  * the payload it is registered with. Errors are `{"error": {"code", "message", "hint"?}}`: 401, 405, 413, 400, 404
  * (`unknown_job`: the function does not serve the job of `x-job-name`), 409 (`run_refused`: the run that the request
- * names has begun, is over or is not this function's; `busy`: another one is under way), 500; docs/errors.md has each.
+ * names has begun, is over or is not this function's; `busy`: another one is under way), 500, 503 (`deferred`); docs/errors.md has each.
  * Every answer to a request with an `x-run-id` carries it: pg_net's own ids start again after a crash.
  */
 export function serveJob<S extends z.ZodType, D>(
@@ -108,7 +108,7 @@ export function serveJob<S extends z.ZodType, D>(
       }).then((receipt) => {
         const { outcome, errorMessage: error } = receipt;
         const durationMs = platform.now() - startedAt;
-        log[outcome === "completed" ? "info" : "error"](outcome, {
+        log[outcome === "completed" || outcome === "deferred" ? "info" : "error"](outcome, {
           duration_ms: durationMs,
           ...(error ? { error } : {}),
         });
@@ -126,7 +126,7 @@ export function serveJob<S extends z.ZodType, D>(
         });
       }
       const { receipt, durationMs } = await finished;
-      return answer(receipt, { ...identity, duration_ms: durationMs });
+      return answer(receipt, { ...identity, duration_ms: durationMs }, platform);
     } catch (error) {
       if (error instanceof HttpError) {
         if (error.status >= 500) log.error(error.message, { code: error.code });
@@ -266,9 +266,17 @@ function unknownJob({ functionName, jobName }: Call, jobs: string[]): HttpError 
 }
 
 /** What a person gets: the result, or the error with the run under which the ledger keeps it. */
-function answer(receipt: Receipt, identity: JsonObject): Response {
+function answer(receipt: Receipt, identity: JsonObject, platform: Platform): Response {
   if (receipt.outcome === "completed") {
     return Response.json({ ...identity, status: "completed", result: receipt.result ?? {} });
+  }
+  if (receipt.outcome === "deferred") {
+    const seconds = Math.ceil((Date.parse(receipt.resumeAt ?? "") - platform.now()) / 1000);
+    return Response.json({
+      ...identity,
+      status: "deferred",
+      error: { code: "deferred", message: `The run is resumed at ${receipt.resumeAt}` },
+    }, { status: 503, headers: { "retry-after": String(Math.max(1, seconds)) } });
   }
   return Response.json({
     ...identity,

@@ -9,9 +9,11 @@ declare
     'scheduler_jobs_group_name_idx', 'scheduler_runs_job_name_run_after_idx',
     'scheduler_runs_next_idx', 'scheduler_runs_run_after_idx',
     'scheduler_runs_turn_idx', 'scheduler_audit', 'scheduler_breakers',
-    'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
-    'scheduler_incidents'];
-  v_functions constant text[] := array[]::text[];
+    'scheduler_budgets', 'scheduler_calendar_spans', 'scheduler_calendars',
+    'scheduler_groups', 'scheduler_incidents'];
+  v_functions constant text[] := array[
+    'scheduler_report_budget', 'scheduler_reserve_tokens',
+    'scheduler_take_tokens'];
   v_jobs constant text[] := array[]::text[];
   v_there text[] := array(
     select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
@@ -380,6 +382,75 @@ comment on column public.scheduler_jobs.schedule is
   'Five fields, a name such as @daily, or an interval such as 30 seconds; null: the job never runs by itself, only '
     'when it is enqueued or called.';
 
+-- Budgets of outside APIs.
+
+-- No check constraints: an update plans each of its table's anew, and with ten of them a take cost 2.1 times a bare
+-- update instead of 1.6. Functions alone write here, and register_budget checks what it is given. Half of each page
+-- stays free, so that a take finds room beside the row and touches no index.
+create table public.scheduler_budgets (
+  name text primary key,
+  description text not null,
+  tokens integer not null,
+  per_seconds integer not null,
+  window_kind text not null,
+  taken_at timestamptz[] not null default '{-infinity}',
+  taken_total bigint[] not null default '{0}',
+  tokens_left integer not null,
+  resets_at timestamptz,
+  ahead_of timestamptz,
+  reserved_until timestamptz,
+  created_at timestamptz not null default now()
+) with (fillfactor = 50);
+
+comment on table public.scheduler_budgets is
+  'One row a budget of an outside API, with its state. Written by scheduler.register_budget and the takes, never by '
+    'hand.';
+comment on column public.scheduler_budgets.tokens is 'How many may be taken in a span of per_seconds.';
+comment on column public.scheduler_budgets.window_kind is
+  'sliding: in any span of per_seconds. fixed: from a first take until resets_at, then anew.';
+comment on column public.scheduler_budgets.taken_at is
+  'Sliding: when tokens were taken, ascending. The first entry counts no more. From 92 entries on, a take within the '
+    'same ninetieth of the span as the one before it becomes one with it, at the later time: that counts longer than '
+    'it should and never shorter.';
+comment on column public.scheduler_budgets.taken_total is
+  'Sliding: how many had been taken in all at each moment of taken_at. The tokens of a span are the last total less '
+    'that of its beginning.';
+comment on column public.scheduler_budgets.tokens_left is 'Fixed: what is left of the window that is open.';
+comment on column public.scheduler_budgets.resets_at is
+  'Fixed: when the window that is open ends; null: none is, and the next take opens one.';
+comment on column public.scheduler_budgets.ahead_of is
+  'A time that the clock showed before it was set back; null when it was not. When it is reached again, what was taken '
+    'meanwhile counts as taken then.';
+comment on column public.scheduler_budgets.reserved_until is
+  'The last deadline for which tokens were ever reserved: later than this, a take need not look for reservations.';
+
+alter table public.scheduler_budgets enable row level security;
+revoke all on public.scheduler_budgets from public, anon, authenticated, service_role;
+grant select on public.scheduler_budgets to service_role;
+
+create table scheduler.budget_reservations (
+  budget text not null references public.scheduler_budgets (name) on delete cascade,
+  job_name text not null check (job_name ~ '\S'),
+  tokens integer not null check (tokens >= 1),
+  tokens_left integer not null check (tokens_left between 1 and tokens),
+  needed_by timestamptz not null check (isfinite(needed_by)),
+  created_at timestamptz not null check (isfinite(created_at)),
+  primary key (budget, job_name)
+) with (fillfactor = 50);
+alter table scheduler.budget_reservations enable row level security;
+revoke all on scheduler.budget_reservations from public, anon, authenticated, service_role;
+
+comment on table scheduler.budget_reservations is
+  'Tokens that are kept for a job until it took them or needed_by has passed: one open reservation a budget and job. '
+    'Read and written under the lock of the budget''s row.';
+
+insert into scheduler.metric_sources (function_name, pack) values ('scheduler.budget_metrics', 'scheduler');
+insert into scheduler.metric_families (family, pack, type, help) values
+  ('scheduler_budget_tokens', 'scheduler', 'gauge', 'How many tokens a budget grants in its span.'),
+  ('scheduler_budget_left', 'scheduler', 'gauge', 'Tokens that a budget holds now, with those that are reserved.'),
+  ('scheduler_budget_reserved', 'scheduler', 'gauge', 'Tokens that are kept for jobs until they took them or '
+    'their deadline has passed.');
+
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
 drop function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean);
@@ -579,6 +650,29 @@ $function$
 ;
 comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD014 when it is unknown.';
 revoke all on function scheduler.assert_group(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.assert_tokens(p_budget scheduler_budgets, p_tokens integer, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_fault constant text := case
+    when (p_tokens between 1 and p_budget.tokens) is not true
+      then format('tokens must be from 1 to %s, which is all that it ever holds, got %s', p_budget.tokens,
+        coalesce(p_tokens::text, 'null'))
+    when isfinite(p_now) is not true then format('now must be a moment, got %s', coalesce(p_now::text, 'null')) end;
+begin
+  if v_fault is not null then
+    raise exception using errcode = '22023',
+      message = format('cannot take of the budget %s: %s', p_budget.name, v_fault);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.assert_tokens(scheduler_budgets,integer,timestamp with time zone) is 'Raises 22023 for a number of tokens that can never be taken at once.';
+revoke all on function scheduler.assert_tokens(scheduler_budgets,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_subject text, p_reason text, p_author text, p_before jsonb, p_after jsonb, p_now timestamp with time zone)
  RETURNS void
@@ -851,6 +945,328 @@ $function$
 ;
 comment on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) is 'closed, open or half-open, by when it opened (null: it is closed) and its cool-down.';
 revoke all on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_after_jump(p_budget scheduler_budgets, p_last timestamp with time zone, p_now timestamp with time zone)
+ RETURNS scheduler_budgets
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_went_back constant boolean := p_last > p_now;
+begin
+  p_budget.ahead_of := case when v_went_back then greatest(p_budget.ahead_of, p_last) end;
+  if p_budget.window_kind = 'fixed' then
+    p_budget.resets_at := case when p_budget.resets_at is not null
+      then p_now + make_interval(secs => p_budget.per_seconds) end;
+    return p_budget;
+  end if;
+  select '{-infinity}' || coalesce(array_agg(at order by at), '{}'),
+      p_budget.taken_total[1] || coalesce(array_agg(total order by at), '{}')
+    into p_budget.taken_at, p_budget.taken_total
+    from (
+      select case when v_went_back then least(at, p_now) else p_now end as at, max(total) as total
+      from unnest(p_budget.taken_at[2:], p_budget.taken_total[2:]) as takes (at, total) group by 1
+    ) as counted;
+  return p_budget;
+end;
+$function$
+;
+comment on function scheduler.budget_after_jump(scheduler_budgets,timestamp with time zone,timestamp with time zone) is 'The budget after its clock jumped from p_last back to p_now, or reached p_now, which it showed before such a jump.';
+revoke all on function scheduler.budget_after_jump(scheduler_budgets,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_after_report(p_budget scheduler_budgets, p_left integer, p_resets_at timestamp with time zone, p_now timestamp with time zone)
+ RETURNS scheduler_budgets
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_span constant interval := make_interval(secs => p_budget.per_seconds);
+  -- Nobody waits longer than a span for what one header said.
+  v_resets_at constant timestamptz := case when p_resets_at > p_now + v_span then p_now + v_span else p_resets_at end;
+  v_taken_at constant timestamptz := coalesce(v_resets_at, p_now + v_span) - v_span;
+  v_missing constant integer := p_budget.tokens_left - p_left;
+  v_place integer;
+begin
+  if p_resets_at <= p_now then
+    return p_budget;  -- What it says is over.
+  elsif p_budget.window_kind = 'fixed' then
+    -- Two windows that contain p_now are one, unless ours was to end half a span before the API's: that was another.
+    p_budget.tokens_left := case
+      when p_budget.resets_at is null or v_resets_at >= p_budget.resets_at + v_span / 2
+        then least(p_left, p_budget.tokens)
+      else least(p_left, p_budget.tokens_left) end;
+    p_budget.resets_at := coalesce(v_resets_at, p_budget.resets_at, p_now + v_span);
+  elsif v_missing > 0 then
+    if cardinality(p_budget.taken_at) >= 104 then
+      p_budget := scheduler.budget_with_merged_takes(p_budget);
+    end if;
+    v_place := greatest(1, width_bucket(v_taken_at, p_budget.taken_at));
+    p_budget.taken_at := p_budget.taken_at[:v_place] || v_taken_at || p_budget.taken_at[v_place + 1:];
+    p_budget.taken_total := p_budget.taken_total[:v_place] || array(
+      select total + v_missing from unnest(p_budget.taken_total[v_place:]) with ordinality as totals (total, place)
+      order by place);
+    p_budget.tokens_left := p_left;
+  end if;
+  return p_budget;
+end;
+$function$
+;
+comment on function scheduler.budget_after_report(scheduler_budgets,integer,timestamp with time zone,timestamp with time zone) is 'The budget, which is as budget_at gives it at p_now, after its API said how many are left until it resets (null: not known). Sliding: what the API misses counts as one take that is free again at the reset. Fixed: the reset is the API''s, the tokens are the fewer of the two, or the API''s in a new window.';
+revoke all on function scheduler.budget_after_report(scheduler_budgets,integer,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_after_take(p_budget scheduler_budgets, p_tokens integer, p_at timestamp with time zone)
+ RETURNS scheduler_budgets
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_cell constant interval := make_interval(secs => p_budget.per_seconds / 90.0);
+  v_kept integer;
+  v_total bigint;
+begin
+  p_budget.tokens_left := p_budget.tokens_left - p_tokens;
+  if p_budget.window_kind = 'fixed' then
+    p_budget.resets_at := coalesce(p_budget.resets_at, p_at + make_interval(secs => p_budget.per_seconds));
+    return p_budget;
+  end if;
+  if cardinality(p_budget.taken_at) >= 104 then
+    p_budget := scheduler.budget_with_merged_takes(p_budget);
+  end if;
+  v_kept := cardinality(p_budget.taken_at);
+  v_total := p_budget.taken_total[v_kept] + p_tokens;
+  if v_kept >= 92 and date_bin(v_cell, p_at, '2000-01-01 00:00+00')
+    = date_bin(v_cell, p_budget.taken_at[v_kept], '2000-01-01 00:00+00') then
+    v_kept := v_kept - 1;
+  end if;
+  p_budget.taken_at := p_budget.taken_at[:v_kept] || p_at;
+  p_budget.taken_total := p_budget.taken_total[:v_kept] || v_total;
+  return p_budget;
+end;
+$function$
+;
+comment on function scheduler.budget_after_take(scheduler_budgets,integer,timestamp with time zone) is 'The budget, which is as budget_at gives it at p_at, after a take of so many tokens.';
+revoke all on function scheduler.budget_after_take(scheduler_budgets,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_at(p_budget scheduler_budgets, p_now timestamp with time zone)
+ RETURNS scheduler_budgets
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_span constant interval := make_interval(secs => p_budget.per_seconds);
+  v_is_fixed constant boolean := p_budget.window_kind = 'fixed';
+  v_last timestamptz := case when v_is_fixed then p_budget.resets_at - v_span
+    else p_budget.taken_at[cardinality(p_budget.taken_at)] end;
+  v_aged integer;
+begin
+  -- Up to a second is no jump: such a take has waited for the budget's row behind one that began later.
+  if v_last > p_now + interval '1 second' or p_now >= p_budget.ahead_of then
+    p_budget := scheduler.budget_after_jump(p_budget, v_last, p_now);
+    v_last := least(v_last, p_now);
+  end if;
+  if not v_is_fixed then
+    v_aged := width_bucket(greatest(p_now, v_last) - v_span, p_budget.taken_at);
+    p_budget.taken_at := p_budget.taken_at[v_aged:];
+    p_budget.taken_total := p_budget.taken_total[v_aged:];
+    p_budget.tokens_left := greatest(0,
+      p_budget.tokens - (p_budget.taken_total[cardinality(p_budget.taken_total)] - p_budget.taken_total[1]));
+  elsif p_now >= p_budget.resets_at then
+    p_budget.tokens_left := p_budget.tokens;
+    p_budget.resets_at := null;
+  end if;
+  return p_budget;
+end;
+$function$
+;
+comment on function scheduler.budget_at(scheduler_budgets,timestamp with time zone) is 'The budget as it is at p_now: without takes that count no more and without a window that has ended. tokens_left is what it holds, for a sliding window too, those that are reserved among them.';
+revoke all on function scheduler.budget_at(scheduler_budgets,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_capacity(p_budget scheduler_budgets, p_until timestamp with time zone, p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_is_open constant boolean := p_budget.window_kind = 'fixed' and coalesce(p_budget.resets_at > p_at, false);
+  -- Spans that begin with what can be taken at p_at, or with the end of the window that is open.
+  v_spans constant bigint := greatest(0, 1 + floor(
+    extract(epoch from p_until - case when v_is_open then p_budget.resets_at else p_at end) / p_budget.per_seconds));
+begin
+  if p_budget.window_kind = 'fixed' then
+    return v_spans * p_budget.tokens + case when v_is_open then p_budget.tokens_left else 0 end;
+  end if;
+  return v_spans * p_budget.tokens - (p_budget.taken_total[cardinality(p_budget.taken_total)] - p_budget.taken_total[
+    greatest(1, width_bucket(p_until - make_interval(secs => v_spans * p_budget.per_seconds), p_budget.taken_at))]);
+end;
+$function$
+;
+comment on function scheduler.budget_capacity(scheduler_budgets,timestamp with time zone,timestamp with time zone) is 'The most that can be taken from p_at, at which the budget is as given, until p_until, both included.';
+revoke all on function scheduler.budget_capacity(scheduler_budgets,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_hold(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_hold scheduler.hold;
+begin
+  select 'budget', name, opens_at, null into v_hold
+    from jsonb_each_text(p_job.budgets) as needed (name, tokens),
+      lateral scheduler.budget_open(name, tokens::integer, p_job.name, p_now) as opens_at
+    where opens_at > p_now
+    order by opens_at desc, name limit 1;
+  return v_hold;
+end;
+$function$
+;
+comment on function scheduler.budget_hold(scheduler_jobs,timestamp with time zone) is 'A hold until all budgets that the job is registered with have their tokens free, by the one that has them last; null when all have. It takes none: a function takes what it needs.';
+revoke all on function scheduler.budget_hold(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_metrics(p_now timestamp with time zone)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select json_build_array(scheduler.metric_group(json_build_object('budget', coalesce(json_agg(budget), '[]')),
+    scheduler.metric('scheduler_budget_tokens', json_agg(tokens)),
+    scheduler.metric('scheduler_budget_left', json_agg(tokens_left)),
+    scheduler.metric('scheduler_budget_reserved', json_agg(reserved))))
+  from scheduler.budget_states(p_now);
+$function$
+;
+comment on function scheduler.budget_metrics(timestamp with time zone) is 'What a scrape shows of the budgets: a value a budget.';
+revoke all on function scheduler.budget_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_open(p_budget text, p_tokens integer, p_job_name text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT now())
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_budget public.scheduler_budgets;
+begin
+  select * into v_budget from public.scheduler_budgets where name = p_budget;
+  if not found then
+    perform scheduler.refuse_unknown_budget(p_budget);
+  end if;
+  perform scheduler.assert_tokens(v_budget, p_tokens, p_now);
+  v_budget := scheduler.budget_at(v_budget, p_now);
+  return coalesce(scheduler.budget_opens_at(
+    v_budget, scheduler.open_reservations(v_budget, p_now), p_tokens, p_job_name, p_now), p_now);
+end;
+$function$
+;
+comment on function scheduler.budget_open(text,integer,text,timestamp with time zone) is 'When the job (or null) could take so many tokens if nobody takes any before: p_now, or later. It writes and locks nothing. Raises SD012 for an unknown budget; 22023 for a number that can never be taken.';
+revoke all on function scheduler.budget_open(text,integer,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_opens_at(p_budget scheduler_budgets, p_reservations scheduler.budget_reservations[], p_tokens integer, p_job_name text, p_now timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_count constant integer := cardinality(p_budget.taken_at);
+  -- A take that waited for the row behind a later one is as late as that one.
+  v_now constant timestamptz := greatest(p_now, p_budget.taken_at[v_count]);
+  v_at timestamptz := v_now;
+  v_deadline timestamptz;
+begin
+  if p_tokens > p_budget.tokens_left then
+    -- The first entry after which so few tokens count that these fit in.
+    v_at := case when p_budget.window_kind = 'fixed' then p_budget.resets_at
+      else p_budget.taken_at[1 + width_bucket(
+        p_budget.taken_total[v_count] + p_tokens - p_budget.tokens - 1, p_budget.taken_total)]
+        + make_interval(secs => p_budget.per_seconds) end;
+    -- Clients count in milliseconds, and must not come a little too early.
+    v_at := date_trunc('milliseconds', v_at + interval '999 microseconds');
+  end if;
+  while p_reservations <> '{}' loop
+    v_deadline := scheduler.reservation_in_the_way(p_budget, p_reservations, p_tokens, p_job_name, v_at);
+    exit when v_deadline is null;
+    v_at := date_trunc('milliseconds', v_deadline) + interval '1 millisecond';
+  end loop;
+  return nullif(v_at, v_now);
+end;
+$function$
+;
+comment on function scheduler.budget_opens_at(scheduler_budgets,scheduler.budget_reservations[],integer,text,timestamp with time zone) is 'Null when the job (or null) may take so many tokens of the budget now, which is as budget_at gives it at p_now; else the first moment at which it may if nobody takes any before. p_tokens is at most the budget''s limit.';
+revoke all on function scheduler.budget_opens_at(scheduler_budgets,scheduler.budget_reservations[],integer,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_states(p_now timestamp with time zone DEFAULT now())
+ RETURNS TABLE(budget text, tokens integer, tokens_left integer, reserved bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select budgets.name, budgets.tokens, (scheduler.budget_at(budgets, p_now)).tokens_left, (
+    select coalesce(sum(reservations.tokens_left), 0)::bigint from scheduler.budget_reservations as reservations
+    where reservations.budget = budgets.name and reservations.needed_by >= p_now)
+  from public.scheduler_budgets as budgets order by budgets.name;
+$function$
+;
+comment on function scheduler.budget_states(timestamp with time zone) is 'What each budget holds now: its limit, what is left of it, and how much jobs have reserved and not taken.';
+revoke all on function scheduler.budget_states(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budget_with_merged_takes(p_budget scheduler_budgets)
+ RETURNS scheduler_budgets
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  select p_budget.taken_at[1] || array_agg(at order by at), p_budget.taken_total[1] || array_agg(total order by at)
+    into p_budget.taken_at, p_budget.taken_total
+    from (
+      select max(at) as at, max(total) as total
+      from unnest(p_budget.taken_at[2:], p_budget.taken_total[2:]) as takes (at, total)
+      group by date_bin(make_interval(secs => p_budget.per_seconds / 90.0), at, '2000-01-01 00:00+00')
+    ) as merged;
+  return p_budget;
+end;
+$function$
+;
+comment on function scheduler.budget_with_merged_takes(scheduler_budgets) is 'The budget with one entry for each ninetieth of its span in which tokens were taken, at the time of the last take.';
+revoke all on function scheduler.budget_with_merged_takes(scheduler_budgets) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.budgets_fault(p_budgets jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_needed record;
+begin
+  if jsonb_typeof(p_budgets) <> 'object' then
+    return format('budgets must be a JSON object {budget: tokens}, got %s', left(p_budgets::text, 100));
+  end if;
+  for v_needed in
+    select key as name, value, tokens from jsonb_each(p_budgets) left join public.scheduler_budgets on name = key
+    order by key
+  loop
+    if v_needed.tokens is null then
+      return format('there is no budget named %L: register it with scheduler.register_budget', v_needed.name);
+    elsif v_needed.value::text !~ '^[0-9]{1,9}$' or v_needed.value::text::integer not between 1 and v_needed.tokens then
+      return format('budgets: the tokens of %s must be from 1 to %s, got %s', v_needed.name, v_needed.tokens,
+        left(v_needed.value::text, 40));
+    end if;
+  end loop;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.budgets_fault(jsonb) is 'The first thing that is wrong with the budgets of a job; null when nothing is.';
+revoke all on function scheduler.budgets_fault(jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.calendar_label(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS text
@@ -1195,7 +1611,7 @@ AS $function$
   from (
     select wanted as missing from unnest(array['scheduler_jobs', 'scheduler_runs', 'scheduler_locks', 'scheduler_state',
       'scheduler_settings', 'scheduler_activity', 'scheduler_audit', 'scheduler_groups', 'scheduler_incidents',
-      'scheduler_breakers', 'scheduler_calendars', 'scheduler_calendar_spans']) as wanted
+      'scheduler_breakers', 'scheduler_calendars', 'scheduler_calendar_spans', 'scheduler_budgets']) as wanted
     where to_regclass('public.' || wanted) is null) as gone;
 $function$
 ;
@@ -2301,6 +2717,9 @@ begin
   if v_hold.kind is null and p_run.key is not null then
     v_hold := scheduler.key_hold(p_job, p_run);
   end if;
+  if v_hold.kind is null and p_job.budgets <> '{}' then
+    v_hold := scheduler.budget_hold(p_job, p_now);
+  end if;
   return v_hold;
 end;
 $function$
@@ -2469,6 +2888,7 @@ begin
     end,
     scheduler.contradiction(p_job),
     scheduler.unknown_name(p_job),
+    case when p_job.budgets <> '{}' then scheduler.budgets_fault(p_job.budgets) end,
     scheduler.dependency_fault(p_job));
 end;
 $function$
@@ -2539,6 +2959,26 @@ $function$
 ;
 comment on function scheduler.job_metrics(timestamp with time zone) is 'What a scrape shows of the scheduler: a value a job, by job_name, and its own.';
 revoke all on function scheduler.job_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.job_of_run(p_run_id uuid)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job_name text;
+begin
+  select job_name into v_job_name from public.scheduler_runs where id = p_run_id;
+  if not found then
+    raise exception using errcode = 'SD002', message = format('there is no run %s', coalesce(p_run_id::text, 'null'));
+  end if;
+  return v_job_name;
+end;
+$function$
+;
+comment on function scheduler.job_of_run(uuid) is 'The name of the run''s job. Raises SD002 when there is no such run.';
+revoke all on function scheduler.job_of_run(uuid) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.jobs_to_attend(p_now timestamp with time zone, p_to_hear text[], p_after text, p_limit integer)
  RETURNS text[]
@@ -2715,6 +3155,25 @@ $function$
 ;
 comment on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The spans in which a continuous job had a living heartbeat, by its runs between p_from and p_to; planned idle time and hand-overs of up to 3 s are among them.';
 revoke all on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.lock_budget(p_budget text)
+ RETURNS scheduler_budgets
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_budget public.scheduler_budgets;
+begin
+  select * into v_budget from public.scheduler_budgets where name = p_budget for no key update;
+  if not found then
+    perform scheduler.refuse_unknown_budget(p_budget);
+  end if;
+  return v_budget;
+end;
+$function$
+;
+comment on function scheduler.lock_budget(text) is 'The budget''s row, locked. Raises SD012 when it is unknown.';
+revoke all on function scheduler.lock_budget(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.look_again(p_job_name text, p_waits_for text)
  RETURNS void
@@ -3662,6 +4121,22 @@ $function$
 comment on function scheduler.open_gap(scheduler_jobs,scheduler_runs,timestamp with time zone,timestamp with time zone) is 'Gives the occurrences from p_first to p_last of a row that stands for many a row each; what lies before and behind them keeps one row each side. The caller holds the job''s row lock.';
 revoke all on function scheduler.open_gap(scheduler_jobs,scheduler_runs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.open_reservations(p_budget scheduler_budgets, p_now timestamp with time zone)
+ RETURNS scheduler.budget_reservations[]
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case when p_budget.reserved_until >= p_now then (
+    select coalesce(array_agg(reservations), '{}') from scheduler.budget_reservations as reservations
+    where budget = p_budget.name and needed_by >= p_now) else '{}' end;
+end;
+$function$
+;
+comment on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) is 'The reservations of a budget that still hold tokens for their jobs.';
+revoke all on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.origin(p_run scheduler_runs)
  RETURNS text
  LANGUAGE sql
@@ -4430,6 +4905,28 @@ $function$
 comment on function scheduler.record_due(scheduler_jobs,timestamp with time zone) is 'Gives every occurrence from the job''s cursor to p_now its row: started, skipped, missed or caught up by the policies; then moves the cursor. Returns the last run it started. The caller holds the job''s row lock.';
 revoke all on function scheduler.record_due(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.refill_budget(p_budget text, p_author text, p_now timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform scheduler.assert_given(format('refill %s', p_budget), 'author',
+    format('select scheduler.refill_budget(%L, ''who'')', p_budget), p_author);
+  update public.scheduler_budgets
+    set taken_at = default, taken_total = default, tokens_left = tokens, resets_at = null, ahead_of = null
+    where name = p_budget;
+  if not found then
+    perform scheduler.refuse_unknown_budget(p_budget);
+  end if;
+  perform scheduler.log_activity(p_budget, format('the budget was refilled by %s', btrim(p_author)),
+    p_now => coalesce(p_now, clock_timestamp()));
+end;
+$function$
+;
+comment on function scheduler.refill_budget(text,text,timestamp with time zone) is 'Forgets what was taken of a budget, for an operator who knows that the API counts from nothing again. Reservations stay. Raises SD012 for an unknown budget; 22023 for a missing author.';
+revoke all on function scheduler.refill_budget(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.refuse_schedule(p_schedule text, p_text text, p_fields text[])
  RETURNS void
  LANGUAGE plpgsql
@@ -4470,6 +4967,22 @@ $function$
 comment on function scheduler.refuse_schedule(text,text,text[]) is 'Raises 22023 with the reason why a text (p_text: without the blanks around it) is no schedule.';
 revoke all on function scheduler.refuse_schedule(text,text,text[]) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.refuse_unknown_budget(p_budget text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  raise exception using errcode = 'SD012', message = format('there is no budget named %L', p_budget),
+    hint = format('the budgets are: %s',
+      (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_budgets));
+end;
+$function$
+;
+comment on function scheduler.refuse_unknown_budget(text) is 'Raises SD012 and names the budgets there are: all that take the name of a budget say so in the same words.';
+revoke all on function scheduler.refuse_unknown_budget(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.refuse_unknown_calendar(p_calendar text)
  RETURNS void
  LANGUAGE plpgsql
@@ -4501,6 +5014,56 @@ $function$
 ;
 comment on function scheduler.refuse_unknown_group(text) is 'Raises SD014 and names the groups there are.';
 revoke all on function scheduler.refuse_unknown_group(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.register_budget(name text, tokens integer, per interval, window_kind text DEFAULT 'sliding'::text, description text DEFAULT ''::text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+#variable_conflict use_column
+declare
+  v_seconds numeric := extract(epoch from register_budget.per);
+  v_fault text;
+begin
+  v_fault := case
+    when (register_budget.name ~ '^[a-z0-9][a-z0-9_-]{0,62}$') is not true
+      then format('cannot register a budget: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or digit, '
+        'got %s', coalesce(quote_literal(register_budget.name), 'null'))
+    when (register_budget.tokens between 1 and 1000000000) is not true
+      then format('tokens must be from 1 to 1000000000, got %s', coalesce(register_budget.tokens::text, 'null'))
+    -- A month is no fixed time.
+    when (isfinite(register_budget.per) and v_seconds between 1 and 31622400 and v_seconds = trunc(v_seconds)
+        and extract(year from register_budget.per) = 0 and extract(month from register_budget.per) = 0) is not true
+      then format('per must be whole seconds, minutes, hours or days, from 1 second to 366 days, got %s',
+        coalesce(quote_literal(register_budget.per), 'null'))
+    when (register_budget.window_kind in ('sliding', 'fixed')) is not true
+      then format('window_kind must be ''sliding'' or ''fixed'', got %s',
+        coalesce(quote_literal(register_budget.window_kind), 'null'))
+    when register_budget.description is null then 'description must be a text, got null'
+  end;
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = case when v_fault like 'cannot %' then v_fault
+      else format('cannot register the budget %s: %s', register_budget.name, v_fault) end;
+  end if;
+  insert into public.scheduler_budgets as budgets (name, tokens, per_seconds, window_kind, description, tokens_left)
+    values (register_budget.name, register_budget.tokens, v_seconds::integer, register_budget.window_kind,
+      register_budget.description, register_budget.tokens)
+    on conflict (name) do update set
+      tokens = excluded.tokens, per_seconds = excluded.per_seconds, window_kind = excluded.window_kind,
+      description = excluded.description,
+      -- What was taken of the open window stays taken.
+      tokens_left = case when budgets.window_kind = excluded.window_kind
+        then least(greatest(excluded.tokens - (budgets.tokens - budgets.tokens_left), 0), excluded.tokens)
+        else excluded.tokens end,
+      resets_at = case when budgets.window_kind = excluded.window_kind and budgets.resets_at is not null
+        then least(budgets.resets_at, now() + register_budget.per) end
+      where (budgets.tokens, budgets.per_seconds, budgets.window_kind, budgets.description)
+        is distinct from (excluded.tokens, excluded.per_seconds, excluded.window_kind, excluded.description);
+end;
+$function$
+;
+comment on function scheduler.register_budget(text,integer,interval,text,text) is 'Registers a budget, or changes it to exactly these values: so many tokens in any span of per (sliding), or from a first take until per later or the reset that the API reports (fixed). What was taken stays taken, unless window_kind changes. Raises 22023 for a wrong argument.';
+revoke all on function scheduler.register_budget(text,integer,interval,text,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.register_calendar(name text, description text DEFAULT ''::text)
  RETURNS void
@@ -4675,6 +5238,21 @@ $function$
 comment on function scheduler.release_lock(text,text,text,timestamp with time zone) is 'Cancels the run that holds the job''s lock, with a reason and an author, and frees the lock; what waited is sent. Where no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 revoke all on function scheduler.release_lock(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.release_reservation(p_budget text, p_job_name text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform scheduler.lock_budget(p_budget);
+  delete from scheduler.budget_reservations where budget = p_budget and job_name = p_job_name;
+  return found;
+end;
+$function$
+;
+comment on function scheduler.release_reservation(text,text) is 'Gives back what a job has reserved of a budget and not taken. False when that was nothing. Raises SD012 for an unknown budget.';
+revoke all on function scheduler.release_reservation(text,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.remove_calendar_span(p_calendar text, p_from timestamp without time zone, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS boolean
  LANGUAGE plpgsql
@@ -4704,6 +5282,32 @@ $function$
 comment on function scheduler.remove_calendar_span(text,timestamp without time zone,text,timestamp with time zone) is 'Takes the span that begins then out of a calendar; what was skipped in it stays skipped. False when there is none. Raises SD013 for an unknown calendar; 22023 for a missing author.';
 revoke all on function scheduler.remove_calendar_span(text,timestamp without time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.report_budget(p_budget text, p_left integer, p_resets_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_budget public.scheduler_budgets := scheduler.lock_budget(p_budget);
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_fault constant text := case
+    when (p_left >= 0) is not true then format('left must be from 0 on, got %s', coalesce(p_left::text, 'null'))
+    when not isfinite(p_resets_at) then format('resets_at must be a moment or null, got %s', p_resets_at) end;
+begin
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = format('cannot report of the budget %s: %s', p_budget, v_fault);
+  end if;
+  v_budget := scheduler.budget_at(v_budget, v_now);
+  v_budget := scheduler.budget_after_report(v_budget, p_left, p_resets_at,
+    greatest(v_now, v_budget.taken_at[cardinality(v_budget.taken_at)]));
+  perform scheduler.write_budget(v_budget);
+  return v_budget.tokens_left;
+end;
+$function$
+;
+comment on function scheduler.report_budget(text,integer,timestamp with time zone,timestamp with time zone) is 'Corrects a budget by what its API says: how many are left, and when it resets (null: not said). It never gives more than was thought to be left, except in a new window of a fixed budget. Returns what is left now. Raises SD012 for an unknown budget; 22023 for a wrong argument.';
+revoke all on function scheduler.report_budget(text,integer,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.require_seconds(p_job scheduler_jobs)
  RETURNS void
  LANGUAGE plpgsql
@@ -4722,6 +5326,101 @@ $function$
 ;
 comment on function scheduler.require_seconds(scheduler_jobs) is 'Raises 22023 for a job whose entry needs seconds where this pg_cron has none.';
 revoke all on function scheduler.require_seconds(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.reservable(p_budget scheduler_budgets, p_reservations scheduler.budget_reservations[], p_job_name text, p_by timestamp with time zone, p_now timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select greatest(0, min(scheduler.budget_capacity(p_budget, deadline, p_now) - (
+    select coalesce(sum(tokens_left), 0) from unnest(p_reservations)
+    where job_name <> p_job_name and needed_by between p_now and deadline)))
+  from (
+    select p_by as deadline
+    union select needed_by from unnest(p_reservations) where job_name <> p_job_name and needed_by >= p_by
+  ) as deadlines;
+$function$
+;
+comment on function scheduler.reservable(scheduler_budgets,scheduler.budget_reservations[],text,timestamp with time zone,timestamp with time zone) is 'How many tokens the job can have reserved until p_by at the most, instead of what it has reserved, so that all other reservations can still be met.';
+revoke all on function scheduler.reservable(scheduler_budgets,scheduler.budget_reservations[],text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.reservation_in_the_way(p_budget scheduler_budgets, p_reservations scheduler.budget_reservations[], p_tokens integer, p_job_name text, p_at timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  with reservations as (
+    select job_name, needed_by, sum(tokens_left) over (order by needed_by) as wanted
+    from unnest(p_reservations) where needed_by >= p_at
+  ), own as (
+    select needed_by, least(tokens_left, p_tokens) as tokens
+    from unnest(p_reservations) where needed_by >= p_at and job_name = p_job_name
+  )
+  select case when bool_or(p_tokens > coalesce(own.tokens, 0) and wanted - coalesce(own.tokens, 0) >
+      scheduler.budget_capacity(p_budget, reservations.needed_by, p_at) - p_tokens)
+    then min(reservations.needed_by) end
+  from reservations left join own on own.needed_by <= reservations.needed_by;
+$function$
+;
+comment on function scheduler.reservation_in_the_way(scheduler_budgets,scheduler.budget_reservations[],integer,text,timestamp with time zone) is 'Null when all reservations can still be met after the job (or null) took so many tokens at p_at; else the first deadline, because until then that can only become worse.';
+revoke all on function scheduler.reservation_in_the_way(scheduler_budgets,scheduler.budget_reservations[],integer,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.reserve_tokens(p_budget text, p_tokens integer, p_by timestamp with time zone, p_job_name text, p_now timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_budget public.scheduler_budgets := scheduler.lock_budget(p_budget);
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_possible bigint;
+  v_fault text;
+begin
+  v_fault := case
+    when (p_tokens between 1 and 1000000000) is not true
+      then format('tokens must be from 1 to 1000000000, got %s', coalesce(p_tokens::text, 'null'))
+    when (p_by > v_now and p_by <= v_now + interval '366 days') is not true
+      then format('by must be a moment of the next 366 days, got %s', coalesce(p_by::text, 'null'))
+    when (p_job_name ~ '\S') is not true then 'the name of the job must be given' end;
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = format('cannot reserve of the budget %s: %s', p_budget, v_fault);
+  end if;
+  v_budget := scheduler.budget_at(v_budget, v_now);
+  v_now := greatest(v_now, v_budget.taken_at[cardinality(v_budget.taken_at)]);
+  v_possible := scheduler.reservable(
+    v_budget, scheduler.open_reservations(v_budget, v_now), p_job_name, greatest(p_by, v_now), v_now);
+  if p_tokens > v_possible then
+    raise exception using errcode = 'SD206',
+      message = format('cannot reserve %s tokens of the budget %s for %s until %s: at most %s are possible', p_tokens,
+        p_budget, p_job_name, p_by, v_possible),
+      hint = 'ask for fewer, or for a later moment';
+  end if;
+  insert into scheduler.budget_reservations as reservations
+      (budget, job_name, tokens, tokens_left, needed_by, created_at)
+    values (p_budget, p_job_name, p_tokens, p_tokens, p_by, v_now)
+    on conflict (budget, job_name) do update set tokens = excluded.tokens, tokens_left = excluded.tokens_left,
+      needed_by = excluded.needed_by, created_at = excluded.created_at;
+  update public.scheduler_budgets set reserved_until = greatest(reserved_until, p_by) where name = p_budget;
+end;
+$function$
+;
+comment on function scheduler.reserve_tokens(text,integer,timestamp with time zone,text,timestamp with time zone) is 'Keeps so many tokens from everybody else until the job took them or p_by has passed, instead of what the job had reserved before. Raises SD012 for an unknown budget; SD206, with the number that is possible, when that many cannot be had until then beside what others have reserved; 22023 for a wrong argument.';
+revoke all on function scheduler.reserve_tokens(text,integer,timestamp with time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.reserve_tokens_for_run(p_run_id uuid, p_budget text, p_tokens integer, p_by timestamp with time zone, p_now timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform scheduler.reserve_tokens(p_budget, p_tokens, p_by, scheduler.job_of_run(p_run_id), p_now);
+end;
+$function$
+;
+comment on function scheduler.reserve_tokens_for_run(uuid,text,integer,timestamp with time zone,timestamp with time zone) is 'reserve_tokens for the job of a run. Raises SD002 for an unknown run, and what reserve_tokens raises.';
+revoke all on function scheduler.reserve_tokens_for_run(uuid,text,integer,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.resume(p_job_name text, p_author text, p_now timestamp with time zone DEFAULT now())
  RETURNS text
@@ -5417,11 +6116,42 @@ $function$
 comment on function scheduler.stops_of(scheduler_jobs,scheduler_jobs) is 'The job with what stops it: the pause of its group, an incident.';
 revoke all on function scheduler.stops_of(scheduler_jobs,scheduler_jobs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.take_for_url(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_hold scheduler.hold := scheduler.budget_hold(p_job, p_now);
+begin
+  if v_hold.kind is not null then
+    return v_hold;
+  end if;
+  if cardinality(array(
+    select name from public.scheduler_budgets where p_job.budgets ? name for update skip locked)) < (
+    select count(*) from jsonb_object_keys(p_job.budgets)) then
+    return ('budget', (select min(name) from jsonb_object_keys(p_job.budgets) as name), p_now,
+      null)::scheduler.hold;
+  end if;
+  v_hold := scheduler.budget_hold(p_job, p_now);
+  if v_hold.kind is null then
+    perform scheduler.take_tokens(name, tokens::integer, p_job.name, p_now)
+      from jsonb_each_text(p_job.budgets) as needed (name, tokens);
+  end if;
+  return v_hold;
+end;
+$function$
+;
+comment on function scheduler.take_for_url(scheduler_jobs,timestamp with time zone) is 'Takes the tokens of a job whose target is a URL, which takes none itself; the hold, and nothing taken, where they are not free.';
+revoke all on function scheduler.take_for_url(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.take_limits(p_job scheduler_jobs, p_run scheduler_runs, p_timeout_ms integer, p_now timestamp with time zone)
  RETURNS scheduler.hold
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
+declare
+  v_hold scheduler.hold;
 begin
   if p_job.parallel_limit <= (
     select count(*) from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running'))
@@ -5442,11 +6172,18 @@ begin
     perform scheduler.wake_jobs(array[p_job.name], p_now);
     return ('group', p_job.group_name, null, null)::scheduler.hold;
   end if;
-  return null;
+  if p_job.budgets <> '{}' and p_job.function_name is null then
+    v_hold := scheduler.take_for_url(p_job, p_now);
+    if v_hold.kind is not null then
+      perform scheduler.free_slot(p_run.id);
+      delete from public.scheduler_locks where run_id = p_run.id;
+    end if;
+  end if;
+  return v_hold;
 end;
 $function$
 ;
-comment on function scheduler.take_limits(scheduler_jobs,scheduler_runs,integer,timestamp with time zone) is 'Takes the job''s lock and a slot of its group for the run; the hold, and nothing taken, where one of them or the parallel limit is used up. Of back-filled runs one goes at a time. The caller holds the job''s row lock.';
+comment on function scheduler.take_limits(scheduler_jobs,scheduler_runs,integer,timestamp with time zone) is 'Takes the job''s lock, a slot of its group and (a URL) the tokens of its budgets for the run; the hold, and nothing taken, where one of them or the parallel limit is used up. Of back-filled runs one goes at a time. The caller holds the job''s row lock.';
 revoke all on function scheduler.take_limits(scheduler_jobs,scheduler_runs,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.take_slot(p_group_name text, p_run_id uuid)
@@ -5470,6 +6207,108 @@ $function$
 ;
 comment on function scheduler.take_slot(text,uuid) is 'Takes a free slot of the group for the run; true also where the group has no limit. Never waits: false where all are held, or others take them at this moment.';
 revoke all on function scheduler.take_slot(text,uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.take_tokens(p_budget text, p_tokens integer, p_job_name text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_now constant timestamptz := coalesce(p_now, clock_timestamp());
+  v_left integer;
+begin
+  -- The usual take is one statement, which decides as take_under_lock does: no jump of the clock, no reservation,
+  -- nothing to merge, and enough left. Without it a take cost four times the bare update of a row on the server.
+  update public.scheduler_budgets set
+    taken_at = case window_kind when 'sliding' then taken_at[width_bucket(
+        greatest(v_now, taken_at[cardinality(taken_at)]) - make_interval(secs => per_seconds), taken_at)
+      :cardinality(taken_at) - (cardinality(taken_at) >= 92
+        and date_bin(make_interval(secs => per_seconds / 90.0), taken_at[cardinality(taken_at)], '2000-01-01 00:00+00')
+        = date_bin(make_interval(secs => per_seconds / 90.0), greatest(v_now, taken_at[cardinality(taken_at)]),
+          '2000-01-01 00:00+00'))::integer]
+      || greatest(v_now, taken_at[cardinality(taken_at)]) else taken_at end,
+    taken_total = case window_kind when 'sliding' then taken_total[width_bucket(
+        greatest(v_now, taken_at[cardinality(taken_at)]) - make_interval(secs => per_seconds), taken_at)
+      :cardinality(taken_at) - (cardinality(taken_at) >= 92
+        and date_bin(make_interval(secs => per_seconds / 90.0), taken_at[cardinality(taken_at)], '2000-01-01 00:00+00')
+        = date_bin(make_interval(secs => per_seconds / 90.0), greatest(v_now, taken_at[cardinality(taken_at)]),
+          '2000-01-01 00:00+00'))::integer]
+      || taken_total[cardinality(taken_total)] + p_tokens else taken_total end,
+    tokens_left = case window_kind when 'sliding' then tokens_left else tokens_left - p_tokens end
+    where name = p_budget and p_tokens >= 1 and isfinite(v_now) and ahead_of is null
+      and (reserved_until is null or reserved_until < v_now)
+      and case window_kind
+        when 'sliding' then cardinality(taken_at) < 104
+          and taken_at[cardinality(taken_at)] <= v_now + interval '1 second'
+          and taken_total[cardinality(taken_total)] + p_tokens - taken_total[width_bucket(
+            greatest(v_now, taken_at[cardinality(taken_at)]) - make_interval(secs => per_seconds), taken_at)] <= tokens
+        else v_now < resets_at and resets_at <= v_now + make_interval(secs => per_seconds + 1)
+          and p_tokens <= tokens_left end
+    returning case window_kind
+      when 'sliding' then tokens - (taken_total[cardinality(taken_total)] - taken_total[1]) else tokens_left end
+    into v_left;
+  if found then
+    return jsonb_build_object('granted', true, 'left', v_left);
+  end if;
+  return scheduler.take_under_lock(p_budget, p_tokens, p_job_name, p_now);
+end;
+$function$
+;
+comment on function scheduler.take_tokens(text,integer,text,timestamp with time zone) is 'Takes tokens of a budget for the job named, or (null) for nobody''s reservation: {"granted": true, "left"}, or {"granted": false, "from", "wait_ms"}: the moment from which it is granted if nobody takes any before, and how long that is. It never waits for tokens. Without p_now the clock is read under the lock. Raises SD012 for an unknown budget; 22023 for a number that can never be taken.';
+revoke all on function scheduler.take_tokens(text,integer,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.take_tokens_for_run(p_run_id uuid, p_budget text, p_tokens integer, p_now timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  return scheduler.take_tokens(p_budget, p_tokens, scheduler.job_of_run(p_run_id), p_now);
+end;
+$function$
+;
+comment on function scheduler.take_tokens_for_run(uuid,text,integer,timestamp with time zone) is 'take_tokens for the job of a run. Raises SD002 for an unknown run, and what take_tokens raises.';
+revoke all on function scheduler.take_tokens_for_run(uuid,text,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.take_under_lock(p_budget text, p_tokens integer, p_job_name text, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_found public.scheduler_budgets := scheduler.lock_budget(p_budget);
+  -- Read under the lock, so that takes are in the order of their times.
+  v_now timestamptz := coalesce(p_now, clock_timestamp());
+  v_budget public.scheduler_budgets := scheduler.budget_at(v_found, v_now);
+  v_from timestamptz;
+begin
+  perform scheduler.assert_tokens(v_budget, p_tokens, v_now);
+  v_now := greatest(v_now, v_budget.taken_at[cardinality(v_budget.taken_at)]);
+  v_from := scheduler.budget_opens_at(
+    v_budget, scheduler.open_reservations(v_budget, v_now), p_tokens, p_job_name, v_now);
+  if v_from is not null then
+    -- What a jump of the clock has changed is kept, so that it counts from now on.
+    if (v_budget.ahead_of, v_budget.taken_at[cardinality(v_budget.taken_at)], v_budget.resets_at) is distinct from
+      (v_found.ahead_of, v_found.taken_at[cardinality(v_found.taken_at)], v_found.resets_at) then
+      perform scheduler.write_budget(v_budget);
+    end if;
+    return jsonb_build_object('granted', false, 'from', v_from,
+      'wait_ms', ceil(extract(epoch from v_from - v_now) * 1000));
+  end if;
+  v_budget := scheduler.budget_after_take(v_budget, p_tokens, v_now);
+  perform scheduler.write_budget(v_budget);
+  if v_budget.reserved_until >= v_now and p_job_name is not null then
+    delete from scheduler.budget_reservations
+      where budget = p_budget and job_name = p_job_name and tokens_left <= p_tokens;
+    update scheduler.budget_reservations set tokens_left = tokens_left - p_tokens
+      where budget = p_budget and job_name = p_job_name;
+  end if;
+  return jsonb_build_object('granted', true, 'left', v_budget.tokens_left);
+end;
+$function$
+;
+comment on function scheduler.take_under_lock(text,integer,text,timestamp with time zone) is 'What take_tokens does, in all cases. Raises SD012 for an unknown budget; 22023 for a number that it never holds.';
+revoke all on function scheduler.take_under_lock(text,integer,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.take_wakes(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
@@ -5558,6 +6397,22 @@ $function$
 ;
 comment on function scheduler.unrecorded_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone) is '[p_from, p_to) without the stretches for which there are gap rows, cut where something begins or ceases to stop the job.';
 revoke all on function scheduler.unrecorded_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.unregister_budget(p_budget text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  delete from public.scheduler_budgets where name = p_budget;
+  if not found then
+    perform scheduler.refuse_unknown_budget(p_budget);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.unregister_budget(text) is 'Deletes a budget with its reservations; jobs that take of it fail from then on. Raises SD012 for an unknown budget.';
+revoke all on function scheduler.unregister_budget(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.unregister_group(p_group_name text)
  RETURNS void
@@ -5785,6 +6640,22 @@ $function$
 comment on function scheduler.withdraw_run(scheduler_runs,text,timestamp with time zone) is 'Cancels a run that waits or is under way. Says whether its request was still in pg_net''s queue, and taken out. The caller holds the job''s row lock.';
 revoke all on function scheduler.withdraw_run(scheduler_runs,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.write_budget(p_budget scheduler_budgets)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  update public.scheduler_budgets set
+    taken_at = p_budget.taken_at, taken_total = p_budget.taken_total, tokens_left = p_budget.tokens_left,
+    resets_at = p_budget.resets_at, ahead_of = p_budget.ahead_of
+    where name = p_budget.name;
+end;
+$function$
+;
+comment on function scheduler.write_budget(scheduler_budgets) is 'Writes a budget''s state; the caller holds its row lock.';
+revoke all on function scheduler.write_budget(scheduler_budgets) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.write_job(p_job scheduler_jobs)
  RETURNS void
  LANGUAGE plpgsql
@@ -5832,3 +6703,42 @@ $function$
 comment on function scheduler_finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone) is 'scheduler.finish_run for edge functions.';
 revoke all on function scheduler_finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 grant execute on function scheduler_finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_report_budget(p_budget text, p_left integer, p_resets_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS integer
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select scheduler.report_budget(p_budget, p_left, p_resets_at);
+$function$
+;
+comment on function scheduler_report_budget(text,integer,timestamp with time zone) is 'scheduler.report_budget for edge functions.';
+revoke all on function scheduler_report_budget(text,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+grant execute on function scheduler_report_budget(text,integer,timestamp with time zone) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_reserve_tokens(p_run_id uuid, p_budget text, p_tokens integer, p_by timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select scheduler.reserve_tokens_for_run(p_run_id, p_budget, p_tokens, p_by);
+$function$
+;
+comment on function scheduler_reserve_tokens(uuid,text,integer,timestamp with time zone) is 'scheduler.reserve_tokens_for_run for edge functions.';
+revoke all on function scheduler_reserve_tokens(uuid,text,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+grant execute on function scheduler_reserve_tokens(uuid,text,integer,timestamp with time zone) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_take_tokens(p_run_id uuid, p_budget text, p_tokens integer)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select scheduler.take_tokens_for_run(p_run_id, p_budget, p_tokens);
+$function$
+;
+comment on function scheduler_take_tokens(uuid,text,integer) is 'scheduler.take_tokens_for_run for edge functions.';
+revoke all on function scheduler_take_tokens(uuid,text,integer) from public, anon, authenticated, service_role;
+grant execute on function scheduler_take_tokens(uuid,text,integer) to service_role;

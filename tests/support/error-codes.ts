@@ -61,7 +61,8 @@ export async function answersInCode(): Promise<string[]> {
       // What a person who waited for a run is answered is the run's outcome.
       const outcomes = /interface Receipt \{\s+outcome: (.+);/.exec(text)?.[1]?.split(" | ") ?? [];
       for (const outcome of outcomes) {
-        if (outcome !== '"completed"') codes.push(`500 ${outcome.replaceAll('"', "")}`);
+        const status = outcome === '"deferred"' ? 503 : 500;
+        if (outcome !== '"completed"') codes.push(`${status} ${outcome.replaceAll('"', "")}`);
       }
     }
   }

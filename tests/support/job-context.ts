@@ -30,6 +30,9 @@ export function jobContext(
     interval: { from: now, to: now },
     attempt: 1,
     nextStep: (maximum) => ++steps <= maximum,
+    budget: (name) => {
+      throw new Error(`This test handed in no budget ${name}`);
+    },
     reportProgress() {},
     ...parts,
     signal,

@@ -165,6 +165,7 @@ begin
     end,
     scheduler.contradiction(p_job),
     scheduler.unknown_name(p_job),
+    case when p_job.budgets <> '{}' then scheduler.budgets_fault(p_job.budgets) end,
     scheduler.dependency_fault(p_job));
 end;
 $$;

@@ -160,6 +160,8 @@ create function scheduler.take_limits(
   p_job public.scheduler_jobs, p_run public.scheduler_runs, p_timeout_ms integer, p_now timestamptz
 ) returns scheduler.hold
 language plpgsql set search_path = '' as $$
+declare
+  v_hold scheduler.hold;
 begin
   if p_job.parallel_limit <= (
     select count(*) from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running'))
@@ -180,12 +182,20 @@ begin
     perform scheduler.wake_jobs(array[p_job.name], p_now);
     return ('group', p_job.group_name, null, null)::scheduler.hold;
   end if;
-  return null;
+  if p_job.budgets <> '{}' and p_job.function_name is null then
+    v_hold := scheduler.take_for_url(p_job, p_now);
+    if v_hold.kind is not null then
+      perform scheduler.free_slot(p_run.id);
+      delete from public.scheduler_locks where run_id = p_run.id;
+    end if;
+  end if;
+  return v_hold;
 end;
 $$;
 comment on function scheduler.take_limits(public.scheduler_jobs, public.scheduler_runs, integer, timestamptz) is
-  'Takes the job''s lock and a slot of its group for the run; the hold, and nothing taken, where one of them or the '
-    'parallel limit is used up. Of back-filled runs one goes at a time. The caller holds the job''s row lock.';
+  'Takes the job''s lock, a slot of its group and (a URL) the tokens of its budgets for the run; the hold, and nothing '
+    'taken, where one of them or the parallel limit is used up. Of back-filled runs one goes at a time. The caller '
+      'holds the job''s row lock.';
 
 create function scheduler.send_run(
   p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz, p_is_ordered boolean default false

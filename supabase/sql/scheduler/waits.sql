@@ -183,6 +183,9 @@ begin
   if v_hold.kind is null and p_run.key is not null then
     v_hold := scheduler.key_hold(p_job, p_run);
   end if;
+  if v_hold.kind is null and p_job.budgets <> '{}' then
+    v_hold := scheduler.budget_hold(p_job, p_now);
+  end if;
   return v_hold;
 end;
 $$;

@@ -54,6 +54,8 @@ const data: Record<string, string[]> = {
   schedule_action: ["p_due_at"],
   scheduler_finish_run: ["p_resume_at"],
   scheduler_record_health: ["p_scheduled_for"],
+  scheduler_report_budget: ["p_resets_at"],
+  scheduler_reserve_tokens: ["p_by"],
   store_prompt_suggestions: ["p_week"],
 };
 

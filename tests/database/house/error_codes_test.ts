@@ -44,6 +44,7 @@ const raises: Record<string, [string[], string]> = {
   SD009: [[], `accept_prompt_suggestion('${nobody}', 'who')`],
   SD010: [[], "accept_code_fix(0, 'why', 'who')"],
   SD011: [[], "set_code_failure_status(0, 'open', 'why', 'who')"],
+  SD012: [[], "scheduler.take_tokens('nothing', 1)"],
   SD013: [[], "scheduler.remove_calendar_span('nobody', '2026-03-02', 'who')"],
   SD014: [[], "scheduler.resume_group('nobody', 'who')"],
   SD101: [[addRun({ status: "queued" })], `scheduler.retry_run('${run}', 'who')`],
@@ -88,6 +89,10 @@ const raises: Record<string, [string[], string]> = {
   SD205: [
     ["select scheduler.register_job('after', null, depends_on => '{system-health}')"],
     "scheduler.unregister_job('system-health')",
+  ],
+  SD206: [
+    ["select scheduler.register_budget('api', 3, '1 hour')"],
+    "scheduler.reserve_tokens('api', 4, now() + interval '1 minute', 'job')",
   ],
   SD301: [[acme], `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`],
   SD302: [

@@ -5,6 +5,7 @@ import { refusal } from "../../support/refusal.ts";
 /** Tables that no outside role may write and that take neither a number nor a time from outside. */
 const EXCEPTIONS: Record<string, string> = {
   "public.device_metrics_summary": "computed from checked rows alone, a hundred thousand at a time",
+  "public.scheduler_budgets": "written by takes and reports, which check what they are given",
   "public.scheduler_jobs": "written by register_job and the verbs, which check what they are given",
   "public.scheduler_locks": "written by dispatch, by the database's clock",
   "public.scheduler_runs":

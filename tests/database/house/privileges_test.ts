@@ -12,6 +12,7 @@ const GRANTED_TABLES: Record<string, string[]> = {
   "public.scheduler_activity": ["SELECT"],
   "public.scheduler_audit": ["SELECT"],
   "public.scheduler_breakers": ["SELECT"],
+  "public.scheduler_budgets": ["SELECT"],
   "public.scheduler_calendar_spans": ["SELECT"],
   "public.scheduler_calendars": ["SELECT"],
   "public.scheduler_groups": ["SELECT"],
@@ -34,6 +35,9 @@ const DOORS = [
   "scheduler_prune_old_rows",
   "scheduler_read_health",
   "scheduler_record_health",
+  "scheduler_report_budget",
+  "scheduler_reserve_tokens",
+  "scheduler_take_tokens",
 ];
 
 const relations = (db: TestDatabase) =>

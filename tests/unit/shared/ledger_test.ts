@@ -31,3 +31,24 @@ for (const [name, call] of calls) {
     });
   });
 }
+
+Deno.test("the ledger's finish() says from when on a deferred run may be resumed", async () => {
+  const sent: unknown[] = [];
+  const db = createClient<Database>("http://127.0.0.1:9", "k".repeat(40), {
+    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+    global: {
+      fetch: (_input, init) => {
+        sent.push(JSON.parse(String(init?.body)));
+        return Promise.resolve(Response.json({ finished: true }));
+      },
+    },
+  });
+  const ledger = createLedger(db);
+  const resumeAt = "2026-03-01T06:00:00.000Z";
+  await ledger.finish(runId, { outcome: "deferred", resumeAt, result: { done: 7 } });
+  await ledger.finish(runId, { outcome: "completed" });
+  assert.deepEqual(sent, [
+    { p_run_id: runId, p_outcome: "deferred", p_resume_at: resumeAt, p_result: { done: 7 } },
+    { p_run_id: runId, p_outcome: "completed" },
+  ]);
+});

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { defineJob, type JobContext, type JsonObject } from "../../../shared/job/define-job.ts";
-import { PermanentError } from "../../../shared/job/errors.ts";
+import { DeferredError, PermanentError } from "../../../shared/job/errors.ts";
 import type { BegunRun, Ledger, Receipt } from "../../../shared/job/ledger.ts";
 import { createLogger, createRedact } from "../../../shared/job/logger.ts";
 import { runJob } from "../../../shared/job/run-job.ts";
@@ -29,6 +29,7 @@ function start(
     timeoutSeconds?: number;
     secret?: string;
     shutdown?: string;
+    db?: unknown;
   } = {},
 ) {
   const platform = new FakePlatform(options.variables);
@@ -60,7 +61,7 @@ function start(
     workUntil: endOfWork(platform),
     receiptUntil: endOfWallClock(platform),
     log: createLogger(platform, redact, {}),
-    services: () => ({} as Pick<JobContext, "db" | "http" | "env">),
+    services: () => ({ db: options.db } as Pick<JobContext, "db" | "http" | "env">),
   });
   return { platform, beats, receipts, finished };
 }
@@ -111,6 +112,61 @@ Deno.test("runJob() does not ask for a retry after a PermanentError", async () =
   const { finished, receipts } = start(() => Promise.reject(new PermanentError("no such device")));
   await finished;
   assert.equal(receipts[0]!.retryable, false);
+});
+
+Deno.test("runJob() defers a run whose tokens are there later, with what it reported last", async () => {
+  const until = new Date("2026-03-01T06:00:00Z");
+  const deferred = start(() => Promise.reject(new DeferredError("api", until)));
+  await deferred.finished;
+  const summary = "the budget api has too few tokens until 2026-03-01T06:00:00.000Z";
+  assert.deepEqual(deferred.receipts, [
+    {
+      outcome: "deferred",
+      resumeAt: "2026-03-01T06:00:00.000Z",
+      result: { summary },
+      errorDetail: { budget: "api" },
+    },
+  ]);
+  const reported = start((context) => {
+    context.reportProgress({ done: 7, last: "s3cret" });
+    return Promise.reject(new DeferredError("api", until));
+  });
+  await reported.finished;
+  assert.deepEqual(reported.receipts[0]!.result, { summary, done: 7, last: "[redacted]" });
+  assert.deepEqual(reported.beats, [{ done: 7, last: "[redacted]" }]);
+  assert.equal(reported.platform.leftovers, 0);
+});
+
+Deno.test("runJob() gives a job budgets that ask for its run and end their wait at its deadline", async () => {
+  const calls: unknown[] = [];
+  const db = {
+    rpc: (_name: string, args: unknown) => ({
+      abortSignal: () => {
+        calls.push(args);
+        return Promise.resolve({
+          data: { granted: false, from: "2026-03-01T00:00:09Z", wait_ms: 9000 },
+          error: null,
+        });
+      },
+    }),
+  };
+  const body = async (context: JobContext) => {
+    await context.budget("api").take();
+    return {};
+  };
+  const short = start(body, { timeoutSeconds: 13, db });
+  await short.finished;
+  assert.equal(short.receipts[0]!.outcome, "deferred");
+  assert.deepEqual(calls, [{ p_run_id: run.run_id, p_budget: "api", p_tokens: 1 }]);
+  const stopped = start(body, {
+    timeoutSeconds: 60,
+    db,
+    ledger: { heartbeat: () => Promise.resolve(false) },
+  });
+  await stopped.platform.advance(10_000);
+  await stopped.finished;
+  assert.match(stopped.receipts[0]!.errorMessage!, /cancelled or judged/);
+  assert.equal(stopped.platform.leftovers, 0);
 });
 
 Deno.test("runJob() beats while the job works and sends its progress once", async () => {

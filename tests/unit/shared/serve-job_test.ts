@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { defineJob } from "../../../shared/job/define-job.ts";
+import { DeferredError } from "../../../shared/job/errors.ts";
 import { serveJob } from "../../../shared/job/serve-job.ts";
 import { FakePlatform } from "../../support/fake-platform.ts";
 import { withHttpServer } from "../../support/http-server.ts";
@@ -99,10 +100,15 @@ Deno.test("serveJob() answers 500 when the ledger cannot be reached, and does no
 /** The ledger as the function sees it: two jobs of it are registered; a run begins unless it is refused. */
 async function withLedger(
   fn: (
-    call: (init: RequestInit) => Promise<{ status: number; runId: string | null; body: Answer }>,
+    call: (
+      init: RequestInit,
+    ) => Promise<
+      { status: number; runId: string | null; retryAfter: string | null; body: Answer }
+    >,
     begun: unknown[],
   ) => Promise<void>,
   refusal?: Record<string, unknown>,
+  run: typeof job.run = ({ hours }) => Promise.resolve({ hours }),
 ): Promise<void> {
   const registered: Record<string, unknown> = { "test-job": { hours: 7 }, "other": { hours: "x" } };
   const begun: unknown[] = [];
@@ -141,10 +147,7 @@ async function withLedger(
         SUPABASE_URL: url,
         SUPABASE_SERVICE_ROLE_KEY: "k".repeat(40),
       });
-      const handler = serveJob(
-        defineJob({ ...job, run: ({ hours }) => Promise.resolve({ hours }) }),
-        platform,
-      );
+      const handler = serveJob(defineJob({ ...job, run }), platform);
       await fn(async (init) => {
         const response = await handler(
           new Request("http://127.0.0.1/functions/v1/test-job", {
@@ -154,7 +157,13 @@ async function withLedger(
           }),
         );
         const body = await response.json();
-        return { status: response.status, runId: response.headers.get("x-run-id"), body };
+        const { status, headers } = response;
+        return {
+          status,
+          runId: headers.get("x-run-id"),
+          retryAfter: headers.get("retry-after"),
+          body,
+        };
       }, begun);
     },
   );
@@ -163,6 +172,7 @@ async function withLedger(
 const runId = "00000000-0000-4000-8000-000000000001";
 
 interface Answer {
+  status?: string;
   result?: unknown;
   error?: { code: string; message: string; hint?: string };
 }
@@ -176,6 +186,21 @@ Deno.test("serveJob() runs a person's call without a body with the registered pa
     assert.deepEqual((await call({ body: '{"hours": 3}' })).body.result, { hours: 3 });
     assert.deepEqual(begun, [{ hours: 7 }, { hours: 7 }, { hours: 7 }, {}, { hours: 3 }]);
   });
+});
+
+Deno.test("serveJob() answers a person whose run is deferred 503, and how long that is", async () => {
+  await withLedger(
+    async (call) => {
+      const { status, retryAfter, body } = await call({ body: "{}" });
+      assert.deepEqual([status, retryAfter, body.status], [503, "91", "deferred"]);
+      assert.deepEqual(body.error, {
+        code: "deferred",
+        message: "The run is resumed at 2026-03-01T00:01:30.500Z",
+      });
+    },
+    undefined,
+    () => Promise.reject(new DeferredError("api", new Date("2026-03-01T00:01:30.500Z"))),
+  );
 });
 
 Deno.test("serveJob() validates the payload that is used, and begins no run with a wrong one", async () => {
