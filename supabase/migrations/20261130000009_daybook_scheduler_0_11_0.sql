@@ -4919,6 +4919,8 @@ begin
   if not found then
     perform scheduler.refuse_unknown_budget(p_budget);
   end if;
+  perform scheduler.audit('refill_budget', 'budget', p_budget, null, p_author, null, null,
+    coalesce(p_now, clock_timestamp()));
   perform scheduler.log_activity(p_budget, format('the budget was refilled by %s', btrim(p_author)),
     p_now => coalesce(p_now, clock_timestamp()));
 end;

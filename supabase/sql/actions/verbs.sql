@@ -200,6 +200,8 @@ begin
   update public.scheduled_actions
     set status = 'cancelled', finished_at = p_now, claim_token = null, locked_until = null
     where id = p_id;
+  perform scheduler.audit('cancel_scheduled_action', 'action', p_id::text, p_reason, p_author,
+    jsonb_build_object('status', v_action.status, 'due_at', v_action.due_at), null, p_now);
   return jsonb_build_object('cancelled', true, 'status', 'cancelled', 'was_being_executed',
     coalesce(v_action.locked_until > p_now, false));
 end;
@@ -238,6 +240,8 @@ begin
   update public.scheduled_actions
     set status = 'scheduled', finished_at = null, attempts = 0, next_attempt_at = p_now
     where id = p_id;
+  perform scheduler.audit('retry_scheduled_action', 'action', p_id::text, null, p_author,
+    jsonb_build_object('status', v_action.status, 'attempts', v_action.attempts), null, p_now);
   perform scheduler.log_activity('execute-scheduled-actions',
     format('more tries of action %s were asked for by %s', p_id, btrim(p_author)),
     p_details => jsonb_build_object('action_id', p_id), p_now => p_now);

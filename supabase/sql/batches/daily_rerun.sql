@@ -57,6 +57,8 @@ begin
     array[(p_organization_id, p_date, (batches.clock_of(v_organization, batches.platform_clock())).time_zone)
       ::batches.due_date], v_rerun, null, p_now);
   perform scheduler.enqueue_runs('robust-batch-processor', v_made.runs, null, p_now);
+  perform scheduler.audit('rerun_daily', 'organization', p_organization_id::text, p_reason, p_author, null,
+    jsonb_build_object('date', p_date, 'rerun', v_rerun, 'batch_job_id', v_made.batch_job_ids[1]), p_now);
   perform scheduler.log_activity('daily-batch', format('%s runs the batch of %s for %s again: %s', btrim(p_author),
       v_organization.name, p_date, btrim(p_reason)), 'info',
     jsonb_build_object('batch_job_id', v_made.batch_job_ids[1], 'organization_id', p_organization_id, 'rerun', v_rerun),

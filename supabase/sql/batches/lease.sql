@@ -135,6 +135,8 @@ begin
       reasons = reasons || jsonb_build_object(
         scheduler.one_line(format('cancelled by %s: %s', btrim(p_author), btrim(p_reason)), 200), v_cancelled)
     where id = p_job_id;
+  perform scheduler.audit('cancel_batch_job', 'batch job', p_job_id::text, p_reason, p_author,
+    jsonb_build_object('status', v_job.status), jsonb_build_object('tasks_cancelled', v_cancelled), p_now);
   perform scheduler.log_activity('robust-batch-processor',
     format('batch job %s of %s was cancelled by %s: %s', p_job_id, v_job.batch_date, btrim(p_author), btrim(p_reason)),
     'warning',

@@ -18,6 +18,9 @@ begin
       set status = p_status, decided_by = btrim(p_author), decided_at = p_now, updated_at = p_now
       where id = p_id
       returning * into v_prompt;
+    perform scheduler.audit(case p_status when 'active' then 'accept_prompt_suggestion'
+      else 'reject_prompt_suggestion' end, 'prompt', p_id::text, null, p_author, jsonb_build_object('status',
+      'suggested'), jsonb_build_object('status', p_status), p_now);
   end if;
   return jsonb_build_object('id', p_id, 'decided', v_decided, 'status', v_prompt.status,
     'decided_by', v_prompt.decided_by, 'decided_at', v_prompt.decided_at);

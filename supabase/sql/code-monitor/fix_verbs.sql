@@ -42,6 +42,8 @@ begin
     set status = 'fixed', status_changed_at = p_now, status_changed_by = p_author,
       status_reason = coalesce(p_reason, format('proposal %s accepted', p_proposal_id))
     where c.id = v_proposal.cause_id;
+  perform scheduler.audit('accept_code_fix', 'code fix proposal', p_proposal_id::text, p_reason, p_author,
+    jsonb_build_object('status', v_proposal.status), jsonb_build_object('cause_id', v_proposal.cause_id), p_now);
   return jsonb_build_object('proposal_id', p_proposal_id, 'status', 'accepted',
     'cause_id', v_proposal.cause_id, 'cause_status', 'fixed', 'diff', v_proposal.diff);
 end;
@@ -71,6 +73,8 @@ begin
     set status = 'open', status_changed_at = p_now, status_changed_by = p_author,
       status_reason = coalesce(p_reason, format('proposal %s rejected', p_proposal_id))
     where c.id = v_proposal.cause_id;
+  perform scheduler.audit('reject_code_fix', 'code fix proposal', p_proposal_id::text, p_reason, p_author,
+    jsonb_build_object('status', v_proposal.status), jsonb_build_object('cause_id', v_proposal.cause_id), p_now);
   return jsonb_build_object('proposal_id', p_proposal_id, 'status', 'rejected',
     'cause_id', v_proposal.cause_id, 'cause_status', 'open');
 end;
@@ -113,6 +117,8 @@ begin
     status = p_status, status_changed_at = p_now, status_changed_by = p_author, status_reason = p_reason,
     fix_requests = case when p_status = 'open' then 0 else c.fix_requests end
   where c.id = p_cause_id;
+  perform scheduler.audit('set_code_failure_status', 'code failure cause', p_cause_id::text, p_reason, p_author,
+    jsonb_build_object('status', v_cause.status), jsonb_build_object('status', p_status), p_now);
   return jsonb_build_object('cause_id', p_cause_id, 'was', v_cause.status, 'status', p_status);
 end;
 $$;
