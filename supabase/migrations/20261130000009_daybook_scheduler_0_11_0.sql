@@ -375,6 +375,7 @@ begin
   select * into v_job from public.scheduler_jobs where name = p_job_name;
   if not coalesce(v_job.enabled, false) then
     perform scheduler.cancel_orphans(p_job_name, p_now);
+    delete from scheduler.wakes where job_name = p_job_name and wake_at <= p_now;
     return v_told;
   end if;
   perform scheduler.take_wakes(v_job, p_now);
@@ -921,13 +922,15 @@ revoke all on function scheduler.dependent_run(scheduler_jobs,timestamp with tim
 
 CREATE OR REPLACE FUNCTION scheduler.effective_priority(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
  RETURNS numeric
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
+begin
   -- Back-filled runs go behind the live ones however long they have waited.
-  select p_run.priority + case when p_run.trigger = 'backfill' then 0
+  return p_run.priority + case when p_run.trigger = 'backfill' then 0
     else greatest(0, floor(extract(epoch from p_now - p_run.scheduled_for) / p_job.priority_ages_after_seconds)) end;
+end;
 $function$
 ;
 comment on function scheduler.effective_priority(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'A run''s priority and a step for each priority_ages_after_seconds that it has waited.';
@@ -1129,33 +1132,94 @@ $function$
 comment on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) is 'The last receipt. Ends a running run as completed, failed (timed_out and interrupted are failures with that verdict) or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome, or a deferred run without a moment to go on at.';
 revoke all on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.follow_up(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.follow(p_job_name text, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 declare
-  v_name text;
   v_job public.scheduler_jobs;
 begin
-  foreach v_name in array p_job.dependents loop
-    if not scheduler.try_lock_job(v_name) then
-      insert into scheduler.wakes (job_name, wake_at, scheduled_for)
-        select v_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
-      continue;
-    end if;
-    select * into v_job from public.scheduler_jobs where name = v_name;
-    continue when v_job.name is null or v_job.continuous;
-    perform scheduler.record_dependent(v_job, p_occurrences, p_now);
-    perform scheduler.look_again(v_name, 'dependency');
-    if v_job.enabled then
-      perform scheduler.try_send_queued(v_job, p_now);
-    end if;
-  end loop;
+  if not scheduler.try_lock_job(p_job_name) then
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for)
+      select p_job_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
+    return;
+  end if;
+  select * into v_job from public.scheduler_jobs where name = p_job_name;
+  if v_job.name is null or v_job.continuous then
+    return;
+  end if;
+  perform scheduler.record_dependent(v_job, p_occurrences, p_now);
+  perform scheduler.look_again(p_job_name, 'dependency');
+  if v_job.enabled then
+    perform scheduler.try_send_queued(v_job, p_now);
+  end if;
 end;
 $function$
 ;
-comment on function scheduler.follow_up(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'After these occurrences of a job were recorded, or (none) one has ended: gives dependents without a schedule their occurrences, and sends what waited for the job. Dependents that somebody else holds are woken at the next pulse. The caller holds the job''s row lock.';
+comment on function scheduler.follow(text,timestamp with time zone[],timestamp with time zone) is 'Has a dependent look at what it waits for: without a schedule it is given these occurrences first. One that somebody else holds is woken at the next pulse.';
+revoke all on function scheduler.follow(text,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.follow_all(p_job_names text[], p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_list jsonb := nullif(current_setting('daybook.to_follow', true), '')::jsonb;
+  v_is_nested constant boolean := v_list is not null;
+begin
+  select coalesce(v_list, '[]') || coalesce(jsonb_agg(item), '[]') into v_list
+    from unnest(p_job_names) as name,
+      lateral jsonb_build_object('job', name, 'occurrences', to_jsonb(p_occurrences)) as item
+    where not v_is_nested or not v_list @> jsonb_build_array(item);
+  perform set_config('daybook.to_follow', v_list::text, true);
+  if v_is_nested then
+    return;
+  end if;
+  while v_list <> '[]' loop
+    perform set_config('daybook.to_follow', (v_list - 0)::text, true);
+    perform scheduler.follow(v_list -> 0 ->> 'job', array(
+      select at::timestamptz from jsonb_array_elements_text(v_list -> 0 -> 'occurrences') as at), p_now);
+    v_list := current_setting('daybook.to_follow');
+  end loop;
+  perform set_config('daybook.to_follow', '', true);
+end;
+$function$
+;
+comment on function scheduler.follow_all(text[],timestamp with time zone[],timestamp with time zone) is 'scheduler.follow for each of the jobs, and for all that come to follow them. Called while it is at work it adds to the list, no more.';
+revoke all on function scheduler.follow_all(text[],timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.follow_beyond(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform scheduler.follow_all(array(
+    with recursive beyond as (
+      select name from unnest(p_job.dependents) as name
+      union
+      select next_name from beyond join public.scheduler_jobs as jobs using (name),
+        lateral unnest(jobs.dependents) as next_name
+      where jobs.schedule is null and not jobs.continuous
+    )
+    select name from beyond where name <> all (p_job.dependents)), '{}', p_now);
+end;
+$function$
+;
+comment on function scheduler.follow_beyond(scheduler_jobs,timestamp with time zone) is 'After an occurrence of a job was turned away: has those look again that wait for a job without a schedule which would have had the same occurrence. The caller holds the job''s row lock.';
+revoke all on function scheduler.follow_beyond(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.follow_up(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.follow_all(p_job.dependents, p_occurrences, p_now);
+$function$
+;
+comment on function scheduler.follow_up(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'After these occurrences of a job were recorded, or (none) one has ended: gives dependents without a schedule their occurrences, and sends what waited for the job. The caller holds the job''s row lock.';
 revoke all on function scheduler.follow_up(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.following_run(p_job scheduler_jobs, p_run scheduler_runs, p_retryable boolean, p_resume_at timestamp with time zone, p_now timestamp with time zone)
@@ -1324,14 +1388,48 @@ $function$
 comment on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) is 'The occurrence of the job''s schedule before that moment; null when there is none.';
 revoke all on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
+CREATE OR REPLACE FUNCTION scheduler.is_of_occurrence(p_run scheduler_runs)
  RETURNS boolean
- LANGUAGE sql
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    when p_run.trigger in ('manual', 'enqueued') then false
+    when p_run.trigger in ('retry', 'deferred') then scheduler.origin(p_run) not in ('manual', 'enqueued')
+    else true end;
+end;
+$function$
+;
+comment on function scheduler.is_of_occurrence(scheduler_runs) is 'Whether the run is an attempt at an occurrence of its job, and not at what a person called or somebody enqueued.';
+revoke all on function scheduler.is_of_occurrence(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_paused(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
+begin
+  return p_job.paused_at is not null and p_job.paused_at <= p_at
+    and (p_job.paused_until is null or p_at < p_job.paused_until);
+end;
+$function$
+;
+comment on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) is 'Whether the job''s pause covers that moment.';
+revoke all on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
     and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}';
+end;
 $function$
 ;
 comment on function scheduler.is_plain(scheduler_jobs) is 'Whether nothing but its own lock and parallel limit can hold the job''s runs back.';
@@ -1771,14 +1869,23 @@ CREATE OR REPLACE FUNCTION scheduler.newest_state(p_job_name text, p_at timestam
 AS $function$
 declare
   v_run public.scheduler_runs;
+  v_gap public.scheduler_runs;
   v_kept scheduler.kept_occurrences;
   v_stands_for public.scheduler_runs;
 begin
-  -- Calls by hand and enqueued runs are no occurrences. What a calendar turned away does not count.
-  select * into v_run from public.scheduler_runs
-    where job_name = p_job_name and scheduled_for <= p_at and trigger <> 'manual' and trigger <> 'enqueued'
-      and skip_kind is distinct from 'calendar'
+  -- What a calendar turned away does not count.
+  select * into v_run from public.scheduler_runs as runs
+    where job_name = p_job_name and scheduled_for <= p_at and trigger <> 'manual'
+      and skip_kind is distinct from 'calendar' and scheduler.is_of_occurrence(runs)
     order by scheduled_for desc, attempt desc limit 1;
+  -- A gap row may have begun before it and have newer occurrences.
+  select * into v_gap from public.scheduler_runs
+    where job_name = p_job_name and occurrences > 1 and scheduled_until > v_run.scheduled_for
+      and scheduled_for < v_run.scheduled_for and p_at > v_run.scheduled_for
+    limit 1;
+  if found then
+    v_run := v_gap;
+  end if;
   select * into v_kept from scheduler.kept_occurrences where job_name = p_job_name and scheduled_for <= p_at;
   -- Failures are kept longer than successes: what is left of an occurrence may be its first attempt alone.
   if v_kept.scheduled_for > v_run.scheduled_for or v_run.id is null
@@ -1998,8 +2105,10 @@ begin
     return jsonb_build_object('kind', 'not_registered_yet',
       'registered', scheduler.local_text(p_job.created_at, p_job.time_zone));
   elsif p_job.schedule is null then
-    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs',
-      (scheduler.next_run(p_job, p_minute)).fault);
+    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs', case
+      when p_job.continuous then 'without a break, one run after the other'
+      when p_job.depends_on <> '{}' then 'for each occurrence of ' || array_to_string(p_job.depends_on, ', ')
+      else 'only when it is enqueued or called' end);
   elsif not exists (
     select from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute')) then
     return scheduler.not_due_facts(p_job, p_minute, p_now);
@@ -2039,9 +2148,8 @@ AS $function$
   select p_facts ->> 'job' || case p_facts ->> 'kind'
     when 'not_registered_yet'
       then format(' did not run at %s: it was registered only at %s.', at, p_facts ->> 'registered')
-    when 'no_schedule' then format(' has no run at %s: it has no schedule and runs only when it is enqueued or '
-      'called%s.',
-      at, case when (p_facts ->> 'enabled')::boolean then ''
+    when 'no_schedule' then format(' has no run at %s: it has no schedule and runs %s%s.', at,
+      p_facts ->> 'runs', case when (p_facts ->> 'enabled')::boolean then ''
         else '; it is disabled besides: register it with enabled => true' end)
     when 'not_due' then format(' %s not due at %s: its schedule is %L in %s; %s.',
       case when (p_facts ->> 'to_come')::boolean then 'is' else 'was' end, at, p_facts ->> 'schedule',
@@ -2425,12 +2533,13 @@ CREATE OR REPLACE FUNCTION scheduler.prune_runs(p_statuses text[], p_before time
  SET search_path TO ''
 AS $function$
   with pruned as (
-    delete from public.scheduler_runs where id in (
+    delete from public.scheduler_runs as runs where id in (
       select id from public.scheduler_runs where status = any (p_statuses) and completed_at < p_before limit p_limit)
-    returning job_name, scheduled_for, attempt, status, trigger, skip_kind
+    returning job_name, scheduled_for, attempt, status, trigger, skip_kind,
+      scheduler.is_of_occurrence(runs) as is_of_occurrence
   ), newest as (
     select distinct on (job_name) job_name, scheduled_for, status from pruned join public.scheduler_jobs on name = job_name
-    where trigger not in ('manual', 'enqueued', 'continuous') and status <> 'deferred'
+    where is_of_occurrence and trigger <> 'continuous' and status <> 'deferred'
       and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
     order by job_name, scheduled_for desc, status = 'completed' desc, attempt desc
   ), kept as (
@@ -2531,13 +2640,14 @@ AS $function$
 declare
   v_recorded timestamptz[];
 begin
-  if p_job.schedule is not null or not p_job.enabled then
+  if p_job.schedule is not null or not p_job.enabled or coalesce(p_occurrences, '{}') = '{}' then
     return;
   end if;
   v_recorded := array(
     select added.scheduled_for from scheduler.add_runs(array(
       select scheduler.dependent_run(p_job, at, p_now) from unnest(p_occurrences) as at order by at)) as added);
-  if v_recorded <> '{}' then
+  -- Also when all had their rows already: who waits for the job waits until it was given them.
+  if p_job.dependents <> '{}' then
     perform scheduler.follow_up(p_job, v_recorded, p_now);
   end if;
 end;
@@ -2558,6 +2668,7 @@ declare
   v_planned scheduler.planned_occurrence;
   v_others boolean := false;
   v_run_id uuid;
+  v_recorded timestamptz[];
 begin
   if p_job.next_run_at is null or p_job.next_run_at > p_now then
     return null;
@@ -2583,12 +2694,16 @@ begin
   end loop;
   perform scheduler.move_cursor(p_job, v_previous, v_next);
   if p_job.dependents <> '{}' then
-    perform scheduler.follow_up(p_job, array(
+    v_recorded := array(
       select scheduled_for from public.scheduler_runs
       where job_name = p_job.name and scheduled_for in (select occurrence from unnest(v_plan)) and attempt = 1
         and trigger <> 'manual' and occurrences = 1
         and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
-      order by 1), p_now);
+      order by 1);
+    perform scheduler.follow_up(p_job, v_recorded, p_now);
+    if v_previous <> all (v_recorded) then
+      perform scheduler.follow_beyond(p_job, p_now);
+    end if;
   end if;
   return v_run_id;
 end;
@@ -3403,15 +3518,17 @@ revoke all on function scheduler.start_occurrence(scheduler_jobs,timestamp with 
 
 CREATE OR REPLACE FUNCTION scheduler.stop_kind(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select case
+begin
+  return case
     when p_job.stopped_at <= p_at and (p_job.stopped_until is null or p_at < p_job.stopped_until) then 'incident'
     when scheduler.is_paused(p_job, p_at) then 'paused'
     when p_job.group_paused_at <= p_at and (p_job.group_paused_until is null or p_at < p_job.group_paused_until)
       then 'group_paused' end;
+end;
 $function$
 ;
 comment on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) is 'What stops the job at that moment, the first of incident, paused, group_paused; null when nothing does.';
@@ -3556,6 +3673,7 @@ CREATE OR REPLACE FUNCTION scheduler.take_wakes(p_job scheduler_jobs, p_now time
  SET search_path TO ''
 AS $function$
 declare
+  v_woken bigint;
   v_occurrences timestamptz[];
 begin
   with taken as (
@@ -3563,10 +3681,16 @@ begin
       select ctid from scheduler.wakes where job_name = p_job.name and wake_at <= p_now for update skip locked)
     returning scheduled_for
   )
-  select array_agg(distinct scheduled_for) filter (where scheduled_for is not null) into v_occurrences from taken;
-  if found then
-    perform scheduler.record_dependent(p_job, v_occurrences, p_now);
-    perform scheduler.look_again(p_job.name, 'dependency');
+  select count(*), array_agg(distinct scheduled_for) filter (where scheduled_for is not null)
+    into v_woken, v_occurrences from taken;
+  if v_woken = 0 then
+    return;
+  end if;
+  perform scheduler.record_dependent(p_job, v_occurrences, p_now);
+  perform scheduler.look_again(p_job.name, 'dependency');
+  -- Its pause may be over, or it was enabled: then what waited for that decides.
+  if p_job.dependents <> '{}' then
+    perform scheduler.follow_up(p_job, '{}', p_now);
   end if;
 end;
 $function$
@@ -3750,11 +3874,13 @@ revoke all on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,times
 
 CREATE OR REPLACE FUNCTION scheduler.waiting_since(p_run scheduler_runs, p_for text, p_now timestamp with time zone)
  RETURNS timestamp with time zone
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+begin
+  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+end;
 $function$
 ;
 comment on function scheduler.waiting_since(scheduler_runs,text,timestamp with time zone) is 'Since when a run waits for that; p_now when it begins to.';

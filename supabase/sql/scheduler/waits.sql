@@ -9,8 +9,10 @@ comment on function scheduler.wait_facts(text, text, timestamptz, timestamptz) i
     'latest (null: until it happens).';
 
 create function scheduler.waiting_since(p_run public.scheduler_runs, p_for text, p_now timestamptz) returns timestamptz
-language sql immutable set search_path = '' as $$
-  select coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+language plpgsql immutable set search_path = '' as $$
+begin
+  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+end;
 $$;
 comment on function scheduler.waiting_since(public.scheduler_runs, text, timestamptz) is
   'Since when a run waits for that; p_now when it begins to.';
@@ -49,10 +51,12 @@ comment on function scheduler.mark_waiting(text, scheduler.hold, timestamptz) is
 create function scheduler.effective_priority(
   p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
 ) returns numeric
-language sql immutable set search_path = '' as $$
+language plpgsql immutable set search_path = '' as $$
+begin
   -- Back-filled runs go behind the live ones however long they have waited.
-  select p_run.priority + case when p_run.trigger = 'backfill' then 0
+  return p_run.priority + case when p_run.trigger = 'backfill' then 0
     else greatest(0, floor(extract(epoch from p_now - p_run.scheduled_for) / p_job.priority_ages_after_seconds)) end;
+end;
 $$;
 comment on function scheduler.effective_priority(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'A run''s priority and a step for each priority_ages_after_seconds that it has waited.';
@@ -182,9 +186,11 @@ comment on function scheduler.hold_of(public.scheduler_jobs, public.scheduler_ru
     'nothing does. The caller holds the job''s row lock.';
 
 create function scheduler.is_plain(p_job public.scheduler_jobs) returns boolean
-language sql immutable set search_path = '' as $$
-  select p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
+language plpgsql immutable set search_path = '' as $$
+begin
+  return p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
     and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}';
+end;
 $$;
 comment on function scheduler.is_plain(public.scheduler_jobs) is
   'Whether nothing but its own lock and parallel limit can hold the job''s runs back.';
