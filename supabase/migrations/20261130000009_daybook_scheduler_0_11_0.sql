@@ -548,7 +548,8 @@ begin
   end if;
   v_until := case v_state when 'open'
     then v_breaker.opened_at + make_interval(secs => p_job.breaker_cooldown_seconds) end;
-  return ('breaker', p_job.name, v_until, case when p_run.trigger in ('cron', 'catch_up') and p_run.attempt = 1
+  return ('breaker', p_job.name, v_until, case when p_run.trigger in ('cron', 'catch_up', 'dependency')
+      and p_run.attempt = 1
     then format('breaker: %s failures in a row, open since %s; %s', v_breaker.failures,
       scheduler.local_text(v_breaker.opened_at, p_job.time_zone),
       case when v_until is null then format('run %s tries', v_breaker.tried_by)
@@ -1064,12 +1065,14 @@ begin
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
     v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), runs.key, p_run_after,
     coalesce(priority, v_job.priority),
-    case when runs.key is null then 0 else turns.next_turn + row_number() over (partition by runs.key order by place) - 1
+    -- Runs without a key all come next to what is being served, so that a stream of them holds up no key.
+    turns.next_turn + case when runs.key is null then 0 else row_number() over (partition by runs.key order by place) - 1
       end,
     case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
   from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
     with ordinality as runs (payload, key, priority, place)
-    left join scheduler.next_turns(v_job.name, p_runs) as turns using (key);
+    join scheduler.next_turns(v_job.name, p_runs) as turns
+      on coalesce(turns.key, '') = coalesce(runs.key, '');
   if v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
   end if;
@@ -1258,10 +1261,34 @@ revoke all on function scheduler.following_run(scheduler_jobs,scheduler_runs,boo
 
 CREATE OR REPLACE FUNCTION scheduler.free_slot(p_run_id uuid)
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
-  update scheduler.group_slots set run_id = null where run_id = p_run_id returning group_name;
+declare
+  v_freed scheduler.group_slots;
+  v_limit integer;
+  v_over scheduler.group_slots;
+begin
+  update scheduler.group_slots set run_id = null where run_id = p_run_id returning * into v_freed;
+  if not found then
+    return null;
+  end if;
+  v_limit := (select parallel_limit from public.scheduler_groups where name = v_freed.group_name);
+  if v_freed.slot > v_limit then
+    delete from scheduler.group_slots where group_name = v_freed.group_name and slot = v_freed.slot;
+    return v_freed.group_name;
+  end if;
+  -- A run over the limit takes its place; one that ends at this moment needs none.
+  select * into v_over from scheduler.group_slots
+    where group_name = v_freed.group_name and slot > v_limit and run_id is not null
+    order by slot desc limit 1 for update skip locked;
+  if found then
+    delete from scheduler.group_slots where group_name = v_over.group_name and slot = v_over.slot;
+    update scheduler.group_slots set run_id = v_over.run_id
+      where group_name = v_freed.group_name and slot = v_freed.slot;
+  end if;
+  return v_freed.group_name;
+end;
 $function$
 ;
 comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds; the group, null when it holds none.';
@@ -1293,10 +1320,14 @@ CREATE OR REPLACE FUNCTION scheduler.has_free_slot(p_group_name text)
  STABLE
  SET search_path TO ''
 AS $function$
-  select exists (
-      select from scheduler.group_slots as slots join public.scheduler_groups as groups on groups.name = group_name
+  select parallel_limit is null
+    or exists (
+      select from scheduler.group_slots
       where group_name = p_group_name and run_id is null and slot <= parallel_limit)
-    or (select parallel_limit is null from public.scheduler_groups where name = p_group_name);
+    and not exists (
+      select from scheduler.group_slots
+      where group_name = p_group_name and run_id is not null and slot > parallel_limit)
+  from public.scheduler_groups where name = p_group_name;
 $function$
 ;
 comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this transaction sees.';
@@ -1312,8 +1343,8 @@ begin
     perform scheduler.put_off(p_run, p_hold, p_now);
     return 'waits';
   end if;
-  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name) then
-    perform scheduler.mark_waiting(p_run.job_name, p_hold, p_now);
+  if scheduler.waits_for_other(p_run, p_hold) then
+    perform scheduler.mark_waiting(p_run, p_hold, p_now);
     if (p_hold).until is not null then
       perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
     end if;
@@ -1355,13 +1386,7 @@ begin
       v_hold := scheduler.breaker_hold(p_job, p_run, p_now);
     end if;
   end if;
-  if v_hold.kind is null and p_job.group_name is not null and not scheduler.has_free_slot(p_job.group_name) then
-    v_hold := ('group', p_job.group_name, null, null)::scheduler.hold;
-  end if;
-  if v_hold.kind is null and p_run.key is not null then
-    v_hold := scheduler.key_hold(p_job, p_run);
-  end if;
-  return v_hold;
+  return case when v_hold.kind is not null then v_hold else scheduler.limit_hold(p_job, p_run) end;
 end;
 $function$
 ;
@@ -1387,6 +1412,16 @@ $function$
 ;
 comment on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) is 'The occurrence of the job''s schedule before that moment; null when there is none.';
 revoke all on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_limit(p_kind text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$ select p_kind in ('group', 'parallel_limit', 'lock') $function$
+;
+comment on function scheduler.is_limit(text) is 'Whether a hold of that kind ends when one of the runs under way does.';
+revoke all on function scheduler.is_limit(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_of_occurrence(p_run scheduler_runs)
  RETURNS boolean
@@ -1632,6 +1667,33 @@ $function$
 comment on function scheduler.jobs_to_attend(timestamp with time zone,text[],text,integer) is 'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a due occurrence, those with a waiting run whose time has come, those that were woken. Runs that wait for a lock or a limit are sent by who frees it.';
 revoke all on function scheduler.jobs_to_attend(timestamp with time zone,text[],text,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.join_slots(p_job scheduler_jobs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run_id uuid;
+begin
+  if (select parallel_limit is null from public.scheduler_groups where name = p_job.group_name) is not false then
+    return;
+  end if;
+  for v_run_id in
+    select id from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running')
+    order by dispatched_at, id
+  loop
+    if not scheduler.take_slot(p_job.group_name, v_run_id) then
+      insert into scheduler.group_slots (group_name, slot, run_id)
+        select p_job.group_name, max(slot) + 1, v_run_id from scheduler.group_slots
+        where group_name = p_job.group_name;
+    end if;
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.join_slots(scheduler_jobs) is 'Gives slots to the runs of a job that has joined its group while they were under way: behind the limit where no other is free. The caller holds the lock of the registry and the job''s row lock.';
+revoke all on function scheduler.join_slots(scheduler_jobs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.keep_going(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -1712,6 +1774,24 @@ $function$
 comment on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) is 'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of other jobs waited for it. The caller holds the job''s row lock.';
 revoke all on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.limit_hold(p_job scheduler_jobs, p_run scheduler_runs)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if p_job.group_name is not null and not scheduler.has_free_slot(p_job.group_name) then
+    return ('group', p_job.group_name, null, null)::scheduler.hold;
+  elsif p_run.key is not null then
+    return scheduler.key_hold(p_job, p_run);
+  end if;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) is 'The hold when the limit of the job''s group or of the run''s key is reached; else null. The caller holds the job''s row lock.';
+revoke all on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.link_dependents(p_job_name text, p_depends_on text[])
  RETURNS void
  LANGUAGE sql
@@ -1737,7 +1817,8 @@ begin
   if p_job.group_name is distinct from p_old.group_name then
     perform scheduler.free_slot(id) from public.scheduler_runs
       where job_name = p_job.name and status in ('dispatched', 'running');
-    perform scheduler.make_slots(name, parallel_limit) from public.scheduler_groups where name = p_job.group_name;
+    perform scheduler.wake_group(p_old.group_name, 'epoch');
+    perform scheduler.join_slots(p_job);
   end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
@@ -1751,6 +1832,20 @@ $function$
 ;
 comment on function scheduler.link_job(scheduler_jobs,scheduler_jobs) is 'After a job was written: tells its dependencies and its group, and has the next pulse look at it.';
 revoke all on function scheduler.link_job(scheduler_jobs,scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.lock_group(p_group_name text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  perform from public.scheduler_jobs where group_name = p_group_name order by name for no key update;
+end;
+$function$
+;
+comment on function scheduler.lock_group(text) is 'Takes the lock of the registry, then the row locks of all jobs of the group.';
+revoke all on function scheduler.lock_group(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.look_again(p_job_name text, p_waits_for text)
  RETURNS void
@@ -1769,42 +1864,61 @@ CREATE OR REPLACE FUNCTION scheduler.make_slots(p_group_name text, p_limit integ
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
-  -- Runs that were sent before there was a limit hold slots as well, so that it holds from now on.
-  insert into scheduler.group_slots (group_name, slot)
-    select p_group_name, slot from generate_series(1, p_limit) as slot
-    on conflict do nothing;
-  delete from scheduler.group_slots
-    where group_name = p_group_name and run_id is null and (p_limit is null or slot > p_limit);
-  with homeless as (
-    select runs.id, row_number() over (order by dispatched_at, runs.id) as place
-    from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    where jobs.group_name = p_group_name and runs.status in ('dispatched', 'running')
-      and not exists (select from scheduler.group_slots where run_id = runs.id)
-  ), free as (
-    select slot, row_number() over (order by slot) as place from scheduler.group_slots
-    where group_name = p_group_name and run_id is null
-  )
-  update scheduler.group_slots as slots set run_id = homeless.id
-    from homeless join free using (place)
-    where slots.group_name = p_group_name and slots.slot = free.slot;
+  delete from scheduler.group_slots where group_name = p_group_name;
+  -- Runs that were sent before there was a limit hold slots as well. Those over the limit have slots of their own behind
+  -- it, which go as runs end, so that no further run is sent before as few are under way as may be.
+  insert into scheduler.group_slots (group_name, slot, run_id)
+    select p_group_name, coalesce(slot, place), under_way.id
+    from (
+      select runs.id, row_number() over (order by runs.dispatched_at, runs.id)::integer as place
+      from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+      where jobs.group_name = p_group_name and runs.status in ('dispatched', 'running')) as under_way
+      full join generate_series(1, p_limit) as slot on slot = place
+    where p_limit is not null;
 $function$
 ;
-comment on function scheduler.make_slots(text,integer) is 'Gives a group as many slots as it has a limit (null: none); one that is held goes when its run ends.';
+comment on function scheduler.make_slots(text,integer) is 'Gives a group as many slots as it has a limit (null: none), the first to what is under way. The caller holds the row locks of the group''s jobs.';
 revoke all on function scheduler.make_slots(text,integer) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.mark_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.mark_all_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
-  update public.scheduler_runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name, p_now, (p_hold).until)
+  update public.scheduler_runs as runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(runs, (p_hold).kind, p_now), (p_hold).until)
   where job_name = p_job_name and status = 'queued' and run_after is null
-    and (waiting ->> 'for', waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name);
+    and (waiting ->> 'for', waiting ->> 'name', (waiting ->> 'until')::timestamptz)
+      is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
 $function$
 ;
-comment on function scheduler.mark_waiting(text,scheduler.hold,timestamp with time zone) is 'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
-revoke all on function scheduler.mark_waiting(text,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.mark_all_waiting(text,scheduler.hold,timestamp with time zone) is 'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
+revoke all on function scheduler.mark_all_waiting(text,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.mark_waiting(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  -- Thousands may wait: they are written when they come, and when the job is stopped or goes on, not each time that
+  -- another of its limits is reached first, nor when one that waited alone comes to wait with them.
+  if p_run.waiting ->> 'for' is null
+    or not (scheduler.is_limit(p_run.waiting ->> 'for') and scheduler.is_limit((p_hold).kind)
+      or scheduler.waits_alone(p_run.waiting ->> 'for')) then
+    perform scheduler.mark_all_waiting(p_run.job_name, p_hold, p_now);
+    return;
+  end if;
+  update public.scheduler_runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until)
+    where id = p_run.id and status = 'queued';
+end;
+$function$
+;
+comment on function scheduler.mark_waiting(scheduler_runs,scheduler.hold,timestamp with time zone) is 'Writes down what a run waits for together with all others of its job. The caller holds the job''s row lock.';
+revoke all on function scheduler.mark_waiting(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.move_cursor(p_job scheduler_jobs, p_previous timestamp with time zone, p_next timestamp with time zone)
  RETURNS void
@@ -2058,8 +2172,7 @@ AS $function$
   select wanted.key, greatest(served.turn, (
     select max(runs.turn) + 1 from public.scheduler_runs as runs
     where job_name = p_job_name and runs.key = wanted.key and completed_at is null))
-  from (select distinct run ->> 'key' as key from jsonb_array_elements(p_runs) as run
-      where run ->> 'key' is not null) as wanted,
+  from (select distinct run ->> 'key' as key from jsonb_array_elements(p_runs) as run) as wanted,
     (select coalesce(max(turn), 0) + 1 as turn from public.scheduler_runs
       where job_name = p_job_name and status in ('dispatched', 'running')) as served;
 $function$
@@ -2069,24 +2182,33 @@ revoke all on function scheduler.next_turns(text,jsonb) from public, anon, authe
 
 CREATE OR REPLACE FUNCTION scheduler.next_waiting(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler_runs
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
 AS $function$
+declare
+  v_run public.scheduler_runs;
+  v_next public.scheduler_runs;
+  v_priority numeric;
+  v_highest numeric;
+  v_below integer := 1000;
+begin
   -- The first of each priority, by the index; there are few priorities, and may be many runs.
-  with recursive firsts as (
-    (select runs from public.scheduler_runs as runs
-      where job_name = p_job.name and status = 'queued' and run_after is null
-      order by priority desc, turn, scheduled_for, attempt limit 1)
-    union all
-    select (select runs from public.scheduler_runs as runs
-      where job_name = p_job.name and status = 'queued' and run_after is null
-        and priority < ((firsts.runs)::public.scheduler_runs).priority
-      order by priority desc, turn, scheduled_for, attempt limit 1)
-    from firsts where firsts.runs is not null
-  )
-  select runs from firsts where (runs).id is not null
-  order by scheduler.effective_priority(p_job, runs, p_now) desc, (runs).scheduled_for limit 1;
+  loop
+    select * into v_run from public.scheduler_runs
+      where job_name = p_job.name and status = 'queued' and run_after is null and priority < v_below
+      order by priority desc, turn, scheduled_for, attempt limit 1;
+    exit when not found;
+    v_below := v_run.priority;
+    v_priority := scheduler.effective_priority(p_job, v_run, p_now);
+    if v_highest is null or v_priority > v_highest
+      or v_priority = v_highest and v_run.scheduled_for < v_next.scheduled_for then
+      v_next := v_run;
+      v_highest := v_priority;
+    end if;
+  end loop;
+  return v_next;
+end;
 $function$
 ;
 comment on function scheduler.next_waiting(scheduler_jobs,timestamp with time zone) is 'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take turns; then the oldest occurrence. Null when none may go but for its job.';
@@ -2219,7 +2341,10 @@ CREATE OR REPLACE FUNCTION scheduler.note_try(p_job scheduler_jobs, p_run_id uui
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
-  update public.scheduler_breakers set tried_by = p_run_id where job_name = p_job.name and opened_at is not null;
+  -- A person's run goes beside the one that tries, and does not take its place.
+  update public.scheduler_breakers set tried_by = p_run_id
+  where job_name = p_job.name and opened_at is not null and not exists (
+    select from public.scheduler_runs where id = tried_by and completed_at is null);
 $function$
 ;
 comment on function scheduler.note_try(scheduler_jobs,uuid) is 'The run that is sent now is the one that tries, where the job''s breaker is not closed.';
@@ -2279,7 +2404,7 @@ begin
     paused_until = case when isfinite(p_until) then p_until end,
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
-  perform scheduler.mark_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
+  perform scheduler.mark_all_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
     null)::scheduler.hold, p_now);
   perform scheduler.wake_jobs(array[v_job.name], p_until) where isfinite(p_until);
   perform scheduler.audit('pause', 'job', v_job.name, p_reason, p_author, scheduler.pause_facts(v_job, p_now),
@@ -2314,16 +2439,17 @@ CREATE OR REPLACE FUNCTION scheduler.pause_group(p_group_name text, p_reason tex
  SET search_path TO ''
 AS $function$
 declare
-  v_group public.scheduler_groups := scheduler.assert_group(p_group_name);
+  v_group public.scheduler_groups;
   v_jobs bigint;
 begin
+  perform scheduler.lock_group(p_group_name);
+  v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('pause the group %s', p_group_name), 'reason and author',
     format('select scheduler.pause_group(%L, ''why'', ''who'')', p_group_name), p_reason, p_author);
   if p_until <= p_now then
     raise exception using errcode = '22023',
       message = format('cannot pause the group %s: until must be in the future, got %s', p_group_name, p_until);
   end if;
-  perform from public.scheduler_jobs where group_name = p_group_name order by name for no key update;
   update public.scheduler_groups set
     paused_at = case when paused_until > p_now or paused_until is null then coalesce(paused_at, p_now) else p_now end,
     paused_until = case when isfinite(p_until) then p_until end,
@@ -2333,9 +2459,7 @@ begin
     set group_paused_at = v_group.paused_at, group_paused_until = v_group.paused_until, updated_at = now()
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where group_name = p_group_name order by name),
-    coalesce(v_group.paused_until, p_now));
+  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);
   return format('the group %s is paused %s, with %s', p_group_name,
@@ -2785,13 +2909,14 @@ begin
     raise exception using errcode = '22023', message = format('cannot register the group%s: %s',
       coalesce(' ' || v_group.name, ''), v_fault);
   end if;
+  -- No run of the group is sent and none ends while its slots are made.
+  perform scheduler.lock_group(v_group.name);
   insert into public.scheduler_groups as groups (name, description, parallel_limit, key_limit, place)
     values (v_group.name, v_group.description, v_group.parallel_limit, v_group.key_limit, v_group.place)
     on conflict (name) do update set description = excluded.description, parallel_limit = excluded.parallel_limit,
       key_limit = excluded.key_limit, place = excluded.place, updated_at = now();
   perform scheduler.make_slots(v_group.name, v_group.parallel_limit);
-  perform scheduler.wake_jobs(array(
-    select jobs.name from public.scheduler_jobs as jobs where jobs.group_name = v_group.name order by 1), 'epoch');
+  perform scheduler.wake_group(v_group.name, 'epoch');
 end;
 $function$
 ;
@@ -2887,6 +3012,27 @@ $function$
 ;
 comment on function scheduler.release_key(scheduler_jobs,text,timestamp with time zone) is 'After a run with that key ended: the next one with the key may go, of the job or of others of its group. The caller holds the job''s row lock, and sends what waits of the job.';
 revoke all on function scheduler.release_key(scheduler_jobs,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.release_keys(p_job scheduler_jobs)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.scheduler_runs set run_after = null
+  where id in (
+    select id from (
+      select id, row_number() over (partition by key order by priority desc, turn, scheduled_for) as place
+      from public.scheduler_runs
+      where job_name = p_job.name and status = 'queued' and run_after is not null and waiting ->> 'for' = 'key'
+    ) as waiting
+    -- As many as may go at once; who ends lets the next one go.
+    where place <= coalesce(
+      least(p_job.key_limit, (select key_limit from public.scheduler_groups where name = p_job.group_name)),
+      place));
+$function$
+;
+comment on function scheduler.release_keys(scheduler_jobs) is 'Has the first of each key that waits for others with its key looked at when the job next sends. The caller holds the job''s row lock.';
+revoke all on function scheduler.release_keys(scheduler_jobs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.release_lock(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT now())
  RETURNS text
@@ -2995,16 +3141,18 @@ CREATE OR REPLACE FUNCTION scheduler.resume_group(p_group_name text, p_author te
  SET search_path TO ''
 AS $function$
 declare
-  v_group public.scheduler_groups := scheduler.assert_group(p_group_name);
+  v_group public.scheduler_groups;
   v_job public.scheduler_jobs;
   v_jobs bigint := 0;
 begin
+  perform scheduler.lock_group(p_group_name);
+  v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('resume the group %s', p_group_name), 'author',
     format('select scheduler.resume_group(%L, ''who'')', p_group_name), p_author);
   if v_group.paused_at is null or v_group.paused_until <= p_now then
     return format('the group %s was not paused', p_group_name);
   end if;
-  for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name for no key update loop
+  for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name loop
     -- Occurrences that came due in the pause are recorded first.
     perform scheduler.try_record_due(v_job, p_now);
     v_jobs := v_jobs + 1;
@@ -3014,8 +3162,7 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where group_name = p_group_name order by name), p_now);
+  perform scheduler.wake_group(p_group_name, p_now);
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
     p_now);
@@ -3320,8 +3467,9 @@ declare
   v_hold scheduler.hold;
   v_posted record;
 begin
-  if not p_is_ordered and not scheduler.is_plain(p_job) then
-    v_hold := scheduler.hold_of(p_job, p_run, p_now);
+  if not scheduler.is_plain(p_job) then
+    v_hold := case when p_is_ordered then scheduler.limit_hold(p_job, p_run)
+      else scheduler.hold_of(p_job, p_run, p_now) end;
   end if;
   if v_hold.skip_reason is not null then
     perform scheduler.skip_waiting(p_job, p_run, v_hold, p_now);
@@ -3337,6 +3485,8 @@ begin
   perform scheduler.requests_since();
   v_posted := scheduler.post_run(p_job, p_run, v_timeout_ms);
   if v_posted.fault is not null then
+    -- Its slot is not handed on: the next run would come to the same end, and so on for all that wait.
+    perform scheduler.free_slot(p_run.id);
     perform scheduler.end_run(
       p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault,
         p_send_next => false
@@ -3455,7 +3605,7 @@ begin
   perform from public.scheduler_jobs order by name for no key update;
   update public.scheduler_jobs set stopped_at = p_now, stopped_until = null;
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
+  perform scheduler.mark_all_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
     from public.scheduler_jobs;
   if p_end_runs then
     select count(*) filter (where scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author),
@@ -3650,15 +3800,19 @@ CREATE OR REPLACE FUNCTION scheduler.take_slot(p_group_name text, p_run_id uuid)
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
+declare
+  v_limit constant integer := (select parallel_limit from public.scheduler_groups where name = p_group_name);
 begin
-  if (select parallel_limit is null from public.scheduler_groups where name = p_group_name) then
+  if v_limit is null then
     return true;
   end if;
   update scheduler.group_slots set run_id = p_run_id
     where (group_name, slot) in (
       select group_name, slot from scheduler.group_slots
-      where group_name = p_group_name and run_id is null
-        and slot <= (select parallel_limit from public.scheduler_groups where name = p_group_name)
+      where group_name = p_group_name and run_id is null and slot <= v_limit
+        and not exists (
+          select from scheduler.group_slots
+          where group_name = p_group_name and run_id is not null and slot > v_limit)
       order by slot limit 1 for update skip locked);
   return found;
 end;
@@ -3688,6 +3842,7 @@ begin
   end if;
   perform scheduler.record_dependent(p_job, v_occurrences, p_now);
   perform scheduler.look_again(p_job.name, 'dependency');
+  perform scheduler.release_keys(p_job);
   -- Its pause may be over, or it was enabled: then what waited for that decides.
   if p_job.dependents <> '{}' then
     perform scheduler.follow_up(p_job, '{}', p_now);
@@ -3697,6 +3852,51 @@ $function$
 ;
 comment on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) is 'Takes out the wakes of a job that is looked at now, and records the occurrences that they name. The caller holds the job''s row lock.';
 revoke all on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.try_lock(p_name text, p_run_id uuid, p_holder text, p_now timestamp with time zone, p_expires_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_held record;
+  v_verdict text;
+begin
+  insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
+    values (p_name, p_run_id, p_holder, p_now, p_expires_at)
+    on conflict (name) do nothing;
+  if found then
+    return true;
+  end if;
+  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name;
+  if v_held.run_id is null or v_held.expires_at > p_now then
+    return false;
+  end if;
+  -- The run's row comes before the lock's row: a receipt on its way may be about to make the lock last longer.
+  select case status when 'running' then 'timed_out' else 'lost' end into v_verdict
+    from public.scheduler_runs where id = v_held.run_id for no key update;
+  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name;
+  if v_held.expires_at > p_now then
+    return false;
+  end if;
+  -- Pulse judges a silent run long before its lock expires; this is for the day on which pulse stood still.
+  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_held.run_id
+    and status = 'dispatched';
+  perform scheduler.end_run(
+    v_held.run_id, array['dispatched', 'running'], 'failed', v_verdict, p_now,
+    p_error_message => 'its lock expired before a receipt came', p_send_next => false
+  );
+  delete from public.scheduler_locks where name = p_name and run_id = v_held.run_id;
+  -- What the end of that run let go can have sent a run of this job, even this one.
+  insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
+    values (p_name, p_run_id, p_holder, p_now, p_expires_at)
+    on conflict do nothing;
+  return found;
+end;
+$function$
+;
+comment on function scheduler.try_lock(text,uuid,text,timestamp with time zone,timestamp with time zone) is 'Takes the lock for the run, or says false when another run holds it. The caller holds the job''s row lock.';
+revoke all on function scheduler.try_lock(text,uuid,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.under_way(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler_runs
@@ -3768,9 +3968,10 @@ CREATE OR REPLACE FUNCTION scheduler.unregister_group(p_group_name text)
  SET search_path TO ''
 AS $function$
 declare
-  v_members text := (
-    select string_agg(name, ', ' order by name) from public.scheduler_jobs where group_name = p_group_name);
+  v_members text;
 begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  select string_agg(name, ', ' order by name) into v_members from public.scheduler_jobs where group_name = p_group_name;
   if v_members is not null then
     raise exception using errcode = 'SD203',
       message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
@@ -3804,6 +4005,7 @@ begin
   end if;
   perform scheduler.free_slot(id) from public.scheduler_runs
     where job_name = p_job_name and status in ('dispatched', 'running');
+  perform scheduler.wake_group(v_job.group_name, 'epoch');
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;
@@ -3895,6 +4097,33 @@ AS $function$ select p_kind in ('dependency', 'key') $function$
 ;
 comment on function scheduler.waits_alone(text) is 'Whether a hold of that kind holds back the run alone, and not all that waits of its job.';
 revoke all on function scheduler.waits_alone(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.waits_for_other(p_run scheduler_runs, p_hold scheduler.hold)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (p_run.waiting ->> 'for', p_run.waiting ->> 'name', (p_run.waiting ->> 'until')::timestamptz)
+    is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
+end;
+$function$
+;
+comment on function scheduler.waits_for_other(scheduler_runs,scheduler.hold) is 'Whether a run waits for something else than that hold, for nothing yet, or until another moment.';
+revoke all on function scheduler.waits_for_other(scheduler_runs,scheduler.hold) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wake_group(p_group_name text, p_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.wake_jobs(array(
+    select name from public.scheduler_jobs where group_name = p_group_name order by name), p_at);
+$function$
+;
+comment on function scheduler.wake_group(text,timestamp with time zone) is 'Has the first pulse from p_at on (epoch: the next one) look at the jobs of the group.';
+revoke all on function scheduler.wake_group(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.wake_jobs(p_job_names text[], p_at timestamp with time zone)
  RETURNS void

@@ -41,6 +41,7 @@ begin
   end if;
   perform scheduler.record_dependent(p_job, v_occurrences, p_now);
   perform scheduler.look_again(p_job.name, 'dependency');
+  perform scheduler.release_keys(p_job);
   -- Its pause may be over, or it was enabled: then what waited for that decides.
   if p_job.dependents <> '{}' then
     perform scheduler.follow_up(p_job, '{}', p_now);
