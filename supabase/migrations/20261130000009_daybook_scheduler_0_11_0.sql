@@ -1207,11 +1207,13 @@ begin
         lateral unnest(jobs.dependents) as next_name
       where jobs.schedule is null and not jobs.continuous
     )
-    select name from beyond where name <> all (p_job.dependents)), '{}', p_now);
+    select name from beyond where name <> all (p_job.dependents) and exists (
+      select from public.scheduler_runs
+      where job_name = name and status = 'queued' and waiting ->> 'for' = 'dependency')), '{}', p_now);
 end;
 $function$
 ;
-comment on function scheduler.follow_beyond(scheduler_jobs,timestamp with time zone) is 'After an occurrence of a job was turned away: has those look again that wait for a job without a schedule which would have had the same occurrence. The caller holds the job''s row lock.';
+comment on function scheduler.follow_beyond(scheduler_jobs,timestamp with time zone) is 'After occurrences of a job came or were turned away: has those look again that wait for a job without a schedule which has its occurrences from this one. The caller holds the job''s row lock.';
 revoke all on function scheduler.follow_beyond(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.follow_up(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
@@ -2770,8 +2772,7 @@ begin
   v_recorded := array(
     select added.scheduled_for from scheduler.add_runs(array(
       select scheduler.dependent_run(p_job, at, p_now) from unnest(p_occurrences) as at order by at)) as added);
-  -- Also when all had their rows already: who waits for the job waits until it was given them.
-  if p_job.dependents <> '{}' then
+  if v_recorded <> '{}' and p_job.dependents <> '{}' then
     perform scheduler.follow_up(p_job, v_recorded, p_now);
   end if;
 end;
@@ -2792,7 +2793,6 @@ declare
   v_planned scheduler.planned_occurrence;
   v_others boolean := false;
   v_run_id uuid;
-  v_recorded timestamptz[];
 begin
   if p_job.next_run_at is null or p_job.next_run_at > p_now then
     return null;
@@ -2818,16 +2818,13 @@ begin
   end loop;
   perform scheduler.move_cursor(p_job, v_previous, v_next);
   if p_job.dependents <> '{}' then
-    v_recorded := array(
+    perform scheduler.follow_up(p_job, array(
       select scheduled_for from public.scheduler_runs
       where job_name = p_job.name and scheduled_for in (select occurrence from unnest(v_plan)) and attempt = 1
         and trigger <> 'manual' and occurrences = 1
         and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
-      order by 1);
-    perform scheduler.follow_up(p_job, v_recorded, p_now);
-    if v_previous <> all (v_recorded) then
-      perform scheduler.follow_beyond(p_job, p_now);
-    end if;
+      order by 1), p_now);
+    perform scheduler.follow_beyond(p_job, p_now);
   end if;
   return v_run_id;
 end;
@@ -3846,6 +3843,7 @@ begin
   -- Its pause may be over, or it was enabled: then what waited for that decides.
   if p_job.dependents <> '{}' then
     perform scheduler.follow_up(p_job, '{}', p_now);
+    perform scheduler.follow_beyond(p_job, p_now) where v_occurrences is not null;
   end if;
 end;
 $function$

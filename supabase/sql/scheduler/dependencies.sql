@@ -155,8 +155,7 @@ begin
   v_recorded := array(
     select added.scheduled_for from scheduler.add_runs(array(
       select scheduler.dependent_run(p_job, at, p_now) from unnest(p_occurrences) as at order by at)) as added);
-  -- Also when all had their rows already: who waits for the job waits until it was given them.
-  if p_job.dependents <> '{}' then
+  if v_recorded <> '{}' and p_job.dependents <> '{}' then
     perform scheduler.follow_up(p_job, v_recorded, p_now);
   end if;
 end;
@@ -248,7 +247,7 @@ comment on function scheduler.follow_up(public.scheduler_jobs, timestamptz[], ti
   'After these occurrences of a job were recorded, or (none) one has ended: gives dependents without a schedule their '
     'occurrences, and sends what waited for the job. The caller holds the job''s row lock.';
 
--- Jobs without a schedule are not told of an occurrence that was turned away; those who wait for them are.
+-- Who depends on a job without a schedule waits while any of the jobs above that has an occurrence to come.
 create function scheduler.follow_beyond(p_job public.scheduler_jobs, p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -260,12 +259,14 @@ begin
         lateral unnest(jobs.dependents) as next_name
       where jobs.schedule is null and not jobs.continuous
     )
-    select name from beyond where name <> all (p_job.dependents)), '{}', p_now);
+    select name from beyond where name <> all (p_job.dependents) and exists (
+      select from public.scheduler_runs
+      where job_name = name and status = 'queued' and waiting ->> 'for' = 'dependency')), '{}', p_now);
 end;
 $$;
 comment on function scheduler.follow_beyond(public.scheduler_jobs, timestamptz) is
-  'After an occurrence of a job was turned away: has those look again that wait for a job without a schedule which '
-    'would have had the same occurrence. The caller holds the job''s row lock.';
+  'After occurrences of a job came or were turned away: has those look again that wait for a job without a schedule '
+    'which has its occurrences from this one. The caller holds the job''s row lock.';
 
 create function scheduler.dependency_circle(p_job_name text, p_depends_on text[]) returns text
 language sql stable set search_path = '' as $$

@@ -224,7 +224,6 @@ declare
   v_planned scheduler.planned_occurrence;
   v_others boolean := false;
   v_run_id uuid;
-  v_recorded timestamptz[];
 begin
   if p_job.next_run_at is null or p_job.next_run_at > p_now then
     return null;
@@ -250,16 +249,13 @@ begin
   end loop;
   perform scheduler.move_cursor(p_job, v_previous, v_next);
   if p_job.dependents <> '{}' then
-    v_recorded := array(
+    perform scheduler.follow_up(p_job, array(
       select scheduled_for from public.scheduler_runs
       where job_name = p_job.name and scheduled_for in (select occurrence from unnest(v_plan)) and attempt = 1
         and trigger <> 'manual' and occurrences = 1
         and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
-      order by 1);
-    perform scheduler.follow_up(p_job, v_recorded, p_now);
-    if v_previous <> all (v_recorded) then
-      perform scheduler.follow_beyond(p_job, p_now);
-    end if;
+      order by 1), p_now);
+    perform scheduler.follow_beyond(p_job, p_now);
   end if;
   return v_run_id;
 end;

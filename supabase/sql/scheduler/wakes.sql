@@ -45,6 +45,7 @@ begin
   -- Its pause may be over, or it was enabled: then what waited for that decides.
   if p_job.dependents <> '{}' then
     perform scheduler.follow_up(p_job, '{}', p_now);
+    perform scheduler.follow_beyond(p_job, p_now) where v_occurrences is not null;
   end if;
 end;
 $$;
