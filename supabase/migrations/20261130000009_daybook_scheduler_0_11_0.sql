@@ -8,8 +8,9 @@ declare
   v_relations constant text[] := array[
     'scheduler_jobs_group_name_idx', 'scheduler_runs_next_idx',
     'scheduler_runs_run_after_idx', 'scheduler_runs_turn_idx',
-    'scheduler_audit', 'scheduler_breakers', 'scheduler_calendar_spans',
-    'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents'];
+    'scheduler_runs_waits_for_key_idx', 'scheduler_audit', 'scheduler_breakers',
+    'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
+    'scheduler_incidents'];
   v_functions constant text[] := array[]::text[];
   v_jobs constant text[] := array[]::text[];
   v_there text[] := array(
@@ -175,6 +176,10 @@ create index scheduler_runs_turn_idx
 create index scheduler_runs_next_idx
   on public.scheduler_runs (job_name, priority desc, turn, scheduled_for, attempt)
   where status = 'queued' and run_after is null;
+-- What waits for a run with its key to end.
+create index scheduler_runs_waits_for_key_idx
+  on public.scheduler_runs (key, job_name, priority desc, turn, scheduled_for)
+  where status = 'queued' and waiting ->> 'for' = 'key';
 -- What is to be looked at at a time.
 create index scheduler_runs_run_after_idx
   on public.scheduler_runs (run_after) where status = 'queued' and run_after is not null;
@@ -1726,8 +1731,12 @@ AS $function$
 declare
   v_group_limit constant integer := (select key_limit from public.scheduler_groups where name = p_job.group_name);
 begin
-  if p_job.key_limit <= (select count(*) from public.scheduler_runs
-    where key = p_run.key and job_name = p_job.name and status in ('dispatched', 'running')) then
+  -- Offset 0: of those under way, which are few, and not of all that wait with the key.
+  if p_job.key_limit <= (
+    select count(*) from (
+      select key from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running') offset 0) as under_way
+    where key = p_run.key) then
     return ('key', p_run.key, null, null)::scheduler.hold;
   end if;
   if v_group_limit is null then
@@ -1740,9 +1749,10 @@ begin
     return ('key', p_run.key, null, null)::scheduler.hold;
   end if;
   return case when v_group_limit <= (
-    select count(*) from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    where runs.key = p_run.key and jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running'))
-    then ('key', p_run.key, null, null)::scheduler.hold end;
+    select count(*) from (
+      select key from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+      where jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running') offset 0) as under_way
+    where key = p_run.key) then ('key', p_run.key, null, null)::scheduler.hold end;
 end;
 $function$
 ;

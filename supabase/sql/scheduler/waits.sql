@@ -136,8 +136,12 @@ language plpgsql set search_path = '' as $$
 declare
   v_group_limit constant integer := (select key_limit from public.scheduler_groups where name = p_job.group_name);
 begin
-  if p_job.key_limit <= (select count(*) from public.scheduler_runs
-    where key = p_run.key and job_name = p_job.name and status in ('dispatched', 'running')) then
+  -- Offset 0: of those under way, which are few, and not of all that wait with the key.
+  if p_job.key_limit <= (
+    select count(*) from (
+      select key from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running') offset 0) as under_way
+    where key = p_run.key) then
     return ('key', p_run.key, null, null)::scheduler.hold;
   end if;
   if v_group_limit is null then
@@ -150,9 +154,10 @@ begin
     return ('key', p_run.key, null, null)::scheduler.hold;
   end if;
   return case when v_group_limit <= (
-    select count(*) from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    where runs.key = p_run.key and jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running'))
-    then ('key', p_run.key, null, null)::scheduler.hold end;
+    select count(*) from (
+      select key from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+      where jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running') offset 0) as under_way
+    where key = p_run.key) then ('key', p_run.key, null, null)::scheduler.hold end;
 end;
 $$;
 comment on function scheduler.key_hold(public.scheduler_jobs, public.scheduler_runs) is
