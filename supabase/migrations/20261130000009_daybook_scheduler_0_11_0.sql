@@ -8,9 +8,10 @@ declare
   v_relations constant text[] := array[
     'scheduler_jobs_group_name_idx', 'scheduler_runs_job_name_run_after_idx',
     'scheduler_runs_next_idx', 'scheduler_runs_run_after_idx',
-    'scheduler_runs_turn_idx', 'scheduler_audit', 'scheduler_breakers',
-    'scheduler_budgets', 'scheduler_calendar_spans', 'scheduler_calendars',
-    'scheduler_groups', 'scheduler_incidents'];
+    'scheduler_runs_turn_idx', 'scheduler_runs_waits_for_key_idx',
+    'scheduler_audit', 'scheduler_breakers', 'scheduler_budgets',
+    'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
+    'scheduler_incidents'];
   v_functions constant text[] := array[
     'scheduler_report_budget', 'scheduler_reserve_tokens',
     'scheduler_take_tokens'];
@@ -180,6 +181,10 @@ create index scheduler_runs_turn_idx
 create index scheduler_runs_next_idx
   on public.scheduler_runs (job_name, priority desc, turn, scheduled_for, attempt)
   where status = 'queued' and run_after is null;
+-- What waits for a run with its key to end.
+create index scheduler_runs_waits_for_key_idx
+  on public.scheduler_runs (key, job_name, priority desc, turn, scheduled_for)
+  where status = 'queued' and waiting ->> 'for' = 'key';
 -- What is to be looked at at a time: of all jobs, and of one.
 create index scheduler_runs_run_after_idx
   on public.scheduler_runs (run_after) where status = 'queued' and run_after is not null;
@@ -513,6 +518,7 @@ begin
   select * into v_job from public.scheduler_jobs where name = p_job_name;
   if not coalesce(v_job.enabled, false) then
     perform scheduler.cancel_orphans(p_job_name, p_now);
+    delete from scheduler.wakes where job_name = p_job_name and wake_at <= p_now;
     return v_told;
   end if;
   perform scheduler.take_wakes(v_job, p_now);
@@ -902,7 +908,8 @@ begin
   end if;
   v_until := case v_state when 'open'
     then v_breaker.opened_at + make_interval(secs => p_job.breaker_cooldown_seconds) end;
-  return ('breaker', p_job.name, v_until, case when p_run.trigger in ('cron', 'catch_up') and p_run.attempt = 1
+  return ('breaker', p_job.name, v_until, case when p_run.trigger in ('cron', 'catch_up', 'dependency')
+      and p_run.attempt = 1
     then format('breaker: %s failures in a row, open since %s; %s', v_breaker.failures,
       scheduler.local_text(v_breaker.opened_at, p_job.time_zone),
       case when v_until is null then format('run %s tries', v_breaker.tried_by)
@@ -2299,13 +2306,15 @@ revoke all on function scheduler.dependent_run(scheduler_jobs,timestamp with tim
 
 CREATE OR REPLACE FUNCTION scheduler.effective_priority(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
  RETURNS numeric
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
+begin
   -- Back-filled runs go behind the live ones however long they have waited.
-  select p_run.priority + case when scheduler.is_backfill(p_run) then 0
+  return p_run.priority + case when scheduler.is_backfill(p_run) then 0
     else greatest(0, floor(extract(epoch from p_now - p_run.scheduled_for) / p_job.priority_ages_after_seconds)) end;
+end;
 $function$
 ;
 comment on function scheduler.effective_priority(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'A run''s priority and a step for each priority_ages_after_seconds that it has waited.';
@@ -2439,13 +2448,15 @@ begin
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
     v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), runs.key, p_run_after,
     coalesce(priority, v_job.priority),
-    case when runs.key is null then 0 else turns.next_turn + row_number() over (partition by runs.key
-      order by place) - 1
+    -- Runs without a key all come next to what is being served, so that a stream of them holds up no key.
+    turns.next_turn + case when runs.key is null then 0
+      else row_number() over (partition by runs.key order by place) - 1
       end,
     case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
   from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
     with ordinality as runs (payload, key, priority, place)
-    left join scheduler.next_turns(v_job.name, p_runs) as turns using (key);
+    join scheduler.next_turns(v_job.name, p_runs) as turns
+      on coalesce(turns.key, '') = coalesce(runs.key, '');
   if v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
   end if;
@@ -2531,33 +2542,96 @@ $function$
 comment on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) is 'The last receipt. Ends a running run as completed, failed (timed_out and interrupted are failures with that verdict) or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome, or a deferred run without a moment to go on at.';
 revoke all on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.follow_up(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.follow(p_job_name text, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 declare
-  v_name text;
   v_job public.scheduler_jobs;
 begin
-  foreach v_name in array p_job.dependents loop
-    if not scheduler.try_lock_job(v_name) then
-      insert into scheduler.wakes (job_name, wake_at, scheduled_for)
-        select v_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
-      continue;
-    end if;
-    select * into v_job from public.scheduler_jobs where name = v_name;
-    continue when v_job.name is null or v_job.continuous;
-    perform scheduler.record_dependent(v_job, p_occurrences, p_now);
-    perform scheduler.look_again(v_name, 'dependency');
-    if v_job.enabled then
-      perform scheduler.try_send_queued(v_job, p_now);
-    end if;
-  end loop;
+  if not scheduler.try_lock_job(p_job_name) then
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for)
+      select p_job_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
+    return;
+  end if;
+  select * into v_job from public.scheduler_jobs where name = p_job_name;
+  if v_job.name is null or v_job.continuous then
+    return;
+  end if;
+  perform scheduler.record_dependent(v_job, p_occurrences, p_now);
+  perform scheduler.look_again(p_job_name, 'dependency');
+  if v_job.enabled then
+    perform scheduler.try_send_queued(v_job, p_now);
+  end if;
 end;
 $function$
 ;
-comment on function scheduler.follow_up(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'After these occurrences of a job were recorded, or (none) one has ended: gives dependents without a schedule their occurrences, and sends what waited for the job. Dependents that somebody else holds are woken at the next pulse. The caller holds the job''s row lock.';
+comment on function scheduler.follow(text,timestamp with time zone[],timestamp with time zone) is 'Has a dependent look at what it waits for: without a schedule it is given these occurrences first. One that somebody else holds is woken at the next pulse.';
+revoke all on function scheduler.follow(text,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.follow_all(p_job_names text[], p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_list jsonb := nullif(current_setting('daybook.to_follow', true), '')::jsonb;
+  v_is_nested constant boolean := v_list is not null;
+begin
+  select coalesce(v_list, '[]') || coalesce(jsonb_agg(item), '[]') into v_list
+    from unnest(p_job_names) as name,
+      lateral jsonb_build_object('job', name, 'occurrences', to_jsonb(p_occurrences)) as item
+    where not v_is_nested or not v_list @> jsonb_build_array(item);
+  perform set_config('daybook.to_follow', v_list::text, true);
+  if v_is_nested then
+    return;
+  end if;
+  while v_list <> '[]' loop
+    perform set_config('daybook.to_follow', (v_list - 0)::text, true);
+    perform scheduler.follow(v_list -> 0 ->> 'job', array(
+      select at::timestamptz from jsonb_array_elements_text(v_list -> 0 -> 'occurrences') as at), p_now);
+    v_list := current_setting('daybook.to_follow');
+  end loop;
+  perform set_config('daybook.to_follow', '', true);
+end;
+$function$
+;
+comment on function scheduler.follow_all(text[],timestamp with time zone[],timestamp with time zone) is 'scheduler.follow for each of the jobs, and for all that come to follow them. Called while it is at work it adds to the list, no more.';
+revoke all on function scheduler.follow_all(text[],timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.follow_beyond(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform scheduler.follow_all(array(
+    with recursive beyond as (
+      select name from unnest(p_job.dependents) as name
+      union
+      select next_name from beyond join public.scheduler_jobs as jobs using (name),
+        lateral unnest(jobs.dependents) as next_name
+      where jobs.schedule is null and not jobs.continuous
+    )
+    select name from beyond where name <> all (p_job.dependents) and exists (
+      select from public.scheduler_runs
+      where job_name = name and status = 'queued' and waiting ->> 'for' = 'dependency')), '{}', p_now);
+end;
+$function$
+;
+comment on function scheduler.follow_beyond(scheduler_jobs,timestamp with time zone) is 'After occurrences of a job came or were turned away: has those look again that wait for a job without a schedule which has its occurrences from this one. The caller holds the job''s row lock.';
+revoke all on function scheduler.follow_beyond(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.follow_up(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.follow_all(p_job.dependents, p_occurrences, p_now);
+$function$
+;
+comment on function scheduler.follow_up(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'After these occurrences of a job were recorded, or (none) one has ended: gives dependents without a schedule their occurrences, and sends what waited for the job. The caller holds the job''s row lock.';
 revoke all on function scheduler.follow_up(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.following_run(p_job scheduler_jobs, p_run scheduler_runs, p_retryable boolean, p_resume_at timestamp with time zone, p_now timestamp with time zone)
@@ -2596,10 +2670,34 @@ revoke all on function scheduler.following_run(scheduler_jobs,scheduler_runs,boo
 
 CREATE OR REPLACE FUNCTION scheduler.free_slot(p_run_id uuid)
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
-  update scheduler.group_slots set run_id = null where run_id = p_run_id returning group_name;
+declare
+  v_freed scheduler.group_slots;
+  v_limit integer;
+  v_over scheduler.group_slots;
+begin
+  update scheduler.group_slots set run_id = null where run_id = p_run_id returning * into v_freed;
+  if not found then
+    return null;
+  end if;
+  v_limit := (select parallel_limit from public.scheduler_groups where name = v_freed.group_name);
+  if v_freed.slot > v_limit then
+    delete from scheduler.group_slots where group_name = v_freed.group_name and slot = v_freed.slot;
+    return v_freed.group_name;
+  end if;
+  -- A run over the limit takes its place; one that ends at this moment needs none.
+  select * into v_over from scheduler.group_slots
+    where group_name = v_freed.group_name and slot > v_limit and run_id is not null
+    order by slot desc limit 1 for update skip locked;
+  if found then
+    delete from scheduler.group_slots where group_name = v_over.group_name and slot = v_over.slot;
+    update scheduler.group_slots set run_id = v_over.run_id
+      where group_name = v_freed.group_name and slot = v_freed.slot;
+  end if;
+  return v_freed.group_name;
+end;
 $function$
 ;
 comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds; the group, null when it holds none.';
@@ -2649,10 +2747,14 @@ CREATE OR REPLACE FUNCTION scheduler.has_free_slot(p_group_name text)
  STABLE
  SET search_path TO ''
 AS $function$
-  select exists (
-      select from scheduler.group_slots as slots join public.scheduler_groups as groups on groups.name = group_name
+  select parallel_limit is null
+    or exists (
+      select from scheduler.group_slots
       where group_name = p_group_name and run_id is null and slot <= parallel_limit)
-    or (select parallel_limit is null from public.scheduler_groups where name = p_group_name);
+    and not exists (
+      select from scheduler.group_slots
+      where group_name = p_group_name and run_id is not null and slot > parallel_limit)
+  from public.scheduler_groups where name = p_group_name;
 $function$
 ;
 comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this transaction sees.';
@@ -2668,8 +2770,8 @@ begin
     perform scheduler.put_off(p_run, p_hold, p_now);
     return 'waits';
   end if;
-  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name) then
-    perform scheduler.mark_waiting(p_run.job_name, p_hold, p_now);
+  if scheduler.waits_for_other(p_run, p_hold) then
+    perform scheduler.mark_waiting(p_run, p_hold, p_now);
     if (p_hold).until is not null then
       perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
     end if;
@@ -2711,11 +2813,8 @@ begin
       v_hold := scheduler.breaker_hold(p_job, p_run, p_now);
     end if;
   end if;
-  if v_hold.kind is null and p_job.group_name is not null and not scheduler.has_free_slot(p_job.group_name) then
-    v_hold := ('group', p_job.group_name, null, null)::scheduler.hold;
-  end if;
-  if v_hold.kind is null and p_run.key is not null then
-    v_hold := scheduler.key_hold(p_job, p_run);
+  if v_hold.kind is null then
+    v_hold := scheduler.limit_hold(p_job, p_run);
   end if;
   if v_hold.kind is null and p_job.budgets <> '{}' then
     v_hold := scheduler.budget_hold(p_job, p_now);
@@ -2774,14 +2873,58 @@ AS $function$ select p_run.priority = -100 $function$
 comment on function scheduler.is_backfill(scheduler_runs) is 'Whether a run is back-filled, or a retry of one that is.';
 revoke all on function scheduler.is_backfill(scheduler_runs) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
+CREATE OR REPLACE FUNCTION scheduler.is_limit(p_kind text)
  RETURNS boolean
  LANGUAGE sql
  IMMUTABLE
  SET search_path TO ''
+AS $function$ select p_kind in ('group', 'parallel_limit', 'lock') $function$
+;
+comment on function scheduler.is_limit(text) is 'Whether a hold of that kind ends when one of the runs under way does.';
+revoke all on function scheduler.is_limit(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_of_occurrence(p_run scheduler_runs)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
 AS $function$
-  select p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
+begin
+  return case
+    when p_run.trigger in ('manual', 'enqueued') then false
+    when p_run.trigger in ('retry', 'deferred') then scheduler.origin(p_run) not in ('manual', 'enqueued')
+    else true end;
+end;
+$function$
+;
+comment on function scheduler.is_of_occurrence(scheduler_runs) is 'Whether the run is an attempt at an occurrence of its job, and not at what a person called or somebody enqueued.';
+revoke all on function scheduler.is_of_occurrence(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_paused(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return p_job.paused_at is not null and p_job.paused_at <= p_at
+    and (p_job.paused_until is null or p_at < p_job.paused_until);
+end;
+$function$
+;
+comment on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) is 'Whether the job''s pause covers that moment.';
+revoke all on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
     and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}';
+end;
 $function$
 ;
 comment on function scheduler.is_plain(scheduler_jobs) is 'Whether nothing but its own lock and parallel limit can hold the job''s runs back.';
@@ -3006,6 +3149,33 @@ $function$
 comment on function scheduler.jobs_to_attend(timestamp with time zone,text[],text,integer) is 'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a due occurrence, those with a waiting run whose time has come, those that were woken. Runs that wait for a lock or a limit are sent by who frees it.';
 revoke all on function scheduler.jobs_to_attend(timestamp with time zone,text[],text,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.join_slots(p_job scheduler_jobs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run_id uuid;
+begin
+  if (select parallel_limit is null from public.scheduler_groups where name = p_job.group_name) is not false then
+    return;
+  end if;
+  for v_run_id in
+    select id from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running')
+    order by dispatched_at, id
+  loop
+    if not scheduler.take_slot(p_job.group_name, v_run_id) then
+      insert into scheduler.group_slots (group_name, slot, run_id)
+        select p_job.group_name, max(slot) + 1, v_run_id from scheduler.group_slots
+        where group_name = p_job.group_name;
+    end if;
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.join_slots(scheduler_jobs) is 'Gives slots to the runs of a job that has joined its group while they were under way: behind the limit where no other is free. The caller holds the lock of the registry and the job''s row lock.';
+revoke all on function scheduler.join_slots(scheduler_jobs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.keep_going(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -3036,8 +3206,12 @@ AS $function$
 declare
   v_group_limit constant integer := (select key_limit from public.scheduler_groups where name = p_job.group_name);
 begin
-  if p_job.key_limit <= (select count(*) from public.scheduler_runs
-    where key = p_run.key and job_name = p_job.name and status in ('dispatched', 'running')) then
+  -- Offset 0: of those under way, which are few, and not of all that wait with the key.
+  if p_job.key_limit <= (
+    select count(*) from (
+      select key from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running') offset 0) as under_way
+    where key = p_run.key) then
     return ('key', p_run.key, null, null)::scheduler.hold;
   end if;
   if v_group_limit is null then
@@ -3050,9 +3224,10 @@ begin
     return ('key', p_run.key, null, null)::scheduler.hold;
   end if;
   return case when v_group_limit <= (
-    select count(*) from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    where runs.key = p_run.key and jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running'))
-    then ('key', p_run.key, null, null)::scheduler.hold end;
+    select count(*) from (
+      select key from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+      where jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running') offset 0) as under_way
+    where key = p_run.key) then ('key', p_run.key, null, null)::scheduler.hold end;
 end;
 $function$
 ;
@@ -3086,6 +3261,24 @@ $function$
 comment on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) is 'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of other jobs waited for it. The caller holds the job''s row lock.';
 revoke all on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.limit_hold(p_job scheduler_jobs, p_run scheduler_runs)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if p_job.group_name is not null and not scheduler.has_free_slot(p_job.group_name) then
+    return ('group', p_job.group_name, null, null)::scheduler.hold;
+  elsif p_run.key is not null then
+    return scheduler.key_hold(p_job, p_run);
+  end if;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) is 'The hold when the limit of the job''s group or of the run''s key is reached; else null. The caller holds the job''s row lock.';
+revoke all on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.link_dependents(p_job_name text, p_depends_on text[])
  RETURNS void
  LANGUAGE sql
@@ -3111,7 +3304,8 @@ begin
   if p_job.group_name is distinct from p_old.group_name then
     perform scheduler.free_slot(id) from public.scheduler_runs
       where job_name = p_job.name and status in ('dispatched', 'running');
-    perform scheduler.make_slots(name, parallel_limit) from public.scheduler_groups where name = p_job.group_name;
+    perform scheduler.wake_group(p_old.group_name, 'epoch');
+    perform scheduler.join_slots(p_job);
   end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
@@ -3175,6 +3369,20 @@ $function$
 comment on function scheduler.lock_budget(text) is 'The budget''s row, locked. Raises SD012 when it is unknown.';
 revoke all on function scheduler.lock_budget(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.lock_group(p_group_name text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  perform from public.scheduler_jobs where group_name = p_group_name order by name for no key update;
+end;
+$function$
+;
+comment on function scheduler.lock_group(text) is 'Takes the lock of the registry, then the row locks of all jobs of the group.';
+revoke all on function scheduler.lock_group(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.look_again(p_job_name text, p_waits_for text)
  RETURNS void
  LANGUAGE sql
@@ -3209,42 +3417,62 @@ CREATE OR REPLACE FUNCTION scheduler.make_slots(p_group_name text, p_limit integ
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
-  -- Runs that were sent before there was a limit hold slots as well, so that it holds from now on.
-  insert into scheduler.group_slots (group_name, slot)
-    select p_group_name, slot from generate_series(1, p_limit) as slot
-    on conflict do nothing;
-  delete from scheduler.group_slots
-    where group_name = p_group_name and run_id is null and (p_limit is null or slot > p_limit);
-  with homeless as (
-    select runs.id, row_number() over (order by dispatched_at, runs.id) as place
-    from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    where jobs.group_name = p_group_name and runs.status in ('dispatched', 'running')
-      and not exists (select from scheduler.group_slots where run_id = runs.id)
-  ), free as (
-    select slot, row_number() over (order by slot) as place from scheduler.group_slots
-    where group_name = p_group_name and run_id is null
-  )
-  update scheduler.group_slots as slots set run_id = homeless.id
-    from homeless join free using (place)
-    where slots.group_name = p_group_name and slots.slot = free.slot;
+  delete from scheduler.group_slots where group_name = p_group_name;
+  -- Runs that were sent before there was a limit hold slots as well. Those over the limit have slots of their own
+  -- behind
+  -- it, which go as runs end, so that no further run is sent before as few are under way as may be.
+  insert into scheduler.group_slots (group_name, slot, run_id)
+    select p_group_name, coalesce(slot, place), under_way.id
+    from (
+      select runs.id, row_number() over (order by runs.dispatched_at, runs.id)::integer as place
+      from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+      where jobs.group_name = p_group_name and runs.status in ('dispatched', 'running')) as under_way
+      full join generate_series(1, p_limit) as slot on slot = place
+    where p_limit is not null;
 $function$
 ;
-comment on function scheduler.make_slots(text,integer) is 'Gives a group as many slots as it has a limit (null: none); one that is held goes when its run ends.';
+comment on function scheduler.make_slots(text,integer) is 'Gives a group as many slots as it has a limit (null: none), the first to what is under way. The caller holds the row locks of the group''s jobs.';
 revoke all on function scheduler.make_slots(text,integer) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.mark_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.mark_all_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
-  update public.scheduler_runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name, p_now, (p_hold).until)
+  update public.scheduler_runs as runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(runs, (p_hold).kind, p_now), (p_hold).until)
   where job_name = p_job_name and status = 'queued' and run_after is null
-    and (waiting ->> 'for', waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name);
+    and (waiting ->> 'for', waiting ->> 'name', (waiting ->> 'until')::timestamptz)
+      is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
 $function$
 ;
-comment on function scheduler.mark_waiting(text,scheduler.hold,timestamp with time zone) is 'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
-revoke all on function scheduler.mark_waiting(text,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.mark_all_waiting(text,scheduler.hold,timestamp with time zone) is 'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
+revoke all on function scheduler.mark_all_waiting(text,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.mark_waiting(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  -- Thousands may wait: they are written when they come, and when the job is stopped or goes on, not each time that
+  -- another of its limits is reached first, nor when one that waited alone comes to wait with them.
+  if p_run.waiting ->> 'for' is null
+    or not (scheduler.is_limit(p_run.waiting ->> 'for') and scheduler.is_limit((p_hold).kind)
+      or scheduler.waits_alone(p_run.waiting ->> 'for')) then
+    perform scheduler.mark_all_waiting(p_run.job_name, p_hold, p_now);
+    return;
+  end if;
+  update public.scheduler_runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until)
+    where id = p_run.id and status = 'queued';
+end;
+$function$
+;
+comment on function scheduler.mark_waiting(scheduler_runs,scheduler.hold,timestamp with time zone) is 'Writes down what a run waits for together with all others of its job. The caller holds the job''s row lock.';
+revoke all on function scheduler.mark_waiting(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.matching_dates(p_parsed scheduler.parsed_schedule, p_from timestamp without time zone, p_to timestamp without time zone)
  RETURNS TABLE(day timestamp without time zone, by_month boolean, by_week boolean)
@@ -3492,14 +3720,23 @@ CREATE OR REPLACE FUNCTION scheduler.newest_state(p_job_name text, p_at timestam
 AS $function$
 declare
   v_run public.scheduler_runs;
+  v_gap public.scheduler_runs;
   v_kept scheduler.kept_occurrences;
   v_stands_for public.scheduler_runs;
 begin
-  -- Calls by hand and enqueued runs are no occurrences. What a calendar turned away does not count.
-  select * into v_run from public.scheduler_runs
-    where job_name = p_job_name and scheduled_for <= p_at and trigger <> 'manual' and trigger <> 'enqueued'
-      and skip_kind is distinct from 'calendar'
+  -- What a calendar turned away does not count.
+  select * into v_run from public.scheduler_runs as runs
+    where job_name = p_job_name and scheduled_for <= p_at and trigger <> 'manual'
+      and skip_kind is distinct from 'calendar' and scheduler.is_of_occurrence(runs)
     order by scheduled_for desc, attempt desc limit 1;
+  -- A gap row may have begun before it and have newer occurrences.
+  select * into v_gap from public.scheduler_runs
+    where job_name = p_job_name and occurrences > 1 and scheduled_until > v_run.scheduled_for
+      and scheduled_for < v_run.scheduled_for and p_at > v_run.scheduled_for
+    limit 1;
+  if found then
+    v_run := v_gap;
+  end if;
   select * into v_kept from scheduler.kept_occurrences where job_name = p_job_name and scheduled_for <= p_at;
   -- Failures are kept longer than successes: what is left of an occurrence may be its first attempt alone.
   if v_kept.scheduled_for > v_run.scheduled_for or v_run.id is null
@@ -3828,8 +4065,7 @@ AS $function$
   select wanted.key, greatest(served.turn, (
     select max(runs.turn) + 1 from public.scheduler_runs as runs
     where job_name = p_job_name and runs.key = wanted.key and completed_at is null))
-  from (select distinct run ->> 'key' as key from jsonb_array_elements(p_runs) as run
-      where run ->> 'key' is not null) as wanted,
+  from (select distinct run ->> 'key' as key from jsonb_array_elements(p_runs) as run) as wanted,
     (select coalesce(max(turn), 0) + 1 as turn from public.scheduler_runs
       where job_name = p_job_name and status in ('dispatched', 'running')) as served;
 $function$
@@ -3839,25 +4075,34 @@ revoke all on function scheduler.next_turns(text,jsonb) from public, anon, authe
 
 CREATE OR REPLACE FUNCTION scheduler.next_waiting(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler_runs
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
  SET enable_sort TO 'off'
 AS $function$
+declare
+  v_run public.scheduler_runs;
+  v_next public.scheduler_runs;
+  v_priority numeric;
+  v_highest numeric;
+  v_below integer := 1000;
+begin
   -- The first of each priority, by the index; there are few priorities, and may be many runs.
-  with recursive firsts as (
-    (select runs from public.scheduler_runs as runs
-      where job_name = p_job.name and status = 'queued' and run_after is null
-      order by priority desc, turn, scheduled_for, attempt limit 1)
-    union all
-    select (select runs from public.scheduler_runs as runs
-      where job_name = p_job.name and status = 'queued' and run_after is null
-        and priority < ((firsts.runs)::public.scheduler_runs).priority
-      order by priority desc, turn, scheduled_for, attempt limit 1)
-    from firsts where firsts.runs is not null
-  )
-  select runs from firsts where (runs).id is not null
-  order by scheduler.effective_priority(p_job, runs, p_now) desc, (runs).scheduled_for limit 1;
+  loop
+    select * into v_run from public.scheduler_runs
+      where job_name = p_job.name and status = 'queued' and run_after is null and priority < v_below
+      order by priority desc, turn, scheduled_for, attempt limit 1;
+    exit when not found;
+    v_below := v_run.priority;
+    v_priority := scheduler.effective_priority(p_job, v_run, p_now);
+    if v_highest is null or v_priority > v_highest
+      or v_priority = v_highest and v_run.scheduled_for < v_next.scheduled_for then
+      v_next := v_run;
+      v_highest := v_priority;
+    end if;
+  end loop;
+  return v_next;
+end;
 $function$
 ;
 comment on function scheduler.next_waiting(scheduler_jobs,timestamp with time zone) is 'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take turns; then the oldest occurrence. Null when none may go but for its job.';
@@ -3877,8 +4122,10 @@ begin
     return jsonb_build_object('kind', 'not_registered_yet',
       'registered', scheduler.local_text(p_job.created_at, p_job.time_zone));
   elsif p_job.schedule is null then
-    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs',
-      (scheduler.next_run(p_job, p_minute)).fault);
+    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs', case
+      when p_job.continuous then 'without a break, one run after the other'
+      when p_job.depends_on <> '{}' then 'for each occurrence of ' || array_to_string(p_job.depends_on, ', ')
+      else 'only when it is enqueued or called' end);
   end if;
   -- An interval of seconds may have several occurrences in the minute: the last of them is explained.
   select max(at) into v_last
@@ -3921,9 +4168,8 @@ AS $function$
   select p_facts ->> 'job' || case p_facts ->> 'kind'
     when 'not_registered_yet'
       then format(' did not run at %s: it was registered only at %s.', at, p_facts ->> 'registered')
-    when 'no_schedule' then format(' has no run at %s: it has no schedule and runs only when it is enqueued or '
-      'called%s.',
-      at, case when (p_facts ->> 'enabled')::boolean then ''
+    when 'no_schedule' then format(' has no run at %s: it has no schedule and runs %s%s.', at,
+      p_facts ->> 'runs', case when (p_facts ->> 'enabled')::boolean then ''
         else '; it is disabled besides: register it with enabled => true' end)
     when 'not_due' then format(' %s not due at %s: its schedule is %L in %s; %s.',
       case when (p_facts ->> 'to_come')::boolean then 'is' else 'was' end, at, p_facts ->> 'schedule',
@@ -3993,7 +4239,10 @@ CREATE OR REPLACE FUNCTION scheduler.note_try(p_job scheduler_jobs, p_run_id uui
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
-  update public.scheduler_breakers set tried_by = p_run_id where job_name = p_job.name and opened_at is not null;
+  -- A person's run goes beside the one that tries, and does not take its place.
+  update public.scheduler_breakers set tried_by = p_run_id
+  where job_name = p_job.name and opened_at is not null and not exists (
+    select from public.scheduler_runs where id = tried_by and completed_at is null);
 $function$
 ;
 comment on function scheduler.note_try(scheduler_jobs,uuid) is 'The run that is sent now is the one that tries, where the job''s breaker is not closed.';
@@ -4326,7 +4575,7 @@ begin
     paused_until = case when isfinite(p_until) then p_until end,
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
-  perform scheduler.mark_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
+  perform scheduler.mark_all_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
     null)::scheduler.hold, p_now);
   perform scheduler.wake_jobs(array[v_job.name], p_until) where isfinite(p_until);
   perform scheduler.audit('pause', 'job', v_job.name, p_reason, p_author, scheduler.pause_facts(v_job, p_now),
@@ -4362,16 +4611,17 @@ CREATE OR REPLACE FUNCTION scheduler.pause_group(p_group_name text, p_reason tex
  SET search_path TO ''
 AS $function$
 declare
-  v_group public.scheduler_groups := scheduler.assert_group(p_group_name);
+  v_group public.scheduler_groups;
   v_jobs bigint;
 begin
+  perform scheduler.lock_group(p_group_name);
+  v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('pause the group %s', p_group_name), 'reason and author',
     format('select scheduler.pause_group(%L, ''why'', ''who'')', p_group_name), p_reason, p_author);
   if p_until <= p_now then
     raise exception using errcode = '22023',
       message = format('cannot pause the group %s: until must be in the future, got %s', p_group_name, p_until);
   end if;
-  perform from public.scheduler_jobs where group_name = p_group_name order by name for no key update;
   update public.scheduler_groups set
     paused_at = case when paused_until > p_now or paused_until is null then coalesce(paused_at, p_now) else p_now end,
     paused_until = case when isfinite(p_until) then p_until end,
@@ -4381,9 +4631,7 @@ begin
     set group_paused_at = v_group.paused_at, group_paused_until = v_group.paused_until, updated_at = now()
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where group_name = p_group_name order by name),
-    coalesce(v_group.paused_until, p_now));
+  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);
   return format('the group %s is paused %s, with %s', p_group_name,
@@ -4660,13 +4908,14 @@ CREATE OR REPLACE FUNCTION scheduler.prune_runs(p_statuses text[], p_before time
  SET search_path TO ''
 AS $function$
   with pruned as (
-    delete from public.scheduler_runs where id in (
+    delete from public.scheduler_runs as runs where id in (
       select id from public.scheduler_runs where status = any (p_statuses) and completed_at < p_before limit p_limit)
-    returning job_name, scheduled_for, attempt, status, trigger, skip_kind
+    returning job_name, scheduled_for, attempt, status, trigger, skip_kind,
+      scheduler.is_of_occurrence(runs) as is_of_occurrence
   ), newest as (
     select distinct on (job_name) job_name, scheduled_for, status from pruned
       join public.scheduler_jobs on name = job_name
-    where trigger not in ('manual', 'enqueued', 'continuous') and status <> 'deferred'
+    where is_of_occurrence and trigger <> 'continuous' and status <> 'deferred'
       and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
     order by job_name, scheduled_for desc, status = 'completed' desc, attempt desc
   ), kept as (
@@ -4839,13 +5088,13 @@ AS $function$
 declare
   v_recorded timestamptz[];
 begin
-  if p_job.schedule is not null or not p_job.enabled then
+  if p_job.schedule is not null or not p_job.enabled or coalesce(p_occurrences, '{}') = '{}' then
     return;
   end if;
   v_recorded := array(
     select added.scheduled_for from scheduler.add_runs(array(
       select scheduler.dependent_run(p_job, at, p_now) from unnest(p_occurrences) as at order by at)) as added);
-  if v_recorded <> '{}' then
+  if v_recorded <> '{}' and p_job.dependents <> '{}' then
     perform scheduler.follow_up(p_job, v_recorded, p_now);
   end if;
 end;
@@ -4897,6 +5146,7 @@ begin
         and trigger <> 'manual' and occurrences = 1
         and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
       order by 1), p_now);
+    perform scheduler.follow_beyond(p_job, p_now);
   end if;
   return v_run_id;
 end;
@@ -5108,13 +5358,14 @@ begin
     raise exception using errcode = '22023', message = format('cannot register the group%s: %s',
       coalesce(' ' || v_group.name, ''), v_fault);
   end if;
+  -- No run of the group is sent and none ends while its slots are made.
+  perform scheduler.lock_group(v_group.name);
   insert into public.scheduler_groups as groups (name, description, parallel_limit, key_limit, place)
     values (v_group.name, v_group.description, v_group.parallel_limit, v_group.key_limit, v_group.place)
     on conflict (name) do update set description = excluded.description, parallel_limit = excluded.parallel_limit,
       key_limit = excluded.key_limit, place = excluded.place, updated_at = now();
   perform scheduler.make_slots(v_group.name, v_group.parallel_limit);
-  perform scheduler.wake_jobs(array(
-    select jobs.name from public.scheduler_jobs as jobs where jobs.group_name = v_group.name order by 1), 'epoch');
+  perform scheduler.wake_group(v_group.name, 'epoch');
 end;
 $function$
 ;
@@ -5210,6 +5461,27 @@ $function$
 ;
 comment on function scheduler.release_key(scheduler_jobs,text,timestamp with time zone) is 'After a run with that key ended: the next one with the key may go, of the job or of others of its group. The caller holds the job''s row lock, and sends what waits of the job.';
 revoke all on function scheduler.release_key(scheduler_jobs,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.release_keys(p_job scheduler_jobs)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.scheduler_runs set run_after = null
+  where id in (
+    select id from (
+      select id, row_number() over (partition by key order by priority desc, turn, scheduled_for) as place
+      from public.scheduler_runs
+      where job_name = p_job.name and status = 'queued' and run_after is not null and waiting ->> 'for' = 'key'
+    ) as waiting
+    -- As many as may go at once; who ends lets the next one go.
+    where place <= coalesce(
+      least(p_job.key_limit, (select key_limit from public.scheduler_groups where name = p_job.group_name)),
+      place));
+$function$
+;
+comment on function scheduler.release_keys(scheduler_jobs) is 'Has the first of each key that waits for others with its key looked at when the job next sends. The caller holds the job''s row lock.';
+revoke all on function scheduler.release_keys(scheduler_jobs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.release_lock(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT now())
  RETURNS text
@@ -5474,16 +5746,18 @@ CREATE OR REPLACE FUNCTION scheduler.resume_group(p_group_name text, p_author te
  SET search_path TO ''
 AS $function$
 declare
-  v_group public.scheduler_groups := scheduler.assert_group(p_group_name);
+  v_group public.scheduler_groups;
   v_job public.scheduler_jobs;
   v_jobs bigint := 0;
 begin
+  perform scheduler.lock_group(p_group_name);
+  v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('resume the group %s', p_group_name), 'author',
     format('select scheduler.resume_group(%L, ''who'')', p_group_name), p_author);
   if v_group.paused_at is null or v_group.paused_until <= p_now then
     return format('the group %s was not paused', p_group_name);
   end if;
-  for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name for no key update loop
+  for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name loop
     -- Occurrences that came due in the pause are recorded first.
     perform scheduler.try_record_due(v_job, p_now);
     v_jobs := v_jobs + 1;
@@ -5493,8 +5767,7 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where group_name = p_group_name order by name), p_now);
+  perform scheduler.wake_group(p_group_name, p_now);
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
     p_now);
@@ -5800,8 +6073,9 @@ declare
   v_hold scheduler.hold;
   v_posted record;
 begin
-  if not p_is_ordered and not scheduler.is_plain(p_job) then
-    v_hold := scheduler.hold_of(p_job, p_run, p_now);
+  if not scheduler.is_plain(p_job) then
+    v_hold := case when p_is_ordered then scheduler.limit_hold(p_job, p_run)
+      else scheduler.hold_of(p_job, p_run, p_now) end;
   end if;
   if v_hold.skip_reason is not null then
     perform scheduler.skip_waiting(p_job, p_run, v_hold, p_now);
@@ -5817,6 +6091,8 @@ begin
   perform scheduler.requests_since();
   v_posted := scheduler.post_run(p_job, p_run, v_timeout_ms);
   if v_posted.fault is not null then
+    -- Its slot is not handed on: the next run would come to the same end, and so on for all that wait.
+    perform scheduler.free_slot(p_run.id);
     perform scheduler.end_run(
       p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault,
         p_send_next => false
@@ -5959,7 +6235,7 @@ begin
   perform from public.scheduler_jobs order by name for no key update;
   update public.scheduler_jobs set stopped_at = p_now, stopped_until = null;
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
+  perform scheduler.mark_all_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
     from public.scheduler_jobs;
   if p_end_runs then
     perform scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author), btrim(p_reason)), p_now)
@@ -6025,15 +6301,17 @@ revoke all on function scheduler.start_occurrence(scheduler_jobs,timestamp with 
 
 CREATE OR REPLACE FUNCTION scheduler.stop_kind(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select case
+begin
+  return case
     when p_job.stopped_at <= p_at and (p_job.stopped_until is null or p_at < p_job.stopped_until) then 'incident'
     when scheduler.is_paused(p_job, p_at) then 'paused'
     when p_job.group_paused_at <= p_at and (p_job.group_paused_until is null or p_at < p_job.group_paused_until)
       then 'group_paused' end;
+end;
 $function$
 ;
 comment on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) is 'What stops the job at that moment, the first of incident, paused, group_paused; null when nothing does.';
@@ -6193,15 +6471,19 @@ CREATE OR REPLACE FUNCTION scheduler.take_slot(p_group_name text, p_run_id uuid)
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
+declare
+  v_limit constant integer := (select parallel_limit from public.scheduler_groups where name = p_group_name);
 begin
-  if (select parallel_limit is null from public.scheduler_groups where name = p_group_name) then
+  if v_limit is null then
     return true;
   end if;
   update scheduler.group_slots set run_id = p_run_id
     where (group_name, slot) in (
       select group_name, slot from scheduler.group_slots
-      where group_name = p_group_name and run_id is null
-        and slot <= (select parallel_limit from public.scheduler_groups where name = p_group_name)
+      where group_name = p_group_name and run_id is null and slot <= v_limit
+        and not exists (
+          select from scheduler.group_slots
+          where group_name = p_group_name and run_id is not null and slot > v_limit)
       order by slot limit 1 for update skip locked);
   return found;
 end;
@@ -6318,6 +6600,7 @@ CREATE OR REPLACE FUNCTION scheduler.take_wakes(p_job scheduler_jobs, p_now time
  SET search_path TO ''
 AS $function$
 declare
+  v_woken bigint;
   v_occurrences timestamptz[];
 begin
   with taken as (
@@ -6325,16 +6608,69 @@ begin
       select ctid from scheduler.wakes where job_name = p_job.name and wake_at <= p_now for update skip locked)
     returning scheduled_for
   )
-  select array_agg(distinct scheduled_for) filter (where scheduled_for is not null) into v_occurrences from taken;
-  if found then
-    perform scheduler.record_dependent(p_job, v_occurrences, p_now);
-    perform scheduler.look_again(p_job.name, 'dependency');
+  select count(*), array_agg(distinct scheduled_for) filter (where scheduled_for is not null)
+    into v_woken, v_occurrences from taken;
+  if v_woken = 0 then
+    return;
+  end if;
+  perform scheduler.record_dependent(p_job, v_occurrences, p_now);
+  perform scheduler.look_again(p_job.name, 'dependency');
+  perform scheduler.release_keys(p_job);
+  -- Its pause may be over, or it was enabled: then what waited for that decides.
+  if p_job.dependents <> '{}' then
+    perform scheduler.follow_up(p_job, '{}', p_now);
+    perform scheduler.follow_beyond(p_job, p_now) where v_occurrences is not null;
   end if;
 end;
 $function$
 ;
 comment on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) is 'Takes out the wakes of a job that is looked at now, and records the occurrences that they name. The caller holds the job''s row lock.';
 revoke all on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.try_lock(p_name text, p_run_id uuid, p_holder text, p_now timestamp with time zone, p_expires_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_held record;
+  v_verdict text;
+begin
+  insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
+    values (p_name, p_run_id, p_holder, p_now, p_expires_at)
+    on conflict (name) do nothing;
+  if found then
+    return true;
+  end if;
+  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name;
+  if v_held.run_id is null or v_held.expires_at > p_now then
+    return false;
+  end if;
+  -- The run's row comes before the lock's row: a receipt on its way may be about to make the lock last longer.
+  select case status when 'running' then 'timed_out' else 'lost' end into v_verdict
+    from public.scheduler_runs where id = v_held.run_id for no key update;
+  select run_id, expires_at into v_held from public.scheduler_locks where name = p_name;
+  if v_held.expires_at > p_now then
+    return false;
+  end if;
+  -- Pulse judges a silent run long before its lock expires; this is for the day on which pulse stood still.
+  perform scheduler.take_back_request(request_id, id) from public.scheduler_runs where id = v_held.run_id
+    and status = 'dispatched';
+  perform scheduler.end_run(
+    v_held.run_id, array['dispatched', 'running'], 'failed', v_verdict, p_now,
+    p_error_message => 'its lock expired before a receipt came', p_send_next => false
+  );
+  delete from public.scheduler_locks where name = p_name and run_id = v_held.run_id;
+  -- What the end of that run let go can have sent a run of this job, even this one.
+  insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
+    values (p_name, p_run_id, p_holder, p_now, p_expires_at)
+    on conflict do nothing;
+  return found;
+end;
+$function$
+;
+comment on function scheduler.try_lock(text,uuid,text,timestamp with time zone,timestamp with time zone) is 'Takes the lock for the run, or says false when another run holds it. The caller holds the job''s row lock.';
+revoke all on function scheduler.try_lock(text,uuid,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.under_way(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler_runs
@@ -6422,9 +6758,10 @@ CREATE OR REPLACE FUNCTION scheduler.unregister_group(p_group_name text)
  SET search_path TO ''
 AS $function$
 declare
-  v_members text := (
-    select string_agg(name, ', ' order by name) from public.scheduler_jobs where group_name = p_group_name);
+  v_members text;
 begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  select string_agg(name, ', ' order by name) into v_members from public.scheduler_jobs where group_name = p_group_name;
   if v_members is not null then
     raise exception using errcode = 'SD205',
       message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
@@ -6458,6 +6795,7 @@ begin
   end if;
   perform scheduler.free_slot(id) from public.scheduler_runs
     where job_name = p_job_name and status in ('dispatched', 'running');
+  perform scheduler.wake_group(v_job.group_name, 'epoch');
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;
@@ -6565,11 +6903,13 @@ revoke all on function scheduler.waiting_metrics(timestamp with time zone) from 
 
 CREATE OR REPLACE FUNCTION scheduler.waiting_since(p_run scheduler_runs, p_for text, p_now timestamp with time zone)
  RETURNS timestamp with time zone
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+begin
+  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+end;
 $function$
 ;
 comment on function scheduler.waiting_since(scheduler_runs,text,timestamp with time zone) is 'Since when a run waits for that; p_now when it begins to.';
@@ -6584,6 +6924,33 @@ AS $function$ select p_kind in ('dependency', 'key') $function$
 ;
 comment on function scheduler.waits_alone(text) is 'Whether a hold of that kind holds back the run alone, and not all that waits of its job.';
 revoke all on function scheduler.waits_alone(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.waits_for_other(p_run scheduler_runs, p_hold scheduler.hold)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (p_run.waiting ->> 'for', p_run.waiting ->> 'name', (p_run.waiting ->> 'until')::timestamptz)
+    is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
+end;
+$function$
+;
+comment on function scheduler.waits_for_other(scheduler_runs,scheduler.hold) is 'Whether a run waits for something else than that hold, for nothing yet, or until another moment.';
+revoke all on function scheduler.waits_for_other(scheduler_runs,scheduler.hold) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wake_group(p_group_name text, p_at timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.wake_jobs(array(
+    select name from public.scheduler_jobs where group_name = p_group_name order by name), p_at);
+$function$
+;
+comment on function scheduler.wake_group(text,timestamp with time zone) is 'Has the first pulse from p_at on (epoch: the next one) look at the jobs of the group.';
+revoke all on function scheduler.wake_group(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.wake_jobs(p_job_names text[], p_at timestamp with time zone)
  RETURNS void

@@ -43,7 +43,8 @@ export async function register(
   );
   // As if it had been registered long ago.
   await sql.unsafe(
-    `update scheduler_jobs set next_run_at = $2, created_at = $2::timestamptz - interval '1 year' where name = $1`,
+    `update scheduler_jobs set next_run_at = case when schedule is not null then $2::timestamptz end,
+      created_at = $2::timestamptz - interval '1 year' where name = $1`,
     [name, dueAt],
   );
 }

@@ -108,7 +108,8 @@ begin
   end if;
   v_until := case v_state when 'open'
     then v_breaker.opened_at + make_interval(secs => p_job.breaker_cooldown_seconds) end;
-  return ('breaker', p_job.name, v_until, case when p_run.trigger in ('cron', 'catch_up') and p_run.attempt = 1
+  return ('breaker', p_job.name, v_until, case when p_run.trigger in ('cron', 'catch_up', 'dependency')
+      and p_run.attempt = 1
     then format('breaker: %s failures in a row, open since %s; %s', v_breaker.failures,
       scheduler.local_text(v_breaker.opened_at, p_job.time_zone),
       case when v_until is null then format('run %s tries', v_breaker.tried_by)
@@ -121,7 +122,10 @@ comment on function scheduler.breaker_hold(public.scheduler_jobs, public.schedul
 
 create function scheduler.note_try(p_job public.scheduler_jobs, p_run_id uuid) returns void
 language sql set search_path = '' as $$
-  update public.scheduler_breakers set tried_by = p_run_id where job_name = p_job.name and opened_at is not null;
+  -- A person's run goes beside the one that tries, and does not take its place.
+  update public.scheduler_breakers set tried_by = p_run_id
+  where job_name = p_job.name and opened_at is not null and not exists (
+    select from public.scheduler_runs where id = tried_by and completed_at is null);
 $$;
 comment on function scheduler.note_try(public.scheduler_jobs, uuid) is
   'The run that is sent now is the one that tries, where the job''s breaker is not closed.';

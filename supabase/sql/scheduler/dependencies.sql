@@ -30,14 +30,23 @@ create function scheduler.newest_state(p_job_name text, p_at timestamptz) return
 language plpgsql stable set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
+  v_gap public.scheduler_runs;
   v_kept scheduler.kept_occurrences;
   v_stands_for public.scheduler_runs;
 begin
-  -- Calls by hand and enqueued runs are no occurrences. What a calendar turned away does not count.
-  select * into v_run from public.scheduler_runs
-    where job_name = p_job_name and scheduled_for <= p_at and trigger <> 'manual' and trigger <> 'enqueued'
-      and skip_kind is distinct from 'calendar'
+  -- What a calendar turned away does not count.
+  select * into v_run from public.scheduler_runs as runs
+    where job_name = p_job_name and scheduled_for <= p_at and trigger <> 'manual'
+      and skip_kind is distinct from 'calendar' and scheduler.is_of_occurrence(runs)
     order by scheduled_for desc, attempt desc limit 1;
+  -- A gap row may have begun before it and have newer occurrences.
+  select * into v_gap from public.scheduler_runs
+    where job_name = p_job_name and occurrences > 1 and scheduled_until > v_run.scheduled_for
+      and scheduled_for < v_run.scheduled_for and p_at > v_run.scheduled_for
+    limit 1;
+  if found then
+    v_run := v_gap;
+  end if;
   select * into v_kept from scheduler.kept_occurrences where job_name = p_job_name and scheduled_for <= p_at;
   -- Failures are kept longer than successes: what is left of an occurrence may be its first attempt alone.
   if v_kept.scheduled_for > v_run.scheduled_for or v_run.id is null
@@ -141,13 +150,13 @@ language plpgsql set search_path = '' as $$
 declare
   v_recorded timestamptz[];
 begin
-  if p_job.schedule is not null or not p_job.enabled then
+  if p_job.schedule is not null or not p_job.enabled or coalesce(p_occurrences, '{}') = '{}' then
     return;
   end if;
   v_recorded := array(
     select added.scheduled_for from scheduler.add_runs(array(
       select scheduler.dependent_run(p_job, at, p_now) from unnest(p_occurrences) as at order by at)) as added);
-  if v_recorded <> '{}' then
+  if v_recorded <> '{}' and p_job.dependents <> '{}' then
     perform scheduler.follow_up(p_job, v_recorded, p_now);
   end if;
 end;
@@ -177,33 +186,89 @@ comment on function scheduler.dependent_run(public.scheduler_jobs, timestamptz, 
   'The run of a job without a schedule for an occurrence of one of its dependencies: queued, or skipped as the job is '
     'stopped or by its calendars. Writes nothing: see add_runs.';
 
-create function scheduler.follow_up(p_job public.scheduler_jobs, p_occurrences timestamptz[], p_now timestamptz)
-returns void
+create function scheduler.follow(p_job_name text, p_occurrences timestamptz[], p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
 declare
-  v_name text;
   v_job public.scheduler_jobs;
 begin
-  foreach v_name in array p_job.dependents loop
-    if not scheduler.try_lock_job(v_name) then
-      insert into scheduler.wakes (job_name, wake_at, scheduled_for)
-        select v_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
-      continue;
-    end if;
-    select * into v_job from public.scheduler_jobs where name = v_name;
-    continue when v_job.name is null or v_job.continuous;
-    perform scheduler.record_dependent(v_job, p_occurrences, p_now);
-    perform scheduler.look_again(v_name, 'dependency');
-    if v_job.enabled then
-      perform scheduler.try_send_queued(v_job, p_now);
-    end if;
-  end loop;
+  if not scheduler.try_lock_job(p_job_name) then
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for)
+      select p_job_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
+    return;
+  end if;
+  select * into v_job from public.scheduler_jobs where name = p_job_name;
+  if v_job.name is null or v_job.continuous then
+    return;
+  end if;
+  perform scheduler.record_dependent(v_job, p_occurrences, p_now);
+  perform scheduler.look_again(p_job_name, 'dependency');
+  if v_job.enabled then
+    perform scheduler.try_send_queued(v_job, p_now);
+  end if;
 end;
+$$;
+comment on function scheduler.follow(text, timestamptz[], timestamptz) is
+  'Has a dependent look at what it waits for: without a schedule it is given these occurrences first. One that '
+    'somebody '
+    'else holds is woken at the next pulse.';
+
+-- A list, and not recursion: a failure that goes down a chain of 100 jobs would reach the limit of the stack.
+create function scheduler.follow_all(p_job_names text[], p_occurrences timestamptz[], p_now timestamptz) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_list jsonb := nullif(current_setting('daybook.to_follow', true), '')::jsonb;
+  v_is_nested constant boolean := v_list is not null;
+begin
+  select coalesce(v_list, '[]') || coalesce(jsonb_agg(item), '[]') into v_list
+    from unnest(p_job_names) as name,
+      lateral jsonb_build_object('job', name, 'occurrences', to_jsonb(p_occurrences)) as item
+    where not v_is_nested or not v_list @> jsonb_build_array(item);
+  perform set_config('daybook.to_follow', v_list::text, true);
+  if v_is_nested then
+    return;
+  end if;
+  while v_list <> '[]' loop
+    perform set_config('daybook.to_follow', (v_list - 0)::text, true);
+    perform scheduler.follow(v_list -> 0 ->> 'job', array(
+      select at::timestamptz from jsonb_array_elements_text(v_list -> 0 -> 'occurrences') as at), p_now);
+    v_list := current_setting('daybook.to_follow');
+  end loop;
+  perform set_config('daybook.to_follow', '', true);
+end;
+$$;
+comment on function scheduler.follow_all(text[], timestamptz[], timestamptz) is
+  'scheduler.follow for each of the jobs, and for all that come to follow them. Called while it is at work it adds to '
+    'the list, no more.';
+
+create function scheduler.follow_up(p_job public.scheduler_jobs, p_occurrences timestamptz[], p_now timestamptz)
+returns void
+language sql set search_path = '' as $$
+  select scheduler.follow_all(p_job.dependents, p_occurrences, p_now);
 $$;
 comment on function scheduler.follow_up(public.scheduler_jobs, timestamptz[], timestamptz) is
   'After these occurrences of a job were recorded, or (none) one has ended: gives dependents without a schedule their '
-    'occurrences, and sends what waited for the job. Dependents that somebody else holds are woken at the next pulse. '
-    'The caller holds the job''s row lock.';
+    'occurrences, and sends what waited for the job. The caller holds the job''s row lock.';
+
+-- Who depends on a job without a schedule waits while any of the jobs above that has an occurrence to come.
+create function scheduler.follow_beyond(p_job public.scheduler_jobs, p_now timestamptz) returns void
+language plpgsql set search_path = '' as $$
+begin
+  perform scheduler.follow_all(array(
+    with recursive beyond as (
+      select name from unnest(p_job.dependents) as name
+      union
+      select next_name from beyond join public.scheduler_jobs as jobs using (name),
+        lateral unnest(jobs.dependents) as next_name
+      where jobs.schedule is null and not jobs.continuous
+    )
+    select name from beyond where name <> all (p_job.dependents) and exists (
+      select from public.scheduler_runs
+      where job_name = name and status = 'queued' and waiting ->> 'for' = 'dependency')), '{}', p_now);
+end;
+$$;
+comment on function scheduler.follow_beyond(public.scheduler_jobs, timestamptz) is
+  'After occurrences of a job came or were turned away: has those look again that wait for a job without a schedule '
+    'which has its occurrences from this one. The caller holds the job''s row lock.';
 
 create function scheduler.dependency_circle(p_job_name text, p_depends_on text[]) returns text
 language sql stable set search_path = '' as $$

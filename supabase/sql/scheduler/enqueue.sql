@@ -31,8 +31,7 @@ language sql stable set search_path = '' as $$
   select wanted.key, greatest(served.turn, (
     select max(runs.turn) + 1 from public.scheduler_runs as runs
     where job_name = p_job_name and runs.key = wanted.key and completed_at is null))
-  from (select distinct run ->> 'key' as key from jsonb_array_elements(p_runs) as run
-      where run ->> 'key' is not null) as wanted,
+  from (select distinct run ->> 'key' as key from jsonb_array_elements(p_runs) as run) as wanted,
     (select coalesce(max(turn), 0) + 1 as turn from public.scheduler_runs
       where job_name = p_job_name and status in ('dispatched', 'running')) as served;
 $$;
@@ -71,13 +70,15 @@ begin
     coalesce(v_first, p_now) + (place - 1) * interval '1 microsecond', v_job.max_attempts, v_job.timeout_seconds,
     v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), runs.key, p_run_after,
     coalesce(priority, v_job.priority),
-    case when runs.key is null then 0 else turns.next_turn + row_number() over (partition by runs.key
-      order by place) - 1
+    -- Runs without a key all come next to what is being served, so that a stream of them holds up no key.
+    turns.next_turn + case when runs.key is null then 0
+      else row_number() over (partition by runs.key order by place) - 1
       end,
     case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
   from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
     with ordinality as runs (payload, key, priority, place)
-    left join scheduler.next_turns(v_job.name, p_runs) as turns using (key);
+    join scheduler.next_turns(v_job.name, p_runs) as turns
+      on coalesce(turns.key, '') = coalesce(runs.key, '');
   if v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
   end if;

@@ -79,9 +79,8 @@ language sql immutable set search_path = '' as $$
   select p_facts ->> 'job' || case p_facts ->> 'kind'
     when 'not_registered_yet'
       then format(' did not run at %s: it was registered only at %s.', at, p_facts ->> 'registered')
-    when 'no_schedule' then format(' has no run at %s: it has no schedule and runs only when it is enqueued or '
-      'called%s.',
-      at, case when (p_facts ->> 'enabled')::boolean then ''
+    when 'no_schedule' then format(' has no run at %s: it has no schedule and runs %s%s.', at,
+      p_facts ->> 'runs', case when (p_facts ->> 'enabled')::boolean then ''
         else '; it is disabled besides: register it with enabled => true' end)
     when 'not_due' then format(' %s not due at %s: its schedule is %L in %s; %s.',
       case when (p_facts ->> 'to_come')::boolean then 'is' else 'was' end, at, p_facts ->> 'schedule',

@@ -1,17 +1,5 @@
 -- The facts behind scheduler.explain: everything known of a job at a minute, as JSON for user interfaces.
 
--- A retry has the origin of its first attempt.
-create function scheduler.origin(p_run public.scheduler_runs) returns text
-language sql stable set search_path = '' as $$
-  select coalesce(
-    (select trigger from public.scheduler_runs
-      where p_run.trigger in ('retry', 'deferred') and job_name = p_run.job_name and scheduled_for = p_run.scheduled_for
-      order by attempt limit 1),
-    p_run.trigger);
-$$;
-comment on function scheduler.origin(public.scheduler_runs) is
-  'What brought the run about: its trigger; of a retry that of the first attempt.';
-
 create function scheduler.remedy_facts(p_run public.scheduler_runs) returns jsonb
 language sql stable set search_path = '' as $$
   select jsonb_build_object(
@@ -140,8 +128,10 @@ begin
     return jsonb_build_object('kind', 'not_registered_yet',
       'registered', scheduler.local_text(p_job.created_at, p_job.time_zone));
   elsif p_job.schedule is null then
-    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs',
-      (scheduler.next_run(p_job, p_minute)).fault);
+    return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs', case
+      when p_job.continuous then 'without a break, one run after the other'
+      when p_job.depends_on <> '{}' then 'for each occurrence of ' || array_to_string(p_job.depends_on, ', ')
+      else 'only when it is enqueued or called' end);
   end if;
   -- An interval of seconds may have several occurrences in the minute: the last of them is explained.
   select max(at) into v_last

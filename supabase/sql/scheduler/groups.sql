@@ -37,6 +37,17 @@ end;
 $$;
 comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD014 when it is unknown.';
 
+-- In the order of the names, and one at a time, as all that lock many jobs: two could wait for each other.
+create function scheduler.lock_group(p_group_name text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  perform from public.scheduler_jobs where group_name = p_group_name order by name for no key update;
+end;
+$$;
+comment on function scheduler.lock_group(text) is
+  'Takes the lock of the registry, then the row locks of all jobs of the group.';
+
 create function scheduler.group_fault(p_group public.scheduler_groups) returns text
 language sql immutable set search_path = '' as $$
   select case
@@ -73,13 +84,14 @@ begin
     raise exception using errcode = '22023', message = format('cannot register the group%s: %s',
       coalesce(' ' || v_group.name, ''), v_fault);
   end if;
+  -- No run of the group is sent and none ends while its slots are made.
+  perform scheduler.lock_group(v_group.name);
   insert into public.scheduler_groups as groups (name, description, parallel_limit, key_limit, place)
     values (v_group.name, v_group.description, v_group.parallel_limit, v_group.key_limit, v_group.place)
     on conflict (name) do update set description = excluded.description, parallel_limit = excluded.parallel_limit,
       key_limit = excluded.key_limit, place = excluded.place, updated_at = now();
   perform scheduler.make_slots(v_group.name, v_group.parallel_limit);
-  perform scheduler.wake_jobs(array(
-    select jobs.name from public.scheduler_jobs as jobs where jobs.group_name = v_group.name order by 1), 'epoch');
+  perform scheduler.wake_group(v_group.name, 'epoch');
 end;
 $$;
 comment on function scheduler.register_group(text, text, integer, integer, integer) is
@@ -88,34 +100,55 @@ comment on function scheduler.register_group(text, text, integer, integer, integ
 
 create function scheduler.make_slots(p_group_name text, p_limit integer) returns void
 language sql set search_path = '' as $$
-  -- Runs that were sent before there was a limit hold slots as well, so that it holds from now on.
-  insert into scheduler.group_slots (group_name, slot)
-    select p_group_name, slot from generate_series(1, p_limit) as slot
-    on conflict do nothing;
-  delete from scheduler.group_slots
-    where group_name = p_group_name and run_id is null and (p_limit is null or slot > p_limit);
-  with homeless as (
-    select runs.id, row_number() over (order by dispatched_at, runs.id) as place
-    from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    where jobs.group_name = p_group_name and runs.status in ('dispatched', 'running')
-      and not exists (select from scheduler.group_slots where run_id = runs.id)
-  ), free as (
-    select slot, row_number() over (order by slot) as place from scheduler.group_slots
-    where group_name = p_group_name and run_id is null
-  )
-  update scheduler.group_slots as slots set run_id = homeless.id
-    from homeless join free using (place)
-    where slots.group_name = p_group_name and slots.slot = free.slot;
+  delete from scheduler.group_slots where group_name = p_group_name;
+  -- Runs that were sent before there was a limit hold slots as well. Those over the limit have slots of their own
+  -- behind
+  -- it, which go as runs end, so that no further run is sent before as few are under way as may be.
+  insert into scheduler.group_slots (group_name, slot, run_id)
+    select p_group_name, coalesce(slot, place), under_way.id
+    from (
+      select runs.id, row_number() over (order by runs.dispatched_at, runs.id)::integer as place
+      from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+      where jobs.group_name = p_group_name and runs.status in ('dispatched', 'running')) as under_way
+      full join generate_series(1, p_limit) as slot on slot = place
+    where p_limit is not null;
 $$;
 comment on function scheduler.make_slots(text, integer) is
-  'Gives a group as many slots as it has a limit (null: none); one that is held goes when its run ends.';
+  'Gives a group as many slots as it has a limit (null: none), the first to what is under way. The caller holds the '
+    'row '
+    'locks of the group''s jobs.';
+
+create function scheduler.join_slots(p_job public.scheduler_jobs) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_run_id uuid;
+begin
+  if (select parallel_limit is null from public.scheduler_groups where name = p_job.group_name) is not false then
+    return;
+  end if;
+  for v_run_id in
+    select id from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running')
+    order by dispatched_at, id
+  loop
+    if not scheduler.take_slot(p_job.group_name, v_run_id) then
+      insert into scheduler.group_slots (group_name, slot, run_id)
+        select p_job.group_name, max(slot) + 1, v_run_id from scheduler.group_slots
+        where group_name = p_job.group_name;
+    end if;
+  end loop;
+end;
+$$;
+comment on function scheduler.join_slots(public.scheduler_jobs) is
+  'Gives slots to the runs of a job that has joined its group while they were under way: behind the limit where no '
+    'other is free. The caller holds the lock of the registry and the job''s row lock.';
 
 create function scheduler.unregister_group(p_group_name text) returns void
 language plpgsql set search_path = '' as $$
 declare
-  v_members text := (
-    select string_agg(name, ', ' order by name) from public.scheduler_jobs where group_name = p_group_name);
+  v_members text;
 begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  select string_agg(name, ', ' order by name) into v_members from public.scheduler_jobs where group_name = p_group_name;
   if v_members is not null then
     raise exception using errcode = 'SD205',
       message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
@@ -132,10 +165,14 @@ comment on function scheduler.unregister_group(text) is
 
 create function scheduler.has_free_slot(p_group_name text) returns boolean
 language sql stable set search_path = '' as $$
-  select exists (
-      select from scheduler.group_slots as slots join public.scheduler_groups as groups on groups.name = group_name
+  select parallel_limit is null
+    or exists (
+      select from scheduler.group_slots
       where group_name = p_group_name and run_id is null and slot <= parallel_limit)
-    or (select parallel_limit is null from public.scheduler_groups where name = p_group_name);
+    and not exists (
+      select from scheduler.group_slots
+      where group_name = p_group_name and run_id is not null and slot > parallel_limit)
+  from public.scheduler_groups where name = p_group_name;
 $$;
 comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as '
   'this '
@@ -143,15 +180,19 @@ comment on function scheduler.has_free_slot(text) is 'Whether one more run of th
 
 create function scheduler.take_slot(p_group_name text, p_run_id uuid) returns boolean
 language plpgsql set search_path = '' as $$
+declare
+  v_limit constant integer := (select parallel_limit from public.scheduler_groups where name = p_group_name);
 begin
-  if (select parallel_limit is null from public.scheduler_groups where name = p_group_name) then
+  if v_limit is null then
     return true;
   end if;
   update scheduler.group_slots set run_id = p_run_id
     where (group_name, slot) in (
       select group_name, slot from scheduler.group_slots
-      where group_name = p_group_name and run_id is null
-        and slot <= (select parallel_limit from public.scheduler_groups where name = p_group_name)
+      where group_name = p_group_name and run_id is null and slot <= v_limit
+        and not exists (
+          select from scheduler.group_slots
+          where group_name = p_group_name and run_id is not null and slot > v_limit)
       order by slot limit 1 for update skip locked);
   return found;
 end;
@@ -161,12 +202,44 @@ comment on function scheduler.take_slot(text, uuid) is
     'are held, or others take them at this moment.';
 
 create function scheduler.free_slot(p_run_id uuid) returns text
-language sql set search_path = '' as $$
-  update scheduler.group_slots set run_id = null where run_id = p_run_id returning group_name;
+language plpgsql set search_path = '' as $$
+declare
+  v_freed scheduler.group_slots;
+  v_limit integer;
+  v_over scheduler.group_slots;
+begin
+  update scheduler.group_slots set run_id = null where run_id = p_run_id returning * into v_freed;
+  if not found then
+    return null;
+  end if;
+  v_limit := (select parallel_limit from public.scheduler_groups where name = v_freed.group_name);
+  if v_freed.slot > v_limit then
+    delete from scheduler.group_slots where group_name = v_freed.group_name and slot = v_freed.slot;
+    return v_freed.group_name;
+  end if;
+  -- A run over the limit takes its place; one that ends at this moment needs none.
+  select * into v_over from scheduler.group_slots
+    where group_name = v_freed.group_name and slot > v_limit and run_id is not null
+    order by slot desc limit 1 for update skip locked;
+  if found then
+    delete from scheduler.group_slots where group_name = v_over.group_name and slot = v_over.slot;
+    update scheduler.group_slots set run_id = v_over.run_id
+      where group_name = v_freed.group_name and slot = v_freed.slot;
+  end if;
+  return v_freed.group_name;
+end;
 $$;
 comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds; the group, null when it '
   'holds '
   'none.';
+
+create function scheduler.wake_group(p_group_name text, p_at timestamptz) returns void
+language sql set search_path = '' as $$
+  select scheduler.wake_jobs(array(
+    select name from public.scheduler_jobs where group_name = p_group_name order by name), p_at);
+$$;
+comment on function scheduler.wake_group(text, timestamptz) is
+  'Has the first pulse from p_at on (epoch: the next one) look at the jobs of the group.';
 
 create function scheduler.send_group(p_group_name text, p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
@@ -197,16 +270,17 @@ create function scheduler.pause_group(
 ) returns text
 language plpgsql set search_path = '' as $$
 declare
-  v_group public.scheduler_groups := scheduler.assert_group(p_group_name);
+  v_group public.scheduler_groups;
   v_jobs bigint;
 begin
+  perform scheduler.lock_group(p_group_name);
+  v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('pause the group %s', p_group_name), 'reason and author',
     format('select scheduler.pause_group(%L, ''why'', ''who'')', p_group_name), p_reason, p_author);
   if p_until <= p_now then
     raise exception using errcode = '22023',
       message = format('cannot pause the group %s: until must be in the future, got %s', p_group_name, p_until);
   end if;
-  perform from public.scheduler_jobs where group_name = p_group_name order by name for no key update;
   update public.scheduler_groups set
     paused_at = case when paused_until > p_now or paused_until is null then coalesce(paused_at, p_now) else p_now end,
     paused_until = case when isfinite(p_until) then p_until end,
@@ -216,9 +290,7 @@ begin
     set group_paused_at = v_group.paused_at, group_paused_until = v_group.paused_until, updated_at = now()
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where group_name = p_group_name order by name),
-    coalesce(v_group.paused_until, p_now));
+  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);
   return format('the group %s is paused %s, with %s', p_group_name,
@@ -236,16 +308,18 @@ create function scheduler.resume_group(
 ) returns text
 language plpgsql set search_path = '' as $$
 declare
-  v_group public.scheduler_groups := scheduler.assert_group(p_group_name);
+  v_group public.scheduler_groups;
   v_job public.scheduler_jobs;
   v_jobs bigint := 0;
 begin
+  perform scheduler.lock_group(p_group_name);
+  v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('resume the group %s', p_group_name), 'author',
     format('select scheduler.resume_group(%L, ''who'')', p_group_name), p_author);
   if v_group.paused_at is null or v_group.paused_until <= p_now then
     return format('the group %s was not paused', p_group_name);
   end if;
-  for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name for no key update loop
+  for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name loop
     -- Occurrences that came due in the pause are recorded first.
     perform scheduler.try_record_due(v_job, p_now);
     v_jobs := v_jobs + 1;
@@ -255,8 +329,7 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where group_name = p_group_name order by name), p_now);
+  perform scheduler.wake_group(p_group_name, p_now);
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
     p_now);

@@ -24,7 +24,7 @@ begin
   perform from public.scheduler_jobs order by name for no key update;
   update public.scheduler_jobs set stopped_at = p_now, stopped_until = null;
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
+  perform scheduler.mark_all_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
     from public.scheduler_jobs;
   if p_end_runs then
     perform scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author), btrim(p_reason)), p_now)

@@ -76,3 +76,27 @@ $$;
 comment on function scheduler.add_runs(public.scheduler_runs[]) is
   'Writes runs into the ledger, and returns those that it wrote: an attempt at an occurrence that has its row already '
   'is left as it is.';
+
+-- A retry has the origin of its first attempt.
+create function scheduler.origin(p_run public.scheduler_runs) returns text
+language sql stable set search_path = '' as $$
+  select coalesce(
+    (select trigger from public.scheduler_runs
+      where p_run.trigger in ('retry', 'deferred') and job_name = p_run.job_name and scheduled_for = p_run.scheduled_for
+      order by attempt limit 1),
+    p_run.trigger);
+$$;
+comment on function scheduler.origin(public.scheduler_runs) is
+  'What brought the run about: its trigger; of a retry that of the first attempt.';
+
+create function scheduler.is_of_occurrence(p_run public.scheduler_runs) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
+    when p_run.trigger in ('manual', 'enqueued') then false
+    when p_run.trigger in ('retry', 'deferred') then scheduler.origin(p_run) not in ('manual', 'enqueued')
+    else true end;
+end;
+$$;
+comment on function scheduler.is_of_occurrence(public.scheduler_runs) is
+  'Whether the run is an attempt at an occurrence of its job, and not at what a person called or somebody enqueued.';

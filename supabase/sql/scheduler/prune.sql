@@ -3,13 +3,14 @@
 create function scheduler.prune_runs(p_statuses text[], p_before timestamptz, p_limit integer) returns integer
 language sql set search_path = '' as $$
   with pruned as (
-    delete from public.scheduler_runs where id in (
+    delete from public.scheduler_runs as runs where id in (
       select id from public.scheduler_runs where status = any (p_statuses) and completed_at < p_before limit p_limit)
-    returning job_name, scheduled_for, attempt, status, trigger, skip_kind
+    returning job_name, scheduled_for, attempt, status, trigger, skip_kind,
+      scheduler.is_of_occurrence(runs) as is_of_occurrence
   ), newest as (
     select distinct on (job_name) job_name, scheduled_for, status from pruned
       join public.scheduler_jobs on name = job_name
-    where trigger not in ('manual', 'enqueued', 'continuous') and status <> 'deferred'
+    where is_of_occurrence and trigger <> 'continuous' and status <> 'deferred'
       and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
     order by job_name, scheduled_for desc, status = 'completed' desc, attempt desc
   ), kept as (

@@ -261,6 +261,7 @@ begin
         and trigger <> 'manual' and occurrences = 1
         and coalesce(skip_kind, '') not in ('calendar', 'overlap', 'queue_full')
       order by 1), p_now);
+    perform scheduler.follow_beyond(p_job, p_now);
   end if;
   return v_run_id;
 end;

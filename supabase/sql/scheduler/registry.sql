@@ -430,7 +430,8 @@ begin
   if p_job.group_name is distinct from p_old.group_name then
     perform scheduler.free_slot(id) from public.scheduler_runs
       where job_name = p_job.name and status in ('dispatched', 'running');
-    perform scheduler.make_slots(name, parallel_limit) from public.scheduler_groups where name = p_job.group_name;
+    perform scheduler.wake_group(p_old.group_name, 'epoch');
+    perform scheduler.join_slots(p_job);
   end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
@@ -459,6 +460,7 @@ begin
   end if;
   perform scheduler.free_slot(id) from public.scheduler_runs
     where job_name = p_job_name and status in ('dispatched', 'running');
+  perform scheduler.wake_group(v_job.group_name, 'epoch');
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;

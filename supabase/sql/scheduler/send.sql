@@ -91,10 +91,12 @@ begin
     v_held.run_id, array['dispatched', 'running'], 'failed', v_verdict, p_now,
     p_error_message => 'its lock expired before a receipt came', p_send_next => false
   );
-  delete from public.scheduler_locks where name = p_name;
+  delete from public.scheduler_locks where name = p_name and run_id = v_held.run_id;
+  -- What the end of that run let go can have sent a run of this job, even this one.
   insert into public.scheduler_locks (name, run_id, holder, acquired_at, expires_at)
-    values (p_name, p_run_id, p_holder, p_now, p_expires_at);
-  return true;
+    values (p_name, p_run_id, p_holder, p_now, p_expires_at)
+    on conflict do nothing;
+  return found;
 end;
 $$;
 comment on function scheduler.try_lock(text, uuid, text, timestamptz, timestamptz) is
@@ -206,8 +208,9 @@ declare
   v_hold scheduler.hold;
   v_posted record;
 begin
-  if not p_is_ordered and not scheduler.is_plain(p_job) then
-    v_hold := scheduler.hold_of(p_job, p_run, p_now);
+  if not scheduler.is_plain(p_job) then
+    v_hold := case when p_is_ordered then scheduler.limit_hold(p_job, p_run)
+      else scheduler.hold_of(p_job, p_run, p_now) end;
   end if;
   if v_hold.skip_reason is not null then
     perform scheduler.skip_waiting(p_job, p_run, v_hold, p_now);
@@ -223,6 +226,8 @@ begin
   perform scheduler.requests_since();
   v_posted := scheduler.post_run(p_job, p_run, v_timeout_ms);
   if v_posted.fault is not null then
+    -- Its slot is not handed on: the next run would come to the same end, and so on for all that wait.
+    perform scheduler.free_slot(p_run.id);
     perform scheduler.end_run(
       p_run.id, array['queued'], 'failed', 'misconfigured', p_now, p_error_message => v_posted.fault,
         p_send_next => false
@@ -263,8 +268,8 @@ begin
     perform scheduler.put_off(p_run, p_hold, p_now);
     return 'waits';
   end if;
-  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name) then
-    perform scheduler.mark_waiting(p_run.job_name, p_hold, p_now);
+  if scheduler.waits_for_other(p_run, p_hold) then
+    perform scheduler.mark_waiting(p_run, p_hold, p_now);
     if (p_hold).until is not null then
       perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
     end if;

@@ -137,7 +137,7 @@ begin
     paused_until = case when isfinite(p_until) then p_until end,
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
-  perform scheduler.mark_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
+  perform scheduler.mark_all_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
     null)::scheduler.hold, p_now);
   perform scheduler.wake_jobs(array[v_job.name], p_until) where isfinite(p_until);
   perform scheduler.audit('pause', 'job', v_job.name, p_reason, p_author, scheduler.pause_facts(v_job, p_now),

@@ -9,8 +9,10 @@ comment on function scheduler.wait_facts(text, text, timestamptz, timestamptz) i
     'latest (null: until it happens).';
 
 create function scheduler.waiting_since(p_run public.scheduler_runs, p_for text, p_now timestamptz) returns timestamptz
-language sql immutable set search_path = '' as $$
-  select coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+language plpgsql immutable set search_path = '' as $$
+begin
+  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+end;
 $$;
 comment on function scheduler.waiting_since(public.scheduler_runs, text, timestamptz) is
   'Since when a run waits for that; p_now when it begins to.';
@@ -21,6 +23,21 @@ create function scheduler.waits_alone(p_kind text) returns boolean
 language sql immutable set search_path = '' as $$ select p_kind in ('dependency', 'key') $$;
 comment on function scheduler.waits_alone(text) is
   'Whether a hold of that kind holds back the run alone, and not all that waits of its job.';
+
+create function scheduler.is_limit(p_kind text) returns boolean
+language sql immutable set search_path = '' as $$ select p_kind in ('group', 'parallel_limit', 'lock') $$;
+comment on function scheduler.is_limit(text) is
+  'Whether a hold of that kind ends when one of the runs under way does.';
+
+create function scheduler.waits_for_other(p_run public.scheduler_runs, p_hold scheduler.hold) returns boolean
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (p_run.waiting ->> 'for', p_run.waiting ->> 'name', (p_run.waiting ->> 'until')::timestamptz)
+    is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
+end;
+$$;
+comment on function scheduler.waits_for_other(public.scheduler_runs, scheduler.hold) is
+  'Whether a run waits for something else than that hold, for nothing yet, or until another moment.';
 
 create function scheduler.put_off(
   p_run public.scheduler_runs, p_hold scheduler.hold, p_now timestamptz
@@ -36,52 +53,84 @@ $$;
 comment on function scheduler.put_off(public.scheduler_runs, scheduler.hold, timestamptz) is
   'Writes down what a run alone waits for. The caller holds the job''s row lock.';
 
-create function scheduler.mark_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamptz) returns void
+create function scheduler.mark_all_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamptz) returns void
 language sql set search_path = '' as $$
-  update public.scheduler_runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name, p_now, (p_hold).until)
+  update public.scheduler_runs as runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(runs, (p_hold).kind, p_now), (p_hold).until)
   where job_name = p_job_name and status = 'queued' and run_after is null
-    and (waiting ->> 'for', waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name);
+    and (waiting ->> 'for', waiting ->> 'name', (waiting ->> 'until')::timestamptz)
+      is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
 $$;
-comment on function scheduler.mark_waiting(text, scheduler.hold, timestamptz) is
+comment on function scheduler.mark_all_waiting(text, scheduler.hold, timestamptz) is
   'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
 
 create function scheduler.is_backfill(p_run public.scheduler_runs) returns boolean
 language sql immutable set search_path = '' as $$ select p_run.priority = -100 $$;
-comment on function scheduler.is_backfill(public.scheduler_runs) is 'Whether a run is back-filled, or a retry of one '
-  'that '
-  'is.';
+comment on function scheduler.is_backfill(public.scheduler_runs) is
+  'Whether a run is back-filled, or a retry of one that is.';
+
+create function scheduler.mark_waiting(p_run public.scheduler_runs, p_hold scheduler.hold, p_now timestamptz)
+returns void
+language plpgsql set search_path = '' as $$
+begin
+  -- Thousands may wait: they are written when they come, and when the job is stopped or goes on, not each time that
+  -- another of its limits is reached first, nor when one that waited alone comes to wait with them.
+  if p_run.waiting ->> 'for' is null
+    or not (scheduler.is_limit(p_run.waiting ->> 'for') and scheduler.is_limit((p_hold).kind)
+      or scheduler.waits_alone(p_run.waiting ->> 'for')) then
+    perform scheduler.mark_all_waiting(p_run.job_name, p_hold, p_now);
+    return;
+  end if;
+  update public.scheduler_runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until)
+    where id = p_run.id and status = 'queued';
+end;
+$$;
+comment on function scheduler.mark_waiting(public.scheduler_runs, scheduler.hold, timestamptz) is
+  'Writes down what a run waits for together with all others of its job. The caller holds the job''s row lock.';
 
 create function scheduler.effective_priority(
   p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
 ) returns numeric
-language sql immutable set search_path = '' as $$
+language plpgsql immutable set search_path = '' as $$
+begin
   -- Back-filled runs go behind the live ones however long they have waited.
-  select p_run.priority + case when scheduler.is_backfill(p_run) then 0
+  return p_run.priority + case when scheduler.is_backfill(p_run) then 0
     else greatest(0, floor(extract(epoch from p_now - p_run.scheduled_for) / p_job.priority_ages_after_seconds)) end;
+end;
 $$;
 comment on function scheduler.effective_priority(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'A run''s priority and a step for each priority_ages_after_seconds that it has waited.';
 
 -- Without sorting: while the statistics are old the planner would else read and sort all that waits, though an index
--- has
--- the order.
+-- has the order.
 create function scheduler.next_waiting(p_job public.scheduler_jobs, p_now timestamptz) returns public.scheduler_runs
-language sql stable set search_path = '' set enable_sort = off as $$
+language plpgsql stable set search_path = '' set enable_sort = off as $$
+declare
+  v_run public.scheduler_runs;
+  v_next public.scheduler_runs;
+  v_priority numeric;
+  v_highest numeric;
+  v_below integer := 1000;
+begin
   -- The first of each priority, by the index; there are few priorities, and may be many runs.
-  with recursive firsts as (
-    (select runs from public.scheduler_runs as runs
-      where job_name = p_job.name and status = 'queued' and run_after is null
-      order by priority desc, turn, scheduled_for, attempt limit 1)
-    union all
-    select (select runs from public.scheduler_runs as runs
-      where job_name = p_job.name and status = 'queued' and run_after is null
-        and priority < ((firsts.runs)::public.scheduler_runs).priority
-      order by priority desc, turn, scheduled_for, attempt limit 1)
-    from firsts where firsts.runs is not null
-  )
-  select runs from firsts where (runs).id is not null
-  order by scheduler.effective_priority(p_job, runs, p_now) desc, (runs).scheduled_for limit 1;
+  loop
+    select * into v_run from public.scheduler_runs
+      where job_name = p_job.name and status = 'queued' and run_after is null and priority < v_below
+      order by priority desc, turn, scheduled_for, attempt limit 1;
+    exit when not found;
+    v_below := v_run.priority;
+    v_priority := scheduler.effective_priority(p_job, v_run, p_now);
+    if v_highest is null or v_priority > v_highest
+      or v_priority = v_highest and v_run.scheduled_for < v_next.scheduled_for then
+      v_next := v_run;
+      v_highest := v_priority;
+    end if;
+  end loop;
+  return v_next;
+end;
 $$;
 comment on function scheduler.next_waiting(public.scheduler_jobs, timestamptz) is
   'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take turns; '
@@ -94,8 +143,12 @@ language plpgsql set search_path = '' as $$
 declare
   v_group_limit constant integer := (select key_limit from public.scheduler_groups where name = p_job.group_name);
 begin
-  if p_job.key_limit <= (select count(*) from public.scheduler_runs
-    where key = p_run.key and job_name = p_job.name and status in ('dispatched', 'running')) then
+  -- Offset 0: of those under way, which are few, and not of all that wait with the key.
+  if p_job.key_limit <= (
+    select count(*) from (
+      select key from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running') offset 0) as under_way
+    where key = p_run.key) then
     return ('key', p_run.key, null, null)::scheduler.hold;
   end if;
   if v_group_limit is null then
@@ -108,9 +161,10 @@ begin
     return ('key', p_run.key, null, null)::scheduler.hold;
   end if;
   return case when v_group_limit <= (
-    select count(*) from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    where runs.key = p_run.key and jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running'))
-    then ('key', p_run.key, null, null)::scheduler.hold end;
+    select count(*) from (
+      select key from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+      where jobs.group_name = p_job.group_name and runs.status in ('dispatched', 'running') offset 0) as under_way
+    where key = p_run.key) then ('key', p_run.key, null, null)::scheduler.hold end;
 end;
 $$;
 comment on function scheduler.key_hold(public.scheduler_jobs, public.scheduler_runs) is
@@ -148,6 +202,40 @@ comment on function scheduler.release_key(public.scheduler_jobs, text, timestamp
   'After a run with that key ended: the next one with the key may go, of the job or of others of its group. The caller '
     'holds the job''s row lock, and sends what waits of the job.';
 
+create function scheduler.release_keys(p_job public.scheduler_jobs) returns void
+language sql set search_path = '' as $$
+  update public.scheduler_runs set run_after = null
+  where id in (
+    select id from (
+      select id, row_number() over (partition by key order by priority desc, turn, scheduled_for) as place
+      from public.scheduler_runs
+      where job_name = p_job.name and status = 'queued' and run_after is not null and waiting ->> 'for' = 'key'
+    ) as waiting
+    -- As many as may go at once; who ends lets the next one go.
+    where place <= coalesce(
+      least(p_job.key_limit, (select key_limit from public.scheduler_groups where name = p_job.group_name)),
+      place));
+$$;
+comment on function scheduler.release_keys(public.scheduler_jobs) is
+  'Has the first of each key that waits for others with its key looked at when the job next sends. The caller holds '
+    'the '
+    'job''s row lock.';
+
+create function scheduler.limit_hold(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns scheduler.hold
+language plpgsql set search_path = '' as $$
+begin
+  if p_job.group_name is not null and not scheduler.has_free_slot(p_job.group_name) then
+    return ('group', p_job.group_name, null, null)::scheduler.hold;
+  elsif p_run.key is not null then
+    return scheduler.key_hold(p_job, p_run);
+  end if;
+  return null;
+end;
+$$;
+comment on function scheduler.limit_hold(public.scheduler_jobs, public.scheduler_runs) is
+  'The hold when the limit of the job''s group or of the run''s key is reached; else null. The caller holds the job''s '
+    'row lock.';
+
 -- What holds a run back. A person's run is asked about limits alone.
 create function scheduler.hold_of(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
 returns scheduler.hold
@@ -177,11 +265,8 @@ begin
       v_hold := scheduler.breaker_hold(p_job, p_run, p_now);
     end if;
   end if;
-  if v_hold.kind is null and p_job.group_name is not null and not scheduler.has_free_slot(p_job.group_name) then
-    v_hold := ('group', p_job.group_name, null, null)::scheduler.hold;
-  end if;
-  if v_hold.kind is null and p_run.key is not null then
-    v_hold := scheduler.key_hold(p_job, p_run);
+  if v_hold.kind is null then
+    v_hold := scheduler.limit_hold(p_job, p_run);
   end if;
   if v_hold.kind is null and p_job.budgets <> '{}' then
     v_hold := scheduler.budget_hold(p_job, p_now);
@@ -195,9 +280,11 @@ comment on function scheduler.hold_of(public.scheduler_jobs, public.scheduler_ru
     'nothing does. The caller holds the job''s row lock.';
 
 create function scheduler.is_plain(p_job public.scheduler_jobs) returns boolean
-language sql immutable set search_path = '' as $$
-  select p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
+language plpgsql immutable set search_path = '' as $$
+begin
+  return p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
     and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}';
+end;
 $$;
 comment on function scheduler.is_plain(public.scheduler_jobs) is
   'Whether nothing but its own lock and parallel limit can hold the job''s runs back.';

@@ -26,6 +26,7 @@ comment on function scheduler.wake_jobs(text[], timestamptz) is
 create function scheduler.take_wakes(p_job public.scheduler_jobs, p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
 declare
+  v_woken bigint;
   v_occurrences timestamptz[];
 begin
   with taken as (
@@ -33,10 +34,18 @@ begin
       select ctid from scheduler.wakes where job_name = p_job.name and wake_at <= p_now for update skip locked)
     returning scheduled_for
   )
-  select array_agg(distinct scheduled_for) filter (where scheduled_for is not null) into v_occurrences from taken;
-  if found then
-    perform scheduler.record_dependent(p_job, v_occurrences, p_now);
-    perform scheduler.look_again(p_job.name, 'dependency');
+  select count(*), array_agg(distinct scheduled_for) filter (where scheduled_for is not null)
+    into v_woken, v_occurrences from taken;
+  if v_woken = 0 then
+    return;
+  end if;
+  perform scheduler.record_dependent(p_job, v_occurrences, p_now);
+  perform scheduler.look_again(p_job.name, 'dependency');
+  perform scheduler.release_keys(p_job);
+  -- Its pause may be over, or it was enabled: then what waited for that decides.
+  if p_job.dependents <> '{}' then
+    perform scheduler.follow_up(p_job, '{}', p_now);
+    perform scheduler.follow_beyond(p_job, p_now) where v_occurrences is not null;
   end if;
 end;
 $$;

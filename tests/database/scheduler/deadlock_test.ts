@@ -7,6 +7,9 @@ import * as t from "../../support/scheduler.ts";
 const CONNECTIONS = 16;
 const ROUNDS = 60;
 
+const changeGroup = (sql: Sql, name: string, limit: number | null) =>
+  sql`select scheduler.register_group(${name}, parallel_limit => ${limit}, key_limit => 2)`;
+
 const policyOf = (job: number) => ["skip", "queue", "allow", "queue"][job]!;
 
 for (const jobCount of [1, 4]) {
@@ -15,15 +18,28 @@ for (const jobCount of [1, 4]) {
     `every verb at once, at random, for ${jobs}: no deadlock, all invariants hold`,
     async (db) => {
       const names = Array.from({ length: jobCount }, (_, index) => `job-${index}`);
-      for (const [index, name] of names.entries()) {
-        await t.register(db.sql, name, {
+      // One job is all by itself; four share two groups, their slots and keys, depend on each other and have breakers.
+      const groups = jobCount === 1 ? [] : ["g", "h"];
+      for (const name of groups) await changeGroup(db.sql, name, 2);
+      const valuesOf = (name: string) => {
+        const index = names.indexOf(name);
+        return {
           overlap_policy: policyOf(index),
           misfire_policy: "all",
           misfire_cap: 5,
           backoff_base_seconds: 1,
           timeout_seconds: 60,
-        });
-      }
+          ...(jobCount === 1 ? {} : {
+            group_name: "g",
+            breaker_failures: 3,
+            breaker_cooldown_seconds: 1,
+            depends_on: names.slice(Math.max(index - 2, 0), index),
+            on_dependency_failure: "run",
+            dependency_timeout_seconds: 60,
+          }),
+        };
+      };
+      for (const name of names) await t.register(db.sql, name, valuesOf(name));
       let minute = 0;
       const done = new Map<string, number>();
       const work = async (connection: Sql, random: Random) => {
@@ -35,6 +51,20 @@ for (const jobCount of [1, 4]) {
           const byHand = t.after(0.013, now);
           const [live] = await connection`
           select id from scheduler_runs where status in ('dispatched', 'running') order by random() limit 1`;
+          const change = (sql: Sql, values: Record<string, unknown>) =>
+            sql.unsafe(
+              `select scheduler.register_job(name => $1, schedule => $2, ${
+                Object.keys(values).filter((key) => key !== "schedule")
+                  .map((key, place) => `${key} => $${place + 3}`).join(", ")
+              })`,
+              [
+                name,
+                values.schedule ?? "* * * * *",
+                ...Object.entries(values).filter(([key]) => key !== "schedule").map(([, each]) =>
+                  each
+                ),
+              ] as never[],
+            );
           const verb = random.pick(
             [
               "dispatch",
@@ -59,6 +89,17 @@ for (const jobCount of [1, 4]) {
               "pause",
               "resume",
               "register",
+              ...(groups.length === 0 ? [] : [
+                "group",
+                "pause_group",
+                "resume_group",
+                "resume_group",
+                "join",
+                "close_breaker",
+                "start_incident",
+                "end_incident",
+                "end_incident",
+              ]),
             ],
           );
           try {
@@ -83,7 +124,7 @@ for (const jobCount of [1, 4]) {
             else if (verb === "manual") {
               await connection`select scheduler.begin_manual_run(${name}, null, '{}', '', ${byHand})`;
             } else if (verb === "enqueue") {
-              await connection`select scheduler.enqueue_runs(${name}, '[{}, {}]', null, ${now})`;
+              await connection`select scheduler.enqueue_runs(${name}, '[{}, {"key": "a"}, {"key": "a", "priority": 3}]', null, ${now})`;
             } else if (verb === "cancel_run" && live) {
               await connection`select scheduler.cancel_run(${live.id}, 'why', 'who', ${now})`;
             } else if (verb === "retry_run") {
@@ -97,16 +138,40 @@ for (const jobCount of [1, 4]) {
             } else if (verb === "resume") {
               await connection`select scheduler.resume(${name}, 'ann', ${now})`;
             } else if (verb === "register" && random.chance(0.2)) {
-              await connection`select scheduler.register_job(${name}, ${
-                random.pick(["* * * * *", "*/2 * * * *"])
-              }, overlap_policy => ${policyOf(names.indexOf(name))}, backoff_base_seconds => 1)`;
+              await change(connection, {
+                ...valuesOf(name),
+                schedule: random.pick(["* * * * *", "*/2 * * * *"]),
+              });
+            } else if (verb === "join" && random.chance(0.3)) {
+              await change(connection, { ...valuesOf(name), group_name: random.pick(groups) });
+            } else if (verb === "group") {
+              await changeGroup(connection, random.pick(groups), random.pick([1, 2, 4, null]));
+            } else if (verb === "pause_group" && random.chance(0.2)) {
+              await connection`
+              select scheduler.pause_group(${random.pick(groups)}, 'why', 'who', ${
+                t.after(1, now)
+              }, ${now})`;
+            } else if (verb === "resume_group") {
+              await connection`select scheduler.resume_group(${
+                random.pick(groups)
+              }, 'ann', ${now})`;
+            } else if (verb === "close_breaker") {
+              await connection`select scheduler.close_breaker(${name}, 'why', 'who', ${now})`;
+            } else if (verb === "start_incident" && random.chance(0.2)) {
+              await connection`select scheduler.start_incident('why', 'who', ${
+                random.chance(0.5)
+              }, ${now})`;
+            } else if (verb === "end_incident") {
+              await connection`select scheduler.end_incident('ann', ${
+                random.pick([0, 5])
+              }, ${now})`;
             }
             done.set(verb, (done.get(verb) ?? 0) + 1);
           } catch (error) {
             // Somebody is at work, or what was to be cancelled or retried is over. Anything else is a fault.
             assert.ok(error instanceof postgres.PostgresError, String(error));
             assert.ok(
-              ["SD101", "SD201"].includes(error.code),
+              ["SD101", "SD102", "SD201"].includes(error.code),
               `${verb}: ${error.code} ${error.message} ${error.detail ?? ""}`,
             );
           }
@@ -121,6 +186,18 @@ for (const jobCount of [1, 4]) {
           )),
       );
       await t.assertInvariants(db.sql);
+      const slots = await db.sql`
+        select runs.id, slots.run_id from scheduler.group_slots as slots
+        full join (
+          select id from scheduler_runs join scheduler_jobs on name = job_name
+            join scheduler_groups as groups on groups.name = group_name
+          where status in ('dispatched', 'running') and groups.parallel_limit is not null) as runs on runs.id = run_id
+        where runs.id is distinct from slots.run_id`;
+      assert.deepEqual(
+        [...slots],
+        [],
+        "each run under way in a group with a limit has its slot, and no other run",
+      );
       const [seen] = await db.sql`
       select count(*) filter (where status = 'completed')::int as completed,
         count(*) filter (where trigger = 'retry')::int as retries, count(*)::int as runs from scheduler_runs`;

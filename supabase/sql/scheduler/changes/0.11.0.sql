@@ -132,6 +132,10 @@ create index scheduler_runs_turn_idx
 create index scheduler_runs_next_idx
   on public.scheduler_runs (job_name, priority desc, turn, scheduled_for, attempt)
   where status = 'queued' and run_after is null;
+-- What waits for a run with its key to end.
+create index scheduler_runs_waits_for_key_idx
+  on public.scheduler_runs (key, job_name, priority desc, turn, scheduled_for)
+  where status = 'queued' and waiting ->> 'for' = 'key';
 -- What is to be looked at at a time: of all jobs, and of one.
 create index scheduler_runs_run_after_idx
   on public.scheduler_runs (run_after) where status = 'queued' and run_after is not null;
