@@ -2247,7 +2247,7 @@ declare
 begin
   for v_needed in
     select name, state, scheduler.dependency_answer(state, scheduler.is_to_come(name, p_run.scheduled_for),
-      not enabled or scheduler.stop_kind(jobs, p_now) is not null, p_job.on_dependency_failure) as answer
+      not enabled or scheduler.stop_now(jobs, p_now) is not null, p_job.on_dependency_failure) as answer
     from unnest(p_job.depends_on) with ordinality as needed (needed_name, place)
       join public.scheduler_jobs as jobs on name = needed_name,
       lateral scheduler.newest_state(name, p_run.scheduled_for) as state
@@ -2286,7 +2286,7 @@ begin
   v_run.interval_from := (
     select max(scheduled_for) from public.scheduler_runs
     where job_name = p_job.name and scheduled_for < p_occurrence and trigger = 'dependency');
-  v_run.skip_kind := coalesce(scheduler.stop_kind(p_job, p_now), case when v_label is not null then 'calendar' end);
+  v_run.skip_kind := coalesce(scheduler.stop_now(p_job, p_now), case when v_label is not null then 'calendar' end);
   if v_run.skip_kind is not null then
     v_run := scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
   end if;
@@ -2579,7 +2579,7 @@ begin
     v_next.run_after := greatest(p_resume_at, p_now);
     v_next.waiting := scheduler.wait_facts('budget', p_run.error_detail ->> 'budget', p_now, v_next.run_after);
   elsif p_job.continuous then
-    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_kind(p_job, p_now) is null then
+    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_now(p_job, p_now) is null then
       return scheduler.continuous_run(p_job, p_run, p_now);
     end if;
   elsif p_run.status = 'failed' and p_retryable and p_run.failures + 1 < p_run.max_attempts then
@@ -2687,7 +2687,7 @@ CREATE OR REPLACE FUNCTION scheduler.hold_of(p_job scheduler_jobs, p_run schedul
  SET search_path TO ''
 AS $function$
 declare
-  v_stop constant text := scheduler.stop_kind(p_job, p_now);
+  v_stop constant text := scheduler.stop_now(p_job, p_now);
   v_span public.scheduler_calendar_spans;
   v_hold scheduler.hold;
 begin
@@ -2773,6 +2773,18 @@ AS $function$ select p_run.priority = -100 $function$
 ;
 comment on function scheduler.is_backfill(scheduler_runs) is 'Whether a run is back-filled, or a retry of one that is.';
 revoke all on function scheduler.is_backfill(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_paused(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select p_job.paused_at is not null and (p_job.paused_until is null or p_at < p_job.paused_until);
+$function$
+;
+comment on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) is 'Whether the job is paused now.';
+revoke all on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
  RETURNS boolean
@@ -2909,7 +2921,7 @@ AS $function$
         then round(extract(epoch from p_now - jobs.next_run_at), 3) else 0 end as overdue
     from public.scheduler_jobs as jobs
     join scheduler.run_counters as counters on counters.job_name = jobs.name
-    cross join lateral (select jobs.enabled and scheduler.stop_kind(jobs, p_now) is not null as paused) as pause
+    cross join lateral (select jobs.enabled and scheduler.stop_now(jobs, p_now) is not null as paused) as pause
     order by job_name
   ), reasons as (
     -- Reasons that a dashboard can count on; the others are there once they have occurred.
@@ -3014,7 +3026,7 @@ AS $function$
 declare
   v_last public.scheduler_runs;
 begin
-  if not p_job.continuous or not p_job.enabled or scheduler.stop_kind(p_job, p_now) is not null
+  if not p_job.continuous or not p_job.enabled or scheduler.stop_now(p_job, p_now) is not null
     or exists (select from public.scheduler_runs
       where job_name = p_job.name and status in ('queued', 'dispatched', 'running')) then
     return;
@@ -4519,7 +4531,7 @@ CREATE OR REPLACE FUNCTION scheduler.plan_on_time(p_job scheduler_jobs, p_due ti
  SET search_path TO ''
 AS $function$
   with due as (
-    select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_kind(p_job, p_now)) as stop,
+    select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_now(p_job, p_now)) as stop,
       scheduler.calendar_label(p_job, at) as label, scheduler.run_if_answer(p_job, at) as answer
     from unnest(p_due) as at
   ), with_work as (
@@ -5446,9 +5458,9 @@ begin
   perform scheduler.wake_jobs(array[v_job.name], p_now);
   perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
-  if scheduler.stop_kind(v_job, p_now) is not null then
+  if scheduler.stop_now(v_job, p_now) is not null then
     return format('%s is not paused any more, but does not run: %s', v_job.name,
-      scheduler.stop_text(v_job, scheduler.stop_kind(v_job, p_now)));
+      scheduler.stop_text(v_job, scheduler.stop_now(v_job, p_now)));
   end if;
   if v_job.continuous then
     return format('%s runs again with the next pulse', v_job.name);
@@ -5682,7 +5694,7 @@ CREATE OR REPLACE FUNCTION scheduler.scheduler_health()
  SET search_path TO ''
 AS $function$
   with jobs as (
-    select jobs.*, scheduler.stop_kind(jobs, now()) is not null as paused
+    select jobs.*, scheduler.stop_now(jobs, now()) is not null as paused
     from public.scheduler_jobs as jobs
     where jobs.enabled
   ), registry as (
@@ -6029,13 +6041,31 @@ CREATE OR REPLACE FUNCTION scheduler.stop_kind(p_job scheduler_jobs, p_at timest
 AS $function$
   select case
     when p_job.stopped_at <= p_at and (p_job.stopped_until is null or p_at < p_job.stopped_until) then 'incident'
-    when scheduler.is_paused(p_job, p_at) then 'paused'
+    when p_job.paused_at <= p_at and scheduler.is_paused(p_job, p_at) then 'paused'
     when p_job.group_paused_at <= p_at and (p_job.group_paused_until is null or p_at < p_job.group_paused_until)
       then 'group_paused' end;
 $function$
 ;
-comment on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) is 'What stops the job at that moment, the first of incident, paused, group_paused; null when nothing does.';
+comment on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) is 'What stops the job''s occurrence at that moment, the first of incident, paused, group_paused; null when nothing does.';
 revoke all on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stop_now(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    when p_job.stopped_at is not null and (p_job.stopped_until is null or p_now < p_job.stopped_until) then 'incident'
+    when scheduler.is_paused(p_job, p_now) then 'paused'
+    when p_job.group_paused_at is not null
+      and (p_job.group_paused_until is null or p_now < p_job.group_paused_until) then 'group_paused' end;
+end;
+$function$
+;
+comment on function scheduler.stop_now(scheduler_jobs,timestamp with time zone) is 'What stops the job now, the first of incident, paused, group_paused; null when nothing does.';
+revoke all on function scheduler.stop_now(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.stop_segments(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, stop text)
@@ -6534,7 +6564,7 @@ AS $function$
       case when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to '
         'end' end,
       'for the next pulse') end
-  from (select scheduler.stop_kind(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
+  from (select scheduler.stop_now(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
       p_run.waiting ->> 'name' as name, zone,
       to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone,
         'HH24:MI:SS') as until

@@ -107,7 +107,7 @@ declare
 begin
   for v_needed in
     select name, state, scheduler.dependency_answer(state, scheduler.is_to_come(name, p_run.scheduled_for),
-      not enabled or scheduler.stop_kind(jobs, p_now) is not null, p_job.on_dependency_failure) as answer
+      not enabled or scheduler.stop_now(jobs, p_now) is not null, p_job.on_dependency_failure) as answer
     from unnest(p_job.depends_on) with ordinality as needed (needed_name, place)
       join public.scheduler_jobs as jobs on name = needed_name,
       lateral scheduler.newest_state(name, p_run.scheduled_for) as state
@@ -166,7 +166,7 @@ begin
   v_run.interval_from := (
     select max(scheduled_for) from public.scheduler_runs
     where job_name = p_job.name and scheduled_for < p_occurrence and trigger = 'dependency');
-  v_run.skip_kind := coalesce(scheduler.stop_kind(p_job, p_now), case when v_label is not null then 'calendar' end);
+  v_run.skip_kind := coalesce(scheduler.stop_now(p_job, p_now), case when v_label is not null then 'calendar' end);
   if v_run.skip_kind is not null then
     v_run := scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
   end if;

@@ -340,7 +340,7 @@ begin
     v_next.run_after := greatest(p_resume_at, p_now);
     v_next.waiting := scheduler.wait_facts('budget', p_run.error_detail ->> 'budget', p_now, v_next.run_after);
   elsif p_job.continuous then
-    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_kind(p_job, p_now) is null then
+    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_now(p_job, p_now) is null then
       return scheduler.continuous_run(p_job, p_run, p_now);
     end if;
   elsif p_run.status = 'failed' and p_retryable and p_run.failures + 1 < p_run.max_attempts then

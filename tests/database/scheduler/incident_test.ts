@@ -140,3 +140,25 @@ t.ledgerTest(
     );
   },
 );
+
+t.ledgerTest(
+  "a dispatch that began before an incident and comes to the job after it sends nothing",
+  async ({ sql }) => {
+    await t.register(sql, "clock");
+    await sql`select scheduler.start_incident('a leak', 'Ada', p_now => ${t.after(0.01)})`;
+    await t.dispatch(sql, "clock", t.NOON);
+    assert.deepEqual((await t.runs(sql, "clock")).map((row) => row.skip_kind), ["incident"]);
+    assert.deepEqual(await t.requests(sql), []);
+  },
+);
+
+t.ledgerTest("an incident lasts while the clock is set back", async ({ sql }) => {
+  await sql`select scheduler.register_job('asked', null)`;
+  await sql`select scheduler.start_incident('a leak', 'Ada', p_now => ${t.NOON})`;
+  await sql`select scheduler.enqueue_runs('asked', '[{}]', null, ${t.after(-60)})`;
+  await t.pulse(sql, t.after(-59));
+  assert.deepEqual(await t.summary(sql, "asked"), ["queued enqueued 1"]);
+  await sql`select scheduler.end_incident('Ada', 0, ${t.after(-30)})`;
+  await t.pulse(sql, t.after(1));
+  assert.deepEqual(await t.summary(sql, "asked"), ["dispatched enqueued 1"]);
+});
