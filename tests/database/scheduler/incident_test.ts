@@ -162,3 +162,24 @@ t.ledgerTest("an incident lasts while the clock is set back", async ({ sql }) =>
   await t.pulse(sql, t.after(1));
   assert.deepEqual(await t.summary(sql, "asked"), ["dispatched enqueued 1"]);
 });
+
+t.ledgerTest(
+  "the end of an incident locks the jobs by name, whatever it records of the first ones",
+  async ({ sql, connect }) => {
+    const names = Array.from({ length: 12 }, (_, at) => `job-${String(at).padStart(2, "0")}`);
+    await t.register(sql, names[0]!);
+    for (const name of names.slice(1, 11)) await t.register(sql, name, {}, t.after(600));
+    await sql`select scheduler.register_job(${names[11]!}, null, depends_on => ${[names[0]!]})`;
+    await sql`select scheduler.start_incident('a leak', 'Ada', p_now => ${t.after(-1)})`;
+    const ada = connect("postgres", { max: 1 });
+    const [{ pid }] = await ada<[{ pid: number }]>`select pg_backend_pid() as pid`;
+    let ended: Promise<unknown> = Promise.resolve();
+    await connect("postgres").begin(async (ann) => {
+      await ann`select scheduler.pause(${names[10]!}, 'a move', 'ann')`;
+      ended = ada`select scheduler.end_incident('Ada', 0, ${t.after(1)})`.catch((error) => error);
+      await t.untilBlocked(sql, pid);
+      await ann`select scheduler.pause(${names[11]!}, 'a move', 'ann')`;
+    });
+    assert.ok(!(await ended instanceof Error), String(await ended));
+  },
+);
