@@ -513,6 +513,8 @@ begin
   select * into v_job from public.scheduler_jobs where name = p_job_name;
   if not coalesce(v_job.enabled, false) then
     perform scheduler.cancel_orphans(p_job_name, p_now);
+    delete from scheduler.wakes where job_name = p_job_name and wake_at <= p_now;
+    perform scheduler.wake_if_waiting(p_job_name);
     return v_told;
   end if;
   perform scheduler.take_wakes(v_job, p_now);
@@ -3133,6 +3135,8 @@ begin
   -- What waits may go now; a continuous job begins.
   if p_job.enabled and (p_job.continuous or p_old.name is not null) then
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  elsif not p_job.enabled then
+    perform scheduler.wake_if_waiting(p_job.name);
   end if;
 end;
 $function$
@@ -6491,6 +6495,7 @@ begin
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;
+  perform scheduler.wake_if_waiting(p_job_name);
   perform scheduler.sync_cron_entry(p_job_name);
 end;
 $function$
@@ -6614,6 +6619,18 @@ AS $function$ select p_kind in ('dependency', 'key') $function$
 ;
 comment on function scheduler.waits_alone(text) is 'Whether a hold of that kind holds back the run alone, and not all that waits of its job.';
 revoke all on function scheduler.waits_alone(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wake_if_waiting(p_job_name text)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.wake_jobs(array[p_job_name], 'epoch')
+  where exists (select from public.scheduler_runs where job_name = p_job_name and status = 'queued');
+$function$
+;
+comment on function scheduler.wake_if_waiting(text) is 'Has the next pulse look at the job when any run of it waits, also one that waits for a time.';
+revoke all on function scheduler.wake_if_waiting(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.wake_jobs(p_job_names text[], p_at timestamp with time zone)
  RETURNS void

@@ -438,6 +438,8 @@ begin
   -- What waits may go now; a continuous job begins.
   if p_job.enabled and (p_job.continuous or p_old.name is not null) then
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  elsif not p_job.enabled then
+    perform scheduler.wake_if_waiting(p_job.name);
   end if;
 end;
 $$;
@@ -462,6 +464,7 @@ begin
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;
+  perform scheduler.wake_if_waiting(p_job_name);
   perform scheduler.sync_cron_entry(p_job_name);
 end;
 $$;
