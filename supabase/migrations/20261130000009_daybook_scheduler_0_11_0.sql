@@ -1359,6 +1359,9 @@ begin
   if v_job.dependents <> '{}' then
     perform scheduler.follow_up(v_job, '{}', p_now);
   end if;
+  if v_job.continuous then
+    perform scheduler.wake_jobs(array[v_job.name], 'epoch');
+  end if;
   perform scheduler.audit('cancel_queued', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('waiting', v_cancelled), null, p_now);
   perform scheduler.log_activity(v_job.name,
@@ -2395,6 +2398,9 @@ begin
   v_next := scheduler.following_run(v_job, v_run, p_retryable, p_resume_at, p_now);
   if v_next.id is not null then
     perform scheduler.add_runs(array[v_next]);
+  elsif v_job.continuous then
+    -- A call by hand, or a run from before the job was continuous, was in the way of the next one.
+    perform scheduler.keep_going(v_job, p_now);
   end if;
   perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
@@ -3128,6 +3134,11 @@ begin
     perform scheduler.free_slot(id) from public.scheduler_runs
       where job_name = p_job.name and status in ('dispatched', 'running');
     perform scheduler.make_slots(name, parallel_limit) from public.scheduler_groups where name = p_job.group_name;
+  end if;
+  if p_old.continuous and not p_job.continuous then
+    perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', now(),
+      p_error_message => 'the job is not continuous any more', p_send_next => false)
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger = 'continuous';
   end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
@@ -4857,7 +4868,7 @@ AS $function$
 declare
   v_recorded timestamptz[];
 begin
-  if p_job.schedule is not null or not p_job.enabled then
+  if p_job.schedule is not null or p_job.continuous or not p_job.enabled then
     return;
   end if;
   v_recorded := array(

@@ -141,7 +141,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_recorded timestamptz[];
 begin
-  if p_job.schedule is not null or not p_job.enabled then
+  if p_job.schedule is not null or p_job.continuous or not p_job.enabled then
     return;
   end if;
   v_recorded := array(

@@ -432,6 +432,11 @@ begin
       where job_name = p_job.name and status in ('dispatched', 'running');
     perform scheduler.make_slots(name, parallel_limit) from public.scheduler_groups where name = p_job.group_name;
   end if;
+  if p_old.continuous and not p_job.continuous then
+    perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', now(),
+      p_error_message => 'the job is not continuous any more', p_send_next => false)
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger = 'continuous';
+  end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
   end if;

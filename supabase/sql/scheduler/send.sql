@@ -428,6 +428,9 @@ begin
   v_next := scheduler.following_run(v_job, v_run, p_retryable, p_resume_at, p_now);
   if v_next.id is not null then
     perform scheduler.add_runs(array[v_next]);
+  elsif v_job.continuous then
+    -- A call by hand, or a run from before the job was continuous, was in the way of the next one.
+    perform scheduler.keep_going(v_job, p_now);
   end if;
   perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then

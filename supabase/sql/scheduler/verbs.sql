@@ -394,6 +394,9 @@ begin
   if v_job.dependents <> '{}' then
     perform scheduler.follow_up(v_job, '{}', p_now);
   end if;
+  if v_job.continuous then
+    perform scheduler.wake_jobs(array[v_job.name], 'epoch');
+  end if;
   perform scheduler.audit('cancel_queued', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('waiting', v_cancelled), null, p_now);
   perform scheduler.log_activity(v_job.name,
