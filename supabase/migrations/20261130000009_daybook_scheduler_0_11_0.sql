@@ -608,6 +608,7 @@ AS $function$
 declare
   v_count bigint;
   v_fault text := case
+    when not p_job.enabled then 'it is disabled, and what waits of a disabled job is cancelled'
     when p_job.continuous then 'it is continuous and has no occurrences'
     when p_job.schedule is null and p_job.depends_on = '{}' then 'it has no schedule, and so no occurrences'
     when p_from is null or not isfinite(p_from) or p_to is null or not isfinite(p_to) or p_from >= p_to
@@ -631,7 +632,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.assert_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,integer) is 'Raises 22023 for a job that has no occurrences, a range that is none or too long, or another wrong argument.';
+comment on function scheduler.assert_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,integer) is 'Raises 22023 for a job that has no occurrences or is disabled, a range that is none or too long, or another wrong argument.';
 revoke all on function scheduler.assert_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.assert_group(p_group_name text)
@@ -731,7 +732,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.backfill(text,timestamp with time zone,timestamp with time zone,text,text,text,boolean,integer,boolean,timestamp with time zone) is 'Runs the occurrences of a job in [p_from, p_to), as far as they lie in the past, with their own intervals: those that never ran (p_reprocess missed), that failed, or all; the oldest or the newest first, at most p_at_most. One row each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that is live. Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that has no occurrences, a range of more than 10,000, or another wrong argument.';
+comment on function scheduler.backfill(text,timestamp with time zone,timestamp with time zone,text,text,text,boolean,integer,boolean,timestamp with time zone) is 'Runs the occurrences of a job in [p_from, p_to), as far as they lie in the past, with their own intervals: those that never ran (p_reprocess missed), that failed, or all; the oldest or the newest first, at most p_at_most. One row each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that is live. Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that is disabled or has no occurrences, a range of more than 10,000, or another wrong argument.';
 revoke all on function scheduler.backfill(text,timestamp with time zone,timestamp with time zone,text,text,text,boolean,integer,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.backfill_fault(p_state text, p_skip_kind text, p_reprocess text, p_label text, p_work text)
@@ -1323,6 +1324,9 @@ begin
   get diagnostics v_cancelled = row_count;
   if v_cancelled = 0 then
     return format('no back-filled run of %s waits', v_job.name);
+  end if;
+  if v_job.dependents <> '{}' then
+    perform scheduler.follow_up(v_job, '{}', p_now);
   end if;
   perform scheduler.audit('cancel_backfill', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('waiting', v_cancelled), null, p_now);
