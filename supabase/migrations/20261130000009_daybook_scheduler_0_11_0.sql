@@ -5809,16 +5809,22 @@ begin
     v_run := scheduler.next_waiting(p_job, p_now);
     exit when v_run.id is null;
     case scheduler.send_run(p_job, v_run, p_now)
-      when 'full' then exit;
+      when 'full' then
+        v_run := null;
+        exit;
       when 'sent' then v_sent := v_sent + 1;
       else null;
     end case;
   end loop;
+  if v_run.id is not null then
+    -- More may go than one transaction sends.
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  end if;
   return v_sent;
 end;
 $function$
 ;
-comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) is 'Sends what of the job is due and waiting, as far as it may go; returns how many. The caller holds the job''s row lock.';
+comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) is 'Sends what of the job is due and waiting, as far as it may go, at most 100 runs (the next pulse goes on); returns how many. The caller holds the job''s row lock.';
 revoke all on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.send_run(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone, p_is_ordered boolean DEFAULT false)

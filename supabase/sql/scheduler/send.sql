@@ -292,17 +292,23 @@ begin
     v_run := scheduler.next_waiting(p_job, p_now);
     exit when v_run.id is null;
     case scheduler.send_run(p_job, v_run, p_now)
-      when 'full' then exit;
+      when 'full' then
+        v_run := null;
+        exit;
       when 'sent' then v_sent := v_sent + 1;
       else null;
     end case;
   end loop;
+  if v_run.id is not null then
+    -- More may go than one transaction sends.
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  end if;
   return v_sent;
 end;
 $$;
 comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
-  'Sends what of the job is due and waiting, as far as it may go; returns how many. The caller holds the job''s row '
-    'lock.';
+  'Sends what of the job is due and waiting, as far as it may go, at most 100 runs (the next pulse goes on); returns '
+    'how many. The caller holds the job''s row lock.';
 
 -- A receipt or a request for a run does not fail because pg_net is gone: the run goes on waiting, and the pulse tries
 -- again and reports the failure.
