@@ -519,6 +519,7 @@ begin
   if not coalesce(v_job.enabled, false) then
     perform scheduler.cancel_orphans(p_job_name, p_now);
     delete from scheduler.wakes where job_name = p_job_name and wake_at <= p_now;
+    perform scheduler.wake_if_waiting(p_job_name);
     return v_told;
   end if;
   perform scheduler.take_wakes(v_job, p_now);
@@ -612,6 +613,7 @@ AS $function$
 declare
   v_count bigint;
   v_fault text := case
+    when not p_job.enabled then 'it is disabled, and what waits of a disabled job is cancelled'
     when p_job.continuous then 'it is continuous and has no occurrences'
     when p_job.schedule is null and p_job.depends_on = '{}' then 'it has no schedule, and so no occurrences'
     when p_from is null or not isfinite(p_from) or p_to is null or not isfinite(p_to) or p_from >= p_to
@@ -635,7 +637,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.assert_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,integer) is 'Raises 22023 for a job that has no occurrences, a range that is none or too long, or another wrong argument.';
+comment on function scheduler.assert_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,integer) is 'Raises 22023 for a job that has no occurrences or is disabled, a range that is none or too long, or another wrong argument.';
 revoke all on function scheduler.assert_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.assert_group(p_group_name text)
@@ -735,7 +737,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.backfill(text,timestamp with time zone,timestamp with time zone,text,text,text,boolean,integer,boolean,timestamp with time zone) is 'Runs the occurrences of a job in [p_from, p_to), as far as they lie in the past, with their own intervals: those that never ran (p_reprocess missed), that failed, or all; the oldest or the newest first, at most p_at_most. One row each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that is live. Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that has no occurrences, a range of more than 10,000, or another wrong argument.';
+comment on function scheduler.backfill(text,timestamp with time zone,timestamp with time zone,text,text,text,boolean,integer,boolean,timestamp with time zone) is 'Runs the occurrences of a job in [p_from, p_to), as far as they lie in the past, with their own intervals: those that never ran (p_reprocess missed), that failed, or all; the oldest or the newest first, at most p_at_most. One row each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that is live. Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that is disabled or has no occurrences, a range of more than 10,000, or another wrong argument.';
 revoke all on function scheduler.backfill(text,timestamp with time zone,timestamp with time zone,text,text,text,boolean,integer,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.backfill_fault(p_state text, p_skip_kind text, p_reprocess text, p_label text, p_work text)
@@ -1329,6 +1331,9 @@ begin
   if v_cancelled = 0 then
     return format('no back-filled run of %s waits', v_job.name);
   end if;
+  if v_job.dependents <> '{}' then
+    perform scheduler.follow_up(v_job, '{}', p_now);
+  end if;
   perform scheduler.audit('cancel_backfill', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('waiting', v_cancelled), null, p_now);
   return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'back-filled '
@@ -1363,6 +1368,9 @@ begin
   end if;
   if v_job.dependents <> '{}' then
     perform scheduler.follow_up(v_job, '{}', p_now);
+  end if;
+  if v_job.continuous then
+    perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   end if;
   perform scheduler.audit('cancel_queued', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('waiting', v_cancelled), null, p_now);
@@ -2254,7 +2262,7 @@ declare
 begin
   for v_needed in
     select name, state, scheduler.dependency_answer(state, scheduler.is_to_come(name, p_run.scheduled_for),
-      not enabled or scheduler.stop_kind(jobs, p_now) is not null, p_job.on_dependency_failure) as answer
+      not enabled or scheduler.stop_now(jobs, p_now) is not null, p_job.on_dependency_failure) as answer
     from unnest(p_job.depends_on) with ordinality as needed (needed_name, place)
       join public.scheduler_jobs as jobs on name = needed_name,
       lateral scheduler.newest_state(name, p_run.scheduled_for) as state
@@ -2293,7 +2301,7 @@ begin
   v_run.interval_from := (
     select max(scheduled_for) from public.scheduler_runs
     where job_name = p_job.name and scheduled_for < p_occurrence and trigger = 'dependency');
-  v_run.skip_kind := coalesce(scheduler.stop_kind(p_job, p_now), case when v_label is not null then 'calendar' end);
+  v_run.skip_kind := coalesce(scheduler.stop_now(p_job, p_now), case when v_label is not null then 'calendar' end);
   if v_run.skip_kind is not null then
     v_run := scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
   end if;
@@ -2342,7 +2350,9 @@ begin
   if not found then
     return 'no incident lasts';
   end if;
-  for v_job in select * from public.scheduler_jobs order by name for no key update loop
+  -- All rows are locked before any is worked on, which locks dependents out of this order.
+  perform from public.scheduler_jobs order by name for no key update;
+  for v_job in select * from public.scheduler_jobs order by name loop
     -- Occurrences that came due while it lasted are recorded first.
     perform scheduler.try_record_due(v_job, p_now);
     v_jobs := v_jobs + 1;
@@ -2400,6 +2410,9 @@ begin
   v_next := scheduler.following_run(v_job, v_run, p_retryable, p_resume_at, p_now);
   if v_next.id is not null then
     perform scheduler.add_runs(array[v_next]);
+  elsif v_job.continuous then
+    -- A call by hand, or a run from before the job was continuous, was in the way of the next one.
+    perform scheduler.keep_going(v_job, p_now);
   end if;
   perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
@@ -2653,7 +2666,7 @@ begin
     v_next.run_after := greatest(p_resume_at, p_now);
     v_next.waiting := scheduler.wait_facts('budget', p_run.error_detail ->> 'budget', p_now, v_next.run_after);
   elsif p_job.continuous then
-    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_kind(p_job, p_now) is null then
+    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_now(p_job, p_now) is null then
       return scheduler.continuous_run(p_job, p_run, p_now);
     end if;
   elsif p_run.status = 'failed' and p_retryable and p_run.failures + 1 < p_run.max_attempts then
@@ -2789,7 +2802,7 @@ CREATE OR REPLACE FUNCTION scheduler.hold_of(p_job scheduler_jobs, p_run schedul
  SET search_path TO ''
 AS $function$
 declare
-  v_stop constant text := scheduler.stop_kind(p_job, p_now);
+  v_stop constant text := scheduler.stop_now(p_job, p_now);
   v_span public.scheduler_calendar_spans;
   v_hold scheduler.hold;
 begin
@@ -2907,12 +2920,11 @@ CREATE OR REPLACE FUNCTION scheduler.is_paused(p_job scheduler_jobs, p_at timest
  SET search_path TO ''
 AS $function$
 begin
-  return p_job.paused_at is not null and p_job.paused_at <= p_at
-    and (p_job.paused_until is null or p_at < p_job.paused_until);
+  return p_job.paused_at is not null and (p_job.paused_until is null or p_at < p_job.paused_until);
 end;
 $function$
 ;
-comment on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) is 'Whether the job''s pause covers that moment.';
+comment on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) is 'Whether the job is paused now.';
 revoke all on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
@@ -3052,7 +3064,7 @@ AS $function$
         then round(extract(epoch from p_now - jobs.next_run_at), 3) else 0 end as overdue
     from public.scheduler_jobs as jobs
     join scheduler.run_counters as counters on counters.job_name = jobs.name
-    cross join lateral (select jobs.enabled and scheduler.stop_kind(jobs, p_now) is not null as paused) as pause
+    cross join lateral (select jobs.enabled and scheduler.stop_now(jobs, p_now) is not null as paused) as pause
     order by job_name
   ), reasons as (
     -- Reasons that a dashboard can count on; the others are there once they have occurred.
@@ -3184,7 +3196,7 @@ AS $function$
 declare
   v_last public.scheduler_runs;
 begin
-  if not p_job.continuous or not p_job.enabled or scheduler.stop_kind(p_job, p_now) is not null
+  if not p_job.continuous or not p_job.enabled or scheduler.stop_now(p_job, p_now) is not null
     or exists (select from public.scheduler_runs
       where job_name = p_job.name and status in ('queued', 'dispatched', 'running')) then
     return;
@@ -3307,12 +3319,19 @@ begin
     perform scheduler.wake_group(p_old.group_name, 'epoch');
     perform scheduler.join_slots(p_job);
   end if;
+  if p_old.continuous and not p_job.continuous then
+    perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', now(),
+      p_error_message => 'the job is not continuous any more', p_send_next => false)
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger = 'continuous';
+  end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
   end if;
   -- What waits may go now; a continuous job begins.
   if p_job.enabled and (p_job.continuous or p_old.name is not null) then
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  elsif not p_job.enabled then
+    perform scheduler.wake_if_waiting(p_job.name);
   end if;
 end;
 $function$
@@ -4767,7 +4786,7 @@ CREATE OR REPLACE FUNCTION scheduler.plan_on_time(p_job scheduler_jobs, p_due ti
  SET search_path TO ''
 AS $function$
   with due as (
-    select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_kind(p_job, p_now)) as stop,
+    select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_now(p_job, p_now)) as stop,
       scheduler.calendar_label(p_job, at) as label, scheduler.run_if_answer(p_job, at) as answer
     from unnest(p_due) as at
   ), with_work as (
@@ -5088,7 +5107,8 @@ AS $function$
 declare
   v_recorded timestamptz[];
 begin
-  if p_job.schedule is not null or not p_job.enabled or coalesce(p_occurrences, '{}') = '{}' then
+  if p_job.schedule is not null or p_job.continuous or not p_job.enabled
+    or coalesce(p_occurrences, '{}') = '{}' then
     return;
   end if;
   v_recorded := array(
@@ -5720,9 +5740,9 @@ begin
   perform scheduler.wake_jobs(array[v_job.name], p_now);
   perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
-  if scheduler.stop_kind(v_job, p_now) is not null then
+  if scheduler.stop_now(v_job, p_now) is not null then
     return format('%s is not paused any more, but does not run: %s', v_job.name,
-      scheduler.stop_text(v_job, scheduler.stop_kind(v_job, p_now)));
+      scheduler.stop_text(v_job, scheduler.stop_now(v_job, p_now)));
   end if;
   if v_job.continuous then
     return format('%s runs again with the next pulse', v_job.name);
@@ -5957,7 +5977,7 @@ CREATE OR REPLACE FUNCTION scheduler.scheduler_health()
  SET search_path TO ''
 AS $function$
   with jobs as (
-    select jobs.*, scheduler.stop_kind(jobs, now()) is not null as paused
+    select jobs.*, scheduler.stop_now(jobs, now()) is not null as paused
     from public.scheduler_jobs as jobs
     where jobs.enabled
   ), registry as (
@@ -6051,16 +6071,22 @@ begin
     v_run := scheduler.next_waiting(p_job, p_now);
     exit when v_run.id is null;
     case scheduler.send_run(p_job, v_run, p_now)
-      when 'full' then exit;
+      when 'full' then
+        v_run := null;
+        exit;
       when 'sent' then v_sent := v_sent + 1;
       else null;
     end case;
   end loop;
+  if v_run.id is not null then
+    -- More may go than one transaction sends.
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  end if;
   return v_sent;
 end;
 $function$
 ;
-comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) is 'Sends what of the job is due and waiting, as far as it may go; returns how many. The caller holds the job''s row lock.';
+comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) is 'Sends what of the job is due and waiting, as far as it may go, at most 100 runs (the next pulse goes on); returns how many. The caller holds the job''s row lock.';
 revoke all on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.send_run(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone, p_is_ordered boolean DEFAULT false)
@@ -6308,14 +6334,32 @@ AS $function$
 begin
   return case
     when p_job.stopped_at <= p_at and (p_job.stopped_until is null or p_at < p_job.stopped_until) then 'incident'
-    when scheduler.is_paused(p_job, p_at) then 'paused'
+    when p_job.paused_at <= p_at and scheduler.is_paused(p_job, p_at) then 'paused'
     when p_job.group_paused_at <= p_at and (p_job.group_paused_until is null or p_at < p_job.group_paused_until)
       then 'group_paused' end;
 end;
 $function$
 ;
-comment on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) is 'What stops the job at that moment, the first of incident, paused, group_paused; null when nothing does.';
+comment on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) is 'What stops the job''s occurrence at that moment, the first of incident, paused, group_paused; null when nothing does.';
 revoke all on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stop_now(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    when p_job.stopped_at is not null and (p_job.stopped_until is null or p_now < p_job.stopped_until) then 'incident'
+    when scheduler.is_paused(p_job, p_now) then 'paused'
+    when p_job.group_paused_at is not null
+      and (p_job.group_paused_until is null or p_now < p_job.group_paused_until) then 'group_paused' end;
+end;
+$function$
+;
+comment on function scheduler.stop_now(scheduler_jobs,timestamp with time zone) is 'What stops the job now, the first of incident, paused, group_paused; null when nothing does.';
+revoke all on function scheduler.stop_now(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.stop_segments(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, stop text)
@@ -6799,6 +6843,7 @@ begin
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;
+  perform scheduler.wake_if_waiting(p_job_name);
   perform scheduler.sync_cron_entry(p_job_name);
 end;
 $function$
@@ -6874,7 +6919,7 @@ AS $function$
       case when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to '
         'end' end,
       'for the next pulse') end
-  from (select scheduler.stop_kind(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
+  from (select scheduler.stop_now(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
       p_run.waiting ->> 'name' as name, zone,
       to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone,
         'HH24:MI:SS') as until
@@ -6951,6 +6996,18 @@ $function$
 ;
 comment on function scheduler.wake_group(text,timestamp with time zone) is 'Has the first pulse from p_at on (epoch: the next one) look at the jobs of the group.';
 revoke all on function scheduler.wake_group(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wake_if_waiting(p_job_name text)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.wake_jobs(array[p_job_name], 'epoch')
+  where exists (select from public.scheduler_runs where job_name = p_job_name and status = 'queued');
+$function$
+;
+comment on function scheduler.wake_if_waiting(text) is 'Has the next pulse look at the job when any run of it waits, also one that waits for a time.';
+revoke all on function scheduler.wake_if_waiting(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.wake_jobs(p_job_names text[], p_at timestamp with time zone)
  RETURNS void

@@ -88,6 +88,7 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_count bigint;
   v_fault text := case
+    when not p_job.enabled then 'it is disabled, and what waits of a disabled job is cancelled'
     when p_job.continuous then 'it is continuous and has no occurrences'
     when p_job.schedule is null and p_job.depends_on = '{}' then 'it has no schedule, and so no occurrences'
     when p_from is null or not isfinite(p_from) or p_to is null or not isfinite(p_to) or p_from >= p_to
@@ -111,7 +112,8 @@ begin
 end;
 $$;
 comment on function scheduler.assert_backfill(public.scheduler_jobs, timestamptz, timestamptz, text, integer) is
-  'Raises 22023 for a job that has no occurrences, a range that is none or too long, or another wrong argument.';
+  'Raises 22023 for a job that has no occurrences or is disabled, a range that is none or too long, or another wrong '
+    'argument.';
 
 create function scheduler.open_gap(
   p_job public.scheduler_jobs, p_gap public.scheduler_runs, p_first timestamptz, p_last timestamptz
@@ -234,8 +236,8 @@ comment on function scheduler.backfill(
     'never ran (p_reprocess missed), that failed, or all; the oldest or the newest first, at most p_at_most. One row '
     'each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that is '
       'live. '
-    'Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that has no occurrences, a range '
-    'of more than 10,000, or another wrong argument.';
+    'Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that is disabled or has no '
+    'occurrences, a range of more than 10,000, or another wrong argument.';
 
 create function scheduler.cancel_backfill(
   p_job_name text, p_reason text, p_author text, p_now timestamptz default clock_timestamp()
@@ -254,6 +256,9 @@ begin
   get diagnostics v_cancelled = row_count;
   if v_cancelled = 0 then
     return format('no back-filled run of %s waits', v_job.name);
+  end if;
+  if v_job.dependents <> '{}' then
+    perform scheduler.follow_up(v_job, '{}', p_now);
   end if;
   perform scheduler.audit('cancel_backfill', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('waiting', v_cancelled), null, p_now);

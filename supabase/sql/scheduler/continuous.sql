@@ -42,7 +42,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_last public.scheduler_runs;
 begin
-  if not p_job.continuous or not p_job.enabled or scheduler.stop_kind(p_job, p_now) is not null
+  if not p_job.continuous or not p_job.enabled or scheduler.stop_now(p_job, p_now) is not null
     or exists (select from public.scheduler_runs
       where job_name = p_job.name and status in ('queued', 'dispatched', 'running')) then
     return;

@@ -116,7 +116,7 @@ declare
 begin
   for v_needed in
     select name, state, scheduler.dependency_answer(state, scheduler.is_to_come(name, p_run.scheduled_for),
-      not enabled or scheduler.stop_kind(jobs, p_now) is not null, p_job.on_dependency_failure) as answer
+      not enabled or scheduler.stop_now(jobs, p_now) is not null, p_job.on_dependency_failure) as answer
     from unnest(p_job.depends_on) with ordinality as needed (needed_name, place)
       join public.scheduler_jobs as jobs on name = needed_name,
       lateral scheduler.newest_state(name, p_run.scheduled_for) as state
@@ -150,7 +150,8 @@ language plpgsql set search_path = '' as $$
 declare
   v_recorded timestamptz[];
 begin
-  if p_job.schedule is not null or not p_job.enabled or coalesce(p_occurrences, '{}') = '{}' then
+  if p_job.schedule is not null or p_job.continuous or not p_job.enabled
+    or coalesce(p_occurrences, '{}') = '{}' then
     return;
   end if;
   v_recorded := array(
@@ -175,7 +176,7 @@ begin
   v_run.interval_from := (
     select max(scheduled_for) from public.scheduler_runs
     where job_name = p_job.name and scheduled_for < p_occurrence and trigger = 'dependency');
-  v_run.skip_kind := coalesce(scheduler.stop_kind(p_job, p_now), case when v_label is not null then 'calendar' end);
+  v_run.skip_kind := coalesce(scheduler.stop_now(p_job, p_now), case when v_label is not null then 'calendar' end);
   if v_run.skip_kind is not null then
     v_run := scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
   end if;

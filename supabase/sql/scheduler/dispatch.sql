@@ -60,6 +60,7 @@ begin
   if not coalesce(v_job.enabled, false) then
     perform scheduler.cancel_orphans(p_job_name, p_now);
     delete from scheduler.wakes where job_name = p_job_name and wake_at <= p_now;
+    perform scheduler.wake_if_waiting(p_job_name);
     return v_told;
   end if;
   perform scheduler.take_wakes(v_job, p_now);

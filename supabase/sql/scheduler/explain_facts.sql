@@ -46,7 +46,7 @@ language sql stable set search_path = '' as $$
       case when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to '
         'end' end,
       'for the next pulse') end
-  from (select scheduler.stop_kind(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
+  from (select scheduler.stop_now(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
       p_run.waiting ->> 'name' as name, zone,
       to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone,
         'HH24:MI:SS') as until

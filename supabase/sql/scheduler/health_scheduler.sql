@@ -24,7 +24,7 @@ comment on function scheduler.stuck_runs() is
 create function scheduler.scheduler_health() returns jsonb
 language sql stable set search_path = '' as $$
   with jobs as (
-    select jobs.*, scheduler.stop_kind(jobs, now()) is not null as paused
+    select jobs.*, scheduler.stop_now(jobs, now()) is not null as paused
     from public.scheduler_jobs as jobs
     where jobs.enabled
   ), registry as (

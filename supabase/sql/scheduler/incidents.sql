@@ -84,7 +84,9 @@ begin
   if not found then
     return 'no incident lasts';
   end if;
-  for v_job in select * from public.scheduler_jobs order by name for no key update loop
+  -- All rows are locked before any is worked on, which locks dependents out of this order.
+  perform from public.scheduler_jobs order by name for no key update;
+  for v_job in select * from public.scheduler_jobs order by name loop
     -- Occurrences that came due while it lasted are recorded first.
     perform scheduler.try_record_due(v_job, p_now);
     v_jobs := v_jobs + 1;

@@ -121,7 +121,7 @@ language sql stable set search_path = '' as $$
         then round(extract(epoch from p_now - jobs.next_run_at), 3) else 0 end as overdue
     from public.scheduler_jobs as jobs
     join scheduler.run_counters as counters on counters.job_name = jobs.name
-    cross join lateral (select jobs.enabled and scheduler.stop_kind(jobs, p_now) is not null as paused) as pause
+    cross join lateral (select jobs.enabled and scheduler.stop_now(jobs, p_now) is not null as paused) as pause
     order by job_name
   ), reasons as (
     -- Reasons that a dashboard can count on; the others are there once they have occurred.

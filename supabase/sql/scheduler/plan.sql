@@ -121,7 +121,7 @@ create function scheduler.plan_on_time(p_job public.scheduler_jobs, p_due timest
 returns setof scheduler.planned_occurrence
 language sql set search_path = '' as $$
   with due as (
-    select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_kind(p_job, p_now)) as stop,
+    select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_now(p_job, p_now)) as stop,
       scheduler.calendar_label(p_job, at) as label, scheduler.run_if_answer(p_job, at) as answer
     from unnest(p_due) as at
   ), with_work as (

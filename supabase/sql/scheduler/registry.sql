@@ -433,12 +433,19 @@ begin
     perform scheduler.wake_group(p_old.group_name, 'epoch');
     perform scheduler.join_slots(p_job);
   end if;
+  if p_old.continuous and not p_job.continuous then
+    perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', now(),
+      p_error_message => 'the job is not continuous any more', p_send_next => false)
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger = 'continuous';
+  end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
   end if;
   -- What waits may go now; a continuous job begins.
   if p_job.enabled and (p_job.continuous or p_old.name is not null) then
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  elsif not p_job.enabled then
+    perform scheduler.wake_if_waiting(p_job.name);
   end if;
 end;
 $$;
@@ -464,6 +471,7 @@ begin
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;
+  perform scheduler.wake_if_waiting(p_job_name);
   perform scheduler.sync_cron_entry(p_job_name);
 end;
 $$;

@@ -297,17 +297,23 @@ begin
     v_run := scheduler.next_waiting(p_job, p_now);
     exit when v_run.id is null;
     case scheduler.send_run(p_job, v_run, p_now)
-      when 'full' then exit;
+      when 'full' then
+        v_run := null;
+        exit;
       when 'sent' then v_sent := v_sent + 1;
       else null;
     end case;
   end loop;
+  if v_run.id is not null then
+    -- More may go than one transaction sends.
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  end if;
   return v_sent;
 end;
 $$;
 comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
-  'Sends what of the job is due and waiting, as far as it may go; returns how many. The caller holds the job''s row '
-    'lock.';
+  'Sends what of the job is due and waiting, as far as it may go, at most 100 runs (the next pulse goes on); returns '
+    'how many. The caller holds the job''s row lock.';
 
 -- A receipt or a request for a run does not fail because pg_net is gone: the run goes on waiting, and the pulse tries
 -- again and reports the failure.
@@ -345,7 +351,7 @@ begin
     v_next.run_after := greatest(p_resume_at, p_now);
     v_next.waiting := scheduler.wait_facts('budget', p_run.error_detail ->> 'budget', p_now, v_next.run_after);
   elsif p_job.continuous then
-    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_kind(p_job, p_now) is null then
+    if p_run.trigger in ('continuous', 'deferred') and scheduler.stop_now(p_job, p_now) is null then
       return scheduler.continuous_run(p_job, p_run, p_now);
     end if;
   elsif p_run.status = 'failed' and p_retryable and p_run.failures + 1 < p_run.max_attempts then
@@ -433,6 +439,9 @@ begin
   v_next := scheduler.following_run(v_job, v_run, p_retryable, p_resume_at, p_now);
   if v_next.id is not null then
     perform scheduler.add_runs(array[v_next]);
+  elsif v_job.continuous then
+    -- A call by hand, or a run from before the job was continuous, was in the way of the next one.
+    perform scheduler.keep_going(v_job, p_now);
   end if;
   perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then

@@ -18,30 +18,43 @@ revoke all on public.scheduler_incidents from public, anon, authenticated, servi
 revoke all on sequence public.scheduler_incidents_id_seq from public, anon, authenticated, service_role;
 grant select on public.scheduler_incidents to service_role;
 
--- In plpgsql, as other functions that are asked for each run with a whole row: a SQL function that is not inlined is
--- planned at each call, which takes longer than the rest.
+-- What a person has stopped is stopped, whatever the clock says: a transaction that began before it may come to the job
+-- after it, and the clock may be set back. In plpgsql, as other functions that are asked for each run with a whole row:
+-- a SQL function that is not inlined is planned at each call, which takes longer than the rest.
 create function scheduler.is_paused(p_job public.scheduler_jobs, p_at timestamptz) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
-  return p_job.paused_at is not null and p_job.paused_at <= p_at
-    and (p_job.paused_until is null or p_at < p_job.paused_until);
+  return p_job.paused_at is not null and (p_job.paused_until is null or p_at < p_job.paused_until);
 end;
 $$;
-comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job''s pause covers that '
-  'moment.';
+comment on function scheduler.is_paused(public.scheduler_jobs, timestamptz) is 'Whether the job is paused now.';
 
 create function scheduler.stop_kind(p_job public.scheduler_jobs, p_at timestamptz) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
   return case
     when p_job.stopped_at <= p_at and (p_job.stopped_until is null or p_at < p_job.stopped_until) then 'incident'
-    when scheduler.is_paused(p_job, p_at) then 'paused'
+    when p_job.paused_at <= p_at and scheduler.is_paused(p_job, p_at) then 'paused'
     when p_job.group_paused_at <= p_at and (p_job.group_paused_until is null or p_at < p_job.group_paused_until)
       then 'group_paused' end;
 end;
 $$;
 comment on function scheduler.stop_kind(public.scheduler_jobs, timestamptz) is
-  'What stops the job at that moment, the first of incident, paused, group_paused; null when nothing does.';
+  'What stops the job''s occurrence at that moment, the first of incident, paused, group_paused; null when nothing '
+    'does.';
+
+create function scheduler.stop_now(p_job public.scheduler_jobs, p_now timestamptz) returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case
+    when p_job.stopped_at is not null and (p_job.stopped_until is null or p_now < p_job.stopped_until) then 'incident'
+    when scheduler.is_paused(p_job, p_now) then 'paused'
+    when p_job.group_paused_at is not null
+      and (p_job.group_paused_until is null or p_now < p_job.group_paused_until) then 'group_paused' end;
+end;
+$$;
+comment on function scheduler.stop_now(public.scheduler_jobs, timestamptz) is
+  'What stops the job now, the first of incident, paused, group_paused; null when nothing does.';
 
 create function scheduler.stop_until(p_job public.scheduler_jobs, p_kind text) returns timestamptz
 language sql immutable set search_path = '' as $$

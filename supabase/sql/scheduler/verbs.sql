@@ -176,9 +176,9 @@ begin
   perform scheduler.wake_jobs(array[v_job.name], p_now);
   perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
-  if scheduler.stop_kind(v_job, p_now) is not null then
+  if scheduler.stop_now(v_job, p_now) is not null then
     return format('%s is not paused any more, but does not run: %s', v_job.name,
-      scheduler.stop_text(v_job, scheduler.stop_kind(v_job, p_now)));
+      scheduler.stop_text(v_job, scheduler.stop_now(v_job, p_now)));
   end if;
   if v_job.continuous then
     return format('%s runs again with the next pulse', v_job.name);
@@ -393,6 +393,9 @@ begin
   end if;
   if v_job.dependents <> '{}' then
     perform scheduler.follow_up(v_job, '{}', p_now);
+  end if;
+  if v_job.continuous then
+    perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   end if;
   perform scheduler.audit('cancel_queued', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('waiting', v_cancelled), null, p_now);

@@ -241,7 +241,7 @@ create function scheduler.hold_of(p_job public.scheduler_jobs, p_run public.sche
 returns scheduler.hold
 language plpgsql set search_path = '' as $$
 declare
-  v_stop constant text := scheduler.stop_kind(p_job, p_now);
+  v_stop constant text := scheduler.stop_now(p_job, p_now);
   v_span public.scheduler_calendar_spans;
   v_hold scheduler.hold;
 begin

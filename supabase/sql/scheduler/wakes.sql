@@ -23,6 +23,14 @@ comment on function scheduler.wake_jobs(text[], timestamptz) is
   'Has the first pulse from p_at on (epoch: the next one) look at these jobs: send what waits, start what is '
     'continuous.';
 
+create function scheduler.wake_if_waiting(p_job_name text) returns void
+language sql set search_path = '' as $$
+  select scheduler.wake_jobs(array[p_job_name], 'epoch')
+  where exists (select from public.scheduler_runs where job_name = p_job_name and status = 'queued');
+$$;
+comment on function scheduler.wake_if_waiting(text) is
+  'Has the next pulse look at the job when any run of it waits, also one that waits for a time.';
+
 create function scheduler.take_wakes(p_job public.scheduler_jobs, p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
 declare

@@ -243,3 +243,38 @@ t.ledgerTest("what cannot be back-filled is refused with the reason", async ({ s
     /there is no job named 'moon'/,
   );
 });
+
+t.ledgerTest("a disabled job is refused, as what waits of it is cancelled", async ({ sql }) => {
+  await t.register(sql, "job", { schedule: "0 * * * *", enabled: false });
+  await assert.rejects(
+    sql`select * from scheduler.backfill('job', ${
+      t.after(-300)
+    }, ${t.NOON}, 'why', 'Ada', p_now => ${t.NOON})`,
+    { code: "22023", message: /^cannot back-fill job: it is disabled/ },
+  );
+});
+
+t.ledgerTest("what waits for a back-filled run decides when that is cancelled", async ({ sql }) => {
+  await t.register(
+    sql,
+    "root",
+    { schedule: "0 10,11 * * *", max_attempts: 1, target: "job" },
+    t.after(-120),
+  );
+  for (const minute of [-120, -60]) {
+    const id = (await t.dispatch(sql, "root", t.after(minute)))!;
+    await t.begin(sql, id, t.after(minute));
+    await t.finish(sql, id, "failed", t.after(minute));
+  }
+  await sql`
+    select * from scheduler.backfill('root', ${t.after(-130)}, ${
+    t.after(-1)
+  }, 'why', 'Ada', 'failed',
+      p_preview => false, p_now => ${t.after(-1)})`;
+  await t.register(sql, "leaf", { schedule: "0 12 * * *", depends_on: ["root"] });
+  await t.pulse(sql, t.NOON);
+  assert.deepEqual(await t.summary(sql, "leaf"), ["queued cron 1"]);
+  await sql`select scheduler.cancel_backfill('root', 'why', 'Ada', ${t.after(0.1)})`;
+  const [leaf] = await t.runs(sql, "leaf");
+  assert.equal(leaf!.skip_reason, "dependency: root was cancelled");
+});

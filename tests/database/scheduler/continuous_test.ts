@@ -186,3 +186,60 @@ t.ledgerTest("what contradicts a continuous job is refused by both names", async
     ] as const
   ) await assert.rejects(begin(sql, values), message);
 });
+
+t.ledgerTest(
+  "an occurrence of its dependency gives it no run, also where somebody holds its row",
+  async ({ sql, connect }) => {
+    await t.register(sql, "root");
+    await sql`select scheduler.register_job('job', '@continuous', depends_on => '{root}')`;
+    await t.pulse(sql, t.after(-0.1));
+    await connect("postgres").begin(async (holder) => {
+      await holder`select from scheduler_jobs where name = 'job' for no key update`;
+      await t.dispatch(sql, "root");
+    });
+    await t.pulse(sql, t.after(0.1));
+    assert.deepEqual(await t.summary(sql, "job"), ["dispatched continuous 1"]);
+  },
+);
+
+t.ledgerTest("the end of a call by hand sends the next run", async ({ sql }) => {
+  await sql`select scheduler.register_job('job', '@continuous')`;
+  await sql`select scheduler.pause('job', 'a move', 'Ada', null, ${t.NOON})`;
+  const call = await t.value(sql, "scheduler.run_now('job', 'Ada', null, $1)", [t.NOON]);
+  await sql`select scheduler.resume('job', 'Ada', ${t.after(0.05)})`;
+  await t.pulse(sql, t.after(0.1));
+  await complete(sql, call, t.after(0.2));
+  assert.deepEqual(await t.summary(sql, "job"), [
+    "completed manual 1 ok",
+    "dispatched continuous 1",
+  ]);
+});
+
+t.ledgerTest("the end of a run from before it was continuous sends the next", async ({ sql }) => {
+  await sql`select scheduler.register_job('job', null)`;
+  await sql`select scheduler.enqueue_runs('job', '[{}]', null, ${t.NOON})`;
+  const enqueued = await alive(sql);
+  await begin(sql);
+  assert.equal(await alive(sql), enqueued);
+  await complete(sql, enqueued, t.after(0.2));
+  assert.deepEqual(await t.summary(sql, "job"), [
+    "completed enqueued 1 ok",
+    "dispatched continuous 1",
+  ]);
+});
+
+t.ledgerTest("what waits is cancelled when it is not continuous any more", async ({ sql }) => {
+  await complete(sql, await begin(sql, { idle_seconds: 3600 }), t.after(0.1), '{"idle": true}');
+  await t.register(sql, "job", { schedule: "0 12 * * *" }, t.after(24 * 60));
+  assert.deepEqual(await t.summary(sql, "job"), [
+    "completed continuous 1 ok",
+    "cancelled continuous 1",
+  ]);
+});
+
+t.ledgerTest("after cancel_queued the next pulse starts it", async ({ sql }) => {
+  await complete(sql, await begin(sql, { idle_seconds: 3600 }), t.after(0.1), '{"idle": true}');
+  await sql`select scheduler.cancel_queued('job', 'a mistake', 'Ada', ${t.after(0.2)})`;
+  await t.pulse(sql, t.after(0.3));
+  assert.equal((await t.run(sql, await alive(sql))).status, "dispatched");
+});

@@ -182,3 +182,17 @@ t.ledgerTest(
     assert.deepEqual([error.code, error.message], ["SD001", "there is no job named 'nobody'"]);
   },
 );
+
+t.ledgerTest(
+  "more runs than one transaction sends follow with the next pulses",
+  async ({ sql }) => {
+    await sql`select scheduler.register_job('job', null, overlap_policy => 'allow')`;
+    // The pulse looks at all that waits once a minute: not in the next ones.
+    await t.pulse(sql, t.NOON);
+    await sql`
+    select scheduler.enqueue_runs('job', (select jsonb_agg('{}'::jsonb) from generate_series(1, 250)),
+      null, ${t.after(0.1)})`;
+    for (const minutes of [0.2, 0.3]) await t.pulse(sql, t.after(minutes));
+    assert.equal((await t.requests(sql)).length, 250);
+  },
+);

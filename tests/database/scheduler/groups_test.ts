@@ -363,7 +363,7 @@ t.ledgerTest("a group that has jobs stays in the registry", async ({ sql }) => {
   ]);
   for (const name of ["a", "b"]) await t.register(sql, name, { ...ENQUEUED, group_name: null });
   await sql`select scheduler.unregister_group('g')`;
-  assert.equal((await refusal(sql`select scheduler.unregister_group('g')`)).code, "SD004");
+  assert.equal((await refusal(sql`select scheduler.unregister_group('g')`)).code, "SD014");
 });
 
 t.ledgerTest(

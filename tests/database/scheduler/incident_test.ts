@@ -140,3 +140,46 @@ t.ledgerTest(
     );
   },
 );
+
+t.ledgerTest(
+  "a dispatch that began before an incident and comes to the job after it sends nothing",
+  async ({ sql }) => {
+    await t.register(sql, "clock");
+    await sql`select scheduler.start_incident('a leak', 'Ada', p_now => ${t.after(0.01)})`;
+    await t.dispatch(sql, "clock", t.NOON);
+    assert.deepEqual((await t.runs(sql, "clock")).map((row) => row.skip_kind), ["incident"]);
+    assert.deepEqual(await t.requests(sql), []);
+  },
+);
+
+t.ledgerTest("an incident lasts while the clock is set back", async ({ sql }) => {
+  await sql`select scheduler.register_job('asked', null)`;
+  await sql`select scheduler.start_incident('a leak', 'Ada', p_now => ${t.NOON})`;
+  await sql`select scheduler.enqueue_runs('asked', '[{}]', null, ${t.after(-60)})`;
+  await t.pulse(sql, t.after(-59));
+  assert.deepEqual(await t.summary(sql, "asked"), ["queued enqueued 1"]);
+  await sql`select scheduler.end_incident('Ada', 0, ${t.after(-30)})`;
+  await t.pulse(sql, t.after(1));
+  assert.deepEqual(await t.summary(sql, "asked"), ["dispatched enqueued 1"]);
+});
+
+t.ledgerTest(
+  "the end of an incident locks the jobs by name, whatever it records of the first ones",
+  async ({ sql, connect }) => {
+    const names = Array.from({ length: 12 }, (_, at) => `job-${String(at).padStart(2, "0")}`);
+    await t.register(sql, names[0]!);
+    for (const name of names.slice(1, 11)) await t.register(sql, name, {}, t.after(600));
+    await sql`select scheduler.register_job(${names[11]!}, null, depends_on => ${[names[0]!]})`;
+    await sql`select scheduler.start_incident('a leak', 'Ada', p_now => ${t.after(-1)})`;
+    const ada = connect("postgres", { max: 1 });
+    const [{ pid }] = await ada<[{ pid: number }]>`select pg_backend_pid() as pid`;
+    let ended: Promise<unknown> = Promise.resolve();
+    await connect("postgres").begin(async (ann) => {
+      await ann`select scheduler.pause(${names[10]!}, 'a move', 'ann')`;
+      ended = ada`select scheduler.end_incident('Ada', 0, ${t.after(1)})`.catch((error) => error);
+      await t.untilBlocked(sql, pid);
+      await ann`select scheduler.pause(${names[11]!}, 'a move', 'ann')`;
+    });
+    assert.ok(!(await ended instanceof Error), String(await ended));
+  },
+);

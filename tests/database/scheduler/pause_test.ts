@@ -138,3 +138,16 @@ t.ledgerTest("resume of a disabled job says that it is", async ({ sql }) => {
     "job is not paused any more, but cannot run: is disabled: register it with enabled => true",
   );
 });
+
+t.ledgerTest("a pause lasts while the clock is set back, and can be ended", async ({ sql }) => {
+  await t.register(sql, "job");
+  await sql`select scheduler.pause('job', 'a move', 'Ada', null, ${t.after(60)})`;
+  await t.dispatch(sql, "job");
+  assert.deepEqual(await t.summary(sql, "job"), ["skipped cron 1"]);
+  assert.match(
+    await t.value(sql, "scheduler.resume('job', 'Ada', $1)", [t.after(0.5)]),
+    /^job runs again/,
+  );
+  await t.dispatch(sql, "job", t.after(1));
+  assert.deepEqual(await t.summary(sql, "job"), ["skipped cron 1", "dispatched cron 1"]);
+});

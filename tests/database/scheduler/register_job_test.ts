@@ -231,3 +231,29 @@ t.ledgerTest(
     assert.equal(error.code, "SD001");
   },
 );
+
+for (const way of ["disabled", "taken out"] as const) {
+  t.ledgerTest(
+    `what waits for a time is cancelled with the pulse after its job was ${way}`,
+    async ({ sql }) => {
+      const daily = {
+        schedule: "0 12 * * *",
+        backoff_base_seconds: 86_400,
+        backoff_cap_seconds: 86_400,
+      };
+      await t.register(sql, "job", daily);
+      const id = (await t.dispatch(sql, "job"))!;
+      await t.begin(sql, id, t.NOON);
+      await t.finish(sql, id, "failed", t.NOON);
+      // The pulse looks at all that waits once a minute: not in the next one.
+      await t.pulse(sql, t.after(0.1));
+      assert.equal((await t.summary(sql, "job"))[1], "queued retry 2");
+      if (way === "disabled") {
+        await t.register(sql, "job", { ...daily, enabled: false }, t.after(24 * 60));
+      } else await sql`select scheduler.unregister_job('job')`;
+      await t.pulse(sql, t.after(0.3));
+      assert.equal((await t.summary(sql, "job"))[1], "cancelled retry 2");
+      assert.deepEqual([...await sql`select * from scheduler.wakes`], [], "and that is all");
+    },
+  );
+}
