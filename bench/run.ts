@@ -7,6 +7,7 @@ import { benchConnections } from "./connections.ts";
 import { benchBudgets } from "./budgets.ts";
 import { benchBatchIdle } from "./batch-idle.ts";
 import { benchBatchQueues } from "./batch-queues.ts";
+import { benchCoordination } from "./coordination.ts";
 import { benchDemoData } from "./demo-data.ts";
 import { benchDispatch } from "./dispatch.ts";
 import { type Figure, held } from "./figure.ts";
@@ -24,6 +25,7 @@ const benches: Record<string, () => Promise<Figure[]>> = {
   "batch-idle": () => onDatabase(async (sql) => [await benchBatchIdle(sql)]),
   "batch-queues": () => withScratchDatabase(benchBatchQueues),
   budgets: () => withScratchDatabase(benchBudgets),
+  coordination: benchCoordination,
   "demo-data": () => onDatabase(async (sql) => [await benchDemoData(sql)]),
   dispatch: benchDispatch,
   ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),
