@@ -1071,8 +1071,8 @@ begin
     v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), runs.key, p_run_after,
     coalesce(priority, v_job.priority),
     -- Runs without a key all come next to what is being served, so that a stream of them holds up no key.
-    turns.next_turn + case when runs.key is null then 0 else row_number() over (partition by runs.key order by place) - 1
-      end,
+    turns.next_turn + case when runs.key is null then 0
+      else row_number() over (partition by runs.key order by place) - 1 end,
     case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
   from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
     with ordinality as runs (payload, key, priority, place)
@@ -1877,8 +1877,8 @@ CREATE OR REPLACE FUNCTION scheduler.make_slots(p_group_name text, p_limit integ
  SET search_path TO ''
 AS $function$
   delete from scheduler.group_slots where group_name = p_group_name;
-  -- Runs that were sent before there was a limit hold slots as well. Those over the limit have slots of their own behind
-  -- it, which go as runs end, so that no further run is sent before as few are under way as may be.
+  -- Runs that were sent before there was a limit hold slots as well. Those over the limit have slots of their own
+  -- behind it, which go as runs end, so that no further run is sent before as few are under way as may be.
   insert into scheduler.group_slots (group_name, slot, run_id)
     select p_group_name, coalesce(slot, place), under_way.id
     from (

@@ -207,8 +207,8 @@ begin
 end;
 $$;
 comment on function scheduler.follow(text, timestamptz[], timestamptz) is
-  'Has a dependent look at what it waits for: without a schedule it is given these occurrences first. One that somebody '
-    'else holds is woken at the next pulse.';
+  'Has a dependent look at what it waits for: without a schedule it is given these occurrences first. One that '
+    'somebody else holds is woken at the next pulse.';
 
 -- A list, and not recursion: a failure that goes down a chain of 100 jobs would reach the limit of the stack.
 create function scheduler.follow_all(p_job_names text[], p_occurrences timestamptz[], p_now timestamptz) returns void

@@ -70,8 +70,8 @@ begin
     v_job.receipt, coalesce(nullif(payload, 'null'), v_job.payload), runs.key, p_run_after,
     coalesce(priority, v_job.priority),
     -- Runs without a key all come next to what is being served, so that a stream of them holds up no key.
-    turns.next_turn + case when runs.key is null then 0 else row_number() over (partition by runs.key order by place) - 1
-      end,
+    turns.next_turn + case when runs.key is null then 0
+      else row_number() over (partition by runs.key order by place) - 1 end,
     case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
   from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
     with ordinality as runs (payload, key, priority, place)

@@ -98,8 +98,8 @@ comment on function scheduler.register_group(text, text, integer, integer, integ
 create function scheduler.make_slots(p_group_name text, p_limit integer) returns void
 language sql set search_path = '' as $$
   delete from scheduler.group_slots where group_name = p_group_name;
-  -- Runs that were sent before there was a limit hold slots as well. Those over the limit have slots of their own behind
-  -- it, which go as runs end, so that no further run is sent before as few are under way as may be.
+  -- Runs that were sent before there was a limit hold slots as well. Those over the limit have slots of their own
+  -- behind it, which go as runs end, so that no further run is sent before as few are under way as may be.
   insert into scheduler.group_slots (group_name, slot, run_id)
     select p_group_name, coalesce(slot, place), under_way.id
     from (
@@ -110,8 +110,8 @@ language sql set search_path = '' as $$
     where p_limit is not null;
 $$;
 comment on function scheduler.make_slots(text, integer) is
-  'Gives a group as many slots as it has a limit (null: none), the first to what is under way. The caller holds the row '
-    'locks of the group''s jobs.';
+  'Gives a group as many slots as it has a limit (null: none), the first to what is under way. The caller holds the '
+    'row locks of the group''s jobs.';
 
 create function scheduler.join_slots(p_job public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$

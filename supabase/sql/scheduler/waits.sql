@@ -210,8 +210,8 @@ language sql set search_path = '' as $$
       place));
 $$;
 comment on function scheduler.release_keys(public.scheduler_jobs) is
-  'Has the first of each key that waits for others with its key looked at when the job next sends. The caller holds the '
-    'job''s row lock.';
+  'Has the first of each key that waits for others with its key looked at when the job next sends. The caller holds '
+    'the job''s row lock.';
 
 create function scheduler.limit_hold(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns scheduler.hold
 language plpgsql set search_path = '' as $$
