@@ -81,26 +81,28 @@ alter table public.scheduler_jobs
   add column group_name text references public.scheduler_groups (name),
   add column depends_on text[] not null default '{}',
   add column dependents text[] not null default '{}',
-  add column dependency_timeout_seconds integer not null default 21600 check (dependency_timeout_seconds between 1
-    and 604800),
-  add column on_dependency_timeout text not null default 'skip' check (on_dependency_timeout in ('skip', 'run')),
-  add column on_dependency_failure text not null default 'skip' check (on_dependency_failure in ('skip', 'run')),
-  add column key_limit integer check (key_limit between 1 and 1000),
-  add column priority integer not null default 0 check (priority between -10 and 10),
-  add column priority_ages_after_seconds integer not null default 300 check (priority_ages_after_seconds between 1
-    and 86400),
-  add column budgets jsonb not null default '{}' check (jsonb_typeof(budgets) = 'object'),
-  add column breaker_failures integer check (breaker_failures between 1 and 1000),
-  add column breaker_cooldown_seconds integer not null default 300 check (breaker_cooldown_seconds between 1 and 86400),
+  add column dependency_timeout_seconds integer not null default 21600,
+  add column on_dependency_timeout text not null default 'skip',
+  add column on_dependency_failure text not null default 'skip',
+  add column key_limit integer,
+  add column priority integer not null default 0,
+  add column priority_ages_after_seconds integer not null default 300,
+  add column budgets jsonb not null default '{}',
+  add column breaker_failures integer,
+  add column breaker_cooldown_seconds integer not null default 300,
   add column continuous boolean not null default false,
-  add column idle_seconds integer not null default 30 check (idle_seconds between 1 and 86400),
-  add column jitter_seconds integer not null default 0 check (jitter_seconds between 0 and 3600),
+  add column idle_seconds integer not null default 30,
+  add column jitter_seconds integer not null default 0,
   add column calendars text[] not null default '{}',
-  add column stopped_at timestamptz check (isfinite(stopped_at)),
-  add column stopped_until timestamptz check (isfinite(stopped_until)),
-  add column group_paused_at timestamptz check (isfinite(group_paused_at)),
-  add column group_paused_until timestamptz check (isfinite(group_paused_until)),
-  add column previous_run_at timestamptz check (isfinite(previous_run_at));
+  add column stopped_at timestamptz,
+  add column stopped_until timestamptz,
+  add column group_paused_at timestamptz,
+  add column group_paused_until timestamptz,
+  add column previous_run_at timestamptz,
+  drop constraint scheduler_jobs_check3,
+  add constraint scheduler_jobs_check3 check (isfinite(next_run_at) and isfinite(paused_at) and isfinite(created_at) and isfinite(stopped_at)
+    and isfinite(stopped_until) and isfinite(group_paused_at) and isfinite(group_paused_until)
+    and isfinite(previous_run_at));
 
 create index scheduler_jobs_group_name_idx on public.scheduler_jobs (group_name) where group_name is not null;
 
@@ -145,9 +147,13 @@ alter table public.scheduler_runs
   add column waiting jsonb,
   add column priority integer not null default 0,
   add column turn bigint not null default 0,
-  add column failures integer not null default 0 check (failures >= 0),
-  add column interval_from timestamptz check (isfinite(interval_from)),
+  add column failures integer not null default 0,
+  add column interval_from timestamptz,
   add column stands_for uuid,
+  drop constraint scheduler_runs_check4,
+  add constraint scheduler_runs_check4 check (isfinite(scheduled_for) and isfinite(scheduled_until) and isfinite(run_after) and isfinite(dispatched_at)
+    and isfinite(answered_at) and isfinite(started_at) and isfinite(heartbeat_at) and isfinite(completed_at)
+    and isfinite(created_at) and isfinite(interval_from)),
   drop constraint scheduler_runs_status_check,
   drop constraint scheduler_runs_trigger_check,
   drop constraint scheduler_runs_skip_kind_check,
@@ -505,6 +511,20 @@ $function$
 comment on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) is 'Closes a span of a calendar, in the local time of each job, with the label that explain gives; without an end the day from p_from on. A span that begins then is changed. Raises SD013 for an unknown calendar; 22023 for a missing label or author, or an end that is not after the beginning.';
 revoke all on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.add_runs(p_runs scheduler_runs[])
+ RETURNS SETOF scheduler_runs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  return query
+    insert into public.scheduler_runs select runs.* from unnest(p_runs) as runs on conflict do nothing returning *;
+end;
+$function$
+;
+comment on function scheduler.add_runs(scheduler_runs[]) is 'Writes runs into the ledger, and returns those that it wrote: an attempt at an occurrence that has its row already is left as it is.';
+revoke all on function scheduler.add_runs(scheduler_runs[]) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.advance_job(p_job_name text, p_hear boolean, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -522,7 +542,9 @@ begin
     perform scheduler.wake_if_waiting(p_job_name);
     return v_told;
   end if;
-  perform scheduler.take_wakes(v_job, p_now);
+  if exists (select from scheduler.wakes where job_name = p_job_name and wake_at <= p_now) then
+    perform scheduler.take_wakes(v_job, p_now);
+  end if;
   if v_job.continuous then
     perform scheduler.keep_going(v_job, p_now);
   end if;
@@ -846,15 +868,17 @@ revoke all on function scheduler.begin_manual_run(text,text,jsonb,text,timestamp
 
 CREATE OR REPLACE FUNCTION scheduler.begun(p_run scheduler_runs)
  RETURNS jsonb
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
 AS $function$
-  select jsonb_build_object(
+begin
+  return jsonb_build_object(
     'begun', true, 'run_id', p_run.id, 'job_name', p_run.job_name, 'scheduled_for', p_run.scheduled_for,
     'attempt', p_run.attempt, 'timeout_seconds', p_run.timeout_seconds,
     'heartbeat_seconds', scheduler.setting('scheduler.heartbeat_seconds'),
     'interval_from', coalesce(p_run.interval_from, p_run.scheduled_for), 'interval_to', p_run.scheduled_for);
+end;
 $function$
 ;
 comment on function scheduler.begun(scheduler_runs) is 'What a function is told of the run it has begun.';
@@ -2463,8 +2487,7 @@ begin
     coalesce(priority, v_job.priority),
     -- Runs without a key all come next to what is being served, so that a stream of them holds up no key.
     turns.next_turn + case when runs.key is null then 0
-      else row_number() over (partition by runs.key order by place) - 1
-      end,
+      else row_number() over (partition by runs.key order by place) - 1 end,
     case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
   from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
     with ordinality as runs (payload, key, priority, place)
@@ -2878,10 +2901,14 @@ revoke all on function scheduler.interval_start(scheduler_jobs,timestamp with ti
 
 CREATE OR REPLACE FUNCTION scheduler.is_backfill(p_run scheduler_runs)
  RETURNS boolean
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
-AS $function$ select p_run.priority = -100 $function$
+AS $function$
+begin
+  return p_run.priority = -100;
+end;
+$function$
 ;
 comment on function scheduler.is_backfill(scheduler_runs) is 'Whether a run is back-filled, or a retry of one that is.';
 revoke all on function scheduler.is_backfill(scheduler_runs) from public, anon, authenticated, service_role;
@@ -3402,6 +3429,36 @@ $function$
 comment on function scheduler.lock_group(text) is 'Takes the lock of the registry, then the row locks of all jobs of the group.';
 revoke all on function scheduler.lock_group(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.log_run(p_run scheduler_runs, p_retried boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_severity constant text := case
+    when p_run.status = 'completed' and p_run.result ->> 'notable' in ('info', 'warning', 'error')
+      then p_run.result ->> 'notable'
+    when p_run.status = 'failed' and not p_retried then 'error'
+    when p_run.status = 'cancelled' then 'warning' end;
+begin
+  if v_severity is null then
+    return;
+  end if;
+  insert into public.scheduler_activity (occurred_at, source, severity, message, run_id, details)
+    values (p_run.completed_at, p_run.job_name, v_severity, scheduler.one_line(case
+      when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000),
+        ''), 'completed')
+      when p_run.error_message like p_run.status || ' by %' then p_run.error_message
+      else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status), nullif(p_run.error_message, ''))
+    end, 1000), p_run.id,
+    jsonb_build_object('scheduled_for', p_run.scheduled_for, 'attempt', p_run.attempt, 'verdict', p_run.verdict))
+    on conflict do nothing;
+end;
+$function$
+;
+comment on function scheduler.log_run(scheduler_runs,boolean) is 'Writes the line of a run that is over into scheduler_activity, if it matters: a completed one whose result says so (notable: info, warning, error), a failed one that is not tried again, a cancelled one.';
+revoke all on function scheduler.log_run(scheduler_runs,boolean) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.look_again(p_job_name text, p_waits_for text)
  RETURNS void
  LANGUAGE sql
@@ -3438,8 +3495,7 @@ CREATE OR REPLACE FUNCTION scheduler.make_slots(p_group_name text, p_limit integ
 AS $function$
   delete from scheduler.group_slots where group_name = p_group_name;
   -- Runs that were sent before there was a limit hold slots as well. Those over the limit have slots of their own
-  -- behind
-  -- it, which go as runs end, so that no further run is sent before as few are under way as may be.
+  -- behind it, which go as runs end, so that no further run is sent before as few are under way as may be.
   insert into scheduler.group_slots (group_name, slot, run_id)
     select p_group_name, coalesce(slot, place), under_way.id
     from (
@@ -6670,6 +6726,20 @@ $function$
 ;
 comment on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) is 'Takes out the wakes of a job that is looked at now, and records the occurrences that they name. The caller holds the job''s row lock.';
 revoke all on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.takes_lock(p_job scheduler_jobs)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return coalesce(p_job.overlap_policy <> 'allow', false);
+end;
+$function$
+;
+comment on function scheduler.takes_lock(scheduler_jobs) is 'Whether a run of the job holds the lock named like the job from its dispatch to its end; false of no job.';
+revoke all on function scheduler.takes_lock(scheduler_jobs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.try_lock(p_name text, p_run_id uuid, p_holder text, p_now timestamp with time zone, p_expires_at timestamp with time zone)
  RETURNS boolean

@@ -17,10 +17,10 @@ create unique index scheduler_activity_run_id_key
 
 comment on table public.scheduler_activity is
   'What happened, for people: one readable line for each run that mattered, and for what jobs and people add.';
-comment on column public.scheduler_activity.source is 'Who says it: a job''s name, or what else log_activity was '
-  'given.';
-comment on column public.scheduler_activity.run_id is 'The run whose line this is, at most one each; null for all '
-  'other lines.';
+comment on column public.scheduler_activity.source is
+  'Who says it: a job''s name, or what else log_activity was given.';
+comment on column public.scheduler_activity.run_id is
+  'The run whose line this is, at most one each; null for all other lines.';
 
 alter table public.scheduler_activity enable row level security;
 revoke all on public.scheduler_activity from public, anon, authenticated, service_role;
@@ -74,25 +74,27 @@ comment on function public.scheduler_log_activity(text, text, text, jsonb) is
 
 -- The line of a run that is over, if it matters to a person.
 create function scheduler.log_run(p_run public.scheduler_runs, p_retried boolean) returns void
-language sql set search_path = '' as $$
+language plpgsql set search_path = '' as $$
+declare
+  v_severity constant text := case
+    when p_run.status = 'completed' and p_run.result ->> 'notable' in ('info', 'warning', 'error')
+      then p_run.result ->> 'notable'
+    when p_run.status = 'failed' and not p_retried then 'error'
+    when p_run.status = 'cancelled' then 'warning' end;
+begin
+  if v_severity is null then
+    return;
+  end if;
   insert into public.scheduler_activity (occurred_at, source, severity, message, run_id, details)
-  select p_run.completed_at, p_run.job_name, severity, scheduler.one_line(message, 1000), p_run.id,
-    jsonb_build_object('scheduled_for', p_run.scheduled_for, 'attempt', p_run.attempt, 'verdict', p_run.verdict)
-  from (select
-    case
-      when p_run.status = 'completed' and p_run.result ->> 'notable' in ('info', 'warning', 'error')
-        then p_run.result ->> 'notable'
-      when p_run.status = 'failed' and not p_retried then 'error'
-      when p_run.status = 'cancelled' then 'warning'
-    end as severity,
-    case
+    values (p_run.completed_at, p_run.job_name, v_severity, scheduler.one_line(case
       when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000),
         ''), 'completed')
       when p_run.error_message like p_run.status || ' by %' then p_run.error_message
       else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status), nullif(p_run.error_message, ''))
-    end as message) as line
-  where severity is not null
-  on conflict do nothing;
+    end, 1000), p_run.id,
+    jsonb_build_object('scheduled_for', p_run.scheduled_for, 'attempt', p_run.attempt, 'verdict', p_run.verdict))
+    on conflict do nothing;
+end;
 $$;
 comment on function scheduler.log_run(public.scheduler_runs, boolean) is
   'Writes the line of a run that is over into scheduler_activity, if it matters: a completed one whose result says so '

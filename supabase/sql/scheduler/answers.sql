@@ -40,8 +40,8 @@ exception when data_exception or program_limit_exceeded then
   return null;
 end;
 $$;
-comment on function scheduler.answer_message(text) is 'The message in a function''s error answer, null when it holds '
-  'none.';
+comment on function scheduler.answer_message(text) is
+  'The message in a function''s error answer, null when it holds none.';
 
 -- pg_net sends a batch a second time when its worker was stopped in the first. The answer to the first request is lost,
 -- and the function refuses the second with {"error": {"code": "run_refused"}}. Such an answer contradicts no receipt.

@@ -16,9 +16,8 @@ create index scheduler_audit_subject_idx on public.scheduler_audit (subject_type
 
 comment on table public.scheduler_audit is
   'Who did what, when, on what, why, and what it was before and after. Written by the verbs, never changed.';
-comment on column public.scheduler_audit.subject_type is 'What the verb was done to: job, group, run, calendar, '
-  'budget, '
-  'scheduler; packs add their own.';
+comment on column public.scheduler_audit.subject_type is
+  'What the verb was done to: job, group, run, calendar, budget, scheduler; packs add their own.';
 
 alter table public.scheduler_audit enable row level security;
 revoke all on public.scheduler_audit from public, anon, authenticated, service_role;

@@ -3,8 +3,7 @@
 create type scheduler.backfill_occurrence as (scheduled_for timestamptz, state text, gap_id uuid);
 comment on type scheduler.backfill_occurrence is
   'An occurrence of a range that may be run again: its state as scheduler.occurrence_state has it (null: it has no '
-    'row), '
-    'and the row of many occurrences that it shares, if it does.';
+    'row), and the row of many occurrences that it shares, if it does.';
 
 -- What becomes of an occurrence in a back-fill: null when it is queued, else why it is left as it is.
 create function scheduler.backfill_fault(p_state text, p_skip_kind text, p_reprocess text, p_label text, p_work text)
@@ -49,8 +48,7 @@ end;
 $$;
 comment on function scheduler.occurrences_between(public.scheduler_jobs, timestamptz, timestamptz) is
   'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time '
-    'zone '
-    'that Postgres does not know.';
+    'zone that Postgres does not know.';
 
 create function scheduler.plan_backfill(
   p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz, p_reprocess text, p_newest_first boolean,
@@ -78,8 +76,7 @@ comment on function scheduler.plan_backfill(
   public.scheduler_jobs, timestamptz, timestamptz, text, boolean, integer
 ) is
   'The occurrences of a range in the order in which they would run, with why each is left as it is (null: it is '
-    'queued). '
-    'Writes nothing.';
+    'queued). Writes nothing.';
 
 create function scheduler.assert_backfill(
   p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz, p_reprocess text, p_at_most integer
@@ -232,11 +229,9 @@ comment on function scheduler.backfill(
   text, timestamptz, timestamptz, text, text, text, boolean, integer, boolean, timestamptz
 ) is
   'Runs the occurrences of a job in [p_from, p_to), as far as they lie in the past, with their own intervals: those '
-    'that '
-    'never ran (p_reprocess missed), that failed, or all; the oldest or the newest first, at most p_at_most. One row '
-    'each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that is '
-      'live. '
-    'Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that is disabled or has no '
+    'that never ran (p_reprocess missed), that failed, or all; the oldest or the newest first, at most p_at_most. One '
+    'row each says what became of it, or (p_preview, the default) what would. They go one at a time, after all that '
+    'is live. Raises SD001 for an unknown job; 22023 for a missing reason or author, a job that is disabled or has no '
     'occurrences, a range of more than 10,000, or another wrong argument.';
 
 create function scheduler.cancel_backfill(

@@ -56,8 +56,8 @@ begin
 end;
 $$;
 comment on function scheduler.breaker_after(public.scheduler_breakers, integer, uuid, text, timestamptz) is
-  'What a breaker is after a run ended: a completed one closes it; after p_limit failures in a row, and after a failed '
-    'try, it is open from p_now on; a cancelled or deferred try leaves room for another.';
+  'What a breaker is after a run ended: a completed one closes it; after p_limit failures in a row, and after a '
+    'failed try, it is open from p_now on; a cancelled or deferred try leaves room for another.';
 
 create function scheduler.note_breaker(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
 returns void
@@ -88,8 +88,7 @@ end;
 $$;
 comment on function scheduler.note_breaker(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'Tells the job''s breaker how a run ended, and scheduler_activity when it opens or closes. The caller holds the '
-    'job''s '
-    'row lock.';
+    'job''s row lock.';
 
 create function scheduler.breaker_hold(
   p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
@@ -117,8 +116,8 @@ begin
 end;
 $$;
 comment on function scheduler.breaker_hold(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
-  'Null when the job''s breaker lets the run go: closed, or half-open and no other run tries. Else a hold: occurrences '
-    'are skipped, all other runs wait.';
+  'Null when the job''s breaker lets the run go: closed, or half-open and no other run tries. Else a hold: '
+    'occurrences are skipped, all other runs wait.';
 
 create function scheduler.note_try(p_job public.scheduler_jobs, p_run_id uuid) returns void
 language sql set search_path = '' as $$
@@ -153,5 +152,5 @@ begin
 end;
 $$;
 comment on function scheduler.close_breaker(text, text, text, timestamptz) is
-  'Closes the job''s breaker, with a reason and an author. Raises SD001 for an unknown job; 22023 for a missing reason '
-    'or author.';
+  'Closes the job''s breaker, with a reason and an author. Raises SD001 for an unknown job; 22023 for a missing '
+    'reason or author.';

@@ -37,8 +37,8 @@ comment on column public.scheduler_budgets.tokens_left is 'Fixed: what is left o
 comment on column public.scheduler_budgets.resets_at is
   'Fixed: when the window that is open ends; null: none is, and the next take opens one.';
 comment on column public.scheduler_budgets.ahead_of is
-  'A time that the clock showed before it was set back; null when it was not. When it is reached again, what was taken '
-    'meanwhile counts as taken then.';
+  'A time that the clock showed before it was set back; null when it was not. When it is reached again, what was '
+    'taken meanwhile counts as taken then.';
 comment on column public.scheduler_budgets.reserved_until is
   'The last deadline for which tokens were ever reserved: later than this, a take need not look for reservations.';
 
@@ -670,8 +670,7 @@ end;
 $$;
 comment on function scheduler.budget_hold(public.scheduler_jobs, timestamptz) is
   'A hold until all budgets that the job is registered with have their tokens free, by the one that has them last; '
-    'null '
-    'when all have. It takes none: a function takes what it needs.';
+    'null when all have. It takes none: a function takes what it needs.';
 
 -- Who holds many jobs must not wait for a budget's row: a run that meets one that is being taken of waits for the
 -- pulse.
@@ -699,8 +698,7 @@ end;
 $$;
 comment on function scheduler.take_for_url(public.scheduler_jobs, timestamptz) is
   'Takes the tokens of a job whose target is a URL, which takes none itself; the hold, and nothing taken, where they '
-    'are '
-    'not free.';
+    'are not free.';
 
 create function scheduler.budgets_fault(p_budgets jsonb) returns text
 language plpgsql stable set search_path = '' as $$

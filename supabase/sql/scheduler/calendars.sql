@@ -82,8 +82,8 @@ end;
 $$;
 comment on function scheduler.add_calendar_span(text, text, text, timestamp, timestamp, timestamptz) is
   'Closes a span of a calendar, in the local time of each job, with the label that explain gives; without an end the '
-    'day from p_from on. A span that begins then is changed. Raises SD013 for an unknown calendar; 22023 for a missing '
-    'label or author, or an end that is not after the beginning.';
+    'day from p_from on. A span that begins then is changed. Raises SD013 for an unknown calendar; 22023 for a '
+    'missing label or author, or an end that is not after the beginning.';
 
 create function scheduler.remove_calendar_span(
   p_calendar text, p_from timestamp, p_author text, p_now timestamptz default clock_timestamp()

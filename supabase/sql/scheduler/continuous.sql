@@ -34,8 +34,8 @@ begin
 end;
 $$;
 comment on function scheduler.continuous_run(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
-  'The run that follows p_last: at once; after the idle time when that one said it was idle; after a growing wait when '
-    'it failed. Writes nothing: see add_runs.';
+  'The run that follows p_last: at once; after the idle time when that one said it was idle; after a growing wait '
+    'when it failed. Writes nothing: see add_runs.';
 
 create function scheduler.keep_going(p_job public.scheduler_jobs, p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$

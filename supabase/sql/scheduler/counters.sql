@@ -7,15 +7,15 @@ create function scheduler.duration_bounds_ms() returns bigint[]
 language sql immutable set search_path = '' as $$
   select array[100, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000]::bigint[];
 $$;
-comment on function scheduler.duration_bounds_ms() is 'Upper bounds of the buckets in which durations of runs are '
-  'counted, in milliseconds.';
+comment on function scheduler.duration_bounds_ms() is
+  'Upper bounds of the buckets in which durations of runs are counted, in milliseconds.';
 
 create function scheduler.fire_lag_bounds_ms() returns bigint[]
 language sql immutable set search_path = '' as $$
   select array[100, 500, 1000, 5000, 30000, 60000, 300000, 3600000]::bigint[];
 $$;
-comment on function scheduler.fire_lag_bounds_ms() is 'Upper bounds of the buckets in which fire lags are counted, in '
-  'milliseconds.';
+comment on function scheduler.fire_lag_bounds_ms() is
+  'Upper bounds of the buckets in which fire lags are counted, in milliseconds.';
 
 -- One row a job. A transaction locks it only while it holds the row of the job (the order is: job, run, lock,
 -- counters), so none waits here. The row is deleted with its job; a job that is registered again begins at zero, which
@@ -57,8 +57,8 @@ comment on column scheduler.run_counters.fire_lag_counts is
 comment on column scheduler.run_counters.failed_in_row is
   'Occurrences since the last completed run whose attempts have failed so far; an occurrence counts once.';
 comment on column scheduler.run_counters.missed_in_row is 'Occurrences missed since the last completed run.';
-comment on column scheduler.run_counters.unsuccessful_for is 'The latest occurrence that failed_in_row or '
-  'missed_in_row counts.';
+comment on column scheduler.run_counters.unsuccessful_for is
+  'The latest occurrence that failed_in_row or missed_in_row counts.';
 
 alter table scheduler.run_counters enable row level security;
 

@@ -23,8 +23,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.occurrence_state(text, timestamptz) is
   'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, '
-    'deferred, '
-    'skipped, missed, cancelled; null when it has no row.';
+    'deferred, skipped, missed, cancelled; null when it has no row.';
 
 create function scheduler.newest_state(p_job_name text, p_at timestamptz) returns text
 language plpgsql stable set search_path = '' as $$
@@ -210,8 +209,7 @@ end;
 $$;
 comment on function scheduler.follow(text, timestamptz[], timestamptz) is
   'Has a dependent look at what it waits for: without a schedule it is given these occurrences first. One that '
-    'somebody '
-    'else holds is woken at the next pulse.';
+    'somebody else holds is woken at the next pulse.';
 
 -- A list, and not recursion: a failure that goes down a chain of 100 jobs would reach the limit of the stack.
 create function scheduler.follow_all(p_job_names text[], p_occurrences timestamptz[], p_now timestamptz) returns void

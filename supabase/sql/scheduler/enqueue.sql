@@ -72,8 +72,7 @@ begin
     coalesce(priority, v_job.priority),
     -- Runs without a key all come next to what is being served, so that a stream of them holds up no key.
     turns.next_turn + case when runs.key is null then 0
-      else row_number() over (partition by runs.key order by place) - 1
-      end,
+      else row_number() over (partition by runs.key order by place) - 1 end,
     case when p_run_after is not null then scheduler.wait_facts('retry', null, p_now, p_run_after) else v_waiting end
   from rows from (jsonb_to_recordset(p_runs) as (payload jsonb, key text, priority integer))
     with ordinality as runs (payload, key, priority, place)
@@ -87,11 +86,10 @@ end;
 $$;
 comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz) is
   'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. '
-    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent), "key", which names what '
-    'the run is about (at most 200 characters) and is kept by its retries, and "priority", from -10 to 10 (the job''s '
-    'own when absent; the highest goes first, and waiting raises it). Of one priority the keys take turns. Returns how '
-    'many. Raises SD001 for an '
-    'unknown job; 22023 for another list, or a p_run_after that is infinite.';
+    'p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent), "key", which names '
+    'what the run is about (at most 200 characters) and is kept by its retries, and "priority", from -10 to 10 (the '
+    'job''s own when absent; the highest goes first, and waiting raises it). Of one priority the keys take turns. '
+    'Returns how many. Raises SD001 for an unknown job; 22023 for another list, or a p_run_after that is infinite.';
 
 create function scheduler.runs_with_key(p_job_name text, p_key text) returns setof public.scheduler_runs
 language sql stable set search_path = '' as $$
@@ -113,5 +111,5 @@ begin
 end;
 $$;
 comment on function scheduler.open_runs(text, text) is
-  'The runs of the job with that key that wait or are under way, in no order. Raises SD001 for an unknown job of which '
-    'no such run is left.';
+  'The runs of the job with that key that wait or are under way, in no order. Raises SD001 for an unknown job of '
+    'which no such run is left.';

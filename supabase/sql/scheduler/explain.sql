@@ -140,4 +140,4 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.explain(text, timestamptz, timestamptz) is
   'Why the job did, or did not, run at that minute (its latest row when none is given): one sentence, times in the '
-  'job''s own zone, in UTC where Postgres does not know it. Raises 22023 for a time that is none (infinity).';
+    'job''s own zone, in UTC where Postgres does not know it. Raises 22023 for a time that is none (infinity).';

@@ -19,7 +19,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.remedy_facts(public.scheduler_runs) is
   'What a run''s verdict means and what to do: {"meaning", "remedy", "again": how to run it again, that very run and '
-  'not the job with its registered payload, or null}; null without a verdict.';
+    'not the job with its registered payload, or null}; null without a verdict.';
 
 -- The kinds of scheduler_runs.waiting, as the end of the sentence "it waits …".
 create function scheduler.wait_reason(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
@@ -88,7 +88,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.run_facts(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'The facts of an occurrence that has a row: its last attempt, what the earlier ones came to, and calls by hand in '
-  'that minute.';
+    'that minute.';
 
 -- After a long outage one row stands for many occurrences; each of them is explained by it.
 create function scheduler.gap_facts(p_job public.scheduler_jobs, p_gap public.scheduler_runs) returns jsonb
@@ -201,5 +201,5 @@ end;
 $$;
 comment on function scheduler.explain_facts(text, timestamptz, timestamptz) is
   'What is known of a job at a minute (its latest row when none is given): {"job", "at", "when", "kind"} and more by '
-  'its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, '
-  'unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';
+    'its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, '
+    'unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';

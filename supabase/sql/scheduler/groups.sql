@@ -1,8 +1,7 @@
 -- Groups of jobs: limits that they share, and a pause for all of them.
 
 -- A limit is a number of slots, one row each. A run takes a free one and skips those that others hold at this moment,
--- so
--- that no transaction waits and no limit is ever passed.
+-- so that no transaction waits and no limit is ever passed.
 create table scheduler.group_slots (
   group_name text not null references public.scheduler_groups (name) on delete cascade,
   slot integer not null,
@@ -10,8 +9,8 @@ create table scheduler.group_slots (
   primary key (group_name, slot)
 );
 alter table scheduler.group_slots enable row level security;
-comment on table scheduler.group_slots is 'The slots of groups that have a parallel_limit, and the runs that hold '
-  'them.';
+comment on table scheduler.group_slots is
+  'The slots of groups that have a parallel_limit, and the runs that hold them.';
 
 create function scheduler.refuse_unknown_group(p_group_name text) returns void
 language plpgsql stable set search_path = '' as $$
@@ -102,8 +101,7 @@ create function scheduler.make_slots(p_group_name text, p_limit integer) returns
 language sql set search_path = '' as $$
   delete from scheduler.group_slots where group_name = p_group_name;
   -- Runs that were sent before there was a limit hold slots as well. Those over the limit have slots of their own
-  -- behind
-  -- it, which go as runs end, so that no further run is sent before as few are under way as may be.
+  -- behind it, which go as runs end, so that no further run is sent before as few are under way as may be.
   insert into scheduler.group_slots (group_name, slot, run_id)
     select p_group_name, coalesce(slot, place), under_way.id
     from (
@@ -115,8 +113,7 @@ language sql set search_path = '' as $$
 $$;
 comment on function scheduler.make_slots(text, integer) is
   'Gives a group as many slots as it has a limit (null: none), the first to what is under way. The caller holds the '
-    'row '
-    'locks of the group''s jobs.';
+    'row locks of the group''s jobs.';
 
 create function scheduler.join_slots(p_job public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$
@@ -174,9 +171,8 @@ language sql stable set search_path = '' as $$
       where group_name = p_group_name and run_id is not null and slot > parallel_limit)
   from public.scheduler_groups where name = p_group_name;
 $$;
-comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as '
-  'this '
-  'transaction sees.';
+comment on function scheduler.has_free_slot(text) is
+  'Whether one more run of the group may be under way, as far as this transaction sees.';
 
 create function scheduler.take_slot(p_group_name text, p_run_id uuid) returns boolean
 language plpgsql set search_path = '' as $$
@@ -229,9 +225,8 @@ begin
   return v_freed.group_name;
 end;
 $$;
-comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds; the group, null when it '
-  'holds '
-  'none.';
+comment on function scheduler.free_slot(uuid) is
+  'Gives back the slot that the run holds; the group, null when it holds none.';
 
 create function scheduler.wake_group(p_group_name text, p_at timestamptz) returns void
 language sql set search_path = '' as $$

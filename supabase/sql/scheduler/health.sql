@@ -18,8 +18,8 @@ alter table scheduler.health_components enable row level security;
 comment on table scheduler.health_components is 'What system-health looks at, one row a component.';
 comment on column scheduler.health_components.weight is
   'Points in the score, in relation to the other weights; even, so that half of it is whole.';
-comment on column scheduler.health_components.function_name is 'The function () returns jsonb that counts; see '
-  'scheduler.read_health.';
+comment on column scheduler.health_components.function_name is
+  'The function () returns jsonb that counts; see scheduler.read_health.';
 
 create table scheduler.health_figures (
   component text not null references scheduler.health_components (component) on delete cascade,
@@ -43,8 +43,8 @@ comment on table scheduler.health_figures is
 comment on column scheduler.health_figures.worse is 'higher: trouble from the threshold on; lower: trouble below it.';
 comment on column scheduler.health_figures.degraded is 'The threshold; null: never.';
 comment on column scheduler.health_figures.critical is 'The threshold; null: never.';
-comment on column scheduler.health_figures.culprit is 'Which of the details names the culprit; null: there is none to '
-  'name.';
+comment on column scheduler.health_figures.culprit is
+  'Which of the details names the culprit; null: there is none to name.';
 comment on column scheduler.health_figures.place is
   'The most telling figures first: of a healthy component a report shows the first two.';
 

@@ -42,8 +42,7 @@ $$;
 comment on function scheduler.start_incident(text, text, boolean, timestamptz) is
   'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With '
     'p_end_runs what is under way is cancelled, else it goes on. Raises SD104 while another incident lasts; 22023 for '
-      'a '
-    'missing reason or author.';
+    'a missing reason or author.';
 
 create function scheduler.resume_order() returns table (job_name text, place bigint)
 language sql stable set search_path = '' as $$
@@ -60,8 +59,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.resume_order() is
   'The enabled jobs in the order in which they are resumed, from 0 on: each after all that it depends on; of those '
-    'that '
-    'do not depend on each other by the place of their group, then by name.';
+    'that do not depend on each other by the place of their group, then by name.';
 
 create function scheduler.end_incident(
   p_author text, p_ramp_seconds integer default 60, p_now timestamptz default clock_timestamp()
@@ -108,5 +106,5 @@ end;
 $$;
 comment on function scheduler.end_incident(text, integer, timestamptz) is
   'Ends the incident: the jobs are resumed in the order of their dependencies, roots first, spread over '
-    'p_ramp_seconds. '
-    'What came due in it stays skipped. Raises 22023 for a missing author or a ramp outside 0 to 86400.';
+    'p_ramp_seconds. What came due in it stays skipped. Raises 22023 for a missing author or a ramp outside 0 to '
+    '86400.';

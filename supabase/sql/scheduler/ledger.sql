@@ -2,8 +2,10 @@
 
 -- What each overlap policy does: allow takes no lock; skip and queue take one, and differ in overlap_kind.
 create function scheduler.takes_lock(p_job public.scheduler_jobs) returns boolean
-language sql immutable set search_path = '' as $$
-  select coalesce(p_job.overlap_policy <> 'allow', false);
+language plpgsql immutable set search_path = '' as $$
+begin
+  return coalesce(p_job.overlap_policy <> 'allow', false);
+end;
 $$;
 comment on function scheduler.takes_lock(public.scheduler_jobs) is
   'Whether a run of the job holds the lock named like the job from its dispatch to its end; false of no job.';
@@ -67,15 +69,18 @@ end;
 $$;
 comment on function scheduler.next_attempt(public.scheduler_runs, text, integer) is
   'The next attempt at what the run is an attempt at, after so many that failed; queued, with the run''s own payload, '
-  'key and interval. Writes nothing: see add_runs.';
+    'key and interval. Writes nothing: see add_runs.';
 
 create function scheduler.add_runs(p_runs public.scheduler_runs[]) returns setof public.scheduler_runs
-language sql set search_path = '' as $$
-  insert into public.scheduler_runs select runs.* from unnest(p_runs) as runs on conflict do nothing returning *;
+language plpgsql set search_path = '' as $$
+begin
+  return query
+    insert into public.scheduler_runs select runs.* from unnest(p_runs) as runs on conflict do nothing returning *;
+end;
 $$;
 comment on function scheduler.add_runs(public.scheduler_runs[]) is
   'Writes runs into the ledger, and returns those that it wrote: an attempt at an occurrence that has its row already '
-  'is left as it is.';
+    'is left as it is.';
 
 -- A retry has the origin of its first attempt.
 create function scheduler.origin(p_run public.scheduler_runs) returns text

@@ -168,8 +168,8 @@ language sql stable set search_path = '' as $$
     scheduler.scheduler_metrics(p_now))
   from jobs;
 $$;
-comment on function scheduler.job_metrics(timestamptz) is 'What a scrape shows of the scheduler: a value a job, by '
-  'job_name, and its own.';
+comment on function scheduler.job_metrics(timestamptz) is
+  'What a scrape shows of the scheduler: a value a job, by job_name, and its own.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('scheduler.job_metrics', 'scheduler');
 insert into scheduler.metric_families (family, pack, type, help) values

@@ -4,8 +4,8 @@ create type scheduler.planned_occurrence as (
   occurrence timestamptz, until timestamptz, occurrences integer, fate text, fault text
 );
 comment on type scheduler.planned_occurrence is
-  'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the '
-    'reason as its fault), or the skip_kind with which it is skipped (calendar: with the label as its fault).';
+  'An occurrence that is due (or all of a gap, up to `until`) and its fate: start, catch_up, faulty (with the reason '
+    'as its fault), or the skip_kind with which it is skipped (calendar: with the label as its fault).';
 
 create function scheduler.run_if_answer(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
 language plpgsql set search_path = '' as $$
@@ -21,8 +21,8 @@ comment on function scheduler.run_if_answer(public.scheduler_jobs, timestamptz) 
 -- A gap of more occurrences than this is one row of the ledger.
 create function scheduler.gap_rows() returns integer
 language sql immutable set search_path = '' as $$ select 1000 $$;
-comment on function scheduler.gap_rows() is 'Up to so many missed occurrences each get a row of their own; more get '
-  'one row that counts them.';
+comment on function scheduler.gap_rows() is
+  'Up to so many missed occurrences each get a row of their own; more get one row that counts them.';
 
 -- After somebody moved the cursor back, gap rows lie ahead of it; their occurrences are not counted again.
 create function scheduler.unrecorded_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
@@ -114,8 +114,7 @@ $$;
 comment on function scheduler.plan_late(public.scheduler_jobs, timestamptz, timestamptz, integer) is
   'Occurrences in [p_from, p_to) that are too late to run as if nothing had happened: the newest p_room that nothing '
     'stops are caught up, the others are stopped, turned away by a calendar, or misfires: a row each or, when there '
-      'are '
-    'more than gap_rows(), one row for all.';
+    'are more than gap_rows(), one row for all.';
 
 create function scheduler.plan_on_time(p_job public.scheduler_jobs, p_due timestamptz[], p_now timestamptz)
 returns setof scheduler.planned_occurrence

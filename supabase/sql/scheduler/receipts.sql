@@ -35,12 +35,14 @@ comment on function scheduler.begin_run(uuid, text, text, timestamptz) is
     '"heartbeat_seconds"} for exactly one caller, {"begun": false, "reason"} for every other.';
 
 create function scheduler.begun(p_run public.scheduler_runs) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object(
+language plpgsql stable set search_path = '' as $$
+begin
+  return jsonb_build_object(
     'begun', true, 'run_id', p_run.id, 'job_name', p_run.job_name, 'scheduled_for', p_run.scheduled_for,
     'attempt', p_run.attempt, 'timeout_seconds', p_run.timeout_seconds,
     'heartbeat_seconds', scheduler.setting('scheduler.heartbeat_seconds'),
     'interval_from', coalesce(p_run.interval_from, p_run.scheduled_for), 'interval_to', p_run.scheduled_for);
+end;
 $$;
 comment on function scheduler.begun(public.scheduler_runs) is 'What a function is told of the run it has begun.';
 
@@ -162,10 +164,9 @@ end;
 $$;
 comment on function scheduler.finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz, timestamptz) is
   'The last receipt. Ends a running run as completed, failed (timed_out and interrupted are failures with that '
-    'verdict) '
-    'or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, "reason"}, and '
-      'nothing changed, when the run is not running. '
-    'Raises 22023 for an unknown outcome, or a deferred run without a moment to go on at.';
+    'verdict) or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, '
+    '"reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome, or a deferred '
+    'run without a moment to go on at.';
 
 -- The doors for edge functions. Security definer because service_role, which calls them through REST, has no
 -- right in the private schema, and ending a run may send the next one, which reads Vault.
@@ -181,8 +182,8 @@ create function public.scheduler_begin_manual_run(
 ) returns jsonb language sql security definer set search_path = '' as $$
   select scheduler.begin_manual_run(p_function_name, p_job_name, p_payload, p_holder);
 $$;
-comment on function public.scheduler_begin_manual_run(text, text, jsonb, text) is 'scheduler.begin_manual_run for '
-  'edge functions.';
+comment on function public.scheduler_begin_manual_run(text, text, jsonb, text) is
+  'scheduler.begin_manual_run for edge functions.';
 
 create function public.scheduler_heartbeat_run(p_run_id uuid, p_progress jsonb default null)
 returns jsonb language sql security definer set search_path = '' as $$
@@ -198,8 +199,8 @@ create function public.scheduler_finish_run(
     p_resume_at);
 $$;
 comment on function public.scheduler_finish_run(uuid, text, jsonb, text, jsonb, boolean, timestamptz)
-  is 'scheduler.finish_run for '
-  'edge functions.';
+  is
+  'scheduler.finish_run for edge functions.';
 
 revoke all on function public.scheduler_begin_run(uuid, text, text) from public, anon, authenticated;
 revoke all on function public.scheduler_begin_manual_run(text, text, jsonb, text) from public, anon, authenticated;

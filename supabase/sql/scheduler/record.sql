@@ -22,8 +22,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.skip_text(public.scheduler_jobs, text, text) is
   'What a skip_kind says to people; the detail is the run that was under way, the occurrence that was due, the label '
-    'of '
-    'a calendar, or what a dependency or a breaker says.';
+    'of a calendar, or what a dependency or a breaker says.';
 
 -- Why an occurrence does not run beside what is under way: null when it is sent or may wait.
 create function scheduler.overlap_kind(
@@ -164,7 +163,7 @@ end;
 $$;
 comment on function scheduler.planned_run(public.scheduler_jobs, scheduler.planned_occurrence, text, timestamptz) is
   'The row of a planned occurrence that does not start now: skipped, missed, failed before it could be sent, or '
-  'waiting to be caught up; p_started is the occurrence that starts instead.';
+    'waiting to be caught up; p_started is the occurrence that starts instead.';
 
 create function scheduler.record_planned(
   p_job public.scheduler_jobs, p_plan scheduler.planned_occurrence[], p_now timestamptz
@@ -196,8 +195,8 @@ language sql stable set search_path = '' as $$
   select scheduler.entry_needs_seconds(p_entry) or scheduler.next_occurrence(p_entry, 'UTC',
     date_trunc('minute', p_at) - interval '1 microsecond') = date_trunc('minute', p_at);
 $$;
-comment on function scheduler.entry_covers(text, timestamptz) is 'Whether that UTC cron entry fires in that '
-  'minute; one of seconds does in each.';
+comment on function scheduler.entry_covers(text, timestamptz) is
+  'Whether that UTC cron entry fires in that minute; one of seconds does in each.';
 
 create function scheduler.move_cursor(p_job public.scheduler_jobs, p_previous timestamptz, p_next timestamptz)
 returns void

@@ -279,9 +279,8 @@ $$;
 comment on function scheduler.register_job is
   'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it '
     'is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. '
-      'Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults '
-    'to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign '
-    'entry of that name.';
+    'Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function '
+    'named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
 
 create function scheduler.checked_job(p_job public.scheduler_jobs) returns public.scheduler_jobs
 language plpgsql stable set search_path = '' as $$

@@ -197,8 +197,8 @@ create function public.scheduler_prune_old_rows(p_rule text, p_limit integer def
 language sql security definer set search_path = '' as $$
   select scheduler.prune_old_rows(p_rule, p_limit);
 $$;
-comment on function public.scheduler_prune_old_rows(text, integer) is 'scheduler.prune_old_rows by the clock of the '
-  'database.';
+comment on function public.scheduler_prune_old_rows(text, integer) is
+  'scheduler.prune_old_rows by the clock of the database.';
 
 revoke all on function public.scheduler_begin_pruning(), public.scheduler_prune_old_rows(text, integer) from public,
   anon, authenticated;

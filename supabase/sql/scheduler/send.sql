@@ -195,9 +195,9 @@ begin
 end;
 $$;
 comment on function scheduler.take_limits(public.scheduler_jobs, public.scheduler_runs, integer, timestamptz) is
-  'Takes the job''s lock, a slot of its group and (a URL) the tokens of its budgets for the run; the hold, and nothing '
-    'taken, where one of them or the parallel limit is used up. Of back-filled runs one goes at a time. The caller '
-      'holds the job''s row lock.';
+  'Takes the job''s lock, a slot of its group and (a URL) the tokens of its budgets for the run; the hold, and '
+    'nothing taken, where one of them or the parallel limit is used up. Of back-filled runs one goes at a time. The '
+    'caller holds the job''s row lock.';
 
 create function scheduler.send_run(
   p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz, p_is_ordered boolean default false
@@ -253,11 +253,10 @@ begin
 end;
 $$;
 comment on function scheduler.send_run(public.scheduler_jobs, public.scheduler_runs, timestamptz, boolean) is
-  'Sends a queued run: takes the job''s lock and queues the request: sent. Where it is held back it stays queued, says '
-    'why, and the answer is waits (this run alone) or full (nothing of the job may go). A run that a person has '
-      'ordered '
-    'is asked about the lock and the limits alone. Over when the run came to its end here: a request that cannot be '
-    'made is misconfigured, one whose dependency failed is skipped. The caller holds the job''s row lock.';
+  'Sends a queued run: takes the job''s lock and queues the request: sent. Where it is held back it stays queued, '
+    'says why, and the answer is waits (this run alone) or full (nothing of the job may go). A run that a person has '
+    'ordered is asked about the lock and the limits alone. Over when the run came to its end here: a request that '
+    'cannot be made is misconfigured, one whose dependency failed is skipped. The caller holds the job''s row lock.';
 
 create function scheduler.hold_back(
   p_run public.scheduler_runs, p_hold scheduler.hold, p_now timestamptz
@@ -456,6 +455,6 @@ $$;
 comment on function scheduler.end_run(
   uuid, text[], text, text, timestamptz, jsonb, text, jsonb, boolean, boolean, timestamptz
 ) is
-  'Ends a run that is in one of the given statuses: releases its lock, plans what follows it (a retry; what a deferred '
-    'run left, from p_resume_at on), writes its line into scheduler_activity if it matters, sends what waited for it. '
-    'False, and nothing changed, when it is in no such status.';
+  'Ends a run that is in one of the given statuses: releases its lock, plans what follows it (a retry; what a '
+    'deferred run left, from p_resume_at on), writes its line into scheduler_activity if it matters, sends what '
+    'waited for it. False, and nothing changed, when it is in no such status.';

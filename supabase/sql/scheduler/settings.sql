@@ -18,8 +18,8 @@ create table public.scheduler_settings (
 );
 
 comment on table public.scheduler_settings is
-  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value. To '
-    'have the default again: set value = default_value.';
+  'Plain settings, one row a key, each defined by the pack that reads it. To change one: update its value. To have '
+    'the default again: set value = default_value.';
 comment on column public.scheduler_settings.value is 'What holds now; default_value when a row is inserted without it.';
 comment on column public.scheduler_settings.type is
   'integer and number lie from least to most; time is a local "HH:MM".';
@@ -119,8 +119,8 @@ begin
   return null;
 end;
 $$;
-comment on function scheduler.follow_settings() is 'Trigger: tells the packs which of their settings a statement has '
-  'changed, see on_change.';
+comment on function scheduler.follow_settings() is
+  'Trigger: tells the packs which of their settings a statement has changed, see on_change.';
 
 create function scheduler.keep_settings() returns trigger
 language plpgsql set search_path = '' as $$
@@ -186,8 +186,8 @@ begin
   end if;
 end;
 $$;
-comment on function scheduler.check_heartbeat_settings(jsonb) is 'Refuses a heartbeat that could not arrive in its '
-  'time.';
+comment on function scheduler.check_heartbeat_settings(jsonb) is
+  'Refuses a heartbeat that could not arrive in its time.';
 
 insert into public.scheduler_settings (pack, key, default_value, unit, on_change, description) values
   ('scheduler', 'scheduler.request_timeout_ms', '5000', 'ms', null, 'how long pg_net waits for the answer of an edge '

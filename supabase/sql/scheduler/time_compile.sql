@@ -106,8 +106,8 @@ create type scheduler.utc_values as (
 );
 comment on type scheduler.utc_values is
   'What the occurrences of a schedule need of each field in UTC, ascending. all_days_...: those of any occurrence; '
-    'days_of_month, days_of_week: those of the occurrences whose local date matches by that field; other_days_...: the '
-    'same, of the occurrences on none of the days that the other field names.';
+    'days_of_month, days_of_week: those of the occurrences whose local date matches by that field; other_days_...: '
+    'the same, of the occurrences on none of the days that the other field names.';
 
 create function scheduler.compile_days(
   p_needed scheduler.utc_values, p_must_both_match boolean, p_has_signs boolean, p_from date
@@ -182,8 +182,8 @@ create function scheduler.listed_bits(p_bits bigint) returns integer[]
 language sql immutable parallel safe set search_path = '' as $$
   select array(select bit from generate_series(0, 62) as bit where p_bits & (1::bigint << bit) <> 0 order by bit)
 $$;
-comment on function scheduler.listed_bits(bigint) is 'The positions of the bits that are set, ascending: a set of '
-  'small numbers as an array. Null gives an empty one.';
+comment on function scheduler.listed_bits(bigint) is
+  'The positions of the bits that are set, ascending: a set of small numbers as an array. Null gives an empty one.';
 
 -- Which dates a day sign falls on repeats with the kinds of a year: each has come once in 41 years, 29 February on
 -- each weekday too. So the entry of a schedule in UTC, which is not compiled again, stays right.
@@ -194,8 +194,8 @@ begin
     else interval '41 years' end;
 end;
 $$;
-comment on function scheduler.compiled_span(scheduler.parsed_schedule) is 'For how long an entry covers every '
-  'occurrence.';
+comment on function scheduler.compiled_span(scheduler.parsed_schedule) is
+  'For how long an entry covers every occurrence.';
 
 create function scheduler.needed_dates(p_parsed scheduler.parsed_schedule, p_time_zone text, p_from timestamptz)
 returns table (utc_offset integer, falls_on timestamp, day timestamp, by_month boolean, by_week boolean,
@@ -217,8 +217,8 @@ language sql stable parallel safe set search_path = '' as $$
 $$;
 comment on function scheduler.needed_dates(scheduler.parsed_schedule, text, timestamptz) is
   'The local dates of the years from p_from (scheduler.compiled_span) that a schedule matches, by the stretch that '
-    'they lie in: its offset from UTC in minutes; for the times that a change skips, when they run (falls_on, '
-    'UTC); whether the whole date lies in the stretch, else its minutes [minute_from, minute_to) do.';
+    'they lie in: its offset from UTC in minutes; for the times that a change skips, when they run (falls_on, UTC); '
+    'whether the whole date lies in the stretch, else its minutes [minute_from, minute_to) do.';
 
 -- Dates that keep one offset share their times of day, which are worked out once for each offset; the dates of a
 -- change, and the first and last, are looked at one by one. Sets of numbers are kept as bits.

@@ -105,8 +105,8 @@ language sql immutable parallel safe set search_path = '' as $$
     when '@annually' then '0 0 1 1 *'
   end;
 $$;
-comment on function scheduler.named_schedule(text) is 'The five fields that a name such as @daily stands for; null for '
-  'any other text.';
+comment on function scheduler.named_schedule(text) is
+  'The five fields that a name such as @daily stands for; null for any other text.';
 
 create function scheduler.read_interval(p_text text) returns integer
 language plpgsql immutable parallel safe set search_path = '' as $$
@@ -116,5 +116,5 @@ begin
   return case when v_digits::integer between 1 and 86400 then v_digits::integer end;
 end;
 $$;
-comment on function scheduler.read_interval(text) is 'The N of `N seconds`, as pg_cron reads it, 1 to 86400; null for '
-  'any other text.';
+comment on function scheduler.read_interval(text) is
+  'The N of `N seconds`, as pg_cron reads it, 1 to 86400; null for any other text.';

@@ -40,16 +40,16 @@ exception when invalid_parameter_value then
   return false;
 end;
 $$;
-comment on function scheduler.knows_time_zone(text) is 'Whether times can be computed in the zone; null, which stands '
-  'for another zone, is known.';
+comment on function scheduler.knows_time_zone(text) is
+  'Whether times can be computed in the zone; null, which stands for another zone, is known.';
 
 create function scheduler.letter_pairs(p_text text) returns text[]
 language sql immutable parallel safe set search_path = '' as $$
   select array(select distinct substr(folded, at, 2) from generate_series(1, length(folded) - 1) as at)
   from (select regexp_replace(lower(p_text collate "C"), '[^a-z/]', '', 'g') as folded) as text
 $$;
-comment on function scheduler.letter_pairs(text) is 'The pairs of neighbouring letters of a name, to tell how near '
-  'two names are.';
+comment on function scheduler.letter_pairs(text) is
+  'The pairs of neighbouring letters of a name, to tell how near two names are.';
 
 create function scheduler.zone_of_abbreviation(p_text text) returns text
 language sql immutable parallel safe set search_path = '' as $$

@@ -23,8 +23,8 @@ begin
   return v_job;
 end;
 $$;
-comment on function scheduler.assert_job(text) is 'The job''s row, locked. Raises SD001 and names the jobs there are '
-  'when it is unknown.';
+comment on function scheduler.assert_job(text) is
+  'The job''s row, locked. Raises SD001 and names the jobs there are when it is unknown.';
 
 create function scheduler.assert_run(p_run_id uuid, p_now timestamptz) returns public.scheduler_runs
 language plpgsql set search_path = '' as $$
@@ -237,8 +237,8 @@ begin
 end;
 $$;
 comment on function scheduler.withdraw_run(public.scheduler_runs, text, timestamptz) is
-  'Cancels a run that waits or is under way. Says whether its request was still in pg_net''s queue, and taken out. The '
-    'caller holds the job''s row lock.';
+  'Cancels a run that waits or is under way. Says whether its request was still in pg_net''s queue, and taken out. '
+    'The caller holds the job''s row lock.';
 
 create function scheduler.release_lock(
   p_job_name text, p_reason text, p_author text, p_now timestamptz default now()
@@ -591,8 +591,8 @@ begin
 end;
 $$;
 comment on function scheduler.mark_daily_runs(jsonb, timestamptz) is
-  'Marks days of many scopes as try_mark_daily_run does: p_marks is {scope: YYYY-MM-DD}. Returns how many were marked; '
-    'a scope with a mark of that day or a later one keeps it. Raises 22023 for another list or a wrong key.';
+  'Marks days of many scopes as try_mark_daily_run does: p_marks is {scope: YYYY-MM-DD}. Returns how many were '
+    'marked; a scope with a mark of that day or a later one keeps it. Raises 22023 for another list or a wrong key.';
 
 create function scheduler.forget_scope(p_scope text) returns boolean
 language plpgsql set search_path = '' as $$
@@ -609,8 +609,8 @@ create function public.try_mark_daily_run(p_today_key text, p_scope text default
 language sql security definer set search_path = '' as $$
   select scheduler.try_mark_daily_run(p_today_key, p_scope);
 $$;
-comment on function public.try_mark_daily_run(text, text) is 'scheduler.try_mark_daily_run by the clock of the '
-  'database.';
+comment on function public.try_mark_daily_run(text, text) is
+  'scheduler.try_mark_daily_run by the clock of the database.';
 
 revoke all on function public.try_mark_daily_run(text, text) from public, anon, authenticated;
 grant execute on function public.try_mark_daily_run(text, text) to service_role;

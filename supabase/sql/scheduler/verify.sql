@@ -8,8 +8,8 @@ create table scheduler.verify_calls (
 );
 alter table scheduler.verify_calls enable row level security;
 revoke all on scheduler.verify_calls from public, anon, authenticated, service_role;
-comment on table scheduler.verify_calls is 'The last call by which verify() asked a function whether it takes the '
-  'secret.';
+comment on table scheduler.verify_calls is
+  'The last call by which verify() asked a function whether it takes the secret.';
 
 create type scheduler.check_result as (check_name text, state text, detail text);
 comment on type scheduler.check_result is
@@ -24,8 +24,8 @@ language sql stable set search_path = '' as $$
     left join pg_catalog.pg_extension on extname = wanted
   order by wanted;
 $$;
-comment on function scheduler.check_extensions() is 'Whether pg_cron, pg_net and Vault are installed, and in which '
-  'version.';
+comment on function scheduler.check_extensions() is
+  'Whether pg_cron, pg_net and Vault are installed, and in which version.';
 
 create function scheduler.check_entries() returns setof scheduler.check_result
 language sql stable set search_path = '' as $$
@@ -59,8 +59,8 @@ language sql stable set search_path = '' as $$
     else format('its last beat was %s s ago', greatest(0, round(age))) end
   from (select extract(epoch from p_now - last_pulse_at) as age, errors from scheduler.pulse_state) as state;
 $$;
-comment on function scheduler.check_pulse(timestamptz) is 'Whether the pulse has beaten in the last 90 seconds, and '
-  'without an error.';
+comment on function scheduler.check_pulse(timestamptz) is
+  'Whether the pulse has beaten in the last 90 seconds, and without an error.';
 
 create function scheduler.check_rights() returns setof scheduler.check_result
 language sql stable set search_path = '' as $$
@@ -121,8 +121,8 @@ language sql stable set search_path = '' as $$
       count(*), 'job')))
   from faults;
 $$;
-comment on function scheduler.check_dependencies() is 'Whether all dependencies are registered and none close a '
-  'circle.';
+comment on function scheduler.check_dependencies() is
+  'Whether all dependencies are registered and none close a circle.';
 
 -- Taken and given back in a subtransaction that is undone: nobody sees it.
 create function scheduler.check_lock(p_now timestamptz) returns setof scheduler.check_result
@@ -172,8 +172,8 @@ exception when others then
   return next ('Vault', 'failed', scheduler.hosts_only(sqlerrm))::scheduler.check_result;
 end;
 $$;
-comment on function scheduler.check_vault() is 'Whether Vault holds the project''s URL and a cron secret that can be '
-  'sent.';
+comment on function scheduler.check_vault() is
+  'Whether Vault holds the project''s URL and a cron secret that can be sent.';
 
 create function scheduler.answer_of_verify(p_call scheduler.verify_calls, p_now timestamptz)
 returns setof scheduler.check_result
@@ -272,7 +272,6 @@ language sql set search_path = '' as $$
 $$;
 comment on function scheduler.verify(timestamptz) is
   'The deployment check, a row a check: extensions, tables, pg_cron''s entries against the registry, the pulse, '
-    'rights, '
-    'dependencies, a lock taken and freed, Vault, and a real call by which a function says whether it takes the '
-    'secret, and what its clock shows. The call leaves with this transaction: its answer is read by the next verify(). '
-    'Changes nothing else.';
+    'rights, dependencies, a lock taken and freed, Vault, and a real call by which a function says whether it takes '
+    'the secret, and what its clock shows. The call leaves with this transaction: its answer is read by the next '
+    'verify(). Changes nothing else.';

@@ -26,8 +26,7 @@ comment on function scheduler.waits_alone(text) is
 
 create function scheduler.is_limit(p_kind text) returns boolean
 language sql immutable set search_path = '' as $$ select p_kind in ('group', 'parallel_limit', 'lock') $$;
-comment on function scheduler.is_limit(text) is
-  'Whether a hold of that kind ends when one of the runs under way does.';
+comment on function scheduler.is_limit(text) is 'Whether a hold of that kind ends when one of the runs under way does.';
 
 create function scheduler.waits_for_other(p_run public.scheduler_runs, p_hold scheduler.hold) returns boolean
 language plpgsql immutable set search_path = '' as $$
@@ -66,7 +65,11 @@ comment on function scheduler.mark_all_waiting(text, scheduler.hold, timestamptz
   'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
 
 create function scheduler.is_backfill(p_run public.scheduler_runs) returns boolean
-language sql immutable set search_path = '' as $$ select p_run.priority = -100 $$;
+language plpgsql immutable set search_path = '' as $$
+begin
+  return p_run.priority = -100;
+end;
+$$;
 comment on function scheduler.is_backfill(public.scheduler_runs) is
   'Whether a run is back-filled, or a retry of one that is.';
 
@@ -133,8 +136,8 @@ begin
 end;
 $$;
 comment on function scheduler.next_waiting(public.scheduler_jobs, timestamptz) is
-  'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take turns; '
-    'then the oldest occurrence. Null when none may go but for its job.';
+  'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take '
+    'turns; then the oldest occurrence. Null when none may go but for its job.';
 
 -- Keys: at most so many runs with the same key of a job, or of a group, at once.
 
@@ -199,8 +202,8 @@ begin
 end;
 $$;
 comment on function scheduler.release_key(public.scheduler_jobs, text, timestamptz) is
-  'After a run with that key ended: the next one with the key may go, of the job or of others of its group. The caller '
-    'holds the job''s row lock, and sends what waits of the job.';
+  'After a run with that key ended: the next one with the key may go, of the job or of others of its group. The '
+    'caller holds the job''s row lock, and sends what waits of the job.';
 
 create function scheduler.release_keys(p_job public.scheduler_jobs) returns void
 language sql set search_path = '' as $$
@@ -218,8 +221,7 @@ language sql set search_path = '' as $$
 $$;
 comment on function scheduler.release_keys(public.scheduler_jobs) is
   'Has the first of each key that waits for others with its key looked at when the job next sends. The caller holds '
-    'the '
-    'job''s row lock.';
+    'the job''s row lock.';
 
 create function scheduler.limit_hold(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns scheduler.hold
 language plpgsql set search_path = '' as $$
@@ -233,8 +235,8 @@ begin
 end;
 $$;
 comment on function scheduler.limit_hold(public.scheduler_jobs, public.scheduler_runs) is
-  'The hold when the limit of the job''s group or of the run''s key is reached; else null. The caller holds the job''s '
-    'row lock.';
+  'The hold when the limit of the job''s group or of the run''s key is reached; else null. The caller holds the '
+    'job''s row lock.';
 
 -- What holds a run back. A person's run is asked about limits alone.
 create function scheduler.hold_of(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
@@ -276,8 +278,7 @@ end;
 $$;
 comment on function scheduler.hold_of(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, group, key, budget; null '
-    'when '
-    'nothing does. The caller holds the job''s row lock.';
+    'when nothing does. The caller holds the job''s row lock.';
 
 create function scheduler.is_plain(p_job public.scheduler_jobs) returns boolean
 language plpgsql immutable set search_path = '' as $$

@@ -59,8 +59,7 @@ end;
 $$;
 comment on function scheduler.take_wakes(public.scheduler_jobs, timestamptz) is
   'Takes out the wakes of a job that is looked at now, and records the occurrences that they name. The caller holds '
-    'the '
-    'job''s row lock.';
+    'the job''s row lock.';
 
 create function scheduler.look_again(p_job_name text, p_waits_for text) returns void
 language sql set search_path = '' as $$

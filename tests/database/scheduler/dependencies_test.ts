@@ -774,29 +774,60 @@ t.ledgerTest("circles and unknown names are refused and named", async ({ sql }) 
 });
 
 t.ledgerTest("of two registrations at once that close one circle, one is refused", async (db) => {
+  // Neither writes a row that the other reads: a -> b and c -> a, where b -> c is there.
+  await t.register(db.sql, "c", HOURLY);
+  await t.register(db.sql, "b", { ...HOURLY, depends_on: ["c"] });
   await t.register(db.sql, "a", HOURLY);
-  await t.register(db.sql, "b", HOURLY);
   const other = t.impatient(db);
   const [{ pid }] = await other`select pg_backend_pid() as pid` as unknown as [{ pid: number }];
   const first = await db.sql.reserve();
   await first`begin`;
   await first`select scheduler.register_job('a', '0 * * * *', depends_on => '{b}')`;
   const second = refusal(
-    other`select scheduler.register_job('b', '0 * * * *', depends_on => '{a}')`,
+    other`select scheduler.register_job('c', '0 * * * *', depends_on => '{a}')`,
   );
   await t.untilBlocked(db.sql, pid);
   await first`commit`;
   first.release();
   assert.equal(
     (await second).message,
-    "cannot register the job b: depends_on closes a circle: b -> a -> b",
+    "cannot register the job c: depends_on closes a circle: c -> a -> b -> c",
   );
   const jobs = await db.sql`select name, depends_on, dependents from scheduler_jobs order by name`;
   assert.deepEqual(jobs.map((job) => [job.name, job.depends_on, job.dependents]), [
     ["a", ["b"], []],
-    ["b", [], ["a"]],
+    ["b", ["c"], ["a"]],
+    ["c", [], ["b"]],
   ]);
 });
+
+t.ledgerTest(
+  "a success stays known when the failure before it is pruned later",
+  async ({ sql }) => {
+    const day = 24 * 60;
+    await t.register(sql, "yearly", {
+      schedule: "0 12 2 3 *",
+      max_attempts: 2,
+      backoff_base_seconds: 1,
+    });
+    await t.register(
+      sql,
+      "down",
+      { schedule: "0 12 * * *", depends_on: ["yearly"] },
+      at(200 * day),
+    );
+    await t.dispatch(sql, "yearly");
+    await end(sql, "yearly", "failed", at(1));
+    await t.pulse(sql, at(2));
+    await end(sql, "yearly", "completed", at(3));
+    for (const [days, left] of [[20, 1], [120, 0]] as const) {
+      await t.value(sql, "scheduler.prune($1)", [at(days * day)]);
+      assert.equal((await t.runs(sql, "yearly")).length, left);
+    }
+    await t.dispatch(sql, "down", at(200 * day));
+    assert.deepEqual(await t.summary(sql, "down"), STARTED);
+  },
+);
 
 t.ledgerTest(
   "many ways between few jobs are looked through for circles in no time",

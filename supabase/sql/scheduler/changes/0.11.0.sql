@@ -32,26 +32,28 @@ alter table public.scheduler_jobs
   add column group_name text references public.scheduler_groups (name),
   add column depends_on text[] not null default '{}',
   add column dependents text[] not null default '{}',
-  add column dependency_timeout_seconds integer not null default 21600 check (dependency_timeout_seconds between 1
-    and 604800),
-  add column on_dependency_timeout text not null default 'skip' check (on_dependency_timeout in ('skip', 'run')),
-  add column on_dependency_failure text not null default 'skip' check (on_dependency_failure in ('skip', 'run')),
-  add column key_limit integer check (key_limit between 1 and 1000),
-  add column priority integer not null default 0 check (priority between -10 and 10),
-  add column priority_ages_after_seconds integer not null default 300 check (priority_ages_after_seconds between 1
-    and 86400),
-  add column budgets jsonb not null default '{}' check (jsonb_typeof(budgets) = 'object'),
-  add column breaker_failures integer check (breaker_failures between 1 and 1000),
-  add column breaker_cooldown_seconds integer not null default 300 check (breaker_cooldown_seconds between 1 and 86400),
+  add column dependency_timeout_seconds integer not null default 21600,
+  add column on_dependency_timeout text not null default 'skip',
+  add column on_dependency_failure text not null default 'skip',
+  add column key_limit integer,
+  add column priority integer not null default 0,
+  add column priority_ages_after_seconds integer not null default 300,
+  add column budgets jsonb not null default '{}',
+  add column breaker_failures integer,
+  add column breaker_cooldown_seconds integer not null default 300,
   add column continuous boolean not null default false,
-  add column idle_seconds integer not null default 30 check (idle_seconds between 1 and 86400),
-  add column jitter_seconds integer not null default 0 check (jitter_seconds between 0 and 3600),
+  add column idle_seconds integer not null default 30,
+  add column jitter_seconds integer not null default 0,
   add column calendars text[] not null default '{}',
-  add column stopped_at timestamptz check (isfinite(stopped_at)),
-  add column stopped_until timestamptz check (isfinite(stopped_until)),
-  add column group_paused_at timestamptz check (isfinite(group_paused_at)),
-  add column group_paused_until timestamptz check (isfinite(group_paused_until)),
-  add column previous_run_at timestamptz check (isfinite(previous_run_at));
+  add column stopped_at timestamptz,
+  add column stopped_until timestamptz,
+  add column group_paused_at timestamptz,
+  add column group_paused_until timestamptz,
+  add column previous_run_at timestamptz,
+  drop constraint scheduler_jobs_check3,
+  add constraint scheduler_jobs_check3 check (isfinite(next_run_at) and isfinite(paused_at) and isfinite(created_at) and isfinite(stopped_at)
+    and isfinite(stopped_until) and isfinite(group_paused_at) and isfinite(group_paused_until)
+    and isfinite(previous_run_at));
 
 create index scheduler_jobs_group_name_idx on public.scheduler_jobs (group_name) where group_name is not null;
 
@@ -96,9 +98,13 @@ alter table public.scheduler_runs
   add column waiting jsonb,
   add column priority integer not null default 0,
   add column turn bigint not null default 0,
-  add column failures integer not null default 0 check (failures >= 0),
-  add column interval_from timestamptz check (isfinite(interval_from)),
+  add column failures integer not null default 0,
+  add column interval_from timestamptz,
   add column stands_for uuid,
+  drop constraint scheduler_runs_check4,
+  add constraint scheduler_runs_check4 check (isfinite(scheduled_for) and isfinite(scheduled_until) and isfinite(run_after) and isfinite(dispatched_at)
+    and isfinite(answered_at) and isfinite(started_at) and isfinite(heartbeat_at) and isfinite(completed_at)
+    and isfinite(created_at) and isfinite(interval_from)),
   drop constraint scheduler_runs_status_check,
   drop constraint scheduler_runs_trigger_check,
   drop constraint scheduler_runs_skip_kind_check,
