@@ -654,6 +654,34 @@ $function$
 comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD014 when it is unknown.';
 revoke all on function scheduler.assert_group(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.assert_run(p_run_id uuid, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+begin
+  -- The job's row comes before the run's row, as everywhere. Answers are read before the decision.
+  perform from public.scheduler_jobs
+    where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update;
+  if found then
+    perform scheduler.requests_since();
+    perform scheduler.wake_jobs(array[job_name], 'epoch') from public.scheduler_runs
+      where id = p_run_id and scheduler.read_answers(job_name, p_now) > 0;
+  end if;
+  select * into v_run from public.scheduler_runs where id = p_run_id for no key update;
+  if not found then
+    raise exception using errcode = 'SD002', message = format('there is no run %s', coalesce(p_run_id::text, 'null')),
+      hint = 'select id, job_name, scheduled_for, status from public.scheduler_runs order by created_at desc limit 20';
+  end if;
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.assert_run(uuid,timestamp with time zone) is 'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises SD002 when there is no such run.';
+revoke all on function scheduler.assert_run(uuid,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.assert_tokens(p_budget scheduler_budgets, p_tokens integer, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -800,7 +828,7 @@ begin
   end if;
 
   if v_job.name is not null then
-    perform scheduler.hear_job(v_job.name, p_now);
+    perform scheduler.hear_and_wake(v_job.name, p_now);
   end if;
   -- A function that no job names gets the defaults of a job.
   v_run := scheduler.new_run(v_job, 'manual', p_now);
@@ -2671,6 +2699,23 @@ $function$
 ;
 comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this transaction sees.';
 revoke all on function scheduler.has_free_slot(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.hear_and_wake(p_job_name text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_told constant jsonb := scheduler.hear_job(p_job_name, p_now);
+begin
+  if v_told <> jsonb_build_object('answers', 0, 'judged', 0) then
+    perform scheduler.wake_jobs(array[p_job_name], 'epoch');
+  end if;
+end;
+$function$
+;
+comment on function scheduler.hear_and_wake(text,timestamp with time zone) is 'hear_job for those who do not send what waits: the next pulse does, where a run may have ended. The caller holds the job''s row lock.';
+revoke all on function scheduler.hear_and_wake(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.hold_back(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
  RETURNS text
@@ -5650,7 +5695,7 @@ begin
       message = format('cannot run %s: payload must be a JSON object, got %s', p_job_name, left(p_payload::text, 100));
   end if;
   -- A request that was refused holds the lock until its answer is read.
-  perform scheduler.hear_job(p_job_name, p_now);
+  perform scheduler.hear_and_wake(p_job_name, p_now);
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
   if scheduler.takes_lock(v_job) and v_held.run_id is not null then
     raise exception using errcode = 'SD101',
