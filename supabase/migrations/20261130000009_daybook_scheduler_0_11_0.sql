@@ -2590,7 +2590,7 @@ begin
     end if;
     select * into v_job from public.scheduler_jobs where name = v_name;
     continue when v_job.name is null or v_job.continuous;
-    perform scheduler.record_dependent(v_job, p_occurrences, p_now);
+    continue when not scheduler.try_record_dependent(v_job, p_occurrences, p_now);
     perform scheduler.look_again(v_name, 'dependency');
     if v_job.enabled then
       perform scheduler.try_send_queued(v_job, p_now);
@@ -6435,6 +6435,27 @@ $function$
 ;
 comment on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) is 'Takes out the wakes of a job that is looked at now, and records the occurrences that they name. The caller holds the job''s row lock.';
 revoke all on function scheduler.take_wakes(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.try_record_dependent(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform scheduler.record_dependent(p_job, p_occurrences, p_now);
+  return true;
+exception
+  when transaction_rollback or lock_not_available then
+    raise;  -- trying again helps
+  when others then
+    raise warning 'the job % cannot be given the occurrences of what it depends on: %', p_job.name, sqlerrm;
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, p_now, unnest(p_occurrences);
+    return false;
+end;
+$function$
+;
+comment on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'record_dependent, which undoes itself alone when it fails: false then, with a warning, and the pulse tries again and reports the failure. The caller holds the job''s row lock.';
+revoke all on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.under_way(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler_runs

@@ -156,6 +156,27 @@ comment on function scheduler.record_dependent(public.scheduler_jobs, timestampt
   'Gives a job without a schedule the occurrences of one of its dependencies: each its row, which waits or is skipped '
     'as the job is stopped. The caller holds the job''s row lock.';
 
+-- A dependent whose calendars cannot be asked, for its time zone, must not fail the job that it depends on.
+create function scheduler.try_record_dependent(
+  p_job public.scheduler_jobs, p_occurrences timestamptz[], p_now timestamptz
+) returns boolean
+language plpgsql set search_path = '' as $$
+begin
+  perform scheduler.record_dependent(p_job, p_occurrences, p_now);
+  return true;
+exception
+  when transaction_rollback or lock_not_available then
+    raise;  -- trying again helps
+  when others then
+    raise warning 'the job % cannot be given the occurrences of what it depends on: %', p_job.name, sqlerrm;
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, p_now, unnest(p_occurrences);
+    return false;
+end;
+$$;
+comment on function scheduler.try_record_dependent(public.scheduler_jobs, timestamptz[], timestamptz) is
+  'record_dependent, which undoes itself alone when it fails: false then, with a warning, and the pulse tries again and '
+    'reports the failure. The caller holds the job''s row lock.';
+
 create function scheduler.dependent_run(p_job public.scheduler_jobs, p_occurrence timestamptz, p_now timestamptz)
 returns public.scheduler_runs
 language plpgsql set search_path = '' as $$
@@ -192,7 +213,7 @@ begin
     end if;
     select * into v_job from public.scheduler_jobs where name = v_name;
     continue when v_job.name is null or v_job.continuous;
-    perform scheduler.record_dependent(v_job, p_occurrences, p_now);
+    continue when not scheduler.try_record_dependent(v_job, p_occurrences, p_now);
     perform scheduler.look_again(v_name, 'dependency');
     if v_job.enabled then
       perform scheduler.try_send_queued(v_job, p_now);
