@@ -4086,12 +4086,13 @@ AS $function$
   select case
     when bool_or(status = 'completed') then 'completed'
     when bool_or(completed_at is null) then 'open'
-    else (array_agg(status order by attempt desc))[1] end
+    -- Its job was disabled when it was deferred: nothing goes on.
+    else replace((array_agg(status order by attempt desc))[1], 'deferred', 'cancelled') end
   from public.scheduler_runs
   where job_name = p_job_name and scheduled_for = p_scheduled_for and trigger <> 'manual';
 $function$
 ;
-comment on function scheduler.occurrence_state(text,timestamp with time zone) is 'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, deferred, skipped, missed, cancelled; null when it has no row.';
+comment on function scheduler.occurrence_state(text,timestamp with time zone) is 'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, skipped, missed, cancelled; null when it has no row.';
 revoke all on function scheduler.occurrence_state(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.occurrences(p_schedule text, p_time_zone text, p_from timestamp with time zone, p_to timestamp with time zone)

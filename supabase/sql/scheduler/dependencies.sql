@@ -17,13 +17,13 @@ language sql stable set search_path = '' as $$
   select case
     when bool_or(status = 'completed') then 'completed'
     when bool_or(completed_at is null) then 'open'
-    else (array_agg(status order by attempt desc))[1] end
+    -- Its job was disabled when it was deferred: nothing goes on.
+    else replace((array_agg(status order by attempt desc))[1], 'deferred', 'cancelled') end
   from public.scheduler_runs
   where job_name = p_job_name and scheduled_for = p_scheduled_for and trigger <> 'manual';
 $$;
 comment on function scheduler.occurrence_state(text, timestamptz) is
   'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, '
-    'deferred, '
     'skipped, missed, cancelled; null when it has no row.';
 
 create function scheduler.newest_state(p_job_name text, p_at timestamptz) returns text
