@@ -355,8 +355,8 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_breaker_state', 'scheduler', 'gauge', 'The breaker of the job: 0 closed, 1 half-open, 2 open.'),
   ('scheduler_continuous_alive', 'scheduler', 'gauge', '1 while a continuous job has a living heartbeat, is idle as '
     'planned, or hands over; else 0.'),
-  ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits; 0 '
-    'when none does.'),
+  ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits '
+    'and is not back-filled; 0 when none does.'),
   ('scheduler_group_limit', 'scheduler', 'gauge', 'How many runs of the group may be under way at once.'),
   ('scheduler_group_under_way', 'scheduler', 'gauge', 'How many runs of the group are under way.'),
   ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.');
@@ -6654,7 +6654,8 @@ AS $function$
       when 'group' then format('for one of the runs of the group %s to end', name)
       when 'key' then format('for a run with the key %s to end', name)
       when 'calendar' then format('for the end of a span of the calendar %s, at %s', name, until)
-      when 'parallel_limit' then format('for one of the %s runs under way to end', p_job.parallel_limit)
+      when 'parallel_limit' then case when scheduler.is_backfill(p_run) then 'for the back-filled run before it to end'
+        else format('for one of the %s runs under way to end', p_job.parallel_limit) end
       when 'lock' then 'for the run before it to end' end,
       case when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after
         at time zone zone, 'HH24:MI:SS')) end,
@@ -6681,8 +6682,8 @@ AS $function$
     scheduler.metric('scheduler_waiting_seconds', json_agg(
       coalesce(round(extract(epoch from greatest(interval '0', p_now - since)), 3), 0) order by name)))
   from public.scheduler_jobs, lateral (
-    select min(scheduled_for) as since from public.scheduler_runs
-    where job_name = name and status = 'queued') as oldest;
+    select min(scheduled_for) as since from public.scheduler_runs as runs
+    where job_name = name and status = 'queued' and not scheduler.is_backfill(runs)) as oldest;
 $function$
 ;
 comment on function scheduler.waiting_metrics(timestamp with time zone) is 'A value a job, by job_name.';

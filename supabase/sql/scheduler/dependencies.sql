@@ -174,8 +174,8 @@ exception
 end;
 $$;
 comment on function scheduler.try_record_dependent(public.scheduler_jobs, timestamptz[], timestamptz) is
-  'record_dependent, which undoes itself alone when it fails: false then, with a warning, and the pulse tries again and '
-    'reports the failure. The caller holds the job''s row lock.';
+  'record_dependent, which undoes itself alone when it fails: false then, with a warning, and the pulse tries again '
+    'and reports the failure. The caller holds the job''s row lock.';
 
 create function scheduler.dependent_run(p_job public.scheduler_jobs, p_occurrence timestamptz, p_now timestamptz)
 returns public.scheduler_runs

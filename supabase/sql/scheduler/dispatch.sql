@@ -42,8 +42,8 @@ begin
 end;
 $$;
 comment on function scheduler.hear_and_wake(text, timestamptz) is
-  'hear_job for those who do not send what waits: the next pulse does, where a run may have ended. The caller holds the '
-    'job''s row lock.';
+  'hear_job for those who do not send what waits: the next pulse does, where a run may have ended. The caller holds '
+    'the job''s row lock.';
 
 create function scheduler.jobs_to_hear(p_now timestamptz, p_job_names text[] default null) returns setof text
 language sql stable set search_path = '' as $$
