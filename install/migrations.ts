@@ -7,6 +7,7 @@ import type { Pack } from "../local/packs.ts";
 /** The tables that stay, without `--drop-ledger`, when the core goes: what happened, and which days have run. */
 export const LEDGER = [
   "scheduler_activity",
+  "scheduler_audit",
   "scheduler_health_history",
   "scheduler_runs",
   "scheduler_state",

@@ -366,8 +366,8 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_breaker_state', 'scheduler', 'gauge', 'The breaker of the job: 0 closed, 1 half-open, 2 open.'),
   ('scheduler_continuous_alive', 'scheduler', 'gauge', '1 while a continuous job has a living heartbeat, is idle as '
     'planned, or hands over; else 0.'),
-  ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits; 0 '
-    'when none does.'),
+  ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits '
+    'and is not back-filled; 0 when none does.'),
   ('scheduler_group_limit', 'scheduler', 'gauge', 'How many runs of the group may be under way at once.'),
   ('scheduler_group_under_way', 'scheduler', 'gauge', 'How many runs of the group are under way.'),
   ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.');
@@ -681,6 +681,34 @@ $function$
 comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD014 when it is unknown.';
 revoke all on function scheduler.assert_group(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.assert_run(p_run_id uuid, p_now timestamp with time zone)
+ RETURNS scheduler_runs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+begin
+  -- The job's row comes before the run's row, as everywhere. Answers are read before the decision.
+  perform from public.scheduler_jobs
+    where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update;
+  if found then
+    perform scheduler.requests_since();
+    perform scheduler.wake_jobs(array[job_name], 'epoch') from public.scheduler_runs
+      where id = p_run_id and scheduler.read_answers(job_name, p_now) > 0;
+  end if;
+  select * into v_run from public.scheduler_runs where id = p_run_id for no key update;
+  if not found then
+    raise exception using errcode = 'SD002', message = format('there is no run %s', coalesce(p_run_id::text, 'null')),
+      hint = 'select id, job_name, scheduled_for, status from public.scheduler_runs order by created_at desc limit 20';
+  end if;
+  return v_run;
+end;
+$function$
+;
+comment on function scheduler.assert_run(uuid,timestamp with time zone) is 'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises SD002 when there is no such run.';
+revoke all on function scheduler.assert_run(uuid,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.assert_tokens(p_budget scheduler_budgets, p_tokens integer, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -827,7 +855,7 @@ begin
   end if;
 
   if v_job.name is not null then
-    perform scheduler.hear_job(v_job.name, p_now);
+    perform scheduler.hear_and_wake(v_job.name, p_now);
   end if;
   -- A function that no job names gets the defaults of a job.
   v_run := scheduler.new_run(v_job, 'manual', p_now);
@@ -2381,7 +2409,9 @@ begin
     perform scheduler.try_record_due(v_job, p_now);
     v_jobs := v_jobs + 1;
   end loop;
-  update public.scheduler_jobs as jobs set stopped_until = greatest(stopped_at + interval '1 microsecond',
+  -- It may have been called by a clock that was ahead and went back.
+  update public.scheduler_jobs as jobs set stopped_at = least(stopped_at, p_now),
+    stopped_until = greatest(least(stopped_at, p_now) + interval '1 microsecond',
       p_now + make_interval(secs => coalesce(p_ramp_seconds * place::numeric / nullif(v_jobs - 1, 0), 0)))
     from (select name, coalesce(place, v_jobs - 1) as place from public.scheduler_jobs
       left join scheduler.resume_order() on job_name = name) as ordered
@@ -2595,7 +2625,9 @@ begin
   if v_job.name is null or v_job.continuous then
     return;
   end if;
-  perform scheduler.record_dependent(v_job, p_occurrences, p_now);
+  if not scheduler.try_record_dependent(v_job, p_occurrences, p_now) then
+    return;
+  end if;
   perform scheduler.look_again(p_job_name, 'dependency');
   if v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
@@ -2795,6 +2827,23 @@ $function$
 ;
 comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this transaction sees.';
 revoke all on function scheduler.has_free_slot(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.hear_and_wake(p_job_name text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_told constant jsonb := scheduler.hear_job(p_job_name, p_now);
+begin
+  if v_told <> jsonb_build_object('answers', 0, 'judged', 0) then
+    perform scheduler.wake_jobs(array[p_job_name], 'epoch');
+  end if;
+end;
+$function$
+;
+comment on function scheduler.hear_and_wake(text,timestamp with time zone) is 'hear_job for those who do not send what waits: the next pulse does, where a run may have ended. The caller holds the job''s row lock.';
+revoke all on function scheduler.hear_and_wake(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.hold_back(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
  RETURNS text
@@ -4332,12 +4381,13 @@ AS $function$
   select case
     when bool_or(status = 'completed') then 'completed'
     when bool_or(completed_at is null) then 'open'
-    else (array_agg(status order by attempt desc))[1] end
+    -- Its job was disabled when it was deferred: nothing goes on.
+    else replace((array_agg(status order by attempt desc))[1], 'deferred', 'cancelled') end
   from public.scheduler_runs
   where job_name = p_job_name and scheduled_for = p_scheduled_for and trigger <> 'manual';
 $function$
 ;
-comment on function scheduler.occurrence_state(text,timestamp with time zone) is 'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, deferred, skipped, missed, cancelled; null when it has no row.';
+comment on function scheduler.occurrence_state(text,timestamp with time zone) is 'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, skipped, missed, cancelled; null when it has no row.';
 revoke all on function scheduler.occurrence_state(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.occurrences(p_schedule text, p_time_zone text, p_from timestamp with time zone, p_to timestamp with time zone)
@@ -5968,7 +6018,7 @@ begin
       message = format('cannot run %s: payload must be a JSON object, got %s', p_job_name, left(p_payload::text, 100));
   end if;
   -- A request that was refused holds the lock until its answer is read.
-  perform scheduler.hear_job(p_job_name, p_now);
+  perform scheduler.hear_and_wake(p_job_name, p_now);
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
   if scheduler.takes_lock(v_job) and v_held.run_id is not null then
     raise exception using errcode = 'SD101',
@@ -6786,6 +6836,27 @@ $function$
 comment on function scheduler.try_lock(text,uuid,text,timestamp with time zone,timestamp with time zone) is 'Takes the lock for the run, or says false when another run holds it. The caller holds the job''s row lock.';
 revoke all on function scheduler.try_lock(text,uuid,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.try_record_dependent(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform scheduler.record_dependent(p_job, p_occurrences, p_now);
+  return true;
+exception
+  when transaction_rollback or lock_not_available then
+    raise;  -- trying again helps
+  when others then
+    raise warning 'the job % cannot be given the occurrences of what it depends on: %', p_job.name, sqlerrm;
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, p_now, unnest(p_occurrences);
+    return false;
+end;
+$function$
+;
+comment on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'record_dependent, which undoes itself alone when it fails: false then, with a warning, and the pulse tries again and reports the failure. The caller holds the job''s row lock.';
+revoke all on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.under_way(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler_runs
  LANGUAGE plpgsql
@@ -6982,7 +7053,8 @@ AS $function$
       when 'group' then format('for one of the runs of the group %s to end', name)
       when 'key' then format('for a run with the key %s to end', name)
       when 'calendar' then format('for the end of a span of the calendar %s, at %s', name, until)
-      when 'parallel_limit' then format('for one of the %s runs under way to end', p_job.parallel_limit)
+      when 'parallel_limit' then case when scheduler.is_backfill(p_run) then 'for the back-filled run before it to end'
+        else format('for one of the %s runs under way to end', p_job.parallel_limit) end
       when 'lock' then 'for the run before it to end' end,
       case when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after
         at time zone zone, 'HH24:MI:SS')) end,
@@ -7009,8 +7081,8 @@ AS $function$
     scheduler.metric('scheduler_waiting_seconds', json_agg(
       coalesce(round(extract(epoch from greatest(interval '0', p_now - since)), 3), 0) order by name)))
   from public.scheduler_jobs, lateral (
-    select min(scheduled_for) as since from public.scheduler_runs
-    where job_name = name and status = 'queued') as oldest;
+    select min(scheduled_for) as since from public.scheduler_runs as runs
+    where job_name = name and status = 'queued' and not scheduler.is_backfill(runs)) as oldest;
 $function$
 ;
 comment on function scheduler.waiting_metrics(timestamp with time zone) is 'A value a job, by job_name.';

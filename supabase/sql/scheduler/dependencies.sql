@@ -17,13 +17,14 @@ language sql stable set search_path = '' as $$
   select case
     when bool_or(status = 'completed') then 'completed'
     when bool_or(completed_at is null) then 'open'
-    else (array_agg(status order by attempt desc))[1] end
+    -- Its job was disabled when it was deferred: nothing goes on.
+    else replace((array_agg(status order by attempt desc))[1], 'deferred', 'cancelled') end
   from public.scheduler_runs
   where job_name = p_job_name and scheduled_for = p_scheduled_for and trigger <> 'manual';
 $$;
 comment on function scheduler.occurrence_state(text, timestamptz) is
   'What has become of an occurrence, by all its attempts: completed, open (one waits or is under way), failed, '
-    'deferred, skipped, missed, cancelled; null when it has no row.';
+    'skipped, missed, cancelled; null when it has no row.';
 
 create function scheduler.newest_state(p_job_name text, p_at timestamptz) returns text
 language plpgsql stable set search_path = '' as $$
@@ -165,6 +166,27 @@ comment on function scheduler.record_dependent(public.scheduler_jobs, timestampt
   'Gives a job without a schedule the occurrences of one of its dependencies: each its row, which waits or is skipped '
     'as the job is stopped. The caller holds the job''s row lock.';
 
+-- A dependent whose calendars cannot be asked, for its time zone, must not fail the job that it depends on.
+create function scheduler.try_record_dependent(
+  p_job public.scheduler_jobs, p_occurrences timestamptz[], p_now timestamptz
+) returns boolean
+language plpgsql set search_path = '' as $$
+begin
+  perform scheduler.record_dependent(p_job, p_occurrences, p_now);
+  return true;
+exception
+  when transaction_rollback or lock_not_available then
+    raise;  -- trying again helps
+  when others then
+    raise warning 'the job % cannot be given the occurrences of what it depends on: %', p_job.name, sqlerrm;
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, p_now, unnest(p_occurrences);
+    return false;
+end;
+$$;
+comment on function scheduler.try_record_dependent(public.scheduler_jobs, timestamptz[], timestamptz) is
+  'record_dependent, which undoes itself alone when it fails: false then, with a warning, and the pulse tries again '
+    'and reports the failure. The caller holds the job''s row lock.';
+
 create function scheduler.dependent_run(p_job public.scheduler_jobs, p_occurrence timestamptz, p_now timestamptz)
 returns public.scheduler_runs
 language plpgsql set search_path = '' as $$
@@ -200,7 +222,9 @@ begin
   if v_job.name is null or v_job.continuous then
     return;
   end if;
-  perform scheduler.record_dependent(v_job, p_occurrences, p_now);
+  if not scheduler.try_record_dependent(v_job, p_occurrences, p_now) then
+    return;
+  end if;
   perform scheduler.look_again(p_job_name, 'dependency');
   if v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);

@@ -31,6 +31,20 @@ comment on function scheduler.hear_job(text, timestamptz) is
   'Reads the answers to the job''s runs, then judges those of which nothing was heard, where any run is under way. '
     '{"answers": runs, "judged": runs}. The caller holds the job''s row lock.';
 
+create function scheduler.hear_and_wake(p_job_name text, p_now timestamptz) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_told constant jsonb := scheduler.hear_job(p_job_name, p_now);
+begin
+  if v_told <> jsonb_build_object('answers', 0, 'judged', 0) then
+    perform scheduler.wake_jobs(array[p_job_name], 'epoch');
+  end if;
+end;
+$$;
+comment on function scheduler.hear_and_wake(text, timestamptz) is
+  'hear_job for those who do not send what waits: the next pulse does, where a run may have ended. The caller holds '
+    'the job''s row lock.';
+
 create function scheduler.jobs_to_hear(p_now timestamptz, p_job_names text[] default null) returns setof text
 language sql stable set search_path = '' as $$
   select job_name from scheduler.unread_answers(p_job_names) where status = 'dispatched'

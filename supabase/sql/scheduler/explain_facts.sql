@@ -39,7 +39,8 @@ language sql stable set search_path = '' as $$
       when 'group' then format('for one of the runs of the group %s to end', name)
       when 'key' then format('for a run with the key %s to end', name)
       when 'calendar' then format('for the end of a span of the calendar %s, at %s', name, until)
-      when 'parallel_limit' then format('for one of the %s runs under way to end', p_job.parallel_limit)
+      when 'parallel_limit' then case when scheduler.is_backfill(p_run) then 'for the back-filled run before it to end'
+        else format('for one of the %s runs under way to end', p_job.parallel_limit) end
       when 'lock' then 'for the run before it to end' end,
       case when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after
         at time zone zone, 'HH24:MI:SS')) end,

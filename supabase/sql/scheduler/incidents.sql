@@ -89,7 +89,9 @@ begin
     perform scheduler.try_record_due(v_job, p_now);
     v_jobs := v_jobs + 1;
   end loop;
-  update public.scheduler_jobs as jobs set stopped_until = greatest(stopped_at + interval '1 microsecond',
+  -- It may have been called by a clock that was ahead and went back.
+  update public.scheduler_jobs as jobs set stopped_at = least(stopped_at, p_now),
+    stopped_until = greatest(least(stopped_at, p_now) + interval '1 microsecond',
       p_now + make_interval(secs => coalesce(p_ramp_seconds * place::numeric / nullif(v_jobs - 1, 0), 0)))
     from (select name, coalesce(place, v_jobs - 1) as place from public.scheduler_jobs
       left join scheduler.resume_order() on job_name = name) as ordered

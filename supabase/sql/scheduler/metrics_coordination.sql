@@ -33,8 +33,8 @@ language sql stable set search_path = '' as $$
     scheduler.metric('scheduler_waiting_seconds', json_agg(
       coalesce(round(extract(epoch from greatest(interval '0', p_now - since)), 3), 0) order by name)))
   from public.scheduler_jobs, lateral (
-    select min(scheduled_for) as since from public.scheduler_runs
-    where job_name = name and status = 'queued') as oldest;
+    select min(scheduled_for) as since from public.scheduler_runs as runs
+    where job_name = name and status = 'queued' and not scheduler.is_backfill(runs)) as oldest;
 $$;
 comment on function scheduler.waiting_metrics(timestamptz) is 'A value a job, by job_name.';
 
@@ -66,8 +66,8 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_breaker_state', 'scheduler', 'gauge', 'The breaker of the job: 0 closed, 1 half-open, 2 open.'),
   ('scheduler_continuous_alive', 'scheduler', 'gauge', '1 while a continuous job has a living heartbeat, is idle as '
     'planned, or hands over; else 0.'),
-  ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits; 0 '
-    'when none does.'),
+  ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits '
+    'and is not back-filled; 0 when none does.'),
   ('scheduler_group_limit', 'scheduler', 'gauge', 'How many runs of the group may be under way at once.'),
   ('scheduler_group_under_way', 'scheduler', 'gauge', 'How many runs of the group are under way.'),
   ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.');

@@ -64,7 +64,7 @@ begin
   end if;
 
   if v_job.name is not null then
-    perform scheduler.hear_job(v_job.name, p_now);
+    perform scheduler.hear_and_wake(v_job.name, p_now);
   end if;
   -- A function that no job names gets the defaults of a job.
   v_run := scheduler.new_run(v_job, 'manual', p_now);

@@ -36,7 +36,8 @@ begin
     where name = (select job_name from public.scheduler_runs where id = p_run_id) for no key update;
   if found then
     perform scheduler.requests_since();
-    perform scheduler.read_answers((select job_name from public.scheduler_runs where id = p_run_id), p_now);
+    perform scheduler.wake_jobs(array[job_name], 'epoch') from public.scheduler_runs
+      where id = p_run_id and scheduler.read_answers(job_name, p_now) > 0;
   end if;
   select * into v_run from public.scheduler_runs where id = p_run_id for no key update;
   if not found then
@@ -79,7 +80,7 @@ begin
       message = format('cannot run %s: payload must be a JSON object, got %s', p_job_name, left(p_payload::text, 100));
   end if;
   -- A request that was refused holds the lock until its answer is read.
-  perform scheduler.hear_job(p_job_name, p_now);
+  perform scheduler.hear_and_wake(p_job_name, p_now);
   select run_id, acquired_at into v_held from public.scheduler_locks where name = p_job_name and expires_at > p_now;
   if scheduler.takes_lock(v_job) and v_held.run_id is not null then
     raise exception using errcode = 'SD101',

@@ -75,6 +75,17 @@ t.ledgerTest(
         ["queued", 2, DAY * 60_000],
       ],
     );
+    assert.match(
+      await t.value(sql, "scheduler.explain('job', $1, $2)", [t.after(-3 * DAY), t.after(1)]),
+      /waits for the back-filled run before it to end/,
+    );
+    assert.deepEqual(
+      await t.value(sql, "scheduler.waiting_metrics($1) -> 'series' -> 0 -> 'values'", [
+        t.after(1),
+      ]),
+      [0],
+      "an alert on what waits is about live runs",
+    );
     await t.begin(sql, queued[0]!.id, t.after(2));
     await t.finish(sql, queued[0]!.id, "completed", t.after(3));
     assert.equal((await t.run(sql, queued[1]!.id)).status, "dispatched");

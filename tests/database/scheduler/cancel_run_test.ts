@@ -128,3 +128,22 @@ t.ledgerTest("cancel_run needs a run, a reason and an author", async ({ sql }) =
   }
   assert.deepEqual(await t.summary(sql, "job"), ["dispatched cron 1"]);
 });
+
+t.ledgerTest(
+  "what waits goes with the next pulse where cancel_run has read the answer that ended the run",
+  async ({ sql }) => {
+    await t.register(sql, "job", { overlap_policy: "queue", max_attempts: 1 });
+    const first = (await t.dispatch(sql, "job"))!;
+    await t.dispatch(sql, "job", t.after(1));
+    // The pulse looks at all that waits once a minute: not in the next one.
+    await t.pulse(sql, t.after(1));
+    await t.answer(sql, first, { status: 404 }, t.after(1.05));
+    const said = await t.value(sql, cancel, [first, "why", "ann", t.after(1.1)]);
+    assert.match(said, /is over already: failed \(not_found\)/);
+    await t.pulse(sql, t.after(1.2));
+    assert.deepEqual(await t.summary(sql, "job"), [
+      "failed cron 1 not_found",
+      "dispatched cron 1",
+    ]);
+  },
+);

@@ -92,3 +92,23 @@ t.ledgerTest("an unknown outcome is refused by name", async ({ sql }) => {
     );
   }
 });
+
+t.ledgerTest(
+  "who depends on a run that was deferred while its job was disabled does not wait for a continuation",
+  async ({ sql }) => {
+    const daily = { schedule: "0 12 * * *", target: "job" };
+    await t.register(sql, "root", daily);
+    const id = (await t.dispatch(sql, "root"))!;
+    await t.begin(sql, id, t.NOON);
+    await t.register(sql, "root", { ...daily, enabled: false }, t.after(24 * 60));
+    await sql`select scheduler.finish_run(${id}, 'deferred', p_resume_at => ${
+      t.after(5)
+    }, p_now => ${t.after(1)})`;
+    assert.deepEqual(await t.summary(sql, "root"), ["deferred cron 1"]);
+    await t.register(sql, "root", daily, t.after(24 * 60));
+    await t.register(sql, "leaf", { schedule: "2 12 * * *", depends_on: ["root"] }, t.after(2));
+    await t.pulse(sql, t.after(2));
+    const [leaf] = await t.runs(sql, "leaf");
+    assert.equal(leaf!.skip_reason, "dependency: root was cancelled");
+  },
+);

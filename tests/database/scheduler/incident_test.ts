@@ -158,8 +158,8 @@ t.ledgerTest("an incident lasts while the clock is set back", async ({ sql }) =>
   await sql`select scheduler.enqueue_runs('asked', '[{}]', null, ${t.after(-60)})`;
   await t.pulse(sql, t.after(-59));
   assert.deepEqual(await t.summary(sql, "asked"), ["queued enqueued 1"]);
-  await sql`select scheduler.end_incident('Ada', 0, ${t.after(-30)})`;
-  await t.pulse(sql, t.after(1));
+  await sql`select scheduler.end_incident('Ada', 0, ${t.after(-58)})`;
+  await t.pulse(sql, t.after(-57));
   assert.deepEqual(await t.summary(sql, "asked"), ["dispatched enqueued 1"]);
 });
 

@@ -89,3 +89,22 @@ t.ledgerTest("run_now of a disabled job says that its limit is reached", async (
   );
   assert.deepEqual(await t.summary(sql, "job"), ["dispatched manual 1"]);
 });
+
+for (const how of ["run_now", "a call of the function"] as const) {
+  t.ledgerTest(
+    `what may go after the answers that ${how} has read goes with the next pulse`,
+    async ({ sql }) => {
+      await sql`
+      select scheduler.register_job('job', null, overlap_policy => 'allow', parallel_limit => 2, max_attempts => 1)`;
+      await sql`select scheduler.enqueue_runs('job', '[{}, {}, {}]', null, ${t.NOON})`;
+      await t.pulse(sql, t.NOON);
+      for (const { id } of (await t.runs(sql, "job")).slice(0, 2)) {
+        await t.answer(sql, id, { status: 404 }, t.after(0.05));
+      }
+      if (how === "run_now") await t.value(sql, runNow, ["job", null, t.after(0.1)]);
+      else await sql`select scheduler.begin_manual_run('job', 'job', null, '', ${t.after(0.1)})`;
+      await t.pulse(sql, t.after(0.2));
+      assert.equal((await t.summary(sql, "job"))[2], "dispatched enqueued 1");
+    },
+  );
+}

@@ -86,3 +86,24 @@ t.ledgerTest(
     assert.match(await t.value(sql, "scheduler.resume('job', 'ann')"), /was not paused/);
   },
 );
+
+t.ledgerTest(
+  "a dependent of an unknown zone, whose calendar cannot be asked, does not hold up what it depends on",
+  async ({ sql }) => {
+    await sql`select scheduler.register_calendar('holidays')`;
+    await sql`select scheduler.add_calendar_span('holidays', 'New Year', 'Ada', '2027-01-01')`;
+    await t.register(sql, "root", { schedule: "0 12 * * *" });
+    await sql`
+      select scheduler.register_job('job', null, depends_on => '{root}', calendars => '{holidays}')`;
+    await moveToMars(sql);
+    const root = (await t.dispatch(sql, "root"))!;
+    await t.begin(sql, root, t.NOON, "root");
+    await t.finish(sql, root, "completed", t.after(0.1));
+    assert.match((await t.pulse(sql, t.after(0.2))).errors.job, /Mars\/Olympus/);
+    assert.deepEqual(await t.summary(sql, "job"), []);
+
+    await sql`update scheduler_jobs set time_zone = 'UTC' where name = 'job'`;
+    await t.pulse(sql, t.after(0.3));
+    assert.deepEqual(await t.summary(sql, "job"), ["dispatched dependency 1"]);
+  },
+);
