@@ -77,6 +77,24 @@ alter table public.scheduler_groups enable row level security;
 revoke all on public.scheduler_groups from public, anon, authenticated, service_role;
 grant select on public.scheduler_groups to service_role;
 
+-- By what they say: beside tables of an earlier install, which were moved aside, Postgres gave them other names.
+do $constraints$
+declare
+  v_constraint record;
+begin
+  for v_constraint in
+    select conrelid::regclass as on_table, conname from pg_catalog.pg_constraint
+    where contype = 'c' and (
+      conrelid = 'public.scheduler_jobs'::regclass and pg_get_constraintdef(oid) like '%isfinite(next_run_at)%'
+      or conrelid = 'public.scheduler_runs'::regclass and (pg_get_constraintdef(oid) like '%isfinite(scheduled_for)%'
+        or pg_get_constraintdef(oid) like '%''cancelled''%' or pg_get_constraintdef(oid) like '%''catch_up''%'
+        or pg_get_constraintdef(oid) like '%''misfire_once''%'))
+  loop
+    execute format('alter table %s drop constraint %I', v_constraint.on_table, v_constraint.conname);
+  end loop;
+end;
+$constraints$;
+
 alter table public.scheduler_jobs
   add column group_name text references public.scheduler_groups (name),
   add column depends_on text[] not null default '{}',
@@ -99,7 +117,6 @@ alter table public.scheduler_jobs
   add column group_paused_at timestamptz,
   add column group_paused_until timestamptz,
   add column previous_run_at timestamptz,
-  drop constraint scheduler_jobs_check3,
   add constraint scheduler_jobs_check3 check (isfinite(next_run_at) and isfinite(paused_at) and isfinite(created_at) and isfinite(stopped_at)
     and isfinite(stopped_until) and isfinite(group_paused_at) and isfinite(group_paused_until)
     and isfinite(previous_run_at));
@@ -150,13 +167,9 @@ alter table public.scheduler_runs
   add column failures integer not null default 0,
   add column interval_from timestamptz,
   add column stands_for uuid,
-  drop constraint scheduler_runs_check4,
   add constraint scheduler_runs_check4 check (isfinite(scheduled_for) and isfinite(scheduled_until) and isfinite(run_after) and isfinite(dispatched_at)
     and isfinite(answered_at) and isfinite(started_at) and isfinite(heartbeat_at) and isfinite(completed_at)
     and isfinite(created_at) and isfinite(interval_from)),
-  drop constraint scheduler_runs_status_check,
-  drop constraint scheduler_runs_trigger_check,
-  drop constraint scheduler_runs_skip_kind_check,
   add constraint scheduler_runs_status_check check (status in ('queued', 'dispatched', 'running', 'completed', 'failed',
     'deferred', 'skipped', 'missed', 'cancelled')),
   add constraint scheduler_runs_trigger_check check (trigger in ('cron', 'manual', 'retry', 'catch_up', 'enqueued',

@@ -105,6 +105,12 @@ export const oldRows: Record<string, OldRows> = {
     table: "scheduler_activity",
     over: `insert into scheduler_activity (occurred_at, source, message) values ($1, 's', 'm')`,
   },
+  scheduler_audit: {
+    table: "scheduler_audit",
+    over: `
+      insert into scheduler_audit (occurred_at, author, verb, subject_type, subject)
+      values ($1, 'ann', 'pause', 'job', 'j')`,
+  },
   scheduled_actions: {
     table: "scheduled_actions",
     over:
