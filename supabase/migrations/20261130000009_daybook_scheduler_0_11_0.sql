@@ -5000,6 +5000,9 @@ begin
   if not found then
     perform scheduler.refuse_unknown_budget(p_budget);
   end if;
+  perform scheduler.wake_for_budget(p_budget);
+  perform scheduler.audit('refill_budget', 'budget', p_budget, null, p_author, null, null,
+    coalesce(p_now, clock_timestamp()));
   perform scheduler.log_activity(p_budget, format('the budget was refilled by %s', btrim(p_author)),
     p_now => coalesce(p_now, clock_timestamp()));
 end;
@@ -5140,6 +5143,9 @@ begin
         then least(budgets.resets_at, now() + register_budget.per) end
       where (budgets.tokens, budgets.per_seconds, budgets.window_kind, budgets.description)
         is distinct from (excluded.tokens, excluded.per_seconds, excluded.window_kind, excluded.description);
+  if found then
+    perform scheduler.wake_for_budget(register_budget.name);
+  end if;
 end;
 $function$
 ;
@@ -5327,7 +5333,11 @@ AS $function$
 begin
   perform scheduler.lock_budget(p_budget);
   delete from scheduler.budget_reservations where budget = p_budget and job_name = p_job_name;
-  return found;
+  if not found then
+    return false;
+  end if;
+  perform scheduler.wake_for_budget(p_budget);
+  return true;
 end;
 $function$
 ;
@@ -6582,6 +6592,8 @@ begin
   end if;
   perform scheduler.free_slot(id) from public.scheduler_runs
     where job_name = p_job_name and status in ('dispatched', 'running');
+  perform scheduler.release_reservation(budget, job_name) from scheduler.budget_reservations
+    where job_name = p_job_name order by budget;
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;
@@ -6710,6 +6722,18 @@ AS $function$ select p_kind in ('dependency', 'key') $function$
 ;
 comment on function scheduler.waits_alone(text) is 'Whether a hold of that kind holds back the run alone, and not all that waits of its job.';
 revoke all on function scheduler.waits_alone(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wake_for_budget(p_budget text)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.wake_jobs(array(
+    select name from public.scheduler_jobs where budgets ? p_budget order by name), 'epoch');
+$function$
+;
+comment on function scheduler.wake_for_budget(text) is 'Has the next pulse look at the jobs that are registered with the budget: it has more tokens than they were told.';
+revoke all on function scheduler.wake_for_budget(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.wake_if_waiting(p_job_name text)
  RETURNS void
