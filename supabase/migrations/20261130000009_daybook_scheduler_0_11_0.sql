@@ -5308,6 +5308,7 @@ begin
   if not found then
     perform scheduler.refuse_unknown_budget(p_budget);
   end if;
+  perform scheduler.wake_for_budget(p_budget);
   perform scheduler.audit('refill_budget', 'budget', p_budget, null, p_author, null, null,
     coalesce(p_now, clock_timestamp()));
   perform scheduler.log_activity(p_budget, format('the budget was refilled by %s', btrim(p_author)),
@@ -5450,6 +5451,9 @@ begin
         then least(budgets.resets_at, now() + register_budget.per) end
       where (budgets.tokens, budgets.per_seconds, budgets.window_kind, budgets.description)
         is distinct from (excluded.tokens, excluded.per_seconds, excluded.window_kind, excluded.description);
+  if found then
+    perform scheduler.wake_for_budget(register_budget.name);
+  end if;
 end;
 $function$
 ;
@@ -5659,7 +5663,11 @@ AS $function$
 begin
   perform scheduler.lock_budget(p_budget);
   delete from scheduler.budget_reservations where budget = p_budget and job_name = p_job_name;
-  return found;
+  if not found then
+    return false;
+  end if;
+  perform scheduler.wake_for_budget(p_budget);
+  return true;
 end;
 $function$
 ;
@@ -6994,6 +7002,8 @@ begin
   perform scheduler.free_slot(id) from public.scheduler_runs
     where job_name = p_job_name and status in ('dispatched', 'running');
   perform scheduler.wake_group(v_job.group_name, 'epoch');
+  perform scheduler.release_reservation(budget, job_name) from scheduler.budget_reservations
+    where job_name = p_job_name order by budget;
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;
@@ -7139,6 +7149,18 @@ $function$
 ;
 comment on function scheduler.waits_for_other(scheduler_runs,scheduler.hold) is 'Whether a run waits for something else than that hold, for nothing yet, or until another moment.';
 revoke all on function scheduler.waits_for_other(scheduler_runs,scheduler.hold) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wake_for_budget(p_budget text)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.wake_jobs(array(
+    select name from public.scheduler_jobs where budgets ? p_budget order by name), 'epoch');
+$function$
+;
+comment on function scheduler.wake_for_budget(text) is 'Has the next pulse look at the jobs that are registered with the budget: it has more tokens than they were told.';
+revoke all on function scheduler.wake_for_budget(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.wake_group(p_group_name text, p_at timestamp with time zone)
  RETURNS void

@@ -307,12 +307,23 @@ begin
         then least(budgets.resets_at, now() + register_budget.per) end
       where (budgets.tokens, budgets.per_seconds, budgets.window_kind, budgets.description)
         is distinct from (excluded.tokens, excluded.per_seconds, excluded.window_kind, excluded.description);
+  if found then
+    perform scheduler.wake_for_budget(register_budget.name);
+  end if;
 end;
 $$;
 comment on function scheduler.register_budget(text, integer, interval, text, text) is
   'Registers a budget, or changes it to exactly these values: so many tokens in any span of per (sliding), or from a '
     'first take until per later or the reset that the API reports (fixed). What was taken stays taken, unless '
     'window_kind changes. Raises 22023 for a wrong argument.';
+
+create function scheduler.wake_for_budget(p_budget text) returns void
+language sql set search_path = '' as $$
+  select scheduler.wake_jobs(array(
+    select name from public.scheduler_jobs where budgets ? p_budget order by name), 'epoch');
+$$;
+comment on function scheduler.wake_for_budget(text) is
+  'Has the next pulse look at the jobs that are registered with the budget: it has more tokens than they were told.';
 
 create function scheduler.unregister_budget(p_budget text) returns void
 language plpgsql set search_path = '' as $$
@@ -337,6 +348,7 @@ begin
   if not found then
     perform scheduler.refuse_unknown_budget(p_budget);
   end if;
+  perform scheduler.wake_for_budget(p_budget);
   perform scheduler.audit('refill_budget', 'budget', p_budget, null, p_author, null, null,
     coalesce(p_now, clock_timestamp()));
   perform scheduler.log_activity(p_budget, format('the budget was refilled by %s', btrim(p_author)),
@@ -579,7 +591,11 @@ language plpgsql set search_path = '' as $$
 begin
   perform scheduler.lock_budget(p_budget);
   delete from scheduler.budget_reservations where budget = p_budget and job_name = p_job_name;
-  return found;
+  if not found then
+    return false;
+  end if;
+  perform scheduler.wake_for_budget(p_budget);
+  return true;
 end;
 $$;
 comment on function scheduler.release_reservation(text, text) is

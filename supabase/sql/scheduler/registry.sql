@@ -467,6 +467,8 @@ begin
   perform scheduler.free_slot(id) from public.scheduler_runs
     where job_name = p_job_name and status in ('dispatched', 'running');
   perform scheduler.wake_group(v_job.group_name, 'epoch');
+  perform scheduler.release_reservation(budget, job_name) from scheduler.budget_reservations
+    where job_name = p_job_name order by budget;
   delete from public.scheduler_jobs where name = p_job_name;
   perform scheduler.link_dependents(p_job_name, v_job.depends_on);
   delete from scheduler.wakes where job_name = p_job_name;

@@ -309,3 +309,20 @@ for (const kind of ["sliding", "fixed"]) {
     },
   );
 }
+
+t.ledgerTest(
+  "a job that is taken out leaves no reservation, and what waits for its tokens goes with the next pulse",
+  async ({ sql }) => {
+    await register(sql, 10, 60);
+    await sql`select scheduler.register_job('sweep', null)`;
+    await sql`select scheduler.register_job('poller', null, budgets => '{"api": 1}')`;
+    await t.pulse(sql, t.NOON);
+    await reserve(sql, 1, 10, 30);
+    await sql`select scheduler.enqueue_runs('poller', '[{}]', null, ${at(2)})`;
+    assert.deepEqual(await t.summary(sql, "poller"), ["queued enqueued 1"]);
+    await sql`select scheduler.unregister_job('sweep')`;
+    assert.deepEqual(await reserved(sql), {});
+    await t.pulse(sql, at(10));
+    assert.deepEqual(await t.summary(sql, "poller"), ["dispatched enqueued 1"]);
+  },
+);

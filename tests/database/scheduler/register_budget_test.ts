@@ -182,3 +182,36 @@ t.ledgerTest(
     }
   },
 );
+
+for (
+  const [how, call] of [
+    ["refilled", "scheduler.refill_budget('api', 'ann', $1)"],
+    [
+      "registered with more",
+      "scheduler.register_budget('api', 2, '1 hour') where $1::timestamptz is not null",
+    ],
+  ] as const
+) {
+  t.ledgerTest(
+    `what waits for tokens goes with the next pulse after the budget was ${how}`,
+    async ({ sql }) => {
+      await sql`select scheduler.register_budget('api', 1, '1 hour')`;
+      await sql`select scheduler.register_job('job', null, budgets => '{"api": 1}')`;
+      await t.pulse(sql, t.NOON);
+      await sql`select scheduler.take_tokens('api', 1, null, ${t.NOON})`;
+      await sql`select scheduler.enqueue_runs('job', '[{}]', null, ${t.after(0.1)})`;
+      await t.pulse(sql, t.after(0.2));
+      assert.deepEqual(await t.summary(sql, "job"), ["queued enqueued 1"]);
+      await sql.unsafe(`select ${call}`, [t.after(0.3)]);
+      await t.pulse(sql, t.after(0.4));
+      assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
+      const audited = await sql`select verb, subject_type, subject, author from scheduler_audit`;
+      assert.deepEqual(
+        [...audited],
+        how === "refilled"
+          ? [{ verb: "refill_budget", subject_type: "budget", subject: "api", author: "ann" }]
+          : [],
+      );
+    },
+  );
+}
