@@ -2430,7 +2430,7 @@ begin
     where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
       and trigger <> 'manual';
   -- What holds back those that wait already holds back these.
-  v_waiting := (scheduler.next_waiting(v_job, p_now)).waiting || jsonb_build_object('since', p_now);
+  v_waiting := scheduler.line_waits_for(v_job, p_now);
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, receipt, payload, key,
     run_after, priority, turn, waiting
@@ -2668,11 +2668,20 @@ begin
     perform scheduler.put_off(p_run, p_hold, p_now);
     return 'waits';
   end if;
+  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name', (p_run.waiting ->> 'until')::timestamptz)
+    is not distinct from ((p_hold).kind, (p_hold).name, (p_hold).until) then
+    return 'full';
+  end if;
   if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name) then
     perform scheduler.mark_waiting(p_run.job_name, p_hold, p_now);
-    if (p_hold).until is not null then
-      perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
-    end if;
+  else
+    -- A new end of the same wait (somebody else took the tokens, the one that tried has failed) is written into the
+    -- first run alone: thousands may wait behind it.
+    update public.scheduler_runs set waiting = jsonb_set(waiting, '{until}', coalesce(to_jsonb((p_hold).until), 'null'))
+      where id = p_run.id;
+  end if;
+  if (p_hold).until is not null then
+    perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
   end if;
   return 'full';
 end;
@@ -3086,6 +3095,18 @@ $function$
 comment on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) is 'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of other jobs waited for it. The caller holds the job''s row lock.';
 revoke all on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.line_waits_for(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select (scheduler.next_waiting(p_job, p_now)).waiting || jsonb_build_object('since', p_now);
+$function$
+;
+comment on function scheduler.line_waits_for(scheduler_jobs,timestamp with time zone) is 'What a run waits for that joins those of its job that go as soon as the job may: the same as the first of them; null when there are none.';
+revoke all on function scheduler.line_waits_for(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.link_dependents(p_job_name text, p_depends_on text[])
  RETURNS void
  LANGUAGE sql
@@ -3237,10 +3258,12 @@ CREATE OR REPLACE FUNCTION scheduler.mark_waiting(p_job_name text, p_hold schedu
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
-  update public.scheduler_runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name, p_now, (p_hold).until)
+  update public.scheduler_runs as runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(runs, (p_hold).kind, p_now), (p_hold).until)
   where job_name = p_job_name and status = 'queued' and run_after is null
-    and (waiting ->> 'for', waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name);
+    and (waiting ->> 'for', waiting ->> 'name', (waiting ->> 'until')::timestamptz)
+      is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
 $function$
 ;
 comment on function scheduler.mark_waiting(text,scheduler.hold,timestamp with time zone) is 'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
@@ -5769,8 +5792,10 @@ begin
   if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
     return 0;
   end if;
-  -- Retries, jitter and all else that waited for a time.
-  update public.scheduler_runs set run_after = null
+  -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
+  update public.scheduler_runs set run_after = null,
+      waiting = case when waiting ->> 'for' = 'dependency' then waiting
+        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
   for i in 1 .. 100 loop
     v_run := scheduler.next_waiting(p_job, p_now);

@@ -263,11 +263,20 @@ begin
     perform scheduler.put_off(p_run, p_hold, p_now);
     return 'waits';
   end if;
+  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name', (p_run.waiting ->> 'until')::timestamptz)
+    is not distinct from ((p_hold).kind, (p_hold).name, (p_hold).until) then
+    return 'full';
+  end if;
   if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name) then
     perform scheduler.mark_waiting(p_run.job_name, p_hold, p_now);
-    if (p_hold).until is not null then
-      perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
-    end if;
+  else
+    -- A new end of the same wait (somebody else took the tokens, the one that tried has failed) is written into the
+    -- first run alone: thousands may wait behind it.
+    update public.scheduler_runs set waiting = jsonb_set(waiting, '{until}', coalesce(to_jsonb((p_hold).until), 'null'))
+      where id = p_run.id;
+  end if;
+  if (p_hold).until is not null then
+    perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
   end if;
   return 'full';
 end;
@@ -285,8 +294,10 @@ begin
   if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
     return 0;
   end if;
-  -- Retries, jitter and all else that waited for a time.
-  update public.scheduler_runs set run_after = null
+  -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
+  update public.scheduler_runs set run_after = null,
+      waiting = case when waiting ->> 'for' = 'dependency' then waiting
+        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
   for i in 1 .. 100 loop
     v_run := scheduler.next_waiting(p_job, p_now);

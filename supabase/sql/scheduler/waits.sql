@@ -38,10 +38,12 @@ comment on function scheduler.put_off(public.scheduler_runs, scheduler.hold, tim
 
 create function scheduler.mark_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamptz) returns void
 language sql set search_path = '' as $$
-  update public.scheduler_runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name, p_now, (p_hold).until)
+  update public.scheduler_runs as runs
+    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
+      scheduler.waiting_since(runs, (p_hold).kind, p_now), (p_hold).until)
   where job_name = p_job_name and status = 'queued' and run_after is null
-    and (waiting ->> 'for', waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name);
+    and (waiting ->> 'for', waiting ->> 'name', (waiting ->> 'until')::timestamptz)
+      is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
 $$;
 comment on function scheduler.mark_waiting(text, scheduler.hold, timestamptz) is
   'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
@@ -86,6 +88,14 @@ $$;
 comment on function scheduler.next_waiting(public.scheduler_jobs, timestamptz) is
   'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take turns; '
     'then the oldest occurrence. Null when none may go but for its job.';
+
+create function scheduler.line_waits_for(p_job public.scheduler_jobs, p_now timestamptz) returns jsonb
+language sql stable set search_path = '' as $$
+  select (scheduler.next_waiting(p_job, p_now)).waiting || jsonb_build_object('since', p_now);
+$$;
+comment on function scheduler.line_waits_for(public.scheduler_jobs, timestamptz) is
+  'What a run waits for that joins those of its job that go as soon as the job may: the same as the first of them; '
+    'null when there are none.';
 
 -- Keys: at most so many runs with the same key of a job, or of a group, at once.
 
