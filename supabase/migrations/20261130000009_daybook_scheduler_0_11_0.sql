@@ -2413,6 +2413,18 @@ $function$
 comment on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) is 'Ends a run that is in one of the given statuses: releases its lock, plans what follows it (a retry; what a deferred run left, from p_resume_at on), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
 revoke all on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.ends_for_all(p_kind text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select p_kind in ('incident', 'paused', 'group_paused', 'calendar');
+$function$
+;
+comment on function scheduler.ends_for_all(text) is 'Whether the end of a hold of that kind is the end for all that waits of the job, and not for the first run alone.';
+revoke all on function scheduler.ends_for_all(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.enqueue_runs(p_job_name text, p_runs jsonb, p_run_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS integer
  LANGUAGE plpgsql
@@ -2679,14 +2691,14 @@ begin
     is not distinct from ((p_hold).kind, (p_hold).name, (p_hold).until) then
     return 'full';
   end if;
-  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name) then
-    perform scheduler.mark_waiting(p_run.job_name, p_hold, p_now);
-  else
-    -- A new end of the same wait (somebody else took the tokens, the one that tried has failed) is written into the
-    -- first run alone: thousands may wait behind it.
-    update public.scheduler_runs set waiting = jsonb_set(waiting, '{until}', coalesce(to_jsonb((p_hold).until), 'null'))
-      where id = p_run.id;
+  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name)
+    or scheduler.ends_for_all((p_hold).kind) then
+    perform scheduler.mark_waiting(p_run.job_name, ((p_hold).kind, (p_hold).name,
+      case when scheduler.ends_for_all((p_hold).kind) then (p_hold).until end, null)::scheduler.hold, p_now);
   end if;
+  -- Of this run alone: thousands may wait behind it.
+  update public.scheduler_runs set waiting = jsonb_set(waiting, '{until}', coalesce(to_jsonb((p_hold).until), 'null'))
+    where id = p_run.id and (waiting ->> 'until')::timestamptz is distinct from (p_hold).until;
   if (p_hold).until is not null then
     perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
   end if;
@@ -3108,7 +3120,9 @@ CREATE OR REPLACE FUNCTION scheduler.line_waits_for(p_job scheduler_jobs, p_now 
  STABLE
  SET search_path TO ''
 AS $function$
-  select (scheduler.next_waiting(p_job, p_now)).waiting || jsonb_build_object('since', p_now);
+  select first.waiting || jsonb_build_object('since', p_now, 'until',
+    case when scheduler.ends_for_all(first.waiting ->> 'for') then first.waiting -> 'until' end)
+  from scheduler.next_waiting(p_job, p_now) as first;
 $function$
 ;
 comment on function scheduler.line_waits_for(scheduler_jobs,timestamp with time zone) is 'What a run waits for that joins those of its job that go as soon as the job may: the same as the first of them; null when there are none.';

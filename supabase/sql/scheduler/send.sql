@@ -267,14 +267,14 @@ begin
     is not distinct from ((p_hold).kind, (p_hold).name, (p_hold).until) then
     return 'full';
   end if;
-  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name) then
-    perform scheduler.mark_waiting(p_run.job_name, p_hold, p_now);
-  else
-    -- A new end of the same wait (somebody else took the tokens, the one that tried has failed) is written into the
-    -- first run alone: thousands may wait behind it.
-    update public.scheduler_runs set waiting = jsonb_set(waiting, '{until}', coalesce(to_jsonb((p_hold).until), 'null'))
-      where id = p_run.id;
+  if (p_run.waiting ->> 'for', p_run.waiting ->> 'name') is distinct from ((p_hold).kind, (p_hold).name)
+    or scheduler.ends_for_all((p_hold).kind) then
+    perform scheduler.mark_waiting(p_run.job_name, ((p_hold).kind, (p_hold).name,
+      case when scheduler.ends_for_all((p_hold).kind) then (p_hold).until end, null)::scheduler.hold, p_now);
   end if;
+  -- Of this run alone: thousands may wait behind it.
+  update public.scheduler_runs set waiting = jsonb_set(waiting, '{until}', coalesce(to_jsonb((p_hold).until), 'null'))
+    where id = p_run.id and (waiting ->> 'until')::timestamptz is distinct from (p_hold).until;
   if (p_hold).until is not null then
     perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
   end if;
