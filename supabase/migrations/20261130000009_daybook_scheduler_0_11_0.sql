@@ -1940,22 +1940,29 @@ declare
   -- Each run has a name of its own, also where two begin within a microsecond or the clock goes back.
   v_run public.scheduler_runs := scheduler.new_run(p_job, 'continuous',
     greatest(p_now, p_last.scheduled_for + interval '1 microsecond'));
+  -- Not later than now, also where the clock went back.
+  v_ended_at constant timestamptz := least(p_last.completed_at, p_now);
 begin
   v_run.max_attempts := 1;
   v_run.interval_from := p_last.scheduled_for;
   if p_last.status = 'failed' then
     v_run.failures := least(p_last.failures + 1, 1000000);
-    v_run.run_after := p_now + scheduler.failure_wait(p_job, v_run.failures, random());
-    v_run.waiting := scheduler.wait_facts('retry', null, p_now, v_run.run_after);
+    v_run.run_after := v_ended_at + scheduler.failure_wait(p_job, v_run.failures, random());
   elsif p_last.result -> 'idle' = 'true' and p_last.status = 'completed' then
-    v_run.run_after := p_now + make_interval(secs => p_job.idle_seconds);
-    v_run.waiting := scheduler.wait_facts('idle', null, p_now, v_run.run_after);
+    v_run.run_after := v_ended_at + make_interval(secs => p_job.idle_seconds);
+  end if;
+  -- It has waited for long enough where the job was stopped meanwhile.
+  if v_run.run_after <= p_now then
+    v_run.run_after := null;
+  elsif v_run.run_after is not null then
+    v_run.waiting := scheduler.wait_facts(case p_last.status when 'failed' then 'retry' else 'idle' end, null, p_now,
+      v_run.run_after);
   end if;
   return v_run;
 end;
 $function$
 ;
-comment on function scheduler.continuous_run(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'The run that follows p_last: at once; after the idle time when that one said it was idle; after a growing wait when it failed. Writes nothing: see add_runs.';
+comment on function scheduler.continuous_run(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'The run that follows p_last: at once; the idle time after its end when it said it was idle; a growing wait after its end when it failed. Writes nothing: see add_runs.';
 revoke all on function scheduler.continuous_run(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.contradiction(p_job scheduler_jobs)
@@ -2495,6 +2502,18 @@ $function$
 comment on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) is 'Ends a run that is in one of the given statuses: releases its lock, plans what follows it (a retry; what a deferred run left, from p_resume_at on), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
 revoke all on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.ends_for_all(p_kind text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select p_kind in ('incident', 'paused', 'group_paused', 'calendar');
+$function$
+;
+comment on function scheduler.ends_for_all(text) is 'Whether the end of a hold of that kind is the end for all that waits of the job, and not for the first run alone.';
+revoke all on function scheduler.ends_for_all(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.enqueue_runs(p_job_name text, p_runs jsonb, p_run_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS integer
  LANGUAGE plpgsql
@@ -2519,7 +2538,7 @@ begin
     where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
       and trigger <> 'manual';
   -- What holds back those that wait already holds back these.
-  v_waiting := (scheduler.next_waiting(v_job, p_now)).waiting || jsonb_build_object('since', p_now);
+  v_waiting := scheduler.line_waits_for(v_job, p_now);
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, receipt, payload, key,
     run_after, priority, turn, waiting
@@ -3379,6 +3398,20 @@ $function$
 ;
 comment on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) is 'The hold when the limit of the job''s group or of the run''s key is reached; else null. The caller holds the job''s row lock.';
 revoke all on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.line_waits_for(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select first.waiting || jsonb_build_object('since', p_now, 'until',
+    case when scheduler.ends_for_all(first.waiting ->> 'for') then first.waiting -> 'until' end)
+  from scheduler.next_waiting(p_job, p_now) as first;
+$function$
+;
+comment on function scheduler.line_waits_for(scheduler_jobs,timestamp with time zone) is 'What a run waits for that joins those of its job that go as soon as the job may: the same as the first of them; null when there are none.';
+revoke all on function scheduler.line_waits_for(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.link_dependents(p_job_name text, p_depends_on text[])
  RETURNS void
@@ -6191,8 +6224,10 @@ begin
   if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
     return 0;
   end if;
-  -- Retries, jitter and all else that waited for a time.
-  update public.scheduler_runs set run_after = null
+  -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
+  update public.scheduler_runs set run_after = null,
+      waiting = case when waiting ->> 'for' = 'dependency' then waiting
+        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
   for i in 1 .. 100 loop
     v_run := scheduler.next_waiting(p_job, p_now);

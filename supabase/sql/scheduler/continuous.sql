@@ -19,23 +19,30 @@ declare
   -- Each run has a name of its own, also where two begin within a microsecond or the clock goes back.
   v_run public.scheduler_runs := scheduler.new_run(p_job, 'continuous',
     greatest(p_now, p_last.scheduled_for + interval '1 microsecond'));
+  -- Not later than now, also where the clock went back.
+  v_ended_at constant timestamptz := least(p_last.completed_at, p_now);
 begin
   v_run.max_attempts := 1;
   v_run.interval_from := p_last.scheduled_for;
   if p_last.status = 'failed' then
     v_run.failures := least(p_last.failures + 1, 1000000);
-    v_run.run_after := p_now + scheduler.failure_wait(p_job, v_run.failures, random());
-    v_run.waiting := scheduler.wait_facts('retry', null, p_now, v_run.run_after);
+    v_run.run_after := v_ended_at + scheduler.failure_wait(p_job, v_run.failures, random());
   elsif p_last.result -> 'idle' = 'true' and p_last.status = 'completed' then
-    v_run.run_after := p_now + make_interval(secs => p_job.idle_seconds);
-    v_run.waiting := scheduler.wait_facts('idle', null, p_now, v_run.run_after);
+    v_run.run_after := v_ended_at + make_interval(secs => p_job.idle_seconds);
+  end if;
+  -- It has waited for long enough where the job was stopped meanwhile.
+  if v_run.run_after <= p_now then
+    v_run.run_after := null;
+  elsif v_run.run_after is not null then
+    v_run.waiting := scheduler.wait_facts(case p_last.status when 'failed' then 'retry' else 'idle' end, null, p_now,
+      v_run.run_after);
   end if;
   return v_run;
 end;
 $$;
 comment on function scheduler.continuous_run(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
-  'The run that follows p_last: at once; after the idle time when that one said it was idle; after a growing wait '
-    'when it failed. Writes nothing: see add_runs.';
+  'The run that follows p_last: at once; the idle time after its end when it said it was idle; a growing wait after '
+    'its end when it failed. Writes nothing: see add_runs.';
 
 create function scheduler.keep_going(p_job public.scheduler_jobs, p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$

@@ -289,8 +289,10 @@ begin
   if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
     return 0;
   end if;
-  -- Retries, jitter and all else that waited for a time.
-  update public.scheduler_runs set run_after = null
+  -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
+  update public.scheduler_runs set run_after = null,
+      waiting = case when waiting ->> 'for' = 'dependency' then waiting
+        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
   for i in 1 .. 100 loop
     v_run := scheduler.next_waiting(p_job, p_now);

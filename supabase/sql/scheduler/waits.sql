@@ -139,6 +139,24 @@ comment on function scheduler.next_waiting(public.scheduler_jobs, timestamptz) i
   'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take '
     'turns; then the oldest occurrence. Null when none may go but for its job.';
 
+-- A breaker that lets one try and tokens for one run say nothing of those behind it.
+create function scheduler.ends_for_all(p_kind text) returns boolean
+language sql immutable set search_path = '' as $$
+  select p_kind in ('incident', 'paused', 'group_paused', 'calendar');
+$$;
+comment on function scheduler.ends_for_all(text) is
+  'Whether the end of a hold of that kind is the end for all that waits of the job, and not for the first run alone.';
+
+create function scheduler.line_waits_for(p_job public.scheduler_jobs, p_now timestamptz) returns jsonb
+language sql stable set search_path = '' as $$
+  select first.waiting || jsonb_build_object('since', p_now, 'until',
+    case when scheduler.ends_for_all(first.waiting ->> 'for') then first.waiting -> 'until' end)
+  from scheduler.next_waiting(p_job, p_now) as first;
+$$;
+comment on function scheduler.line_waits_for(public.scheduler_jobs, timestamptz) is
+  'What a run waits for that joins those of its job that go as soon as the job may: the same as the first of them; '
+    'null when there are none.';
+
 -- Keys: at most so many runs with the same key of a job, or of a group, at once.
 
 create function scheduler.key_hold(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns scheduler.hold

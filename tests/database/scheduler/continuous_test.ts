@@ -141,6 +141,29 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
+  "the idle time and the wait after a failure count from the end of the run, also over a pause",
+  async ({ sql }) => {
+    let id = await begin(sql, {
+      idle_seconds: 3600,
+      backoff_base_seconds: 3600,
+      backoff_cap_seconds: 3600,
+    });
+    for (const end of ["idle", "failed"]) {
+      const now = new Date((await t.run(sql, id)).dispatched_at.getTime() + 1000);
+      await sql`select scheduler.pause('job', 'night', 'Ada', ${t.after(90, now)}, ${now})`;
+      if (end === "idle") await complete(sql, id, now, '{"idle": true}');
+      else {
+        await t.begin(sql, id, now);
+        await t.finish(sql, id, "failed", now);
+      }
+      await t.pulse(sql, t.after(90, now));
+      id = await alive(sql);
+      assert.equal((await t.run(sql, id)).status, "dispatched", end);
+    }
+  },
+);
+
+t.ledgerTest(
   "it starts again when somebody deleted or cancelled its run, and ends when it is disabled",
   async ({ sql }) => {
     await begin(sql);
