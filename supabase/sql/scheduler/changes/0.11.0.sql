@@ -68,7 +68,8 @@ alter table public.scheduler_jobs
   add column group_paused_at timestamptz,
   add column group_paused_until timestamptz,
   add column previous_run_at timestamptz,
-  add constraint scheduler_jobs_check3 check (isfinite(next_run_at) and isfinite(paused_at) and isfinite(created_at) and isfinite(stopped_at)
+  add constraint scheduler_jobs_check3 check (isfinite(next_run_at) and isfinite(paused_at)
+    and isfinite(created_at) and isfinite(stopped_at)
     and isfinite(stopped_until) and isfinite(group_paused_at) and isfinite(group_paused_until)
     and isfinite(previous_run_at));
 
@@ -118,7 +119,8 @@ alter table public.scheduler_runs
   add column failures integer not null default 0,
   add column interval_from timestamptz,
   add column stands_for uuid,
-  add constraint scheduler_runs_check4 check (isfinite(scheduled_for) and isfinite(scheduled_until) and isfinite(run_after) and isfinite(dispatched_at)
+  add constraint scheduler_runs_check4 check (isfinite(scheduled_for) and isfinite(scheduled_until)
+    and isfinite(run_after) and isfinite(dispatched_at)
     and isfinite(answered_at) and isfinite(started_at) and isfinite(heartbeat_at) and isfinite(completed_at)
     and isfinite(created_at) and isfinite(interval_from)),
   add constraint scheduler_runs_status_check check (status in ('queued', 'dispatched', 'running', 'completed', 'failed',
