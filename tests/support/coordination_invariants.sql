@@ -157,7 +157,8 @@ language sql stable set search_path = '' as $$
   union all
   select 'alive_share() tells something else than the ledger', format('%s: %s, not %s', job_name, round(told, 5),
     round(share, 5))
-  from simulation.alive_shares() where abs(share - told) > 0.001 is not false;
+  -- Here each hand-over counts for 3 s, there one of up to 3 s; and hearts beat here when a pulse looks, no oftener.
+  from simulation.alive_shares() where abs(share - told) > 0.005 is not false;
 $$;
 comment on function simulation.dead_services(numeric) is 'Continuous jobs that were alive for less than p_least.';
 
