@@ -566,6 +566,10 @@ begin
   -- Waiting runs are older than occurrences that come due now.
   v_told := v_told || jsonb_build_object('sent', scheduler.send_queued(v_job, p_now));
   v_run_id := scheduler.record_due(v_job, p_now);
+  if v_job.stopped_until <= p_now then
+    -- What came due in the incident is recorded: from here on it is over for the job.
+    update public.scheduler_jobs set stopped_at = null, stopped_until = null where name = p_job_name;
+  end if;
   return v_told || jsonb_build_object('run', v_run_id, 'recorded', coalesce(v_job.next_run_at <= p_now,
     false)::integer);
 end;
@@ -4804,6 +4808,9 @@ begin
     set group_paused_at = v_group.paused_at, group_paused_until = v_group.paused_until, updated_at = now()
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
+  perform scheduler.mark_all_waiting(name, ('group_paused', p_group_name, v_group.paused_until, null)::scheduler.hold,
+    p_now) from public.scheduler_jobs as jobs
+    where group_name = p_group_name and scheduler.stop_now(jobs, p_now) = 'group_paused';
   perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);

@@ -86,6 +86,10 @@ begin
   -- Waiting runs are older than occurrences that come due now.
   v_told := v_told || jsonb_build_object('sent', scheduler.send_queued(v_job, p_now));
   v_run_id := scheduler.record_due(v_job, p_now);
+  if v_job.stopped_until <= p_now then
+    -- What came due in the incident is recorded: from here on it is over for the job.
+    update public.scheduler_jobs set stopped_at = null, stopped_until = null where name = p_job_name;
+  end if;
   return v_told || jsonb_build_object('run', v_run_id, 'recorded', coalesce(v_job.next_run_at <= p_now,
     false)::integer);
 end;

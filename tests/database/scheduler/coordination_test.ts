@@ -8,7 +8,7 @@ import { Simulation } from "../../support/simulation.ts";
 /** Other seeds and more days: DAYBOOK_SIMULATION_SEED, DAYBOOK_SIMULATION_DAYS (14 take minutes). */
 const SEED = Number(Deno.env.get("DAYBOOK_SIMULATION_SEED") ?? 20260302);
 const HOURS = 2;
-const DAYS = Number(Deno.env.get("DAYBOOK_SIMULATION_DAYS") ?? 4);
+const DAYS = Number(Deno.env.get("DAYBOOK_SIMULATION_DAYS") ?? 3);
 
 t.ledgerTest(
   "22 jobs that know of each other keep their promises through days of trouble",

@@ -464,3 +464,20 @@ t.ledgerTest(
     await t.assertInvariants(sql);
   },
 );
+
+t.ledgerTest("what waits says that its group is paused, unless its job is", async ({ sql }) => {
+  await sql`select scheduler.register_group('g')`;
+  for (const name of ["own", "groups"]) {
+    await sql`select scheduler.register_job(${name}, null, group_name => 'g', parallel_limit => 1, overlap_policy => 'allow')`;
+    await sql`select scheduler.enqueue_runs(${name}, '[{}, {}]', null, ${t.NOON})`;
+  }
+  await sql`select scheduler.pause('own', 'night', 'Ada', null, ${t.NOON})`;
+  await sql`select scheduler.pause_group('g', 'night', 'Ada', ${t.after(60)}, ${t.after(1)})`;
+  const rows = await sql`
+    select job_name, waiting ->> 'for' as waits, (waiting ->> 'until')::timestamptz as until from scheduler_runs
+    where status = 'queued' order by job_name`;
+  assert.deepEqual(rows.map((row) => [row.job_name, row.waits, row.until]), [
+    ["groups", "group_paused", t.after(60)],
+    ["own", "paused", null],
+  ]);
+});

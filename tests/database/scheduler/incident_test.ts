@@ -94,6 +94,8 @@ t.ledgerTest(
     const [first] = await sql`select job_name from scheduler_runs where skip_kind is null`;
     assert.equal(first, undefined, "what came due in the incident stays skipped");
     await t.pulse(sql, t.after(12));
+    const [over] = await sql`select count(stopped_at)::int as stopped from scheduler_jobs`;
+    assert.equal(over!.stopped, 0, "the incident is over for all jobs");
     const started =
       await sql`select job_name from scheduler_runs where status = 'dispatched' order by 1`;
     assert.deepEqual(started.map((row) => row.job_name), ["a-last", "z-root"]);
