@@ -254,7 +254,7 @@ begin
     perform set_config('daybook.to_follow', (v_list - 0)::text, true);
     perform scheduler.follow(v_list -> 0 ->> 'job', array(
       select at::timestamptz from jsonb_array_elements_text(v_list -> 0 -> 'occurrences') as at), p_now);
-    v_list := current_setting('daybook.to_follow');
+    v_list := current_setting('daybook.to_follow')::jsonb;
   end loop;
   perform set_config('daybook.to_follow', '', true);
 end;
