@@ -2038,6 +2038,9 @@ begin
     failed = counters.failed + (new.status = 'failed')::integer,
     cancelled = counters.cancelled + (new.status = 'cancelled')::integer,
     deferred = counters.deferred + (new.status = 'deferred')::integer,
+    skipped = counters.skipped + (new.status = 'skipped')::integer,
+    left_out = case when new.status = 'skipped' then counters.left_out || jsonb_build_object(new.skip_kind,
+      coalesce((counters.left_out ->> new.skip_kind)::bigint, 0) + 1) else counters.left_out end,
     lost = counters.lost + (new.verdict = 'lost')::integer,
     retries = counters.retries + (new.trigger = 'retry' and new.dispatched_at is not null)::integer,
     duration_counts[v_duration_bucket] = counters.duration_counts[v_duration_bucket] + v_began,
@@ -2059,7 +2062,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.count_ended_run() is 'Trigger: counts a run when it comes to its end, however it ended. count_left_out counts occurrences that never ran.';
+comment on function scheduler.count_ended_run() is 'Trigger: counts a run when it comes to its end, however it ended. count_left_out counts occurrences that are recorded as skipped or missed.';
 revoke all on function scheduler.count_ended_run() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.count_grid(p_seconds integer, p_from timestamp with time zone, p_to timestamp with time zone)
@@ -2278,18 +2281,35 @@ revoke all on function scheduler.dependency_answer(text,boolean,boolean,text) fr
 
 CREATE OR REPLACE FUNCTION scheduler.dependency_circle(p_job_name text, p_depends_on text[])
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
 AS $function$
-  with recursive ways as (
-    select needed as name, array[p_job_name, needed] as way from unnest(p_depends_on) as needed
-    union all
-    select needed, way || needed from ways join public.scheduler_jobs as jobs using (name),
-      lateral unnest(jobs.depends_on) as needed
-    where ways.name <> p_job_name and needed <> all (ways.way[2:])
-  )
-  select array_to_string(way, ' -> ') from ways where name = p_job_name order by cardinality(way), way limit 1;
+declare
+  -- For each job that was reached, the one that depends on it and was reached first.
+  v_needed_by jsonb := (
+    select coalesce(jsonb_object_agg(needed, p_job_name), '{}') from unnest(p_depends_on) as needed
+    where needed is not null);
+  v_further jsonb := v_needed_by;
+  v_at text := p_job_name;
+  v_circle text := p_job_name;
+begin
+  while v_further <> '{}' and not v_needed_by ? p_job_name loop
+    select coalesce(jsonb_object_agg(needed, name order by name desc), '{}') into v_further
+      from public.scheduler_jobs, lateral unnest(depends_on) as needed
+      where v_further ? name and not v_needed_by ? needed;
+    v_needed_by := v_needed_by || v_further;
+  end loop;
+  if (v_needed_by ? p_job_name) is not true then
+    return null;
+  end if;
+  loop
+    v_at := v_needed_by ->> v_at;
+    v_circle := v_at || ' -> ' || v_circle;
+    exit when v_at = p_job_name;
+  end loop;
+  return v_circle;
+end;
 $function$
 ;
 comment on function scheduler.dependency_circle(text,text[]) is 'The shortest circle that these dependencies of the job would close, as a -> b -> a; null when they close none.';
@@ -5977,6 +5997,8 @@ AS $function$
     select name, 0 as depth from public.scheduler_jobs
     union
     select jobs.name, depths.depth + 1 from depths join public.scheduler_jobs as jobs on depths.name = any (depends_on)
+    -- A circle that somebody wrote by hand must not keep an incident from ending.
+    where depths.depth < (select count(*) from public.scheduler_jobs)
   )
   select jobs.name, row_number() over (order by max(depth), coalesce(groups.place, 0), jobs.name) - 1
   from depths join public.scheduler_jobs as jobs using (name)

@@ -90,6 +90,9 @@ begin
     failed = counters.failed + (new.status = 'failed')::integer,
     cancelled = counters.cancelled + (new.status = 'cancelled')::integer,
     deferred = counters.deferred + (new.status = 'deferred')::integer,
+    skipped = counters.skipped + (new.status = 'skipped')::integer,
+    left_out = case when new.status = 'skipped' then counters.left_out || jsonb_build_object(new.skip_kind,
+      coalesce((counters.left_out ->> new.skip_kind)::bigint, 0) + 1) else counters.left_out end,
     lost = counters.lost + (new.verdict = 'lost')::integer,
     retries = counters.retries + (new.trigger = 'retry' and new.dispatched_at is not null)::integer,
     duration_counts[v_duration_bucket] = counters.duration_counts[v_duration_bucket] + v_began,
@@ -111,7 +114,8 @@ begin
 end;
 $$;
 comment on function scheduler.count_ended_run() is
-  'Trigger: counts a run when it comes to its end, however it ended. count_left_out counts occurrences that never ran.';
+  'Trigger: counts a run when it comes to its end, however it ended. count_left_out counts occurrences that are '
+    'recorded as skipped or missed.';
 
 -- A statement at a time: an outage leaves a thousand such rows in one statement, and each update of the one row of
 -- counters would walk over all versions before it.

@@ -272,7 +272,7 @@ comment on function scheduler.follow_up(public.scheduler_jobs, timestamptz[], ti
   'After these occurrences of a job were recorded, or (none) one has ended: gives dependents without a schedule their '
     'occurrences, and sends what waited for the job. The caller holds the job''s row lock.';
 
--- Who depends on a job without a schedule waits while any of the jobs above that has an occurrence to come.
+-- Dependents of a job without a schedule wait while any job above it has an occurrence to come.
 create function scheduler.follow_beyond(p_job public.scheduler_jobs, p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -293,16 +293,34 @@ comment on function scheduler.follow_beyond(public.scheduler_jobs, timestamptz) 
   'After occurrences of a job came or were turned away: has those look again that wait for a job without a schedule '
     'which has its occurrences from this one. The caller holds the job''s row lock.';
 
+-- Each job is looked at once: the ways through jobs that depend on several grow without bound.
 create function scheduler.dependency_circle(p_job_name text, p_depends_on text[]) returns text
-language sql stable set search_path = '' as $$
-  with recursive ways as (
-    select needed as name, array[p_job_name, needed] as way from unnest(p_depends_on) as needed
-    union all
-    select needed, way || needed from ways join public.scheduler_jobs as jobs using (name),
-      lateral unnest(jobs.depends_on) as needed
-    where ways.name <> p_job_name and needed <> all (ways.way[2:])
-  )
-  select array_to_string(way, ' -> ') from ways where name = p_job_name order by cardinality(way), way limit 1;
+language plpgsql stable set search_path = '' as $$
+declare
+  -- For each job that was reached, the one that depends on it and was reached first.
+  v_needed_by jsonb := (
+    select coalesce(jsonb_object_agg(needed, p_job_name), '{}') from unnest(p_depends_on) as needed
+    where needed is not null);
+  v_further jsonb := v_needed_by;
+  v_at text := p_job_name;
+  v_circle text := p_job_name;
+begin
+  while v_further <> '{}' and not v_needed_by ? p_job_name loop
+    select coalesce(jsonb_object_agg(needed, name order by name desc), '{}') into v_further
+      from public.scheduler_jobs, lateral unnest(depends_on) as needed
+      where v_further ? name and not v_needed_by ? needed;
+    v_needed_by := v_needed_by || v_further;
+  end loop;
+  if (v_needed_by ? p_job_name) is not true then
+    return null;
+  end if;
+  loop
+    v_at := v_needed_by ->> v_at;
+    v_circle := v_at || ' -> ' || v_circle;
+    exit when v_at = p_job_name;
+  end loop;
+  return v_circle;
+end;
 $$;
 comment on function scheduler.dependency_circle(text, text[]) is
   'The shortest circle that these dependencies of the job would close, as a -> b -> a; null when they close none.';

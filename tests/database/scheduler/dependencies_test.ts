@@ -878,3 +878,36 @@ t.ledgerTest(
     assert.deepEqual(await t.summary(sql, "down"), STARTED);
   },
 );
+
+t.ledgerTest(
+  "jobs that depend on several each, in many layers, are registered as fast as others",
+  async (db) => {
+    const sql = t.impatient(db);
+    for (let layer = 0; layer < 20; layer++) {
+      for (let place = 0; place < 3; place++) {
+        const above = layer === 0 ? [] : [0, 1, 2].map((other) => `job-${layer - 1}-${other}`);
+        await sql`select scheduler.register_job(${`job-${layer}-${place}`}, null, depends_on => ${above})`;
+      }
+    }
+    await assert.rejects(
+      sql`select scheduler.register_job('job-0-0', null, depends_on => '{job-19-2}')`,
+      /depends_on closes a circle: job-0-0 -> job-19-2 -> job-18-0 -> .* -> job-1-0 -> job-0-0$/,
+    );
+  },
+);
+
+t.ledgerTest(
+  "an occurrence that is skipped after it waited is counted as the others are",
+  async ({ sql }) => {
+    await t.register(sql, "up", { schedule: "0 12 * * *", max_attempts: 1 });
+    await t.register(sql, "down", { schedule: "0 12 * * *", depends_on: ["up"] });
+    await t.dispatch(sql, "down");
+    const up = (await t.runs(sql, "up"))[0]!.id;
+    await t.begin(sql, up, t.NOON, "up");
+    await t.finish(sql, up, "failed", t.after(1));
+    assert.deepEqual(await t.summary(sql, "down"), ["skipped cron 1"]);
+    const [counters] = await sql`
+    select skipped::int, left_out from scheduler.run_counters where job_name = 'down'`;
+    assert.deepEqual({ ...counters }, { skipped: 1, left_out: { dependency: 1 } });
+  },
+);

@@ -185,3 +185,16 @@ t.ledgerTest(
     assert.ok(!(await ended instanceof Error), String(await ended));
   },
 );
+
+t.ledgerTest(
+  "a circle that somebody wrote by hand does not keep an incident from ending",
+  async (db) => {
+    for (const name of ["one", "two"]) await t.register(db.sql, name);
+    await db.sql`update scheduler_jobs set depends_on = '{one,two}'`;
+    await db.sql`select scheduler.start_incident('a leak', 'Ada', p_now => ${t.NOON})`;
+    assert.match(
+      await t.value(t.impatient(db), "scheduler.end_incident('Ada', 60, $1)", [t.after(1)]),
+      /^2 jobs run again/,
+    );
+  },
+);
