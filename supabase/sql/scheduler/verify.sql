@@ -177,7 +177,7 @@ comment on function scheduler.check_vault() is
 
 create function scheduler.answer_of_verify(p_call scheduler.verify_calls, p_now timestamptz)
 returns setof scheduler.check_result
-language plpgsql stable set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_answer record;
   v_clock timestamptz;
@@ -185,20 +185,22 @@ begin
   select status_code, timed_out, error_msg, headers into v_answer from net._http_response
     where id = p_call.request_id and created >= p_call.asked_at - interval '5 seconds';
   if not found then
-    return next ('secret', case when p_call.asked_at < p_now - interval '1 minute' then 'failed' else 'asked' end,
+    -- pg_net gives up after 5 seconds.
+    return next ('secret', case when p_call.asked_at < p_now - interval '10 seconds' then 'failed' else 'asked' end,
       format('%s has not answered yet, asked %s s ago', p_call.function_name,
         greatest(0, round(extract(epoch from p_now - p_call.asked_at)))))::scheduler.check_result;
     return;
   end if;
-  -- Whoever is let in is told that GET is not what a job takes; whoever is not, is told that first.
+  -- A function looks at the secret first, and then refuses a GET with 405.
   return next ('secret', case when v_answer.status_code in (200, 405) then 'ok' else 'failed' end, case
     when v_answer.status_code in (200, 405) then format('%s takes it', p_call.function_name)
     when v_answer.status_code in (401, 403) then format('%s refuses it: make CRON_SECRET of the functions and '
-      'cron_secret '
-      'in Vault the same', p_call.function_name)
+      'cron_secret in Vault the same', p_call.function_name)
     when v_answer.status_code = 404 then format('%s is not deployed', p_call.function_name)
     else format('%s answered %s', p_call.function_name, coalesce('HTTP ' || v_answer.status_code,
       scheduler.hosts_only(v_answer.error_msg), 'nothing in time')) end)::scheduler.check_result;
+  -- It is read once: the next verify() asks anew.
+  delete from scheduler.verify_calls;
   v_clock := scheduler.http_date(coalesce(v_answer.headers ->> 'date', v_answer.headers ->> 'Date'));
   return next ('clock', case when abs(extract(epoch from v_clock - p_call.asked_at)) > 30 then 'failed' else 'ok' end,
     case when v_clock is null then 'the answer has no date to compare with'
@@ -227,17 +229,20 @@ declare
   v_url text;
   v_secret text;
 begin
-  select * into v_call from scheduler.verify_calls order by asked_at desc limit 1;
-  if v_call.asked_at > p_now - interval '10 minutes' then
+  -- An older question may be of another secret.
+  select * into v_call from scheduler.verify_calls where asked_at > p_now - interval '1 minute';
+  if found then
     return query select * from scheduler.answer_of_verify(v_call, p_now);
-  end if;
-  if v_call.asked_at > p_now - interval '10 seconds' then
     return;
   end if;
   select function_name into v_function from public.scheduler_jobs
     where enabled and function_name is not null and secret_name = 'cron_secret'
     order by function_name <> 'system-health', name limit 1;
-  if v_function is null or exists (select from scheduler.check_vault() where state <> 'ok') then
+  if v_function is null then
+    return next ('secret', 'failed', 'no enabled job has an edge function that could be asked whether it takes it'
+      )::scheduler.check_result;
+    return;
+  elsif exists (select from scheduler.check_vault() where state <> 'ok') then
     return;
   end if;
   select max(decrypted_secret) filter (where name = 'project_url'),
@@ -247,15 +252,13 @@ begin
   insert into scheduler.verify_calls (request_id, asked_at, function_name)
     values (net.http_get(rtrim(v_url, '/') || '/functions/v1/' || v_function,
       headers => jsonb_build_object('x-cron-secret', v_secret), timeout_milliseconds => 5000), p_now, v_function);
-  if v_call.asked_at is null or v_call.asked_at <= p_now - interval '10 minutes' then
-    return next ('secret', 'asked', format('%s is asked whether it takes it: say verify() again in a few seconds',
-      v_function))::scheduler.check_result;
-  end if;
+  return next ('secret', 'asked', format('%s is asked whether it takes it: say verify() again in a few seconds',
+    v_function))::scheduler.check_result;
 end;
 $$;
 comment on function scheduler.check_function(timestamptz) is
-  'Asks a function whether it takes the secret, and says what it answered to the question before, if that is not '
-    'older than ten minutes.';
+  'Says what a function answered to the question of the verify() before, whether it takes the secret; where there was '
+    'none in the last minute, or its answer was read, it asks.';
 
 create function scheduler.verify(p_now timestamptz default clock_timestamp())
 returns setof scheduler.check_result

@@ -138,10 +138,19 @@ t.ledgerTest(
       (await answered({ timedOut: true, error: "timeout" }))[0]!,
       /failed secret: job answered timeout/,
     );
-    const [call] = await sql`select asked_at from scheduler.verify_calls`;
-    const late = new Date(call!.asked_at.getTime() - 90_000).toUTCString();
+    const [clock] = await sql`select clock_timestamp() as now`;
+    const late = new Date(clock!.now.getTime() - 90_000).toUTCString();
     const told = await answered({ status: 405, headers: { date: late } });
     assert.match(told[0]!, /ok secret: job takes it/);
     assert.match(told[1]!, /failed clock: that of the functions is (89|90|91) s off/);
+    const secret = async () => {
+      const [row] = await sql`select state from scheduler.verify() where check_name = 'secret'`;
+      return row!.state;
+    };
+    assert.equal(await secret(), "asked", "an answer is read once");
+    await sql`update scheduler.verify_calls set asked_at = asked_at - interval '15 seconds'`;
+    assert.equal(await secret(), "failed", "pg_net would have given up by then");
+    await sql`update scheduler.verify_calls set asked_at = asked_at - interval '1 minute'`;
+    assert.equal(await secret(), "asked", "an old question is asked anew");
   },
 );
