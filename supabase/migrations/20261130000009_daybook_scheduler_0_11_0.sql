@@ -7026,6 +7026,30 @@ $function$
 comment on function scheduler.unregister_budget(text) is 'Deletes a budget with its reservations; jobs that take of it fail from then on. Raises SD012 for an unknown budget.';
 revoke all on function scheduler.unregister_budget(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.unregister_calendar(p_calendar text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_jobs constant text := (
+    select string_agg(name, ', ' order by name) from public.scheduler_jobs where p_calendar = any (calendars));
+begin
+  if v_jobs is not null then
+    raise exception using errcode = 'SD205',
+      message = format('cannot take the calendar %s out: it has jobs: %s', p_calendar, v_jobs),
+      hint = 'register them without it in calendars';
+  end if;
+  delete from public.scheduler_calendars where name = p_calendar;
+  if not found then
+    perform scheduler.refuse_unknown_calendar(p_calendar);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.unregister_calendar(text) is 'Takes a calendar and its spans out of the registry. Raises SD205 while it has jobs; SD013 for an unknown calendar.';
+revoke all on function scheduler.unregister_calendar(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.unregister_group(p_group_name text)
  RETURNS void
  LANGUAGE plpgsql

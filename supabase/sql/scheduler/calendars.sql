@@ -53,6 +53,26 @@ end;
 $$;
 comment on function scheduler.refuse_unknown_calendar(text) is 'Raises SD013 and names the calendars there are.';
 
+create function scheduler.unregister_calendar(p_calendar text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_jobs constant text := (
+    select string_agg(name, ', ' order by name) from public.scheduler_jobs where p_calendar = any (calendars));
+begin
+  if v_jobs is not null then
+    raise exception using errcode = 'SD205',
+      message = format('cannot take the calendar %s out: it has jobs: %s', p_calendar, v_jobs),
+      hint = 'register them without it in calendars';
+  end if;
+  delete from public.scheduler_calendars where name = p_calendar;
+  if not found then
+    perform scheduler.refuse_unknown_calendar(p_calendar);
+  end if;
+end;
+$$;
+comment on function scheduler.unregister_calendar(text) is
+  'Takes a calendar and its spans out of the registry. Raises SD205 while it has jobs; SD013 for an unknown calendar.';
+
 create function scheduler.add_calendar_span(
   p_calendar text, p_label text, p_author text, p_from timestamp, p_to timestamp default null,
   p_now timestamptz default clock_timestamp()

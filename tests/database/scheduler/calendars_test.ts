@@ -132,3 +132,16 @@ t.ledgerTest("unknown calendars and spans that cannot be are refused", async ({ 
   );
   await assert.rejects(sql`select scheduler.register_calendar('Moon')`, /name must be 1 to 63/);
 });
+
+t.ledgerTest("a calendar goes with its spans, unless a job has it", async ({ sql }) => {
+  await holidays(sql);
+  await t.register(sql, "job", { calendars: ["holidays"] });
+  await assert.rejects(
+    sql`select scheduler.unregister_calendar('holidays')`,
+    { code: "SD205", message: "cannot take the calendar holidays out: it has jobs: job" },
+  );
+  await t.register(sql, "job");
+  await sql`select scheduler.unregister_calendar('holidays')`;
+  assert.deepEqual([...await sql`select from scheduler_calendar_spans`], []);
+  await assert.rejects(sql`select scheduler.unregister_calendar('holidays')`, { code: "SD013" });
+});
