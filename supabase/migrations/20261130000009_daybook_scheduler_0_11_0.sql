@@ -1395,22 +1395,12 @@ declare
 begin
   perform scheduler.assert_given(format('cancel the back-fill of %s', p_job_name), 'reason and author',
     format('select scheduler.cancel_backfill(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
-  update public.scheduler_runs
-    set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
-      error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
-    where job_name = v_job.name and status = 'queued' and priority = -100;
-  get diagnostics v_cancelled = row_count;
+  v_cancelled := scheduler.cancel_waiting(v_job, true, p_reason, p_author, p_now);
   if v_cancelled = 0 then
     return format('no back-filled run of %s waits', v_job.name);
   end if;
-  if v_job.dependents <> '{}' then
-    perform scheduler.follow_up(v_job, '{}', p_now);
-  end if;
-  perform scheduler.audit('cancel_backfill', 'job', v_job.name, p_reason, p_author,
-    jsonb_build_object('waiting', v_cancelled), null, p_now);
-  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'back-filled '
-    'run'),
-    v_job.name, case v_cancelled when 1 then 'is' else 'are' end);
+  return format('%s of %s %s cancelled; what is under way goes on',
+    scheduler.count_text(v_cancelled, 'back-filled run'), v_job.name, case v_cancelled when 1 then 'is' else 'are' end);
 end;
 $function$
 ;
@@ -1428,24 +1418,10 @@ declare
 begin
   perform scheduler.assert_given(format('cancel what waits of %s', p_job_name), 'reason and author',
     format('select scheduler.cancel_queued(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
-  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. Waiting
-  -- runs hold no lock.
-  update public.scheduler_runs
-    set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
-      error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
-    where job_name = v_job.name and status = 'queued';
-  get diagnostics v_cancelled = row_count;
+  v_cancelled := scheduler.cancel_waiting(v_job, false, p_reason, p_author, p_now);
   if v_cancelled = 0 then
     return format('no run of %s waits', v_job.name);
   end if;
-  if v_job.dependents <> '{}' then
-    perform scheduler.follow_up(v_job, '{}', p_now);
-  end if;
-  if v_job.continuous then
-    perform scheduler.wake_jobs(array[v_job.name], 'epoch');
-  end if;
-  perform scheduler.audit('cancel_queued', 'job', v_job.name, p_reason, p_author,
-    jsonb_build_object('waiting', v_cancelled), null, p_now);
   perform scheduler.log_activity(v_job.name,
     format('%s cancelled by %s: %s', scheduler.count_text(v_cancelled, 'waiting run'), btrim(p_author),
       btrim(p_reason)),
@@ -1487,6 +1463,36 @@ $function$
 ;
 comment on function scheduler.cancel_run(uuid,text,text,timestamp with time zone) is 'Cancels a run that waits or is under way, with a reason and an author; its lock is free, what waited is sent, and it is not retried. A run that is over is left as it is, and the answer says so. Raises SD002 for an unknown run; 22023 for a missing reason or author.';
 revoke all on function scheduler.cancel_run(uuid,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.cancel_waiting(p_job scheduler_jobs, p_is_backfill boolean, p_reason text, p_author text, p_now timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_cancelled bigint;
+begin
+  update public.scheduler_runs as runs
+    set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
+      error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
+    where job_name = p_job.name and status = 'queued' and (scheduler.is_backfill(runs) or not p_is_backfill);
+  get diagnostics v_cancelled = row_count;
+  if v_cancelled > 0 and p_job.dependents <> '{}' then
+    perform scheduler.follow_up(p_job, '{}', p_now);
+  end if;
+  if v_cancelled > 0 and p_job.continuous then
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  end if;
+  if v_cancelled > 0 then
+    perform scheduler.audit(case when p_is_backfill then 'cancel_backfill' else 'cancel_queued' end, 'job', p_job.name,
+      p_reason, p_author, jsonb_build_object('waiting', v_cancelled), null, p_now);
+  end if;
+  return v_cancelled;
+end;
+$function$
+;
+comment on function scheduler.cancel_waiting(scheduler_jobs,boolean,text,text,timestamp with time zone) is 'Cancels all runs of the job that wait, or those that are back-filled alone; lets its dependents decide. Returns how many. The caller holds the job''s row lock.';
+revoke all on function scheduler.cancel_waiting(scheduler_jobs,boolean,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.check_dependencies()
  RETURNS SETOF scheduler.check_result

@@ -244,22 +244,12 @@ declare
 begin
   perform scheduler.assert_given(format('cancel the back-fill of %s', p_job_name), 'reason and author',
     format('select scheduler.cancel_backfill(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
-  update public.scheduler_runs
-    set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
-      error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
-    where job_name = v_job.name and status = 'queued' and priority = -100;
-  get diagnostics v_cancelled = row_count;
+  v_cancelled := scheduler.cancel_waiting(v_job, true, p_reason, p_author, p_now);
   if v_cancelled = 0 then
     return format('no back-filled run of %s waits', v_job.name);
   end if;
-  if v_job.dependents <> '{}' then
-    perform scheduler.follow_up(v_job, '{}', p_now);
-  end if;
-  perform scheduler.audit('cancel_backfill', 'job', v_job.name, p_reason, p_author,
-    jsonb_build_object('waiting', v_cancelled), null, p_now);
-  return format('%s of %s %s cancelled; what is under way goes on', scheduler.count_text(v_cancelled, 'back-filled '
-    'run'),
-    v_job.name, case v_cancelled when 1 then 'is' else 'are' end);
+  return format('%s of %s %s cancelled; what is under way goes on',
+    scheduler.count_text(v_cancelled, 'back-filled run'), v_job.name, case v_cancelled when 1 then 'is' else 'are' end);
 end;
 $$;
 comment on function scheduler.cancel_backfill(text, text, text, timestamptz) is

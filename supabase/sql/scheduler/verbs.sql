@@ -372,6 +372,37 @@ comment on function scheduler.retry_run(uuid, text, timestamptz) is
     'attempt of it is alive, or when other runs of a disabled job are in the way; SD201 when an attempt has '
     'completed; SD202 for a row that stands for many occurrences; 22023 for a missing author.';
 
+-- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. Waiting runs hold
+-- no lock.
+create function scheduler.cancel_waiting(
+  p_job public.scheduler_jobs, p_is_backfill boolean, p_reason text, p_author text, p_now timestamptz
+) returns bigint
+language plpgsql set search_path = '' as $$
+declare
+  v_cancelled bigint;
+begin
+  update public.scheduler_runs as runs
+    set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
+      error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
+    where job_name = p_job.name and status = 'queued' and (scheduler.is_backfill(runs) or not p_is_backfill);
+  get diagnostics v_cancelled = row_count;
+  if v_cancelled > 0 and p_job.dependents <> '{}' then
+    perform scheduler.follow_up(p_job, '{}', p_now);
+  end if;
+  if v_cancelled > 0 and p_job.continuous then
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
+  end if;
+  if v_cancelled > 0 then
+    perform scheduler.audit(case when p_is_backfill then 'cancel_backfill' else 'cancel_queued' end, 'job', p_job.name,
+      p_reason, p_author, jsonb_build_object('waiting', v_cancelled), null, p_now);
+  end if;
+  return v_cancelled;
+end;
+$$;
+comment on function scheduler.cancel_waiting(public.scheduler_jobs, boolean, text, text, timestamptz) is
+  'Cancels all runs of the job that wait, or those that are back-filled alone; lets its dependents decide. Returns '
+    'how many. The caller holds the job''s row lock.';
+
 create function scheduler.cancel_queued(
   p_job_name text, p_reason text, p_author text, p_now timestamptz default clock_timestamp()
 ) returns text
@@ -382,24 +413,10 @@ declare
 begin
   perform scheduler.assert_given(format('cancel what waits of %s', p_job_name), 'reason and author',
     format('select scheduler.cancel_queued(%L, ''why'', ''who'')', p_job_name), p_reason, p_author);
-  -- In one statement, as thousands may wait: end_run would write a line of scheduler_activity for each. Waiting
-  -- runs hold no lock.
-  update public.scheduler_runs
-    set status = 'cancelled', verdict = 'cancelled', completed_at = p_now,
-      error_message = format('cancelled by %s: %s', btrim(p_author), btrim(p_reason))
-    where job_name = v_job.name and status = 'queued';
-  get diagnostics v_cancelled = row_count;
+  v_cancelled := scheduler.cancel_waiting(v_job, false, p_reason, p_author, p_now);
   if v_cancelled = 0 then
     return format('no run of %s waits', v_job.name);
   end if;
-  if v_job.dependents <> '{}' then
-    perform scheduler.follow_up(v_job, '{}', p_now);
-  end if;
-  if v_job.continuous then
-    perform scheduler.wake_jobs(array[v_job.name], 'epoch');
-  end if;
-  perform scheduler.audit('cancel_queued', 'job', v_job.name, p_reason, p_author,
-    jsonb_build_object('waiting', v_cancelled), null, p_now);
   perform scheduler.log_activity(v_job.name,
     format('%s cancelled by %s: %s', scheduler.count_text(v_cancelled, 'waiting run'), btrim(p_author),
       btrim(p_reason)),
