@@ -275,7 +275,8 @@ create index wakes_wake_at_idx on scheduler.wakes (wake_at);
 alter table scheduler.wakes enable row level security;
 revoke all on scheduler.wakes from public, anon, authenticated, service_role;
 comment on table scheduler.wakes is
-  'Jobs to look at from a moment on, though none of their runs says so; taken out by who does.';
+  'Jobs to look at from a moment on, though none of their runs says so. A row is taken out when its job is '
+    'looked at.';
 comment on column scheduler.wakes.scheduled_for is
   'An occurrence of a job without a schedule, by one of its dependencies, that is to be recorded then.';
 
@@ -1736,6 +1737,44 @@ $function$
 comment on function scheduler.check_vault() is 'Whether Vault holds the project''s URL and a cron secret that can be sent.';
 revoke all on function scheduler.check_vault() from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.checked_job(p_job scheduler_jobs)
+ RETURNS scheduler_jobs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := p_job;
+  v_fault text;
+begin
+  if p_job.name is null or p_job.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
+    raise exception using errcode = '22023',
+      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
+        'digit, got %s', coalesce(quote_literal(p_job.name), 'null'));
+  end if;
+  v_fault := scheduler.job_fault(p_job);
+  if v_fault is null then
+    perform scheduler.assert_time_zone(v_job.time_zone);
+    if v_job.schedule is not null then
+      v_job.cron_entry := scheduler.compile_schedule(v_job.schedule, v_job.time_zone);
+      v_fault := case when v_job.cron_entry is null then format('the schedule %L never occurs', v_job.schedule) end;
+    end if;
+  end if;
+  if v_fault is not null then
+    raise exception using errcode = '22023', message = format('cannot register the job %s: %s', v_job.name, v_fault);
+  end if;
+  -- As the catalogue names it, so that two ways of writing it are no change.
+  v_job.run_if := (
+    select format('%I.%I', nspname, proname) from pg_catalog.pg_proc
+      join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
+    where pg_proc.oid = scheduler.run_if_function(v_job.run_if));
+  return v_job;
+end;
+$function$
+;
+comment on function scheduler.checked_job(scheduler_jobs) is 'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be registered.';
+revoke all on function scheduler.checked_job(scheduler_jobs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.close_breaker(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
  LANGUAGE plpgsql
@@ -2536,18 +2575,6 @@ $function$
 comment on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) is 'Ends a run that is in one of the given statuses: releases its lock, plans what follows it (a retry; what a deferred run left, from p_resume_at on), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
 revoke all on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.ends_for_all(p_kind text)
- RETURNS boolean
- LANGUAGE sql
- IMMUTABLE
- SET search_path TO ''
-AS $function$
-  select p_kind in ('incident', 'paused', 'group_paused', 'calendar');
-$function$
-;
-comment on function scheduler.ends_for_all(text) is 'Whether the end of a hold of that kind is the end for all that waits of the job, and not for the first run alone.';
-revoke all on function scheduler.ends_for_all(text) from public, anon, authenticated, service_role;
-
 CREATE OR REPLACE FUNCTION scheduler.enqueue_runs(p_job_name text, p_runs jsonb, p_run_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS integer
  LANGUAGE plpgsql
@@ -3300,7 +3327,7 @@ AS $function$
     order by name limit p_limit);
 $function$
 ;
-comment on function scheduler.jobs_to_attend(timestamp with time zone,text[],text,integer) is 'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a due occurrence, those with a waiting run whose time has come, those that were woken. Runs that wait for a lock or a limit are sent by who frees it.';
+comment on function scheduler.jobs_to_attend(timestamp with time zone,text[],text,integer) is 'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a due occurrence, those with a waiting run whose time has come, those that were woken. Runs that wait for a lock or a limit are sent by the transaction that frees it.';
 revoke all on function scheduler.jobs_to_attend(timestamp with time zone,text[],text,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.join_slots(p_job scheduler_jobs)
@@ -3371,8 +3398,8 @@ begin
   if v_group_limit is null then
     return null;
   end if;
-  -- Jobs of a group are sent by transactions that do not see each other's runs yet. None waits for another: who does
-  -- not get the lock is woken.
+  -- Jobs of a group are sent by transactions that do not see each other's runs yet. None of them waits for another: a
+  -- job that does not get the lock is woken.
   if not pg_try_advisory_xact_lock(hashtextextended('daybook: key ' || p_job.group_name || ' ' || p_run.key, 0)) then
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
     return ('key', p_run.key, null, null)::scheduler.hold;
@@ -3405,7 +3432,7 @@ begin
   if v_group is not null then
     perform scheduler.send_group(v_group, p_now);
   end if;
-  -- Who depends on the occurrence waits for its last attempt.
+  -- Dependents wait for the occurrence's last attempt.
   if p_job.dependents <> '{}' and not p_goes_on then
     perform scheduler.follow_up(p_job, '{}', p_now);
   end if;
@@ -3439,8 +3466,7 @@ CREATE OR REPLACE FUNCTION scheduler.line_waits_for(p_job scheduler_jobs, p_now 
  STABLE
  SET search_path TO ''
 AS $function$
-  select first.waiting || jsonb_build_object('since', p_now, 'until',
-    case when scheduler.ends_for_all(first.waiting ->> 'for') then first.waiting -> 'until' end)
+  select first.waiting || jsonb_build_object('since', p_now)
   from scheduler.next_waiting(p_job, p_now) as first;
 $function$
 ;
@@ -5590,50 +5616,26 @@ CREATE OR REPLACE FUNCTION scheduler.register_job(name text, schedule text, time
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
-#variable_conflict use_column
 declare
   v_job public.scheduler_jobs;
-  v_is_url constant boolean := coalesce(register_job.target, '') like '%://%';
+  v_is_url constant boolean := coalesce(target, '') like '%://%';
+  v_is_continuous constant boolean := coalesce(btrim(lower(schedule)) = '@continuous', false);
 begin
-  if register_job.name is null or register_job.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
-    raise exception using errcode = '22023',
-      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
-        'digit, got %s', coalesce(quote_literal(register_job.name), 'null'));
-  end if;
-  v_job.name := register_job.name;
-  v_job.continuous := coalesce(btrim(lower(register_job.schedule)) = '@continuous', false);
-  v_job.schedule := case when not v_job.continuous then register_job.schedule end;
-  v_job.time_zone := register_job.time_zone;
-  v_job.target := coalesce(register_job.target, register_job.name);
-  v_job.description := register_job.description;
-  v_job.payload := register_job.payload;
-  v_job.timeout_seconds := coalesce(register_job.timeout_seconds, case when v_is_url then 30 else 120 end);
-  v_job.max_attempts := register_job.max_attempts;
-  v_job.backoff_base_seconds := register_job.backoff_base_seconds;
-  v_job.backoff_cap_seconds := register_job.backoff_cap_seconds;
-  v_job.overlap_policy := register_job.overlap_policy;
-  v_job.misfire_policy := register_job.misfire_policy;
-  v_job.misfire_grace_seconds := register_job.misfire_grace_seconds;
-  v_job.misfire_cap := register_job.misfire_cap;
-  v_job.receipt := coalesce(register_job.receipt, case when v_is_url then 'response' else 'function' end);
-  v_job.secret_name := coalesce(register_job.secret_name, case when v_is_url then '' else 'cron_secret' end);
-  v_job.parallel_limit := register_job.parallel_limit;
-  v_job.run_if := register_job.run_if;
-  v_job.enabled := register_job.enabled;
-  v_job.group_name := register_job.group_name;
-  v_job.depends_on := coalesce(register_job.depends_on, '{}');
-  v_job.dependency_timeout_seconds := register_job.dependency_timeout_seconds;
-  v_job.on_dependency_timeout := register_job.on_dependency_timeout;
-  v_job.on_dependency_failure := register_job.on_dependency_failure;
-  v_job.key_limit := register_job.key_limit;
-  v_job.priority := register_job.priority;
-  v_job.priority_ages_after_seconds := register_job.priority_ages_after_seconds;
-  v_job.budgets := coalesce(register_job.budgets, '{}');
-  v_job.breaker_failures := register_job.breaker_failures;
-  v_job.breaker_cooldown_seconds := register_job.breaker_cooldown_seconds;
-  v_job.idle_seconds := register_job.idle_seconds;
-  v_job.jitter_seconds := register_job.jitter_seconds;
-  v_job.calendars := coalesce(register_job.calendars, '{}');
+  v_job := jsonb_populate_record(null::public.scheduler_jobs, jsonb_build_object('name', name, 'time_zone', time_zone,
+    'continuous', v_is_continuous, 'schedule', case when not v_is_continuous then schedule end,
+    'target', coalesce(target, name), 'description', description, 'payload', payload,
+    'timeout_seconds', coalesce(timeout_seconds, case when v_is_url then 30 else 120 end),
+    'receipt', coalesce(receipt, case when v_is_url then 'response' else 'function' end),
+    'secret_name', coalesce(secret_name, case when v_is_url then '' else 'cron_secret' end),
+    'max_attempts', max_attempts, 'backoff_base_seconds', backoff_base_seconds,
+    'backoff_cap_seconds', backoff_cap_seconds, 'overlap_policy', overlap_policy, 'misfire_policy', misfire_policy,
+    'misfire_grace_seconds', misfire_grace_seconds, 'misfire_cap', misfire_cap, 'parallel_limit', parallel_limit,
+    'run_if', run_if, 'enabled', enabled, 'group_name', group_name, 'depends_on', coalesce(depends_on, '{}'),
+    'dependency_timeout_seconds', dependency_timeout_seconds, 'on_dependency_timeout', on_dependency_timeout,
+    'on_dependency_failure', on_dependency_failure, 'key_limit', key_limit, 'priority', priority,
+    'priority_ages_after_seconds', priority_ages_after_seconds, 'budgets', coalesce(budgets, '{}'),
+    'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
+    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}')));
   perform scheduler.put_job(v_job);
 end;
 $function$
@@ -5687,7 +5689,7 @@ AS $function$
       from public.scheduler_runs
       where job_name = p_job.name and status = 'queued' and run_after is not null and waiting ->> 'for' = 'key'
     ) as waiting
-    -- As many as may go at once; who ends lets the next one go.
+    -- As many as may go at once; each run that ends lets the next one go.
     where place <= coalesce(
       least(p_job.key_limit, (select key_limit from public.scheduler_groups where name = p_job.group_name)),
       place));

@@ -688,8 +688,8 @@ comment on function scheduler.budget_hold(public.scheduler_jobs, timestamptz) is
   'A hold until all budgets that the job is registered with have their tokens free, by the one that has them last; '
     'null when all have. It takes none: a function takes what it needs.';
 
--- Who holds many jobs must not wait for a budget's row: a run that meets one that is being taken of waits for the
--- pulse.
+-- A transaction that holds many jobs must not wait for a budget's row: a run that meets one that is being taken of
+-- waits for the pulse.
 create function scheduler.take_for_url(p_job public.scheduler_jobs, p_now timestamptz) returns scheduler.hold
 language plpgsql set search_path = '' as $$
 declare

@@ -22,7 +22,7 @@ $$;
 comment on function scheduler.jobs_to_attend(timestamptz, text[], text, integer) is
   'The first p_limit jobs by name, behind p_after, for which there is something to do: those to hear, those with a '
     'due occurrence, those with a waiting run whose time has come, those that were woken. Runs that wait for a lock '
-    'or a limit are sent by who frees it.';
+    'or a limit are sent by the transaction that frees it.';
 
 -- What wakes a job is an event, and somebody may have changed a row by hand. Once a minute all are looked at.
 create function scheduler.wake_waiting(p_now timestamptz) returns integer

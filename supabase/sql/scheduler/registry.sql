@@ -229,50 +229,26 @@ create function scheduler.register_job(
   calendars text[] default '{}'
 ) returns void
 language plpgsql set search_path = '' as $$
-#variable_conflict use_column
 declare
   v_job public.scheduler_jobs;
-  v_is_url constant boolean := coalesce(register_job.target, '') like '%://%';
+  v_is_url constant boolean := coalesce(target, '') like '%://%';
+  v_is_continuous constant boolean := coalesce(btrim(lower(schedule)) = '@continuous', false);
 begin
-  if register_job.name is null or register_job.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
-    raise exception using errcode = '22023',
-      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
-        'digit, got %s', coalesce(quote_literal(register_job.name), 'null'));
-  end if;
-  v_job.name := register_job.name;
-  v_job.continuous := coalesce(btrim(lower(register_job.schedule)) = '@continuous', false);
-  v_job.schedule := case when not v_job.continuous then register_job.schedule end;
-  v_job.time_zone := register_job.time_zone;
-  v_job.target := coalesce(register_job.target, register_job.name);
-  v_job.description := register_job.description;
-  v_job.payload := register_job.payload;
-  v_job.timeout_seconds := coalesce(register_job.timeout_seconds, case when v_is_url then 30 else 120 end);
-  v_job.max_attempts := register_job.max_attempts;
-  v_job.backoff_base_seconds := register_job.backoff_base_seconds;
-  v_job.backoff_cap_seconds := register_job.backoff_cap_seconds;
-  v_job.overlap_policy := register_job.overlap_policy;
-  v_job.misfire_policy := register_job.misfire_policy;
-  v_job.misfire_grace_seconds := register_job.misfire_grace_seconds;
-  v_job.misfire_cap := register_job.misfire_cap;
-  v_job.receipt := coalesce(register_job.receipt, case when v_is_url then 'response' else 'function' end);
-  v_job.secret_name := coalesce(register_job.secret_name, case when v_is_url then '' else 'cron_secret' end);
-  v_job.parallel_limit := register_job.parallel_limit;
-  v_job.run_if := register_job.run_if;
-  v_job.enabled := register_job.enabled;
-  v_job.group_name := register_job.group_name;
-  v_job.depends_on := coalesce(register_job.depends_on, '{}');
-  v_job.dependency_timeout_seconds := register_job.dependency_timeout_seconds;
-  v_job.on_dependency_timeout := register_job.on_dependency_timeout;
-  v_job.on_dependency_failure := register_job.on_dependency_failure;
-  v_job.key_limit := register_job.key_limit;
-  v_job.priority := register_job.priority;
-  v_job.priority_ages_after_seconds := register_job.priority_ages_after_seconds;
-  v_job.budgets := coalesce(register_job.budgets, '{}');
-  v_job.breaker_failures := register_job.breaker_failures;
-  v_job.breaker_cooldown_seconds := register_job.breaker_cooldown_seconds;
-  v_job.idle_seconds := register_job.idle_seconds;
-  v_job.jitter_seconds := register_job.jitter_seconds;
-  v_job.calendars := coalesce(register_job.calendars, '{}');
+  v_job := jsonb_populate_record(null::public.scheduler_jobs, jsonb_build_object('name', name, 'time_zone', time_zone,
+    'continuous', v_is_continuous, 'schedule', case when not v_is_continuous then schedule end,
+    'target', coalesce(target, name), 'description', description, 'payload', payload,
+    'timeout_seconds', coalesce(timeout_seconds, case when v_is_url then 30 else 120 end),
+    'receipt', coalesce(receipt, case when v_is_url then 'response' else 'function' end),
+    'secret_name', coalesce(secret_name, case when v_is_url then '' else 'cron_secret' end),
+    'max_attempts', max_attempts, 'backoff_base_seconds', backoff_base_seconds,
+    'backoff_cap_seconds', backoff_cap_seconds, 'overlap_policy', overlap_policy, 'misfire_policy', misfire_policy,
+    'misfire_grace_seconds', misfire_grace_seconds, 'misfire_cap', misfire_cap, 'parallel_limit', parallel_limit,
+    'run_if', run_if, 'enabled', enabled, 'group_name', group_name, 'depends_on', coalesce(depends_on, '{}'),
+    'dependency_timeout_seconds', dependency_timeout_seconds, 'on_dependency_timeout', on_dependency_timeout,
+    'on_dependency_failure', on_dependency_failure, 'key_limit', key_limit, 'priority', priority,
+    'priority_ages_after_seconds', priority_ages_after_seconds, 'budgets', coalesce(budgets, '{}'),
+    'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
+    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}')));
   perform scheduler.put_job(v_job);
 end;
 $$;
@@ -286,8 +262,14 @@ create function scheduler.checked_job(p_job public.scheduler_jobs) returns publi
 language plpgsql stable set search_path = '' as $$
 declare
   v_job public.scheduler_jobs := p_job;
-  v_fault text := scheduler.job_fault(p_job);
+  v_fault text;
 begin
+  if p_job.name is null or p_job.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
+    raise exception using errcode = '22023',
+      message = format('cannot register a job: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
+        'digit, got %s', coalesce(quote_literal(p_job.name), 'null'));
+  end if;
+  v_fault := scheduler.job_fault(p_job);
   if v_fault is null then
     perform scheduler.assert_time_zone(v_job.time_zone);
     if v_job.schedule is not null then

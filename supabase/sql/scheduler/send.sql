@@ -385,7 +385,7 @@ begin
   if v_group is not null then
     perform scheduler.send_group(v_group, p_now);
   end if;
-  -- Who depends on the occurrence waits for its last attempt.
+  -- Dependents wait for the occurrence's last attempt.
   if p_job.dependents <> '{}' and not p_goes_on then
     perform scheduler.follow_up(p_job, '{}', p_now);
   end if;

@@ -139,18 +139,9 @@ comment on function scheduler.next_waiting(public.scheduler_jobs, timestamptz) i
   'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take '
     'turns; then the oldest occurrence. Null when none may go but for its job.';
 
--- A breaker that lets one try and tokens for one run say nothing of those behind it.
-create function scheduler.ends_for_all(p_kind text) returns boolean
-language sql immutable set search_path = '' as $$
-  select p_kind in ('incident', 'paused', 'group_paused', 'calendar');
-$$;
-comment on function scheduler.ends_for_all(text) is
-  'Whether the end of a hold of that kind is the end for all that waits of the job, and not for the first run alone.';
-
 create function scheduler.line_waits_for(p_job public.scheduler_jobs, p_now timestamptz) returns jsonb
 language sql stable set search_path = '' as $$
-  select first.waiting || jsonb_build_object('since', p_now, 'until',
-    case when scheduler.ends_for_all(first.waiting ->> 'for') then first.waiting -> 'until' end)
+  select first.waiting || jsonb_build_object('since', p_now)
   from scheduler.next_waiting(p_job, p_now) as first;
 $$;
 comment on function scheduler.line_waits_for(public.scheduler_jobs, timestamptz) is
@@ -175,8 +166,8 @@ begin
   if v_group_limit is null then
     return null;
   end if;
-  -- Jobs of a group are sent by transactions that do not see each other's runs yet. None waits for another: who does
-  -- not get the lock is woken.
+  -- Jobs of a group are sent by transactions that do not see each other's runs yet. None of them waits for another: a
+  -- job that does not get the lock is woken.
   if not pg_try_advisory_xact_lock(hashtextextended('daybook: key ' || p_job.group_name || ' ' || p_run.key, 0)) then
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
     return ('key', p_run.key, null, null)::scheduler.hold;
@@ -232,7 +223,7 @@ language sql set search_path = '' as $$
       from public.scheduler_runs
       where job_name = p_job.name and status = 'queued' and run_after is not null and waiting ->> 'for' = 'key'
     ) as waiting
-    -- As many as may go at once; who ends lets the next one go.
+    -- As many as may go at once; each run that ends lets the next one go.
     where place <= coalesce(
       least(p_job.key_limit, (select key_limit from public.scheduler_groups where name = p_job.group_name)),
       place));

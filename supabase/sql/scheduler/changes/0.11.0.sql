@@ -226,7 +226,8 @@ create index wakes_wake_at_idx on scheduler.wakes (wake_at);
 alter table scheduler.wakes enable row level security;
 revoke all on scheduler.wakes from public, anon, authenticated, service_role;
 comment on table scheduler.wakes is
-  'Jobs to look at from a moment on, though none of their runs says so; taken out by who does.';
+  'Jobs to look at from a moment on, though none of their runs says so. A row is taken out when its job is '
+    'looked at.';
 comment on column scheduler.wakes.scheduled_for is
   'An occurrence of a job without a schedule, by one of its dependencies, that is to be recorded then.';
 
