@@ -11,6 +11,7 @@ import { benchCoordination } from "./coordination.ts";
 import { benchDemoData } from "./demo-data.ts";
 import { benchDispatch } from "./dispatch.ts";
 import { type Figure, held } from "./figure.ts";
+import { benchFollowUp } from "./follow-up.ts";
 import { benchLedgerCost } from "./ledger-cost.ts";
 import { benchMetrics } from "./metrics.ts";
 import { benchMinute } from "./minute.ts";
@@ -28,6 +29,7 @@ const benches: Record<string, () => Promise<Figure[]>> = {
   coordination: benchCoordination,
   "demo-data": () => onDatabase(async (sql) => [await benchDemoData(sql)]),
   dispatch: benchDispatch,
+  "follow-up": benchFollowUp,
   ledger: () => onDatabase(async (sql) => [await benchLedgerCost(sql)]),
   metrics: () => onDatabase(benchMetrics),
   minute: benchMinute,

@@ -140,12 +140,13 @@ export function yearTest(name: string, year: Year): void {
   });
 }
 
-/** Each quarter of an hour but for outages of up to two hours, some of them twice; the last tick always comes. */
+/** Each quarter of an hour, some of them twice; more than half are missed, in outages of up to two hours. */
 function randomTicks(random: ReturnType<typeof seededRandom>) {
   const ticks: { at: string; doubled: boolean }[] = [];
-  for (let at = BEGIN + 15 * MINUTE; at <= END; at += 15 * MINUTE) {
-    if (at < END - DAY && random.whole(1, 200) === 1) at += 15 * MINUTE * random.whole(0, 7);
-    else ticks.push({ at: new Date(at).toISOString(), doubled: random.whole(1, 10) === 1 });
+  for (let at = BEGIN; at < END;) {
+    const missed = random.chance(0.4) ? random.whole(1, 7) : 0;
+    at = Math.min(at + 15 * MINUTE * (missed + 1), END);
+    ticks.push({ at: new Date(at).toISOString(), doubled: random.whole(1, 10) === 1 });
   }
   return ticks;
 }

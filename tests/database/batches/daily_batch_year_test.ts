@@ -1,6 +1,6 @@
 import { yearTest } from "../../support/daily-batch-year.ts";
 
-const organizations = Number(Deno.env.get("DAYBOOK_YEAR_ORGANIZATIONS") ?? 1_000);
+const organizations = Number(Deno.env.get("DAYBOOK_YEAR_ORGANIZATIONS") ?? 600);
 
 yearTest(
   `a simulated year of ${
