@@ -51,7 +51,7 @@ async function runTests(): Promise<Counts> {
     const child = new Deno.Command(Deno.execPath(), {
       args: ["test", "-A", "--parallel", `--junit-path=${report}`, ...passedOn, ...paths],
       env: {
-        DENO_JOBS: "3",
+        DENO_JOBS: "4",
         ...cluster.env,
         ...(postgresBin === undefined ? {} : { DAYBOOK_TEST_POSTGRES_BIN: postgresBin }),
       },

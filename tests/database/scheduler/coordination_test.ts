@@ -5,7 +5,7 @@ import { seededRandom } from "../../support/random.ts";
 import * as t from "../../support/scheduler.ts";
 import { Simulation } from "../../support/simulation.ts";
 
-/** Other seeds and more days: DAYBOOK_SIMULATION_SEED, DAYBOOK_SIMULATION_DAYS (14 take minutes). */
+/** Other seeds and more days, at least 3: DAYBOOK_SIMULATION_SEED, DAYBOOK_SIMULATION_DAYS (14 take two minutes). */
 const SEED = Number(Deno.env.get("DAYBOOK_SIMULATION_SEED") ?? 20260302);
 const HOURS = 2;
 const DAYS = Number(Deno.env.get("DAYBOOK_SIMULATION_DAYS") ?? 3);
