@@ -55,13 +55,13 @@ Deno.test("in every zone, 2020 to 2040, a daily job of any minute runs exactly o
 
     const random = seededRandom(20260305);
     await t.step(
-      "the start of the day and random minutes, on every date of the 21 years",
+      "the start of the day and a random minute, on every date of the 21 years",
       async () => {
         const zones = await sql<{ zone: string }[]>`
         select zone from zone_test.distinct_zones order by zone`;
         assert.ok(zones.length >= 60, `only ${zones.length} different zones`);
         const cases = zones.flatMap(({ zone }) =>
-          [0, random.whole(1, 1439), random.whole(1, 1439)].map((minute) => ({ zone, minute }))
+          [0, random.whole(1, 1439)].map((minute) => ({ zone, minute }))
         );
         const wrong = await sql`
         select problem
