@@ -1,6 +1,6 @@
 -- As a run ends, a bare request leaves in the same transaction.
 create schema bench;
-create table bench.posts (run_id bigint primary key, request_id bigint not null, posted_at timestamptz not null);
+create table bench.posts (run_id uuid primary key, request_id bigint not null, posted_at timestamptz not null);
 
 create function bench.post() returns trigger language plpgsql as $$
 begin
@@ -21,7 +21,7 @@ returns setof record language sql as $$
     (content::jsonb ->> 'at')::double precision - extract(epoch from posted_at) * 1000
   from public.scheduler_runs as ended
     join bench.posts on run_id = ended.id
-    join net._http_response as answer on answer.id = request_id
+    join net._http_response as answer on answer.id = posts.request_id
     join lateral (
       select result from public.scheduler_runs
       where job_name = p_job and status = 'completed' and started_at > ended.completed_at
