@@ -1883,8 +1883,7 @@ declare
   v_step integer;
 begin
   if p_seconds % 60 <> 0 then
-    return format('%s seconds', (
-      select max(divisor) from generate_series(1, 59) as divisor where p_seconds % divisor = 0));
+    return format('%s seconds', greatest(1, least(p_seconds / 2, 59)));
   end if;
   v_step := (
     select max(step) from unnest(array[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440])
@@ -1899,7 +1898,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.compile_interval(integer) is 'pg_cron''s entry for a schedule of so many seconds: the longest period that divides it and that pg_cron has, whole minutes where it is whole minutes.';
+comment on function scheduler.compile_interval(integer) is 'pg_cron''s entry for a schedule of so many seconds: where it is whole minutes, the longest period of minutes that divides it; else half of it, at most 59 seconds.';
 revoke all on function scheduler.compile_interval(integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.compile_schedule(p_schedule text, p_time_zone text, p_from timestamp with time zone DEFAULT now())

@@ -19,15 +19,15 @@ $$;
 comment on function scheduler.count_grid(integer, timestamptz, timestamptz) is
   'How many moments in [p_from, p_to) p_seconds since the epoch divide.';
 
--- An entry of minutes keeps to the grid. One of seconds drifts: the grid is met at most its period late.
+-- An entry of minutes keeps to the grid. pg_cron counts an entry of seconds from its own last start, and each start is
+-- some milliseconds late: with the interval as its period it would one day pass over a moment of the grid.
 create function scheduler.compile_interval(p_seconds integer) returns text
 language plpgsql immutable parallel safe set search_path = '' as $$
 declare
   v_step integer;
 begin
   if p_seconds % 60 <> 0 then
-    return format('%s seconds', (
-      select max(divisor) from generate_series(1, 59) as divisor where p_seconds % divisor = 0));
+    return format('%s seconds', greatest(1, least(p_seconds / 2, 59)));
   end if;
   v_step := (
     select max(step) from unnest(array[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440])
@@ -42,8 +42,8 @@ begin
 end;
 $$;
 comment on function scheduler.compile_interval(integer) is
-  'pg_cron''s entry for a schedule of so many seconds: the longest period that divides it and that pg_cron has, whole '
-    'minutes where it is whole minutes.';
+  'pg_cron''s entry for a schedule of so many seconds: where it is whole minutes, the longest period of minutes that '
+    'divides it; else half of it, at most 59 seconds.';
 
 create function scheduler.entry_needs_seconds(p_entry text) returns boolean
 language sql immutable parallel safe set search_path = '' as $$ select p_entry like '%seconds' $$;
