@@ -2441,6 +2441,10 @@ export type Database = {
         };
         Returns: Json;
       };
+      "scheduler_begin_due_run": {
+        Args: { "p_function_name": string; "p_holder"?: string; "p_job_name"?: string };
+        Returns: Json;
+      };
       "scheduler_begin_manual_run": {
         Args: {
           "p_function_name": string;

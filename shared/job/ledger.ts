@@ -18,13 +18,18 @@ export interface BegunRun {
   interval_to: string;
 }
 
-/** Why a run may not begin; `busy` names the run that is at work, `unknown job` the jobs there are. */
+/**
+ * Why a run may not begin; `busy` names the run that is at work, `unknown job` the jobs there are, `already` the run of
+ * the newest occurrence, null when there is none.
+ */
 export interface RefusedRun {
   begun: false;
   reason: string;
-  run_id?: string;
+  run_id?: string | null;
   since?: string;
   jobs?: string[];
+  status?: string | null;
+  message?: string;
 }
 
 /** How a run ended. */
@@ -54,6 +59,12 @@ export interface Ledger {
     functionName: string,
     jobName: string | null,
     payload: JsonObject,
+    holder: string,
+  ): Promise<BegunRun | RefusedRun>;
+  /** Begins the occurrence that is due, unless it has begun: `already`. */
+  beginDue(
+    functionName: string,
+    jobName: string | null,
     holder: string,
   ): Promise<BegunRun | RefusedRun>;
   /** False when the run is over and its work should stop. */
@@ -104,6 +115,12 @@ export function createLedger(db: Client, timeoutMs = 8_000): Ledger {
         p_function_name: functionName,
         ...(jobName === null ? {} : { p_job_name: jobName }),
         p_payload: payload,
+        p_holder: holder,
+      })),
+    beginDue: (functionName, jobName, holder) =>
+      call(db.rpc("scheduler_begin_due_run", {
+        p_function_name: functionName,
+        ...(jobName === null ? {} : { p_job_name: jobName }),
         p_holder: holder,
       })),
     heartbeat: async (runId, progress) =>

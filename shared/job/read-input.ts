@@ -6,19 +6,27 @@ import { storageProblem } from "./storable-json.ts";
 const maximumBytes = 256 * 1024;
 
 /**
- * Reads a request's body as the job's input.
+ * Reads a request's body, a JSON object; undefined when there is none.
  *
- * @param withoutBody What a request without a body stands for; `{}` unless given.
- * @throws HttpError 413 over 256 KiB; 400 `invalid_json` or `invalid_input`, naming the field.
+ * @throws HttpError 413 over 256 KiB; 400 `invalid_json` or `invalid_input`.
+ */
+export async function readPayload(request: Request): Promise<Record<string, unknown> | undefined> {
+  const text = await readBody(request);
+  return text.trim() === "" ? undefined : parseObject(text);
+}
+
+/**
+ * Takes a payload for the job's input.
+ *
+ * @param withoutPayload What a request without one stands for; `{}` unless given.
+ * @throws HttpError 400 `invalid_input`, naming the field.
  */
 export async function readInput<S extends z.ZodType>(
-  request: Request,
+  sent: Record<string, unknown> | undefined,
   schema: S,
-  withoutBody: () => Promise<Record<string, unknown>> = () => Promise.resolve({}),
+  withoutPayload: () => Promise<Record<string, unknown>> = () => Promise.resolve({}),
 ): Promise<{ input: z.output<S>; payload: Record<string, unknown> }> {
-  const text = await readBody(request);
-  const hasBody = text.trim() !== "";
-  const payload = hasBody ? parseObject(text) : await withoutBody();
+  const payload = sent ?? await withoutPayload();
   const parsed = await schema.safeParseAsync(payload);
   if (!parsed.success) {
     const issues = parsed.error.issues.map((issue) =>
@@ -28,7 +36,9 @@ export async function readInput<S extends z.ZodType>(
       400,
       "invalid_input",
       `Cannot run the job: ${issues.join("; ")}`.slice(0, 2000),
-      hasBody ? undefined : "the request has no body: what the job is registered with was used",
+      sent === undefined
+        ? "the request has no body: what the job is registered with was used"
+        : undefined,
     );
   }
   return { input: parsed.data, payload };

@@ -1,6 +1,6 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { z } from "zod";
-import { authenticate } from "./authenticate.ts";
+import { authenticate, type Caller } from "./authenticate.ts";
 import { readSecrets, serviceKey } from "./credentials.ts";
 import type { Database } from "../database.types.ts";
 import type { JobDefinition, JsonObject } from "./define-job.ts";
@@ -15,7 +15,7 @@ import {
 } from "./ledger.ts";
 import { createLogger, createRedact } from "./logger.ts";
 import { edgePlatform, type Platform } from "./platform.ts";
-import { readInput } from "./read-input.ts";
+import { readInput, readPayload } from "./read-input.ts";
 import { runJob } from "./run-job.ts";
 import { endOfWallClock, endOfWork } from "./wall-clock.ts";
 
@@ -24,7 +24,8 @@ import { endOfWallClock, endOfWork } from "./wall-clock.ts";
  *
  * A dispatched request (`x-run-id`) is answered 202 as soon as its run has begun; the work goes on behind it. A
  * person's call waits and gets the result, or the 202 with `Prefer: respond-async`; without a body it runs the job with
- * the payload it is registered with. Errors are `{"error": {"code", "message", "hint"?}}`: 401, 405, 413, 400, 404
+ * the payload it is registered with. So does the call of an outside clock, with the cron secret and without
+ * `x-manual-call`, for the occurrence that is due; where that has begun, it is answered 200 `already`. Errors are `{"error": {"code", "message", "hint"?}}`: 401, 405, 413, 400, 404
  * (`unknown_job`: the function does not serve the job of `x-job-name`), 409 (`run_refused`: the run that the request
  * names has begun, is over or is not this function's; `busy`: another one is under way), 500, 503 (`deferred`); docs/errors.md has each.
  * Every answer to a request with an `x-run-id` carries it: pg_net's own ids start again after a crash.
@@ -74,13 +75,14 @@ export function serveJob<S extends z.ZodType, D>(
       const workUntil = endOfWork(platform);
       const db = databaseOf(url, serviceKey(secrets));
       const ledger = createLedger(db);
-      const call = readCall(request, job.name, platform);
+      const call = readCall(request, job.name, caller, platform);
       const { input, payload } = await readInput(
-        request,
+        sentPayload(call, await readPayload(request)),
         job.input,
         () => payloadWithoutBody(call, ledger),
       );
       const run = await begin(call, ledger, payload as JsonObject);
+      if (!run.begun) return already(call, run);
 
       log = createLogger(platform, redact, {
         function: job.name,
@@ -174,16 +176,26 @@ function secretsEndingIn(ending: string, platform: Platform): string[] {
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** What a request asks for: the run that the database dispatched, or (null) one of a person's own. */
+/**
+ * What a request asks for: the run that the database dispatched, the occurrence that is due (an outside clock), or one
+ * of a person's own.
+ */
 interface Call {
   functionName: string;
+  /** Of the run that the database dispatched. */
   runId: string | null;
+  isClock: boolean;
   /** The job that a person means; null: the one named like the function. */
   jobName: string | null;
   holder: string;
 }
 
-function readCall(request: Request, functionName: string, platform: Platform): Call {
+function readCall(
+  request: Request,
+  functionName: string,
+  caller: Caller,
+  platform: Platform,
+): Call {
   const runId = request.headers.get("x-run-id");
   if (runId !== null && !uuid.test(runId)) {
     throw new HttpError(
@@ -196,13 +208,29 @@ function readCall(request: Request, functionName: string, platform: Platform): C
   return {
     functionName,
     runId,
+    isClock: runId === null && caller.credential.startsWith("CRON_SECRET") &&
+      request.headers.get("x-manual-call")?.toLowerCase() !== "true",
     jobName: request.headers.get("x-job-name"),
     holder: platform.env("SB_EXECUTION_ID") ??
       `worker booted ${new Date(platform.bootedAt).toISOString()}`,
   };
 }
 
-/** A person's call without a body runs the job as it is registered; a function that no job names has `{}`. */
+/** An outside clock has nothing to say to the job: it sends no body, or `{}`. */
+function sentPayload({ isClock }: Call, payload: Record<string, unknown> | undefined) {
+  if (!isClock) return payload;
+  if (payload === undefined || Object.keys(payload).length === 0) return undefined;
+  throw new HttpError(
+    400,
+    "invalid_input",
+    `Cannot run the job: body: ${
+      Object.keys(payload).join(", ").slice(0, 100)
+    }: an outside clock runs the job as it is registered`,
+    "leave the body out, or send x-manual-call: true to run the job with it",
+  );
+}
+
+/** A call without a body runs the job as it is registered; a function that no job names has `{}`. */
 async function payloadWithoutBody(call: Call, ledger: Ledger): Promise<JsonObject> {
   const { functionName, runId, jobName } = call;
   if (runId !== null) {
@@ -220,15 +248,21 @@ async function payloadWithoutBody(call: Call, ledger: Ledger): Promise<JsonObjec
   return registered ?? {};
 }
 
-/** Begins the run that the request names, or one of a person's own. */
-async function begin(call: Call, ledger: Ledger, payload: JsonObject): Promise<BegunRun> {
-  const { functionName, runId, jobName, holder } = call;
-  const run: BegunRun | RefusedRun = await reach(
+/** Begins the run that the request asks for; refused with `already` where an outside clock has nothing to begin. */
+async function begin(
+  call: Call,
+  ledger: Ledger,
+  payload: JsonObject,
+): Promise<BegunRun | RefusedRun> {
+  const { functionName, runId, isClock, jobName, holder } = call;
+  const run = await reach(
     runId !== null
       ? ledger.begin(runId, functionName, holder)
+      : isClock
+      ? ledger.beginDue(functionName, jobName, holder)
       : ledger.beginManual(functionName, jobName, payload, holder),
   );
-  if (run.begun) return run;
+  if (run.begun || run.reason === "already") return run;
   if (run.reason === "busy") {
     throw new HttpError(
       409,
@@ -239,6 +273,17 @@ async function begin(call: Call, ledger: Ledger, payload: JsonObject): Promise<B
   }
   if (run.reason === "unknown job") throw unknownJob(call, run.jobs ?? []);
   throw new HttpError(409, "run_refused", `Cannot begin run ${runId}: ${run.reason}`);
+}
+
+/** To an outside clock: the occurrence that is due has begun, or none is. */
+function already(call: Call, run: RefusedRun): Response {
+  return Response.json({
+    job: call.jobName ?? call.functionName,
+    status: "already",
+    run_id: run.run_id ?? null,
+    run_status: run.status ?? null,
+    message: run.message,
+  });
 }
 
 /** What the ledger answers, or a 500 when it does not. */

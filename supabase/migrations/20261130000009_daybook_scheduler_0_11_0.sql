@@ -13,8 +13,8 @@ declare
     'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
     'scheduler_incidents'];
   v_functions constant text[] := array[
-    'scheduler_report_budget', 'scheduler_reserve_tokens',
-    'scheduler_take_tokens'];
+    'scheduler_begin_due_run', 'scheduler_report_budget',
+    'scheduler_reserve_tokens', 'scheduler_take_tokens'];
   v_jobs constant text[] := array[]::text[];
   v_there text[] := array(
     select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
@@ -608,6 +608,27 @@ $function$
 comment on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) is 'The share of [p_from, p_to) in which a continuous job was alive, from 0 to 1, as far back as the ledger reaches. Raises SD001 for an unknown job; 22023 for one that is not continuous, or a range that is none.';
 revoke all on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.already_told(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+begin
+  select * into v_run from public.scheduler_runs
+    where job_name = (p_job).name and trigger in ('cron', 'catch_up') and scheduled_for <= p_now
+    order by scheduled_for desc, attempt desc limit 1;
+  return jsonb_build_object('begun', false, 'reason', 'already', 'run_id', v_run.id, 'status', v_run.status,
+    'scheduled_for', v_run.scheduled_for,
+    'message', scheduler.explain((p_job).name, coalesce(v_run.scheduled_for, p_now), p_now));
+end;
+$function$
+;
+comment on function scheduler.already_told(scheduler_jobs,timestamp with time zone) is 'What a clock is told that has nothing to begin: the run of the newest occurrence, if it has one, and the sentence of explain about it.';
+revoke all on function scheduler.already_told(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.answer_of_verify(p_call scheduler.verify_calls, p_now timestamp with time zone)
  RETURNS SETOF scheduler.check_result
  LANGUAGE plpgsql
@@ -857,6 +878,35 @@ $function$
 ;
 comment on function scheduler.backfill_run(scheduler_jobs,timestamp with time zone,integer,timestamp with time zone) is 'The run that processes an occurrence again. Writes nothing: see add_runs.';
 revoke all on function scheduler.backfill_run(scheduler_jobs,timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.begin_due_run(p_function_name text, p_job_name text DEFAULT NULL::text, p_holder text DEFAULT ''::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+  v_run public.scheduler_runs;
+begin
+  select * into v_job from public.scheduler_jobs
+    where name = coalesce(p_job_name, p_function_name) and function_name = p_function_name;
+  if v_job.schedule is null or v_job.continuous then
+    return scheduler.begin_manual_run(p_function_name, p_job_name, null, p_holder, p_now);
+  end if;
+  perform scheduler.dispatch(v_job.name, p_now);
+  select * into v_run from public.scheduler_runs
+    where job_name = v_job.name and status = 'dispatched' and dispatched_at = p_now
+    order by scheduled_for desc limit 1;
+  if not found then
+    return scheduler.already_told(v_job, p_now);
+  end if;
+  perform scheduler.take_request_back(v_run);
+  return scheduler.begin_run(v_run.id, p_function_name, p_holder, p_now);
+end;
+$function$
+;
+comment on function scheduler.begin_due_run(text,text,text,timestamp with time zone) is 'Begins the newest occurrence of the job that is due and has not begun, for a clock that is not pg_cron: what is due is dispatched as pg_cron would, but this run''s request stays here. Answers like begin_run; with {"begun": false, "reason": "already", "run_id", "status", "scheduled_for", "message"} when there is none. A job without a schedule is begun as by hand.';
+revoke all on function scheduler.begin_due_run(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.begin_manual_run(p_function_name text, p_job_name text, p_payload jsonb, p_holder text DEFAULT ''::text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
@@ -6712,6 +6762,22 @@ $function$
 comment on function scheduler.take_limits(scheduler_jobs,scheduler_runs,integer,timestamp with time zone) is 'Takes the job''s lock, a slot of its group and (a URL) the tokens of its budgets for the run; the hold, and nothing taken, where one of them or the parallel limit is used up. Of back-filled runs one goes at a time. The caller holds the job''s row lock.';
 revoke all on function scheduler.take_limits(scheduler_jobs,scheduler_runs,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.take_request_back(p_run scheduler_runs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  -- Written by this transaction: pg_net cannot have seen it, and the id is no older one's.
+  delete from net.http_request_queue
+    where id = (p_run).request_id and headers ->> 'x-run-id' = (p_run).id::text;
+  update public.scheduler_runs set request_id = null where id = (p_run).id;
+end;
+$function$
+;
+comment on function scheduler.take_request_back(scheduler_runs) is 'Takes the request of a run, which this transaction has dispatched, out of pg_net''s queue: who asked works on it.';
+revoke all on function scheduler.take_request_back(scheduler_runs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.take_slot(p_group_name text, p_run_id uuid)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -7391,6 +7457,19 @@ $function$
 ;
 comment on function scheduler.write_job(scheduler_jobs) is 'Writes a job''s row, new or over the one of its name; a pause and created_at stay. Changes nothing that is right.';
 revoke all on function scheduler.write_job(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_begin_due_run(p_function_name text, p_job_name text DEFAULT NULL::text, p_holder text DEFAULT ''::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+  select scheduler.begin_due_run(p_function_name, p_job_name, p_holder);
+$function$
+;
+comment on function scheduler_begin_due_run(text,text,text) is 'scheduler.begin_due_run for edge functions.';
+revoke all on function scheduler_begin_due_run(text,text,text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_begin_due_run(text,text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_finish_run(p_run_id uuid, p_outcome text, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS jsonb

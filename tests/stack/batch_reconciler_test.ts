@@ -11,7 +11,7 @@ Deno.test("batch-reconciler through the whole stack", (test) =>
     const call = async (input: unknown) => {
       const response = await fetch(`${apiUrl}/functions/v1/batch-reconciler`, {
         method: "POST",
-        headers: { "x-cron-secret": keys.cronSecret },
+        headers: { "x-cron-secret": keys.cronSecret, "x-manual-call": "true" },
         body: JSON.stringify(input),
       });
       return { status: response.status, body: await response.json() };

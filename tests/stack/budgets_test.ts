@@ -7,7 +7,7 @@ Deno.test("a function takes of a budget through REST: at once, after a wait, and
     const call = async (body: unknown) => {
       const response = await fetch(`${apiUrl}/functions/v1/takes`, {
         method: "POST",
-        headers: { "x-cron-secret": keys.cronSecret },
+        headers: { "x-cron-secret": keys.cronSecret, "x-manual-call": "true" },
         body: JSON.stringify(body),
       });
       return { status: response.status, body: await response.json() };

@@ -7,7 +7,7 @@ import { type Stack, withStack } from "../support/stack.ts";
 async function pruneByHand({ apiUrl, keys }: Stack, input: unknown = {}) {
   const response = await fetch(`${apiUrl}/functions/v1/prune-old-rows`, {
     method: "POST",
-    headers: { "x-cron-secret": keys.cronSecret },
+    headers: { "x-cron-secret": keys.cronSecret, "x-manual-call": "true" },
     body: JSON.stringify(input),
   });
   return { status: response.status, body: await response.json() };

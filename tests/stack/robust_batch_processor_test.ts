@@ -9,7 +9,7 @@ import { waitUntil } from "../support/wait-until.ts";
 async function call({ apiUrl, keys }: Stack, input: unknown) {
   const response = await fetch(`${apiUrl}/functions/v1/robust-batch-processor`, {
     method: "POST",
-    headers: { "x-cron-secret": keys.cronSecret },
+    headers: { "x-cron-secret": keys.cronSecret, "x-manual-call": "true" },
     body: JSON.stringify(input),
   });
   return { status: response.status, body: await response.json() };

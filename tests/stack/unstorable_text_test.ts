@@ -28,7 +28,7 @@ Deno.test("text that Postgres cannot hold", (test) =>
       ) {
         const response = await fetch(`${apiUrl}/functions/v1/echoes`, {
           method: "POST",
-          headers: { "x-cron-secret": keys.cronSecret },
+          headers: { "x-cron-secret": keys.cronSecret, "x-manual-call": "true" },
           body,
         });
         const text = await response.text();

@@ -45,7 +45,7 @@ Deno.test("weekly-suggestions through the whole stack", (test) =>
     await test.step("bad input is refused with the field's name", async () => {
       const response = await fetch(`${apiUrl}/functions/v1/weekly-suggestions`, {
         method: "POST",
-        headers: { "x-cron-secret": keys.cronSecret },
+        headers: { "x-cron-secret": keys.cronSecret, "x-manual-call": "true" },
         body: JSON.stringify({ maxOrganizations: "all" }),
       });
       assert.equal(response.status, 400);

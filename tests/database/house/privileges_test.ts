@@ -25,6 +25,7 @@ const GRANTED_TABLES: Record<string, string[]> = {
   "public.scheduler_state": ["SELECT"],
 };
 const DOORS = [
+  "scheduler_begin_due_run",
   "scheduler_begin_manual_run",
   "scheduler_begin_pruning",
   "scheduler_begin_run",

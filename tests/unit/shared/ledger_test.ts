@@ -9,6 +9,7 @@ const calls: [name: string, call: (ledger: Ledger) => Promise<unknown>][] = [
   ["jobNames()", (ledger) => ledger.jobNames("test-job")],
   ["begin()", (ledger) => ledger.begin(runId, "test-job", "worker")],
   ["beginManual()", (ledger) => ledger.beginManual("test-job", null, {}, "worker")],
+  ["beginDue()", (ledger) => ledger.beginDue("test-job", null, "worker")],
   ["heartbeat()", (ledger) => ledger.heartbeat(runId, null)],
   ["finish()", (ledger) => ledger.finish(runId, { outcome: "completed" })],
 ];

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { HttpError } from "../../../shared/job/errors.ts";
-import { readInput } from "../../../shared/job/read-input.ts";
+import { readInput, readPayload } from "../../../shared/job/read-input.ts";
 
 const schema = z.strictObject({ hours: z.int().min(1).default(24) });
 
 function read(body: BodyInit | null) {
-  return readInput(new Request("http://localhost/", { method: "POST", body }), schema);
+  const request = new Request("http://localhost/", { method: "POST", body });
+  return readPayload(request).then((payload) => readInput(payload, schema));
 }
 
 async function refusal(body: BodyInit): Promise<HttpError> {

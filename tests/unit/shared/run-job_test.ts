@@ -41,6 +41,7 @@ function start(
     jobNames: () => Promise.reject(new Error("not used")),
     begin: () => Promise.reject(new Error("not used")),
     beginManual: () => Promise.reject(new Error("not used")),
+    beginDue: () => Promise.reject(new Error("not used")),
     heartbeat: (_runId, progress) => Promise.resolve(beats.push(progress) > 0),
     finish: (_runId, receipt) => Promise.resolve(receipts.push(receipt) > 0 ? null : ""),
     ...options.ledger,

@@ -121,7 +121,7 @@ async function withLedger(
         .filter(([key]) => name === undefined || key === name)
         .map(([key, payload]) => name === undefined ? { name: key } : { payload });
     }
-    if (pathname.endsWith("_begin_manual_run") || pathname.endsWith("_begin_run")) {
+    if (/_begin(_manual|_due)?_run$/.test(pathname)) {
       begun.push(JSON.parse(body).p_payload);
       return refusal ?? {
         begun: true,
@@ -153,7 +153,7 @@ async function withLedger(
           new Request("http://127.0.0.1/functions/v1/test-job", {
             method: "POST",
             ...init,
-            headers: { ...credential, ...init.headers },
+            headers: { ...credential, "x-manual-call": "true", ...init.headers },
           }),
         );
         const body = await response.json();
@@ -186,6 +186,43 @@ Deno.test("serveJob() runs a person's call without a body with the registered pa
     assert.deepEqual((await call({ body: '{"hours": 3}' })).body.result, { hours: 3 });
     assert.deepEqual(begun, [{ hours: 7 }, { hours: 7 }, { hours: 7 }, {}, { hours: 3 }]);
   });
+});
+
+const clock = { "x-manual-call": "false" };
+
+Deno.test("serveJob() begins what is due for an outside clock, with the registered payload", async () => {
+  await withLedger(async (call, begun) => {
+    for (const body of ["", "{}", null]) {
+      assert.deepEqual((await call({ body, headers: clock })).body.result, { hours: 7 });
+    }
+    assert.deepEqual(begun, [undefined, undefined, undefined], "the database knows the payload");
+    const { status, body } = await call({ body: '{"hours": 3}', headers: clock });
+    assert.equal(status, 400);
+    assert.match(body.error!.message, /body: hours: an outside clock runs the job as it is/);
+    assert.match(body.error!.hint!, /x-manual-call: true/);
+    assert.equal(begun.length, 3);
+  });
+});
+
+Deno.test("serveJob() answers an outside clock 200 already where nothing is to begin", async () => {
+  const refusal = {
+    begun: false,
+    reason: "already",
+    run_id: runId,
+    status: "completed",
+    message: "It ran.",
+  };
+  await withLedger(async (call) => {
+    const { status, body } = await call({ body: null, headers: clock });
+    assert.equal(status, 200);
+    assert.deepEqual(body, {
+      job: "test-job",
+      status: "already",
+      run_id: runId,
+      run_status: "completed",
+      message: "It ran.",
+    });
+  }, refusal);
 });
 
 Deno.test("serveJob() answers a person whose run is deferred 503, and how long that is", async () => {
