@@ -2518,6 +2518,16 @@ export type Database = {
         Args: { "p_author": string; "p_cause_id": number; "p_reason": string; "p_status": string };
         Returns: Json;
       };
+      "set_organization_schedule": {
+        Args: {
+          "p_author"?: string;
+          "p_organization_id": string;
+          "p_reason": string;
+          "p_run_at": string;
+          "p_time_zone": string;
+        };
+        Returns: string;
+      };
       "store_prompt_suggestions": {
         Args: {
           "p_organization_id": string;

@@ -1,6 +1,82 @@
 -- Daybook 0.11.0, pack batches. Made of supabase/sql/batches: change it there.
 
+-- Refuses to install over objects that are not Daybook's.
+do $guard$
+declare
+  v_pack constant text := 'batches';
+  v_schemas constant text[] := array[]::text[];
+  v_relations constant text[] := array[]::text[];
+  v_functions constant text[] := array['set_organization_schedule'];
+  v_jobs constant text[] := array[]::text[];
+  v_there text[] := array(
+    select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
+    union
+    select format('%s public.%I',
+      case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence' when 'i' then 'index'
+        when 'c' then 'type' else 'table' end, relname)
+    from pg_catalog.pg_class where relnamespace = 'public'::regnamespace and relname = any (v_relations)
+    union
+    select format('type public.%I', typname) from pg_catalog.pg_type
+    where typnamespace = 'public'::regnamespace and typtype in ('d', 'e', 'r') and typname = any (v_relations)
+    union
+    select format('function public.%I', proname) from pg_catalog.pg_proc
+    where pronamespace = 'public'::regnamespace and proname = any (v_functions));
+begin
+  if to_regclass('cron.job') is not null then
+    v_there := v_there || array(select format('pg_cron entry %s', jobname) from cron.job where jobname = any (v_jobs));
+  end if;
+  if v_pack <> 'scheduler' then
+    v_there := v_there || array(select format('job %s', name) from public.scheduler_jobs where name = any (v_jobs));
+  end if;
+  if v_there <> '{}' then
+    -- The CLI shows no hints.
+    raise exception using errcode = '42710',
+      message = format(
+        'cannot install the pack %1$s: the database has these already, and they are not Daybook''s: %2$s; '
+        'rename or drop them, or run: deno task install <project> --pack %1$s --move-aside',
+        v_pack, (select string_agg(thing, ', ' order by thing) from unnest(v_there) as thing));
+  end if;
+end;
+$guard$;
+
+-- The trigger needs its function, whose body follows with the others.
+create function batches.audit_schedule() returns trigger language plpgsql set search_path = '' as
+  $$ begin return null; end; $$;
+create trigger audit_schedule after update of time_zone, daily_run_at on public.organizations for each row
+  when ((old.time_zone, old.daily_run_at) is distinct from (new.time_zone, new.daily_run_at))
+  execute function batches.audit_schedule();
+
 set local check_function_bodies = off;
+
+CREATE OR REPLACE FUNCTION batches.audit_schedule()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO ''
+AS $function$
+declare
+  -- What set_organization_schedule was told; null for a plain update.
+  v_given constant jsonb := nullif(current_setting('daybook.given', true), '')::jsonb;
+  v_user constant text := batches.signed_in_user();
+  v_author constant text := coalesce(v_user, v_given ->> 'author', case when v_given is null then session_user end);
+begin
+  if coalesce(v_author, '') !~ '\S' then
+    raise exception using errcode = '22023',
+      message = 'cannot change the schedule of an organization: an author must be given';
+  elsif btrim(v_given ->> 'author') <> v_author then
+    raise exception using errcode = '22023',
+      message = format('cannot change the schedule of an organization: author must be who is signed in, %s, or null, '
+        'got %s', v_author, left(v_given ->> 'author', 200));
+  end if;
+  perform scheduler.audit('set_organization_schedule', 'organization', new.id::text, v_given ->> 'reason', v_author,
+    jsonb_build_object('time_zone', old.time_zone, 'daily_run_at', old.daily_run_at),
+    jsonb_build_object('time_zone', new.time_zone, 'daily_run_at', new.daily_run_at), new.updated_at);
+  return null;
+end;
+$function$
+;
+comment on function batches.audit_schedule() is 'Trigger: a change of an organization''s zone or hour leaves a row in scheduler_audit, also one by a plain update: then without a reason, and by the role where nobody is signed in. Security definer: who may write an organization has no right in the private schemas.';
+revoke all on function batches.audit_schedule() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION batches.cancel_job(p_job_id uuid, p_reason text, p_author text, p_now timestamp with time zone DEFAULT now())
  RETURNS jsonb
@@ -116,3 +192,50 @@ $function$
 ;
 comment on function batches.rerun_daily(uuid,date,text,text,timestamp with time zone) is 'Runs a local date once more for one organization, with the prompts and providers of now, as a batch job of its own (rerun 1, 2, …); the once-a-day mark stays as it is. Leaves a line in scheduler_activity. Returns the batch job. Raises SD008 for an unknown organization; SD102 while a batch job of that date is at work; SD301 without an active prompt; SD302 when no provider is enabled; 22023 for a date to come, or a reason or author missing.';
 revoke all on function batches.rerun_daily(uuid,date,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION batches.signed_in_user()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_claims constant jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+begin
+  return case when v_claims ? 'sub' then coalesce(v_claims ->> 'email', v_claims ->> 'sub') end;
+end;
+$function$
+;
+comment on function batches.signed_in_user() is 'The user of Supabase Auth who calls through REST: the e-mail address, else the id; null for everybody else.';
+revoke all on function batches.signed_in_user() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION public.set_organization_schedule(p_organization_id uuid, p_time_zone text, p_run_at time without time zone, p_reason text, p_author text DEFAULT NULL::text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_name text;
+begin
+  if coalesce(p_reason, '') !~ '\S' then
+    raise exception using errcode = '22023',
+      message = 'cannot change the schedule of an organization: a reason must be given',
+      hint = 'select set_organization_schedule(''<id>'', ''Asia/Tokyo'', ''04:30'', ''why'', ''who'')';
+  end if;
+  perform set_config('daybook.given', jsonb_build_object('reason', p_reason, 'author', p_author)::text, true);
+  update public.organizations set time_zone = p_time_zone, daily_run_at = p_run_at where id = p_organization_id
+    returning name into v_name;
+  perform set_config('daybook.given', '', true);
+  if v_name is null then
+    raise exception using errcode = 'SD008',
+      message = format('cannot change the schedule of an organization: there is none with the id %s that the caller '
+        'may change', coalesce(p_organization_id::text, 'null'));
+  end if;
+  return format('%s: the daily batch runs at %s, %s', v_name,
+    coalesce(to_char(p_run_at, 'HH24:MI'), 'the platform''s hour'), coalesce(p_time_zone, 'in the platform''s zone'));
+end;
+$function$
+;
+comment on function set_organization_schedule(uuid,text,time without time zone,text,text) is 'Changes an organization''s zone and hour (null: the platform''s), with a row in scheduler_audit, and says what they are. A signed-in user is the author. Has the rights of the caller. Raises SD008 for an organization that is unknown or not the caller''s to change; 22023 for a zone, hour, reason or author that cannot be.';
+revoke all on function set_organization_schedule(uuid,text,time without time zone,text,text) from public, anon, authenticated, service_role;
+grant execute on function set_organization_schedule(uuid,text,time without time zone,text,text) to service_role;

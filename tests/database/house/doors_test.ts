@@ -56,6 +56,7 @@ const data: Record<string, string[]> = {
   scheduler_record_health: ["p_scheduled_for"],
   scheduler_report_budget: ["p_resets_at"],
   scheduler_reserve_tokens: ["p_by"],
+  set_organization_schedule: ["p_run_at"],
   store_prompt_suggestions: ["p_week"],
 };
 

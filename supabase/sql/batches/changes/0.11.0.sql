@@ -1,0 +1,6 @@
+-- The trigger needs its function, whose body follows with the others.
+create function batches.audit_schedule() returns trigger language plpgsql set search_path = '' as
+  $$ begin return null; end; $$;
+create trigger audit_schedule after update of time_zone, daily_run_at on public.organizations for each row
+  when ((old.time_zone, old.daily_run_at) is distinct from (new.time_zone, new.daily_run_at))
+  execute function batches.audit_schedule();
