@@ -76,8 +76,10 @@ export function serveJob<S extends z.ZodType, D>(
       const db = databaseOf(url, serviceKey(secrets));
       const ledger = createLedger(db);
       const call = readCall(request, job.name, caller, platform);
+      const sent = sentPayload(call, await readPayload(request));
+      if (call.isClock) call.jobName ??= await onlyJob(call, ledger);
       const { input, payload } = await readInput(
-        sentPayload(call, await readPayload(request)),
+        sent,
         job.input,
         () => payloadWithoutBody(call, ledger),
       );
@@ -230,6 +232,14 @@ function sentPayload({ isClock }: Call, payload: Record<string, unknown> | undef
   );
 }
 
+/** The job that an outside clock means without naming it: the function's only one, or the one of its own name. */
+async function onlyJob(call: Call, ledger: Ledger): Promise<string | null> {
+  const names = await reach(ledger.jobNames(call.functionName));
+  if (names.includes(call.functionName) || names.length === 0) return null;
+  if (names.length === 1) return names[0]!;
+  throw unknownJob(call, names);
+}
+
 /** A call without a body runs the job as it is registered; a function that no job names has `{}`. */
 async function payloadWithoutBody(call: Call, ledger: Ledger): Promise<JsonObject> {
   const { functionName, runId, jobName } = call;
@@ -303,8 +313,10 @@ function unknownJob({ functionName, jobName }: Call, jobs: string[]): HttpError 
   return new HttpError(
     404,
     "unknown_job",
-    `Cannot run the job: header x-job-name: ${functionName} serves no job named ${
-      JSON.stringify(jobName)
+    `Cannot run the job: header x-job-name: ${functionName} serves ${
+      jobName === null
+        ? "several jobs, and one must be named"
+        : `no job named ${JSON.stringify(jobName)}`
     }`,
     `the jobs are: ${jobs.join(", ") || "none"}`,
   );

@@ -109,8 +109,8 @@ async function withLedger(
   ) => Promise<void>,
   refusal?: Record<string, unknown>,
   run: typeof job.run = ({ hours }) => Promise.resolve({ hours }),
+  registered: Record<string, unknown> = { "test-job": { hours: 7 }, "other": { hours: "x" } },
 ): Promise<void> {
-  const registered: Record<string, unknown> = { "test-job": { hours: 7 }, "other": { hours: "x" } };
   const begun: unknown[] = [];
   const reply = ({ url, body }: { url: string; body: string }) => {
     const { pathname, searchParams } = new URL(url, "http://ledger");
@@ -202,6 +202,34 @@ Deno.test("serveJob() begins what is due for an outside clock, with the register
     assert.match(body.error!.hint!, /x-manual-call: true/);
     assert.equal(begun.length, 3);
   });
+});
+
+Deno.test("serveJob() takes the only job of the function for an outside clock, and asks which of several it means", async () => {
+  const run: typeof job.run = ({ hours }) => Promise.resolve({ hours });
+  await withLedger(
+    async (call) => {
+      const { body } = await call({ body: null, headers: clock });
+      assert.deepEqual(body.result, { hours: 9 });
+    },
+    undefined,
+    run,
+    { nightly: { hours: 9 } },
+  );
+  await withLedger(
+    async (call, begun) => {
+      const { status, body } = await call({ body: null, headers: clock });
+      assert.equal(status, 404);
+      assert.equal(
+        body.error!.message,
+        "Cannot run the job: header x-job-name: test-job serves several jobs, and one must be named",
+      );
+      assert.equal(body.error!.hint, "the jobs are: hourly, nightly");
+      assert.deepEqual(begun, []);
+    },
+    undefined,
+    run,
+    { hourly: {}, nightly: {} },
+  );
 });
 
 Deno.test("serveJob() answers an outside clock 200 already where nothing is to begin", async () => {
