@@ -2085,6 +2085,19 @@ AS $function$
       'jitter_seconds', 'there is no occurrence to send later'),
     (p_job.jitter_seconds > 0 and p_job.jitter_seconds >= greatest(60, p_job.misfire_grace_seconds), 'jitter_seconds',
       'misfire_grace_seconds', 'an occurrence would be late before it is sent'),
+    -- Null without an interval in seconds.
+    (p_job.jitter_seconds >= substring(lower(p_job.schedule) from '^\s*(\d{1,5})\s+seconds?\s*$')::integer,
+      'jitter_seconds', 'schedule', 'a run would be sent after the next occurrence'),
+    (p_job.idle_seconds <> 30 and not p_job.continuous, 'idle_seconds', 'schedule',
+      'only a continuous job is asked again after an idle time'),
+    (p_job.breaker_cooldown_seconds <> 300 and p_job.breaker_failures is null, 'breaker_cooldown_seconds',
+      'breaker_failures', 'without a number of failures there is no breaker'),
+    (p_job.dependency_timeout_seconds <> 21600 and p_job.depends_on = '{}', 'dependency_timeout_seconds', 'depends_on',
+      'nothing is waited for'),
+    (p_job.on_dependency_timeout <> 'skip' and p_job.depends_on = '{}', 'on_dependency_timeout', 'depends_on',
+      'nothing is waited for'),
+    (p_job.on_dependency_failure <> 'skip' and p_job.depends_on = '{}', 'on_dependency_failure', 'depends_on',
+      'nothing is waited for'),
     (p_job.key_limit is not null and p_job.overlap_policy <> 'allow', 'key_limit', 'overlap_policy',
       'without ''allow'' one run is under way whatever its key'),
     (p_job.key_limit > p_job.parallel_limit, 'key_limit', 'parallel_limit',
@@ -2423,6 +2436,10 @@ declare
     where needed is distinct from p_job.name and not exists (select from public.scheduler_jobs where name = needed));
   v_continuous constant text := (
     select name from public.scheduler_jobs where name = any (p_job.depends_on) and continuous order by name limit 1);
+  v_without constant text := (
+    select name from public.scheduler_jobs
+    where name = any (p_job.depends_on) and schedule is null and not continuous and depends_on = '{}'
+    order by name limit 1);
   v_circle constant text := scheduler.dependency_circle(p_job.name, p_job.depends_on);
 begin
   return case
@@ -2433,6 +2450,10 @@ begin
       then format('depends_on names a job twice: %s', array_to_string(p_job.depends_on, ', '))
     when v_circle is not null then format('depends_on closes a circle: %s', v_circle)
     when v_continuous is not null then format('nobody can depend on a continuous job, and %s is one', v_continuous)
+    when v_without is not null then format('nobody can depend on %s: it has neither a schedule nor dependencies, so '
+      'nothing of it ever comes due', v_without)
+    when p_job.schedule is null and not p_job.continuous and p_job.depends_on = '{}' and p_job.dependents <> '{}'
+      then format('nothing of it would ever come due, and %s depends on it', array_to_string(p_job.dependents, ', '))
     when p_job.continuous and p_job.dependents <> '{}'
       then format('nobody can depend on a continuous job, and %s does', array_to_string(p_job.dependents, ', '))
   end;
@@ -2637,6 +2658,8 @@ declare
 begin
   if not isfinite(p_run_after) then
     v_fault := format('run_after must be a moment or null, got %s', p_run_after);
+  elsif v_job.continuous then
+    v_fault := 'it is continuous, and exactly one run of it is under way at any time';
   end if;
   if v_fault is not null then
     raise exception using errcode = '22023', message = format('cannot enqueue runs of %s: %s', p_job_name, v_fault);
@@ -2672,7 +2695,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.enqueue_runs(text,jsonb,timestamp with time zone,timestamp with time zone) is 'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent), "key", which names what the run is about (at most 200 characters) and is kept by its retries, and "priority", from -10 to 10 (the job''s own when absent; the highest goes first, and waiting raises it). Of one priority the keys take turns. Returns how many. Raises SD001 for an unknown job; 22023 for another list, or a p_run_after that is infinite.';
+comment on function scheduler.enqueue_runs(text,jsonb,timestamp with time zone,timestamp with time zone) is 'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent), "key", which names what the run is about (at most 200 characters) and is kept by its retries, and "priority", from -10 to 10 (the job''s own when absent; the highest goes first, and waiting raises it). Of one priority the keys take turns. Returns how many. Raises SD001 for an unknown job; 22023 for a continuous one, another list, or a p_run_after that is infinite.';
 revoke all on function scheduler.enqueue_runs(text,jsonb,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.entry_covers(p_entry text, p_at timestamp with time zone)
@@ -2921,12 +2944,13 @@ CREATE OR REPLACE FUNCTION scheduler.group_fault(p_group scheduler_groups)
 AS $function$
   select case
     when p_group.name is null or p_group.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then format('name must be 1 to 63 of '
-      'a-z, '
-      '0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(p_group.name), 'null'))
+      'a-z, 0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(p_group.name), 'null'))
     when p_group.parallel_limit not between 1 and 1000
       then format('parallel_limit must be from 1 to 1000, got %s', p_group.parallel_limit)
     when p_group.key_limit not between 1 and 1000
       then format('key_limit must be from 1 to 1000, got %s', p_group.key_limit)
+    when p_group.key_limit > p_group.parallel_limit then 'key_limit and parallel_limit contradict each other: so many '
+      'runs with one key can never be under way'
     when p_group.description is null then 'description must be a text, got null'
     when p_group.place is null then 'place must be a number, got null' end;
 $function$
@@ -5577,6 +5601,12 @@ begin
       then format('window_kind must be ''sliding'' or ''fixed'', got %s',
         coalesce(quote_literal(register_budget.window_kind), 'null'))
     when register_budget.description is null then 'description must be a text, got null'
+    else (
+      select format('tokens must be at least %s, which the job %s needs at once, got %s', jobs.budgets
+        ->> register_budget.name, jobs.name, register_budget.tokens)
+      from public.scheduler_jobs as jobs
+      where (jobs.budgets ->> register_budget.name)::integer > register_budget.tokens
+      order by (jobs.budgets ->> register_budget.name)::integer desc limit 1)
   end;
   if v_fault is not null then
     raise exception using errcode = '22023', message = case when v_fault like 'cannot %' then v_fault
@@ -7088,7 +7118,15 @@ CREATE OR REPLACE FUNCTION scheduler.unregister_budget(p_budget text)
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
+declare
+  v_jobs constant text := (
+    select string_agg(name, ', ' order by name) from public.scheduler_jobs where budgets ? p_budget);
 begin
+  if v_jobs is not null then
+    raise exception using errcode = 'SD205',
+      message = format('cannot take the budget %s out: it has jobs: %s', p_budget, v_jobs),
+      hint = 'register them without it in budgets';
+  end if;
   delete from public.scheduler_budgets where name = p_budget;
   if not found then
     perform scheduler.refuse_unknown_budget(p_budget);
@@ -7096,7 +7134,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.unregister_budget(text) is 'Deletes a budget with its reservations; jobs that take of it fail from then on. Raises SD012 for an unknown budget.';
+comment on function scheduler.unregister_budget(text) is 'Deletes a budget with its reservations; functions that take of it fail from then on. Raises SD205 while jobs are registered with it; SD012 for an unknown budget.';
 revoke all on function scheduler.unregister_budget(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.unregister_calendar(p_calendar text)

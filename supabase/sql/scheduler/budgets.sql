@@ -288,6 +288,12 @@ begin
       then format('window_kind must be ''sliding'' or ''fixed'', got %s',
         coalesce(quote_literal(register_budget.window_kind), 'null'))
     when register_budget.description is null then 'description must be a text, got null'
+    else (
+      select format('tokens must be at least %s, which the job %s needs at once, got %s', jobs.budgets
+        ->> register_budget.name, jobs.name, register_budget.tokens)
+      from public.scheduler_jobs as jobs
+      where (jobs.budgets ->> register_budget.name)::integer > register_budget.tokens
+      order by (jobs.budgets ->> register_budget.name)::integer desc limit 1)
   end;
   if v_fault is not null then
     raise exception using errcode = '22023', message = case when v_fault like 'cannot %' then v_fault
@@ -327,7 +333,15 @@ comment on function scheduler.wake_for_budget(text) is
 
 create function scheduler.unregister_budget(p_budget text) returns void
 language plpgsql set search_path = '' as $$
+declare
+  v_jobs constant text := (
+    select string_agg(name, ', ' order by name) from public.scheduler_jobs where budgets ? p_budget);
 begin
+  if v_jobs is not null then
+    raise exception using errcode = 'SD205',
+      message = format('cannot take the budget %s out: it has jobs: %s', p_budget, v_jobs),
+      hint = 'register them without it in budgets';
+  end if;
   delete from public.scheduler_budgets where name = p_budget;
   if not found then
     perform scheduler.refuse_unknown_budget(p_budget);
@@ -335,7 +349,8 @@ begin
 end;
 $$;
 comment on function scheduler.unregister_budget(text) is
-  'Deletes a budget with its reservations; jobs that take of it fail from then on. Raises SD012 for an unknown budget.';
+  'Deletes a budget with its reservations; functions that take of it fail from then on. Raises SD205 while jobs are '
+    'registered with it; SD012 for an unknown budget.';
 
 create function scheduler.refill_budget(p_budget text, p_author text, p_now timestamptz default null) returns void
 language plpgsql set search_path = '' as $$

@@ -333,6 +333,10 @@ declare
     where needed is distinct from p_job.name and not exists (select from public.scheduler_jobs where name = needed));
   v_continuous constant text := (
     select name from public.scheduler_jobs where name = any (p_job.depends_on) and continuous order by name limit 1);
+  v_without constant text := (
+    select name from public.scheduler_jobs
+    where name = any (p_job.depends_on) and schedule is null and not continuous and depends_on = '{}'
+    order by name limit 1);
   v_circle constant text := scheduler.dependency_circle(p_job.name, p_job.depends_on);
 begin
   return case
@@ -343,6 +347,10 @@ begin
       then format('depends_on names a job twice: %s', array_to_string(p_job.depends_on, ', '))
     when v_circle is not null then format('depends_on closes a circle: %s', v_circle)
     when v_continuous is not null then format('nobody can depend on a continuous job, and %s is one', v_continuous)
+    when v_without is not null then format('nobody can depend on %s: it has neither a schedule nor dependencies, so '
+      'nothing of it ever comes due', v_without)
+    when p_job.schedule is null and not p_job.continuous and p_job.depends_on = '{}' and p_job.dependents <> '{}'
+      then format('nothing of it would ever come due, and %s depends on it', array_to_string(p_job.dependents, ', '))
     when p_job.continuous and p_job.dependents <> '{}'
       then format('nobody can depend on a continuous job, and %s does', array_to_string(p_job.dependents, ', '))
   end;

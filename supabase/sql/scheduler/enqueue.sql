@@ -50,6 +50,8 @@ declare
 begin
   if not isfinite(p_run_after) then
     v_fault := format('run_after must be a moment or null, got %s', p_run_after);
+  elsif v_job.continuous then
+    v_fault := 'it is continuous, and exactly one run of it is under way at any time';
   end if;
   if v_fault is not null then
     raise exception using errcode = '22023', message = format('cannot enqueue runs of %s: %s', p_job_name, v_fault);
@@ -89,7 +91,8 @@ comment on function scheduler.enqueue_runs(text, jsonb, timestamptz, timestamptz
     'p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent), "key", which names '
     'what the run is about (at most 200 characters) and is kept by its retries, and "priority", from -10 to 10 (the '
     'job''s own when absent; the highest goes first, and waiting raises it). Of one priority the keys take turns. '
-    'Returns how many. Raises SD001 for an unknown job; 22023 for another list, or a p_run_after that is infinite.';
+    'Returns how many. Raises SD001 for an unknown job; 22023 for a continuous one, another list, or a p_run_after '
+    'that is infinite.';
 
 create function scheduler.runs_with_key(p_job_name text, p_key text) returns setof public.scheduler_runs
 language sql stable set search_path = '' as $$

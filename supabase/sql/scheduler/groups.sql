@@ -51,12 +51,13 @@ create function scheduler.group_fault(p_group public.scheduler_groups) returns t
 language sql immutable set search_path = '' as $$
   select case
     when p_group.name is null or p_group.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then format('name must be 1 to 63 of '
-      'a-z, '
-      '0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(p_group.name), 'null'))
+      'a-z, 0-9, - and _, the first a letter or digit, got %s', coalesce(quote_literal(p_group.name), 'null'))
     when p_group.parallel_limit not between 1 and 1000
       then format('parallel_limit must be from 1 to 1000, got %s', p_group.parallel_limit)
     when p_group.key_limit not between 1 and 1000
       then format('key_limit must be from 1 to 1000, got %s', p_group.key_limit)
+    when p_group.key_limit > p_group.parallel_limit then 'key_limit and parallel_limit contradict each other: so many '
+      'runs with one key can never be under way'
     when p_group.description is null then 'description must be a text, got null'
     when p_group.place is null then 'place must be a number, got null' end;
 $$;

@@ -457,3 +457,10 @@ t.ledgerTest("a job registered without breaker_failures has none", async ({ sql 
   assert.equal(await breaker(sql), undefined);
   assert.equal((await t.run(sql, await due(sql, 2))).status, "dispatched");
 });
+
+t.ledgerTest("a cool-down without a breaker is refused", async ({ sql }) => {
+  await assert.rejects(
+    t.register(sql, "job", { breaker_cooldown_seconds: 60 }),
+    /breaker_cooldown_seconds and breaker_failures contradict each other/,
+  );
+});

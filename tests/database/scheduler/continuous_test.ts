@@ -266,3 +266,18 @@ t.ledgerTest("after cancel_queued the next pulse starts it", async ({ sql }) => 
   await t.pulse(sql, t.after(0.3));
   assert.equal((await t.run(sql, await alive(sql))).status, "dispatched");
 });
+
+t.ledgerTest(
+  "a continuous job takes no enqueued runs, and only it has an idle time",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "@continuous" });
+    await assert.rejects(
+      sql`select scheduler.enqueue_runs('job', '[{}]')`,
+      { code: "22023", message: /cannot enqueue runs of job: it is continuous/ },
+    );
+    await assert.rejects(
+      t.register(sql, "other", { idle_seconds: 5 }),
+      /idle_seconds and schedule contradict each other: only a continuous job/,
+    );
+  },
+);

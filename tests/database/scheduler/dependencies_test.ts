@@ -886,7 +886,9 @@ t.ledgerTest(
     for (let layer = 0; layer < 20; layer++) {
       for (let place = 0; place < 3; place++) {
         const above = layer === 0 ? [] : [0, 1, 2].map((other) => `job-${layer - 1}-${other}`);
-        await sql`select scheduler.register_job(${`job-${layer}-${place}`}, null, depends_on => ${above})`;
+        const schedule = layer === 0 ? "0 0 * * *" : null;
+        await sql`
+          select scheduler.register_job(${`job-${layer}-${place}`}, ${schedule}, depends_on => ${above})`;
       }
     }
     await assert.rejects(
@@ -909,5 +911,35 @@ t.ledgerTest(
     const [counters] = await sql`
     select skipped::int, left_out from scheduler.run_counters where job_name = 'down'`;
     assert.deepEqual({ ...counters }, { skipped: 1, left_out: { dependency: 1 } });
+  },
+);
+
+t.ledgerTest("nobody can depend on a job of which nothing comes due", async ({ sql }) => {
+  await t.register(sql, "worker", { schedule: null });
+  await assert.rejects(
+    t.register(sql, "down", { depends_on: ["worker"] }),
+    /nobody can depend on worker: it has neither a schedule nor dependencies/,
+  );
+  await t.register(sql, "up");
+  await t.register(sql, "down", { schedule: null, depends_on: ["up"] });
+  await t.register(sql, "below", { schedule: null, depends_on: ["down"] });
+  await assert.rejects(
+    t.register(sql, "up", { schedule: null }),
+    /nothing of it would ever come due, and down depends on it/,
+  );
+});
+
+t.ledgerTest(
+  "what means nothing without dependencies is refused by both names",
+  async ({ sql }) => {
+    const cases: Record<string, unknown>[] = [
+      { dependency_timeout_seconds: 60 },
+      { on_dependency_timeout: "run" },
+      { on_dependency_failure: "run" },
+    ];
+    for (const values of cases) {
+      const message = new RegExp(`${Object.keys(values)[0]} and depends_on contradict each other`);
+      await assert.rejects(t.register(sql, "job", values), message);
+    }
   },
 );

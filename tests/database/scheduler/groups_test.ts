@@ -481,3 +481,10 @@ t.ledgerTest("what waits says that its group is paused, unless its job is", asyn
     ["own", "paused", null],
   ]);
 });
+
+t.ledgerTest("a group's limit of a key is at most its limit of runs", async ({ sql }) => {
+  await assert.rejects(
+    sql`select scheduler.register_group('oracle', parallel_limit => 2, key_limit => 5)`,
+    /key_limit and parallel_limit contradict each other/,
+  );
+});

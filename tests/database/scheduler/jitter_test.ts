@@ -79,3 +79,11 @@ t.ledgerTest(
     );
   },
 );
+
+t.ledgerTest("jitter is shorter than an interval in seconds", async ({ sql }) => {
+  await assert.rejects(
+    t.register(sql, "job", { schedule: "10 seconds", jitter_seconds: 10 }),
+    /jitter_seconds and schedule contradict each other: a run would be sent after the next occurrence/,
+  );
+  await t.register(sql, "job", { schedule: "10 seconds", jitter_seconds: 9 });
+});

@@ -215,3 +215,24 @@ for (
     },
   );
 }
+
+t.ledgerTest(
+  "a budget that jobs need is neither taken out nor made smaller than they need",
+  async ({ sql }) => {
+    await sql`select scheduler.register_budget('api', 5, '1 minute')`;
+    await t.register(sql, "job", { budgets: { api: 3 } });
+    await t.register(sql, "other", { budgets: { api: 2 } });
+    await assert.rejects(
+      sql`select scheduler.unregister_budget('api')`,
+      { code: "SD205", message: "cannot take the budget api out: it has jobs: job, other" },
+    );
+    await assert.rejects(
+      sql`select scheduler.register_budget('api', 2, '1 minute')`,
+      /cannot register the budget api: tokens must be at least 3, which the job job needs at once, got 2/,
+    );
+    await sql`select scheduler.register_budget('api', 3, '1 minute')`;
+    await t.register(sql, "job");
+    await t.register(sql, "other");
+    await sql`select scheduler.unregister_budget('api')`;
+  },
+);
