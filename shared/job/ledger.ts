@@ -12,6 +12,7 @@ export interface BegunRun {
   job_name: string;
   scheduled_for: string;
   attempt: number;
+  trigger: string;
   timeout_seconds: number;
   heartbeat_seconds: number;
   interval_from: string;

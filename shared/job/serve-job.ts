@@ -130,7 +130,7 @@ export function serveJob<S extends z.ZodType, D>(
         });
       }
       const { receipt, durationMs } = await finished;
-      return answer(receipt, { ...identity, duration_ms: durationMs }, platform);
+      return answer(run, receipt, { ...identity, duration_ms: durationMs }, platform);
     } catch (error) {
       if (error instanceof HttpError) {
         if (error.status >= 500) log.error(error.message, { code: error.code });
@@ -323,7 +323,12 @@ function unknownJob({ functionName, jobName }: Call, jobs: string[]): HttpError 
 }
 
 /** What a person gets: the result, or the error with the run under which the ledger keeps it. */
-function answer(receipt: Receipt, identity: JsonObject, platform: Platform): Response {
+function answer(
+  run: BegunRun,
+  receipt: Receipt,
+  identity: JsonObject,
+  platform: Platform,
+): Response {
   if (receipt.outcome === "completed") {
     return Response.json({ ...identity, status: "completed", result: receipt.result ?? {} });
   }
@@ -332,7 +337,12 @@ function answer(receipt: Receipt, identity: JsonObject, platform: Platform): Res
     return Response.json({
       ...identity,
       status: "deferred",
-      error: { code: "deferred", message: `The run is resumed at ${receipt.resumeAt}` },
+      error: {
+        code: "deferred",
+        message: run.trigger === "manual"
+          ? `The budget has tokens for it from ${receipt.resumeAt} on: call again then`
+          : `The run is resumed at ${receipt.resumeAt}`,
+      },
     }, { status: 503, headers: { "retry-after": String(Math.max(1, seconds)) } });
   }
   return Response.json({

@@ -492,7 +492,11 @@ drop function scheduler.pause_segments(scheduler_jobs,timestamp with time zone,t
 
 drop function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean);
 
+drop function scheduler.send_queued(scheduler_jobs,timestamp with time zone);
+
 drop function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with time zone);
+
+drop function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone);
 
 set local check_function_bodies = off;
 
@@ -974,7 +978,7 @@ AS $function$
 begin
   return jsonb_build_object(
     'begun', true, 'run_id', p_run.id, 'job_name', p_run.job_name, 'scheduled_for', p_run.scheduled_for,
-    'attempt', p_run.attempt, 'timeout_seconds', p_run.timeout_seconds,
+    'attempt', p_run.attempt, 'trigger', p_run.trigger, 'timeout_seconds', p_run.timeout_seconds,
     'heartbeat_seconds', scheduler.setting('scheduler.heartbeat_seconds'),
     'interval_from', coalesce(p_run.interval_from, p_run.scheduled_for), 'interval_to', p_run.scheduled_for);
 end;
@@ -6065,6 +6069,7 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
+  perform scheduler.send_group(p_group_name, p_now);
   perform scheduler.wake_group(p_group_name, p_now);
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
@@ -6313,17 +6318,20 @@ CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_now timesta
 AS $function$
 declare
   v_job public.scheduler_jobs;
+  v_done text[] := array[]::text[];
 begin
-  for v_job in
-    select jobs.* from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
-    where jobs.group_name = p_group_name and jobs.enabled and next.id is not null
-    order by scheduler.effective_priority(jobs, next, p_now) desc, next.scheduled_for, jobs.name
-  loop
-    exit when not scheduler.has_free_slot(p_group_name);
-    if scheduler.try_lock_job(v_job.name) then
-      perform scheduler.try_send_queued(v_job, p_now);
-    else
+  -- One run at a time: the next one may be another job's.
+  while scheduler.has_free_slot(p_group_name) loop
+    select jobs.* into v_job
+      from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
+      where jobs.group_name = p_group_name and jobs.enabled and next.id is not null and name <> all (v_done)
+      order by scheduler.effective_priority(jobs, next, p_now) desc, next.scheduled_for, jobs.name limit 1;
+    exit when not found;
+    if not scheduler.try_lock_job(v_job.name) then
       perform scheduler.wake_jobs(array[v_job.name], p_now);
+      v_done := v_done || v_job.name;
+    elsif scheduler.try_send_queued(v_job, p_now, 1) = 0 then
+      v_done := v_done || v_job.name;
     end if;
   end loop;
 end;
@@ -6332,7 +6340,7 @@ $function$
 comment on function scheduler.send_group(text,timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, the highest priority first. Jobs that somebody else holds are woken at the next pulse.';
 revoke all on function scheduler.send_group(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.send_queued(p_job scheduler_jobs, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.send_queued(p_job scheduler_jobs, p_now timestamp with time zone, p_at_most integer DEFAULT 100)
  RETURNS integer
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -6349,7 +6357,7 @@ begin
       waiting = case when waiting ->> 'for' = 'dependency' then waiting
         else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
-  for i in 1 .. 100 loop
+  for i in 1 .. p_at_most loop
     v_run := scheduler.next_waiting(p_job, p_now);
     exit when v_run.id is null;
     case scheduler.send_run(p_job, v_run, p_now)
@@ -6360,7 +6368,7 @@ begin
       else null;
     end case;
   end loop;
-  if v_run.id is not null then
+  if v_run.id is not null and p_at_most > 1 then
     -- More may go than one transaction sends.
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
   end if;
@@ -6368,8 +6376,8 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) is 'Sends what of the job is due and waiting, as far as it may go, at most 100 runs (the next pulse goes on); returns how many. The caller holds the job''s row lock.';
-revoke all on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone,integer) is 'Sends what of the job is due and waiting, as far as it may go, at most p_at_most runs (the next pulse goes on, unless it was one); returns how many. The caller holds the job''s row lock.';
+revoke all on function scheduler.send_queued(scheduler_jobs,timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.send_run(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone, p_is_ordered boolean DEFAULT false)
  RETURNS text
@@ -7048,6 +7056,25 @@ $function$
 ;
 comment on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'record_dependent, which undoes itself alone when it fails: false then, with a warning, and the pulse tries again and reports the failure. The caller holds the job''s row lock.';
 revoke all on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.try_send_queued(p_job scheduler_jobs, p_now timestamp with time zone, p_at_most integer DEFAULT 100)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  return scheduler.send_queued(p_job, p_now, p_at_most);
+exception
+  when transaction_rollback or lock_not_available then
+    raise;  -- trying again helps
+  when others then
+    raise warning 'what waits of the job % cannot be sent: %', p_job.name, scheduler.hosts_only(sqlerrm);
+    return 0;
+end;
+$function$
+;
+comment on function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone,integer) is 'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
+revoke all on function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.under_way(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler_runs

@@ -241,17 +241,20 @@ create function scheduler.send_group(p_group_name text, p_now timestamptz) retur
 language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
+  v_done text[] := array[]::text[];
 begin
-  for v_job in
-    select jobs.* from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
-    where jobs.group_name = p_group_name and jobs.enabled and next.id is not null
-    order by scheduler.effective_priority(jobs, next, p_now) desc, next.scheduled_for, jobs.name
-  loop
-    exit when not scheduler.has_free_slot(p_group_name);
-    if scheduler.try_lock_job(v_job.name) then
-      perform scheduler.try_send_queued(v_job, p_now);
-    else
+  -- One run at a time: the next one may be another job's.
+  while scheduler.has_free_slot(p_group_name) loop
+    select jobs.* into v_job
+      from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
+      where jobs.group_name = p_group_name and jobs.enabled and next.id is not null and name <> all (v_done)
+      order by scheduler.effective_priority(jobs, next, p_now) desc, next.scheduled_for, jobs.name limit 1;
+    exit when not found;
+    if not scheduler.try_lock_job(v_job.name) then
       perform scheduler.wake_jobs(array[v_job.name], p_now);
+      v_done := v_done || v_job.name;
+    elsif scheduler.try_send_queued(v_job, p_now, 1) = 0 then
+      v_done := v_done || v_job.name;
     end if;
   end loop;
 end;
@@ -328,6 +331,7 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
+  perform scheduler.send_group(p_group_name, p_now);
   perform scheduler.wake_group(p_group_name, p_now);
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,

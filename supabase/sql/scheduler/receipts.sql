@@ -39,7 +39,7 @@ language plpgsql stable set search_path = '' as $$
 begin
   return jsonb_build_object(
     'begun', true, 'run_id', p_run.id, 'job_name', p_run.job_name, 'scheduled_for', p_run.scheduled_for,
-    'attempt', p_run.attempt, 'timeout_seconds', p_run.timeout_seconds,
+    'attempt', p_run.attempt, 'trigger', p_run.trigger, 'timeout_seconds', p_run.timeout_seconds,
     'heartbeat_seconds', scheduler.setting('scheduler.heartbeat_seconds'),
     'interval_from', coalesce(p_run.interval_from, p_run.scheduled_for), 'interval_to', p_run.scheduled_for);
 end;

@@ -280,7 +280,8 @@ comment on function scheduler.hold_back(public.scheduler_runs, scheduler.hold, t
   'Writes down what a run waits for: waits where it waits alone, full where all of its job does. The caller holds the '
     'job''s row lock.';
 
-create function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
+create function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz, p_at_most integer default 100)
+returns integer
 language plpgsql set search_path = '' as $$
 declare
   v_run public.scheduler_runs;
@@ -294,7 +295,7 @@ begin
       waiting = case when waiting ->> 'for' = 'dependency' then waiting
         else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
-  for i in 1 .. 100 loop
+  for i in 1 .. p_at_most loop
     v_run := scheduler.next_waiting(p_job, p_now);
     exit when v_run.id is null;
     case scheduler.send_run(p_job, v_run, p_now)
@@ -305,23 +306,25 @@ begin
       else null;
     end case;
   end loop;
-  if v_run.id is not null then
+  if v_run.id is not null and p_at_most > 1 then
     -- More may go than one transaction sends.
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
   end if;
   return v_sent;
 end;
 $$;
-comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
-  'Sends what of the job is due and waiting, as far as it may go, at most 100 runs (the next pulse goes on); returns '
-    'how many. The caller holds the job''s row lock.';
+comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz, integer) is
+  'Sends what of the job is due and waiting, as far as it may go, at most p_at_most runs (the next pulse goes on, '
+    'unless it was one); returns how many. The caller holds the job''s row lock.';
 
 -- A receipt or a request for a run does not fail because pg_net is gone: the run goes on waiting, and the pulse tries
 -- again and reports the failure.
-create function scheduler.try_send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
+create function scheduler.try_send_queued(
+  p_job public.scheduler_jobs, p_now timestamptz, p_at_most integer default 100
+) returns integer
 language plpgsql set search_path = '' as $$
 begin
-  return scheduler.send_queued(p_job, p_now);
+  return scheduler.send_queued(p_job, p_now, p_at_most);
 exception
   when transaction_rollback or lock_not_available then
     raise;  -- trying again helps
@@ -330,7 +333,7 @@ exception
     return 0;
 end;
 $$;
-comment on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz) is
+comment on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz, integer) is
   'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
 
 create function scheduler.following_run(

@@ -24,6 +24,7 @@ t.ledgerTest("begin says what the run is and keeps the lock for its time", async
     job_name: "job",
     scheduled_for: "2026-03-02T12:00:00+00:00",
     attempt: 1,
+    trigger: "cron",
     timeout_seconds: 300,
     heartbeat_seconds: 10,
     interval_from: "2026-03-02T11:59:00+00:00",

@@ -68,6 +68,19 @@ t.ledgerTest("a freed slot goes to the highest priority, whichever job has it", 
   assert.equal(order.join(""), "acbad");
 });
 
+t.ledgerTest("a group that is resumed sends by priority, whichever job has it", async ({ sql }) => {
+  await group(sql, 3);
+  for (const name of ["a", "b"]) await t.register(sql, name, ENQUEUED);
+  await sql`select scheduler.pause_group('g', 'why', 'ann', p_now => ${t.NOON})`;
+  await enqueue(sql, "a", 4);
+  await enqueue(sql, "b", 1, at(0.1), 10);
+  await enqueue(sql, "b", 1, at(0.2), 5);
+  await enqueue(sql, "b", 1, at(0.3), -5);
+  await sql`select scheduler.resume_group('g', 'ann', ${at(1)})`;
+  assert.deepEqual(await names(sql), ["a", "b", "b"]);
+  await t.assertInvariants(sql);
+});
+
 t.ledgerTest("calls by hand take slots as well", async ({ sql }) => {
   await group(sql, 1);
   await t.register(sql, "a", ENQUEUED);

@@ -14,6 +14,7 @@ const run: BegunRun = {
   job_name: "test-job",
   scheduled_for: "2026-03-01T00:00:00Z",
   attempt: 1,
+  trigger: "cron",
   timeout_seconds: 60,
   heartbeat_seconds: 10,
   interval_from: "2026-02-28T00:00:00Z",

@@ -129,6 +129,7 @@ async function withLedger(
         job_name: "test-job",
         scheduled_for: "2026-03-01T00:00:00Z",
         attempt: 1,
+        trigger: pathname.endsWith("_begin_due_run") ? "cron" : "manual",
         timeout_seconds: 60,
         heartbeat_seconds: 10,
       };
@@ -253,15 +254,18 @@ Deno.test("serveJob() answers an outside clock 200 already where nothing is to b
   }, refusal);
 });
 
-Deno.test("serveJob() answers a person whose run is deferred 503, and how long that is", async () => {
+Deno.test("serveJob() answers 503 for a deferred run, from when on a person may call again, and when a due one goes on", async () => {
   await withLedger(
     async (call) => {
       const { status, retryAfter, body } = await call({ body: "{}" });
       assert.deepEqual([status, retryAfter, body.status], [503, "91", "deferred"]);
       assert.deepEqual(body.error, {
         code: "deferred",
-        message: "The run is resumed at 2026-03-01T00:01:30.500Z",
+        message: "The budget has tokens for it from 2026-03-01T00:01:30.500Z on: call again then",
       });
+      const due = await call({ body: null, headers: clock });
+      assert.deepEqual([due.status, due.retryAfter], [503, "91"]);
+      assert.equal(due.body.error?.message, "The run is resumed at 2026-03-01T00:01:30.500Z");
     },
     undefined,
     () => Promise.reject(new DeferredError("api", new Date("2026-03-01T00:01:30.500Z"))),
