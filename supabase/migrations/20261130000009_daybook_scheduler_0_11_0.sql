@@ -488,6 +488,8 @@ drop function scheduler.move_cursor(scheduler_jobs,timestamp with time zone);
 
 drop function scheduler.next_attempt(scheduler_runs,integer);
 
+drop function scheduler.no_run_facts(scheduler_jobs,timestamp with time zone,timestamp with time zone);
+
 drop function scheduler.pause_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone);
 
 drop function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean);
@@ -2725,6 +2727,54 @@ AS $function$ select p_entry like '%seconds' $function$
 comment on function scheduler.entry_needs_seconds(text) is 'Whether an entry of compile_schedule needs a pg_cron that knows seconds, 1.5 or later.';
 revoke all on function scheduler.entry_needs_seconds(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.explain_facts(p_job_name text, p_at timestamp with time zone, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+  v_run public.scheduler_runs;
+  v_at timestamptz;
+  v_exact timestamptz;
+  v_until timestamptz;
+begin
+  -- Far enough from the ends of the calendar to look for the occurrences around it.
+  if p_at <= '4000-01-01 00:00+00 BC' or p_at >= '200000-01-01 00:00+00' then
+    raise exception using errcode = '22023',
+      message = format('cannot explain %s: at must be a moment, got %s', p_job_name, p_at),
+      hint = format('select scheduler.explain(%L, ''2026-03-01 02:30-05'')', p_job_name);
+  end if;
+  -- Without a time: the latest there is.
+  v_at := coalesce(
+    p_at,
+    (select scheduled_for from public.scheduler_runs
+      where job_name = p_job_name order by created_at desc, scheduled_for desc, attempt desc limit 1),
+    p_now);
+  select * into v_job from public.scheduler_jobs where name = p_job_name;
+  v_exact := scheduler.occurrence_near(v_job, v_at);
+  v_at := coalesce(v_exact, date_trunc('minute', v_at));
+  v_until := v_at + case when v_exact is null then interval '1 minute' else interval '1 microsecond' end;
+  select runs.* into v_run from public.scheduler_runs as runs
+    where job_name = p_job_name and scheduled_for >= v_at and scheduled_for < v_until
+    order by scheduler.origin(runs) = 'manual', scheduled_for desc, attempt desc
+    limit 1;
+  return jsonb_build_object('job', p_job_name, 'at', v_at, 'now', p_now, 'when', case when v_exact is null
+      then scheduler.local_text(v_at, v_job.time_zone) else scheduler.local_second_text(v_at, v_job.time_zone) end)
+    || case
+      when v_run.occurrences > 1 then scheduler.gap_facts(v_job, v_run)
+      when v_run.id is not null then scheduler.run_facts(v_job, v_run, p_now)
+      when v_job.name is null then jsonb_build_object('kind', 'unknown_job', 'jobs', coalesce(
+        (select jsonb_agg(name order by name) from public.scheduler_jobs), '[]'))
+      else scheduler.no_run_facts(v_job, v_at, v_until, p_now)
+    end;
+end;
+$function$
+;
+comment on function scheduler.explain_facts(text,timestamp with time zone,timestamp with time zone) is 'What is known of a job at a minute, or at a second of an interval of seconds (its latest row when none is given): {"job", "at", "when", "kind"} and more by its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';
+revoke all on function scheduler.explain_facts(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.failure_wait(p_job scheduler_jobs, p_failures integer, p_random double precision)
  RETURNS interval
  LANGUAGE sql
@@ -3628,6 +3678,19 @@ $function$
 comment on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The spans in which a continuous job had a living heartbeat, by its runs between p_from and p_to; planned idle time and hand-overs of up to 3 s are among them.';
 revoke all on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.local_second_text(p_at timestamp with time zone, p_time_zone text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(to_char(p_at at time zone zone, 'YYYY-MM-DD HH24:MI:SS') || ' ' || zone, p_at::text)
+  from (select scheduler.shown_time_zone(p_time_zone) as zone) as shown;
+$function$
+;
+comment on function scheduler.local_second_text(timestamp with time zone,text) is 'local_text with the seconds.';
+revoke all on function scheduler.local_second_text(timestamp with time zone,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.lock_budget(p_budget text)
  RETURNS scheduler_budgets
  LANGUAGE plpgsql
@@ -4415,7 +4478,7 @@ $function$
 comment on function scheduler.next_waiting(scheduler_jobs,timestamp with time zone) is 'Which of the job''s waiting runs goes next: by priority, which waiting raises; of one priority the keys take turns; then the oldest occurrence. Null when none may go but for its job.';
 revoke all on function scheduler.next_waiting(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.no_run_facts(p_job scheduler_jobs, p_minute timestamp with time zone, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.no_run_facts(p_job scheduler_jobs, p_minute timestamp with time zone, p_until timestamp with time zone, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  STABLE
@@ -4436,7 +4499,7 @@ begin
   end if;
   -- An interval of seconds may have several occurrences in the minute: the last of them is explained.
   select max(at) into v_last
-    from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute') as at;
+    from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_until) as at;
   if v_last is null then
     return scheduler.not_due_facts(p_job, p_minute, p_now);
   end if;
@@ -4463,8 +4526,8 @@ exception when invalid_parameter_value then
 end;
 $function$
 ;
-comment on function scheduler.no_run_facts(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The facts of a minute of which the job has no row: why not, or when it is due.';
-revoke all on function scheduler.no_run_facts(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.no_run_facts(scheduler_jobs,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'The facts of a minute [p_minute, p_until) of which the job has no row: why not, or when it is due.';
+revoke all on function scheduler.no_run_facts(scheduler_jobs,timestamp with time zone,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.no_run_sentence(p_facts jsonb)
  RETURNS text
@@ -4554,6 +4617,27 @@ $function$
 ;
 comment on function scheduler.note_try(scheduler_jobs,uuid) is 'The run that is sent now is the one that tries, where the job''s breaker is not closed.';
 revoke all on function scheduler.note_try(scheduler_jobs,uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.occurrence_near(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  if p_at = date_trunc('minute', p_at) then
+    return null;
+  elsif p_job.continuous then
+    return (select max(scheduled_for) from public.scheduler_runs where job_name = p_job.name and scheduled_for <= p_at);
+  elsif p_job.schedule ~* '^\s*\d+\s+seconds?\s*$' then
+    return scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_at + interval '1 microsecond');
+  end if;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.occurrence_near(scheduler_jobs,timestamp with time zone) is 'The occurrence that a moment with seconds means: of an interval of seconds, or a continuous job, the newest one by then; null for all else, which is explained by the minute.';
+revoke all on function scheduler.occurrence_near(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.occurrence_state(p_job_name text, p_scheduled_for timestamp with time zone)
  RETURNS text
@@ -7323,6 +7407,23 @@ $function$
 ;
 comment on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What a queued run waits for, as the end of the sentence "it waits …".';
 revoke all on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wait_text(p_seconds numeric)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_seconds < 60 then scheduler.count_text(ceil(p_seconds)::bigint, 'second')
+    when minutes < 120 then scheduler.count_text(minutes, 'minute')
+    when minutes < 2880 then format('%s hours', round(minutes / 60.0))
+    else format('%s days', round(minutes / 1440.0)) end
+  from (select ceil(p_seconds / 60)::bigint as minutes) as wait;
+$function$
+;
+comment on function scheduler.wait_text(numeric) is 'How long so many seconds are, as people say it.';
+revoke all on function scheduler.wait_text(numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.waiting_metrics(p_now timestamp with time zone)
  RETURNS json

@@ -3,7 +3,8 @@
 create function scheduler.wait_text(p_seconds numeric) returns text
 language sql immutable set search_path = '' as $$
   select case
-    when minutes < 120 then format('%s minutes', minutes)
+    when p_seconds < 60 then scheduler.count_text(ceil(p_seconds)::bigint, 'second')
+    when minutes < 120 then scheduler.count_text(minutes, 'minute')
     when minutes < 2880 then format('%s hours', round(minutes / 60.0))
     else format('%s days', round(minutes / 1440.0)) end
   from (select ceil(p_seconds / 60)::bigint as minutes) as wait;

@@ -118,8 +118,9 @@ $$;
 comment on function scheduler.not_due_facts(public.scheduler_jobs, timestamptz, timestamptz) is
   'The facts of a minute at which the job''s schedule has no occurrence: those around it since it was registered.';
 
-create function scheduler.no_run_facts(p_job public.scheduler_jobs, p_minute timestamptz, p_now timestamptz)
-returns jsonb
+create function scheduler.no_run_facts(
+  p_job public.scheduler_jobs, p_minute timestamptz, p_until timestamptz, p_now timestamptz
+) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   v_gap public.scheduler_runs;
@@ -136,7 +137,7 @@ begin
   end if;
   -- An interval of seconds may have several occurrences in the minute: the last of them is explained.
   select max(at) into v_last
-    from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_minute + interval '1 minute') as at;
+    from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_until) as at;
   if v_last is null then
     return scheduler.not_due_facts(p_job, p_minute, p_now);
   end if;
@@ -162,15 +163,35 @@ exception when invalid_parameter_value then
   return jsonb_build_object('kind', 'unreadable', 'fault', sqlerrm);
 end;
 $$;
-comment on function scheduler.no_run_facts(public.scheduler_jobs, timestamptz, timestamptz) is
-  'The facts of a minute of which the job has no row: why not, or when it is due.';
+comment on function scheduler.no_run_facts(public.scheduler_jobs, timestamptz, timestamptz, timestamptz) is
+  'The facts of a minute [p_minute, p_until) of which the job has no row: why not, or when it is due.';
+
+-- A minute has many occurrences of a continuous job and of an interval of seconds: who names a second means that one.
+create function scheduler.occurrence_near(p_job public.scheduler_jobs, p_at timestamptz) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+begin
+  if p_at = date_trunc('minute', p_at) then
+    return null;
+  elsif p_job.continuous then
+    return (select max(scheduled_for) from public.scheduler_runs where job_name = p_job.name and scheduled_for <= p_at);
+  elsif p_job.schedule ~* '^\s*\d+\s+seconds?\s*$' then
+    return scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_at + interval '1 microsecond');
+  end if;
+  return null;
+end;
+$$;
+comment on function scheduler.occurrence_near(public.scheduler_jobs, timestamptz) is
+  'The occurrence that a moment with seconds means: of an interval of seconds, or a continuous job, the newest one by '
+    'then; null for all else, which is explained by the minute.';
 
 create function scheduler.explain_facts(p_job_name text, p_at timestamptz, p_now timestamptz) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
-  v_minute timestamptz;
+  v_at timestamptz;
+  v_exact timestamptz;
+  v_until timestamptz;
 begin
   -- Far enough from the ends of the calendar to look for the occurrences around it.
   if p_at <= '4000-01-01 00:00+00 BC' or p_at >= '200000-01-01 00:00+00' then
@@ -179,28 +200,32 @@ begin
       hint = format('select scheduler.explain(%L, ''2026-03-01 02:30-05'')', p_job_name);
   end if;
   -- Without a time: the latest there is.
-  v_minute := date_trunc('minute', coalesce(
+  v_at := coalesce(
     p_at,
     (select scheduled_for from public.scheduler_runs
       where job_name = p_job_name order by created_at desc, scheduled_for desc, attempt desc limit 1),
-    p_now));
+    p_now);
   select * into v_job from public.scheduler_jobs where name = p_job_name;
+  v_exact := scheduler.occurrence_near(v_job, v_at);
+  v_at := coalesce(v_exact, date_trunc('minute', v_at));
+  v_until := v_at + case when v_exact is null then interval '1 minute' else interval '1 microsecond' end;
   select runs.* into v_run from public.scheduler_runs as runs
-    where job_name = p_job_name and scheduled_for >= v_minute and scheduled_for < v_minute + interval '1 minute'
+    where job_name = p_job_name and scheduled_for >= v_at and scheduled_for < v_until
     order by scheduler.origin(runs) = 'manual', scheduled_for desc, attempt desc
     limit 1;
-  return jsonb_build_object('job', p_job_name, 'at', v_minute, 'now', p_now,
-      'when', scheduler.local_text(v_minute, v_job.time_zone))
+  return jsonb_build_object('job', p_job_name, 'at', v_at, 'now', p_now, 'when', case when v_exact is null
+      then scheduler.local_text(v_at, v_job.time_zone) else scheduler.local_second_text(v_at, v_job.time_zone) end)
     || case
       when v_run.occurrences > 1 then scheduler.gap_facts(v_job, v_run)
       when v_run.id is not null then scheduler.run_facts(v_job, v_run, p_now)
       when v_job.name is null then jsonb_build_object('kind', 'unknown_job', 'jobs', coalesce(
         (select jsonb_agg(name order by name) from public.scheduler_jobs), '[]'))
-      else scheduler.no_run_facts(v_job, v_minute, p_now)
+      else scheduler.no_run_facts(v_job, v_at, v_until, p_now)
     end;
 end;
 $$;
 comment on function scheduler.explain_facts(text, timestamptz, timestamptz) is
-  'What is known of a job at a minute (its latest row when none is given): {"job", "at", "when", "kind"} and more by '
+  'What is known of a job at a minute, or at a second of an interval of seconds (its latest row when none is given): '
+    '{"job", "at", "when", "kind"} and more by '
     'its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, '
     'unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';

@@ -317,3 +317,10 @@ $$;
 comment on function scheduler.local_text(timestamptz, text) is
   'A moment as a person of that zone reads it, in UTC where Postgres does not know the zone; infinity and -infinity '
     'as they are. Null for null.';
+
+create function scheduler.local_second_text(p_at timestamptz, p_time_zone text) returns text
+language sql stable set search_path = '' as $$
+  select coalesce(to_char(p_at at time zone zone, 'YYYY-MM-DD HH24:MI:SS') || ' ' || zone, p_at::text)
+  from (select scheduler.shown_time_zone(p_time_zone) as zone) as shown;
+$$;
+comment on function scheduler.local_second_text(timestamptz, text) is 'local_text with the seconds.';

@@ -247,3 +247,28 @@ t.ledgerTest("explain: the latest occurrence of the minute", async ({ sql }) => 
   assert.equal(latest!.scheduled_for.getTime(), second(200).getTime());
   assert.equal((await explain(second(180), second(201), "other")).run_id, latest!.id);
 });
+
+t.ledgerTest(
+  "explain: a moment with seconds means the occurrence then, of an interval and of a continuous job",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "15 seconds" });
+    await sql`update scheduler_jobs set next_run_at = ${second(0)}`;
+    const first = (await t.dispatch(sql, "job", second(0)))!;
+    await t.begin(sql, first, second(1));
+    await t.finish(sql, first, "failed", second(2), false);
+    const other = (await t.dispatch(sql, "job", second(15)))!;
+    await t.begin(sql, other, second(16));
+    await t.finish(sql, other, "completed", second(17));
+    const explain = async (at: number | null, now = 20) =>
+      await t.value(sql, "scheduler.explain('job', $1, $2)", [
+        at === null ? null : second(at),
+        second(now),
+      ]);
+    assert.match(await explain(15), /^job ran at 2026-03-02 12:00:15 UTC/);
+    for (const at of [7, 14.9]) {
+      assert.match(await explain(at), /^job failed at 2026-03-02 12:00:00 UTC/);
+    }
+    assert.match(await explain(31), /^job is due at 2026-03-02 12:00:30 UTC, in 10 seconds/);
+    assert.match(await explain(null), /^job ran at 2026-03-02 12:00:15 UTC/);
+  },
+);
