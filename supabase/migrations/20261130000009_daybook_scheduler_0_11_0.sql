@@ -687,7 +687,7 @@ declare
     when p_job.continuous then 'it is continuous and has no occurrences'
     when p_job.schedule is null and p_job.depends_on = '{}' then 'it has no schedule, and so no occurrences'
     when p_from is null or not isfinite(p_from) or p_to is null or not isfinite(p_to) or p_from >= p_to
-      then format('from must be a moment before to, got %s and %s', coalesce(p_from::text, 'null'),
+      then format('p_from must be a moment before p_to, and both finite, got %s and %s', coalesce(p_from::text, 'null'),
         coalesce(p_to::text, 'null'))
     when p_reprocess is null or p_reprocess not in ('missed', 'failed', 'all')
       then format('reprocess must be ''missed'', ''failed'' or ''all'', got %s', coalesce(quote_literal(p_reprocess),
@@ -5609,7 +5609,7 @@ begin
   raise exception using errcode = '22023',
     message = format('cannot read the schedule "%s": %s', left(p_schedule, 100), left(v_problem, 300)),
     hint = coalesce(v_hint, 'five fields: minute, hour, day of month, month, day of week, as in 30 2 * * 1-5; or '
-      'seconds, as in 30 seconds; or @hourly, @daily, @weekly, @monthly, @yearly');
+      'seconds, as in 30 seconds; or @hourly, @daily, @weekly, @monthly, @yearly, @continuous');
 end;
 $function$
 ;
@@ -6767,7 +6767,7 @@ AS $function$
       select format('the group %s is paused by %s: %s', name, paused_by, pause_reason) from public.scheduler_groups
       where name = p_job.group_name)
     when 'incident' then (
-      select format('incident called by %s: %s', started_by, reason) from public.scheduler_incidents
+      select format('an incident was called by %s: %s', started_by, reason) from public.scheduler_incidents
       order by id desc limit 1) end;
 $function$
 ;

@@ -72,7 +72,7 @@ language sql stable set search_path = '' as $$
       select format('the group %s is paused by %s: %s', name, paused_by, pause_reason) from public.scheduler_groups
       where name = p_job.group_name)
     when 'incident' then (
-      select format('incident called by %s: %s', started_by, reason) from public.scheduler_incidents
+      select format('an incident was called by %s: %s', started_by, reason) from public.scheduler_incidents
       order by id desc limit 1) end;
 $$;
 comment on function scheduler.stop_text(public.scheduler_jobs, text) is

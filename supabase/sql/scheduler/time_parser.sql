@@ -155,7 +155,7 @@ begin
   raise exception using errcode = '22023',
     message = format('cannot read the schedule "%s": %s', left(p_schedule, 100), left(v_problem, 300)),
     hint = coalesce(v_hint, 'five fields: minute, hour, day of month, month, day of week, as in 30 2 * * 1-5; or '
-      'seconds, as in 30 seconds; or @hourly, @daily, @weekly, @monthly, @yearly');
+      'seconds, as in 30 seconds; or @hourly, @daily, @weekly, @monthly, @yearly, @continuous');
 end;
 $$;
 comment on function scheduler.refuse_schedule(text, text, text[]) is

@@ -227,11 +227,11 @@ t.ledgerTest("what cannot be back-filled is refused with the reason", async ({ s
   );
   await refused(
     "scheduler.backfill('job', '2026-02-01', '2026-01-01', 'why', 'Ada')",
-    /from must be a moment before to/,
+    /p_from must be a moment before p_to, and both finite/,
   );
   await refused(
     "scheduler.backfill('job', '-infinity', '2026-01-01', 'why', 'Ada')",
-    /from must be a moment before to/,
+    /p_from must be a moment before p_to, and both finite/,
   );
   await refused(
     "scheduler.backfill('job', '2026-01-01', '2026-02-01', ' ', 'Ada')",

@@ -33,13 +33,13 @@ t.ledgerTest(
     assert.equal((await t.requests(sql)).length, 3, "nothing was sent since");
     const skipped = (await t.runs(sql, "clock")).filter((row) => row.skip_kind === "incident");
     assert.equal(skipped.length, 5);
-    assert.equal(skipped[0]!.skip_reason, "incident called by Ada: a leak");
+    assert.equal(skipped[0]!.skip_reason, "an incident was called by Ada: a leak");
     for (const name of ["retried", "asked"]) {
       const waiting = (await t.runs(sql, name)).at(-1)!;
       assert.deepEqual([waiting.status, waiting.waiting.for], ["queued", "incident"], name);
       assert.match(
         await t.value(sql, "scheduler.explain($1, null, $2)", [name, t.after(5)]),
-        /it? ?waits because incident called by Ada: a leak|waits because incident called by Ada: a leak/,
+        /waits because an incident was called by Ada: a leak/,
       );
     }
     await assert.rejects(
