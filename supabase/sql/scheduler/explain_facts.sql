@@ -138,7 +138,7 @@ begin
   -- An interval of seconds may have several occurrences in the minute: the last of them is explained.
   select max(at) into v_last
     from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_minute, p_until) as at;
-  if v_last is null then
+  if v_last is null or v_last < p_job.created_at then
     return scheduler.not_due_facts(p_job, p_minute, p_now);
   end if;
   select * into v_gap from public.scheduler_runs

@@ -40,3 +40,17 @@ t.ledgerTest(
     );
   },
 );
+
+t.ledgerTest(
+  "a job that is registered in the minute of an occurrence, but after it, is due first at the next one",
+  async ({ sql }) => {
+    await t.register(sql, "job", { schedule: "* * * * *" });
+    const at = new Date(t.NOON.getTime() + 30_000);
+    await sql`update scheduler_jobs set created_at = ${at}, next_run_at = ${t.after(1)}`;
+    assert.equal(
+      await t.value(sql, "scheduler.explain('job', null, $1)", [at]),
+      "job was not due at 2026-03-02 12:00 UTC: its schedule is '* * * * *' in UTC; it was registered at " +
+        "2026-03-02 12:00 UTC and is due first at 2026-03-02 12:01 UTC.",
+    );
+  },
+);
