@@ -6528,7 +6528,9 @@ CREATE OR REPLACE FUNCTION scheduler.skip_text(p_job scheduler_jobs, p_kind text
  SET search_path TO ''
 AS $function$
   select case p_kind
-    when 'overlap' then format('overlap: run %s was under way', p_detail)
+    when 'overlap' then format('overlap: run %s %s', p_detail, coalesce((
+      select 'was waiting: ' || concat_ws(' ', waiting ->> 'for', waiting ->> 'name') from public.scheduler_runs
+      where id = p_detail::uuid and status = 'queued'), 'was under way'))
     when 'calendar' then format('calendar: %s', p_detail)
     when 'dependency' then p_detail
     when 'breaker' then p_detail
@@ -6541,7 +6543,7 @@ AS $function$
   end;
 $function$
 ;
-comment on function scheduler.skip_text(scheduler_jobs,text,text) is 'What a skip_kind says to people; the detail is the run that was under way, the occurrence that was due, the label of a calendar, or what a dependency or a breaker says.';
+comment on function scheduler.skip_text(scheduler_jobs,text,text) is 'What a skip_kind says to people; the detail is the run that was under way or waited, the occurrence that was due, the label of a calendar, or what a dependency or a breaker says.';
 revoke all on function scheduler.skip_text(scheduler_jobs,text,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.skip_waiting(p_job scheduler_jobs, p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)

@@ -8,7 +8,9 @@ comment on function scheduler.grouped(bigint) is 'A number with its thousands ap
 create function scheduler.skip_text(p_job public.scheduler_jobs, p_kind text, p_detail text default null) returns text
 language sql stable set search_path = '' as $$
   select case p_kind
-    when 'overlap' then format('overlap: run %s was under way', p_detail)
+    when 'overlap' then format('overlap: run %s %s', p_detail, coalesce((
+      select 'was waiting: ' || concat_ws(' ', waiting ->> 'for', waiting ->> 'name') from public.scheduler_runs
+      where id = p_detail::uuid and status = 'queued'), 'was under way'))
     when 'calendar' then format('calendar: %s', p_detail)
     when 'dependency' then p_detail
     when 'breaker' then p_detail
@@ -21,8 +23,8 @@ language sql stable set search_path = '' as $$
   end;
 $$;
 comment on function scheduler.skip_text(public.scheduler_jobs, text, text) is
-  'What a skip_kind says to people; the detail is the run that was under way, the occurrence that was due, the label '
-    'of a calendar, or what a dependency or a breaker says.';
+  'What a skip_kind says to people; the detail is the run that was under way or waited, the occurrence that was due, '
+    'the label of a calendar, or what a dependency or a breaker says.';
 
 -- Why an occurrence does not run beside what is under way: null when it is sent or may wait.
 create function scheduler.overlap_kind(

@@ -943,3 +943,15 @@ t.ledgerTest(
     }
   },
 );
+
+t.ledgerTest(
+  "an occurrence that is skipped because the one before it waits says what that waits for",
+  async ({ sql }) => {
+    await t.register(sql, "up", { schedule: "0 12 * * *" });
+    await t.register(sql, "down", { schedule: "* * * * *", depends_on: ["up"] });
+    await t.dispatch(sql, "down");
+    await t.dispatch(sql, "down", t.after(1));
+    const [first, second] = await t.runs(sql, "down");
+    assert.equal(second!.skip_reason, `overlap: run ${first!.id} was waiting: dependency up`);
+  },
+);
