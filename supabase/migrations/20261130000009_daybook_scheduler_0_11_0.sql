@@ -4299,7 +4299,8 @@ begin
   if not p_job.enabled then
     fault := 'is disabled: register it with enabled => true';
   elsif p_job.continuous then
-    fault := 'is continuous: one run follows the other';
+    fault := 'is continuous: ' || coalesce('its next run waits ' || scheduler.stopped_because(p_job, p_after),
+      'one run follows the other');
   elsif p_job.schedule is null and p_job.depends_on <> '{}' then
     fault := format('has no schedule: it runs for each occurrence of %s', array_to_string(p_job.depends_on, ', '));
   elsif p_job.schedule is null then
@@ -4493,7 +4494,8 @@ begin
       'registered', scheduler.local_text(p_job.created_at, p_job.time_zone));
   elsif p_job.schedule is null then
     return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs', case
-      when p_job.continuous then 'without a break, one run after the other'
+      when p_job.continuous then 'without a break, one run after the other' || coalesce('; now it waits '
+        || scheduler.stopped_because(p_job, p_now), '')
       when p_job.depends_on <> '{}' then 'for each occurrence of ' || array_to_string(p_job.depends_on, ', ')
       else 'only when it is enqueued or called' end);
   end if;
@@ -6789,6 +6791,19 @@ $function$
 comment on function scheduler.stop_until(scheduler_jobs,text) is 'Until when that stops the job; null: until somebody ends it.';
 revoke all on function scheduler.stop_until(scheduler_jobs,text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.stopped_because(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select 'because ' || case stop when 'paused' then 'the job is ' else '' end || scheduler.stop_text(p_job, stop)
+  from scheduler.stop_now(p_job, p_at) as stop where stop is not null;
+$function$
+;
+comment on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) is 'Why a person keeps the job from running at that moment, as the end of a sentence; null when nobody does.';
+revoke all on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.stops_of(p_job scheduler_jobs, p_old scheduler_jobs)
  RETURNS scheduler_jobs
  LANGUAGE plpgsql
@@ -7379,8 +7394,7 @@ CREATE OR REPLACE FUNCTION scheduler.wait_reason(p_job scheduler_jobs, p_run sch
  SET search_path TO ''
 AS $function$
   select case
-    when stop is not null and p_run.trigger <> 'manual' then 'because ' || case when stop = 'paused' then 'the job is '
-      else '' end || scheduler.stop_text(p_job, stop)
+    when stopped is not null and p_run.trigger <> 'manual' then stopped
     else coalesce(case waits_for
       when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until end
       when 'jitter' then case when p_run.run_after > p_now then format('for its jitter, until %s', until) end
@@ -7400,7 +7414,7 @@ AS $function$
       case when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to '
         'end' end,
       'for the next pulse') end
-  from (select scheduler.stop_now(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
+  from (select scheduler.stopped_because(p_job, p_now) as stopped, p_run.waiting ->> 'for' as waits_for,
       p_run.waiting ->> 'name' as name, zone,
       to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone,
         'HH24:MI:SS') as until

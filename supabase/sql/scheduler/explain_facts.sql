@@ -26,8 +26,7 @@ create function scheduler.wait_reason(p_job public.scheduler_jobs, p_run public.
 returns text
 language sql stable set search_path = '' as $$
   select case
-    when stop is not null and p_run.trigger <> 'manual' then 'because ' || case when stop = 'paused' then 'the job is '
-      else '' end || scheduler.stop_text(p_job, stop)
+    when stopped is not null and p_run.trigger <> 'manual' then stopped
     else coalesce(case waits_for
       when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until end
       when 'jitter' then case when p_run.run_after > p_now then format('for its jitter, until %s', until) end
@@ -47,7 +46,7 @@ language sql stable set search_path = '' as $$
       case when exists (select from public.scheduler_locks where name = p_run.job_name) then 'for the run before it to '
         'end' end,
       'for the next pulse') end
-  from (select scheduler.stop_now(p_job, p_now) as stop, p_run.waiting ->> 'for' as waits_for,
+  from (select scheduler.stopped_because(p_job, p_now) as stopped, p_run.waiting ->> 'for' as waits_for,
       p_run.waiting ->> 'name' as name, zone,
       to_char(coalesce(p_run.run_after, (p_run.waiting ->> 'until')::timestamptz) at time zone zone,
         'HH24:MI:SS') as until
@@ -131,7 +130,8 @@ begin
       'registered', scheduler.local_text(p_job.created_at, p_job.time_zone));
   elsif p_job.schedule is null then
     return jsonb_build_object('kind', 'no_schedule', 'enabled', p_job.enabled, 'runs', case
-      when p_job.continuous then 'without a break, one run after the other'
+      when p_job.continuous then 'without a break, one run after the other' || coalesce('; now it waits '
+        || scheduler.stopped_because(p_job, p_now), '')
       when p_job.depends_on <> '{}' then 'for each occurrence of ' || array_to_string(p_job.depends_on, ', ')
       else 'only when it is enqueued or called' end);
   end if;

@@ -438,7 +438,8 @@ begin
   if not p_job.enabled then
     fault := 'is disabled: register it with enabled => true';
   elsif p_job.continuous then
-    fault := 'is continuous: one run follows the other';
+    fault := 'is continuous: ' || coalesce('its next run waits ' || scheduler.stopped_because(p_job, p_after),
+      'one run follows the other');
   elsif p_job.schedule is null and p_job.depends_on <> '{}' then
     fault := format('has no schedule: it runs for each occurrence of %s', array_to_string(p_job.depends_on, ', '));
   elsif p_job.schedule is null then

@@ -281,3 +281,13 @@ t.ledgerTest(
     );
   },
 );
+
+t.ledgerTest("explain and next_runs say what keeps a continuous job", async ({ sql }) => {
+  await t.register(sql, "job", { schedule: "@continuous" });
+  await sql`select scheduler.pause('job', 'a leak', 'Ada', p_now => ${t.NOON})`;
+  const because = "waits because the job is paused by Ada: a leak";
+  const [next] = await sql`select * from scheduler.next_runs('job', 1, ${t.after(1)})`;
+  assert.match(JSON.stringify(next), new RegExp(`is continuous: its next run ${because}`));
+  const told = await t.value(sql, "scheduler.explain('job', $1, $1)", [t.after(30 * 24 * 60)]);
+  assert.match(told, new RegExp(`one run after the other; now it ${because}`));
+});
