@@ -25,6 +25,16 @@ const GRANTED_TABLES: Record<string, string[]> = {
   "public.scheduler_state": ["SELECT"],
 };
 const DOORS = [
+  "scheduler_api_audit_log",
+  "scheduler_api_explain",
+  "scheduler_api_health",
+  "scheduler_api_health_of",
+  "scheduler_api_history",
+  "scheduler_api_next",
+  "scheduler_api_run",
+  "scheduler_api_status",
+  "scheduler_api_timeline",
+  "scheduler_api_verify",
   "scheduler_begin_manual_run",
   "scheduler_begin_pruning",
   "scheduler_begin_run",
