@@ -2444,6 +2444,16 @@ export type Database = {
         };
         Returns: Json;
       };
+      "scheduler_api_act": {
+        Args: {
+          "p_author": string;
+          "p_input"?: Json;
+          "p_reason": string;
+          "p_subject": string;
+          "p_verb": string;
+        };
+        Returns: Json;
+      };
       "scheduler_api_audit_log": { Args: { "p_cursor"?: string }; Returns: Json };
       "scheduler_api_explain": { Args: { "p_at"?: string; "p_job": string }; Returns: Json };
       "scheduler_api_health": { Args: Record<PropertyKey, never>; Returns: Json };
@@ -2461,6 +2471,7 @@ export type Database = {
       "scheduler_api_next": { Args: { "p_cursor"?: string; "p_job"?: string }; Returns: Json };
       "scheduler_api_run": { Args: { "p_run_id": string }; Returns: Json };
       "scheduler_api_status": { Args: { "p_cursor"?: string }; Returns: Json };
+      "scheduler_api_tick": { Args: Record<PropertyKey, never>; Returns: Json };
       "scheduler_api_timeline": {
         Args: { "p_cursor"?: string; "p_from"?: string; "p_to"?: string };
         Returns: Json;

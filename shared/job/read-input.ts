@@ -9,16 +9,18 @@ const maximumBytes = 256 * 1024;
  * Reads a request's body as the job's input.
  *
  * @param withoutBody What a request without a body stands for; `{}` unless given.
+ * @param action What cannot be done with a wrong body, for the messages.
  * @throws HttpError 413 over 256 KiB; 400 `invalid_json` or `invalid_input`, naming the field.
  */
 export async function readInput<S extends z.ZodType>(
   request: Request,
   schema: S,
   withoutBody: () => Promise<Record<string, unknown>> = () => Promise.resolve({}),
+  action = "run the job",
 ): Promise<{ input: z.output<S>; payload: Record<string, unknown> }> {
-  const text = await readBody(request);
+  const text = await readBody(request, action);
   const hasBody = text.trim() !== "";
-  const payload = hasBody ? parseObject(text) : await withoutBody();
+  const payload = hasBody ? parseObject(text, action) : await withoutBody();
   const parsed = await schema.safeParseAsync(payload);
   if (!parsed.success) {
     const issues = parsed.error.issues.map((issue) =>
@@ -27,14 +29,16 @@ export async function readInput<S extends z.ZodType>(
     throw new HttpError(
       400,
       "invalid_input",
-      `Cannot run the job: ${issues.join("; ")}`.slice(0, 2000),
-      hasBody ? undefined : "the request has no body: what the job is registered with was used",
+      `Cannot ${action}: ${issues.join("; ")}`.slice(0, 2000),
+      hasBody || action !== "run the job"
+        ? undefined
+        : "the request has no body: what the job is registered with was used",
     );
   }
   return { input: parsed.data, payload };
 }
 
-function parseObject(text: string): Record<string, unknown> {
+function parseObject(text: string, action: string): Record<string, unknown> {
   let body: unknown;
   try {
     body = JSON.parse(text);
@@ -42,29 +46,29 @@ function parseObject(text: string): Record<string, unknown> {
     throw new HttpError(
       400,
       "invalid_json",
-      `Cannot run the job: the body is not JSON: ${(error as Error).message.slice(0, 200)}`,
+      `Cannot ${action}: the body is not JSON: ${(error as Error).message.slice(0, 200)}`,
     );
   }
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw new HttpError(400, "invalid_input", "Cannot run the job: body: must be a JSON object");
+    throw new HttpError(400, "invalid_input", `Cannot ${action}: body: must be a JSON object`);
   }
   const problem = storageProblem(body);
   if (problem !== undefined) {
-    throw new HttpError(400, "invalid_input", `Cannot run the job: body: ${problem}`);
+    throw new HttpError(400, "invalid_input", `Cannot ${action}: body: ${problem}`);
   }
   return body as Record<string, unknown>;
 }
 
 /** Of a body without a length no more than may be is read: it cannot fill the memory. */
-async function readBody(request: Request): Promise<string> {
+async function readBody(request: Request, action: string): Promise<string> {
   const text = await readText(request, maximumBytes, { strict: true }).catch((error) => {
     if (!(error instanceof NotTextError)) throw error;
-    throw new HttpError(400, "invalid_json", "Cannot run the job: the body is not UTF-8");
+    throw new HttpError(400, "invalid_json", `Cannot ${action}: the body is not UTF-8`);
   });
   if (text !== undefined) return text;
   throw new HttpError(
     413,
     "body_too_large",
-    `Cannot run the job: the body must be at most ${maximumBytes} bytes`,
+    `Cannot ${action}: the body must be at most ${maximumBytes} bytes`,
   );
 }

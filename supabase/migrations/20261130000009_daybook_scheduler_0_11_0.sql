@@ -14,11 +14,12 @@ declare
     'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
     'scheduler_incidents'];
   v_functions constant text[] := array[
-    'scheduler_api_audit_log', 'scheduler_api_explain', 'scheduler_api_health',
-    'scheduler_api_health_of', 'scheduler_api_history', 'scheduler_api_next',
-    'scheduler_api_run', 'scheduler_api_status', 'scheduler_api_timeline',
-    'scheduler_api_verify', 'scheduler_report_budget',
-    'scheduler_reserve_tokens', 'scheduler_take_tokens'];
+    'scheduler_api_act', 'scheduler_api_audit_log', 'scheduler_api_explain',
+    'scheduler_api_health', 'scheduler_api_health_of', 'scheduler_api_history',
+    'scheduler_api_next', 'scheduler_api_run', 'scheduler_api_status',
+    'scheduler_api_tick', 'scheduler_api_timeline', 'scheduler_api_verify',
+    'scheduler_report_budget', 'scheduler_reserve_tokens',
+    'scheduler_take_tokens'];
   v_jobs constant text[] := array[]::text[];
   v_there text[] := array(
     select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
@@ -529,6 +530,34 @@ drop function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with ti
 
 set local check_function_bodies = off;
 
+CREATE OR REPLACE FUNCTION scheduler.act_on_job(p_verb text, p_job_name text, p_reason text, p_author text, p_input jsonb, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  return case p_verb
+    when 'run' then jsonb_build_object('run_id',
+      scheduler.run_now(p_job_name, p_author, p_input -> 'payload', p_now))
+    when 'pause' then jsonb_build_object('message',
+      scheduler.pause(p_job_name, p_reason, p_author, (p_input ->> 'until')::timestamptz, p_now))
+    when 'resume' then jsonb_build_object('message', scheduler.resume(p_job_name, p_author, p_now))
+    when 'close-breaker' then jsonb_build_object('message',
+      scheduler.close_breaker(p_job_name, p_reason, p_author, p_now))
+    when 'backfill' then jsonb_build_object('preview', coalesce((p_input ->> 'preview')::boolean, true),
+      'occurrences', (
+        select coalesce(jsonb_agg(jsonb_build_object('scheduled_for', scheduled_for, 'state', state,
+          'becomes', becomes)), '[]')
+        from scheduler.backfill(p_job_name, (p_input ->> 'from')::timestamptz, (p_input ->> 'to')::timestamptz,
+          p_reason, p_author, coalesce(p_input ->> 'reprocess', 'missed'),
+          coalesce((p_input ->> 'newest_first')::boolean, false), coalesce((p_input ->> 'at_most')::integer, 100),
+          coalesce((p_input ->> 'preview')::boolean, true), p_now))) end;
+end;
+$function$
+;
+comment on function scheduler.act_on_job(text,text,text,text,jsonb,timestamp with time zone) is 'run, pause, resume, close-breaker or backfill of a job, with what further arguments the verb takes in p_input. Raises what the verb raises.';
+revoke all on function scheduler.act_on_job(text,text,text,text,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.add_calendar_span(p_calendar text, p_label text, p_author text, p_from timestamp without time zone, p_to timestamp without time zone DEFAULT NULL::timestamp without time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
  LANGUAGE plpgsql
@@ -716,6 +745,47 @@ $function$
 ;
 comment on function scheduler.answer_of_verify(scheduler.verify_calls,timestamp with time zone) is 'What a function said to the last call of verify(): whether it took the secret, and how far its clock is off.';
 revoke all on function scheduler.answer_of_verify(scheduler.verify_calls,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_act(p_verb text, p_subject text, p_reason text, p_author text, p_input jsonb DEFAULT '{}'::jsonb, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_answer jsonb;
+begin
+  perform scheduler.assert_given(p_verb, 'reason and author', '{"reason": "why", "author": "who"}', p_reason,
+    p_author);
+  -- Some verbs take no reason: the audit log has that of the call.
+  perform set_config('daybook.reason', p_reason, true);
+  v_answer := case
+    when p_verb in ('run', 'pause', 'resume', 'close-breaker', 'backfill')
+      then scheduler.act_on_job(p_verb, (scheduler.job_named(p_subject)).name, p_reason, p_author, p_input, p_now)
+    when p_verb = 'cancel' then jsonb_build_object('message',
+      scheduler.cancel_run(p_subject::uuid, p_reason, p_author, p_now))
+    when p_verb = 'retry' then jsonb_build_object('run_id', scheduler.retry_run(p_subject::uuid, p_author, p_now))
+    when p_verb = 'pause-group' then jsonb_build_object('message',
+      scheduler.pause_group(p_subject, p_reason, p_author, (p_input ->> 'until')::timestamptz, p_now))
+    when p_verb = 'resume-group' then jsonb_build_object('message',
+      scheduler.resume_group(p_subject, p_author, p_now))
+    when p_verb = 'force-release-locks' then jsonb_build_object('released', scheduler.release_locks(
+      case when p_input ? 'jobs' then array(select jsonb_array_elements_text(p_input -> 'jobs')) end, p_reason,
+      p_author, p_now))
+    when p_verb = 'stop' then jsonb_build_object('message',
+      scheduler.start_incident(p_reason, p_author, coalesce((p_input ->> 'end_runs')::boolean, false), p_now))
+    when p_verb = 'restart' then jsonb_build_object('message',
+      scheduler.end_incident(p_author, coalesce((p_input ->> 'ramp_seconds')::integer, 60), p_now)) end;
+  perform set_config('daybook.reason', '', true);
+  if v_answer is null then
+    raise exception using errcode = '22023', message = format('there is no verb %s', coalesce(quote_literal(p_verb),
+      'null'));
+  end if;
+  return v_answer;
+end;
+$function$
+;
+comment on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) is 'A verb of an operator over the API: on a job (run, pause, resume, close-breaker, backfill), a run (cancel, retry), a group (pause-group, resume-group) or all (force-release-locks, stop, restart). What the verb says comes back as {"message"}, {"run_id"}, {"released"} or {"preview", "occurrences"}. Raises 22023 without reason or author, and what the verb raises.';
+revoke all on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_audit_log(p_cursor text DEFAULT NULL::text)
  RETURNS jsonb
@@ -966,6 +1036,19 @@ $function$
 comment on function scheduler.api_status(text,timestamp with time zone) is 'Every job with its state, last and next run, lock, breaker, budgets and group, 100 a page by name; over all: a sentence, how many are in each state, the incident that lasts, the age of the pulse.';
 revoke all on function scheduler.api_status(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.api_tick(p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('timestamp', p_now, 'beat', report -> 'beat', 'more', coalesce(report -> 'more', 'false'),
+    'errors', coalesce(report -> 'errors', '{}'))
+  from scheduler.pulse(p_now, 2000) as report;
+$function$
+;
+comment on function scheduler.api_tick(timestamp with time zone) is 'A pulse, which sends all that is due, for at most about two seconds: for a clock that is not pg_cron. {"beat": false where another pulse is at work, "more": whether there is more to do at once, "errors": by job or step}.';
+revoke all on function scheduler.api_tick(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.api_timeline(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1136,10 +1219,10 @@ CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_s
 AS $function$
   insert into public.scheduler_audit (occurred_at, author, verb, subject_type, subject, reason, before, after)
     values (p_now, left(btrim(p_author), 200), p_verb, p_subject_type, left(p_subject, 200),
-      left(btrim(p_reason), 1000), p_before, p_after);
+      left(btrim(coalesce(p_reason, nullif(current_setting('daybook.reason', true), ''))), 1000), p_before, p_after);
 $function$
 ;
-comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason), who, what it was before and after (null: nothing).';
+comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason; then that of the call over the API, if it is one), who, what it was before and after (null: nothing).';
 revoke all on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.backfill(p_job_name text, p_from timestamp with time zone, p_to timestamp with time zone, p_reason text, p_author text, p_reprocess text DEFAULT 'missed'::text, p_newest_first boolean DEFAULT false, p_at_most integer DEFAULT 100, p_preview boolean DEFAULT true, p_now timestamp with time zone DEFAULT clock_timestamp())
@@ -6478,6 +6561,33 @@ $function$
 comment on function scheduler.release_lock(text,text,text,timestamp with time zone) is 'Cancels the run that holds the job''s lock, with a reason and an author, and frees the lock; what waited is sent. Where no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 revoke all on function scheduler.release_lock(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.release_locks(p_jobs text[], p_reason text, p_author text, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_name text;
+  v_released jsonb := '[]';
+begin
+  -- In the order in which all take the rows of several jobs.
+  for v_name in
+    select name from (
+      select (scheduler.job_named(asked)).name from unnest(p_jobs) as asked
+      union
+      select name from public.scheduler_locks where p_jobs is null) as chosen
+    order by name
+  loop
+    v_released := v_released || jsonb_build_object('job', v_name,
+      'message', scheduler.release_lock(v_name, p_reason, p_author, p_now));
+  end loop;
+  return v_released;
+end;
+$function$
+;
+comment on function scheduler.release_locks(text[],text,text,timestamp with time zone) is 'Releases the locks of these jobs (names or aliases; null: all that are held) as scheduler.release_lock does: [{"job", "message"}]. Raises SD001 for an unknown job.';
+revoke all on function scheduler.release_locks(text[],text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.release_reservation(p_budget text, p_job_name text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -8323,6 +8433,21 @@ $function$
 comment on function scheduler.zone_changes(text[],timestamp with time zone,timestamp with time zone) is 'The changes of the clock in the zones of these jobs.';
 revoke all on function scheduler.zone_changes(text[],timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION public.scheduler_api_act(p_verb text, p_subject text, p_reason text, p_author text, p_input jsonb DEFAULT '{}'::jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '7s'
+ SET lock_timeout TO '5s'
+AS $function$
+  select scheduler.api_act(p_verb, p_subject, p_reason, p_author, p_input);
+$function$
+;
+comment on function scheduler_api_act(text,text,text,text,jsonb) is 'scheduler.api_act by the clock of the database.';
+revoke all on function scheduler_api_act(text,text,text,text,jsonb) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_act(text,text,text,text,jsonb) to service_role;
+
 CREATE OR REPLACE FUNCTION public.scheduler_api_audit_log(p_cursor text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE sql
@@ -8442,6 +8567,21 @@ $function$
 comment on function scheduler_api_status(text) is 'scheduler.api_status by the clock of the database.';
 revoke all on function scheduler_api_status(text) from public, anon, authenticated, service_role;
 grant execute on function scheduler_api_status(text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_tick()
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '7s'
+ SET lock_timeout TO '5s'
+AS $function$
+  select scheduler.api_tick();
+$function$
+;
+comment on function scheduler_api_tick() is 'scheduler.api_tick by the clock of the database.';
+revoke all on function scheduler_api_tick() from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_tick() to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_api_timeline(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text)
  RETURNS jsonb

@@ -38,14 +38,15 @@ async function describedApi({ apiUrl, keys }: Stack) {
   const asked = new Set<string>();
 
   async function ask(path: string, init: RequestInit = {}, route = path.split("?")[0]!) {
+    const method = (init.method ?? "GET").toLowerCase();
     const answer = await fetch(url + path, { headers: authorized, ...init });
     const body = await answer.json();
     const what = `${init.method ?? "GET"} ${path}: ${answer.status} ${JSON.stringify(body)}`;
-    if (description.paths[route] !== undefined) {
+    if (description.paths[route]?.[method] !== undefined) {
       const place = pointer(
         "paths",
         route,
-        "get",
+        method,
         "responses",
         String(answer.status),
         "content",
@@ -55,11 +56,13 @@ async function describedApi({ apiUrl, keys }: Stack) {
       const validate = ajv.getSchema(`openapi#/${place}`);
       assert.ok(validate, `${what}: no such answer is described`);
       assert.ok(validate(body), `${what}\n${ajv.errorsText(validate.errors)}`);
-      asked.add(`${route} ${answer.status}`);
+      asked.add(`${method} ${route} ${answer.status}`);
     }
     return { status: answer.status, body, headers: answer.headers };
   }
-  return { ask, asked, description };
+  const act = (path: string, body: object, route = path) =>
+    ask(path, { method: "POST", headers: authorized, body: JSON.stringify(body) }, route);
+  return { ask, act, asked, description };
 }
 
 Deno.test("the API cron", (test) =>
@@ -74,7 +77,7 @@ Deno.test("the API cron", (test) =>
     const bad = await fire(sql, "fickle");
     await untilStatus(sql, bad, "failed");
     await beat(sql);
-    const { ask, asked, description } = await describedApi(stack);
+    const { ask, act, asked, description } = await describedApi(stack);
 
     await test.step("answers each route as openapi.json describes it", async () => {
       const status = (await ask("/status")).body;
@@ -145,6 +148,8 @@ Deno.test("the API cron", (test) =>
         assert.match(error.message, message, path);
       }
       const post = { method: "POST", headers: { "x-cron-secret": stack.keys.cronSecret } };
+      const got = await ask("/emergency/stop", {}, "");
+      assert.deepEqual([got.status, got.headers.get("allow")], [405, "POST"]);
       for (const path of ["/status", "/runs/1", "/openapi.json"]) {
         const { status, body, headers } = await ask(path, post, "");
         assert.deepEqual([status, body.error.code, headers.get("allow")], [
@@ -155,9 +160,125 @@ Deno.test("the API cron", (test) =>
       }
     });
 
+    await test.step("does what an operator asks, with reason and author", async () => {
+      const because = { reason: "it is late", author: "ann" };
+      await sql`select scheduler.register_group('night')`;
+      await sql`update scheduler_jobs set group_name = 'night', payload = '{}'`;
+      const job = (verb: string, body = {}) =>
+        act(`/jobs/the-fickle/${verb}`, { ...because, ...body }, `/jobs/{job}/${verb}`);
+      const { run_id } = (await job("run", { payload: { behaviour: "throw" } })).body;
+      await untilStatus(sql, run_id, "failed");
+      const retry = await act(`/runs/${run_id}/retry`, because, "/runs/{id}/retry");
+      await untilStatus(sql, retry.body.run_id, "completed");
+      const over = await act(`/runs/${run_id}/cancel`, because, "/runs/{id}/cancel");
+      assert.match(over.body.message, /is over already/);
+      assert.match((await job("pause")).body.message, /until somebody resumes it/);
+      assert.match((await job("resume")).body.message, /runs again/);
+      assert.equal((await job("close-breaker")).status, 200);
+      const range = { from: "2026-03-02T00:00:00Z", to: "2026-03-03T00:00:00Z" };
+      assert.equal((await job("backfill", range)).body.preview, true);
+      for (const verb of ["pause", "resume"]) {
+        const found = await act(`/groups/night/${verb}`, because, `/groups/{group}/${verb}`);
+        assert.equal(found.status, 200, JSON.stringify(found.body));
+      }
+      const locks = await act("/emergency/force-release-locks", because);
+      assert.deepEqual(locks.body, { released: [] });
+      assert.match((await act("/emergency/stop", because)).body.message, /^1 job is stopped/);
+      const twice = await act("/emergency/stop", because);
+      assert.deepEqual([twice.status, twice.body.error.code], [409, "refused"]);
+      assert.equal((await act("/emergency/restart", { ...because, ramp_seconds: 0 })).status, 200);
+      for (const method of ["GET", "POST"]) {
+        const headers = { "x-cron-secret": stack.keys.cronSecret };
+        const { body } = await ask("/tick", { method, headers });
+        assert.deepEqual([body.beat, body.errors], [true, {}]);
+      }
+      const { entries } = (await ask("/audit-log")).body;
+      const told = entries.filter(({ reason }: { reason: string }) => reason === "it is late");
+      assert.deepEqual(
+        told.map(({ verb, author }: Record<string, string>) => `${author} ${verb}`).reverse(),
+        [
+          "run_now",
+          "retry_run",
+          "pause",
+          "resume",
+          "pause_group",
+          "resume_group",
+          "start_incident",
+          "end_incident",
+        ]
+          .map((verb) => `ann ${verb}`),
+      );
+    });
+
+    await test.step("does nothing with a body that is wrong, and names the field", async () => {
+      const before = (await ask("/audit-log")).body.entries.length;
+      const because = { reason: "it is late", author: "ann" };
+      const cases: [string, string, object, number, string, RegExp][] = [
+        ["/jobs/fickle/run", "/jobs/{job}/run", {}, 400, "invalid_input", /reason: .*author: /],
+        [
+          "/jobs/fickle/run",
+          "/jobs/{job}/run",
+          { ...because, author: " " },
+          400,
+          "invalid_input",
+          /author: must not be blank/,
+        ],
+        [
+          "/jobs/fickle/run",
+          "/jobs/{job}/run",
+          { ...because, paylod: {} },
+          400,
+          "invalid_input",
+          /paylod/,
+        ],
+        ["/jobs/nobody/run", "/jobs/{job}/run", because, 404, "unknown_job", /nobody/],
+        ["/groups/nobody/pause", "/groups/{group}/pause", because, 404, "unknown_group", /nobody/],
+        ["/runs/1/cancel", "/runs/{id}/cancel", because, 400, "invalid_input", /path: id: /],
+        [
+          `/runs/${crypto.randomUUID()}/cancel`,
+          "/runs/{id}/cancel",
+          because,
+          404,
+          "unknown_run",
+          /no run/,
+        ],
+        [
+          "/emergency/restart",
+          "/emergency/restart",
+          { ...because, ramp_seconds: 1e9 },
+          400,
+          "invalid_input",
+          /ramp_seconds/,
+        ],
+        [
+          "/emergency/stop",
+          "/emergency/stop",
+          { ...because, reason: "x".repeat(300_000) },
+          413,
+          "body_too_large",
+          /262144 bytes/,
+        ],
+      ];
+      for (const [path, route, body, status, code, message] of cases) {
+        const found = await act(path, body, route);
+        assert.deepEqual(
+          [found.status, found.body.error.code],
+          [status, code],
+          JSON.stringify(found.body),
+        );
+        assert.match(found.body.error.message, message, path);
+      }
+      const headers = { "x-cron-secret": stack.keys.cronSecret };
+      const garbage = await ask("/emergency/stop", { method: "POST", headers, body: "garbage" });
+      assert.deepEqual([garbage.status, garbage.body.error.code], [400, "invalid_json"]);
+      assert.equal((await ask("/audit-log")).body.entries.length, before);
+    });
+
     await test.step("every route that is described was asked, and answered with success", () => {
-      const good = Object.keys(description.paths).filter((route) => !asked.has(`${route} 200`));
-      assert.deepEqual(good, []);
+      const silent = Object.entries(description.paths).flatMap(([route, methods]) =>
+        Object.keys(methods).map((method) => `${method} ${route}`)
+      ).filter((route) => !asked.has(`${route} 200`));
+      assert.deepEqual(silent, []);
       assert.equal(description.openapi, "3.1.0");
     });
 

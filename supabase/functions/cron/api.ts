@@ -4,6 +4,7 @@ import type { Context } from "hono";
 import type { Database } from "../../../shared/database.types.ts";
 import { HttpError } from "../../../shared/job/errors.ts";
 import { createAsk } from "./ask.ts";
+import { actingRoutes, addActingRoutes, tickPath } from "./acting.ts";
 import { addReadingRoutes, readingRoutes } from "./reading.ts";
 
 /** The path below the function: the platform calls it with `/cron/…`, some of its hosts with `/functions/v1/cron/…`. */
@@ -18,7 +19,9 @@ const documentPath = "/openapi.json";
 /** The API over that database. Its `fetch` throws an HttpError for what it refuses. */
 export function createApi(db: SupabaseClient<Database>): OpenAPIHono {
   const api = new OpenAPIHono({ getPath: pathOf, defaultHook: refuseInput });
-  addReadingRoutes(api, createAsk(db));
+  const ask = createAsk(db);
+  addReadingRoutes(api, ask);
+  addActingRoutes(api, ask);
   api.doc31(documentPath, {
     openapi: "3.1.0",
     info: {
@@ -69,23 +72,28 @@ function refuseInput({ success, target, error }: Parsed): void {
 /** 405 for a path that there is, 404 for any other. */
 function refuseRoute(context: Context): never {
   const path = pathOf(context.req.raw);
-  const paths = [documentPath, ...readingRoutes.map((route) => route.path)];
-  const isThere = paths.some((pattern) =>
+  const routes: [string, string][] = [
+    [documentPath, "GET, HEAD"],
+    ...readingRoutes.map(({ path }): [string, string] => [path, "GET, HEAD"]),
+    ...actingRoutes.map(({ path }): [string, string] => [path, "POST"]),
+    [tickPath, "GET, HEAD, POST"],
+  ];
+  const found = routes.find(([pattern]) =>
     new RegExp(`^${pattern.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(path)
   );
-  if (isThere) {
+  if (found !== undefined) {
     throw new HttpError(
       405,
       "method_not_allowed",
-      `Cannot answer: method must be GET or HEAD, got ${context.req.method}`,
+      `Cannot answer: method must be one of ${found[1]}, got ${context.req.method}`,
       undefined,
-      { allow: "GET, HEAD" },
+      { allow: found[1] },
     );
   }
   throw new HttpError(
     404,
     "unknown_route",
     `Cannot answer: there is no ${path.slice(0, 200)}`,
-    `the routes are: ${paths.map((path) => path.slice(1)).join(", ")}`,
+    `the routes are: ${routes.map(([path]) => path.slice(1)).join(", ")}`,
   );
 }

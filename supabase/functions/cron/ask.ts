@@ -11,7 +11,7 @@ export type ApiFunction = Extract<
 /** Asks one of them; undefined arguments are left out, so that the database's defaults hold. */
 export type Ask = (
   name: ApiFunction,
-  args?: Record<string, string | undefined>,
+  args?: Record<string, unknown>,
 ) => Promise<unknown>;
 
 /** The database stops an answer after five seconds. This is longer, so that its own words arrive. */
@@ -45,6 +45,13 @@ function refusal(error: DatabaseError): HttpError {
       return new HttpError(404, "unknown_job", message, hint);
     case "SD002":
       return new HttpError(404, "unknown_run", message, hint);
+    case "SD014":
+      return new HttpError(404, "unknown_group", message, hint);
+    case "SD101":
+    case "SD104":
+    case "SD201":
+    case "SD202":
+      return new HttpError(409, "refused", message, hint);
     case "22023":
     case "22007":
     case "22008":

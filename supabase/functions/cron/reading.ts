@@ -2,6 +2,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { ZodObject, ZodType } from "zod";
 import type { ApiFunction, Ask } from "./ask.ts";
+import { jsonOf, refusals } from "./responses.ts";
 import * as shapes from "./shapes.ts";
 
 interface ReadingRoute {
@@ -117,18 +118,6 @@ export const readingRoutes: ReadingRoute[] = [
     asks: "scheduler_api_verify",
   },
 ];
-
-const jsonOf = (schema: ZodType, description: string) => ({
-  description,
-  content: { "application/json": { schema } },
-});
-
-/** The errors that any route may answer. */
-const refusals = {
-  400: jsonOf(shapes.problem, "A parameter is wrong; the message names it"),
-  401: jsonOf(shapes.problem, "No valid credential"),
-  500: jsonOf(shapes.problem, "The function's environment is incomplete, or an unexpected error"),
-};
 
 /** Adds the routes to the API. */
 export function addReadingRoutes(api: OpenAPIHono, ask: Ask): void {

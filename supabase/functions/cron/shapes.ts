@@ -264,3 +264,26 @@ export const verification = z.strictObject({
     detail: z.string(),
   })),
 }).openapi("Verification");
+
+/** What a verb says that it did. */
+export const message = z.strictObject({ message: z.string() }).openapi("Message");
+
+export const newRun = z.strictObject({ run_id: z.uuid() }).openapi("NewRun");
+
+export const released = z.strictObject({
+  released: z.array(z.strictObject({ job: z.string(), message: z.string() })),
+}).openapi("Released");
+
+export const backfilled = z.strictObject({
+  preview: z.boolean(),
+  occurrences: z.array(
+    z.strictObject({ scheduled_for: moment, state: z.string(), becomes: z.string() }),
+  ),
+}).openapi("Backfilled");
+
+export const tick = z.strictObject({
+  timestamp: moment,
+  beat: z.boolean(),
+  more: z.boolean(),
+  errors: z.record(z.string(), z.string()),
+}).openapi("Tick");
