@@ -122,6 +122,7 @@ Deno.test("the watcher's token opens status, health and the health of a job alon
     "/health/x/y",
     "/statusx",
     "/x/status",
+    "/tick",
     "/openapi.json",
   ];
   for (const path of others) {
