@@ -8,6 +8,7 @@ const WORDS = [
   "scheduler.retention_rules",
   "scheduler.health_components",
   "scheduler.health_figures",
+  "scheduler.health_keys",
   "scheduler.metric_families",
   "scheduler.metric_sources",
   "public.scheduler_settings",

@@ -1735,6 +1735,7 @@ export type Database = {
       };
       "scheduler_jobs": {
         Row: {
+          "alias": string | null;
           "backoff_base_seconds": number;
           "backoff_cap_seconds": number;
           "breaker_cooldown_seconds": number;
@@ -1787,6 +1788,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          "alias"?: string | null;
           "backoff_base_seconds"?: number;
           "backoff_cap_seconds"?: number;
           "breaker_cooldown_seconds"?: number;
@@ -1838,6 +1840,7 @@ export type Database = {
           "updated_at"?: string;
         };
         Update: {
+          "alias"?: string | null;
           "backoff_base_seconds"?: number;
           "backoff_cap_seconds"?: number;
           "breaker_cooldown_seconds"?: number;
@@ -2441,6 +2444,39 @@ export type Database = {
         };
         Returns: Json;
       };
+      "scheduler_api_act": {
+        Args: {
+          "p_author": string;
+          "p_input"?: Json;
+          "p_reason": string;
+          "p_subject": string;
+          "p_verb": string;
+        };
+        Returns: Json;
+      };
+      "scheduler_api_audit_log": { Args: { "p_cursor"?: string }; Returns: Json };
+      "scheduler_api_explain": { Args: { "p_at"?: string; "p_job": string }; Returns: Json };
+      "scheduler_api_health": { Args: Record<PropertyKey, never>; Returns: Json };
+      "scheduler_api_health_of": { Args: { "p_job": string }; Returns: Json };
+      "scheduler_api_history": {
+        Args: {
+          "p_cursor"?: string;
+          "p_from"?: string;
+          "p_job"?: string;
+          "p_status"?: string;
+          "p_to"?: string;
+        };
+        Returns: Json;
+      };
+      "scheduler_api_next": { Args: { "p_cursor"?: string; "p_job"?: string }; Returns: Json };
+      "scheduler_api_run": { Args: { "p_run_id": string }; Returns: Json };
+      "scheduler_api_status": { Args: { "p_cursor"?: string }; Returns: Json };
+      "scheduler_api_tick": { Args: Record<PropertyKey, never>; Returns: Json };
+      "scheduler_api_timeline": {
+        Args: { "p_cursor"?: string; "p_from"?: string; "p_to"?: string };
+        Returns: Json;
+      };
+      "scheduler_api_verify": { Args: Record<PropertyKey, never>; Returns: Json };
       "scheduler_begin_due_run": {
         Args: { "p_function_name": string; "p_holder"?: string; "p_job_name"?: string };
         Returns: Json;

@@ -6,13 +6,18 @@ declare
   v_pack constant text := 'scheduler';
   v_schemas constant text[] := array[]::text[];
   v_relations constant text[] := array[
-    'scheduler_jobs_group_name_idx', 'scheduler_runs_job_name_run_after_idx',
+    'scheduler_jobs_alias_key', 'scheduler_jobs_group_name_idx',
+    'scheduler_runs_created_at_idx', 'scheduler_runs_job_name_run_after_idx',
     'scheduler_runs_next_idx', 'scheduler_runs_run_after_idx',
     'scheduler_runs_turn_idx', 'scheduler_runs_waits_for_key_idx',
     'scheduler_audit', 'scheduler_breakers', 'scheduler_budgets',
     'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
     'scheduler_incidents'];
   v_functions constant text[] := array[
+    'scheduler_api_act', 'scheduler_api_audit_log', 'scheduler_api_explain',
+    'scheduler_api_health', 'scheduler_api_health_of', 'scheduler_api_history',
+    'scheduler_api_next', 'scheduler_api_run', 'scheduler_api_status',
+    'scheduler_api_tick', 'scheduler_api_timeline', 'scheduler_api_verify',
     'scheduler_begin_due_run', 'scheduler_report_budget',
     'scheduler_reserve_tokens', 'scheduler_take_tokens'];
   v_jobs constant text[] := array[]::text[];
@@ -478,6 +483,35 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_budget_reserved', 'scheduler', 'gauge', 'Tokens that are kept for jobs until they took them or '
     'their deadline has passed.');
 
+-- The API.
+
+alter table public.scheduler_jobs add column alias text;
+create unique index scheduler_jobs_alias_key on public.scheduler_jobs (alias) where alias is not null;
+comment on column public.scheduler_jobs.alias is
+  'Another name by which the API is asked for the job, and under which its health is shown.';
+create index scheduler_runs_created_at_idx on public.scheduler_runs (created_at);
+
+create table scheduler.health_keys (
+  key text primary key check (key ~ '^[a-z][a-z0-9_]*$'
+    and key not in ('timestamp', 'services', 'stalled_services', 'budgets')),
+  pack text not null,
+  function_name text not null check (function_name ~ '^[a-z_]+\.[a-z0-9_]+$')
+);
+alter table scheduler.health_keys enable row level security;
+revoke all on scheduler.health_keys from public, anon, authenticated, service_role;
+comment on table scheduler.health_keys is 'What packs add to the API''s health, one row a key.';
+comment on column scheduler.health_keys.function_name is 'The function (now timestamptz) returns jsonb that has its '
+  'value.';
+
+create type scheduler.job_condition as (
+  name text, state text, stalled boolean, stop text, breaker text, unsuccessful bigint, due_without_success bigint,
+  waits_for text
+);
+comment on type scheduler.job_condition is
+  'How a job is: its state (see scheduler.job_state), whether it is stalled, what stops it, its breaker, how many '
+    'occurrences failed or were missed since the last completed run, how many are due without one (those, and '
+    'those under way, waiting or without a row), and what its oldest waiting run waits for.';
+
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
 drop function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean);
@@ -501,6 +535,34 @@ drop function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with ti
 drop function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone);
 
 set local check_function_bodies = off;
+
+CREATE OR REPLACE FUNCTION scheduler.act_on_job(p_verb text, p_job_name text, p_reason text, p_author text, p_input jsonb, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  return case p_verb
+    when 'run' then jsonb_build_object('run_id',
+      scheduler.run_now(p_job_name, p_author, p_input -> 'payload', p_now))
+    when 'pause' then jsonb_build_object('message',
+      scheduler.pause(p_job_name, p_reason, p_author, (p_input ->> 'until')::timestamptz, p_now))
+    when 'resume' then jsonb_build_object('message', scheduler.resume(p_job_name, p_author, p_now))
+    when 'close-breaker' then jsonb_build_object('message',
+      scheduler.close_breaker(p_job_name, p_reason, p_author, p_now))
+    when 'backfill' then jsonb_build_object('preview', coalesce((p_input ->> 'preview')::boolean, true),
+      'occurrences', (
+        select coalesce(jsonb_agg(jsonb_build_object('scheduled_for', scheduled_for, 'state', state,
+          'becomes', becomes)), '[]')
+        from scheduler.backfill(p_job_name, (p_input ->> 'from')::timestamptz, (p_input ->> 'to')::timestamptz,
+          p_reason, p_author, coalesce(p_input ->> 'reprocess', 'missed'),
+          coalesce((p_input ->> 'newest_first')::boolean, false), coalesce((p_input ->> 'at_most')::integer, 100),
+          coalesce((p_input ->> 'preview')::boolean, true), p_now))) end;
+end;
+$function$
+;
+comment on function scheduler.act_on_job(text,text,text,text,jsonb,timestamp with time zone) is 'run, pause, resume, close-breaker or backfill of a job, with what further arguments the verb takes in p_input. Raises what the verb raises.';
+revoke all on function scheduler.act_on_job(text,text,text,text,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.add_calendar_span(p_calendar text, p_label text, p_author text, p_from timestamp without time zone, p_to timestamp without time zone DEFAULT NULL::timestamp without time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
@@ -585,6 +647,30 @@ $function$
 comment on function scheduler.advance_job(text,boolean,timestamp with time zone) is 'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. {"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. The caller holds the job''s row lock.';
 revoke all on function scheduler.advance_job(text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.alias_fault(p_job scheduler_jobs)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    when p_job.alias !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then format('alias must be 1 to 63 of a-z, 0-9, - and _, the '
+      'first a letter or digit, got %L', p_job.alias)
+    when p_job.alias = p_job.name then 'alias must be another name than the job''s own'
+    else (
+      select case when name = p_job.alias then format('alias %L is the name of a job', p_job.alias)
+        when alias = p_job.name then format('its name is the alias of %s', name)
+        else format('alias %L is that of %s', p_job.alias, name) end
+      from public.scheduler_jobs
+      where name = p_job.alias or alias in (p_job.alias, p_job.name) and name <> p_job.name
+      order by name limit 1) end;
+end;
+$function$
+;
+comment on function scheduler.alias_fault(scheduler_jobs) is 'What is wrong with the alias of a job, or with its name beside the aliases of others; null when nothing is.';
+revoke all on function scheduler.alias_fault(scheduler_jobs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.alive_share(p_job_name text, p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS numeric
  LANGUAGE plpgsql
@@ -613,6 +699,19 @@ $function$
 ;
 comment on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) is 'The share of [p_from, p_to) in which a continuous job was alive, from 0 to 1, as far back as the ledger reaches. Raises SD001 for an unknown job; 22023 for one that is not continuous, or a range that is none.';
 revoke all on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.all_budgets(p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_object_agg(budget, jsonb_build_object('tokens', tokens_left, 'capacity', tokens)), '{}')
+  from scheduler.budget_states(p_now);
+$function$
+;
+comment on function scheduler.all_budgets(timestamp with time zone) is 'Each budget by its name: {"tokens": what it holds now, "capacity": what it grants in its span}.';
+revoke all on function scheduler.all_budgets(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.already_told(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS jsonb
@@ -673,6 +772,366 @@ $function$
 ;
 comment on function scheduler.answer_of_verify(scheduler.verify_calls,timestamp with time zone) is 'What a function said to the last call of verify(): whether it took the secret, and how far its clock is off.';
 revoke all on function scheduler.answer_of_verify(scheduler.verify_calls,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_act(p_verb text, p_subject text, p_reason text, p_author text, p_input jsonb DEFAULT '{}'::jsonb, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_answer jsonb;
+begin
+  perform scheduler.assert_given(p_verb, 'reason and author', '{"reason": "why", "author": "who"}', p_reason,
+    p_author);
+  -- Some verbs take no reason: the audit log has that of the call.
+  perform set_config('daybook.reason', p_reason, true);
+  v_answer := case
+    when p_verb in ('run', 'pause', 'resume', 'close-breaker', 'backfill')
+      then scheduler.act_on_job(p_verb, (scheduler.job_named(p_subject)).name, p_reason, p_author, p_input, p_now)
+    when p_verb = 'cancel' then jsonb_build_object('message',
+      scheduler.cancel_run(p_subject::uuid, p_reason, p_author, p_now))
+    when p_verb = 'retry' then jsonb_build_object('run_id', scheduler.retry_run(p_subject::uuid, p_author, p_now))
+    when p_verb = 'pause-group' then jsonb_build_object('message',
+      scheduler.pause_group(p_subject, p_reason, p_author, (p_input ->> 'until')::timestamptz, p_now))
+    when p_verb = 'resume-group' then jsonb_build_object('message',
+      scheduler.resume_group(p_subject, p_author, p_now))
+    when p_verb = 'force-release-locks' then jsonb_build_object('released', scheduler.release_locks(
+      case when p_input ? 'jobs' then array(select jsonb_array_elements_text(p_input -> 'jobs')) end, p_reason,
+      p_author, p_now))
+    when p_verb = 'stop' then jsonb_build_object('message',
+      scheduler.start_incident(p_reason, p_author, coalesce((p_input ->> 'end_runs')::boolean, false), p_now))
+    when p_verb = 'restart' then jsonb_build_object('message',
+      scheduler.end_incident(p_author, coalesce((p_input ->> 'ramp_seconds')::integer, 60), p_now)) end;
+  perform set_config('daybook.reason', '', true);
+  if v_answer is null then
+    raise exception using errcode = '22023', message = format('there is no verb %s', coalesce(quote_literal(p_verb),
+      'null'));
+  end if;
+  return v_answer;
+end;
+$function$
+;
+comment on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) is 'A verb of an operator over the API: on a job (run, pause, resume, close-breaker, backfill), a run (cancel, retry), a group (pause-group, resume-group) or all (force-release-locks, stop, restart). What the verb says comes back as {"message"}, {"run_id"}, {"released"} or {"preview", "occurrences"}. Raises 22023 without reason or author, and what the verb raises.';
+revoke all on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_audit_log(p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_answer jsonb;
+begin
+  if p_cursor !~ '^\d{1,18}$' then
+    raise exception using errcode = '22023', message = format('cannot read the page: cursor must be next_cursor of the '
+      'page before it, got %s', quote_literal(left(p_cursor, 100)));
+  end if;
+  select jsonb_build_object(
+      'entries', coalesce(jsonb_agg(to_jsonb(page) - array['place', 'rows'] order by place)
+        filter (where place <= 100), '[]'),
+      'next_cursor', max(id::text) filter (where place = 100 and rows > 100))
+    into v_answer
+    from (
+      select *, row_number() over () as place, count(*) over () as rows
+      from (
+        select id, occurred_at, author, verb, subject_type, subject, reason, before, after
+        from public.scheduler_audit
+        where p_cursor is null or id < p_cursor::bigint order by id desc limit 101) as newest
+    ) as page;
+  return v_answer;
+end;
+$function$
+;
+comment on function scheduler.api_audit_log(text) is 'Who did what, when, on what and why, newest first, 100 a page. Raises 22023 for a cursor that is none.';
+revoke all on function scheduler.api_audit_log(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_explain(p_job text, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('job', facts -> 'job', 'at', facts -> 'at', 'kind', facts -> 'kind',
+    'sentence', facts -> 'sentence', 'facts', facts - array['job', 'at', 'kind', 'sentence', 'now'])
+  from scheduler.explain_json((scheduler.job_named(p_job)).name, p_at, p_now) as facts;
+$function$
+;
+comment on function scheduler.api_explain(text,timestamp with time zone,timestamp with time zone) is 'Why the job did, or did not, run at that minute (its latest row when none is given): the sentence of scheduler.explain, and the facts behind it. Raises SD001 for an unknown job; 22023 for a time that is none (infinity).';
+revoke all on function scheduler.api_explain(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_health(p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.health_of_packs(p_now) || jsonb_build_object(
+    'timestamp', p_now,
+    'services', coalesce(jsonb_agg(service order by service ->> 'service'), '[]'),
+    'stalled_services', coalesce(jsonb_agg(service -> 'service' order by service ->> 'service')
+      filter (where stalled), '[]'),
+    'budgets', scheduler.all_budgets(p_now))
+  from (
+    select states.stalled, scheduler.health_service(jobs, states.state, states.stalled, states.due_without_success,
+      p_now) as service
+    from public.scheduler_jobs as jobs join scheduler.job_states(p_now) as states on states.name = jobs.name
+    where jobs.enabled
+  ) as services;
+$function$
+;
+comment on function scheduler.api_health(timestamp with time zone) is 'The health of every enabled job: {"timestamp", "services": [{"service": its alias or name, "job", "last_run", "age_seconds", "status": HEALTHY or STALLED, "state", "due_without_success"}], "stalled_services", "budgets": {"<name>": {"tokens", "capacity"}}}, and the keys of scheduler.health_keys. STALLED: two occurrences in a row are due without a completed run.';
+revoke all on function scheduler.api_health(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_health_of(p_job text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job constant public.scheduler_jobs := scheduler.job_named(p_job);
+  v_service jsonb;
+begin
+  select scheduler.health_service(v_job, state, stalled, due_without_success, p_now) into v_service
+    from scheduler.job_states(p_now) where name = v_job.name;
+  return v_service || jsonb_build_object(
+    'timestamp', p_now,
+    'heartbeats', (
+      select coalesce(jsonb_agg(jsonb_build_object('run_id', id, 'started_at', started_at, 'heartbeat_at', heartbeat_at,
+        'age_seconds', greatest(0, round(extract(epoch from p_now - heartbeat_at))), 'progress', progress)
+        order by started_at), '[]')
+      from (
+        select * from public.scheduler_runs where job_name = v_job.name and status = 'running'
+        order by started_at limit 100) as at_work),
+    'durations', scheduler.durations_of(v_job.name), 'errors', scheduler.errors_of(v_job.name),
+    'budgets', scheduler.job_budgets(v_job, scheduler.all_budgets(p_now)));
+end;
+$function$
+;
+comment on function scheduler.api_health_of(text,timestamp with time zone) is 'The health of one job by its name or alias: what scheduler.api_health has of it, and its heartbeats, durations, errors and budgets. Raises SD001 for an unknown job.';
+revoke all on function scheduler.api_health_of(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_history(p_job text DEFAULT NULL::text, p_status text DEFAULT NULL::text, p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_ended constant text[] := array['completed', 'failed', 'deferred', 'skipped', 'missed', 'cancelled'];
+  v_job constant text := scheduler.history_job(p_job);
+  -- The ledger has an index for each: (job, created), (status, completed), created.
+  v_order constant text := case when p_job is null and p_status = any (v_ended) then 'completed_at'
+    else 'created_at' end;
+  v_place record;
+  v_answer jsonb;
+begin
+  if p_status <> all (v_ended || array['queued', 'dispatched', 'running']) then
+    raise exception using errcode = '22023', message = format('cannot show the history: status must be one of %s, got '
+      '%L', array_to_string(v_ended || array['queued', 'dispatched', 'running'], ', '), p_status);
+  end if;
+  v_place := scheduler.read_cursor(p_cursor, '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}');
+  select jsonb_build_object('ordered_by', v_order,
+      'runs', coalesce(jsonb_agg(scheduler.run_brief(page) order by place) filter (where place <= 100), '[]'),
+      'next_cursor', max(scheduler.page_cursor(case v_order when 'completed_at' then (page).completed_at
+        else (page).created_at end, (page).id::text)) filter (where place = 100 and pages.rows > 100))
+    into v_answer
+    from (
+      select runs as page, row_number() over () as place, count(*) over () as rows
+      from scheduler.history_page(v_job, p_status, p_from, p_to, v_place.at, v_place.id::uuid, v_order) as runs
+    ) as pages;
+  return v_answer;
+end;
+$function$
+;
+comment on function scheduler.api_history(text,text,timestamp with time zone,timestamp with time zone,text) is 'The ledger, newest first, 100 runs a page: of a job (by its name or alias), a status, and from p_from up to p_to. ordered_by says by which time: created_at; completed_at where a status of ended runs of all jobs is asked for. Raises SD001 for an unknown job; 22023 for an unknown status or a cursor that is none.';
+revoke all on function scheduler.api_history(text,text,timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_next(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_place record := scheduler.read_cursor(p_cursor, '[a-z0-9][a-z0-9_-]{0,62}');
+  v_answer jsonb;
+begin
+  with found as (
+    select * from scheduler.next_of_all(v_place.at, v_place.id, p_now) where p_job is null
+    union all
+    select next_runs.job_name, next_runs.run_at, next_runs.time_zone, next_runs.note
+    from scheduler.next_runs((scheduler.job_named(p_job)).name, 101, coalesce(v_place.at, p_now)) as next_runs
+    where p_job is not null
+  ), numbered as (
+    select *, row_number() over (order by run_at, job) as place, count(*) over () as rows from found
+  )
+  select jsonb_build_object('timestamp', p_now,
+      'occurrences', coalesce(jsonb_agg(jsonb_build_object('job', job, 'run_at', run_at,
+        'local_time', scheduler.local_text(run_at, time_zone), 'time_zone', time_zone, 'note', note) order by place)
+        filter (where place <= 100), '[]'),
+      'next_cursor', max(scheduler.page_cursor(run_at, job)) filter (where place = 100 and rows > 100))
+    into v_answer from numbered;
+  return v_answer;
+end;
+$function$
+;
+comment on function scheduler.api_next(text,text,timestamp with time zone) is 'What comes next, 100 a page: of a job (by its name or alias) its occurrences to come, or why it has none; without one the next occurrence of each enabled job. Raises SD001 for an unknown job.';
+revoke all on function scheduler.api_next(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_run(p_run_id uuid, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_run public.scheduler_runs;
+  v_job public.scheduler_jobs;
+  v_facts jsonb;
+begin
+  select * into v_run from public.scheduler_runs where id = p_run_id;
+  if v_run.id is null then
+    raise exception using errcode = 'SD002', message = format('there is no run %s', coalesce(p_run_id::text, 'null')),
+      hint = 'GET history lists the runs there are';
+  end if;
+  select * into v_job from public.scheduler_jobs where name = v_run.job_name;
+  v_facts := jsonb_build_object('job', v_run.job_name, 'at', v_run.scheduled_for, 'now', p_now,
+    'when', scheduler.local_text(v_run.scheduled_for, v_job.time_zone)) || case
+      when v_run.occurrences > 1 then scheduler.gap_facts(v_job, v_run)
+      else scheduler.run_facts(v_job, v_run, p_now) end;
+  return jsonb_build_object(
+    'run', scheduler.run_brief(v_run), 'sentence', scheduler.explain_sentence(v_facts),
+    'meaning', v_facts ->> 'meaning', 'remedy', v_facts ->> 'remedy',
+    'payload', v_run.payload, 'progress', v_run.progress, 'result', v_run.result,
+    'error_message', v_run.error_message, 'error_detail', v_run.error_detail,
+    'interval', jsonb_build_object('from', v_run.interval_from, 'to', v_run.scheduled_for),
+    'run_after', v_run.run_after, 'waiting', v_run.waiting, 'waits', v_facts ->> 'waits',
+    'witnesses', jsonb_build_object(
+      'pg_cron', scheduler.cron_witness(v_run),
+      'pg_net', case when v_run.request_id is not null then jsonb_build_object('request_id', v_run.request_id,
+        'dispatched_at', v_run.dispatched_at, 'answered_at', v_run.answered_at,
+        'response_status', v_run.response_status, 'response_error', v_run.response_error) end,
+      'receipt', case when v_run.started_at is not null then jsonb_build_object('started_at', v_run.started_at,
+        'heartbeat_at', v_run.heartbeat_at, 'completed_at', v_run.completed_at) end),
+    'attempts', (
+      select jsonb_agg(scheduler.run_brief(attempts) order by attempt, created_at) from (
+        select * from public.scheduler_runs
+        where job_name = v_run.job_name and scheduled_for = v_run.scheduled_for
+        order by attempt desc, created_at desc limit 100) as attempts));
+end;
+$function$
+;
+comment on function scheduler.api_run(uuid,timestamp with time zone) is 'One run: the sentence of it, its payload, result and error, what it waits for, what the three witnesses say, and the newest 100 attempts at its occurrence. Raises SD002 for an unknown run.';
+revoke all on function scheduler.api_run(uuid,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_status(p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_names constant text[] := array(
+    select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 101);
+  v_states constant scheduler.job_condition[] := array(
+    select states from scheduler.job_states(p_now) as states);
+  v_counts jsonb;
+  v_trouble text[];
+  v_pulse_age numeric;
+  v_incident jsonb;
+begin
+  select coalesce(jsonb_object_agg(state, jobs), '{}') into v_counts
+    from (select state, count(*) as jobs from unnest(v_states) group by state) as counted;
+  select coalesce(array_agg(name order by name), '{}') into v_trouble from unnest(v_states)
+    where state in ('failing', 'overdue', 'breaker_open', 'late');
+  select greatest(0, round(extract(epoch from p_now - last_pulse_at), 1)) into v_pulse_age
+    from scheduler.pulse_state where last_pulse_at is not null;
+  select jsonb_build_object('started_at', started_at, 'started_by', started_by, 'reason', reason) into v_incident
+    from public.scheduler_incidents where ended_at is null;
+  return jsonb_build_object(
+    'timestamp', p_now,
+    'sentence', scheduler.status_sentence(v_counts, v_trouble, v_pulse_age,
+      'incident called by ' || (v_incident ->> 'started_by') || ': ' || rtrim(v_incident ->> 'reason', '.')),
+    'incident', v_incident, 'pulse_age_seconds', v_pulse_age, 'counts', v_counts,
+    'jobs', scheduler.status_jobs(v_names[1:100], v_states, p_now),
+    'next_cursor', case when cardinality(v_names) > 100 then v_names[100] end);
+end;
+$function$
+;
+comment on function scheduler.api_status(text,timestamp with time zone) is 'Every job with its state, last and next run, lock, breaker, budgets and group, 100 a page by name; over all: a sentence, how many are in each state, the incident that lasts, the age of the pulse.';
+revoke all on function scheduler.api_status(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_tick(p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('timestamp', p_now, 'beat', report -> 'beat', 'more', coalesce(report -> 'more', 'false'),
+    'errors', coalesce(report -> 'errors', '{}'))
+  from scheduler.pulse(p_now, 2000) as report;
+$function$
+;
+comment on function scheduler.api_tick(timestamp with time zone) is 'A pulse, which sends all that is due, for at most about two seconds: for a clock that is not pg_cron. {"beat": false where another pulse is at work, "more": whether there is more to do at once, "errors": by job or step}.';
+revoke all on function scheduler.api_tick(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_timeline(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_from constant timestamptz := coalesce(p_from, date_trunc('day', p_now at time zone 'UTC') at time zone 'UTC');
+  v_to constant timestamptz := coalesce(p_to, v_from + interval '1 day');
+  v_cell interval;
+  v_names text[];
+begin
+  if not coalesce(isfinite(v_from) and isfinite(v_to) and v_from < v_to and v_to - v_from <= interval '31 days', false)
+  then
+    raise exception using errcode = '22023', message = format('cannot show the timeline: from must be before to, by at '
+      'most 31 days, got %s and %s', v_from, v_to);
+  end if;
+  v_cell := make_interval(secs => scheduler.cell_seconds(v_from, v_to));
+  v_names := array(select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 101);
+  return jsonb_build_object('timestamp', p_now, 'from', v_from, 'to', v_to,
+    'cell_seconds', extract(epoch from v_cell)::integer,
+    'jobs', (
+      select coalesce(jsonb_agg(jsonb_build_object('job', jobs.name, 'time_zone', jobs.time_zone,
+        'cells', coalesce(cells.all, '[]')) order by jobs.name), '[]')
+      from public.scheduler_jobs as jobs left join (
+        select job, jsonb_agg(counts || jsonb_build_object('at', at) order by at) as all
+        from (
+          select job, at, jsonb_object_agg(state, amount) as counts
+          from (
+            select * from scheduler.timeline_runs(v_names[1:100], v_from, v_to, v_cell)
+            union all
+            select * from scheduler.timeline_to_come(v_names[1:100], v_from, v_to, v_cell, p_now)
+          ) as found
+          group by job, at) as by_cell
+        group by job) as cells on cells.job = jobs.name
+      where jobs.name = any (v_names[1:100])),
+    'zone_changes', scheduler.zone_changes(v_names[1:100], v_from, v_to),
+    'next_cursor', case when cardinality(v_names) > 100 then v_names[100] end);
+end;
+$function$
+;
+comment on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) is 'What a picture of [p_from, p_to) needs, at most 31 days and by default the day that it is in UTC: of 100 jobs a page the cells that are not empty, each with how many occurrences came to what or are to come; and the changes of the clock in their zones. Raises 22023 for a range that is none.';
+revoke all on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_verify(p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('timestamp', p_now, 'ok', bool_and(state <> 'failed'),
+    'checks', jsonb_agg(jsonb_build_object('check', check_name, 'state', state, 'detail', detail) order by place))
+  from scheduler.verify(p_now) with ordinality as checks (check_name, state, detail, place);
+$function$
+;
+comment on function scheduler.api_verify(timestamp with time zone) is 'The deployment check, see scheduler.verify: {"ok": whether none failed, "checks": [{"check", "state": ok, failed or asked (ask again in a few seconds), "detail"}]}.';
+revoke all on function scheduler.api_verify(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.assert_backfill(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_reprocess text, p_at_most integer)
  RETURNS void
@@ -787,10 +1246,10 @@ CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_s
 AS $function$
   insert into public.scheduler_audit (occurred_at, author, verb, subject_type, subject, reason, before, after)
     values (p_now, left(btrim(p_author), 200), p_verb, p_subject_type, left(p_subject, 200),
-      left(btrim(p_reason), 1000), p_before, p_after);
+      left(btrim(coalesce(p_reason, nullif(current_setting('daybook.reason', true), ''))), 1000), p_before, p_after);
 $function$
 ;
-comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason), who, what it was before and after (null: nothing).';
+comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason; then that of the call over the API, if it is one), who, what it was before and after (null: nothing).';
 revoke all on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.backfill(p_job_name text, p_from timestamp with time zone, p_to timestamp with time zone, p_reason text, p_author text, p_reprocess text DEFAULT 'missed'::text, p_newest_first boolean DEFAULT false, p_at_most integer DEFAULT 100, p_preview boolean DEFAULT true, p_now timestamp with time zone DEFAULT clock_timestamp())
@@ -1551,6 +2010,20 @@ $function$
 comment on function scheduler.cancel_waiting(scheduler_jobs,boolean,text,text,timestamp with time zone) is 'Cancels all runs of the job that wait, or those that are back-filled alone; lets its dependents decide. Returns how many. The caller holds the job''s row lock.';
 revoke all on function scheduler.cancel_waiting(scheduler_jobs,boolean,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.cell_seconds(p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select seconds from unnest(array[10, 60, 300, 900, 1800, 3600, 7200, 21600, 43200, 86400]) as seconds
+  where seconds >= extract(epoch from p_to - p_from) / 96
+  order by seconds limit 1;
+$function$
+;
+comment on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) is 'How long the cells of a timeline are: the first of the usual lengths by which there are at most 96 of them.';
+revoke all on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.check_dependencies()
  RETURNS SETOF scheduler.check_result
  LANGUAGE sql
@@ -2291,6 +2764,32 @@ $function$
 comment on function scheduler.count_occurrences(text,text,timestamp with time zone,timestamp with time zone) is 'How many occurrences lie in [p_from, p_to): what occurrences() would list, without listing them. Raises 22023 for a schedule or a time zone that cannot be read.';
 revoke all on function scheduler.count_occurrences(text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.cron_witness(p_run scheduler_runs)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select jsonb_build_object('fired_at', details.start_time, 'status', details.status,
+      'message', left(details.return_message, 500))
+    from (select * from cron.job_run_details order by runid desc limit 20000) as details
+      join cron.job as entries on entries.jobid = details.jobid
+    where entries.jobname = p_run.job_name and p_run.trigger in ('cron', 'catch_up')
+      and details.start_time >= date_trunc('minute', p_run.scheduled_for)
+      and details.start_time < date_trunc('minute', p_run.scheduled_for) + interval '1 minute'
+    order by details.start_time limit 1);
+exception when query_canceled then
+  raise;
+when others then
+  return jsonb_build_object('error', sqlerrm);
+end;
+$function$
+;
+comment on function scheduler.cron_witness(scheduler_runs) is 'What pg_cron''s log has of the minute of the run''s occurrence; null where its newest 20,000 rows have nothing, another job''s entry took it along, or the run is of no occurrence; {"error"} where the log cannot be read.';
+revoke all on function scheduler.cron_witness(scheduler_runs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.cursor_of(p_job scheduler_jobs, p_old scheduler_jobs)
  RETURNS scheduler_jobs
  LANGUAGE plpgsql
@@ -2533,6 +3032,24 @@ $function$
 comment on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The run of a job without a schedule for an occurrence of one of its dependencies: queued, or skipped as the job is stopped or by its calendars. Writes nothing: see add_runs.';
 revoke all on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.durations_of(p_job_name text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('runs', count(duration_ms), 'average_ms', round(avg(duration_ms)),
+    'p50_ms', round(percentile_cont(0.5) within group (order by duration_ms)),
+    'p95_ms', round(percentile_cont(0.95) within group (order by duration_ms)),
+    'p99_ms', round(percentile_cont(0.99) within group (order by duration_ms)), 'longest_ms', max(duration_ms))
+  from (
+    select duration_ms from public.scheduler_runs
+    where job_name = p_job_name order by created_at desc limit 100) as newest;
+$function$
+;
+comment on function scheduler.durations_of(text) is 'How long those of the job''s 100 newest runs took that began.';
+revoke all on function scheduler.durations_of(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.effective_priority(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
  RETURNS numeric
  LANGUAGE plpgsql
@@ -2726,6 +3243,27 @@ AS $function$ select p_entry like '%seconds' $function$
 ;
 comment on function scheduler.entry_needs_seconds(text) is 'Whether an entry of compile_schedule needs a pg_cron that knows seconds, 1.5 or later.';
 revoke all on function scheduler.entry_needs_seconds(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.errors_of(p_job_name text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('failed', coalesce(max(counters.failed), 0), 'missed', coalesce(max(counters.missed), 0),
+    'lost', coalesce(max(counters.lost), 0), 'failed_in_row', coalesce(max(counters.failed_in_row), 0),
+    'missed_in_row', coalesce(max(counters.missed_in_row), 0),
+    'last', (
+      select jsonb_build_object('run_id', id, 'at', completed_at, 'verdict', verdict,
+        'message', left(error_message, 500))
+      from (
+        select * from public.scheduler_runs where job_name = p_job_name order by created_at desc limit 100) as newest
+      where status in ('failed', 'missed') limit 1))
+  from scheduler.run_counters as counters where job_name = p_job_name;
+$function$
+;
+comment on function scheduler.errors_of(text) is 'How many runs of the job failed, were missed or lost since it was registered, how many in a row, and the last one among its 100 newest runs.';
+revoke all on function scheduler.errors_of(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.explain_facts(p_job_name text, p_at timestamp with time zone, p_now timestamp with time zone)
  RETURNS jsonb
@@ -3048,6 +3586,52 @@ $function$
 comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this transaction sees.';
 revoke all on function scheduler.has_free_slot(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.health_of_packs(p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_key scheduler.health_keys;
+  v_value jsonb;
+  v_values jsonb := '{}';
+begin
+  for v_key in select * from scheduler.health_keys order by key loop
+    begin
+      execute format('select %s($1)', v_key.function_name) into v_value using p_now;
+    exception when others then
+      -- A pack that fails must not hide the others.
+      v_value := jsonb_build_object('error', sqlerrm);
+    end;
+    v_values := v_values || jsonb_build_object(v_key.key, v_value);
+  end loop;
+  return v_values;
+end;
+$function$
+;
+comment on function scheduler.health_of_packs(timestamp with time zone) is 'The keys that packs add to the health, each with its value; {"error": why} where the function of a key failed.';
+revoke all on function scheduler.health_of_packs(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.health_service(p_job scheduler_jobs, p_state text, p_stalled boolean, p_due_without_success bigint, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_last constant timestamptz := scheduler.last_begun(p_job.name);
+begin
+  return jsonb_build_object('service', coalesce(p_job.alias, p_job.name), 'job', p_job.name, 'last_run', v_last,
+    'age_seconds', case when v_last is not null then greatest(0, round(extract(epoch from p_now - v_last))) end,
+    'status', case when p_stalled then 'STALLED' else 'HEALTHY' end, 'state', p_state,
+    'due_without_success', p_due_without_success);
+end;
+$function$
+;
+comment on function scheduler.health_service(scheduler_jobs,text,boolean,bigint,timestamp with time zone) is 'The health of a job: when it ran last, and HEALTHY or STALLED.';
+revoke all on function scheduler.health_service(scheduler_jobs,text,boolean,bigint,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.hear_and_wake(p_job_name text, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -3064,6 +3648,49 @@ $function$
 ;
 comment on function scheduler.hear_and_wake(text,timestamp with time zone) is 'hear_job for those who do not send what waits: the next pulse does, where a run may have ended. The caller holds the job''s row lock.';
 revoke all on function scheduler.hear_and_wake(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.history_job(p_job text)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_name constant text := coalesce((select name from public.scheduler_jobs where p_job in (name, alias) limit 1), (
+    -- The runs of a job that was taken out stay in the ledger.
+    select job_name from public.scheduler_runs where job_name = p_job limit 1));
+begin
+  if p_job is not null and v_name is null then
+    perform scheduler.refuse_unknown_job(p_job);
+  end if;
+  return v_name;
+end;
+$function$
+;
+comment on function scheduler.history_job(text) is 'The name of the job of that name or alias, or of one that only the ledger has; null for null. Raises SD001 for any other name.';
+revoke all on function scheduler.history_job(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.history_page(p_job text, p_status text, p_from timestamp with time zone, p_to timestamp with time zone, p_at timestamp with time zone, p_id uuid, p_order text)
+ RETURNS SETOF scheduler_runs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  -- Written for what is asked, so that the index of that order is read and no more than a page of it.
+  return query execute format('select * from public.scheduler_runs where true %s %s %s %s %s order by %6$I desc, id desc
+      limit 101',
+    case when p_job is not null then 'and job_name = $1' end,
+    case when p_status is not null then 'and status = $2' end,
+    case when p_from is not null then format('and %I >= $3', p_order) end,
+    case when p_to is not null then format('and %I < $4', p_order) end,
+    case when p_at is not null then format('and (%I, id) < ($5, $6)', p_order) end, p_order)
+    using p_job, p_status, p_from, p_to, p_at, p_id;
+end;
+$function$
+;
+comment on function scheduler.history_page(text,text,timestamp with time zone,timestamp with time zone,timestamp with time zone,uuid,text) is 'The first 101 runs of that job, status and time before the place (p_at, p_id), newest first by the column p_order.';
+revoke all on function scheduler.history_page(text,text,timestamp with time zone,timestamp with time zone,timestamp with time zone,uuid,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.hold_back(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
  RETURNS text
@@ -3238,6 +3865,20 @@ $function$
 comment on function scheduler.is_plain(scheduler_jobs) is 'Whether nothing but its own lock and parallel limit can hold the job''s runs back.';
 revoke all on function scheduler.is_plain(scheduler_jobs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.is_stalled(p_enabled boolean, p_stop text, p_due_without_success bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return p_enabled and p_stop is null and coalesce(p_due_without_success >= 2, false);
+end;
+$function$
+;
+comment on function scheduler.is_stalled(boolean,text,bigint) is 'Whether two occurrences in a row are due without a completed run. What is disabled or stopped has none that is due.';
+revoke all on function scheduler.is_stalled(boolean,text,bigint) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.is_to_come(p_job_name text, p_at timestamp with time zone)
  RETURNS boolean
  LANGUAGE sql
@@ -3272,6 +3913,23 @@ $function$
 ;
 comment on function scheduler.jitter(text,timestamp with time zone,integer) is 'How much later than its time an occurrence is sent: less than p_jitter_seconds, spread over occurrences and jobs.';
 revoke all on function scheduler.jitter(text,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.job_budgets(p_job scheduler_jobs, p_budgets jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case when p_job.budgets = '{}' then '{}'::jsonb else (
+    select coalesce(jsonb_object_agg(name, budget), '{}')
+    from jsonb_object_keys(p_job.budgets) as name, lateral (select p_budgets -> name as budget) as states
+    where budget is not null) end;
+end;
+$function$
+;
+comment on function scheduler.job_budgets(scheduler_jobs,jsonb) is 'Of the states of all budgets those of the budgets that the job is registered with.';
+revoke all on function scheduler.job_budgets(scheduler_jobs,jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.job_fault(p_job scheduler_jobs)
  RETURNS text
@@ -3339,6 +3997,7 @@ begin
     end,
     scheduler.contradiction(p_job),
     scheduler.unknown_name(p_job),
+    scheduler.alias_fault(p_job),
     case when p_job.budgets <> '{}' then scheduler.budgets_fault(p_job.budgets) end,
     scheduler.dependency_fault(p_job));
 end;
@@ -3411,6 +4070,26 @@ $function$
 comment on function scheduler.job_metrics(timestamp with time zone) is 'What a scrape shows of the scheduler: a value a job, by job_name, and its own.';
 revoke all on function scheduler.job_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.job_named(p_name text)
+ RETURNS scheduler_jobs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+begin
+  select * into v_job from public.scheduler_jobs where p_name in (name, alias) limit 1;
+  if v_job.name is null then
+    perform scheduler.refuse_unknown_job(p_name);
+  end if;
+  return v_job;
+end;
+$function$
+;
+comment on function scheduler.job_named(text) is 'The job of that name or alias. Raises SD001 and names the jobs there are when there is none.';
+revoke all on function scheduler.job_named(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.job_of_run(p_run_id uuid)
  RETURNS text
  LANGUAGE plpgsql
@@ -3430,6 +4109,59 @@ $function$
 ;
 comment on function scheduler.job_of_run(uuid) is 'The name of the run''s job. Raises SD002 when there is no such run.';
 revoke all on function scheduler.job_of_run(uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.job_state(p_enabled boolean, p_stop text, p_breaker text, p_unrecorded_seconds numeric, p_unsuccessful bigint, p_unbegun_seconds numeric, p_waits_for text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    when not p_enabled then 'disabled'
+    when p_stop is not null then 'paused'
+    when p_breaker <> 'closed' then 'breaker_open'
+    -- Where pg_cron has no seconds the pulse beats each minute: up to that is normal.
+    when p_unrecorded_seconds > 60 then 'overdue'
+    when p_unsuccessful > 0 then 'failing'
+    when p_unbegun_seconds > 60 then 'late'
+    -- These are no waits for something to happen: the job was registered so.
+    when p_waits_for not in ('jitter', 'idle') then 'waiting'
+    else 'healthy' end;
+end;
+$function$
+;
+comment on function scheduler.job_state(boolean,text,text,numeric,bigint,numeric,text) is 'The state of a job, the first that holds of: disabled, paused (something stops it), breaker_open (or half-open), overdue (an occurrence has been due for over a minute and has no row), failing (occurrences since the last completed run failed or were missed), late (a run could have begun over a minute ago), waiting, healthy.';
+revoke all on function scheduler.job_state(boolean,text,text,numeric,bigint,numeric,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.job_states(p_now timestamp with time zone)
+ RETURNS SETOF scheduler.job_condition
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select facts.name,
+    scheduler.job_state(enabled, facts.stop, facts.breaker,
+      case when enabled and next_run_at <= p_now then extract(epoch from p_now - next_run_at) end, facts.unsuccessful,
+      open_runs.unbegun_seconds, open_runs.waits_for),
+    scheduler.is_stalled(enabled, facts.stop, due.occurrences), facts.stop, facts.breaker, facts.unsuccessful,
+    due.occurrences, open_runs.waits_for
+  from (
+    select jobs.*, scheduler.stop_now(jobs, p_now) as stop, case when breaker_failures is not null
+        then scheduler.breaker_state(breakers.opened_at, breaker_cooldown_seconds, p_now) else 'closed' end as breaker,
+      coalesce(counters.failed_in_row + counters.missed_in_row, 0)::bigint as unsuccessful,
+      case when jobs.enabled then scheduler.unrecorded_occurrences(jobs, p_now) else 0 end as unrecorded
+    from public.scheduler_jobs as jobs
+      left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
+      left join scheduler.run_counters as counters on counters.job_name = jobs.name
+  ) as facts
+    left join scheduler.open_runs(p_now) on open_runs.job_name = facts.name
+    cross join lateral (
+      select facts.unsuccessful + facts.unrecorded + coalesce(open_runs.open_occurrences, 0) as occurrences) as due;
+$function$
+;
+comment on function scheduler.job_states(timestamp with time zone) is 'How every job is.';
+revoke all on function scheduler.job_states(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.jobs_to_attend(p_now timestamp with time zone, p_to_hear text[], p_after text, p_limit integer)
  RETURNS text[]
@@ -3541,6 +4273,25 @@ $function$
 ;
 comment on function scheduler.key_hold(scheduler_jobs,scheduler_runs) is 'A hold when as many runs with the run''s key are under way as the job or its group allows; else null. The caller holds the job''s row lock.';
 revoke all on function scheduler.key_hold(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.last_begun(p_job_name text)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return coalesce((
+      select at from (
+        select coalesce(started_at, dispatched_at) as at from public.scheduler_runs
+        where job_name = p_job_name order by created_at desc limit 100) as newest
+      where at is not null limit 1),
+    (select last_success_at from scheduler.run_counters where job_name = p_job_name));
+end;
+$function$
+;
+comment on function scheduler.last_begun(text) is 'When the newest run of the job began, or was sent; of a job with 100 newer rows that were not sent, when its last completed run ended. Null: never.';
+revoke all on function scheduler.last_begun(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.let_go(p_job scheduler_jobs, p_run scheduler_runs, p_goes_on boolean, p_now timestamp with time zone)
  RETURNS void
@@ -4289,6 +5040,21 @@ $function$
 comment on function scheduler.next_occurrence(text,text,timestamp with time zone) is 'The first occurrence strictly after p_after, in the IANA time zone given; null when the schedule never occurs (30 February). Raises 22023 for a schedule or a time zone that cannot be read.';
 revoke all on function scheduler.next_occurrence(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.next_of_all(p_at timestamp with time zone, p_name text, p_now timestamp with time zone)
+ RETURNS TABLE(job text, run_at timestamp with time zone, time_zone text, note text)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select name, next_run_at, time_zone, scheduler.next_run_note(jobs, next_run_at)
+  from public.scheduler_jobs as jobs
+  where enabled and next_run_at is not null and (p_at is null or (next_run_at, name) > (p_at, p_name))
+  order by next_run_at, name limit 101;
+$function$
+;
+comment on function scheduler.next_of_all(timestamp with time zone,text,timestamp with time zone) is 'The next occurrence of each enabled job that has one, the first 101 after that place, in order of time.';
+revoke all on function scheduler.next_of_all(timestamp with time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.next_run(p_job scheduler_jobs, p_after timestamp with time zone, OUT run_at timestamp with time zone, OUT fault text)
  RETURNS record
  LANGUAGE plpgsql
@@ -4780,6 +5546,32 @@ $function$
 comment on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) is 'The reservations of a budget that still hold tokens for their jobs.';
 revoke all on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.open_runs(p_now timestamp with time zone)
+ RETURNS TABLE(job_name text, open_occurrences bigint, unbegun_seconds numeric, waits_for text)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select runs.job_name,
+    count(distinct runs.scheduled_for) filter (where not jobs.continuous
+      and runs.scheduled_for > coalesce(counters.unsuccessful_for, '-infinity')
+      and not scheduler.is_backfill(runs) and scheduler.is_of_occurrence(runs)),
+    max(extract(epoch from p_now - case
+      when runs.status = 'dispatched' then runs.dispatched_at
+      when runs.status = 'queued' and runs.waiting is null and runs.run_after is null
+        then greatest(runs.created_at, runs.scheduled_for) end)),
+    (array_agg(runs.waiting ->> 'for' order by runs.scheduled_for) filter (where runs.status = 'queued'
+      and runs.waiting is not null and not scheduler.is_backfill(runs)))[1]
+  from public.scheduler_runs as runs
+    join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+    left join scheduler.run_counters as counters on counters.job_name = runs.job_name
+  where runs.status in ('queued', 'dispatched', 'running')
+  group by runs.job_name;
+$function$
+;
+comment on function scheduler.open_runs(timestamp with time zone) is 'Of each job that has runs which are not over: how many occurrences they are of that no counter has yet, for how long one of them could have begun, and what the oldest waits for.';
+revoke all on function scheduler.open_runs(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.origin(p_run scheduler_runs)
  RETURNS text
  LANGUAGE sql
@@ -4795,6 +5587,18 @@ $function$
 ;
 comment on function scheduler.origin(scheduler_runs) is 'What brought the run about: its trigger; of a retry that of the first attempt.';
 revoke all on function scheduler.origin(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.page_cursor(p_at timestamp with time zone, p_id text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '~' || p_id;
+$function$
+;
+comment on function scheduler.page_cursor(timestamp with time zone,text) is 'The place of an entry in a list that is ordered by a time and then by an id.';
+revoke all on function scheduler.page_cursor(timestamp with time zone,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.parse_field_part(p_field scheduler.schedule_field, p_typed text)
  RETURNS scheduler.schedule_part
@@ -5406,6 +6210,36 @@ $function$
 comment on function scheduler.put_off(scheduler_runs,scheduler.hold,timestamp with time zone) is 'Writes down what a run alone waits for. The caller holds the job''s row lock.';
 revoke all on function scheduler.put_off(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.read_cursor(p_cursor text, p_id_pattern text, OUT at timestamp with time zone, OUT id text)
+ RETURNS record
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_parts constant text[] := regexp_match(p_cursor,
+    '^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z)~(' || p_id_pattern || ')$');
+begin
+  if p_cursor is null then
+    return;
+  end if;
+  begin
+    at := v_parts[1]::timestamptz;
+  exception when datetime_field_overflow then
+    at := null;
+  end;
+  id := v_parts[2];
+  if at is null or id is null then
+    raise exception using errcode = '22023',
+      message = format('cannot read the page: cursor must be next_cursor of the page before it, got %s',
+        quote_literal(left(p_cursor, 100)));
+  end if;
+end;
+$function$
+;
+comment on function scheduler.read_cursor(text,text) is 'The time and the id of a cursor that page_cursor made, nulls for null. Raises 22023 for any other text.';
+revoke all on function scheduler.read_cursor(text,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.read_day_sign(p_field scheduler.schedule_field, p_text text, p_typed text)
  RETURNS scheduler.schedule_part
  LANGUAGE plpgsql
@@ -5780,7 +6614,7 @@ $function$
 comment on function scheduler.register_group(text,text,integer,integer,integer) is 'Registers a group, or changes it to exactly these values (a pause stays). Jobs join it by group_name of register_job. Raises 22023 for a wrong argument.';
 revoke all on function scheduler.register_group(text,text,integer,integer,integer) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.register_job(name text, schedule text, time_zone text DEFAULT 'UTC'::text, target text DEFAULT NULL::text, description text DEFAULT ''::text, payload jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT NULL::integer, max_attempts integer DEFAULT 3, backoff_base_seconds integer DEFAULT 30, backoff_cap_seconds integer DEFAULT 900, overlap_policy text DEFAULT 'skip'::text, misfire_policy text DEFAULT 'once'::text, misfire_grace_seconds integer DEFAULT 300, misfire_cap integer DEFAULT 24, receipt text DEFAULT NULL::text, secret_name text DEFAULT NULL::text, parallel_limit integer DEFAULT NULL::integer, run_if text DEFAULT NULL::text, enabled boolean DEFAULT true, group_name text DEFAULT NULL::text, depends_on text[] DEFAULT '{}'::text[], dependency_timeout_seconds integer DEFAULT 21600, on_dependency_timeout text DEFAULT 'skip'::text, on_dependency_failure text DEFAULT 'skip'::text, key_limit integer DEFAULT NULL::integer, priority integer DEFAULT 0, priority_ages_after_seconds integer DEFAULT 300, budgets jsonb DEFAULT '{}'::jsonb, breaker_failures integer DEFAULT NULL::integer, breaker_cooldown_seconds integer DEFAULT 300, idle_seconds integer DEFAULT 30, jitter_seconds integer DEFAULT 0, calendars text[] DEFAULT '{}'::text[])
+CREATE OR REPLACE FUNCTION scheduler.register_job(name text, schedule text, time_zone text DEFAULT 'UTC'::text, target text DEFAULT NULL::text, description text DEFAULT ''::text, payload jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT NULL::integer, max_attempts integer DEFAULT 3, backoff_base_seconds integer DEFAULT 30, backoff_cap_seconds integer DEFAULT 900, overlap_policy text DEFAULT 'skip'::text, misfire_policy text DEFAULT 'once'::text, misfire_grace_seconds integer DEFAULT 300, misfire_cap integer DEFAULT 24, receipt text DEFAULT NULL::text, secret_name text DEFAULT NULL::text, parallel_limit integer DEFAULT NULL::integer, run_if text DEFAULT NULL::text, enabled boolean DEFAULT true, group_name text DEFAULT NULL::text, depends_on text[] DEFAULT '{}'::text[], dependency_timeout_seconds integer DEFAULT 21600, on_dependency_timeout text DEFAULT 'skip'::text, on_dependency_failure text DEFAULT 'skip'::text, key_limit integer DEFAULT NULL::integer, priority integer DEFAULT 0, priority_ages_after_seconds integer DEFAULT 300, budgets jsonb DEFAULT '{}'::jsonb, breaker_failures integer DEFAULT NULL::integer, breaker_cooldown_seconds integer DEFAULT 300, idle_seconds integer DEFAULT 30, jitter_seconds integer DEFAULT 0, calendars text[] DEFAULT '{}'::text[], alias text DEFAULT NULL::text)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -5804,13 +6638,14 @@ begin
     'on_dependency_failure', on_dependency_failure, 'key_limit', key_limit, 'priority', priority,
     'priority_ages_after_seconds', priority_ages_after_seconds, 'budgets', coalesce(budgets, '{}'),
     'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
-    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}')));
+    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}'),
+    'alias', alias));
   perform scheduler.put_job(v_job);
 end;
 $function$
 ;
-comment on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[]) is 'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
-revoke all on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[]) from public, anon, authenticated, service_role;
+comment on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text) is 'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
+revoke all on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.release_key(p_job scheduler_jobs, p_key text, p_now timestamp with time zone)
  RETURNS void
@@ -5895,6 +6730,33 @@ $function$
 ;
 comment on function scheduler.release_lock(text,text,text,timestamp with time zone) is 'Cancels the run that holds the job''s lock, with a reason and an author, and frees the lock; what waited is sent. Where no run holds it, it changes nothing and names a run that is under way without. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 revoke all on function scheduler.release_lock(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.release_locks(p_jobs text[], p_reason text, p_author text, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_name text;
+  v_released jsonb := '[]';
+begin
+  -- In the order in which all take the rows of several jobs.
+  for v_name in
+    select name from (
+      select (scheduler.job_named(asked)).name from unnest(p_jobs) as asked
+      union
+      select name from public.scheduler_locks where p_jobs is null) as chosen
+    order by name
+  loop
+    v_released := v_released || jsonb_build_object('job', v_name,
+      'message', scheduler.release_lock(v_name, p_reason, p_author, p_now));
+  end loop;
+  return v_released;
+end;
+$function$
+;
+comment on function scheduler.release_locks(text[],text,text,timestamp with time zone) is 'Releases the locks of these jobs (names or aliases; null: all that are held) as scheduler.release_lock does: [{"job", "message"}]. Raises SD001 for an unknown job.';
+revoke all on function scheduler.release_locks(text[],text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.release_reservation(p_budget text, p_job_name text)
  RETURNS boolean
@@ -6227,6 +7089,27 @@ $function$
 ;
 comment on function scheduler.retry_run(uuid,text,timestamp with time zone) is 'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. Returns the new run. Raises SD002 for an unknown run; SD001 when its job is no longer registered; SD101 while an attempt of it is alive, or when other runs of a disabled job are in the way; SD201 when an attempt has completed; SD202 for a row that stands for many occurrences; 22023 for a missing author.';
 revoke all on function scheduler.retry_run(uuid,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.run_brief(p_run scheduler_runs)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case when p_run.id is not null then jsonb_build_object(
+    'run_id', p_run.id, 'job', p_run.job_name, 'status', p_run.status, 'trigger', p_run.trigger,
+    'scheduled_for', p_run.scheduled_for, 'scheduled_until', p_run.scheduled_until, 'occurrences', p_run.occurrences,
+    'attempt', p_run.attempt, 'max_attempts', p_run.max_attempts, 'key', p_run.key, 'created_at', p_run.created_at,
+    'dispatched_at', p_run.dispatched_at, 'started_at', p_run.started_at, 'heartbeat_at', p_run.heartbeat_at,
+    'completed_at', p_run.completed_at, 'duration_ms', p_run.duration_ms, 'verdict', p_run.verdict,
+    'skip_kind', p_run.skip_kind, 'skip_reason', p_run.skip_reason, 'error_message', left(p_run.error_message, 500),
+    'summary', left(p_run.result ->> 'summary', 500), 'waits_for', p_run.waiting ->> 'for') end;
+end;
+$function$
+;
+comment on function scheduler.run_brief(scheduler_runs) is 'What a list shows of a run; null for none.';
+revoke all on function scheduler.run_brief(scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.run_facts(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
  RETURNS jsonb
@@ -6703,6 +7586,67 @@ $function$
 comment on function scheduler.start_occurrence(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'Writes the ledger row of a due occurrence and sends it, lets it wait, or says why not (overlap, queue_full). Returns the run, null when the occurrence had its row already. The caller holds the job''s row lock.';
 revoke all on function scheduler.start_occurrence(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.status_jobs(p_names text[], p_states scheduler.job_condition[], p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'job', jobs.name, 'alias', jobs.alias, 'description', jobs.description, 'target', jobs.target,
+    'schedule', jobs.schedule, 'time_zone', jobs.time_zone, 'continuous', jobs.continuous,
+    'state', states.state, 'stopped_by', scheduler.stop_text(jobs, states.stop),
+    'waits_for', states.waits_for, 'unsuccessful_occurrences', states.unsuccessful,
+    'last_run', scheduler.run_brief(last_run), 'next_run_at', case when jobs.enabled then jobs.next_run_at end,
+    'lock', case when locks.name is not null then jsonb_build_object('run_id', locks.run_id, 'holder', locks.holder,
+      'acquired_at', locks.acquired_at, 'expires_at', locks.expires_at) end,
+    'breaker', case when jobs.breaker_failures is not null then jsonb_build_object('state', states.breaker,
+      'failures', coalesce(breakers.failures, 0), 'opened_at', breakers.opened_at) end,
+    'budgets', scheduler.job_budgets(jobs, budgets.all), 'group', jobs.group_name) order by jobs.name), '[]')
+  from unnest(p_states) as states
+    join public.scheduler_jobs as jobs on jobs.name = states.name
+    left join public.scheduler_locks as locks on locks.name = jobs.name
+    left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
+    cross join (select scheduler.all_budgets(p_now) as all) as budgets
+    left join lateral (
+      select * from public.scheduler_runs where job_name = jobs.name order by created_at desc limit 1
+    ) as last_run on true
+  where states.name = any (p_names);
+$function$
+;
+comment on function scheduler.status_jobs(text[],scheduler.job_condition[],timestamp with time zone) is 'What the status shows of each of these jobs, whose states are among those given.';
+revoke all on function scheduler.status_jobs(text[],scheduler.job_condition[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.status_sentence(p_counts jsonb, p_trouble text[], p_pulse_age numeric, p_incident text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select concat_ws(' ',
+    case when p_incident is not null then format('All jobs are stopped: %s.', p_incident) end,
+    case when total = 0 then 'No job is registered.'
+      when healthy = total then format('%s healthy.', case total when 1 then 'The one job is'
+        else format('All %s jobs are', total) end)
+      else format('Of %s %s.', scheduler.count_text(total, 'job'), states) end,
+    case when p_trouble <> '{}' then format('Look at %s.', array_to_string(p_trouble[1:5], ', ')
+      || case when cardinality(p_trouble) > 5 then format(' and %s more', cardinality(p_trouble) - 5) else '' end) end,
+    case when p_pulse_age is null then 'The pulse has not beaten yet.'
+      when p_pulse_age > 90 then format('The pulse last beat %s s ago: is pg_cron at work?', round(p_pulse_age)) end)
+  from (
+    select coalesce(sum(jobs::bigint), 0)::bigint as total,
+      coalesce(sum(jobs::bigint) filter (where state = 'healthy'), 0)::bigint as healthy,
+      string_agg(format('%s %s %s', jobs, case jobs when '1' then 'is' else 'are' end, replace(case state
+        when 'breaker_open' then 'stopped by a breaker' else state end, '_', ' ')), ', '
+        order by array_position(array['failing', 'overdue', 'breaker_open', 'late', 'waiting', 'paused', 'disabled',
+          'healthy'], state)) as states
+    from jsonb_each_text(p_counts) as counted (state, jobs)
+  ) as counts;
+$function$
+;
+comment on function scheduler.status_sentence(jsonb,text[],numeric,text) is 'The state of all jobs in a sentence or two, of how many are in each state, the names of those in trouble, the age of the last pulse in seconds (null: never) and who called an incident (null: none lasts).';
+revoke all on function scheduler.status_sentence(jsonb,text[],numeric,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.stop_kind(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS text
  LANGUAGE plpgsql
@@ -7092,6 +8036,65 @@ $function$
 comment on function scheduler.takes_lock(scheduler_jobs) is 'Whether a run of the job holds the lock named like the job from its dispatch to its end; false of no job.';
 revoke all on function scheduler.takes_lock(scheduler_jobs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.timeline_runs(p_names text[], p_from timestamp with time zone, p_to timestamp with time zone, p_cell interval)
+ RETURNS TABLE(job text, at timestamp with time zone, state text, amount bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select runs.job_name, date_bin(p_cell, runs.scheduled_for, p_from),
+    case when runs.completed_at is null and runs.status <> 'queued' then 'under_way'
+      when runs.completed_at is null then 'waiting' else runs.status end, sum(runs.occurrences)
+  from unnest(p_names) as name cross join lateral (
+    -- The last attempt at an occurrence says what became of it. In this order the index needs no sorting.
+    select * from (
+      select distinct on (scheduled_for) job_name, scheduled_for, status, completed_at, occurrences
+      from public.scheduler_runs
+      where job_name = name and trigger <> 'manual' and scheduled_for >= p_from and scheduled_for < p_to
+      order by scheduled_for desc, attempt desc) as occurrences
+    union all
+    select job_name, scheduled_for, status, completed_at, occurrences from public.scheduler_runs as calls
+    where job_name = name and trigger = 'manual' and created_at >= p_from and created_at < p_to
+      and scheduled_for >= p_from and not exists (
+        select from public.scheduler_runs as later
+        where later.job_name = name and later.scheduled_for = calls.scheduled_for and later.trigger <> 'manual')
+  ) as runs
+  group by 1, 2, 3;
+$function$
+;
+comment on function scheduler.timeline_runs(text[],timestamp with time zone,timestamp with time zone,interval) is 'Of the occurrences and calls of these jobs in [p_from, p_to), by cell: how many came to what. A gap counts in the cell in which it begins.';
+revoke all on function scheduler.timeline_runs(text[],timestamp with time zone,timestamp with time zone,interval) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.timeline_to_come(p_names text[], p_from timestamp with time zone, p_to timestamp with time zone, p_cell interval, p_now timestamp with time zone)
+ RETURNS TABLE(job text, at timestamp with time zone, state text, amount bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+begin
+  for v_job in
+    select * from public.scheduler_jobs
+    where name = any (p_names) and enabled and schedule is not null and next_run_at < p_to order by name
+  loop
+    begin
+      return query
+        select v_job.name, date_bin(p_cell, occurrence, p_from), 'to_come', count(*)
+        from scheduler.occurrences(v_job.schedule, v_job.time_zone, greatest(p_from, p_now, v_job.next_run_at), p_to)
+          as occurrence
+        group by 2;
+    exception when invalid_parameter_value then
+      -- One job whose zone Postgres does not know must not hide the others; its state says what is wrong.
+      null;
+    end;
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.timeline_to_come(text[],timestamp with time zone,timestamp with time zone,interval,timestamp with time zone) is 'Of the occurrences to come of these jobs up to p_to, by cell: how many.';
+revoke all on function scheduler.timeline_to_come(text[],timestamp with time zone,timestamp with time zone,interval,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.try_lock(p_name text, p_run_id uuid, p_holder text, p_now timestamp with time zone, p_expires_at timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -7224,6 +8227,25 @@ $function$
 ;
 comment on function scheduler.unknown_name(scheduler_jobs) is 'The first group or calendar that a job names and that is not registered; null when all are.';
 revoke all on function scheduler.unknown_name(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.unrecorded_occurrences(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    when p_job.next_run_at is null or p_job.next_run_at > p_now then 0
+    -- Working out a second one takes longer than all the rest: only where the first has been due for a while.
+    when p_job.next_run_at > p_now - interval '1 minute' then 1
+    when (scheduler.next_run(p_job, p_job.next_run_at)).run_at <= p_now then 2
+    else 1 end;
+end;
+$function$
+;
+comment on function scheduler.unrecorded_occurrences(scheduler_jobs,timestamp with time zone) is 'How many occurrences of the job are due and have no row yet; 2 stands for two and more.';
+revoke all on function scheduler.unrecorded_occurrences(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.unrecorded_segments(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, stop text)
@@ -7639,6 +8661,205 @@ $function$
 ;
 comment on function scheduler.write_job(scheduler_jobs) is 'Writes a job''s row, new or over the one of its name; a pause and created_at stay. Changes nothing that is right.';
 revoke all on function scheduler.write_job(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.zone_changes(p_names text[], p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('time_zone', time_zone, 'at', starts_at,
+    'offset_before_seconds', extract(epoch from offset_before), 'offset_seconds', extract(epoch from utc_offset))
+    order by starts_at, time_zone), '[]')
+  from (
+    select distinct time_zone from public.scheduler_jobs
+    where name = any (p_names) and scheduler.knows_time_zone(time_zone)
+  ) as zones, lateral scheduler.offset_periods(time_zone, p_from, p_to) as periods
+  where offset_before is not null;
+$function$
+;
+comment on function scheduler.zone_changes(text[],timestamp with time zone,timestamp with time zone) is 'The changes of the clock in the zones of these jobs.';
+revoke all on function scheduler.zone_changes(text[],timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_act(p_verb text, p_subject text, p_reason text, p_author text, p_input jsonb DEFAULT '{}'::jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '7s'
+ SET lock_timeout TO '5s'
+AS $function$
+  select scheduler.api_act(p_verb, p_subject, p_reason, p_author, p_input);
+$function$
+;
+comment on function scheduler_api_act(text,text,text,text,jsonb) is 'scheduler.api_act by the clock of the database.';
+revoke all on function scheduler_api_act(text,text,text,text,jsonb) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_act(text,text,text,text,jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_audit_log(p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_audit_log(p_cursor);
+$function$
+;
+comment on function scheduler_api_audit_log(text) is 'scheduler.api_audit_log for the API.';
+revoke all on function scheduler_api_audit_log(text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_audit_log(text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_explain(p_job text, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_explain(p_job, p_at);
+$function$
+;
+comment on function scheduler_api_explain(text,timestamp with time zone) is 'scheduler.api_explain by the clock of the database.';
+revoke all on function scheduler_api_explain(text,timestamp with time zone) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_explain(text,timestamp with time zone) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_health()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_health();
+$function$
+;
+comment on function scheduler_api_health() is 'scheduler.api_health by the clock of the database.';
+revoke all on function scheduler_api_health() from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_health() to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_health_of(p_job text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_health_of(p_job);
+$function$
+;
+comment on function scheduler_api_health_of(text) is 'scheduler.api_health_of by the clock of the database.';
+revoke all on function scheduler_api_health_of(text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_health_of(text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_history(p_job text DEFAULT NULL::text, p_status text DEFAULT NULL::text, p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_history(p_job, p_status, p_from, p_to, p_cursor);
+$function$
+;
+comment on function scheduler_api_history(text,text,timestamp with time zone,timestamp with time zone,text) is 'scheduler.api_history for the API.';
+revoke all on function scheduler_api_history(text,text,timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_history(text,text,timestamp with time zone,timestamp with time zone,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_next(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_next(p_job, p_cursor);
+$function$
+;
+comment on function scheduler_api_next(text,text) is 'scheduler.api_next by the clock of the database.';
+revoke all on function scheduler_api_next(text,text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_next(text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_run(p_run_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_run(p_run_id);
+$function$
+;
+comment on function scheduler_api_run(uuid) is 'scheduler.api_run by the clock of the database.';
+revoke all on function scheduler_api_run(uuid) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_run(uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_status(p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_status(p_cursor);
+$function$
+;
+comment on function scheduler_api_status(text) is 'scheduler.api_status by the clock of the database.';
+revoke all on function scheduler_api_status(text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_status(text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_tick()
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '7s'
+ SET lock_timeout TO '5s'
+AS $function$
+  select scheduler.api_tick();
+$function$
+;
+comment on function scheduler_api_tick() is 'scheduler.api_tick by the clock of the database.';
+revoke all on function scheduler_api_tick() from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_tick() to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_timeline(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_timeline(p_from, p_to, p_cursor);
+$function$
+;
+comment on function scheduler_api_timeline(timestamp with time zone,timestamp with time zone,text) is 'scheduler.api_timeline by the clock of the database.';
+revoke all on function scheduler_api_timeline(timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_timeline(timestamp with time zone,timestamp with time zone,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_verify()
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_verify();
+$function$
+;
+comment on function scheduler_api_verify() is 'scheduler.api_verify by the clock of the database.';
+revoke all on function scheduler_api_verify() from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_verify() to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_begin_due_run(p_function_name text, p_job_name text DEFAULT NULL::text, p_holder text DEFAULT ''::text)
  RETURNS jsonb

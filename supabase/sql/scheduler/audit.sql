@@ -31,8 +31,8 @@ create function scheduler.audit(
 language sql set search_path = '' as $$
   insert into public.scheduler_audit (occurred_at, author, verb, subject_type, subject, reason, before, after)
     values (p_now, left(btrim(p_author), 200), p_verb, p_subject_type, left(p_subject, 200),
-      left(btrim(p_reason), 1000), p_before, p_after);
+      left(btrim(coalesce(p_reason, nullif(current_setting('daybook.reason', true), ''))), 1000), p_before, p_after);
 $$;
 comment on function scheduler.audit(text, text, text, text, text, jsonb, jsonb, timestamptz) is
   'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no '
-    'reason), who, what it was before and after (null: nothing).';
+    'reason; then that of the call over the API, if it is one), who, what it was before and after (null: nothing).';

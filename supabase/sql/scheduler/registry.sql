@@ -115,6 +115,25 @@ $$;
 comment on function scheduler.unknown_name(public.scheduler_jobs) is
   'The first group or calendar that a job names and that is not registered; null when all are.';
 
+create function scheduler.alias_fault(p_job public.scheduler_jobs) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
+    when p_job.alias !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then format('alias must be 1 to 63 of a-z, 0-9, - and _, the '
+      'first a letter or digit, got %L', p_job.alias)
+    when p_job.alias = p_job.name then 'alias must be another name than the job''s own'
+    else (
+      select case when name = p_job.alias then format('alias %L is the name of a job', p_job.alias)
+        when alias = p_job.name then format('its name is the alias of %s', name)
+        else format('alias %L is that of %s', p_job.alias, name) end
+      from public.scheduler_jobs
+      where name = p_job.alias or alias in (p_job.alias, p_job.name) and name <> p_job.name
+      order by name limit 1) end;
+end;
+$$;
+comment on function scheduler.alias_fault(public.scheduler_jobs) is
+  'What is wrong with the alias of a job, or with its name beside the aliases of others; null when nothing is.';
+
 -- Finds the fault in a job's values and names the value. It has no side effect, so a table of cases tests it.
 create function scheduler.job_fault(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
@@ -178,6 +197,7 @@ begin
     end,
     scheduler.contradiction(p_job),
     scheduler.unknown_name(p_job),
+    scheduler.alias_fault(p_job),
     case when p_job.budgets <> '{}' then scheduler.budgets_fault(p_job.budgets) end,
     scheduler.dependency_fault(p_job));
 end;
@@ -239,7 +259,8 @@ create function scheduler.register_job(
   breaker_cooldown_seconds integer default 300,
   idle_seconds integer default 30,
   jitter_seconds integer default 0,
-  calendars text[] default '{}'
+  calendars text[] default '{}',
+  alias text default null
 ) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -261,7 +282,8 @@ begin
     'on_dependency_failure', on_dependency_failure, 'key_limit', key_limit, 'priority', priority,
     'priority_ages_after_seconds', priority_ages_after_seconds, 'budgets', coalesce(budgets, '{}'),
     'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
-    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}')));
+    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}'),
+    'alias', alias));
   perform scheduler.put_job(v_job);
 end;
 $$;

@@ -76,6 +76,7 @@ create table public.scheduler_jobs (
   group_paused_at timestamptz,
   group_paused_until timestamptz,
   previous_run_at timestamptz,
+  alias text,
   check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null)),
   check (parallel_limit is null or overlap_policy = 'allow'),
   check (schedule is not null or (run_if is null and cron_entry is null and next_run_at is null)),
@@ -89,6 +90,8 @@ create table public.scheduler_jobs (
 create index scheduler_jobs_next_run_at_idx
   on public.scheduler_jobs (next_run_at) where enabled;
 create index scheduler_jobs_function_name_idx on public.scheduler_jobs (function_name);
+-- Only of jobs that have one: each move of the cursor would else write it.
+create unique index scheduler_jobs_alias_key on public.scheduler_jobs (alias) where alias is not null;
 create index scheduler_jobs_group_name_idx on public.scheduler_jobs (group_name) where group_name is not null;
 
 comment on table public.scheduler_jobs is
@@ -146,6 +149,8 @@ comment on column public.scheduler_jobs.group_paused_at is 'Since when the job''
 comment on column public.scheduler_jobs.group_paused_until is 'Until when the job''s group is paused.';
 comment on column public.scheduler_jobs.previous_run_at is
   'The occurrence before next_run_at, which is the start of its interval; null: not known yet.';
+comment on column public.scheduler_jobs.alias is
+  'Another name by which the API is asked for the job, and under which its health is shown.';
 
 -- What a run can come to. The sentences are what explain() says and what the runbook explains.
 create table scheduler.verdicts (
@@ -265,6 +270,8 @@ create table public.scheduler_runs (
 create unique index scheduler_runs_occurrence_key
   on public.scheduler_runs (job_name, scheduled_for, attempt) where trigger <> 'manual';
 create index scheduler_runs_job_name_created_at_idx on public.scheduler_runs (job_name, created_at);
+-- The newest rows of all jobs, page by page.
+create index scheduler_runs_created_at_idx on public.scheduler_runs (created_at);
 create index scheduler_runs_status_completed_at_idx on public.scheduler_runs (status, completed_at);
 -- The few rows that are alive: what pulse looks at every minute, however long the ledger.
 create index scheduler_runs_active_idx

@@ -428,3 +428,32 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_budget_left', 'scheduler', 'gauge', 'Tokens that a budget holds now, with those that are reserved.'),
   ('scheduler_budget_reserved', 'scheduler', 'gauge', 'Tokens that are kept for jobs until they took them or '
     'their deadline has passed.');
+
+-- The API.
+
+alter table public.scheduler_jobs add column alias text;
+create unique index scheduler_jobs_alias_key on public.scheduler_jobs (alias) where alias is not null;
+comment on column public.scheduler_jobs.alias is
+  'Another name by which the API is asked for the job, and under which its health is shown.';
+create index scheduler_runs_created_at_idx on public.scheduler_runs (created_at);
+
+create table scheduler.health_keys (
+  key text primary key check (key ~ '^[a-z][a-z0-9_]*$'
+    and key not in ('timestamp', 'services', 'stalled_services', 'budgets')),
+  pack text not null,
+  function_name text not null check (function_name ~ '^[a-z_]+\.[a-z0-9_]+$')
+);
+alter table scheduler.health_keys enable row level security;
+revoke all on scheduler.health_keys from public, anon, authenticated, service_role;
+comment on table scheduler.health_keys is 'What packs add to the API''s health, one row a key.';
+comment on column scheduler.health_keys.function_name is 'The function (now timestamptz) returns jsonb that has its '
+  'value.';
+
+create type scheduler.job_condition as (
+  name text, state text, stalled boolean, stop text, breaker text, unsuccessful bigint, due_without_success bigint,
+  waits_for text
+);
+comment on type scheduler.job_condition is
+  'How a job is: its state (see scheduler.job_state), whether it is stalled, what stops it, its breaker, how many '
+    'occurrences failed or were missed since the last completed run, how many are due without one (those, and '
+    'those under way, waiting or without a row), and what its oldest waiting run waits for.';

@@ -1,0 +1,99 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { SupabaseClient } from "@supabase/supabase-js";
+import type { Context } from "hono";
+import type { Database } from "../../../shared/database.types.ts";
+import { HttpError } from "../../../shared/job/errors.ts";
+import { createAsk } from "./ask.ts";
+import { actingRoutes, addActingRoutes, tickPath } from "./acting.ts";
+import { addReadingRoutes, readingRoutes } from "./reading.ts";
+
+/** The path below the function: the platform calls it with `/cron/…`, some of its hosts with `/functions/v1/cron/…`. */
+export function pathOf(request: Request): string {
+  const { pathname } = new URL(request.url);
+  return pathname.replace(/^(\/functions\/v1)?\/cron(?=\/|$)/, "").replace(/\/+$/, "") || "/";
+}
+
+/** Routes that are described by no other. */
+const documentPath = "/openapi.json";
+
+/** The API over that database. Its `fetch` throws an HttpError for what it refuses. */
+export function createApi(db: SupabaseClient<Database>): OpenAPIHono {
+  const api = new OpenAPIHono({ getPath: pathOf, defaultHook: refuseInput });
+  const ask = createAsk(db);
+  addReadingRoutes(api, ask);
+  addActingRoutes(api, ask);
+  api.doc31(documentPath, {
+    openapi: "3.1.0",
+    info: {
+      title: "Daybook",
+      version: "1",
+      description: "What runs, what ran, and why not. docs/api.md says more.",
+    },
+    servers: [{ url: "/functions/v1/cron" }],
+    security: [{ cronSecret: [] }, { serviceKey: [] }, { bearer: [] }],
+  });
+  const { registerComponent } = api.openAPIRegistry;
+  for (
+    const [name, scheme] of Object.entries(
+      {
+        cronSecret: { type: "apiKey", in: "header", name: "x-cron-secret" },
+        serviceKey: { type: "apiKey", in: "header", name: "apikey" },
+        bearer: { type: "http", scheme: "bearer" },
+      } as const,
+    )
+  ) registerComponent.call(api.openAPIRegistry, "securitySchemes", name, scheme);
+  api.notFound(refuseRoute);
+  api.onError((error) => {
+    throw error;
+  });
+  return api;
+}
+
+interface Parsed {
+  success: boolean;
+  target: string;
+  error?: { issues: { path: PropertyKey[]; message: string }[] };
+}
+
+function refuseInput({ success, target, error }: Parsed): void {
+  if (success) return;
+  const issues =
+    error?.issues.map(({ path, message }) =>
+      [path.join("."), message].filter((part) => part !== "").join(": ")
+    ) ?? [];
+  const part = target === "param" ? "path" : target;
+  throw new HttpError(
+    400,
+    "invalid_input",
+    `Cannot answer: ${part}: ${issues.join("; ")}`.slice(0, 2000),
+  );
+}
+
+/** 405 for a path that there is, 404 for any other. */
+function refuseRoute(context: Context): never {
+  const path = pathOf(context.req.raw);
+  const routes: [string, string][] = [
+    [documentPath, "GET, HEAD"],
+    ...readingRoutes.map(({ path }): [string, string] => [path, "GET, HEAD"]),
+    ...actingRoutes.map(({ path }): [string, string] => [path, "POST"]),
+    [tickPath, "GET, HEAD, POST"],
+  ];
+  const found = routes.find(([pattern]) =>
+    new RegExp(`^${pattern.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(path)
+  );
+  if (found !== undefined) {
+    throw new HttpError(
+      405,
+      "method_not_allowed",
+      `Cannot answer: method must be one of ${found[1]}, got ${context.req.method}`,
+      undefined,
+      { allow: found[1] },
+    );
+  }
+  throw new HttpError(
+    404,
+    "unknown_route",
+    `Cannot answer: there is no ${path.slice(0, 200)}`,
+    `the routes are: ${routes.map(([path]) => path.slice(1)).join(", ")}`,
+  );
+}

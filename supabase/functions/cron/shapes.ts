@@ -1,0 +1,289 @@
+/** The shapes of the API's answers, as openapi.json describes them. */
+import { z } from "@hono/zod-openapi";
+
+export const moment = z.iso.datetime({ offset: true }).openapi({
+  description: "A moment, ISO 8601 with its offset",
+});
+const count = z.number().int();
+const cursor = z.string().nullable().openapi({
+  description: "What to send as `cursor` for the next page; null: this is the last one",
+});
+const json = z.record(z.string(), z.unknown());
+
+export const problem = z.strictObject({
+  error: z.strictObject({ code: z.string(), message: z.string(), hint: z.string().optional() }),
+}).openapi("Error");
+
+const run = z.strictObject({
+  run_id: z.uuid(),
+  job: z.string(),
+  status: z.enum([
+    "queued",
+    "dispatched",
+    "running",
+    "completed",
+    "failed",
+    "deferred",
+    "skipped",
+    "missed",
+    "cancelled",
+  ]),
+  trigger: z.string(),
+  scheduled_for: moment,
+  scheduled_until: moment.nullable(),
+  occurrences: count,
+  attempt: count,
+  max_attempts: count,
+  key: z.string().nullable(),
+  created_at: moment,
+  dispatched_at: moment.nullable(),
+  started_at: moment.nullable(),
+  heartbeat_at: moment.nullable(),
+  completed_at: moment.nullable(),
+  duration_ms: count.nullable(),
+  verdict: z.string().nullable(),
+  skip_kind: z.string().nullable(),
+  skip_reason: z.string().nullable(),
+  error_message: z.string().nullable(),
+  summary: z.string().nullable(),
+  waits_for: z.string().nullable(),
+}).openapi("Run");
+
+const state = z.enum([
+  "healthy",
+  "failing",
+  "overdue",
+  "late",
+  "paused",
+  "breaker_open",
+  "waiting",
+  "disabled",
+]);
+
+const budgets = z.record(z.string(), z.strictObject({ tokens: z.number(), capacity: z.number() }))
+  .openapi("Budgets");
+
+export const status = z.strictObject({
+  timestamp: moment,
+  sentence: z.string(),
+  incident: z.strictObject({ started_at: moment, started_by: z.string(), reason: z.string() })
+    .nullable(),
+  pulse_age_seconds: z.number().nullable(),
+  counts: z.partialRecord(state, count),
+  jobs: z.array(z.strictObject({
+    job: z.string(),
+    alias: z.string().nullable(),
+    description: z.string(),
+    target: z.string(),
+    schedule: z.string().nullable(),
+    time_zone: z.string(),
+    continuous: z.boolean(),
+    state,
+    stopped_by: z.string().nullable(),
+    waits_for: z.string().nullable(),
+    unsuccessful_occurrences: count,
+    last_run: run.nullable(),
+    next_run_at: moment.nullable(),
+    lock: z.strictObject({
+      run_id: z.uuid(),
+      holder: z.string(),
+      acquired_at: moment,
+      expires_at: moment,
+    }).nullable(),
+    breaker: z.strictObject({
+      state: z.enum(["closed", "open", "half-open"]),
+      failures: count,
+      opened_at: moment.nullable(),
+    }).nullable(),
+    budgets,
+    group: z.string().nullable(),
+  })),
+  next_cursor: cursor,
+}).openapi("Status");
+
+const service = {
+  service: z.string(),
+  job: z.string(),
+  last_run: moment.nullable(),
+  age_seconds: count.nullable(),
+  status: z.enum(["HEALTHY", "STALLED"]),
+  state,
+  due_without_success: count,
+};
+
+export const health = z.looseObject({
+  timestamp: moment,
+  services: z.array(z.strictObject(service)),
+  stalled_services: z.array(z.string()),
+  budgets,
+}).openapi("Health", { description: "Packs add further keys" });
+
+export const healthOfJob = z.strictObject({
+  ...service,
+  timestamp: moment,
+  heartbeats: z.array(z.strictObject({
+    run_id: z.uuid(),
+    started_at: moment,
+    heartbeat_at: moment,
+    age_seconds: count,
+    progress: json.nullable(),
+  })),
+  durations: z.strictObject({
+    runs: count,
+    average_ms: z.number().nullable(),
+    p50_ms: z.number().nullable(),
+    p95_ms: z.number().nullable(),
+    p99_ms: z.number().nullable(),
+    longest_ms: z.number().nullable(),
+  }),
+  errors: z.strictObject({
+    failed: count,
+    missed: count,
+    lost: count,
+    failed_in_row: count,
+    missed_in_row: count,
+    last: z.strictObject({
+      run_id: z.uuid(),
+      at: moment,
+      verdict: z.string(),
+      message: z.string().nullable(),
+    }).nullable(),
+  }),
+  budgets,
+}).openapi("HealthOfJob");
+
+export const history = z.strictObject({
+  ordered_by: z.enum(["created_at", "completed_at"]),
+  runs: z.array(run),
+  next_cursor: cursor,
+}).openapi("History");
+
+export const runPage = z.strictObject({
+  run,
+  sentence: z.string(),
+  meaning: z.string().nullable(),
+  remedy: z.string().nullable(),
+  payload: json,
+  progress: json.nullable(),
+  result: json.nullable(),
+  error_message: z.string().nullable(),
+  error_detail: z.unknown(),
+  interval: z.strictObject({ from: moment.nullable(), to: moment }),
+  run_after: moment.nullable(),
+  waiting: json.nullable(),
+  waits: z.string().nullable(),
+  witnesses: z.strictObject({
+    pg_cron: json.nullable(),
+    pg_net: z.strictObject({
+      request_id: count,
+      dispatched_at: moment,
+      answered_at: moment.nullable(),
+      response_status: count.nullable(),
+      response_error: z.string().nullable(),
+    }).nullable(),
+    receipt: z.strictObject({
+      started_at: moment,
+      heartbeat_at: moment.nullable(),
+      completed_at: moment.nullable(),
+    }).nullable(),
+  }),
+  attempts: z.array(run),
+}).openapi("RunPage");
+
+export const explanation = z.strictObject({
+  job: z.string(),
+  at: moment,
+  kind: z.string(),
+  sentence: z.string(),
+  facts: json,
+}).openapi("Explanation");
+
+export const next = z.strictObject({
+  timestamp: moment,
+  occurrences: z.array(z.strictObject({
+    job: z.string(),
+    run_at: moment.nullable(),
+    local_time: z.string().nullable(),
+    time_zone: z.string(),
+    note: z.string().nullable(),
+  })),
+  next_cursor: cursor,
+}).openapi("Next");
+
+export const timeline = z.strictObject({
+  timestamp: moment,
+  from: moment,
+  to: moment,
+  cell_seconds: count,
+  jobs: z.array(z.strictObject({
+    job: z.string(),
+    time_zone: z.string(),
+    cells: z.array(z.strictObject({
+      at: moment,
+      completed: count.optional(),
+      failed: count.optional(),
+      deferred: count.optional(),
+      skipped: count.optional(),
+      missed: count.optional(),
+      cancelled: count.optional(),
+      under_way: count.optional(),
+      waiting: count.optional(),
+      to_come: count.optional(),
+    })),
+  })),
+  zone_changes: z.array(z.strictObject({
+    time_zone: z.string(),
+    at: moment,
+    offset_before_seconds: z.number(),
+    offset_seconds: z.number(),
+  })),
+  next_cursor: cursor,
+}).openapi("Timeline");
+
+export const auditLog = z.strictObject({
+  entries: z.array(z.strictObject({
+    id: count,
+    occurred_at: moment,
+    author: z.string(),
+    verb: z.string(),
+    subject_type: z.string(),
+    subject: z.string(),
+    reason: z.string().nullable(),
+    before: z.unknown(),
+    after: z.unknown(),
+  })),
+  next_cursor: cursor,
+}).openapi("AuditLog");
+
+export const verification = z.strictObject({
+  timestamp: moment,
+  ok: z.boolean(),
+  checks: z.array(z.strictObject({
+    check: z.string(),
+    state: z.enum(["ok", "failed", "asked"]),
+    detail: z.string(),
+  })),
+}).openapi("Verification");
+
+/** What a verb says that it did. */
+export const message = z.strictObject({ message: z.string() }).openapi("Message");
+
+export const newRun = z.strictObject({ run_id: z.uuid() }).openapi("NewRun");
+
+export const released = z.strictObject({
+  released: z.array(z.strictObject({ job: z.string(), message: z.string() })),
+}).openapi("Released");
+
+export const backfilled = z.strictObject({
+  preview: z.boolean(),
+  occurrences: z.array(
+    z.strictObject({ scheduled_for: moment, state: z.string(), becomes: z.string() }),
+  ),
+}).openapi("Backfilled");
+
+export const tick = z.strictObject({
+  timestamp: moment,
+  beat: z.boolean(),
+  more: z.boolean(),
+  errors: z.record(z.string(), z.string()),
+}).openapi("Tick");
