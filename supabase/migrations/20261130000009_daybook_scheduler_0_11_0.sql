@@ -975,8 +975,8 @@ AS $function$
     'note', case p_event
       when 'ended' then case p_alert.end_kind when 'over' then 'It is over after ' || lasted || '.'
         else format('Nobody watches it any more, after %s: its jobs are paused, disabled or gone.', lasted) end
-      when 'again' then format('It has lasted for %s, now of %s.', lasted,
-        scheduler.count_text(p_alert.jobs_now, 'job'))
+      when 'again' then format('It has lasted for %s%s.', lasted, case when p_alert.jobs <> '{}'
+        then ', now of ' || scheduler.count_text(p_alert.jobs_now, 'job') else '' end)
       when 'worse' then 'It has become worse.' end,
     'sentence', case when p_event <> 'ended' then scheduler.one_line(scheduler.alert_sentence(p_alert, p_now), 700) end,
     'link', (scheduler.setting_value('alerts.console_url') #>> '{}')

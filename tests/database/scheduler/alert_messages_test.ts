@@ -138,6 +138,39 @@ t.ledgerTest("an alert holds explain's sentence, a link, and nothing secret", as
   }
 });
 
+t.ledgerTest("what is said beside the title depends on the event", async ({ sql }) => {
+  await t.register(sql, "a");
+  const note = async (event: string, values: Record<string, unknown>) => {
+    const alert = {
+      cause: "pulse",
+      rule: "pulse_errors",
+      severity: "warning",
+      jobs: [],
+      jobs_now: 0,
+      opened_at: t.NOON,
+      ...values,
+    };
+    const [row] = await sql`
+      select scheduler.alert_message(jsonb_populate_record(null::public.scheduler_alerts, ${
+      sql.json(alert as never)
+    }), ${event}, ${t.after(150)}) ->> 'note' as note`;
+    return row!.note;
+  };
+  const ended_at = t.after(0.5);
+  assert.equal(await note("opened", {}), null);
+  assert.equal(await note("worse", {}), "It has become worse.");
+  assert.equal(await note("again", {}), "It has lasted for 3 hours.");
+  assert.equal(
+    await note("again", { jobs: ["a", "b"], jobs_now: 1 }),
+    "It has lasted for 3 hours, now of 1 job.",
+  );
+  assert.equal(await note("ended", { ended_at, end_kind: "over" }), "It is over after 30 seconds.");
+  assert.equal(
+    await note("ended", { ended_at, end_kind: "unwatched" }),
+    "Nobody watches it any more, after 30 seconds: its jobs are paused, disabled or gone.",
+  );
+});
+
 t.ledgerTest("each cause has a title", async ({ sql }) => {
   for (
     const [cause, rule, jobs, title] of [
