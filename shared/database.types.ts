@@ -1457,6 +1457,205 @@ export type Database = {
         };
         Relationships: [];
       };
+      "scheduler_alert_channels": {
+        Row: {
+          "address_secret": string | null;
+          "created_at": string;
+          "enabled": boolean;
+          "groups": (string)[];
+          "jobs": (string)[];
+          "kind": string;
+          "least_severity": string;
+          "name": string;
+          "quiet_from": string | null;
+          "quiet_until": string | null;
+          "sender_secret": string | null;
+          "time_zone": string;
+          "token_secret": string | null;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "address_secret"?: string | null;
+          "created_at"?: string;
+          "enabled"?: boolean;
+          "groups"?: (string)[];
+          "jobs"?: (string)[];
+          "kind": string;
+          "least_severity"?: string;
+          "name": string;
+          "quiet_from"?: string | null;
+          "quiet_until"?: string | null;
+          "sender_secret"?: string | null;
+          "time_zone"?: string;
+          "token_secret"?: string | null;
+          "updated_at"?: string;
+        };
+        Update: {
+          "address_secret"?: string | null;
+          "created_at"?: string;
+          "enabled"?: boolean;
+          "groups"?: (string)[];
+          "jobs"?: (string)[];
+          "kind"?: string;
+          "least_severity"?: string;
+          "name"?: string;
+          "quiet_from"?: string | null;
+          "quiet_until"?: string | null;
+          "sender_secret"?: string | null;
+          "time_zone"?: string;
+          "token_secret"?: string | null;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "scheduler_alert_deliveries": {
+        Row: {
+          "alert_id": string | null;
+          "channel": string;
+          "error": string | null;
+          "event": string;
+          "finished_at": string | null;
+          "id": string;
+          "message": NonNullable<Json>;
+          "request_id": number | null;
+          "response_status": number | null;
+          "send_after": string;
+          "sent_at": string | null;
+          "severity": string;
+          "status": string;
+          "tries": number;
+          "written_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "alert_id"?: string | null;
+          "channel": string;
+          "error"?: string | null;
+          "event": string;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "message": NonNullable<Json>;
+          "request_id"?: number | null;
+          "response_status"?: number | null;
+          "send_after": string;
+          "sent_at"?: string | null;
+          "severity": string;
+          "status"?: string;
+          "tries"?: number;
+          "written_at": string;
+        };
+        Update: {
+          "alert_id"?: string | null;
+          "channel"?: string;
+          "error"?: string | null;
+          "event"?: string;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "message"?: NonNullable<Json>;
+          "request_id"?: number | null;
+          "response_status"?: number | null;
+          "send_after"?: string;
+          "sent_at"?: string | null;
+          "severity"?: string;
+          "status"?: string;
+          "tries"?: number;
+          "written_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "scheduler_alert_deliveries_alert_id_fkey";
+            columns: ["alert_id"];
+            isOneToOne: false;
+            referencedRelation: "scheduler_alerts";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "scheduler_alert_deliveries_channel_fkey";
+            columns: ["channel"];
+            isOneToOne: false;
+            referencedRelation: "scheduler_alert_channels";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
+      "scheduler_alert_rules": {
+        Row: {
+          "description": string;
+          "enabled": boolean;
+          "for_seconds": number;
+          "rule": string;
+          "severity": string;
+          "threshold": number;
+          "unit": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "description": string;
+          "enabled"?: boolean;
+          "for_seconds"?: number;
+          "rule": string;
+          "severity": string;
+          "threshold": number;
+          "unit": string;
+        };
+        Update: {
+          "description"?: string;
+          "enabled"?: boolean;
+          "for_seconds"?: number;
+          "rule"?: string;
+          "severity"?: string;
+          "threshold"?: number;
+          "unit"?: string;
+        };
+        Relationships: [];
+      };
+      "scheduler_alerts": {
+        Row: {
+          "cause": string;
+          "end_kind": string | null;
+          "ended_at": string | null;
+          "id": string;
+          "jobs": (string)[];
+          "jobs_now": number;
+          "opened_at": string | null;
+          "opens_at": string;
+          "rule": string;
+          "seen_at": string;
+          "settled": boolean;
+          "severity": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "cause": string;
+          "end_kind"?: string | null;
+          "ended_at"?: string | null;
+          "id"?: string;
+          "jobs"?: (string)[];
+          "jobs_now"?: number;
+          "opened_at"?: string | null;
+          "opens_at": string;
+          "rule": string;
+          "seen_at": string;
+          "settled"?: boolean;
+          "severity": string;
+        };
+        Update: {
+          "cause"?: string;
+          "end_kind"?: string | null;
+          "ended_at"?: string | null;
+          "id"?: string;
+          "jobs"?: (string)[];
+          "jobs_now"?: number;
+          "opened_at"?: string | null;
+          "opens_at"?: string;
+          "rule"?: string;
+          "seen_at"?: string;
+          "settled"?: boolean;
+          "severity"?: string;
+        };
+        Relationships: [];
+      };
       "scheduler_audit": {
         Row: {
           "after": Json | null;

@@ -10,9 +10,10 @@ declare
     'scheduler_runs_created_at_idx', 'scheduler_runs_job_name_run_after_idx',
     'scheduler_runs_next_idx', 'scheduler_runs_run_after_idx',
     'scheduler_runs_turn_idx', 'scheduler_runs_waits_for_key_idx',
-    'scheduler_audit', 'scheduler_breakers', 'scheduler_budgets',
-    'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
-    'scheduler_incidents'];
+    'scheduler_alert_channels', 'scheduler_alert_deliveries',
+    'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_audit',
+    'scheduler_breakers', 'scheduler_budgets', 'scheduler_calendar_spans',
+    'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents'];
   v_functions constant text[] := array[
     'scheduler_api_act', 'scheduler_api_audit_log', 'scheduler_api_explain',
     'scheduler_api_health', 'scheduler_api_health_of', 'scheduler_api_history',
@@ -512,6 +513,283 @@ comment on type scheduler.job_condition is
     'occurrences failed or were missed since the last completed run, how many are due without one (those, and '
     'those under way, waiting or without a row), and what its oldest waiting run waits for.';
 
+-- Alerts.
+
+create extension if not exists pgcrypto with schema extensions;
+
+alter table scheduler.pulse_state
+  add column last_looked_at timestamptz,
+  add column queue_still_since timestamptz;
+comment on column scheduler.pulse_state.last_looked_at is 'When the rules of alerts were last looked at.';
+comment on column scheduler.pulse_state.queue_still_since is
+  'Since when pg_net''s queue has held requests without an answer to any; null: it does not stand still.';
+
+create table public.scheduler_alert_channels (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  kind text not null
+    check (kind in ('slack', 'discord', 'teams', 'email', 'pagerduty', 'webhook', 'dead_man')),
+  address_secret text,
+  token_secret text,
+  sender_secret text,
+  least_severity text not null default 'warning' check (least_severity in ('info', 'warning', 'critical')),
+  jobs text[] not null default '{}',
+  groups text[] not null default '{}',
+  quiet_from time,
+  quiet_until time,
+  time_zone text not null default 'UTC',
+  enabled boolean not null default true,
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
+  check ((quiet_from is null) = (quiet_until is null))
+);
+
+alter table public.scheduler_alert_channels enable row level security;
+
+revoke all on public.scheduler_alert_channels from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_alert_channels to service_role;
+
+comment on table public.scheduler_alert_channels is
+  'Where alerts go, one row a channel. Written by scheduler.register_alert_channel. While none is enabled, no rule is '
+    'looked at.';
+
+comment on column public.scheduler_alert_channels.address_secret is
+  'The name in Vault of the address: a URL; of an e-mail its recipients, with commas between them.';
+
+comment on column public.scheduler_alert_channels.token_secret is
+  'The name in Vault of the token: Resend''s API key, PagerDuty''s routing key, a webhook''s signing secret.';
+
+comment on column public.scheduler_alert_channels.sender_secret is
+  'The name in Vault of the address from which an e-mail comes.';
+
+comment on column public.scheduler_alert_channels.least_severity is
+  'Alerts of a lower severity do not go there; info also takes the status line.';
+
+comment on column public.scheduler_alert_channels.jobs is
+  'Only alerts of these jobs, or of the groups. Both empty: all. An alert of no job goes everywhere.';
+
+comment on column public.scheduler_alert_channels.quiet_from is
+  'From this local time to quiet_until nothing is said there; what still lasts then is said then.';
+
+create table public.scheduler_alert_rules (
+  rule text primary key check (rule ~ '^[a-z][a-z0-9_]*$'),
+  severity text not null check (severity in ('info', 'warning', 'critical')),
+  threshold numeric not null check (threshold >= 0 and threshold < 'Infinity'),
+  unit text not null,
+  for_seconds integer not null default 0 check (for_seconds between 0 and 86400),
+  enabled boolean not null default true,
+  description text not null
+);
+
+alter table public.scheduler_alert_rules enable row level security;
+
+revoke all on public.scheduler_alert_rules from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_alert_rules to service_role;
+
+comment on table public.scheduler_alert_rules is
+  'The rules by which something is an alert. Changed by scheduler.set_alert_rule.';
+
+comment on column public.scheduler_alert_rules.for_seconds is
+  'How long it must have lasted before it is said.';
+
+insert into public.scheduler_alert_rules (rule, severity, threshold, unit, for_seconds, description) values
+  ('failed', 'warning', 1, 'occurrences', 0, 'an occurrence failed for good: no attempt is left'),
+  ('failing', 'critical', 3, 'occurrences', 0, 'so many occurrences in a row failed'),
+  ('missed', 'warning', 1, 'occurrences', 0, 'nothing fired an occurrence at its time'),
+  ('late', 'warning', 3600, 'seconds', 0, 'an occurrence has waited for so long to be sent'),
+  ('overdue', 'critical', 600, 'seconds', 0, 'an occurrence that was due has had no row in the ledger for so long'),
+  ('continuous_down', 'critical', 1, 'job', 300, 'a continuous job has no living run'),
+  ('breaker_open', 'warning', 1, 'breaker', 60, 'a breaker is not closed'),
+  ('budget_exhausted', 'warning', 5, 'percent', 3600, 'a budget holds less than so much of its tokens'),
+  ('dependency_timeout', 'warning', 1, 'occurrences', 0, 'an occurrence was skipped, as its dependency was not there '
+    'in time'),
+  ('long_running', 'warning', 3, 'times', 0, 'a run lasts longer than so many times the p95 of the last 200 completed '
+    'ones, and a minute'),
+  ('pulse_errors', 'warning', 1, 'errors', 300, 'the pulse fails for a job or in a step'),
+  ('queue_still', 'critical', 120, 'seconds', 0, 'pg_net''s queue has held requests for so long, and no answer came');
+
+create type scheduler.alert_facts as (
+  job_name text, continuous boolean, failed_in_row integer, is_retrying boolean, missed_in_row integer,
+  waiting_seconds numeric, overdue_seconds numeric, is_down boolean, breaker_state text, dependency_timed_out boolean,
+  running_seconds numeric, usual_seconds numeric, pulse_error text
+);
+
+comment on type scheduler.alert_facts is
+  'What the rules see of a job. usual_seconds: the p95 of its durations, null where too few runs have completed.';
+
+create table public.scheduler_alerts (
+  id uuid primary key default gen_random_uuid(),
+  cause text not null,
+  rule text not null,
+  severity text not null check (severity in ('info', 'warning', 'critical')),
+  jobs text[] not null default '{}',
+  jobs_now integer not null default 0,
+  seen_at timestamptz not null check (isfinite(seen_at)),
+  opens_at timestamptz not null check (isfinite(opens_at)),
+  opened_at timestamptz check (isfinite(opened_at)),
+  ended_at timestamptz check (isfinite(ended_at)),
+  end_kind text check (end_kind in ('over', 'unwatched')),
+  settled boolean not null default false,
+  check ((ended_at is null) = (end_kind is null) and ended_at >= opened_at)
+);
+
+create unique index scheduler_alerts_open_key on public.scheduler_alerts (cause) where ended_at is null;
+
+create index scheduler_alerts_unsettled_idx on public.scheduler_alerts (cause) where not settled;
+
+create index scheduler_alerts_ended_at_idx on public.scheduler_alerts (ended_at);
+
+alter table public.scheduler_alerts enable row level security;
+
+revoke all on public.scheduler_alerts from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_alerts to service_role;
+
+comment on table public.scheduler_alerts is
+  'One row a cause, from when it was first seen to its end. Written by the pulse while a channel is enabled.';
+
+comment on column public.scheduler_alerts.cause is
+  'What is wrong: "job <name>", "host <host>", "secret <name>", "setup <what>", "budget <name>", clock, pulse, queue.';
+
+comment on column public.scheduler_alerts.rule is 'Of the rules that see it, the one of the highest severity.';
+
+comment on column public.scheduler_alerts.jobs is 'All jobs that it stopped so far; empty: it is not of a job.';
+
+comment on column public.scheduler_alerts.jobs_now is 'How many jobs it stops now.';
+
+comment on column public.scheduler_alerts.opens_at is 'When it is an alert, if it lasts until then.';
+
+comment on column public.scheduler_alerts.opened_at is 'Null: it has not lasted for for_seconds of its rule yet.';
+
+comment on column public.scheduler_alerts.end_kind is
+  'over, or unwatched: all its jobs are paused, disabled or gone.';
+
+comment on column public.scheduler_alerts.settled is 'Nothing is left to be said of it.';
+
+create table scheduler.alert_events (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  happened_at timestamptz not null check (isfinite(happened_at))
+);
+
+alter table scheduler.alert_events enable row level security;
+
+revoke all on scheduler.alert_events from public, anon, authenticated, service_role;
+
+comment on table scheduler.alert_events is
+  'Jobs of which an occurrence was skipped, as its dependency was not there in time, and that have not completed '
+    'since.';
+
+create type scheduler.sighting as (
+  rule text, severity text, for_seconds integer, job_name text, verdict text, fault text, host text, secret_name text,
+  depends_on text[]
+);
+
+comment on type scheduler.sighting is
+  'A rule that holds of a job, and what is known of why: its last failure''s verdict, the message, where it was sent '
+    'and with which secret.';
+
+create type scheduler.seen_cause as (cause text, rule text, severity text, for_seconds integer, jobs text[]);
+
+comment on type scheduler.seen_cause is 'A cause as the rules see it now, with the jobs that it stops.';
+
+select scheduler.add_retention_rule('scheduler', 'scheduler_alerts', 180, 'ended_at < $1 and settled');
+
+insert into public.scheduler_settings (pack, key, default_value, type, unit, optional, description) values
+  ('scheduler', 'alerts.console_url', 'null', 'text', null, true, 'where the console is, for the link in an alert; '
+    '''null'': no link'),
+  ('scheduler', 'alerts.pagerduty_url', '"https://events.pagerduty.com/v2/enqueue"', 'text', null, false, 'where '
+    'PagerDuty takes events; in the EU https://events.eu.pagerduty.com/v2/enqueue'),
+  ('scheduler', 'alerts.email_url', '"https://api.resend.com/emails"', 'text', null, false, 'where Resend takes '
+    'e-mails');
+
+create table public.scheduler_alert_deliveries (
+  id uuid primary key default gen_random_uuid(),
+  alert_id uuid references public.scheduler_alerts (id) on delete cascade,
+  channel text not null references public.scheduler_alert_channels (name) on delete cascade,
+  event text not null check (event in ('opened', 'worse', 'again', 'ended', 'test', 'status')),
+  severity text not null check (severity in ('info', 'warning', 'critical')),
+  message jsonb not null,
+  status text not null default 'waiting' check (status in ('waiting', 'sent', 'delivered', 'failed')),
+  written_at timestamptz not null check (isfinite(written_at)),
+  send_after timestamptz not null check (isfinite(send_after)),
+  tries integer not null default 0 check (tries >= 0),
+  sent_at timestamptz check (isfinite(sent_at)),
+  request_id bigint,
+  response_status integer,
+  error text,
+  finished_at timestamptz check (isfinite(finished_at)),
+  check ((finished_at is null) = (status in ('waiting', 'sent')))
+);
+
+create index scheduler_alert_deliveries_alert_id_idx
+  on public.scheduler_alert_deliveries (alert_id, channel, written_at);
+
+create index scheduler_alert_deliveries_channel_idx on public.scheduler_alert_deliveries (channel, event, written_at);
+
+create index scheduler_alert_deliveries_open_idx
+  on public.scheduler_alert_deliveries (written_at) where status in ('waiting', 'sent');
+
+create index scheduler_alert_deliveries_failed_idx
+  on public.scheduler_alert_deliveries (finished_at) where status = 'failed';
+
+create index scheduler_alert_deliveries_written_at_idx on public.scheduler_alert_deliveries (written_at);
+
+alter table public.scheduler_alert_deliveries enable row level security;
+
+revoke all on public.scheduler_alert_deliveries from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_alert_deliveries to service_role;
+
+comment on table public.scheduler_alert_deliveries is
+  'What is to be said and was said to which channel, one row a message. Its id is the receiver''s key against repeats.';
+
+comment on column public.scheduler_alert_deliveries.status is
+  'waiting to be sent; sent, and no answer yet; delivered; failed: nobody tries any more.';
+
+comment on column public.scheduler_alert_deliveries.request_id is
+  'pg_net''s id of the last try. It means nothing without sent_at.';
+
+insert into public.scheduler_settings (pack, key, default_value, unit, most, optional, description) values
+  ('scheduler', 'alerts.repeat_minutes', '60', 'min', 1440, false, 'after so long an alert that lasts is said again; '
+    'then after twice as long each time, at most a day'),
+  ('scheduler', 'alerts.status_minutes', 'null', 'min', 1440, true, 'how often the status line is said to channels '
+    'that take info; ''null'': never');
+
+select scheduler.add_retention_rule('scheduler', 'scheduler_alert_deliveries', 90,
+  'written_at < $1 and status in (''delivered'', ''failed'')');
+
+-- A dead man's switch is told from outside that nothing came: it sees what this database cannot say.
+create table scheduler.alert_pings (
+  channel text primary key references public.scheduler_alert_channels (name) on delete cascade,
+  pinged_at timestamptz not null check (isfinite(pinged_at)),
+  was_healthy boolean not null,
+  request_id bigint,
+  answered_at timestamptz check (isfinite(answered_at)),
+  response_status integer,
+  succeeded_at timestamptz check (isfinite(succeeded_at)),
+  error text
+) with (fillfactor = 50);
+
+alter table scheduler.alert_pings enable row level security;
+
+revoke all on scheduler.alert_pings from public, anon, authenticated, service_role;
+
+comment on table scheduler.alert_pings is 'The last ping of each dead man''s switch, and what came of it.';
+
+comment on column scheduler.alert_pings.succeeded_at is 'When the last ping was sent that was answered with success.';
+
+insert into scheduler.metric_sources (function_name, pack) values ('scheduler.alert_metrics', 'scheduler');
+
+insert into scheduler.metric_families (family, pack, type, help) values
+  ('scheduler_alerts_open', 'scheduler', 'gauge', 'Alerts that last, by severity.'),
+  ('scheduler_alerts_undelivered', 'scheduler', 'gauge', 'Alerts that could not be delivered for five minutes, or '
+    'failed within a day with nothing delivered there since, and dead man''s switches that could not be pinged for '
+    'five minutes.');
+
+insert into scheduler.health_figures (component, figure, label, unit, worse, degraded, critical, culprit) values
+  ('scheduler', 'undelivered_alerts', 'undelivered alerts', 'count', 'higher', 1, 10, null);
+
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
 drop function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean);
@@ -646,6 +924,321 @@ $function$
 ;
 comment on function scheduler.advance_job(text,boolean,timestamp with time zone) is 'Hears a job''s runs, if told to, sends what waits as far as it may, and gives its due occurrences their rows. {"answers", "judged", "sent": runs that waited, "recorded": 1 when any was due, "run": the last one started}. The caller holds the job''s row lock.';
 revoke all on function scheduler.advance_job(text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_body(p_kind text, p_message jsonb, p_key uuid, p_secrets jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case p_kind
+    when 'slack' then jsonb_build_object('text',
+      left(replace(replace(replace(text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), 3900))
+    -- Nobody is mentioned, whatever a job's name or message says.
+    when 'discord' then jsonb_build_object('content', left(text, 1900), 'allowed_mentions', '{"parse": []}'::jsonb)
+    when 'teams' then jsonb_build_object('type', 'message', 'attachments', jsonb_build_array(jsonb_build_object(
+      'contentType', 'application/vnd.microsoft.card.adaptive', 'contentUrl', null,
+      'content', jsonb_build_object('$schema', 'http://adaptivecards.io/schemas/adaptive-card.json',
+        'type', 'AdaptiveCard', 'version', '1.2', 'body', jsonb_build_array(
+          jsonb_build_object('type', 'TextBlock', 'text', scheduler.alert_headline(p_message), 'weight', 'Bolder',
+            'wrap', true),
+          jsonb_build_object('type', 'TextBlock', 'wrap', true, 'text', coalesce(
+            replace(substring(text from position(e'\n' in text) + 1 for 4000), e'\n', e'\n\n'), ''))))
+        || case when p_message ? 'link' then jsonb_build_object('actions', jsonb_build_array(jsonb_build_object(
+          'type', 'Action.OpenUrl', 'title', 'Open', 'url', p_message ->> 'link'))) else '{}' end)))
+    when 'email' then jsonb_build_object('from', p_secrets ->> 'sender',
+      'to', to_jsonb(regexp_split_to_array(p_secrets ->> 'address', '\s*,\s*')),
+      'subject', left(scheduler.alert_headline(p_message), 200), 'text', text)
+    when 'pagerduty' then jsonb_build_object('routing_key', p_secrets ->> 'token',
+      'dedup_key', 'daybook-' || coalesce(p_message ->> 'alert', p_key::text),
+      'event_action', case p_message ->> 'event' when 'ended' then 'resolve' else 'trigger' end)
+      || case p_message ->> 'event' when 'ended' then '{}' else jsonb_strip_nulls(jsonb_build_object(
+        'client', 'Daybook', 'client_url', p_message ->> 'link',
+        'payload', jsonb_build_object('summary', left(p_message ->> 'title', 1024), 'source', 'daybook',
+          'severity', p_message ->> 'severity', 'timestamp', p_message ->> 'at',
+          'custom_details', p_message - 'link'))) end
+    else jsonb_build_object('type', 'alert.' || (p_message ->> 'event'), 'timestamp', p_message ->> 'at',
+      'data', p_message) end
+  from (select scheduler.alert_text(p_message) as text) as texts;
+$function$
+;
+comment on function scheduler.alert_body(text,jsonb,uuid,jsonb) is 'The JSON that a channel of that kind takes. The same for each try: p_key is the delivery''s.';
+revoke all on function scheduler.alert_body(text,jsonb,uuid,jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_channel_fault(p_channel scheduler_alert_channels)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  if p_channel.quiet_from is not null and p_channel.time_zone is not null then
+    perform scheduler.assert_time_zone(p_channel.time_zone);
+  end if;
+  return case
+    when p_channel.name is null or p_channel.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then 'name must be 1 to 63 of a-z, '
+      '0-9, - and _, the first a letter or digit'
+    when p_channel.kind is null or p_channel.kind not in ('slack', 'discord', 'teams', 'email', 'pagerduty', 'webhook',
+      'dead_man') then 'kind must be slack, discord, teams, email, pagerduty, webhook or dead_man'
+    when p_channel.least_severity is null or p_channel.least_severity not in ('info', 'warning', 'critical')
+      then 'least_severity must be info, warning or critical'
+    when (p_channel.quiet_from is null) <> (p_channel.quiet_until is null)
+      then 'quiet_from and quiet_until must be given together'
+    when p_channel.time_zone is null or p_channel.enabled is null or array_position(p_channel.jobs, null) is not null
+      or array_position(p_channel.groups, null) is not null or p_channel.jobs is null or p_channel.groups is null
+      then 'time_zone, enabled, jobs and groups must be given'
+    when not p_channel.jobs <@ array(select name from public.scheduler_jobs) then 'jobs must be registered jobs'
+    when not p_channel.groups <@ array(select name from public.scheduler_groups)
+      then 'groups must be registered groups'
+    else scheduler.alert_secrets_fault(p_channel, scheduler.alert_secrets(p_channel)) end;
+end;
+$function$
+;
+comment on function scheduler.alert_channel_fault(scheduler_alert_channels) is 'The first thing that is wrong with a channel''s values, or with what Vault holds for it; null when nothing is. Raises 22023 for an unknown time zone.';
+revoke all on function scheduler.alert_channel_fault(scheduler_alert_channels) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_headers(p_kind text, p_body jsonb, p_key uuid, p_secrets jsonb, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select '{"Content-Type": "application/json"}'::jsonb || case p_kind
+    when 'email' then jsonb_build_object('Authorization', 'Bearer ' || (p_secrets ->> 'token'),
+      'Idempotency-Key', p_key)
+    when 'webhook' then jsonb_build_object('webhook-id', p_key, 'webhook-timestamp', seconds::text,
+      'webhook-signature', scheduler.webhook_signature(p_secrets ->> 'token', p_key, seconds, p_body))
+    else '{}' end
+  from (select floor(extract(epoch from p_now))::bigint as seconds) as clock;
+$function$
+;
+comment on function scheduler.alert_headers(text,jsonb,uuid,jsonb,timestamp with time zone) is 'The headers of a delivery: the receiver''s key against repeats where it has one, and what proves who sends it.';
+revoke all on function scheduler.alert_headers(text,jsonb,uuid,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_headline(p_message jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case p_message ->> 'event' when 'ended' then '[over] ' when 'status' then '' when 'test' then '[test] '
+    else format('[%s] ', p_message ->> 'severity') end || (p_message ->> 'title');
+$function$
+;
+comment on function scheduler.alert_headline(jsonb) is 'The first line of a message.';
+revoke all on function scheduler.alert_headline(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_message(p_alert scheduler_alerts, p_event text, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'event', p_event, 'alert', p_alert.id, 'severity', p_alert.severity, 'cause', left(p_alert.cause, 200),
+    'rule', p_alert.rule, 'at', p_now, 'opened_at', p_alert.opened_at, 'ended_at', p_alert.ended_at,
+    'lasted_seconds', floor(extract(epoch from coalesce(p_alert.ended_at, p_now) - p_alert.opened_at)),
+    'jobs', p_alert.jobs[1:20], 'job_count', cardinality(p_alert.jobs),
+    'title', left(scheduler.without_secrets(scheduler.alert_title(p_alert.cause, p_alert.rule, p_alert.jobs)), 200),
+    'note', case p_event
+      when 'ended' then case p_alert.end_kind when 'over' then 'It is over after ' || lasted || '.'
+        else format('Nobody watches it any more, after %s: its jobs are paused, disabled or gone.', lasted) end
+      when 'again' then format('It has lasted for %s%s.', lasted, case when p_alert.jobs <> '{}'
+        then ', now of ' || scheduler.count_text(p_alert.jobs_now, 'job') else '' end)
+      when 'worse' then 'It has become worse.' end,
+    'sentence', case when p_event <> 'ended' then scheduler.one_line(scheduler.alert_sentence(p_alert, p_now), 700) end,
+    'link', (scheduler.setting_value('alerts.console_url') #>> '{}')
+      || case when split_part(p_alert.cause, ' ', 1) = 'job' then '?job=' || p_alert.jobs[1] else '' end))
+  from (select scheduler.lasted_text(extract(epoch from coalesce(p_alert.ended_at, p_now) - p_alert.opened_at))
+    as lasted) as times;
+$function$
+;
+comment on function scheduler.alert_message(scheduler_alerts,text,timestamp with time zone) is 'What is said of an alert, for all kinds of channels: {"event", "alert", "severity", "cause", "title", "jobs", "job_count", "note", "sentence", "link" …}.';
+revoke all on function scheduler.alert_message(scheduler_alerts,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_metrics(p_now timestamp with time zone)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select json_build_array(
+    (select scheduler.metric_group('{"severity": ["critical", "info", "warning"]}',
+      scheduler.metric('scheduler_alerts_open', json_build_array(count(*) filter (where severity = 'critical'),
+        count(*) filter (where severity = 'info'), count(*) filter (where severity = 'warning'))))
+      from public.scheduler_alerts where not settled and opened_at is not null and ended_at is null),
+    scheduler.metric_group('{}', scheduler.metric('scheduler_alerts_undelivered',
+      scheduler.undelivered_alerts(p_now))));
+$function$
+;
+comment on function scheduler.alert_metrics(timestamp with time zone) is 'What a scrape shows of alerts: a value a severity, and what could not be delivered.';
+revoke all on function scheduler.alert_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_parts(p_kind text)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_kind = 'email' then array['address', 'token', 'sender']
+    when p_kind = 'pagerduty' then array['token']
+    when p_kind = 'webhook' then array['address', 'token']
+    else array['address'] end;
+$function$
+;
+comment on function scheduler.alert_parts(text) is 'Which secrets a channel of that kind needs.';
+revoke all on function scheduler.alert_parts(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_remedy(p_cause text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case split_part(p_cause, ' ', 1)
+    when 'clock' then 'Was the database down, or does pg_cron stand still?'
+    when 'queue' then 'What to do: select net.worker_restart().'
+    when 'pulse' then 'What failed is in scheduler.pulse_state.'
+    when 'budget' then 'Jobs that take of it wait until there are tokens again.' end;
+$function$
+;
+comment on function scheduler.alert_remedy(text) is 'What to do about a cause of no job; null for all others.';
+revoke all on function scheduler.alert_remedy(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_secret_fault(p_kind text, p_part text, p_secret text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_secret is null then 'is not in Vault'
+    when p_secret collate "C" ~ '[^ -~]' then 'must be of printable ASCII characters'
+    when p_secret ~ '^\s|\s$' or p_secret = '' then 'must not be empty, or begin or end with a blank'
+    when p_part = 'address' and p_kind <> 'email'
+      and p_secret !~ '^(https://[^\s/@?#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?)([/?]\S*)?$'
+      then 'must be an https URL'
+    when p_part = 'address' and p_kind = 'email'
+      and p_secret !~ '^[^\s,@<>]+@[^\s,@<>]+(\s*,\s*[^\s,@<>]+@[^\s,@<>]+)*$'
+      then 'must be e-mail addresses with commas between them'
+    when p_part = 'sender' and p_secret !~ '^([^<>,]+<[^\s,@<>]+@[^\s,@<>]+>|[^\s,@<>]+@[^\s,@<>]+)$'
+      then 'must be an e-mail address, with a name or without'
+    when p_part = 'token' and p_kind = 'webhook' and (p_secret !~ '^whsec_[A-Za-z0-9+/]{32,88}={0,2}$'
+      or length(p_secret) % 4 <> 2)
+      then 'must be whsec_ and the base64 of 24 to 64 bytes'
+    when p_part = 'token' and p_secret ~ '\s' then 'must not hold a blank' end;
+$function$
+;
+comment on function scheduler.alert_secret_fault(text,text,text) is 'What is wrong with the address, token or sender of a channel of that kind, as the end of "its address …", without showing it; null when nothing is.';
+revoke all on function scheduler.alert_secret_fault(text,text,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_secret_name(p_channel scheduler_alert_channels, p_part text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case p_part when 'address' then p_channel.address_secret when 'token' then p_channel.token_secret
+    when 'sender' then p_channel.sender_secret end;
+$function$
+;
+comment on function scheduler.alert_secret_name(scheduler_alert_channels,text) is 'The name in Vault of that part of the channel.';
+revoke all on function scheduler.alert_secret_name(scheduler_alert_channels,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_secrets(p_channel scheduler_alert_channels)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_object_agg(part, decrypted_secret), '{}')
+  from unnest(scheduler.alert_parts(p_channel.kind)) as part
+    left join vault.decrypted_secrets on name = scheduler.alert_secret_name(p_channel, part);
+$function$
+;
+comment on function scheduler.alert_secrets(scheduler_alert_channels) is 'What Vault holds for the channel: {"address", "token", "sender"}, those that its kind needs.';
+revoke all on function scheduler.alert_secrets(scheduler_alert_channels) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_secrets_fault(p_channel scheduler_alert_channels, p_secrets jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select format('its %s %s', part, fault)
+  from unnest(scheduler.alert_parts(p_channel.kind)) with ordinality as parts (part, place),
+    lateral scheduler.alert_secret_fault(p_channel.kind, part, p_secrets ->> part) as fault
+  where fault is not null order by place limit 1;
+$function$
+;
+comment on function scheduler.alert_secrets_fault(scheduler_alert_channels,jsonb) is 'What is wrong with the secrets of a channel; null when nothing is.';
+revoke all on function scheduler.alert_secrets_fault(scheduler_alert_channels,jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_sentence(p_alert scheduler_alerts, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return scheduler.without_secrets(coalesce(scheduler.alert_remedy(p_alert.cause), scheduler.explain(
+    p_alert.jobs[1], (select unsuccessful_for from scheduler.run_counters
+      where job_name = p_alert.jobs[1] and p_alert.rule in ('failed', 'failing')), p_now)));
+exception when others then
+  -- An alert without its sentence is better than none.
+  return null;
+end;
+$function$
+;
+comment on function scheduler.alert_sentence(scheduler_alerts,timestamp with time zone) is 'What explain says of the alert''s first job, or what to do about a cause of no job; without secrets.';
+revoke all on function scheduler.alert_sentence(scheduler_alerts,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_text(p_message jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select concat_ws(e'\n', scheduler.alert_headline(p_message), p_message ->> 'note', p_message ->> 'sentence',
+    case when (p_message ->> 'job_count')::integer > 1 then 'Jobs: ' || (
+      select string_agg(job, ', ') from jsonb_array_elements_text(p_message -> 'jobs') as job)
+      || case when (p_message ->> 'job_count')::integer > jsonb_array_length(p_message -> 'jobs')
+        then format(' and %s more', (p_message ->> 'job_count')::integer - jsonb_array_length(p_message -> 'jobs'))
+        else '' end end,
+    p_message ->> 'link');
+$function$
+;
+comment on function scheduler.alert_text(jsonb) is 'A message as plain text, in a few lines.';
+revoke all on function scheduler.alert_text(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.alert_title(p_cause text, p_rule text, p_jobs text[])
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case kind
+    when 'job' then name || case p_rule
+      when 'failed' then ' failed' when 'failing' then ' fails again and again' when 'missed' then ' was missed'
+      when 'late' then ' is late' when 'overdue' then ' is overdue' when 'continuous_down' then ' is down'
+      when 'breaker_open' then ' is held back by its breaker' when 'dependency_timeout' then ' waited in vain'
+      when 'long_running' then ' runs for too long' else ' cannot be looked at by the pulse' end
+    when 'host' then case name when 'functions' then 'the functions do not answer' else name || ' does not answer' end
+    when 'secret' then format('the secret %s is refused', name)
+    when 'setup' then name
+    when 'budget' then format('the budget %s is used up', name)
+    when 'clock' then 'occurrences were missed'
+    when 'queue' then 'pg_net sends nothing'
+    else 'the pulse fails in part' end
+    || case when cardinality(p_jobs) > 1 then format(' (%s)', scheduler.count_text(cardinality(p_jobs), 'job'))
+      when kind <> 'job' and cardinality(p_jobs) = 1 then format(' (%s)', p_jobs[1]) else '' end
+  from (select split_part(p_cause, ' ', 1) as kind, substring(p_cause from position(' ' in p_cause) + 1) as name)
+    as parts;
+$function$
+;
+comment on function scheduler.alert_title(text,text,text[]) is 'A cause in a few words, with the jobs that it stops.';
+revoke all on function scheduler.alert_title(text,text,text[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.alias_fault(p_job scheduler_jobs)
  RETURNS text
@@ -1133,6 +1726,28 @@ $function$
 comment on function scheduler.api_verify(timestamp with time zone) is 'The deployment check, see scheduler.verify: {"ok": whether none failed, "checks": [{"check", "state": ok, failed or asked (ask again in a few seconds), "detail"}]}.';
 revoke all on function scheduler.api_verify(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.assert_alert_channel(p_name text)
+ RETURNS scheduler_alert_channels
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_channel public.scheduler_alert_channels;
+begin
+  select * into v_channel from public.scheduler_alert_channels where name = p_name;
+  if not found then
+    raise exception using errcode = 'SD015', message = format('there is no alert channel named %L', left(p_name, 63)),
+      hint = format('the channels are: %s',
+        (select coalesce(string_agg(name, ', ' order by name), 'none yet') from public.scheduler_alert_channels));
+  end if;
+  return v_channel;
+end;
+$function$
+;
+comment on function scheduler.assert_alert_channel(text) is 'The channel. Raises SD015, and names the channels there are, when there is none of that name.';
+revoke all on function scheduler.assert_alert_channel(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.assert_backfill(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_reprocess text, p_at_most integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -1238,6 +1853,43 @@ $function$
 ;
 comment on function scheduler.assert_tokens(scheduler_budgets,integer,timestamp with time zone) is 'Raises 22023 for a number of tokens that can never be taken at once.';
 revoke all on function scheduler.assert_tokens(scheduler_budgets,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.attend_alerts(p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_looked_at timestamptz;
+  v_sent integer;
+begin
+  if not exists (select from public.scheduler_alert_channels where enabled)
+    and not exists (select from public.scheduler_alerts where not settled)
+    and not exists (select from public.scheduler_alert_deliveries where status in ('waiting', 'sent')) then
+    return '{}';
+  end if;
+  select last_looked_at into v_looked_at from scheduler.pulse_state;
+  if v_looked_at is null or p_now < v_looked_at or p_now >= v_looked_at + interval '30 seconds' then
+    perform scheduler.look_for_causes(p_now);
+    if exists (select from public.scheduler_alerts where not settled) then
+      perform scheduler.write_deliveries(p_now);
+      perform scheduler.settle_alerts();
+    end if;
+    perform scheduler.write_status_lines(p_now);
+  end if;
+  if exists (select from public.scheduler_alert_deliveries where status in ('waiting', 'sent')) then
+    perform scheduler.read_delivery_answers(p_now);
+    v_sent := scheduler.send_deliveries(p_now);
+  end if;
+  if exists (select from public.scheduler_alert_channels where kind = 'dead_man' and enabled) then
+    perform scheduler.ping_watchers(p_now);
+  end if;
+  return jsonb_build_object('messages', coalesce(v_sent, 0));
+end;
+$function$
+;
+comment on function scheduler.attend_alerts(timestamp with time zone) is 'The pulse''s step for alerts: looks at the rules every 30 seconds, sends what is to be said, reads the answers, pings dead man''s switches. Nothing while no channel is enabled and nothing is left to be said.';
+revoke all on function scheduler.attend_alerts(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_subject text, p_reason text, p_author text, p_before jsonb, p_after jsonb, p_now timestamp with time zone)
  RETURNS void
@@ -1799,6 +2451,19 @@ $function$
 comment on function scheduler.budget_opens_at(scheduler_budgets,scheduler.budget_reservations[],integer,text,timestamp with time zone) is 'Null when the job (or null) may take so many tokens of the budget now, which is as budget_at gives it at p_now; else the first moment at which it may if nobody takes any before. p_tokens is at most the budget''s limit.';
 revoke all on function scheduler.budget_opens_at(scheduler_budgets,scheduler.budget_reservations[],integer,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.budget_rule_holds(p_percent numeric, p_tokens integer, p_tokens_left integer)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- A budget of fewer than 20 tokens is used up when none is left.
+  select p_tokens_left < p_tokens * p_percent / 100 or p_tokens_left <= 0;
+$function$
+;
+comment on function scheduler.budget_rule_holds(numeric,integer,integer) is 'Whether a budget of so many tokens is exhausted with so many left.';
+revoke all on function scheduler.budget_rule_holds(numeric,integer,integer) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.budget_states(p_now timestamp with time zone DEFAULT now())
  RETURNS TABLE(budget text, tokens integer, tokens_left integer, reserved bigint)
  LANGUAGE sql
@@ -2010,6 +2675,47 @@ $function$
 comment on function scheduler.cancel_waiting(scheduler_jobs,boolean,text,text,timestamp with time zone) is 'Cancels all runs of the job that wait, or those that are back-filled alone; lets its dependents decide. Returns how many. The caller holds the job''s row lock.';
 revoke all on function scheduler.cancel_waiting(scheduler_jobs,boolean,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.causes_of(p_sightings scheduler.sighting[])
+ RETURNS SETOF scheduler.seen_cause
+ LANGUAGE sql
+ IMMUTABLE ROWS 5
+ SET search_path TO ''
+AS $function$
+  with likened as (
+    select sightings, case (sightings).rule when 'pulse_errors' then (sightings).fault
+      else (sightings).verdict || ' ' || (sightings).host end as likeness
+    from unnest(p_sightings) as sightings
+  ), counted as (
+    select likeness, count(distinct (sightings).job_name) as jobs from likened group by likeness
+  ), caused as (
+    select sightings, scheduler.shared_cause(sightings, coalesce(jobs, 0)) as shared
+    from likened left join counted using (likeness)
+  ), first_of_job as (
+    select distinct on ((sightings).job_name) (sightings).job_name as job_name, shared,
+      (sightings).rule in ('late', 'dependency_timeout') as waits
+    from caused where (sightings).job_name is not null
+    order by (sightings).job_name, (sightings).rule in ('late', 'dependency_timeout'), shared nulls last
+  ), named as (
+    -- A job that waits for one that has a cause itself waits for that cause.
+    select sightings, coalesce(shared, (
+      select coalesce(first_of_job.shared, 'job ' || first_of_job.job_name) from first_of_job
+      where (sightings).rule in ('late', 'dependency_timeout') and not first_of_job.waits
+        and first_of_job.job_name = any ((sightings).depends_on)
+      order by first_of_job.job_name limit 1), 'job ' || (sightings).job_name) as cause
+    from caused
+  )
+  select cause, (array_agg((sightings).rule order by scheduler.severity_rank((sightings).severity) desc,
+      (sightings).rule))[1],
+    (array_agg((sightings).severity order by scheduler.severity_rank((sightings).severity) desc))[1],
+    min((sightings).for_seconds),
+    coalesce(array_agg(distinct (sightings).job_name order by (sightings).job_name)
+      filter (where (sightings).job_name is not null), '{}')
+  from named group by cause;
+$function$
+;
+comment on function scheduler.causes_of(scheduler.sighting[]) is 'The causes behind what the rules see: one row a cause, with its worst rule and its jobs.';
+revoke all on function scheduler.causes_of(scheduler.sighting[]) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.cell_seconds(p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS integer
  LANGUAGE sql
@@ -2023,6 +2729,21 @@ $function$
 ;
 comment on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) is 'How long the cells of a timeline are: the first of the usual lengths by which there are at most 96 of them.';
 revoke all on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.channel_wants(p_channel scheduler_alert_channels, p_severity text, p_jobs text[], p_groups text[])
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select p_channel.enabled and p_channel.kind <> 'dead_man'
+    and scheduler.severity_rank(p_severity) >= scheduler.severity_rank(p_channel.least_severity)
+    and (p_jobs = '{}' or p_channel.jobs = '{}' and p_channel.groups = '{}'
+      or p_channel.jobs && p_jobs or p_channel.groups && p_groups);
+$function$
+;
+comment on function scheduler.channel_wants(scheduler_alert_channels,text,text[],text[]) is 'Whether an alert of that severity, of these jobs and their groups, goes to the channel, apart from quiet hours.';
+revoke all on function scheduler.channel_wants(scheduler_alert_channels,text,text[],text[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.check_dependencies()
  RETURNS SETOF scheduler.check_result
@@ -2235,7 +2956,8 @@ AS $function$
   from (
     select wanted as missing from unnest(array['scheduler_jobs', 'scheduler_runs', 'scheduler_locks', 'scheduler_state',
       'scheduler_settings', 'scheduler_activity', 'scheduler_audit', 'scheduler_groups', 'scheduler_incidents',
-      'scheduler_breakers', 'scheduler_calendars', 'scheduler_calendar_spans', 'scheduler_budgets']) as wanted
+      'scheduler_breakers', 'scheduler_calendars', 'scheduler_calendar_spans', 'scheduler_budgets',
+      'scheduler_alert_channels', 'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_alert_deliveries']) as wanted
     where to_regclass('public.' || wanted) is null) as gone;
 $function$
 ;
@@ -2496,16 +3218,8 @@ CREATE OR REPLACE FUNCTION scheduler.continuous_metrics(p_now timestamp with tim
  SET search_path TO ''
 AS $function$
   select scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(name order by name), '[]')),
-    scheduler.metric('scheduler_continuous_alive', json_agg(alive::integer order by name)))
-  from public.scheduler_jobs as jobs, lateral (
-    select coalesce(bool_or(case status
-      when 'running' then heartbeat_at + make_interval(
-        secs => scheduler.setting('scheduler.heartbeat_timeout_seconds')) >= p_now
-      -- A hand-over of up to three seconds is none.
-      when 'dispatched' then dispatched_at + interval '3 seconds' >= p_now
-      else waiting ->> 'for' = 'idle' and run_after + interval '3 seconds' >= p_now end), false) as alive
-    from public.scheduler_runs
-    where job_name = name and status in ('queued', 'dispatched', 'running')) as now_alive
+    scheduler.metric('scheduler_continuous_alive', json_agg(scheduler.is_alive(jobs, p_now)::integer order by name)))
+  from public.scheduler_jobs as jobs
   where continuous and enabled;
 $function$
 ;
@@ -2876,6 +3590,36 @@ $function$
 comment on function scheduler.days_of_month(scheduler.parsed_schedule,integer,integer) is 'The days that a schedule''s day of month and its day of week name, in a month of p_length days that begins on p_first_weekday (Sunday is 0): two sets, kept as bits, bit 1 for the 1st.';
 revoke all on function scheduler.days_of_month(scheduler.parsed_schedule,integer,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.delivery_outcome(p_status integer, p_error text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_status between 200 and 299 then 'delivered'
+    -- 409: Resend still is at work on a request with the same key.
+    when p_status in (408, 409, 425, 429) or p_status >= 500 then 'again'
+    when p_status is not null then 'failed'
+    else 'again' end;
+$function$
+;
+comment on function scheduler.delivery_outcome(integer,text) is 'What an answer says of a message: delivered; again, where it may have got lost or was refused for now; failed, where a repeat would be refused as well.';
+revoke all on function scheduler.delivery_outcome(integer,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.delivery_wait(p_tries integer, p_retry_after text)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select make_interval(secs => least(3600, greatest(15 * power(2, least(p_tries, 7) - 1),
+    case when p_retry_after ~ '^[0-9]{1,6}(\.[0-9]+)?$' then p_retry_after::numeric else 0 end)));
+$function$
+;
+comment on function scheduler.delivery_wait(integer,text) is 'How long to wait after so many tries: 15 s, doubled each time, or as long as the answer''s Retry-After says; an hour at most.';
+revoke all on function scheduler.delivery_wait(integer,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.dependency_answer(p_state text, p_to_come boolean, p_is_stopped boolean, p_policy text)
  RETURNS text
  LANGUAGE sql
@@ -3168,6 +3912,33 @@ $function$
 comment on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) is 'Ends a run that is in one of the given statuses: releases its lock, plans what follows it (a retry; what a deferred run left, from p_resume_at on), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
 revoke all on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.end_try(p_delivery scheduler_alert_deliveries, p_outcome text, p_status integer, p_error text, p_retry_after text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_next constant timestamptz := p_now + scheduler.delivery_wait(p_delivery.tries, p_retry_after);
+  v_status constant text := case
+    when p_outcome <> 'again' then p_outcome
+    when v_next > scheduler.give_up_at(p_delivery.event, p_delivery.written_at) then 'failed' else 'waiting' end;
+begin
+  update public.scheduler_alert_deliveries
+    set status = v_status, response_status = p_status, error = left(p_error, 300),
+      send_after = case v_status when 'waiting' then v_next else send_after end,
+      finished_at = case when v_status <> 'waiting' then p_now end
+    where id = p_delivery.id;
+  if v_status = 'failed' then
+    perform scheduler.log_activity('scheduler', format('an alert could not be delivered to the channel %s: %s',
+      p_delivery.channel, coalesce(p_error, 'HTTP ' || p_status)), 'error',
+      jsonb_build_object('delivery', p_delivery.id), p_now);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.end_try(scheduler_alert_deliveries,text,integer,text,text,timestamp with time zone) is 'Writes down how a try ended: done, failed, or to be tried again later.';
+revoke all on function scheduler.end_try(scheduler_alert_deliveries,text,integer,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.enqueue_runs(p_job_name text, p_runs jsonb, p_run_after timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS integer
  LANGUAGE plpgsql
@@ -3312,6 +4083,48 @@ $function$
 ;
 comment on function scheduler.explain_facts(text,timestamp with time zone,timestamp with time zone) is 'What is known of a job at a minute, or at a second of an interval of seconds (its latest row when none is given): {"job", "at", "when", "kind"} and more by its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';
 revoke all on function scheduler.explain_facts(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.facts_of(p_job scheduler_jobs, p_errors jsonb, p_now timestamp with time zone)
+ RETURNS scheduler.alert_facts
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_facts scheduler.alert_facts;
+  v_unsuccessful_for timestamptz;
+begin
+  select failed_in_row, missed_in_row, unsuccessful_for
+    into v_facts.failed_in_row, v_facts.missed_in_row, v_unsuccessful_for
+    from scheduler.run_counters where job_name = p_job.name;
+  v_facts.job_name := p_job.name;
+  v_facts.continuous := p_job.continuous;
+  v_facts.is_retrying := exists (
+    select from public.scheduler_runs
+    where job_name = p_job.name and scheduled_for = v_unsuccessful_for and status in ('queued', 'dispatched',
+      'running'));
+  select extract(epoch from p_now - min(scheduled_for) filter (where status = 'queued' and attempt = 1
+      and trigger in ('cron', 'catch_up', 'dependency'))),
+      extract(epoch from p_now - min(started_at) filter (where status = 'running'))
+    into v_facts.waiting_seconds, v_facts.running_seconds
+    from public.scheduler_runs
+    where job_name = p_job.name and status in ('queued', 'dispatched', 'running');
+  v_facts.overdue_seconds := extract(epoch from p_now - p_job.next_run_at);
+  v_facts.is_down := p_job.continuous and not scheduler.is_alive(p_job, p_now);
+  v_facts.breaker_state := (
+    select scheduler.breaker_state(opened_at, p_job.breaker_cooldown_seconds, p_now) from public.scheduler_breakers
+    where job_name = p_job.name and p_job.breaker_failures is not null);
+  v_facts.dependency_timed_out := exists (select from scheduler.alert_events where job_name = p_job.name);
+  if v_facts.running_seconds > 60 and not p_job.continuous then
+    v_facts.usual_seconds := scheduler.usual_seconds(p_job.name);
+  end if;
+  v_facts.pulse_error := p_errors ->> p_job.name;
+  return v_facts;
+end;
+$function$
+;
+comment on function scheduler.facts_of(scheduler_jobs,jsonb,timestamp with time zone) is 'What the rules see of a job, given what failed in the last pulse.';
+revoke all on function scheduler.facts_of(scheduler_jobs,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.failure_wait(p_job scheduler_jobs, p_failures integer, p_random double precision)
  RETURNS interval
@@ -3527,6 +4340,18 @@ $function$
 ;
 comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds; the group, null when it holds none.';
 revoke all on function scheduler.free_slot(uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.give_up_at(p_event text, p_written_at timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select p_written_at + case when p_event in ('test', 'status') then interval '5 minutes' else interval '1 day' end;
+$function$
+;
+comment on function scheduler.give_up_at(text,timestamp with time zone) is 'Until when a message is tried.';
+revoke all on function scheduler.give_up_at(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.group_fault(p_group scheduler_groups)
  RETURNS text
@@ -3795,6 +4620,25 @@ $function$
 comment on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) is 'The occurrence of the job''s schedule before that moment; null when there is none.';
 revoke all on function scheduler.interval_start(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.is_alive(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(bool_or(case status
+    when 'running' then heartbeat_at + make_interval(
+      secs => scheduler.setting('scheduler.heartbeat_timeout_seconds')) >= p_now
+    -- A hand-over of up to three seconds is none.
+    when 'dispatched' then dispatched_at + interval '3 seconds' >= p_now
+    else waiting ->> 'for' = 'idle' and run_after + interval '3 seconds' >= p_now end), false)
+  from public.scheduler_runs
+  where job_name = p_job.name and status in ('queued', 'dispatched', 'running');
+$function$
+;
+comment on function scheduler.is_alive(scheduler_jobs,timestamp with time zone) is 'Whether a continuous job has a living heartbeat, is idle as planned, or hands over.';
+revoke all on function scheduler.is_alive(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.is_backfill(p_run scheduler_runs)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -3808,6 +4652,18 @@ $function$
 ;
 comment on function scheduler.is_backfill(scheduler_runs) is 'Whether a run is back-filled, or a retry of one that is.';
 revoke all on function scheduler.is_backfill(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_dependency_timeout(p_skip_kind text, p_skip_reason text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(p_skip_kind = 'dependency' and p_skip_reason like 'dependency: % had not completed after % s', false);
+$function$
+;
+comment on function scheduler.is_dependency_timeout(text,text) is 'Whether a run was skipped because its dependency was not there in time: the reason is dependency_hold''s.';
+revoke all on function scheduler.is_dependency_timeout(text,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_limit(p_kind text)
  RETURNS boolean
@@ -3850,6 +4706,20 @@ $function$
 comment on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) is 'Whether the job is paused now.';
 revoke all on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.is_ping_due(p_pinged_at timestamp with time zone, p_was_healthy boolean, p_is_healthy boolean, p_still_queued boolean, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- While pg_net stands still its queue must not fill with pings. A mark in the future is from a clock that went back.
+  select p_pinged_at is null or not p_still_queued
+    and (p_now >= p_pinged_at + interval '1 minute' or p_now < p_pinged_at);
+$function$
+;
+comment on function scheduler.is_ping_due(timestamp with time zone,boolean,boolean,boolean,timestamp with time zone) is 'Whether a dead man''s switch is pinged now: at most once a minute, and not beside a ping that has not left yet.';
+revoke all on function scheduler.is_ping_due(timestamp with time zone,boolean,boolean,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -3864,6 +4734,21 @@ $function$
 ;
 comment on function scheduler.is_plain(scheduler_jobs) is 'Whether nothing but its own lock and parallel limit can hold the job''s runs back.';
 revoke all on function scheduler.is_plain(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_quiet(p_from time without time zone, p_until time without time zone, p_time_zone text, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(case
+    when p_from <= p_until then local >= p_from and local < p_until
+    else local >= p_from or local < p_until end, false)
+  from (select (p_now at time zone scheduler.shown_time_zone(p_time_zone))::time as local) as clock;
+$function$
+;
+comment on function scheduler.is_quiet(time without time zone,time without time zone,text,timestamp with time zone) is 'Whether the local time lies in the quiet hours, which may pass midnight; false without any, or when both ends are the same.';
+revoke all on function scheduler.is_quiet(time without time zone,time without time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_stalled(p_enabled boolean, p_stop text, p_due_without_success bigint)
  RETURNS boolean
@@ -3899,6 +4784,20 @@ $function$
 ;
 comment on function scheduler.is_to_come(text,timestamp with time zone) is 'Whether an occurrence of the job at or before p_at is not recorded yet.';
 revoke all on function scheduler.is_to_come(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_watched(p_jobs text[], p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select p_jobs = '{}' or exists (
+    select from public.scheduler_jobs as jobs
+    where name = any (p_jobs) and enabled and scheduler.stop_now(jobs, p_now) is null);
+$function$
+;
+comment on function scheduler.is_watched(text[],timestamp with time zone) is 'Whether any of these jobs is enabled and neither paused nor stopped; true without any job.';
+revoke all on function scheduler.is_watched(text[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.jitter(p_job_name text, p_occurrence timestamp with time zone, p_jitter_seconds integer)
  RETURNS interval
@@ -4110,6 +5009,64 @@ $function$
 comment on function scheduler.job_of_run(uuid) is 'The name of the run''s job. Raises SD002 when there is no such run.';
 revoke all on function scheduler.job_of_run(uuid) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.job_rule_holds(p_rule text, p_threshold numeric, p_facts scheduler.alert_facts)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return coalesce(case p_rule
+    -- A continuous job fails for ever: it is down, or fails again and again.
+    when 'failed' then not p_facts.continuous
+      and p_facts.failed_in_row - p_facts.is_retrying::integer >= greatest(p_threshold, 1)
+    when 'failing' then p_facts.failed_in_row >= greatest(p_threshold, 1)
+    when 'missed' then p_facts.missed_in_row >= greatest(p_threshold, 1)
+    when 'late' then p_facts.waiting_seconds > p_threshold
+    when 'overdue' then p_facts.overdue_seconds > p_threshold
+    when 'continuous_down' then p_facts.is_down
+    when 'breaker_open' then p_facts.breaker_state in ('open', 'half-open')
+    when 'dependency_timeout' then p_facts.dependency_timed_out
+    when 'long_running' then p_facts.running_seconds > greatest(60, p_facts.usual_seconds * p_threshold)
+      and p_facts.usual_seconds is not null
+    when 'pulse_errors' then p_facts.pulse_error is not null
+  end, false);
+end;
+$function$
+;
+comment on function scheduler.job_rule_holds(text,numeric,scheduler.alert_facts) is 'Whether the rule, with that threshold, is an alert of a job of which these facts are known. Other rules are not of a job: false.';
+revoke all on function scheduler.job_rule_holds(text,numeric,scheduler.alert_facts) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.job_sightings(p_errors jsonb, p_now timestamp with time zone)
+ RETURNS SETOF scheduler.sighting
+ LANGUAGE sql
+ STABLE ROWS 20
+ SET search_path TO ''
+AS $function$
+  select rules.rule, rules.severity, rules.for_seconds, jobs.name, failure.verdict,
+    case rules.rule when 'pulse_errors' then (facts).pulse_error else failure.error_message end,
+    case when jobs.function_name is not null then 'functions'
+      else substring(jobs.target from '^https://([^/?#]+)') end,
+    jobs.secret_name, jobs.depends_on
+  from scheduler.suspects(p_errors, p_now) as suspect
+    join public.scheduler_jobs as jobs on jobs.name = suspect
+      and jobs.enabled and scheduler.stop_now(jobs, p_now) is null
+    -- Offset 0: without it the facts are gathered again for each rule.
+    cross join lateral (select scheduler.facts_of(jobs, p_errors, p_now) as facts offset 0) as gathered
+    join public.scheduler_alert_rules as rules
+      on rules.enabled and scheduler.job_rule_holds(rules.rule, rules.threshold, facts)
+    left join lateral (
+      select verdict, error_message from public.scheduler_runs
+      where rules.rule in ('failed', 'failing', 'breaker_open', 'continuous_down') and job_name = jobs.name
+        and scheduled_for = (select unsuccessful_for from scheduler.run_counters as counters
+          where counters.job_name = jobs.name)
+        and status = 'failed'
+      order by attempt desc limit 1) as failure on true;
+$function$
+;
+comment on function scheduler.job_sightings(jsonb,timestamp with time zone) is 'The rules that hold of jobs now. Jobs that are paused, stopped or disabled are not looked at.';
+revoke all on function scheduler.job_sightings(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.job_state(p_enabled boolean, p_stop text, p_breaker text, p_unrecorded_seconds numeric, p_unsuccessful bigint, p_unbegun_seconds numeric, p_waits_for text)
  RETURNS text
  LANGUAGE plpgsql
@@ -4292,6 +5249,19 @@ $function$
 ;
 comment on function scheduler.last_begun(text) is 'When the newest run of the job began, or was sent; of a job with 100 newer rows that were not sent, when its last completed run ended. Null: never.';
 revoke all on function scheduler.last_begun(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.lasted_text(p_seconds numeric)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when p_seconds < 120 then scheduler.count_text(greatest(0, round(p_seconds))::bigint, 'second')
+    else scheduler.wait_text(p_seconds) end;
+$function$
+;
+comment on function scheduler.lasted_text(numeric) is 'How long so many seconds are, as people say it, seconds too.';
+revoke all on function scheduler.lasted_text(numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.let_go(p_job scheduler_jobs, p_run scheduler_runs, p_goes_on boolean, p_now timestamp with time zone)
  RETURNS void
@@ -4516,6 +5486,31 @@ $function$
 ;
 comment on function scheduler.look_again(text,text) is 'Has the job''s runs that wait for that looked at when it next sends. The caller holds the job''s row lock.';
 revoke all on function scheduler.look_again(text,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.look_for_causes(p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_state scheduler.pulse_state;
+begin
+  select * into v_state from scheduler.pulse_state;
+  v_state.queue_still_since := scheduler.still_since(v_state.queue_still_since,
+    exists (select from net.http_request_queue), (select max(created) from net._http_response), p_now);
+  perform scheduler.note_alert_events(v_state.last_looked_at, p_now);
+  -- Most of the time all is well: then what costs the most, the planning of the other statements, is left out.
+  if v_state.queue_still_since is not null or exists (select from scheduler.suspects(v_state.errors, p_now))
+    or exists (select from public.scheduler_budgets) or exists (select from public.scheduler_alerts where not settled)
+  then
+    perform scheduler.write_causes(array(select causes from scheduler.seen_causes(v_state, p_now) as causes), p_now);
+  end if;
+  update scheduler.pulse_state set queue_still_since = v_state.queue_still_since, last_looked_at = p_now;
+end;
+$function$
+;
+comment on function scheduler.look_for_causes(timestamp with time zone) is 'Looks at all rules, and keeps scheduler_alerts. The caller holds the row of pulse_state.';
+revoke all on function scheduler.look_for_causes(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.looks_like_day_sign(p_field scheduler.schedule_field, p_text text)
  RETURNS boolean
@@ -4915,6 +5910,24 @@ $function$
 ;
 comment on function scheduler.next_attempt(scheduler_runs,text,integer) is 'The next attempt at what the run is an attempt at, after so many that failed; queued, with the run''s own payload, key and interval. Writes nothing: see add_runs.';
 revoke all on function scheduler.next_attempt(scheduler_runs,text,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.next_event(p_is_open boolean, p_severity text, p_said_event text, p_said_severity text, p_said_at timestamp with time zone, p_times bigint, p_wants boolean, p_repeat interval, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when not p_is_open then case when p_said_event is not null and p_said_event <> 'ended' then 'ended' end
+    when not p_wants then null
+    when p_said_event is null then 'opened'
+    when scheduler.severity_rank(p_severity) > scheduler.severity_rank(p_said_severity) then 'worse'
+    when p_now >= p_said_at + least(p_repeat * power(2, least(p_times, 20) - 1), interval '1 day') then 'again'
+  end;
+$function$
+;
+comment on function scheduler.next_event(boolean,text,text,text,timestamp with time zone,bigint,boolean,interval,timestamp with time zone) is 'What is to be said of an alert to a channel now, by what was said last, when, and how often in all: opened, worse, again, ended, or null. The end is said to whoever was told of the beginning.';
+revoke all on function scheduler.next_event(boolean,text,text,text,timestamp with time zone,bigint,boolean,interval,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.next_matching_date(p_parsed scheduler.parsed_schedule, p_from date)
  RETURNS date
@@ -5338,6 +6351,27 @@ $function$
 ;
 comment on function scheduler.no_run_sentence(jsonb) is 'The sentence of a minute of which the job has no row: why not, or when it is due.';
 revoke all on function scheduler.no_run_sentence(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.note_alert_events(p_since timestamp with time zone, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  -- A transaction can commit a little later than others that began after it.
+  insert into scheduler.alert_events as events (job_name, happened_at)
+    select job_name, max(completed_at) from public.scheduler_runs as runs
+    where status = 'skipped' and completed_at > coalesce(p_since, p_now - interval '1 hour') - interval '1 minute'
+      and scheduler.is_dependency_timeout(skip_kind, skip_reason)
+      and exists (select from public.scheduler_jobs where name = runs.job_name)
+    group by job_name
+    on conflict (job_name) do update set happened_at = excluded.happened_at
+      where events.happened_at < excluded.happened_at;
+  delete from scheduler.alert_events as events using scheduler.run_counters as counters
+    where counters.job_name = events.job_name and counters.last_success_at >= events.happened_at;
+$function$
+;
+comment on function scheduler.note_alert_events(timestamp with time zone,timestamp with time zone) is 'Keeps alert_events, by what happened since the rules were last looked at (null: in the last hour).';
+revoke all on function scheduler.note_alert_events(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.note_breaker(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
  RETURNS void
@@ -5844,6 +6878,70 @@ $function$
 comment on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) is 'Pauses all jobs of a group, with a reason and an author, until a moment or (null, infinity) until resume_group. A job''s own pause is another one, and stays. Raises SD014 for an unknown group; 22023 for a missing reason or author, or an end that is past.';
 revoke all on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.ping(p_channel scheduler_alert_channels, p_is_healthy boolean, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_secrets constant jsonb := scheduler.alert_secrets(p_channel);
+  v_fault text := scheduler.alert_secrets_fault(p_channel, v_secrets);
+  v_request_id bigint;
+begin
+  if v_fault is null then
+    begin
+      v_request_id := net.http_post(scheduler.ping_url(v_secrets ->> 'address', p_is_healthy),
+        headers := '{"Content-Type": "application/json"}', timeout_milliseconds := 3000);
+    exception when others then
+      v_fault := format('its request could not be made (%s)', sqlstate);
+    end;
+  end if;
+  insert into scheduler.alert_pings as pings (channel, pinged_at, was_healthy, request_id, answered_at, error)
+    values (p_channel.name, p_now, p_is_healthy, v_request_id, case when v_request_id is null then p_now end, v_fault)
+    on conflict (channel) do update set pinged_at = excluded.pinged_at, was_healthy = excluded.was_healthy,
+      request_id = excluded.request_id, answered_at = excluded.answered_at, error = excluded.error,
+      response_status = null;
+end;
+$function$
+;
+comment on function scheduler.ping(scheduler_alert_channels,boolean,timestamp with time zone) is 'Pings a dead man''s switch. Never raises for a wrong address: alert_pings says it.';
+revoke all on function scheduler.ping(scheduler_alert_channels,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.ping_url(p_address text, p_is_healthy boolean)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when p_is_healthy then p_address else regexp_replace(p_address, '/?(\?.*)?$', '/fail\1') end;
+$function$
+;
+comment on function scheduler.ping_url(text,boolean) is 'Where a ping goes, as healthchecks.io has it: the address, with /fail at its end when the pulse is not healthy.';
+revoke all on function scheduler.ping_url(text,boolean) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.ping_watchers(p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_is_healthy constant boolean := (
+    select errors = '{}' and not scheduler.queue_rule_holds(
+      (select threshold from public.scheduler_alert_rules where rule = 'queue_still'), queue_still_since, p_now)
+    from scheduler.pulse_state);
+begin
+  perform scheduler.read_ping_answers(p_now);
+  perform scheduler.ping(channels, v_is_healthy, p_now)
+    from public.scheduler_alert_channels as channels left join scheduler.alert_pings as pings on channel = name
+    where kind = 'dead_man' and enabled
+      and scheduler.is_ping_due(pinged_at, was_healthy, v_is_healthy, request_id is not null and answered_at is null
+        and exists (select from net.http_request_queue as waiting where waiting.id = request_id), p_now);
+end;
+$function$
+;
+comment on function scheduler.ping_watchers(timestamp with time zone) is 'Pings the dead man''s switches that are due: success while the last pulse had no error and pg_net''s queue moves, else /fail.';
+revoke all on function scheduler.ping_watchers(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.plan_backfill(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_reprocess text, p_newest_first boolean, p_at_most integer)
  RETURNS TABLE(scheduled_for timestamp with time zone, state text, gap_id uuid, fault text)
  LANGUAGE sql
@@ -6026,6 +7124,39 @@ $function$
 comment on function scheduler.planned_run(scheduler_jobs,scheduler.planned_occurrence,text,timestamp with time zone) is 'The row of a planned occurrence that does not start now: skipped, missed, failed before it could be sent, or waiting to be caught up; p_started is the occurrence that starts instead.';
 revoke all on function scheduler.planned_run(scheduler_jobs,scheduler.planned_occurrence,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.post_delivery(p_delivery scheduler_alert_deliveries, p_now timestamp with time zone, OUT request_id bigint, OUT fault text)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_channel public.scheduler_alert_channels;
+  v_secrets jsonb;
+  v_body jsonb;
+begin
+  select * into v_channel from public.scheduler_alert_channels where name = p_delivery.channel;
+  v_secrets := scheduler.alert_secrets(v_channel);
+  fault := scheduler.alert_secrets_fault(v_channel, v_secrets);
+  if fault is null then
+    v_body := scheduler.alert_body(v_channel.kind, p_delivery.message, p_delivery.id, v_secrets);
+    request_id := net.http_post(
+      url := case v_channel.kind when 'email' then scheduler.setting_value('alerts.email_url') #>> '{}'
+        when 'pagerduty' then scheduler.setting_value('alerts.pagerduty_url') #>> '{}'
+        else v_secrets ->> 'address' end,
+      body := v_body,
+      headers := scheduler.alert_headers(v_channel.kind, v_body, p_delivery.id, v_secrets, p_now),
+      -- A slow channel must not hold back the jobs' requests for longer.
+      timeout_milliseconds := 3000);
+  end if;
+exception when others then
+  -- pg_net refuses a bad URL and quotes it, and Vault what it cannot decrypt.
+  fault := format('its request could not be made (%s)', sqlstate);
+end;
+$function$
+;
+comment on function scheduler.post_delivery(scheduler_alert_deliveries,timestamp with time zone) is 'Hands a message to pg_net: its id, or why it could not be made, without a secret.';
+revoke all on function scheduler.post_delivery(scheduler_alert_deliveries,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.previous_occurrence(p_schedule text, p_time_zone text, p_before timestamp with time zone)
  RETURNS timestamp with time zone
  LANGUAGE plpgsql
@@ -6147,6 +7278,7 @@ begin
     when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
     when 'answers' then jsonb_build_object(
       'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
+    when 'alerts' then scheduler.attend_alerts(p_now)
     when 'jobs' then scheduler.attend_jobs(p_now, p_budget_ms)
   end;
 exception when query_canceled or others then
@@ -6157,6 +7289,31 @@ $function$
 ;
 comment on function scheduler.pulse_step(text,timestamp with time zone,integer) is 'One step of the pulse: its counts, "more" when there is more to do at once, {"errors": {job or step: message}} for what failed.';
 revoke all on function scheduler.pulse_step(text,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.pulse_steps(p_state scheduler.pulse_state, p_now timestamp with time zone)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select array_remove(array[
+    case when prunes then 'pruned' end,
+    case when prunes then 'pulse entry' end,
+    case when mends then 'mended' end,
+    -- Once a round of the jobs.
+    case when p_state.resume_after is null then 'answers' end,
+    'alerts',
+    -- The jobs come last: their locks are held until the pulse commits.
+    'jobs'], null)
+  -- A mark in the future was written by a clock that was ahead and went back.
+  from (select
+    coalesce(p_now < p_state.last_pruned_at or p_now >= p_state.last_pruned_at + interval '1 hour', true) as prunes,
+    coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute',
+      true) as mends) as due;
+$function$
+;
+comment on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) is 'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, pruning begins every hour.';
+revoke all on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.put_job(p_job scheduler_jobs)
  RETURNS void
@@ -6209,6 +7366,18 @@ $function$
 ;
 comment on function scheduler.put_off(scheduler_runs,scheduler.hold,timestamp with time zone) is 'Writes down what a run alone waits for. The caller holds the job''s row lock.';
 revoke all on function scheduler.put_off(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.queue_rule_holds(p_seconds numeric, p_still_since timestamp with time zone, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(extract(epoch from p_now - p_still_since) > p_seconds, false);
+$function$
+;
+comment on function scheduler.queue_rule_holds(numeric,timestamp with time zone,timestamp with time zone) is 'Whether pg_net''s queue has stood still for longer than that.';
+revoke all on function scheduler.queue_rule_holds(numeric,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.read_cursor(p_cursor text, p_id_pattern text, OUT at timestamp with time zone, OUT id text)
  RETURNS record
@@ -6295,6 +7464,41 @@ $function$
 comment on function scheduler.read_day_sign(scheduler.schedule_field,text,text) is 'A day sign as a number that no plain value has. Of a day of month: L is 0, L-3 is -3, LW is 100, 15W is 115. Of a day of week: 5#2 is 25, 5L is 95. Or the problem and a hint. p_text is p_typed in lower case.';
 revoke all on function scheduler.read_day_sign(scheduler.schedule_field,text,text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.read_delivery_answers(p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_since constant timestamptz := scheduler.requests_since();
+  v_read record;
+begin
+  for v_read in
+    select deliveries, responses.status_code, responses.id is not null as is_answered,
+      coalesce(responses.headers ->> 'retry-after', responses.headers ->> 'Retry-After') as retry_after,
+      scheduler.hosts_only(responses.error_msg) as error
+    from public.scheduler_alert_deliveries as deliveries
+      left join net._http_response as responses on responses.id = deliveries.request_id
+        and deliveries.sent_at >= v_since
+        -- pg_net stamps an answer with the begin of its own transaction, which can lie a moment before ours.
+        and responses.created >= deliveries.sent_at - interval '5 seconds'
+    where deliveries.status = 'sent'
+      and (responses.id is not null or deliveries.sent_at < v_since
+        or deliveries.sent_at < p_now - interval '1 minute' and not exists (
+          select from net.http_request_queue as waiting where waiting.id = deliveries.request_id))
+  loop
+    perform scheduler.end_try(v_read.deliveries, scheduler.delivery_outcome(v_read.status_code, v_read.error),
+      v_read.status_code, case
+        when not v_read.is_answered then 'no answer was seen'
+        when v_read.status_code is null then coalesce(v_read.error, 'no answer in time') end,
+      v_read.retry_after, p_now);
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.read_delivery_answers(timestamp with time zone) is 'Reads pg_net''s answers to what was sent. Without one for a minute the request is taken for lost, unless it still is in the queue.';
+revoke all on function scheduler.read_delivery_answers(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.read_interval(p_text text)
  RETURNS integer
  LANGUAGE plpgsql
@@ -6310,6 +7514,24 @@ $function$
 ;
 comment on function scheduler.read_interval(text) is 'The N of `N seconds`, as pg_cron reads it, 1 to 86400; null for any other text.';
 revoke all on function scheduler.read_interval(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.read_ping_answers(p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update scheduler.alert_pings as pings
+    set answered_at = p_now, response_status = responses.status_code,
+      error = case when responses.status_code is null then left(scheduler.hosts_only(responses.error_msg), 300) end,
+      succeeded_at = case when responses.status_code between 200 and 299 then pinged_at else succeeded_at end
+    from net._http_response as responses
+    where pings.answered_at is null and responses.id = pings.request_id
+      and pings.pinged_at >= (select since from scheduler.request_epoch)
+      and responses.created >= pings.pinged_at - interval '5 seconds';
+$function$
+;
+comment on function scheduler.read_ping_answers(timestamp with time zone) is 'Reads pg_net''s answers to pings.';
+revoke all on function scheduler.read_ping_answers(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.record_dependent(p_job scheduler_jobs, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
  RETURNS void
@@ -6499,6 +7721,55 @@ $function$
 ;
 comment on function scheduler.refuse_unknown_group(text) is 'Raises SD014 and names the groups there are.';
 revoke all on function scheduler.refuse_unknown_group(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.register_alert_channel(name text, kind text, reason text, author text, address_secret text DEFAULT NULL::text, token_secret text DEFAULT NULL::text, sender_secret text DEFAULT NULL::text, least_severity text DEFAULT 'warning'::text, jobs text[] DEFAULT '{}'::text[], groups text[] DEFAULT '{}'::text[], quiet_from time without time zone DEFAULT NULL::time without time zone, quiet_until time without time zone DEFAULT NULL::time without time zone, time_zone text DEFAULT 'UTC'::text, enabled boolean DEFAULT true, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_channel public.scheduler_alert_channels := row(name, kind,
+    coalesce(address_secret, 'alert_' || name || '_address'), coalesce(token_secret, 'alert_' || name || '_token'),
+    coalesce(sender_secret, 'alert_' || name || '_sender'),
+    least_severity, jobs, groups, quiet_from, quiet_until, time_zone, enabled, p_now, p_now);
+  v_before public.scheduler_alert_channels;
+  v_fault text;
+begin
+  perform scheduler.assert_given('register the alert channel', 'reason and author',
+    'select scheduler.register_alert_channel(''ops'', ''slack'', ''why'', ''who'')', reason, author);
+  v_fault := scheduler.alert_channel_fault(v_channel);
+  if v_fault is not null then
+    raise exception using errcode = '22023',
+      message = format('cannot register the alert channel: %s', v_fault),
+      hint = 'secrets are in Vault under alert_<name>_address, alert_<name>_token and alert_<name>_sender, or the '
+        'names that are given';
+  end if;
+  -- Only the names of secrets that its kind needs are kept.
+  if not 'address' = any (scheduler.alert_parts(kind)) then v_channel.address_secret := null; end if;
+  if not 'token' = any (scheduler.alert_parts(kind)) then v_channel.token_secret := null; end if;
+  if not 'sender' = any (scheduler.alert_parts(kind)) then v_channel.sender_secret := null; end if;
+  select channels.* into v_before from public.scheduler_alert_channels as channels where channels.name = v_channel.name;
+  v_channel.created_at := coalesce(v_before.created_at, p_now);
+  if v_before.name is null then
+    insert into public.scheduler_alert_channels select (v_channel).*;
+  else
+    update public.scheduler_alert_channels as channels
+      set (kind, address_secret, token_secret, sender_secret, least_severity, jobs, groups, quiet_from, quiet_until,
+        time_zone, enabled, updated_at) = (v_channel.kind, v_channel.address_secret, v_channel.token_secret,
+        v_channel.sender_secret, v_channel.least_severity, v_channel.jobs, v_channel.groups, v_channel.quiet_from,
+        v_channel.quiet_until, v_channel.time_zone, v_channel.enabled, p_now)
+      where channels.name = v_channel.name;
+  end if;
+  if not v_channel.enabled then
+    delete from public.scheduler_alert_deliveries where channel = v_channel.name and status in ('waiting', 'sent');
+  end if;
+  perform scheduler.audit('register_alert_channel', 'alert_channel', v_channel.name, reason, author,
+    case when v_before.name is not null then to_jsonb(v_before) end, to_jsonb(v_channel), p_now);
+end;
+$function$
+;
+comment on function scheduler.register_alert_channel(text,text,text,text,text,text,text,text,text[],text[],time without time zone,time without time zone,text,boolean,timestamp with time zone) is 'Registers a channel, or changes it to exactly these values; what still waits to be said there goes with enabled => false. Its secrets have to be in Vault before: without names they are alert_<name>_address, alert_<name>_token, alert_<name>_sender. Raises 22023 for a wrong argument, a missing or wrong secret, a missing reason or author.';
+revoke all on function scheduler.register_alert_channel(text,text,text,text,text,text,text,text,text[],text[],time without time zone,time without time zone,text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.register_budget(name text, tokens integer, per interval, window_kind text DEFAULT 'sliding'::text, description text DEFAULT ''::text)
  RETURNS void
@@ -6831,6 +8102,38 @@ $function$
 ;
 comment on function scheduler.report_budget(text,integer,timestamp with time zone,timestamp with time zone) is 'Corrects a budget by what its API says: how many are left, and when it resets (null: not said). It never gives more than was thought to be left, except in a new window of a fixed budget. Returns what is left now. Raises SD012 for an unknown budget; 22023 for a wrong argument.';
 revoke all on function scheduler.report_budget(text,integer,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.requests_since()
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_queue constant oid := 'net.http_request_queue'::regclass;
+  v_since timestamptz;
+begin
+  select since into v_since from scheduler.request_epoch where queue = v_queue;
+  if not found then
+    -- The newest request that may be from before, not p_now: transactions that began a little earlier than this one are
+    -- still sending.
+    insert into scheduler.request_epoch as epoch (queue, since)
+      select v_queue, coalesce(max(sent_at) + interval '1 microsecond', '-infinity')
+      from (
+        select dispatched_at as sent_at from public.scheduler_runs where request_id is not null and answered_at is null
+        union all
+        select sent_at from public.scheduler_alert_deliveries where status = 'sent'
+        union all
+        select pinged_at from scheduler.alert_pings where answered_at is null) as unanswered
+      on conflict (only_row) do update set queue = excluded.queue, since = excluded.since
+        where epoch.queue <> excluded.queue;
+    select since into v_since from scheduler.request_epoch;
+  end if;
+  return v_since;
+end;
+$function$
+;
+comment on function scheduler.requests_since() is 'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash or after pg_net was dropped and created, just after the last request that was sent before it.';
+revoke all on function scheduler.requests_since() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.require_seconds(p_job scheduler_jobs)
  RETURNS void
@@ -7264,7 +8567,8 @@ AS $function$
       'lost_runs', ended.lost,
       'missed_runs', ended.missed,
       'stuck_runs', stuck.runs,
-      'paused_jobs', registry.paused
+      'paused_jobs', registry.paused,
+      'undelivered_alerts', scheduler.undelivered_alerts(now())
     ),
     'details', jsonb_strip_nulls(jsonb_build_object(
       'completed_runs', ended.completed,
@@ -7279,6 +8583,76 @@ $function$
 ;
 comment on function scheduler.scheduler_health() is 'Figures of the scheduler: its pulse, how far behind it is, and what came of the runs of the last 24 hours.';
 revoke all on function scheduler.scheduler_health() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.seen_causes(p_state scheduler.pulse_state, p_now timestamp with time zone)
+ RETURNS SETOF scheduler.seen_cause
+ LANGUAGE sql
+ STABLE ROWS 5
+ SET search_path TO ''
+AS $function$
+  with rules as (select * from public.scheduler_alert_rules where enabled),
+  seen as (
+    select * from scheduler.causes_of(array(select sightings from scheduler.job_sightings(p_state.errors, p_now)
+      as sightings))
+    union all
+    select 'budget ' || budget, rule, severity, for_seconds, '{}'
+      from rules, scheduler.budget_states(p_now)
+      where rule = 'budget_exhausted' and scheduler.budget_rule_holds(threshold, tokens, tokens_left)
+    union all
+    select 'queue', rule, severity, for_seconds, '{}' from rules
+      where rule = 'queue_still' and scheduler.queue_rule_holds(threshold, p_state.queue_still_since, p_now)
+    union all
+    select 'pulse', rule, severity, for_seconds, '{}' from rules
+      where rule = 'pulse_errors' and exists (select from jsonb_object_keys(p_state.errors) as key
+        where key like 'step %')
+  )
+  select cause, (array_agg(rule order by scheduler.severity_rank(severity) desc, rule))[1],
+    (array_agg(severity order by scheduler.severity_rank(severity) desc))[1], min(for_seconds),
+    coalesce((select array_agg(distinct job order by job) from seen as same, unnest(same.jobs) as job
+      where same.cause = seen.cause), '{}')
+  from seen group by cause;
+$function$
+;
+comment on function scheduler.seen_causes(scheduler.pulse_state,timestamp with time zone) is 'All causes that the rules see now, of jobs and of what they share.';
+revoke all on function scheduler.seen_causes(scheduler.pulse_state,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.send_deliveries(p_now timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_delivery public.scheduler_alert_deliveries;
+  v_posted record;
+  v_sent integer := 0;
+begin
+  for v_delivery in
+    select * from public.scheduler_alert_deliveries as due
+    where status = 'waiting' and send_after <= p_now
+      -- In order: the end of an alert is not told before its beginning.
+      and not exists (
+        select from public.scheduler_alert_deliveries as earlier
+        where earlier.alert_id = due.alert_id and earlier.channel = due.channel
+          and earlier.written_at < due.written_at and earlier.status in ('waiting', 'sent'))
+    order by written_at, channel limit 20
+  loop
+    v_delivery.tries := v_delivery.tries + 1;
+    v_posted := scheduler.post_delivery(v_delivery, p_now);
+    update public.scheduler_alert_deliveries
+      set tries = v_delivery.tries, sent_at = p_now, request_id = v_posted.request_id, status = 'sent'
+      where id = v_delivery.id;
+    if v_posted.fault is not null then
+      perform scheduler.end_try(v_delivery, 'again', null, v_posted.fault, null, p_now);
+    else
+      v_sent := v_sent + 1;
+    end if;
+  end loop;
+  return v_sent;
+end;
+$function$
+;
+comment on function scheduler.send_deliveries(timestamp with time zone) is 'Sends what is due of the outbox, 20 messages at most. Returns how many.';
+revoke all on function scheduler.send_deliveries(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_now timestamp with time zone)
  RETURNS void
@@ -7405,6 +8779,89 @@ $function$
 ;
 comment on function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with time zone,boolean) is 'Sends a queued run: takes the job''s lock and queues the request: sent. Where it is held back it stays queued, says why, and the answer is waits (this run alone) or full (nothing of the job may go). A run that a person has ordered is asked about the lock and the limits alone. Over when the run came to its end here: a request that cannot be made is misconfigured, one whose dependency failed is skipped. The caller holds the job''s row lock.';
 revoke all on function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with time zone,boolean) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.set_alert_rule(p_rule text, p_reason text, p_author text, p_threshold numeric DEFAULT NULL::numeric, p_severity text DEFAULT NULL::text, p_for_seconds integer DEFAULT NULL::integer, p_enabled boolean DEFAULT NULL::boolean, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_before public.scheduler_alert_rules;
+  v_after public.scheduler_alert_rules;
+begin
+  perform scheduler.assert_given('change the alert rule', 'reason and author',
+    format('select scheduler.set_alert_rule(%L, ''why'', ''who'', p_threshold => 5)', p_rule), p_reason, p_author);
+  select * into v_before from public.scheduler_alert_rules where rule = p_rule for update;
+  if not found or p_threshold not between 0 and 1000000000 or p_severity not in ('info', 'warning', 'critical')
+    or p_for_seconds not between 0 and 86400 then
+    raise exception using errcode = '22023', message = format('cannot change the alert rule %s: %s', p_rule, case
+        when v_before.rule is null then 'there is none of that name'
+        when p_severity not in ('info', 'warning', 'critical') then 'severity must be info, warning or critical'
+        else 'threshold must be from 0 to 1000000000, for_seconds from 0 to 86400' end),
+      hint = 'select rule, description from public.scheduler_alert_rules';
+  end if;
+  update public.scheduler_alert_rules set threshold = coalesce(p_threshold, threshold),
+      severity = coalesce(p_severity, severity), for_seconds = coalesce(p_for_seconds, for_seconds),
+      enabled = coalesce(p_enabled, enabled)
+    where rule = p_rule returning * into v_after;
+  perform scheduler.audit('set_alert_rule', 'alert_rule', p_rule, p_reason, p_author, to_jsonb(v_before),
+    to_jsonb(v_after), p_now);
+end;
+$function$
+;
+comment on function scheduler.set_alert_rule(text,text,text,numeric,text,integer,boolean,timestamp with time zone) is 'Changes what is given of a rule. Raises 22023 for an unknown rule, a value out of range, a missing reason or author.';
+revoke all on function scheduler.set_alert_rule(text,text,text,numeric,text,integer,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.settle_alerts()
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.scheduler_alerts as alerts set settled = true
+  where not settled and ended_at is not null and not exists (
+    select from (
+      select distinct on (channel) channel, event from public.scheduler_alert_deliveries
+      where alert_id = alerts.id order by channel, written_at desc) as last
+      join public.scheduler_alert_channels on name = channel and enabled
+    where event <> 'ended');
+$function$
+;
+comment on function scheduler.settle_alerts() is 'Closes the alerts of which the end was told to all who knew of them, apart from disabled channels.';
+revoke all on function scheduler.settle_alerts() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.severity_rank(p_severity text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select array_position(array['info', 'warning', 'critical'], p_severity);
+$function$
+;
+comment on function scheduler.severity_rank(text) is 'info 1, warning 2, critical 3.';
+revoke all on function scheduler.severity_rank(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.shared_cause(p_sighting scheduler.sighting, p_alike bigint)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_sighting.rule = 'missed' then 'clock'
+    when p_sighting.rule = 'pulse_errors' then case when p_alike >= 3 then 'pulse' end
+    when p_sighting.verdict = 'not_sent' then 'queue'
+    when p_sighting.verdict in ('unreachable', 'lost') then 'host ' || p_sighting.host
+    when p_sighting.verdict = 'unauthorized' then 'secret ' || p_sighting.secret_name
+    when p_sighting.verdict = 'misconfigured' then 'setup ' || left(p_sighting.fault, 100)
+    -- One job alone may be the fault of that job.
+    when p_sighting.verdict in ('boot_error', 'gateway_timeout', 'rate_limited', 'stalled', 'interrupted')
+      and p_alike >= 3 then 'host ' || p_sighting.host
+  end;
+$function$
+;
+comment on function scheduler.shared_cause(scheduler.sighting,bigint) is 'The cause that a sighting shares with others; null: it is the job''s own. p_alike: how many jobs are seen with the same verdict at the same host, or with the same message of the pulse.';
+revoke all on function scheduler.shared_cause(scheduler.sighting,bigint) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.skip_text(p_job scheduler_jobs, p_kind text, p_detail text DEFAULT NULL::text)
  RETURNS text
@@ -7617,6 +9074,27 @@ $function$
 comment on function scheduler.status_jobs(text[],scheduler.job_condition[],timestamp with time zone) is 'What the status shows of each of these jobs, whose states are among those given.';
 revoke all on function scheduler.status_jobs(text[],scheduler.job_condition[],timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.status_line(p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select format('%s: %s active, %s paused, %s failing; %s under way, %s waiting; %s', scheduler.count_text(count(*),
+      'job'), count(*) filter (where stop is null), count(*) filter (where stop is not null),
+      count(*) filter (where failed_in_row > 0 or missed_in_row > 0),
+      (select count(*) from public.scheduler_runs where status in ('dispatched', 'running')),
+      (select count(*) from public.scheduler_runs where status = 'queued'),
+      (select scheduler.count_text(count(*), 'open alert') from public.scheduler_alerts
+        where opened_at is not null and ended_at is null))
+  from public.scheduler_jobs as jobs join scheduler.run_counters on job_name = name,
+    lateral (select scheduler.stop_now(jobs, p_now) as stop) as stopped
+  where enabled;
+$function$
+;
+comment on function scheduler.status_line(timestamp with time zone) is 'One line over all enabled jobs.';
+revoke all on function scheduler.status_line(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.status_sentence(p_counts jsonb, p_trouble text[], p_pulse_age numeric, p_incident text)
  RETURNS text
  LANGUAGE sql
@@ -7646,6 +9124,18 @@ $function$
 ;
 comment on function scheduler.status_sentence(jsonb,text[],numeric,text) is 'The state of all jobs in a sentence or two, of how many are in each state, the names of those in trouble, the age of the last pulse in seconds (null: never) and who called an incident (null: none lasts).';
 revoke all on function scheduler.status_sentence(jsonb,text[],numeric,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.still_since(p_still_since timestamp with time zone, p_queued boolean, p_answered_at timestamp with time zone, p_now timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when p_queued then least(greatest(coalesce(p_still_since, p_now), p_answered_at), p_now) end;
+$function$
+;
+comment on function scheduler.still_since(timestamp with time zone,boolean,timestamp with time zone,timestamp with time zone) is 'Since when pg_net''s queue stands still, from what was known before: null while it is empty; since the newest answer, or since requests were first seen in it.';
+revoke all on function scheduler.still_since(timestamp with time zone,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.stop_kind(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS text
@@ -7774,6 +9264,32 @@ $function$
 ;
 comment on function scheduler.stops_of(scheduler_jobs,scheduler_jobs) is 'The job with what stops it: the pause of its group, an incident.';
 revoke all on function scheduler.stops_of(scheduler_jobs,scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.suspects(p_errors jsonb, p_now timestamp with time zone)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE ROWS 20
+ SET search_path TO ''
+AS $function$
+  select job_name from scheduler.run_counters where failed_in_row > 0 or missed_in_row > 0
+  union
+  select name from public.scheduler_jobs where enabled and next_run_at < p_now - interval '1 minute'
+  union
+  select job_name from public.scheduler_runs
+    where status in ('queued', 'dispatched', 'running') and scheduled_for < p_now - interval '1 minute'
+      and (status = 'running' or trigger in ('cron', 'catch_up', 'dependency'))
+  union
+  select name from public.scheduler_jobs where continuous and enabled
+  union
+  select job_name from public.scheduler_breakers where opened_at is not null
+  union
+  select job_name from scheduler.alert_events
+  union
+  select jsonb_object_keys(p_errors);
+$function$
+;
+comment on function scheduler.suspects(jsonb,timestamp with time zone) is 'The jobs that a rule can see. All others are well; most of the time there are none.';
+revoke all on function scheduler.suspects(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.take_for_url(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler.hold
@@ -8036,6 +9552,38 @@ $function$
 comment on function scheduler.takes_lock(scheduler_jobs) is 'Whether a run of the job holds the lock named like the job from its dispatch to its end; false of no job.';
 revoke all on function scheduler.takes_lock(scheduler_jobs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.test_alert_channel(p_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_channel constant public.scheduler_alert_channels := scheduler.assert_alert_channel(p_name);
+  v_fault text;
+begin
+  perform scheduler.assert_given('test the alert channel', 'reason and author',
+    format('select scheduler.test_alert_channel(%L, ''why'', ''who'')', p_name), p_reason, p_author);
+  v_fault := scheduler.alert_secrets_fault(v_channel, scheduler.alert_secrets(v_channel));
+  if v_fault is not null then
+    raise exception using errcode = '22023',
+      message = format('cannot test the alert channel %s: %s', p_name, v_fault);
+  end if;
+  if v_channel.kind = 'dead_man' then
+    delete from scheduler.alert_pings where channel = p_name;
+  else
+    insert into public.scheduler_alert_deliveries (channel, event, severity, message, written_at, send_after)
+      values (p_name, 'test', 'info', jsonb_build_object('event', 'test', 'severity', 'info', 'at', p_now,
+        'title', format('the channel %s works', p_name)), p_now, p_now);
+  end if;
+  perform scheduler.audit('test_alert_channel', 'alert_channel', p_name, p_reason, p_author, null, null, p_now);
+  return format('the next pulse sends it; what came of it: select status, error from scheduler_alert_deliveries where '
+    'channel = %L order by written_at desc', p_name);
+end;
+$function$
+;
+comment on function scheduler.test_alert_channel(text,text,text,timestamp with time zone) is 'Has a message sent to the channel (a ping, to a dead man''s switch), also outside its severities and hours. Raises SD015 for an unknown channel; 22023 for a missing or wrong secret, a missing reason or author.';
+revoke all on function scheduler.test_alert_channel(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.timeline_runs(p_names text[], p_from timestamp with time zone, p_to timestamp with time zone, p_cell interval)
  RETURNS TABLE(job text, at timestamp with time zone, state text, amount bigint)
  LANGUAGE sql
@@ -8180,6 +9728,29 @@ $function$
 comment on function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone,integer) is 'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
 revoke all on function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.undelivered_alerts(p_now timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select (
+    select count(*) from public.scheduler_alert_deliveries
+    where status in ('waiting', 'sent') and written_at < p_now - interval '5 minutes')
+    + (
+      select count(*) from public.scheduler_alert_deliveries as failed
+      where status = 'failed' and finished_at > p_now - interval '1 day' and not exists (
+        select from public.scheduler_alert_deliveries as later
+        where later.channel = failed.channel and later.status = 'delivered'
+          and later.finished_at > failed.finished_at))
+    + (
+      select count(*) from scheduler.alert_pings join public.scheduler_alert_channels on name = channel and enabled
+      where coalesce(succeeded_at, created_at) < p_now - interval '5 minutes');
+$function$
+;
+comment on function scheduler.undelivered_alerts(timestamp with time zone) is 'Messages that have waited for more than five minutes, or failed within a day and nothing arrived there since, and dead man''s switches that could not be pinged for five minutes.';
+revoke all on function scheduler.undelivered_alerts(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.under_way(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler_runs
  LANGUAGE plpgsql
@@ -8262,6 +9833,25 @@ $function$
 ;
 comment on function scheduler.unrecorded_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone) is '[p_from, p_to) without the stretches for which there are gap rows, cut where something begins or ceases to stop the job.';
 revoke all on function scheduler.unrecorded_segments(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.unregister_alert_channel(p_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_channel constant public.scheduler_alert_channels := scheduler.assert_alert_channel(p_name);
+begin
+  perform scheduler.assert_given('take the alert channel out', 'reason and author',
+    format('select scheduler.unregister_alert_channel(%L, ''why'', ''who'')', p_name), p_reason, p_author);
+  delete from public.scheduler_alert_channels where name = p_name;
+  perform scheduler.audit('unregister_alert_channel', 'alert_channel', p_name, p_reason, p_author, to_jsonb(v_channel),
+    null, p_now);
+end;
+$function$
+;
+comment on function scheduler.unregister_alert_channel(text,text,text,timestamp with time zone) is 'Takes a channel out, with what was still to be said there; its secrets stay in Vault. Raises SD015 for an unknown channel; 22023 for a missing reason or author.';
+revoke all on function scheduler.unregister_alert_channel(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.unregister_budget(p_budget text)
  RETURNS void
@@ -8367,6 +9957,23 @@ $function$
 ;
 comment on function scheduler.unregister_job(text) is 'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by the next pulse. Raises SD001 for an unknown job; SD205 while other jobs depend on it.';
 revoke all on function scheduler.unregister_job(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.usual_seconds(p_job_name text)
+ RETURNS numeric
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case when count(*) >= 20
+    then (percentile_cont(0.95) within group (order by duration_ms) / 1000)::numeric end
+  from (
+    select duration_ms from public.scheduler_runs
+    where job_name = p_job_name and status = 'completed' and duration_ms is not null
+    order by created_at desc limit 200) as newest;
+$function$
+;
+comment on function scheduler.usual_seconds(text) is 'The p95 of the durations of the job''s last 200 completed runs; null when there are fewer than 20.';
+revoke all on function scheduler.usual_seconds(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.verify(p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS SETOF scheduler.check_result
@@ -8594,6 +10201,22 @@ $function$
 comment on function scheduler.wake_waiting(timestamp with time zone) is 'Wakes all jobs of which a run waits for a lock or a limit, and continuous ones without a run. Returns how many.';
 revoke all on function scheduler.wake_waiting(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.webhook_signature(p_secret text, p_key uuid, p_seconds bigint, p_body jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  -- Where pgcrypto was in another schema before, only webhooks fail, and not the migration.
+  return 'v1,' || encode(extensions.hmac(convert_to(format('%s.%s.%s', p_key, p_seconds, p_body), 'UTF8'),
+    decode(substring(p_secret from 7), 'base64'), 'sha256'), 'base64');
+end;
+$function$
+;
+comment on function scheduler.webhook_signature(text,uuid,bigint,jsonb) is 'webhook-signature as Standard Webhooks has it, by a secret of the form whsec_<base64>.';
+revoke all on function scheduler.webhook_signature(text,uuid,bigint,jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.withdraw_run(p_run scheduler_runs, p_message text, p_now timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -8612,6 +10235,32 @@ $function$
 comment on function scheduler.withdraw_run(scheduler_runs,text,timestamp with time zone) is 'Cancels a run that waits or is under way. Says whether its request was still in pg_net''s queue, and taken out. The caller holds the job''s row lock.';
 revoke all on function scheduler.withdraw_run(scheduler_runs,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.without_secrets(p_text text)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_text text := scheduler.hosts_only(p_text);
+  v_secret text;
+begin
+  for v_secret in
+    select decrypted_secret from vault.decrypted_secrets where length(decrypted_secret) >= 8
+      and name is distinct from 'project_url'
+    order by length(decrypted_secret) desc
+  loop
+    v_text := replace(v_text, v_secret, '***');
+  end loop;
+  return v_text;
+exception when others then
+  return null;
+end;
+$function$
+;
+comment on function scheduler.without_secrets(text) is 'The text without anything that Vault holds; null when Vault cannot be read.';
+revoke all on function scheduler.without_secrets(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.write_budget(p_budget scheduler_budgets)
  RETURNS void
  LANGUAGE plpgsql
@@ -8627,6 +10276,74 @@ $function$
 ;
 comment on function scheduler.write_budget(scheduler_budgets) is 'Writes a budget''s state; the caller holds its row lock.';
 revoke all on function scheduler.write_budget(scheduler_budgets) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.write_causes(p_causes scheduler.seen_cause[], p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_seen constant text[] := array(select cause from unnest(p_causes));
+begin
+  delete from public.scheduler_alerts where opened_at is null and not cause = any (v_seen);
+  update public.scheduler_alerts
+    set ended_at = greatest(p_now, opened_at), jobs_now = 0,
+      end_kind = case when scheduler.is_watched(jobs, p_now) then 'over' else 'unwatched' end
+    where ended_at is null and not cause = any (v_seen);
+  insert into public.scheduler_alerts as alerts (cause, rule, severity, jobs, jobs_now, seen_at, opens_at)
+    select cause, rule, severity, jobs, cardinality(jobs), p_now, p_now + make_interval(secs => for_seconds)
+    from unnest(p_causes)
+    on conflict (cause) where ended_at is null do update set rule = excluded.rule, severity = excluded.severity,
+      jobs = array(select distinct job from unnest(alerts.jobs || excluded.jobs) as job order by job),
+      jobs_now = excluded.jobs_now, opens_at = least(alerts.opens_at, excluded.opens_at)
+    where alerts.rule <> excluded.rule or alerts.severity <> excluded.severity or alerts.jobs_now <> excluded.jobs_now
+      or not alerts.jobs @> excluded.jobs or excluded.opens_at < alerts.opens_at;
+  update public.scheduler_alerts set opened_at = p_now
+    where ended_at is null and opened_at is null and opens_at <= p_now;
+end;
+$function$
+;
+comment on function scheduler.write_causes(scheduler.seen_cause[],timestamp with time zone) is 'Opens, keeps and ends alerts by what is seen now. A cause that was over before its time is forgotten.';
+revoke all on function scheduler.write_causes(scheduler.seen_cause[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.write_deliveries(p_now timestamp with time zone)
+ RETURNS integer
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  with told as materialized (
+    select name, channels, make_interval(mins => scheduler.setting('alerts.repeat_minutes')) as repeat
+    from public.scheduler_alert_channels as channels
+    where enabled and kind <> 'dead_man' and not scheduler.is_quiet(quiet_from, quiet_until, time_zone, p_now)
+  ), unsettled as materialized (
+    select alerts, array(select distinct group_name from public.scheduler_jobs
+      where alerts.jobs <> '{}' and name = any (alerts.jobs) and group_name is not null) as groups
+    from public.scheduler_alerts as alerts
+    where not settled and opened_at is not null
+  ), due as (
+    select alerts, name as channel, scheduler.next_event((alerts).ended_at is null, (alerts).severity, last.event,
+      last.severity, last.written_at, (
+        select count(*) from public.scheduler_alert_deliveries where alert_id = (alerts).id and channel = name),
+      scheduler.channel_wants(channels, (alerts).severity, (alerts).jobs, groups), repeat, p_now) as event
+    from unsettled cross join told
+      left join lateral (
+        select event, severity, written_at from public.scheduler_alert_deliveries
+        where alert_id = (alerts).id and channel = name
+        order by written_at desc limit 1) as last on true
+  ), messages as (
+    select alerts, event, scheduler.alert_message(alerts, event, p_now) as message
+    from (select distinct alerts, event from due where event is not null) as said
+  ), written as (
+    insert into public.scheduler_alert_deliveries (alert_id, channel, event, severity, message, written_at, send_after)
+      select (due.alerts).id, channel, event, (due.alerts).severity, message, p_now, p_now
+      from due join messages using (alerts, event)
+      returning 1
+  )
+  select count(*)::integer from written;
+$function$
+;
+comment on function scheduler.write_deliveries(timestamp with time zone) is 'Writes what is to be said now of the alerts to the channels. Returns how many messages.';
+revoke all on function scheduler.write_deliveries(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.write_job(p_job scheduler_jobs)
  RETURNS void
@@ -8661,6 +10378,32 @@ $function$
 ;
 comment on function scheduler.write_job(scheduler_jobs) is 'Writes a job''s row, new or over the one of its name; a pause and created_at stay. Changes nothing that is right.';
 revoke all on function scheduler.write_job(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.write_status_lines(p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_every constant interval := make_interval(mins => scheduler.setting('alerts.status_minutes'));
+begin
+  if v_every is null then
+    return;
+  end if;
+  insert into public.scheduler_alert_deliveries (channel, event, severity, message, written_at, send_after)
+    select name, 'status', 'info', jsonb_build_object('event', 'status', 'severity', 'info', 'at', p_now,
+      'title', scheduler.status_line(p_now)), p_now, p_now
+    from public.scheduler_alert_channels as channels
+    where enabled and least_severity = 'info' and kind not in ('dead_man', 'pagerduty')
+      and not scheduler.is_quiet(quiet_from, quiet_until, time_zone, p_now)
+      and not exists (
+        select from public.scheduler_alert_deliveries
+        where channel = channels.name and event = 'status' and written_at > p_now - v_every);
+end;
+$function$
+;
+comment on function scheduler.write_status_lines(timestamp with time zone) is 'Has the status line said to channels that take info, where it is due.';
+revoke all on function scheduler.write_status_lines(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.zone_changes(p_names text[], p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS jsonb

@@ -105,6 +105,26 @@ export const oldRows: Record<string, OldRows> = {
     table: "scheduler_activity",
     over: `insert into scheduler_activity (occurred_at, source, message) values ($1, 's', 'm')`,
   },
+  scheduler_alerts: {
+    table: "scheduler_alerts",
+    over:
+      `insert into scheduler_alerts (cause, rule, severity, seen_at, opens_at, opened_at, ended_at, end_kind, settled)
+       values ('pulse', 'pulse_errors', 'warning', $1, $1, $1, $1, 'over', true)`,
+    open: `insert into scheduler_alerts (cause, rule, severity, seen_at, opens_at, opened_at)
+       values ('pulse', 'pulse_errors', 'warning', $1, $1, $1)`,
+  },
+  scheduler_alert_deliveries: {
+    table: "scheduler_alert_deliveries",
+    over: `with channel as (
+         insert into scheduler_alert_channels (name, kind) values ('ops-' || gen_random_uuid(), 'slack') returning name)
+       insert into scheduler_alert_deliveries
+         (channel, event, severity, message, status, written_at, send_after, finished_at)
+       select name, 'test', 'info', '{}', 'delivered', $1::timestamptz, $1, $1 from channel`,
+    open: `with channel as (
+         insert into scheduler_alert_channels (name, kind) values ('ops-' || gen_random_uuid(), 'slack') returning name)
+       insert into scheduler_alert_deliveries (channel, event, severity, message, written_at, send_after)
+       select name, 'test', 'info', '{}', $1::timestamptz, $1 from channel`,
+  },
   scheduler_audit: {
     table: "scheduler_audit",
     over: `

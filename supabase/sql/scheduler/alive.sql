@@ -51,3 +51,17 @@ $$;
 comment on function scheduler.alive_share(text, timestamptz, timestamptz) is
   'The share of [p_from, p_to) in which a continuous job was alive, from 0 to 1, as far back as the ledger reaches. '
     'Raises SD001 for an unknown job; 22023 for one that is not continuous, or a range that is none.';
+
+create function scheduler.is_alive(p_job public.scheduler_jobs, p_now timestamptz) returns boolean
+language sql stable set search_path = '' as $$
+  select coalesce(bool_or(case status
+    when 'running' then heartbeat_at + make_interval(
+      secs => scheduler.setting('scheduler.heartbeat_timeout_seconds')) >= p_now
+    -- A hand-over of up to three seconds is none.
+    when 'dispatched' then dispatched_at + interval '3 seconds' >= p_now
+    else waiting ->> 'for' = 'idle' and run_after + interval '3 seconds' >= p_now end), false)
+  from public.scheduler_runs
+  where job_name = p_job.name and status in ('queued', 'dispatched', 'running');
+$$;
+comment on function scheduler.is_alive(public.scheduler_jobs, timestamptz) is
+  'Whether a continuous job has a living heartbeat, is idle as planned, or hands over.';

@@ -57,7 +57,8 @@ language sql stable set search_path = '' as $$
       'lost_runs', ended.lost,
       'missed_runs', ended.missed,
       'stuck_runs', stuck.runs,
-      'paused_jobs', registry.paused
+      'paused_jobs', registry.paused,
+      'undelivered_alerts', scheduler.undelivered_alerts(now())
     ),
     'details', jsonb_strip_nulls(jsonb_build_object(
       'completed_runs', ended.completed,
@@ -81,4 +82,5 @@ insert into scheduler.health_figures (component, figure, label, unit, worse, deg
   ('scheduler', 'lost_runs', 'lost in 24 h', 'count', 'higher', 1, 10, null),
   ('scheduler', 'missed_runs', 'missed in 24 h', 'count', 'higher', 1, 25, null),
   ('scheduler', 'stuck_runs', 'stuck runs', 'count', 'higher', 1, 5, 'oldest_stuck'),
-  ('scheduler', 'paused_jobs', 'paused jobs', 'count', 'higher', 1, null, null);
+  ('scheduler', 'paused_jobs', 'paused jobs', 'count', 'higher', 1, null, null),
+  ('scheduler', 'undelivered_alerts', 'undelivered alerts', 'count', 'higher', 1, 10, null);

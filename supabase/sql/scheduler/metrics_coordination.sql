@@ -13,16 +13,8 @@ comment on function scheduler.breaker_metrics(timestamptz) is 'A value a job tha
 create function scheduler.continuous_metrics(p_now timestamptz) returns json
 language sql stable set search_path = '' as $$
   select scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(name order by name), '[]')),
-    scheduler.metric('scheduler_continuous_alive', json_agg(alive::integer order by name)))
-  from public.scheduler_jobs as jobs, lateral (
-    select coalesce(bool_or(case status
-      when 'running' then heartbeat_at + make_interval(
-        secs => scheduler.setting('scheduler.heartbeat_timeout_seconds')) >= p_now
-      -- A hand-over of up to three seconds is none.
-      when 'dispatched' then dispatched_at + interval '3 seconds' >= p_now
-      else waiting ->> 'for' = 'idle' and run_after + interval '3 seconds' >= p_now end), false) as alive
-    from public.scheduler_runs
-    where job_name = name and status in ('queued', 'dispatched', 'running')) as now_alive
+    scheduler.metric('scheduler_continuous_alive', json_agg(scheduler.is_alive(jobs, p_now)::integer order by name)))
+  from public.scheduler_jobs as jobs
   where continuous and enabled;
 $$;
 comment on function scheduler.continuous_metrics(timestamptz) is 'A value a continuous job, by job_name.';

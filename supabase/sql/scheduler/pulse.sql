@@ -85,6 +85,7 @@ begin
     when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
     when 'answers' then jsonb_build_object(
       'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
+    when 'alerts' then scheduler.attend_alerts(p_now)
     when 'jobs' then scheduler.attend_jobs(p_now, p_budget_ms)
   end;
 exception when query_canceled or others then
@@ -104,6 +105,7 @@ language sql immutable set search_path = '' as $$
     case when mends then 'mended' end,
     -- Once a round of the jobs.
     case when p_state.resume_after is null then 'answers' end,
+    'alerts',
     -- The jobs come last: their locks are held until the pulse commits.
     'jobs'], null)
   -- A mark in the future was written by a clock that was ahead and went back.

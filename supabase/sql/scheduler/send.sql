@@ -30,8 +30,13 @@ begin
     -- The newest request that may be from before, not p_now: transactions that began a little earlier than this one are
     -- still sending.
     insert into scheduler.request_epoch as epoch (queue, since)
-      select v_queue, coalesce(max(dispatched_at) + interval '1 microsecond', '-infinity')
-      from public.scheduler_runs where request_id is not null and answered_at is null
+      select v_queue, coalesce(max(sent_at) + interval '1 microsecond', '-infinity')
+      from (
+        select dispatched_at as sent_at from public.scheduler_runs where request_id is not null and answered_at is null
+        union all
+        select sent_at from public.scheduler_alert_deliveries where status = 'sent'
+        union all
+        select pinged_at from scheduler.alert_pings where answered_at is null) as unanswered
       on conflict (only_row) do update set queue = excluded.queue, since = excluded.since
         where epoch.queue <> excluded.queue;
     select since into v_since from scheduler.request_epoch;

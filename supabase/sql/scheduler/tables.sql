@@ -361,7 +361,9 @@ create table scheduler.pulse_state (
   last_pruned_at timestamptz,
   resume_after text,
   cron_log_read_to bigint not null default 0,
-  errors jsonb not null default '{}'
+  errors jsonb not null default '{}',
+  last_looked_at timestamptz,
+  queue_still_since timestamptz
 );
 
 comment on table scheduler.pulse_state is
@@ -371,6 +373,9 @@ comment on column scheduler.pulse_state.resume_after is
   'The job at which the last pulse ran out of time; the next goes on behind it. Null: it came through.';
 comment on column scheduler.pulse_state.cron_log_read_to is
   'The run id of cron.job_run_details at which pruning goes on; 0: at the oldest row.';
+comment on column scheduler.pulse_state.last_looked_at is 'When the rules of alerts were last looked at.';
+comment on column scheduler.pulse_state.queue_still_since is
+  'Since when pg_net''s queue has held requests without an answer to any; null: it does not stand still.';
 insert into scheduler.pulse_state default values;
 
 -- Unlogged on purpose: a crash empties it together with pg_net's tables, which is how the crash is noticed.

@@ -47,6 +47,7 @@ const raises: Record<string, [string[], string]> = {
   SD012: [[], "scheduler.take_tokens('nothing', 1)"],
   SD013: [[], "scheduler.remove_calendar_span('nobody', '2026-03-02', 'who')"],
   SD014: [[], "scheduler.resume_group('nobody', 'who')"],
+  SD015: [[], "scheduler.unregister_alert_channel('nobody', 'why', 'who')"],
   SD101: [[addRun({ status: "queued" })], `scheduler.retry_run('${run}', 'who')`],
   SD102: [
     [

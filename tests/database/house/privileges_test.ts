@@ -10,6 +10,10 @@ const OURS = `('public', ${packs.map(({ schema }) => `'${schema}'`).join(", ")})
 /** What service_role may do in the ledger; of the tables and functions of jobs it is theirs to say. */
 const GRANTED_TABLES: Record<string, string[]> = {
   "public.scheduler_activity": ["SELECT"],
+  "public.scheduler_alert_channels": ["SELECT"],
+  "public.scheduler_alert_deliveries": ["SELECT"],
+  "public.scheduler_alert_rules": ["SELECT"],
+  "public.scheduler_alerts": ["SELECT"],
   "public.scheduler_audit": ["SELECT"],
   "public.scheduler_breakers": ["SELECT"],
   "public.scheduler_budgets": ["SELECT"],

@@ -6,6 +6,7 @@ const setByFunctions = new Set([
   "api_key_health",
   "ecosystem_reports",
   "repository_activity",
+  "scheduler_alert_channels",
   "scheduler_groups",
   "scheduler_jobs",
   "scheduler_state",

@@ -89,10 +89,15 @@ t.ledgerTest("a pulse whose steps all fail does not count as one", async ({ sql,
   await t.pulse(sql, t.after(1));
   const [state] = await sql`select last_pulse_at, errors from scheduler.pulse_state`;
   assert.deepEqual(state!.last_pulse_at, t.NOON);
-  assert.deepEqual(Object.keys(state!.errors).sort(), ["step answers", "step jobs", "step mended"]);
+  assert.deepEqual(Object.keys(state!.errors).sort(), [
+    "step alerts",
+    "step answers",
+    "step jobs",
+    "step mended",
+  ]);
   const samples = await readSamples(sql, t.after(1));
   assert.equal(samples.get("scheduler_pulse_age_seconds"), 60);
-  assert.equal(samples.get("scheduler_pulse_errors"), 3);
+  assert.equal(samples.get("scheduler_pulse_errors"), 4);
 });
 
 t.ledgerTest(

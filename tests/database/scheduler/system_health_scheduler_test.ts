@@ -147,10 +147,28 @@ componentTests("scheduler", [
     "healthy",
     { stuck_runs: 0 },
   ],
+  [
+    "an alert waits to be delivered",
+    scheduler() + undelivered("waiting", "4 minutes"),
+    "healthy",
+    { undelivered_alerts: 0 },
+  ],
+  ["an alert did not arrive", scheduler() + undelivered("failed", "1 hour"), "degraded", {
+    undelivered_alerts: 1,
+  }],
   ["a retry was forgotten", scheduler() + active("queued", "run_after", "1 hour"), "degraded", {
     stuck_runs: 1,
   }],
 ], empty);
+
+/** A message to a channel, written so long ago. */
+function undelivered(status: string, ago: string): string {
+  return `insert into scheduler_alert_channels (name, kind) values ('ops', 'slack');
+    insert into scheduler_alert_deliveries
+      (channel, event, severity, message, status, written_at, send_after, finished_at)
+    values ('ops', 'opened', 'warning', '{}', '${status}', now() - interval '${ago}', now(),
+      case when '${status}' = 'failed' then now() - interval '${ago}' end);\n`;
+}
 
 /** A scheduler in order, with one job that is due in an hour. */
 function scheduler(registered = "1 hour"): string {

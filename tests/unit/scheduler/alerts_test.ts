@@ -42,6 +42,7 @@ Deno.test("the alerts that people count on are there", async () => {
     "SchedulerRunWaitsLong",
     "SchedulerIncidentLasts",
     "SchedulerBudgetUsedUp",
+    "SchedulerAlertUndelivered",
     "XMRTNoActiveDevices",
     "XMRTChargingEfficiencyLow",
     "XMRTPoPValidationLow",

@@ -457,3 +457,280 @@ comment on type scheduler.job_condition is
   'How a job is: its state (see scheduler.job_state), whether it is stalled, what stops it, its breaker, how many '
     'occurrences failed or were missed since the last completed run, how many are due without one (those, and '
     'those under way, waiting or without a row), and what its oldest waiting run waits for.';
+
+-- Alerts.
+
+create extension if not exists pgcrypto with schema extensions;
+
+alter table scheduler.pulse_state
+  add column last_looked_at timestamptz,
+  add column queue_still_since timestamptz;
+comment on column scheduler.pulse_state.last_looked_at is 'When the rules of alerts were last looked at.';
+comment on column scheduler.pulse_state.queue_still_since is
+  'Since when pg_net''s queue has held requests without an answer to any; null: it does not stand still.';
+
+create table public.scheduler_alert_channels (
+  name text primary key check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  kind text not null
+    check (kind in ('slack', 'discord', 'teams', 'email', 'pagerduty', 'webhook', 'dead_man')),
+  address_secret text,
+  token_secret text,
+  sender_secret text,
+  least_severity text not null default 'warning' check (least_severity in ('info', 'warning', 'critical')),
+  jobs text[] not null default '{}',
+  groups text[] not null default '{}',
+  quiet_from time,
+  quiet_until time,
+  time_zone text not null default 'UTC',
+  enabled boolean not null default true,
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
+  check ((quiet_from is null) = (quiet_until is null))
+);
+
+alter table public.scheduler_alert_channels enable row level security;
+
+revoke all on public.scheduler_alert_channels from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_alert_channels to service_role;
+
+comment on table public.scheduler_alert_channels is
+  'Where alerts go, one row a channel. Written by scheduler.register_alert_channel. While none is enabled, no rule is '
+    'looked at.';
+
+comment on column public.scheduler_alert_channels.address_secret is
+  'The name in Vault of the address: a URL; of an e-mail its recipients, with commas between them.';
+
+comment on column public.scheduler_alert_channels.token_secret is
+  'The name in Vault of the token: Resend''s API key, PagerDuty''s routing key, a webhook''s signing secret.';
+
+comment on column public.scheduler_alert_channels.sender_secret is
+  'The name in Vault of the address from which an e-mail comes.';
+
+comment on column public.scheduler_alert_channels.least_severity is
+  'Alerts of a lower severity do not go there; info also takes the status line.';
+
+comment on column public.scheduler_alert_channels.jobs is
+  'Only alerts of these jobs, or of the groups. Both empty: all. An alert of no job goes everywhere.';
+
+comment on column public.scheduler_alert_channels.quiet_from is
+  'From this local time to quiet_until nothing is said there; what still lasts then is said then.';
+
+create table public.scheduler_alert_rules (
+  rule text primary key check (rule ~ '^[a-z][a-z0-9_]*$'),
+  severity text not null check (severity in ('info', 'warning', 'critical')),
+  threshold numeric not null check (threshold >= 0 and threshold < 'Infinity'),
+  unit text not null,
+  for_seconds integer not null default 0 check (for_seconds between 0 and 86400),
+  enabled boolean not null default true,
+  description text not null
+);
+
+alter table public.scheduler_alert_rules enable row level security;
+
+revoke all on public.scheduler_alert_rules from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_alert_rules to service_role;
+
+comment on table public.scheduler_alert_rules is
+  'The rules by which something is an alert. Changed by scheduler.set_alert_rule.';
+
+comment on column public.scheduler_alert_rules.for_seconds is
+  'How long it must have lasted before it is said.';
+
+insert into public.scheduler_alert_rules (rule, severity, threshold, unit, for_seconds, description) values
+  ('failed', 'warning', 1, 'occurrences', 0, 'an occurrence failed for good: no attempt is left'),
+  ('failing', 'critical', 3, 'occurrences', 0, 'so many occurrences in a row failed'),
+  ('missed', 'warning', 1, 'occurrences', 0, 'nothing fired an occurrence at its time'),
+  ('late', 'warning', 3600, 'seconds', 0, 'an occurrence has waited for so long to be sent'),
+  ('overdue', 'critical', 600, 'seconds', 0, 'an occurrence that was due has had no row in the ledger for so long'),
+  ('continuous_down', 'critical', 1, 'job', 300, 'a continuous job has no living run'),
+  ('breaker_open', 'warning', 1, 'breaker', 60, 'a breaker is not closed'),
+  ('budget_exhausted', 'warning', 5, 'percent', 3600, 'a budget holds less than so much of its tokens'),
+  ('dependency_timeout', 'warning', 1, 'occurrences', 0, 'an occurrence was skipped, as its dependency was not there '
+    'in time'),
+  ('long_running', 'warning', 3, 'times', 0, 'a run lasts longer than so many times the p95 of the last 200 completed '
+    'ones, and a minute'),
+  ('pulse_errors', 'warning', 1, 'errors', 300, 'the pulse fails for a job or in a step'),
+  ('queue_still', 'critical', 120, 'seconds', 0, 'pg_net''s queue has held requests for so long, and no answer came');
+
+create type scheduler.alert_facts as (
+  job_name text, continuous boolean, failed_in_row integer, is_retrying boolean, missed_in_row integer,
+  waiting_seconds numeric, overdue_seconds numeric, is_down boolean, breaker_state text, dependency_timed_out boolean,
+  running_seconds numeric, usual_seconds numeric, pulse_error text
+);
+
+comment on type scheduler.alert_facts is
+  'What the rules see of a job. usual_seconds: the p95 of its durations, null where too few runs have completed.';
+
+create table public.scheduler_alerts (
+  id uuid primary key default gen_random_uuid(),
+  cause text not null,
+  rule text not null,
+  severity text not null check (severity in ('info', 'warning', 'critical')),
+  jobs text[] not null default '{}',
+  jobs_now integer not null default 0,
+  seen_at timestamptz not null check (isfinite(seen_at)),
+  opens_at timestamptz not null check (isfinite(opens_at)),
+  opened_at timestamptz check (isfinite(opened_at)),
+  ended_at timestamptz check (isfinite(ended_at)),
+  end_kind text check (end_kind in ('over', 'unwatched')),
+  settled boolean not null default false,
+  check ((ended_at is null) = (end_kind is null) and ended_at >= opened_at)
+);
+
+create unique index scheduler_alerts_open_key on public.scheduler_alerts (cause) where ended_at is null;
+
+create index scheduler_alerts_unsettled_idx on public.scheduler_alerts (cause) where not settled;
+
+create index scheduler_alerts_ended_at_idx on public.scheduler_alerts (ended_at);
+
+alter table public.scheduler_alerts enable row level security;
+
+revoke all on public.scheduler_alerts from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_alerts to service_role;
+
+comment on table public.scheduler_alerts is
+  'One row a cause, from when it was first seen to its end. Written by the pulse while a channel is enabled.';
+
+comment on column public.scheduler_alerts.cause is
+  'What is wrong: "job <name>", "host <host>", "secret <name>", "setup <what>", "budget <name>", clock, pulse, queue.';
+
+comment on column public.scheduler_alerts.rule is 'Of the rules that see it, the one of the highest severity.';
+
+comment on column public.scheduler_alerts.jobs is 'All jobs that it stopped so far; empty: it is not of a job.';
+
+comment on column public.scheduler_alerts.jobs_now is 'How many jobs it stops now.';
+
+comment on column public.scheduler_alerts.opens_at is 'When it is an alert, if it lasts until then.';
+
+comment on column public.scheduler_alerts.opened_at is 'Null: it has not lasted for for_seconds of its rule yet.';
+
+comment on column public.scheduler_alerts.end_kind is
+  'over, or unwatched: all its jobs are paused, disabled or gone.';
+
+comment on column public.scheduler_alerts.settled is 'Nothing is left to be said of it.';
+
+create table scheduler.alert_events (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  happened_at timestamptz not null check (isfinite(happened_at))
+);
+
+alter table scheduler.alert_events enable row level security;
+
+revoke all on scheduler.alert_events from public, anon, authenticated, service_role;
+
+comment on table scheduler.alert_events is
+  'Jobs of which an occurrence was skipped, as its dependency was not there in time, and that have not completed '
+    'since.';
+
+create type scheduler.sighting as (
+  rule text, severity text, for_seconds integer, job_name text, verdict text, fault text, host text, secret_name text,
+  depends_on text[]
+);
+
+comment on type scheduler.sighting is
+  'A rule that holds of a job, and what is known of why: its last failure''s verdict, the message, where it was sent '
+    'and with which secret.';
+
+create type scheduler.seen_cause as (cause text, rule text, severity text, for_seconds integer, jobs text[]);
+
+comment on type scheduler.seen_cause is 'A cause as the rules see it now, with the jobs that it stops.';
+
+select scheduler.add_retention_rule('scheduler', 'scheduler_alerts', 180, 'ended_at < $1 and settled');
+
+insert into public.scheduler_settings (pack, key, default_value, type, unit, optional, description) values
+  ('scheduler', 'alerts.console_url', 'null', 'text', null, true, 'where the console is, for the link in an alert; '
+    '''null'': no link'),
+  ('scheduler', 'alerts.pagerduty_url', '"https://events.pagerduty.com/v2/enqueue"', 'text', null, false, 'where '
+    'PagerDuty takes events; in the EU https://events.eu.pagerduty.com/v2/enqueue'),
+  ('scheduler', 'alerts.email_url', '"https://api.resend.com/emails"', 'text', null, false, 'where Resend takes '
+    'e-mails');
+
+create table public.scheduler_alert_deliveries (
+  id uuid primary key default gen_random_uuid(),
+  alert_id uuid references public.scheduler_alerts (id) on delete cascade,
+  channel text not null references public.scheduler_alert_channels (name) on delete cascade,
+  event text not null check (event in ('opened', 'worse', 'again', 'ended', 'test', 'status')),
+  severity text not null check (severity in ('info', 'warning', 'critical')),
+  message jsonb not null,
+  status text not null default 'waiting' check (status in ('waiting', 'sent', 'delivered', 'failed')),
+  written_at timestamptz not null check (isfinite(written_at)),
+  send_after timestamptz not null check (isfinite(send_after)),
+  tries integer not null default 0 check (tries >= 0),
+  sent_at timestamptz check (isfinite(sent_at)),
+  request_id bigint,
+  response_status integer,
+  error text,
+  finished_at timestamptz check (isfinite(finished_at)),
+  check ((finished_at is null) = (status in ('waiting', 'sent')))
+);
+
+create index scheduler_alert_deliveries_alert_id_idx
+  on public.scheduler_alert_deliveries (alert_id, channel, written_at);
+
+create index scheduler_alert_deliveries_channel_idx on public.scheduler_alert_deliveries (channel, event, written_at);
+
+create index scheduler_alert_deliveries_open_idx
+  on public.scheduler_alert_deliveries (written_at) where status in ('waiting', 'sent');
+
+create index scheduler_alert_deliveries_failed_idx
+  on public.scheduler_alert_deliveries (finished_at) where status = 'failed';
+
+create index scheduler_alert_deliveries_written_at_idx on public.scheduler_alert_deliveries (written_at);
+
+alter table public.scheduler_alert_deliveries enable row level security;
+
+revoke all on public.scheduler_alert_deliveries from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_alert_deliveries to service_role;
+
+comment on table public.scheduler_alert_deliveries is
+  'What is to be said and was said to which channel, one row a message. Its id is the receiver''s key against repeats.';
+
+comment on column public.scheduler_alert_deliveries.status is
+  'waiting to be sent; sent, and no answer yet; delivered; failed: nobody tries any more.';
+
+comment on column public.scheduler_alert_deliveries.request_id is
+  'pg_net''s id of the last try. It means nothing without sent_at.';
+
+insert into public.scheduler_settings (pack, key, default_value, unit, most, optional, description) values
+  ('scheduler', 'alerts.repeat_minutes', '60', 'min', 1440, false, 'after so long an alert that lasts is said again; '
+    'then after twice as long each time, at most a day'),
+  ('scheduler', 'alerts.status_minutes', 'null', 'min', 1440, true, 'how often the status line is said to channels '
+    'that take info; ''null'': never');
+
+select scheduler.add_retention_rule('scheduler', 'scheduler_alert_deliveries', 90,
+  'written_at < $1 and status in (''delivered'', ''failed'')');
+
+-- A dead man's switch is told from outside that nothing came: it sees what this database cannot say.
+create table scheduler.alert_pings (
+  channel text primary key references public.scheduler_alert_channels (name) on delete cascade,
+  pinged_at timestamptz not null check (isfinite(pinged_at)),
+  was_healthy boolean not null,
+  request_id bigint,
+  answered_at timestamptz check (isfinite(answered_at)),
+  response_status integer,
+  succeeded_at timestamptz check (isfinite(succeeded_at)),
+  error text
+) with (fillfactor = 50);
+
+alter table scheduler.alert_pings enable row level security;
+
+revoke all on scheduler.alert_pings from public, anon, authenticated, service_role;
+
+comment on table scheduler.alert_pings is 'The last ping of each dead man''s switch, and what came of it.';
+
+comment on column scheduler.alert_pings.succeeded_at is 'When the last ping was sent that was answered with success.';
+
+insert into scheduler.metric_sources (function_name, pack) values ('scheduler.alert_metrics', 'scheduler');
+
+insert into scheduler.metric_families (family, pack, type, help) values
+  ('scheduler_alerts_open', 'scheduler', 'gauge', 'Alerts that last, by severity.'),
+  ('scheduler_alerts_undelivered', 'scheduler', 'gauge', 'Alerts that could not be delivered for five minutes, or '
+    'failed within a day with nothing delivered there since, and dead man''s switches that could not be pinged for '
+    'five minutes.');
+
+insert into scheduler.health_figures (component, figure, label, unit, worse, degraded, critical, culprit) values
+  ('scheduler', 'undelivered_alerts', 'undelivered alerts', 'count', 'higher', 1, 10, null);
