@@ -34,12 +34,12 @@ Deno.test("the real schedules compile, in UTC to what they are, and elsewhere co
             from scheduler.occurrences(${schedule}, ${zone}, '2026-01-01T00:00Z', '2027-01-01T00:00Z') as at) as at
           from scheduler.compile_schedule(${schedule}, ${zone}, '2026-01-01T00:00Z') as entry`;
         const { entry, at, again } = row!;
-        assert.equal(again, entry, "an entry is its own shortest form");
         const [, period] = /^(\d+) seconds$/.exec(entry) ?? [];
         if (period !== undefined) {
           assert.ok(2 * Number(period) <= parseInt(schedule), `${schedule} is ${entry}`);
           continue;
         }
+        assert.equal(again, entry, "an entry is its own shortest form");
         const read = readUtcEntry(entry);
         const moments = at.map((minute) => new Date(minute * 60_000));
         const missed = moments.find((moment) => !matchesMoment(read, moment));
