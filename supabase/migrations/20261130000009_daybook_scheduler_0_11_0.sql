@@ -1866,7 +1866,7 @@ begin
   if not exists (select from public.scheduler_alert_channels where enabled)
     and not exists (select from public.scheduler_alerts where not settled)
     and not exists (select from public.scheduler_alert_deliveries where status in ('waiting', 'sent')) then
-    return '{}';
+    return jsonb_build_object();
   end if;
   select last_looked_at into v_looked_at from scheduler.pulse_state;
   if v_looked_at is null or p_now < v_looked_at or p_now >= v_looked_at + interval '30 seconds' then
@@ -4420,7 +4420,7 @@ AS $function$
 declare
   v_key scheduler.health_keys;
   v_value jsonb;
-  v_values jsonb := '{}';
+  v_values jsonb := jsonb_build_object();
 begin
   for v_key in select * from scheduler.health_keys order by key loop
     begin
@@ -8009,7 +8009,7 @@ CREATE OR REPLACE FUNCTION scheduler.release_locks(p_jobs text[], p_reason text,
 AS $function$
 declare
   v_name text;
-  v_released jsonb := '[]';
+  v_released jsonb := jsonb_build_array();
 begin
   -- In the order in which all take the rows of several jobs.
   for v_name in

@@ -138,7 +138,7 @@ begin
   if not exists (select from public.scheduler_alert_channels where enabled)
     and not exists (select from public.scheduler_alerts where not settled)
     and not exists (select from public.scheduler_alert_deliveries where status in ('waiting', 'sent')) then
-    return '{}';
+    return jsonb_build_object();
   end if;
   select last_looked_at into v_looked_at from scheduler.pulse_state;
   if v_looked_at is null or p_now < v_looked_at or p_now >= v_looked_at + interval '30 seconds' then

@@ -4,7 +4,7 @@ create function scheduler.release_locks(p_jobs text[], p_reason text, p_author t
 language plpgsql set search_path = '' as $$
 declare
   v_name text;
-  v_released jsonb := '[]';
+  v_released jsonb := jsonb_build_array();
 begin
   -- In the order in which all take the rows of several jobs.
   for v_name in

@@ -17,7 +17,7 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_key scheduler.health_keys;
   v_value jsonb;
-  v_values jsonb := '{}';
+  v_values jsonb := jsonb_build_object();
 begin
   for v_key in select * from scheduler.health_keys order by key loop
     begin
