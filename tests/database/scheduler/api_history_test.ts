@@ -159,7 +159,8 @@ t.ledgerTest(
     );
     const retry = await t.value(sql, "scheduler.api_run($1, $2)", [
       page.attempts[1].run_id,
-      t.after(0.6),
+      // The wait is a random one.
+      t.after(0.5),
     ]);
     assert.equal(retry.waiting.for, "retry");
     assert.match(retry.waits, /^for the first pulse after 12:0/);
