@@ -3279,7 +3279,7 @@ AS $function$
     (p_job.jitter_seconds > 0 and p_job.jitter_seconds >= greatest(60, p_job.misfire_grace_seconds), 'jitter_seconds',
       'misfire_grace_seconds', 'an occurrence would be late before it is sent'),
     -- Null without an interval in seconds.
-    (p_job.jitter_seconds >= substring(lower(p_job.schedule) from '^\s*(\d{1,5})\s+seconds?\s*$')::integer,
+    (p_job.jitter_seconds >= scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
       'jitter_seconds', 'schedule', 'a run would be sent after the next occurrence'),
     (p_job.idle_seconds <> 30 and not p_job.continuous, 'idle_seconds', 'schedule',
       'only a continuous job is asked again after an idle time'),
@@ -4706,7 +4706,7 @@ $function$
 comment on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) is 'Whether the job is paused now.';
 revoke all on function scheduler.is_paused(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.is_ping_due(p_pinged_at timestamp with time zone, p_was_healthy boolean, p_is_healthy boolean, p_still_queued boolean, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.is_ping_due(p_pinged_at timestamp with time zone, p_still_queued boolean, p_now timestamp with time zone)
  RETURNS boolean
  LANGUAGE sql
  IMMUTABLE
@@ -4717,8 +4717,8 @@ AS $function$
     and (p_now >= p_pinged_at + interval '1 minute' or p_now < p_pinged_at);
 $function$
 ;
-comment on function scheduler.is_ping_due(timestamp with time zone,boolean,boolean,boolean,timestamp with time zone) is 'Whether a dead man''s switch is pinged now: at most once a minute, and not beside a ping that has not left yet.';
-revoke all on function scheduler.is_ping_due(timestamp with time zone,boolean,boolean,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.is_ping_due(timestamp with time zone,boolean,timestamp with time zone) is 'Whether a dead man''s switch is pinged now: at most once a minute, and not beside a ping that has not left yet.';
+revoke all on function scheduler.is_ping_due(timestamp with time zone,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
  RETURNS boolean
@@ -5100,9 +5100,9 @@ AS $function$
   select facts.name,
     scheduler.job_state(enabled, facts.stop, facts.breaker,
       case when enabled and next_run_at <= p_now then extract(epoch from p_now - next_run_at) end, facts.unsuccessful,
-      open_runs.unbegun_seconds, open_runs.waits_for),
+      unfinished_runs.unbegun_seconds, unfinished_runs.waits_for),
     scheduler.is_stalled(enabled, facts.stop, due.occurrences), facts.stop, facts.breaker, facts.unsuccessful,
-    due.occurrences, open_runs.waits_for
+    due.occurrences, unfinished_runs.waits_for
   from (
     select jobs.*, scheduler.stop_now(jobs, p_now) as stop, case when breaker_failures is not null
         then scheduler.breaker_state(breakers.opened_at, breaker_cooldown_seconds, p_now) else 'closed' end as breaker,
@@ -5112,9 +5112,10 @@ AS $function$
       left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
       left join scheduler.run_counters as counters on counters.job_name = jobs.name
   ) as facts
-    left join scheduler.open_runs(p_now) on open_runs.job_name = facts.name
+    left join scheduler.unfinished_runs(p_now) on unfinished_runs.job_name = facts.name
     cross join lateral (
-      select facts.unsuccessful + facts.unrecorded + coalesce(open_runs.open_occurrences, 0) as occurrences) as due;
+      select facts.unsuccessful + facts.unrecorded + coalesce(unfinished_runs.open_occurrences, 0) as occurrences
+    ) as due;
 $function$
 ;
 comment on function scheduler.job_states(timestamp with time zone) is 'How every job is.';
@@ -6431,7 +6432,7 @@ begin
     return null;
   elsif p_job.continuous then
     return (select max(scheduled_for) from public.scheduler_runs where job_name = p_job.name and scheduled_for <= p_at);
-  elsif p_job.schedule ~* '^\s*\d+\s+seconds?\s*$' then
+  elsif scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')) is not null then
     return scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_at + interval '1 microsecond');
   end if;
   return null;
@@ -6579,32 +6580,6 @@ $function$
 ;
 comment on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) is 'The reservations of a budget that still hold tokens for their jobs.';
 revoke all on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) from public, anon, authenticated, service_role;
-
-CREATE OR REPLACE FUNCTION scheduler.open_runs(p_now timestamp with time zone)
- RETURNS TABLE(job_name text, open_occurrences bigint, unbegun_seconds numeric, waits_for text)
- LANGUAGE sql
- STABLE
- SET search_path TO ''
-AS $function$
-  select runs.job_name,
-    count(distinct runs.scheduled_for) filter (where not jobs.continuous
-      and runs.scheduled_for > coalesce(counters.unsuccessful_for, '-infinity')
-      and not scheduler.is_backfill(runs) and scheduler.is_of_occurrence(runs)),
-    max(extract(epoch from p_now - case
-      when runs.status = 'dispatched' then runs.dispatched_at
-      when runs.status = 'queued' and runs.waiting is null and runs.run_after is null
-        then greatest(runs.created_at, runs.scheduled_for) end)),
-    (array_agg(runs.waiting ->> 'for' order by runs.scheduled_for) filter (where runs.status = 'queued'
-      and runs.waiting is not null and not scheduler.is_backfill(runs)))[1]
-  from public.scheduler_runs as runs
-    join public.scheduler_jobs as jobs on jobs.name = runs.job_name
-    left join scheduler.run_counters as counters on counters.job_name = runs.job_name
-  where runs.status in ('queued', 'dispatched', 'running')
-  group by runs.job_name;
-$function$
-;
-comment on function scheduler.open_runs(timestamp with time zone) is 'Of each job that has runs which are not over: how many occurrences they are of that no counter has yet, for how long one of them could have begun, and what the oldest waits for.';
-revoke all on function scheduler.open_runs(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.origin(p_run scheduler_runs)
  RETURNS text
@@ -6934,7 +6909,7 @@ begin
   perform scheduler.ping(channels, v_is_healthy, p_now)
     from public.scheduler_alert_channels as channels left join scheduler.alert_pings as pings on channel = name
     where kind = 'dead_man' and enabled
-      and scheduler.is_ping_due(pinged_at, was_healthy, v_is_healthy, request_id is not null and answered_at is null
+      and scheduler.is_ping_due(pinged_at, request_id is not null and answered_at is null
         and exists (select from net.http_request_queue as waiting where waiting.id = request_id), p_now);
 end;
 $function$
@@ -9374,7 +9349,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.take_request_back(scheduler_runs) is 'Takes the request of a run, which this transaction has dispatched, out of pg_net''s queue: who asked works on it.';
+comment on function scheduler.take_request_back(scheduler_runs) is 'Takes the request of a run that this transaction has dispatched out of pg_net''s queue: the caller does its work.';
 revoke all on function scheduler.take_request_back(scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.take_slot(p_group_name text, p_run_id uuid)
@@ -9776,6 +9751,32 @@ $function$
 ;
 comment on function scheduler.under_way(scheduler_jobs,timestamp with time zone) is 'The run that an occurrence of a job with a lock meets: the one that holds the lock, else one that waits for a dependency, tokens or a limit; null when the way is free.';
 revoke all on function scheduler.under_way(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.unfinished_runs(p_now timestamp with time zone)
+ RETURNS TABLE(job_name text, open_occurrences bigint, unbegun_seconds numeric, waits_for text)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select runs.job_name,
+    count(distinct runs.scheduled_for) filter (where not jobs.continuous
+      and runs.scheduled_for > coalesce(counters.unsuccessful_for, '-infinity')
+      and not scheduler.is_backfill(runs) and scheduler.is_of_occurrence(runs)),
+    max(extract(epoch from p_now - case
+      when runs.status = 'dispatched' then runs.dispatched_at
+      when runs.status = 'queued' and runs.waiting is null and runs.run_after is null
+        then greatest(runs.created_at, runs.scheduled_for) end)),
+    (array_agg(runs.waiting ->> 'for' order by runs.scheduled_for) filter (where runs.status = 'queued'
+      and runs.waiting is not null and not scheduler.is_backfill(runs)))[1]
+  from public.scheduler_runs as runs
+    join public.scheduler_jobs as jobs on jobs.name = runs.job_name
+    left join scheduler.run_counters as counters on counters.job_name = runs.job_name
+  where runs.status in ('queued', 'dispatched', 'running')
+  group by runs.job_name;
+$function$
+;
+comment on function scheduler.unfinished_runs(timestamp with time zone) is 'Of each job that has runs which are not over: how many occurrences they are of that no counter has yet, for how long one of them could have begun, and what the oldest waits for.';
+revoke all on function scheduler.unfinished_runs(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.unknown_name(p_job scheduler_jobs)
  RETURNS text

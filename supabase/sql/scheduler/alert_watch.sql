@@ -23,14 +23,14 @@ $$;
 comment on function scheduler.ping_url(text, boolean) is
   'Where a ping goes, as healthchecks.io has it: the address, with /fail at its end when the pulse is not healthy.';
 
-create function scheduler.is_ping_due(p_pinged_at timestamptz, p_was_healthy boolean, p_is_healthy boolean,
-  p_still_queued boolean, p_now timestamptz) returns boolean
+create function scheduler.is_ping_due(p_pinged_at timestamptz, p_still_queued boolean, p_now timestamptz)
+returns boolean
 language sql immutable set search_path = '' as $$
   -- While pg_net stands still its queue must not fill with pings. A mark in the future is from a clock that went back.
   select p_pinged_at is null or not p_still_queued
     and (p_now >= p_pinged_at + interval '1 minute' or p_now < p_pinged_at);
 $$;
-comment on function scheduler.is_ping_due(timestamptz, boolean, boolean, boolean, timestamptz) is
+comment on function scheduler.is_ping_due(timestamptz, boolean, timestamptz) is
   'Whether a dead man''s switch is pinged now: at most once a minute, and not beside a ping that has not left yet.';
 
 create function scheduler.read_ping_answers(p_now timestamptz) returns void
@@ -84,7 +84,7 @@ begin
   perform scheduler.ping(channels, v_is_healthy, p_now)
     from public.scheduler_alert_channels as channels left join scheduler.alert_pings as pings on channel = name
     where kind = 'dead_man' and enabled
-      and scheduler.is_ping_due(pinged_at, was_healthy, v_is_healthy, request_id is not null and answered_at is null
+      and scheduler.is_ping_due(pinged_at, request_id is not null and answered_at is null
         and exists (select from net.http_request_queue as waiting where waiting.id = request_id), p_now);
 end;
 $$;

@@ -174,7 +174,7 @@ begin
     return null;
   elsif p_job.continuous then
     return (select max(scheduled_for) from public.scheduler_runs where job_name = p_job.name and scheduled_for <= p_at);
-  elsif p_job.schedule ~* '^\s*\d+\s+seconds?\s*$' then
+  elsif scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')) is not null then
     return scheduler.previous_occurrence(p_job.schedule, p_job.time_zone, p_at + interval '1 microsecond');
   end if;
   return null;

@@ -47,7 +47,7 @@ $$;
 comment on function scheduler.unrecorded_occurrences(public.scheduler_jobs, timestamptz) is
   'How many occurrences of the job are due and have no row yet; 2 stands for two and more.';
 
-create function scheduler.open_runs(p_now timestamptz)
+create function scheduler.unfinished_runs(p_now timestamptz)
 returns table (job_name text, open_occurrences bigint, unbegun_seconds numeric, waits_for text)
 language sql stable set search_path = '' as $$
   select runs.job_name,
@@ -66,7 +66,7 @@ language sql stable set search_path = '' as $$
   where runs.status in ('queued', 'dispatched', 'running')
   group by runs.job_name;
 $$;
-comment on function scheduler.open_runs(timestamptz) is
+comment on function scheduler.unfinished_runs(timestamptz) is
   'Of each job that has runs which are not over: how many occurrences they are of that no counter has yet, for how '
     'long one of them could have begun, and what the oldest waits for.';
 
@@ -84,9 +84,9 @@ language sql stable set search_path = '' as $$
   select facts.name,
     scheduler.job_state(enabled, facts.stop, facts.breaker,
       case when enabled and next_run_at <= p_now then extract(epoch from p_now - next_run_at) end, facts.unsuccessful,
-      open_runs.unbegun_seconds, open_runs.waits_for),
+      unfinished_runs.unbegun_seconds, unfinished_runs.waits_for),
     scheduler.is_stalled(enabled, facts.stop, due.occurrences), facts.stop, facts.breaker, facts.unsuccessful,
-    due.occurrences, open_runs.waits_for
+    due.occurrences, unfinished_runs.waits_for
   from (
     select jobs.*, scheduler.stop_now(jobs, p_now) as stop, case when breaker_failures is not null
         then scheduler.breaker_state(breakers.opened_at, breaker_cooldown_seconds, p_now) else 'closed' end as breaker,
@@ -96,8 +96,9 @@ language sql stable set search_path = '' as $$
       left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
       left join scheduler.run_counters as counters on counters.job_name = jobs.name
   ) as facts
-    left join scheduler.open_runs(p_now) on open_runs.job_name = facts.name
+    left join scheduler.unfinished_runs(p_now) on unfinished_runs.job_name = facts.name
     cross join lateral (
-      select facts.unsuccessful + facts.unrecorded + coalesce(open_runs.open_occurrences, 0) as occurrences) as due;
+      select facts.unsuccessful + facts.unrecorded + coalesce(unfinished_runs.open_occurrences, 0) as occurrences
+    ) as due;
 $$;
 comment on function scheduler.job_states(timestamptz) is 'How every job is.';

@@ -11,7 +11,7 @@ begin
 end;
 $$;
 comment on function scheduler.take_request_back(public.scheduler_runs) is
-  'Takes the request of a run, which this transaction has dispatched, out of pg_net''s queue: who asked works on it.';
+  'Takes the request of a run that this transaction has dispatched out of pg_net''s queue: the caller does its work.';
 
 create function scheduler.already_told(p_job public.scheduler_jobs, p_now timestamptz) returns jsonb
 language plpgsql stable set search_path = '' as $$

@@ -76,7 +76,7 @@ language sql immutable set search_path = '' as $$
     (p_job.jitter_seconds > 0 and p_job.jitter_seconds >= greatest(60, p_job.misfire_grace_seconds), 'jitter_seconds',
       'misfire_grace_seconds', 'an occurrence would be late before it is sent'),
     -- Null without an interval in seconds.
-    (p_job.jitter_seconds >= substring(lower(p_job.schedule) from '^\s*(\d{1,5})\s+seconds?\s*$')::integer,
+    (p_job.jitter_seconds >= scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
       'jitter_seconds', 'schedule', 'a run would be sent after the next occurrence'),
     (p_job.idle_seconds <> 30 and not p_job.continuous, 'idle_seconds', 'schedule',
       'only a continuous job is asked again after an idle time'),

@@ -73,7 +73,7 @@ t.ledgerTest("where a ping goes, and when", async ({ sql }) => {
       [10, false, true],
     ] as const
   ) {
-    const is = await t.value(sql, "scheduler.is_ping_due($1, true, true, $2, $3)", [
+    const is = await t.value(sql, "scheduler.is_ping_due($1, $2, $3)", [
       at(pinged),
       queued,
       at(0),

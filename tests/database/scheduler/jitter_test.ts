@@ -85,5 +85,9 @@ t.ledgerTest("jitter is shorter than an interval in seconds", async ({ sql }) =>
     t.register(sql, "job", { schedule: "10 seconds", jitter_seconds: 10 }),
     /jitter_seconds and schedule contradict each other: a run would be sent after the next occurrence/,
   );
+  await assert.rejects(
+    t.register(sql, "job", { schedule: " 010seconds", jitter_seconds: 10 }),
+    /jitter_seconds and schedule contradict each other/,
+  );
   await t.register(sql, "job", { schedule: "10 seconds", jitter_seconds: 9 });
 });
