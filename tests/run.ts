@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { readArguments } from "../cli/arguments.ts";
 import { stopSignal } from "../cli/stop-signal.ts";
+import { WHOLE } from "./support/cases.ts";
 import { startTestCluster } from "./support/test-cluster.ts";
 import { type Counts, describeCounts, readCounts } from "./support/junit.ts";
 
@@ -19,11 +20,12 @@ deno task test [files and folders] [options]
   --fail-fast         stop at the first test that fails
   --trace-leaks       say where a leaked timer or file was made
   --no-check          without looking at types first
+  --whole             all of the cases of which a run takes a part: of these tests, or of all that have such
   --second-postgres   only test files that say that they run on the second Postgres, too
   --postgres-bin DIR  another Postgres (15 or later) than the one from npm; also DAYBOOK_TEST_POSTGRES_BIN
   --help              this text`;
 
-const { paths, passedOn, filtered, postgresBin } = parseArguments();
+const { paths, whole, passedOn, filtered, postgresBin } = parseArguments();
 const counts: Counts = { passed: 0, failed: 0, failures: [], skipped: [] };
 try {
   Object.assign(counts, await runTests());
@@ -53,6 +55,7 @@ async function runTests(): Promise<Counts> {
       env: {
         DENO_JOBS: "4",
         ...cluster.env,
+        ...(whole ? { [WHOLE]: "yes" } : {}),
         ...(postgresBin === undefined ? {} : { DAYBOOK_TEST_POSTGRES_BIN: postgresBin }),
       },
       stdin: "null",
@@ -82,15 +85,23 @@ function parseArguments() {
     "fail-fast": { type: "boolean" },
     "trace-leaks": { type: "boolean" },
     "no-check": { type: "boolean" },
+    whole: { type: "boolean" },
     "second-postgres": { type: "boolean" },
     "postgres-bin": { type: "string" },
   }, { allowPositionals: true });
-  const { filter, "postgres-bin": postgresBin, "second-postgres": second, ...switches } = {
+  const { filter, "postgres-bin": postgresBin, "second-postgres": second, whole, ...switches } = {
     "postgres-bin": Deno.env.get("DAYBOOK_TEST_POSTGRES_BIN"),
     ...values,
   };
   return {
-    paths: second ? filesForSecondPostgres() : positionals.length > 0 ? positionals : DEFAULT_PATHS,
+    paths: second
+      ? filesThatSay(/^\/\/ Runs on the second Postgres, too\.$/m)
+      : positionals.length > 0
+      ? positionals
+      : whole
+      ? filesThatSay(/\/support\/cases\.ts"/)
+      : DEFAULT_PATHS,
+    whole,
     passedOn: [
       ...Object.keys(switches).map((name) => `--${name}`),
       ...(filter === undefined ? [] : [`--filter=${filter}`]),
@@ -100,8 +111,8 @@ function parseArguments() {
   };
 }
 
-/** Those in which the server matters. What takes long, or asks more of functions and processes than of it, is not among them. */
-function filesForSecondPostgres(): string[] {
+/** The test files with such a text. */
+function filesThatSay(text: RegExp): string[] {
   const marked: string[] = [];
   const walk = (folder: string) => {
     for (const entry of Deno.readDirSync(folder)) {
@@ -109,7 +120,7 @@ function filesForSecondPostgres(): string[] {
       if (entry.isDirectory) walk(path);
       else if (
         entry.name.endsWith("_test.ts") &&
-        /^\/\/ Runs on the second Postgres, too\.$/m.test(Deno.readTextFileSync(path))
+        text.test(Deno.readTextFileSync(path))
       ) marked.push(path);
     }
   };

@@ -1,4 +1,4 @@
-/** A simulated year of daily batches: random organizations, ticks and moves; what batch_jobs holds against the oracle. */
+/** Simulated days, up to a year, of daily batches: random organizations, ticks and moves; what batch_jobs holds against the oracle. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { batchTest } from "./daily-batch.ts";
@@ -8,15 +8,16 @@ import { seededRandom } from "./random.ts";
 const MINUTE = 60_000;
 const DAY = 1440 * MINUTE;
 const BEGIN = Date.parse("2026-01-01T00:00:00Z");
-const END = Date.parse("2027-01-01T00:00:00Z");
 /** For how many days batch jobs are kept before they are counted and cleared. */
 const DAYS_KEPT = 5;
 /** The platform's, as shipped. */
 const PLATFORM = { zone: "America/New_York", minute: 180 };
 
 export interface Year {
+  /** From the beginning of the year. */
+  days: number;
   organizations: number;
-  /** Moves to another zone or hour, in the whole year. */
+  /** Moves to another zone or hour, in all these days. */
   moves: number;
   seed: number;
 }
@@ -29,17 +30,18 @@ interface Place {
 }
 
 /**
- * Runs the year and holds the batch jobs against what each organization's own calendar demands. They are counted and
+ * Runs the days and holds the batch jobs against what each organization's own calendar demands. They are counted and
  * cleared every few days; the marks stay.
  */
 export function yearTest(name: string, year: Year): void {
+  const end = BEGIN + year.days * DAY;
   batchTest(name, async (db) => {
     // One connection, which keeps its plans. Tables are emptied all the time, so plans must not follow statistics.
     const sql = db.connect("postgres", {
       connection: { enable_seqscan: false, enable_bitmapscan: false },
     });
     const random = seededRandom(year.seed);
-    const zones = await knownZones(sql);
+    const zones = await knownZones(sql, end);
     const place = (): Place => ({
       zone: random.whole(1, 10) <= 2 ? null : zones.names[random.whole(0, zones.names.length - 1)]!,
       // As many again before 04:00, where clocks change, as on the whole day.
@@ -72,11 +74,11 @@ export function yearTest(name: string, year: Year): void {
       if (!again) who = random.whole(0, year.organizations - 1);
       at += again
         ? random.whole(1, 20) * MINUTE
-        : random.whole(1, 1.9 * (END - BEGIN) / year.moves);
+        : random.whole(1, 1.9 * (end - BEGIN) / year.moves);
       const to = place();
-      if (at < END) settings[who]!.push(setting(to, at, zones.periods));
+      if (at < end) settings[who]!.push(setting(to, at, zones.periods));
       return { nth, at: new Date(at).toISOString(), organization_id: ids[who], ...to };
-    }).filter(({ at }) => Date.parse(at) < END);
+    }).filter(({ at }) => Date.parse(at) < end);
 
     await sql.unsafe(
       await Deno.readTextFile(new URL("../database/batches/daily_batch_year.sql", import.meta.url)),
@@ -85,7 +87,7 @@ export function yearTest(name: string, year: Year): void {
       select nth, at, organization_id, zone, make_interval(mins => minute)::time
       from jsonb_to_recordset(${sql.json(moves as never)})
         as moves (nth integer, at timestamptz, organization_id uuid, zone text, minute integer)`;
-    const ticks = randomTicks(random);
+    const ticks = randomTicks(random, end);
     await sql`insert into year_test.ticks
       select ticks.*, occurrence is not null
       from jsonb_to_recordset(${
@@ -93,11 +95,11 @@ export function yearTest(name: string, year: Year): void {
     }) as ticks (at timestamptz, doubled boolean)
       left join scheduler.occurrences('*/15 3-5 * * *', ${PLATFORM.zone}, ${new Date(
       BEGIN,
-    )}, ${new Date(END)}) as occurrence on occurrence = at`;
+    )}, ${new Date(end)}) as occurrence on occurrence = at`;
 
     await sql`vacuum (analyze)`;
-    for (let from = BEGIN; from <= END; from += DAYS_KEPT * DAY) {
-      const to = Math.min(from + DAYS_KEPT * DAY, END + 1);
+    for (let from = BEGIN; from <= end; from += DAYS_KEPT * DAY) {
+      const to = Math.min(from + DAYS_KEPT * DAY, end + 1);
       // Moved cursors leave dead rows, and no autovacuum runs here.
       await sql`vacuum organizations, scheduler_state`;
       await sql.unsafe(
@@ -118,7 +120,7 @@ export function yearTest(name: string, year: Year): void {
     const tickTimes = ticks.map((tick) => Date.parse(tick.at));
     let total = 0;
     for (const [index, id] of ids.entries()) {
-      const expected = expectedDates(settings[index]!, END).map(({ date, dueAt }) =>
+      const expected = expectedDates(settings[index]!, end).map(({ date, dueAt }) =>
         `${dateText(date)} at ${timeText(firstFrom(tickTimes, dueAt))}`
       );
       total += expected.length;
@@ -141,11 +143,11 @@ export function yearTest(name: string, year: Year): void {
 }
 
 /** Each quarter of an hour, some of them twice; more than half are missed, in outages of up to two hours. */
-function randomTicks(random: ReturnType<typeof seededRandom>) {
+function randomTicks(random: ReturnType<typeof seededRandom>, end: number) {
   const ticks: { at: string; doubled: boolean }[] = [];
-  for (let at = BEGIN; at < END;) {
+  for (let at = BEGIN; at < end;) {
     const missed = random.chance(0.4) ? random.whole(1, 7) : 0;
-    at = Math.min(at + 15 * MINUTE * (missed + 1), END);
+    at = Math.min(at + 15 * MINUTE * (missed + 1), end);
     ticks.push({ at: new Date(at).toISOString(), doubled: random.whole(1, 10) === 1 });
   }
   return ticks;
@@ -160,11 +162,14 @@ function setting({ zone, minute }: Place, from: number, known: Map<string, Perio
 }
 
 /** The zones an organization may have, less the few of which Postgres and `Intl` have different rules this year. */
-async function knownZones(sql: Sql): Promise<{ names: string[]; periods: Map<string, Period[]> }> {
+async function knownZones(
+  sql: Sql,
+  end: number,
+): Promise<{ names: string[]; periods: Map<string, Period[]> }> {
   const rows = await sql<{ name: string; offsets: number[] }[]>`
     select name, array_agg(extract(epoch from (at at time zone name) - (at at time zone 'UTC'))::integer order by at) as offsets
     from pg_timezone_names, generate_series(${new Date(BEGIN - 2 * DAY)}::timestamptz, ${new Date(
-    END + 2 * DAY,
+    end + 2 * DAY,
   )}, interval '1 day') as at
     where name ~ '^[A-Z][A-Za-z_-]+(/[A-Z][A-Za-z_-]+)+$' or name = 'UTC'
     group by name order by name`;
@@ -174,7 +179,7 @@ async function knownZones(sql: Sql): Promise<{ names: string[]; periods: Map<str
       const agrees = offsets.every((offset, day) =>
         zoneOffset(name, BEGIN + (day - 2) * DAY) === offset * 1000
       );
-      if (agrees) known.set(name, periods(name, BEGIN - 3 * DAY, END + 3 * DAY));
+      if (agrees) known.set(name, periods(name, BEGIN - 3 * DAY, end + 3 * DAY));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
     }

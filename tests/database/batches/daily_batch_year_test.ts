@@ -1,10 +1,12 @@
+import { cases } from "../../support/cases.ts";
 import { yearTest } from "../../support/daily-batch-year.ts";
 
+const days = cases(365, 100);
 const organizations = Number(Deno.env.get("DAYBOOK_YEAR_ORGANIZATIONS") ?? 300);
 
 yearTest(
-  `a simulated year of ${
+  `${days} simulated days of ${
     organizations.toLocaleString("en")
   } organizations over all zones: trigger_daily_batch makes one batch job for each local date, at its first tick`,
-  { organizations, moves: 10_000, seed: 20260308 },
+  { days, organizations, moves: cases(10_000, 2_740), seed: 20260308 },
 );

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
+import { cases } from "../../support/cases.ts";
 import { withDatabase } from "../../support/database.ts";
 import { seededRandom } from "../../support/random.ts";
 import { randomSchedule, withDaySigns } from "../../support/random-schedule.ts";
@@ -268,7 +269,7 @@ Deno.test("the entries of random schedules cover every occurrence of 20 years an
     const odd = ["America/New_York", "Australia/Lord_Howe", "America/Nuuk", "Africa/Casablanca"]
       .concat("Antarctica/Troll", "Pacific/Chatham", "Asia/Gaza", "Africa/Cairo", "UTC");
     let occurrences = 0;
-    for (let i = 0; i < 125; i++) {
+    for (let i = 0; i < cases(125); i++) {
       const schedule = randomSchedule(random, { starredDays: true, timesPerDay: 12 });
       const zone = random.pick(random.chance(0.5) ? odd : zones);
       const needed = await neededMoments(sql, schedule, zone);
@@ -290,7 +291,7 @@ Deno.test("the entries of random schedules with day signs cover the 41 years of 
       "Pacific/Kiritimati",
       "Australia/Lord_Howe",
     ];
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < cases(60); i++) {
       const schedule = withDaySigns(random, randomSchedule(random, { starredDays: true }))
         .replace(/^\S+ \S+/, random.pick(["0 0", "59 23", "30 2,14"]));
       const zone = random.pick(zones);
@@ -306,7 +307,7 @@ Deno.test("the entries of random schedules with day signs cover the 41 years of 
 Deno.test("the entries of schedules that run all day cover a sample of every year's dates", () =>
   withDatabase(async ({ sql }) => {
     const random = seededRandom(20260307);
-    for (let i = 0; i < 30; i++) {
+    for (let i = 0; i < cases(30); i++) {
       const schedule = randomSchedule(random, { starredDays: true })
         .replace(/^\S+ \S+/, random.pick(["*/5 *", "* 1-22", "*/7 0-20/2", "* *", "9 *"]));
       const zone = random.pick(["America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"]);

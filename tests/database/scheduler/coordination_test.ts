@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
+import { cases } from "../../support/cases.ts";
 import * as c from "../../support/coordination.ts";
 import { pollersBehaviour, readPollers, registerPollers } from "../../support/pollers.ts";
 import { seededRandom } from "../../support/random.ts";
 import * as t from "../../support/scheduler.ts";
 import { Simulation } from "../../support/simulation.ts";
 
-/** Other seeds and more days, at least 3: DAYBOOK_SIMULATION_SEED, DAYBOOK_SIMULATION_DAYS (14 take two minutes). */
+/** Other seeds: DAYBOOK_SIMULATION_SEED. Two weeks take two minutes. */
 const SEED = Number(Deno.env.get("DAYBOOK_SIMULATION_SEED") ?? 20260302);
 const HOURS = 2;
-const DAYS = Number(Deno.env.get("DAYBOOK_SIMULATION_DAYS") ?? 3);
+const DAYS = cases(14, 3);
 
 t.ledgerTest(
   "22 jobs that know of each other keep their promises through days of trouble",

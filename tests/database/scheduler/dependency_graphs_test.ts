@@ -1,6 +1,7 @@
 // Random graphs of jobs that depend on each other, against a model that is written from the design's words alone.
 import assert from "node:assert/strict";
 import type { Row, Sql } from "postgres";
+import { cases } from "../../support/cases.ts";
 import { type Random, seededRandom } from "../../support/random.ts";
 import * as t from "../../support/scheduler.ts";
 
@@ -228,7 +229,7 @@ const tooEarly = (sql: Sql) =>
           select from scheduler_runs where job_name = needed.name and scheduled_for = newest.scheduled_for
             and (completed_at is null or completed_at > runs.dispatched_at)) end`;
 
-for (const seed of [1, 2, 3]) {
+for (const seed of [1, 2, 3].slice(0, cases(3, 1))) {
   t.ledgerTest(`graph ${seed} of ${JOBS} jobs comes out as the model's`, async ({ sql }) => {
     const random = seededRandom(seed);
     const model = new Model(randomGraph(random), random);
