@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { type Stack, type StackOptions, startStack } from "../../local/stack.ts";
 import { putOff } from "./put-off.ts";
 import { makeServerDirectory } from "./server-directory.ts";
+import { copyOfPreparedStack } from "./prepared-stack.ts";
 
 export type { Stack, StackOptions };
 
@@ -18,13 +19,16 @@ export async function withStack(
   options: StackOptions,
   fn: (stack: Stack) => Promise<void>,
 ): Promise<void> {
-  const postgresBin = Deno.env.get("DAYBOOK_TEST_POSTGRES_BIN");
+  const postgresBin = options.postgresBin ?? Deno.env.get("DAYBOOK_TEST_POSTGRES_BIN");
   const stack = await startStack({
     functionsDirectories: FUNCTIONS,
-    postgresBin,
     settings: { fsync: "off", full_page_writes: "off" },
-    makeTemporary: makeServerDirectory,
+    makeTemporary: options.cron === false && options.migrationsDirectory === undefined &&
+        postgresBin === undefined
+      ? copyOfPreparedStack
+      : makeServerDirectory,
     ...options,
+    postgresBin,
   });
   try {
     // A dispatch takes along all that is due: a job of every five minutes, say, when the test meets such a minute.

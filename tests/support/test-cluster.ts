@@ -66,6 +66,7 @@ export async function startTestCluster(options: {
   return {
     env: {
       DAYBOOK_TEST_DATABASE_URL: server.adminUrl("postgres"),
+      DAYBOOK_TEST_DIRECTORY: directory,
     },
     stop,
   };
