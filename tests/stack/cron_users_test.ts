@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { createClient, FunctionsHttpError } from "@supabase/supabase-js";
 import { withStack } from "../support/stack.ts";
 
@@ -66,6 +67,25 @@ Deno.test("users of Supabase Auth ask the API", (test) =>
         assert.equal((await ask(bob, "status")).status, 200);
         await sql`select scheduler.remove_operator(${operator.id}, 'left', 'carl')`;
         assert.equal((await ask(bob, "status")).status, 403);
+      });
+
+      await test.step("a viewer's MCP client reads, and has no tool that acts", async () => {
+        const { session } = await signIn(viewer);
+        const mcp = new Client({ name: "test", version: "1" });
+        await mcp.connect(
+          new StreamableHTTPClientTransport(new URL(`${apiUrl}/functions/v1/cron/mcp`), {
+            requestInit: { headers: { authorization: `Bearer ${session.access_token}` } },
+          }),
+        );
+        const { tools } = await mcp.listTools();
+        assert.ok(tools.every(({ annotations }) => annotations!.readOnlyHint));
+        const { content: [part], isError } = await mcp.callTool({
+          name: "explain",
+          arguments: { job: "system-health" },
+        });
+        assert.ok(!isError && part?.type === "text");
+        assert.match(JSON.parse(part.text).sentence, /system-health/);
+        await mcp.close();
       });
 
       await test.step("a wrong password, an unknown user and an unknown refresh token are refused as by the real server", async () => {

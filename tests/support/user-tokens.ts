@@ -1,6 +1,11 @@
 /** Keys and tokens as Supabase Auth makes them, and a server that publishes the keys. */
 import { exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
-import { type HttpServer, type Reply, withHttpServer } from "./http-server.ts";
+import {
+  type HttpServer,
+  type ReceivedRequest,
+  type Reply,
+  withHttpServer,
+} from "./http-server.ts";
 
 export interface SigningKey {
   kid: string;
@@ -57,10 +62,10 @@ export const jwksPath = "/auth/v1/.well-known/jwks.json";
 export const withKeyServer = (
   keys: () => SigningKey[] | Reply,
   fn: (server: HttpServer) => Promise<void>,
-  other: Reply = { status: 404 },
+  other: Reply | ((request: ReceivedRequest) => Reply) = { status: 404 },
 ) =>
-  withHttpServer(({ url }) => {
-    if (url !== jwksPath) return other;
+  withHttpServer((request) => {
+    if (request.url !== jwksPath) return typeof other === "function" ? other(request) : other;
     const found = keys();
     return Array.isArray(found)
       ? {

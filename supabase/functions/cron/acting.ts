@@ -12,6 +12,8 @@ interface ActingRoute {
   summary: string;
   /** The verb, as scheduler.api_act names it. */
   verb: string;
+  /** It starts or resumes work and ends none. */
+  resumes?: boolean;
   body: ZodObject;
   answer: ZodType;
 }
@@ -31,6 +33,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/jobs/{job}/run",
     summary: "Run the job now, also while it is paused",
     verb: "run",
+    resumes: true,
     body: z.strictObject({ ...because, payload: z.record(z.string(), z.unknown()).optional() }),
     answer: shapes.newRun,
   },
@@ -45,6 +48,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/jobs/{job}/resume",
     summary: "End the job's pause",
     verb: "resume",
+    resumes: true,
     body: z.strictObject(because),
     answer: shapes.message,
   },
@@ -52,6 +56,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/jobs/{job}/close-breaker",
     summary: "Close the job's breaker",
     verb: "close-breaker",
+    resumes: true,
     body: z.strictObject(because),
     answer: shapes.message,
   },
@@ -59,6 +64,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/jobs/{job}/backfill",
     summary: "Run occurrences of a past range; with `preview` (the default) only say which",
     verb: "backfill",
+    resumes: true,
     body: z.strictObject({
       ...because,
       from: shapes.moment,
@@ -81,6 +87,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/runs/{id}/retry",
     summary: "Make one more attempt of a run that failed, or did not run",
     verb: "retry",
+    resumes: true,
     body: z.strictObject(because),
     answer: shapes.newRun,
   },
@@ -95,6 +102,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/groups/{group}/resume",
     summary: "End a group's pause",
     verb: "resume-group",
+    resumes: true,
     body: z.strictObject(because),
     answer: shapes.message,
   },
@@ -116,6 +124,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/emergency/restart",
     summary: "Resume all jobs in the order of their dependencies, spread over a ramp",
     verb: "restart",
+    resumes: true,
     body: z.strictObject({ ...because, ramp_seconds: z.int().min(0).max(86400).optional() }),
     answer: shapes.message,
   },

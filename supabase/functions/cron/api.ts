@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { HttpError } from "../../../shared/job/errors.ts";
 import type { Caller } from "./ask.ts";
 import { actingRoutes, addActingRoutes, tickPath } from "./acting.ts";
+import { addMcpRoute, mcpPath } from "./mcp.ts";
 import { addReadingRoutes, readingRoutes } from "./reading.ts";
 
 /** The path below the function: the platform calls it with `/cron/…`, some of its hosts with `/functions/v1/cron/…`. */
@@ -24,6 +25,7 @@ export function createApi(caller: Caller): OpenAPIHono {
   });
   addReadingRoutes(api, caller.read);
   addActingRoutes(api, caller);
+  addMcpRoute(api, caller);
   api.doc31(documentPath, {
     openapi: "3.1.0",
     info: {
@@ -88,6 +90,7 @@ function refuseRoute(context: Context): never {
     ...readingRoutes.map(({ path }): [string, string] => [path, "GET, HEAD"]),
     ...actingRoutes.map(({ path }): [string, string] => [path, "POST"]),
     [tickPath, "GET, HEAD, POST"],
+    [mcpPath, "POST"],
   ];
   const found = routes.find(([pattern]) =>
     new RegExp(`^${pattern.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(path)

@@ -3,10 +3,18 @@ import { misconfigured } from "../../../shared/job/errors.ts";
 import type { Platform } from "../../../shared/job/platform.ts";
 
 /**
- * What a page may send: its user's token, a body's type, and what supabase-js adds. Not `x-cron-secret` and not
+ * What a page may send: its user's token, a body's type, and what supabase-js and MCP clients add. Not `x-cron-secret` and not
  * `x-manual-call`: no page holds the secret, and the other header alone opens a stack on loopback.
  */
-const allowedHeaders = ["authorization", "content-type", "apikey", "x-client-info"];
+const allowedHeaders = [
+  "authorization",
+  "content-type",
+  "apikey",
+  "x-client-info",
+  "mcp-protocol-version",
+  "mcp-method",
+  "mcp-name",
+];
 const allowedMethods = ["GET", "HEAD", "POST"];
 /** For so long a browser keeps the answer to its question. */
 const keptSeconds = 600;

@@ -206,7 +206,8 @@ Deno.test("a browser's question from a listed page is answered before the creden
         assert.deepEqual(corsOf(headers), {
           "access-control-allow-origin": origin,
           "access-control-allow-methods": "GET, HEAD, POST",
-          "access-control-allow-headers": "authorization, content-type, apikey, x-client-info",
+          "access-control-allow-headers": "authorization, content-type, apikey, x-client-info, " +
+            "mcp-protocol-version, mcp-method, mcp-name",
           "access-control-max-age": "600",
         });
         assert.equal(headers.get("vary"), "origin");
