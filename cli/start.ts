@@ -51,6 +51,7 @@ async function main(): Promise<number> {
     if (command.fresh) await removeData(dataDirectory, console.log);
     stack = await start(command, { dataDirectory, databaseUrl, signal, onDied });
     if (command.once) return await runEveryJobOnce(stack.sql, console.log, signal) ? 0 : 1;
+    await listDemoUser(stack);
     await announceStack(dataDirectory, stack.databaseUrl);
     await printStart(stack);
     await Promise.all([
@@ -149,6 +150,14 @@ function assertPortsFree(command: StartCommand, ownDatabase: boolean) {
   }
 }
 
+/** Lists the demo user once; what a person has made of the row since then stays. */
+async function listDemoUser({ sql, keys: { demoUser: { id, email } } }: Stack) {
+  await sql`
+    select scheduler.add_operator(${id}, 'operator', ${email}, 'the demo user of this machine', 'deno task start')
+    where not exists (
+      select from scheduler_audit where verb = 'add_operator' and after ->> 'user_id' = ${id})`;
+}
+
 async function printStart(stack: Stack) {
   const { keys, apiUrl } = stack;
   console.log(`
@@ -164,6 +173,7 @@ ${
       ["  Service role JWT", keys.serviceRoleKey],
       ["  Anon JWT", keys.anonKey],
       ["  Cron secret", keys.cronSecret],
+      ["  Sign in as", `${keys.demoUser.email} with ${keys.demoUser.password}`],
       ["  Functions' log", `${stack.dataDirectory}/functions.log`],
       ["  Demo data", "what says (demo) in its name is made up, and goes on while this runs"],
     ])

@@ -1,10 +1,12 @@
-/** One address for all, as Supabase's gateway: `/rest/v1` and `/functions/v1/<name>`. */
+/** One address for all, as Supabase's gateway: `/rest/v1`, `/auth/v1` and `/functions/v1/<name>`. */
+import type { Auth } from "./auth.ts";
 import type { StackKeys } from "./keys.ts";
 
 export interface GatewayOptions {
   /** 0 for any free one. */
   port: number;
   keys: StackKeys;
+  auth: Pick<Auth, "handle">;
   /** Where PostgREST listens; undefined while it does not. */
   rest(): string | undefined;
   /** Where the functions listen; undefined while they do not. */
@@ -49,6 +51,7 @@ export function startGateway(options: GatewayOptions): Gateway {
     if (url.pathname === "/rest/v1" || url.pathname.startsWith("/rest/v1/")) {
       return forwardToRest(request, url, options);
     }
+    if (url.pathname.startsWith("/auth/v1/")) return askAuth(request, url, options);
     if (url.pathname.startsWith("/functions/v1/")) return forwardToFunction(request, url, options);
     return json(404, { message: "no Route matched with those values" });
   });
@@ -62,12 +65,22 @@ export function startGateway(options: GatewayOptions): Gateway {
   };
 }
 
-function forwardToRest(
+/** Everybody may see the published keys and ask, as a browser does, whether it may call; all else needs a key. */
+function askAuth(
   request: Request,
   url: URL,
-  options: GatewayOptions,
+  { keys, auth }: GatewayOptions,
 ): Response | Promise<Response> {
-  const { keys } = options;
+  const path = url.pathname.slice("/auth/v1".length);
+  if (request.method !== "OPTIONS" && !path.startsWith("/.well-known/")) {
+    const jwt = jwtOfKey(request, url, keys);
+    if (jwt instanceof Response) return jwt;
+  }
+  return auth.handle(request, path);
+}
+
+/** The JWT that an API key stands for, or the refusal of a request without one. */
+function jwtOfKey(request: Request, url: URL, keys: StackKeys): string | Response {
   const apikey = request.headers.get("apikey") ?? url.searchParams.get("apikey");
   if (apikey === null) {
     return json(401, {
@@ -75,14 +88,18 @@ function forwardToRest(
       hint: "No `apikey` request header or url param was found.",
     });
   }
-  const jwt = apikey === keys.secretKey || apikey === keys.serviceRoleKey
-    ? keys.serviceRoleKey
-    : apikey === keys.publishableKey || apikey === keys.anonKey
-    ? keys.anonKey
-    : undefined;
-  if (jwt === undefined) {
-    return json(401, { message: "Invalid API key", hint: "Double check your API key." });
-  }
+  if (apikey === keys.secretKey || apikey === keys.serviceRoleKey) return keys.serviceRoleKey;
+  if (apikey === keys.publishableKey || apikey === keys.anonKey) return keys.anonKey;
+  return json(401, { message: "Invalid API key", hint: "Double check your API key." });
+}
+
+function forwardToRest(
+  request: Request,
+  url: URL,
+  options: GatewayOptions,
+): Response | Promise<Response> {
+  const jwt = jwtOfKey(request, url, options.keys);
+  if (jwt instanceof Response) return jwt;
   const headers = new Headers(request.headers);
   const bearer = /^Bearer\s+(.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
   // The new keys are no JWTs: what says who asks is the apikey then, unless a user's own JWT came along.

@@ -1,7 +1,9 @@
 /** The secrets of one stack: made at random with its data and kept beside it, so no two stacks share any. */
 import { Buffer } from "node:buffer";
-import { createHmac, randomBytes } from "node:crypto";
+import { createHmac, generateKeyPairSync, randomBytes } from "node:crypto";
 import { join } from "node:path";
+import type { JWK } from "jose";
+import { type AuthUser, makeUser } from "./auth.ts";
 
 export interface StackKeys {
   /** `sb_secret_…`: full rights, for servers. */
@@ -14,27 +16,25 @@ export interface StackKeys {
   anonKey: string;
   /** What pg_cron's requests carry. */
   cronSecret: string;
+  /** Who can sign in from the first start on. */
+  demoUser: AuthUser;
 }
 
 export interface StoredKeys extends StackKeys {
   jwtSecret: string;
   /** The password of the roles postgres, authenticator and supabase_admin. */
   databasePassword: string;
+  /** The private key of ES256 with which users' tokens are signed. */
+  userSigningKey: JWK;
 }
 
 /** Reads the keys of a data directory, or makes them. */
 export async function loadKeys(dataDirectory: string): Promise<StoredKeys> {
   const file = join(dataDirectory, "keys.json");
-  try {
-    return JSON.parse(await Deno.readTextFile(file));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) {
-      throw new Error(`Cannot read the keys in ${file}: start with --fresh to make new ones`, {
-        cause: error,
-      });
-    }
-  }
-  const keys = makeKeys();
+  const stored = await readKeys(file);
+  // Data of an older version has no users yet.
+  if (stored?.userSigningKey !== undefined) return stored as StoredKeys;
+  const keys = { ...makeKeys(), ...stored };
   await Deno.mkdir(dataDirectory, { recursive: true });
   // In one step, so that a start which is stopped here leaves no half of it.
   const unfinished = `${file}.unfinished`;
@@ -42,6 +42,20 @@ export async function loadKeys(dataDirectory: string): Promise<StoredKeys> {
   await Deno.rename(unfinished, file);
   return keys;
 }
+
+async function readKeys(file: string): Promise<Partial<StoredKeys> | undefined> {
+  try {
+    return JSON.parse(await Deno.readTextFile(file));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new Error(`Cannot read the keys in ${file}: start with --fresh to make new ones`, {
+      cause: error,
+    });
+  }
+}
+
+/** The same on every machine, since databases may be kept without the keys; the password is not. */
+const DEMO_USER_ID = "daeb0000-0000-4000-8000-000000000001";
 
 function makeKeys(): StoredKeys {
   const jwtSecret = randomBytes(32).toString("hex");
@@ -53,6 +67,11 @@ function makeKeys(): StoredKeys {
     cronSecret: randomBytes(32).toString("hex"),
     jwtSecret,
     databasePassword: randomBytes(16).toString("hex"),
+    userSigningKey: {
+      ...generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" }),
+      kid: crypto.randomUUID(),
+    } as JWK,
+    demoUser: makeUser("operator@daybook.example", DEMO_USER_ID),
   };
 }
 

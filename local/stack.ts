@@ -5,7 +5,8 @@ import postgres, { type Sql } from "postgres";
 import { backgroundWorkers } from "./background-workers.ts";
 import { bootstrapDatabase, makeLogin, type StandIns } from "./bootstrap.ts";
 import { functionsHost } from "./functions.ts";
-import { startGateway } from "./gateway.ts";
+import { type Auth, createAuth } from "./auth.ts";
+import { type Gateway, startGateway } from "./gateway.ts";
 import { loadKeys, type StackKeys } from "./keys.ts";
 import { openLogFile } from "./log-file.ts";
 import { applyMigrations, loadSeed, readMigrations } from "./migrations.ts";
@@ -73,6 +74,8 @@ export interface Stack {
   net: { pause(): void; resume(): void };
   /** The model provider of this machine: LOCAL_MODEL_API_URL and LOCAL_MODEL_API_KEY of the functions. */
   models: ModelServer;
+  /** The users of this machine. */
+  auth: Pick<Auth, "addUser">;
   stop(): Promise<void>;
 }
 
@@ -150,9 +153,15 @@ async function startParts(
   });
   parts.push(rest.stop);
 
-  const gateway = startGateway({
+  const auth = createAuth({
+    signingKey: keys.userSigningKey,
+    issuer: () => `${gateway.url}/auth/v1`,
+    users: [keys.demoUser],
+  });
+  const gateway: Gateway = startGateway({
     port: options.ports?.gateway ?? 0,
     keys,
+    auth,
     rest: () => rest.url,
     functions: () => functions.url(),
   });
@@ -201,6 +210,7 @@ async function startParts(
     },
     net: { pause: workers.pause, resume: workers.resume },
     models,
+    auth,
     stop,
   };
 }

@@ -2133,6 +2133,34 @@ export type Database = {
           },
         ];
       };
+      "scheduler_operators": {
+        Row: {
+          "created_at": string;
+          "created_by": string;
+          "name": string;
+          "role": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "created_by": string;
+          "name": string;
+          "role": string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "created_by"?: string;
+          "name"?: string;
+          "role"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
       "scheduler_runs": {
         Row: {
           "answered_at": string | null;
@@ -2653,6 +2681,10 @@ export type Database = {
         };
         Returns: Json;
       };
+      "scheduler_api_as_user": {
+        Args: { "p_acts": boolean; "p_args"?: Json; "p_door": string; "p_user_id": string };
+        Returns: Json;
+      };
       "scheduler_api_audit_log": { Args: { "p_cursor"?: string }; Returns: Json };
       "scheduler_api_explain": { Args: { "p_at"?: string; "p_job": string }; Returns: Json };
       "scheduler_api_health": { Args: Record<PropertyKey, never>; Returns: Json };
@@ -2668,6 +2700,7 @@ export type Database = {
         Returns: Json;
       };
       "scheduler_api_next": { Args: { "p_cursor"?: string; "p_job"?: string }; Returns: Json };
+      "scheduler_api_operator": { Args: { "p_user_id": string }; Returns: Json };
       "scheduler_api_run": { Args: { "p_run_id": string }; Returns: Json };
       "scheduler_api_status": { Args: { "p_cursor"?: string }; Returns: Json };
       "scheduler_api_tick": { Args: Record<PropertyKey, never>; Returns: Json };

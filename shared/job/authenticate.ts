@@ -24,7 +24,7 @@ export async function authenticate(
   env: Platform["env"],
   tokens: Record<string, string> = {},
 ): Promise<Caller> {
-  const bearer = /^Bearer\s+(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  const bearer = readBearer(request);
   const candidates: [string | null | undefined, Record<string, string>][] = [
     [request.headers.get("x-cron-secret"), secrets.cron],
     [request.headers.get("apikey"), secrets.service],
@@ -51,6 +51,11 @@ export async function authenticate(
     ].join(", "),
     { "www-authenticate": "Bearer" },
   );
+}
+
+/** What `Authorization: Bearer` has. */
+export function readBearer(request: Request): string | undefined {
+  return /^Bearer\s+(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
 }
 
 /** The name of the key that equals the value; compared in constant time by Supabase's own library. */

@@ -13,14 +13,16 @@ declare
     'scheduler_alert_channels', 'scheduler_alert_deliveries',
     'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_audit',
     'scheduler_breakers', 'scheduler_budgets', 'scheduler_calendar_spans',
-    'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents'];
+    'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents',
+    'scheduler_operators'];
   v_functions constant text[] := array[
-    'scheduler_api_act', 'scheduler_api_audit_log', 'scheduler_api_explain',
-    'scheduler_api_health', 'scheduler_api_health_of', 'scheduler_api_history',
-    'scheduler_api_next', 'scheduler_api_run', 'scheduler_api_status',
-    'scheduler_api_tick', 'scheduler_api_timeline', 'scheduler_api_verify',
-    'scheduler_begin_due_run', 'scheduler_report_budget',
-    'scheduler_reserve_tokens', 'scheduler_take_tokens'];
+    'scheduler_api_act', 'scheduler_api_as_user', 'scheduler_api_audit_log',
+    'scheduler_api_explain', 'scheduler_api_health', 'scheduler_api_health_of',
+    'scheduler_api_history', 'scheduler_api_next', 'scheduler_api_operator',
+    'scheduler_api_run', 'scheduler_api_status', 'scheduler_api_tick',
+    'scheduler_api_timeline', 'scheduler_api_verify', 'scheduler_begin_due_run',
+    'scheduler_report_budget', 'scheduler_reserve_tokens',
+    'scheduler_take_tokens'];
   v_jobs constant text[] := array[]::text[];
   v_there text[] := array(
     select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
@@ -790,6 +792,31 @@ insert into scheduler.metric_families (family, pack, type, help) values
 insert into scheduler.health_figures (component, figure, label, unit, worse, degraded, critical, culprit) values
   ('scheduler', 'undelivered_alerts', 'undelivered alerts', 'count', 'higher', 1, 10, null);
 
+-- No foreign key to auth.users: a project may have no Auth, and an id is never given to another user.
+create table public.scheduler_operators (
+  user_id uuid primary key,
+  name text not null unique check (name ~ '\S' and name = btrim(name) and length(name) <= 200),
+  role text not null check (role in ('viewer', 'operator')),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  created_by text not null check (created_by ~ '\S' and length(created_by) <= 200),
+  updated_at timestamptz not null default now() check (isfinite(updated_at))
+);
+
+alter table public.scheduler_operators enable row level security;
+
+revoke all on public.scheduler_operators from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_operators to service_role;
+
+comment on table public.scheduler_operators is
+  'Users of Supabase Auth who may ask the API cron: a viewer reads, an operator also acts. Written by '
+    'scheduler.add_operator and remove_operator; read for each call.';
+
+comment on column public.scheduler_operators.user_id is 'The user''s id in Supabase Auth (auth.users.id).';
+
+comment on column public.scheduler_operators.name is
+  'The author of what the user does, in the audit log: an e-mail address, for example.';
+
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
 drop function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean);
@@ -872,6 +899,43 @@ $function$
 ;
 comment on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) is 'Closes a span of a calendar, in the local time of each job, with the label that explain gives; without an end the day from p_from on. A span that begins then is changed. Raises SD013 for an unknown calendar; 22023 for a missing label or author, or an end that is not after the beginning.';
 revoke all on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.add_operator(p_user_id uuid, p_role text, p_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_name constant text := btrim(p_name);
+  v_before public.scheduler_operators;
+  v_after public.scheduler_operators;
+begin
+  perform scheduler.assert_given('add the operator', 'name, reason and author',
+    'select scheduler.add_operator(''<id of the user>'', ''viewer'', ''ann@example.com'', ''why'', ''who'')',
+    p_name, p_reason, p_author);
+  if p_user_id is null or p_role is null or p_role not in ('viewer', 'operator') or length(v_name) > 200 then
+    raise exception using errcode = '22023',
+      message = 'cannot add the operator: the user''s id must be given, role must be viewer or operator, and a name '
+        'has at most 200 characters';
+  end if;
+  select * into v_before from public.scheduler_operators where user_id = p_user_id;
+  if exists (select from public.scheduler_operators where name = v_name and user_id <> p_user_id) then
+    raise exception using errcode = '22023',
+      message = format('cannot add the operator: %s is the name of another one', v_name),
+      hint = 'the audit log tells people by their names';
+  end if;
+  insert into public.scheduler_operators as operators (user_id, name, role, created_at, created_by, updated_at)
+    values (p_user_id, v_name, p_role, p_now, left(btrim(p_author), 200), p_now)
+    on conflict (user_id) do update set name = excluded.name, role = excluded.role, updated_at = excluded.updated_at
+    returning * into v_after;
+  perform scheduler.audit('add_operator', 'operator', v_name, p_reason, p_author,
+    case when v_before.user_id is not null then to_jsonb(v_before) end, to_jsonb(v_after), p_now);
+  return format('%s is %s.', v_name, case p_role when 'viewer' then 'a viewer' else 'an operator' end);
+end;
+$function$
+;
+comment on function scheduler.add_operator(uuid,text,text,text,text,timestamp with time zone) is 'Lists a user of Supabase Auth as viewer (reads) or operator (also acts), or changes the role and the name, which is the author of what the user does. Raises 22023 for another role, a name that another one has, a missing reason or author.';
+revoke all on function scheduler.add_operator(uuid,text,text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.add_runs(p_runs scheduler_runs[])
  RETURNS SETOF scheduler_runs
@@ -1407,6 +1471,59 @@ $function$
 comment on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) is 'A verb of an operator over the API: on a job (run, pause, resume, close-breaker, backfill), a run (cancel, retry), a group (pause-group, resume-group) or all (force-release-locks, stop, restart). What the verb says comes back as {"message"}, {"run_id"}, {"released"} or {"preview", "occurrences"}. Raises 22023 without reason or author, and what the verb raises.';
 revoke all on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.api_arguments(p_door text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_object_agg(name, type) filter (where name is not null), '{}')
+  from pg_catalog.pg_proc
+    left join lateral unnest(proargnames, proargtypes::oid[]::regtype[]) as arguments (name, type) on true
+  where pronamespace = 'public'::regnamespace and proname = p_door and proname like 'scheduler\_api\_%'
+    and not coalesce(proargnames @> '{p_user_id}', false)
+  group by pg_proc.oid;
+$function$
+;
+comment on function scheduler.api_arguments(text) is 'The arguments of a door of the API, {"<name>": "<type>"}; null when there is no such door, or it is one for users.';
+revoke all on function scheduler.api_arguments(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_as_user(p_user_id uuid, p_acts boolean, p_door text, p_args jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_operator constant public.scheduler_operators := scheduler.assert_operator(p_user_id);
+  v_arguments constant jsonb := scheduler.api_arguments(p_door);
+  v_has_author constant boolean := coalesce(v_arguments ? 'p_author', false);
+  v_args constant jsonb := p_args
+    || case when v_has_author then jsonb_build_object('p_author', v_operator.name) else '{}' end;
+  v_answer jsonb;
+begin
+  if v_arguments is null or not v_arguments ?& array(select jsonb_object_keys(v_args)) then
+    raise exception using errcode = '22023',
+      message = format('the API has no %s with these arguments', coalesce(p_door, 'null'));
+  end if;
+  -- What takes an author acts, whatever the caller says.
+  if (p_acts is distinct from false or v_has_author) and v_operator.role <> 'operator' then
+    raise exception using errcode = 'SD207',
+      message = format('%s is a viewer, and may read but not act', v_operator.name),
+      hint = format('in SQL: select scheduler.add_operator(%L, ''operator'', %L, ''<why>'', ''<who>'')', p_user_id,
+        v_operator.name);
+  end if;
+  if v_has_author and p_args ->> 'p_author' <> v_operator.name then
+    raise exception using errcode = '22023', hint = 'leave author out',
+      message = format('author must be who is signed in, %s', v_operator.name);
+  end if;
+  execute scheduler.api_call(p_door, v_arguments, v_args) into v_answer using v_args;
+  return v_answer;
+end;
+$function$
+;
+comment on function scheduler.api_as_user(uuid,boolean,text,jsonb) is 'Asks a door of the API for a user, who has to be listed, and as operator where it acts. The author is the user''s name. Raises SD016 for a user who is not listed, SD207 for a viewer who would act, 22023 for another author or an unknown door, and what the door raises.';
+revoke all on function scheduler.api_as_user(uuid,boolean,text,jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.api_audit_log(p_cursor text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1438,6 +1555,21 @@ $function$
 ;
 comment on function scheduler.api_audit_log(text) is 'Who did what, when, on what and why, newest first, 100 a page. Raises 22023 for a cursor that is none.';
 revoke all on function scheduler.api_audit_log(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_call(p_door text, p_arguments jsonb, p_args jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when count(*) = 0 then format('select public.%I()', p_door)
+    else format('select public.%I(%s) from jsonb_to_record($1) as given (%s)', p_door,
+      string_agg(format('%1$I => given.%1$I', name), ', '), string_agg(format('%I %s', name, type), ', ')) end
+  from jsonb_each_text(p_arguments) as arguments (name, type) where p_args ? name;
+$function$
+;
+comment on function scheduler.api_call(text,jsonb,jsonb) is 'The statement that calls the door with p_args, its $1, as PostgREST would: each argument is read as its own type.';
+revoke all on function scheduler.api_call(text,jsonb,jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_explain(p_job text, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
@@ -1802,6 +1934,29 @@ $function$
 ;
 comment on function scheduler.assert_group(text) is 'The group''s row, locked. Raises SD014 when it is unknown.';
 revoke all on function scheduler.assert_group(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.assert_operator(p_user_id uuid)
+ RETURNS scheduler_operators
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_operator public.scheduler_operators;
+begin
+  select * into v_operator from public.scheduler_operators where user_id = p_user_id;
+  if not found then
+    raise exception using errcode = 'SD016',
+      message = format('the user %s is not listed in scheduler_operators', coalesce(p_user_id::text, 'null')),
+      hint = format('in SQL: select scheduler.add_operator(%L, ''viewer'', ''<e-mail>'', ''<why>'', ''<who>'')',
+        p_user_id);
+  end if;
+  return v_operator;
+end;
+$function$
+;
+comment on function scheduler.assert_operator(uuid) is 'The row of that user. Raises SD016, with the call that lists the user, when there is none.';
+revoke all on function scheduler.assert_operator(uuid) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.assert_run(p_run_id uuid, p_now timestamp with time zone)
  RETURNS scheduler_runs
@@ -2957,7 +3112,8 @@ AS $function$
     select wanted as missing from unnest(array['scheduler_jobs', 'scheduler_runs', 'scheduler_locks', 'scheduler_state',
       'scheduler_settings', 'scheduler_activity', 'scheduler_audit', 'scheduler_groups', 'scheduler_incidents',
       'scheduler_breakers', 'scheduler_calendars', 'scheduler_calendar_spans', 'scheduler_budgets',
-      'scheduler_alert_channels', 'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_alert_deliveries']) as wanted
+      'scheduler_alert_channels', 'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_alert_deliveries',
+      'scheduler_operators']) as wanted
     where to_regclass('public.' || wanted) is null) as gone;
 $function$
 ;
@@ -8052,6 +8208,26 @@ $function$
 comment on function scheduler.remove_calendar_span(text,timestamp without time zone,text,timestamp with time zone) is 'Takes the span that begins then out of a calendar; what was skipped in it stays skipped. False when there is none. Raises SD013 for an unknown calendar; 22023 for a missing author.';
 revoke all on function scheduler.remove_calendar_span(text,timestamp without time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.remove_operator(p_user_id uuid, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_operator constant public.scheduler_operators := scheduler.assert_operator(p_user_id);
+begin
+  perform scheduler.assert_given('remove the operator', 'reason and author',
+    format('select scheduler.remove_operator(%L, ''why'', ''who'')', p_user_id), p_reason, p_author);
+  delete from public.scheduler_operators where user_id = p_user_id;
+  perform scheduler.audit('remove_operator', 'operator', v_operator.name, p_reason, p_author, to_jsonb(v_operator),
+    null, p_now);
+  return format('%s may not ask any more.', v_operator.name);
+end;
+$function$
+;
+comment on function scheduler.remove_operator(uuid,text,text,timestamp with time zone) is 'Takes the rights of a user away, from the next call on. Raises SD016 for a user who is not listed; 22023 for a missing reason or author.';
+revoke all on function scheduler.remove_operator(uuid,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.report_budget(p_budget text, p_left integer, p_resets_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS integer
  LANGUAGE plpgsql
@@ -10440,6 +10616,21 @@ comment on function scheduler_api_act(text,text,text,text,jsonb) is 'scheduler.a
 revoke all on function scheduler_api_act(text,text,text,text,jsonb) from public, anon, authenticated, service_role;
 grant execute on function scheduler_api_act(text,text,text,text,jsonb) to service_role;
 
+CREATE OR REPLACE FUNCTION public.scheduler_api_as_user(p_user_id uuid, p_acts boolean, p_door text, p_args jsonb DEFAULT '{}'::jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '7s'
+ SET lock_timeout TO '5s'
+AS $function$
+  select scheduler.api_as_user(p_user_id, p_acts, p_door, p_args);
+$function$
+;
+comment on function scheduler_api_as_user(uuid,boolean,text,jsonb) is 'scheduler.api_as_user for the API.';
+revoke all on function scheduler_api_as_user(uuid,boolean,text,jsonb) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_as_user(uuid,boolean,text,jsonb) to service_role;
+
 CREATE OR REPLACE FUNCTION public.scheduler_api_audit_log(p_cursor text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE sql
@@ -10529,6 +10720,21 @@ $function$
 comment on function scheduler_api_next(text,text) is 'scheduler.api_next by the clock of the database.';
 revoke all on function scheduler_api_next(text,text) from public, anon, authenticated, service_role;
 grant execute on function scheduler_api_next(text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_operator(p_user_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select jsonb_build_object('name', name, 'role', role) from scheduler.assert_operator(p_user_id);
+$function$
+;
+comment on function scheduler_api_operator(uuid) is 'Who that user is here, {"name", "role": viewer or operator}. Raises SD016 for a user who is not listed.';
+revoke all on function scheduler_api_operator(uuid) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_operator(uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_api_run(p_run_id uuid)
  RETURNS jsonb

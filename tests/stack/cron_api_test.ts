@@ -274,6 +274,40 @@ Deno.test("the API cron", (test) =>
       assert.equal((await ask("/audit-log")).body.entries.length, before);
     });
 
+    await test.step("answers a client of the Model Context Protocol", async () => {
+      const asking = (method: string, params: object) => ({
+        method: "POST",
+        headers: {
+          "x-cron-secret": stack.keys.cronSecret,
+          "content-type": "application/json",
+          accept: "application/json, text/event-stream",
+          "mcp-protocol-version": "2026-07-28",
+          "mcp-method": method,
+          "mcp-name": "explain",
+        },
+        body: JSON.stringify({
+          jsonrpc: "2.0",
+          id: 1,
+          method,
+          params: {
+            ...params,
+            _meta: {
+              "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+              "io.modelcontextprotocol/clientInfo": { name: "test", version: "1" },
+              "io.modelcontextprotocol/clientCapabilities": {},
+            },
+          },
+        }),
+      });
+      const { status, body } = await ask(
+        "/mcp",
+        asking("tools/call", { name: "explain", arguments: { job: "fickle" } }),
+      );
+      assert.equal(status, 200, JSON.stringify(body));
+      const { sentence } = JSON.parse(body.result.content[0].text);
+      assert.equal(sentence, (await ask("/explain?job=fickle")).body.sentence);
+    });
+
     await test.step("every route that is described was asked, and answered with success", () => {
       const silent = Object.entries(description.paths).flatMap(([route, methods]) =>
         Object.keys(methods).map((method) => `${method} ${route}`)

@@ -40,6 +40,21 @@ Deno.test("it prints addresses, keys and the next run of each job", () =>
     );
     const keys = JSON.parse(await Deno.readTextFile(`${dataDirectory}/keys.json`));
     assert.ok(text.includes(keys.secretKey) && text.includes(keys.publishableKey));
+    const { email, password } = keys.demoUser;
+    assert.ok(text.includes(`Sign in as        ${email} with ${password}`), text);
+    const api = `http://127.0.0.1:${port}`;
+    const signedIn = await fetch(`${api}/auth/v1/token?grant_type=password`, {
+      method: "POST",
+      headers: { apikey: keys.publishableKey },
+      body: JSON.stringify({ email, password }),
+    });
+    const { access_token: token } = await signedIn.json();
+    const acted = await fetch(`${api}/functions/v1/cron/jobs/system-health/pause`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify({ reason: "a try" }),
+    });
+    assert.equal(acted.status, 200, await acted.text());
     assert.match(text, /system-health +\d{4}-\d\d-\d\d \d\d:20:00 +in /);
     assert.equal((await Deno.stat(`${dataDirectory}/keys.json`)).mode! & 0o777, 0o600);
   }));

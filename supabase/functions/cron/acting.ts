@@ -3,7 +3,7 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { ZodObject, ZodType } from "zod";
 import { HttpError } from "../../../shared/job/errors.ts";
 import { readInput, readPayload } from "../../../shared/job/read-input.ts";
-import type { Ask } from "./ask.ts";
+import type { Caller } from "./ask.ts";
 import { jsonOf, refusals } from "./responses.ts";
 import * as shapes from "./shapes.ts";
 
@@ -12,6 +12,8 @@ interface ActingRoute {
   summary: string;
   /** The verb, as scheduler.api_act names it. */
   verb: string;
+  /** It starts or resumes work and ends none. */
+  resumes?: boolean;
   body: ZodObject;
   answer: ZodType;
 }
@@ -19,6 +21,10 @@ interface ActingRoute {
 const words = (most: number) => z.string().max(most).regex(/\S/, "must not be blank");
 /** What every verb is given. */
 const because = { reason: words(1000), author: words(200) };
+/** Of a user the author is the name under which they are listed. */
+const authorOfUser = words(200).optional().openapi({
+  description: "Who acts: needed, unless a user of Supabase Auth asks; then it is their name",
+});
 const until = shapes.moment.optional();
 
 /** Every acting route. The parameter of a path is what the verb is done to. */
@@ -27,6 +33,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/jobs/{job}/run",
     summary: "Run the job now, also while it is paused",
     verb: "run",
+    resumes: true,
     body: z.strictObject({ ...because, payload: z.record(z.string(), z.unknown()).optional() }),
     answer: shapes.newRun,
   },
@@ -41,6 +48,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/jobs/{job}/resume",
     summary: "End the job's pause",
     verb: "resume",
+    resumes: true,
     body: z.strictObject(because),
     answer: shapes.message,
   },
@@ -48,6 +56,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/jobs/{job}/close-breaker",
     summary: "Close the job's breaker",
     verb: "close-breaker",
+    resumes: true,
     body: z.strictObject(because),
     answer: shapes.message,
   },
@@ -55,6 +64,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/jobs/{job}/backfill",
     summary: "Run occurrences of a past range; with `preview` (the default) only say which",
     verb: "backfill",
+    resumes: true,
     body: z.strictObject({
       ...because,
       from: shapes.moment,
@@ -77,6 +87,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/runs/{id}/retry",
     summary: "Make one more attempt of a run that failed, or did not run",
     verb: "retry",
+    resumes: true,
     body: z.strictObject(because),
     answer: shapes.newRun,
   },
@@ -91,6 +102,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/groups/{group}/resume",
     summary: "End a group's pause",
     verb: "resume-group",
+    resumes: true,
     body: z.strictObject(because),
     answer: shapes.message,
   },
@@ -112,6 +124,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/emergency/restart",
     summary: "Resume all jobs in the order of their dependencies, spread over a ramp",
     verb: "restart",
+    resumes: true,
     body: z.strictObject({ ...because, ramp_seconds: z.int().min(0).max(86400).optional() }),
     answer: shapes.message,
   },
@@ -121,9 +134,13 @@ export const actingRoutes: ActingRoute[] = [
 export const tickPath = "/tick";
 
 /** Adds the routes to the API. Bodies are read by what reads a job's input, with its limits. */
-export function addActingRoutes(api: OpenAPIHono, ask: Ask): void {
-  const common = { ...refusals, 503: jsonOf(shapes.problem, "The database gives no answer") };
+export function addActingRoutes(api: OpenAPIHono, caller: Caller): void {
+  const common = {
+    ...refusals,
+    503: jsonOf(shapes.problem, "The database, or Supabase Auth, gives no answer"),
+  };
   for (const { path, summary, verb, body, answer } of actingRoutes) {
+    const bodyOfUser = body.extend({ author: authorOfUser });
     const subject = /\{(\w+)\}/.exec(path)?.[1];
     const subjectShape = subject === "id" ? z.uuid() : z.string().min(1).max(200);
     api.openAPIRegistry.registerPath({
@@ -132,7 +149,7 @@ export function addActingRoutes(api: OpenAPIHono, ask: Ask): void {
       summary,
       request: {
         ...(subject === undefined ? {} : { params: z.object({ [subject]: subjectShape }) }),
-        body: { content: { "application/json": { schema: body } }, required: true },
+        body: { content: { "application/json": { schema: bodyOfUser } }, required: true },
       },
       responses: {
         200: jsonOf(answer, "What was done"),
@@ -153,9 +170,14 @@ export function addActingRoutes(api: OpenAPIHono, ask: Ask): void {
         );
       }
       const sent = await readPayload(context.req.raw, verb);
-      const { payload } = await readInput(sent, body, undefined, verb);
+      const { payload } = await readInput(
+        sent,
+        caller.operator ? bodyOfUser : body,
+        undefined,
+        verb,
+      );
       const { reason, author, ...input } = payload;
-      const found = await ask("scheduler_api_act", {
+      const found = await caller.act("scheduler_api_act", {
         p_verb: verb,
         p_subject: name ?? "",
         p_reason: reason,
@@ -174,7 +196,7 @@ export function addActingRoutes(api: OpenAPIHono, ask: Ask): void {
     });
   }
   api.on(["GET", "POST"], tickPath, async (context) => {
-    return context.json(await ask("scheduler_api_tick") as object, 200, {
+    return context.json(await caller.act("scheduler_api_tick") as object, 200, {
       "cache-control": "no-store",
     });
   });

@@ -1,10 +1,9 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Context } from "hono";
-import type { Database } from "../../../shared/database.types.ts";
 import { HttpError } from "../../../shared/job/errors.ts";
-import { createAsk } from "./ask.ts";
+import type { Caller } from "./ask.ts";
 import { actingRoutes, addActingRoutes, tickPath } from "./acting.ts";
+import { addMcpRoute, mcpPath } from "./mcp.ts";
 import { addReadingRoutes, readingRoutes } from "./reading.ts";
 
 /** The path below the function: the platform calls it with `/cron/…`, some of its hosts with `/functions/v1/cron/…`. */
@@ -16,12 +15,17 @@ export function pathOf(request: Request): string {
 /** Routes that are described by no other. */
 const documentPath = "/openapi.json";
 
-/** The API over that database. Its `fetch` throws an HttpError for what it refuses. */
-export function createApi(db: SupabaseClient<Database>): OpenAPIHono {
+/** The API for that caller. Its `fetch` throws an HttpError for what it refuses. */
+export function createApi(caller: Caller): OpenAPIHono {
   const api = new OpenAPIHono({ getPath: pathOf, defaultHook: refuseInput });
-  const ask = createAsk(db);
-  addReadingRoutes(api, ask);
-  addActingRoutes(api, ask);
+  // What asks nothing else of the database is for listed users, too.
+  api.use(documentPath, async (_, next) => {
+    await caller.operator?.();
+    await next();
+  });
+  addReadingRoutes(api, caller.read);
+  addActingRoutes(api, caller);
+  addMcpRoute(api, caller);
   api.doc31(documentPath, {
     openapi: "3.1.0",
     info: {
@@ -38,11 +42,20 @@ export function createApi(db: SupabaseClient<Database>): OpenAPIHono {
       {
         cronSecret: { type: "apiKey", in: "header", name: "x-cron-secret" },
         serviceKey: { type: "apiKey", in: "header", name: "apikey" },
-        bearer: { type: "http", scheme: "bearer" },
+        bearer: {
+          type: "http",
+          scheme: "bearer",
+          description:
+            "The cron secret, a service key, METRICS_TOKEN (status and health alone), or the access " +
+            "token of a user of Supabase Auth who is listed in scheduler_operators",
+        },
       } as const,
     )
   ) registerComponent.call(api.openAPIRegistry, "securitySchemes", name, scheme);
-  api.notFound(refuseRoute);
+  api.notFound(async (context) => {
+    await caller.operator?.();
+    return refuseRoute(context);
+  });
   api.onError((error) => {
     throw error;
   });
@@ -77,6 +90,7 @@ function refuseRoute(context: Context): never {
     ...readingRoutes.map(({ path }): [string, string] => [path, "GET, HEAD"]),
     ...actingRoutes.map(({ path }): [string, string] => [path, "POST"]),
     [tickPath, "GET, HEAD, POST"],
+    [mcpPath, "POST"],
   ];
   const found = routes.find(([pattern]) =>
     new RegExp(`^${pattern.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(path)

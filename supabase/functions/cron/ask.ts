@@ -2,10 +2,13 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../../../shared/database.types.ts";
 import { errorMessage, HttpError } from "../../../shared/job/errors.ts";
 
+/** Those that look the right of a user up, instead of answering a route. */
+type UserFunction = "scheduler_api_as_user" | "scheduler_api_operator";
+
 /** The functions of the database that answer for the API, one for each route. */
-export type ApiFunction = Extract<
-  keyof Database["public"]["Functions"],
-  `scheduler_api_${string}`
+export type ApiFunction = Exclude<
+  Extract<keyof Database["public"]["Functions"], `scheduler_api_${string}`>,
+  UserFunction
 >;
 
 /** Asks one of them; undefined arguments are left out, so that the database's defaults hold. */
@@ -17,17 +20,56 @@ export type Ask = (
 /** The database stops an answer after five seconds. This is longer, so that its own words arrive. */
 const patienceMs = 8_000;
 
-/** Asks the database in one round trip. */
-export function createAsk(db: SupabaseClient<Database>): Ask {
-  return async (name, args = {}) => {
+/** A user who is listed. */
+export interface Operator {
+  name: string;
+  role: "viewer" | "operator";
+}
+
+/** What the API asks for whoever called it. */
+export interface Caller {
+  /** For routes that only read. */
+  read: Ask;
+  /** For routes that act. */
+  act: Ask;
+  /** Who the user is; refuses one who is not listed. Absent for callers with a secret, who name an author. */
+  operator?: () => Promise<Operator>;
+}
+
+/**
+ * Asks the database, each time in one round trip.
+ *
+ * @param user For this user of Supabase Auth: the database looks up, in the same transaction, whether they are listed,
+ * and as operator where something is done. The author is then their name.
+ */
+export function createCaller(db: SupabaseClient<Database>, user?: string): Caller {
+  const ask = (acts: boolean): Ask => (name, args = {}) => {
     const given = Object.fromEntries(
       Object.entries(args).filter(([, value]) => value !== undefined),
     );
-    const { data, error } = await db.rpc(name, given as never)
-      .abortSignal(AbortSignal.timeout(patienceMs));
-    if (error !== null) throw refusal(error);
-    return data;
+    return user === undefined ? call(db, name, given) : call(db, "scheduler_api_as_user", {
+      p_user_id: user,
+      p_acts: acts,
+      p_door: name,
+      p_args: given,
+    });
   };
+  const caller = { read: ask(false), act: ask(true) };
+  return user === undefined ? caller : {
+    ...caller,
+    operator: async () => await call(db, "scheduler_api_operator", { p_user_id: user }) as Operator,
+  };
+}
+
+async function call(
+  db: SupabaseClient<Database>,
+  name: ApiFunction | UserFunction,
+  args: Record<string, unknown>,
+): Promise<unknown> {
+  const { data, error } = await db.rpc(name, args as never)
+    .abortSignal(AbortSignal.timeout(patienceMs));
+  if (error !== null) throw refusal(error);
+  return data;
 }
 
 interface DatabaseError {
@@ -47,6 +89,9 @@ function refusal(error: DatabaseError): HttpError {
       return new HttpError(404, "unknown_run", message, hint);
     case "SD014":
       return new HttpError(404, "unknown_group", message, hint);
+    case "SD016":
+    case "SD207":
+      return new HttpError(403, "forbidden", message, hint);
     case "SD101":
     case "SD104":
     case "SD201":

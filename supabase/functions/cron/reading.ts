@@ -136,8 +136,11 @@ export function addReadingRoutes(api: OpenAPIHono, ask: Ask): void {
         ...refusals,
         ...(args?.job || args?.id ? { 404: jsonOf(shapes.problem, "No such job or run") } : {}),
         503: status
-          ? jsonOf(either, "Something is stalled; or the database gives no answer")
-          : jsonOf(shapes.problem, "The database gives no answer"),
+          ? jsonOf(
+            either,
+            "Something is stalled; or the database, or Supabase Auth, gives no answer",
+          )
+          : jsonOf(shapes.problem, "The database, or Supabase Auth, gives no answer"),
       },
     });
     api.openapi(route, async (context) => {

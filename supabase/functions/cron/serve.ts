@@ -1,5 +1,5 @@
 import { createClient } from "@supabase/supabase-js";
-import { authenticate } from "../../../shared/job/authenticate.ts";
+import { authenticate, readBearer } from "../../../shared/job/authenticate.ts";
 import {
   type KnownSecrets,
   readSecrets,
@@ -8,9 +8,12 @@ import {
 } from "../../../shared/job/credentials.ts";
 import type { Database } from "../../../shared/database.types.ts";
 import { errorMessage, HttpError, misconfigured } from "../../../shared/job/errors.ts";
-import { createLogger, createRedact } from "../../../shared/job/logger.ts";
+import { createLogger, createRedact, type Logger } from "../../../shared/job/logger.ts";
 import type { Platform } from "../../../shared/job/platform.ts";
 import { createApi, pathOf } from "./api.ts";
+import { createCaller } from "./ask.ts";
+import { answerPreflight, readConsoleOrigins, withCors } from "./cors.ts";
+import { createVerifyUser, looksLikeJwt, type VerifyUser } from "./user.ts";
 
 /** Who watches from outside may see these with `METRICS_TOKEN`: they say how jobs do and nothing of what they did. */
 const watched = /^\/(health(\/[^/]*)?|status)\/?$/;
@@ -18,36 +21,72 @@ const watched = /^\/(health(\/[^/]*)?|status)\/?$/;
 /**
  * The handler of the API. It is no job: it has no run in the ledger and answers at once.
  *
- * The credential is looked at before anything else, the path included. Errors are
- * `{"error": {"code", "message", "hint"?}}`.
+ * Pages of `CONSOLE_ORIGINS` may call it from a browser, whose question that is it answers first. The credential is
+ * looked at before anything else, the path included. Errors are `{"error": {"code", "message", "hint"?}}`.
  */
 export function serveApi(platform: Platform): (request: Request) => Promise<Response> {
+  // Made at the first token, and kept with the keys that it fetched.
+  let verifyUser: VerifyUser | undefined;
+  const verify: VerifyUser = (token) => (verifyUser ??= createVerifyUser(platform))(token);
   return async (request) => {
     let log = createLogger(platform, (text) => text, { function: "cron" });
+    let origins: string[] = [];
     try {
+      origins = readConsoleOrigins(platform.env);
+      const preflight = answerPreflight(request, origins);
+      if (preflight !== undefined) return preflight;
       const secrets = readSecrets(platform.env);
       const token = readToken(platform.env, "METRICS_TOKEN");
       log = createLogger(platform, createRedact(secrets, Object.values(token)), {
         function: "cron",
       });
       const tokens = watched.test(pathOf(request)) ? token : {};
-      await authenticate(request, secrets, platform.env, tokens);
-      const api = createApi(connect(platform, secrets));
-      return await api.fetch(request);
+      const user = await callerOf(request, platform, secrets, tokens, verify);
+      const api = createApi(createCaller(connect(platform, secrets), user));
+      return withCors(request, origins, await api.fetch(request));
     } catch (error) {
-      if (error instanceof HttpError) {
-        if (error.status >= 500) log.error(error.message, { code: error.code });
-        return error.toResponse();
-      }
-      log.error("unexpected error", { error: errorMessage(error) });
-      return new HttpError(
-        500,
-        "internal",
-        "Cannot answer: unexpected error",
-        "see the function's log",
-      ).toResponse();
+      return withCors(request, origins, refuse(error, log));
     }
   };
+}
+
+/** The id of the user who asks; undefined for who has a secret. Secrets are compared first. */
+async function callerOf(
+  request: Request,
+  { env }: Platform,
+  secrets: KnownSecrets,
+  tokens: Record<string, string>,
+  verify: VerifyUser,
+): Promise<string | undefined> {
+  try {
+    await authenticate(request, secrets, env, tokens);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof HttpError) || error.status !== 401) throw error;
+    const bearer = readBearer(request);
+    if (bearer !== undefined && looksLikeJwt(bearer)) return await verify(bearer);
+    throw new HttpError(
+      401,
+      "unauthorized",
+      error.message,
+      `${error.hint}, or Authorization: Bearer with the token of a user who is signed in`,
+      error.headers,
+    );
+  }
+}
+
+function refuse(error: unknown, log: Logger): Response {
+  if (error instanceof HttpError) {
+    if (error.status >= 500) log.error(error.message, { code: error.code });
+    return error.toResponse();
+  }
+  log.error("unexpected error", { error: errorMessage(error) });
+  return new HttpError(
+    500,
+    "internal",
+    "Cannot answer: unexpected error",
+    "see the function's log",
+  ).toResponse();
 }
 
 function connect(platform: Platform, secrets: KnownSecrets) {

@@ -104,7 +104,8 @@ language sql stable set search_path = '' as $$
     select wanted as missing from unnest(array['scheduler_jobs', 'scheduler_runs', 'scheduler_locks', 'scheduler_state',
       'scheduler_settings', 'scheduler_activity', 'scheduler_audit', 'scheduler_groups', 'scheduler_incidents',
       'scheduler_breakers', 'scheduler_calendars', 'scheduler_calendar_spans', 'scheduler_budgets',
-      'scheduler_alert_channels', 'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_alert_deliveries']) as wanted
+      'scheduler_alert_channels', 'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_alert_deliveries',
+      'scheduler_operators']) as wanted
     where to_regclass('public.' || wanted) is null) as gone;
 $$;
 comment on function scheduler.check_tables() is 'Whether the public tables of the scheduler are there.';

@@ -48,6 +48,7 @@ const raises: Record<string, [string[], string]> = {
   SD013: [[], "scheduler.remove_calendar_span('nobody', '2026-03-02', 'who')"],
   SD014: [[], "scheduler.resume_group('nobody', 'who')"],
   SD015: [[], "scheduler.unregister_alert_channel('nobody', 'why', 'who')"],
+  SD016: [[], `scheduler.remove_operator('${nobody}', 'why', 'who')`],
   SD101: [[addRun({ status: "queued" })], `scheduler.retry_run('${run}', 'who')`],
   SD102: [
     [
@@ -94,6 +95,10 @@ const raises: Record<string, [string[], string]> = {
   SD206: [
     ["select scheduler.register_budget('api', 3, '1 hour')"],
     "scheduler.reserve_tokens('api', 4, now() + interval '1 minute', 'job')",
+  ],
+  SD207: [
+    [`select scheduler.add_operator('${run}', 'viewer', 'ann', 'why', 'who')`],
+    `scheduler.api_as_user('${run}', false, 'scheduler_api_act', '{}')`,
   ],
   SD301: [[acme], `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`],
   SD302: [

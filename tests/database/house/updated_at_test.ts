@@ -9,6 +9,7 @@ const setByFunctions = new Set([
   "scheduler_alert_channels",
   "scheduler_groups",
   "scheduler_jobs",
+  "scheduler_operators",
   "scheduler_state",
 ]);
 

@@ -734,3 +734,28 @@ insert into scheduler.metric_families (family, pack, type, help) values
 
 insert into scheduler.health_figures (component, figure, label, unit, worse, degraded, critical, culprit) values
   ('scheduler', 'undelivered_alerts', 'undelivered alerts', 'count', 'higher', 1, 10, null);
+
+-- No foreign key to auth.users: a project may have no Auth, and an id is never given to another user.
+create table public.scheduler_operators (
+  user_id uuid primary key,
+  name text not null unique check (name ~ '\S' and name = btrim(name) and length(name) <= 200),
+  role text not null check (role in ('viewer', 'operator')),
+  created_at timestamptz not null default now() check (isfinite(created_at)),
+  created_by text not null check (created_by ~ '\S' and length(created_by) <= 200),
+  updated_at timestamptz not null default now() check (isfinite(updated_at))
+);
+
+alter table public.scheduler_operators enable row level security;
+
+revoke all on public.scheduler_operators from public, anon, authenticated, service_role;
+
+grant select on public.scheduler_operators to service_role;
+
+comment on table public.scheduler_operators is
+  'Users of Supabase Auth who may ask the API cron: a viewer reads, an operator also acts. Written by '
+    'scheduler.add_operator and remove_operator; read for each call.';
+
+comment on column public.scheduler_operators.user_id is 'The user''s id in Supabase Auth (auth.users.id).';
+
+comment on column public.scheduler_operators.name is
+  'The author of what the user does, in the audit log: an e-mail address, for example.';
