@@ -2667,6 +2667,7 @@ export type Database = {
         };
         Returns: Json;
       };
+      "scheduler_api_metrics": { Args: { "p_cursor"?: string; "p_job"?: string }; Returns: Json };
       "scheduler_api_next": { Args: { "p_cursor"?: string; "p_job"?: string }; Returns: Json };
       "scheduler_api_run": { Args: { "p_run_id": string }; Returns: Json };
       "scheduler_api_status": { Args: { "p_cursor"?: string }; Returns: Json };

@@ -87,6 +87,10 @@ Deno.test("the API cron", (test) =>
       assert.deepEqual(services.map(({ service }: { service: string }) => service), ["the-fickle"]);
       const one = await ask("/health/the-fickle", {}, "/health/{job}");
       assert.deepEqual([one.status, one.body.errors.last.run_id], [200, bad]);
+      const { windows } = (await ask("/metrics")).body.jobs[0];
+      assert.deepEqual([windows["1h"].runs, windows["30d"].success_rate], [2, 0.5]);
+      assert.ok(windows["24h"].duration.p99_ms > 0);
+      assert.equal((await ask("/metrics?job=the-fickle")).body.jobs.length, 1);
       const { runs } = (await ask("/history?job=fickle&status=failed")).body;
       assert.deepEqual(runs.map(({ run_id }: { run_id: string }) => run_id), [bad]);
       const page = (await ask(`/runs/${good}`, {}, "/runs/{id}")).body;
@@ -122,6 +126,7 @@ Deno.test("the API cron", (test) =>
     await test.step("names what is wrong with a request", async () => {
       const cases: [string, string, number, string, RegExp][] = [
         ["/history?job=nobody", "/history", 404, "unknown_job", /no job named 'nobody'/],
+        ["/metrics?job=nobody", "/metrics", 404, "unknown_job", /no job named 'nobody'/],
         ["/health/nobody", "/health/{job}", 404, "unknown_job", /no job named 'nobody'/],
         [`/runs/${crypto.randomUUID()}`, "/runs/{id}", 404, "unknown_run", /there is no run/],
         ["/runs/1", "/runs/{id}", 400, "invalid_input", /path: id: /],
@@ -290,7 +295,7 @@ Deno.test("the API cron", (test) =>
         assert.equal(await code(path, { apikey: stack.keys.anonKey }), "unauthorized", path);
       }
       const watcher = { authorization: `Bearer ${token}` };
-      for (const path of ["/status", "/health", "/health/fickle"]) {
+      for (const path of ["/status", "/health", "/health/fickle", "/metrics"]) {
         assert.equal(await code(path, watcher), undefined, path);
       }
       for (const path of ["/history", "/audit-log", "/verify", "/openapi.json", "/health/a/b"]) {

@@ -58,6 +58,15 @@ export const readingRoutes: ReadingRoute[] = [
     status: ({ status }: z.output<typeof shapes.healthOfJob>) => status === "STALLED" ? 503 : 200,
   },
   {
+    path: "/metrics",
+    summary:
+      "What happened of each job in the last hour, 24 hours, 7 and 30 days; 100 jobs a page, or one",
+    answer: shapes.metrics,
+    asks: "scheduler_api_metrics",
+    query: z.strictObject({ job: name.optional(), cursor }),
+    args: { job: "p_job", cursor: "p_cursor" },
+  },
+  {
     path: "/history",
     summary: "The ledger, newest first, 100 runs a page",
     answer: shapes.history,

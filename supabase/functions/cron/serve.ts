@@ -13,7 +13,7 @@ import type { Platform } from "../../../shared/job/platform.ts";
 import { createApi, pathOf } from "./api.ts";
 
 /** Who watches from outside may see these with `METRICS_TOKEN`: they say how jobs do and nothing of what they did. */
-const watched = /^\/(health(\/[^/]*)?|status)\/?$/;
+const watched = /^\/(health(\/[^/]*)?|status|metrics)\/?$/;
 
 /**
  * The handler of the API. It is no job: it has no run in the ledger and answers at once.

@@ -152,6 +152,44 @@ export const healthOfJob = z.strictObject({
   budgets,
 }).openapi("HealthOfJob");
 
+const timing = z.strictObject({
+  average_ms: z.number().nullable(),
+  p50_ms: z.number().nullable(),
+  p95_ms: z.number().nullable(),
+  p99_ms: z.number().nullable(),
+}).openapi("Timing");
+
+const window = z.strictObject({
+  from: moment.nullable().openapi({
+    description: "Since when it is told; null: nothing is known, and all else is null",
+  }),
+  runs: count.nullable().openapi({ description: "Completed, failed or deferred" }),
+  completed: count.nullable(),
+  failed: count.nullable(),
+  deferred: count.nullable(),
+  success_rate: z.number().min(0).max(1).nullable().openapi({
+    description: "Of the runs that completed or failed; null without any",
+  }),
+  cancelled: count.nullable(),
+  skipped: count.nullable(),
+  missed: count.nullable(),
+  lost: count.nullable(),
+  retries: count.nullable(),
+  duration: timing,
+  fire_lag: timing,
+}).openapi("Window");
+
+export const metrics = z.strictObject({
+  timestamp: moment,
+  jobs: z.array(z.strictObject({
+    job: z.string(),
+    alias: z.string().nullable(),
+    group: z.string().nullable(),
+    windows: z.strictObject({ "1h": window, "24h": window, "7d": window, "30d": window }),
+  })),
+  next_cursor: cursor,
+}).openapi("Metrics");
+
 export const history = z.strictObject({
   ordered_by: z.enum(["created_at", "completed_at"]),
   runs: z.array(run),

@@ -35,6 +35,7 @@ const DOORS = [
   "scheduler_api_health",
   "scheduler_api_health_of",
   "scheduler_api_history",
+  "scheduler_api_metrics",
   "scheduler_api_next",
   "scheduler_api_run",
   "scheduler_api_status",
