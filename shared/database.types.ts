@@ -2654,6 +2654,7 @@ export type Database = {
         Returns: Json;
       };
       "scheduler_api_audit_log": { Args: { "p_cursor"?: string }; Returns: Json };
+      "scheduler_api_channels": { Args: { "p_cursor"?: string }; Returns: Json };
       "scheduler_api_explain": { Args: { "p_at"?: string; "p_job": string }; Returns: Json };
       "scheduler_api_health": { Args: Record<PropertyKey, never>; Returns: Json };
       "scheduler_api_health_of": { Args: { "p_job": string }; Returns: Json };

@@ -15,11 +15,11 @@ declare
     'scheduler_breakers', 'scheduler_budgets', 'scheduler_calendar_spans',
     'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents'];
   v_functions constant text[] := array[
-    'scheduler_api_act', 'scheduler_api_audit_log', 'scheduler_api_explain',
-    'scheduler_api_health', 'scheduler_api_health_of', 'scheduler_api_history',
-    'scheduler_api_metrics', 'scheduler_api_next', 'scheduler_api_run',
-    'scheduler_api_status', 'scheduler_api_tick', 'scheduler_api_timeline',
-    'scheduler_api_verify', 'scheduler_begin_due_run',
+    'scheduler_api_act', 'scheduler_api_audit_log', 'scheduler_api_channels',
+    'scheduler_api_explain', 'scheduler_api_health', 'scheduler_api_health_of',
+    'scheduler_api_history', 'scheduler_api_metrics', 'scheduler_api_next',
+    'scheduler_api_run', 'scheduler_api_status', 'scheduler_api_tick',
+    'scheduler_api_timeline', 'scheduler_api_verify', 'scheduler_begin_due_run',
     'scheduler_report_budget', 'scheduler_reserve_tokens',
     'scheduler_take_tokens'];
   v_jobs constant text[] := array[]::text[];
@@ -1445,6 +1445,8 @@ begin
       scheduler.pause_group(p_subject, p_reason, p_author, (p_input ->> 'until')::timestamptz, p_now))
     when p_verb = 'resume-group' then jsonb_build_object('message',
       scheduler.resume_group(p_subject, p_author, p_now))
+    when p_verb = 'test-channel' then jsonb_build_object('message',
+      scheduler.test_alert_channel(p_subject, p_reason, p_author, p_now))
     when p_verb = 'force-release-locks' then jsonb_build_object('released', scheduler.release_locks(
       case when p_input ? 'jobs' then array(select jsonb_array_elements_text(p_input -> 'jobs')) end, p_reason,
       p_author, p_now))
@@ -1461,7 +1463,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) is 'A verb of an operator over the API: on a job (run, pause, resume, close-breaker, backfill), a run (cancel, retry), a group (pause-group, resume-group) or all (force-release-locks, stop, restart). What the verb says comes back as {"message"}, {"run_id"}, {"released"} or {"preview", "occurrences"}. Raises 22023 without reason or author, and what the verb raises.';
+comment on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) is 'A verb of an operator over the API: on a job (run, pause, resume, close-breaker, backfill), a run (cancel, retry), a group (pause-group, resume-group), an alert channel (test-channel) or all (force-release-locks, stop, restart). What the verb says comes back as {"message"}, {"run_id"}, {"released"} or {"preview", "occurrences"}. Raises 22023 without reason or author, and what the verb raises.';
 revoke all on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_audit_log(p_cursor text DEFAULT NULL::text)
@@ -1495,6 +1497,32 @@ $function$
 ;
 comment on function scheduler.api_audit_log(text) is 'Who did what, when, on what and why, newest first, 100 a page. Raises 22023 for a cursor that is none.';
 revoke all on function scheduler.api_audit_log(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_channels(p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_names constant text[] := array(select name from public.scheduler_alert_channels
+    where name > coalesce(p_cursor, '') order by name limit 101);
+begin
+  return jsonb_build_object('timestamp', p_now, 'channels', (
+      select coalesce(jsonb_agg(jsonb_build_object('name', name, 'kind', kind, 'enabled', enabled,
+        'least_severity', least_severity, 'jobs', jobs, 'groups', groups, 'quiet', case when quiet_from is not null
+          then jsonb_build_object('from', to_char(quiet_from, 'HH24:MI'), 'until', to_char(quiet_until, 'HH24:MI'),
+            'time_zone', time_zone, 'now', scheduler.is_quiet(quiet_from, quiet_until, time_zone, p_now)) end,
+        'fault', scheduler.alert_secrets_fault(channels, scheduler.alert_secrets(channels)))
+        || case kind when 'dead_man' then scheduler.channel_pings(name) else scheduler.channel_deliveries(name) end
+        order by name), '[]')
+      from public.scheduler_alert_channels as channels where name = any (v_names[1:100])),
+    'next_cursor', case when cardinality(v_names) > 100 then v_names[100] end);
+end;
+$function$
+;
+comment on function scheduler.api_channels(text,timestamp with time zone) is 'Where alerts go, 100 a page by name: what each channel takes, what is wrong with what Vault holds for it, the last message that arrived there, the last that did not, and how many wait. No address, no token.';
+revoke all on function scheduler.api_channels(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_explain(p_job text, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
@@ -2805,6 +2833,50 @@ $function$
 comment on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) is 'How long the cells of a timeline are: the first of the usual lengths by which there are at most 96 of them.';
 revoke all on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.channel_deliveries(p_channel text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object(
+    'waiting', (
+      select count(*) from public.scheduler_alert_deliveries
+      where channel = p_channel and status in ('waiting', 'sent')),
+    'last_delivery', (
+      select jsonb_build_object('event', event, 'severity', severity, 'at', finished_at)
+      from public.scheduler_alert_deliveries where channel = p_channel and status = 'delivered'
+      order by finished_at desc limit 1),
+    'last_error', (
+      select jsonb_build_object('event', event, 'at', coalesce(finished_at, sent_at),
+        'response_status', response_status, 'message', scheduler.channel_words(error, response_status),
+        'tries', tries, 'given_up', status = 'failed')
+      from public.scheduler_alert_deliveries
+      where channel = p_channel and status <> 'delivered' and (error is not null or response_status is not null)
+      order by written_at desc limit 1));
+$function$
+;
+comment on function scheduler.channel_deliveries(text) is 'How many messages still wait for the channel, the last that arrived, and of those that did not the newest.';
+revoke all on function scheduler.channel_deliveries(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.channel_pings(p_channel text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('waiting', count(*) filter (where answered_at is null),
+    'last_delivery', (jsonb_agg(jsonb_build_object('event', 'ping', 'severity', null, 'at', succeeded_at))
+      filter (where succeeded_at is not null)) -> 0,
+    'last_error', (jsonb_agg(jsonb_build_object('event', 'ping', 'at', pinged_at, 'response_status', response_status,
+      'message', scheduler.channel_words(error, response_status), 'tries', 1, 'given_up', true))
+      filter (where answered_at is not null and succeeded_at is distinct from pinged_at)) -> 0)
+  from scheduler.alert_pings where channel = p_channel;
+$function$
+;
+comment on function scheduler.channel_pings(text) is 'What scheduler.channel_deliveries says, of a dead man''s switch: its last ping.';
+revoke all on function scheduler.channel_pings(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.channel_wants(p_channel scheduler_alert_channels, p_severity text, p_jobs text[], p_groups text[])
  RETURNS boolean
  LANGUAGE sql
@@ -2819,6 +2891,19 @@ $function$
 ;
 comment on function scheduler.channel_wants(scheduler_alert_channels,text,text[],text[]) is 'Whether an alert of that severity, of these jobs and their groups, goes to the channel, apart from quiet hours.';
 revoke all on function scheduler.channel_wants(scheduler_alert_channels,text,text[],text[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.channel_words(p_error text, p_status integer)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- Of an address not even the host is shown.
+  select coalesce(regexp_replace(p_error, '\S+://\S*', '***', 'g'), 'HTTP ' || p_status);
+$function$
+;
+comment on function scheduler.channel_words(text,integer) is 'What went wrong with a message, without an address.';
+revoke all on function scheduler.channel_words(text,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.check_dependencies()
  RETURNS SETOF scheduler.check_result
@@ -10800,6 +10885,21 @@ $function$
 comment on function scheduler_api_audit_log(text) is 'scheduler.api_audit_log for the API.';
 revoke all on function scheduler_api_audit_log(text) from public, anon, authenticated, service_role;
 grant execute on function scheduler_api_audit_log(text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_channels(p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_channels(p_cursor);
+$function$
+;
+comment on function scheduler_api_channels(text) is 'scheduler.api_channels by the clock of the database.';
+revoke all on function scheduler_api_channels(text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_channels(text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_api_explain(p_job text, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS jsonb

@@ -186,6 +186,17 @@ Deno.test("the API cron", (test) =>
         const found = await act(`/groups/night/${verb}`, because, `/groups/{group}/${verb}`);
         assert.equal(found.status, 200, JSON.stringify(found.body));
       }
+      await sql`select vault.create_secret(${`${stack.apiUrl}/nothing`}, 'alert_ops_address')`;
+      await sql`select scheduler.register_alert_channel('ops', 'slack', 'a test', 'ann')`;
+      const tested = await act("/channels/ops/test", because, "/channels/{channel}/test");
+      assert.match(tested.body.message, /next pulse sends it/);
+      const [channel, ...others] = (await ask("/channels")).body.channels;
+      assert.deepEqual([channel.name, channel.fault, channel.waiting, others], [
+        "ops",
+        null,
+        1,
+        [],
+      ]);
       const locks = await act("/emergency/force-release-locks", because);
       assert.deepEqual(locks.body, { released: [] });
       assert.match((await act("/emergency/stop", because)).body.message, /^1 job is stopped/);
@@ -208,6 +219,7 @@ Deno.test("the API cron", (test) =>
           "resume",
           "pause_group",
           "resume_group",
+          "test_alert_channel",
           "start_incident",
           "end_incident",
         ]
@@ -238,6 +250,14 @@ Deno.test("the API cron", (test) =>
         ],
         ["/jobs/nobody/run", "/jobs/{job}/run", because, 404, "unknown_job", /nobody/],
         ["/groups/nobody/pause", "/groups/{group}/pause", because, 404, "unknown_group", /nobody/],
+        [
+          "/channels/nobody/test",
+          "/channels/{channel}/test",
+          because,
+          404,
+          "unknown_channel",
+          /no alert channel named 'nobody'/,
+        ],
         ["/runs/1/cancel", "/runs/{id}/cancel", because, 400, "invalid_input", /path: id: /],
         [
           `/runs/${crypto.randomUUID()}/cancel`,

@@ -47,6 +47,8 @@ function refusal(error: DatabaseError): HttpError {
       return new HttpError(404, "unknown_run", message, hint);
     case "SD014":
       return new HttpError(404, "unknown_group", message, hint);
+    case "SD015":
+      return new HttpError(404, "unknown_channel", message, hint);
     case "SD101":
     case "SD104":
     case "SD201":

@@ -121,6 +121,15 @@ export const readingRoutes: ReadingRoute[] = [
     args: { cursor: "p_cursor" },
   },
   {
+    path: "/channels",
+    summary:
+      "Where alerts go, what each channel takes, and whether it arrives; 100 channels a page",
+    answer: shapes.channels,
+    asks: "scheduler_api_channels",
+    query: paged,
+    args: { cursor: "p_cursor" },
+  },
+  {
     path: "/verify",
     summary: "The deployment check",
     answer: shapes.verification,

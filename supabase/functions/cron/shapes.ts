@@ -293,6 +293,46 @@ export const auditLog = z.strictObject({
   next_cursor: cursor,
 }).openapi("AuditLog");
 
+const severity = z.enum(["info", "warning", "critical"]);
+
+export const channels = z.strictObject({
+  timestamp: moment,
+  channels: z.array(z.strictObject({
+    name: z.string(),
+    kind: z.enum(["slack", "discord", "teams", "email", "pagerduty", "webhook", "dead_man"]),
+    enabled: z.boolean(),
+    least_severity: severity,
+    jobs: z.array(z.string()).openapi({
+      description: "With groups: only alerts of these; both empty: all",
+    }),
+    groups: z.array(z.string()),
+    quiet: z.strictObject({
+      from: z.string(),
+      until: z.string(),
+      time_zone: z.string(),
+      now: z.boolean(),
+    }).nullable(),
+    fault: z.string().nullable().openapi({
+      description: "What is wrong with what Vault holds for it; null when nothing is",
+    }),
+    waiting: count,
+    last_delivery: z.strictObject({
+      event: z.string(),
+      severity: severity.nullable(),
+      at: moment,
+    }).nullable(),
+    last_error: z.strictObject({
+      event: z.string(),
+      at: moment.nullable(),
+      response_status: count.nullable(),
+      message: z.string().nullable(),
+      tries: count,
+      given_up: z.boolean(),
+    }).nullable(),
+  })),
+  next_cursor: cursor,
+}).openapi("Channels");
+
 export const verification = z.strictObject({
   timestamp: moment,
   ok: z.boolean(),

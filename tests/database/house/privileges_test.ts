@@ -31,6 +31,7 @@ const GRANTED_TABLES: Record<string, string[]> = {
 const DOORS = [
   "scheduler_api_act",
   "scheduler_api_audit_log",
+  "scheduler_api_channels",
   "scheduler_api_explain",
   "scheduler_api_health",
   "scheduler_api_health_of",
