@@ -2686,6 +2686,7 @@ export type Database = {
         Returns: Json;
       };
       "scheduler_api_audit_log": { Args: { "p_cursor"?: string }; Returns: Json };
+      "scheduler_api_channels": { Args: { "p_cursor"?: string }; Returns: Json };
       "scheduler_api_explain": { Args: { "p_at"?: string; "p_job": string }; Returns: Json };
       "scheduler_api_health": { Args: Record<PropertyKey, never>; Returns: Json };
       "scheduler_api_health_of": { Args: { "p_job": string }; Returns: Json };
@@ -2699,6 +2700,7 @@ export type Database = {
         };
         Returns: Json;
       };
+      "scheduler_api_metrics": { Args: { "p_cursor"?: string; "p_job"?: string }; Returns: Json };
       "scheduler_api_next": { Args: { "p_cursor"?: string; "p_job"?: string }; Returns: Json };
       "scheduler_api_operator": { Args: { "p_user_id": string }; Returns: Json };
       "scheduler_api_run": { Args: { "p_run_id": string }; Returns: Json };

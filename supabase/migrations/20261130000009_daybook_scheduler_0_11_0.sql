@@ -17,10 +17,11 @@ declare
     'scheduler_operators'];
   v_functions constant text[] := array[
     'scheduler_api_act', 'scheduler_api_as_user', 'scheduler_api_audit_log',
-    'scheduler_api_explain', 'scheduler_api_health', 'scheduler_api_health_of',
-    'scheduler_api_history', 'scheduler_api_next', 'scheduler_api_operator',
-    'scheduler_api_run', 'scheduler_api_status', 'scheduler_api_tick',
-    'scheduler_api_timeline', 'scheduler_api_verify', 'scheduler_begin_due_run',
+    'scheduler_api_channels', 'scheduler_api_explain', 'scheduler_api_health',
+    'scheduler_api_health_of', 'scheduler_api_history', 'scheduler_api_metrics',
+    'scheduler_api_next', 'scheduler_api_operator', 'scheduler_api_run',
+    'scheduler_api_status', 'scheduler_api_tick', 'scheduler_api_timeline',
+    'scheduler_api_verify', 'scheduler_begin_due_run',
     'scheduler_report_budget', 'scheduler_reserve_tokens',
     'scheduler_take_tokens'];
   v_jobs constant text[] := array[]::text[];
@@ -383,7 +384,14 @@ comment on type scheduler.check_result is
 
 select scheduler.add_retention_rule('scheduler', 'scheduler_audit', 730, 'occurred_at < $1');
 
-alter table scheduler.run_counters add column deferred bigint not null default 0;
+alter table scheduler.run_counters
+  add column deferred bigint not null default 0,
+  add column durations integer[] not null default array_fill(0, array[71]),
+  add column fire_lags integer[] not null default array_fill(0, array[71]);
+comment on column scheduler.run_counters.durations is
+  'What duration_counts has, by the finer bounds of timing_bounds_ms. Not cumulative.';
+comment on column scheduler.run_counters.fire_lags is
+  'What fire_lag_counts has, by the finer bounds of timing_bounds_ms. Not cumulative.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('scheduler.coordination_metrics', 'scheduler');
 insert into scheduler.metric_families (family, pack, type, help) values
@@ -521,7 +529,10 @@ create extension if not exists pgcrypto with schema extensions;
 
 alter table scheduler.pulse_state
   add column last_looked_at timestamptz,
-  add column queue_still_since timestamptz;
+  add column queue_still_since timestamptz,
+  add column last_rolled_up_at timestamptz;
+comment on column scheduler.pulse_state.last_rolled_up_at is
+  'When the counters of all jobs were last copied to rollups.';
 comment on column scheduler.pulse_state.last_looked_at is 'When the rules of alerts were last looked at.';
 comment on column scheduler.pulse_state.queue_still_since is
   'Since when pg_net''s queue has held requests without an answer to any; null: it does not stand still.';
@@ -816,6 +827,52 @@ comment on column public.scheduler_operators.user_id is 'The user''s id in Supab
 
 comment on column public.scheduler_operators.name is
   'The author of what the user does, in the audit log: an e-mail address, for example.';
+create table scheduler.rollups (
+  job_name text not null references scheduler.run_counters (job_name) on delete cascade,
+  taken_at timestamptz not null check (isfinite(taken_at)),
+  step interval not null,
+  completed bigint not null,
+  failed bigint not null,
+  deferred bigint not null,
+  cancelled bigint not null,
+  skipped bigint not null,
+  missed bigint not null,
+  lost bigint not null,
+  retries bigint not null,
+  durations integer[] not null,
+  duration_sum_ms bigint not null,
+  fire_lags integer[] not null,
+  fire_lag_sum_ms bigint not null,
+  primary key (job_name, taken_at)
+);
+create index rollups_step_idx on scheduler.rollups (step, taken_at);
+alter table scheduler.rollups enable row level security;
+revoke all on scheduler.rollups from public, anon, authenticated, service_role;
+
+comment on table scheduler.rollups is
+  'Copies of scheduler.run_counters, one row a job and time. They grow as the counters do: the difference of two is '
+    'what happened between them.';
+comment on column scheduler.rollups.step is
+  'The longest of the steps for which it was made: 5 minutes, kept for over an hour; an hour, for over a day; 6 hours, '
+    'for over a week; a day, until it is pruned.';
+
+-- The triggers and the rule need their functions, whose bodies follow with the others.
+create function scheduler.count_from_zero() returns trigger language plpgsql set search_path = '' as
+  'begin return null; end';
+create function scheduler.prune_rollups(p_before timestamptz, p_limit integer) returns integer
+language sql set search_path = '' as 'select 0';
+
+create trigger first_rollup after insert on scheduler.run_counters
+  for each row execute function scheduler.count_from_zero();
+create trigger counters_lowered after update on scheduler.run_counters
+  for each row when (new.completed < old.completed or new.failed < old.failed or new.deferred < old.deferred
+    or new.cancelled < old.cancelled or new.skipped < old.skipped or new.missed < old.missed or new.lost < old.lost
+    or new.retries < old.retries or new.duration_sum_ms < old.duration_sum_ms
+    or new.fire_lag_sum_ms < old.fire_lag_sum_ms)
+  execute function scheduler.count_from_zero();
+
+select scheduler.add_retention_rule('scheduler', 'rollups', 92, what => 'how long the daily roll-ups of jobs stay',
+  prune_function => 'scheduler.prune_rollups');
 
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
@@ -1452,6 +1509,8 @@ begin
       scheduler.pause_group(p_subject, p_reason, p_author, (p_input ->> 'until')::timestamptz, p_now))
     when p_verb = 'resume-group' then jsonb_build_object('message',
       scheduler.resume_group(p_subject, p_author, p_now))
+    when p_verb = 'test-channel' then jsonb_build_object('message',
+      scheduler.test_alert_channel(p_subject, p_reason, p_author, p_now))
     when p_verb = 'force-release-locks' then jsonb_build_object('released', scheduler.release_locks(
       case when p_input ? 'jobs' then array(select jsonb_array_elements_text(p_input -> 'jobs')) end, p_reason,
       p_author, p_now))
@@ -1468,7 +1527,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) is 'A verb of an operator over the API: on a job (run, pause, resume, close-breaker, backfill), a run (cancel, retry), a group (pause-group, resume-group) or all (force-release-locks, stop, restart). What the verb says comes back as {"message"}, {"run_id"}, {"released"} or {"preview", "occurrences"}. Raises 22023 without reason or author, and what the verb raises.';
+comment on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) is 'A verb of an operator over the API: on a job (run, pause, resume, close-breaker, backfill), a run (cancel, retry), a group (pause-group, resume-group), an alert channel (test-channel) or all (force-release-locks, stop, restart). What the verb says comes back as {"message"}, {"run_id"}, {"released"} or {"preview", "occurrences"}. Raises 22023 without reason or author, and what the verb raises.';
 revoke all on function scheduler.api_act(text,text,text,text,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_arguments(p_door text)
@@ -1571,6 +1630,32 @@ $function$
 comment on function scheduler.api_call(text,jsonb,jsonb) is 'The statement that calls the door with p_args, its $1, as PostgREST would: each argument is read as its own type.';
 revoke all on function scheduler.api_call(text,jsonb,jsonb) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.api_channels(p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_names constant text[] := array(select name from public.scheduler_alert_channels
+    where name > coalesce(p_cursor, '') order by name limit 101);
+begin
+  return jsonb_build_object('timestamp', p_now, 'channels', (
+      select coalesce(jsonb_agg(jsonb_build_object('name', name, 'kind', kind, 'enabled', enabled,
+        'least_severity', least_severity, 'jobs', jobs, 'groups', groups, 'quiet', case when quiet_from is not null
+          then jsonb_build_object('from', to_char(quiet_from, 'HH24:MI'), 'until', to_char(quiet_until, 'HH24:MI'),
+            'time_zone', time_zone, 'now', scheduler.is_quiet(quiet_from, quiet_until, time_zone, p_now)) end,
+        'fault', scheduler.alert_secrets_fault(channels, scheduler.alert_secrets(channels)))
+        || case kind when 'dead_man' then scheduler.channel_pings(name) else scheduler.channel_deliveries(name) end
+        order by name), '[]')
+      from public.scheduler_alert_channels as channels where name = any (v_names[1:100])),
+    'next_cursor', case when cardinality(v_names) > 100 then v_names[100] end);
+end;
+$function$
+;
+comment on function scheduler.api_channels(text,timestamp with time zone) is 'Where alerts go, 100 a page by name: what each channel takes, what is wrong with what Vault holds for it, the last message that arrived there, the last that did not, and how many wait. No address, no token.';
+revoke all on function scheduler.api_channels(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.api_explain(p_job text, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
  LANGUAGE sql
@@ -1672,6 +1757,24 @@ $function$
 ;
 comment on function scheduler.api_history(text,text,timestamp with time zone,timestamp with time zone,text) is 'The ledger, newest first, 100 runs a page: of a job (by its name or alias), a status, and from p_from up to p_to. ordered_by says by which time: created_at; completed_at where a status of ended runs of all jobs is asked for. Raises SD001 for an unknown job; 22023 for an unknown status or a cursor that is none.';
 revoke all on function scheduler.api_history(text,text,timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_metrics(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_names constant text[] := case when p_job is not null then array[(scheduler.job_named(p_job)).name] else array(
+    select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 101) end;
+begin
+  return jsonb_build_object('timestamp', p_now, 'jobs', scheduler.metrics_of(v_names[1:100], p_now),
+    'next_cursor', case when cardinality(v_names) > 100 then v_names[100] end);
+end;
+$function$
+;
+comment on function scheduler.api_metrics(text,text,timestamp with time zone) is 'Of one job (by its name or alias) or of all, 100 a page by name: what happened in the last hour, 24 hours, 7 and 30 days: {"<window>": {"from": since when it is told, null when nothing is known, "runs": completed, failed or deferred, "success_rate": of those that completed or failed, the counts, "duration" and "fire_lag": {"average_ms", "p50_ms", "p95_ms", "p99_ms"}}}. Percentiles are of buckets, off by 30 % at most. Raises SD001 for an unknown job.';
+revoke all on function scheduler.api_metrics(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_next(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
@@ -2885,6 +2988,50 @@ $function$
 comment on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) is 'How long the cells of a timeline are: the first of the usual lengths by which there are at most 96 of them.';
 revoke all on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.channel_deliveries(p_channel text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object(
+    'waiting', (
+      select count(*) from public.scheduler_alert_deliveries
+      where channel = p_channel and status in ('waiting', 'sent')),
+    'last_delivery', (
+      select jsonb_build_object('event', event, 'severity', severity, 'at', finished_at)
+      from public.scheduler_alert_deliveries where channel = p_channel and status = 'delivered'
+      order by finished_at desc limit 1),
+    'last_error', (
+      select jsonb_build_object('event', event, 'at', coalesce(finished_at, sent_at),
+        'response_status', response_status, 'message', scheduler.channel_words(error, response_status),
+        'tries', tries, 'given_up', status = 'failed')
+      from public.scheduler_alert_deliveries
+      where channel = p_channel and status <> 'delivered' and (error is not null or response_status is not null)
+      order by written_at desc limit 1));
+$function$
+;
+comment on function scheduler.channel_deliveries(text) is 'How many messages still wait for the channel, the last that arrived, and of those that did not the newest.';
+revoke all on function scheduler.channel_deliveries(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.channel_pings(p_channel text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('waiting', count(*) filter (where answered_at is null),
+    'last_delivery', (jsonb_agg(jsonb_build_object('event', 'ping', 'severity', null, 'at', succeeded_at))
+      filter (where succeeded_at is not null)) -> 0,
+    'last_error', (jsonb_agg(jsonb_build_object('event', 'ping', 'at', pinged_at, 'response_status', response_status,
+      'message', scheduler.channel_words(error, response_status), 'tries', 1, 'given_up', true))
+      filter (where answered_at is not null and succeeded_at is distinct from pinged_at)) -> 0)
+  from scheduler.alert_pings where channel = p_channel;
+$function$
+;
+comment on function scheduler.channel_pings(text) is 'What scheduler.channel_deliveries says, of a dead man''s switch: its last ping.';
+revoke all on function scheduler.channel_pings(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.channel_wants(p_channel scheduler_alert_channels, p_severity text, p_jobs text[], p_groups text[])
  RETURNS boolean
  LANGUAGE sql
@@ -2899,6 +3046,19 @@ $function$
 ;
 comment on function scheduler.channel_wants(scheduler_alert_channels,text,text[],text[]) is 'Whether an alert of that severity, of these jobs and their groups, goes to the channel, apart from quiet hours.';
 revoke all on function scheduler.channel_wants(scheduler_alert_channels,text,text[],text[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.channel_words(p_error text, p_status integer)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- Of an address not even the host is shown.
+  select coalesce(regexp_replace(p_error, '\S+://\S*', '***', 'g'), 'HTTP ' || p_status);
+$function$
+;
+comment on function scheduler.channel_words(text,integer) is 'What went wrong with a message, without an address.';
+revoke all on function scheduler.channel_words(text,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.check_dependencies()
  RETURNS SETOF scheduler.check_result
@@ -3490,6 +3650,10 @@ declare
   v_duration_bucket constant integer := 1 + width_bucket(coalesce(new.duration_ms, 0) - 1::bigint,
     scheduler.duration_bounds_ms());
   v_lag_bucket constant integer := 1 + width_bucket(v_lag_ms - 1, scheduler.fire_lag_bounds_ms());
+  v_duration_place constant integer := 1 + width_bucket(coalesce(new.duration_ms, 0) - 1,
+    scheduler.timing_bounds_ms());
+  v_lag_place constant integer := 1 + width_bucket(least(v_lag_ms, 1000000000)::integer - 1,
+    scheduler.timing_bounds_ms());
 begin
   update scheduler.run_counters as counters set
     completed = counters.completed + (new.status = 'completed')::integer,
@@ -3502,8 +3666,10 @@ begin
     lost = counters.lost + (new.verdict = 'lost')::integer,
     retries = counters.retries + (new.trigger = 'retry' and new.dispatched_at is not null)::integer,
     duration_counts[v_duration_bucket] = counters.duration_counts[v_duration_bucket] + v_began,
+    durations[v_duration_place] = counters.durations[v_duration_place] + v_began,
     duration_sum_ms = counters.duration_sum_ms + coalesce(new.duration_ms, 0),
     fire_lag_counts[v_lag_bucket] = counters.fire_lag_counts[v_lag_bucket] + v_fired,
+    fire_lags[v_lag_place] = counters.fire_lags[v_lag_place] + v_fired,
     fire_lag_sum_ms = counters.fire_lag_sum_ms + v_lag_ms,
     last_success_at = case when new.status = 'completed'
       then greatest(counters.last_success_at, new.completed_at) else counters.last_success_at end,
@@ -3522,6 +3688,27 @@ $function$
 ;
 comment on function scheduler.count_ended_run() is 'Trigger: counts a run when it comes to its end, however it ended. count_left_out counts occurrences that are recorded as skipped or missed.';
 revoke all on function scheduler.count_ended_run() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.count_from_zero()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  delete from scheduler.rollups where job_name = new.job_name;
+  if tg_op = 'INSERT' then
+    insert into scheduler.rollups (job_name, taken_at, step, completed, failed, deferred, cancelled, skipped, missed,
+      lost, retries, durations, duration_sum_ms, fire_lags, fire_lag_sum_ms)
+    values (new.job_name, now(), interval '24 hours', new.completed, new.failed, new.deferred, new.cancelled,
+      new.skipped, new.missed, new.lost, new.retries, new.durations, new.duration_sum_ms, new.fire_lags,
+      new.fire_lag_sum_ms);
+  end if;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.count_from_zero() is 'Trigger: a job''s first copy is that of its registration. Counters that somebody has lowered have nothing to do with the copies from before.';
+revoke all on function scheduler.count_from_zero() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.count_grid(p_seconds integer, p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS bigint
@@ -3938,13 +4125,7 @@ CREATE OR REPLACE FUNCTION scheduler.durations_of(p_job_name text)
  STABLE
  SET search_path TO ''
 AS $function$
-  select jsonb_build_object('runs', count(duration_ms), 'average_ms', round(avg(duration_ms)),
-    'p50_ms', round(percentile_cont(0.5) within group (order by duration_ms)),
-    'p95_ms', round(percentile_cont(0.95) within group (order by duration_ms)),
-    'p99_ms', round(percentile_cont(0.99) within group (order by duration_ms)), 'longest_ms', max(duration_ms))
-  from (
-    select duration_ms from public.scheduler_runs
-    where job_name = p_job_name order by created_at desc limit 100) as newest;
+  select to_jsonb(sample) from scheduler.sample_durations(p_job_name, 100) as sample;
 $function$
 ;
 comment on function scheduler.durations_of(text) is 'How long those of the job''s 100 newest runs took that began.';
@@ -5791,6 +5972,43 @@ $function$
 comment on function scheduler.matching_dates(scheduler.parsed_schedule,timestamp without time zone,timestamp without time zone) is 'The dates from that of p_from to that of p_to which the month and day fields match, as their midnights; whether the day of month and the day of week match by themselves.';
 revoke all on function scheduler.matching_dates(scheduler.parsed_schedule,timestamp without time zone,timestamp without time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.metric_windows()
+ RETURNS TABLE(name text, length interval, step interval)
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- In hours: a day of the session's time zone may have 23.
+  values ('1h', interval '1 hour', interval '5 minutes'), ('24h', interval '24 hours', interval '1 hour'),
+    ('7d', interval '168 hours', interval '6 hours'), ('30d', interval '720 hours', interval '24 hours');
+$function$
+;
+comment on function scheduler.metric_windows() is 'The windows of which metrics tell, and how often a copy is made that serves for the beginning of one.';
+revoke all on function scheduler.metric_windows() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.metrics_of(p_names text[], p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('job', jobs.name, 'alias', jobs.alias, 'group', jobs.group_name,
+    'windows', windows.all) order by jobs.name), '[]')
+  from public.scheduler_jobs as jobs join scheduler.run_counters as counters on counters.job_name = jobs.name
+    cross join lateral (
+      select jsonb_object_agg(windows.name, scheduler.window_metrics(counters, first.copy)) as all
+      from scheduler.metric_windows() as windows left join lateral (
+        -- The oldest one that is at most a step older than the window is long.
+        select rollups as copy from scheduler.rollups
+        where job_name = jobs.name and taken_at >= p_now - windows.length - windows.step and taken_at <= p_now
+        order by taken_at limit 1) as first on true
+    ) as windows
+  where jobs.name = any (p_names);
+$function$
+;
+comment on function scheduler.metrics_of(text[],timestamp with time zone) is 'The windows of each of these jobs up to p_now, each from the roll-up at its beginning, or the oldest after it.';
+revoke all on function scheduler.metrics_of(text[],timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.moment_of_grid(p_seconds integer, p_at timestamp with time zone, p_further integer)
  RETURNS timestamp with time zone
  LANGUAGE plpgsql
@@ -7365,6 +7583,23 @@ $function$
 comment on function scheduler.prune(timestamp with time zone,integer) is 'Deletes old rows of the ledger and of Daybook''s entries in cron.job_run_details, at most p_limit of each kind; failures are kept longer than successes. {"pruned": rows, "more": whether there are further ones}.';
 revoke all on function scheduler.prune(timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.prune_rollups(p_before timestamp with time zone, p_limit integer)
+ RETURNS integer
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  with pruned as (
+    delete from scheduler.rollups where ctid = any (array(
+      select ctid from scheduler.rollups
+      where step = any (array(select step from scheduler.metric_windows())) and taken_at < p_before limit p_limit))
+    returning 1
+  )
+  select count(*)::integer from pruned;
+$function$
+;
+comment on function scheduler.prune_rollups(timestamp with time zone,integer) is 'Deletes copies from before p_before, at most p_limit. Returns how many.';
+revoke all on function scheduler.prune_rollups(timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.prune_runs(p_statuses text[], p_before timestamp with time zone, p_limit integer)
  RETURNS integer
  LANGUAGE sql
@@ -7394,6 +7629,57 @@ $function$
 comment on function scheduler.prune_runs(text[],timestamp with time zone,integer) is 'Deletes runs of these statuses that ended before p_before, at most p_limit, and keeps how the newest occurrence of each job ended. Returns how many.';
 revoke all on function scheduler.prune_runs(text[],timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.pulse(p_now timestamp with time zone DEFAULT now(), p_budget_ms integer DEFAULT 50)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_state scheduler.pulse_state;
+  v_step text;
+  v_told jsonb;
+  v_succeeded text[] := array[]::text[];
+  v_errors jsonb;
+  v_report jsonb := jsonb_build_object('beat', true, 'answers', 0, 'more', false);
+begin
+  select * into v_state from scheduler.pulse_state for update skip locked;
+  if not found then
+    if not exists (select from scheduler.pulse_state) then
+      insert into scheduler.pulse_state default values on conflict do nothing;  -- somebody emptied it
+    end if;
+    return jsonb_build_object('beat', false, 'reason', 'another pulse is at work');
+  end if;
+  -- A round that goes on where the last pulse stopped keeps what failed so far.
+  v_errors := case when v_state.resume_after is null then jsonb_build_object() else v_state.errors end;
+
+  foreach v_step in array scheduler.pulse_steps(v_state, p_now) loop
+    v_told := scheduler.pulse_step(v_step, p_now, p_budget_ms);
+    v_errors := v_errors || coalesce(v_told -> 'errors', jsonb_build_object());
+    if not v_told ? 'failed' then
+      v_succeeded := v_succeeded || v_step;
+    end if;
+    v_report := v_report || v_told || jsonb_build_object(
+      'answers', (v_report ->> 'answers')::integer + coalesce((v_told ->> 'answers')::integer, 0),
+      'more', (v_report ->> 'more')::boolean or coalesce((v_told ->> 'more')::boolean, false));
+    if v_step = 'pruned' and coalesce((v_told ->> 'more')::boolean, false) then
+      v_succeeded := array_remove(v_succeeded, v_step);  -- there are more old rows: the next pulse goes on at once
+    end if;
+  end loop;
+
+  update scheduler.pulse_state set
+    -- A pulse in which every step failed leaves no mark.
+    last_pulse_at = case when v_succeeded <> '{}' then p_now else last_pulse_at end,
+    last_mended_at = case when 'mended' = any (v_succeeded) then p_now else last_mended_at end,
+    last_pruned_at = case when 'pruned' = any (v_succeeded) then p_now else last_pruned_at end,
+    last_rolled_up_at = case when 'rolled up' = any (v_succeeded) then p_now else last_rolled_up_at end,
+    errors = v_errors;
+  return v_report - 'failed' || jsonb_build_object('errors', v_errors);
+end;
+$function$
+;
+comment on function scheduler.pulse(timestamp with time zone,integer) is 'One pulse, one transaction: reads answers, judges silent runs, records missed occurrences, sends what waits, for about p_budget_ms; mends pg_cron''s entries every minute, rolls counters up every five, prunes hourly. Returns the counts; "more" when there is more to do at once. Safe to call twice at once: the second does nothing.';
+revoke all on function scheduler.pulse(timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.pulse_step(p_step text, p_now timestamp with time zone, p_budget_ms integer)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -7406,6 +7692,7 @@ begin
   return case p_step
     when 'pruned' then scheduler.prune(p_now)
     when 'mended' then scheduler.mend_cron_entries() || jsonb_build_object('woken', scheduler.wake_waiting(p_now))
+    when 'rolled up' then jsonb_build_object('rolled_up', scheduler.roll_up(p_now))
     when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
     when 'answers' then jsonb_build_object(
       'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
@@ -7431,6 +7718,7 @@ AS $function$
     case when prunes then 'pruned' end,
     case when prunes then 'pulse entry' end,
     case when mends then 'mended' end,
+    case when scheduler.rollup_step(p_state.last_rolled_up_at, p_now) is not null then 'rolled up' end,
     -- Once a round of the jobs.
     case when p_state.resume_after is null then 'answers' end,
     'alerts',
@@ -7443,7 +7731,7 @@ AS $function$
       true) as mends) as due;
 $function$
 ;
-comment on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) is 'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, pruning begins every hour.';
+comment on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) is 'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, counters rolled up every five, pruning begins every hour.';
 revoke all on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.put_job(p_job scheduler_jobs)
@@ -8544,6 +8832,52 @@ $function$
 comment on function scheduler.retry_run(uuid,text,timestamp with time zone) is 'Makes one more attempt of a run that failed, was cancelled, missed or skipped, with that run''s payload, and sends it at once, also when the job is paused or disabled; it waits where other runs of the job are in the way. Returns the new run. Raises SD002 for an unknown run; SD001 when its job is no longer registered; SD101 while an attempt of it is alive, or when other runs of a disabled job are in the way; SD201 when an attempt has completed; SD202 for a row that stands for many occurrences; 22023 for a missing author.';
 revoke all on function scheduler.retry_run(uuid,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.roll_up(p_now timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_step constant interval := coalesce(scheduler.rollup_step((select last_rolled_up_at from scheduler.pulse_state),
+    p_now), interval '5 minutes');
+  v_window record;
+  v_copied integer;
+begin
+  -- Made by a clock that was ahead.
+  delete from scheduler.rollups where taken_at > p_now;
+  insert into scheduler.rollups (job_name, taken_at, step, completed, failed, deferred, cancelled, skipped, missed,
+      lost, retries, durations, duration_sum_ms, fire_lags, fire_lag_sum_ms)
+    select job_name, p_now, v_step, completed, failed, deferred, cancelled, skipped, missed, lost, retries, durations,
+      duration_sum_ms, fire_lags, fire_lag_sum_ms
+    from scheduler.run_counters
+    -- A job that is being taken out is left out. Counting goes on meanwhile.
+    for key share skip locked
+    on conflict do nothing;
+  get diagnostics v_copied = row_count;
+  for v_window in select * from scheduler.metric_windows() where step < interval '24 hours' loop
+    delete from scheduler.rollups where step = v_window.step and taken_at < p_now - v_window.length - 2 * v_window.step;
+  end loop;
+  return v_copied;
+end;
+$function$
+;
+comment on function scheduler.roll_up(timestamp with time zone) is 'Copies the counters of all jobs, and deletes copies that no window needs any more. Returns how many jobs. Safe to call at any time, and twice.';
+revoke all on function scheduler.roll_up(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.rollup_step(p_last timestamp with time zone, p_now timestamp with time zone)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- A mark in the future was written by a clock that was ahead and went back.
+  select max(step) from scheduler.metric_windows()
+  where p_last is null or p_last > p_now or p_last < date_bin(step, p_now, '2000-01-01 00:00+00');
+$function$
+;
+comment on function scheduler.rollup_step(timestamp with time zone,timestamp with time zone) is 'For which of the steps a copy is due at p_now, the last one having been made at p_last (null: never): the longest in which a new one of 5 minutes, an hour, 6 hours or a day (UTC) has begun; null when none has.';
+revoke all on function scheduler.rollup_step(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.run_brief(p_run scheduler_runs)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -8677,6 +9011,25 @@ $function$
 ;
 comment on function scheduler.run_requests_fault(jsonb) is 'What is wrong with the list of runs that enqueue_runs was given, by place and field; null when nothing is.';
 revoke all on function scheduler.run_requests_fault(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.sample_durations(p_job_name text, p_newest integer, p_statuses text[] DEFAULT NULL::text[], OUT runs bigint, OUT average_ms numeric, OUT p50_ms numeric, OUT p95_ms numeric, OUT p99_ms numeric, OUT longest_ms integer)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select count(duration_ms), round(avg(duration_ms)),
+    round(percentile_cont(0.5) within group (order by duration_ms)),
+    round(percentile_cont(0.95) within group (order by duration_ms)),
+    round(percentile_cont(0.99) within group (order by duration_ms)), max(duration_ms)
+  from (
+    select duration_ms from public.scheduler_runs
+    where job_name = p_job_name and (p_statuses is null or status = any (p_statuses) and duration_ms is not null)
+    order by created_at desc limit p_newest) as newest;
+$function$
+;
+comment on function scheduler.sample_durations(text,integer,text[]) is 'How long those of the job''s newest runs took that began: of that many rows, or of that many that began and have one of the statuses.';
+revoke all on function scheduler.sample_durations(text,integer,text[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.scheduler_health()
  RETURNS jsonb
@@ -9794,6 +10147,57 @@ $function$
 comment on function scheduler.timeline_to_come(text[],timestamp with time zone,timestamp with time zone,interval,timestamp with time zone) is 'Of the occurrences to come of these jobs up to p_to, by cell: how many.';
 revoke all on function scheduler.timeline_to_come(text[],timestamp with time zone,timestamp with time zone,interval,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.timing(p_ended integer[], p_began integer[], p_sum_ms bigint)
+ RETURNS double precision[]
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_bounds constant integer[] := scheduler.timing_bounds_ms();
+  v_shares constant float8[] := array[0.5, 0.95, 0.99];
+  v_all bigint := 0;
+  v_below bigint := 0;
+  v_amount bigint;
+  v_low integer := 0;
+  v_next integer := 1;
+  v_found float8[] := array[null::float8, null, null, null];
+begin
+  for place in 1 .. cardinality(p_ended) loop
+    v_all := v_all + p_ended[place] - p_began[place];
+  end loop;
+  v_found[4] := p_sum_ms / nullif(v_all, 0)::float8;
+  -- The bucket above the last bound has no end: what lies in it stays null.
+  for place in 1 .. cardinality(v_bounds) loop
+    v_amount := p_ended[place] - p_began[place];
+    while v_amount > 0 and v_shares[v_next] * v_all <= v_below + v_amount loop
+      v_found[v_next] := v_low + (v_bounds[place] - v_low) * (v_shares[v_next] * v_all - v_below) / v_amount;
+      v_next := v_next + 1;
+    end loop;
+    exit when v_next > 3;
+    v_below := v_below + v_amount;
+    v_low := v_bounds[place];
+  end loop;
+  return v_found;
+end;
+$function$
+;
+comment on function scheduler.timing(integer[],integer[],bigint) is 'Of the timings that a histogram has in p_ended and not yet in p_began, and of their sum: p50, p95, p99 and average in milliseconds, as if those of a bucket lay evenly in it. Null without any, and for what is above the last bound.';
+revoke all on function scheduler.timing(integer[],integer[],bigint) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.timing_bounds_ms()
+ RETURNS integer[]
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select array_agg(step * power(10, decade)::integer order by decade, step)
+  from unnest(array[10, 13, 16, 20, 25, 32, 40, 50, 63, 80]) as step, generate_series(0, 6) as decade;
+$function$
+;
+comment on function scheduler.timing_bounds_ms() is 'Upper bounds of the buckets from which percentiles are told, in milliseconds, up to 22 hours: each at most 30 % above the one before. 70 of them, and one bucket above.';
+revoke all on function scheduler.timing_bounds_ms() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.try_lock(p_name text, p_run_id uuid, p_holder text, p_now timestamp with time zone, p_expires_at timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -10141,12 +10545,8 @@ CREATE OR REPLACE FUNCTION scheduler.usual_seconds(p_job_name text)
  STABLE
  SET search_path TO ''
 AS $function$
-  select case when count(*) >= 20
-    then (percentile_cont(0.95) within group (order by duration_ms) / 1000)::numeric end
-  from (
-    select duration_ms from public.scheduler_runs
-    where job_name = p_job_name and status = 'completed' and duration_ms is not null
-    order by created_at desc limit 200) as newest;
+  select case when runs >= 20 then p95_ms / 1000 end
+  from scheduler.sample_durations(p_job_name, 200, array['completed']);
 $function$
 ;
 comment on function scheduler.usual_seconds(text) is 'The p95 of the durations of the job''s last 200 completed runs; null when there are fewer than 20.';
@@ -10393,6 +10793,37 @@ $function$
 ;
 comment on function scheduler.webhook_signature(text,uuid,bigint,jsonb) is 'webhook-signature as Standard Webhooks has it, by a secret of the form whsec_<base64>.';
 revoke all on function scheduler.webhook_signature(text,uuid,bigint,jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.window_metrics(p_now scheduler.run_counters, p_start scheduler.rollups)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_completed constant bigint := p_now.completed - p_start.completed;
+  v_failed constant bigint := p_now.failed - p_start.failed;
+  v_deferred constant bigint := p_now.deferred - p_start.deferred;
+  v_duration constant float8[] := scheduler.timing(p_now.durations, p_start.durations,
+    p_now.duration_sum_ms - p_start.duration_sum_ms);
+  v_lag constant float8[] := scheduler.timing(p_now.fire_lags, p_start.fire_lags,
+    p_now.fire_lag_sum_ms - p_start.fire_lag_sum_ms);
+begin
+  return jsonb_build_object('from', p_start.taken_at, 'runs', v_completed + v_failed + v_deferred,
+    'completed', v_completed, 'failed', v_failed, 'deferred', v_deferred,
+    'success_rate', round(v_completed::numeric / nullif(v_completed + v_failed, 0), 4),
+    'cancelled', p_now.cancelled - p_start.cancelled, 'skipped', p_now.skipped - p_start.skipped,
+    'missed', p_now.missed - p_start.missed, 'lost', p_now.lost - p_start.lost,
+    'retries', p_now.retries - p_start.retries,
+    'duration', jsonb_build_object('average_ms', round(v_duration[4]), 'p50_ms', round(v_duration[1]),
+      'p95_ms', round(v_duration[2]), 'p99_ms', round(v_duration[3])),
+    'fire_lag', jsonb_build_object('average_ms', round(v_lag[4]), 'p50_ms', round(v_lag[1]),
+      'p95_ms', round(v_lag[2]), 'p99_ms', round(v_lag[3])));
+end;
+$function$
+;
+comment on function scheduler.window_metrics(scheduler.run_counters,scheduler.rollups) is 'What happened of a job since that roll-up; nulls for none.';
+revoke all on function scheduler.window_metrics(scheduler.run_counters,scheduler.rollups) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.withdraw_run(p_run scheduler_runs, p_message text, p_now timestamp with time zone)
  RETURNS boolean
@@ -10646,6 +11077,21 @@ comment on function scheduler_api_audit_log(text) is 'scheduler.api_audit_log fo
 revoke all on function scheduler_api_audit_log(text) from public, anon, authenticated, service_role;
 grant execute on function scheduler_api_audit_log(text) to service_role;
 
+CREATE OR REPLACE FUNCTION public.scheduler_api_channels(p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_channels(p_cursor);
+$function$
+;
+comment on function scheduler_api_channels(text) is 'scheduler.api_channels by the clock of the database.';
+revoke all on function scheduler_api_channels(text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_channels(text) to service_role;
+
 CREATE OR REPLACE FUNCTION public.scheduler_api_explain(p_job text, p_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS jsonb
  LANGUAGE sql
@@ -10705,6 +11151,21 @@ $function$
 comment on function scheduler_api_history(text,text,timestamp with time zone,timestamp with time zone,text) is 'scheduler.api_history for the API.';
 revoke all on function scheduler_api_history(text,text,timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
 grant execute on function scheduler_api_history(text,text,timestamp with time zone,timestamp with time zone,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_metrics(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_metrics(p_job, p_cursor);
+$function$
+;
+comment on function scheduler_api_metrics(text,text) is 'scheduler.api_metrics by the clock of the database.';
+revoke all on function scheduler_api_metrics(text,text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_metrics(text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_api_next(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text)
  RETURNS jsonb

@@ -87,6 +87,10 @@ Deno.test("the API cron", (test) =>
       assert.deepEqual(services.map(({ service }: { service: string }) => service), ["the-fickle"]);
       const one = await ask("/health/the-fickle", {}, "/health/{job}");
       assert.deepEqual([one.status, one.body.errors.last.run_id], [200, bad]);
+      const { windows } = (await ask("/metrics")).body.jobs[0];
+      assert.deepEqual([windows["1h"].runs, windows["30d"].success_rate], [2, 0.5]);
+      assert.ok(windows["24h"].duration.p99_ms > 0);
+      assert.equal((await ask("/metrics?job=the-fickle")).body.jobs.length, 1);
       const { runs } = (await ask("/history?job=fickle&status=failed")).body;
       assert.deepEqual(runs.map(({ run_id }: { run_id: string }) => run_id), [bad]);
       const page = (await ask(`/runs/${good}`, {}, "/runs/{id}")).body;
@@ -122,6 +126,7 @@ Deno.test("the API cron", (test) =>
     await test.step("names what is wrong with a request", async () => {
       const cases: [string, string, number, string, RegExp][] = [
         ["/history?job=nobody", "/history", 404, "unknown_job", /no job named 'nobody'/],
+        ["/metrics?job=nobody", "/metrics", 404, "unknown_job", /no job named 'nobody'/],
         ["/health/nobody", "/health/{job}", 404, "unknown_job", /no job named 'nobody'/],
         [`/runs/${crypto.randomUUID()}`, "/runs/{id}", 404, "unknown_run", /there is no run/],
         ["/runs/1", "/runs/{id}", 400, "invalid_input", /path: id: /],
@@ -181,6 +186,17 @@ Deno.test("the API cron", (test) =>
         const found = await act(`/groups/night/${verb}`, because, `/groups/{group}/${verb}`);
         assert.equal(found.status, 200, JSON.stringify(found.body));
       }
+      await sql`select vault.create_secret(${`${stack.apiUrl}/nothing`}, 'alert_ops_address')`;
+      await sql`select scheduler.register_alert_channel('ops', 'slack', 'a test', 'ann')`;
+      const tested = await act("/channels/ops/test", because, "/channels/{channel}/test");
+      assert.match(tested.body.message, /next pulse sends it/);
+      const [channel, ...others] = (await ask("/channels")).body.channels;
+      assert.deepEqual([channel.name, channel.fault, channel.waiting, others], [
+        "ops",
+        null,
+        1,
+        [],
+      ]);
       const locks = await act("/emergency/force-release-locks", because);
       assert.deepEqual(locks.body, { released: [] });
       assert.match((await act("/emergency/stop", because)).body.message, /^1 job is stopped/);
@@ -203,6 +219,7 @@ Deno.test("the API cron", (test) =>
           "resume",
           "pause_group",
           "resume_group",
+          "test_alert_channel",
           "start_incident",
           "end_incident",
         ]
@@ -233,6 +250,14 @@ Deno.test("the API cron", (test) =>
         ],
         ["/jobs/nobody/run", "/jobs/{job}/run", because, 404, "unknown_job", /nobody/],
         ["/groups/nobody/pause", "/groups/{group}/pause", because, 404, "unknown_group", /nobody/],
+        [
+          "/channels/nobody/test",
+          "/channels/{channel}/test",
+          because,
+          404,
+          "unknown_channel",
+          /no alert channel named 'nobody'/,
+        ],
         ["/runs/1/cancel", "/runs/{id}/cancel", because, 400, "invalid_input", /path: id: /],
         [
           `/runs/${crypto.randomUUID()}/cancel`,
@@ -324,7 +349,7 @@ Deno.test("the API cron", (test) =>
         assert.equal(await code(path, { apikey: stack.keys.anonKey }), "unauthorized", path);
       }
       const watcher = { authorization: `Bearer ${token}` };
-      for (const path of ["/status", "/health", "/health/fickle"]) {
+      for (const path of ["/status", "/health", "/health/fickle", "/metrics"]) {
         assert.equal(await code(path, watcher), undefined, path);
       }
       for (const path of ["/history", "/audit-log", "/verify", "/openapi.json", "/health/a/b"]) {

@@ -8,10 +8,12 @@ const id = "00000000-0000-4000-8000-000000000000";
 const filledIn: Record<string, string> = {
   "batch job": id,
   "command id": id,
+  group: "night",
   id,
   job: "system-health",
   key: id,
   new: "a new secret",
+  next_cursor: "job",
   organization: "Acme",
   "organization id": id,
   prompt: id,

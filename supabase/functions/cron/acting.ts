@@ -107,6 +107,13 @@ export const actingRoutes: ActingRoute[] = [
     answer: shapes.message,
   },
   {
+    path: "/channels/{channel}/test",
+    summary: "Send a test message by the alert channel, with the next pulse",
+    verb: "test-channel",
+    body: z.strictObject(because),
+    answer: shapes.message,
+  },
+  {
     path: "/emergency/force-release-locks",
     summary: "Cancel the runs that hold locks, of the jobs named or of all",
     verb: "force-release-locks",
@@ -154,7 +161,7 @@ export function addActingRoutes(api: OpenAPIHono, caller: Caller): void {
       responses: {
         200: jsonOf(answer, "What was done"),
         ...common,
-        404: jsonOf(shapes.problem, "No such job, run or group"),
+        404: jsonOf(shapes.problem, "No such job, run, group or channel"),
         409: jsonOf(shapes.problem, "Its state does not allow it; the message says why"),
         413: jsonOf(shapes.problem, "The body is over 256 KiB"),
       },

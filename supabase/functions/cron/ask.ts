@@ -92,6 +92,8 @@ function refusal(error: DatabaseError): HttpError {
     case "SD016":
     case "SD207":
       return new HttpError(403, "forbidden", message, hint);
+    case "SD015":
+      return new HttpError(404, "unknown_channel", message, hint);
     case "SD101":
     case "SD104":
     case "SD201":

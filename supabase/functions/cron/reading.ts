@@ -58,6 +58,15 @@ export const readingRoutes: ReadingRoute[] = [
     status: ({ status }: z.output<typeof shapes.healthOfJob>) => status === "STALLED" ? 503 : 200,
   },
   {
+    path: "/metrics",
+    summary:
+      "What happened of each job in the last hour, 24 hours, 7 and 30 days; 100 jobs a page, or one",
+    answer: shapes.metrics,
+    asks: "scheduler_api_metrics",
+    query: z.strictObject({ job: name.optional(), cursor }),
+    args: { job: "p_job", cursor: "p_cursor" },
+  },
+  {
     path: "/history",
     summary: "The ledger, newest first, 100 runs a page",
     answer: shapes.history,
@@ -108,6 +117,15 @@ export const readingRoutes: ReadingRoute[] = [
     summary: "Who did what, when, on what and why, newest first, 100 entries a page",
     answer: shapes.auditLog,
     asks: "scheduler_api_audit_log",
+    query: paged,
+    args: { cursor: "p_cursor" },
+  },
+  {
+    path: "/channels",
+    summary:
+      "Where alerts go, what each channel takes, and whether it arrives; 100 channels a page",
+    answer: shapes.channels,
+    asks: "scheduler_api_channels",
     query: paged,
     args: { cursor: "p_cursor" },
   },

@@ -16,7 +16,7 @@ import { answerPreflight, readConsoleOrigins, withCors } from "./cors.ts";
 import { createVerifyUser, looksLikeJwt, type VerifyUser } from "./user.ts";
 
 /** Who watches from outside may see these with `METRICS_TOKEN`: they say how jobs do and nothing of what they did. */
-const watched = /^\/(health(\/[^/]*)?|status)\/?$/;
+const watched = /^\/(health(\/[^/]*)?|status|metrics)\/?$/;
 
 /**
  * The handler of the API. It is no job: it has no run in the ledger and answers at once.

@@ -152,6 +152,44 @@ export const healthOfJob = z.strictObject({
   budgets,
 }).openapi("HealthOfJob");
 
+const timing = z.strictObject({
+  average_ms: z.number().nullable(),
+  p50_ms: z.number().nullable(),
+  p95_ms: z.number().nullable(),
+  p99_ms: z.number().nullable(),
+}).openapi("Timing");
+
+const window = z.strictObject({
+  from: moment.nullable().openapi({
+    description: "Since when it is told; null: nothing is known, and all else is null",
+  }),
+  runs: count.nullable().openapi({ description: "Completed, failed or deferred" }),
+  completed: count.nullable(),
+  failed: count.nullable(),
+  deferred: count.nullable(),
+  success_rate: z.number().min(0).max(1).nullable().openapi({
+    description: "Of the runs that completed or failed; null without any",
+  }),
+  cancelled: count.nullable(),
+  skipped: count.nullable(),
+  missed: count.nullable(),
+  lost: count.nullable(),
+  retries: count.nullable(),
+  duration: timing,
+  fire_lag: timing,
+}).openapi("Window");
+
+export const metrics = z.strictObject({
+  timestamp: moment,
+  jobs: z.array(z.strictObject({
+    job: z.string(),
+    alias: z.string().nullable(),
+    group: z.string().nullable(),
+    windows: z.strictObject({ "1h": window, "24h": window, "7d": window, "30d": window }),
+  })),
+  next_cursor: cursor,
+}).openapi("Metrics");
+
 export const history = z.strictObject({
   ordered_by: z.enum(["created_at", "completed_at"]),
   runs: z.array(run),
@@ -254,6 +292,46 @@ export const auditLog = z.strictObject({
   })),
   next_cursor: cursor,
 }).openapi("AuditLog");
+
+const severity = z.enum(["info", "warning", "critical"]);
+
+export const channels = z.strictObject({
+  timestamp: moment,
+  channels: z.array(z.strictObject({
+    name: z.string(),
+    kind: z.enum(["slack", "discord", "teams", "email", "pagerduty", "webhook", "dead_man"]),
+    enabled: z.boolean(),
+    least_severity: severity,
+    jobs: z.array(z.string()).openapi({
+      description: "With groups: only alerts of these; both empty: all",
+    }),
+    groups: z.array(z.string()),
+    quiet: z.strictObject({
+      from: z.string(),
+      until: z.string(),
+      time_zone: z.string(),
+      now: z.boolean(),
+    }).nullable(),
+    fault: z.string().nullable().openapi({
+      description: "What is wrong with what Vault holds for it; null when nothing is",
+    }),
+    waiting: count,
+    last_delivery: z.strictObject({
+      event: z.string(),
+      severity: severity.nullable(),
+      at: moment,
+    }).nullable(),
+    last_error: z.strictObject({
+      event: z.string(),
+      at: moment.nullable(),
+      response_status: count.nullable(),
+      message: z.string().nullable(),
+      tries: count,
+      given_up: z.boolean(),
+    }).nullable(),
+  })),
+  next_cursor: cursor,
+}).openapi("Channels");
 
 export const verification = z.strictObject({
   timestamp: moment,

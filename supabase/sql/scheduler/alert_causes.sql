@@ -65,12 +65,8 @@ comment on function scheduler.note_alert_events(timestamptz, timestamptz) is
 
 create function scheduler.usual_seconds(p_job_name text) returns numeric
 language sql stable set search_path = '' as $$
-  select case when count(*) >= 20
-    then (percentile_cont(0.95) within group (order by duration_ms) / 1000)::numeric end
-  from (
-    select duration_ms from public.scheduler_runs
-    where job_name = p_job_name and status = 'completed' and duration_ms is not null
-    order by created_at desc limit 200) as newest;
+  select case when runs >= 20 then p95_ms / 1000 end
+  from scheduler.sample_durations(p_job_name, 200, array['completed']);
 $$;
 comment on function scheduler.usual_seconds(text) is
   'The p95 of the durations of the job''s last 200 completed runs; null when there are fewer than 20.';

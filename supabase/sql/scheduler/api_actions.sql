@@ -73,6 +73,8 @@ begin
       scheduler.pause_group(p_subject, p_reason, p_author, (p_input ->> 'until')::timestamptz, p_now))
     when p_verb = 'resume-group' then jsonb_build_object('message',
       scheduler.resume_group(p_subject, p_author, p_now))
+    when p_verb = 'test-channel' then jsonb_build_object('message',
+      scheduler.test_alert_channel(p_subject, p_reason, p_author, p_now))
     when p_verb = 'force-release-locks' then jsonb_build_object('released', scheduler.release_locks(
       case when p_input ? 'jobs' then array(select jsonb_array_elements_text(p_input -> 'jobs')) end, p_reason,
       p_author, p_now))
@@ -90,9 +92,9 @@ end;
 $$;
 comment on function scheduler.api_act(text, text, text, text, jsonb, timestamptz) is
   'A verb of an operator over the API: on a job (run, pause, resume, close-breaker, backfill), a run (cancel, '
-    'retry), a group (pause-group, resume-group) or all (force-release-locks, stop, restart). What the verb says comes '
-    'back as {"message"}, {"run_id"}, {"released"} or {"preview", "occurrences"}. Raises 22023 without reason or '
-    'author, and what the verb raises.';
+    'retry), a group (pause-group, resume-group), an alert channel (test-channel) or all (force-release-locks, stop, '
+    'restart). What the verb says comes back as {"message"}, {"run_id"}, {"released"} or {"preview", "occurrences"}. '
+    'Raises 22023 without reason or author, and what the verb raises.';
 
 create function scheduler.api_tick(p_now timestamptz default clock_timestamp()) returns jsonb
 language sql set search_path = '' as $$

@@ -88,13 +88,7 @@ comment on function scheduler.api_health(timestamptz) is
 
 create function scheduler.durations_of(p_job_name text) returns jsonb
 language sql stable set search_path = '' as $$
-  select jsonb_build_object('runs', count(duration_ms), 'average_ms', round(avg(duration_ms)),
-    'p50_ms', round(percentile_cont(0.5) within group (order by duration_ms)),
-    'p95_ms', round(percentile_cont(0.95) within group (order by duration_ms)),
-    'p99_ms', round(percentile_cont(0.99) within group (order by duration_ms)), 'longest_ms', max(duration_ms))
-  from (
-    select duration_ms from public.scheduler_runs
-    where job_name = p_job_name order by created_at desc limit 100) as newest;
+  select to_jsonb(sample) from scheduler.sample_durations(p_job_name, 100) as sample;
 $$;
 comment on function scheduler.durations_of(text) is 'How long those of the job''s 100 newest runs took that began.';
 

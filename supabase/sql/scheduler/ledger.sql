@@ -105,3 +105,21 @@ end;
 $$;
 comment on function scheduler.is_of_occurrence(public.scheduler_runs) is
   'Whether the run is an attempt at an occurrence of its job, and not at what a person called or somebody enqueued.';
+
+create function scheduler.sample_durations(
+  p_job_name text, p_newest integer, p_statuses text[] default null, out runs bigint, out average_ms numeric,
+  out p50_ms numeric, out p95_ms numeric, out p99_ms numeric, out longest_ms integer
+)
+language sql stable set search_path = '' as $$
+  select count(duration_ms), round(avg(duration_ms)),
+    round(percentile_cont(0.5) within group (order by duration_ms)),
+    round(percentile_cont(0.95) within group (order by duration_ms)),
+    round(percentile_cont(0.99) within group (order by duration_ms)), max(duration_ms)
+  from (
+    select duration_ms from public.scheduler_runs
+    where job_name = p_job_name and (p_statuses is null or status = any (p_statuses) and duration_ms is not null)
+    order by created_at desc limit p_newest) as newest;
+$$;
+comment on function scheduler.sample_durations(text, integer, text[]) is
+  'How long those of the job''s newest runs took that began: of that many rows, or of that many that began and have '
+    'one of the statuses.';

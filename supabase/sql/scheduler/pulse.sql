@@ -82,6 +82,7 @@ begin
   return case p_step
     when 'pruned' then scheduler.prune(p_now)
     when 'mended' then scheduler.mend_cron_entries() || jsonb_build_object('woken', scheduler.wake_waiting(p_now))
+    when 'rolled up' then jsonb_build_object('rolled_up', scheduler.roll_up(p_now))
     when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
     when 'answers' then jsonb_build_object(
       'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
@@ -103,6 +104,7 @@ language sql immutable set search_path = '' as $$
     case when prunes then 'pruned' end,
     case when prunes then 'pulse entry' end,
     case when mends then 'mended' end,
+    case when scheduler.rollup_step(p_state.last_rolled_up_at, p_now) is not null then 'rolled up' end,
     -- Once a round of the jobs.
     case when p_state.resume_after is null then 'answers' end,
     'alerts',
@@ -115,7 +117,8 @@ language sql immutable set search_path = '' as $$
       true) as mends) as due;
 $$;
 comment on function scheduler.pulse_steps(scheduler.pulse_state, timestamptz) is
-  'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, pruning begins every hour.';
+  'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, counters rolled up every '
+    'five, pruning begins every hour.';
 
 create function scheduler.pulse(p_now timestamptz default now(), p_budget_ms integer default 50) returns jsonb
 language plpgsql set search_path = '' as $$
@@ -156,14 +159,15 @@ begin
     last_pulse_at = case when v_succeeded <> '{}' then p_now else last_pulse_at end,
     last_mended_at = case when 'mended' = any (v_succeeded) then p_now else last_mended_at end,
     last_pruned_at = case when 'pruned' = any (v_succeeded) then p_now else last_pruned_at end,
+    last_rolled_up_at = case when 'rolled up' = any (v_succeeded) then p_now else last_rolled_up_at end,
     errors = v_errors;
   return v_report - 'failed' || jsonb_build_object('errors', v_errors);
 end;
 $$;
 comment on function scheduler.pulse(timestamptz, integer) is
   'One pulse, one transaction: reads answers, judges silent runs, records missed occurrences, sends what waits, for '
-    'about p_budget_ms; mends pg_cron''s entries every minute, prunes hourly. Returns the counts; "more" when there '
-    'is more to do at once. Safe to call twice at once: the second does nothing.';
+    'about p_budget_ms; mends pg_cron''s entries every minute, rolls counters up every five, prunes hourly. Returns '
+    'the counts; "more" when there is more to do at once. Safe to call twice at once: the second does nothing.';
 
 -- pg_cron's statement commits after each beat: see scheduler.pulse_command().
 create function scheduler.beat() returns boolean

@@ -363,7 +363,8 @@ create table scheduler.pulse_state (
   cron_log_read_to bigint not null default 0,
   errors jsonb not null default '{}',
   last_looked_at timestamptz,
-  queue_still_since timestamptz
+  queue_still_since timestamptz,
+  last_rolled_up_at timestamptz
 );
 
 comment on table scheduler.pulse_state is
@@ -376,6 +377,8 @@ comment on column scheduler.pulse_state.cron_log_read_to is
 comment on column scheduler.pulse_state.last_looked_at is 'When the rules of alerts were last looked at.';
 comment on column scheduler.pulse_state.queue_still_since is
   'Since when pg_net''s queue has held requests without an answer to any; null: it does not stand still.';
+comment on column scheduler.pulse_state.last_rolled_up_at is
+  'When the counters of all jobs were last copied to rollups.';
 insert into scheduler.pulse_state default values;
 
 -- Unlogged on purpose: a crash empties it together with pg_net's tables, which is how the crash is noticed.

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
+import { addChannel } from "../../support/alerts.ts";
 import { refusal } from "../../support/refusal.ts";
 import * as t from "../../support/scheduler.ts";
 
@@ -57,6 +58,8 @@ t.ledgerTest(
     assert.match((await act(sql, "close-breaker", "job")).message, /not there/);
     assert.match((await act(sql, "pause-group", "night")).message, /with 1 job/);
     assert.match((await act(sql, "resume-group", "night")).message, /runs again/);
+    await addChannel(sql, "slack");
+    assert.match((await act(sql, "test-channel", "slack")).message, /^the next pulse sends it/);
     assert.match(
       (await act(sql, "stop", "", { end_runs: true })).message,
       /^1 job is stopped; 0 runs told/,
@@ -71,6 +74,8 @@ t.ledgerTest(
       "resume | job | why | ann",
       "pause_group | night | why | ann",
       "resume_group | night | why | ann",
+      "register_alert_channel | slack | a test | Ada",
+      "test_alert_channel | slack | why | ann",
       "start_incident | all jobs | why | ann",
       "end_incident | all jobs | why | ann",
     ]);
@@ -138,6 +143,7 @@ t.ledgerTest(
       ["run", "job", {}, {}, "SD101"],
       ["retry", run, {}, {}, "SD101"],
       ["pause-group", "nobody", {}, {}, "SD014"],
+      ["test-channel", "nobody", {}, {}, "SD015"],
       ["restart", "", { ramp_seconds: -1 }, {}, "22023"],
       ["backfill", "job", {}, {}, "22023"],
     ];

@@ -326,7 +326,14 @@ comment on type scheduler.check_result is
 
 select scheduler.add_retention_rule('scheduler', 'scheduler_audit', 730, 'occurred_at < $1');
 
-alter table scheduler.run_counters add column deferred bigint not null default 0;
+alter table scheduler.run_counters
+  add column deferred bigint not null default 0,
+  add column durations integer[] not null default array_fill(0, array[71]),
+  add column fire_lags integer[] not null default array_fill(0, array[71]);
+comment on column scheduler.run_counters.durations is
+  'What duration_counts has, by the finer bounds of timing_bounds_ms. Not cumulative.';
+comment on column scheduler.run_counters.fire_lags is
+  'What fire_lag_counts has, by the finer bounds of timing_bounds_ms. Not cumulative.';
 
 insert into scheduler.metric_sources (function_name, pack) values ('scheduler.coordination_metrics', 'scheduler');
 insert into scheduler.metric_families (family, pack, type, help) values
@@ -464,7 +471,10 @@ create extension if not exists pgcrypto with schema extensions;
 
 alter table scheduler.pulse_state
   add column last_looked_at timestamptz,
-  add column queue_still_since timestamptz;
+  add column queue_still_since timestamptz,
+  add column last_rolled_up_at timestamptz;
+comment on column scheduler.pulse_state.last_rolled_up_at is
+  'When the counters of all jobs were last copied to rollups.';
 comment on column scheduler.pulse_state.last_looked_at is 'When the rules of alerts were last looked at.';
 comment on column scheduler.pulse_state.queue_still_since is
   'Since when pg_net''s queue has held requests without an answer to any; null: it does not stand still.';
@@ -759,3 +769,49 @@ comment on column public.scheduler_operators.user_id is 'The user''s id in Supab
 
 comment on column public.scheduler_operators.name is
   'The author of what the user does, in the audit log: an e-mail address, for example.';
+create table scheduler.rollups (
+  job_name text not null references scheduler.run_counters (job_name) on delete cascade,
+  taken_at timestamptz not null check (isfinite(taken_at)),
+  step interval not null,
+  completed bigint not null,
+  failed bigint not null,
+  deferred bigint not null,
+  cancelled bigint not null,
+  skipped bigint not null,
+  missed bigint not null,
+  lost bigint not null,
+  retries bigint not null,
+  durations integer[] not null,
+  duration_sum_ms bigint not null,
+  fire_lags integer[] not null,
+  fire_lag_sum_ms bigint not null,
+  primary key (job_name, taken_at)
+);
+create index rollups_step_idx on scheduler.rollups (step, taken_at);
+alter table scheduler.rollups enable row level security;
+revoke all on scheduler.rollups from public, anon, authenticated, service_role;
+
+comment on table scheduler.rollups is
+  'Copies of scheduler.run_counters, one row a job and time. They grow as the counters do: the difference of two is '
+    'what happened between them.';
+comment on column scheduler.rollups.step is
+  'The longest of the steps for which it was made: 5 minutes, kept for over an hour; an hour, for over a day; 6 hours, '
+    'for over a week; a day, until it is pruned.';
+
+-- The triggers and the rule need their functions, whose bodies follow with the others.
+create function scheduler.count_from_zero() returns trigger language plpgsql set search_path = '' as
+  'begin return null; end';
+create function scheduler.prune_rollups(p_before timestamptz, p_limit integer) returns integer
+language sql set search_path = '' as 'select 0';
+
+create trigger first_rollup after insert on scheduler.run_counters
+  for each row execute function scheduler.count_from_zero();
+create trigger counters_lowered after update on scheduler.run_counters
+  for each row when (new.completed < old.completed or new.failed < old.failed or new.deferred < old.deferred
+    or new.cancelled < old.cancelled or new.skipped < old.skipped or new.missed < old.missed or new.lost < old.lost
+    or new.retries < old.retries or new.duration_sum_ms < old.duration_sum_ms
+    or new.fire_lag_sum_ms < old.fire_lag_sum_ms)
+  execute function scheduler.count_from_zero();
+
+select scheduler.add_retention_rule('scheduler', 'rollups', 92, what => 'how long the daily roll-ups of jobs stay',
+  prune_function => 'scheduler.prune_rollups');
