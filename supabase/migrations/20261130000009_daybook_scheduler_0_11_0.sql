@@ -338,6 +338,10 @@ comment on type scheduler.hold is
   'What holds a run back: its kind (see scheduler_runs.waiting), the name of what it waits for, until when at the '
     'latest (null: until it happens); with a skip_reason the run is skipped instead.';
 
+create type scheduler.place_in_line as (job_name text, priority numeric, scheduled_for timestamptz, tried integer);
+comment on type scheduler.place_in_line is
+  'A job of which a run waits: the priority and the time of the one that goes next, and how many went before it.';
+
 create table public.scheduler_breakers (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
   failures integer not null default 0 check (failures >= 0),
@@ -806,11 +810,7 @@ drop function scheduler.pause_segments(scheduler_jobs,timestamp with time zone,t
 
 drop function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean);
 
-drop function scheduler.send_queued(scheduler_jobs,timestamp with time zone);
-
 drop function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with time zone);
-
-drop function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone);
 
 set local check_function_bodies = off;
 
@@ -1890,6 +1890,38 @@ $function$
 ;
 comment on function scheduler.attend_alerts(timestamp with time zone) is 'The pulse''s step for alerts: looks at the rules every 30 seconds, sends what is to be said, reads the answers, pings dead man''s switches. Nothing while no channel is enabled and nothing is left to be said.';
 revoke all on function scheduler.attend_alerts(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.attend_jobs(p_now timestamp with time zone, p_budget_ms integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_limit constant integer := 100;
+  v_until constant timestamptz := clock_timestamp() + p_budget_ms * interval '1 millisecond';
+  v_to_hear text[] := array(select scheduler.jobs_to_hear(p_now));
+  v_names text[] := scheduler.jobs_to_attend(p_now, v_to_hear, (select resume_after from scheduler.pulse_state),
+    v_limit);
+  v_opens constant boolean := scheduler.opens_line();
+  v_report jsonb := scheduler.advance_jobs(v_names, v_to_hear, p_now, v_until);
+  v_line jsonb;
+  v_stopped_at text;
+begin
+  if v_opens then
+    v_line := scheduler.send_line(p_now);
+    v_report := v_report || jsonb_build_object('sent', (v_report ->> 'sent')::integer + (v_line ->> 'sent')::integer,
+      'errors', v_report -> 'errors' || (v_line -> 'errors'));
+  end if;
+  v_stopped_at := case
+    when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit
+      then v_report ->> 'last' end;
+  update scheduler.pulse_state set resume_after = v_stopped_at;
+  return v_report - 'last' || jsonb_build_object('more', v_stopped_at is not null);
+end;
+$function$
+;
+comment on function scheduler.attend_jobs(timestamp with time zone,integer) is 'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it stopped early.';
+revoke all on function scheduler.attend_jobs(timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_subject text, p_reason text, p_author text, p_before jsonb, p_after jsonb, p_now timestamp with time zone)
  RETURNS void
@@ -3776,6 +3808,54 @@ $function$
 comment on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The run of a job without a schedule for an occurrence of one of its dependencies: queued, or skipped as the job is stopped or by its calendars. Writes nothing: see add_runs.';
 revoke all on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.dispatch(p_job_name text, p_now timestamp with time zone DEFAULT now())
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO ''
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+declare
+  v_leads boolean;
+  v_opens boolean;
+  v_run_id uuid;
+  v_others text[];
+begin
+  if not exists (select from public.scheduler_jobs where name = p_job_name) then
+    perform scheduler.refuse_unknown_job(p_job_name,
+      format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name));
+  end if;
+  v_leads := scheduler.lead_dispatch(p_job_name, p_now);
+  perform from public.scheduler_jobs where name = p_job_name and enabled and next_run_at <= p_now for no key update;
+  if not found then
+    return null;
+  end if;
+  v_opens := scheduler.opens_line();
+  v_run_id := (scheduler.advance_job(p_job_name, true, p_now) ->> 'run')::uuid;
+  if exists (select from public.scheduler_runs where status = 'missed' and completed_at = p_now) then
+    perform scheduler.name_failed_dispatches(p_now);
+  end if;
+
+  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: all due
+  -- jobs leave in one batch. The entries that waited find their jobs' cursors moved. Recording a long outage takes tens
+  -- of milliseconds a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
+  v_others := array(
+    select name from public.scheduler_jobs
+    where v_leads and enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes'
+      and name <> p_job_name
+    order by next_run_at, name limit 199);
+  if cardinality(v_others) > 0 then
+    perform scheduler.advance_jobs(v_others, array(select scheduler.jobs_to_hear(p_now, v_others)), p_now);
+  end if;
+  if v_opens then
+    perform scheduler.send_line(p_now);
+  end if;
+  return v_run_id;
+end;
+$function$
+;
+comment on function scheduler.dispatch(text,timestamp with time zone) is 'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to call any number of times at once. Raises SD001 for an unknown job.';
+revoke all on function scheduler.dispatch(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.durations_of(p_job_name text)
  RETURNS jsonb
  LANGUAGE sql
@@ -3869,6 +3949,7 @@ declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
   v_next public.scheduler_runs;
+  v_opens boolean;
 begin
   select jobs.* into v_job from public.scheduler_jobs as jobs
     where jobs.name = (select job_name from public.scheduler_runs where id = p_run_id)
@@ -3900,10 +3981,14 @@ begin
   end if;
   perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
+    v_opens := scheduler.opens_line();
     perform scheduler.let_go(v_job, v_run, v_next.id is not null, p_now);
   end if;
   if p_send_next and v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
+  end if;
+  if v_opens then
+    perform scheduler.send_line(p_now);
   end if;
   return true;
 end;
@@ -4216,6 +4301,7 @@ AS $function$
 declare
   v_list jsonb := nullif(current_setting('daybook.to_follow', true), '')::jsonb;
   v_is_nested constant boolean := v_list is not null;
+  v_opens boolean;
 begin
   select coalesce(v_list, '[]') || coalesce(jsonb_agg(item), '[]') into v_list
     from unnest(p_job_names) as name,
@@ -4225,6 +4311,7 @@ begin
   if v_is_nested then
     return;
   end if;
+  v_opens := scheduler.opens_line();
   while v_list <> '[]' loop
     perform set_config('daybook.to_follow', (v_list - 0)::text, true);
     perform scheduler.follow(v_list -> 0 ->> 'job', array(
@@ -4232,6 +4319,9 @@ begin
     v_list := current_setting('daybook.to_follow')::jsonb;
   end loop;
   perform set_config('daybook.to_follow', '', true);
+  if v_opens then
+    perform scheduler.send_line(p_now);
+  end if;
 end;
 $function$
 ;
@@ -4410,6 +4500,21 @@ $function$
 ;
 comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this transaction sees.';
 revoke all on function scheduler.has_free_slot(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.has_slots(p_job scheduler_jobs)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return p_job.group_name is not null and exists (
+    select from public.scheduler_groups where name = p_job.group_name and parallel_limit is not null);
+end;
+$function$
+;
+comment on function scheduler.has_slots(scheduler_jobs) is 'Whether the job shares a limit with others of its group.';
+revoke all on function scheduler.has_slots(scheduler_jobs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.health_of_packs(p_now timestamp with time zone)
  RETURNS jsonb
@@ -5264,6 +5369,21 @@ $function$
 comment on function scheduler.lasted_text(numeric) is 'How long so many seconds are, as people say it, seconds too.';
 revoke all on function scheduler.lasted_text(numeric) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.let_due_go(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
+  update public.scheduler_runs set run_after = null,
+      waiting = case when waiting ->> 'for' = 'dependency' then waiting
+        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
+    where job_name = p_job.name and status = 'queued' and run_after <= p_now;
+$function$
+;
+comment on function scheduler.let_due_go(scheduler_jobs,timestamp with time zone) is 'Puts the job''s runs whose time has come among those that go as soon as the job may. The caller holds the job''s row lock.';
+revoke all on function scheduler.let_due_go(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.let_go(p_job scheduler_jobs, p_run scheduler_runs, p_goes_on boolean, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -5279,7 +5399,7 @@ begin
     perform scheduler.release_key(p_job, p_run.key, p_now);
   end if;
   if v_group is not null then
-    perform scheduler.send_group(v_group, p_now);
+    perform scheduler.stand_in_line(v_group, null);
   end if;
   -- Dependents wait for the occurrence's last attempt.
   if p_job.dependents <> '{}' and not p_goes_on then
@@ -5288,7 +5408,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) is 'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of other jobs waited for it. The caller holds the job''s row lock.';
+comment on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) is 'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of other jobs waited for it. The caller holds the job''s row lock, and has opened the line.';
 revoke all on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.limit_hold(p_job scheduler_jobs, p_run scheduler_runs)
@@ -5308,6 +5428,21 @@ $function$
 ;
 comment on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) is 'The hold when the limit of the job''s group or of the run''s key is reached; else null. The caller holds the job''s row lock.';
 revoke all on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.line_of(p_group_name text, p_job_name text, p_tried integer, p_now timestamp with time zone)
+ RETURNS SETOF scheduler.place_in_line
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jobs.name, scheduler.effective_priority(jobs, next, p_now), next.scheduled_for, p_tried
+  from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
+  where jobs.group_name = p_group_name and jobs.enabled and next.id is not null
+    and (p_job_name is null or jobs.name = p_job_name);
+$function$
+;
+comment on function scheduler.line_of(text,text,integer,timestamp with time zone) is 'The place of each job of the group of which a run may go, or of one of them; in no order.';
+revoke all on function scheduler.line_of(text,text,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.line_waits_for(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS jsonb
@@ -6580,6 +6715,23 @@ $function$
 ;
 comment on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) is 'The reservations of a budget that still hold tokens for their jobs.';
 revoke all on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.opens_line()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if coalesce(current_setting('daybook.line', true), '') <> '' then
+    return false;
+  end if;
+  perform set_config('daybook.line', '[]', true);
+  return true;
+end;
+$function$
+;
+comment on function scheduler.opens_line() is 'Opens the line, unless one is open: false then. Whoever opened it sends it: see send_line.';
+revoke all on function scheduler.opens_line() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.origin(p_run scheduler_runs)
  RETURNS text
@@ -8277,12 +8429,14 @@ declare
   v_group public.scheduler_groups;
   v_job public.scheduler_jobs;
   v_jobs bigint := 0;
+  v_opens constant boolean := scheduler.opens_line();
 begin
   perform scheduler.lock_group(p_group_name);
   v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('resume the group %s', p_group_name), 'author',
     format('select scheduler.resume_group(%L, ''who'')', p_group_name), p_author);
   if v_group.paused_at is null or v_group.paused_until <= p_now then
+    perform scheduler.send_line(p_now) where v_opens;
     return format('the group %s was not paused', p_group_name);
   end if;
   for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name loop
@@ -8295,7 +8449,10 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
-  perform scheduler.send_group(p_group_name, p_now);
+  perform scheduler.stand_in_line(p_group_name, name) from public.scheduler_jobs where group_name = p_group_name;
+  if v_opens then
+    perform scheduler.send_line(p_now);
+  end if;
   perform scheduler.wake_group(p_group_name, p_now);
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
@@ -8629,64 +8786,122 @@ $function$
 comment on function scheduler.send_deliveries(timestamp with time zone) is 'Sends what is due of the outbox, 20 messages at most. Returns how many.';
 revoke all on function scheduler.send_deliveries(timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_now timestamp with time zone)
- RETURNS void
+CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_asked text[], p_now timestamp with time zone)
+ RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 declare
-  v_job public.scheduler_jobs;
-  v_done text[] := array[]::text[];
+  v_line scheduler.place_in_line[];
+  v_first scheduler.place_in_line;
+  v_told record;
+  v_sent integer := 0;
+  v_errors jsonb := jsonb_build_object();
 begin
-  -- One run at a time: the next one may be another job's.
-  while scheduler.has_free_slot(p_group_name) loop
-    select jobs.* into v_job
-      from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
-      where jobs.group_name = p_group_name and jobs.enabled and next.id is not null and name <> all (v_done)
-      order by scheduler.effective_priority(jobs, next, p_now) desc, next.scheduled_for, jobs.name limit 1;
+  perform scheduler.let_due_go(jobs, p_now) from public.scheduler_jobs as jobs
+    where group_name = p_group_name and name = any (p_asked);
+  v_line := array(select place from scheduler.line_of(p_group_name, null, 1, p_now) as place);
+  loop
+    -- Without a slot only those are looked at that asked: their row has to say what they wait for.
+    if not scheduler.has_free_slot(p_group_name) then
+      v_line := array(select place from unnest(v_line) as place where job_name = any (p_asked));
+    end if;
+    select * into v_first from unnest(v_line) order by priority desc, scheduled_for, job_name limit 1;
     exit when not found;
-    if not scheduler.try_lock_job(v_job.name) then
-      perform scheduler.wake_jobs(array[v_job.name], p_now);
-      v_done := v_done || v_job.name;
-    elsif scheduler.try_send_queued(v_job, p_now, 1) = 0 then
-      v_done := v_done || v_job.name;
+    v_told := scheduler.try_send_next(v_first.job_name, p_now);
+    v_sent := v_sent + coalesce(v_told.outcome = 'sent', false)::integer;
+    v_errors := v_errors || case when v_told.fault is not null
+      then jsonb_build_object(v_first.job_name, v_told.fault) else jsonb_build_object() end;
+    v_line := array(select place from unnest(v_line) as place where job_name <> v_first.job_name);
+    if v_told.outcome in ('sent', 'over', 'waits') and v_first.tried < 100 then
+      v_line := v_line || array(
+        select place from scheduler.line_of(p_group_name, v_first.job_name, v_first.tried + 1, p_now) as place);
+    elsif v_told.outcome in ('sent', 'over', 'waits') then
+      -- More may go than one transaction sends.
+      perform scheduler.wake_jobs(array[v_first.job_name], 'epoch');
     end if;
   end loop;
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
 end;
 $function$
 ;
-comment on function scheduler.send_group(text,timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, the highest priority first. Jobs that somebody else holds are woken at the next pulse.';
-revoke all on function scheduler.send_group(text,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.send_group(text,text[],timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, one run at a time, the highest priority first: the next one may be another job''s. Jobs that asked are looked at also without a slot. {"sent": runs, "errors": {job: message}}. Jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that asked.';
+revoke all on function scheduler.send_group(text,text[],timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.send_queued(p_job scheduler_jobs, p_now timestamp with time zone, p_at_most integer DEFAULT 100)
+CREATE OR REPLACE FUNCTION scheduler.send_line(p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_line jsonb;
+  v_group record;
+  v_told jsonb;
+  v_sent integer := 0;
+  v_errors jsonb := jsonb_build_object();
+begin
+  -- What is sent, or skipped, can have others stand in line.
+  loop
+    v_line := current_setting('daybook.line')::jsonb;
+    exit when v_line = '[]';
+    perform set_config('daybook.line', '[]', true);
+    for v_group in
+      select place ->> 'group' as name, array_remove(array_agg(place ->> 'job'), null) as asked
+      from jsonb_array_elements(v_line) as place group by 1 order by 1
+    loop
+      v_told := scheduler.send_group(v_group.name, v_group.asked, p_now);
+      v_sent := v_sent + (v_told ->> 'sent')::integer;
+      v_errors := v_errors || (v_told -> 'errors');
+    end loop;
+  end loop;
+  perform set_config('daybook.line', '', true);
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
+end;
+$function$
+;
+comment on function scheduler.send_line(timestamp with time zone) is 'Sends those that stand in line, group by group, until none does, and closes the line. {"sent", "errors"} as send_group has them.';
+revoke all on function scheduler.send_line(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.send_next(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run constant public.scheduler_runs := scheduler.next_waiting(p_job, p_now);
+begin
+  return case when v_run.id is null then 'none' else scheduler.send_run(p_job, v_run, p_now) end;
+end;
+$function$
+;
+comment on function scheduler.send_next(scheduler_jobs,timestamp with time zone) is 'send_run of the job''s run that goes next; none when none may go. The caller holds the job''s row lock.';
+revoke all on function scheduler.send_next(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.send_queued(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS integer
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 declare
-  v_run public.scheduler_runs;
+  v_outcome text;
+  v_opens boolean;
   v_sent integer := 0;
 begin
   if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
     return 0;
   end if;
-  -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
-  update public.scheduler_runs set run_after = null,
-      waiting = case when waiting ->> 'for' = 'dependency' then waiting
-        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
-    where job_name = p_job.name and status = 'queued' and run_after <= p_now;
-  for i in 1 .. p_at_most loop
-    v_run := scheduler.next_waiting(p_job, p_now);
-    exit when v_run.id is null;
-    case scheduler.send_run(p_job, v_run, p_now)
-      when 'full' then
-        v_run := null;
-        exit;
-      when 'sent' then v_sent := v_sent + 1;
-      else null;
-    end case;
+  if scheduler.has_slots(p_job) then
+    v_opens := scheduler.opens_line();
+    perform scheduler.stand_in_line(p_job.group_name, p_job.name);
+    return case when v_opens then (scheduler.send_line(p_now) ->> 'sent')::integer else 0 end;
+  end if;
+  perform scheduler.let_due_go(p_job, p_now);
+  for i in 1 .. 100 loop
+    v_outcome := scheduler.send_next(p_job, p_now);
+    v_sent := v_sent + (v_outcome = 'sent')::integer;
+    exit when v_outcome in ('none', 'full');
   end loop;
-  if v_run.id is not null and p_at_most > 1 then
+  if v_outcome not in ('none', 'full') then
     -- More may go than one transaction sends.
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
   end if;
@@ -8694,8 +8909,8 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone,integer) is 'Sends what of the job is due and waiting, as far as it may go, at most p_at_most runs (the next pulse goes on, unless it was one); returns how many. The caller holds the job''s row lock.';
-revoke all on function scheduler.send_queued(scheduler_jobs,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) is 'Sends what of the job is due and waiting, as far as it may go, at most 100 runs (the next pulse goes on); returns how many. A job that shares a limit stands in line with the others of its group. The caller holds the job''s row lock.';
+revoke all on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.send_run(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone, p_is_ordered boolean DEFAULT false)
  RETURNS text
@@ -8929,6 +9144,20 @@ $function$
 comment on function scheduler.split_day_signs(scheduler.parsed_schedule) is 'A schedule whose day fields hold plain values and signs, with the signs apart.';
 revoke all on function scheduler.split_day_signs(scheduler.parsed_schedule) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.stand_in_line(p_group_name text, p_job_name text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform set_config('daybook.line', (current_setting('daybook.line')::jsonb
+    || jsonb_build_object('group', p_group_name, 'job', p_job_name))::text, true);
+end;
+$function$
+;
+comment on function scheduler.stand_in_line(text,text) is 'Has send_line look at a job of a group; null: at those alone that a free slot of the group is for.';
+revoke all on function scheduler.stand_in_line(text,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.start_incident(p_reason text, p_author text, p_end_runs boolean DEFAULT false, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
  LANGUAGE plpgsql
@@ -9009,7 +9238,11 @@ begin
 
   select * into v_run from scheduler.add_runs(array[v_run]);
   if v_run.id is not null and v_holder.id is null and v_run.run_after is null then
-    perform scheduler.send_run(p_job, v_run, p_now);
+    if scheduler.has_slots(p_job) then
+      perform scheduler.send_queued(p_job, p_now);
+    else
+      perform scheduler.send_run(p_job, v_run, p_now);
+    end if;
   end if;
   return v_run.id;
 end;
@@ -9684,24 +9917,29 @@ $function$
 comment on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'record_dependent, which undoes itself alone when it fails: false then, with a warning, and the pulse tries again and reports the failure. The caller holds the job''s row lock.';
 revoke all on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.try_send_queued(p_job scheduler_jobs, p_now timestamp with time zone, p_at_most integer DEFAULT 100)
- RETURNS integer
+CREATE OR REPLACE FUNCTION scheduler.try_send_next(p_job_name text, p_now timestamp with time zone, OUT outcome text, OUT fault text)
+ RETURNS record
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 begin
-  return scheduler.send_queued(p_job, p_now, p_at_most);
+  if not scheduler.try_lock_job(p_job_name) then
+    perform scheduler.wake_jobs(array[p_job_name], p_now);
+    outcome := 'held';
+    return;
+  end if;
+  outcome := scheduler.send_next(jobs, p_now) from public.scheduler_jobs as jobs where name = p_job_name;
 exception
   when transaction_rollback or lock_not_available then
     raise;  -- trying again helps
   when others then
-    raise warning 'what waits of the job % cannot be sent: %', p_job.name, scheduler.hosts_only(sqlerrm);
-    return 0;
+    fault := scheduler.hosts_only(sqlerrm);
+    raise warning 'what waits of the job % cannot be sent: %', p_job_name, fault;
 end;
 $function$
 ;
-comment on function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone,integer) is 'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
-revoke all on function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+comment on function scheduler.try_send_next(text,timestamp with time zone) is 'send_next of a job, which undoes itself alone when it fails: the fault then, with a warning. Held, and the next pulse looks at it, where somebody else has its row.';
+revoke all on function scheduler.try_send_next(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.undelivered_alerts(p_now timestamp with time zone)
  RETURNS bigint
@@ -9741,8 +9979,10 @@ begin
   if v_run.id is null and (p_job.jitter_seconds > 0 or not scheduler.is_plain(p_job)) then
     -- An occurrence that waits for something else than a run before it holds up those after it.
     select * into v_run from public.scheduler_runs
-      where job_name = p_job.name and status = 'queued' and trigger in ('cron', 'deferred')
-        and waiting ->> 'for' is distinct from 'lock'
+      where job_name = p_job.name and status = 'queued' and waiting ->> 'for' is distinct from 'lock'
+        and (trigger in ('cron', 'deferred')
+          -- It stands in line, and takes the lock when it is sent.
+          or run_after is null and trigger <> 'backfill' and scheduler.has_slots(p_job))
       order by scheduled_for limit 1;
   end if;
   return v_run;

@@ -237,32 +237,6 @@ $$;
 comment on function scheduler.wake_group(text, timestamptz) is
   'Has the first pulse from p_at on (epoch: the next one) look at the jobs of the group.';
 
-create function scheduler.send_group(p_group_name text, p_now timestamptz) returns void
-language plpgsql set search_path = '' as $$
-declare
-  v_job public.scheduler_jobs;
-  v_done text[] := array[]::text[];
-begin
-  -- One run at a time: the next one may be another job's.
-  while scheduler.has_free_slot(p_group_name) loop
-    select jobs.* into v_job
-      from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
-      where jobs.group_name = p_group_name and jobs.enabled and next.id is not null and name <> all (v_done)
-      order by scheduler.effective_priority(jobs, next, p_now) desc, next.scheduled_for, jobs.name limit 1;
-    exit when not found;
-    if not scheduler.try_lock_job(v_job.name) then
-      perform scheduler.wake_jobs(array[v_job.name], p_now);
-      v_done := v_done || v_job.name;
-    elsif scheduler.try_send_queued(v_job, p_now, 1) = 0 then
-      v_done := v_done || v_job.name;
-    end if;
-  end loop;
-end;
-$$;
-comment on function scheduler.send_group(text, timestamptz) is
-  'Sends what waits of the group''s jobs as far as its slots go, the highest priority first. Jobs that somebody else '
-    'holds are woken at the next pulse.';
-
 create function scheduler.pause_group(
   p_group_name text, p_reason text, p_author text, p_until timestamptz default null,
     p_now timestamptz default clock_timestamp()
@@ -313,12 +287,14 @@ declare
   v_group public.scheduler_groups;
   v_job public.scheduler_jobs;
   v_jobs bigint := 0;
+  v_opens constant boolean := scheduler.opens_line();
 begin
   perform scheduler.lock_group(p_group_name);
   v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('resume the group %s', p_group_name), 'author',
     format('select scheduler.resume_group(%L, ''who'')', p_group_name), p_author);
   if v_group.paused_at is null or v_group.paused_until <= p_now then
+    perform scheduler.send_line(p_now) where v_opens;
     return format('the group %s was not paused', p_group_name);
   end if;
   for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name loop
@@ -331,7 +307,10 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
-  perform scheduler.send_group(p_group_name, p_now);
+  perform scheduler.stand_in_line(p_group_name, name) from public.scheduler_jobs where group_name = p_group_name;
+  if v_opens then
+    perform scheduler.send_line(p_now);
+  end if;
   perform scheduler.wake_group(p_group_name, p_now);
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,

@@ -283,6 +283,10 @@ comment on type scheduler.hold is
   'What holds a run back: its kind (see scheduler_runs.waiting), the name of what it waits for, until when at the '
     'latest (null: until it happens); with a skip_reason the run is skipped instead.';
 
+create type scheduler.place_in_line as (job_name text, priority numeric, scheduled_for timestamptz, tried integer);
+comment on type scheduler.place_in_line is
+  'A job of which a run waits: the priority and the time of the one that goes next, and how many went before it.';
+
 create table public.scheduler_breakers (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
   failures integer not null default 0 check (failures >= 0),
