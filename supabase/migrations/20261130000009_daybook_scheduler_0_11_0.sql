@@ -236,11 +236,13 @@ create table public.scheduler_incidents (
   ended_at timestamptz check (isfinite(ended_at)),
   ended_by text check (ended_by ~ '\S' and length(ended_by) <= 200),
   ramp_seconds integer check (ramp_seconds between 0 and 86400),
+  ends_runs boolean not null default false,
   check ((ended_at is null) = (ended_by is null) and (ended_at is null) = (ramp_seconds is null))
 );
 create unique index scheduler_incidents_open_key on public.scheduler_incidents ((true)) where ended_at is null;
 comment on table public.scheduler_incidents is
   'Incidents: from started_at on nothing runs, until ended_at and the ramp after it. At most one lasts.';
+comment on column public.scheduler_incidents.ends_runs is 'Whether what was under way was told to end.';
 alter table public.scheduler_incidents enable row level security;
 revoke all on public.scheduler_incidents from public, anon, authenticated, service_role;
 revoke all on sequence public.scheduler_incidents_id_seq from public, anon, authenticated, service_role;
@@ -904,6 +906,7 @@ begin
     perform scheduler.wake_if_waiting(p_job_name);
     return v_told;
   end if;
+  v_job := scheduler.heed_incident(v_job, p_now);
   if exists (select from scheduler.wakes where job_name = p_job_name and wake_at <= p_now) then
     perform scheduler.take_wakes(v_job, p_now);
   end if;
@@ -3075,6 +3078,7 @@ begin
       then 'not there: it is registered without breaker_failures' else 'closed' end);
   end if;
   update public.scheduler_breakers set failures = 0, opened_at = null, tried_by = null where job_name = p_job_name;
+  perform scheduler.forget_waiting(v_job.name, '{breaker}');
   perform scheduler.wake_jobs(array[v_job.name], p_now);
   perform scheduler.audit('close_breaker', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('opened_at', v_breaker.opened_at, 'failures', v_breaker.failures), null, p_now);
@@ -3926,6 +3930,7 @@ begin
     from (select name, coalesce(place, v_jobs - 1) as place from public.scheduler_jobs
       left join scheduler.resume_order() on job_name = name) as ordered
     where ordered.name = jobs.name;
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs;
   perform scheduler.wake_jobs(array[name], stopped_until) from public.scheduler_jobs where stopped_until is not null;
   perform scheduler.audit('end_incident', 'scheduler', 'all jobs', null, p_author,
     jsonb_build_object('started_at', v_incident.started_at, 'by', v_incident.started_by, 'reason', v_incident.reason),
@@ -4396,6 +4401,19 @@ $function$
 comment on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) is 'The run that follows one that has ended: its retry after a wait that grows, its continuation from p_resume_at on, the next one of a continuous job; null when none does. Writes nothing: see add_runs.';
 revoke all on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.forget_waiting(p_job_name text, p_kinds text[])
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  -- What waited for a dependency before is looked at again.
+  update public.scheduler_runs set waiting = waiting -> 'dependency'
+  where job_name = p_job_name and status = 'queued' and waiting ->> 'for' = any (p_kinds);
+$function$
+;
+comment on function scheduler.forget_waiting(text,text[]) is 'What waits of the job for one of these kinds does not any more: it is sent, or says what else holds it back, when the job next sends. The caller holds the job''s row lock.';
+revoke all on function scheduler.forget_waiting(text,text[]) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.free_slot(p_run_id uuid)
  RETURNS text
  LANGUAGE plpgsql
@@ -4579,6 +4597,25 @@ $function$
 comment on function scheduler.hear_and_wake(text,timestamp with time zone) is 'hear_job for those who do not send what waits: the next pulse does, where a run may have ended. The caller holds the job''s row lock.';
 revoke all on function scheduler.hear_and_wake(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.heed_incident(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS scheduler_jobs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_incident public.scheduler_incidents;
+begin
+  select * into v_incident from public.scheduler_incidents where ended_at is null;
+  if v_incident.id is null or p_job.stopped_at is not null and p_job.stopped_until is null then
+    return p_job;
+  end if;
+  return scheduler.stop_job(p_job, v_incident, p_now);
+end;
+$function$
+;
+comment on function scheduler.heed_incident(scheduler_jobs,timestamp with time zone) is 'Stops a job whose row another transaction held when the incident that lasts was started. The caller holds the job''s row lock.';
+revoke all on function scheduler.heed_incident(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.history_job(p_job text)
  RETURNS text
  LANGUAGE plpgsql
@@ -4704,6 +4741,20 @@ $function$
 ;
 comment on function scheduler.http_date(text) is 'The moment of an HTTP Date header; null when it cannot be read.';
 revoke all on function scheduler.http_date(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.incident_lasts()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return exists (select from public.scheduler_incidents where ended_at is null);
+end;
+$function$
+;
+comment on function scheduler.incident_lasts() is 'Whether an incident lasts, as far as this transaction sees.';
+revoke all on function scheduler.incident_lasts() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.interval_start(p_job scheduler_jobs, p_occurrence timestamp with time zone)
  RETURNS timestamp with time zone
@@ -4868,6 +4919,16 @@ $function$
 ;
 comment on function scheduler.is_stalled(boolean,text,bigint) is 'Whether two occurrences in a row are due without a completed run. What is disabled or stopped has none that is due.';
 revoke all on function scheduler.is_stalled(boolean,text,bigint) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_stop(p_kind text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$ select p_kind = any (scheduler.stop_kinds()) $function$
+;
+comment on function scheduler.is_stop(text) is 'Whether a hold of that kind is a person''s.';
+revoke all on function scheduler.is_stop(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_to_come(p_job_name text, p_at timestamp with time zone)
  RETURNS boolean
@@ -5450,7 +5511,7 @@ CREATE OR REPLACE FUNCTION scheduler.line_waits_for(p_job scheduler_jobs, p_now 
  STABLE
  SET search_path TO ''
 AS $function$
-  select first.waiting || jsonb_build_object('since', p_now)
+  select first.waiting - 'dependency' || jsonb_build_object('since', p_now)
   from scheduler.next_waiting(p_job, p_now) as first;
 $function$
 ;
@@ -5567,6 +5628,29 @@ $function$
 comment on function scheduler.lock_budget(text) is 'The budget''s row, locked. Raises SD012 when it is unknown.';
 revoke all on function scheduler.lock_budget(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.lock_for_incident()
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+  v_waits constant boolean := scheduler.lock_registry_soon();
+  v_name text;
+  v_held text[] := array[]::text[];
+begin
+  for v_name in select name from public.scheduler_jobs order by name loop
+    continue when scheduler.try_lock_job(v_name);
+    continue when v_waits and clock_timestamp() < v_until and scheduler.lock_job_soon(v_name);
+    v_held := v_held || v_name;
+  end loop;
+  return v_held;
+end;
+$function$
+;
+comment on function scheduler.lock_for_incident() is 'Locks the rows of all jobs, waiting a few seconds at most; returns those that others go on holding.';
+revoke all on function scheduler.lock_for_incident() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.lock_group(p_group_name text)
  RETURNS void
  LANGUAGE plpgsql
@@ -5580,6 +5664,40 @@ $function$
 ;
 comment on function scheduler.lock_group(text) is 'Takes the lock of the registry, then the row locks of all jobs of the group.';
 revoke all on function scheduler.lock_group(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.lock_job_soon(p_job_name text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+ SET lock_timeout TO '500ms'
+AS $function$
+begin
+  perform from public.scheduler_jobs where name = p_job_name for no key update;
+  return true;
+exception when lock_not_available then
+  return false;
+end;
+$function$
+;
+comment on function scheduler.lock_job_soon(text) is 'Locks the job''s row, waiting at most half a second; false when it could not. Only for those who hold the lock of the registry: two that wait for each other''s rows would deadlock.';
+revoke all on function scheduler.lock_job_soon(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.lock_registry_soon()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+ SET lock_timeout TO '2s'
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  return true;
+exception when lock_not_available then
+  return false;
+end;
+$function$
+;
+comment on function scheduler.lock_registry_soon() is 'Takes the lock of the registry, waiting at most 2 s; false when it could not.';
+revoke all on function scheduler.lock_registry_soon() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.log_run(p_run scheduler_runs, p_retried boolean)
  RETURNS void
@@ -5692,9 +5810,10 @@ CREATE OR REPLACE FUNCTION scheduler.mark_all_waiting(p_job_name text, p_hold sc
  SET search_path TO ''
 AS $function$
   update public.scheduler_runs as runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
-      scheduler.waiting_since(runs, (p_hold).kind, p_now), (p_hold).until)
+    set waiting = scheduler.wait_for(runs, p_hold, p_now)
   where job_name = p_job_name and status = 'queued' and run_after is null
+    -- What stops a job does not stop a person's run of it.
+    and not (trigger = 'manual' and scheduler.is_stop((p_hold).kind))
     and (waiting ->> 'for', waiting ->> 'name', (waiting ->> 'until')::timestamptz)
       is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
 $function$
@@ -5717,8 +5836,7 @@ begin
     return;
   end if;
   update public.scheduler_runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
-      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until)
+    set waiting = scheduler.wait_for(p_run, p_hold, p_now)
     where id = p_run.id and status = 'queued';
 end;
 $function$
@@ -6542,6 +6660,26 @@ $function$
 comment on function scheduler.note_breaker(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'Tells the job''s breaker how a run ended, and scheduler_activity when it opens or closes. The caller holds the job''s row lock.';
 revoke all on function scheduler.note_breaker(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.note_stop(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_stop constant text := scheduler.stop_now(p_job, p_now);
+begin
+  if v_stop is null then
+    perform scheduler.forget_waiting(p_job.name, scheduler.stop_kinds());
+  else
+    perform scheduler.mark_all_waiting(p_job.name, (v_stop, case v_stop when 'group_paused' then p_job.group_name end,
+      scheduler.stop_until(p_job, v_stop), null)::scheduler.hold, p_now);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.note_stop(scheduler_jobs,timestamp with time zone) is 'After a person has stopped the job or let it go: writes down whether that holds back what waits of it. The caller holds the job''s row lock.';
+revoke all on function scheduler.note_stop(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.note_try(p_job scheduler_jobs, p_run_id uuid)
  RETURNS void
  LANGUAGE sql
@@ -6934,8 +7072,7 @@ begin
     paused_until = case when isfinite(p_until) then p_until end,
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
-  perform scheduler.mark_all_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
-    null)::scheduler.hold, p_now);
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where name = v_job.name;
   perform scheduler.wake_jobs(array[v_job.name], p_until) where isfinite(p_until);
   perform scheduler.audit('pause', 'job', v_job.name, p_reason, p_author, scheduler.pause_facts(v_job, p_now),
     jsonb_build_object('until', case when isfinite(p_until) then p_until end), p_now);
@@ -6990,9 +7127,7 @@ begin
     set group_paused_at = v_group.paused_at, group_paused_until = v_group.paused_until, updated_at = now()
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_all_waiting(name, ('group_paused', p_group_name, v_group.paused_until, null)::scheduler.hold,
-    p_now) from public.scheduler_jobs as jobs
-    where group_name = p_group_name and scheduler.stop_now(jobs, p_now) = 'group_paused';
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
   perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);
@@ -7484,8 +7619,7 @@ CREATE OR REPLACE FUNCTION scheduler.put_off(p_run scheduler_runs, p_hold schedu
  SET search_path TO ''
 AS $function$
   update public.scheduler_runs set
-    waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
-      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until),
+    waiting = scheduler.wait_for(p_run, p_hold, p_now),
     -- What has no end is looked at from time to time all the same.
     run_after = coalesce((p_hold).until, p_now + interval '1 hour')
   where id = p_run.id and status = 'queued';
@@ -8193,8 +8327,10 @@ begin
     end if;
     return false;
   end if;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where p_calendar = any (calendars) order by name), p_now);
+  perform scheduler.wake_jobs(array[name], p_now) from public.scheduler_jobs where p_calendar = any (calendars);
+  -- What a transaction that holds a job's row writes meanwhile, the next pulse corrects.
+  perform scheduler.forget_waiting(name, '{calendar}') from public.scheduler_jobs
+    where p_calendar = any (calendars) and scheduler.try_lock_job(name);
   perform scheduler.audit('remove_calendar_span', 'calendar', p_calendar, v_span.label, p_author,
     jsonb_build_object('from', v_span.starts_at, 'to', v_span.ends_at), null, p_now);
   return true;
@@ -8397,6 +8533,7 @@ begin
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
     where name = v_job.name
     returning * into v_job;
+  perform scheduler.note_stop(v_job, p_now);
   perform scheduler.wake_jobs(array[v_job.name], p_now);
   perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
@@ -8449,6 +8586,7 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
   perform scheduler.stand_in_line(p_group_name, name) from public.scheduler_jobs where group_name = p_group_name;
   if v_opens then
     perform scheduler.send_line(p_now);
@@ -8922,7 +9060,10 @@ declare
   v_hold scheduler.hold;
   v_posted record;
 begin
-  if not scheduler.is_plain(p_job) then
+  if p_run.trigger <> 'manual' and not p_is_ordered and p_job.stopped_at is null and scheduler.incident_lasts() then
+    -- Another transaction held the job's row when it was started.
+    v_hold.kind := 'incident';
+  elsif not scheduler.is_plain(p_job) then
     v_hold := case when p_is_ordered then scheduler.limit_hold(p_job, p_run)
       else scheduler.hold_of(p_job, p_run, p_now) end;
   end if;
@@ -9165,41 +9306,46 @@ CREATE OR REPLACE FUNCTION scheduler.start_incident(p_reason text, p_author text
 AS $function$
 declare
   v_incident public.scheduler_incidents;
+  v_held text[];
   v_jobs bigint;
-  v_ended bigint := 0;
+  v_ended bigint;
 begin
   perform scheduler.assert_given('start an incident', 'reason and author',
     'select scheduler.start_incident(''why'', ''who'')', p_reason, p_author);
-  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  select * into v_incident from public.scheduler_incidents where ended_at is null;
-  if found then
+  v_held := scheduler.lock_for_incident();
+  insert into public.scheduler_incidents (started_at, started_by, reason, ends_runs)
+    values (p_now, left(btrim(p_author), 200), left(btrim(p_reason), 1000), coalesce(p_end_runs, false))
+    on conflict do nothing returning * into v_incident;
+  if v_incident.id is null then
+    select * into v_incident from public.scheduler_incidents where ended_at is null;
     raise exception using errcode = 'SD104',
       message = format('cannot start an incident: one has lasted since %s, called by %s: %s',
         scheduler.local_text(v_incident.started_at, 'UTC'), v_incident.started_by, v_incident.reason),
       hint = 'select scheduler.end_incident(''who'')';
   end if;
-  insert into public.scheduler_incidents (started_at, started_by, reason)
-    values (p_now, left(btrim(p_author), 200), left(btrim(p_reason), 1000));
-  perform from public.scheduler_jobs order by name for no key update;
-  update public.scheduler_jobs set stopped_at = p_now, stopped_until = null;
+  select count(*) filter (where p_end_runs) into v_ended from public.scheduler_runs
+    where status in ('dispatched', 'running') and job_name <> all (v_held);
+  perform scheduler.stop_job(jobs, v_incident, p_now) from public.scheduler_jobs as jobs where name <> all (v_held);
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_all_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
-    from public.scheduler_jobs;
-  if p_end_runs then
-    perform scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author), btrim(p_reason)), p_now)
-      from public.scheduler_runs as runs where status in ('dispatched', 'running');
-    get diagnostics v_ended = row_count;
-  end if;
+  perform scheduler.withdraw_run(runs, format('incident called by %s: %s', v_incident.started_by, v_incident.reason),
+      p_now)
+    from public.scheduler_runs as runs
+    where p_end_runs and status in ('dispatched', 'running') and not exists (
+      select from public.scheduler_jobs where name = job_name);
+  perform scheduler.wake_jobs(v_held, 'epoch');
   perform scheduler.audit('start_incident', 'scheduler', 'all jobs', p_reason, p_author, null,
-    jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);
+    jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended)
+      || case when v_held <> '{}' then jsonb_build_object('held', v_held) else '{}' end, p_now);
   perform scheduler.log_activity('scheduler', format('incident called by %s: %s', btrim(p_author), btrim(p_reason)),
     'warning', jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);
   return format('%s stopped; %s', scheduler.count_text(v_jobs, 'job') || case v_jobs when 1 then ' is' else ' are' end,
-    case when p_end_runs then scheduler.count_text(v_ended, 'run') || ' told to end' else 'what runs goes on' end);
+    case when p_end_runs then scheduler.count_text(v_ended, 'run') || ' told to end' else 'what runs goes on' end)
+    || case when v_held <> '{}' then format('; held by other transactions, nothing of them is sent, and stopped when '
+      'those end: %s', array_to_string(v_held, ', ')) else '' end;
 end;
 $function$
 ;
-comment on function scheduler.start_incident(text,text,boolean,timestamp with time zone) is 'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With p_end_runs what is under way is cancelled, else it goes on. Raises SD104 while another incident lasts; 22023 for a missing reason or author.';
+comment on function scheduler.start_incident(text,text,boolean,timestamp with time zone) is 'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With p_end_runs what is under way is cancelled, else it goes on. Takes a few seconds at most: a job whose row another transaction holds for longer is named, and stopped by the pulse as soon as that ends. Raises SD104 while another incident lasts; 22023 for a missing reason or author.';
 revoke all on function scheduler.start_incident(text,text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.start_occurrence(p_job scheduler_jobs, p_scheduled_for timestamp with time zone, p_now timestamp with time zone)
@@ -9345,6 +9491,28 @@ $function$
 comment on function scheduler.still_since(timestamp with time zone,boolean,timestamp with time zone,timestamp with time zone) is 'Since when pg_net''s queue stands still, from what was known before: null while it is empty; since the newest answer, or since requests were first seen in it.';
 revoke all on function scheduler.still_since(timestamp with time zone,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.stop_job(p_job scheduler_jobs, p_incident scheduler_incidents, p_now timestamp with time zone)
+ RETURNS scheduler_jobs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+begin
+  update public.scheduler_jobs set stopped_at = p_incident.started_at, stopped_until = null
+    where name = p_job.name returning * into v_job;
+  perform scheduler.note_stop(v_job, p_now);
+  perform scheduler.withdraw_run(runs, format('incident called by %s: %s', p_incident.started_by, p_incident.reason),
+      p_now)
+    from public.scheduler_runs as runs
+    where p_incident.ends_runs and job_name = p_job.name and status in ('dispatched', 'running');
+  return v_job;
+end;
+$function$
+;
+comment on function scheduler.stop_job(scheduler_jobs,scheduler_incidents,timestamp with time zone) is 'Stops a job for an incident, ends what of it is under way if the incident does that, and returns its row. The caller holds the job''s row lock.';
+revoke all on function scheduler.stop_job(scheduler_jobs,scheduler_incidents,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.stop_kind(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS text
  LANGUAGE plpgsql
@@ -9362,6 +9530,16 @@ $function$
 ;
 comment on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) is 'What stops the job''s occurrence at that moment, the first of incident, paused, group_paused; null when nothing does.';
 revoke all on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stop_kinds()
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$ select '{incident,paused,group_paused}'::text[] $function$
+;
+comment on function scheduler.stop_kinds() is 'What stop_now says, in its order.';
+revoke all on function scheduler.stop_kinds() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.stop_now(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS text
@@ -10257,6 +10435,28 @@ $function$
 comment on function scheduler.wait_facts(text,text,timestamp with time zone,timestamp with time zone) is 'What stands in scheduler_runs.waiting: what for, its name (null: it needs none), since when, and until when at the latest (null: until it happens).';
 revoke all on function scheduler.wait_facts(text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.wait_for(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_facts constant jsonb := scheduler.wait_facts((p_hold).kind, (p_hold).name,
+    scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until);
+begin
+  -- The time to wait for a dependency does not begin again because the job was stopped meanwhile.
+  return case
+    when (p_hold).kind = 'dependency' then v_facts
+    when p_run.waiting ->> 'for' = 'dependency' then v_facts || jsonb_build_object('dependency', p_run.waiting)
+    when p_run.waiting ? 'dependency' then v_facts || jsonb_build_object('dependency', p_run.waiting -> 'dependency')
+    else v_facts end;
+end;
+$function$
+;
+comment on function scheduler.wait_for(scheduler_runs,scheduler.hold,timestamp with time zone) is 'What stands in the run''s waiting when that hold holds it back: wait_facts and, where it waited for a dependency before, "dependency": those of that.';
+revoke all on function scheduler.wait_for(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.wait_reason(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
  RETURNS text
  LANGUAGE sql
@@ -10335,7 +10535,8 @@ CREATE OR REPLACE FUNCTION scheduler.waiting_since(p_run scheduler_runs, p_for t
  SET search_path TO ''
 AS $function$
 begin
-  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz
+    when p_for = 'dependency' then (p_run.waiting -> 'dependency' ->> 'since')::timestamptz end, p_now);
 end;
 $function$
 ;

@@ -145,6 +145,7 @@ begin
       then 'not there: it is registered without breaker_failures' else 'closed' end);
   end if;
   update public.scheduler_breakers set failures = 0, opened_at = null, tried_by = null where job_name = p_job_name;
+  perform scheduler.forget_waiting(v_job.name, '{breaker}');
   perform scheduler.wake_jobs(array[v_job.name], p_now);
   perform scheduler.audit('close_breaker', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('opened_at', v_breaker.opened_at, 'failures', v_breaker.failures), null, p_now);

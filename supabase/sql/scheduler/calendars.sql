@@ -122,8 +122,10 @@ begin
     end if;
     return false;
   end if;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where p_calendar = any (calendars) order by name), p_now);
+  perform scheduler.wake_jobs(array[name], p_now) from public.scheduler_jobs where p_calendar = any (calendars);
+  -- What a transaction that holds a job's row writes meanwhile, the next pulse corrects.
+  perform scheduler.forget_waiting(name, '{calendar}') from public.scheduler_jobs
+    where p_calendar = any (calendars) and scheduler.try_lock_job(name);
   perform scheduler.audit('remove_calendar_span', 'calendar', p_calendar, v_span.label, p_author,
     jsonb_build_object('from', v_span.starts_at, 'to', v_span.ends_at), null, p_now);
   return true;

@@ -77,6 +77,7 @@ begin
     perform scheduler.wake_if_waiting(p_job_name);
     return v_told;
   end if;
+  v_job := scheduler.heed_incident(v_job, p_now);
   if exists (select from scheduler.wakes where job_name = p_job_name and wake_at <= p_now) then
     perform scheduler.take_wakes(v_job, p_now);
   end if;

@@ -263,9 +263,7 @@ begin
     set group_paused_at = v_group.paused_at, group_paused_until = v_group.paused_until, updated_at = now()
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_all_waiting(name, ('group_paused', p_group_name, v_group.paused_until, null)::scheduler.hold,
-    p_now) from public.scheduler_jobs as jobs
-    where group_name = p_group_name and scheduler.stop_now(jobs, p_now) = 'group_paused';
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
   perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);
@@ -307,6 +305,7 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
   perform scheduler.stand_in_line(p_group_name, name) from public.scheduler_jobs where group_name = p_group_name;
   if v_opens then
     perform scheduler.send_line(p_now);

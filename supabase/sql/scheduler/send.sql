@@ -213,7 +213,10 @@ declare
   v_hold scheduler.hold;
   v_posted record;
 begin
-  if not scheduler.is_plain(p_job) then
+  if p_run.trigger <> 'manual' and not p_is_ordered and p_job.stopped_at is null and scheduler.incident_lasts() then
+    -- Another transaction held the job's row when it was started.
+    v_hold.kind := 'incident';
+  elsif not scheduler.is_plain(p_job) then
     v_hold := case when p_is_ordered then scheduler.limit_hold(p_job, p_run)
       else scheduler.hold_of(p_job, p_run, p_now) end;
   end if;

@@ -138,8 +138,7 @@ begin
     paused_until = case when isfinite(p_until) then p_until end,
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
-  perform scheduler.mark_all_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
-    null)::scheduler.hold, p_now);
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where name = v_job.name;
   perform scheduler.wake_jobs(array[v_job.name], p_until) where isfinite(p_until);
   perform scheduler.audit('pause', 'job', v_job.name, p_reason, p_author, scheduler.pause_facts(v_job, p_now),
     jsonb_build_object('until', case when isfinite(p_until) then p_until end), p_now);
@@ -174,6 +173,7 @@ begin
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
     where name = v_job.name
     returning * into v_job;
+  perform scheduler.note_stop(v_job, p_now);
   perform scheduler.wake_jobs(array[v_job.name], p_now);
   perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);

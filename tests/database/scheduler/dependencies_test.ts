@@ -955,3 +955,34 @@ t.ledgerTest(
     assert.equal(second!.skip_reason, `overlap: run ${first!.id} was waiting: dependency up`);
   },
 );
+
+t.ledgerTest(
+  "a pause of the dependent does not begin its time to wait anew",
+  async ({ sql }) => {
+    await upAndDown(sql, {}, { dependency_timeout_seconds: 3600, schedule: null });
+    await t.dispatch(sql, "up");
+    const begun = await waiting(sql, "down");
+    assert.deepEqual([begun.since, begun.until], [t.NOON, at(60)]);
+    await t.value(sql, "scheduler.pause('down', 'why', 'ann', null, $1)", [at(10)]);
+    // Its dependency is over while it is paused, and has failed: the run looks, and waits for the pause.
+    await sql`select scheduler.look_again('down', 'dependency')`;
+    await t.value(sql, "scheduler.pause('down', 'why', 'ann', null, $1)", [at(20)]);
+    assert.equal((await waiting(sql, "down")).for, "paused");
+    await t.value(sql, "scheduler.resume('down', 'ann', $1)", [at(30)]);
+    assert.deepEqual(await waiting(sql, "down"), begun, "what it waited for before");
+    await t.value(sql, "scheduler.pause('down', 'why', 'ann', null, $1)", [at(31)]);
+    // The group's look comes between, as any other that holds it back.
+    await sql`select scheduler.mark_all_waiting('down', ('group_paused', 'g', null, null), ${
+      at(32)
+    })`;
+    await t.value(sql, "scheduler.resume('down', 'ann', $1)", [at(40)]);
+    await sql`update scheduler.pulse_state set last_mended_at = ${at(40)}`;
+    await sql`select scheduler.advance_job('down', false, ${at(41)})`;
+    assert.deepEqual(await waiting(sql, "down"), begun);
+    await sql`select scheduler.advance_job('down', false, ${at(60)})`;
+    assert.equal(
+      (await newest(sql, "down")).skip_reason,
+      "dependency: up had not completed after 3600 s",
+    );
+  },
+);
