@@ -814,6 +814,8 @@ drop function scheduler.register_job(text,text,text,text,text,jsonb,integer,inte
 
 drop function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with time zone);
 
+drop function scheduler.wait_text(numeric);
+
 set local check_function_bodies = off;
 
 CREATE OR REPLACE FUNCTION scheduler.act_on_job(p_verb text, p_job_name text, p_reason text, p_author text, p_input jsonb, p_now timestamp with time zone)
@@ -1052,7 +1054,7 @@ AS $function$
     'sentence', case when p_event <> 'ended' then scheduler.one_line(scheduler.alert_sentence(p_alert, p_now), 700) end,
     'link', (scheduler.setting_value('alerts.console_url') #>> '{}')
       || case when split_part(p_alert.cause, ' ', 1) = 'job' then '?job=' || p_alert.jobs[1] else '' end))
-  from (select scheduler.lasted_text(extract(epoch from coalesce(p_alert.ended_at, p_now) - p_alert.opened_at))
+  from (select scheduler.duration_text(extract(epoch from coalesce(p_alert.ended_at, p_now) - p_alert.opened_at))
     as lasted) as times;
 $function$
 ;
@@ -1764,7 +1766,7 @@ declare
     when p_job.continuous then 'it is continuous and has no occurrences'
     when p_job.schedule is null and p_job.depends_on = '{}' then 'it has no schedule, and so no occurrences'
     when p_from is null or not isfinite(p_from) or p_to is null or not isfinite(p_to) or p_from >= p_to
-      then format('p_from must be a moment before p_to, and both finite, got %s and %s', coalesce(p_from::text, 'null'),
+      then format('from must be a moment before to, and both finite, got %s and %s', coalesce(p_from::text, 'null'),
         coalesce(p_to::text, 'null'))
     when p_reprocess is null or p_reprocess not in ('missed', 'failed', 'all')
       then format('reprocess must be ''missed'', ''failed'' or ''all'', got %s', coalesce(quote_literal(p_reprocess),
@@ -2190,7 +2192,8 @@ begin
     then format('breaker: %s failures in a row, open since %s; %s', v_breaker.failures,
       scheduler.local_text(v_breaker.opened_at, p_job.time_zone),
       case when v_until is null then format('run %s tries', v_breaker.tried_by)
-        else 'the next try is after ' || scheduler.local_text(v_until, p_job.time_zone) end) end)::scheduler.hold;
+        else format('the next try is in %s, after %s', scheduler.duration_text(extract(epoch from v_until - p_now)),
+          scheduler.local_second_text(v_until, p_job.time_zone)) end) end)::scheduler.hold;
 end;
 $function$
 ;
@@ -3656,6 +3659,27 @@ $function$
 comment on function scheduler.delivery_wait(integer,text) is 'How long to wait after so many tries: 15 s, doubled each time, or as long as the answer''s Retry-After says; an hour at most.';
 revoke all on function scheduler.delivery_wait(integer,text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.dependencies_note(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select nullif(concat_ws('; ',
+    'waits for ' || string_agg(name, ', ' order by place) filter (where answer = 'wait'),
+    'will be skipped unless a run completes of ' || string_agg(name, ', ' order by place)
+      filter (where answer = 'skip')), '')
+  from (
+    select name, place, scheduler.dependency_answer(scheduler.newest_state(name, p_at),
+      scheduler.is_to_come(name, p_at), not enabled or scheduler.stop_now(jobs, p_at) is not null,
+      p_job.on_dependency_failure) as answer
+    from unnest(p_job.depends_on) with ordinality as needed (needed_name, place)
+      join public.scheduler_jobs as jobs on name = needed_name) as answers;
+$function$
+;
+comment on function scheduler.dependencies_note(scheduler_jobs,timestamp with time zone) is 'Which of the job''s dependencies an occurrence to come waits for, and because of which it will be skipped, as things stand; null when it has to wait for none.';
+revoke all on function scheduler.dependencies_note(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.dependency_answer(p_state text, p_to_come boolean, p_is_stopped boolean, p_policy text)
  RETURNS text
  LANGUAGE sql
@@ -3859,6 +3883,22 @@ $function$
 ;
 comment on function scheduler.dispatch(text,timestamp with time zone) is 'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to call any number of times at once. Raises SD001 for an unknown job.';
 revoke all on function scheduler.dispatch(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.duration_text(p_seconds numeric)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_seconds < 120 then scheduler.count_text(greatest(0, round(p_seconds))::bigint, 'second')
+    when p_seconds < 7200 then format('%s minutes', round(p_seconds / 60))
+    when p_seconds < 172800 then format('%s hours', round(p_seconds / 3600))
+    else format('%s days', round(p_seconds / 86400)) end;
+$function$
+;
+comment on function scheduler.duration_text(numeric) is 'How long so many seconds are, as people say it.';
+revoke all on function scheduler.duration_text(numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.durations_of(p_job_name text)
  RETURNS jsonb
@@ -4164,6 +4204,7 @@ begin
     || case
       when v_run.occurrences > 1 then scheduler.gap_facts(v_job, v_run)
       when v_run.id is not null then scheduler.run_facts(v_job, v_run, p_now)
+        || coalesce(case when p_at is null then scheduler.others_waiting(v_job, v_run, p_now) end, '{}')
       when v_job.name is null then jsonb_build_object('kind', 'unknown_job', 'jobs', coalesce(
         (select jsonb_agg(name order by name) from public.scheduler_jobs), '[]'))
       else scheduler.no_run_facts(v_job, v_at, v_until, p_now)
@@ -4230,6 +4271,24 @@ $function$
 ;
 comment on function scheduler.failure_wait(scheduler_jobs,integer,double precision) is 'How long after that failure in a row the next attempt waits, by a random number from 0 to 1: at least a second.';
 revoke all on function scheduler.failure_wait(scheduler_jobs,integer,double precision) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.failures_text(p_run scheduler_runs)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select format(', as %s: %s', case when p_run.failures = 1 then 'the run before it failed'
+      else format('%s runs before it failed in a row, the last', p_run.failures) end,
+    concat_ws(': ', verdict, scheduler.one_line(error_message, 200)))
+  from public.scheduler_runs as runs
+  where p_run.trigger = 'continuous' and p_run.failures > 0 and job_name = p_run.job_name and trigger = 'continuous'
+    and scheduled_for < p_run.scheduled_for
+  order by scheduled_for desc limit 1;
+$function$
+;
+comment on function scheduler.failures_text(scheduler_runs) is 'Of a run of a continuous job that follows failures: how many, and the last, as the end of a sentence; else null.';
+revoke all on function scheduler.failures_text(scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.finish_run(p_run_id uuid, p_outcome text, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT now())
  RETURNS jsonb
@@ -5417,19 +5476,6 @@ $function$
 comment on function scheduler.last_begun(text) is 'When the newest run of the job began, or was sent; of a job with 100 newer rows that were not sent, when its last completed run ended. Null: never.';
 revoke all on function scheduler.last_begun(text) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.lasted_text(p_seconds numeric)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE
- SET search_path TO ''
-AS $function$
-  select case when p_seconds < 120 then scheduler.count_text(greatest(0, round(p_seconds))::bigint, 'second')
-    else scheduler.wait_text(p_seconds) end;
-$function$
-;
-comment on function scheduler.lasted_text(numeric) is 'How long so many seconds are, as people say it, seconds too.';
-revoke all on function scheduler.lasted_text(numeric) from public, anon, authenticated, service_role;
-
 CREATE OR REPLACE FUNCTION scheduler.let_due_go(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE sql
@@ -6332,7 +6378,10 @@ begin
   if not p_job.enabled then
     fault := 'is disabled: register it with enabled => true';
   elsif p_job.continuous then
-    fault := 'is continuous: ' || coalesce('its next run waits ' || scheduler.stopped_because(p_job, p_after),
+    fault := 'is continuous: ' || coalesce('its next run waits ' || coalesce(
+      scheduler.stopped_because(p_job, p_after), (
+        select scheduler.wait_reason(p_job, runs, p_after) from public.scheduler_runs as runs
+        where job_name = p_job.name and status = 'queued' and waiting ->> 'for' = 'retry' limit 1)),
       'one run follows the other');
   elsif p_job.schedule is null and p_job.depends_on <> '{}' then
     fault := format('has no schedule: it runs for each occurrence of %s', array_to_string(p_job.depends_on, ', '));
@@ -6357,13 +6406,13 @@ CREATE OR REPLACE FUNCTION scheduler.next_run_note(p_job scheduler_jobs, p_at ti
  SET search_path TO ''
 AS $function$
   select case
-    when stop is not null then 'will be skipped: ' || scheduler.stop_text(p_job, stop)
+    when stop is not null then 'will be skipped: ' || scheduler.stop_note(p_job, stop)
     when label is not null then 'will be skipped: calendar: ' || label
     when breaker.opened_at is not null and scheduler.breaker_state(breaker.opened_at, p_job.breaker_cooldown_seconds,
       p_at) = 'open' then format('will be skipped: breaker: open since %s', scheduler.local_text(breaker.opened_at,
         p_job.time_zone))
     else nullif(concat_ws('; ',
-      case when p_job.depends_on <> '{}' then 'waits for ' || array_to_string(p_job.depends_on, ', ') end,
+      case when p_job.depends_on <> '{}' then scheduler.dependencies_note(p_job, p_at) end,
       case when p_job.jitter_seconds > 0 then format('is sent %s s later', round(extract(epoch from
         scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end), '') end
   from (select scheduler.stop_kind(p_job, p_at) as stop, scheduler.calendar_label(p_job, p_at) as label) as asked
@@ -6585,7 +6634,7 @@ AS $function$
       end)
     when 'disabled' then format(' does not run at %s: it is disabled; register it with enabled => true.', at)
     when 'to_come' then format(' is due at %s, in %s%s.', at,
-      scheduler.wait_text((p_facts ->> 'wait_seconds')::numeric),
+      scheduler.duration_text((p_facts ->> 'wait_seconds')::numeric),
       coalesce(', and ' || (p_facts ->> 'note'), ''))
     when 'not_recorded' then format(
       ' was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the last pulse '
@@ -6646,9 +6695,8 @@ begin
     set failures = v_after.failures, opened_at = v_after.opened_at, tried_by = v_after.tried_by
     where job_name = p_job.name;
   if v_breaker.opened_at is null and v_after.opened_at is not null then
-    perform scheduler.log_activity(p_job.name, format('its breaker opens after %s: the next try is at %s',
-      scheduler.count_text(v_after.failures, 'failure') || ' in a row',
-      scheduler.local_text(p_now + make_interval(secs => p_job.breaker_cooldown_seconds), p_job.time_zone)),
+    perform scheduler.log_activity(p_job.name, format('its breaker opens after %s in a row: the next try is in %s',
+      scheduler.count_text(v_after.failures, 'failure'), scheduler.duration_text(p_job.breaker_cooldown_seconds)),
       'error', jsonb_build_object('run_id', p_run.id), p_now);
   elsif v_breaker.opened_at is not null and v_after.opened_at is null then
     perform scheduler.log_activity(p_job.name, 'its breaker closes: a run has completed',
@@ -6693,6 +6741,44 @@ $function$
 ;
 comment on function scheduler.note_try(scheduler_jobs,uuid) is 'The run that is sent now is the one that tries, where the job''s breaker is not closed.';
 revoke all on function scheduler.note_try(scheduler_jobs,uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.obstacle(p_job_name text, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_name text := p_job_name;
+  v_job public.scheduler_jobs;
+  v_breaker public.scheduler_breakers;
+  v_stop text;
+begin
+  for i in 1 .. 100 loop
+    select * into v_job from public.scheduler_jobs where name = v_name;
+    exit when not found;
+    v_stop := scheduler.stop_now(v_job, p_now);
+    select * into v_breaker from public.scheduler_breakers where job_name = v_name;
+    if not v_job.enabled then
+      return format('%s is disabled', v_name);
+    elsif v_stop is not null then
+      return format(case v_stop when 'paused' then '%s is %s' else '%s is stopped, as %s' end, v_name,
+        scheduler.stop_note(v_job, v_stop));
+    elsif v_breaker.opened_at is not null then
+      return format('the breaker of %s is %s after %s in a row', v_name, scheduler.breaker_state(v_breaker.opened_at,
+        v_job.breaker_cooldown_seconds, p_now), scheduler.count_text(v_breaker.failures, 'failure'));
+    end if;
+    select waiting ->> 'name' into v_name from public.scheduler_runs
+      where job_name = v_name and status = 'queued' and waiting ->> 'for' = 'dependency'
+      order by scheduled_for limit 1;
+    exit when not found;
+  end loop;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.obstacle(text,timestamp with time zone) is 'What keeps a job from running that others wait for, or one that it waits for itself: disabled, stopped by a person, its breaker; null when nothing does.';
+revoke all on function scheduler.obstacle(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.occurrence_near(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS timestamp with time zone
@@ -6886,6 +6972,39 @@ $function$
 ;
 comment on function scheduler.origin(scheduler_runs) is 'What brought the run about: its trigger; of a retry that of the first attempt.';
 revoke all on function scheduler.origin(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.others_sentence(p_others jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select format(' %s, for %s, waits %s.', case p_others ->> 'count' when '1' then 'An older run of it'
+    else format('%s older runs of it wait; the first', p_others ->> 'count') end, p_others ->> 'when',
+    p_others ->> 'waits')
+  where p_others is not null;
+$function$
+;
+comment on function scheduler.others_sentence(jsonb) is 'What is said of older runs that wait; null of none.';
+revoke all on function scheduler.others_sentence(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.others_waiting(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('others_waiting', jsonb_build_object('count', count,
+    'when', scheduler.local_text((first).scheduled_for, p_job.time_zone),
+    'waits', scheduler.wait_reason(p_job, first, p_now)))
+  from (
+    select count(*) over () as count, runs as first from public.scheduler_runs as runs
+    where job_name = p_job.name and status = 'queued' and id <> p_run.id and p_run.completed_at is not null
+    order by scheduled_for, attempt limit 1) as waiting;
+$function$
+;
+comment on function scheduler.others_waiting(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'Beside the newest run of a job, when that is over: {"others_waiting": {"count", "when", "waits"}}: how many older ones wait, and the first of them; null when none does.';
+revoke all on function scheduler.others_waiting(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.page_cursor(p_at timestamp with time zone, p_id text)
  RETURNS text
@@ -7222,7 +7341,7 @@ AS $function$
     from judged
   )
   select scheduled_for, state, gap_id,
-    case when fault is null and place > p_at_most then format('beyond at_most => %s', p_at_most) else fault end
+    case when fault is null and place > p_at_most then format('beyond at_most, which is %s', p_at_most) else fault end
   from placed
   order by case when p_newest_first then scheduled_for end desc, scheduled_for;
 $function$
@@ -8708,7 +8827,8 @@ AS $function$
         and scheduled_for < date_trunc('minute', p_run.scheduled_for) + interval '1 minute'), '[]')
   ) || coalesce(scheduler.remedy_facts(p_run), '{}') || case p_run.status
     when 'queued' then jsonb_build_object('waits', scheduler.wait_reason(p_job, p_run, p_now),
-      'waiting', p_run.waiting)
+      'waiting', p_run.waiting) || case when p_run.waiting ->> 'for' = 'dependency'
+      then jsonb_build_object('obstacle', scheduler.obstacle(p_run.waiting ->> 'name', p_now)) else '{}' end
     when 'dispatched' then (
       select jsonb_build_object('dispatched', to_char(p_run.dispatched_at at time zone zone, 'HH24:MI:SS'),
         'judged', to_char((p_run.dispatched_at + make_interval(
@@ -8796,6 +8916,65 @@ $function$
 ;
 comment on function scheduler.run_requests_fault(jsonb) is 'What is wrong with the list of runs that enqueue_runs was given, by place and field; null when nothing is.';
 revoke all on function scheduler.run_requests_fault(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.run_sentence(p_facts jsonb)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with said as (
+    select p_facts ->> 'job' as job, p_facts ->> 'when' as at, p_facts ->> 'meaning' as meaning,
+      case when (p_facts ->> 'max_attempts')::integer > 1
+        then format('attempt %s of %s', p_facts ->> 'attempt', p_facts ->> 'max_attempts') else 'its only attempt' end
+      as attempt,
+      coalesce(' (' || (
+        select string_agg(concat_ws(': ', 'attempt ' || (earlier ->> 'attempt'), earlier ->> 'verdict',
+          -- Attempts that failed alike have one reason, beside the last of them.
+          case when error is distinct from next_error then scheduler.one_line(error, 200) end), ', ' order by place)
+        from (
+          select earlier, place, earlier ->> 'error_message' as error,
+            lead(earlier ->> 'error_message') over (order by place) as next_error
+          from jsonb_array_elements(p_facts -> 'earlier') with ordinality as attempts (earlier, place)
+        ) as attempts) || ')', '') as earlier,
+      case p_facts ->> 'origin' when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up'
+        when 'enqueued' then 'was enqueued' end as origin,
+      (p_facts ->> 'now')::timestamptz as now
+  )
+  select case p_facts ->> 'status'
+    when 'completed' then format('%s %s at %s: %s%s on %s%s.', job,
+      case p_facts ->> 'origin' when 'enqueued' then 'was enqueued and ran' else coalesce(origin, 'ran') end, at,
+        meaning,
+      -- A URL target sends no receipt of its beginning.
+      coalesce(', in ' || round((p_facts ->> 'duration_ms')::numeric / 1000, 1) || ' s', ''), attempt, earlier)
+    when 'running' then format('%s is running for %s since %s s on %s%s; its last heartbeat was %s s ago.', job, at,
+      extract(epoch from now - (p_facts ->> 'started_at')::timestamptz)::bigint, attempt, earlier,
+      extract(epoch from now - (p_facts ->> 'heartbeat_at')::timestamptz)::bigint)
+    when 'dispatched' then format(
+      '%s was sent for %s at %s on %s%s and has not begun yet; without a receipt it is judged at %s.',
+      job, at, p_facts ->> 'dispatched', attempt, earlier, p_facts ->> 'judged')
+    when 'queued' then format('%s has not run for %s yet: %s waits %s%s.', job, at, attempt, p_facts ->> 'waits',
+      earlier)
+    when 'failed' then format('%s %s at %s on %s%s: %s%s. What to do: %s.%s', job, concat_ws(' and ', origin, 'failed'),
+      at, attempt, earlier, meaning,
+      coalesce(' (' || nullif(left(p_facts ->> 'error_message', 200), meaning) || ')', ''), p_facts ->> 'remedy',
+      case
+        when p_facts ->> 'again' is null then ''
+        when p_facts ->> 'again' = 'call it again' then ' Then call it again.'
+        when p_facts ->> 'verdict' = 'bad_input' then format(' Then: %s.', p_facts ->> 'again')
+        else format(' To run it again: %s.', p_facts ->> 'again') end)
+    when 'skipped' then format('%s was skipped at %s: %s.', job, at, p_facts ->> 'skip_reason')
+    when 'missed' then format('%s was missed at %s: %s (%s). What to do: %s.', job, at, meaning,
+      p_facts ->> 'skip_reason', p_facts ->> 'remedy')
+    else format('%s was cancelled at %s%s.', job, at,
+      regexp_replace(': ' || (p_facts ->> 'error_message'), '^: cancelled by ', ' by '))
+  end || coalesce(scheduler.others_sentence(p_facts -> 'others_waiting'), '') || coalesce(' It was also run by hand then: ' || (
+    select string_agg(outcome, ', ') from jsonb_array_elements_text(p_facts -> 'by_hand') as outcome) || '.', '')
+  from said;
+$function$
+;
+comment on function scheduler.run_sentence(jsonb) is 'The sentence of an occurrence that has a row.';
+revoke all on function scheduler.run_sentence(jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.scheduler_health()
  RETURNS jsonb
@@ -9541,6 +9720,19 @@ AS $function$ select '{incident,paused,group_paused}'::text[] $function$
 comment on function scheduler.stop_kinds() is 'What stop_now says, in its order.';
 revoke all on function scheduler.stop_kinds() from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.stop_note(p_job scheduler_jobs, p_kind text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.stop_text(p_job, p_kind)
+    || coalesce(' (until ' || scheduler.local_second_text(scheduler.stop_until(p_job, p_kind), p_job.time_zone) || ')', '');
+$function$
+;
+comment on function scheduler.stop_note(scheduler_jobs,text) is 'stop_text, and until when, where that is known.';
+revoke all on function scheduler.stop_note(scheduler_jobs,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.stop_now(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS text
  LANGUAGE plpgsql
@@ -9617,11 +9809,11 @@ CREATE OR REPLACE FUNCTION scheduler.stopped_because(p_job scheduler_jobs, p_at 
  STABLE
  SET search_path TO ''
 AS $function$
-  select 'because ' || case stop when 'paused' then 'the job is ' else '' end || scheduler.stop_text(p_job, stop)
+  select 'because ' || case stop when 'paused' then 'the job is ' else '' end || scheduler.stop_note(p_job, stop)
   from scheduler.stop_now(p_job, p_at) as stop where stop is not null;
 $function$
 ;
-comment on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) is 'Why a person keeps the job from running at that moment, as the end of a sentence; null when nobody does.';
+comment on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) is 'Why a person keeps the job from running at that moment, and until when, as the end of a sentence; null when nobody does.';
 revoke all on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.stops_of(p_job scheduler_jobs, p_old scheduler_jobs)
@@ -10466,11 +10658,13 @@ AS $function$
   select case
     when stopped is not null and p_run.trigger <> 'manual' then stopped
     else coalesce(case waits_for
-      when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until end
+      when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until
+        || coalesce(scheduler.failures_text(p_run), '') end
       when 'jitter' then case when p_run.run_after > p_now then format('for its jitter, until %s', until) end
       when 'idle' then case when p_run.run_after > p_now then format('until %s, as the run before it found nothing to '
         'do', until) end
-      when 'dependency' then format('for %s, until %s', name, until)
+      when 'dependency' then format('for %s, until %s%s', name, until, coalesce('; ' || scheduler.obstacle(name, p_now),
+        ''))
       when 'budget' then format('for tokens of the budget %s, from %s on', name, until)
       when 'breaker' then 'for the breaker of the job' || coalesce(', until ' || until, ': another run tries')
       when 'group' then format('for one of the runs of the group %s to end', name)
@@ -10493,23 +10687,6 @@ $function$
 ;
 comment on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What a queued run waits for, as the end of the sentence "it waits …".';
 revoke all on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
-
-CREATE OR REPLACE FUNCTION scheduler.wait_text(p_seconds numeric)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE
- SET search_path TO ''
-AS $function$
-  select case
-    when p_seconds < 60 then scheduler.count_text(ceil(p_seconds)::bigint, 'second')
-    when minutes < 120 then scheduler.count_text(minutes, 'minute')
-    when minutes < 2880 then format('%s hours', round(minutes / 60.0))
-    else format('%s days', round(minutes / 1440.0)) end
-  from (select ceil(p_seconds / 60)::bigint as minutes) as wait;
-$function$
-;
-comment on function scheduler.wait_text(numeric) is 'How long so many seconds are, as people say it.';
-revoke all on function scheduler.wait_text(numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.waiting_metrics(p_now timestamp with time zone)
  RETURNS json

@@ -96,13 +96,22 @@ $$;
 comment on function scheduler.stop_text(public.scheduler_jobs, text) is
   'Who stops the job and why, as the end of a sentence.';
 
+create function scheduler.stop_note(p_job public.scheduler_jobs, p_kind text) returns text
+language sql stable set search_path = '' as $$
+  select scheduler.stop_text(p_job, p_kind)
+    || coalesce(' (until ' || scheduler.local_second_text(scheduler.stop_until(p_job, p_kind), p_job.time_zone) || ')', '');
+$$;
+comment on function scheduler.stop_note(public.scheduler_jobs, text) is
+  'stop_text, and until when, where that is known.';
+
 create function scheduler.stopped_because(p_job public.scheduler_jobs, p_at timestamptz) returns text
 language sql stable set search_path = '' as $$
-  select 'because ' || case stop when 'paused' then 'the job is ' else '' end || scheduler.stop_text(p_job, stop)
+  select 'because ' || case stop when 'paused' then 'the job is ' else '' end || scheduler.stop_note(p_job, stop)
   from scheduler.stop_now(p_job, p_at) as stop where stop is not null;
 $$;
 comment on function scheduler.stopped_because(public.scheduler_jobs, timestamptz) is
-  'Why a person keeps the job from running at that moment, as the end of a sentence; null when nobody does.';
+  'Why a person keeps the job from running at that moment, and until when, as the end of a sentence; null when nobody '
+    'does.';
 
 create function scheduler.stop_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
 returns table (starts_at timestamptz, ends_at timestamptz, stop text)

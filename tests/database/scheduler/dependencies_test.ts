@@ -986,3 +986,45 @@ t.ledgerTest(
     );
   },
 );
+
+t.ledgerTest("explain says what keeps the dependency from running", async ({ sql }) => {
+  await t.register(sql, "top", { ...HOURLY, max_attempts: 2, breaker_failures: 1 });
+  await t.register(sql, "up", { ...HOURLY, depends_on: ["top"] });
+  await t.register(sql, "down", { ...HOURLY, depends_on: ["up"] });
+  await sql`select scheduler.register_group('g')`;
+  await t.dispatch(sql, "down");
+  const waits =
+    "down has not run for 2026-03-02 12:00 UTC yet: attempt 1 of 3 waits for up, until 18:00:00";
+  assert.equal(await explain(sql, "down", at(1)), `${waits}.`, "top is at work");
+  const verb = (call: string) => t.value(sql, `scheduler.${call}`, [at(1)]);
+  await verb("pause('up', 'moving', 'ann', null, $1)");
+  assert.equal(await explain(sql, "down", at(2)), `${waits}; up is paused by ann: moving.`);
+  const [row] = await sql`select scheduler.explain_json('down', null, ${at(2)}) as facts`;
+  assert.equal(row!.facts.obstacle, "up is paused by ann: moving");
+  await verb("resume('up', 'ann', $1)");
+  await verb(`pause('top', 'moving', 'ann', '${at(90).toISOString()}', $1)`);
+  assert.equal(
+    await explain(sql, "down", at(2)),
+    `${waits}; top is paused by ann: moving (until 2026-03-02 13:30:00 UTC).`,
+  );
+  await verb("resume('top', 'ann', $1)");
+  await t.register(sql, "top", {
+    ...HOURLY,
+    max_attempts: 2,
+    breaker_failures: 1,
+    group_name: "g",
+  });
+  await verb("pause_group('g', 'moving', 'bob', null, $1)");
+  assert.equal(
+    await explain(sql, "down", at(2)),
+    `${waits}; top is stopped, as the group g is paused by bob: moving.`,
+  );
+  await verb("resume_group('g', 'bob', $1)");
+  await end(sql, "top", "failed", at(2));
+  assert.equal(
+    await explain(sql, "down", at(3)),
+    `${waits}; the breaker of top is open after 1 failure in a row.`,
+  );
+  await t.register(sql, "top", { ...HOURLY, enabled: false });
+  assert.equal(await explain(sql, "down", at(3)), `${waits}; top is disabled.`);
+});

@@ -38,7 +38,7 @@ const wrong: [Record<string, unknown>, RegExp][] = [
   [{ name: "scheduler-pulse" }, /the job scheduler-pulse: that name is the scheduler's own pulse$/],
   [{ schedule: "61 * * * *" }, /minute must be 0 to 59, got "61"/],
   [{ schedule: "" }, /./],
-  [{ schedule: null, run_if: "scheduler.wait_text" }, /run_if must name/],
+  [{ schedule: null, run_if: "scheduler.duration_text" }, /run_if must name/],
   [{ schedule: null, time_zone: "Europe/Atlantis" }, /Europe\/Atlantis/],
   [{ schedule: "* * *" }, /./],
   [{ schedule: "0 0 30 2 *" }, /never occurs/],
