@@ -1941,6 +1941,24 @@ $function$
 comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason; then that of the call over the API, if it is one), who, what it was before and after (null: nothing).';
 revoke all on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.audit_registration(p_verb text, p_subject_type text, p_subject text, p_before jsonb, p_after jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.audit(p_verb, p_subject_type, p_subject, null, session_user::text,
+    case when p_after is null then p_before else jsonb_object_agg(key, p_before -> key) filter (where p_before ? key) end,
+    case when p_before is null then p_after else jsonb_object_agg(key, p_after -> key) filter (where p_after ? key) end,
+    clock_timestamp())
+  from (
+    select key from jsonb_object_keys(coalesce(p_before, '{}') || coalesce(p_after, '{}')) as key
+    where p_before -> key is distinct from p_after -> key) as changed
+  having p_before is distinct from p_after;
+$function$
+;
+comment on function scheduler.audit_registration(text,text,text,jsonb,jsonb) is 'Writes that something was registered (before null), registered with other values (those that changed), or taken out (after null), by the role that is connected; nothing when nothing changed.';
+revoke all on function scheduler.audit_registration(text,text,text,jsonb,jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.backfill(p_job_name text, p_from timestamp with time zone, p_to timestamp with time zone, p_reason text, p_author text, p_reprocess text DEFAULT 'missed'::text, p_newest_first boolean DEFAULT false, p_at_most integer DEFAULT 100, p_preview boolean DEFAULT true, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS TABLE(scheduled_for timestamp with time zone, local_time timestamp without time zone, state text, becomes text)
  LANGUAGE plpgsql
@@ -7726,6 +7744,8 @@ begin
   perform scheduler.write_job(v_job);
   perform scheduler.link_job(v_job, v_old);
   perform scheduler.sync_cron_entry(v_job.name);
+  perform scheduler.audit_registration('register_job', 'job', v_job.name, scheduler.registered_values(v_old),
+    scheduler.registered_values(v_job));
 end;
 $function$
 ;
@@ -8159,6 +8179,7 @@ AS $function$
 #variable_conflict use_column
 declare
   v_seconds numeric := extract(epoch from register_budget.per);
+  v_old public.scheduler_budgets;
   v_fault text;
 begin
   v_fault := case
@@ -8187,6 +8208,7 @@ begin
     raise exception using errcode = '22023', message = case when v_fault like 'cannot %' then v_fault
       else format('cannot register the budget %s: %s', register_budget.name, v_fault) end;
   end if;
+  select * into v_old from public.scheduler_budgets where name = register_budget.name for no key update;
   insert into public.scheduler_budgets as budgets (name, tokens, per_seconds, window_kind, description, tokens_left)
     values (register_budget.name, register_budget.tokens, v_seconds::integer, register_budget.window_kind,
       register_budget.description, register_budget.tokens)
@@ -8203,6 +8225,9 @@ begin
         is distinct from (excluded.tokens, excluded.per_seconds, excluded.window_kind, excluded.description);
   if found then
     perform scheduler.wake_for_budget(register_budget.name);
+    perform scheduler.audit_registration('register_budget', 'budget', register_budget.name,
+      scheduler.registered_values(v_old), scheduler.registered_values(budgets))
+      from public.scheduler_budgets as budgets where name = register_budget.name;
   end if;
 end;
 $function$
@@ -8216,15 +8241,21 @@ CREATE OR REPLACE FUNCTION scheduler.register_calendar(name text, description te
  SET search_path TO ''
 AS $function$
 #variable_conflict use_column
+declare
+  v_before jsonb;
 begin
   if register_calendar.name is null or register_calendar.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
     raise exception using errcode = '22023',
       message = format('cannot register a calendar: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
         'digit, got %s', coalesce(quote_literal(register_calendar.name), 'null'));
   end if;
+  select jsonb_build_object('description', description) into v_before from public.scheduler_calendars
+    where name = register_calendar.name;
   insert into public.scheduler_calendars as calendars (name, description)
     values (register_calendar.name, coalesce(register_calendar.description, ''))
     on conflict (name) do update set description = excluded.description;
+  perform scheduler.audit_registration('register_calendar', 'calendar', register_calendar.name, v_before,
+    jsonb_build_object('description', coalesce(register_calendar.description, '')));
 end;
 $function$
 ;
@@ -8239,6 +8270,7 @@ AS $function$
 #variable_conflict use_column
 declare
   v_group public.scheduler_groups;
+  v_old public.scheduler_groups;
   v_fault text;
 begin
   v_group.name := register_group.name;
@@ -8253,12 +8285,15 @@ begin
   end if;
   -- No run of the group is sent and none ends while its slots are made.
   perform scheduler.lock_group(v_group.name);
+  select * into v_old from public.scheduler_groups as groups where groups.name = v_group.name;
   insert into public.scheduler_groups as groups (name, description, parallel_limit, key_limit, place)
     values (v_group.name, v_group.description, v_group.parallel_limit, v_group.key_limit, v_group.place)
     on conflict (name) do update set description = excluded.description, parallel_limit = excluded.parallel_limit,
       key_limit = excluded.key_limit, place = excluded.place, updated_at = now();
   perform scheduler.make_slots(v_group.name, v_group.parallel_limit);
   perform scheduler.wake_group(v_group.name, 'epoch');
+  perform scheduler.audit_registration('register_group', 'group', v_group.name, scheduler.registered_values(v_old),
+    scheduler.registered_values(v_group));
 end;
 $function$
 ;
@@ -8297,6 +8332,49 @@ $function$
 ;
 comment on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text) is 'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
 revoke all on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.registered_values(p_budget scheduler_budgets)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('tokens', p_budget.tokens, 'per_seconds', p_budget.per_seconds,
+    'window_kind', p_budget.window_kind, 'description', p_budget.description)
+  where p_budget.name is not null;
+$function$
+;
+comment on function scheduler.registered_values(scheduler_budgets) is 'What a budget was registered with; null of no budget.';
+revoke all on function scheduler.registered_values(scheduler_budgets) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.registered_values(p_group scheduler_groups)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('description', p_group.description, 'parallel_limit', p_group.parallel_limit,
+    'key_limit', p_group.key_limit, 'place', p_group.place)
+  where p_group.name is not null;
+$function$
+;
+comment on function scheduler.registered_values(scheduler_groups) is 'What a group was registered with; null of no group.';
+revoke all on function scheduler.registered_values(scheduler_groups) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.registered_values(p_job scheduler_jobs)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select to_jsonb(p_job) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at', 'cron_entry',
+    'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'stopped_at',
+    'stopped_until', 'group_paused_at', 'group_paused_until']
+  where p_job.name is not null;
+$function$
+;
+comment on function scheduler.registered_values(scheduler_jobs) is 'What a job was registered with, without what the scheduler itself keeps in its row; null of no job.';
+revoke all on function scheduler.registered_values(scheduler_jobs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.release_key(p_job scheduler_jobs, p_key text, p_now timestamp with time zone)
  RETURNS void
@@ -8968,7 +9046,8 @@ AS $function$
       p_facts ->> 'skip_reason', p_facts ->> 'remedy')
     else format('%s was cancelled at %s%s.', job, at,
       regexp_replace(': ' || (p_facts ->> 'error_message'), '^: cancelled by ', ' by '))
-  end || coalesce(scheduler.others_sentence(p_facts -> 'others_waiting'), '') || coalesce(' It was also run by hand then: ' || (
+  end || coalesce(scheduler.others_sentence(p_facts -> 'others_waiting'), '')
+    || coalesce(' It was also run by hand then: ' || (
     select string_agg(outcome, ', ') from jsonb_array_elements_text(p_facts -> 'by_hand') as outcome) || '.', '')
   from said;
 $function$
@@ -9727,7 +9806,8 @@ CREATE OR REPLACE FUNCTION scheduler.stop_note(p_job scheduler_jobs, p_kind text
  SET search_path TO ''
 AS $function$
   select scheduler.stop_text(p_job, p_kind)
-    || coalesce(' (until ' || scheduler.local_second_text(scheduler.stop_until(p_job, p_kind), p_job.time_zone) || ')', '');
+    || coalesce(' (until ' || scheduler.local_second_text(scheduler.stop_until(p_job, p_kind), p_job.time_zone)
+      || ')', '');
 $function$
 ;
 comment on function scheduler.stop_note(scheduler_jobs,text) is 'stop_text, and until when, where that is known.';
@@ -10472,16 +10552,19 @@ AS $function$
 declare
   v_jobs constant text := (
     select string_agg(name, ', ' order by name) from public.scheduler_jobs where budgets ? p_budget);
+  v_budget public.scheduler_budgets;
 begin
   if v_jobs is not null then
     raise exception using errcode = 'SD205',
       message = format('cannot take the budget %s out: it has jobs: %s', p_budget, v_jobs),
       hint = 'register them without it in budgets';
   end if;
-  delete from public.scheduler_budgets where name = p_budget;
+  delete from public.scheduler_budgets where name = p_budget returning * into v_budget;
   if not found then
     perform scheduler.refuse_unknown_budget(p_budget);
   end if;
+  perform scheduler.audit_registration('unregister_budget', 'budget', p_budget, scheduler.registered_values(v_budget),
+    null);
 end;
 $function$
 ;
@@ -10496,16 +10579,19 @@ AS $function$
 declare
   v_jobs constant text := (
     select string_agg(name, ', ' order by name) from public.scheduler_jobs where p_calendar = any (calendars));
+  v_description text;
 begin
   if v_jobs is not null then
     raise exception using errcode = 'SD205',
       message = format('cannot take the calendar %s out: it has jobs: %s', p_calendar, v_jobs),
       hint = 'register them without it in calendars';
   end if;
-  delete from public.scheduler_calendars where name = p_calendar;
+  delete from public.scheduler_calendars where name = p_calendar returning description into v_description;
   if not found then
     perform scheduler.refuse_unknown_calendar(p_calendar);
   end if;
+  perform scheduler.audit_registration('unregister_calendar', 'calendar', p_calendar,
+    jsonb_build_object('description', v_description), null);
 end;
 $function$
 ;
@@ -10519,6 +10605,7 @@ CREATE OR REPLACE FUNCTION scheduler.unregister_group(p_group_name text)
 AS $function$
 declare
   v_members text;
+  v_group public.scheduler_groups;
 begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   select string_agg(name, ', ' order by name) into v_members from public.scheduler_jobs where group_name = p_group_name;
@@ -10527,10 +10614,12 @@ begin
       message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
       hint = 'register them with another group_name, or none';
   end if;
-  delete from public.scheduler_groups where name = p_group_name;
+  delete from public.scheduler_groups where name = p_group_name returning * into v_group;
   if not found then
     perform scheduler.refuse_unknown_group(p_group_name);
   end if;
+  perform scheduler.audit_registration('unregister_group', 'group', p_group_name,
+    scheduler.registered_values(v_group), null);
 end;
 $function$
 ;
@@ -10563,6 +10652,7 @@ begin
   delete from scheduler.wakes where job_name = p_job_name;
   perform scheduler.wake_if_waiting(p_job_name);
   perform scheduler.sync_cron_entry(p_job_name);
+  perform scheduler.audit_registration('unregister_job', 'job', p_job_name, scheduler.registered_values(v_job), null);
 end;
 $function$
 ;

@@ -56,7 +56,8 @@ language sql stable set search_path = '' as $$
       p_facts ->> 'skip_reason', p_facts ->> 'remedy')
     else format('%s was cancelled at %s%s.', job, at,
       regexp_replace(': ' || (p_facts ->> 'error_message'), '^: cancelled by ', ' by '))
-  end || coalesce(scheduler.others_sentence(p_facts -> 'others_waiting'), '') || coalesce(' It was also run by hand then: ' || (
+  end || coalesce(scheduler.others_sentence(p_facts -> 'others_waiting'), '')
+    || coalesce(' It was also run by hand then: ' || (
     select string_agg(outcome, ', ') from jsonb_array_elements_text(p_facts -> 'by_hand') as outcome) || '.', '')
   from said;
 $$;

@@ -64,6 +64,15 @@ $$;
 comment on function scheduler.group_fault(public.scheduler_groups) is
   'The first thing that is wrong with a group''s values; null when nothing is.';
 
+create function scheduler.registered_values(p_group public.scheduler_groups) returns jsonb
+language sql immutable set search_path = '' as $$
+  select jsonb_build_object('description', p_group.description, 'parallel_limit', p_group.parallel_limit,
+    'key_limit', p_group.key_limit, 'place', p_group.place)
+  where p_group.name is not null;
+$$;
+comment on function scheduler.registered_values(public.scheduler_groups) is
+  'What a group was registered with; null of no group.';
+
 create function scheduler.register_group(
   name text, description text default '', parallel_limit integer default null, key_limit integer default null,
   place integer default 0
@@ -72,6 +81,7 @@ language plpgsql set search_path = '' as $$
 #variable_conflict use_column
 declare
   v_group public.scheduler_groups;
+  v_old public.scheduler_groups;
   v_fault text;
 begin
   v_group.name := register_group.name;
@@ -86,12 +96,15 @@ begin
   end if;
   -- No run of the group is sent and none ends while its slots are made.
   perform scheduler.lock_group(v_group.name);
+  select * into v_old from public.scheduler_groups as groups where groups.name = v_group.name;
   insert into public.scheduler_groups as groups (name, description, parallel_limit, key_limit, place)
     values (v_group.name, v_group.description, v_group.parallel_limit, v_group.key_limit, v_group.place)
     on conflict (name) do update set description = excluded.description, parallel_limit = excluded.parallel_limit,
       key_limit = excluded.key_limit, place = excluded.place, updated_at = now();
   perform scheduler.make_slots(v_group.name, v_group.parallel_limit);
   perform scheduler.wake_group(v_group.name, 'epoch');
+  perform scheduler.audit_registration('register_group', 'group', v_group.name, scheduler.registered_values(v_old),
+    scheduler.registered_values(v_group));
 end;
 $$;
 comment on function scheduler.register_group(text, text, integer, integer, integer) is
@@ -144,6 +157,7 @@ create function scheduler.unregister_group(p_group_name text) returns void
 language plpgsql set search_path = '' as $$
 declare
   v_members text;
+  v_group public.scheduler_groups;
 begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   select string_agg(name, ', ' order by name) into v_members from public.scheduler_jobs where group_name = p_group_name;
@@ -152,10 +166,12 @@ begin
       message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
       hint = 'register them with another group_name, or none';
   end if;
-  delete from public.scheduler_groups where name = p_group_name;
+  delete from public.scheduler_groups where name = p_group_name returning * into v_group;
   if not found then
     perform scheduler.refuse_unknown_group(p_group_name);
   end if;
+  perform scheduler.audit_registration('unregister_group', 'group', p_group_name,
+    scheduler.registered_values(v_group), null);
 end;
 $$;
 comment on function scheduler.unregister_group(text) is

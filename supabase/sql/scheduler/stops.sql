@@ -99,7 +99,8 @@ comment on function scheduler.stop_text(public.scheduler_jobs, text) is
 create function scheduler.stop_note(p_job public.scheduler_jobs, p_kind text) returns text
 language sql stable set search_path = '' as $$
   select scheduler.stop_text(p_job, p_kind)
-    || coalesce(' (until ' || scheduler.local_second_text(scheduler.stop_until(p_job, p_kind), p_job.time_zone) || ')', '');
+    || coalesce(' (until ' || scheduler.local_second_text(scheduler.stop_until(p_job, p_kind), p_job.time_zone)
+      || ')', '');
 $$;
 comment on function scheduler.stop_note(public.scheduler_jobs, text) is
   'stop_text, and until when, where that is known.';

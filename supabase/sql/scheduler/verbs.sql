@@ -483,8 +483,8 @@ language sql stable set search_path = '' as $$
       join public.scheduler_jobs as jobs on name = needed_name) as answers;
 $$;
 comment on function scheduler.dependencies_note(public.scheduler_jobs, timestamptz) is
-  'Which of the job''s dependencies an occurrence to come waits for, and because of which it will be skipped, as things '
-    'stand; null when it has to wait for none.';
+  'Which of the job''s dependencies an occurrence to come waits for, and because of which it will be skipped, as '
+    'things stand; null when it has to wait for none.';
 
 create function scheduler.next_run_note(p_job public.scheduler_jobs, p_at timestamptz) returns text
 language sql stable set search_path = '' as $$

@@ -62,7 +62,8 @@ t.ledgerTest("told so, an incident ends what runs, and retries nothing of it", a
   await sql`select scheduler.start_incident('a leak', 'Ada', true, ${t.after(1)})`;
   assert.deepEqual(await t.summary(sql, "clock"), ["cancelled cron 1"]);
   assert.deepEqual(await t.heartbeat(sql, id, t.after(1)), { running: false, status: "cancelled" });
-  const [row] = await sql`select verb, author, reason, after from scheduler_audit`;
+  const [row] = await sql`select verb, author, reason, after from scheduler_audit
+    where verb not like 'register%'`;
   assert.deepEqual(row, {
     verb: "start_incident",
     author: "Ada",
