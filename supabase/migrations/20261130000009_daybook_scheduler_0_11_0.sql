@@ -1277,6 +1277,8 @@ CREATE OR REPLACE FUNCTION scheduler.alive_share(p_job_name text, p_from timesta
 AS $function$
 declare
   v_job public.scheduler_jobs;
+  v_healthy tstzmultirange;
+  v_alive tstzmultirange;
 begin
   select * into v_job from public.scheduler_jobs where name = p_job_name;
   if v_job.name is null then
@@ -1286,16 +1288,15 @@ begin
     raise exception using errcode = '22023', message = format('cannot tell how much %s was alive: ', p_job_name)
       || case when not v_job.continuous then 'it is not continuous' else 'from must be a moment before to' end;
   end if;
-  return (
-    select round(coalesce(sum(extract(epoch from upper(span) - lower(span))), 0) / extract(epoch from p_to - p_from), 5)
-    from (
-      select unnest(range_agg(tstzrange(greatest(born, p_from), least(died, p_to)))) as span
-      from scheduler.lives(v_job, p_from, p_to)
-      where greatest(born, p_from) < least(died, p_to)) as spans);
+  v_healthy := tstzmultirange(tstzrange(least(greatest(p_from, v_job.created_at), p_to), p_to))
+    - scheduler.stopped_spans(v_job, p_to);
+  v_alive := coalesce((
+    select range_agg(tstzrange(born, died)) from scheduler.lives(v_job, p_from, p_to) where born < died), '{}');
+  return round(scheduler.seconds_of(v_alive * v_healthy) / nullif(scheduler.seconds_of(v_healthy), 0), 5);
 end;
 $function$
 ;
-comment on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) is 'The share of [p_from, p_to) in which a continuous job was alive, from 0 to 1, as far back as the ledger reaches. Raises SD001 for an unknown job; 22023 for one that is not continuous, or a range that is none.';
+comment on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) is 'The share of [p_from, p_to) in which a continuous job was alive, from 0 to 1, as far back as the ledger reaches, without the time before it was registered and that in which it was stopped by people; null when nothing is left. Raises SD001 for an unknown job; 22023 for one that is not continuous, or a range that is none.';
 revoke all on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.all_budgets(p_now timestamp with time zone)
@@ -1947,8 +1948,10 @@ CREATE OR REPLACE FUNCTION scheduler.audit_registration(p_verb text, p_subject_t
  SET search_path TO ''
 AS $function$
   select scheduler.audit(p_verb, p_subject_type, p_subject, null, session_user::text,
-    case when p_after is null then p_before else jsonb_object_agg(key, p_before -> key) filter (where p_before ? key) end,
-    case when p_before is null then p_after else jsonb_object_agg(key, p_after -> key) filter (where p_after ? key) end,
+    case when p_after is null then p_before
+      else jsonb_object_agg(key, p_before -> key) filter (where p_before ? key) end,
+    case when p_before is null then p_after
+      else jsonb_object_agg(key, p_after -> key) filter (where p_after ? key) end,
     clock_timestamp())
   from (
     select key from jsonb_object_keys(coalesce(p_before, '{}') || coalesce(p_after, '{}')) as key
@@ -3100,7 +3103,7 @@ begin
   end if;
   update public.scheduler_breakers set failures = 0, opened_at = null, tried_by = null where job_name = p_job_name;
   perform scheduler.forget_waiting(v_job.name, '{breaker}');
-  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   perform scheduler.audit('close_breaker', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('opened_at', v_breaker.opened_at, 'failures', v_breaker.failures), null, p_now);
   return format('the breaker of %s is closed; what waits is sent with the next pulse', v_job.name);
@@ -4355,7 +4358,7 @@ declare
 begin
   if not scheduler.try_lock_job(p_job_name) then
     insert into scheduler.wakes (job_name, wake_at, scheduled_for)
-      select p_job_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
+      select p_job_name, 'epoch', at from unnest(p_occurrences || null::timestamptz) as at;
     return;
   end if;
   select * into v_job from public.scheduler_jobs where name = p_job_name;
@@ -4576,6 +4579,19 @@ $function$
 ;
 comment on function scheduler.group_metrics() is 'A value a group that has a limit, by group_name.';
 revoke all on function scheduler.group_metrics() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.hand_over(p_is_idle boolean)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- After an idle time the next pulse sends the run, ten seconds later at the most.
+  select case when p_is_idle then interval '13 seconds' else interval '3 seconds' end;
+$function$
+;
+comment on function scheduler.hand_over(boolean) is 'How long after a run of a continuous job, or after its idle time, the next one may begin as if without a gap.';
+revoke all on function scheduler.hand_over(boolean) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.has_free_slot(p_group_name text)
  RETURNS boolean
@@ -4862,9 +4878,8 @@ AS $function$
   select coalesce(bool_or(case status
     when 'running' then heartbeat_at + make_interval(
       secs => scheduler.setting('scheduler.heartbeat_timeout_seconds')) >= p_now
-    -- A hand-over of up to three seconds is none.
-    when 'dispatched' then dispatched_at + interval '3 seconds' >= p_now
-    else waiting ->> 'for' = 'idle' and run_after + interval '3 seconds' >= p_now end), false)
+    when 'dispatched' then dispatched_at + scheduler.hand_over(false) >= p_now
+    else waiting ->> 'for' = 'idle' and run_after + scheduler.hand_over(true) >= p_now end), false)
   from public.scheduler_runs
   where job_name = p_job.name and status in ('queued', 'dispatched', 'running');
 $function$
@@ -5615,6 +5630,12 @@ begin
       p_error_message => 'the job is not continuous any more', p_send_next => false)
       from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger = 'continuous';
   end if;
+  if p_job.continuous and not p_old.continuous then
+    -- What waits for a time would hold up the first run.
+    perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', now(),
+      p_error_message => 'the job is continuous now', p_send_next => false)
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger <> 'manual';
+  end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
   end if;
@@ -5649,15 +5670,14 @@ AS $function$
       and scheduled_for >= p_from - interval '2 days' and scheduled_for < p_to
   ), planned as (
     select born, case when is_idle then least(died + make_interval(secs => p_job.idle_seconds), p_to) else died end
-      as died from runs
+      as died, scheduler.hand_over(is_idle) as hand_over from runs
   )
-  -- A hand-over of up to three seconds is none.
-  select born, case when lead(born) over (order by born) <= died + interval '3 seconds' then lead(born)
-    over (order by born) else died end
+  select born, case when lead(born) over (order by born) <= died + hand_over then lead(born) over (order by born)
+    else died end
   from planned;
 $function$
 ;
-comment on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The spans in which a continuous job had a living heartbeat, by its runs between p_from and p_to; planned idle time and hand-overs of up to 3 s are among them.';
+comment on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The spans in which a continuous job had a living heartbeat, by its runs between p_from and p_to; planned idle time and hand-overs are among them.';
 revoke all on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.local_second_text(p_at timestamp with time zone, p_time_zone text)
@@ -7265,7 +7285,7 @@ begin
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
   perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
-  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
+  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, 'epoch'));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);
   return format('the group %s is paused %s, with %s', p_group_name,
@@ -8393,7 +8413,7 @@ begin
     continue when not exists (select from public.scheduler_runs
       where key = p_key and job_name = v_name and status = 'queued' and waiting ->> 'for' = 'key');
     if not scheduler.try_lock_job(v_name) then
-      perform scheduler.wake_jobs(array[v_name], p_now);
+      perform scheduler.wake_jobs(array[v_name], 'epoch');
       continue;
     end if;
     update public.scheduler_runs set run_after = null where id = (
@@ -8524,7 +8544,7 @@ begin
     end if;
     return false;
   end if;
-  perform scheduler.wake_jobs(array[name], p_now) from public.scheduler_jobs where p_calendar = any (calendars);
+  perform scheduler.wake_jobs(array[name], 'epoch') from public.scheduler_jobs where p_calendar = any (calendars);
   -- What a transaction that holds a job's row writes meanwhile, the next pulse corrects.
   perform scheduler.forget_waiting(name, '{calendar}') from public.scheduler_jobs
     where p_calendar = any (calendars) and scheduler.try_lock_job(name);
@@ -8731,7 +8751,7 @@ begin
     where name = v_job.name
     returning * into v_job;
   perform scheduler.note_stop(v_job, p_now);
-  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
   if scheduler.stop_now(v_job, p_now) is not null then
@@ -8788,7 +8808,7 @@ begin
   if v_opens then
     perform scheduler.send_line(p_now);
   end if;
-  perform scheduler.wake_group(p_group_name, p_now);
+  perform scheduler.wake_group(p_group_name, 'epoch');
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
     p_now);
@@ -9111,6 +9131,18 @@ $function$
 ;
 comment on function scheduler.scheduler_health() is 'Figures of the scheduler: its pulse, how far behind it is, and what came of the runs of the last 24 hours.';
 revoke all on function scheduler.scheduler_health() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.seconds_of(p_spans tstzmultirange)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(sum(extract(epoch from upper(span) - lower(span))), 0) from unnest(p_spans) as span;
+$function$
+;
+comment on function scheduler.seconds_of(tstzmultirange) is 'How many seconds the spans last together.';
+revoke all on function scheduler.seconds_of(tstzmultirange) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.seen_causes(p_state scheduler.pulse_state, p_now timestamp with time zone)
  RETURNS SETOF scheduler.seen_cause
@@ -9896,6 +9928,29 @@ $function$
 comment on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) is 'Why a person keeps the job from running at that moment, and until when, as the end of a sentence; null when nobody does.';
 revoke all on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.stopped_spans(p_job scheduler_jobs, p_to timestamp with time zone)
+ RETURNS tstzmultirange
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with verbs as (
+    select verb, occurred_at, (after ->> 'until')::timestamptz as until,
+      lead(occurred_at) over (partition by subject_type order by id) as next_at
+    from public.scheduler_audit
+    where subject_type = 'job' and subject = p_job.name and verb in ('pause', 'resume')
+      or subject_type = 'group' and subject = p_job.group_name and verb in ('pause_group', 'resume_group')
+  ), spans (starts_at, ends_at) as (
+    select occurred_at, least(until, next_at, p_to) from verbs where verb in ('pause', 'pause_group')
+    union all
+    select started_at, coalesce(ended_at + make_interval(secs => ramp_seconds), p_to) from public.scheduler_incidents
+  )
+  select coalesce(range_agg(tstzrange(starts_at, ends_at)), '{}') from spans where starts_at < ends_at;
+$function$
+;
+comment on function scheduler.stopped_spans(scheduler_jobs,timestamp with time zone) is 'When people had stopped the job, up to p_to: its pauses and those of its group, by the audit log, and incidents with their ramps.';
+revoke all on function scheduler.stopped_spans(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.stops_of(p_job scheduler_jobs, p_old scheduler_jobs)
  RETURNS scheduler_jobs
  LANGUAGE plpgsql
@@ -10002,7 +10057,7 @@ begin
   if p_job.group_name is not null and not scheduler.take_slot(p_job.group_name, p_run.id) then
     delete from public.scheduler_locks where run_id = p_run.id;
     -- A slot that somebody gives back at this moment could not be taken.
-    perform scheduler.wake_jobs(array[p_job.name], p_now);
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
     return ('group', p_job.group_name, null, null)::scheduler.hold;
   end if;
   if p_job.budgets <> '{}' and p_job.function_name is null then
@@ -10359,7 +10414,7 @@ exception
     raise;  -- trying again helps
   when others then
     raise warning 'the job % cannot be given the occurrences of what it depends on: %', p_job.name, sqlerrm;
-    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, p_now, unnest(p_occurrences);
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, 'epoch', unnest(p_occurrences);
     return false;
 end;
 $function$
@@ -10374,7 +10429,7 @@ CREATE OR REPLACE FUNCTION scheduler.try_send_next(p_job_name text, p_now timest
 AS $function$
 begin
   if not scheduler.try_lock_job(p_job_name) then
-    perform scheduler.wake_jobs(array[p_job_name], p_now);
+    perform scheduler.wake_jobs(array[p_job_name], 'epoch');
     outcome := 'held';
     return;
   end if;
@@ -10879,7 +10934,7 @@ AS $function$
   insert into scheduler.wakes (job_name, wake_at) select name, p_at from unnest(p_job_names) as name;
 $function$
 ;
-comment on function scheduler.wake_jobs(text[],timestamp with time zone) is 'Has the first pulse from p_at on (epoch: the next one) look at these jobs: send what waits, start what is continuous.';
+comment on function scheduler.wake_jobs(text[],timestamp with time zone) is 'Has the first pulse from p_at on look at these jobs: send what waits, start what is continuous. Epoch is the next pulse, also where the clock is set back before it.';
 revoke all on function scheduler.wake_jobs(text[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.wake_waiting(p_now timestamp with time zone)
@@ -10897,9 +10952,9 @@ AS $function$
     from waiting where waiting.job_name is not null
   ), woken as (
     insert into scheduler.wakes (job_name, wake_at)
-    select job_name, p_now from waiting where job_name is not null
+    select job_name, 'epoch'::timestamptz from waiting where job_name is not null
     union
-    select name, p_now from public.scheduler_jobs where continuous and enabled and not exists (
+    select name, 'epoch' from public.scheduler_jobs where continuous and enabled and not exists (
       select from public.scheduler_runs
       where job_name = name and status in ('queued', 'dispatched', 'running'))
     returning 1

@@ -43,8 +43,10 @@ create function scheduler.audit_registration(
 ) returns void
 language sql set search_path = '' as $$
   select scheduler.audit(p_verb, p_subject_type, p_subject, null, session_user::text,
-    case when p_after is null then p_before else jsonb_object_agg(key, p_before -> key) filter (where p_before ? key) end,
-    case when p_before is null then p_after else jsonb_object_agg(key, p_after -> key) filter (where p_after ? key) end,
+    case when p_after is null then p_before
+      else jsonb_object_agg(key, p_before -> key) filter (where p_before ? key) end,
+    case when p_before is null then p_after
+      else jsonb_object_agg(key, p_after -> key) filter (where p_after ? key) end,
     clock_timestamp())
   from (
     select key from jsonb_object_keys(coalesce(p_before, '{}') || coalesce(p_after, '{}')) as key

@@ -146,7 +146,7 @@ begin
   end if;
   update public.scheduler_breakers set failures = 0, opened_at = null, tried_by = null where job_name = p_job_name;
   perform scheduler.forget_waiting(v_job.name, '{breaker}');
-  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   perform scheduler.audit('close_breaker', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('opened_at', v_breaker.opened_at, 'failures', v_breaker.failures), null, p_now);
   return format('the breaker of %s is closed; what waits is sent with the next pulse', v_job.name);

@@ -131,7 +131,7 @@ begin
     end if;
     return false;
   end if;
-  perform scheduler.wake_jobs(array[name], p_now) from public.scheduler_jobs where p_calendar = any (calendars);
+  perform scheduler.wake_jobs(array[name], 'epoch') from public.scheduler_jobs where p_calendar = any (calendars);
   -- What a transaction that holds a job's row writes meanwhile, the next pulse corrects.
   perform scheduler.forget_waiting(name, '{calendar}') from public.scheduler_jobs
     where p_calendar = any (calendars) and scheduler.try_lock_job(name);

@@ -179,7 +179,7 @@ exception
     raise;  -- trying again helps
   when others then
     raise warning 'the job % cannot be given the occurrences of what it depends on: %', p_job.name, sqlerrm;
-    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, p_now, unnest(p_occurrences);
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, 'epoch', unnest(p_occurrences);
     return false;
 end;
 $$;
@@ -215,7 +215,7 @@ declare
 begin
   if not scheduler.try_lock_job(p_job_name) then
     insert into scheduler.wakes (job_name, wake_at, scheduled_for)
-      select p_job_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
+      select p_job_name, 'epoch', at from unnest(p_occurrences || null::timestamptz) as at;
     return;
   end if;
   select * into v_job from public.scheduler_jobs where name = p_job_name;

@@ -280,7 +280,7 @@ begin
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
   perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
-  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
+  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, 'epoch'));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);
   return format('the group %s is paused %s, with %s', p_group_name,
@@ -326,7 +326,7 @@ begin
   if v_opens then
     perform scheduler.send_line(p_now);
   end if;
-  perform scheduler.wake_group(p_group_name, p_now);
+  perform scheduler.wake_group(p_group_name, 'epoch');
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
     p_now);

@@ -37,9 +37,9 @@ language sql set search_path = '' as $$
     from waiting where waiting.job_name is not null
   ), woken as (
     insert into scheduler.wakes (job_name, wake_at)
-    select job_name, p_now from waiting where job_name is not null
+    select job_name, 'epoch'::timestamptz from waiting where job_name is not null
     union
-    select name, p_now from public.scheduler_jobs where continuous and enabled and not exists (
+    select name, 'epoch' from public.scheduler_jobs where continuous and enabled and not exists (
       select from public.scheduler_runs
       where job_name = name and status in ('queued', 'dispatched', 'running'))
     returning 1

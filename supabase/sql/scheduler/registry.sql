@@ -466,6 +466,12 @@ begin
       p_error_message => 'the job is not continuous any more', p_send_next => false)
       from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger = 'continuous';
   end if;
+  if p_job.continuous and not p_old.continuous then
+    -- What waits for a time would hold up the first run.
+    perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', now(),
+      p_error_message => 'the job is continuous now', p_send_next => false)
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger <> 'manual';
+  end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
   end if;

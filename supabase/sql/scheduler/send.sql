@@ -186,7 +186,7 @@ begin
   if p_job.group_name is not null and not scheduler.take_slot(p_job.group_name, p_run.id) then
     delete from public.scheduler_locks where run_id = p_run.id;
     -- A slot that somebody gives back at this moment could not be taken.
-    perform scheduler.wake_jobs(array[p_job.name], p_now);
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
     return ('group', p_job.group_name, null, null)::scheduler.hold;
   end if;
   if p_job.budgets <> '{}' and p_job.function_name is null then

@@ -54,7 +54,7 @@ create function scheduler.try_send_next(p_job_name text, p_now timestamptz, out 
 language plpgsql set search_path = '' as $$
 begin
   if not scheduler.try_lock_job(p_job_name) then
-    perform scheduler.wake_jobs(array[p_job_name], p_now);
+    perform scheduler.wake_jobs(array[p_job_name], 'epoch');
     outcome := 'held';
     return;
   end if;

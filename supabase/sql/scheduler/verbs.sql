@@ -174,7 +174,7 @@ begin
     where name = v_job.name
     returning * into v_job;
   perform scheduler.note_stop(v_job, p_now);
-  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
   if scheduler.stop_now(v_job, p_now) is not null then

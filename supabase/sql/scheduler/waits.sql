@@ -242,7 +242,7 @@ begin
     continue when not exists (select from public.scheduler_runs
       where key = p_key and job_name = v_name and status = 'queued' and waiting ->> 'for' = 'key');
     if not scheduler.try_lock_job(v_name) then
-      perform scheduler.wake_jobs(array[v_name], p_now);
+      perform scheduler.wake_jobs(array[v_name], 'epoch');
       continue;
     end if;
     update public.scheduler_runs set run_after = null where id = (

@@ -327,3 +327,28 @@ t.ledgerTest("a continuous job that waits after failures says so", async ({ sql 
     /^is continuous: its next run waits for the first pulse after 13:03:00, as 3 runs/,
   );
 });
+
+t.ledgerTest(
+  "a job that becomes continuous begins at once, whatever of it waits",
+  async ({ sql }) => {
+    const daily = {
+      schedule: "0 12 * * *",
+      backoff_base_seconds: 86_400,
+      backoff_cap_seconds: 86_400,
+    };
+    await t.register(sql, "job", daily);
+    const id = (await t.dispatch(sql, "job"))!;
+    await t.begin(sql, id, t.NOON);
+    await t.finish(sql, id, "failed", t.NOON);
+    assert.equal((await t.summary(sql, "job"))[1], "queued retry 2");
+    // By the real clock, which registering asks, nothing is due.
+    await sql`update scheduler_jobs set next_run_at = '2100-01-01Z'`;
+    await sql`select scheduler.register_job('job', '@continuous')`;
+    await sql`update scheduler.pulse_state set last_mended_at = ${t.after(0.1)}`;
+    await t.pulse(sql, t.after(0.2));
+    assert.deepEqual((await t.summary(sql, "job")).slice(1).sort(), [
+      "cancelled retry 2",
+      "dispatched continuous 1",
+    ]);
+  },
+);

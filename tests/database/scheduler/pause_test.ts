@@ -194,3 +194,35 @@ t.ledgerTest("what waits says at once what a person stops, and lets go", async (
   await verb(`close_breaker('job', 'why', 'ann', $1)`);
   assert.deepEqual(await waits(), [null]);
 });
+
+t.ledgerTest(
+  "what a person lets go goes with the next pulse, also by a clock that was set back",
+  async (db) => {
+    const { sql } = db;
+    await sql`select scheduler.register_group('g', parallel_limit => 5)`;
+    await sql`select scheduler.register_calendar('days')`;
+    await t.register(sql, "job", { schedule: null, group_name: "g", breaker_failures: 1 });
+    await t.register(sql, "down", { schedule: null, depends_on: [] });
+    const verb = (call: string) => t.value(sql, `scheduler.${call}`, [t.after(60)]);
+    await verb("pause('job', 'why', 'ann', p_now => $1)");
+    await verb("enqueue_runs('job', '[{}]', null, $1)");
+    await verb("resume('job', 'ann', p_now => $1)");
+    await verb("pause_group('g', 'why', 'ann', p_now => $1)");
+    await verb("resume_group('g', 'ann', p_now => $1)");
+    await sql`insert into scheduler_breakers (job_name, failures, opened_at) values ('job', 1, ${
+      t.after(59)
+    })`;
+    await verb("close_breaker('job', 'why', 'ann', $1)");
+    const holder = await db.sql.reserve();
+    await holder`begin`;
+    await holder`select from scheduler_jobs where name = 'down' for no key update`;
+    await sql`select scheduler.follow('down', '{}', ${t.after(60)})`;
+    await holder`rollback`;
+    holder.release();
+    assert.equal(await t.value(sql, "scheduler.wake_waiting($1)", [t.after(60)]) >= 0, true);
+    const late = await sql`select * from scheduler.wakes where wake_at > 'epoch'`;
+    assert.deepEqual([...late], []);
+    await t.pulse(sql, t.after(1));
+    assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
+  },
+);
