@@ -9350,7 +9350,8 @@ declare
   v_hold scheduler.hold;
   v_posted record;
 begin
-  if p_run.trigger <> 'manual' and not p_is_ordered and p_job.stopped_at is null and scheduler.incident_lasts() then
+  if p_run.trigger <> 'manual' and not p_is_ordered and (p_job.stopped_at is null or p_job.stopped_until is not null)
+    and scheduler.incident_lasts() then
     -- Another transaction held the job's row when it was started.
     v_hold.kind := 'incident';
   elsif not scheduler.is_plain(p_job) then
@@ -10487,7 +10488,7 @@ begin
       where job_name = p_job.name and status = 'queued' and waiting ->> 'for' is distinct from 'lock'
         and (trigger in ('cron', 'deferred')
           -- It stands in line, and takes the lock when it is sent.
-          or run_after is null and trigger <> 'backfill' and scheduler.has_slots(p_job))
+          or coalesce(run_after, p_now) <= p_now and trigger <> 'backfill' and scheduler.has_slots(p_job))
       order by scheduled_for limit 1;
   end if;
   return v_run;

@@ -83,7 +83,7 @@ begin
       where job_name = p_job.name and status = 'queued' and waiting ->> 'for' is distinct from 'lock'
         and (trigger in ('cron', 'deferred')
           -- It stands in line, and takes the lock when it is sent.
-          or run_after is null and trigger <> 'backfill' and scheduler.has_slots(p_job))
+          or coalesce(run_after, p_now) <= p_now and trigger <> 'backfill' and scheduler.has_slots(p_job))
       order by scheduled_for limit 1;
   end if;
   return v_run;

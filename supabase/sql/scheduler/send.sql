@@ -213,7 +213,8 @@ declare
   v_hold scheduler.hold;
   v_posted record;
 begin
-  if p_run.trigger <> 'manual' and not p_is_ordered and p_job.stopped_at is null and scheduler.incident_lasts() then
+  if p_run.trigger <> 'manual' and not p_is_ordered and (p_job.stopped_at is null or p_job.stopped_until is not null)
+    and scheduler.incident_lasts() then
     -- Another transaction held the job's row when it was started.
     v_hold.kind := 'incident';
   elsif not scheduler.is_plain(p_job) then

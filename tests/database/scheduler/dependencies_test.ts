@@ -367,13 +367,16 @@ t.ledgerTest(
     await end(sql, "up", "completed", at(1));
     await end(sql, "down", "completed", at(1));
     await t.value(sql, "scheduler.run_now('up', 'ann', null, $1)", [at(30)]);
+    // The wait of a retry is random: as if both were still alive at 13:00.
+    const retryLate = () =>
+      sql`update scheduler_runs set run_after = ${at(90)} where trigger = 'retry'`;
     await end(sql, "up", "failed", at(31.9));
+    await retryLate();
     await t.value(sql, "scheduler.enqueue_runs('up', '[{}]', null, $1)", [at(32)]);
     await end(sql, "up", "failed", at(32.1));
+    await retryLate();
     const retries = (await t.runs(sql, "up")).filter((row) => row.trigger === "retry");
     assert.equal(retries.length, 2);
-    // As if both were still alive at 13:00.
-    await sql`update scheduler_runs set run_after = ${at(90)} where trigger = 'retry'`;
     // Without the occurrence of 13:00 the newest one is that of 12:00.
     await sql`update scheduler_jobs set next_run_at = ${at(600)} where name = 'up'`;
     await t.dispatch(sql, "down", at(60));

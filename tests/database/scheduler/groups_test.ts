@@ -166,6 +166,26 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest(
+  "an occurrence is skipped for a retry that goes in the same pulse",
+  async ({ sql }) => {
+    await group(sql, 2);
+    await t.register(sql, "a", { schedule: "0 * * * *", group_name: "g", max_attempts: 2 });
+    const id = (await t.dispatch(sql, "a"))!;
+    await t.begin(sql, id, t.NOON, "a");
+    await t.finish(sql, id, "failed", t.NOON);
+    await sql`update scheduler_runs set run_after = ${at(60)} where status = 'queued'`;
+    await t.pulse(sql, at(60.1));
+    assert.deepEqual(await t.summary(sql, "a"), [
+      "failed cron 1 job_error",
+      "dispatched retry 2",
+      "skipped cron 1",
+    ]);
+    assert.equal((await t.runs(sql, "a")).at(-1)!.skip_kind, "overlap");
+    await t.assertInvariants(sql);
+  },
+);
+
 t.ledgerTest("calls by hand take slots as well", async ({ sql }) => {
   await group(sql, 1);
   await t.register(sql, "a", ENQUEUED);
