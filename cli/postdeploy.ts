@@ -58,7 +58,11 @@ try {
     console.log(resumed!.said);
     const checks = await verify(sql);
     console.log(formatTable(checks.map((check) => [check.state, check.check_name, check.detail])));
-    const failed = checks.filter(({ state }) => state !== "ok").length;
+    const doubtful = checks.filter(({ state }) => state !== "ok");
+    const failed = doubtful.length;
+    await sql`select scheduler.audit('postdeploy', 'scheduler', 'deployment', null, ${author}, null, ${
+      sql.json({ checks: checks.length, failed: doubtful.map(({ check_name }) => check_name) })
+    }, clock_timestamp())`;
     console.log(
       failed === 0 ? "All checks hold" : `${failed} of ${checks.length} checks do not hold`,
     );

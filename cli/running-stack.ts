@@ -19,9 +19,12 @@ export async function withdrawStack(dataDirectory: string): Promise<void> {
  * The database that a command works on: the one it is told, else that of the running stack. Never one of the
  * environment: what a shell still exports may be a database that nobody has in mind.
  *
- * @throws Error when there is neither.
+ * @throws Error when there is neither, and for an empty one.
  */
 export async function databaseUrl(told: string | undefined): Promise<string> {
+  if (told?.trim() === "") {
+    throw new Error("--database-url is empty: is the variable set that it is made of?");
+  }
   if (told !== undefined) return told;
   try {
     return await Deno.readTextFile(file(DEFAULT_DATA_DIRECTORY));

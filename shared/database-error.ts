@@ -17,7 +17,10 @@ export function databaseError(
   what: string,
   error: { code?: string; message: string },
 ): Error {
-  const message = `Cannot ${what}: ${error.message}`;
+  // The scheduler's own refusals say themselves what could not be done.
+  const message = error.message.startsWith(`cannot ${what.split(" ")[0]} `)
+    ? `C${error.message.slice(1)}`
+    : `Cannot ${what}: ${error.message}`;
   return permanentCodes.test(error.code ?? "")
     ? new PermanentError(message)
     : new Error(message, { cause: error });

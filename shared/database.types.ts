@@ -1905,6 +1905,7 @@ export type Database = {
         Row: {
           "ended_at": string | null;
           "ended_by": string | null;
+          "ends_runs": boolean;
           "id": number;
           "ramp_seconds": number | null;
           "reason": string;
@@ -1915,6 +1916,7 @@ export type Database = {
         Insert: {
           "ended_at"?: string | null;
           "ended_by"?: string | null;
+          "ends_runs"?: boolean;
           "id"?: never;
           "ramp_seconds"?: number | null;
           "reason": string;
@@ -1924,6 +1926,7 @@ export type Database = {
         Update: {
           "ended_at"?: string | null;
           "ended_by"?: string | null;
+          "ends_runs"?: boolean;
           "id"?: never;
           "ramp_seconds"?: number | null;
           "reason"?: string;

@@ -239,11 +239,13 @@ create table public.scheduler_incidents (
   ended_at timestamptz check (isfinite(ended_at)),
   ended_by text check (ended_by ~ '\S' and length(ended_by) <= 200),
   ramp_seconds integer check (ramp_seconds between 0 and 86400),
+  ends_runs boolean not null default false,
   check ((ended_at is null) = (ended_by is null) and (ended_at is null) = (ramp_seconds is null))
 );
 create unique index scheduler_incidents_open_key on public.scheduler_incidents ((true)) where ended_at is null;
 comment on table public.scheduler_incidents is
   'Incidents: from started_at on nothing runs, until ended_at and the ramp after it. At most one lasts.';
+comment on column public.scheduler_incidents.ends_runs is 'Whether what was under way was told to end.';
 alter table public.scheduler_incidents enable row level security;
 revoke all on public.scheduler_incidents from public, anon, authenticated, service_role;
 revoke all on sequence public.scheduler_incidents_id_seq from public, anon, authenticated, service_role;
@@ -340,6 +342,10 @@ create type scheduler.hold as (kind text, name text, until timestamptz, skip_rea
 comment on type scheduler.hold is
   'What holds a run back: its kind (see scheduler_runs.waiting), the name of what it waits for, until when at the '
     'latest (null: until it happens); with a skip_reason the run is skipped instead.';
+
+create type scheduler.place_in_line as (job_name text, priority numeric, scheduled_for timestamptz, tried integer);
+comment on type scheduler.place_in_line is
+  'A job of which a run waits: the priority and the time of the one that goes next, and how many went before it.';
 
 create table public.scheduler_breakers (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
@@ -890,11 +896,9 @@ drop function scheduler.pause_segments(scheduler_jobs,timestamp with time zone,t
 
 drop function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean);
 
-drop function scheduler.send_queued(scheduler_jobs,timestamp with time zone);
-
 drop function scheduler.send_run(scheduler_jobs,scheduler_runs,timestamp with time zone);
 
-drop function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone);
+drop function scheduler.wait_text(numeric);
 
 set local check_function_bodies = off;
 
@@ -1025,6 +1029,7 @@ begin
     perform scheduler.wake_if_waiting(p_job_name);
     return v_told;
   end if;
+  v_job := scheduler.heed_incident(v_job, p_now);
   if exists (select from scheduler.wakes where job_name = p_job_name and wake_at <= p_now) then
     perform scheduler.take_wakes(v_job, p_now);
   end if;
@@ -1170,7 +1175,7 @@ AS $function$
     'sentence', case when p_event <> 'ended' then scheduler.one_line(scheduler.alert_sentence(p_alert, p_now), 700) end,
     'link', (scheduler.setting_value('alerts.console_url') #>> '{}')
       || case when split_part(p_alert.cause, ' ', 1) = 'job' then '?job=' || p_alert.jobs[1] else '' end))
-  from (select scheduler.lasted_text(extract(epoch from coalesce(p_alert.ended_at, p_now) - p_alert.opened_at))
+  from (select scheduler.duration_text(extract(epoch from coalesce(p_alert.ended_at, p_now) - p_alert.opened_at))
     as lasted) as times;
 $function$
 ;
@@ -1393,6 +1398,8 @@ CREATE OR REPLACE FUNCTION scheduler.alive_share(p_job_name text, p_from timesta
 AS $function$
 declare
   v_job public.scheduler_jobs;
+  v_healthy tstzmultirange;
+  v_alive tstzmultirange;
 begin
   select * into v_job from public.scheduler_jobs where name = p_job_name;
   if v_job.name is null then
@@ -1402,16 +1409,15 @@ begin
     raise exception using errcode = '22023', message = format('cannot tell how much %s was alive: ', p_job_name)
       || case when not v_job.continuous then 'it is not continuous' else 'from must be a moment before to' end;
   end if;
-  return (
-    select round(coalesce(sum(extract(epoch from upper(span) - lower(span))), 0) / extract(epoch from p_to - p_from), 5)
-    from (
-      select unnest(range_agg(tstzrange(greatest(born, p_from), least(died, p_to)))) as span
-      from scheduler.lives(v_job, p_from, p_to)
-      where greatest(born, p_from) < least(died, p_to)) as spans);
+  v_healthy := tstzmultirange(tstzrange(least(greatest(p_from, v_job.created_at), p_to), p_to))
+    - scheduler.stopped_spans(v_job, p_to);
+  v_alive := coalesce((
+    select range_agg(tstzrange(born, died)) from scheduler.lives(v_job, p_from, p_to) where born < died), '{}');
+  return round(scheduler.seconds_of(v_alive * v_healthy) / nullif(scheduler.seconds_of(v_healthy), 0), 5);
 end;
 $function$
 ;
-comment on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) is 'The share of [p_from, p_to) in which a continuous job was alive, from 0 to 1, as far back as the ledger reaches. Raises SD001 for an unknown job; 22023 for one that is not continuous, or a range that is none.';
+comment on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) is 'The share of [p_from, p_to) in which a continuous job was alive, from 0 to 1, as far back as the ledger reaches, without the time before it was registered and that in which it was stopped by people; null when nothing is left. Raises SD001 for an unknown job; 22023 for one that is not continuous, or a range that is none.';
 revoke all on function scheduler.alive_share(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.all_budgets(p_now timestamp with time zone)
@@ -1996,7 +2002,7 @@ declare
     when p_job.continuous then 'it is continuous and has no occurrences'
     when p_job.schedule is null and p_job.depends_on = '{}' then 'it has no schedule, and so no occurrences'
     when p_from is null or not isfinite(p_from) or p_to is null or not isfinite(p_to) or p_from >= p_to
-      then format('p_from must be a moment before p_to, and both finite, got %s and %s', coalesce(p_from::text, 'null'),
+      then format('from must be a moment before to, and both finite, got %s and %s', coalesce(p_from::text, 'null'),
         coalesce(p_to::text, 'null'))
     when p_reprocess is null or p_reprocess not in ('missed', 'failed', 'all')
       then format('reprocess must be ''missed'', ''failed'' or ''all'', got %s', coalesce(quote_literal(p_reprocess),
@@ -2149,6 +2155,38 @@ $function$
 comment on function scheduler.attend_alerts(timestamp with time zone) is 'The pulse''s step for alerts: looks at the rules every 30 seconds, sends what is to be said, reads the answers, pings dead man''s switches. Nothing while no channel is enabled and nothing is left to be said.';
 revoke all on function scheduler.attend_alerts(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.attend_jobs(p_now timestamp with time zone, p_budget_ms integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_limit constant integer := 100;
+  v_until constant timestamptz := clock_timestamp() + p_budget_ms * interval '1 millisecond';
+  v_to_hear text[] := array(select scheduler.jobs_to_hear(p_now));
+  v_names text[] := scheduler.jobs_to_attend(p_now, v_to_hear, (select resume_after from scheduler.pulse_state),
+    v_limit);
+  v_opens constant boolean := scheduler.opens_line();
+  v_report jsonb := scheduler.advance_jobs(v_names, v_to_hear, p_now, v_until);
+  v_line jsonb;
+  v_stopped_at text;
+begin
+  if v_opens then
+    v_line := scheduler.send_line(p_now);
+    v_report := v_report || jsonb_build_object('sent', (v_report ->> 'sent')::integer + (v_line ->> 'sent')::integer,
+      'errors', v_report -> 'errors' || (v_line -> 'errors'));
+  end if;
+  v_stopped_at := case
+    when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit
+      then v_report ->> 'last' end;
+  update scheduler.pulse_state set resume_after = v_stopped_at;
+  return v_report - 'last' || jsonb_build_object('more', v_stopped_at is not null);
+end;
+$function$
+;
+comment on function scheduler.attend_jobs(timestamp with time zone,integer) is 'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it stopped early.';
+revoke all on function scheduler.attend_jobs(timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_subject text, p_reason text, p_author text, p_before jsonb, p_after jsonb, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE sql
@@ -2161,6 +2199,26 @@ $function$
 ;
 comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason; then that of the call over the API, if it is one), who, what it was before and after (null: nothing).';
 revoke all on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.audit_registration(p_verb text, p_subject_type text, p_subject text, p_before jsonb, p_after jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.audit(p_verb, p_subject_type, p_subject, null, session_user::text,
+    case when p_after is null then p_before
+      else jsonb_object_agg(key, p_before -> key) filter (where p_before ? key) end,
+    case when p_before is null then p_after
+      else jsonb_object_agg(key, p_after -> key) filter (where p_after ? key) end,
+    clock_timestamp())
+  from (
+    select key from jsonb_object_keys(coalesce(p_before, '{}') || coalesce(p_after, '{}')) as key
+    where p_before -> key is distinct from p_after -> key) as changed
+  having p_before is distinct from p_after;
+$function$
+;
+comment on function scheduler.audit_registration(text,text,text,jsonb,jsonb) is 'Writes that something was registered (before null), registered with other values (those that changed), or taken out (after null), by the role that is connected; nothing when nothing changed.';
+revoke all on function scheduler.audit_registration(text,text,text,jsonb,jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.backfill(p_job_name text, p_from timestamp with time zone, p_to timestamp with time zone, p_reason text, p_author text, p_reprocess text DEFAULT 'missed'::text, p_newest_first boolean DEFAULT false, p_at_most integer DEFAULT 100, p_preview boolean DEFAULT true, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS TABLE(scheduled_for timestamp with time zone, local_time timestamp without time zone, state text, becomes text)
@@ -2413,7 +2471,8 @@ begin
     then format('breaker: %s failures in a row, open since %s; %s', v_breaker.failures,
       scheduler.local_text(v_breaker.opened_at, p_job.time_zone),
       case when v_until is null then format('run %s tries', v_breaker.tried_by)
-        else 'the next try is after ' || scheduler.local_text(v_until, p_job.time_zone) end) end)::scheduler.hold;
+        else format('the next try is in %s, after %s', scheduler.duration_text(extract(epoch from v_until - p_now)),
+          scheduler.local_second_text(v_until, p_job.time_zone)) end) end)::scheduler.hold;
 end;
 $function$
 ;
@@ -3359,7 +3418,8 @@ begin
       then 'not there: it is registered without breaker_failures' else 'closed' end);
   end if;
   update public.scheduler_breakers set failures = 0, opened_at = null, tried_by = null where job_name = p_job_name;
-  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.forget_waiting(v_job.name, '{breaker}');
+  perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   perform scheduler.audit('close_breaker', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('opened_at', v_breaker.opened_at, 'failures', v_breaker.failures), null, p_now);
   return format('the breaker of %s is closed; what waits is sent with the next pulse', v_job.name);
@@ -3963,6 +4023,27 @@ $function$
 comment on function scheduler.delivery_wait(integer,text) is 'How long to wait after so many tries: 15 s, doubled each time, or as long as the answer''s Retry-After says; an hour at most.';
 revoke all on function scheduler.delivery_wait(integer,text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.dependencies_note(p_job scheduler_jobs, p_at timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select nullif(concat_ws('; ',
+    'waits for ' || string_agg(name, ', ' order by place) filter (where answer = 'wait'),
+    'will be skipped unless a run completes of ' || string_agg(name, ', ' order by place)
+      filter (where answer = 'skip')), '')
+  from (
+    select name, place, scheduler.dependency_answer(scheduler.newest_state(name, p_at),
+      scheduler.is_to_come(name, p_at), not enabled or scheduler.stop_now(jobs, p_at) is not null,
+      p_job.on_dependency_failure) as answer
+    from unnest(p_job.depends_on) with ordinality as needed (needed_name, place)
+      join public.scheduler_jobs as jobs on name = needed_name) as answers;
+$function$
+;
+comment on function scheduler.dependencies_note(scheduler_jobs,timestamp with time zone) is 'Which of the job''s dependencies an occurrence to come waits for, and because of which it will be skipped, as things stand; null when it has to wait for none.';
+revoke all on function scheduler.dependencies_note(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.dependency_answer(p_state text, p_to_come boolean, p_is_stopped boolean, p_policy text)
  RETURNS text
  LANGUAGE sql
@@ -4119,6 +4200,70 @@ $function$
 comment on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The run of a job without a schedule for an occurrence of one of its dependencies: queued, or skipped as the job is stopped or by its calendars. Writes nothing: see add_runs.';
 revoke all on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.dispatch(p_job_name text, p_now timestamp with time zone DEFAULT now())
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO ''
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+declare
+  v_leads boolean;
+  v_opens boolean;
+  v_run_id uuid;
+  v_others text[];
+begin
+  if not exists (select from public.scheduler_jobs where name = p_job_name) then
+    perform scheduler.refuse_unknown_job(p_job_name,
+      format('register it, or take the entry out of pg_cron: select cron.unschedule(%L)', p_job_name));
+  end if;
+  v_leads := scheduler.lead_dispatch(p_job_name, p_now);
+  perform from public.scheduler_jobs where name = p_job_name and enabled and next_run_at <= p_now for no key update;
+  if not found then
+    return null;
+  end if;
+  v_opens := scheduler.opens_line();
+  v_run_id := (scheduler.advance_job(p_job_name, true, p_now) ->> 'run')::uuid;
+  if exists (select from public.scheduler_runs where status = 'missed' and completed_at = p_now) then
+    perform scheduler.name_failed_dispatches(p_now);
+  end if;
+
+  -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: all due
+  -- jobs leave in one batch. The entries that waited find their jobs' cursors moved. Recording a long outage takes tens
+  -- of milliseconds a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
+  v_others := array(
+    select name from public.scheduler_jobs
+    where v_leads and enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes'
+      and name <> p_job_name
+    order by next_run_at, name limit 199);
+  if cardinality(v_others) > 0 then
+    perform scheduler.advance_jobs(v_others, array(select scheduler.jobs_to_hear(p_now, v_others)), p_now);
+  end if;
+  if v_opens then
+    perform scheduler.send_line(p_now);
+  end if;
+  return v_run_id;
+end;
+$function$
+;
+comment on function scheduler.dispatch(text,timestamp with time zone) is 'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to call any number of times at once. Raises SD001 for an unknown job.';
+revoke all on function scheduler.dispatch(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.duration_text(p_seconds numeric)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_seconds < 120 then scheduler.count_text(greatest(0, round(p_seconds))::bigint, 'second')
+    when p_seconds < 7200 then format('%s minutes', round(p_seconds / 60))
+    when p_seconds < 172800 then format('%s hours', round(p_seconds / 3600))
+    else format('%s days', round(p_seconds / 86400)) end;
+$function$
+;
+comment on function scheduler.duration_text(numeric) is 'How long so many seconds are, as people say it.';
+revoke all on function scheduler.duration_text(numeric) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.durations_of(p_job_name text)
  RETURNS jsonb
  LANGUAGE sql
@@ -4183,6 +4328,7 @@ begin
     from (select name, coalesce(place, v_jobs - 1) as place from public.scheduler_jobs
       left join scheduler.resume_order() on job_name = name) as ordered
     where ordered.name = jobs.name;
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs;
   perform scheduler.wake_jobs(array[name], stopped_until) from public.scheduler_jobs where stopped_until is not null;
   perform scheduler.audit('end_incident', 'scheduler', 'all jobs', null, p_author,
     jsonb_build_object('started_at', v_incident.started_at, 'by', v_incident.started_by, 'reason', v_incident.reason),
@@ -4206,6 +4352,7 @@ declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
   v_next public.scheduler_runs;
+  v_opens boolean;
 begin
   select jobs.* into v_job from public.scheduler_jobs as jobs
     where jobs.name = (select job_name from public.scheduler_runs where id = p_run_id)
@@ -4237,10 +4384,14 @@ begin
   end if;
   perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
+    v_opens := scheduler.opens_line();
     perform scheduler.let_go(v_job, v_run, v_next.id is not null, p_now);
   end if;
   if p_send_next and v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
+  end if;
+  if v_opens then
+    perform scheduler.send_line(p_now);
   end if;
   return true;
 end;
@@ -4411,6 +4562,7 @@ begin
     || case
       when v_run.occurrences > 1 then scheduler.gap_facts(v_job, v_run)
       when v_run.id is not null then scheduler.run_facts(v_job, v_run, p_now)
+        || coalesce(case when p_at is null then scheduler.others_waiting(v_job, v_run, p_now) end, '{}')
       when v_job.name is null then jsonb_build_object('kind', 'unknown_job', 'jobs', coalesce(
         (select jsonb_agg(name order by name) from public.scheduler_jobs), '[]'))
       else scheduler.no_run_facts(v_job, v_at, v_until, p_now)
@@ -4478,6 +4630,24 @@ $function$
 comment on function scheduler.failure_wait(scheduler_jobs,integer,double precision) is 'How long after that failure in a row the next attempt waits, by a random number from 0 to 1: at least a second.';
 revoke all on function scheduler.failure_wait(scheduler_jobs,integer,double precision) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.failures_text(p_run scheduler_runs)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select format(', as %s: %s', case when p_run.failures = 1 then 'the run before it failed'
+      else format('%s runs before it failed in a row, the last', p_run.failures) end,
+    concat_ws(': ', verdict, scheduler.one_line(error_message, 200)))
+  from public.scheduler_runs as runs
+  where p_run.trigger = 'continuous' and p_run.failures > 0 and job_name = p_run.job_name and trigger = 'continuous'
+    and scheduled_for < p_run.scheduled_for
+  order by scheduled_for desc limit 1;
+$function$
+;
+comment on function scheduler.failures_text(scheduler_runs) is 'Of a run of a continuous job that follows failures: how many, and the last, as the end of a sentence; else null.';
+revoke all on function scheduler.failures_text(scheduler_runs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.finish_run(p_run_id uuid, p_outcome text, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT now())
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -4525,7 +4695,7 @@ declare
 begin
   if not scheduler.try_lock_job(p_job_name) then
     insert into scheduler.wakes (job_name, wake_at, scheduled_for)
-      select p_job_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
+      select p_job_name, 'epoch', at from unnest(p_occurrences || null::timestamptz) as at;
     return;
   end if;
   select * into v_job from public.scheduler_jobs where name = p_job_name;
@@ -4553,6 +4723,7 @@ AS $function$
 declare
   v_list jsonb := nullif(current_setting('daybook.to_follow', true), '')::jsonb;
   v_is_nested constant boolean := v_list is not null;
+  v_opens boolean;
 begin
   select coalesce(v_list, '[]') || coalesce(jsonb_agg(item), '[]') into v_list
     from unnest(p_job_names) as name,
@@ -4562,6 +4733,7 @@ begin
   if v_is_nested then
     return;
   end if;
+  v_opens := scheduler.opens_line();
   while v_list <> '[]' loop
     perform set_config('daybook.to_follow', (v_list - 0)::text, true);
     perform scheduler.follow(v_list -> 0 ->> 'job', array(
@@ -4569,6 +4741,9 @@ begin
     v_list := current_setting('daybook.to_follow')::jsonb;
   end loop;
   perform set_config('daybook.to_follow', '', true);
+  if v_opens then
+    perform scheduler.send_line(p_now);
+  end if;
 end;
 $function$
 ;
@@ -4642,6 +4817,19 @@ $function$
 ;
 comment on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) is 'The run that follows one that has ended: its retry after a wait that grows, its continuation from p_resume_at on, the next one of a continuous job; null when none does. Writes nothing: see add_runs.';
 revoke all on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.forget_waiting(p_job_name text, p_kinds text[])
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  -- What waited for a dependency before is looked at again.
+  update public.scheduler_runs set waiting = waiting -> 'dependency'
+  where job_name = p_job_name and status = 'queued' and waiting ->> 'for' = any (p_kinds);
+$function$
+;
+comment on function scheduler.forget_waiting(text,text[]) is 'What waits of the job for one of these kinds does not any more: it is sent, or says what else holds it back, when the job next sends. The caller holds the job''s row lock.';
+revoke all on function scheduler.forget_waiting(text,text[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.free_slot(p_run_id uuid)
  RETURNS text
@@ -4729,6 +4917,19 @@ $function$
 comment on function scheduler.group_metrics() is 'A value a group that has a limit, by group_name.';
 revoke all on function scheduler.group_metrics() from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.hand_over(p_is_idle boolean)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- After an idle time the next pulse sends the run, ten seconds later at the most.
+  select case when p_is_idle then interval '13 seconds' else interval '3 seconds' end;
+$function$
+;
+comment on function scheduler.hand_over(boolean) is 'How long after a run of a continuous job, or after its idle time, the next one may begin as if without a gap.';
+revoke all on function scheduler.hand_over(boolean) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.has_free_slot(p_group_name text)
  RETURNS boolean
  LANGUAGE sql
@@ -4747,6 +4948,21 @@ $function$
 ;
 comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this transaction sees.';
 revoke all on function scheduler.has_free_slot(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.has_slots(p_job scheduler_jobs)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return p_job.group_name is not null and exists (
+    select from public.scheduler_groups where name = p_job.group_name and parallel_limit is not null);
+end;
+$function$
+;
+comment on function scheduler.has_slots(scheduler_jobs) is 'Whether the job shares a limit with others of its group.';
+revoke all on function scheduler.has_slots(scheduler_jobs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.health_of_packs(p_now timestamp with time zone)
  RETURNS jsonb
@@ -4810,6 +5026,25 @@ $function$
 ;
 comment on function scheduler.hear_and_wake(text,timestamp with time zone) is 'hear_job for those who do not send what waits: the next pulse does, where a run may have ended. The caller holds the job''s row lock.';
 revoke all on function scheduler.hear_and_wake(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.heed_incident(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS scheduler_jobs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_incident public.scheduler_incidents;
+begin
+  select * into v_incident from public.scheduler_incidents where ended_at is null;
+  if v_incident.id is null or p_job.stopped_at is not null and p_job.stopped_until is null then
+    return p_job;
+  end if;
+  return scheduler.stop_job(p_job, v_incident, p_now);
+end;
+$function$
+;
+comment on function scheduler.heed_incident(scheduler_jobs,timestamp with time zone) is 'Stops a job whose row another transaction held when the incident that lasts was started. The caller holds the job''s row lock.';
+revoke all on function scheduler.heed_incident(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.history_job(p_job text)
  RETURNS text
@@ -4937,6 +5172,20 @@ $function$
 comment on function scheduler.http_date(text) is 'The moment of an HTTP Date header; null when it cannot be read.';
 revoke all on function scheduler.http_date(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.incident_lasts()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return exists (select from public.scheduler_incidents where ended_at is null);
+end;
+$function$
+;
+comment on function scheduler.incident_lasts() is 'Whether an incident lasts, as far as this transaction sees.';
+revoke all on function scheduler.incident_lasts() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.interval_start(p_job scheduler_jobs, p_occurrence timestamp with time zone)
  RETURNS timestamp with time zone
  LANGUAGE plpgsql
@@ -4966,9 +5215,8 @@ AS $function$
   select coalesce(bool_or(case status
     when 'running' then heartbeat_at + make_interval(
       secs => scheduler.setting('scheduler.heartbeat_timeout_seconds')) >= p_now
-    -- A hand-over of up to three seconds is none.
-    when 'dispatched' then dispatched_at + interval '3 seconds' >= p_now
-    else waiting ->> 'for' = 'idle' and run_after + interval '3 seconds' >= p_now end), false)
+    when 'dispatched' then dispatched_at + scheduler.hand_over(false) >= p_now
+    else waiting ->> 'for' = 'idle' and run_after + scheduler.hand_over(true) >= p_now end), false)
   from public.scheduler_runs
   where job_name = p_job.name and status in ('queued', 'dispatched', 'running');
 $function$
@@ -5100,6 +5348,16 @@ $function$
 ;
 comment on function scheduler.is_stalled(boolean,text,bigint) is 'Whether two occurrences in a row are due without a completed run. What is disabled or stopped has none that is due.';
 revoke all on function scheduler.is_stalled(boolean,text,bigint) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_stop(p_kind text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$ select p_kind = any (scheduler.stop_kinds()) $function$
+;
+comment on function scheduler.is_stop(text) is 'Whether a hold of that kind is a person''s.';
+revoke all on function scheduler.is_stop(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_to_come(p_job_name text, p_at timestamp with time zone)
  RETURNS boolean
@@ -5588,18 +5846,20 @@ $function$
 comment on function scheduler.last_begun(text) is 'When the newest run of the job began, or was sent; of a job with 100 newer rows that were not sent, when its last completed run ended. Null: never.';
 revoke all on function scheduler.last_begun(text) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.lasted_text(p_seconds numeric)
- RETURNS text
+CREATE OR REPLACE FUNCTION scheduler.let_due_go(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS void
  LANGUAGE sql
- IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select case when p_seconds < 120 then scheduler.count_text(greatest(0, round(p_seconds))::bigint, 'second')
-    else scheduler.wait_text(p_seconds) end;
+  -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
+  update public.scheduler_runs set run_after = null,
+      waiting = case when waiting ->> 'for' = 'dependency' then waiting
+        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
+    where job_name = p_job.name and status = 'queued' and run_after <= p_now;
 $function$
 ;
-comment on function scheduler.lasted_text(numeric) is 'How long so many seconds are, as people say it, seconds too.';
-revoke all on function scheduler.lasted_text(numeric) from public, anon, authenticated, service_role;
+comment on function scheduler.let_due_go(scheduler_jobs,timestamp with time zone) is 'Puts the job''s runs whose time has come among those that go as soon as the job may. The caller holds the job''s row lock.';
+revoke all on function scheduler.let_due_go(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.let_go(p_job scheduler_jobs, p_run scheduler_runs, p_goes_on boolean, p_now timestamp with time zone)
  RETURNS void
@@ -5616,7 +5876,7 @@ begin
     perform scheduler.release_key(p_job, p_run.key, p_now);
   end if;
   if v_group is not null then
-    perform scheduler.send_group(v_group, p_now);
+    perform scheduler.stand_in_line(v_group, null);
   end if;
   -- Dependents wait for the occurrence's last attempt.
   if p_job.dependents <> '{}' and not p_goes_on then
@@ -5625,7 +5885,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) is 'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of other jobs waited for it. The caller holds the job''s row lock.';
+comment on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) is 'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of other jobs waited for it. The caller holds the job''s row lock, and has opened the line.';
 revoke all on function scheduler.let_go(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.limit_hold(p_job scheduler_jobs, p_run scheduler_runs)
@@ -5646,13 +5906,28 @@ $function$
 comment on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) is 'The hold when the limit of the job''s group or of the run''s key is reached; else null. The caller holds the job''s row lock.';
 revoke all on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.line_of(p_group_name text, p_job_name text, p_tried integer, p_now timestamp with time zone)
+ RETURNS SETOF scheduler.place_in_line
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jobs.name, scheduler.effective_priority(jobs, next, p_now), next.scheduled_for, p_tried
+  from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
+  where jobs.group_name = p_group_name and jobs.enabled and next.id is not null
+    and (p_job_name is null or jobs.name = p_job_name);
+$function$
+;
+comment on function scheduler.line_of(text,text,integer,timestamp with time zone) is 'The place of each job of the group of which a run may go, or of one of them; in no order.';
+revoke all on function scheduler.line_of(text,text,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.line_waits_for(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
-  select first.waiting || jsonb_build_object('since', p_now)
+  select first.waiting - 'dependency' || jsonb_build_object('since', p_now)
   from scheduler.next_waiting(p_job, p_now) as first;
 $function$
 ;
@@ -5692,6 +5967,12 @@ begin
       p_error_message => 'the job is not continuous any more', p_send_next => false)
       from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger = 'continuous';
   end if;
+  if p_job.continuous and not p_old.continuous then
+    -- What waits for a time would hold up the first run.
+    perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', now(),
+      p_error_message => 'the job is continuous now', p_send_next => false)
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger <> 'manual';
+  end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
   end if;
@@ -5726,15 +6007,14 @@ AS $function$
       and scheduled_for >= p_from - interval '2 days' and scheduled_for < p_to
   ), planned as (
     select born, case when is_idle then least(died + make_interval(secs => p_job.idle_seconds), p_to) else died end
-      as died from runs
+      as died, scheduler.hand_over(is_idle) as hand_over from runs
   )
-  -- A hand-over of up to three seconds is none.
-  select born, case when lead(born) over (order by born) <= died + interval '3 seconds' then lead(born)
-    over (order by born) else died end
+  select born, case when lead(born) over (order by born) <= died + hand_over then lead(born) over (order by born)
+    else died end
   from planned;
 $function$
 ;
-comment on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The spans in which a continuous job had a living heartbeat, by its runs between p_from and p_to; planned idle time and hand-overs of up to 3 s are among them.';
+comment on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The spans in which a continuous job had a living heartbeat, by its runs between p_from and p_to; planned idle time and hand-overs are among them.';
 revoke all on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.local_second_text(p_at timestamp with time zone, p_time_zone text)
@@ -5769,6 +6049,29 @@ $function$
 comment on function scheduler.lock_budget(text) is 'The budget''s row, locked. Raises SD012 when it is unknown.';
 revoke all on function scheduler.lock_budget(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.lock_for_incident()
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+  v_waits constant boolean := scheduler.lock_registry_soon();
+  v_name text;
+  v_held text[] := array[]::text[];
+begin
+  for v_name in select name from public.scheduler_jobs order by name loop
+    continue when scheduler.try_lock_job(v_name);
+    continue when v_waits and clock_timestamp() < v_until and scheduler.lock_job_soon(v_name);
+    v_held := v_held || v_name;
+  end loop;
+  return v_held;
+end;
+$function$
+;
+comment on function scheduler.lock_for_incident() is 'Locks the rows of all jobs, waiting a few seconds at most; returns those that others go on holding.';
+revoke all on function scheduler.lock_for_incident() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.lock_group(p_group_name text)
  RETURNS void
  LANGUAGE plpgsql
@@ -5782,6 +6085,40 @@ $function$
 ;
 comment on function scheduler.lock_group(text) is 'Takes the lock of the registry, then the row locks of all jobs of the group.';
 revoke all on function scheduler.lock_group(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.lock_job_soon(p_job_name text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+ SET lock_timeout TO '500ms'
+AS $function$
+begin
+  perform from public.scheduler_jobs where name = p_job_name for no key update;
+  return true;
+exception when lock_not_available then
+  return false;
+end;
+$function$
+;
+comment on function scheduler.lock_job_soon(text) is 'Locks the job''s row, waiting at most half a second; false when it could not. Only for those who hold the lock of the registry: two that wait for each other''s rows would deadlock.';
+revoke all on function scheduler.lock_job_soon(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.lock_registry_soon()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+ SET lock_timeout TO '2s'
+AS $function$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  return true;
+exception when lock_not_available then
+  return false;
+end;
+$function$
+;
+comment on function scheduler.lock_registry_soon() is 'Takes the lock of the registry, waiting at most 2 s; false when it could not.';
+revoke all on function scheduler.lock_registry_soon() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.log_run(p_run scheduler_runs, p_retried boolean)
  RETURNS void
@@ -5894,9 +6231,10 @@ CREATE OR REPLACE FUNCTION scheduler.mark_all_waiting(p_job_name text, p_hold sc
  SET search_path TO ''
 AS $function$
   update public.scheduler_runs as runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
-      scheduler.waiting_since(runs, (p_hold).kind, p_now), (p_hold).until)
+    set waiting = scheduler.wait_for(runs, p_hold, p_now)
   where job_name = p_job_name and status = 'queued' and run_after is null
+    -- What stops a job does not stop a person's run of it.
+    and not (trigger = 'manual' and scheduler.is_stop((p_hold).kind))
     and (waiting ->> 'for', waiting ->> 'name', (waiting ->> 'until')::timestamptz)
       is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
 $function$
@@ -5919,8 +6257,7 @@ begin
     return;
   end if;
   update public.scheduler_runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
-      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until)
+    set waiting = scheduler.wait_for(p_run, p_hold, p_now)
     where id = p_run.id and status = 'queued';
 end;
 $function$
@@ -6453,7 +6790,10 @@ begin
   if not p_job.enabled then
     fault := 'is disabled: register it with enabled => true';
   elsif p_job.continuous then
-    fault := 'is continuous: ' || coalesce('its next run waits ' || scheduler.stopped_because(p_job, p_after),
+    fault := 'is continuous: ' || coalesce('its next run waits ' || coalesce(
+      scheduler.stopped_because(p_job, p_after), (
+        select scheduler.wait_reason(p_job, runs, p_after) from public.scheduler_runs as runs
+        where job_name = p_job.name and status = 'queued' and waiting ->> 'for' = 'retry' limit 1)),
       'one run follows the other');
   elsif p_job.schedule is null and p_job.depends_on <> '{}' then
     fault := format('has no schedule: it runs for each occurrence of %s', array_to_string(p_job.depends_on, ', '));
@@ -6478,13 +6818,13 @@ CREATE OR REPLACE FUNCTION scheduler.next_run_note(p_job scheduler_jobs, p_at ti
  SET search_path TO ''
 AS $function$
   select case
-    when stop is not null then 'will be skipped: ' || scheduler.stop_text(p_job, stop)
+    when stop is not null then 'will be skipped: ' || scheduler.stop_note(p_job, stop)
     when label is not null then 'will be skipped: calendar: ' || label
     when breaker.opened_at is not null and scheduler.breaker_state(breaker.opened_at, p_job.breaker_cooldown_seconds,
       p_at) = 'open' then format('will be skipped: breaker: open since %s', scheduler.local_text(breaker.opened_at,
         p_job.time_zone))
     else nullif(concat_ws('; ',
-      case when p_job.depends_on <> '{}' then 'waits for ' || array_to_string(p_job.depends_on, ', ') end,
+      case when p_job.depends_on <> '{}' then scheduler.dependencies_note(p_job, p_at) end,
       case when p_job.jitter_seconds > 0 then format('is sent %s s later', round(extract(epoch from
         scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end), '') end
   from (select scheduler.stop_kind(p_job, p_at) as stop, scheduler.calendar_label(p_job, p_at) as label) as asked
@@ -6706,7 +7046,7 @@ AS $function$
       end)
     when 'disabled' then format(' does not run at %s: it is disabled; register it with enabled => true.', at)
     when 'to_come' then format(' is due at %s, in %s%s.', at,
-      scheduler.wait_text((p_facts ->> 'wait_seconds')::numeric),
+      scheduler.duration_text((p_facts ->> 'wait_seconds')::numeric),
       coalesce(', and ' || (p_facts ->> 'note'), ''))
     when 'not_recorded' then format(
       ' was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the last pulse '
@@ -6767,9 +7107,8 @@ begin
     set failures = v_after.failures, opened_at = v_after.opened_at, tried_by = v_after.tried_by
     where job_name = p_job.name;
   if v_breaker.opened_at is null and v_after.opened_at is not null then
-    perform scheduler.log_activity(p_job.name, format('its breaker opens after %s: the next try is at %s',
-      scheduler.count_text(v_after.failures, 'failure') || ' in a row',
-      scheduler.local_text(p_now + make_interval(secs => p_job.breaker_cooldown_seconds), p_job.time_zone)),
+    perform scheduler.log_activity(p_job.name, format('its breaker opens after %s in a row: the next try is in %s',
+      scheduler.count_text(v_after.failures, 'failure'), scheduler.duration_text(p_job.breaker_cooldown_seconds)),
       'error', jsonb_build_object('run_id', p_run.id), p_now);
   elsif v_breaker.opened_at is not null and v_after.opened_at is null then
     perform scheduler.log_activity(p_job.name, 'its breaker closes: a run has completed',
@@ -6780,6 +7119,26 @@ $function$
 ;
 comment on function scheduler.note_breaker(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'Tells the job''s breaker how a run ended, and scheduler_activity when it opens or closes. The caller holds the job''s row lock.';
 revoke all on function scheduler.note_breaker(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.note_stop(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_stop constant text := scheduler.stop_now(p_job, p_now);
+begin
+  if v_stop is null then
+    perform scheduler.forget_waiting(p_job.name, scheduler.stop_kinds());
+  else
+    perform scheduler.mark_all_waiting(p_job.name, (v_stop, case v_stop when 'group_paused' then p_job.group_name end,
+      scheduler.stop_until(p_job, v_stop), null)::scheduler.hold, p_now);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.note_stop(scheduler_jobs,timestamp with time zone) is 'After a person has stopped the job or let it go: writes down whether that holds back what waits of it. The caller holds the job''s row lock.';
+revoke all on function scheduler.note_stop(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.note_try(p_job scheduler_jobs, p_run_id uuid)
  RETURNS void
@@ -6794,6 +7153,44 @@ $function$
 ;
 comment on function scheduler.note_try(scheduler_jobs,uuid) is 'The run that is sent now is the one that tries, where the job''s breaker is not closed.';
 revoke all on function scheduler.note_try(scheduler_jobs,uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.obstacle(p_job_name text, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_name text := p_job_name;
+  v_job public.scheduler_jobs;
+  v_breaker public.scheduler_breakers;
+  v_stop text;
+begin
+  for i in 1 .. 100 loop
+    select * into v_job from public.scheduler_jobs where name = v_name;
+    exit when not found;
+    v_stop := scheduler.stop_now(v_job, p_now);
+    select * into v_breaker from public.scheduler_breakers where job_name = v_name;
+    if not v_job.enabled then
+      return format('%s is disabled', v_name);
+    elsif v_stop is not null then
+      return format(case v_stop when 'paused' then '%s is %s' else '%s is stopped, as %s' end, v_name,
+        scheduler.stop_note(v_job, v_stop));
+    elsif v_breaker.opened_at is not null then
+      return format('the breaker of %s is %s after %s in a row', v_name, scheduler.breaker_state(v_breaker.opened_at,
+        v_job.breaker_cooldown_seconds, p_now), scheduler.count_text(v_breaker.failures, 'failure'));
+    end if;
+    select waiting ->> 'name' into v_name from public.scheduler_runs
+      where job_name = v_name and status = 'queued' and waiting ->> 'for' = 'dependency'
+      order by scheduled_for limit 1;
+    exit when not found;
+  end loop;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.obstacle(text,timestamp with time zone) is 'What keeps a job from running that others wait for, or one that it waits for itself: disabled, stopped by a person, its breaker; null when nothing does.';
+revoke all on function scheduler.obstacle(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.occurrence_near(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS timestamp with time zone
@@ -6955,6 +7352,23 @@ $function$
 comment on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) is 'The reservations of a budget that still hold tokens for their jobs.';
 revoke all on function scheduler.open_reservations(scheduler_budgets,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.opens_line()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if coalesce(current_setting('daybook.line', true), '') <> '' then
+    return false;
+  end if;
+  perform set_config('daybook.line', '[]', true);
+  return true;
+end;
+$function$
+;
+comment on function scheduler.opens_line() is 'Opens the line, unless one is open: false then. Whoever opened it sends it: see send_line.';
+revoke all on function scheduler.opens_line() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.origin(p_run scheduler_runs)
  RETURNS text
  LANGUAGE sql
@@ -6970,6 +7384,39 @@ $function$
 ;
 comment on function scheduler.origin(scheduler_runs) is 'What brought the run about: its trigger; of a retry that of the first attempt.';
 revoke all on function scheduler.origin(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.others_sentence(p_others jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select format(' %s, for %s, waits %s.', case p_others ->> 'count' when '1' then 'An older run of it'
+    else format('%s older runs of it wait; the first', p_others ->> 'count') end, p_others ->> 'when',
+    p_others ->> 'waits')
+  where p_others is not null;
+$function$
+;
+comment on function scheduler.others_sentence(jsonb) is 'What is said of older runs that wait; null of none.';
+revoke all on function scheduler.others_sentence(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.others_waiting(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('others_waiting', jsonb_build_object('count', count,
+    'when', scheduler.local_text((first).scheduled_for, p_job.time_zone),
+    'waits', scheduler.wait_reason(p_job, first, p_now)))
+  from (
+    select count(*) over () as count, runs as first from public.scheduler_runs as runs
+    where job_name = p_job.name and status = 'queued' and id <> p_run.id and p_run.completed_at is not null
+    order by scheduled_for, attempt limit 1) as waiting;
+$function$
+;
+comment on function scheduler.others_waiting(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'Beside the newest run of a job, when that is over: {"others_waiting": {"count", "when", "waits"}}: how many older ones wait, and the first of them; null when none does.';
+revoke all on function scheduler.others_waiting(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.page_cursor(p_at timestamp with time zone, p_id text)
  RETURNS text
@@ -7156,8 +7603,7 @@ begin
     paused_until = case when isfinite(p_until) then p_until end,
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
-  perform scheduler.mark_all_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
-    null)::scheduler.hold, p_now);
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where name = v_job.name;
   perform scheduler.wake_jobs(array[v_job.name], p_until) where isfinite(p_until);
   perform scheduler.audit('pause', 'job', v_job.name, p_reason, p_author, scheduler.pause_facts(v_job, p_now),
     jsonb_build_object('until', case when isfinite(p_until) then p_until end), p_now);
@@ -7212,10 +7658,8 @@ begin
     set group_paused_at = v_group.paused_at, group_paused_until = v_group.paused_until, updated_at = now()
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_all_waiting(name, ('group_paused', p_group_name, v_group.paused_until, null)::scheduler.hold,
-    p_now) from public.scheduler_jobs as jobs
-    where group_name = p_group_name and scheduler.stop_now(jobs, p_now) = 'group_paused';
-  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
+  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, 'epoch'));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);
   return format('the group %s is paused %s, with %s', p_group_name,
@@ -7309,7 +7753,7 @@ AS $function$
     from judged
   )
   select scheduled_for, state, gap_id,
-    case when fault is null and place > p_at_most then format('beyond at_most => %s', p_at_most) else fault end
+    case when fault is null and place > p_at_most then format('beyond at_most, which is %s', p_at_most) else fault end
   from placed
   order by case when p_newest_first then scheduled_for end desc, scheduled_for;
 $function$
@@ -7764,6 +8208,8 @@ begin
   perform scheduler.write_job(v_job);
   perform scheduler.link_job(v_job, v_old);
   perform scheduler.sync_cron_entry(v_job.name);
+  perform scheduler.audit_registration('register_job', 'job', v_job.name, scheduler.registered_values(v_old),
+    scheduler.registered_values(v_job));
 end;
 $function$
 ;
@@ -7776,8 +8222,7 @@ CREATE OR REPLACE FUNCTION scheduler.put_off(p_run scheduler_runs, p_hold schedu
  SET search_path TO ''
 AS $function$
   update public.scheduler_runs set
-    waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
-      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until),
+    waiting = scheduler.wait_for(p_run, p_hold, p_now),
     -- What has no end is looked at from time to time all the same.
     run_after = coalesce((p_hold).until, p_now + interval '1 hour')
   where id = p_run.id and status = 'queued';
@@ -8198,6 +8643,7 @@ AS $function$
 #variable_conflict use_column
 declare
   v_seconds numeric := extract(epoch from register_budget.per);
+  v_old public.scheduler_budgets;
   v_fault text;
 begin
   v_fault := case
@@ -8226,6 +8672,7 @@ begin
     raise exception using errcode = '22023', message = case when v_fault like 'cannot %' then v_fault
       else format('cannot register the budget %s: %s', register_budget.name, v_fault) end;
   end if;
+  select * into v_old from public.scheduler_budgets where name = register_budget.name for no key update;
   insert into public.scheduler_budgets as budgets (name, tokens, per_seconds, window_kind, description, tokens_left)
     values (register_budget.name, register_budget.tokens, v_seconds::integer, register_budget.window_kind,
       register_budget.description, register_budget.tokens)
@@ -8242,6 +8689,9 @@ begin
         is distinct from (excluded.tokens, excluded.per_seconds, excluded.window_kind, excluded.description);
   if found then
     perform scheduler.wake_for_budget(register_budget.name);
+    perform scheduler.audit_registration('register_budget', 'budget', register_budget.name,
+      scheduler.registered_values(v_old), scheduler.registered_values(budgets))
+      from public.scheduler_budgets as budgets where name = register_budget.name;
   end if;
 end;
 $function$
@@ -8255,15 +8705,21 @@ CREATE OR REPLACE FUNCTION scheduler.register_calendar(name text, description te
  SET search_path TO ''
 AS $function$
 #variable_conflict use_column
+declare
+  v_before jsonb;
 begin
   if register_calendar.name is null or register_calendar.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
     raise exception using errcode = '22023',
       message = format('cannot register a calendar: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
         'digit, got %s', coalesce(quote_literal(register_calendar.name), 'null'));
   end if;
+  select jsonb_build_object('description', description) into v_before from public.scheduler_calendars
+    where name = register_calendar.name;
   insert into public.scheduler_calendars as calendars (name, description)
     values (register_calendar.name, coalesce(register_calendar.description, ''))
     on conflict (name) do update set description = excluded.description;
+  perform scheduler.audit_registration('register_calendar', 'calendar', register_calendar.name, v_before,
+    jsonb_build_object('description', coalesce(register_calendar.description, '')));
 end;
 $function$
 ;
@@ -8278,6 +8734,7 @@ AS $function$
 #variable_conflict use_column
 declare
   v_group public.scheduler_groups;
+  v_old public.scheduler_groups;
   v_fault text;
 begin
   v_group.name := register_group.name;
@@ -8292,12 +8749,15 @@ begin
   end if;
   -- No run of the group is sent and none ends while its slots are made.
   perform scheduler.lock_group(v_group.name);
+  select * into v_old from public.scheduler_groups as groups where groups.name = v_group.name;
   insert into public.scheduler_groups as groups (name, description, parallel_limit, key_limit, place)
     values (v_group.name, v_group.description, v_group.parallel_limit, v_group.key_limit, v_group.place)
     on conflict (name) do update set description = excluded.description, parallel_limit = excluded.parallel_limit,
       key_limit = excluded.key_limit, place = excluded.place, updated_at = now();
   perform scheduler.make_slots(v_group.name, v_group.parallel_limit);
   perform scheduler.wake_group(v_group.name, 'epoch');
+  perform scheduler.audit_registration('register_group', 'group', v_group.name, scheduler.registered_values(v_old),
+    scheduler.registered_values(v_group));
 end;
 $function$
 ;
@@ -8337,6 +8797,49 @@ $function$
 comment on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text) is 'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
 revoke all on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.registered_values(p_budget scheduler_budgets)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('tokens', p_budget.tokens, 'per_seconds', p_budget.per_seconds,
+    'window_kind', p_budget.window_kind, 'description', p_budget.description)
+  where p_budget.name is not null;
+$function$
+;
+comment on function scheduler.registered_values(scheduler_budgets) is 'What a budget was registered with; null of no budget.';
+revoke all on function scheduler.registered_values(scheduler_budgets) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.registered_values(p_group scheduler_groups)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('description', p_group.description, 'parallel_limit', p_group.parallel_limit,
+    'key_limit', p_group.key_limit, 'place', p_group.place)
+  where p_group.name is not null;
+$function$
+;
+comment on function scheduler.registered_values(scheduler_groups) is 'What a group was registered with; null of no group.';
+revoke all on function scheduler.registered_values(scheduler_groups) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.registered_values(p_job scheduler_jobs)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select to_jsonb(p_job) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at', 'cron_entry',
+    'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'stopped_at',
+    'stopped_until', 'group_paused_at', 'group_paused_until']
+  where p_job.name is not null;
+$function$
+;
+comment on function scheduler.registered_values(scheduler_jobs) is 'What a job was registered with, without what the scheduler itself keeps in its row; null of no job.';
+revoke all on function scheduler.registered_values(scheduler_jobs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.release_key(p_job scheduler_jobs, p_key text, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -8354,7 +8857,7 @@ begin
     continue when not exists (select from public.scheduler_runs
       where key = p_key and job_name = v_name and status = 'queued' and waiting ->> 'for' = 'key');
     if not scheduler.try_lock_job(v_name) then
-      perform scheduler.wake_jobs(array[v_name], p_now);
+      perform scheduler.wake_jobs(array[v_name], 'epoch');
       continue;
     end if;
     update public.scheduler_runs set run_after = null where id = (
@@ -8485,8 +8988,10 @@ begin
     end if;
     return false;
   end if;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where p_calendar = any (calendars) order by name), p_now);
+  perform scheduler.wake_jobs(array[name], 'epoch') from public.scheduler_jobs where p_calendar = any (calendars);
+  -- What a transaction that holds a job's row writes meanwhile, the next pulse corrects.
+  perform scheduler.forget_waiting(name, '{calendar}') from public.scheduler_jobs
+    where p_calendar = any (calendars) and scheduler.try_lock_job(name);
   perform scheduler.audit('remove_calendar_span', 'calendar', p_calendar, v_span.label, p_author,
     jsonb_build_object('from', v_span.starts_at, 'to', v_span.ends_at), null, p_now);
   return true;
@@ -8709,7 +9214,8 @@ begin
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
     where name = v_job.name
     returning * into v_job;
-  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.note_stop(v_job, p_now);
+  perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
   if scheduler.stop_now(v_job, p_now) is not null then
@@ -8741,12 +9247,14 @@ declare
   v_group public.scheduler_groups;
   v_job public.scheduler_jobs;
   v_jobs bigint := 0;
+  v_opens constant boolean := scheduler.opens_line();
 begin
   perform scheduler.lock_group(p_group_name);
   v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('resume the group %s', p_group_name), 'author',
     format('select scheduler.resume_group(%L, ''who'')', p_group_name), p_author);
   if v_group.paused_at is null or v_group.paused_until <= p_now then
+    perform scheduler.send_line(p_now) where v_opens;
     return format('the group %s was not paused', p_group_name);
   end if;
   for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name loop
@@ -8759,8 +9267,12 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
-  perform scheduler.send_group(p_group_name, p_now);
-  perform scheduler.wake_group(p_group_name, p_now);
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
+  perform scheduler.stand_in_line(p_group_name, name) from public.scheduler_jobs where group_name = p_group_name;
+  if v_opens then
+    perform scheduler.send_line(p_now);
+  end if;
+  perform scheduler.wake_group(p_group_name, 'epoch');
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
     p_now);
@@ -8923,7 +9435,8 @@ AS $function$
         and scheduled_for < date_trunc('minute', p_run.scheduled_for) + interval '1 minute'), '[]')
   ) || coalesce(scheduler.remedy_facts(p_run), '{}') || case p_run.status
     when 'queued' then jsonb_build_object('waits', scheduler.wait_reason(p_job, p_run, p_now),
-      'waiting', p_run.waiting)
+      'waiting', p_run.waiting) || case when p_run.waiting ->> 'for' = 'dependency'
+      then jsonb_build_object('obstacle', scheduler.obstacle(p_run.waiting ->> 'name', p_now)) else '{}' end
     when 'dispatched' then (
       select jsonb_build_object('dispatched', to_char(p_run.dispatched_at at time zone zone, 'HH24:MI:SS'),
         'judged', to_char((p_run.dispatched_at + make_interval(
@@ -9012,6 +9525,66 @@ $function$
 comment on function scheduler.run_requests_fault(jsonb) is 'What is wrong with the list of runs that enqueue_runs was given, by place and field; null when nothing is.';
 revoke all on function scheduler.run_requests_fault(jsonb) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.run_sentence(p_facts jsonb)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with said as (
+    select p_facts ->> 'job' as job, p_facts ->> 'when' as at, p_facts ->> 'meaning' as meaning,
+      case when (p_facts ->> 'max_attempts')::integer > 1
+        then format('attempt %s of %s', p_facts ->> 'attempt', p_facts ->> 'max_attempts') else 'its only attempt' end
+      as attempt,
+      coalesce(' (' || (
+        select string_agg(concat_ws(': ', 'attempt ' || (earlier ->> 'attempt'), earlier ->> 'verdict',
+          -- Attempts that failed alike have one reason, beside the last of them.
+          case when error is distinct from next_error then scheduler.one_line(error, 200) end), ', ' order by place)
+        from (
+          select earlier, place, earlier ->> 'error_message' as error,
+            lead(earlier ->> 'error_message') over (order by place) as next_error
+          from jsonb_array_elements(p_facts -> 'earlier') with ordinality as attempts (earlier, place)
+        ) as attempts) || ')', '') as earlier,
+      case p_facts ->> 'origin' when 'manual' then 'was run by hand' when 'catch_up' then 'was caught up'
+        when 'enqueued' then 'was enqueued' end as origin,
+      (p_facts ->> 'now')::timestamptz as now
+  )
+  select case p_facts ->> 'status'
+    when 'completed' then format('%s %s at %s: %s%s on %s%s.', job,
+      case p_facts ->> 'origin' when 'enqueued' then 'was enqueued and ran' else coalesce(origin, 'ran') end, at,
+        meaning,
+      -- A URL target sends no receipt of its beginning.
+      coalesce(', in ' || round((p_facts ->> 'duration_ms')::numeric / 1000, 1) || ' s', ''), attempt, earlier)
+    when 'running' then format('%s is running for %s since %s s on %s%s; its last heartbeat was %s s ago.', job, at,
+      extract(epoch from now - (p_facts ->> 'started_at')::timestamptz)::bigint, attempt, earlier,
+      extract(epoch from now - (p_facts ->> 'heartbeat_at')::timestamptz)::bigint)
+    when 'dispatched' then format(
+      '%s was sent for %s at %s on %s%s and has not begun yet; without a receipt it is judged at %s.',
+      job, at, p_facts ->> 'dispatched', attempt, earlier, p_facts ->> 'judged')
+    when 'queued' then format('%s has not run for %s yet: %s waits %s%s.', job, at, attempt, p_facts ->> 'waits',
+      earlier)
+    when 'failed' then format('%s %s at %s on %s%s: %s%s. What to do: %s.%s', job, concat_ws(' and ', origin, 'failed'),
+      at, attempt, earlier, meaning,
+      coalesce(' (' || nullif(left(p_facts ->> 'error_message', 200), meaning) || ')', ''), p_facts ->> 'remedy',
+      case
+        when p_facts ->> 'again' is null then ''
+        when p_facts ->> 'again' = 'call it again' then ' Then call it again.'
+        when p_facts ->> 'verdict' = 'bad_input' then format(' Then: %s.', p_facts ->> 'again')
+        else format(' To run it again: %s.', p_facts ->> 'again') end)
+    when 'skipped' then format('%s was skipped at %s: %s.', job, at, p_facts ->> 'skip_reason')
+    when 'missed' then format('%s was missed at %s: %s (%s). What to do: %s.', job, at, meaning,
+      p_facts ->> 'skip_reason', p_facts ->> 'remedy')
+    else format('%s was cancelled at %s%s.', job, at,
+      regexp_replace(': ' || (p_facts ->> 'error_message'), '^: cancelled by ', ' by '))
+  end || coalesce(scheduler.others_sentence(p_facts -> 'others_waiting'), '')
+    || coalesce(' It was also run by hand then: ' || (
+    select string_agg(outcome, ', ') from jsonb_array_elements_text(p_facts -> 'by_hand') as outcome) || '.', '')
+  from said;
+$function$
+;
+comment on function scheduler.run_sentence(jsonb) is 'The sentence of an occurrence that has a row.';
+revoke all on function scheduler.run_sentence(jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.sample_durations(p_job_name text, p_newest integer, p_statuses text[] DEFAULT NULL::text[], OUT runs bigint, OUT average_ms numeric, OUT p50_ms numeric, OUT p95_ms numeric, OUT p99_ms numeric, OUT longest_ms integer)
  RETURNS record
  LANGUAGE sql
@@ -9088,6 +9661,18 @@ $function$
 comment on function scheduler.scheduler_health() is 'Figures of the scheduler: its pulse, how far behind it is, and what came of the runs of the last 24 hours.';
 revoke all on function scheduler.scheduler_health() from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.seconds_of(p_spans tstzmultirange)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(sum(extract(epoch from upper(span) - lower(span))), 0) from unnest(p_spans) as span;
+$function$
+;
+comment on function scheduler.seconds_of(tstzmultirange) is 'How many seconds the spans last together.';
+revoke all on function scheduler.seconds_of(tstzmultirange) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.seen_causes(p_state scheduler.pulse_state, p_now timestamp with time zone)
  RETURNS SETOF scheduler.seen_cause
  LANGUAGE sql
@@ -9158,64 +9743,122 @@ $function$
 comment on function scheduler.send_deliveries(timestamp with time zone) is 'Sends what is due of the outbox, 20 messages at most. Returns how many.';
 revoke all on function scheduler.send_deliveries(timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_now timestamp with time zone)
- RETURNS void
+CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_asked text[], p_now timestamp with time zone)
+ RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 declare
-  v_job public.scheduler_jobs;
-  v_done text[] := array[]::text[];
+  v_line scheduler.place_in_line[];
+  v_first scheduler.place_in_line;
+  v_told record;
+  v_sent integer := 0;
+  v_errors jsonb := jsonb_build_object();
 begin
-  -- One run at a time: the next one may be another job's.
-  while scheduler.has_free_slot(p_group_name) loop
-    select jobs.* into v_job
-      from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
-      where jobs.group_name = p_group_name and jobs.enabled and next.id is not null and name <> all (v_done)
-      order by scheduler.effective_priority(jobs, next, p_now) desc, next.scheduled_for, jobs.name limit 1;
+  perform scheduler.let_due_go(jobs, p_now) from public.scheduler_jobs as jobs
+    where group_name = p_group_name and name = any (p_asked);
+  v_line := array(select place from scheduler.line_of(p_group_name, null, 1, p_now) as place);
+  loop
+    -- Without a slot only those are looked at that asked: their row has to say what they wait for.
+    if not scheduler.has_free_slot(p_group_name) then
+      v_line := array(select place from unnest(v_line) as place where job_name = any (p_asked));
+    end if;
+    select * into v_first from unnest(v_line) order by priority desc, scheduled_for, job_name limit 1;
     exit when not found;
-    if not scheduler.try_lock_job(v_job.name) then
-      perform scheduler.wake_jobs(array[v_job.name], p_now);
-      v_done := v_done || v_job.name;
-    elsif scheduler.try_send_queued(v_job, p_now, 1) = 0 then
-      v_done := v_done || v_job.name;
+    v_told := scheduler.try_send_next(v_first.job_name, p_now);
+    v_sent := v_sent + coalesce(v_told.outcome = 'sent', false)::integer;
+    v_errors := v_errors || case when v_told.fault is not null
+      then jsonb_build_object(v_first.job_name, v_told.fault) else jsonb_build_object() end;
+    v_line := array(select place from unnest(v_line) as place where job_name <> v_first.job_name);
+    if v_told.outcome in ('sent', 'over', 'waits') and v_first.tried < 100 then
+      v_line := v_line || array(
+        select place from scheduler.line_of(p_group_name, v_first.job_name, v_first.tried + 1, p_now) as place);
+    elsif v_told.outcome in ('sent', 'over', 'waits') then
+      -- More may go than one transaction sends.
+      perform scheduler.wake_jobs(array[v_first.job_name], 'epoch');
     end if;
   end loop;
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
 end;
 $function$
 ;
-comment on function scheduler.send_group(text,timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, the highest priority first. Jobs that somebody else holds are woken at the next pulse.';
-revoke all on function scheduler.send_group(text,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.send_group(text,text[],timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, one run at a time, the highest priority first: the next one may be another job''s. Jobs that asked are looked at also without a slot. {"sent": runs, "errors": {job: message}}. Jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that asked.';
+revoke all on function scheduler.send_group(text,text[],timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.send_queued(p_job scheduler_jobs, p_now timestamp with time zone, p_at_most integer DEFAULT 100)
+CREATE OR REPLACE FUNCTION scheduler.send_line(p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_line jsonb;
+  v_group record;
+  v_told jsonb;
+  v_sent integer := 0;
+  v_errors jsonb := jsonb_build_object();
+begin
+  -- What is sent, or skipped, can have others stand in line.
+  loop
+    v_line := current_setting('daybook.line')::jsonb;
+    exit when v_line = '[]';
+    perform set_config('daybook.line', '[]', true);
+    for v_group in
+      select place ->> 'group' as name, array_remove(array_agg(place ->> 'job'), null) as asked
+      from jsonb_array_elements(v_line) as place group by 1 order by 1
+    loop
+      v_told := scheduler.send_group(v_group.name, v_group.asked, p_now);
+      v_sent := v_sent + (v_told ->> 'sent')::integer;
+      v_errors := v_errors || (v_told -> 'errors');
+    end loop;
+  end loop;
+  perform set_config('daybook.line', '', true);
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
+end;
+$function$
+;
+comment on function scheduler.send_line(timestamp with time zone) is 'Sends those that stand in line, group by group, until none does, and closes the line. {"sent", "errors"} as send_group has them.';
+revoke all on function scheduler.send_line(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.send_next(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_run constant public.scheduler_runs := scheduler.next_waiting(p_job, p_now);
+begin
+  return case when v_run.id is null then 'none' else scheduler.send_run(p_job, v_run, p_now) end;
+end;
+$function$
+;
+comment on function scheduler.send_next(scheduler_jobs,timestamp with time zone) is 'send_run of the job''s run that goes next; none when none may go. The caller holds the job''s row lock.';
+revoke all on function scheduler.send_next(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.send_queued(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS integer
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 declare
-  v_run public.scheduler_runs;
+  v_outcome text;
+  v_opens boolean;
   v_sent integer := 0;
 begin
   if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
     return 0;
   end if;
-  -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
-  update public.scheduler_runs set run_after = null,
-      waiting = case when waiting ->> 'for' = 'dependency' then waiting
-        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
-    where job_name = p_job.name and status = 'queued' and run_after <= p_now;
-  for i in 1 .. p_at_most loop
-    v_run := scheduler.next_waiting(p_job, p_now);
-    exit when v_run.id is null;
-    case scheduler.send_run(p_job, v_run, p_now)
-      when 'full' then
-        v_run := null;
-        exit;
-      when 'sent' then v_sent := v_sent + 1;
-      else null;
-    end case;
+  if scheduler.has_slots(p_job) then
+    v_opens := scheduler.opens_line();
+    perform scheduler.stand_in_line(p_job.group_name, p_job.name);
+    return case when v_opens then (scheduler.send_line(p_now) ->> 'sent')::integer else 0 end;
+  end if;
+  perform scheduler.let_due_go(p_job, p_now);
+  for i in 1 .. 100 loop
+    v_outcome := scheduler.send_next(p_job, p_now);
+    v_sent := v_sent + (v_outcome = 'sent')::integer;
+    exit when v_outcome in ('none', 'full');
   end loop;
-  if v_run.id is not null and p_at_most > 1 then
+  if v_outcome not in ('none', 'full') then
     -- More may go than one transaction sends.
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
   end if;
@@ -9223,8 +9866,8 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone,integer) is 'Sends what of the job is due and waiting, as far as it may go, at most p_at_most runs (the next pulse goes on, unless it was one); returns how many. The caller holds the job''s row lock.';
-revoke all on function scheduler.send_queued(scheduler_jobs,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+comment on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) is 'Sends what of the job is due and waiting, as far as it may go, at most 100 runs (the next pulse goes on); returns how many. A job that shares a limit stands in line with the others of its group. The caller holds the job''s row lock.';
+revoke all on function scheduler.send_queued(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.send_run(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone, p_is_ordered boolean DEFAULT false)
  RETURNS text
@@ -9236,7 +9879,11 @@ declare
   v_hold scheduler.hold;
   v_posted record;
 begin
-  if not scheduler.is_plain(p_job) then
+  if p_run.trigger <> 'manual' and not p_is_ordered and (p_job.stopped_at is null or p_job.stopped_until is not null)
+    and scheduler.incident_lasts() then
+    -- Another transaction held the job's row when it was started.
+    v_hold.kind := 'incident';
+  elsif not scheduler.is_plain(p_job) then
     v_hold := case when p_is_ordered then scheduler.limit_hold(p_job, p_run)
       else scheduler.hold_of(p_job, p_run, p_now) end;
   end if;
@@ -9458,6 +10105,20 @@ $function$
 comment on function scheduler.split_day_signs(scheduler.parsed_schedule) is 'A schedule whose day fields hold plain values and signs, with the signs apart.';
 revoke all on function scheduler.split_day_signs(scheduler.parsed_schedule) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.stand_in_line(p_group_name text, p_job_name text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform set_config('daybook.line', (current_setting('daybook.line')::jsonb
+    || jsonb_build_object('group', p_group_name, 'job', p_job_name))::text, true);
+end;
+$function$
+;
+comment on function scheduler.stand_in_line(text,text) is 'Has send_line look at a job of a group; null: at those alone that a free slot of the group is for.';
+revoke all on function scheduler.stand_in_line(text,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.start_incident(p_reason text, p_author text, p_end_runs boolean DEFAULT false, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
  LANGUAGE plpgsql
@@ -9465,41 +10126,46 @@ CREATE OR REPLACE FUNCTION scheduler.start_incident(p_reason text, p_author text
 AS $function$
 declare
   v_incident public.scheduler_incidents;
+  v_held text[];
   v_jobs bigint;
-  v_ended bigint := 0;
+  v_ended bigint;
 begin
   perform scheduler.assert_given('start an incident', 'reason and author',
     'select scheduler.start_incident(''why'', ''who'')', p_reason, p_author);
-  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  select * into v_incident from public.scheduler_incidents where ended_at is null;
-  if found then
+  v_held := scheduler.lock_for_incident();
+  insert into public.scheduler_incidents (started_at, started_by, reason, ends_runs)
+    values (p_now, left(btrim(p_author), 200), left(btrim(p_reason), 1000), coalesce(p_end_runs, false))
+    on conflict do nothing returning * into v_incident;
+  if v_incident.id is null then
+    select * into v_incident from public.scheduler_incidents where ended_at is null;
     raise exception using errcode = 'SD104',
       message = format('cannot start an incident: one has lasted since %s, called by %s: %s',
         scheduler.local_text(v_incident.started_at, 'UTC'), v_incident.started_by, v_incident.reason),
       hint = 'select scheduler.end_incident(''who'')';
   end if;
-  insert into public.scheduler_incidents (started_at, started_by, reason)
-    values (p_now, left(btrim(p_author), 200), left(btrim(p_reason), 1000));
-  perform from public.scheduler_jobs order by name for no key update;
-  update public.scheduler_jobs set stopped_at = p_now, stopped_until = null;
+  select count(*) filter (where p_end_runs) into v_ended from public.scheduler_runs
+    where status in ('dispatched', 'running') and job_name <> all (v_held);
+  perform scheduler.stop_job(jobs, v_incident, p_now) from public.scheduler_jobs as jobs where name <> all (v_held);
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_all_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
-    from public.scheduler_jobs;
-  if p_end_runs then
-    perform scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author), btrim(p_reason)), p_now)
-      from public.scheduler_runs as runs where status in ('dispatched', 'running');
-    get diagnostics v_ended = row_count;
-  end if;
+  perform scheduler.withdraw_run(runs, format('incident called by %s: %s', v_incident.started_by, v_incident.reason),
+      p_now)
+    from public.scheduler_runs as runs
+    where p_end_runs and status in ('dispatched', 'running') and not exists (
+      select from public.scheduler_jobs where name = job_name);
+  perform scheduler.wake_jobs(v_held, 'epoch');
   perform scheduler.audit('start_incident', 'scheduler', 'all jobs', p_reason, p_author, null,
-    jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);
+    jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended)
+      || case when v_held <> '{}' then jsonb_build_object('held', v_held) else '{}' end, p_now);
   perform scheduler.log_activity('scheduler', format('incident called by %s: %s', btrim(p_author), btrim(p_reason)),
     'warning', jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);
   return format('%s stopped; %s', scheduler.count_text(v_jobs, 'job') || case v_jobs when 1 then ' is' else ' are' end,
-    case when p_end_runs then scheduler.count_text(v_ended, 'run') || ' told to end' else 'what runs goes on' end);
+    case when p_end_runs then scheduler.count_text(v_ended, 'run') || ' told to end' else 'what runs goes on' end)
+    || case when v_held <> '{}' then format('; held by other transactions, nothing of them is sent, and stopped when '
+      'those end: %s', array_to_string(v_held, ', ')) else '' end;
 end;
 $function$
 ;
-comment on function scheduler.start_incident(text,text,boolean,timestamp with time zone) is 'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With p_end_runs what is under way is cancelled, else it goes on. Raises SD104 while another incident lasts; 22023 for a missing reason or author.';
+comment on function scheduler.start_incident(text,text,boolean,timestamp with time zone) is 'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With p_end_runs what is under way is cancelled, else it goes on. Takes a few seconds at most: a job whose row another transaction holds for longer is named, and stopped by the pulse as soon as that ends. Raises SD104 while another incident lasts; 22023 for a missing reason or author.';
 revoke all on function scheduler.start_incident(text,text,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.start_occurrence(p_job scheduler_jobs, p_scheduled_for timestamp with time zone, p_now timestamp with time zone)
@@ -9538,7 +10204,11 @@ begin
 
   select * into v_run from scheduler.add_runs(array[v_run]);
   if v_run.id is not null and v_holder.id is null and v_run.run_after is null then
-    perform scheduler.send_run(p_job, v_run, p_now);
+    if scheduler.has_slots(p_job) then
+      perform scheduler.send_queued(p_job, p_now);
+    else
+      perform scheduler.send_run(p_job, v_run, p_now);
+    end if;
   end if;
   return v_run.id;
 end;
@@ -9641,6 +10311,28 @@ $function$
 comment on function scheduler.still_since(timestamp with time zone,boolean,timestamp with time zone,timestamp with time zone) is 'Since when pg_net''s queue stands still, from what was known before: null while it is empty; since the newest answer, or since requests were first seen in it.';
 revoke all on function scheduler.still_since(timestamp with time zone,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.stop_job(p_job scheduler_jobs, p_incident scheduler_incidents, p_now timestamp with time zone)
+ RETURNS scheduler_jobs
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs;
+begin
+  update public.scheduler_jobs set stopped_at = p_incident.started_at, stopped_until = null
+    where name = p_job.name returning * into v_job;
+  perform scheduler.note_stop(v_job, p_now);
+  perform scheduler.withdraw_run(runs, format('incident called by %s: %s', p_incident.started_by, p_incident.reason),
+      p_now)
+    from public.scheduler_runs as runs
+    where p_incident.ends_runs and job_name = p_job.name and status in ('dispatched', 'running');
+  return v_job;
+end;
+$function$
+;
+comment on function scheduler.stop_job(scheduler_jobs,scheduler_incidents,timestamp with time zone) is 'Stops a job for an incident, ends what of it is under way if the incident does that, and returns its row. The caller holds the job''s row lock.';
+revoke all on function scheduler.stop_job(scheduler_jobs,scheduler_incidents,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.stop_kind(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS text
  LANGUAGE plpgsql
@@ -9658,6 +10350,30 @@ $function$
 ;
 comment on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) is 'What stops the job''s occurrence at that moment, the first of incident, paused, group_paused; null when nothing does.';
 revoke all on function scheduler.stop_kind(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stop_kinds()
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$ select '{incident,paused,group_paused}'::text[] $function$
+;
+comment on function scheduler.stop_kinds() is 'What stop_now says, in its order.';
+revoke all on function scheduler.stop_kinds() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stop_note(p_job scheduler_jobs, p_kind text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.stop_text(p_job, p_kind)
+    || coalesce(' (until ' || scheduler.local_second_text(scheduler.stop_until(p_job, p_kind), p_job.time_zone)
+      || ')', '');
+$function$
+;
+comment on function scheduler.stop_note(scheduler_jobs,text) is 'stop_text, and until when, where that is known.';
+revoke all on function scheduler.stop_note(scheduler_jobs,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.stop_now(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS text
@@ -9735,12 +10451,35 @@ CREATE OR REPLACE FUNCTION scheduler.stopped_because(p_job scheduler_jobs, p_at 
  STABLE
  SET search_path TO ''
 AS $function$
-  select 'because ' || case stop when 'paused' then 'the job is ' else '' end || scheduler.stop_text(p_job, stop)
+  select 'because ' || case stop when 'paused' then 'the job is ' else '' end || scheduler.stop_note(p_job, stop)
   from scheduler.stop_now(p_job, p_at) as stop where stop is not null;
 $function$
 ;
-comment on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) is 'Why a person keeps the job from running at that moment, as the end of a sentence; null when nobody does.';
+comment on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) is 'Why a person keeps the job from running at that moment, and until when, as the end of a sentence; null when nobody does.';
 revoke all on function scheduler.stopped_because(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stopped_spans(p_job scheduler_jobs, p_to timestamp with time zone)
+ RETURNS tstzmultirange
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with verbs as (
+    select verb, occurred_at, (after ->> 'until')::timestamptz as until,
+      lead(occurred_at) over (partition by subject_type order by id) as next_at
+    from public.scheduler_audit
+    where subject_type = 'job' and subject = p_job.name and verb in ('pause', 'resume')
+      or subject_type = 'group' and subject = p_job.group_name and verb in ('pause_group', 'resume_group')
+  ), spans (starts_at, ends_at) as (
+    select occurred_at, least(until, next_at, p_to) from verbs where verb in ('pause', 'pause_group')
+    union all
+    select started_at, coalesce(ended_at + make_interval(secs => ramp_seconds), p_to) from public.scheduler_incidents
+  )
+  select coalesce(range_agg(tstzrange(starts_at, ends_at)), '{}') from spans where starts_at < ends_at;
+$function$
+;
+comment on function scheduler.stopped_spans(scheduler_jobs,timestamp with time zone) is 'When people had stopped the job, up to p_to: its pauses and those of its group, by the audit log, and incidents with their ramps.';
+revoke all on function scheduler.stopped_spans(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.stops_of(p_job scheduler_jobs, p_old scheduler_jobs)
  RETURNS scheduler_jobs
@@ -9848,7 +10587,7 @@ begin
   if p_job.group_name is not null and not scheduler.take_slot(p_job.group_name, p_run.id) then
     delete from public.scheduler_locks where run_id = p_run.id;
     -- A slot that somebody gives back at this moment could not be taken.
-    perform scheduler.wake_jobs(array[p_job.name], p_now);
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
     return ('group', p_job.group_name, null, null)::scheduler.hold;
   end if;
   if p_job.budgets <> '{}' and p_job.function_name is null then
@@ -10256,7 +10995,7 @@ exception
     raise;  -- trying again helps
   when others then
     raise warning 'the job % cannot be given the occurrences of what it depends on: %', p_job.name, sqlerrm;
-    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, p_now, unnest(p_occurrences);
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, 'epoch', unnest(p_occurrences);
     return false;
 end;
 $function$
@@ -10264,24 +11003,29 @@ $function$
 comment on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'record_dependent, which undoes itself alone when it fails: false then, with a warning, and the pulse tries again and reports the failure. The caller holds the job''s row lock.';
 revoke all on function scheduler.try_record_dependent(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.try_send_queued(p_job scheduler_jobs, p_now timestamp with time zone, p_at_most integer DEFAULT 100)
- RETURNS integer
+CREATE OR REPLACE FUNCTION scheduler.try_send_next(p_job_name text, p_now timestamp with time zone, OUT outcome text, OUT fault text)
+ RETURNS record
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 begin
-  return scheduler.send_queued(p_job, p_now, p_at_most);
+  if not scheduler.try_lock_job(p_job_name) then
+    perform scheduler.wake_jobs(array[p_job_name], 'epoch');
+    outcome := 'held';
+    return;
+  end if;
+  outcome := scheduler.send_next(jobs, p_now) from public.scheduler_jobs as jobs where name = p_job_name;
 exception
   when transaction_rollback or lock_not_available then
     raise;  -- trying again helps
   when others then
-    raise warning 'what waits of the job % cannot be sent: %', p_job.name, scheduler.hosts_only(sqlerrm);
-    return 0;
+    fault := scheduler.hosts_only(sqlerrm);
+    raise warning 'what waits of the job % cannot be sent: %', p_job_name, fault;
 end;
 $function$
 ;
-comment on function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone,integer) is 'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
-revoke all on function scheduler.try_send_queued(scheduler_jobs,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+comment on function scheduler.try_send_next(text,timestamp with time zone) is 'send_next of a job, which undoes itself alone when it fails: the fault then, with a warning. Held, and the next pulse looks at it, where somebody else has its row.';
+revoke all on function scheduler.try_send_next(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.undelivered_alerts(p_now timestamp with time zone)
  RETURNS bigint
@@ -10321,8 +11065,10 @@ begin
   if v_run.id is null and (p_job.jitter_seconds > 0 or not scheduler.is_plain(p_job)) then
     -- An occurrence that waits for something else than a run before it holds up those after it.
     select * into v_run from public.scheduler_runs
-      where job_name = p_job.name and status = 'queued' and trigger in ('cron', 'deferred')
-        and waiting ->> 'for' is distinct from 'lock'
+      where job_name = p_job.name and status = 'queued' and waiting ->> 'for' is distinct from 'lock'
+        and (trigger in ('cron', 'deferred')
+          -- It stands in line, and takes the lock when it is sent.
+          or coalesce(run_after, p_now) <= p_now and trigger <> 'backfill' and scheduler.has_slots(p_job))
       order by scheduled_for limit 1;
   end if;
   return v_run;
@@ -10442,16 +11188,19 @@ AS $function$
 declare
   v_jobs constant text := (
     select string_agg(name, ', ' order by name) from public.scheduler_jobs where budgets ? p_budget);
+  v_budget public.scheduler_budgets;
 begin
   if v_jobs is not null then
     raise exception using errcode = 'SD205',
       message = format('cannot take the budget %s out: it has jobs: %s', p_budget, v_jobs),
       hint = 'register them without it in budgets';
   end if;
-  delete from public.scheduler_budgets where name = p_budget;
+  delete from public.scheduler_budgets where name = p_budget returning * into v_budget;
   if not found then
     perform scheduler.refuse_unknown_budget(p_budget);
   end if;
+  perform scheduler.audit_registration('unregister_budget', 'budget', p_budget, scheduler.registered_values(v_budget),
+    null);
 end;
 $function$
 ;
@@ -10466,16 +11215,19 @@ AS $function$
 declare
   v_jobs constant text := (
     select string_agg(name, ', ' order by name) from public.scheduler_jobs where p_calendar = any (calendars));
+  v_description text;
 begin
   if v_jobs is not null then
     raise exception using errcode = 'SD205',
       message = format('cannot take the calendar %s out: it has jobs: %s', p_calendar, v_jobs),
       hint = 'register them without it in calendars';
   end if;
-  delete from public.scheduler_calendars where name = p_calendar;
+  delete from public.scheduler_calendars where name = p_calendar returning description into v_description;
   if not found then
     perform scheduler.refuse_unknown_calendar(p_calendar);
   end if;
+  perform scheduler.audit_registration('unregister_calendar', 'calendar', p_calendar,
+    jsonb_build_object('description', v_description), null);
 end;
 $function$
 ;
@@ -10489,6 +11241,7 @@ CREATE OR REPLACE FUNCTION scheduler.unregister_group(p_group_name text)
 AS $function$
 declare
   v_members text;
+  v_group public.scheduler_groups;
 begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   select string_agg(name, ', ' order by name) into v_members from public.scheduler_jobs where group_name = p_group_name;
@@ -10497,10 +11250,12 @@ begin
       message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
       hint = 'register them with another group_name, or none';
   end if;
-  delete from public.scheduler_groups where name = p_group_name;
+  delete from public.scheduler_groups where name = p_group_name returning * into v_group;
   if not found then
     perform scheduler.refuse_unknown_group(p_group_name);
   end if;
+  perform scheduler.audit_registration('unregister_group', 'group', p_group_name,
+    scheduler.registered_values(v_group), null);
 end;
 $function$
 ;
@@ -10533,6 +11288,7 @@ begin
   delete from scheduler.wakes where job_name = p_job_name;
   perform scheduler.wake_if_waiting(p_job_name);
   perform scheduler.sync_cron_entry(p_job_name);
+  perform scheduler.audit_registration('unregister_job', 'job', p_job_name, scheduler.registered_values(v_job), null);
 end;
 $function$
 ;
@@ -10593,6 +11349,28 @@ $function$
 comment on function scheduler.wait_facts(text,text,timestamp with time zone,timestamp with time zone) is 'What stands in scheduler_runs.waiting: what for, its name (null: it needs none), since when, and until when at the latest (null: until it happens).';
 revoke all on function scheduler.wait_facts(text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.wait_for(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_facts constant jsonb := scheduler.wait_facts((p_hold).kind, (p_hold).name,
+    scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until);
+begin
+  -- The time to wait for a dependency does not begin again because the job was stopped meanwhile.
+  return case
+    when (p_hold).kind = 'dependency' then v_facts
+    when p_run.waiting ->> 'for' = 'dependency' then v_facts || jsonb_build_object('dependency', p_run.waiting)
+    when p_run.waiting ? 'dependency' then v_facts || jsonb_build_object('dependency', p_run.waiting -> 'dependency')
+    else v_facts end;
+end;
+$function$
+;
+comment on function scheduler.wait_for(scheduler_runs,scheduler.hold,timestamp with time zone) is 'What stands in the run''s waiting when that hold holds it back: wait_facts and, where it waited for a dependency before, "dependency": those of that.';
+revoke all on function scheduler.wait_for(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.wait_reason(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
  RETURNS text
  LANGUAGE sql
@@ -10602,11 +11380,13 @@ AS $function$
   select case
     when stopped is not null and p_run.trigger <> 'manual' then stopped
     else coalesce(case waits_for
-      when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until end
+      when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until
+        || coalesce(scheduler.failures_text(p_run), '') end
       when 'jitter' then case when p_run.run_after > p_now then format('for its jitter, until %s', until) end
       when 'idle' then case when p_run.run_after > p_now then format('until %s, as the run before it found nothing to '
         'do', until) end
-      when 'dependency' then format('for %s, until %s', name, until)
+      when 'dependency' then format('for %s, until %s%s', name, until, coalesce('; ' || scheduler.obstacle(name, p_now),
+        ''))
       when 'budget' then format('for tokens of the budget %s, from %s on', name, until)
       when 'breaker' then 'for the breaker of the job' || coalesce(', until ' || until, ': another run tries')
       when 'group' then format('for one of the runs of the group %s to end', name)
@@ -10629,23 +11409,6 @@ $function$
 ;
 comment on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What a queued run waits for, as the end of the sentence "it waits …".';
 revoke all on function scheduler.wait_reason(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
-
-CREATE OR REPLACE FUNCTION scheduler.wait_text(p_seconds numeric)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE
- SET search_path TO ''
-AS $function$
-  select case
-    when p_seconds < 60 then scheduler.count_text(ceil(p_seconds)::bigint, 'second')
-    when minutes < 120 then scheduler.count_text(minutes, 'minute')
-    when minutes < 2880 then format('%s hours', round(minutes / 60.0))
-    else format('%s days', round(minutes / 1440.0)) end
-  from (select ceil(p_seconds / 60)::bigint as minutes) as wait;
-$function$
-;
-comment on function scheduler.wait_text(numeric) is 'How long so many seconds are, as people say it.';
-revoke all on function scheduler.wait_text(numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.waiting_metrics(p_now timestamp with time zone)
  RETURNS json
@@ -10671,7 +11434,8 @@ CREATE OR REPLACE FUNCTION scheduler.waiting_since(p_run scheduler_runs, p_for t
  SET search_path TO ''
 AS $function$
 begin
-  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz
+    when p_for = 'dependency' then (p_run.waiting -> 'dependency' ->> 'since')::timestamptz end, p_now);
 end;
 $function$
 ;
@@ -10747,7 +11511,7 @@ AS $function$
   insert into scheduler.wakes (job_name, wake_at) select name, p_at from unnest(p_job_names) as name;
 $function$
 ;
-comment on function scheduler.wake_jobs(text[],timestamp with time zone) is 'Has the first pulse from p_at on (epoch: the next one) look at these jobs: send what waits, start what is continuous.';
+comment on function scheduler.wake_jobs(text[],timestamp with time zone) is 'Has the first pulse from p_at on look at these jobs: send what waits, start what is continuous. Epoch is the next pulse, also where the clock is set back before it.';
 revoke all on function scheduler.wake_jobs(text[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.wake_waiting(p_now timestamp with time zone)
@@ -10765,9 +11529,9 @@ AS $function$
     from waiting where waiting.job_name is not null
   ), woken as (
     insert into scheduler.wakes (job_name, wake_at)
-    select job_name, p_now from waiting where job_name is not null
+    select job_name, 'epoch'::timestamptz from waiting where job_name is not null
     union
-    select name, p_now from public.scheduler_jobs where continuous and enabled and not exists (
+    select name, 'epoch' from public.scheduler_jobs where continuous and enabled and not exists (
       select from public.scheduler_runs
       where job_name = name and status in ('queued', 'dispatched', 'running'))
     returning 1

@@ -36,7 +36,7 @@ Deno.test("a function takes of a budget through REST: at once, after a wait, and
       assert.deepEqual([status, body.error.code], [500, "failed"]);
       assert.match(
         body.error.message,
-        /^Cannot reserve of the budget tests: cannot reserve 1000 tokens of the budget tests for takes until .*: at most \d+ are possible$/,
+        /^Cannot reserve 1000 tokens of the budget tests for takes until .*: at most \d+ are possible$/,
       );
     });
   }));

@@ -39,13 +39,21 @@ Deno.test("postdeploy names a secret that the functions refuse, and ends with 1"
     assert.match(done.stdout, /^failed +secret +system-health refuses it: make CRON_SECRET/m);
     assert.match(done.stdout, /\n1 of \d+ checks do not hold\n$/);
     assert.equal(done.code, 1);
+    const [row] = await sql`
+      select author, verb, after -> 'failed' as failed from scheduler_audit where verb = 'postdeploy'`;
+    assert.deepEqual(row, { author: "Ada", verb: "postdeploy", failed: ["secret"] });
   }));
 
-Deno.test("postdeploy needs an author and a ramp", async () => {
+Deno.test("postdeploy needs an author, a ramp and a database", async () => {
   const missing = await postdeploy("postgres://127.0.0.1:1/none");
   assert.deepEqual([missing.code, missing.stderr], [
     2,
     "--author must say who deploys, for the audit log\n",
+  ]);
+  const empty = await postdeploy("", "--author", "Ada");
+  assert.deepEqual([empty.code, empty.stderr], [
+    1,
+    "--database-url is empty: is the variable set that it is made of?\n",
   ]);
   const ramp = await postdeploy("postgres://127.0.0.1:1/none", "--author", "Ada", "--ramp", "soon");
   assert.deepEqual([ramp.code, ramp.stderr], [

@@ -140,8 +140,8 @@ export async function registerJobs(sql: Sql, jobs: Job[]): Promise<void> {
   }
   await sql`
     update scheduler_jobs set created_at = ${after(-1, START)}, previous_run_at = null,
-      next_run_at = scheduler.next_occurrence(schedule, time_zone, ${after(-1, START)})
-    where schedule is not null`;
+      next_run_at = case when schedule is not null
+        then scheduler.next_occurrence(schedule, time_zone, ${after(-1, START)}) end`;
 }
 
 function inOrder(jobs: Job[]): Job[] {

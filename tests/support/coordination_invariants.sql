@@ -132,8 +132,9 @@ language sql stable set search_path = '' as $$
     select runs.job_name, range_agg(tstzrange(started_at, greatest(started_at, case
         when verdict = 'stalled' then heartbeat_at
         when completed_at is null then ends_at
-        else completed_at + make_interval(secs => 3 + case when result -> 'idle' = 'true' then idle_seconds else 0 end)
-        end))) as spans
+        -- The pulse that ends an idle time comes within ten seconds.
+        else completed_at + make_interval(secs => 3 + case when result -> 'idle' = 'true' then idle_seconds + 10
+          else 0 end) end))) as spans
     from public.scheduler_runs as runs join public.scheduler_jobs as jobs on jobs.name = runs.job_name, simulation.span
     where continuous and started_at is not null
     group by 1
@@ -157,7 +158,7 @@ language sql stable set search_path = '' as $$
   union all
   select 'alive_share() tells something else than the ledger', format('%s: %s, not %s', job_name, round(told, 5),
     round(share, 5))
-  -- Here each hand-over counts for 3 s, there one of up to 3 s; and hearts beat here when a pulse looks, no oftener.
+  -- Here each hand-over counts in full, there as far as it lasts; and hearts beat here when a pulse looks, no oftener.
   from simulation.alive_shares() where abs(share - told) > 0.005 is not false;
 $$;
 comment on function simulation.dead_services(numeric) is 'Continuous jobs that were alive for less than p_least.';

@@ -18,6 +18,7 @@ export function after(minutes: number, from: Date = NOON): Date {
 /** Empties the registry that the migrations filled and puts the two secrets into Vault. */
 export async function prepare({ sql }: TestDatabase): Promise<void> {
   await sql`select scheduler.unregister_job(name) from scheduler_jobs`;
+  await sql`delete from scheduler_audit`;
   await setSecret(sql, "project_url", PROJECT_URL);
   await setSecret(sql, "cron_secret", CRON_SECRET);
 }

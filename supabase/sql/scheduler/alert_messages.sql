@@ -30,13 +30,6 @@ $$;
 comment on function scheduler.without_secrets(text) is
   'The text without anything that Vault holds; null when Vault cannot be read.';
 
-create function scheduler.lasted_text(p_seconds numeric) returns text
-language sql immutable set search_path = '' as $$
-  select case when p_seconds < 120 then scheduler.count_text(greatest(0, round(p_seconds))::bigint, 'second')
-    else scheduler.wait_text(p_seconds) end;
-$$;
-comment on function scheduler.lasted_text(numeric) is 'How long so many seconds are, as people say it, seconds too.';
-
 create function scheduler.alert_title(p_cause text, p_rule text, p_jobs text[]) returns text
 language sql immutable set search_path = '' as $$
   select case kind
@@ -100,7 +93,7 @@ language sql stable set search_path = '' as $$
     'sentence', case when p_event <> 'ended' then scheduler.one_line(scheduler.alert_sentence(p_alert, p_now), 700) end,
     'link', (scheduler.setting_value('alerts.console_url') #>> '{}')
       || case when split_part(p_alert.cause, ' ', 1) = 'job' then '?job=' || p_alert.jobs[1] else '' end))
-  from (select scheduler.lasted_text(extract(epoch from coalesce(p_alert.ended_at, p_now) - p_alert.opened_at))
+  from (select scheduler.duration_text(extract(epoch from coalesce(p_alert.ended_at, p_now) - p_alert.opened_at))
     as lasted) as times;
 $$;
 comment on function scheduler.alert_message(public.scheduler_alerts, text, timestamptz) is

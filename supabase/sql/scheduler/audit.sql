@@ -36,3 +36,23 @@ $$;
 comment on function scheduler.audit(text, text, text, text, text, jsonb, jsonb, timestamptz) is
   'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no '
     'reason; then that of the call over the API, if it is one), who, what it was before and after (null: nothing).';
+
+-- A migration registers what is there again and again, and cannot say who wrote it.
+create function scheduler.audit_registration(
+  p_verb text, p_subject_type text, p_subject text, p_before jsonb, p_after jsonb
+) returns void
+language sql set search_path = '' as $$
+  select scheduler.audit(p_verb, p_subject_type, p_subject, null, session_user::text,
+    case when p_after is null then p_before
+      else jsonb_object_agg(key, p_before -> key) filter (where p_before ? key) end,
+    case when p_before is null then p_after
+      else jsonb_object_agg(key, p_after -> key) filter (where p_after ? key) end,
+    clock_timestamp())
+  from (
+    select key from jsonb_object_keys(coalesce(p_before, '{}') || coalesce(p_after, '{}')) as key
+    where p_before -> key is distinct from p_after -> key) as changed
+  having p_before is distinct from p_after;
+$$;
+comment on function scheduler.audit_registration(text, text, text, jsonb, jsonb) is
+  'Writes that something was registered (before null), registered with other values (those that changed), or taken out '
+    '(after null), by the role that is connected; nothing when nothing changed.';

@@ -68,7 +68,7 @@ language sql set search_path = '' as $$
     from judged
   )
   select scheduled_for, state, gap_id,
-    case when fault is null and place > p_at_most then format('beyond at_most => %s', p_at_most) else fault end
+    case when fault is null and place > p_at_most then format('beyond at_most, which is %s', p_at_most) else fault end
   from placed
   order by case when p_newest_first then scheduled_for end desc, scheduled_for;
 $$;
@@ -89,7 +89,7 @@ declare
     when p_job.continuous then 'it is continuous and has no occurrences'
     when p_job.schedule is null and p_job.depends_on = '{}' then 'it has no schedule, and so no occurrences'
     when p_from is null or not isfinite(p_from) or p_to is null or not isfinite(p_to) or p_from >= p_to
-      then format('p_from must be a moment before p_to, and both finite, got %s and %s', coalesce(p_from::text, 'null'),
+      then format('from must be a moment before to, and both finite, got %s and %s', coalesce(p_from::text, 'null'),
         coalesce(p_to::text, 'null'))
     when p_reprocess is null or p_reprocess not in ('missed', 'failed', 'all')
       then format('reprocess must be ''missed'', ''failed'' or ''all'', got %s', coalesce(quote_literal(p_reprocess),

@@ -76,9 +76,8 @@ begin
     set failures = v_after.failures, opened_at = v_after.opened_at, tried_by = v_after.tried_by
     where job_name = p_job.name;
   if v_breaker.opened_at is null and v_after.opened_at is not null then
-    perform scheduler.log_activity(p_job.name, format('its breaker opens after %s: the next try is at %s',
-      scheduler.count_text(v_after.failures, 'failure') || ' in a row',
-      scheduler.local_text(p_now + make_interval(secs => p_job.breaker_cooldown_seconds), p_job.time_zone)),
+    perform scheduler.log_activity(p_job.name, format('its breaker opens after %s in a row: the next try is in %s',
+      scheduler.count_text(v_after.failures, 'failure'), scheduler.duration_text(p_job.breaker_cooldown_seconds)),
       'error', jsonb_build_object('run_id', p_run.id), p_now);
   elsif v_breaker.opened_at is not null and v_after.opened_at is null then
     perform scheduler.log_activity(p_job.name, 'its breaker closes: a run has completed',
@@ -112,7 +111,8 @@ begin
     then format('breaker: %s failures in a row, open since %s; %s', v_breaker.failures,
       scheduler.local_text(v_breaker.opened_at, p_job.time_zone),
       case when v_until is null then format('run %s tries', v_breaker.tried_by)
-        else 'the next try is after ' || scheduler.local_text(v_until, p_job.time_zone) end) end)::scheduler.hold;
+        else format('the next try is in %s, after %s', scheduler.duration_text(extract(epoch from v_until - p_now)),
+          scheduler.local_second_text(v_until, p_job.time_zone)) end) end)::scheduler.hold;
 end;
 $$;
 comment on function scheduler.breaker_hold(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
@@ -145,7 +145,8 @@ begin
       then 'not there: it is registered without breaker_failures' else 'closed' end);
   end if;
   update public.scheduler_breakers set failures = 0, opened_at = null, tried_by = null where job_name = p_job_name;
-  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.forget_waiting(v_job.name, '{breaker}');
+  perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   perform scheduler.audit('close_breaker', 'job', v_job.name, p_reason, p_author,
     jsonb_build_object('opened_at', v_breaker.opened_at, 'failures', v_breaker.failures), null, p_now);
   return format('the breaker of %s is closed; what waits is sent with the next pulse', v_job.name);

@@ -264,6 +264,15 @@ comment on function scheduler.budget_after_take(public.scheduler_budgets, intege
 
 -- The verbs.
 
+create function scheduler.registered_values(p_budget public.scheduler_budgets) returns jsonb
+language sql immutable set search_path = '' as $$
+  select jsonb_build_object('tokens', p_budget.tokens, 'per_seconds', p_budget.per_seconds,
+    'window_kind', p_budget.window_kind, 'description', p_budget.description)
+  where p_budget.name is not null;
+$$;
+comment on function scheduler.registered_values(public.scheduler_budgets) is
+  'What a budget was registered with; null of no budget.';
+
 create function scheduler.register_budget(
   name text, tokens integer, per interval, window_kind text default 'sliding', description text default ''
 ) returns void
@@ -271,6 +280,7 @@ language plpgsql set search_path = '' as $$
 #variable_conflict use_column
 declare
   v_seconds numeric := extract(epoch from register_budget.per);
+  v_old public.scheduler_budgets;
   v_fault text;
 begin
   v_fault := case
@@ -299,6 +309,7 @@ begin
     raise exception using errcode = '22023', message = case when v_fault like 'cannot %' then v_fault
       else format('cannot register the budget %s: %s', register_budget.name, v_fault) end;
   end if;
+  select * into v_old from public.scheduler_budgets where name = register_budget.name for no key update;
   insert into public.scheduler_budgets as budgets (name, tokens, per_seconds, window_kind, description, tokens_left)
     values (register_budget.name, register_budget.tokens, v_seconds::integer, register_budget.window_kind,
       register_budget.description, register_budget.tokens)
@@ -315,6 +326,9 @@ begin
         is distinct from (excluded.tokens, excluded.per_seconds, excluded.window_kind, excluded.description);
   if found then
     perform scheduler.wake_for_budget(register_budget.name);
+    perform scheduler.audit_registration('register_budget', 'budget', register_budget.name,
+      scheduler.registered_values(v_old), scheduler.registered_values(budgets))
+      from public.scheduler_budgets as budgets where name = register_budget.name;
   end if;
 end;
 $$;
@@ -336,16 +350,19 @@ language plpgsql set search_path = '' as $$
 declare
   v_jobs constant text := (
     select string_agg(name, ', ' order by name) from public.scheduler_jobs where budgets ? p_budget);
+  v_budget public.scheduler_budgets;
 begin
   if v_jobs is not null then
     raise exception using errcode = 'SD205',
       message = format('cannot take the budget %s out: it has jobs: %s', p_budget, v_jobs),
       hint = 'register them without it in budgets';
   end if;
-  delete from public.scheduler_budgets where name = p_budget;
+  delete from public.scheduler_budgets where name = p_budget returning * into v_budget;
   if not found then
     perform scheduler.refuse_unknown_budget(p_budget);
   end if;
+  perform scheduler.audit_registration('unregister_budget', 'budget', p_budget, scheduler.registered_values(v_budget),
+    null);
 end;
 $$;
 comment on function scheduler.unregister_budget(text) is

@@ -28,15 +28,21 @@ grant select on public.scheduler_calendars, public.scheduler_calendar_spans to s
 create function scheduler.register_calendar(name text, description text default '') returns void
 language plpgsql set search_path = '' as $$
 #variable_conflict use_column
+declare
+  v_before jsonb;
 begin
   if register_calendar.name is null or register_calendar.name !~ '^[a-z0-9][a-z0-9_-]{0,62}$' then
     raise exception using errcode = '22023',
       message = format('cannot register a calendar: name must be 1 to 63 of a-z, 0-9, - and _, the first a letter or '
         'digit, got %s', coalesce(quote_literal(register_calendar.name), 'null'));
   end if;
+  select jsonb_build_object('description', description) into v_before from public.scheduler_calendars
+    where name = register_calendar.name;
   insert into public.scheduler_calendars as calendars (name, description)
     values (register_calendar.name, coalesce(register_calendar.description, ''))
     on conflict (name) do update set description = excluded.description;
+  perform scheduler.audit_registration('register_calendar', 'calendar', register_calendar.name, v_before,
+    jsonb_build_object('description', coalesce(register_calendar.description, '')));
 end;
 $$;
 comment on function scheduler.register_calendar(text, text) is
@@ -58,16 +64,19 @@ language plpgsql set search_path = '' as $$
 declare
   v_jobs constant text := (
     select string_agg(name, ', ' order by name) from public.scheduler_jobs where p_calendar = any (calendars));
+  v_description text;
 begin
   if v_jobs is not null then
     raise exception using errcode = 'SD205',
       message = format('cannot take the calendar %s out: it has jobs: %s', p_calendar, v_jobs),
       hint = 'register them without it in calendars';
   end if;
-  delete from public.scheduler_calendars where name = p_calendar;
+  delete from public.scheduler_calendars where name = p_calendar returning description into v_description;
   if not found then
     perform scheduler.refuse_unknown_calendar(p_calendar);
   end if;
+  perform scheduler.audit_registration('unregister_calendar', 'calendar', p_calendar,
+    jsonb_build_object('description', v_description), null);
 end;
 $$;
 comment on function scheduler.unregister_calendar(text) is
@@ -122,8 +131,10 @@ begin
     end if;
     return false;
   end if;
-  perform scheduler.wake_jobs(array(
-    select name from public.scheduler_jobs where p_calendar = any (calendars) order by name), p_now);
+  perform scheduler.wake_jobs(array[name], 'epoch') from public.scheduler_jobs where p_calendar = any (calendars);
+  -- What a transaction that holds a job's row writes meanwhile, the next pulse corrects.
+  perform scheduler.forget_waiting(name, '{calendar}') from public.scheduler_jobs
+    where p_calendar = any (calendars) and scheduler.try_lock_job(name);
   perform scheduler.audit('remove_calendar_span', 'calendar', p_calendar, v_span.label, p_author,
     jsonb_build_object('from', v_span.starts_at, 'to', v_span.ends_at), null, p_now);
   return true;

@@ -179,7 +179,7 @@ exception
     raise;  -- trying again helps
   when others then
     raise warning 'the job % cannot be given the occurrences of what it depends on: %', p_job.name, sqlerrm;
-    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, p_now, unnest(p_occurrences);
+    insert into scheduler.wakes (job_name, wake_at, scheduled_for) select p_job.name, 'epoch', unnest(p_occurrences);
     return false;
 end;
 $$;
@@ -215,7 +215,7 @@ declare
 begin
   if not scheduler.try_lock_job(p_job_name) then
     insert into scheduler.wakes (job_name, wake_at, scheduled_for)
-      select p_job_name, p_now, at from unnest(p_occurrences || null::timestamptz) as at;
+      select p_job_name, 'epoch', at from unnest(p_occurrences || null::timestamptz) as at;
     return;
   end if;
   select * into v_job from public.scheduler_jobs where name = p_job_name;
@@ -241,6 +241,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_list jsonb := nullif(current_setting('daybook.to_follow', true), '')::jsonb;
   v_is_nested constant boolean := v_list is not null;
+  v_opens boolean;
 begin
   select coalesce(v_list, '[]') || coalesce(jsonb_agg(item), '[]') into v_list
     from unnest(p_job_names) as name,
@@ -250,6 +251,7 @@ begin
   if v_is_nested then
     return;
   end if;
+  v_opens := scheduler.opens_line();
   while v_list <> '[]' loop
     perform set_config('daybook.to_follow', (v_list - 0)::text, true);
     perform scheduler.follow(v_list -> 0 ->> 'job', array(
@@ -257,6 +259,9 @@ begin
     v_list := current_setting('daybook.to_follow')::jsonb;
   end loop;
   perform set_config('daybook.to_follow', '', true);
+  if v_opens then
+    perform scheduler.send_line(p_now);
+  end if;
 end;
 $$;
 comment on function scheduler.follow_all(text[], timestamptz[], timestamptz) is

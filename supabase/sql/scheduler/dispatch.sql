@@ -77,6 +77,7 @@ begin
     perform scheduler.wake_if_waiting(p_job_name);
     return v_told;
   end if;
+  v_job := scheduler.heed_incident(v_job, p_now);
   if exists (select from scheduler.wakes where job_name = p_job_name and wake_at <= p_now) then
     perform scheduler.take_wakes(v_job, p_now);
   end if;
@@ -166,6 +167,7 @@ create function scheduler.dispatch(p_job_name text, p_now timestamptz default no
 language plpgsql set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   v_leads boolean;
+  v_opens boolean;
   v_run_id uuid;
   v_others text[];
 begin
@@ -178,12 +180,10 @@ begin
   if not found then
     return null;
   end if;
+  v_opens := scheduler.opens_line();
   v_run_id := (scheduler.advance_job(p_job_name, true, p_now) ->> 'run')::uuid;
   if exists (select from public.scheduler_runs where status = 'missed' and completed_at = p_now) then
     perform scheduler.name_failed_dispatches(p_now);
-  end if;
-  if not v_leads then
-    return v_run_id;
   end if;
 
   -- pg_net sends what is committed when it wakes, at most 200 requests, and then sleeps a second: all due
@@ -191,10 +191,14 @@ begin
   -- of milliseconds a job: each job's own entry or the pulse does that, so that no receipt waits for all of them.
   v_others := array(
     select name from public.scheduler_jobs
-    where enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes' and name <> p_job_name
+    where v_leads and enabled and next_run_at <= p_now and next_run_at > p_now - interval '5 minutes'
+      and name <> p_job_name
     order by next_run_at, name limit 199);
   if cardinality(v_others) > 0 then
     perform scheduler.advance_jobs(v_others, array(select scheduler.jobs_to_hear(p_now, v_others)), p_now);
+  end if;
+  if v_opens then
+    perform scheduler.send_line(p_now);
   end if;
   return v_run_id;
 end;

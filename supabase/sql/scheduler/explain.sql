@@ -1,15 +1,13 @@
 -- Says in one sentence why a job did, or did not, run at a time. The sentence is made of the facts alone.
 
-create function scheduler.wait_text(p_seconds numeric) returns text
+create function scheduler.others_sentence(p_others jsonb) returns text
 language sql immutable set search_path = '' as $$
-  select case
-    when p_seconds < 60 then scheduler.count_text(ceil(p_seconds)::bigint, 'second')
-    when minutes < 120 then scheduler.count_text(minutes, 'minute')
-    when minutes < 2880 then format('%s hours', round(minutes / 60.0))
-    else format('%s days', round(minutes / 1440.0)) end
-  from (select ceil(p_seconds / 60)::bigint as minutes) as wait;
+  select format(' %s, for %s, waits %s.', case p_others ->> 'count' when '1' then 'An older run of it'
+    else format('%s older runs of it wait; the first', p_others ->> 'count') end, p_others ->> 'when',
+    p_others ->> 'waits')
+  where p_others is not null;
 $$;
-comment on function scheduler.wait_text(numeric) is 'How long so many seconds are, as people say it.';
+comment on function scheduler.others_sentence(jsonb) is 'What is said of older runs that wait; null of none.';
 
 create function scheduler.run_sentence(p_facts jsonb) returns text
 language sql stable set search_path = '' as $$
@@ -58,7 +56,8 @@ language sql stable set search_path = '' as $$
       p_facts ->> 'skip_reason', p_facts ->> 'remedy')
     else format('%s was cancelled at %s%s.', job, at,
       regexp_replace(': ' || (p_facts ->> 'error_message'), '^: cancelled by ', ' by '))
-  end || coalesce(' It was also run by hand then: ' || (
+  end || coalesce(scheduler.others_sentence(p_facts -> 'others_waiting'), '')
+    || coalesce(' It was also run by hand then: ' || (
     select string_agg(outcome, ', ') from jsonb_array_elements_text(p_facts -> 'by_hand') as outcome) || '.', '')
   from said;
 $$;
@@ -92,7 +91,7 @@ language sql immutable set search_path = '' as $$
       end)
     when 'disabled' then format(' does not run at %s: it is disabled; register it with enabled => true.', at)
     when 'to_come' then format(' is due at %s, in %s%s.', at,
-      scheduler.wait_text((p_facts ->> 'wait_seconds')::numeric),
+      scheduler.duration_text((p_facts ->> 'wait_seconds')::numeric),
       coalesce(', and ' || (p_facts ->> 'note'), ''))
     when 'not_recorded' then format(
       ' was due at %s and is not in the ledger yet: neither pg_cron nor the pulse has looked at it; the last pulse '

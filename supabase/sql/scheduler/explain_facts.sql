@@ -21,6 +21,54 @@ comment on function scheduler.remedy_facts(public.scheduler_runs) is
   'What a run''s verdict means and what to do: {"meaning", "remedy", "again": how to run it again, that very run and '
     'not the job with its registered payload, or null}; null without a verdict.';
 
+-- Up the chain: a dependency may itself wait for one that is stopped.
+create function scheduler.obstacle(p_job_name text, p_now timestamptz) returns text
+language plpgsql stable set search_path = '' as $$
+declare
+  v_name text := p_job_name;
+  v_job public.scheduler_jobs;
+  v_breaker public.scheduler_breakers;
+  v_stop text;
+begin
+  for i in 1 .. 100 loop
+    select * into v_job from public.scheduler_jobs where name = v_name;
+    exit when not found;
+    v_stop := scheduler.stop_now(v_job, p_now);
+    select * into v_breaker from public.scheduler_breakers where job_name = v_name;
+    if not v_job.enabled then
+      return format('%s is disabled', v_name);
+    elsif v_stop is not null then
+      return format(case v_stop when 'paused' then '%s is %s' else '%s is stopped, as %s' end, v_name,
+        scheduler.stop_note(v_job, v_stop));
+    elsif v_breaker.opened_at is not null then
+      return format('the breaker of %s is %s after %s in a row', v_name, scheduler.breaker_state(v_breaker.opened_at,
+        v_job.breaker_cooldown_seconds, p_now), scheduler.count_text(v_breaker.failures, 'failure'));
+    end if;
+    select waiting ->> 'name' into v_name from public.scheduler_runs
+      where job_name = v_name and status = 'queued' and waiting ->> 'for' = 'dependency'
+      order by scheduled_for limit 1;
+    exit when not found;
+  end loop;
+  return null;
+end;
+$$;
+comment on function scheduler.obstacle(text, timestamptz) is
+  'What keeps a job from running that others wait for, or one that it waits for itself: disabled, stopped by a person, '
+    'its breaker; null when nothing does.';
+
+create function scheduler.failures_text(p_run public.scheduler_runs) returns text
+language sql stable set search_path = '' as $$
+  select format(', as %s: %s', case when p_run.failures = 1 then 'the run before it failed'
+      else format('%s runs before it failed in a row, the last', p_run.failures) end,
+    concat_ws(': ', verdict, scheduler.one_line(error_message, 200)))
+  from public.scheduler_runs as runs
+  where p_run.trigger = 'continuous' and p_run.failures > 0 and job_name = p_run.job_name and trigger = 'continuous'
+    and scheduled_for < p_run.scheduled_for
+  order by scheduled_for desc limit 1;
+$$;
+comment on function scheduler.failures_text(public.scheduler_runs) is
+  'Of a run of a continuous job that follows failures: how many, and the last, as the end of a sentence; else null.';
+
 -- The kinds of scheduler_runs.waiting, as the end of the sentence "it waits …".
 create function scheduler.wait_reason(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
 returns text
@@ -28,11 +76,13 @@ language sql stable set search_path = '' as $$
   select case
     when stopped is not null and p_run.trigger <> 'manual' then stopped
     else coalesce(case waits_for
-      when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until end
+      when 'retry' then case when p_run.run_after > p_now then 'for the first pulse after ' || until
+        || coalesce(scheduler.failures_text(p_run), '') end
       when 'jitter' then case when p_run.run_after > p_now then format('for its jitter, until %s', until) end
       when 'idle' then case when p_run.run_after > p_now then format('until %s, as the run before it found nothing to '
         'do', until) end
-      when 'dependency' then format('for %s, until %s', name, until)
+      when 'dependency' then format('for %s, until %s%s', name, until, coalesce('; ' || scheduler.obstacle(name, p_now),
+        ''))
       when 'budget' then format('for tokens of the budget %s, from %s on', name, until)
       when 'breaker' then 'for the breaker of the job' || coalesce(', until ' || until, ': another run tries')
       when 'group' then format('for one of the runs of the group %s to end', name)
@@ -76,7 +126,8 @@ language sql stable set search_path = '' as $$
         and scheduled_for < date_trunc('minute', p_run.scheduled_for) + interval '1 minute'), '[]')
   ) || coalesce(scheduler.remedy_facts(p_run), '{}') || case p_run.status
     when 'queued' then jsonb_build_object('waits', scheduler.wait_reason(p_job, p_run, p_now),
-      'waiting', p_run.waiting)
+      'waiting', p_run.waiting) || case when p_run.waiting ->> 'for' = 'dependency'
+      then jsonb_build_object('obstacle', scheduler.obstacle(p_run.waiting ->> 'name', p_now)) else '{}' end
     when 'dispatched' then (
       select jsonb_build_object('dispatched', to_char(p_run.dispatched_at at time zone zone, 'HH24:MI:SS'),
         'judged', to_char((p_run.dispatched_at + make_interval(
@@ -89,6 +140,22 @@ $$;
 comment on function scheduler.run_facts(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'The facts of an occurrence that has a row: its last attempt, what the earlier ones came to, and calls by hand in '
     'that minute.';
+
+create function scheduler.others_waiting(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
+) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('others_waiting', jsonb_build_object('count', count,
+    'when', scheduler.local_text((first).scheduled_for, p_job.time_zone),
+    'waits', scheduler.wait_reason(p_job, first, p_now)))
+  from (
+    select count(*) over () as count, runs as first from public.scheduler_runs as runs
+    where job_name = p_job.name and status = 'queued' and id <> p_run.id and p_run.completed_at is not null
+    order by scheduled_for, attempt limit 1) as waiting;
+$$;
+comment on function scheduler.others_waiting(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+  'Beside the newest run of a job, when that is over: {"others_waiting": {"count", "when", "waits"}}: how many older '
+    'ones wait, and the first of them; null when none does.';
 
 -- After a long outage one row stands for many occurrences; each of them is explained by it.
 create function scheduler.gap_facts(p_job public.scheduler_jobs, p_gap public.scheduler_runs) returns jsonb
@@ -218,6 +285,7 @@ begin
     || case
       when v_run.occurrences > 1 then scheduler.gap_facts(v_job, v_run)
       when v_run.id is not null then scheduler.run_facts(v_job, v_run, p_now)
+        || coalesce(case when p_at is null then scheduler.others_waiting(v_job, v_run, p_now) end, '{}')
       when v_job.name is null then jsonb_build_object('kind', 'unknown_job', 'jobs', coalesce(
         (select jsonb_agg(name order by name) from public.scheduler_jobs), '[]'))
       else scheduler.no_run_facts(v_job, v_at, v_until, p_now)

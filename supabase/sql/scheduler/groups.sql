@@ -64,6 +64,15 @@ $$;
 comment on function scheduler.group_fault(public.scheduler_groups) is
   'The first thing that is wrong with a group''s values; null when nothing is.';
 
+create function scheduler.registered_values(p_group public.scheduler_groups) returns jsonb
+language sql immutable set search_path = '' as $$
+  select jsonb_build_object('description', p_group.description, 'parallel_limit', p_group.parallel_limit,
+    'key_limit', p_group.key_limit, 'place', p_group.place)
+  where p_group.name is not null;
+$$;
+comment on function scheduler.registered_values(public.scheduler_groups) is
+  'What a group was registered with; null of no group.';
+
 create function scheduler.register_group(
   name text, description text default '', parallel_limit integer default null, key_limit integer default null,
   place integer default 0
@@ -72,6 +81,7 @@ language plpgsql set search_path = '' as $$
 #variable_conflict use_column
 declare
   v_group public.scheduler_groups;
+  v_old public.scheduler_groups;
   v_fault text;
 begin
   v_group.name := register_group.name;
@@ -86,12 +96,15 @@ begin
   end if;
   -- No run of the group is sent and none ends while its slots are made.
   perform scheduler.lock_group(v_group.name);
+  select * into v_old from public.scheduler_groups as groups where groups.name = v_group.name;
   insert into public.scheduler_groups as groups (name, description, parallel_limit, key_limit, place)
     values (v_group.name, v_group.description, v_group.parallel_limit, v_group.key_limit, v_group.place)
     on conflict (name) do update set description = excluded.description, parallel_limit = excluded.parallel_limit,
       key_limit = excluded.key_limit, place = excluded.place, updated_at = now();
   perform scheduler.make_slots(v_group.name, v_group.parallel_limit);
   perform scheduler.wake_group(v_group.name, 'epoch');
+  perform scheduler.audit_registration('register_group', 'group', v_group.name, scheduler.registered_values(v_old),
+    scheduler.registered_values(v_group));
 end;
 $$;
 comment on function scheduler.register_group(text, text, integer, integer, integer) is
@@ -144,6 +157,7 @@ create function scheduler.unregister_group(p_group_name text) returns void
 language plpgsql set search_path = '' as $$
 declare
   v_members text;
+  v_group public.scheduler_groups;
 begin
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   select string_agg(name, ', ' order by name) into v_members from public.scheduler_jobs where group_name = p_group_name;
@@ -152,10 +166,12 @@ begin
       message = format('cannot take the group %s out: it has jobs: %s', p_group_name, v_members),
       hint = 'register them with another group_name, or none';
   end if;
-  delete from public.scheduler_groups where name = p_group_name;
+  delete from public.scheduler_groups where name = p_group_name returning * into v_group;
   if not found then
     perform scheduler.refuse_unknown_group(p_group_name);
   end if;
+  perform scheduler.audit_registration('unregister_group', 'group', p_group_name,
+    scheduler.registered_values(v_group), null);
 end;
 $$;
 comment on function scheduler.unregister_group(text) is
@@ -237,32 +253,6 @@ $$;
 comment on function scheduler.wake_group(text, timestamptz) is
   'Has the first pulse from p_at on (epoch: the next one) look at the jobs of the group.';
 
-create function scheduler.send_group(p_group_name text, p_now timestamptz) returns void
-language plpgsql set search_path = '' as $$
-declare
-  v_job public.scheduler_jobs;
-  v_done text[] := array[]::text[];
-begin
-  -- One run at a time: the next one may be another job's.
-  while scheduler.has_free_slot(p_group_name) loop
-    select jobs.* into v_job
-      from public.scheduler_jobs as jobs, lateral scheduler.next_waiting(jobs, p_now) as next
-      where jobs.group_name = p_group_name and jobs.enabled and next.id is not null and name <> all (v_done)
-      order by scheduler.effective_priority(jobs, next, p_now) desc, next.scheduled_for, jobs.name limit 1;
-    exit when not found;
-    if not scheduler.try_lock_job(v_job.name) then
-      perform scheduler.wake_jobs(array[v_job.name], p_now);
-      v_done := v_done || v_job.name;
-    elsif scheduler.try_send_queued(v_job, p_now, 1) = 0 then
-      v_done := v_done || v_job.name;
-    end if;
-  end loop;
-end;
-$$;
-comment on function scheduler.send_group(text, timestamptz) is
-  'Sends what waits of the group''s jobs as far as its slots go, the highest priority first. Jobs that somebody else '
-    'holds are woken at the next pulse.';
-
 create function scheduler.pause_group(
   p_group_name text, p_reason text, p_author text, p_until timestamptz default null,
     p_now timestamptz default clock_timestamp()
@@ -289,10 +279,8 @@ begin
     set group_paused_at = v_group.paused_at, group_paused_until = v_group.paused_until, updated_at = now()
     where group_name = p_group_name;
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_all_waiting(name, ('group_paused', p_group_name, v_group.paused_until, null)::scheduler.hold,
-    p_now) from public.scheduler_jobs as jobs
-    where group_name = p_group_name and scheduler.stop_now(jobs, p_now) = 'group_paused';
-  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, p_now));
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
+  perform scheduler.wake_group(p_group_name, coalesce(v_group.paused_until, 'epoch'));
   perform scheduler.audit('pause_group', 'group', p_group_name, p_reason, p_author, null,
     jsonb_build_object('until', v_group.paused_until), p_now);
   return format('the group %s is paused %s, with %s', p_group_name,
@@ -313,12 +301,14 @@ declare
   v_group public.scheduler_groups;
   v_job public.scheduler_jobs;
   v_jobs bigint := 0;
+  v_opens constant boolean := scheduler.opens_line();
 begin
   perform scheduler.lock_group(p_group_name);
   v_group := scheduler.assert_group(p_group_name);
   perform scheduler.assert_given(format('resume the group %s', p_group_name), 'author',
     format('select scheduler.resume_group(%L, ''who'')', p_group_name), p_author);
   if v_group.paused_at is null or v_group.paused_until <= p_now then
+    perform scheduler.send_line(p_now) where v_opens;
     return format('the group %s was not paused', p_group_name);
   end if;
   for v_job in select * from public.scheduler_jobs where group_name = p_group_name order by name loop
@@ -331,8 +321,12 @@ begin
     where name = p_group_name;
   update public.scheduler_jobs set group_paused_at = null, group_paused_until = null, updated_at = now()
     where group_name = p_group_name;
-  perform scheduler.send_group(p_group_name, p_now);
-  perform scheduler.wake_group(p_group_name, p_now);
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where group_name = p_group_name;
+  perform scheduler.stand_in_line(p_group_name, name) from public.scheduler_jobs where group_name = p_group_name;
+  if v_opens then
+    perform scheduler.send_line(p_now);
+  end if;
+  perform scheduler.wake_group(p_group_name, 'epoch');
   perform scheduler.audit('resume_group', 'group', p_group_name, null, p_author,
     jsonb_build_object('paused_at', v_group.paused_at, 'by', v_group.paused_by, 'reason', v_group.pause_reason), null,
     p_now);

@@ -1,48 +1,137 @@
 -- Incident mode: one person stops everything, and starts it again in order.
 
+create function scheduler.stop_job(
+  p_job public.scheduler_jobs, p_incident public.scheduler_incidents, p_now timestamptz
+) returns public.scheduler_jobs
+language plpgsql set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs;
+begin
+  update public.scheduler_jobs set stopped_at = p_incident.started_at, stopped_until = null
+    where name = p_job.name returning * into v_job;
+  perform scheduler.note_stop(v_job, p_now);
+  perform scheduler.withdraw_run(runs, format('incident called by %s: %s', p_incident.started_by, p_incident.reason),
+      p_now)
+    from public.scheduler_runs as runs
+    where p_incident.ends_runs and job_name = p_job.name and status in ('dispatched', 'running');
+  return v_job;
+end;
+$$;
+comment on function scheduler.stop_job(public.scheduler_jobs, public.scheduler_incidents, timestamptz) is
+  'Stops a job for an incident, ends what of it is under way if the incident does that, and returns its row. The '
+    'caller holds the job''s row lock.';
+
+create function scheduler.heed_incident(p_job public.scheduler_jobs, p_now timestamptz)
+returns public.scheduler_jobs
+language plpgsql set search_path = '' as $$
+declare
+  v_incident public.scheduler_incidents;
+begin
+  select * into v_incident from public.scheduler_incidents where ended_at is null;
+  if v_incident.id is null or p_job.stopped_at is not null and p_job.stopped_until is null then
+    return p_job;
+  end if;
+  return scheduler.stop_job(p_job, v_incident, p_now);
+end;
+$$;
+comment on function scheduler.heed_incident(public.scheduler_jobs, timestamptz) is
+  'Stops a job whose row another transaction held when the incident that lasts was started. The caller holds the '
+    'job''s row lock.';
+
+-- A transaction that was left open must not hold up an incident.
+create function scheduler.lock_registry_soon() returns boolean
+language plpgsql set search_path = '' set lock_timeout = '2s' as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  return true;
+exception when lock_not_available then
+  return false;
+end;
+$$;
+comment on function scheduler.lock_registry_soon() is
+  'Takes the lock of the registry, waiting at most 2 s; false when it could not.';
+
+create function scheduler.lock_job_soon(p_job_name text) returns boolean
+language plpgsql set search_path = '' set lock_timeout = '500ms' as $$
+begin
+  perform from public.scheduler_jobs where name = p_job_name for no key update;
+  return true;
+exception when lock_not_available then
+  return false;
+end;
+$$;
+comment on function scheduler.lock_job_soon(text) is
+  'Locks the job''s row, waiting at most half a second; false when it could not. Only for those who hold the lock of '
+    'the registry: two that wait for each other''s rows would deadlock.';
+
+create function scheduler.lock_for_incident() returns text[]
+language plpgsql set search_path = '' as $$
+declare
+  v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
+  v_waits constant boolean := scheduler.lock_registry_soon();
+  v_name text;
+  v_held text[] := array[]::text[];
+begin
+  for v_name in select name from public.scheduler_jobs order by name loop
+    continue when scheduler.try_lock_job(v_name);
+    continue when v_waits and clock_timestamp() < v_until and scheduler.lock_job_soon(v_name);
+    v_held := v_held || v_name;
+  end loop;
+  return v_held;
+end;
+$$;
+comment on function scheduler.lock_for_incident() is
+  'Locks the rows of all jobs, waiting a few seconds at most; returns those that others go on holding.';
+
 create function scheduler.start_incident(
   p_reason text, p_author text, p_end_runs boolean default false, p_now timestamptz default clock_timestamp()
 ) returns text
 language plpgsql set search_path = '' as $$
 declare
   v_incident public.scheduler_incidents;
+  v_held text[];
   v_jobs bigint;
-  v_ended bigint := 0;
+  v_ended bigint;
 begin
   perform scheduler.assert_given('start an incident', 'reason and author',
     'select scheduler.start_incident(''why'', ''who'')', p_reason, p_author);
-  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  select * into v_incident from public.scheduler_incidents where ended_at is null;
-  if found then
+  v_held := scheduler.lock_for_incident();
+  insert into public.scheduler_incidents (started_at, started_by, reason, ends_runs)
+    values (p_now, left(btrim(p_author), 200), left(btrim(p_reason), 1000), coalesce(p_end_runs, false))
+    on conflict do nothing returning * into v_incident;
+  if v_incident.id is null then
+    select * into v_incident from public.scheduler_incidents where ended_at is null;
     raise exception using errcode = 'SD104',
       message = format('cannot start an incident: one has lasted since %s, called by %s: %s',
         scheduler.local_text(v_incident.started_at, 'UTC'), v_incident.started_by, v_incident.reason),
       hint = 'select scheduler.end_incident(''who'')';
   end if;
-  insert into public.scheduler_incidents (started_at, started_by, reason)
-    values (p_now, left(btrim(p_author), 200), left(btrim(p_reason), 1000));
-  perform from public.scheduler_jobs order by name for no key update;
-  update public.scheduler_jobs set stopped_at = p_now, stopped_until = null;
+  select count(*) filter (where p_end_runs) into v_ended from public.scheduler_runs
+    where status in ('dispatched', 'running') and job_name <> all (v_held);
+  perform scheduler.stop_job(jobs, v_incident, p_now) from public.scheduler_jobs as jobs where name <> all (v_held);
   get diagnostics v_jobs = row_count;
-  perform scheduler.mark_all_waiting(name, ('incident', null, null, null)::scheduler.hold, p_now)
-    from public.scheduler_jobs;
-  if p_end_runs then
-    perform scheduler.withdraw_run(runs, format('incident called by %s: %s', btrim(p_author), btrim(p_reason)), p_now)
-      from public.scheduler_runs as runs where status in ('dispatched', 'running');
-    get diagnostics v_ended = row_count;
-  end if;
+  perform scheduler.withdraw_run(runs, format('incident called by %s: %s', v_incident.started_by, v_incident.reason),
+      p_now)
+    from public.scheduler_runs as runs
+    where p_end_runs and status in ('dispatched', 'running') and not exists (
+      select from public.scheduler_jobs where name = job_name);
+  perform scheduler.wake_jobs(v_held, 'epoch');
   perform scheduler.audit('start_incident', 'scheduler', 'all jobs', p_reason, p_author, null,
-    jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);
+    jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended)
+      || case when v_held <> '{}' then jsonb_build_object('held', v_held) else '{}' end, p_now);
   perform scheduler.log_activity('scheduler', format('incident called by %s: %s', btrim(p_author), btrim(p_reason)),
     'warning', jsonb_build_object('jobs', v_jobs, 'ended_runs', v_ended), p_now);
   return format('%s stopped; %s', scheduler.count_text(v_jobs, 'job') || case v_jobs when 1 then ' is' else ' are' end,
-    case when p_end_runs then scheduler.count_text(v_ended, 'run') || ' told to end' else 'what runs goes on' end);
+    case when p_end_runs then scheduler.count_text(v_ended, 'run') || ' told to end' else 'what runs goes on' end)
+    || case when v_held <> '{}' then format('; held by other transactions, nothing of them is sent, and stopped when '
+      'those end: %s', array_to_string(v_held, ', ')) else '' end;
 end;
 $$;
 comment on function scheduler.start_incident(text, text, boolean, timestamptz) is
   'Stops all jobs, with a reason and an author: no run is sent any more, occurrences become skipped rows. With '
-    'p_end_runs what is under way is cancelled, else it goes on. Raises SD104 while another incident lasts; 22023 for '
-    'a missing reason or author.';
+    'p_end_runs what is under way is cancelled, else it goes on. Takes a few seconds at most: a job whose row another '
+    'transaction holds for longer is named, and stopped by the pulse as soon as that ends. Raises SD104 while another '
+    'incident lasts; 22023 for a missing reason or author.';
 
 create function scheduler.resume_order() returns table (job_name text, place bigint)
 language sql stable set search_path = '' as $$
@@ -98,6 +187,7 @@ begin
     from (select name, coalesce(place, v_jobs - 1) as place from public.scheduler_jobs
       left join scheduler.resume_order() on job_name = name) as ordered
     where ordered.name = jobs.name;
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs;
   perform scheduler.wake_jobs(array[name], stopped_until) from public.scheduler_jobs where stopped_until is not null;
   perform scheduler.audit('end_incident', 'scheduler', 'all jobs', null, p_author,
     jsonb_build_object('started_at', v_incident.started_at, 'by', v_incident.started_by, 'reason', v_incident.reason),

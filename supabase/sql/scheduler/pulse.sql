@@ -37,9 +37,9 @@ language sql set search_path = '' as $$
     from waiting where waiting.job_name is not null
   ), woken as (
     insert into scheduler.wakes (job_name, wake_at)
-    select job_name, p_now from waiting where job_name is not null
+    select job_name, 'epoch'::timestamptz from waiting where job_name is not null
     union
-    select name, p_now from public.scheduler_jobs where continuous and enabled and not exists (
+    select name, 'epoch' from public.scheduler_jobs where continuous and enabled and not exists (
       select from public.scheduler_runs
       where job_name = name and status in ('queued', 'dispatched', 'running'))
     returning 1
@@ -57,9 +57,16 @@ declare
   v_to_hear text[] := array(select scheduler.jobs_to_hear(p_now));
   v_names text[] := scheduler.jobs_to_attend(p_now, v_to_hear, (select resume_after from scheduler.pulse_state),
     v_limit);
+  v_opens constant boolean := scheduler.opens_line();
   v_report jsonb := scheduler.advance_jobs(v_names, v_to_hear, p_now, v_until);
+  v_line jsonb;
   v_stopped_at text;
 begin
+  if v_opens then
+    v_line := scheduler.send_line(p_now);
+    v_report := v_report || jsonb_build_object('sent', (v_report ->> 'sent')::integer + (v_line ->> 'sent')::integer,
+      'errors', v_report -> 'errors' || (v_line -> 'errors'));
+  end if;
   v_stopped_at := case
     when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit
       then v_report ->> 'last' end;

@@ -80,8 +80,10 @@ begin
   if v_run.id is null and (p_job.jitter_seconds > 0 or not scheduler.is_plain(p_job)) then
     -- An occurrence that waits for something else than a run before it holds up those after it.
     select * into v_run from public.scheduler_runs
-      where job_name = p_job.name and status = 'queued' and trigger in ('cron', 'deferred')
-        and waiting ->> 'for' is distinct from 'lock'
+      where job_name = p_job.name and status = 'queued' and waiting ->> 'for' is distinct from 'lock'
+        and (trigger in ('cron', 'deferred')
+          -- It stands in line, and takes the lock when it is sent.
+          or coalesce(run_after, p_now) <= p_now and trigger <> 'backfill' and scheduler.has_slots(p_job))
       order by scheduled_for limit 1;
   end if;
   return v_run;
@@ -125,7 +127,11 @@ begin
 
   select * into v_run from scheduler.add_runs(array[v_run]);
   if v_run.id is not null and v_holder.id is null and v_run.run_after is null then
-    perform scheduler.send_run(p_job, v_run, p_now);
+    if scheduler.has_slots(p_job) then
+      perform scheduler.send_queued(p_job, p_now);
+    else
+      perform scheduler.send_run(p_job, v_run, p_now);
+    end if;
   end if;
   return v_run.id;
 end;

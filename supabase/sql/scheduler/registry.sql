@@ -404,6 +404,16 @@ $$;
 comment on function scheduler.stops_of(public.scheduler_jobs, public.scheduler_jobs) is
   'The job with what stops it: the pause of its group, an incident.';
 
+create function scheduler.registered_values(p_job public.scheduler_jobs) returns jsonb
+language sql immutable set search_path = '' as $$
+  select to_jsonb(p_job) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at', 'cron_entry',
+    'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by', 'stopped_at',
+    'stopped_until', 'group_paused_at', 'group_paused_until']
+  where p_job.name is not null;
+$$;
+comment on function scheduler.registered_values(public.scheduler_jobs) is
+  'What a job was registered with, without what the scheduler itself keeps in its row; null of no job.';
+
 create function scheduler.put_job(p_job public.scheduler_jobs) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -431,6 +441,8 @@ begin
   perform scheduler.write_job(v_job);
   perform scheduler.link_job(v_job, v_old);
   perform scheduler.sync_cron_entry(v_job.name);
+  perform scheduler.audit_registration('register_job', 'job', v_job.name, scheduler.registered_values(v_old),
+    scheduler.registered_values(v_job));
 end;
 $$;
 comment on function scheduler.put_job(public.scheduler_jobs) is
@@ -453,6 +465,12 @@ begin
     perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', now(),
       p_error_message => 'the job is not continuous any more', p_send_next => false)
       from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger = 'continuous';
+  end if;
+  if p_job.continuous and not p_old.continuous then
+    -- What waits for a time would hold up the first run.
+    perform scheduler.end_run(id, array['queued'], 'cancelled', 'cancelled', now(),
+      p_error_message => 'the job is continuous now', p_send_next => false)
+      from public.scheduler_runs where job_name = p_job.name and status = 'queued' and trigger <> 'manual';
   end if;
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
@@ -491,6 +509,7 @@ begin
   delete from scheduler.wakes where job_name = p_job_name;
   perform scheduler.wake_if_waiting(p_job_name);
   perform scheduler.sync_cron_entry(p_job_name);
+  perform scheduler.audit_registration('unregister_job', 'job', p_job_name, scheduler.registered_values(v_job), null);
 end;
 $$;
 comment on function scheduler.unregister_job(text) is

@@ -186,7 +186,7 @@ begin
   if p_job.group_name is not null and not scheduler.take_slot(p_job.group_name, p_run.id) then
     delete from public.scheduler_locks where run_id = p_run.id;
     -- A slot that somebody gives back at this moment could not be taken.
-    perform scheduler.wake_jobs(array[p_job.name], p_now);
+    perform scheduler.wake_jobs(array[p_job.name], 'epoch');
     return ('group', p_job.group_name, null, null)::scheduler.hold;
   end if;
   if p_job.budgets <> '{}' and p_job.function_name is null then
@@ -213,7 +213,11 @@ declare
   v_hold scheduler.hold;
   v_posted record;
 begin
-  if not scheduler.is_plain(p_job) then
+  if p_run.trigger <> 'manual' and not p_is_ordered and (p_job.stopped_at is null or p_job.stopped_until is not null)
+    and scheduler.incident_lasts() then
+    -- Another transaction held the job's row when it was started.
+    v_hold.kind := 'incident';
+  elsif not scheduler.is_plain(p_job) then
     v_hold := case when p_is_ordered then scheduler.limit_hold(p_job, p_run)
       else scheduler.hold_of(p_job, p_run, p_now) end;
   end if;
@@ -285,51 +289,68 @@ comment on function scheduler.hold_back(public.scheduler_runs, scheduler.hold, t
   'Writes down what a run waits for: waits where it waits alone, full where all of its job does. The caller holds the '
     'job''s row lock.';
 
-create function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz, p_at_most integer default 100)
-returns integer
-language plpgsql set search_path = '' as $$
-declare
-  v_run public.scheduler_runs;
-  v_sent integer := 0;
-begin
-  if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
-    return 0;
-  end if;
+create function scheduler.let_due_go(p_job public.scheduler_jobs, p_now timestamptz) returns void
+language sql set search_path = '' as $$
   -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
   update public.scheduler_runs set run_after = null,
       waiting = case when waiting ->> 'for' = 'dependency' then waiting
         else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
-  for i in 1 .. p_at_most loop
-    v_run := scheduler.next_waiting(p_job, p_now);
-    exit when v_run.id is null;
-    case scheduler.send_run(p_job, v_run, p_now)
-      when 'full' then
-        v_run := null;
-        exit;
-      when 'sent' then v_sent := v_sent + 1;
-      else null;
-    end case;
+$$;
+comment on function scheduler.let_due_go(public.scheduler_jobs, timestamptz) is
+  'Puts the job''s runs whose time has come among those that go as soon as the job may. The caller holds the job''s '
+    'row lock.';
+
+create function scheduler.send_next(p_job public.scheduler_jobs, p_now timestamptz) returns text
+language plpgsql set search_path = '' as $$
+declare
+  v_run constant public.scheduler_runs := scheduler.next_waiting(p_job, p_now);
+begin
+  return case when v_run.id is null then 'none' else scheduler.send_run(p_job, v_run, p_now) end;
+end;
+$$;
+comment on function scheduler.send_next(public.scheduler_jobs, timestamptz) is
+  'send_run of the job''s run that goes next; none when none may go. The caller holds the job''s row lock.';
+
+create function scheduler.send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_outcome text;
+  v_opens boolean;
+  v_sent integer := 0;
+begin
+  if not exists (select from public.scheduler_runs where job_name = p_job.name and status = 'queued') then
+    return 0;
+  end if;
+  if scheduler.has_slots(p_job) then
+    v_opens := scheduler.opens_line();
+    perform scheduler.stand_in_line(p_job.group_name, p_job.name);
+    return case when v_opens then (scheduler.send_line(p_now) ->> 'sent')::integer else 0 end;
+  end if;
+  perform scheduler.let_due_go(p_job, p_now);
+  for i in 1 .. 100 loop
+    v_outcome := scheduler.send_next(p_job, p_now);
+    v_sent := v_sent + (v_outcome = 'sent')::integer;
+    exit when v_outcome in ('none', 'full');
   end loop;
-  if v_run.id is not null and p_at_most > 1 then
+  if v_outcome not in ('none', 'full') then
     -- More may go than one transaction sends.
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
   end if;
   return v_sent;
 end;
 $$;
-comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz, integer) is
-  'Sends what of the job is due and waiting, as far as it may go, at most p_at_most runs (the next pulse goes on, '
-    'unless it was one); returns how many. The caller holds the job''s row lock.';
+comment on function scheduler.send_queued(public.scheduler_jobs, timestamptz) is
+  'Sends what of the job is due and waiting, as far as it may go, at most 100 runs (the next pulse goes on); returns '
+    'how many. A job that shares a limit stands in line with the others of its group. The caller holds the job''s row '
+    'lock.';
 
 -- A receipt or a request for a run does not fail because pg_net is gone: the run goes on waiting, and the pulse tries
 -- again and reports the failure.
-create function scheduler.try_send_queued(
-  p_job public.scheduler_jobs, p_now timestamptz, p_at_most integer default 100
-) returns integer
+create function scheduler.try_send_queued(p_job public.scheduler_jobs, p_now timestamptz) returns integer
 language plpgsql set search_path = '' as $$
 begin
-  return scheduler.send_queued(p_job, p_now, p_at_most);
+  return scheduler.send_queued(p_job, p_now);
 exception
   when transaction_rollback or lock_not_available then
     raise;  -- trying again helps
@@ -338,7 +359,7 @@ exception
     return 0;
 end;
 $$;
-comment on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz, integer) is
+comment on function scheduler.try_send_queued(public.scheduler_jobs, timestamptz) is
   'send_queued, which undoes itself alone when it fails: 0 then, with a warning. The caller holds the job''s row lock.';
 
 create function scheduler.following_run(
@@ -391,7 +412,7 @@ begin
     perform scheduler.release_key(p_job, p_run.key, p_now);
   end if;
   if v_group is not null then
-    perform scheduler.send_group(v_group, p_now);
+    perform scheduler.stand_in_line(v_group, null);
   end if;
   -- Dependents wait for the occurrence's last attempt.
   if p_job.dependents <> '{}' and not p_goes_on then
@@ -401,7 +422,7 @@ end;
 $$;
 comment on function scheduler.let_go(public.scheduler_jobs, public.scheduler_runs, boolean, timestamptz) is
   'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of '
-    'other jobs waited for it. The caller holds the job''s row lock.';
+    'other jobs waited for it. The caller holds the job''s row lock, and has opened the line.';
 
 -- Ends a run, for receipts, answers, verdicts of silence and operators alike.
 -- Lock order everywhere: the job's row, the run's row, the lock's row.
@@ -423,6 +444,7 @@ declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
   v_next public.scheduler_runs;
+  v_opens boolean;
 begin
   select jobs.* into v_job from public.scheduler_jobs as jobs
     where jobs.name = (select job_name from public.scheduler_runs where id = p_run_id)
@@ -454,10 +476,14 @@ begin
   end if;
   perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
+    v_opens := scheduler.opens_line();
     perform scheduler.let_go(v_job, v_run, v_next.id is not null, p_now);
   end if;
   if p_send_next and v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
+  end if;
+  if v_opens then
+    perform scheduler.send_line(p_now);
   end if;
   return true;
 end;

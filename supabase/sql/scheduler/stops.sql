@@ -8,15 +8,25 @@ create table public.scheduler_incidents (
   ended_at timestamptz check (isfinite(ended_at)),
   ended_by text check (ended_by ~ '\S' and length(ended_by) <= 200),
   ramp_seconds integer check (ramp_seconds between 0 and 86400),
+  ends_runs boolean not null default false,
   check ((ended_at is null) = (ended_by is null) and (ended_at is null) = (ramp_seconds is null))
 );
 create unique index scheduler_incidents_open_key on public.scheduler_incidents ((true)) where ended_at is null;
 comment on table public.scheduler_incidents is
   'Incidents: from started_at on nothing runs, until ended_at and the ramp after it. At most one lasts.';
+comment on column public.scheduler_incidents.ends_runs is 'Whether what was under way was told to end.';
 alter table public.scheduler_incidents enable row level security;
 revoke all on public.scheduler_incidents from public, anon, authenticated, service_role;
 revoke all on sequence public.scheduler_incidents_id_seq from public, anon, authenticated, service_role;
 grant select on public.scheduler_incidents to service_role;
+
+create function scheduler.incident_lasts() returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return exists (select from public.scheduler_incidents where ended_at is null);
+end;
+$$;
+comment on function scheduler.incident_lasts() is 'Whether an incident lasts, as far as this transaction sees.';
 
 -- What a person has stopped is stopped, whatever the clock says: a transaction that began before it may come to the job
 -- after it, and the clock may be set back. In plpgsql, as other functions that are asked for each run with a whole row:
@@ -56,6 +66,14 @@ $$;
 comment on function scheduler.stop_now(public.scheduler_jobs, timestamptz) is
   'What stops the job now, the first of incident, paused, group_paused; null when nothing does.';
 
+create function scheduler.stop_kinds() returns text[]
+language sql immutable set search_path = '' as $$ select '{incident,paused,group_paused}'::text[] $$;
+comment on function scheduler.stop_kinds() is 'What stop_now says, in its order.';
+
+create function scheduler.is_stop(p_kind text) returns boolean
+language sql immutable set search_path = '' as $$ select p_kind = any (scheduler.stop_kinds()) $$;
+comment on function scheduler.is_stop(text) is 'Whether a hold of that kind is a person''s.';
+
 create function scheduler.stop_until(p_job public.scheduler_jobs, p_kind text) returns timestamptz
 language sql immutable set search_path = '' as $$
   select case p_kind when 'incident' then p_job.stopped_until when 'paused' then p_job.paused_until
@@ -78,13 +96,23 @@ $$;
 comment on function scheduler.stop_text(public.scheduler_jobs, text) is
   'Who stops the job and why, as the end of a sentence.';
 
+create function scheduler.stop_note(p_job public.scheduler_jobs, p_kind text) returns text
+language sql stable set search_path = '' as $$
+  select scheduler.stop_text(p_job, p_kind)
+    || coalesce(' (until ' || scheduler.local_second_text(scheduler.stop_until(p_job, p_kind), p_job.time_zone)
+      || ')', '');
+$$;
+comment on function scheduler.stop_note(public.scheduler_jobs, text) is
+  'stop_text, and until when, where that is known.';
+
 create function scheduler.stopped_because(p_job public.scheduler_jobs, p_at timestamptz) returns text
 language sql stable set search_path = '' as $$
-  select 'because ' || case stop when 'paused' then 'the job is ' else '' end || scheduler.stop_text(p_job, stop)
+  select 'because ' || case stop when 'paused' then 'the job is ' else '' end || scheduler.stop_note(p_job, stop)
   from scheduler.stop_now(p_job, p_at) as stop where stop is not null;
 $$;
 comment on function scheduler.stopped_because(public.scheduler_jobs, timestamptz) is
-  'Why a person keeps the job from running at that moment, as the end of a sentence; null when nobody does.';
+  'Why a person keeps the job from running at that moment, and until when, as the end of a sentence; null when nobody '
+    'does.';
 
 create function scheduler.stop_segments(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
 returns table (starts_at timestamptz, ends_at timestamptz, stop text)

@@ -138,8 +138,7 @@ begin
     paused_until = case when isfinite(p_until) then p_until end,
     pause_reason = btrim(p_reason), paused_by = btrim(p_author), updated_at = now()
     where name = v_job.name;
-  perform scheduler.mark_all_waiting(v_job.name, ('paused', null, case when isfinite(p_until) then p_until end,
-    null)::scheduler.hold, p_now);
+  perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs where name = v_job.name;
   perform scheduler.wake_jobs(array[v_job.name], p_until) where isfinite(p_until);
   perform scheduler.audit('pause', 'job', v_job.name, p_reason, p_author, scheduler.pause_facts(v_job, p_now),
     jsonb_build_object('until', case when isfinite(p_until) then p_until end), p_now);
@@ -174,7 +173,8 @@ begin
     set paused_at = null, paused_until = null, pause_reason = null, paused_by = null, updated_at = now()
     where name = v_job.name
     returning * into v_job;
-  perform scheduler.wake_jobs(array[v_job.name], p_now);
+  perform scheduler.note_stop(v_job, p_now);
+  perform scheduler.wake_jobs(array[v_job.name], 'epoch');
   perform scheduler.audit('resume', 'job', v_job.name, null, p_author, v_paused, null, p_now);
   perform scheduler.log_activity(v_job.name, format('resumed by %s', btrim(p_author)), p_now => p_now);
   if scheduler.stop_now(v_job, p_now) is not null then
@@ -202,6 +202,16 @@ language sql immutable set search_path = '' as $$
   select format('%s %s%s', p_count, p_noun, case when p_count = 1 then '' else 's' end);
 $$;
 comment on function scheduler.count_text(bigint, text) is 'So many things, as people say it: 1 run, 2 runs.';
+
+create function scheduler.duration_text(p_seconds numeric) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when p_seconds < 120 then scheduler.count_text(greatest(0, round(p_seconds))::bigint, 'second')
+    when p_seconds < 7200 then format('%s minutes', round(p_seconds / 60))
+    when p_seconds < 172800 then format('%s hours', round(p_seconds / 3600))
+    else format('%s days', round(p_seconds / 86400)) end;
+$$;
+comment on function scheduler.duration_text(numeric) is 'How long so many seconds are, as people say it.';
 
 create function scheduler.lock_free_text(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
@@ -438,7 +448,10 @@ begin
   if not p_job.enabled then
     fault := 'is disabled: register it with enabled => true';
   elsif p_job.continuous then
-    fault := 'is continuous: ' || coalesce('its next run waits ' || scheduler.stopped_because(p_job, p_after),
+    fault := 'is continuous: ' || coalesce('its next run waits ' || coalesce(
+      scheduler.stopped_because(p_job, p_after), (
+        select scheduler.wait_reason(p_job, runs, p_after) from public.scheduler_runs as runs
+        where job_name = p_job.name and status = 'queued' and waiting ->> 'for' = 'retry' limit 1)),
       'one run follows the other');
   elsif p_job.schedule is null and p_job.depends_on <> '{}' then
     fault := format('has no schedule: it runs for each occurrence of %s', array_to_string(p_job.depends_on, ', '));
@@ -456,16 +469,33 @@ comment on function scheduler.next_run(public.scheduler_jobs, timestamptz) is
   'The job''s first occurrence after a moment, or why it has none: disabled, no schedule, a schedule or a time zone '
     'that cannot be read.';
 
+create function scheduler.dependencies_note(p_job public.scheduler_jobs, p_at timestamptz) returns text
+language sql stable set search_path = '' as $$
+  select nullif(concat_ws('; ',
+    'waits for ' || string_agg(name, ', ' order by place) filter (where answer = 'wait'),
+    'will be skipped unless a run completes of ' || string_agg(name, ', ' order by place)
+      filter (where answer = 'skip')), '')
+  from (
+    select name, place, scheduler.dependency_answer(scheduler.newest_state(name, p_at),
+      scheduler.is_to_come(name, p_at), not enabled or scheduler.stop_now(jobs, p_at) is not null,
+      p_job.on_dependency_failure) as answer
+    from unnest(p_job.depends_on) with ordinality as needed (needed_name, place)
+      join public.scheduler_jobs as jobs on name = needed_name) as answers;
+$$;
+comment on function scheduler.dependencies_note(public.scheduler_jobs, timestamptz) is
+  'Which of the job''s dependencies an occurrence to come waits for, and because of which it will be skipped, as '
+    'things stand; null when it has to wait for none.';
+
 create function scheduler.next_run_note(p_job public.scheduler_jobs, p_at timestamptz) returns text
 language sql stable set search_path = '' as $$
   select case
-    when stop is not null then 'will be skipped: ' || scheduler.stop_text(p_job, stop)
+    when stop is not null then 'will be skipped: ' || scheduler.stop_note(p_job, stop)
     when label is not null then 'will be skipped: calendar: ' || label
     when breaker.opened_at is not null and scheduler.breaker_state(breaker.opened_at, p_job.breaker_cooldown_seconds,
       p_at) = 'open' then format('will be skipped: breaker: open since %s', scheduler.local_text(breaker.opened_at,
         p_job.time_zone))
     else nullif(concat_ws('; ',
-      case when p_job.depends_on <> '{}' then 'waits for ' || array_to_string(p_job.depends_on, ', ') end,
+      case when p_job.depends_on <> '{}' then scheduler.dependencies_note(p_job, p_at) end,
       case when p_job.jitter_seconds > 0 then format('is sent %s s later', round(extract(epoch from
         scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end), '') end
   from (select scheduler.stop_kind(p_job, p_at) as stop, scheduler.calendar_label(p_job, p_at) as label) as asked

@@ -11,11 +11,30 @@ comment on function scheduler.wait_facts(text, text, timestamptz, timestamptz) i
 create function scheduler.waiting_since(p_run public.scheduler_runs, p_for text, p_now timestamptz) returns timestamptz
 language plpgsql immutable set search_path = '' as $$
 begin
-  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz end, p_now);
+  return coalesce(case when p_run.waiting ->> 'for' = p_for then (p_run.waiting ->> 'since')::timestamptz
+    when p_for = 'dependency' then (p_run.waiting -> 'dependency' ->> 'since')::timestamptz end, p_now);
 end;
 $$;
 comment on function scheduler.waiting_since(public.scheduler_runs, text, timestamptz) is
   'Since when a run waits for that; p_now when it begins to.';
+
+create function scheduler.wait_for(p_run public.scheduler_runs, p_hold scheduler.hold, p_now timestamptz) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_facts constant jsonb := scheduler.wait_facts((p_hold).kind, (p_hold).name,
+    scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until);
+begin
+  -- The time to wait for a dependency does not begin again because the job was stopped meanwhile.
+  return case
+    when (p_hold).kind = 'dependency' then v_facts
+    when p_run.waiting ->> 'for' = 'dependency' then v_facts || jsonb_build_object('dependency', p_run.waiting)
+    when p_run.waiting ? 'dependency' then v_facts || jsonb_build_object('dependency', p_run.waiting -> 'dependency')
+    else v_facts end;
+end;
+$$;
+comment on function scheduler.wait_for(public.scheduler_runs, scheduler.hold, timestamptz) is
+  'What stands in the run''s waiting when that hold holds it back: wait_facts and, where it waited for a dependency '
+    'before, "dependency": those of that.';
 
 -- Waiting for a job's own turn (its lock, a limit, a pause) keeps a run among those that go as soon as the job may;
 -- what only this run waits for takes it out of them until then.
@@ -43,8 +62,7 @@ create function scheduler.put_off(
 ) returns void
 language sql set search_path = '' as $$
   update public.scheduler_runs set
-    waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
-      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until),
+    waiting = scheduler.wait_for(p_run, p_hold, p_now),
     -- What has no end is looked at from time to time all the same.
     run_after = coalesce((p_hold).until, p_now + interval '1 hour')
   where id = p_run.id and status = 'queued';
@@ -55,14 +73,42 @@ comment on function scheduler.put_off(public.scheduler_runs, scheduler.hold, tim
 create function scheduler.mark_all_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamptz) returns void
 language sql set search_path = '' as $$
   update public.scheduler_runs as runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
-      scheduler.waiting_since(runs, (p_hold).kind, p_now), (p_hold).until)
+    set waiting = scheduler.wait_for(runs, p_hold, p_now)
   where job_name = p_job_name and status = 'queued' and run_after is null
+    -- What stops a job does not stop a person's run of it.
+    and not (trigger = 'manual' and scheduler.is_stop((p_hold).kind))
     and (waiting ->> 'for', waiting ->> 'name', (waiting ->> 'until')::timestamptz)
       is distinct from ((p_hold).kind, (p_hold).name, (p_hold).until);
 $$;
 comment on function scheduler.mark_all_waiting(text, scheduler.hold, timestamptz) is
   'Writes down what all that waits of a job waits for. The caller holds the job''s row lock.';
+
+create function scheduler.forget_waiting(p_job_name text, p_kinds text[]) returns void
+language sql set search_path = '' as $$
+  -- What waited for a dependency before is looked at again.
+  update public.scheduler_runs set waiting = waiting -> 'dependency'
+  where job_name = p_job_name and status = 'queued' and waiting ->> 'for' = any (p_kinds);
+$$;
+comment on function scheduler.forget_waiting(text, text[]) is
+  'What waits of the job for one of these kinds does not any more: it is sent, or says what else holds it back, when '
+    'the job next sends. The caller holds the job''s row lock.';
+
+create function scheduler.note_stop(p_job public.scheduler_jobs, p_now timestamptz) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_stop constant text := scheduler.stop_now(p_job, p_now);
+begin
+  if v_stop is null then
+    perform scheduler.forget_waiting(p_job.name, scheduler.stop_kinds());
+  else
+    perform scheduler.mark_all_waiting(p_job.name, (v_stop, case v_stop when 'group_paused' then p_job.group_name end,
+      scheduler.stop_until(p_job, v_stop), null)::scheduler.hold, p_now);
+  end if;
+end;
+$$;
+comment on function scheduler.note_stop(public.scheduler_jobs, timestamptz) is
+  'After a person has stopped the job or let it go: writes down whether that holds back what waits of it. The caller '
+    'holds the job''s row lock.';
 
 create function scheduler.is_backfill(p_run public.scheduler_runs) returns boolean
 language plpgsql immutable set search_path = '' as $$
@@ -86,8 +132,7 @@ begin
     return;
   end if;
   update public.scheduler_runs
-    set waiting = scheduler.wait_facts((p_hold).kind, (p_hold).name,
-      scheduler.waiting_since(p_run, (p_hold).kind, p_now), (p_hold).until)
+    set waiting = scheduler.wait_for(p_run, p_hold, p_now)
     where id = p_run.id and status = 'queued';
 end;
 $$;
@@ -141,7 +186,7 @@ comment on function scheduler.next_waiting(public.scheduler_jobs, timestamptz) i
 
 create function scheduler.line_waits_for(p_job public.scheduler_jobs, p_now timestamptz) returns jsonb
 language sql stable set search_path = '' as $$
-  select first.waiting || jsonb_build_object('since', p_now)
+  select first.waiting - 'dependency' || jsonb_build_object('since', p_now)
   from scheduler.next_waiting(p_job, p_now) as first;
 $$;
 comment on function scheduler.line_waits_for(public.scheduler_jobs, timestamptz) is
@@ -197,7 +242,7 @@ begin
     continue when not exists (select from public.scheduler_runs
       where key = p_key and job_name = v_name and status = 'queued' and waiting ->> 'for' = 'key');
     if not scheduler.try_lock_job(v_name) then
-      perform scheduler.wake_jobs(array[v_name], p_now);
+      perform scheduler.wake_jobs(array[v_name], 'epoch');
       continue;
     end if;
     update public.scheduler_runs set run_after = null where id = (

@@ -20,8 +20,8 @@ language sql set search_path = '' as $$
   insert into scheduler.wakes (job_name, wake_at) select name, p_at from unnest(p_job_names) as name;
 $$;
 comment on function scheduler.wake_jobs(text[], timestamptz) is
-  'Has the first pulse from p_at on (epoch: the next one) look at these jobs: send what waits, start what is '
-    'continuous.';
+  'Has the first pulse from p_at on look at these jobs: send what waits, start what is continuous. Epoch is the next '
+    'pulse, also where the clock is set back before it.';
 
 create function scheduler.wake_if_waiting(p_job_name text) returns void
 language sql set search_path = '' as $$

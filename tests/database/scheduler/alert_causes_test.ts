@@ -177,8 +177,8 @@ t.ledgerTest(
       select channel, message from scheduler_alert_deliveries where event = 'ended' order by channel`)
       .map((row) => [row.channel, row.message.note]);
     assert.deepEqual(ends, [
-      ["slack", "It is over after 11 minutes."],
-      ["webhook", "It is over after 11 minutes."],
+      ["slack", "It is over after 10 minutes."],
+      ["webhook", "It is over after 10 minutes."],
     ]);
   },
 );

@@ -186,7 +186,6 @@ t.ledgerTest(
 );
 
 t.ledgerTest("the audit log has every verb, newest first and page by page", async ({ sql }) => {
-  await t.register(sql, "job");
   for (let i = 0; i < 101; i++) {
     await sql`select scheduler.audit('verb', 'job', ${`job ${i}`}, 'why', 'ann', null, '{"i": 1}', ${t.NOON})`;
   }

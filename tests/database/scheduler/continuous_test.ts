@@ -291,3 +291,64 @@ t.ledgerTest("explain and next_runs say what keeps a continuous job", async ({ s
   const told = await t.value(sql, "scheduler.explain('job', $1, $1)", [t.after(30 * 24 * 60)]);
   assert.match(told, new RegExp(`one run after the other; now it ${because}`));
 });
+
+t.ledgerTest("a continuous job that waits after failures says so", async ({ sql }) => {
+  await sql`select scheduler.register_job('job', '@continuous', backoff_base_seconds => 3600,
+    backoff_cap_seconds => 3600)`;
+  await t.pulse(sql, t.NOON);
+  const asked = (minute: number) => [t.after(minute)];
+  const fail = async (minute: number) => {
+    await sql`update scheduler_runs set run_after = null where status = 'queued'`;
+    await t.pulse(sql, t.after(minute));
+    const [live] = (await t.runs(sql, "job")).filter((row) => row.status === "dispatched");
+    await t.begin(sql, live!.id, t.after(minute));
+    await t.finish(sql, live!.id, "failed", t.after(minute));
+    // As long as may be.
+    await sql`update scheduler_runs set run_after = ${
+      t.after(minute + 60)
+    } where status = 'queued'`;
+  };
+  const explain = (minute: number) =>
+    t.value(sql, "scheduler.explain('job', null, $1)", asked(minute));
+  await fail(0);
+  assert.match(
+    await explain(1),
+    /waits for the first pulse after 13:00:00, as the run before it failed: job_error: it broke\.$/,
+  );
+  await fail(2);
+  await fail(3);
+  assert.match(
+    await explain(4),
+    /waits for the first pulse after 13:03:00, as 3 runs before it failed in a row, the last: job_error: it broke\.$/,
+  );
+  const [row] = await sql`select note from scheduler.next_runs('job', 1, ${t.after(4)})`;
+  assert.match(
+    row!.note,
+    /^is continuous: its next run waits for the first pulse after 13:03:00, as 3 runs/,
+  );
+});
+
+t.ledgerTest(
+  "a job that becomes continuous begins at once, whatever of it waits",
+  async ({ sql }) => {
+    const daily = {
+      schedule: "0 12 * * *",
+      backoff_base_seconds: 86_400,
+      backoff_cap_seconds: 86_400,
+    };
+    await t.register(sql, "job", daily);
+    const id = (await t.dispatch(sql, "job"))!;
+    await t.begin(sql, id, t.NOON);
+    await t.finish(sql, id, "failed", t.NOON);
+    assert.equal((await t.summary(sql, "job"))[1], "queued retry 2");
+    // By the real clock, which registering asks, nothing is due.
+    await sql`update scheduler_jobs set next_run_at = '2100-01-01Z'`;
+    await sql`select scheduler.register_job('job', '@continuous')`;
+    await sql`update scheduler.pulse_state set last_mended_at = ${t.after(0.1)}`;
+    await t.pulse(sql, t.after(0.2));
+    assert.deepEqual((await t.summary(sql, "job")).slice(1).sort(), [
+      "cancelled retry 2",
+      "dispatched continuous 1",
+    ]);
+  },
+);

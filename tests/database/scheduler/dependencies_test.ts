@@ -367,13 +367,16 @@ t.ledgerTest(
     await end(sql, "up", "completed", at(1));
     await end(sql, "down", "completed", at(1));
     await t.value(sql, "scheduler.run_now('up', 'ann', null, $1)", [at(30)]);
+    // The wait of a retry is random: as if both were still alive at 13:00.
+    const retryLate = () =>
+      sql`update scheduler_runs set run_after = ${at(90)} where trigger = 'retry'`;
     await end(sql, "up", "failed", at(31.9));
+    await retryLate();
     await t.value(sql, "scheduler.enqueue_runs('up', '[{}]', null, $1)", [at(32)]);
     await end(sql, "up", "failed", at(32.1));
+    await retryLate();
     const retries = (await t.runs(sql, "up")).filter((row) => row.trigger === "retry");
     assert.equal(retries.length, 2);
-    // As if both were still alive at 13:00.
-    await sql`update scheduler_runs set run_after = ${at(90)} where trigger = 'retry'`;
     // Without the occurrence of 13:00 the newest one is that of 12:00.
     await sql`update scheduler_jobs set next_run_at = ${at(600)} where name = 'up'`;
     await t.dispatch(sql, "down", at(60));
@@ -955,3 +958,76 @@ t.ledgerTest(
     assert.equal(second!.skip_reason, `overlap: run ${first!.id} was waiting: dependency up`);
   },
 );
+
+t.ledgerTest(
+  "a pause of the dependent does not begin its time to wait anew",
+  async ({ sql }) => {
+    await upAndDown(sql, {}, { dependency_timeout_seconds: 3600, schedule: null });
+    await t.dispatch(sql, "up");
+    const begun = await waiting(sql, "down");
+    assert.deepEqual([begun.since, begun.until], [t.NOON, at(60)]);
+    await t.value(sql, "scheduler.pause('down', 'why', 'ann', null, $1)", [at(10)]);
+    // Its dependency is over while it is paused, and has failed: the run looks, and waits for the pause.
+    await sql`select scheduler.look_again('down', 'dependency')`;
+    await t.value(sql, "scheduler.pause('down', 'why', 'ann', null, $1)", [at(20)]);
+    assert.equal((await waiting(sql, "down")).for, "paused");
+    await t.value(sql, "scheduler.resume('down', 'ann', $1)", [at(30)]);
+    assert.deepEqual(await waiting(sql, "down"), begun, "what it waited for before");
+    await t.value(sql, "scheduler.pause('down', 'why', 'ann', null, $1)", [at(31)]);
+    // The group's look comes between, as any other that holds it back.
+    await sql`select scheduler.mark_all_waiting('down', ('group_paused', 'g', null, null), ${
+      at(32)
+    })`;
+    await t.value(sql, "scheduler.resume('down', 'ann', $1)", [at(40)]);
+    await sql`update scheduler.pulse_state set last_mended_at = ${at(40)}`;
+    await sql`select scheduler.advance_job('down', false, ${at(41)})`;
+    assert.deepEqual(await waiting(sql, "down"), begun);
+    await sql`select scheduler.advance_job('down', false, ${at(60)})`;
+    assert.equal(
+      (await newest(sql, "down")).skip_reason,
+      "dependency: up had not completed after 3600 s",
+    );
+  },
+);
+
+t.ledgerTest("explain says what keeps the dependency from running", async ({ sql }) => {
+  await t.register(sql, "top", { ...HOURLY, max_attempts: 2, breaker_failures: 1 });
+  await t.register(sql, "up", { ...HOURLY, depends_on: ["top"] });
+  await t.register(sql, "down", { ...HOURLY, depends_on: ["up"] });
+  await sql`select scheduler.register_group('g')`;
+  await t.dispatch(sql, "down");
+  const waits =
+    "down has not run for 2026-03-02 12:00 UTC yet: attempt 1 of 3 waits for up, until 18:00:00";
+  assert.equal(await explain(sql, "down", at(1)), `${waits}.`, "top is at work");
+  const verb = (call: string) => t.value(sql, `scheduler.${call}`, [at(1)]);
+  await verb("pause('up', 'moving', 'ann', null, $1)");
+  assert.equal(await explain(sql, "down", at(2)), `${waits}; up is paused by ann: moving.`);
+  const [row] = await sql`select scheduler.explain_json('down', null, ${at(2)}) as facts`;
+  assert.equal(row!.facts.obstacle, "up is paused by ann: moving");
+  await verb("resume('up', 'ann', $1)");
+  await verb(`pause('top', 'moving', 'ann', '${at(90).toISOString()}', $1)`);
+  assert.equal(
+    await explain(sql, "down", at(2)),
+    `${waits}; top is paused by ann: moving (until 2026-03-02 13:30:00 UTC).`,
+  );
+  await verb("resume('top', 'ann', $1)");
+  await t.register(sql, "top", {
+    ...HOURLY,
+    max_attempts: 2,
+    breaker_failures: 1,
+    group_name: "g",
+  });
+  await verb("pause_group('g', 'moving', 'bob', null, $1)");
+  assert.equal(
+    await explain(sql, "down", at(2)),
+    `${waits}; top is stopped, as the group g is paused by bob: moving.`,
+  );
+  await verb("resume_group('g', 'bob', $1)");
+  await end(sql, "top", "failed", at(2));
+  assert.equal(
+    await explain(sql, "down", at(3)),
+    `${waits}; the breaker of top is open after 1 failure in a row.`,
+  );
+  await t.register(sql, "top", { ...HOURLY, enabled: false });
+  assert.equal(await explain(sql, "down", at(3)), `${waits}; top is disabled.`);
+});

@@ -54,3 +54,30 @@ t.ledgerTest(
     );
   },
 );
+
+t.ledgerTest("explain without a time tells of older runs that wait", async ({ sql }) => {
+  await t.register(sql, "job", { schedule: null, overlap_policy: "queue" });
+  await sql`select scheduler.enqueue_runs('job', '[{}]', ${t.after(60)}, ${t.NOON})`;
+  const explain = (at: Date | null) =>
+    t.value(sql, "scheduler.explain('job', $1, $2)", [at, t.after(6)]);
+  // Rows of one transaction have one created_at; these were made by two.
+  await sql`update scheduler_runs set created_at = created_at - interval '1 minute'`;
+  const id = await t.value(sql, "scheduler.run_now('job', 'ann', null, $1)", [t.after(5)]);
+  assert.doesNotMatch(await explain(null), /older/, "the newest is not over");
+  await t.begin(sql, id, t.after(5));
+  await t.finish(sql, id, "completed", t.after(5.5));
+  const told =
+    / An older run of it, for 2026-03-02 12:00 UTC, waits for the first pulse after 13:00:00\.$/;
+  assert.match(await explain(null), told);
+  assert.doesNotMatch(await explain(t.after(5)), /older/, "a time was asked for");
+  await sql`select scheduler.enqueue_runs('job', '[{}, {}]', ${t.after(70)}, ${t.after(1)})`;
+  await sql`update scheduler_runs set created_at = created_at - interval '1 minute' where status = 'queued'`;
+  assert.match(
+    await explain(null),
+    / 3 older runs of it wait; the first, for 2026-03-02 12:00 UTC, waits for the first pulse after 13:00:00\.$/,
+  );
+  const [row] = await sql`select scheduler.explain_json('job', null, ${
+    t.after(6)
+  }) -> 'others_waiting' as others`;
+  assert.equal(row!.others.count, 3);
+});

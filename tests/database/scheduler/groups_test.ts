@@ -78,8 +78,113 @@ t.ledgerTest("a group that is resumed sends by priority, whichever job has it", 
   await enqueue(sql, "b", 1, at(0.3), -5);
   await sql`select scheduler.resume_group('g', 'ann', ${at(1)})`;
   assert.deepEqual(await names(sql), ["a", "b", "b"]);
+  const left =
+    await sql`select distinct waiting ->> 'for' as waits from scheduler_runs where status = 'queued'`;
+  assert.deepEqual(left.map((row) => row.waits), ["group"]);
   await t.assertInvariants(sql);
 });
+
+t.ledgerTest("slots that are free at once go by priority in a pulse, too", async ({ sql }) => {
+  await group(sql, 1);
+  for (const name of ["a", "b", "z"]) {
+    await t.register(sql, name, { ...ENQUEUED, priority_ages_after_seconds: 12 });
+  }
+  await enqueue(sql, "a", 4);
+  await enqueue(sql, "z", 1, at(0.1), 2);
+  await enqueue(sql, "b", 1, at(0.1), -1);
+  await group(sql, 3);
+  await t.pulse(sql, at(0.3));
+  assert.deepEqual(await names(sql), ["a", "a", "z"]);
+  await group(sql, 4);
+  // What has waited for three steps goes before what came with two, also when that one asks.
+  await enqueue(sql, "z", 1, at(0.6), 2);
+  assert.deepEqual(await names(sql), ["a", "a", "a", "z"]);
+  await t.assertInvariants(sql);
+});
+
+t.ledgerTest("occurrences that come due together take slots by priority", async ({ sql }) => {
+  await group(sql, 2);
+  for (const [index, name] of ["a", "b", "c", "z"].entries()) {
+    await t.register(sql, name, { schedule: "0 * * * *", group_name: "g", priority: index });
+  }
+  await t.dispatch(sql, "a");
+  assert.deepEqual(await names(sql), ["c", "z"]);
+  for (const name of ["a", "b"]) {
+    const [run] = await t.runs(sql, name);
+    assert.deepEqual([run!.status, run!.waiting?.for], ["queued", "group"], name);
+  }
+  for (const run of await underWay(sql)) await complete(sql, run, at(1));
+  for (const run of await underWay(sql)) await complete(sql, run, at(2));
+  // The same where the pulse finds them.
+  await t.pulse(sql, at(60.2));
+  assert.deepEqual(await names(sql), ["c", "z"]);
+  await t.assertInvariants(sql);
+});
+
+t.ledgerTest(
+  "what follows a run and what waited for its slot go by priority together",
+  async ({ sql }) => {
+    await group(sql, 1);
+    await t.register(sql, "root", { schedule: "0 * * * *", group_name: "g" });
+    await t.register(sql, "waits", ENQUEUED);
+    for (const [index, name] of ["x", "y"].entries()) {
+      await t.register(sql, name, {
+        schedule: null,
+        depends_on: ["root"],
+        group_name: "g",
+        priority: index + 1,
+      });
+    }
+    await t.dispatch(sql, "root");
+    await enqueue(sql, "waits", 1);
+    const order: string[] = [];
+    for (let [next] = await underWay(sql); next; [next] = await underWay(sql)) {
+      order.push(next.job_name);
+      await complete(sql, next, at(1));
+    }
+    assert.deepEqual(order, ["root", "y", "x", "waits"]);
+  },
+);
+
+t.ledgerTest(
+  "a job of a group that cannot be looked at is named, and the others are sent",
+  async (db) => {
+    const sql = t.impatient(db);
+    await group(sql, 2);
+    await sql`select scheduler.register_calendar('days')`;
+    await t.register(sql, "a", { ...ENQUEUED, calendars: ["days"], priority: 5 });
+    await t.register(sql, "b", ENQUEUED);
+    await sql`select scheduler.pause_group('g', 'why', 'ann', null, ${t.NOON})`;
+    for (const name of ["a", "b"]) await enqueue(sql, name, 1);
+    await sql`select scheduler.add_calendar_span('days', 'off', 'ann', '2030-01-01')`;
+    await sql`update scheduler_groups set paused_at = null, pause_reason = null, paused_by = null`;
+    await sql`update scheduler_jobs set group_paused_at = null`;
+    await db.admin`update public.scheduler_jobs set time_zone = 'Mars/Base' where name = 'a'`;
+    const report = await t.pulse(sql, at(1));
+    assert.deepEqual(Object.keys(report.errors), ["a"]);
+    assert.deepEqual(await names(sql), ["b"]);
+  },
+);
+
+t.ledgerTest(
+  "an occurrence is skipped for a retry that goes in the same pulse",
+  async ({ sql }) => {
+    await group(sql, 2);
+    await t.register(sql, "a", { schedule: "0 * * * *", group_name: "g", max_attempts: 2 });
+    const id = (await t.dispatch(sql, "a"))!;
+    await t.begin(sql, id, t.NOON, "a");
+    await t.finish(sql, id, "failed", t.NOON);
+    await sql`update scheduler_runs set run_after = ${at(60)} where status = 'queued'`;
+    await t.pulse(sql, at(60.1));
+    assert.deepEqual(await t.summary(sql, "a"), [
+      "failed cron 1 job_error",
+      "dispatched retry 2",
+      "skipped cron 1",
+    ]);
+    assert.equal((await t.runs(sql, "a")).at(-1)!.skip_kind, "overlap");
+    await t.assertInvariants(sql);
+  },
+);
 
 t.ledgerTest("calls by hand take slots as well", async ({ sql }) => {
   await group(sql, 1);
@@ -275,8 +380,8 @@ t.ledgerTest(
     );
     await t.pulse(sql, at(1));
     assert.deepEqual(await names(sql), ["b", "c"]);
-    const audit =
-      await sql`select author, verb, subject_type, subject, reason from scheduler_audit order by id`;
+    const audit = await sql`select author, verb, subject_type, subject, reason from scheduler_audit
+        where verb not like 'register%' order by id`;
     assert.deepEqual(audit.map((row) => Object.values(row)), [
       ["ann", "pause_group", "group", "g", "a move"],
       ["bob", "resume_group", "group", "g", null],

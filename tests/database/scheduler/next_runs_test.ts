@@ -19,7 +19,7 @@ t.ledgerTest(
         run_at: new Date("2026-03-07T06:30:00Z"),
         local_time: "2026-03-07 01:30:00",
         time_zone: "America/New_York",
-        note: "will be skipped: paused by Ada: moving",
+        note: "will be skipped: paused by Ada: moving (until 2026-03-07 19:00:00 America/New_York)",
       },
       {
         job_name: "job",
@@ -79,4 +79,49 @@ t.ledgerTest("next_runs of a disabled job says that it is", async ({ sql }) => {
     { job_name: "off", run_at: null, note: "is disabled: register it with enabled => true" },
   ]);
   assert.deepEqual([...await sql`select * from scheduler.next_runs()`], []);
+});
+
+t.ledgerTest("next_runs says until when an ended incident still skips", async ({ sql }) => {
+  await t.register(sql, "job", { schedule: "30 seconds" });
+  await sql`select scheduler.register_job('service', '@continuous')`;
+  await sql`select scheduler.start_incident('a leak', 'Ada', p_now => ${t.NOON})`;
+  await sql`select scheduler.end_incident('Ada', 300, ${t.after(1)})`;
+  const rows = await sql`select job_name, note from scheduler.next_runs(null, 1, ${t.after(1)})`;
+  assert.deepEqual(rows.map((row) => row.note), [
+    null,
+    "is continuous: its next run waits because an incident was called by Ada: a leak (until 2026-03-02 12:06:00 UTC)",
+  ]);
+  await sql`update scheduler_jobs set stopped_until = ${t.after(6)} where name = 'job'`;
+  const [row] = await sql`select note from scheduler.next_runs('job', 1, ${t.after(1)})`;
+  assert.equal(
+    row!.note,
+    "will be skipped: an incident was called by Ada: a leak (until 2026-03-02 12:06:00 UTC)",
+  );
+});
+
+t.ledgerTest("next_runs names the dependencies that will be waited for", async ({ sql }) => {
+  await t.register(
+    sql,
+    "fixtures",
+    { schedule: "0 6 * * *", max_attempts: 1 },
+    t.after(18 * 60),
+  );
+  await t.register(sql, "results", { schedule: "0 * * * *", depends_on: ["fixtures"] }, t.NOON);
+  const note = async (hours: number) =>
+    (await sql`select note from scheduler.next_runs('results', 1, ${t.after(hours * 60)})`)[0]!
+      .note;
+  assert.equal(await note(2), null, "fixtures was never due");
+  assert.equal(await note(17.5), "waits for fixtures", "its occurrence of 6 comes before");
+  const due = t.after(18 * 60);
+  const id = await t.start(sql, "fixtures", due);
+  assert.equal(await note(18.5), "waits for fixtures", "it is under way");
+  await t.begin(sql, id, due, "fixtures");
+  await t.finish(sql, id, "failed", t.after(1, due));
+  assert.equal(await note(18.5), "will be skipped unless a run completes of fixtures");
+  await t.register(sql, "results", {
+    schedule: "0 * * * *",
+    depends_on: ["fixtures"],
+    on_dependency_failure: "run",
+  }, t.NOON);
+  assert.equal(await note(18.5), null);
 });

@@ -151,3 +151,78 @@ t.ledgerTest("a pause lasts while the clock is set back, and can be ended", asyn
   await t.dispatch(sql, "job", t.after(1));
   assert.deepEqual(await t.summary(sql, "job"), ["skipped cron 1", "dispatched cron 1"]);
 });
+
+t.ledgerTest("what waits says at once what a person stops, and lets go", async ({ sql }) => {
+  await sql`select scheduler.register_group('g', parallel_limit => 1)`;
+  await sql`select scheduler.register_calendar('days')`;
+  await t.register(sql, "job", { schedule: null, group_name: "g", breaker_failures: 1 });
+  await t.register(sql, "own", { schedule: null, calendars: ["days"] });
+  await sql`select scheduler.add_calendar_span('days', 'off', 'ann', '2026-03-02 00:00', p_now => ${t.NOON})`;
+  for (const name of ["job", "own"]) {
+    await sql`select scheduler.enqueue_runs(${name}, '[{}, {}]', null, ${t.NOON})`;
+  }
+  const waits = async () =>
+    (await sql`select distinct waiting ->> 'for' as waits from scheduler_runs
+      where job_name = 'job' and status = 'queued'`).map((row) => row.waits);
+  const verb = (call: string) => t.value(sql, `scheduler.${call}`, [t.after(1)]);
+  const [own] = await t.runs(sql, "own");
+  assert.equal(own!.waiting.for, "calendar");
+  await verb(`remove_calendar_span('days', '2026-03-02 00:00', 'ann', $1)`);
+  assert.equal((await t.run(sql, own!.id)).waiting, null);
+
+  const until = t.after(90).toISOString();
+  await verb(`pause('job', 'why', 'ann', p_now => $1)`);
+  assert.deepEqual(await waits(), ["paused"]);
+  await verb(`pause_group('g', 'why', 'ann', p_now => $1)`);
+  assert.deepEqual(await waits(), ["paused"]);
+  await verb(`resume('job', 'ann', p_now => $1)`);
+  assert.deepEqual(await waits(), ["group_paused"]);
+  await verb(`start_incident('why', 'ann', p_now => $1)`);
+  assert.deepEqual(await waits(), ["incident"]);
+  await verb(`pause('job', 'why', 'ann', '${until}', p_now => $1)`);
+  assert.deepEqual(await waits(), ["incident"]);
+  await verb(`end_incident('ann', 0, p_now => $1)`);
+  assert.deepEqual(await waits(), ["incident"], "its place on the ramp is a moment away");
+  await sql`update scheduler_jobs set stopped_at = null, stopped_until = null`;
+  await verb(`resume_group('g', 'ann', p_now => $1)`);
+  assert.deepEqual(await waits(), ["paused"]);
+  await verb(`resume('job', 'ann', p_now => $1)`);
+  assert.deepEqual(await waits(), [null], "it goes with the next pulse");
+
+  await sql`update scheduler_runs set waiting = '{"for": "breaker"}' where job_name = 'job' and status = 'queued'`;
+  await sql`insert into scheduler_breakers (job_name, failures, opened_at) values ('job', 1, ${t.NOON})`;
+  await verb(`close_breaker('job', 'why', 'ann', $1)`);
+  assert.deepEqual(await waits(), [null]);
+});
+
+t.ledgerTest(
+  "what a person lets go goes with the next pulse, also by a clock that was set back",
+  async (db) => {
+    const { sql } = db;
+    await sql`select scheduler.register_group('g', parallel_limit => 5)`;
+    await sql`select scheduler.register_calendar('days')`;
+    await t.register(sql, "job", { schedule: null, group_name: "g", breaker_failures: 1 });
+    await t.register(sql, "down", { schedule: null, depends_on: [] });
+    const verb = (call: string) => t.value(sql, `scheduler.${call}`, [t.after(60)]);
+    await verb("pause('job', 'why', 'ann', p_now => $1)");
+    await verb("enqueue_runs('job', '[{}]', null, $1)");
+    await verb("resume('job', 'ann', p_now => $1)");
+    await verb("pause_group('g', 'why', 'ann', p_now => $1)");
+    await verb("resume_group('g', 'ann', p_now => $1)");
+    await sql`insert into scheduler_breakers (job_name, failures, opened_at) values ('job', 1, ${
+      t.after(59)
+    })`;
+    await verb("close_breaker('job', 'why', 'ann', $1)");
+    const holder = await db.sql.reserve();
+    await holder`begin`;
+    await holder`select from scheduler_jobs where name = 'down' for no key update`;
+    await sql`select scheduler.follow('down', '{}', ${t.after(60)})`;
+    await holder`rollback`;
+    holder.release();
+    assert.equal(await t.value(sql, "scheduler.wake_waiting($1)", [t.after(60)]) >= 0, true);
+    const late = await sql`select * from scheduler.wakes where wake_at > 'epoch'`;
+    assert.deepEqual([...late], []);
+    await t.pulse(sql, t.after(1));
+    assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
+  },
+);

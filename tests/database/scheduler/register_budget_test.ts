@@ -205,7 +205,8 @@ for (
       await sql.unsafe(`select ${call}`, [t.after(0.3)]);
       await t.pulse(sql, t.after(0.4));
       assert.deepEqual(await t.summary(sql, "job"), ["dispatched enqueued 1"]);
-      const audited = await sql`select verb, subject_type, subject, author from scheduler_audit`;
+      const audited = await sql`select verb, subject_type, subject, author from scheduler_audit
+        where verb not like 'register%'`;
       assert.deepEqual(
         [...audited],
         how === "refilled"

@@ -38,7 +38,7 @@ const wrong: [Record<string, unknown>, RegExp][] = [
   [{ name: "scheduler-pulse" }, /the job scheduler-pulse: that name is the scheduler's own pulse$/],
   [{ schedule: "61 * * * *" }, /minute must be 0 to 59, got "61"/],
   [{ schedule: "" }, /./],
-  [{ schedule: null, run_if: "scheduler.wait_text" }, /run_if must name/],
+  [{ schedule: null, run_if: "scheduler.duration_text" }, /run_if must name/],
   [{ schedule: null, time_zone: "Europe/Atlantis" }, /Europe\/Atlantis/],
   [{ schedule: "* * *" }, /./],
   [{ schedule: "0 0 30 2 *" }, /never occurs/],
@@ -257,3 +257,64 @@ for (const way of ["disabled", "taken out"] as const) {
     },
   );
 }
+
+t.ledgerTest(
+  "registering leaves a row in the audit log when something changes",
+  async ({ sql }) => {
+    const register = (values: string) =>
+      sql.unsafe(`select scheduler.register_job('job', ${values})`);
+    await register("'0 * * * *', target => 'x'");
+    await t.dispatch(sql, "job", t.after(0));
+    await sql`update scheduler_jobs set next_run_at = ${t.after(60)}`;
+    await register("'0 * * * *', target => 'x'");
+    await sql`select scheduler.pause('job', 'why', 'ann')`;
+    await register("'0 * * * *', target => 'x', timeout_seconds => 30, priority => 2");
+    await sql`select scheduler.unregister_job('job')`;
+    const rows = await sql`
+    select verb, author = session_user as is_connected, subject_type, subject, before, after from scheduler_audit
+    where verb like '%register_job' order by id`;
+    assert.deepEqual(
+      rows.map((row) => [row.verb, row.is_connected, row.subject_type, row.subject]),
+      [
+        ["register_job", true, "job", "job"],
+        ["register_job", true, "job", "job"],
+        ["unregister_job", true, "job", "job"],
+      ],
+    );
+    assert.equal(rows[0]!.before, null);
+    assert.equal(rows[0]!.after.schedule, "0 * * * *");
+    assert.deepEqual([rows[1]!.before, rows[1]!.after], [
+      { timeout_seconds: 120, priority: 0 },
+      { timeout_seconds: 30, priority: 2 },
+    ]);
+    assert.deepEqual([rows[2]!.before.priority, rows[2]!.after], [2, null]);
+  },
+);
+
+t.ledgerTest("so do groups, calendars and budgets", async ({ sql }) => {
+  for (let n = 0; n < 2; n++) {
+    await sql`select scheduler.register_group('g', parallel_limit => 2)`;
+    await sql`select scheduler.register_calendar('c')`;
+    await sql`select scheduler.register_budget('b', 10, '1 hour')`;
+  }
+  await sql`select scheduler.register_group('g', parallel_limit => 3)`;
+  await sql`select scheduler.register_calendar('c', 'Days off')`;
+  await sql`select scheduler.register_budget('b', 20, '1 hour')`;
+  await sql`select scheduler.unregister_group('g')`;
+  await sql`select scheduler.unregister_calendar('c')`;
+  await sql`select scheduler.unregister_budget('b')`;
+  const rows = await sql`
+    select subject_type, verb, case when before is not null and after is not null then before || jsonb_build_object('now', after)
+      end as change from scheduler_audit order by id`;
+  assert.deepEqual(rows.map((row) => [row.subject_type, row.verb, row.change]), [
+    ["group", "register_group", null],
+    ["calendar", "register_calendar", null],
+    ["budget", "register_budget", null],
+    ["group", "register_group", { parallel_limit: 2, now: { parallel_limit: 3 } }],
+    ["calendar", "register_calendar", { description: "", now: { description: "Days off" } }],
+    ["budget", "register_budget", { tokens: 10, now: { tokens: 20 } }],
+    ["group", "unregister_group", null],
+    ["calendar", "unregister_calendar", null],
+    ["budget", "unregister_budget", null],
+  ]);
+});

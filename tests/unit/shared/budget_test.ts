@@ -139,6 +139,11 @@ Deno.test("what the database refuses is an error that says of which budget, perm
     assert.equal(error.message, "Cannot take of the budget api: there is no budget named 'api'");
     return true;
   });
+  const refused = "cannot take of the budget api: tokens must be from 1 to 3, got 4";
+  await assert.rejects(
+    start([Object.assign(new Error(refused), { name: "22023" })]).budget.take(4),
+    { message: `C${refused.slice(1)}` },
+  );
   const busy = Object.assign(new Error("canceling statement"), { name: "57014" });
   await assert.rejects(start([busy]).budget.take(), (error) => !(error instanceof PermanentError));
 });

@@ -181,11 +181,13 @@ create table public.scheduler_incidents (
   ended_at timestamptz check (isfinite(ended_at)),
   ended_by text check (ended_by ~ '\S' and length(ended_by) <= 200),
   ramp_seconds integer check (ramp_seconds between 0 and 86400),
+  ends_runs boolean not null default false,
   check ((ended_at is null) = (ended_by is null) and (ended_at is null) = (ramp_seconds is null))
 );
 create unique index scheduler_incidents_open_key on public.scheduler_incidents ((true)) where ended_at is null;
 comment on table public.scheduler_incidents is
   'Incidents: from started_at on nothing runs, until ended_at and the ramp after it. At most one lasts.';
+comment on column public.scheduler_incidents.ends_runs is 'Whether what was under way was told to end.';
 alter table public.scheduler_incidents enable row level security;
 revoke all on public.scheduler_incidents from public, anon, authenticated, service_role;
 revoke all on sequence public.scheduler_incidents_id_seq from public, anon, authenticated, service_role;
@@ -282,6 +284,10 @@ create type scheduler.hold as (kind text, name text, until timestamptz, skip_rea
 comment on type scheduler.hold is
   'What holds a run back: its kind (see scheduler_runs.waiting), the name of what it waits for, until when at the '
     'latest (null: until it happens); with a skip_reason the run is skipped instead.';
+
+create type scheduler.place_in_line as (job_name text, priority numeric, scheduled_for timestamptz, tried integer);
+comment on type scheduler.place_in_line is
+  'A job of which a run waits: the priority and the time of the one that goes next, and how many went before it.';
 
 create table public.scheduler_breakers (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
