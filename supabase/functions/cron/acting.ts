@@ -12,7 +12,7 @@ interface ActingRoute {
   summary: string;
   /** The verb, as scheduler.api_act names it. */
   verb: string;
-  /** It starts or resumes work and ends none. */
+  /** It starts or resumes something, and ends nothing. */
   resumes?: boolean;
   body: ZodObject;
   answer: ZodType;
@@ -110,6 +110,7 @@ export const actingRoutes: ActingRoute[] = [
     path: "/channels/{channel}/test",
     summary: "Send a test message by the alert channel, with the next pulse",
     verb: "test-channel",
+    resumes: true,
     body: z.strictObject(because),
     answer: shapes.message,
   },
