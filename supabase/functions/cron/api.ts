@@ -3,7 +3,6 @@ import type { Context } from "hono";
 import { HttpError } from "../../../shared/job/errors.ts";
 import type { Caller } from "./ask.ts";
 import { actingRoutes, addActingRoutes, tickPath } from "./acting.ts";
-import { addMcpRoute, mcpPath } from "./mcp.ts";
 import { addReadingRoutes, readingRoutes } from "./reading.ts";
 
 /** The path below the function: the platform calls it with `/cron/…`, some of its hosts with `/functions/v1/cron/…`. */
@@ -14,8 +13,10 @@ export function pathOf(request: Request): string {
 
 /** Routes that are described by no other. */
 const documentPath = "/openapi.json";
+/** Where `addMcpRoute` puts it. */
+export const mcpPath = "/mcp";
 
-/** The API for that caller. Its `fetch` throws an HttpError for what it refuses. */
+/** The API for that caller, without `mcp`. Its `fetch` throws an HttpError for what it refuses. */
 export function createApi(caller: Caller): OpenAPIHono {
   const api = new OpenAPIHono({ getPath: pathOf, defaultHook: refuseInput });
   // What asks nothing else of the database is for listed users, too.
@@ -25,7 +26,6 @@ export function createApi(caller: Caller): OpenAPIHono {
   });
   addReadingRoutes(api, caller.read);
   addActingRoutes(api, caller);
-  addMcpRoute(api, caller);
   api.doc31(documentPath, {
     openapi: "3.1.0",
     info: {

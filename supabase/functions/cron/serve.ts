@@ -13,6 +13,7 @@ import type { Platform } from "../../../shared/job/platform.ts";
 import { createApi, pathOf } from "./api.ts";
 import { createCaller } from "./ask.ts";
 import { answerPreflight, readConsoleOrigins, withCors } from "./cors.ts";
+import { addMcpRoute } from "./mcp.ts";
 import { createVerifyUser, looksLikeJwt, type VerifyUser } from "./user.ts";
 
 /** Who watches from outside may see these with `METRICS_TOKEN`: they say how jobs do and nothing of what they did. */
@@ -42,10 +43,12 @@ export function serveApi(platform: Platform): (request: Request) => Promise<Resp
       });
       const tokens = watched.test(pathOf(request)) ? token : {};
       const user = await callerOf(request, platform, secrets, tokens, verify);
-      const api = createApi(createCaller(connect(platform, secrets), user));
+      const caller = createCaller(connect(platform, secrets), user);
+      const api = createApi(caller);
+      addMcpRoute(api, caller, (error) => refusalOf(error, log));
       return withCors(request, origins, await api.fetch(request));
     } catch (error) {
-      return withCors(request, origins, refuse(error, log));
+      return withCors(request, origins, refusalOf(error, log).toResponse());
     }
   };
 }
@@ -75,10 +78,11 @@ async function callerOf(
   }
 }
 
-function refuse(error: unknown, log: Logger): Response {
+/** The error as it is answered. What is the server's fault is logged. */
+function refusalOf(error: unknown, log: Logger): HttpError {
   if (error instanceof HttpError) {
     if (error.status >= 500) log.error(error.message, { code: error.code });
-    return error.toResponse();
+    return error;
   }
   log.error("unexpected error", { error: errorMessage(error) });
   return new HttpError(
@@ -86,7 +90,7 @@ function refuse(error: unknown, log: Logger): Response {
     "internal",
     "Cannot answer: unexpected error",
     "see the function's log",
-  ).toResponse();
+  );
 }
 
 function connect(platform: Platform, secrets: KnownSecrets) {

@@ -28,6 +28,8 @@ interface Connection {
   client: Client;
   /** What the database was asked for, newest last. */
   asked: { door: string; args: Record<string, unknown> }[];
+  /** What was logged. */
+  lines: string[];
   text(name: string, args?: Record<string, unknown>): Promise<string>;
   refusal(name: string, args?: Record<string, unknown>): Promise<string>;
 }
@@ -70,6 +72,7 @@ async function withClient(
       await fn({
         client,
         asked,
+        lines: platform.lines,
         async text(name, args) {
           const { text, isError } = await call(name, args);
           assert.ok(!isError, text);
@@ -210,6 +213,21 @@ Deno.test("what the database refuses is an error of the tool, with its hint", ()
       400,
     ),
   }));
+
+Deno.test("what is the server's fault is an error of the tool, and logged", () =>
+  withClient(async ({ refusal, lines }) => {
+    assert.match(await refusal("status"), /^database_unavailable: .*canceling statement/);
+    assert.match(lines.join(), /canceling statement/);
+  }, { reply: answering({ code: "57014", message: "canceling statement" }, 500) }));
+
+Deno.test("an unexpected error says no more than that, except to the log", () =>
+  withClient(async ({ refusal, lines }) => {
+    assert.equal(
+      await refusal("health"),
+      "internal: Cannot answer: unexpected error (see the function's log)",
+    );
+    assert.match(lines.join(), /stalled_services/);
+  }, { reply: answering(null) }));
 
 Deno.test("an operator's tools take no author: it is the user", () =>
   withClient(async ({ client, text, asked }) => {
