@@ -93,6 +93,13 @@ Deno.test("the API cron", (test) =>
       assert.equal((await ask("/metrics?job=the-fickle")).body.jobs.length, 1);
       const { runs } = (await ask("/history?job=fickle&status=failed")).body;
       assert.deepEqual(runs.map(({ run_id }: { run_id: string }) => run_id), [bad]);
+      const broken = (await ask("/failures?since=2026-01-01T00:00:00Z")).body.jobs;
+      assert.deepEqual([broken.length, broken[0].last_run.run_id], [1, bad]);
+      const { lines } = (await ask("/logs")).body;
+      assert.deepEqual(
+        lines.flatMap(({ run }: { run: { run_id: string } | null }) => run?.run_id ?? []),
+        [bad, good],
+      );
       const page = (await ask(`/runs/${good}`, {}, "/runs/{id}")).body;
       assert.deepEqual([page.run.summary, page.attempts.length], ["done", 1]);
       assert.match((await ask("/explain?job=fickle")).body.sentence, /^fickle failed at /);
