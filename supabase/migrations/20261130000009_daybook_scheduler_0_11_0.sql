@@ -4923,33 +4923,35 @@ CREATE OR REPLACE FUNCTION scheduler.free_slot(p_run_id uuid)
 AS $function$
 declare
   v_freed scheduler.group_slots;
-  v_limit integer;
-  v_over scheduler.group_slots;
 begin
   update scheduler.group_slots set run_id = null where run_id = p_run_id returning * into v_freed;
-  if not found then
-    return null;
-  end if;
-  v_limit := (select parallel_limit from public.scheduler_groups where name = v_freed.group_name);
-  if v_freed.slot > v_limit then
-    delete from scheduler.group_slots where group_name = v_freed.group_name and slot = v_freed.slot;
-    return v_freed.group_name;
-  end if;
-  -- A run over the limit takes its place; one that ends at this moment needs none.
-  select * into v_over from scheduler.group_slots
-    where group_name = v_freed.group_name and slot > v_limit and run_id is not null
-    order by slot desc limit 1 for update skip locked;
-  if found then
-    delete from scheduler.group_slots where group_name = v_over.group_name and slot = v_over.slot;
-    update scheduler.group_slots set run_id = v_over.run_id
-      where group_name = v_freed.group_name and slot = v_freed.slot;
-  end if;
+  delete from scheduler.group_slots where group_name = v_freed.group_name and slot = v_freed.slot
+    and slot > (select parallel_limit from public.scheduler_groups where name = v_freed.group_name);
   return v_freed.group_name;
 end;
 $function$
 ;
-comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds; the group, null when it holds none.';
+comment on function scheduler.free_slot(uuid) is 'Gives back the slot that the run holds, which is gone where it is one over the limit; the group, null when it holds none.';
 revoke all on function scheduler.free_slot(uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.free_slots(p_group_name text)
+ RETURNS SETOF integer
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select slot
+  from (
+    select slot, row_number() over (order by slot desc) as place from scheduler.group_slots
+    where group_name = p_group_name and run_id is null) as free
+  where place > (
+    select count(*)
+    from scheduler.group_slots as slots join public.scheduler_groups as groups on groups.name = slots.group_name
+    where group_name = p_group_name and run_id is not null and slot > parallel_limit);
+$function$
+;
+comment on function scheduler.free_slots(text) is 'The slots of a group that runs may take, as far as this transaction sees.';
+revoke all on function scheduler.free_slots(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.give_up_at(p_event text, p_written_at timestamp with time zone)
  RETURNS timestamp with time zone
@@ -5021,13 +5023,7 @@ CREATE OR REPLACE FUNCTION scheduler.has_free_slot(p_group_name text)
  STABLE
  SET search_path TO ''
 AS $function$
-  select parallel_limit is null
-    or exists (
-      select from scheduler.group_slots
-      where group_name = p_group_name and run_id is null and slot <= parallel_limit)
-    and not exists (
-      select from scheduler.group_slots
-      where group_name = p_group_name and run_id is not null and slot > parallel_limit)
+  select parallel_limit is null or exists (select from scheduler.free_slots(p_group_name))
   from public.scheduler_groups where name = p_group_name;
 $function$
 ;
@@ -10800,19 +10796,14 @@ CREATE OR REPLACE FUNCTION scheduler.take_slot(p_group_name text, p_run_id uuid)
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
-declare
-  v_limit constant integer := (select parallel_limit from public.scheduler_groups where name = p_group_name);
 begin
-  if v_limit is null then
+  if (select parallel_limit from public.scheduler_groups where name = p_group_name) is null then
     return true;
   end if;
   update scheduler.group_slots set run_id = p_run_id
-    where (group_name, slot) in (
-      select group_name, slot from scheduler.group_slots
-      where group_name = p_group_name and run_id is null and slot <= v_limit
-        and not exists (
-          select from scheduler.group_slots
-          where group_name = p_group_name and run_id is not null and slot > v_limit)
+    where group_name = p_group_name and slot = (
+      select slot from scheduler.group_slots
+      where group_name = p_group_name and run_id is null and slot in (select scheduler.free_slots(p_group_name))
       order by slot limit 1 for update skip locked);
   return found;
 end;

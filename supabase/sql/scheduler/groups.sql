@@ -177,15 +177,25 @@ $$;
 comment on function scheduler.unregister_group(text) is
   'Takes a group out of the registry. Raises SD205 while it has jobs; SD014 for an unknown group.';
 
+-- While runs over the limit are under way, as many of the free slots stay free: those with the highest numbers. A run
+-- over it never changes its slot, which two transactions that end runs would have to wait for each other for.
+create function scheduler.free_slots(p_group_name text) returns setof integer
+language sql stable set search_path = '' as $$
+  select slot
+  from (
+    select slot, row_number() over (order by slot desc) as place from scheduler.group_slots
+    where group_name = p_group_name and run_id is null) as free
+  where place > (
+    select count(*)
+    from scheduler.group_slots as slots join public.scheduler_groups as groups on groups.name = slots.group_name
+    where group_name = p_group_name and run_id is not null and slot > parallel_limit);
+$$;
+comment on function scheduler.free_slots(text) is
+  'The slots of a group that runs may take, as far as this transaction sees.';
+
 create function scheduler.has_free_slot(p_group_name text) returns boolean
 language sql stable set search_path = '' as $$
-  select parallel_limit is null
-    or exists (
-      select from scheduler.group_slots
-      where group_name = p_group_name and run_id is null and slot <= parallel_limit)
-    and not exists (
-      select from scheduler.group_slots
-      where group_name = p_group_name and run_id is not null and slot > parallel_limit)
+  select parallel_limit is null or exists (select from scheduler.free_slots(p_group_name))
   from public.scheduler_groups where name = p_group_name;
 $$;
 comment on function scheduler.has_free_slot(text) is
@@ -193,19 +203,14 @@ comment on function scheduler.has_free_slot(text) is
 
 create function scheduler.take_slot(p_group_name text, p_run_id uuid) returns boolean
 language plpgsql set search_path = '' as $$
-declare
-  v_limit constant integer := (select parallel_limit from public.scheduler_groups where name = p_group_name);
 begin
-  if v_limit is null then
+  if (select parallel_limit from public.scheduler_groups where name = p_group_name) is null then
     return true;
   end if;
   update scheduler.group_slots set run_id = p_run_id
-    where (group_name, slot) in (
-      select group_name, slot from scheduler.group_slots
-      where group_name = p_group_name and run_id is null and slot <= v_limit
-        and not exists (
-          select from scheduler.group_slots
-          where group_name = p_group_name and run_id is not null and slot > v_limit)
+    where group_name = p_group_name and slot = (
+      select slot from scheduler.group_slots
+      where group_name = p_group_name and run_id is null and slot in (select scheduler.free_slots(p_group_name))
       order by slot limit 1 for update skip locked);
   return found;
 end;
@@ -218,32 +223,16 @@ create function scheduler.free_slot(p_run_id uuid) returns text
 language plpgsql set search_path = '' as $$
 declare
   v_freed scheduler.group_slots;
-  v_limit integer;
-  v_over scheduler.group_slots;
 begin
   update scheduler.group_slots set run_id = null where run_id = p_run_id returning * into v_freed;
-  if not found then
-    return null;
-  end if;
-  v_limit := (select parallel_limit from public.scheduler_groups where name = v_freed.group_name);
-  if v_freed.slot > v_limit then
-    delete from scheduler.group_slots where group_name = v_freed.group_name and slot = v_freed.slot;
-    return v_freed.group_name;
-  end if;
-  -- A run over the limit takes its place; one that ends at this moment needs none.
-  select * into v_over from scheduler.group_slots
-    where group_name = v_freed.group_name and slot > v_limit and run_id is not null
-    order by slot desc limit 1 for update skip locked;
-  if found then
-    delete from scheduler.group_slots where group_name = v_over.group_name and slot = v_over.slot;
-    update scheduler.group_slots set run_id = v_over.run_id
-      where group_name = v_freed.group_name and slot = v_freed.slot;
-  end if;
+  delete from scheduler.group_slots where group_name = v_freed.group_name and slot = v_freed.slot
+    and slot > (select parallel_limit from public.scheduler_groups where name = v_freed.group_name);
   return v_freed.group_name;
 end;
 $$;
 comment on function scheduler.free_slot(uuid) is
-  'Gives back the slot that the run holds; the group, null when it holds none.';
+  'Gives back the slot that the run holds, which is gone where it is one over the limit; the group, null when it holds '
+    'none.';
 
 create function scheduler.wake_group(p_group_name text, p_at timestamptz) returns void
 language sql set search_path = '' as $$

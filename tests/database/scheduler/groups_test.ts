@@ -217,17 +217,63 @@ t.ledgerTest("a lower limit holds from the moment on, as runs end", async ({ sql
   assert.equal((await sql`select from scheduler.group_slots`).length, 2);
 });
 
+/** Two jobs with a run each in the group g, of which the limit is one since. */
+async function overTheLimit(sql: Sql, each = 1): Promise<Row[]> {
+  await group(sql, 2 * each);
+  for (const name of ["a", "c"]) {
+    await t.register(sql, name, ENQUEUED);
+    await enqueue(sql, name, each, at(name === "a" ? 0 : 0.1));
+  }
+  await group(sql, 1);
+  return await underWay(sql);
+}
+
 t.ledgerTest(
   "a slot that comes free beside a run over the limit is not given away",
   async ({ sql }) => {
-    await group(sql, 2);
-    await t.register(sql, "a", ENQUEUED);
-    await enqueue(sql, "a", 3);
-    await group(sql, 1);
-    // As two ends at the same moment leave it, of which the one that took the place of the other did not come about.
-    await sql`update scheduler.group_slots set run_id = null where slot = 1`;
+    const [first, second] = await overTheLimit(sql);
+    await complete(sql, first!, at(1));
     assert.equal(await t.value(sql, "scheduler.has_free_slot('g')"), false);
     assert.equal(await t.value(sql, "scheduler.take_slot('g', $1)", [crypto.randomUUID()]), false);
+    await complete(sql, second!, at(1));
+    assert.equal(await t.value(sql, "scheduler.has_free_slot('g')"), true);
+  },
+);
+
+t.ledgerTest(
+  "of a group over its limit two runs that end at once give both their slots back",
+  async (db) => {
+    const [first, second] = await overTheLimit(db.sql);
+    const one = await db.sql.reserve();
+    await one`begin`;
+    await complete(one, first!, at(1));
+    await complete(t.impatient(db), second!, at(1));
+    await one`commit`;
+    one.release();
+    await enqueue(db.sql, "a", 1, at(2));
+    assert.deepEqual(await names(db.sql), ["a"]);
+    await t.assertInvariants(db.sql);
+  },
+);
+
+t.ledgerTest(
+  "of a group over its limit transactions that end several runs do not wait for each other",
+  async (db) => {
+    const [a1, a2, c1, c2] = await overTheLimit(db.sql, 2);
+    const transactions = [t.impatient(db), t.impatient(db)];
+    const [one, two] = await Promise.all(transactions.map((sql) => sql.reserve()));
+    for (const sql of [one!, two!]) await sql`begin`;
+    await complete(one!, a1!, at(1));
+    await complete(two!, c1!, at(1));
+    await complete(one!, a2!, at(1));
+    await complete(two!, c2!, at(1));
+    for (const sql of [one!, two!]) {
+      await sql`commit`;
+      sql.release();
+    }
+    await enqueue(db.sql, "a", 2, at(2));
+    assert.deepEqual(await names(db.sql), ["a"]);
+    await t.assertInvariants(db.sql);
   },
 );
 
