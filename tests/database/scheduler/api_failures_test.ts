@@ -7,7 +7,7 @@ interface Broken {
   failed: number;
   missed: number;
   first_at: string;
-  last_run: { run_id: string; status: string; verdict: string };
+  last_run: { run_id: string; status: string; attempt: number; verdict: string };
   remedy: string | null;
   retry: { status: string; attempt: number } | null;
   next_run_at: string | null;
@@ -58,12 +58,21 @@ t.ledgerTest(
   async ({ sql }) => {
     await t.register(sql, "job", { schedule: "*/5 * * * *", max_attempts: 3 });
     await end(sql, "job", 0, "failed");
-    const [broken] = await failures(sql, t.after(1));
-    assert.deepEqual([broken!.failed, broken!.retry?.status, broken!.retry?.attempt], [
-      1,
-      "queued",
-      2,
-    ]);
+    const told = async () => {
+      const [broken] = await failures(sql, t.after(1));
+      return [
+        broken!.failed,
+        broken!.last_run.attempt,
+        broken!.retry?.status,
+        broken!.retry?.attempt,
+      ];
+    };
+    assert.deepEqual(await told(), [1, 1, "queued", 2]);
+    await sql`
+    update scheduler_runs set status = 'failed', verdict = 'lost', completed_at = ${t.after(0.5)},
+      error_message = 'nothing was heard of it'
+    where status = 'queued'`;
+    assert.deepEqual(await told(), [1, 2, undefined, undefined]);
   },
 );
 

@@ -56,7 +56,8 @@ Deno.test("Feed finds a line whose transaction committed after newer ones", asyn
 });
 
 Deno.test("Feed gives nothing that was older than the lines it began with", async () => {
-  const lines = [line(0, 1), line(1, 2), line(2, 3)];
+  // The second one is of the same moment as the third, which is the only one that was read.
+  const lines = [line(0, 1), line(2, 2), line(2, 3)];
   const { source } = sourceOf(lines);
   const feed = new Feed([lines[2]!], false);
   lines.push(line(3, 4));
