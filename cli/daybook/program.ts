@@ -1,6 +1,7 @@
 /** The command line: every verb is a file of its own that adds itself. */
 import { Command, type Help, type Option } from "commander";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
+import { addCrontab } from "./crontab.ts";
 import { addRotateSecret } from "./rotate-secret.ts";
 import { addStatus } from "./status.ts";
 import { addNote, endingOf, noteOf } from "./verb.ts";
@@ -12,6 +13,7 @@ import { addNote, endingOf, noteOf } from "./verb.ts";
 const verbs: ((program: Command, io: Io) => void)[] = [
   addStatus,
   addRotateSecret,
+  addCrontab,
 ];
 
 const task = "deno task daybook";
