@@ -2,6 +2,7 @@
 import { Command, type Help, type Option } from "commander";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
 import { addCrontab } from "./crontab.ts";
+import { addDoctor } from "./doctor.ts";
 import { addRotateSecret } from "./rotate-secret.ts";
 import { addStatus } from "./status.ts";
 import { addNote, endingOf, noteOf } from "./verb.ts";
@@ -14,6 +15,7 @@ const verbs: ((program: Command, io: Io) => void)[] = [
   addStatus,
   addRotateSecret,
   addCrontab,
+  addDoctor,
 ];
 
 const task = "deno task daybook";

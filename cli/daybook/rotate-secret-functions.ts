@@ -18,25 +18,37 @@ export async function askFunction(
   functionName: string,
   secret: string,
 ): Promise<Acceptance> {
+  // Of the API a path is asked that there is.
+  const path = functionName === "cron" ? "cron/status" : functionName;
   let status: number;
+  let headers: Headers;
   let body: unknown;
   try {
-    const response = await fetch(`${apiUrl}/functions/v1/${functionName}`, {
+    const response = await fetch(`${apiUrl}/functions/v1/${path}`, {
       method: "PUT",
       headers: { "x-cron-secret": secret },
       // A redirect would take the secret elsewhere.
       redirect: "manual",
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
-    status = response.status;
+    ({ status, headers } = response);
     body = parsed(await response.text());
   } catch {
     return { kind: "unclear", detail: "nothing" };
   }
   const problem = problemOf(body);
-  if (status === 401 || status === 403) return { kind: "refused" };
-  if (problem?.code === "method_not_allowed" || problem?.code === "unknown_route") {
-    return { kind: "accepted" };
+  if (status === 401 || status === 403) {
+    if (problem?.code === "unauthorized") return { kind: "refused" };
+    return { kind: "refused", detail: "the gateway, not the function" };
+  }
+  if (problem?.code === "method_not_allowed") {
+    const version = headers.get("x-daybook-version");
+    const wallClockSeconds = headers.get("x-daybook-wall-clock-seconds");
+    return {
+      kind: "accepted",
+      ...(version === null ? {} : { version }),
+      ...(wallClockSeconds === null ? {} : { wallClockSeconds }),
+    };
   }
   if (status === 404) return { kind: "absent" };
   return { kind: "unclear", detail: problem?.message ?? `HTTP ${status}` };

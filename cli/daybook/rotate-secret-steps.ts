@@ -10,8 +10,11 @@ export type SetFunctionSecrets = (values: Record<string, string | null>) => Prom
 /** What a function says to a secret. */
 export interface Acceptance {
   kind: "accepted" | "refused" | "absent" | "unclear";
-  /** For `unclear`: what it said instead. */
+  /** For `unclear`: what it said instead. For `refused`: whether it was not the function itself. */
   detail?: string;
+  /** For `accepted`: of which version of Daybook it is, and its wall clock in seconds; older ones do not say. */
+  version?: string;
+  wallClockSeconds?: string;
 }
 
 /** A rotation as Vault has it. */

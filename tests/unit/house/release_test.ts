@@ -21,15 +21,17 @@ Deno.test("a release's migrations are of today, and later than those of the rele
   assert.equal(firstStamp([release("20270101000001")], today), "20270101000002");
 });
 
-Deno.test("raiseVersion() changes the version in its three places, and refuses where one says another", () => {
+Deno.test("raiseVersion() changes the version in its four places, and refuses where one says another", () => {
   assert.equal(nextVersion("0.10.9"), "0.10.10");
   const files = new Map([
     ["deno.json", '{\n  "version": "0.10.0",\n  "other": "0.10.0"\n}'],
+    ["shared/version.ts", 'export const version = "0.10.0";'],
     ["supabase/sql/scheduler/version.sql", "select '0.10.0'"],
     ["CHANGELOG.md", "# Changelog\n\n## [0.10.0] - 2026-12-01\n\n## [0.9.0] - 2026-11-01\n"],
   ]);
   assert.deepEqual([...raiseVersion(files, "0.10.0", "0.11.0").values()], [
     '{\n  "version": "0.11.0",\n  "other": "0.10.0"\n}',
+    'export const version = "0.11.0";',
     "select '0.11.0'",
     "# Changelog\n\n## [0.11.0] - unreleased\n\n## [0.10.0] - 2026-12-01\n\n## [0.9.0] - 2026-11-01\n",
   ]);
@@ -42,6 +44,7 @@ Deno.test("raiseVersion() changes the version in its three places, and refuses w
 Deno.test("raiseVersion() refuses a version that is not later", () => {
   const files = new Map([
     ["deno.json", '"version": "0.10.0"'],
+    ["shared/version.ts", '"0.10.0"'],
     ["supabase/sql/scheduler/version.sql", "'0.10.0'"],
     ["CHANGELOG.md", "## [0.10.0]"],
   ]);
