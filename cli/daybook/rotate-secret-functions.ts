@@ -1,6 +1,7 @@
 /** The functions' part of a rotation: whether they take a secret, and what sets their variables. */
 import { join } from "node:path";
 import { stringify } from "@decimalturn/toml-patch";
+import { changeCronSecrets } from "../../local/keys.ts";
 import { problemOf } from "./source.ts";
 import type { Acceptance, SetFunctionSecrets } from "./rotate-secret-steps.ts";
 import { runSupabaseCli } from "./doctor-supabase.ts";
@@ -104,4 +105,9 @@ export function secretsOfProject(
       await Deno.remove(folder, { recursive: true });
     }
   };
+}
+
+/** Sets them for a stack of this machine, whether it runs or not. */
+export function secretsOfStack(dataDirectory: string): SetFunctionSecrets {
+  return (values) => changeCronSecrets(dataDirectory, values);
 }

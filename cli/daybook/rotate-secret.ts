@@ -2,17 +2,23 @@
 import type { Command } from "commander";
 import postgres from "postgres";
 import { databaseUrlOf } from "./doctor-place.ts";
+import { databaseUrl as stackUrl, DEFAULT_DATA_DIRECTORY } from "../running-stack.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 import { alone, rotationDatabase } from "./rotate-secret-database.ts";
-import { askFunction, secretsOfProject } from "./rotate-secret-functions.ts";
-import { rotateSecret, RotationError, type RotationReport } from "./rotate-secret-steps.ts";
+import { askFunction, secretsOfProject, secretsOfStack } from "./rotate-secret-functions.ts";
+import {
+  rotateSecret,
+  RotationError,
+  type RotationReport,
+  type SetFunctionSecrets,
+} from "./rotate-secret-steps.ts";
 import { addNote, type CommonOptions, endWith } from "./verb.ts";
 
 interface Options extends CommonOptions {
   reason?: string;
   author?: string;
   projectRef?: string;
-  settle: string;
+  settle?: string;
   limit: string;
   mend?: boolean;
 }
@@ -24,7 +30,7 @@ export function addRotateSecret(program: Command, io: Io): void {
     .option("--reason <WHY>", "for the audit log")
     .option("--author <WHO>", "who acts, for the audit log; or DAYBOOK_AUTHOR")
     .option("--project-ref <REF>", "whose functions; without it the project of Vault's project_url")
-    .option("--settle <SECONDS>", "how long each function must answer as it should (200)", "200")
+    .option("--settle <SECONDS>", "how long each function must answer as it should (200)")
     .option("--limit <SECONDS>", "how long each step may take (600)", "600")
     .option("--mend", "also where the functions refuse the secret of Vault")
     .action(async function (this: Command) {
@@ -34,8 +40,9 @@ export function addRotateSecret(program: Command, io: Io): void {
     });
   addNote(
     command,
-    `It needs the database, and the Supabase CLI, signed in. The functions take old and new side by side; each says so
-for --settle seconds, which is longer than an instance with old variables takes requests (half of 400 s). Then
+    `It needs the database, and, but for the running stack, the Supabase CLI, signed in. The functions take old and new side by side; each says so
+for --settle seconds, longer than an instance with old variables takes requests (half of 400 s; on the running stack
+5 s). Then
 Vault gets the new one, requests with the old one are waited for, a request of the database is proven, and the
 functions get the new one alone. Stopped at any point, it goes on when it is called again. No secret is printed,
 and none lies in a file.`,
@@ -48,9 +55,10 @@ async function rotate(options: Options, io: Io): Promise<void> {
     options.author ?? io.env("DAYBOOK_AUTHOR"),
     "--author must say who acts, for the audit log",
   );
-  const settleMs = secondsOf(options.settle, "--settle");
+  const settleMs = options.settle === undefined ? undefined : secondsOf(options.settle, "--settle");
   const limitMs = secondsOf(options.limit, "--limit");
-  const sql = postgres(await databaseUrlOf(options, io), {
+  const databaseUrl = await databaseUrlOf(options, io);
+  const sql = postgres(databaseUrl, {
     max: 2,
     onnotice: () => {},
     connect_timeout: 10,
@@ -59,16 +67,20 @@ async function rotate(options: Options, io: Io): Promise<void> {
   const say = (line: string) => options.json ? io.complain(line) : io.print(line);
   try {
     const apiUrl = await projectUrl(sql);
-    const setFunctionSecrets = secretsOfProject(options.projectRef ?? projectRefOf(apiUrl));
+    const place = await placeOf(options.projectRef, apiUrl, databaseUrl);
     const report = await alone(sql, () =>
       rotateSecret({
         database: rotationDatabase(sql, { reason, author }),
-        setFunctionSecrets,
+        setFunctionSecrets: place.setFunctionSecrets,
         ask: (name, secret) => askFunction(apiUrl, name, secret),
         say,
         now: Date.now,
         sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-      }, { settleMs, limitMs, mend: options.mend ?? false }));
+      }, {
+        settleMs: settleMs ?? place.settleMs,
+        limitMs,
+        mend: options.mend ?? false,
+      }));
     finish(report, options, io);
   } catch (error) {
     throw asCommandError(error);
@@ -100,6 +112,21 @@ async function projectUrl(sql: postgres.Sql): Promise<string> {
   return row.url.replace(/\/+$/, "");
 }
 
+/** What sets the variables of the functions, and how long those that run may keep their old ones. */
+async function placeOf(
+  projectRef: string | undefined,
+  apiUrl: string,
+  databaseUrl: string,
+): Promise<{ setFunctionSecrets: SetFunctionSecrets; settleMs: number }> {
+  const running = await stackUrl(undefined).catch(() => undefined);
+  return projectRef === undefined && databaseUrl === running
+    ? { setFunctionSecrets: secretsOfStack(DEFAULT_DATA_DIRECTORY), settleMs: 5_000 }
+    : {
+      setFunctionSecrets: secretsOfProject(projectRef ?? projectRefOf(apiUrl)),
+      settleMs: 200_000,
+    };
+}
+
 /** Whose functions pg_net calls are those whose variables are to be set. */
 function projectRefOf(apiUrl: string): string {
   const ref = /^https:\/\/([a-z]{20})\.supabase\.(?:co|in|red)$/.exec(apiUrl)?.[1];
@@ -107,7 +134,7 @@ function projectRefOf(apiUrl: string): string {
   throw new CommandError(
     exitCodes.usage,
     `Cannot tell the project from ${new URL(apiUrl).host}, which Vault has as project_url`,
-    "--project-ref says whose functions get the secret; a stack of deno task start gets another with --fresh",
+    "--project-ref says whose functions get the secret; for the running stack leave --db-url out",
   );
 }
 

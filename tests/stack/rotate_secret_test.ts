@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { secretsOfProject } from "../../cli/daybook/rotate-secret-functions.ts";
+import { rotationDatabase } from "../../cli/daybook/rotate-secret-database.ts";
+import {
+  askFunction,
+  secretsOfProject,
+  secretsOfStack,
+} from "../../cli/daybook/rotate-secret-functions.ts";
+import { rotateSecret, type RotationWorld } from "../../cli/daybook/rotate-secret-steps.ts";
 import { type DeployedProject, deployProject, projectRef } from "../support/deployed-project.ts";
 import { registerJob } from "../support/faults.ts";
 import { startManagementApi } from "../support/management-api.ts";
@@ -126,6 +132,56 @@ Deno.test("rotate-secret says what it lacks, and changes nothing", () =>
     const after = await cronSecrets(stack);
     assert.deepEqual(after, { cron_secret: project.variables().CRON_SECRET });
   }));
+
+Deno.test("a stack of this machine takes the new secret while it runs, and starts with it again", async () => {
+  const dataDirectory = await Deno.makeTempDir({ prefix: "daybook-rotate-" });
+  // Postgres may run as another user.
+  await Deno.chmod(dataDirectory, 0o755);
+  const options = { dataDirectory, cron: false };
+  const settings = { settleMs: 300, limitMs: 20_000, mend: false };
+  const world = ({ sql, apiUrl }: Stack): RotationWorld => ({
+    database: rotationDatabase(sql, { reason: "a test", author: "ann" }),
+    setFunctionSecrets: secretsOfStack(dataDirectory),
+    ask: (name, secret) => askFunction(apiUrl, name, secret),
+    say: () => {},
+    now: Date.now,
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  });
+  const asked = async ({ apiUrl }: Stack, secret: string) =>
+    (await askFunction(apiUrl, "cron", secret)).kind;
+  let first = "";
+  try {
+    await withStack(options, async (stack) => {
+      first = stack.keys.cronSecret;
+      // Stopped where the functions take both, and requests carry the old one.
+      const { database } = world(stack);
+      const switchSecret = () => Promise.reject(new Error("stopped here"));
+      await assert.rejects(
+        rotateSecret({ ...world(stack), database: { ...database, switchSecret } }, settings),
+        /stopped here/,
+      );
+    });
+    await withStack(options, async (stack) => {
+      const { cron_secret, cron_secret_next } = await cronSecrets(stack);
+      assert.equal(cron_secret, first, "a start does not take the rotation's old secret away");
+      assert.deepEqual(
+        [await asked(stack, first), await asked(stack, cron_secret_next!)],
+        ["accepted", "accepted"],
+      );
+      await rotateSecret(world(stack), settings);
+      assert.equal(await asked(stack, first), "refused");
+      assert.equal(await asked(stack, cron_secret_next!), "accepted");
+    });
+    await withStack(options, async (stack) => {
+      assert.notEqual(stack.keys.cronSecret, first);
+      assert.deepEqual(await cronSecrets(stack), { cron_secret: stack.keys.cronSecret });
+      assert.equal(await asked(stack, stack.keys.cronSecret), "accepted");
+      assert.equal(await asked(stack, first), "refused");
+    });
+  } finally {
+    await Deno.remove(dataDirectory, { recursive: true });
+  }
+});
 
 Deno.test("the Supabase CLI sets and unsets what it is told; no value is an argument or in a file", async () => {
   const folder = await Deno.makeTempDir({ prefix: "daybook-profile-" });
