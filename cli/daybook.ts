@@ -1,6 +1,7 @@
 /** `deno task daybook <verb>`: what an operator asks and does. See `--help`. */
 import { type ExitCode, exitCodes, type Io } from "./daybook/io.ts";
 import { runProgram } from "./daybook/program.ts";
+import { databaseUrl } from "./running-stack.ts";
 import { stopSignal } from "./stop-signal.ts";
 
 const stop = stopSignal();
@@ -26,6 +27,7 @@ const io: Io = {
   now: () => new Date(),
   zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
   colours: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
+  stackDatabase: () => databaseUrl(undefined),
   signal: AbortSignal.any([stop.signal, closed.signal]),
 };
 const stopped = new Promise<ExitCode>((resolve) =>

@@ -13,8 +13,8 @@ import type { ClockKind, ScheduledJob } from "./crontab-schedules.ts";
 import { databaseUrlIfAny } from "./doctor-place.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 import { openPlace } from "./open-source.ts";
+import { readPages } from "./pages.ts";
 import { readProfile } from "./profile.ts";
-import type { Source } from "./source.ts";
 import { addNote, type CommonOptions } from "./verb.ts";
 
 interface Options extends CommonOptions {
@@ -68,26 +68,12 @@ Schedules that the clock cannot say stand in the file's head with the reason; ti
 async function allJobs(options: Options, io: Io): Promise<ScheduledJob[]> {
   const { source } = await openPlace(options, io);
   try {
-    return await readJobs(source);
+    type Listed = Omit<ScheduledJob, "name"> & { job: string };
+    const { jobs } = await readPages<"jobs", Listed, object>(source, "status", {}, "jobs");
+    return jobs.map(({ job, ...rest }) => ({ ...rest, name: job }));
   } finally {
     await source.close();
   }
-}
-
-interface StatusPage {
-  jobs: (Omit<ScheduledJob, "name"> & { job: string })[];
-  next_cursor: string | null;
-}
-
-async function readJobs(source: Source): Promise<ScheduledJob[]> {
-  const jobs: ScheduledJob[] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await source.read<StatusPage>("status", { cursor });
-    jobs.push(...page.jobs.map(({ job, ...rest }) => ({ ...rest, name: job })));
-    cursor = page.next_cursor ?? undefined;
-  } while (cursor !== undefined);
-  return jobs;
 }
 
 /** The address that the clock calls. */

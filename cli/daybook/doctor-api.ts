@@ -7,17 +7,13 @@ import {
 } from "./doctor-findings.ts";
 import { CommandError, type Io } from "./io.ts";
 import { openPlace, type PlaceOptions } from "./open-source.ts";
+import { readPages } from "./pages.ts";
 import { readProfile } from "./profile.ts";
 import { askFunction } from "./rotate-secret-functions.ts";
 import type { Source } from "./source.ts";
 
 interface Verification {
   checks: { check: string; state: DatabaseCheck["state"]; detail: string }[];
-}
-
-interface StatusPage {
-  jobs: { target: string }[];
-  next_cursor: string | null;
 }
 
 export interface ApiFacts {
@@ -29,7 +25,7 @@ export interface ApiFacts {
 /** Asks the API of `--url` or of the profile. What it refuses is a finding. */
 export async function askApi(
   options: PlaceOptions,
-  io: Pick<Io, "env">,
+  io: Pick<Io, "env" | "stackDatabase">,
   limitMs: number,
 ): Promise<ApiFacts> {
   const { source } = await openPlace(options, io);
@@ -64,7 +60,7 @@ async function verify(source: Source, limitMs: number): Promise<Verification["ch
 async function askFunctions(
   source: Source,
   options: PlaceOptions,
-  io: Pick<Io, "env">,
+  io: Pick<Io, "env" | "stackDatabase">,
 ): Promise<Answers> {
   const profile = options.profile === undefined
     ? undefined
@@ -72,12 +68,13 @@ async function askFunctions(
   const secret = io.env(profile?.cron_secret_env ?? "CRON_SECRET");
   if (!secret) return new Map();
   const functions = new Set(["cron", "prometheus-metrics"]);
-  let cursor: string | undefined;
-  do {
-    const page: StatusPage = await source.read<StatusPage>("status", { cursor });
-    for (const { target } of page.jobs) if (!target.includes("/")) functions.add(target);
-    cursor = page.next_cursor ?? undefined;
-  } while (cursor !== undefined);
+  const { jobs } = await readPages<"jobs", { target: string }, object>(
+    source,
+    "status",
+    {},
+    "jobs",
+  );
+  for (const { target } of jobs) if (!target.includes("/")) functions.add(target);
   const projectUrl = source.place.replace(/\/functions\/v1\/cron$/, "");
   return new Map(
     await Promise.all(

@@ -1,11 +1,13 @@
 /** The database of a verb that needs the database itself. */
-import { databaseUrl } from "../running-stack.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 import type { PlaceOptions } from "./open-source.ts";
 import { readProfile } from "./profile.ts";
 
 /** @throws CommandError where none is named, nor a stack is running. */
-export async function databaseUrlOf(options: PlaceOptions, io: Pick<Io, "env">): Promise<string> {
+export async function databaseUrlOf(
+  options: PlaceOptions,
+  io: Pick<Io, "env" | "stackDatabase">,
+): Promise<string> {
   const url = await databaseUrlIfAny(options, io);
   if (url !== undefined) return url;
   throw new CommandError(
@@ -18,7 +20,7 @@ export async function databaseUrlOf(options: PlaceOptions, io: Pick<Io, "env">):
 /** The database that is named, or the running stack's; undefined where there is neither. */
 export async function databaseUrlIfAny(
   options: PlaceOptions,
-  io: Pick<Io, "env">,
+  io: Pick<Io, "env" | "stackDatabase">,
 ): Promise<string | undefined> {
   if (options.dbUrl !== undefined) return options.dbUrl;
   if (options.profile !== undefined) {
@@ -32,5 +34,5 @@ export async function databaseUrlIfAny(
     );
   }
   if (options.url !== undefined) return undefined;
-  return await databaseUrl(undefined).catch(() => undefined);
+  return await io.stackDatabase().catch(() => undefined);
 }

@@ -1,10 +1,25 @@
 /** The command line: every verb is a file of its own that adds itself. */
 import { Command, type Help, type Option } from "commander";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
+import { addAuditLog } from "./audit-log.ts";
+import { addBackfill } from "./backfill.ts";
+import { addCancel } from "./cancel.ts";
+import { addCloseBreaker } from "./close-breaker.ts";
 import { addCrontab } from "./crontab.ts";
 import { addDoctor } from "./doctor.ts";
+import { addReleaseLocks, addRestart, addStop } from "./emergency.ts";
+import { addExplain } from "./explain.ts";
+import { addFailures } from "./failures.ts";
+import { addHealth } from "./health.ts";
+import { addLogs } from "./logs.ts";
+import { addNext } from "./next.ts";
+import { addPause, addResume } from "./pause.ts";
 import { addRotateSecret } from "./rotate-secret.ts";
+import { addRetry, addRun } from "./run.ts";
+import { addRuns } from "./runs.ts";
+import { addSmoke } from "./smoke.ts";
 import { addStatus } from "./status.ts";
+import { addVerify } from "./verify.ts";
 import { addNote, endingOf, noteOf } from "./verb.ts";
 
 /**
@@ -13,9 +28,28 @@ import { addNote, endingOf, noteOf } from "./verb.ts";
  */
 const verbs: ((program: Command, io: Io) => void)[] = [
   addStatus,
+  addHealth,
+  addFailures,
+  addExplain,
+  addNext,
+  addRuns,
+  addLogs,
+  addAuditLog,
+  addVerify,
+  addSmoke,
+  addRun,
+  addRetry,
+  addCancel,
+  addPause,
+  addResume,
+  addBackfill,
+  addCloseBreaker,
+  addReleaseLocks,
+  addStop,
+  addRestart,
+  addDoctor,
   addRotateSecret,
   addCrontab,
-  addDoctor,
 ];
 
 const task = "deno task daybook";
@@ -31,7 +65,7 @@ class Verb extends Command {
       /\n?\(Did you mean (.+)\?\)$/,
       "; did you mean $1?",
     )
-      .replace(/^unknown command/, "unknown verb");
+      .replace(/^unknown command/, "unknown verb").replace(" is invalid. it", " is invalid: it");
     throw new CommandError(
       exitCodes.usage,
       `${text.slice(0, 1).toUpperCase()}${text.slice(1)}\n\n${this.helpInformation().trimEnd()}`,
@@ -104,7 +138,7 @@ export function createProgram(io: Io): Command {
     .configureHelp({ formatHelp, showGlobalOptions: true })
     .option(
       "--url <URL>",
-      "a project: https://<ref>.supabase.co; with a secret of the environment (below)",
+      "a project: https://<ref>.supabase.co; with a secret of the environment, see daybook --help",
     )
     .option(
       "--db-url <URL>",
@@ -132,7 +166,7 @@ Ends with
   1  something is wrong with the jobs: one fails or is stalled, a run did not complete, a check does not hold
   2  the command is wrong: a verb, an option, a job or a run that there is not
   3  no answer: nothing listens there, the secret is refused, the database is down
-  4  the verb was refused: the state of the job or the run does not allow it
+  4  the verb was refused: the state of the job or the run does not allow it, or you may only read
   130  stopped by Ctrl-C`;
 
 /** Runs the command of these arguments and says how it ends; what is wrong is printed. */

@@ -2,8 +2,10 @@
 import type { Command } from "commander";
 import postgres from "postgres";
 import { databaseUrlOf } from "./doctor-place.ts";
-import { databaseUrl as stackUrl, DEFAULT_DATA_DIRECTORY } from "../running-stack.ts";
+import { DEFAULT_DATA_DIRECTORY } from "../running-stack.ts";
+import { type ActOptions, asAct } from "./act.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
+import { readProfile } from "./profile.ts";
 import { alone, rotationDatabase } from "./rotate-secret-database.ts";
 import { askFunction, secretsOfProject, secretsOfStack } from "./rotate-secret-functions.ts";
 import {
@@ -14,9 +16,7 @@ import {
 } from "./rotate-secret-steps.ts";
 import { addNote, type CommonOptions, endWith } from "./verb.ts";
 
-interface Options extends CommonOptions {
-  reason?: string;
-  author?: string;
+interface Options extends CommonOptions, ActOptions {
   projectRef?: string;
   settle?: string;
   limit: string;
@@ -24,11 +24,9 @@ interface Options extends CommonOptions {
 }
 
 export function addRotateSecret(program: Command, io: Io): void {
-  const command = program.command("rotate-secret")
+  const command = asAct(program.command("rotate-secret"))
     .summary("another cron secret, in both places, without a refused request")
     .description("Give the functions and Vault another cron secret; no request is refused.")
-    .option("--reason <WHY>", "for the audit log")
-    .option("--author <WHO>", "who acts, for the audit log; or DAYBOOK_AUTHOR")
     .option("--project-ref <REF>", "whose functions; without it the project of Vault's project_url")
     .option("--settle <SECONDS>", "how long each function must answer as it should (200)")
     .option("--limit <SECONDS>", "how long each step may take (600)", "600")
@@ -52,7 +50,7 @@ and none lies in a file.`,
 async function rotate(options: Options, io: Io): Promise<void> {
   const reason = given(options.reason, "--reason must say why, for the audit log");
   const author = given(
-    options.author ?? io.env("DAYBOOK_AUTHOR"),
+    options.author ?? io.env("DAYBOOK_AUTHOR") ?? await authorOfProfile(options, io),
     "--author must say who acts, for the audit log",
   );
   const settleMs = options.settle === undefined ? undefined : secondsOf(options.settle, "--settle");
@@ -67,7 +65,7 @@ async function rotate(options: Options, io: Io): Promise<void> {
   const say = (line: string) => options.json ? io.complain(line) : io.print(line);
   try {
     const apiUrl = await projectUrl(sql);
-    const place = await placeOf(options.projectRef, apiUrl, databaseUrl);
+    const place = await placeOf(options.projectRef, apiUrl, databaseUrl, io);
     const report = await alone(sql, () =>
       rotateSecret({
         database: rotationDatabase(sql, { reason, author }),
@@ -98,6 +96,10 @@ function finish(report: RotationReport, { json }: Options, io: Io): void {
   );
 }
 
+async function authorOfProfile({ profile }: Options, io: Io): Promise<string | undefined> {
+  return profile === undefined ? undefined : (await readProfile(profile, io)).author;
+}
+
 async function projectUrl(sql: postgres.Sql): Promise<string> {
   const [row] = await sql`
     select decrypted_secret as url, scheduler.project_url_fault(decrypted_secret) as fault
@@ -117,8 +119,9 @@ async function placeOf(
   projectRef: string | undefined,
   apiUrl: string,
   databaseUrl: string,
+  io: Pick<Io, "stackDatabase">,
 ): Promise<{ setFunctionSecrets: SetFunctionSecrets; settleMs: number }> {
-  const running = await stackUrl(undefined).catch(() => undefined);
+  const running = await io.stackDatabase().catch(() => undefined);
   return projectRef === undefined && databaseUrl === running
     ? { setFunctionSecrets: secretsOfStack(DEFAULT_DATA_DIRECTORY), settleMs: 5_000 }
     : {
