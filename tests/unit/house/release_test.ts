@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { parseJson } from "../../../local/parse-json.ts";
 import { nextVersion, raiseVersion } from "../../../local/raise-version.ts";
-import { firstStamp, isDay, type Release } from "../../../local/releases.ts";
+import { firstStamp, isDay, readVersion, type Release } from "../../../local/releases.ts";
+import { version } from "../../../shared/version.ts";
 
 const release = (...stamps: string[]): Release => ({
   version: "1.0.0",
@@ -101,4 +102,8 @@ Deno.test("a file of JSON that cannot be read is named, with the field that is w
       !error.message.includes('"code"'),
   );
   assert.throws(() => parseJson("a.json", "[", schema), /^Error: Cannot read a\.json: .*JSON/);
+});
+
+Deno.test("shared/version.ts says the version of deno.json", async () => {
+  assert.equal(version, await readVersion());
 });
