@@ -59,9 +59,10 @@ export function addCrontab(program: Command, io: Io): void {
     });
   addNote(
     command,
-    `The file holds no secret: cron reads it from a file of its own, Kubernetes from a Secret, Compose from an env_file.
-A call runs the occurrence that is due, once, also where pg_cron fires the job; else it is answered "already".
-Schedules that the clock cannot say stand in the file's head with the reason; tick sends them.`,
+    "The file holds no secret: cron reads it from a file of its own, Kubernetes from a Secret, " +
+      "Compose from an env_file. A call runs the occurrence that is due, once, also where pg_cron " +
+      'fires the job; else it is answered "already". Schedules that the clock cannot say stand in ' +
+      "the file's head with the reason; tick sends them.",
   );
 }
 

@@ -61,11 +61,12 @@ export function addDoctor(program: Command, io: Io): void {
     });
   addNote(
     command,
-    `It looks at the database (--db-url, or the running stack's) and at the functions that Vault's project_url leads to;
-with --url at what the API tells, and at the functions if CRON_SECRET is set; with --project also at that folder and,
-through the Supabase CLI, at the project that it is linked to. Secrets are tried by calls and never shown. Nothing is
-changed. Functions are current when they are of the version of the project's daybook.json, or of this checkout;
-changes of your own are not seen. It ends with 1 when a check failed.`,
+    "It looks at the database (--db-url, or the running stack's) and at the functions that " +
+      "Vault's project_url leads to; with --url at what the API tells, and at the functions if " +
+      "CRON_SECRET is set; with --project also at that folder and, through the Supabase CLI, at " +
+      "the project that it is linked to. Secrets are tried by calls and never shown. Nothing is " +
+      "changed. Functions are current when they are of the version of the project's daybook.json, " +
+      "or of this checkout; changes of your own are not seen. It ends with 1 when a check failed.",
   );
 }
 

@@ -38,7 +38,8 @@ export function addFailures(program: Command, io: Io): void {
     }));
   addNote(
     command,
-    `It ends with 1 when a job is broken. ${momentForms}
+    `It ends with 1 when a job is broken.
+${momentForms}
 Each failed run, mended or not: deno task daybook runs --status failed --from 1d`,
   );
 }

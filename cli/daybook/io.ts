@@ -6,6 +6,8 @@ export interface Io {
   /** Prints lines on stderr. */
   complain(text: string): void;
   now(): Date;
+  /** Waits so many ms; ends at once when `signal` comes. */
+  pause(ms: number): Promise<void>;
   /** The IANA zone of the person who reads. */
   zone: string;
   /** Whether stdout is a terminal that wants colours. */

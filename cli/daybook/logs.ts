@@ -1,6 +1,5 @@
 import type { Command } from "commander";
 import { formatDuration } from "../format-table.ts";
-import { pause } from "../run-feed.ts";
 import type { LogLine, Logs } from "./answers.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 import { momentOf, wholeNumber } from "./options.ts";
@@ -63,7 +62,7 @@ export function addLogs(program: Command, io: Io): void {
       const feed = new Feed(found.read, found.nextCursor === null && from === undefined);
       let complaint = "";
       while (!io.signal.aborted) {
-        await pause(pollMs, io.signal);
+        await io.pause(pollMs);
         if (io.signal.aborted) break;
         try {
           print((await feed.next(source)).filter(isWanted));

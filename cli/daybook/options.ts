@@ -35,3 +35,30 @@ export function runIdOf(text: string | undefined): string {
     "deno task daybook runs lists them: 01234567-89ab-cdef-0123-456789abcdef",
   );
 }
+
+export const payloadForms =
+  "a JSON object instead of the registered payload; @FILE reads it from a file";
+
+/** The payload of an option; undefined where it is not given. */
+export async function readPayload(
+  text: string | undefined,
+): Promise<Record<string, unknown> | undefined> {
+  if (text === undefined) return undefined;
+  const refuse = (why: string) => new CommandError(exitCodes.usage, `Cannot use --payload: ${why}`);
+  let json = text;
+  if (text.startsWith("@")) {
+    json = await Deno.readTextFile(text.slice(1)).catch(() => {
+      throw refuse(`cannot read the file ${text.slice(1)}`);
+    });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (error) {
+    throw refuse(`it is no JSON: ${(error as Error).message}`);
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  throw refuse("it must be a JSON object");
+}

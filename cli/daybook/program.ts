@@ -1,5 +1,6 @@
 /** The command line: every verb is a file of its own that adds itself. */
 import { Command, type Help, type Option } from "commander";
+import { wrap } from "../../shared/text.ts";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
 import { addAuditLog } from "./audit-log.ts";
 import { addBackfill } from "./backfill.ts";
@@ -53,6 +54,7 @@ const verbs: ((program: Command, io: Io) => void)[] = [
 ];
 
 const task = "deno task daybook";
+const lineWidth = 120;
 
 /** A command whose mistakes are said in this house's words, with its usage. */
 class Verb extends Command {
@@ -101,9 +103,10 @@ function formatHelp(command: Command, helper: Help): string {
     ...[...rows, ...argumentRows, ...optionRows, ...last].map(([term]) => term.length),
   );
   const block = (list: [string, string][]) =>
-    list.map(([term, text]) =>
-      `  ${term.padEnd(width)}  ${text.replaceAll("\n", `\n${" ".repeat(width + 4)}`)}`
-    ).join("\n");
+    list.map(([term, text]) => {
+      const lines = wrap(text, lineWidth - width - 4, 0);
+      return `  ${term.padEnd(width)}  ${lines.join(`\n${" ".repeat(width + 4)}`)}`;
+    }).join("\n");
   const call = [task, isRoot ? "<verb>" : command.name(), argumentsOf(command), "[options]"];
   return [
     command.description(),
@@ -111,8 +114,13 @@ function formatHelp(command: Command, helper: Help): string {
     block(rows),
     block([...argumentRows, ...optionRows, ...(isRoot ? last : [])]),
     isRoot ? "" : block(last),
-    noteOf(command),
+    noteOf(command).split("\n").map((line) => wrapLine(line)).join("\n"),
   ].filter((part) => part !== "").join("\n\n") + "\n";
+}
+
+/** Only what is too long: the blanks of a table stay. */
+function wrapLine(line: string): string {
+  return line.length <= lineWidth ? line : wrap(line, lineWidth, 0).join("\n");
 }
 
 function argumentsOf(command: Command, only?: number): string {
@@ -155,11 +163,16 @@ export function createProgram(io: Io): Command {
 const programNotes =
   `Each verb says more with --help. Those that act need --reason, and --author or DAYBOOK_AUTHOR.
 
-Environment, for --url, the first that is set:
-  DAYBOOK_TOKEN              a user's access token
-  CRON_SECRET                the cron secret
-  SUPABASE_SECRET_KEY        a secret key, or SUPABASE_SERVICE_ROLE_KEY
-  NO_COLOR                   no colours
+  deno task daybook explain nightly --at "2026-03-08 02:20"
+  deno task daybook failures --url https://<ref>.supabase.co
+  deno task daybook pause nightly --until 2h --reason "a release" --author ann
+
+Environment
+  DAYBOOK_TOKEN, CRON_SECRET, SUPABASE_SECRET_KEY, SUPABASE_SERVICE_ROLE_KEY
+                    a user's access token, the cron secret or a key, for --url: the first that is set
+  DAYBOOK_AUTHOR    who acts
+  TZ                your zone
+  NO_COLOR          no colours
 
 Ends with
   0  all is well

@@ -9,6 +9,11 @@ type Colour = "red" | "yellow" | "green" | "dim";
 /** Colours a text where the terminal wants it. */
 export type Paint = (colour: Colour, text: string) => string;
 
+/** Colours are for a terminal, and for people who do not say NO_COLOR (https://no-color.org). */
+export function wantsColours(isTerminal: boolean, noColour: string | undefined): boolean {
+  return isTerminal && !noColour;
+}
+
 export function paintFor({ colours }: { colours: boolean }): Paint {
   return (colour, text) =>
     colours && text !== "" ? styleText(colour, text, { validateStream: false }) : text;

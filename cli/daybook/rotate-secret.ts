@@ -38,12 +38,12 @@ export function addRotateSecret(program: Command, io: Io): void {
     });
   addNote(
     command,
-    `It needs the database, and, but for the running stack, the Supabase CLI, signed in. The functions take old and new side by side; each says so
-for --settle seconds, longer than an instance with old variables takes requests (half of 400 s; on the running stack
-5 s). Then
-Vault gets the new one, requests with the old one are waited for, a request of the database is proven, and the
-functions get the new one alone. Stopped at any point, it goes on when it is called again. No secret is printed,
-and none lies in a file.`,
+    "It needs the database, and, but for the running stack, the Supabase CLI, signed in. The " +
+      "functions take old and new side by side; each says so for --settle seconds, longer than an " +
+      "instance with old variables takes requests (half of 400 s; on the running stack 5 s). Then " +
+      "Vault gets the new one, requests with the old one are waited for, a request of the " +
+      "database is proven, and the functions get the new one alone. Stopped at any point, it goes " +
+      "on when it is called again. No secret is printed, and none lies in a file.",
   );
 }
 

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import type { NewRun } from "./answers.ts";
 import { act, type ActOptions, asAct } from "./act.ts";
-import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
-import { runIdOf } from "./options.ts";
+import { type ExitCode, exitCodes, type Io } from "./io.ts";
+import { payloadForms, readPayload, runIdOf } from "./options.ts";
 import { paintFor } from "./render.ts";
 import { addNote, type Call, verb } from "./verb.ts";
 import { exitCodeOf, renderOutcome, waitForRun } from "./wait-for-run.ts";
@@ -24,7 +24,7 @@ export function addRun(program: Command, io: Io): void {
       .option("--wait", "until it has ended")
       .option(
         "--payload <JSON>",
-        "a JSON object instead of the registered payload; @FILE reads it from a file",
+        payloadForms,
       ),
   ).action(verb<Options>(io, async (call, job) => {
     const payload = await readPayload(call.options.payload);
@@ -61,25 +61,4 @@ async function sayRun(call: Call<Options>, started: NewRun, io: Io): Promise<Exi
   const page = await waitForRun(source, started.run_id, io);
   show(page, ({ run }) => renderOutcome(run, paintFor(io)));
   return exitCodeOf(page.run);
-}
-
-async function readPayload(text: string | undefined): Promise<Record<string, unknown> | undefined> {
-  if (text === undefined) return undefined;
-  const refuse = (why: string) => new CommandError(exitCodes.usage, `Cannot use --payload: ${why}`);
-  let json = text;
-  if (text.startsWith("@")) {
-    json = await Deno.readTextFile(text.slice(1)).catch(() => {
-      throw refuse(`cannot read the file ${text.slice(1)}`);
-    });
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch (error) {
-    throw refuse(`it is no JSON: ${(error as Error).message}`);
-  }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>;
-  }
-  throw refuse("it must be a JSON object");
 }

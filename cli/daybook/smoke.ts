@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { act, type ActOptions, asAct } from "./act.ts";
 import type { NewRun, RunPage } from "./answers.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
+import { payloadForms, readPayload } from "./options.ts";
 import { oneLine, paintFor } from "./render.ts";
 import { addNote, verb } from "./verb.ts";
 import { renderOutcome, waitForRun } from "./wait-for-run.ts";
@@ -22,15 +23,21 @@ export function addSmoke(program: Command, io: Io): void {
       .description(
         "Run a job twice, really: the first must complete, and the second must not do the work again.",
       )
-      .argument("<job>", "its name or alias"),
-  ).action(verb<ActOptions>(io, async (call, job) => {
+      .argument("<job>", "its name or alias")
+      .option("--payload <JSON>", payloadForms),
+  ).action(verb<ActOptions & { payload?: string }>(io, async (call, job) => {
     const { source, options, show } = call;
     const paint = paintFor(io);
     const say = ({ run }: RunPage) => {
       if (!options.json) io.print(renderOutcome(run, paint));
     };
+    const payload = await readPayload(options.payload);
     const runOnce = async () => {
-      const { run_id } = await act<NewRun>(call, `jobs/${encodeURIComponent(job!)}/run`);
+      const { run_id } = await act<NewRun>(
+        call,
+        `jobs/${encodeURIComponent(job!)}/run`,
+        payload === undefined ? {} : { payload },
+      );
       const page = await waitForRun(source, run_id, io);
       say(page);
       return page;
@@ -68,9 +75,9 @@ export function addSmoke(program: Command, io: Io): void {
   }));
   addNote(
     command,
-    `The second run is refused by the job's mark when a text of its result says already: "has been run already",
-"already_run". A job without a mark does its work at each call; then the ledger's mark is tried: one more attempt of the
-occurrence that has completed must be refused. It ends with 1 when a run does not complete, or the mark does not hold.`,
+    `It runs the job really. One that waits for its hour needs a payload by which it does not: --payload '{"force": true}'
+The second run is refused by the job's mark when a text of its result says already: "has been run already", "already_run". A job without a mark does its work at each call; then the ledger's mark is tried: one more attempt of the occurrence that has completed must be refused.
+It ends with 1 when a run does not complete, or the mark does not hold.`,
   );
 }
 

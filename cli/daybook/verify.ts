@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { pause } from "../run-feed.ts";
 import type { Verification } from "./answers.ts";
 import { exitCodes, type Io } from "./io.ts";
 import { oneLine, paintFor, paintState, table } from "./render.ts";
@@ -17,7 +16,7 @@ export function addVerify(program: Command, io: Io): void {
       const end = io.now().getTime() + patienceMs;
       let found = await source.read<Verification>("verify");
       while (found.checks.some(({ state }) => state === "asked") && io.now().getTime() < end) {
-        await pause(pollMs, io.signal);
+        await io.pause(pollMs);
         found = await source.read<Verification>("verify");
       }
       const open = found.checks.filter(({ state }) => state !== "ok").length;

@@ -1,4 +1,3 @@
-import { pause } from "../run-feed.ts";
 import { isOver } from "../runs.ts";
 import type { Run, RunPage } from "./answers.ts";
 import { type ExitCode, exitCodes, type Io } from "./io.ts";
@@ -18,7 +17,7 @@ export async function waitForRun(source: Source, runId: string, io: Io): Promise
         ? page
         : await source.read<RunPage>(`runs/${last.run_id}`);
     }
-    await pause(pollMs, io.signal);
+    await io.pause(pollMs);
     io.signal.throwIfAborted();
   }
 }
