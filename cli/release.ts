@@ -14,7 +14,7 @@ const USAGE = `Make the migrations of the version in deno.json out of supabase/s
 deno task release [options]
 
   --date DAY      release it: from then on its migrations stay as they are
-  --next VERSION  begin the version after a released one: writes it into deno.json, version.sql and CHANGELOG.md
+  --next VERSION  begin the version after a released one: writes it into deno.json, version.ts, version.sql and CHANGELOG.md
   --help          this text
 
 Where a table or data changes, write the statements into supabase/sql/<pack>/changes/<version>.sql first;

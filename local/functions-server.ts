@@ -1,21 +1,25 @@
 /**
  * The process in which all edge functions run: `/<name>` calls the function of that folder.
- * Arguments: the port (0 for any) and the directories that hold the functions' folders.
+ * Arguments: the port (0 for any), the file of the stack's keys (may be empty: none), and the directories that hold the
+ * functions' folders.
  */
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { bootInstance, type FunctionInstance } from "./function-instance.ts";
 import { fileTimes } from "./file-times.ts";
 import { hideEnvironment } from "./hide-environment.ts";
+import { cronVariables } from "./keys.ts";
 
 const SHARED = fileURLToPath(new URL("../shared", import.meta.url));
 
 /** How long work may go on after the process was told to stop; those who wait for it wait longer. */
 const TERMINATION_MS = 5_000;
 
-const [port, ...directories] = Deno.args;
+const [port, keys, ...directories] = Deno.args;
+const watchesKeys = keys !== "" && await isReadable(keys!);
+let keysReadAt: number | undefined;
 const limits = { wallClockMs: wallClockSeconds() * 1000, terminationMs: TERMINATION_MS };
-const hide = hideEnvironment(Deno.env.toObject());
+let hide = hideEnvironment(Deno.env.toObject());
 const current = new Map<string, { instance: FunctionInstance; files: string }>();
 const living = new Set<FunctionInstance>();
 
@@ -24,6 +28,7 @@ const server = Deno.serve({
   port: Number(port),
   onListen: ({ port }) => console.log(`functions listen on ${port}`),
 }, async (request) => {
+  await readCronSecrets();
   const name = new URL(request.url).pathname.split("/")[1] ?? "";
   const module = await findModule(name);
   if (module === undefined) {
@@ -41,6 +46,32 @@ Deno.addSignalListener("SIGTERM", async () => {
   await Promise.race([server.shutdown(), new Promise((done) => setTimeout(done, 1000))]);
   Deno.exit(0);
 });
+
+/** Deno reads nothing below /dev and /proc without every right: of a stack there the secrets stay as it started. */
+async function isReadable(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    console.log(`The cron secrets stay those of the start: ${error.message}`);
+    return false;
+  }
+}
+
+/** Workers see the variables of this process. */
+async function readCronSecrets() {
+  if (!watchesKeys) return;
+  const changedAt = (await Deno.stat(keys!)).mtime!.getTime();
+  if (changedAt === keysReadAt) return;
+  keysReadAt = changedAt;
+  const variables = cronVariables(JSON.parse(await Deno.readTextFile(keys!)));
+  for (const [variable, value] of Object.entries(variables)) {
+    if (value === null) Deno.env.delete(variable);
+    else Deno.env.set(variable, value);
+  }
+  hide = hideEnvironment(Deno.env.toObject());
+}
 
 function instanceOf(name: string, module: string): FunctionInstance {
   const running = current.get(name);

@@ -9,6 +9,8 @@ export interface FunctionsOptions {
   env: Record<string, string>;
   /** 0 for any free one. */
   port: number;
+  /** The keys of the stack (see keys.ts): the cron secrets in it may change while the functions run. */
+  keysFile?: string;
   onLine?(line: string): void;
   /** Called when it ends although it was neither stopped nor killed. */
   onDied?(message: string): void;
@@ -44,6 +46,7 @@ export function functionsHost(options: FunctionsOptions): FunctionsHost {
           fileURLToPath(new URL("../deno.json", import.meta.url)),
           fileURLToPath(new URL("functions-server.ts", import.meta.url)),
           String(options.port),
+          options.keysFile ?? "",
           ...options.directories,
         ],
         clearEnv: true,

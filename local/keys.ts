@@ -18,6 +18,8 @@ export interface StackKeys {
   cronSecret: string;
   /** Who can sign in from the first start on. */
   demoUser: AuthUser;
+  /** What the functions take beside it while it is rotated. */
+  previousCronSecret?: string;
 }
 
 export interface StoredKeys extends StackKeys {
@@ -30,17 +32,45 @@ export interface StoredKeys extends StackKeys {
 
 /** Reads the keys of a data directory, or makes them. */
 export async function loadKeys(dataDirectory: string): Promise<StoredKeys> {
-  const file = join(dataDirectory, "keys.json");
+  const file = keysFile(dataDirectory);
   const stored = await readKeys(file);
   // Data of an older version has no users yet.
   if (stored?.userSigningKey !== undefined) return stored as StoredKeys;
   const keys = { ...makeKeys(), ...stored };
   await Deno.mkdir(dataDirectory, { recursive: true });
-  // In one step, so that a start which is stopped here leaves no half of it.
+  await writeKeys(file, keys);
+  return keys;
+}
+
+/** In one step, so that who is stopped here leaves no half of it. */
+async function writeKeys(file: string, keys: StoredKeys): Promise<void> {
   const unfinished = `${file}.unfinished`;
   await Deno.writeTextFile(unfinished, JSON.stringify(keys, null, 2), { mode: 0o600 });
   await Deno.rename(unfinished, file);
-  return keys;
+}
+
+export const keysFile = (dataDirectory: string) => join(dataDirectory, "keys.json");
+
+/**
+ * Changes which cron secrets the functions of a stack take, also of one that runs: they look at the file with each
+ * request. Null takes a variable out.
+ */
+export async function changeCronSecrets(
+  dataDirectory: string,
+  { CRON_SECRET, CRON_SECRET_PREVIOUS }: Record<string, string | null>,
+): Promise<void> {
+  const { previousCronSecret: previous, ...keys } = await loadKeys(dataDirectory);
+  const kept = CRON_SECRET_PREVIOUS === undefined ? previous : CRON_SECRET_PREVIOUS;
+  await writeKeys(keysFile(dataDirectory), {
+    ...keys,
+    ...(CRON_SECRET ? { cronSecret: CRON_SECRET } : {}),
+    ...(kept ? { previousCronSecret: kept } : {}),
+  });
+}
+
+/** The variables of the functions that hold the cron secrets; null for one that is not set. */
+export function cronVariables(keys: StackKeys): Record<string, string | null> {
+  return { CRON_SECRET: keys.cronSecret, CRON_SECRET_PREVIOUS: keys.previousCronSecret ?? null };
 }
 
 async function readKeys(file: string): Promise<Partial<StoredKeys> | undefined> {

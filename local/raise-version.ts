@@ -1,6 +1,11 @@
-/** A version is said in three places; here they are changed together. */
+/** A version is said in four places; here they are changed together. */
 
-export const VERSION_FILES = ["deno.json", "supabase/sql/scheduler/version.sql", "CHANGELOG.md"];
+export const VERSION_FILES = [
+  "deno.json",
+  "shared/version.ts",
+  "supabase/sql/scheduler/version.sql",
+  "CHANGELOG.md",
+];
 
 /** The version after this one that mends or adds something. */
 export function nextVersion(version: string): string {
@@ -16,7 +21,7 @@ export function compareVersions(one: string, other: string): number {
 }
 
 /**
- * The three files as they say the new version; `files` are as they were, by their paths. Throws where one does not say
+ * The files as they say the new version; `files` are as they were, by their paths. Throws where one does not say
  * the old one, or where the new one is not later.
  */
 export function raiseVersion(
@@ -29,6 +34,7 @@ export function raiseVersion(
   }
   const changes: [string, string, string][] = [
     ["deno.json", `"version": "${from}"`, `"version": "${to}"`],
+    ["shared/version.ts", `"${from}"`, `"${to}"`],
     ["supabase/sql/scheduler/version.sql", `'${from}'`, `'${to}'`],
     ["CHANGELOG.md", `## [${from}]`, `## [${to}] - unreleased\n\n## [${from}]`],
   ];

@@ -7,7 +7,7 @@ import { bootstrapDatabase, makeLogin, type StandIns } from "./bootstrap.ts";
 import { functionsHost } from "./functions.ts";
 import { type Auth, createAuth } from "./auth.ts";
 import { type Gateway, startGateway } from "./gateway.ts";
-import { loadKeys, type StackKeys } from "./keys.ts";
+import { keysFile, loadKeys, type StackKeys } from "./keys.ts";
 import { openLogFile } from "./log-file.ts";
 import { applyMigrations, loadSeed, readMigrations } from "./migrations.ts";
 import { type ModelFaults, type ModelServer, startModelServer } from "./model-server.ts";
@@ -168,7 +168,7 @@ async function startParts(
   parts.push(gateway.stop);
   await storeSecrets(sql, {
     project_url: gateway.url,
-    cron_secret: keys.cronSecret,
+    ...(await isBeingRotated(sql, keys) ? {} : { cron_secret: keys.cronSecret }),
   });
 
   onProgress("Starting the functions");
@@ -177,6 +177,7 @@ async function startParts(
   const functions = functionsHost({
     directories: options.functionsDirectories ?? [FUNCTIONS_DIRECTORY],
     port: options.ports?.functions ?? 0,
+    keysFile: keysFile(dataDirectory),
     env: functionsEnv(gateway.url, databaseUrl, keys, models, options.env),
     onLine: (line) => log(line),
     ...died,
@@ -213,6 +214,14 @@ async function startParts(
     auth,
     stop,
   };
+}
+
+/** Whether requests still carry the secret before: a rotation that was stopped goes on from there. */
+async function isBeingRotated(sql: Sql, keys: StackKeys): Promise<boolean> {
+  if (keys.previousCronSecret === undefined) return false;
+  const [row] = await sql`
+    select decrypted_secret as secret from vault.decrypted_secrets where name = 'cron_secret'`;
+  return row?.secret === keys.previousCronSecret;
 }
 
 async function migrate(

@@ -1,7 +1,7 @@
 /** The Supabase CLI, from npm, for what it can do without Docker. */
 import { fileURLToPath } from "node:url";
 
-const VERSION = "3.1.0";
+export const CLI_VERSION = "3.1.0";
 
 /**
  * Runs `supabase <args>` through npx with telemetry off, and returns what it printed.
@@ -13,7 +13,7 @@ export async function runSupabase(
   options: { cwd?: string; env?: Record<string, string> } = {},
 ): Promise<string> {
   const command = new Deno.Command("npx", {
-    args: ["--yes", `supabase@${VERSION}`, ...args],
+    args: ["--yes", `supabase@${CLI_VERSION}`, ...args],
     cwd: options.cwd ?? fileURLToPath(new URL("..", import.meta.url)),
     // Without PGSSLMODE it says on stdout that loopback has no TLS.
     env: {

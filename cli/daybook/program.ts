@@ -6,6 +6,8 @@ import { addAuditLog } from "./audit-log.ts";
 import { addBackfill } from "./backfill.ts";
 import { addCancel } from "./cancel.ts";
 import { addCloseBreaker } from "./close-breaker.ts";
+import { addCrontab } from "./crontab.ts";
+import { addDoctor } from "./doctor.ts";
 import { addReleaseLocks, addRestart, addStop } from "./emergency.ts";
 import { addExplain } from "./explain.ts";
 import { addFailures } from "./failures.ts";
@@ -13,6 +15,7 @@ import { addHealth } from "./health.ts";
 import { addLogs } from "./logs.ts";
 import { addNext } from "./next.ts";
 import { addPause, addResume } from "./pause.ts";
+import { addRotateSecret } from "./rotate-secret.ts";
 import { addRetry, addRun } from "./run.ts";
 import { addRuns } from "./runs.ts";
 import { addSmoke } from "./smoke.ts";
@@ -45,6 +48,9 @@ const verbs: ((program: Command, io: Io) => void)[] = [
   addReleaseLocks,
   addStop,
   addRestart,
+  addDoctor,
+  addRotateSecret,
+  addCrontab,
 ];
 
 const task = "deno task daybook";

@@ -1,3 +1,5 @@
+import { version } from "../version.ts";
+
 /**
  * Errors with an answer: what a handler refuses, as an HTTP status, a stable code and words that name the fix.
  */
@@ -38,6 +40,25 @@ export function misconfigured(what: string): HttpError {
     `Cannot serve: ${what}`,
     "set it with supabase secrets set, see docs/operations.md",
   );
+}
+
+/**
+ * A 405. It is for callers that were let in, and tells them of which version of Daybook the function is.
+ *
+ * @param what What is refused: `Cannot run the job: method must be POST, got PUT`.
+ * @param allow What the function takes, as the header of that name has it.
+ * @param headers Further headers of the answer.
+ */
+export function methodNotAllowed(
+  what: string,
+  allow: string,
+  headers: Record<string, string> = {},
+): HttpError {
+  return new HttpError(405, "method_not_allowed", what, undefined, {
+    allow,
+    "x-daybook-version": version,
+    ...headers,
+  });
 }
 
 /** Thrown by a job when trying again would not help: the run fails and is not retried. */

@@ -4,7 +4,7 @@ import { authenticate, type Caller } from "./authenticate.ts";
 import { readSecrets, serviceKey } from "./credentials.ts";
 import type { Database } from "../database.types.ts";
 import type { JobDefinition, JsonObject } from "./define-job.ts";
-import { errorMessage, HttpError, misconfigured } from "./errors.ts";
+import { errorMessage, HttpError, methodNotAllowed, misconfigured } from "./errors.ts";
 import { createHttpClient } from "../http-client.ts";
 import {
   type BegunRun,
@@ -17,7 +17,7 @@ import { createLogger, createRedact } from "./logger.ts";
 import { edgePlatform, type Platform } from "./platform.ts";
 import { readInput, readPayload } from "./read-input.ts";
 import { runJob } from "./run-job.ts";
-import { endOfWallClock, endOfWork } from "./wall-clock.ts";
+import { endOfWallClock, endOfWork, wallClockText } from "./wall-clock.ts";
 
 /**
  * Turns a job's description into the handler of its edge function.
@@ -60,12 +60,10 @@ export function serveJob<S extends z.ZodType, D>(
       log = createLogger(platform, redact, { function: job.name });
       const caller = await authenticate(request, secrets, platform.env);
       if (request.method !== "POST") {
-        throw new HttpError(
-          405,
-          "method_not_allowed",
+        throw methodNotAllowed(
           `Cannot run the job: method must be POST, got ${request.method}`,
-          undefined,
-          { allow: "POST" },
+          "POST",
+          { "x-daybook-wall-clock-seconds": wallClockText(platform.env) },
         );
       }
       const url = platform.env("SUPABASE_URL");

@@ -13,6 +13,15 @@ function wallClockMs(env: Platform["env"]): number {
   return limitMs;
 }
 
+/** What the function takes its wall clock for, in seconds; `invalid` where its variable is no positive number. */
+export function wallClockText(env: Platform["env"]): string {
+  try {
+    return String(wallClockMs(env) / 1000);
+  } catch {
+    return "invalid";
+  }
+}
+
 /**
  * How long jobs may work in a worker that has just booted, in milliseconds.
  *

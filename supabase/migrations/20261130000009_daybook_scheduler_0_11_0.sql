@@ -2463,6 +2463,38 @@ $function$
 comment on function scheduler.begin_manual_run(text,text,jsonb,text,timestamp with time zone) is 'Begins a run for a person who called the function itself, with the payload given, or (null) the registered one. Answers like begin_run; refused with reason "busy" (and the run that holds the lock) or "unknown job" (and the jobs there are). Such a run is not retried: the person sees the error.';
 revoke all on function scheduler.begin_manual_run(text,text,jsonb,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.begin_secret_rotation(p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_fault text;
+begin
+  perform scheduler.assert_given('rotate the cron secret', 'reason and author',
+    'select scheduler.begin_secret_rotation(''why'', ''who'')', p_reason, p_author);
+  -- One at a time: who comes second sees what the first has made.
+  perform pg_advisory_xact_lock(hashtextextended('scheduler.rotation', 0));
+  select scheduler.secret_fault('cron_secret', max(decrypted_secret), 32) into v_fault
+    from vault.decrypted_secrets where name = 'cron_secret';
+  if v_fault is not null then
+    raise exception using errcode = 'SD303', message = format('cannot rotate the cron secret: %s', v_fault),
+      hint = 'put the secret that the functions take into Vault, then rotate it';
+  end if;
+  if scheduler.rotation_stage() = 'none' then
+    -- Made here: the log of the database has the text of statements that fail, and this one holds no secret.
+    perform vault.create_secret(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
+      'cron_secret_next', 'what cron_secret becomes: a rotation is under way');
+    perform scheduler.audit('rotate_secret', 'scheduler', 'cron_secret', p_reason, p_author,
+      jsonb_build_object('stage', 'none'), jsonb_build_object('stage', 'prepared'), p_now);
+  end if;
+  return scheduler.rotation_stage();
+end;
+$function$
+;
+comment on function scheduler.begin_secret_rotation(text,text,timestamp with time zone) is 'Makes the next cron secret and keeps it in Vault as cron_secret_next, unless a rotation is under way; returns its stage (see rotation_stage). Requests go on with the old one. Raises SD303 when Vault has no cron secret that could be sent, 22023 without reason or author.';
+revoke all on function scheduler.begin_secret_rotation(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.begun(p_run scheduler_runs)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -4484,6 +4516,27 @@ $function$
 ;
 comment on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) is 'Ends a run that is in one of the given statuses: releases its lock, plans what follows it (a retry; what a deferred run left, from p_resume_at on), writes its line into scheduler_activity if it matters, sends what waited for it. False, and nothing changed, when it is in no such status.';
 revoke all on function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.end_secret_rotation(p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  perform scheduler.assert_given('end the rotation of the cron secret', 'reason and author',
+    'select scheduler.end_secret_rotation(''why'', ''who'')', p_reason, p_author);
+  perform pg_advisory_xact_lock(hashtextextended('scheduler.rotation', 0));
+  if scheduler.rotation_stage() = 'switched' then
+    delete from vault.secrets where name = 'cron_secret_previous';
+    perform scheduler.audit('rotate_secret', 'scheduler', 'cron_secret', p_reason, p_author,
+      jsonb_build_object('stage', 'switched'), jsonb_build_object('stage', 'none'), p_now);
+  end if;
+  return scheduler.rotation_stage();
+end;
+$function$
+;
+comment on function scheduler.end_secret_rotation(text,text,timestamp with time zone) is 'Takes the old secret out of Vault. Does nothing unless the rotation is switched; returns its stage. The functions must refuse the old one before, and no request may carry it.';
+revoke all on function scheduler.end_secret_rotation(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.end_try(p_delivery scheduler_alert_deliveries, p_outcome text, p_status integer, p_error text, p_retry_after text, p_now timestamp with time zone)
  RETURNS void
@@ -9214,6 +9267,20 @@ $function$
 comment on function scheduler.requests_since() is 'Since when pg_net''s request ids count up without a break: -infinity, or, after a crash or after pg_net was dropped and created, just after the last request that was sent before it.';
 revoke all on function scheduler.requests_since() from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.requests_with_old_secret()
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select count(*) from net.http_request_queue
+  where headers ->> 'x-cron-secret' = (
+    select decrypted_secret from vault.decrypted_secrets where name = 'cron_secret_previous');
+$function$
+;
+comment on function scheduler.requests_with_old_secret() is 'How many requests with the old secret wait in pg_net''s queue or are under way: pg_net takes a request out when it is over.';
+revoke all on function scheduler.requests_with_old_secret() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.require_seconds(p_job scheduler_jobs)
  RETURNS void
  LANGUAGE plpgsql
@@ -9540,6 +9607,20 @@ $function$
 comment on function scheduler.rollup_step(timestamp with time zone,timestamp with time zone) is 'For which of the steps a copy is due at p_now, the last one having been made at p_last (null: never): the longest in which a new one of 5 minutes, an hour, 6 hours or a day (UTC) has begun; null when none has.';
 revoke all on function scheduler.rollup_step(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.rotation_stage()
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case when scheduler.vault_secret_id('cron_secret_previous') is not null then 'switched'
+    when scheduler.vault_secret_id('cron_secret_next') is not null then 'prepared'
+    else 'none' end;
+$function$
+;
+comment on function scheduler.rotation_stage() is 'How far the rotation of the cron secret is: none, prepared (the next one waits in Vault), switched (requests carry the new one).';
+revoke all on function scheduler.rotation_stage() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.run_brief(p_run scheduler_runs)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -9843,6 +9924,27 @@ $function$
 ;
 comment on function scheduler.seconds_of(tstzmultirange) is 'How many seconds the spans last together.';
 revoke all on function scheduler.seconds_of(tstzmultirange) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.secret_users()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object(
+    'functions', (
+      select jsonb_agg(name order by name) from (
+        select 'cron' as name
+        union select 'prometheus-metrics'
+        union select function_name from public.scheduler_jobs
+          where function_name is not null and secret_name = 'cron_secret' and receipt = 'function') as served),
+    'others', (
+      select coalesce(jsonb_agg(name order by name), '[]') from public.scheduler_jobs
+      where secret_name = 'cron_secret' and (function_name is null or receipt <> 'function')));
+$function$
+;
+comment on function scheduler.secret_users() is 'Who is sent the cron secret: {"functions": those of Daybook''s own kind, which take two secrets at once, "others": jobs whose target is a URL or a function of another kind}.';
+revoke all on function scheduler.secret_users() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.seen_causes(p_state scheduler.pulse_state, p_now timestamp with time zone)
  RETURNS SETOF scheduler.seen_cause
@@ -10705,6 +10807,37 @@ $function$
 comment on function scheduler.suspects(jsonb,timestamp with time zone) is 'The jobs that a rule can see. All others are well; most of the time there are none.';
 revoke all on function scheduler.suspects(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.switch_secret(p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_old text;
+  v_new text;
+begin
+  perform scheduler.assert_given('switch the cron secret', 'reason and author',
+    'select scheduler.switch_secret(''why'', ''who'')', p_reason, p_author);
+  perform pg_advisory_xact_lock(hashtextextended('scheduler.rotation', 0));
+  if scheduler.rotation_stage() = 'prepared' then
+    select max(decrypted_secret) filter (where name = 'cron_secret'),
+        max(decrypted_secret) filter (where name = 'cron_secret_next')
+      into v_old, v_new from vault.decrypted_secrets where name in ('cron_secret', 'cron_secret_next');
+    perform vault.update_secret(scheduler.vault_secret_id('cron_secret'), v_new);
+    perform vault.update_secret(scheduler.vault_secret_id('cron_secret_next'), v_old, 'cron_secret_previous',
+      'what cron_secret was: a rotation is under way');
+    -- What verify() has asked was asked with the old one.
+    delete from scheduler.verify_calls;
+    perform scheduler.audit('rotate_secret', 'scheduler', 'cron_secret', p_reason, p_author,
+      jsonb_build_object('stage', 'prepared'), jsonb_build_object('stage', 'switched'), p_now);
+  end if;
+  return scheduler.rotation_stage();
+end;
+$function$
+;
+comment on function scheduler.switch_secret(text,text,timestamp with time zone) is 'From its commit on requests carry the secret that was cron_secret_next; the old one stays in Vault as cron_secret_previous. Does nothing unless the rotation is prepared; returns its stage. The functions must take both before.';
+revoke all on function scheduler.switch_secret(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.take_for_url(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler.hold
  LANGUAGE plpgsql
@@ -11473,6 +11606,18 @@ $function$
 ;
 comment on function scheduler.usual_seconds(text) is 'The p95 of the durations of the job''s last 200 completed runs; null when there are fewer than 20.';
 revoke all on function scheduler.usual_seconds(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.vault_secret_id(p_name text)
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select id from vault.decrypted_secrets where name = p_name;
+$function$
+;
+comment on function scheduler.vault_secret_id(text) is 'The id of the secret of that name in Vault; null without one.';
+revoke all on function scheduler.vault_secret_id(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.verify(p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS SETOF scheduler.check_result

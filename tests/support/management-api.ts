@@ -4,6 +4,8 @@ import { join } from "node:path";
 export interface ManagementApi {
   /** By function: its metadata, and its files by the paths that they were uploaded with. */
   deployed: Map<string, { metadata: Metadata; files: Map<string, string> }>;
+  /** The changes of the functions' variables, in order. */
+  secrets: ({ set: Record<string, string> } | { unset: string[] })[];
   /** What the CLI has to be told so that it deploys here. */
   args: string[];
   env: Record<string, string>;
@@ -19,9 +21,20 @@ export interface Metadata {
 /** Starts it. `folder` is where the CLI's profile, which names this API, may be written. */
 export async function startManagementApi(folder: string): Promise<ManagementApi> {
   const deployed: ManagementApi["deployed"] = new Map();
+  const secrets: ManagementApi["secrets"] = [];
   const ref = "abcdefghijklmnopqrst";
   const answer = async (request: Request) => {
     const url = new URL(request.url);
+    if (url.pathname.endsWith("/secrets")) {
+      const body = await request.json();
+      if (request.method === "DELETE") {
+        secrets.push({ unset: body });
+        return Response.json({});
+      }
+      const named = body as { name: string; value: string }[];
+      secrets.push({ set: Object.fromEntries(named.map(({ name, value }) => [name, value])) });
+      return Response.json({}, { status: 201 });
+    }
     if (request.method !== "POST" || !url.pathname.endsWith("/functions/deploy")) {
       await request.body?.cancel();
       return Response.json(
@@ -47,6 +60,7 @@ export async function startManagementApi(folder: string): Promise<ManagementApi>
   );
   return {
     deployed,
+    secrets,
     args: ["--profile", profile, `--remote=${ref}`, "--use-api", "--yes"],
     env: { SUPABASE_ACCESS_TOKEN: `sbp_${"0".repeat(40)}` },
     stop: () => server.shutdown(),

@@ -1,6 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { HttpError } from "../../../shared/job/errors.ts";
+import { HttpError, methodNotAllowed } from "../../../shared/job/errors.ts";
 import type { Caller } from "./ask.ts";
 import { actingRoutes, addActingRoutes, tickPath } from "./acting.ts";
 import { addReadingRoutes, readingRoutes } from "./reading.ts";
@@ -96,12 +96,9 @@ function refuseRoute(context: Context): never {
     new RegExp(`^${pattern.replaceAll(".", "\\.").replace(/\{\w+\}/g, "[^/]+")}$`).test(path)
   );
   if (found !== undefined) {
-    throw new HttpError(
-      405,
-      "method_not_allowed",
+    throw methodNotAllowed(
       `Cannot answer: method must be one of ${found[1]}, got ${context.req.method}`,
-      undefined,
-      { allow: found[1] },
+      found[1],
     );
   }
   throw new HttpError(

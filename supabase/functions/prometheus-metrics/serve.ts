@@ -2,7 +2,12 @@ import { createClient } from "@supabase/supabase-js";
 import { authenticate } from "../../../shared/job/authenticate.ts";
 import { readSecrets, readToken, serviceKey } from "../../../shared/job/credentials.ts";
 import type { Database } from "../../../shared/database.types.ts";
-import { errorMessage, HttpError, misconfigured } from "../../../shared/job/errors.ts";
+import {
+  errorMessage,
+  HttpError,
+  methodNotAllowed,
+  misconfigured,
+} from "../../../shared/job/errors.ts";
 import { createLogger, createRedact } from "../../../shared/job/logger.ts";
 import type { Platform } from "../../../shared/job/platform.ts";
 import { contentType, renderReading } from "./exposition.ts";
@@ -27,12 +32,9 @@ export function serveMetrics(platform: Platform): (request: Request) => Promise<
       });
       await authenticate(request, secrets, platform.env, token);
       if (request.method !== "GET" && request.method !== "HEAD") {
-        throw new HttpError(
-          405,
-          "method_not_allowed",
+        throw methodNotAllowed(
           `Cannot show the metrics: method must be GET or HEAD, got ${request.method}`,
-          undefined,
-          { allow: "GET, HEAD" },
+          "GET, HEAD",
         );
       }
       const url = platform.env("SUPABASE_URL");

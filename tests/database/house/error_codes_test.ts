@@ -105,6 +105,10 @@ const raises: Record<string, [string[], string]> = {
     [acme, prompt, "update batch_providers set enabled = false"],
     `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`,
   ],
+  SD303: [
+    ["delete from vault.secrets where name = 'cron_secret'"],
+    "scheduler.begin_secret_rotation('why', 'who')",
+  ],
 };
 
 Deno.test("each SQLSTATE of docs/errors.md is raised by the call that the page names", () =>

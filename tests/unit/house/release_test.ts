@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { parseJson } from "../../../local/parse-json.ts";
 import { nextVersion, raiseVersion } from "../../../local/raise-version.ts";
-import { firstStamp, isDay, type Release } from "../../../local/releases.ts";
+import { firstStamp, isDay, readVersion, type Release } from "../../../local/releases.ts";
+import { version } from "../../../shared/version.ts";
 
 const release = (...stamps: string[]): Release => ({
   version: "1.0.0",
@@ -21,15 +22,17 @@ Deno.test("a release's migrations are of today, and later than those of the rele
   assert.equal(firstStamp([release("20270101000001")], today), "20270101000002");
 });
 
-Deno.test("raiseVersion() changes the version in its three places, and refuses where one says another", () => {
+Deno.test("raiseVersion() changes the version in its four places, and refuses where one says another", () => {
   assert.equal(nextVersion("0.10.9"), "0.10.10");
   const files = new Map([
     ["deno.json", '{\n  "version": "0.10.0",\n  "other": "0.10.0"\n}'],
+    ["shared/version.ts", 'export const version = "0.10.0";'],
     ["supabase/sql/scheduler/version.sql", "select '0.10.0'"],
     ["CHANGELOG.md", "# Changelog\n\n## [0.10.0] - 2026-12-01\n\n## [0.9.0] - 2026-11-01\n"],
   ]);
   assert.deepEqual([...raiseVersion(files, "0.10.0", "0.11.0").values()], [
     '{\n  "version": "0.11.0",\n  "other": "0.10.0"\n}',
+    'export const version = "0.11.0";',
     "select '0.11.0'",
     "# Changelog\n\n## [0.11.0] - unreleased\n\n## [0.10.0] - 2026-12-01\n\n## [0.9.0] - 2026-11-01\n",
   ]);
@@ -42,6 +45,7 @@ Deno.test("raiseVersion() changes the version in its three places, and refuses w
 Deno.test("raiseVersion() refuses a version that is not later", () => {
   const files = new Map([
     ["deno.json", '"version": "0.10.0"'],
+    ["shared/version.ts", '"0.10.0"'],
     ["supabase/sql/scheduler/version.sql", "'0.10.0'"],
     ["CHANGELOG.md", "## [0.10.0]"],
   ]);
@@ -98,4 +102,8 @@ Deno.test("a file of JSON that cannot be read is named, with the field that is w
       !error.message.includes('"code"'),
   );
   assert.throws(() => parseJson("a.json", "[", schema), /^Error: Cannot read a\.json: .*JSON/);
+});
+
+Deno.test("shared/version.ts says the version of deno.json", async () => {
+  assert.equal(version, await readVersion());
 });

@@ -23,6 +23,7 @@ function source(): Source {
 
 const HERE = {
   "deno.json": '{ "version": "1.0.0" }\n',
+  "shared/version.ts": 'export const version = "1.0.0";\n',
   "supabase/sql/scheduler/version.sql": "select '1.0.0'\n",
   "CHANGELOG.md": "# Changelog\n\n## [1.0.0] - 2026-01-01\n",
   [CONFIG]: 'project_id = "daybook"\n',
@@ -78,6 +79,7 @@ Deno.test("a job in a checkout whose version is released belongs to the next one
   assert.equal(noticeHere({ ...source(), isReleased: false }), null);
   const { writes } = planJobHere(source(), here(), options);
   assert.equal(writes.get("deno.json"), '{ "version": "1.0.1" }\n');
+  assert.equal(writes.get("shared/version.ts"), 'export const version = "1.0.1";\n');
   assert.equal(writes.get("supabase/sql/scheduler/version.sql"), "select '1.0.1'\n");
   assert.equal(
     writes.get("CHANGELOG.md"),

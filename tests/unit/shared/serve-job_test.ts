@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readVersion } from "../../../local/releases.ts";
 import { z } from "zod";
 import { defineJob } from "../../../shared/job/define-job.ts";
 import { DeferredError } from "../../../shared/job/errors.ts";
@@ -56,7 +57,14 @@ Deno.test("serveJob() answers 405 with Allow to any method but POST", async () =
     const { status, headers } = await call({ method, headers: credential });
     assert.equal(status, 405, method);
     assert.equal(headers.get("allow"), "POST");
+    assert.equal(headers.get("x-daybook-version"), await readVersion());
+    assert.equal(headers.get("x-daybook-wall-clock-seconds"), "150");
   }
+});
+
+Deno.test("serveJob() tells its version to nobody without a credential", async () => {
+  const { status, headers } = await call({ method: "PUT" });
+  assert.deepEqual([status, headers.get("x-daybook-version")], [401, null]);
 });
 
 Deno.test("serveJob() answers 400 that names the field or header", async () => {
