@@ -3,6 +3,7 @@ import postgres from "postgres";
 import { readArguments } from "../cli/arguments.ts";
 import { withScratchDatabase } from "../local/scratch-database.ts";
 import { benchActions } from "./actions.ts";
+import { benchApi } from "./api.ts";
 import { benchConnections } from "./connections.ts";
 import { benchBudgets } from "./budgets.ts";
 import { benchBatchIdle } from "./batch-idle.ts";
@@ -22,6 +23,7 @@ import { benchThousandJobs } from "./thousand-jobs.ts";
 
 const benches: Record<string, () => Promise<Figure[]>> = {
   actions: () => onDatabase(benchActions),
+  api: benchApi,
   connections: () => onDatabase(async (sql) => [await benchConnections(sql)]),
   "batch-idle": () => onDatabase(async (sql) => [await benchBatchIdle(sql)]),
   "batch-queues": () => withScratchDatabase(benchBatchQueues),

@@ -8,13 +8,13 @@ declare
   v_relations constant text[] := array[
     'scheduler_jobs_alias_key', 'scheduler_jobs_group_name_idx',
     'scheduler_runs_created_at_idx', 'scheduler_runs_job_name_run_after_idx',
-    'scheduler_runs_next_idx', 'scheduler_runs_run_after_idx',
-    'scheduler_runs_turn_idx', 'scheduler_runs_waits_for_key_idx',
-    'scheduler_alert_channels', 'scheduler_alert_deliveries',
-    'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_audit',
-    'scheduler_breakers', 'scheduler_budgets', 'scheduler_calendar_spans',
-    'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents',
-    'scheduler_operators'];
+    'scheduler_runs_manual_idx', 'scheduler_runs_next_idx',
+    'scheduler_runs_run_after_idx', 'scheduler_runs_turn_idx',
+    'scheduler_runs_waits_for_key_idx', 'scheduler_alert_channels',
+    'scheduler_alert_deliveries', 'scheduler_alert_rules', 'scheduler_alerts',
+    'scheduler_audit', 'scheduler_breakers', 'scheduler_budgets',
+    'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
+    'scheduler_incidents', 'scheduler_operators'];
   v_functions constant text[] := array[
     'scheduler_api_act', 'scheduler_api_as_user', 'scheduler_api_audit_log',
     'scheduler_api_channels', 'scheduler_api_explain', 'scheduler_api_failures',
@@ -507,6 +507,10 @@ create unique index scheduler_jobs_alias_key on public.scheduler_jobs (alias) wh
 comment on column public.scheduler_jobs.alias is
   'Another name by which the API is asked for the job, and under which its health is shown.';
 create index scheduler_runs_created_at_idx on public.scheduler_runs (created_at);
+drop index public.scheduler_runs_occurrence_key;
+create unique index scheduler_runs_occurrence_key
+  on public.scheduler_runs (job_name, scheduled_for, attempt) include (status, occurrences) where trigger <> 'manual';
+create index scheduler_runs_manual_idx on public.scheduler_runs (job_name, created_at) where trigger = 'manual';
 
 create table scheduler.health_keys (
   key text primary key check (key ~ '^[a-z][a-z0-9_]*$'
@@ -11132,24 +11136,27 @@ CREATE OR REPLACE FUNCTION scheduler.timeline_runs(p_names text[], p_from timest
  STABLE
  SET search_path TO ''
 AS $function$
-  select runs.job_name, date_bin(p_cell, runs.scheduled_for, p_from),
-    case when runs.completed_at is null and runs.status <> 'queued' then 'under_way'
-      when runs.completed_at is null then 'waiting' else runs.status end, sum(runs.occurrences)
+  select name, cells.at, cells.state, cells.amount
   from unnest(p_names) as name cross join lateral (
-    -- The last attempt at an occurrence says what became of it. In this order the index needs no sorting.
-    select * from (
-      select distinct on (scheduled_for) job_name, scheduled_for, status, completed_at, occurrences
+    -- By job: sorting all of them by their names takes as long as reading them.
+    select date_bin(p_cell, scheduled_for, p_from) as at, case
+        when status in ('dispatched', 'running') then 'under_way'
+        when status = 'queued' then 'waiting' else status end as state, sum(occurrences) as amount
+    from (
+      -- The last attempt at an occurrence says what became of it. In this order the index needs no sorting.
+      (select distinct on (scheduled_for) scheduled_for, status, occurrences
       from public.scheduler_runs
       where job_name = name and trigger <> 'manual' and scheduled_for >= p_from and scheduled_for < p_to
-      order by scheduled_for desc, attempt desc) as occurrences
-    union all
-    select job_name, scheduled_for, status, completed_at, occurrences from public.scheduler_runs as calls
-    where job_name = name and trigger = 'manual' and created_at >= p_from and created_at < p_to
-      and scheduled_for >= p_from and not exists (
-        select from public.scheduler_runs as later
-        where later.job_name = name and later.scheduled_for = calls.scheduled_for and later.trigger <> 'manual')
-  ) as runs
-  group by 1, 2, 3;
+      order by scheduled_for desc, attempt desc)
+      union all
+      select scheduled_for, status, occurrences from public.scheduler_runs as calls
+      where job_name = name and trigger = 'manual' and created_at >= p_from and created_at < p_to
+        and scheduled_for >= p_from and not exists (
+          select from public.scheduler_runs as later
+          where later.job_name = name and later.scheduled_for = calls.scheduled_for and later.trigger <> 'manual')
+    ) as runs
+    group by 1, 2
+  ) as cells;
 $function$
 ;
 comment on function scheduler.timeline_runs(text[],timestamp with time zone,timestamp with time zone,interval) is 'Of the occurrences and calls of these jobs in [p_from, p_to), by cell: how many came to what. A gap counts in the cell in which it begins.';
@@ -11162,20 +11169,26 @@ CREATE OR REPLACE FUNCTION scheduler.timeline_to_come(p_names text[], p_from tim
  SET search_path TO ''
 AS $function$
 declare
-  v_job public.scheduler_jobs;
+  v_plan record;
 begin
-  for v_job in
-    select * from public.scheduler_jobs
-    where name = any (p_names) and enabled and schedule is not null and next_run_at < p_to order by name
+  -- Jobs often have their schedule in common. It is worked out once: a day of every minute takes longer than all the
+  -- rest of a job.
+  for v_plan in
+    select schedule, time_zone, greatest(p_from, p_now, next_run_at) as starts_at, array_agg(name) as names
+    from public.scheduler_jobs
+    where name = any (p_names) and enabled and schedule is not null and next_run_at < p_to
+    group by 1, 2, 3 order by 1, 2, 3
   loop
     begin
       return query
-        select v_job.name, date_bin(p_cell, occurrence, p_from), 'to_come', count(*)
-        from scheduler.occurrences(v_job.schedule, v_job.time_zone, greatest(p_from, p_now, v_job.next_run_at), p_to)
-          as occurrence
-        group by 2;
+        select name, cells.at, 'to_come', cells.amount
+        from (
+          select date_bin(p_cell, occurrence, p_from) as at, count(*) as amount
+          from scheduler.occurrences(v_plan.schedule, v_plan.time_zone, v_plan.starts_at, p_to) as occurrence
+          group by 1
+        ) as cells cross join unnest(v_plan.names) as name;
     exception when invalid_parameter_value then
-      -- One job whose zone Postgres does not know must not hide the others; its state says what is wrong.
+      -- Jobs whose zone Postgres does not know must not hide the others; their state says what is wrong.
       null;
     end;
   end loop;

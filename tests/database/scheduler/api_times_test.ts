@@ -140,6 +140,36 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest(
+  "jobs that share a schedule have each their own occurrences to come",
+  async ({ sql }) => {
+    const schedule = "*/20 * * * *";
+    await t.register(sql, "one", { schedule }, t.after(20));
+    await t.register(sql, "overdue", { schedule }, t.after(-20));
+    await t.register(sql, "later", { schedule }, t.after(40));
+    await t.register(sql, "never", { schedule }, t.after(600));
+    await t.register(sql, "lost", { schedule }, t.after(20));
+    await sql`update scheduler_jobs set time_zone = 'Nowhere/Lost' where name = 'lost'`;
+    await t.register(sql, "off", { schedule, enabled: false }, t.after(20));
+    const { jobs } = await timeline(sql, t.after(-60), t.after(61), t.after(1));
+    const found = jobs.map((job: { job: string; cells: { at: string; to_come: number }[] }) => [
+      job.job,
+      ...job.cells.map((
+        { at, to_come },
+      ) => [(Date.parse(at) - t.NOON.getTime()) / 60_000, to_come]),
+    ]);
+    const cells = [[20, 1], [40, 1], [60, 1]];
+    assert.deepEqual(found, [
+      ["later", ...cells.slice(1)],
+      ["lost"],
+      ["never"],
+      ["off"],
+      ["one", ...cells],
+      ["overdue", ...cells],
+    ]);
+  },
+);
+
 t.ledgerTest("a timeline tells when the clocks of its jobs change", async ({ sql }) => {
   await t.register(sql, "york", { time_zone: "America/New_York" });
   await t.register(sql, "utc");

@@ -449,6 +449,10 @@ create unique index scheduler_jobs_alias_key on public.scheduler_jobs (alias) wh
 comment on column public.scheduler_jobs.alias is
   'Another name by which the API is asked for the job, and under which its health is shown.';
 create index scheduler_runs_created_at_idx on public.scheduler_runs (created_at);
+drop index public.scheduler_runs_occurrence_key;
+create unique index scheduler_runs_occurrence_key
+  on public.scheduler_runs (job_name, scheduled_for, attempt) include (status, occurrences) where trigger <> 'manual';
+create index scheduler_runs_manual_idx on public.scheduler_runs (job_name, created_at) where trigger = 'manual';
 
 create table scheduler.health_keys (
   key text primary key check (key ~ '^[a-z][a-z0-9_]*$'
