@@ -75,7 +75,6 @@ t.ledgerTest(
       "resume | job | why | ann",
       "pause_group | night | why | ann",
       "resume_group | night | why | ann",
-      "register_alert_channel | slack | a test | Ada",
       "test_alert_channel | slack | why | ann",
       "start_incident | all jobs | why | ann",
       "end_incident | all jobs | why | ann",

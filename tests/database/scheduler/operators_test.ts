@@ -137,7 +137,7 @@ t.ledgerTest("what an operator does has their name as author", async ({ sql }) =
   assert.equal(error.code, "22023");
   assert.match(error.message, /author must be who is signed in, ann/);
   const log =
-    await sql`select verb, author, reason from scheduler_audit where subject_type = 'job' order by id`;
+    await sql`select verb, author, reason from scheduler_audit where subject_type = 'job' and verb not like 'register%' order by id`;
   assert.deepEqual(log.map((row) => Object.values(row)), [
     ["pause", "ann", "a release"],
     ["resume", "ann", "a release"],
