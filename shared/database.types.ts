@@ -2655,6 +2655,10 @@ export type Database = {
       };
       "scheduler_api_audit_log": { Args: { "p_cursor"?: string }; Returns: Json };
       "scheduler_api_explain": { Args: { "p_at"?: string; "p_job": string }; Returns: Json };
+      "scheduler_api_failures": {
+        Args: { "p_cursor"?: string; "p_since"?: string };
+        Returns: Json;
+      };
       "scheduler_api_health": { Args: Record<PropertyKey, never>; Returns: Json };
       "scheduler_api_health_of": { Args: { "p_job": string }; Returns: Json };
       "scheduler_api_history": {
@@ -2665,6 +2669,10 @@ export type Database = {
           "p_status"?: string;
           "p_to"?: string;
         };
+        Returns: Json;
+      };
+      "scheduler_api_logs": {
+        Args: { "p_cursor"?: string; "p_from"?: string; "p_to"?: string };
         Returns: Json;
       };
       "scheduler_api_next": { Args: { "p_cursor"?: string; "p_job"?: string }; Returns: Json };

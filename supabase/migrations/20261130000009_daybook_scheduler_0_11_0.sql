@@ -16,11 +16,12 @@ declare
     'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents'];
   v_functions constant text[] := array[
     'scheduler_api_act', 'scheduler_api_audit_log', 'scheduler_api_explain',
-    'scheduler_api_health', 'scheduler_api_health_of', 'scheduler_api_history',
-    'scheduler_api_next', 'scheduler_api_run', 'scheduler_api_status',
-    'scheduler_api_tick', 'scheduler_api_timeline', 'scheduler_api_verify',
-    'scheduler_begin_due_run', 'scheduler_report_budget',
-    'scheduler_reserve_tokens', 'scheduler_take_tokens'];
+    'scheduler_api_failures', 'scheduler_api_health', 'scheduler_api_health_of',
+    'scheduler_api_history', 'scheduler_api_logs', 'scheduler_api_next',
+    'scheduler_api_run', 'scheduler_api_status', 'scheduler_api_tick',
+    'scheduler_api_timeline', 'scheduler_api_verify', 'scheduler_begin_due_run',
+    'scheduler_report_budget', 'scheduler_reserve_tokens',
+    'scheduler_take_tokens'];
   v_jobs constant text[] := array[]::text[];
   v_there text[] := array(
     select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
@@ -1453,6 +1454,36 @@ $function$
 comment on function scheduler.api_explain(text,timestamp with time zone,timestamp with time zone) is 'Why the job did, or did not, run at that minute (its latest row when none is given): the sentence of scheduler.explain, and the facts behind it. Raises SD001 for an unknown job; 22023 for a time that is none (infinity).';
 revoke all on function scheduler.api_explain(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.api_failures(p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with bounds as (
+    select coalesce(p_since, p_now - interval '1 day') as since
+  ), broken as (
+    select found.*, row_number() over (order by job) as place, count(*) over () as rows
+    from bounds cross join lateral scheduler.broken_jobs(since, p_cursor) as found
+  )
+  select jsonb_build_object('timestamp', p_now, 'since', (select since from bounds),
+    'jobs', coalesce(jsonb_agg(jsonb_build_object('job', broken.job, 'failed', broken.failed,
+      'missed', broken.missed, 'first_at', broken.first_at, 'last_run', scheduler.run_brief(last_run),
+      'remedy', verdicts.remedy, 'retry', scheduler.run_brief(retry),
+      'last_success_at', counters.last_success_at, 'next_run_at', case when jobs.enabled then jobs.next_run_at end)
+      order by broken.place) filter (where broken.place <= 100), '[]'),
+    'next_cursor', max(broken.job) filter (where broken.place = 100 and broken.rows > 100))
+  from broken
+    join public.scheduler_jobs as jobs on jobs.name = broken.job
+    join scheduler.run_counters as counters on counters.job_name = broken.job
+    join public.scheduler_runs as last_run on last_run.id = broken.last_run_id
+    left join scheduler.verdicts on verdicts.verdict = last_run.verdict
+    left join lateral scheduler.retry_of(last_run) as retry on true;
+$function$
+;
+comment on function scheduler.api_failures(timestamp with time zone,text,timestamp with time zone) is 'The jobs that are still broken since p_since (by default for a day), 100 a page by name: how many occurrences failed and were missed since their last completed run, the last of them with what to do, the attempt to come, if any, and the next occurrence. A job that completed a run since is left out.';
+revoke all on function scheduler.api_failures(timestamp with time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.api_health(p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
  LANGUAGE sql
@@ -1540,6 +1571,41 @@ $function$
 ;
 comment on function scheduler.api_history(text,text,timestamp with time zone,timestamp with time zone,text) is 'The ledger, newest first, 100 runs a page: of a job (by its name or alias), a status, and from p_from up to p_to. ordered_by says by which time: created_at; completed_at where a status of ended runs of all jobs is asked for. Raises SD001 for an unknown job; 22023 for an unknown status or a cursor that is none.';
 revoke all on function scheduler.api_history(text,text,timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_logs(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_place record := scheduler.read_cursor(p_cursor, '\d{19}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}');
+  v_from constant timestamptz := coalesce(p_from, '-infinity');
+  v_to constant timestamptz := coalesce(p_to, 'infinity');
+  v_at constant timestamptz := coalesce(v_place.at, 'infinity');
+  v_answer jsonb;
+begin
+  with both_kinds as (
+    select at, key, run, null::public.scheduler_activity as activity
+    from scheduler.log_runs_page(v_from, v_to, v_at, v_place.id)
+    union all
+    select at, key, null, activity from scheduler.log_activity_page(v_from, v_to, v_at, v_place.id)
+  ), newest as (
+    select * from both_kinds order by at desc, key collate "C" desc limit 101
+  ), page as (
+    select *, row_number() over (order by at desc, key collate "C" desc) as place, count(*) over () as rows from newest
+  )
+  select jsonb_build_object(
+      'lines', coalesce(jsonb_agg(scheduler.log_line(at, run, activity) order by place)
+        filter (where place <= 100), '[]'),
+      'next_cursor', max(scheduler.page_cursor(at, key)) filter (where place = 100 and rows > 100))
+    into v_answer from page;
+  return v_answer;
+end;
+$function$
+;
+comment on function scheduler.api_logs(timestamp with time zone,timestamp with time zone,text) is 'What happened from p_from up to p_to, newest first, 100 lines a page: {"lines": [{"at", "source", "severity", "message", "run", "activity_id"}], "next_cursor"}. A run has a line at its end; one of the activity has no run. Raises 22023 for a cursor that is none.';
+revoke all on function scheduler.api_logs(timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_next(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
@@ -2194,6 +2260,26 @@ $function$
 ;
 comment on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) is 'closed, open or half-open, by when it opened (null: it is closed) and its cool-down.';
 revoke all on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.broken_jobs(p_since timestamp with time zone, p_after text)
+ RETURNS TABLE(job text, failed bigint, missed bigint, first_at timestamp with time zone, last_run_id uuid)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select runs.job_name, count(distinct runs.scheduled_for) filter (where runs.status = 'failed'),
+    coalesce(sum(runs.occurrences) filter (where runs.status = 'missed'), 0), min(runs.completed_at),
+    (array_agg(runs.id order by runs.completed_at desc, runs.scheduled_for desc, runs.attempt desc))[1]
+  from public.scheduler_runs as runs
+    join scheduler.run_counters as counters on counters.job_name = runs.job_name
+  where runs.status in ('failed', 'missed') and runs.completed_at >= p_since
+    and runs.completed_at > coalesce(counters.last_success_at, '-infinity')
+    and runs.job_name > coalesce(p_after, '')
+  group by runs.job_name order by runs.job_name limit 101;
+$function$
+;
+comment on function scheduler.broken_jobs(timestamp with time zone,text) is 'The jobs with a run that failed, or an occurrence that was missed, since p_since and since their last completed run: the first 101 by name after p_after, each with how many, since when, and its last such run.';
+revoke all on function scheduler.broken_jobs(timestamp with time zone,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.budget_after_jump(p_budget scheduler_budgets, p_last timestamp with time zone, p_now timestamp with time zone)
  RETURNS scheduler_budgets
@@ -5446,6 +5532,46 @@ $function$
 comment on function scheduler.lock_group(text) is 'Takes the lock of the registry, then the row locks of all jobs of the group.';
 revoke all on function scheduler.lock_group(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.log_activity_page(p_from timestamp with time zone, p_to timestamp with time zone, p_at timestamp with time zone, p_key text)
+ RETURNS TABLE(at timestamp with time zone, key text, activity scheduler_activity)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select occurred_at, lpad(id::text, 19, '0'), lines
+  from public.scheduler_activity as lines
+  where occurred_at >= p_from and occurred_at < p_to and occurred_at <= p_at
+    and (occurred_at < p_at or lpad(id::text, 19, '0') collate "C" < p_key)
+    -- A run that is in the ledger has its line from there.
+    and not exists (select from public.scheduler_runs as runs where runs.id = lines.run_id)
+  order by occurred_at desc, id desc limit 101;
+$function$
+;
+comment on function scheduler.log_activity_page(timestamp with time zone,timestamp with time zone,timestamp with time zone,text) is 'The newest 101 lines of the activity in [p_from, p_to) before the place (p_at, p_key), but those of runs in the ledger.';
+revoke all on function scheduler.log_activity_page(timestamp with time zone,timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.log_line(p_at timestamp with time zone, p_run scheduler_runs, p_activity scheduler_activity)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  if p_run.id is not null then
+    -- What the run's own line of the activity says of it.
+    select * into p_activity from public.scheduler_activity where run_id = p_run.id;
+  end if;
+  return jsonb_build_object('at', p_at, 'source', coalesce(p_run.job_name, p_activity.source),
+    'severity', coalesce(p_activity.severity, case when p_run.status in ('failed', 'missed') then 'warning'
+      else 'info' end),
+    'message', coalesce(p_activity.message, scheduler.run_line(p_run)), 'run', scheduler.run_brief(p_run),
+    'activity_id', p_activity.id);
+end;
+$function$
+;
+comment on function scheduler.log_line(timestamp with time zone,scheduler_runs,scheduler_activity) is 'A line of the logs: of a run that ended, or of the activity.';
+revoke all on function scheduler.log_line(timestamp with time zone,scheduler_runs,scheduler_activity) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.log_run(p_run scheduler_runs, p_retried boolean)
  RETURNS void
  LANGUAGE plpgsql
@@ -5462,12 +5588,7 @@ begin
     return;
   end if;
   insert into public.scheduler_activity (occurred_at, source, severity, message, run_id, details)
-    values (p_run.completed_at, p_run.job_name, v_severity, scheduler.one_line(case
-      when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000),
-        ''), 'completed')
-      when p_run.error_message like p_run.status || ' by %' then p_run.error_message
-      else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status), nullif(p_run.error_message, ''))
-    end, 1000), p_run.id,
+    values (p_run.completed_at, p_run.job_name, v_severity, scheduler.run_line(p_run), p_run.id,
     jsonb_build_object('scheduled_for', p_run.scheduled_for, 'attempt', p_run.attempt, 'verdict', p_run.verdict))
     on conflict do nothing;
 end;
@@ -5475,6 +5596,25 @@ $function$
 ;
 comment on function scheduler.log_run(scheduler_runs,boolean) is 'Writes the line of a run that is over into scheduler_activity, if it matters: a completed one whose result says so (notable: info, warning, error), a failed one that is not tried again, a cancelled one.';
 revoke all on function scheduler.log_run(scheduler_runs,boolean) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.log_runs_page(p_from timestamp with time zone, p_to timestamp with time zone, p_at timestamp with time zone, p_key text)
+ RETURNS TABLE(at timestamp with time zone, key text, run scheduler_runs)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  -- By status, so that the index of (status, completed_at) is read, and of each no more than a page.
+  select ended.completed_at, ended.id::text, ended.run
+  from unnest(array['completed', 'failed', 'deferred', 'skipped', 'missed', 'cancelled']) as ended_as
+    cross join lateral (
+      select completed_at, id, runs as run from public.scheduler_runs as runs
+      where status = ended_as and completed_at >= p_from and completed_at < p_to and completed_at <= p_at
+        and (completed_at < p_at or id::text collate "C" < p_key)
+      order by completed_at desc, id desc limit 101) as ended;
+$function$
+;
+comment on function scheduler.log_runs_page(timestamp with time zone,timestamp with time zone,timestamp with time zone,text) is 'The runs that ended in [p_from, p_to) before the place (p_at, p_key): among them the newest 101.';
+revoke all on function scheduler.log_runs_page(timestamp with time zone,timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.look_again(p_job_name text, p_waits_for text)
  RETURNS void
@@ -8330,6 +8470,21 @@ $function$
 comment on function scheduler.resume_order() is 'The enabled jobs in the order in which they are resumed, from 0 on: each after all that it depends on; of those that do not depend on each other by the place of their group, then by name.';
 revoke all on function scheduler.resume_order() from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.retry_of(p_run scheduler_runs)
+ RETURNS scheduler_runs
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select * from public.scheduler_runs
+  where job_name = (p_run).job_name and scheduled_for = (p_run).scheduled_for and attempt > (p_run).attempt
+    and status in ('queued', 'dispatched', 'running')
+  order by attempt desc limit 1;
+$function$
+;
+comment on function scheduler.retry_of(scheduler_runs) is 'The attempt at the run''s occurrence that comes after it and is not over; null: there is none.';
+revoke all on function scheduler.retry_of(scheduler_runs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.retry_run(p_run_id uuid, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS uuid
  LANGUAGE plpgsql
@@ -8377,6 +8532,7 @@ AS $function$
 begin
   return case when p_run.id is not null then jsonb_build_object(
     'run_id', p_run.id, 'job', p_run.job_name, 'status', p_run.status, 'trigger', p_run.trigger,
+    'time_zone', (select time_zone from public.scheduler_jobs where name = p_run.job_name),
     'scheduled_for', p_run.scheduled_for, 'scheduled_until', p_run.scheduled_until, 'occurrences', p_run.occurrences,
     'attempt', p_run.attempt, 'max_attempts', p_run.max_attempts, 'key', p_run.key, 'created_at', p_run.created_at,
     'dispatched_at', p_run.dispatched_at, 'started_at', p_run.started_at, 'heartbeat_at', p_run.heartbeat_at,
@@ -8386,7 +8542,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.run_brief(scheduler_runs) is 'What a list shows of a run; null for none.';
+comment on function scheduler.run_brief(scheduler_runs) is 'What a list shows of a run, with the zone of its job, where that is registered; null for none.';
 revoke all on function scheduler.run_brief(scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.run_facts(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
@@ -8426,6 +8582,26 @@ $function$
 ;
 comment on function scheduler.run_facts(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'The facts of an occurrence that has a row: its last attempt, what the earlier ones came to, and calls by hand in that minute.';
 revoke all on function scheduler.run_facts(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.run_line(p_run scheduler_runs)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return scheduler.one_line(case
+    when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000), ''),
+      'completed')
+    when p_run.error_message like p_run.status || ' by %' then p_run.error_message
+    else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status),
+      case when p_run.occurrences > 1 then format('%s occurrences', p_run.occurrences) end,
+      coalesce(nullif(p_run.error_message, ''), p_run.skip_reason)) end, 1000);
+end;
+$function$
+;
+comment on function scheduler.run_line(scheduler_runs) is 'What came of a run that is over, in one line: what it found, or why it did not.';
+revoke all on function scheduler.run_line(scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.run_now(p_job_name text, p_author text, p_payload jsonb DEFAULT NULL::jsonb, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS uuid
@@ -10470,6 +10646,21 @@ comment on function scheduler_api_explain(text,timestamp with time zone) is 'sch
 revoke all on function scheduler_api_explain(text,timestamp with time zone) from public, anon, authenticated, service_role;
 grant execute on function scheduler_api_explain(text,timestamp with time zone) to service_role;
 
+CREATE OR REPLACE FUNCTION public.scheduler_api_failures(p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_failures(p_since, p_cursor);
+$function$
+;
+comment on function scheduler_api_failures(timestamp with time zone,text) is 'scheduler.api_failures by the clock of the database.';
+revoke all on function scheduler_api_failures(timestamp with time zone,text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_failures(timestamp with time zone,text) to service_role;
+
 CREATE OR REPLACE FUNCTION public.scheduler_api_health()
  RETURNS jsonb
  LANGUAGE sql
@@ -10514,6 +10705,21 @@ $function$
 comment on function scheduler_api_history(text,text,timestamp with time zone,timestamp with time zone,text) is 'scheduler.api_history for the API.';
 revoke all on function scheduler_api_history(text,text,timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
 grant execute on function scheduler_api_history(text,text,timestamp with time zone,timestamp with time zone,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_logs(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_logs(p_from, p_to, p_cursor);
+$function$
+;
+comment on function scheduler_api_logs(timestamp with time zone,timestamp with time zone,text) is 'scheduler.api_logs for the API.';
+revoke all on function scheduler_api_logs(timestamp with time zone,timestamp with time zone,text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_logs(timestamp with time zone,timestamp with time zone,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_api_next(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text)
  RETURNS jsonb

@@ -89,6 +89,13 @@ Deno.test("the API cron", (test) =>
       assert.deepEqual([one.status, one.body.errors.last.run_id], [200, bad]);
       const { runs } = (await ask("/history?job=fickle&status=failed")).body;
       assert.deepEqual(runs.map(({ run_id }: { run_id: string }) => run_id), [bad]);
+      const broken = (await ask("/failures?since=2026-01-01T00:00:00Z")).body.jobs;
+      assert.deepEqual([broken.length, broken[0].last_run.run_id], [1, bad]);
+      const { lines } = (await ask("/logs")).body;
+      assert.deepEqual(
+        lines.flatMap(({ run }: { run: { run_id: string } | null }) => run?.run_id ?? []),
+        [bad, good],
+      );
       const page = (await ask(`/runs/${good}`, {}, "/runs/{id}")).body;
       assert.deepEqual([page.run.summary, page.attempts.length], ["done", 1]);
       assert.match((await ask("/explain?job=fickle")).body.sentence, /^fickle failed at /);

@@ -1,9 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Context } from "hono";
-import type { Database } from "../../../shared/database.types.ts";
 import { HttpError } from "../../../shared/job/errors.ts";
-import { createAsk } from "./ask.ts";
+import type { Ask } from "./ask.ts";
 import { actingRoutes, addActingRoutes, tickPath } from "./acting.ts";
 import { addReadingRoutes, readingRoutes } from "./reading.ts";
 
@@ -16,10 +14,9 @@ export function pathOf(request: Request): string {
 /** Routes that are described by no other. */
 const documentPath = "/openapi.json";
 
-/** The API over that database. Its `fetch` throws an HttpError for what it refuses. */
-export function createApi(db: SupabaseClient<Database>): OpenAPIHono {
+/** The API over what answers for it. Its `fetch` throws an HttpError for what it refuses. */
+export function createApi(ask: Ask): OpenAPIHono {
   const api = new OpenAPIHono({ getPath: pathOf, defaultHook: refuseInput });
-  const ask = createAsk(db);
   addReadingRoutes(api, ask);
   addActingRoutes(api, ask);
   api.doc31(documentPath, {

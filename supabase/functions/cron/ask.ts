@@ -30,14 +30,15 @@ export function createAsk(db: SupabaseClient<Database>): Ask {
   };
 }
 
-interface DatabaseError {
+/** An error as Postgres gives it. */
+export interface DatabaseError {
   code?: string;
   message: string;
-  hint?: string | null;
+  hint?: string | null | undefined;
 }
 
 /** What the database refuses, as an answer; its own words name the fix. */
-function refusal(error: DatabaseError): HttpError {
+export function refusal(error: DatabaseError): HttpError {
   const message = `Cannot answer: ${errorMessage(error)}`.slice(0, 2000);
   const hint = error.hint ?? undefined;
   switch (error.code) {

@@ -72,6 +72,22 @@ export const readingRoutes: ReadingRoute[] = [
     args: { job: "p_job", status: "p_status", from: "p_from", to: "p_to", cursor: "p_cursor" },
   },
   {
+    path: "/failures",
+    summary: "The jobs that are still broken, mended ones left out; 100 a page",
+    answer: shapes.failures,
+    asks: "scheduler_api_failures",
+    query: z.strictObject({ since: moment.optional(), cursor }),
+    args: { since: "p_since", cursor: "p_cursor" },
+  },
+  {
+    path: "/logs",
+    summary: "What happened, of ledger and activity, newest first, 100 lines a page",
+    answer: shapes.logs,
+    asks: "scheduler_api_logs",
+    query: z.strictObject({ from: moment.optional(), to: moment.optional(), cursor }),
+    args: { from: "p_from", to: "p_to", cursor: "p_cursor" },
+  },
+  {
     path: "/runs/{id}",
     summary: "One run: its attempts, the three witnesses, what it waits for, the sentence",
     answer: shapes.runPage,

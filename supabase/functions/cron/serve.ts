@@ -11,6 +11,7 @@ import { errorMessage, HttpError, misconfigured } from "../../../shared/job/erro
 import { createLogger, createRedact } from "../../../shared/job/logger.ts";
 import type { Platform } from "../../../shared/job/platform.ts";
 import { createApi, pathOf } from "./api.ts";
+import { createAsk } from "./ask.ts";
 
 /** Who watches from outside may see these with `METRICS_TOKEN`: they say how jobs do and nothing of what they did. */
 const watched = /^\/(health(\/[^/]*)?|status)\/?$/;
@@ -32,7 +33,7 @@ export function serveApi(platform: Platform): (request: Request) => Promise<Resp
       });
       const tokens = watched.test(pathOf(request)) ? token : {};
       await authenticate(request, secrets, platform.env, tokens);
-      const api = createApi(connect(platform, secrets));
+      const api = createApi(createAsk(connect(platform, secrets)));
       return await api.fetch(request);
     } catch (error) {
       if (error instanceof HttpError) {

@@ -29,6 +29,7 @@ const run = z.strictObject({
     "cancelled",
   ]),
   trigger: z.string(),
+  time_zone: z.string().nullable(),
   scheduled_for: moment,
   scheduled_until: moment.nullable(),
   occurrences: count,
@@ -157,6 +158,35 @@ export const history = z.strictObject({
   runs: z.array(run),
   next_cursor: cursor,
 }).openapi("History");
+
+export const failures = z.strictObject({
+  timestamp: moment,
+  since: moment,
+  jobs: z.array(z.strictObject({
+    job: z.string(),
+    failed: count,
+    missed: count,
+    first_at: moment,
+    last_run: run,
+    remedy: z.string().nullable(),
+    retry: run.nullable(),
+    last_success_at: moment.nullable(),
+    next_run_at: moment.nullable(),
+  })),
+  next_cursor: cursor,
+}).openapi("Failures");
+
+export const logs = z.strictObject({
+  lines: z.array(z.strictObject({
+    at: moment,
+    source: z.string(),
+    severity: z.enum(["info", "warning", "error"]),
+    message: z.string(),
+    run: run.nullable(),
+    activity_id: count.nullable(),
+  })),
+  next_cursor: cursor,
+}).openapi("Logs");
 
 export const runPage = z.strictObject({
   run,

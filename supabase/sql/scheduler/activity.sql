@@ -72,6 +72,21 @@ $$;
 comment on function public.scheduler_log_activity(text, text, text, jsonb) is
   'scheduler.log_activity by the clock of the database.';
 
+create function scheduler.run_line(p_run public.scheduler_runs) returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return scheduler.one_line(case
+    when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000), ''),
+      'completed')
+    when p_run.error_message like p_run.status || ' by %' then p_run.error_message
+    else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status),
+      case when p_run.occurrences > 1 then format('%s occurrences', p_run.occurrences) end,
+      coalesce(nullif(p_run.error_message, ''), p_run.skip_reason)) end, 1000);
+end;
+$$;
+comment on function scheduler.run_line(public.scheduler_runs) is
+  'What came of a run that is over, in one line: what it found, or why it did not.';
+
 -- The line of a run that is over, if it matters to a person.
 create function scheduler.log_run(p_run public.scheduler_runs, p_retried boolean) returns void
 language plpgsql set search_path = '' as $$
@@ -86,12 +101,7 @@ begin
     return;
   end if;
   insert into public.scheduler_activity (occurred_at, source, severity, message, run_id, details)
-    values (p_run.completed_at, p_run.job_name, v_severity, scheduler.one_line(case
-      when p_run.status = 'completed' then coalesce(nullif(scheduler.one_line(p_run.result ->> 'summary', 1000),
-        ''), 'completed')
-      when p_run.error_message like p_run.status || ' by %' then p_run.error_message
-      else concat_ws(': ', p_run.status, nullif(p_run.verdict, p_run.status), nullif(p_run.error_message, ''))
-    end, 1000), p_run.id,
+    values (p_run.completed_at, p_run.job_name, v_severity, scheduler.run_line(p_run), p_run.id,
     jsonb_build_object('scheduled_for', p_run.scheduled_for, 'attempt', p_run.attempt, 'verdict', p_run.verdict))
     on conflict do nothing;
 end;

@@ -52,6 +52,7 @@ language plpgsql stable set search_path = '' as $$
 begin
   return case when p_run.id is not null then jsonb_build_object(
     'run_id', p_run.id, 'job', p_run.job_name, 'status', p_run.status, 'trigger', p_run.trigger,
+    'time_zone', (select time_zone from public.scheduler_jobs where name = p_run.job_name),
     'scheduled_for', p_run.scheduled_for, 'scheduled_until', p_run.scheduled_until, 'occurrences', p_run.occurrences,
     'attempt', p_run.attempt, 'max_attempts', p_run.max_attempts, 'key', p_run.key, 'created_at', p_run.created_at,
     'dispatched_at', p_run.dispatched_at, 'started_at', p_run.started_at, 'heartbeat_at', p_run.heartbeat_at,
@@ -61,4 +62,4 @@ begin
 end;
 $$;
 comment on function scheduler.run_brief(public.scheduler_runs) is
-  'What a list shows of a run; null for none.';
+  'What a list shows of a run, with the zone of its job, where that is registered; null for none.';

@@ -1,0 +1,41 @@
+/** What a verb has to do with the outside: handed in, so that tests replace it. */
+export interface Io {
+  env(name: string): string | undefined;
+  /** Prints lines on stdout. */
+  print(text: string): void;
+  /** Prints lines on stderr. */
+  complain(text: string): void;
+  now(): Date;
+  /** The IANA zone of the person who reads. */
+  zone: string;
+  /** Whether stdout is a terminal that wants colours. */
+  colours: boolean;
+  /** Aborted by Ctrl-C and its kin, and when nobody reads what is printed any more. */
+  signal: AbortSignal;
+}
+
+/** How the command ends, for scripts. docs/command-line.md says the same. */
+export const exitCodes = {
+  ok: 0,
+  /** Something is wrong with the jobs: one fails, is stalled, a run did not complete, a check does not hold. */
+  jobs: 1,
+  /** The command itself is wrong: a verb, an option, a job or a run that there is not. */
+  usage: 2,
+  /** No answer: nothing listens, the secret is refused, the database is down. */
+  unreachable: 3,
+  /** The verb was refused: what it is for does not allow it now. */
+  refused: 4,
+  /** Stopped by Ctrl-C. */
+  stopped: 130,
+} as const;
+
+export type ExitCode = typeof exitCodes[keyof typeof exitCodes];
+
+/** What ends the command with that code; its message goes to stderr. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+
+  constructor(readonly exitCode: ExitCode, message: string, readonly hint?: string) {
+    super(message);
+  }
+}

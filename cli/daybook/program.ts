@@ -1,0 +1,150 @@
+/** The command line: every verb is a file of its own that adds itself. */
+import { Command, type Help, type Option } from "commander";
+import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
+import { addStatus } from "./status.ts";
+import { addNote, endingOf, noteOf } from "./verb.ts";
+
+/**
+ * Every verb. A further one is a line here. Its `summary` is what the list of verbs shows (no capital, no full stop), its
+ * `description` is one sentence, and what else is to say is `addNote`'s.
+ */
+const verbs: ((program: Command, io: Io) => void)[] = [
+  addStatus,
+];
+
+const task = "deno task daybook";
+
+/** A command whose mistakes are said in this house's words, with its usage. */
+class Verb extends Command {
+  override createCommand(name?: string): Command {
+    return new Verb(name);
+  }
+
+  override error(message: string): never {
+    const text = message.replace(/^error: /, "").replace(
+      /\n?\(Did you mean (.+)\?\)$/,
+      "; did you mean $1?",
+    )
+      .replace(/^unknown command/, "unknown verb");
+    throw new CommandError(
+      exitCodes.usage,
+      `${text.slice(0, 1).toUpperCase()}${text.slice(1)}\n\n${this.helpInformation().trimEnd()}`,
+    );
+  }
+}
+
+/** `--url <URL>` as `--url URL`, `-f, --follow` as it is. */
+const flagsOf = ({ flags }: Option) => flags.replace(/[<>]/g, "");
+
+/** Like the help of every other task: what it does, how it is called, its options, and what else is to say. */
+function formatHelp(command: Command, helper: Help): string {
+  const isRoot = command.parent === null;
+  const rows: [string, string][] = [];
+  for (const verb of helper.visibleCommands(command)) {
+    rows.push([
+      [verb.name(), argumentsOf(verb)].filter(Boolean).join(" "),
+      verb.summary() || verb.description(),
+    ]);
+  }
+  const argumentRows = helper.visibleArguments(command)
+    .map(({ description }, index): [string, string] => [argumentsOf(command, index), description]);
+  const options = helper.visibleOptions(command).filter(({ long }) => long !== "--help");
+  const optionRows = options.map((
+    option,
+  ): [string, string] => [flagsOf(option), option.description]);
+  const common = isRoot ? [] : helper.visibleGlobalOptions(command)
+    .filter(({ long }) => long !== "--help").map((
+      option,
+    ): [string, string] => [flagsOf(option), option.description]);
+  const last: [string, string][] = [...common, ["--help", "this text"]];
+  const width = Math.max(
+    ...[...rows, ...argumentRows, ...optionRows, ...last].map(([term]) => term.length),
+  );
+  const block = (list: [string, string][]) =>
+    list.map(([term, text]) =>
+      `  ${term.padEnd(width)}  ${text.replaceAll("\n", `\n${" ".repeat(width + 4)}`)}`
+    ).join("\n");
+  const call = [task, isRoot ? "<verb>" : command.name(), argumentsOf(command), "[options]"];
+  return [
+    command.description(),
+    call.filter(Boolean).join(" "),
+    block(rows),
+    block([...argumentRows, ...optionRows, ...(isRoot ? last : [])]),
+    isRoot ? "" : block(last),
+    noteOf(command),
+  ].filter((part) => part !== "").join("\n\n") + "\n";
+}
+
+function argumentsOf(command: Command, only?: number): string {
+  return command.registeredArguments.filter((_, index) => only === undefined || index === only)
+    .map((argument) => {
+      const name = argument.name() + (argument.variadic ? "..." : "");
+      return argument.required ? `<${name}>` : `[${name}]`;
+    }).join(" ");
+}
+
+/** The program with all its verbs. */
+export function createProgram(io: Io): Command {
+  const program = new Verb("daybook");
+  program
+    .description("Ask and steer the jobs of a stack or a project.")
+    .helpOption("-h, --help", "this text")
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.print(text.trimEnd()),
+      writeErr: (text) => io.complain(text.trimEnd()),
+    })
+    .configureHelp({ formatHelp, showGlobalOptions: true })
+    .option(
+      "--url <URL>",
+      "a project: https://<ref>.supabase.co; with a secret of the environment (below)",
+    )
+    .option(
+      "--db-url <URL>",
+      "a database: postgres://…; without any of the three the running stack's",
+    )
+    .option("--profile <NAME>", "a place of the profile file, docs/command-line.md")
+    .option("--json", "the API's answer as it is, docs/api.md")
+    .option("--utc", "read and show times in UTC, not in your zone");
+  addNote(program, programNotes);
+  for (const addVerb of verbs) addVerb(program, io);
+  return program;
+}
+
+const programNotes =
+  `Each verb says more with --help. Those that act need --reason, and --author or DAYBOOK_AUTHOR.
+
+Environment, for --url, the first that is set:
+  DAYBOOK_TOKEN              a user's access token
+  CRON_SECRET                the cron secret
+  SUPABASE_SECRET_KEY        a secret key, or SUPABASE_SERVICE_ROLE_KEY
+  NO_COLOR                   no colours
+
+Ends with
+  0  all is well
+  1  something is wrong with the jobs: one fails or is stalled, a run did not complete, a check does not hold
+  2  the command is wrong: a verb, an option, a job or a run that there is not
+  3  no answer: nothing listens there, the secret is refused, the database is down
+  4  the verb was refused: the state of the job or the run does not allow it
+  130  stopped by Ctrl-C`;
+
+/** Runs the command of these arguments and says how it ends; what is wrong is printed. */
+export async function runProgram(args: string[], io: Io): Promise<ExitCode> {
+  const program = createProgram(io);
+  try {
+    if (args.length === 0) {
+      throw new CommandError(exitCodes.usage, program.helpInformation().trimEnd());
+    }
+    await program.parseAsync(args, { from: "user" });
+    return endingOf(program);
+  } catch (error) {
+    if (error instanceof CommandError) {
+      io.complain([error.message, error.hint && `hint: ${error.hint}`].filter(Boolean).join("\n"));
+      return error.exitCode;
+    }
+    // commander ends --help in this way.
+    if ((error as { code?: string }).code === "commander.helpDisplayed") return exitCodes.ok;
+    throw error;
+  }
+}
