@@ -1,6 +1,9 @@
 /** `deno task daybook <verb>`: what an operator asks and does. See `--help`. */
 import { type ExitCode, exitCodes, type Io } from "./daybook/io.ts";
 import { runProgram } from "./daybook/program.ts";
+import { wantsColours } from "./daybook/render.ts";
+import { pause } from "./run-feed.ts";
+import { databaseUrl } from "./running-stack.ts";
 import { stopSignal } from "./stop-signal.ts";
 
 const stop = stopSignal();
@@ -19,14 +22,17 @@ function write(stream: typeof Deno.stdout | typeof Deno.stderr, text: string): v
   }
 }
 
+const signal = AbortSignal.any([stop.signal, closed.signal]);
 const io: Io = {
   env: (name) => Deno.env.get(name),
   print: (text) => write(Deno.stdout, text),
   complain: (text) => write(Deno.stderr, text),
   now: () => new Date(),
+  pause: (ms) => pause(ms, signal),
   zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
-  colours: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
-  signal: AbortSignal.any([stop.signal, closed.signal]),
+  colours: wantsColours(Deno.stdout.isTerminal(), Deno.env.get("NO_COLOR")),
+  stackDatabase: () => databaseUrl(undefined),
+  signal,
 };
 const stopped = new Promise<ExitCode>((resolve) =>
   stop.signal.addEventListener("abort", () => resolve(exitCodes.stopped))

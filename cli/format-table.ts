@@ -1,16 +1,22 @@
-/** Rows as text, each column as wide as its widest cell; the last one is left as it is. */
+import { stripVTControlCharacters } from "node:util";
+
+/** Rows as text, each column as wide as its widest cell, colours not counted; the last one is left as it is. */
 export function formatTable(rows: string[][]): string {
   const widths: number[] = [];
   for (const row of rows) {
     for (const [index, cell] of row.entries()) {
-      widths[index] = Math.max(widths[index] ?? 0, cell.length);
+      widths[index] = Math.max(widths[index] ?? 0, widthOf(cell));
     }
   }
   return rows.map((row) =>
-    row.map((cell, index) => index === row.length - 1 ? cell : cell.padEnd(widths[index]!))
+    row.map((cell, index) =>
+      index === row.length - 1 ? cell : cell + " ".repeat(widths[index]! - widthOf(cell))
+    )
       .join("  ").trimEnd()
   ).join("\n");
 }
+
+const widthOf = (cell: string) => stripVTControlCharacters(cell).length;
 
 /** A duration as people say it: 850 ms, 3.2 s, 4 min 10 s. */
 export function formatDuration(ms: number): string {

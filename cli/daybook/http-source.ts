@@ -39,7 +39,7 @@ export function httpSource(url: string, credential: Credential): Source {
       return { status: response.status, text: await response.text() };
     } catch (error) {
       const late = error instanceof DOMException && error.name === "TimeoutError";
-      const why = late ? `no answer in ${patienceMs / 1000} s` : errorMessage(error);
+      const why = late ? `no answer in ${patienceMs / 1000} s` : firstCause(error);
       throw new CommandError(
         exitCodes.unreachable,
         `Cannot reach ${base}: ${why}`,
@@ -55,10 +55,12 @@ export function httpSource(url: string, credential: Credential): Source {
     } catch {
       body = undefined;
     }
-    if (status === 401 || status === 403) {
+    if (status === 401) {
+      // Of a user's token the answer says what is wrong with it.
+      const why = credential.kind === "token" ? problemOf(body)?.message : undefined;
       throw new CommandError(
         exitCodes.unreachable,
-        `${base} refuses the ${credential.kind}`,
+        [`${base} refuses the ${credential.kind}`, why].filter(Boolean).join(": "),
         `it was that of ${credential.variable}: is it of this project, and not an older one?`,
       );
     }
@@ -87,6 +89,14 @@ export function httpSource(url: string, credential: Credential): Source {
     act: (route, body) => ask("POST", route, {}, body) as never,
     close: () => Promise.resolve(),
   };
+}
+
+/** What lies below "fetch failed". */
+function firstCause(error: unknown): string {
+  return error instanceof Error && error.cause !== undefined
+    ? firstCause(error.cause)
+    // The client puts the URL before what went wrong.
+    : errorMessage(error).replace(/^.*client error \(\w+\): /, "");
 }
 
 /** `health` answers 503 with its usual body when something is stalled. */

@@ -6,10 +6,14 @@ export interface Io {
   /** Prints lines on stderr. */
   complain(text: string): void;
   now(): Date;
+  /** Waits so many ms; ends at once when `signal` comes. */
+  pause(ms: number): Promise<void>;
   /** The IANA zone of the person who reads. */
   zone: string;
   /** Whether stdout is a terminal that wants colours. */
   colours: boolean;
+  /** The URL of the database that `deno task start` runs on this machine; throws where it runs none. */
+  stackDatabase(): Promise<string>;
   /** Aborted by Ctrl-C and its kin, and when nobody reads what is printed any more. */
   signal: AbortSignal;
 }
@@ -23,7 +27,7 @@ export const exitCodes = {
   usage: 2,
   /** No answer: nothing listens, the secret is refused, the database is down. */
   unreachable: 3,
-  /** The verb was refused: what it is for does not allow it now. */
+  /** The verb was refused: the state of the job or the run does not allow it, or whoever asks may only read. */
   refused: 4,
   /** Stopped by Ctrl-C. */
   stopped: 130,

@@ -1,5 +1,4 @@
 /** Which source a command asks: what it is told, else the running stack. */
-import { databaseUrl } from "../running-stack.ts";
 import { type Credential, httpSource } from "./http-source.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 import { type Profile, readProfile } from "./profile.ts";
@@ -18,8 +17,10 @@ export interface Place {
   author: string | undefined;
 }
 
+type PlaceIo = Pick<Io, "env" | "stackDatabase">;
+
 /** @throws CommandError when there is nothing to ask, or no credential for it. */
-export async function openPlace(options: PlaceOptions, io: Pick<Io, "env">): Promise<Place> {
+export async function openPlace(options: PlaceOptions, io: PlaceIo): Promise<Place> {
   const { url, dbUrl, profile: name } = options;
   const given = Object.entries({ "--url": url, "--db-url": dbUrl, "--profile": name })
     .filter(([, value]) => value !== undefined).map(([option]) => option);
@@ -36,17 +37,20 @@ export async function openPlace(options: PlaceOptions, io: Pick<Io, "env">): Pro
   if (url !== undefined) {
     return { source: httpSource(url, credentialOf(usual, io)), author: undefined };
   }
-  return { source: await openDatabase(dbUrl), author: undefined };
+  return { source: await openDatabase(dbUrl ?? await stackDatabase(io)), author: undefined };
 }
 
-async function openDatabase(told: string | undefined): Promise<Source> {
-  const url = await databaseUrl(told).catch(() => {
+async function stackDatabase(io: PlaceIo): Promise<string> {
+  return await io.stackDatabase().catch(() => {
     throw new CommandError(
       exitCodes.unreachable,
       "Cannot find a running stack",
       "start one with deno task start, or give --url, --db-url or --profile",
     );
   });
+}
+
+async function openDatabase(url: string): Promise<Source> {
   // The API's router, which it brings along, is not needed to ask over HTTP.
   const { sqlSource } = await import("./sql-source.ts");
   return sqlSource(url);

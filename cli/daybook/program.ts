@@ -1,7 +1,23 @@
 /** The command line: every verb is a file of its own that adds itself. */
 import { Command, type Help, type Option } from "commander";
+import { wrap } from "../../shared/text.ts";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
+import { addAuditLog } from "./audit-log.ts";
+import { addBackfill } from "./backfill.ts";
+import { addCancel } from "./cancel.ts";
+import { addCloseBreaker } from "./close-breaker.ts";
+import { addReleaseLocks, addRestart, addStop } from "./emergency.ts";
+import { addExplain } from "./explain.ts";
+import { addFailures } from "./failures.ts";
+import { addHealth } from "./health.ts";
+import { addLogs } from "./logs.ts";
+import { addNext } from "./next.ts";
+import { addPause, addResume } from "./pause.ts";
+import { addRetry, addRun } from "./run.ts";
+import { addRuns } from "./runs.ts";
+import { addSmoke } from "./smoke.ts";
 import { addStatus } from "./status.ts";
+import { addVerify } from "./verify.ts";
 import { addNote, endingOf, noteOf } from "./verb.ts";
 
 /**
@@ -10,9 +26,29 @@ import { addNote, endingOf, noteOf } from "./verb.ts";
  */
 const verbs: ((program: Command, io: Io) => void)[] = [
   addStatus,
+  addHealth,
+  addFailures,
+  addExplain,
+  addNext,
+  addRuns,
+  addLogs,
+  addAuditLog,
+  addVerify,
+  addSmoke,
+  addRun,
+  addRetry,
+  addCancel,
+  addPause,
+  addResume,
+  addBackfill,
+  addCloseBreaker,
+  addReleaseLocks,
+  addStop,
+  addRestart,
 ];
 
 const task = "deno task daybook";
+const lineWidth = 120;
 
 /** A command whose mistakes are said in this house's words, with its usage. */
 class Verb extends Command {
@@ -25,7 +61,7 @@ class Verb extends Command {
       /\n?\(Did you mean (.+)\?\)$/,
       "; did you mean $1?",
     )
-      .replace(/^unknown command/, "unknown verb");
+      .replace(/^unknown command/, "unknown verb").replace(" is invalid. it", " is invalid: it");
     throw new CommandError(
       exitCodes.usage,
       `${text.slice(0, 1).toUpperCase()}${text.slice(1)}\n\n${this.helpInformation().trimEnd()}`,
@@ -61,9 +97,10 @@ function formatHelp(command: Command, helper: Help): string {
     ...[...rows, ...argumentRows, ...optionRows, ...last].map(([term]) => term.length),
   );
   const block = (list: [string, string][]) =>
-    list.map(([term, text]) =>
-      `  ${term.padEnd(width)}  ${text.replaceAll("\n", `\n${" ".repeat(width + 4)}`)}`
-    ).join("\n");
+    list.map(([term, text]) => {
+      const lines = wrap(text, lineWidth - width - 4, 0);
+      return `  ${term.padEnd(width)}  ${lines.join(`\n${" ".repeat(width + 4)}`)}`;
+    }).join("\n");
   const call = [task, isRoot ? "<verb>" : command.name(), argumentsOf(command), "[options]"];
   return [
     command.description(),
@@ -71,8 +108,13 @@ function formatHelp(command: Command, helper: Help): string {
     block(rows),
     block([...argumentRows, ...optionRows, ...(isRoot ? last : [])]),
     isRoot ? "" : block(last),
-    noteOf(command),
+    noteOf(command).split("\n").map((line) => wrapLine(line)).join("\n"),
   ].filter((part) => part !== "").join("\n\n") + "\n";
+}
+
+/** Only what is too long: the blanks of a table stay. */
+function wrapLine(line: string): string {
+  return line.length <= lineWidth ? line : wrap(line, lineWidth, 0).join("\n");
 }
 
 function argumentsOf(command: Command, only?: number): string {
@@ -98,7 +140,7 @@ export function createProgram(io: Io): Command {
     .configureHelp({ formatHelp, showGlobalOptions: true })
     .option(
       "--url <URL>",
-      "a project: https://<ref>.supabase.co; with a secret of the environment (below)",
+      "a project: https://<ref>.supabase.co; with a secret of the environment, see daybook --help",
     )
     .option(
       "--db-url <URL>",
@@ -115,18 +157,23 @@ export function createProgram(io: Io): Command {
 const programNotes =
   `Each verb says more with --help. Those that act need --reason, and --author or DAYBOOK_AUTHOR.
 
-Environment, for --url, the first that is set:
-  DAYBOOK_TOKEN              a user's access token
-  CRON_SECRET                the cron secret
-  SUPABASE_SECRET_KEY        a secret key, or SUPABASE_SERVICE_ROLE_KEY
-  NO_COLOR                   no colours
+  deno task daybook explain nightly --at "2026-03-08 02:20"
+  deno task daybook failures --url https://<ref>.supabase.co
+  deno task daybook pause nightly --until 2h --reason "a release" --author ann
+
+Environment
+  DAYBOOK_TOKEN, CRON_SECRET, SUPABASE_SECRET_KEY, SUPABASE_SERVICE_ROLE_KEY
+                    a user's access token, the cron secret or a key, for --url: the first that is set
+  DAYBOOK_AUTHOR    who acts
+  TZ                your zone
+  NO_COLOR          no colours
 
 Ends with
   0  all is well
   1  something is wrong with the jobs: one fails or is stalled, a run did not complete, a check does not hold
   2  the command is wrong: a verb, an option, a job or a run that there is not
   3  no answer: nothing listens there, the secret is refused, the database is down
-  4  the verb was refused: the state of the job or the run does not allow it
+  4  the verb was refused: the state of the job or the run does not allow it, or you may only read
   130  stopped by Ctrl-C`;
 
 /** Runs the command of these arguments and says how it ends; what is wrong is printed. */

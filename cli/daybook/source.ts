@@ -1,4 +1,5 @@
 /** Where the answers come from: the API of a project, or its database. Both answer the same. */
+import { alikeNames } from "./alike-names.ts";
 import { CommandError, type ExitCode, exitCodes } from "./io.ts";
 
 /** Arguments of a route that reads; undefined ones are left out. */
@@ -33,7 +34,19 @@ export function answerOf(status: number, body: unknown): unknown {
   // `health` answers 503 when something is stalled: that is an answer.
   if (problem === undefined) return body;
   const message = problem.message.replace(/^Cannot answer: /, "");
-  throw new CommandError(exitCodeOf(status), sentence(message), problem.hint);
+  const hint = problem.code === "unknown_job"
+    ? suggestJob(message, problem.hint ?? "")
+    : problem.hint;
+  throw new CommandError(exitCodeOf(status), sentence(message), hint);
+}
+
+/** The database names all its jobs, which may be a thousand: only those that are like the one asked for are shown. */
+function suggestJob(message: string, hint: string): string {
+  const asked = /named '(.*)'/.exec(message)?.[1] ?? "";
+  const names = /the jobs are: (.*)$/.exec(hint)?.[1]?.split(", ") ?? [];
+  const alike = alikeNames(asked, names);
+  if (alike.length === 0) return "deno task daybook status lists the jobs";
+  return `did you mean ${alike.join(" or ")}?`;
 }
 
 /** The error of a body that is one: `{"error": {"code", "message", "hint"?}}`. */
@@ -45,8 +58,8 @@ export function problemOf(body: unknown): Problem | undefined {
 }
 
 function exitCodeOf(status: number): ExitCode {
-  if (status === 401 || status === 403 || status >= 500) return exitCodes.unreachable;
-  return status === 409 ? exitCodes.refused : exitCodes.usage;
+  if (status === 401 || status >= 500) return exitCodes.unreachable;
+  return status === 409 || status === 403 ? exitCodes.refused : exitCodes.usage;
 }
 
 function sentence(text: string): string {

@@ -48,8 +48,7 @@ const unitMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** What options say of the moments they take. */
 export const momentForms =
-  `A time is ISO 8601 with an offset (2026-03-02T12:00:00Z), a day or a time of your zone (2026-03-02,
-"2026-03-02 12:00"), now, today or yesterday (their midnight), or a span of s, m, h or d (90m, 2d).`;
+  `A time is ISO 8601 with an offset (2026-03-02T12:00:00Z), a day or a time on your clock (2026-03-02, "2026-03-02 12:00"), now, today or yesterday (their midnight), or a span of s, m, h or d (90m, 2d).`;
 
 /**
  * The moment that a person wrote, as the API takes it. A span counts from now: back, or with `ahead` forward.
@@ -78,9 +77,7 @@ export function readMoment(
     /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?(Z|[+-]\d\d(?::?\d\d)?)?$/.exec(
       text,
     ) ?? [];
-  if (day === undefined || Number.isNaN(Date.parse(`${day}T00:00:00Z`))) {
-    throw noMoment(option, text);
-  }
+  if (day === undefined || !isDay(day)) throw noMoment(option, text);
   if (offset === undefined) {
     return time === undefined
       ? startOfDay(option, day, zone)
@@ -93,6 +90,12 @@ export function readMoment(
   const moment = new Date(`${day}T${time ?? "00:00"}${whole}`);
   if (Number.isNaN(moment.getTime())) throw noMoment(option, text);
   return moment.toISOString();
+}
+
+/** `Date.parse` takes February 30 for March 2. */
+function isDay(day: string): boolean {
+  const parsed = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(parsed.getTime()) && parsed.toISOString().startsWith(day);
 }
 
 function noMoment(option: string, text: string): CommandError {

@@ -51,7 +51,7 @@ export function verb<Options = object>(
 
 const notes = new WeakMap<Command, string>();
 
-/** What a verb's help says below its options: whole paragraphs, lines of at most 120 characters. */
+/** What a verb's help says below its options: a line each, which is wrapped. */
 export function addNote(command: Command, text: string): Command {
   notes.set(command, text);
   return command;
