@@ -1,12 +1,8 @@
 /** Watches pg_net: while a request waits or is under way its URL can be read, and its answer has its id. */
 import type { Sql } from "postgres";
+import type { Io } from "../daybook/io.ts";
 import type { Answer } from "./facts.ts";
 import { readAnswers } from "./sources/database.ts";
-
-export interface Clock {
-  now(): Date;
-  sleep(ms: number, signal: AbortSignal): Promise<void>;
-}
 
 /** pg_net looks for new requests once a second. */
 const periodMs = 1_000;
@@ -18,23 +14,22 @@ const periodMs = 1_000;
 export async function watchAnswers(
   sql: Sql,
   hours: number,
-  clock: Clock,
-  signal: AbortSignal,
+  io: Pick<Io, "now" | "pause" | "signal">,
 ): Promise<Answer[]> {
-  const begin = clock.now().getTime();
+  const begin = io.now().getTime();
   const urls = new Map<string, string>();
   const seen = new Map<string, Answer>();
   // What was there before is nobody's that was watched.
   const old = new Set((await readAnswers(sql)).map(keyOf));
   let before = begin;
-  while (!signal.aborted && clock.now().getTime() < begin + hours * 3_600_000) {
+  while (!io.signal.aborted && io.now().getTime() < begin + hours * 3_600_000) {
     for (
       const { id, url } of await sql<{ id: string; url: string }[]>`
       select id::text, url from net.http_request_queue`
     ) {
       urls.set(id, url);
     }
-    const at = clock.now().getTime();
+    const at = io.now().getTime();
     const fresh = (await readAnswers(sql))
       .filter((answer) => !old.has(keyOf(answer)) && !seen.has(keyOf(answer)));
     for (const answer of fresh) {
@@ -52,7 +47,7 @@ export async function watchAnswers(
       urls.delete(answer.id);
     }
     before = at;
-    await clock.sleep(periodMs, signal);
+    await io.pause(periodMs);
   }
   return [...seen.values()];
 }

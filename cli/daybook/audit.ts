@@ -10,39 +10,13 @@ import { readWorks } from "../audit/rules/idle-hours.ts";
 import { sarifOf } from "../audit/sarif.ts";
 import { readDatabase } from "../audit/sources/database.ts";
 import { readText } from "../audit/sources/read-text.ts";
-import { type Clock, keyOf, watchAnswers } from "../audit/watch.ts";
+import { keyOf, watchAnswers } from "../audit/watch.ts";
 import { loadSqlParser } from "../audit/work.ts";
 import { isZone } from "../audit/zones.ts";
 import { readVersion } from "../../local/releases.ts";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
+import { readProfile } from "./profile.ts";
 import { addNote, endWith } from "./verb.ts";
-
-/** What is outside of the command line's frame: files, standard input, time. */
-export interface AuditOutside {
-  readFile(path: string): Promise<string>;
-  readInput(): Promise<string>;
-  clock: Clock;
-}
-
-const realOutside: AuditOutside = {
-  readFile: (path) => Deno.readTextFile(path),
-  readInput: () => new Response(Deno.stdin.readable).text(),
-  clock: {
-    now: () => new Date(),
-    sleep: (ms, signal) =>
-      new Promise((resolve) => {
-        const end = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-        const timer = setTimeout(() => {
-          signal.removeEventListener("abort", end);
-          resolve();
-        }, ms);
-        signal.addEventListener("abort", end, { once: true });
-      }),
-  },
-};
 
 interface Options {
   dbUrl?: string;
@@ -57,7 +31,7 @@ interface Options {
   failOn: Severity | "never";
 }
 
-export function addAudit(program: Command, io: Io, outside = realOutside): void {
+export function addAudit(program: Command, io: Io): void {
   const command = program.command("audit")
     .summary("what is wrong with any project's cron entries")
     .description("What is wrong with the cron entries of a project, which need not know Daybook.")
@@ -88,7 +62,7 @@ export function addAudit(program: Command, io: Io, outside = realOutside): void 
     )
     .action(async function (this: Command) {
       const options = this.optsWithGlobals<Options>();
-      endWith(this, await run(this.args, options, io, outside));
+      endWith(this, await run(this.args, options, io));
     });
   addNote(
     command,
@@ -120,33 +94,33 @@ async function run(
   files: string[],
   options: Options,
   io: Io,
-  outside: AuditOutside,
 ): Promise<ExitCode> {
-  if (options.url !== undefined || options.profile !== undefined) {
+  if (options.url !== undefined) {
     throw new CommandError(
       exitCodes.usage,
       "audit reads files or a database, and no project over HTTP",
       "give --db-url, or a file",
     );
   }
+  const told = options.dbUrl ?? await profileDatabase(options.profile, io);
   await loadSqlParser();
-  const facts: Facts = { now: outside.clock.now(), works: options.works, unknown: [] };
+  const facts: Facts = { now: io.now(), works: options.works, unknown: [] };
   const entries: Entry[] = [];
   for (const file of files) {
-    const text = await textOf(file, outside);
+    const text = await textOf(file);
     const name = file === "-" ? "stdin" : file;
     const read = usable(() => readText({ name, text, zone: options.zone }));
     entries.push(...read.entries);
     facts.unknown.push(...read.unknown);
   }
   const names = files.map((file) => file === "-" ? "standard input" : file);
-  if (files.length === 0 || options.dbUrl !== undefined) {
-    const url = options.dbUrl ?? await stackDatabase(io);
-    names.push(await addDatabase(url, options, io, outside, entries, facts));
+  if (files.length === 0 || told !== undefined) {
+    const url = told ?? await stackDatabase(io);
+    names.push(await addDatabase(url, options, io, entries, facts));
   }
   if (options.functionLog !== undefined) {
     const name = options.functionLog;
-    const text = await textOf(name, outside);
+    const text = await textOf(name);
     facts.functionRuns = usable(() => readFunctionLog(name, text));
   }
   const result = audit(entries, facts);
@@ -165,12 +139,28 @@ function usable<Result>(read: () => Result): Result {
   }
 }
 
-async function textOf(file: string, outside: AuditOutside): Promise<string> {
+async function textOf(file: string): Promise<string> {
   try {
-    return file === "-" ? await outside.readInput() : await outside.readFile(file);
+    return file === "-"
+      ? await new Response(Deno.stdin.readable).text()
+      : await Deno.readTextFile(file);
   } catch (error) {
     throw new CommandError(exitCodes.usage, `Cannot read ${file}: ${(error as Error).message}`);
   }
+}
+
+/** The URL that a profile's `db_url_env` names: unlike an option it is not seen in the list of processes. */
+async function profileDatabase(name: string | undefined, io: Io): Promise<string | undefined> {
+  if (name === undefined) return undefined;
+  const variable = (await readProfile(name, io)).db_url_env;
+  const url = variable === undefined ? undefined : io.env(variable);
+  if (url) return url;
+  throw new CommandError(
+    exitCodes.usage,
+    variable === undefined
+      ? `The profile ${name} has no db_url_env, which audit needs`
+      : `The profile ${name} needs ${variable}, which is not set`,
+  );
 }
 
 async function stackDatabase(io: Io): Promise<string> {
@@ -188,7 +178,6 @@ async function addDatabase(
   url: string,
   { watch }: Options,
   io: Io,
-  outside: AuditOutside,
   entries: Entry[],
   facts: Facts,
 ): Promise<string> {
@@ -212,10 +201,8 @@ async function addDatabase(
     },
   });
   try {
-    const watched = watch === undefined
-      ? []
-      : await watchAnswers(sql, watch, outside.clock, io.signal);
-    facts.now = outside.clock.now();
+    const watched = watch === undefined ? [] : await watchAnswers(sql, watch, io);
+    facts.now = io.now();
     const read = await readDatabase(sql as Sql);
     entries.push(...read.entries);
     facts.unknown.push(...read.unknown);

@@ -63,9 +63,7 @@ export function zonePairRule({ entries, timetable }: Audited): Finding[] {
       evidence: [
         ...stretchesOfTimes(days),
         `so ${zone.zone} has ${counted(usual, "run")} a day; ${
-          odd.length === 0
-            ? "on the days of a change too"
-            : listed(odd.map(([date, times]) => `${times.length} on ${date}`))
+          odd.length === 0 ? "on the days of a change too" : oddDays(odd)
         }`,
       ],
       cost: "Around a change the work is done twice, at another hour, or for the wrong day",
@@ -106,6 +104,13 @@ export function stretchesOfTimes(days: Map<string, string[]>): string[] {
   }
   return lines.filter(({ count, times }) => count > 1 && times !== "")
     .map(({ from, to, times }) => `${from} to ${to} at ${times}`);
+}
+
+/** `1 on 2026-03-08 and 3 on 2026-11-01`; days that are many are counted: the lines above show them. */
+function oddDays(odd: [date: string, times: string[]][]): string {
+  if (odd.length <= 4) return listed(odd.map(([date, times]) => `${times.length} on ${date}`));
+  const byCount = Map.groupBy(odd, ([, times]) => times.length);
+  return listed([...byCount].map(([count, days]) => `${count} on ${counted(days.length, "day")}`));
 }
 
 function mostUsual(counts: number[]): number {
