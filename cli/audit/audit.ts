@@ -1,4 +1,5 @@
 /** The audit itself: entries and what is known of them in, findings out. */
+import type { Rule } from "./audited.ts";
 import type { Entry } from "./entry.ts";
 import type { Facts } from "./facts.ts";
 import { byWeight, type Finding, scoreOf } from "./finding.ts";
@@ -19,15 +20,6 @@ import { sharedMinutes } from "./rules/shared-minutes.ts";
 import { shortTimeout } from "./rules/short-timeout.ts";
 import { utcCalledLocal } from "./rules/utc-called-local.ts";
 import { zonePairRule } from "./rules/zone-pair.ts";
-
-/** What a rule looks at. */
-export interface Audited {
-  entries: readonly Entry[];
-  facts: Facts;
-  timetable: Timetable;
-}
-
-export type Rule = (audited: Audited) => Finding[];
 
 const rules: readonly Rule[] = [
   secretsInCommands,

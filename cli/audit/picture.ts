@@ -2,7 +2,9 @@
 import type { Entry } from "./entry.ts";
 import { startsTogether } from "./rules/shared-minutes.ts";
 import type { Timetable } from "./timetable.ts";
-import type { Paint } from "./report.ts";
+
+/** Colours a text where the terminal wants it. */
+export type Paint = (colour: "red" | "yellow" | "green" | "dim" | "bold", text: string) => string;
 
 /** Undefined where no entry starts on the clock. Hours that look the same are one line. */
 export function drawDay(

@@ -3,11 +3,9 @@ import { styleText } from "node:util";
 import type { Audit } from "./audit.ts";
 import type { Finding, Severity } from "./finding.ts";
 import { severities } from "./finding.ts";
-import { drawDay } from "./picture.ts";
+import { drawDay, type Paint } from "./picture.ts";
 import { listed } from "./words.ts";
 import { counted, wrap } from "../../shared/text.ts";
-
-export type Paint = (colour: "red" | "yellow" | "green" | "dim" | "bold", text: string) => string;
 
 const width = 80;
 

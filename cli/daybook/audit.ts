@@ -57,7 +57,10 @@ export function addAudit(program: Command, io: Io): void {
     .option("--zone <ZONE>", "of a machine or cluster that the file does not name", zoneOf)
     .option("--sarif", "as SARIF 2.1.0, for code scanning")
     .addOption(
-      new Option("--fail-on <SEVERITY>", "the least proven finding that ends it with 1")
+      new Option(
+        "--fail-on <SEVERITY>",
+        "end with 1 for what is proven and so severe: error (unless said), warning, note; never",
+      )
         .choices([...severities, "never"]).default("error"),
     )
     .action(async function (this: Command) {

@@ -1,4 +1,4 @@
-import type { Audited } from "../audit.ts";
+import type { Audited } from "../audited.ts";
 import type { Finding } from "../finding.ts";
 import { everOccurs, readTiming } from "../timing.ts";
 import { namesOf } from "../words.ts";

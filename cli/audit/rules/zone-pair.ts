@@ -1,4 +1,4 @@
-import type { Audited } from "../audit.ts";
+import type { Audited } from "../audited.ts";
 import type { Entry } from "../entry.ts";
 import type { Finding } from "../finding.ts";
 import type { Timetable } from "../timetable.ts";

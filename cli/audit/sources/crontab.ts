@@ -1,6 +1,6 @@
 import type { Entry } from "../entry.ts";
 import { workOfText } from "../work.ts";
-import { linesOf, type ReadText, type TextSource } from "./read-text.ts";
+import { linesOf, type ReadText, type TextSource } from "./text-source.ts";
 
 /** A crontab, or a list of lines `schedule command`. In /etc/crontab and cron.d the sixth field is a user. */
 export function readCrontab({ name, text, zone }: TextSource): ReadText {

@@ -109,7 +109,7 @@ async function readRunDetails(sql: TransactionSql): Promise<DatabaseFacts["runDe
   const [row] = await sql<{ bytes: string; rows: string; oldest: Date | null }[]>`
     select pg_catalog.pg_total_relation_size('cron.job_run_details')::text as bytes,
       greatest((select reltuples from pg_catalog.pg_class where oid = 'cron.job_run_details'::regclass),
-        (select count(*) from (select from cron.job_run_details limit 20000) as some))::bigint::text as rows,
+        (select count(*) from (select from cron.job_run_details limit 20000) as newest))::bigint::text as rows,
       (select start_time from cron.job_run_details where start_time is not null order by runid limit 1) as oldest`;
   return { bytes: Number(row!.bytes), rows: Number(row!.rows), oldest: row!.oldest };
 }

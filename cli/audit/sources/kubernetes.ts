@@ -2,7 +2,7 @@ import { isMap, isSeq, LineCounter, parseAllDocuments, type YAMLMap } from "yaml
 import { z } from "zod";
 import type { Entry } from "../entry.ts";
 import { workOfText } from "../work.ts";
-import type { ReadText, TextSource } from "./read-text.ts";
+import type { ReadText, TextSource } from "./text-source.ts";
 
 const shape = z.looseObject({
   kind: z.literal("CronJob"),

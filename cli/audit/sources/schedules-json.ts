@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { lineOf, readJson, type ReadText, type TextSource } from "./read-text.ts";
+import { lineOf, readJson, type ReadText, type TextSource } from "./text-source.ts";
 
 const job = z.looseObject({
   name: z.string(),

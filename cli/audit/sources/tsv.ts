@@ -1,6 +1,6 @@
 import type { Budget, Entry } from "../entry.ts";
 import { workOfText } from "../work.ts";
-import { linesOf, type ReadText, type TextSource } from "./read-text.ts";
+import { linesOf, type ReadText, type TextSource } from "./text-source.ts";
 
 /**
  * A line an entry: name, schedule, zone, what it does. Where the heading says `interval seconds` the columns are name,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { workOfText } from "../work.ts";
-import { lineOf, readJson, type ReadText, type TextSource } from "./read-text.ts";
+import { lineOf, readJson, type ReadText, type TextSource } from "./text-source.ts";
 
 const shape = z.looseObject({
   crons: z.array(z.looseObject({ path: z.string(), schedule: z.string() })),
