@@ -20,9 +20,10 @@ export function readKubernetes({ name, text, zone }: TextSource): ReadText {
   const lines = new LineCounter();
   const entries: Entry[] = [];
   const unknown: string[] = [];
-  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
+  const documents = parseAllDocuments(text, { lineCounter: lines });
   for (const document of Array.isArray(documents) ? documents : []) {
     const [error] = document.errors;
+    // Its message shows the text, which may hold secrets.
     if (error !== undefined) {
       throw new Error(`Cannot read ${name}:${lines.linePos(error.pos[0]).line}: ${error.code}`);
     }

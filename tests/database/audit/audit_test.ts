@@ -155,7 +155,12 @@ Deno.test("what a database itself shows is found: secrets, what is missing, fail
       `alter database ${name} set app.settings.cron_secret = 'correct-horse-battery-1'`,
     );
     const good = await schedule(sql, "good", "1 3 * * *", "select public.nightly() from orders");
-    await schedule(sql, "gone", "2 3 * * *", "select tidy_up(); delete from public.old_orders");
+    await schedule(
+      sql,
+      "gone",
+      "2 3 * * *",
+      "select tidy_up(); delete from public.old_orders; delete from net.orders",
+    );
     const long = await schedule(sql, "long", "*/5 * * * *", "delete from orders where id < 0");
     const failing = await schedule(sql, "failing", "3 3 * * *", "select 1 / id from orders");
     await schedule(
@@ -195,7 +200,7 @@ Deno.test("what a database itself shows is found: secrets, what is missing, fail
     assert.deepEqual(
       evidence("cannot-succeed").map((line) => line.replace(/^cron\.job \d+, /, "")),
       [
-        "gone: there is no table public.old_orders and function tidy_up",
+        "gone: there is no table public.old_orders, table net.orders and function tidy_up",
         `unowned: the role gone_owner_${name.slice(5, 15)} may not log in`,
       ],
     );
@@ -264,20 +269,28 @@ Deno.test("--watch ties answers to entries by the URL of the request, also those
       await admin`
         insert into net._http_response (id, status_code, timed_out, created) values (${id}, ${status}, false, ${at})`;
     };
-    // Before it watches: whose it is stays unknown.
+    await schedule(sql, "quick", "58 seconds", call("quick"));
+    // Before it watches: whose it is stays unknown, also where its id is given again after a crash.
     await answer(1, 500, minutes(-1));
+    await queue(1, "one");
     // What happens between two looks, by the second of the watch in which it does.
     const events: Record<number, () => Promise<unknown>> = {
       1: async () => {
         await ran(admin, one, minutes(0));
         await ran(admin, two, minutes(0));
-        await queue(2, "one");
         await queue(3, "two");
         await queue(4, "slow");
+        await queue(5, "quick");
+        await queue(6, "unknown");
       },
       3: async () => {
-        await answer(2, 200, minutes(0, 1));
+        await answer(1, 200, minutes(0, 1));
         await answer(3, 503, minutes(0, 1));
+      },
+      // One batch comes together: which of the two took so long is not known.
+      80: async () => {
+        await answer(5, 200, minutes(0, 2));
+        await answer(6, 200, minutes(0, 2));
       },
       90: () => answer(4, 200, minutes(0, 3)),
     };

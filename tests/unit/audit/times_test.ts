@@ -105,6 +105,14 @@ Deno.test("a pair with months of its own runs twice only around the changes", ()
   ]);
 });
 
+Deno.test("a pair that shares the days of the week, so that each has one run, is no fault", () => {
+  const pair = [
+    listEntry("batch-edt", "0 7 * * 1-5", "batch"),
+    listEntry("batch-est", "0 8 * * 0,6", "batch"),
+  ];
+  assert.deepEqual(of("zone-pair", pair), []);
+});
+
 Deno.test("two of other work, of other hours, or that only look like letters of a zone are no pair", () => {
   const edt = listEntry("batch-edt", "0 4 * * *", "batch");
   for (
@@ -168,6 +176,8 @@ Deno.test("a name that says a time of a zone is held to it", () => {
   ) {
     assert.deepEqual(say(name, schedule), [], name);
   }
+  const local = listEntry("batch-3am-est", "0 3 * * *", "batch", { zone: "America/New_York" });
+  assert.deepEqual(of("name-says-other-time", [local]), [], "it has the zone that it says");
 });
 
 Deno.test("an entry in UTC that a name or comment calls local is found, with its local times", () => {
