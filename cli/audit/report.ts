@@ -43,10 +43,17 @@ function describe(finding: Finding, paint: Paint): string {
   return [
     `${paint(colourOf[severity], severity.toUpperCase())}, ${certainty}: ${rule}`,
     paint("bold", hang("", title)),
-    ...evidence.map((line, index) => hang(index === 0 ? "  why   " : "        ", line)),
+    ...shortened(evidence).map((line, index) => hang(index === 0 ? "  why   " : "        ", line)),
     hang("  cost  ", cost),
     hang("  mend  ", mend),
   ].join("\n");
+}
+
+/** A screen is short; `--json` has all of it. */
+function shortened(evidence: readonly string[]): string[] {
+  return evidence.length <= 8
+    ? [...evidence]
+    : [...evidence.slice(0, 7), `and ${evidence.length - 7} lines more, which --json has`];
 }
 
 /** Commands and messages may hold anything: control characters, which could steer the terminal, become blanks. */

@@ -63,10 +63,33 @@ function set(bits: Minutes, at: number): void {
 
 export function countOf(bits: Minutes): number {
   let count = 0;
-  for (let word of bits) {
-    for (; word !== 0; word &= word - 1) count++;
-  }
+  for (const word of bits) count += onesIn(word);
   return count;
+}
+
+function onesIn(word: number): number {
+  let count = 0;
+  for (let rest = word; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
+
+/** How many minutes both have. */
+export function countBoth(a: Minutes, b: Minutes): number {
+  let count = 0;
+  for (let index = 0; index < a.length; index++) count += onesIn(a[index]! & b[index]!);
+  return count;
+}
+
+export function shareAny(a: Minutes, b: Minutes): boolean {
+  for (let index = 0; index < a.length; index++) if ((a[index]! & b[index]!) !== 0) return true;
+  return false;
+}
+
+/** The minutes of a day that any day has: where two share none of these they never meet. */
+export function dayOf(bits: Minutes): Minutes {
+  const day = new Uint32Array(1440 / 32);
+  for (let index = 0; index < bits.length; index++) day[index % day.length]! |= bits[index]!;
+  return day;
 }
 
 /** Of 366 days, those of one year: 366 daily runs are 365. */
@@ -74,13 +97,17 @@ export function perYear(count: number): number {
   return Math.round(count / DAYS * 365);
 }
 
-export function both(a: Minutes, b: Minutes): Minutes {
-  return a.map((word, index) => word & b[index]!);
-}
-
 /** Whether every minute of the one is one of the other. */
 export function isWithin(part: Minutes, whole: Minutes): boolean {
-  return part.every((word, index) => (word & ~whole[index]!) === 0);
+  for (let index = 0; index < part.length; index++) {
+    if ((part[index]! & ~whole[index]!) !== 0) return false;
+  }
+  return true;
+}
+
+export function areSame(a: Minutes, b: Minutes): boolean {
+  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false;
+  return true;
 }
 
 /** The minutes that are set, from 0 on. */

@@ -1,27 +1,19 @@
 import type { Audited } from "../audited.ts";
-import type { Entry } from "../entry.ts";
-import type { Answer, Run } from "../facts.ts";
+import type { Answer } from "../facts.ts";
 import type { Finding } from "../finding.ts";
-import { functionIn } from "../work.ts";
+import { isTimeout, postingEntries, tiedAnswers } from "../tied-answers.ts";
 import { counted } from "../../../shared/text.ts";
 
-/** pg_net looks for new requests once a second; what waits longer than this is not taken for an entry's. */
-const windowMs = 2_000;
-
-/**
- * What became of the requests whose runs pg_cron calls succeeded. An answer names no job: it is an entry's only where
- * that entry alone fired in that second, made one request, and one answer came.
- */
+/** What became of the requests whose runs pg_cron calls succeeded. */
 export function answers(audited: Audited): Finding[] {
-  const { entries, facts } = audited;
+  const { facts } = audited;
   const runs = facts.database?.runs;
-  const kept = facts.database?.answers;
   const findings = fromLog(audited);
-  const posting = entries.filter(({ active, work, jobId }) =>
-    active && work.kind === "http" && jobId !== undefined
-  );
-  if (runs === undefined || kept === undefined || posting.length === 0) return findings;
-  const tied = tieAnswers(posting, runs, kept, entries);
+  const posting = postingEntries(audited);
+  if (runs === undefined || facts.database?.answers === undefined || posting.length === 0) {
+    return findings;
+  }
+  const tied = tiedAnswers(audited);
   let untied = 0;
   let all = 0;
   for (const entry of posting) {
@@ -67,47 +59,13 @@ export function answers(audited: Audited): Finding[] {
   return findings;
 }
 
-function tieAnswers(
-  posting: Entry[],
-  runs: readonly Run[],
-  kept: readonly Answer[],
-  entries: readonly Entry[],
-): Map<Entry, Answer[]> {
-  const tied = new Map<Entry, Answer[]>();
-  const add = (entry: Entry, answer: Answer) => tied.set(entry, [...tied.get(entry) ?? [], answer]);
-  const started = runs.filter((run) => run.startedAt !== null)
-    .map((run) => ({ jobId: run.jobId, at: run.startedAt!.getTime(), status: run.status }))
-    .sort((a, b) => a.at - b.at);
-  const sorted = [...kept].sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
-  for (const [index, answer] of sorted.entries()) {
-    if (answer.url !== undefined) {
-      const targets = entries.filter(({ work }) =>
-        work.functionName !== undefined && work.functionName === functionIn(answer.url!)
-      );
-      if (targets.length === 1) add(targets[0]!, answer);
-      continue;
-    }
-    const at = answer.createdAt.getTime();
-    const candidates = started.filter((run) => run.at > at - windowMs && run.at <= at + 100);
-    const [run] = candidates;
-    if (candidates.length !== 1) continue;
-    const near = [sorted[index - 1], sorted[index + 1]].some((other) =>
-      other !== undefined && other.createdAt.getTime() >= run!.at &&
-      other.createdAt.getTime() < run!.at + windowMs
-    );
-    const entry = posting.find(({ jobId }) => jobId === run!.jobId);
-    if (entry?.work.requests === 1 && run!.status === "succeeded" && !near) add(entry, answer);
-  }
-  return tied;
-}
-
 function isError({ statusCode }: Answer): boolean {
   return statusCode === null || statusCode >= 400;
 }
 
-function nameOfError({ statusCode, timedOut, error }: Answer): string {
-  if (statusCode !== null) return String(statusCode);
-  return timedOut || error?.startsWith("Timeout") ? "no answer in time" : error ?? "no answer";
+function nameOfError(answer: Answer): string {
+  if (answer.statusCode !== null) return String(answer.statusCode);
+  return isTimeout(answer) ? "no answer in time" : answer.error ?? "no answer";
 }
 
 /** `12 × 401, 1 × 503`. */

@@ -1,7 +1,15 @@
 import type { Audited } from "../audited.ts";
 import type { Entry } from "../entry.ts";
 import type { Finding } from "../finding.ts";
-import { both, countOf, DAYS, isWithin, type Minutes, perYear } from "../timetable.ts";
+import {
+  areSame,
+  countBoth,
+  countOf,
+  DAYS,
+  isWithin,
+  type Minutes,
+  perYear,
+} from "../timetable.ts";
 import { readTiming } from "../timing.ts";
 import { namesOf, scheduleOf } from "../words.ts";
 import { counted } from "../../../shared/text.ts";
@@ -33,11 +41,11 @@ function findingsOf(group: Timed[]): Finding[] {
   const findings: Finding[] = [];
   const left: Timed[] = [];
   for (const one of group) {
-    const first = left.find(({ minutes }) => equals(minutes, one.minutes));
+    const first = left.find(({ minutes }) => areSame(minutes, one.minutes));
     if (first === undefined) left.push(one);
   }
   for (const first of left) {
-    const same = group.filter(({ minutes }) => equals(minutes, first.minutes));
+    const same = group.filter(({ minutes }) => areSame(minutes, first.minutes));
     if (same.length > 1) findings.push(sameTimes(same));
   }
   const byCount = left.toSorted((a, b) => countOf(b.minutes) - countOf(a.minutes));
@@ -47,21 +55,17 @@ function findingsOf(group: Timed[]): Finding[] {
   }
   for (const wide of widest) {
     const covered = group.filter(({ minutes }) =>
-      !equals(minutes, wide.minutes) && isWithin(minutes, wide.minutes)
+      !areSame(minutes, wide.minutes) && isWithin(minutes, wide.minutes)
     );
     if (covered.length > 0) findings.push(coveredBy(wide, covered));
   }
   for (const [index, one] of widest.entries()) {
     for (const other of widest.slice(index + 1)) {
-      const shared = countOf(both(one.minutes, other.minutes));
+      const shared = countBoth(one.minutes, other.minutes);
       if (shared > 0) findings.push(partly(one, other, shared));
     }
   }
   return findings;
-}
-
-function equals(a: Minutes, b: Minutes): boolean {
-  return a.every((word, index) => word === b[index]);
 }
 
 /** What differs in labels of the payload alone is likely the same. */

@@ -1,7 +1,18 @@
 import type { Audited } from "../audited.ts";
 import type { Entry } from "../entry.ts";
 import type { Finding } from "../finding.ts";
-import { both, countOf, DAYS, isWithin, listOf, type Minutes, perYear } from "../timetable.ts";
+import {
+  areSame,
+  countBoth,
+  countOf,
+  dayOf,
+  DAYS,
+  isWithin,
+  listOf,
+  type Minutes,
+  perYear,
+  shareAny,
+} from "../timetable.ts";
 import { namesOf, scheduleOf } from "../words.ts";
 import { counted } from "../../../shared/text.ts";
 import { clock } from "../zones.ts";
@@ -9,6 +20,7 @@ import { clock } from "../zones.ts";
 interface Timed {
   entry: Entry;
   minutes: Minutes;
+  day: Minutes;
 }
 
 /** So many at once are worth a warning. */
@@ -19,7 +31,9 @@ export function sharedMinutes({ entries, timetable }: Audited): Finding[] {
   const sections = Map.groupBy(
     entries.flatMap((entry): Timed[] => {
       const minutes = timetable.minutesOf(entry);
-      return minutes === undefined || countOf(minutes) === 0 ? [] : [{ entry, minutes }];
+      return minutes === undefined || countOf(minutes) === 0
+        ? []
+        : [{ entry, minutes, day: dayOf(minutes) }];
     }),
     ({ entry }) => entry.section ?? "",
   );
@@ -33,7 +47,7 @@ function findingOf(all: Timed[]): Finding[] {
     for (const other of all.slice(index + 1)) {
       if (one.entry.work.key === other.entry.work.key) continue;
       if (one.entry.shares !== undefined || other.entry.shares !== undefined) continue;
-      if (countOf(both(one.minutes, other.minutes)) === 0) continue;
+      if (!shareAny(one.day, other.day) || !shareAny(one.minutes, other.minutes)) continue;
       meets.get(one)!.push(other);
       meets.get(other)!.push(one);
       pairs++;
@@ -66,9 +80,7 @@ function sameTimes(all: Timed[], meets: Map<Timed, Timed[]>): string[] {
   const told = new Set<Timed>();
   return all.flatMap((one) => {
     if (told.has(one)) return [];
-    const same = meets.get(one)!.filter(({ minutes }) =>
-      minutes.every((word, index) => word === one.minutes[index])
-    );
+    const same = meets.get(one)!.filter(({ minutes }) => areSame(minutes, one.minutes));
     for (const other of same) told.add(other);
     return same.length === 0 ? [] : [
       `${namesOf([one, ...same].map(({ entry }) => entry))} have the same times: ${
@@ -95,7 +107,7 @@ function pairLines(involved: Timed[], meets: Map<Timed, Timed[]>, pairs: number)
   return involved.flatMap((one, index) =>
     meets.get(one)!.filter((other) => involved.indexOf(other) > index).map((other) =>
       `${one.entry.name} and ${other.entry.name}: ${
-        counted(perYear(countOf(both(one.minutes, other.minutes))), "time")
+        counted(perYear(countBoth(one.minutes, other.minutes)), "time")
       } a year`
     )
   );

@@ -1,5 +1,6 @@
 import type { Audited } from "../audited.ts";
 import type { Finding } from "../finding.ts";
+import { isTimeout } from "../tied-answers.ts";
 import { namesOf } from "../words.ts";
 import { counted } from "../../../shared/text.ts";
 
@@ -14,10 +15,7 @@ export function shortTimeout({ entries, facts }: Audited): Finding[] {
     return ms === undefined || ms > shortMs ? [] : [{ entry, ms }];
   });
   if (found.length === 0) return [];
-  const late =
-    (facts.database?.answers ?? []).filter(({ statusCode, timedOut, error }) =>
-      statusCode === null && (timedOut || error?.startsWith("Timeout"))
-    ).length;
+  const late = (facts.database?.answers ?? []).filter(isTimeout).length;
   return [{
     rule: "short-timeout",
     severity: "warning",

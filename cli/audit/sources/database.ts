@@ -26,7 +26,12 @@ export async function readDatabase(sql: Sql): Promise<ReadDatabase> {
         coalesce(current_setting('cron.log_run', true), 'on') = 'on' as logs`;
     const runDetails = await read("the size of cron.job_run_details", readRunDetails);
     const runs = await read("cron.job_run_details", readRuns);
-    const answers = await read("net._http_response", readAnswers);
+    const allAnswers = await read("net._http_response", readAnswers);
+    // Of what is older than the runs that were read, nobody knows who fired.
+    const since = runs?.length === newest ? runs.at(-1)!.startedAt : null;
+    const answers = since === null
+      ? allAnswers
+      : allAnswers?.filter(({ createdAt }) => createdAt.getTime() > since.getTime() + 2_000);
     const settings = await read("the settings of databases and roles", readSettings);
     const defaultTimeoutMs = await read("the default timeout of net.http_post", readDefaultTimeout);
     const facts: DatabaseFacts = {

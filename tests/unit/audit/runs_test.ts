@@ -233,11 +233,30 @@ Deno.test("a run that takes longer than its interval is found where its duration
   });
   assert.equal(of("outlasts-interval", [call], logged(301_000)).length, 1);
   assert.deepEqual(of("outlasts-interval", [call], logged(299_000)), []);
+  const seconds = { ...call, schedule: "30 seconds" };
   const watched = (tookMs: number) =>
     known({ answers: [answerOf(1, hour(7), { url: "https://a/functions/v1/batch", tookMs })] });
-  const seconds = { ...call, schedule: "30 seconds" };
   assert.equal(of("outlasts-interval", [seconds], watched(31_000)).length, 1);
   assert.deepEqual(of("outlasts-interval", [seconds], watched(29_000)), []);
+  // What did not come within its minute took at least a minute.
+  const late = (jobId: string) =>
+    known({
+      runs: [runOf(jobId, hour(7))],
+      answers: [
+        answerOf(1, answered(7), {
+          statusCode: null,
+          timedOut: true,
+          error: "Timeout of 60000 ms",
+        }),
+      ],
+    });
+  const [found] = of("outlasts-interval", [seconds], late("batch"));
+  assert.match(found!.evidence[0]!, /^the longest took at least 1 min 0 s, by/);
+  assert.deepEqual(of("outlasts-interval", [seconds], late("other")), []);
+  assert.deepEqual(
+    of("outlasts-interval", [{ ...call, schedule: "* * * * *" }], late("batch")),
+    [],
+  );
 });
 
 Deno.test("job_run_details grows for ever unless an entry deletes from it", () => {
