@@ -306,6 +306,17 @@ Deno.test("the report fits 80 columns, has colours for a terminal alone, and no 
   assert.match(plain, /\nNot knowable here\n- the zone of the machine$/);
 });
 
+Deno.test("the report shows at most eight lines of evidence, and says how many there are", () => {
+  const never = (count: number) =>
+    report(
+      auditOf(Array.from({ length: count }, (_, index) => listEntry(`x${index}`, "0 0 31 2 *"))),
+      "x",
+      false,
+    ).split("\n").filter((line) => /no day of|lines more/.test(line)).map((line) => line.trim());
+  assert.equal(never(8).length, 8);
+  assert.deepEqual([never(9).length, never(9).at(-1)], [8, "and 2 lines more, which --json has"]);
+});
+
 Deno.test("the score takes 15 for an error, 5 for a warning, 1 for a note, half of it for what is likely", () => {
   const never = listEntry("never", "0 0 31 2 *");
   const unreadable = listEntry("odd", "0 25 * * *");

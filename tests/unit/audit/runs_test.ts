@@ -90,6 +90,8 @@ Deno.test("runs without an answer of their own are counted as not knowable", () 
   assert.match(found!.title, /^What became of 3 of 4 runs/);
   const sql = sqlEntry("batch", "0 * * * *", "select 1");
   assert.deepEqual(of("unknown-answers", [sql], facts), [], "SQL has no answers");
+  const off = callEntry("batch", "0 * * * *", { active: false });
+  assert.deepEqual(of("unknown-answers", [off], facts), [], "it is switched off");
 });
 
 Deno.test("an answer that was watched belongs to the entry with its URL", () => {

@@ -264,6 +264,8 @@ Deno.test("minutes are shared by other work alone, and not where an entry says w
   ) {
     assert.deepEqual(of("shared-minutes", [a, none]), []);
   }
+  const days = ["1", "2"].map((day) => listEntry(`on-${day}`, `0 3 * * ${day}`));
+  assert.deepEqual(of("shared-minutes", days), [], "the same time of other days");
   const five = ["a", "b", "c", "d", "e"].map((name) => listEntry(name, "0 3 * * *"));
   assert.equal(of("shared-minutes", five)[0]!.severity, "warning");
 });
