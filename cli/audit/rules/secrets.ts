@@ -23,8 +23,9 @@ export function secretsInCommands({ entries }: Audited): Finding[] {
       `${entry.where}: ${counted(secrets.length, "secret")}: ${excerpt(entry.command, secrets[0]!)}`
     ),
     cost: "Whoever reads the entry, a backup or a log has the secret",
-    mend:
-      "Change the secret. Keep the new one in Vault, and let the command read vault.decrypted_secrets",
+    mend: found.some(({ entry }) => entry.engine === "pg_cron")
+      ? "Change the secret. Keep the new one in Vault, and let the command read vault.decrypted_secrets"
+      : "Change the secret. Keep the new one in a store of secrets, and let the command read it there",
   }];
 }
 

@@ -37,7 +37,8 @@ export function utcCalledLocal(audited: Audited): Finding[] {
       return inPair.has(entry) ? [] : moves(entry, letters.zone, said, audited);
     }
     const zone = /\b[A-Z][a-z]+\/[A-Z][A-Za-z_]+\b/.exec(text)?.[0] ??
-      places.find(([pattern]) => pattern.test(text))?.[1];
+      // A place alone may be whom it is about; with a time it is whose time that is.
+      (said === undefined ? undefined : places.find(([pattern]) => pattern.test(text))?.[1]);
     if (zone !== undefined && isZone(zone)) return moves(entry, zone, said, audited);
     return said !== undefined && said !== at && !/(?<![a-z])(?:utc|gmt)(?![a-z])/i.test(text)
       ? [noZone(entry, said, at)]

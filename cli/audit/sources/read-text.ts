@@ -1,5 +1,6 @@
 /** Reads entries from a text, whatever kind of file it is. */
 import { isZone } from "../zones.ts";
+import type { Entry } from "../entry.ts";
 import { readCrontab } from "./crontab.ts";
 import { readKubernetes } from "./kubernetes.ts";
 import { readSchedulesJson } from "./schedules-json.ts";
@@ -14,7 +15,17 @@ export function readText(source: TextSource): ReadText {
   for (const { zone, where } of read.entries) {
     if (!isZone(zone)) throw new Error(`Cannot read ${where}: there is no time zone ${zone}`);
   }
-  return read;
+  return { ...read, entries: read.entries.map((entry) => withOwnName(entry, read.entries)) };
+}
+
+/** A command may stand in several lines. */
+function withOwnName(entry: Entry, all: readonly Entry[]): Entry {
+  const isOnly =
+    all.filter(({ name, section }) => name === entry.name && section === entry.section).length ===
+      1;
+  return isOnly
+    ? entry
+    : { ...entry, name: `${entry.name} (line ${entry.where.split(":").at(-1)})` };
 }
 
 function kindOf({ name, text }: TextSource): (source: TextSource) => ReadText {

@@ -72,8 +72,8 @@ Deno.test("a vercel.json is read with its lines", () => {
 }`,
   );
   assert.deepEqual(entries.map(inBrief), [
-    ["/api/nightly", "0 3 * * *", "UTC", "vercel", "vercel.json:3", true, "/api/nightly"],
-    ["/api/nightly", "0 4 * * *", "UTC", "vercel", "vercel.json:4", true, "/api/nightly"],
+    ["/api/nightly (line 3)", "0 3 * * *", "UTC", "vercel", "vercel.json:3", true, "/api/nightly"],
+    ["/api/nightly (line 4)", "0 4 * * *", "UTC", "vercel", "vercel.json:4", true, "/api/nightly"],
   ]);
 });
 

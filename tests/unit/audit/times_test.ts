@@ -205,6 +205,7 @@ Deno.test("an entry in UTC that a name or comment calls local is found, with its
         zone: "America/New_York",
       }),
       listEntry("latest-digest", "0 14 * * *"),
+      listEntry("sync-paris-office", "0 14 * * *"),
       listEntry("hourly", "0 * * * *", "hourly", { comment: "New York" }),
       listEntry("stats-in-tokyo", "0 14 * * *", "x", { comment: "Asia/Tokyo, 11pm" }),
     ]
