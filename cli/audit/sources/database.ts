@@ -26,7 +26,7 @@ export async function readDatabase(sql: Sql): Promise<ReadDatabase> {
         coalesce(current_setting('cron.log_run', true), 'on') = 'on' as logs`;
     const runDetails = await read("the size of cron.job_run_details", readRunDetails);
     const runs = await read("cron.job_run_details", readRuns);
-    const allAnswers = await read("net._http_response", readAnswers);
+    const allAnswers = await read("net._http_response", (sql) => readAnswers(sql));
     // Of what is older than the runs that were read, nobody knows who fired.
     const since = runs?.length === newest ? runs.at(-1)!.startedAt : null;
     const answers = since === null
@@ -126,11 +126,13 @@ export async function readRuns(sql: TransactionSql | Sql): Promise<Run[]> {
     from cron.job_run_details order by runid desc limit ${newest}`;
 }
 
-export async function readAnswers(sql: TransactionSql | Sql): Promise<Answer[]> {
+/** Those that pg_net keeps, or that came since. */
+export async function readAnswers(sql: TransactionSql | Sql, since?: Date): Promise<Answer[]> {
   return await sql<Answer[]>`
     select id::text, status_code as "statusCode", coalesce(timed_out, false) as "timedOut",
       left(error_msg, 500) as error, created as "createdAt"
-    from net._http_response order by created desc limit ${newest}`;
+    from net._http_response where created > ${since ?? new Date(0)}
+    order by created desc limit ${newest}`;
 }
 
 /** The names alone tell whose they are; a value is looked at, and never shown. */
