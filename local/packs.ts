@@ -31,6 +31,8 @@ const job = z.strictObject({
   schedule: z.string().nullable(),
   /** For those who read the file. */
   why: z.string().optional(),
+  /** Why it may start in the same minute as other jobs; `deno task daybook audit` finds those without a reason. */
+  shares: z.string().optional(),
   description: z.string(),
   target: z.string().optional(),
   time_zone: z.string().optional(),
@@ -123,7 +125,7 @@ export async function applyPack(sql: Sql, name: string, text: string): Promise<v
   });
 }
 
-function registration({ why: _, ...given }: z.infer<typeof job>): string {
+function registration({ why: _why, shares: _shares, ...given }: z.infer<typeof job>): string {
   const values = Object.entries(given).map(([name, value]) =>
     `  ${name} => ${value === null ? "null" : literal(value!)}`
   );

@@ -2,6 +2,7 @@
 import { Command, type Help, type Option } from "commander";
 import { wrap } from "../../shared/text.ts";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
+import { addAudit } from "./audit.ts";
 import { addAuditLog } from "./audit-log.ts";
 import { addBackfill } from "./backfill.ts";
 import { addCancel } from "./cancel.ts";
@@ -36,6 +37,7 @@ const verbs: ((program: Command, io: Io) => void)[] = [
   addRuns,
   addLogs,
   addAuditLog,
+  addAudit,
   addVerify,
   addSmoke,
   addRun,
