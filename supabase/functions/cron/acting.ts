@@ -192,7 +192,7 @@ export function addActingRoutes(api: OpenAPIHono, caller: Caller): void {
         p_author: author,
         p_input: input,
       });
-      return context.json(found as object, 200, { "cache-control": "no-store" });
+      return context.json(found as object);
     });
   }
   for (const method of ["get", "post"] as const) {
@@ -204,8 +204,6 @@ export function addActingRoutes(api: OpenAPIHono, caller: Caller): void {
     });
   }
   api.on(["GET", "POST"], tickPath, async (context) => {
-    return context.json(await caller.act("scheduler_api_tick") as object, 200, {
-      "cache-control": "no-store",
-    });
+    return context.json(await caller.act("scheduler_api_tick") as object);
   });
 }

@@ -184,9 +184,7 @@ export function addReadingRoutes(api: OpenAPIHono, ask: Ask): void {
       };
       const named = Object.entries(args ?? {}).map(([key, argument]) => [argument, given[key]]);
       const found = await ask(asks, Object.fromEntries(named));
-      return context.json(found, status?.(found as never) ?? 200, {
-        "cache-control": "no-store",
-      }) as never;
+      return context.json(found, status?.(found as never) ?? 200) as never;
     });
   }
 }
