@@ -23,16 +23,15 @@ const keptSeconds = 600;
  * Reads `CONSOLE_ORIGINS`, origins with commas between them; `[]` when it is not set.
  *
  * @throws HttpError 500 `misconfigured` for anything else than an https origin, or an http one on loopback, as a browser
- * sends it: no `*`, no path, no slash at the end.
+ * sends it: no `*`, no path, no slash at the end. It quotes nothing: it is answered to callers without a credential, too.
  */
 export function readConsoleOrigins(env: Platform["env"]): string[] {
   const origins = env("CONSOLE_ORIGINS")?.split(",").map((origin) => origin.trim()) ?? [];
-  const wrong = origins.find((origin) => !isOrigin(origin));
-  if (wrong !== undefined) {
+  const wrong = origins.findIndex((origin) => !isOrigin(origin));
+  if (wrong !== -1) {
     throw misconfigured(
-      `CONSOLE_ORIGINS must be origins like https://console.example.com with commas between them, got ${
-        JSON.stringify(wrong.slice(0, 200))
-      }`,
+      "CONSOLE_ORIGINS must be origins like https://console.example.com with commas between them: " +
+        `number ${wrong + 1} is none`,
     );
   }
   return origins;
