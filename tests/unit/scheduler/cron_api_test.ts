@@ -183,6 +183,20 @@ const refused: [string, Reply, number, string, RegExp][] = [
     /status must/,
   ],
   [
+    "cannot store a character",
+    answering({ code: "22P05", message: "unsupported Unicode escape sequence" }, 400),
+    400,
+    "invalid_input",
+    /unsupported Unicode/,
+  ],
+  [
+    "knows no such offset",
+    answering({ code: "22009", message: "time zone displacement out of range" }, 400),
+    400,
+    "invalid_input",
+    /displacement/,
+  ],
+  [
     "took too long",
     answering({ code: "57014", message: "canceling statement" }, 500),
     503,
