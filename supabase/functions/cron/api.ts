@@ -46,8 +46,8 @@ export function createApi(caller: Caller): OpenAPIHono {
           type: "http",
           scheme: "bearer",
           description:
-            "The cron secret, a service key, METRICS_TOKEN (status and health alone), or the access " +
-            "token of a user of Supabase Auth who is listed in scheduler_operators",
+            "The cron secret, a service key, METRICS_TOKEN (status, health and metrics alone), or the " +
+            "access token of a user of Supabase Auth who is listed in scheduler_operators",
         },
       } as const,
     )
