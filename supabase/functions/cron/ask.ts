@@ -17,7 +17,7 @@ export type Ask = (
   args?: Record<string, unknown>,
 ) => Promise<unknown>;
 
-/** The database stops an answer after five seconds. This is longer, so that its own words arrive. */
+/** The database stops an answer after five seconds, or seven. This is longer, so that its own words arrive. */
 const patienceMs = 8_000;
 
 /** A user who is listed. */

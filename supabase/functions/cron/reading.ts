@@ -25,7 +25,7 @@ const cursor = z.string().max(200).optional().openapi({
 /** In a URL a plus sign stands for a blank, and people write it all the same. */
 const moment = z.preprocess(
   (text) => typeof text === "string" ? text.replace(/ (?=\d\d:?\d\d$)/, "+") : text,
-  shapes.moment,
+  shapes.givenMoment,
 );
 const paged = z.strictObject({ cursor });
 
