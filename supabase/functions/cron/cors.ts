@@ -1,6 +1,7 @@
 /** Which pages in a browser may call the API: those of the origins in `CONSOLE_ORIGINS`. */
 import { misconfigured } from "../../../shared/job/errors.ts";
 import type { Platform } from "../../../shared/job/platform.ts";
+import { isLoopbackHost } from "../../../shared/loopback.ts";
 
 /**
  * What a page may send: its user's token, a body's type, and what supabase-js and MCP clients add. Not `x-cron-secret` and not
@@ -40,8 +41,8 @@ export function readConsoleOrigins(env: Platform["env"]): string[] {
 function isOrigin(text: string): boolean {
   if (text.includes("*") || !URL.canParse(text)) return false;
   const { origin, protocol, hostname } = new URL(text);
-  const isLoopback = ["127.0.0.1", "localhost", "[::1]"].includes(hostname);
-  return origin === text && (protocol === "https:" || protocol === "http:" && isLoopback);
+  return origin === text &&
+    (protocol === "https:" || protocol === "http:" && isLoopbackHost(hostname));
 }
 
 /** The answer to a browser's question whether it may call; undefined for any other request, and for other origins. */
