@@ -1,4 +1,5 @@
 /** One address for all, as Supabase's gateway: `/rest/v1`, `/auth/v1` and `/functions/v1/<name>`. */
+import { isLoopbackHost } from "../shared/loopback.ts";
 import type { Auth } from "./auth.ts";
 import type { StackKeys } from "./keys.ts";
 
@@ -23,7 +24,6 @@ export interface Gateway {
 const IDLE_TIMEOUT_SECONDS = 150;
 /** What Supabase passes on. `fetch` refuses some of the others, and a function behind it could not be sent them. */
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-const LOOPBACK_NAMES = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
 /** Starts the gateway on loopback. */
 export function startGateway(options: GatewayOptions): Gateway {
@@ -40,7 +40,7 @@ export function startGateway(options: GatewayOptions): Gateway {
     }
     const url = new URL(request.url);
     // A page on the web can make a browser resolve its own name to 127.0.0.1.
-    if (!LOOPBACK_NAMES.has(url.hostname)) {
+    if (!isLoopbackHost(url.hostname)) {
       return json(403, { message: "This gateway answers to 127.0.0.1 and localhost only" });
     }
     if (!METHODS.includes(request.method)) {

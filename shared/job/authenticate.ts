@@ -1,4 +1,5 @@
 import { verifyCredentials } from "@supabase/server/core";
+import { isLoopbackHost } from "../loopback.ts";
 import type { KnownSecrets } from "./credentials.ts";
 import { HttpError } from "./errors.ts";
 import type { Platform } from "./platform.ts";
@@ -72,6 +73,5 @@ async function matchingKey(value: string, keys: Record<string, string>): Promise
 }
 
 function isLoopback(url: string | undefined): boolean {
-  if (url === undefined || !URL.canParse(url)) return false;
-  return ["127.0.0.1", "localhost", "[::1]"].includes(new URL(url).hostname);
+  return url !== undefined && URL.canParse(url) && isLoopbackHost(new URL(url).hostname);
 }

@@ -1551,6 +1551,8 @@ AS $function$
     left join lateral unnest(proargnames, proargtypes::oid[]::regtype[]) as arguments (name, type) on true
   where pronamespace = 'public'::regnamespace and proname = p_door and proname like 'scheduler\_api\_%'
     and not coalesce(proargnames @> '{p_user_id}', false)
+    -- It is called with the rights of the owner: a function of another role in public must not get them.
+    and proowner = (select nspowner from pg_catalog.pg_namespace where nspname = 'scheduler')
   group by pg_proc.oid;
 $function$
 ;
@@ -4114,7 +4116,7 @@ $function$
 comment on function scheduler.days_of_month(scheduler.parsed_schedule,integer,integer) is 'The days that a schedule''s day of month and its day of week name, in a month of p_length days that begins on p_first_weekday (Sunday is 0): two sets, kept as bits, bit 1 for the 1st.';
 revoke all on function scheduler.days_of_month(scheduler.parsed_schedule,integer,integer) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.delivery_outcome(p_status integer, p_error text)
+CREATE OR REPLACE FUNCTION scheduler.delivery_outcome(p_status integer)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE
@@ -4128,8 +4130,8 @@ AS $function$
     else 'again' end;
 $function$
 ;
-comment on function scheduler.delivery_outcome(integer,text) is 'What an answer says of a message: delivered; again, where it may have got lost or was refused for now; failed, where a repeat would be refused as well.';
-revoke all on function scheduler.delivery_outcome(integer,text) from public, anon, authenticated, service_role;
+comment on function scheduler.delivery_outcome(integer) is 'What an answer says of a message: delivered; again, where it may have got lost or was refused for now; failed, where a repeat would be refused as well.';
+revoke all on function scheduler.delivery_outcome(integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.delivery_wait(p_tries integer, p_retry_after text)
  RETURNS interval
@@ -8543,7 +8545,7 @@ begin
         or deliveries.sent_at < p_now - interval '1 minute' and not exists (
           select from net.http_request_queue as waiting where waiting.id = deliveries.request_id))
   loop
-    perform scheduler.end_try(v_read.deliveries, scheduler.delivery_outcome(v_read.status_code, v_read.error),
+    perform scheduler.end_try(v_read.deliveries, scheduler.delivery_outcome(v_read.status_code),
       v_read.status_code, case
         when not v_read.is_answered then 'no answer was seen'
         when v_read.status_code is null then coalesce(v_read.error, 'no answer in time') end,

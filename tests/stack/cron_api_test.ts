@@ -122,6 +122,45 @@ Deno.test("the API cron", (test) =>
       assert.equal(plain.body.at, encoded.body.at);
     });
 
+    await test.step("refuses with 400 or 404 what Postgres cannot read, and calls it no outage", async () => {
+      const paths: [string, string?][] = [
+        ["/health/%00", "/health/{job}"],
+        ["/history?job=%00"],
+        ["/status?cursor=%00"],
+        ["/next?cursor=2026-02-30T12:00:00.000000Z~fickle"],
+        ["/audit-log?cursor=999999999999999999999"],
+        ["/explain?job=fickle&at=2026-03-02T12:00:00%2B23:00"],
+        ["/explain?job=fickle&at=0000-03-02T12:00:00Z"],
+        ["/failures?since=0000-01-01T00:00:00Z"],
+        ["/failures?since=0001-01-01T00:00:00%2B01:00"],
+        ["/timeline?from=9999-12-31T12:00:00Z&to=9999-12-31T23:59:59-15:00"],
+        ["/logs?from=2026-03-02T12:00:00%2B16:00"],
+      ];
+      for (const [path, route] of paths) {
+        const { status, body } = await ask(path, {}, route);
+        assert.ok([400, 404].includes(status), `${path}: ${status} ${JSON.stringify(body)}`);
+      }
+      const because = { reason: "why", author: "ann" };
+      const acts: [string, object, string?][] = [
+        ["/jobs/%00/pause", because, "/jobs/{job}/pause"],
+        ["/groups/%00/pause", because, "/groups/{group}/pause"],
+        ["/channels/%00/test", because, "/channels/{channel}/test"],
+        [
+          "/jobs/fickle/pause",
+          { ...because, until: "2126-03-02T12:00:00+23:00" },
+          "/jobs/{job}/pause",
+        ],
+        ["/jobs/fickle/pause", { ...because, until: "0000-03-02T12:00:00Z" }, "/jobs/{job}/pause"],
+        ["/jobs/fickle/pause", { reason: "x\u0000", author: "ann" }, "/jobs/{job}/pause"],
+        ["/jobs/fickle/pause", { reason: "x\ud800", author: "ann" }, "/jobs/{job}/pause"],
+        ["/emergency/force-release-locks", { ...because, jobs: ["x\u0000"] }],
+      ];
+      for (const [path, sent, route] of acts) {
+        const { status, body } = await act(path, sent, route);
+        assert.ok([400, 404].includes(status), `${path}: ${status} ${JSON.stringify(body)}`);
+      }
+    });
+
     await test.step("answers 503 once a service is stalled", async () => {
       await untilStatus(sql, await fire(sql, "fickle"), "failed");
       const found = await ask("/health");

@@ -25,7 +25,7 @@ const because = { reason: words(1000), author: words(200) };
 const authorOfUser = words(200).optional().openapi({
   description: "Who acts: needed, unless a user of Supabase Auth asks; then it is their name",
 });
-const until = shapes.moment.optional();
+const until = shapes.givenMoment.optional();
 
 /** Every acting route. The parameter of a path is what the verb is done to. */
 export const actingRoutes: ActingRoute[] = [
@@ -67,8 +67,8 @@ export const actingRoutes: ActingRoute[] = [
     resumes: true,
     body: z.strictObject({
       ...because,
-      from: shapes.moment,
-      to: shapes.moment,
+      from: shapes.givenMoment,
+      to: shapes.givenMoment,
       reprocess: z.enum(["missed", "failed", "all"]).optional(),
       newest_first: z.boolean().optional(),
       at_most: z.int().min(1).max(1000).optional(),
@@ -192,7 +192,7 @@ export function addActingRoutes(api: OpenAPIHono, caller: Caller): void {
         p_author: author,
         p_input: input,
       });
-      return context.json(found as object, 200, { "cache-control": "no-store" });
+      return context.json(found as object);
     });
   }
   for (const method of ["get", "post"] as const) {
@@ -204,8 +204,6 @@ export function addActingRoutes(api: OpenAPIHono, caller: Caller): void {
     });
   }
   api.on(["GET", "POST"], tickPath, async (context) => {
-    return context.json(await caller.act("scheduler_api_tick") as object, 200, {
-      "cache-control": "no-store",
-    });
+    return context.json(await caller.act("scheduler_api_tick") as object);
   });
 }

@@ -36,22 +36,20 @@ export function createApi(caller: Caller): OpenAPIHono {
     servers: [{ url: "/functions/v1/cron" }],
     security: [{ cronSecret: [] }, { serviceKey: [] }, { bearer: [] }],
   });
-  const { registerComponent } = api.openAPIRegistry;
-  for (
-    const [name, scheme] of Object.entries(
-      {
-        cronSecret: { type: "apiKey", in: "header", name: "x-cron-secret" },
-        serviceKey: { type: "apiKey", in: "header", name: "apikey" },
-        bearer: {
-          type: "http",
-          scheme: "bearer",
-          description:
-            "The cron secret, a service key, METRICS_TOKEN (status and health alone), or the access " +
-            "token of a user of Supabase Auth who is listed in scheduler_operators",
-        },
-      } as const,
-    )
-  ) registerComponent.call(api.openAPIRegistry, "securitySchemes", name, scheme);
+  const schemes = {
+    cronSecret: { type: "apiKey", in: "header", name: "x-cron-secret" },
+    serviceKey: { type: "apiKey", in: "header", name: "apikey" },
+    bearer: {
+      type: "http",
+      scheme: "bearer",
+      description:
+        "The cron secret, a service key, METRICS_TOKEN (status, health and metrics alone), or the access token of a " +
+        "user of Supabase Auth who is listed in scheduler_operators",
+    },
+  } as const;
+  for (const [name, scheme] of Object.entries(schemes)) {
+    api.openAPIRegistry.registerComponent("securitySchemes", name, scheme);
+  }
   api.notFound(async (context) => {
     await caller.operator?.();
     return refuseRoute(context);

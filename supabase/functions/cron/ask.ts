@@ -17,7 +17,7 @@ export type Ask = (
   args?: Record<string, unknown>,
 ) => Promise<unknown>;
 
-/** The database stops an answer after five seconds. This is longer, so that its own words arrive. */
+/** The database stops an answer after five seconds, or seven. This is longer, so that its own words arrive. */
 const patienceMs = 8_000;
 
 /** A user who is listed. */
@@ -90,11 +90,11 @@ export function refusal(error: DatabaseError): HttpError {
       return new HttpError(404, "unknown_run", message, hint);
     case "SD014":
       return new HttpError(404, "unknown_group", message, hint);
+    case "SD015":
+      return new HttpError(404, "unknown_channel", message, hint);
     case "SD016":
     case "SD207":
       return new HttpError(403, "forbidden", message, hint);
-    case "SD015":
-      return new HttpError(404, "unknown_channel", message, hint);
     case "SD101":
     case "SD104":
     case "SD201":
@@ -103,7 +103,9 @@ export function refusal(error: DatabaseError): HttpError {
     case "22023":
     case "22007":
     case "22008":
+    case "22009":
     case "22P02":
+    case "22P05":
       return new HttpError(400, "invalid_input", message, hint);
   }
   return new HttpError(

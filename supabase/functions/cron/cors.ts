@@ -1,6 +1,7 @@
 /** Which pages in a browser may call the API: those of the origins in `CONSOLE_ORIGINS`. */
 import { misconfigured } from "../../../shared/job/errors.ts";
 import type { Platform } from "../../../shared/job/platform.ts";
+import { isLoopbackHost } from "../../../shared/loopback.ts";
 
 /**
  * What a page may send: its user's token, a body's type, and what supabase-js and MCP clients add. Not `x-cron-secret` and not
@@ -23,16 +24,15 @@ const keptSeconds = 600;
  * Reads `CONSOLE_ORIGINS`, origins with commas between them; `[]` when it is not set.
  *
  * @throws HttpError 500 `misconfigured` for anything else than an https origin, or an http one on loopback, as a browser
- * sends it: no `*`, no path, no slash at the end.
+ * sends it: no `*`, no path, no slash at the end. It quotes nothing: it is answered to callers without a credential, too.
  */
 export function readConsoleOrigins(env: Platform["env"]): string[] {
   const origins = env("CONSOLE_ORIGINS")?.split(",").map((origin) => origin.trim()) ?? [];
-  const wrong = origins.find((origin) => !isOrigin(origin));
-  if (wrong !== undefined) {
+  const wrong = origins.findIndex((origin) => !isOrigin(origin));
+  if (wrong !== -1) {
     throw misconfigured(
-      `CONSOLE_ORIGINS must be origins like https://console.example.com with commas between them, got ${
-        JSON.stringify(wrong.slice(0, 200))
-      }`,
+      "CONSOLE_ORIGINS must be origins like https://console.example.com with commas between them: " +
+        `number ${wrong + 1} is none`,
     );
   }
   return origins;
@@ -41,8 +41,8 @@ export function readConsoleOrigins(env: Platform["env"]): string[] {
 function isOrigin(text: string): boolean {
   if (text.includes("*") || !URL.canParse(text)) return false;
   const { origin, protocol, hostname } = new URL(text);
-  const isLoopback = ["127.0.0.1", "localhost", "[::1]"].includes(hostname);
-  return origin === text && (protocol === "https:" || protocol === "http:" && isLoopback);
+  return origin === text &&
+    (protocol === "https:" || protocol === "http:" && isLoopbackHost(hostname));
 }
 
 /** The answer to a browser's question whether it may call; undefined for any other request, and for other origins. */

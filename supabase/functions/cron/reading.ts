@@ -25,7 +25,7 @@ const cursor = z.string().max(200).optional().openapi({
 /** In a URL a plus sign stands for a blank, and people write it all the same. */
 const moment = z.preprocess(
   (text) => typeof text === "string" ? text.replace(/ (?=\d\d:?\d\d$)/, "+") : text,
-  shapes.moment,
+  shapes.givenMoment,
 );
 const paged = z.strictObject({ cursor });
 
@@ -184,9 +184,7 @@ export function addReadingRoutes(api: OpenAPIHono, ask: Ask): void {
       };
       const named = Object.entries(args ?? {}).map(([key, argument]) => [argument, given[key]]);
       const found = await ask(asks, Object.fromEntries(named));
-      return context.json(found, status?.(found as never) ?? 200, {
-        "cache-control": "no-store",
-      }) as never;
+      return context.json(found, status?.(found as never) ?? 200) as never;
     });
   }
 }

@@ -16,8 +16,11 @@ import { answerPreflight, readConsoleOrigins, withCors } from "./cors.ts";
 import { addMcpRoute } from "./mcp.ts";
 import { createVerifyUser, looksLikeJwt, type VerifyUser } from "./user.ts";
 
-/** Who watches from outside may see these with `METRICS_TOKEN`: they say how jobs do and nothing of what they did. */
-const watched = /^\/(health(\/[^/]*)?|status|metrics)\/?$/;
+/**
+ * Who watches from outside may see these with `METRICS_TOKEN`: they say how jobs do. Of what jobs did they have the
+ * texts of the last run and the last error, and the progress of a run under way.
+ */
+const watched = /^\/(health(\/[^/]+)?|status|metrics)$/;
 
 /**
  * The handler of the API. It is no job: it has no run in the ledger and answers at once.
@@ -46,9 +49,9 @@ export function serveApi(platform: Platform): (request: Request) => Promise<Resp
       const caller = createCaller(connect(platform, secrets), user);
       const api = createApi(caller);
       addMcpRoute(api, caller, (error) => refusalOf(error, log));
-      return withCors(request, origins, await api.fetch(request));
+      return withCors(request, origins, notStored(await api.fetch(request)));
     } catch (error) {
-      return withCors(request, origins, refusalOf(error, log).toResponse());
+      return withCors(request, origins, notStored(refusalOf(error, log).toResponse()));
     }
   };
 }
@@ -76,6 +79,12 @@ async function callerOf(
       error.headers,
     );
   }
+}
+
+/** No cache keeps an answer, refusals too: a 404 names the jobs, and not every credential is in `Authorization`. */
+function notStored(response: Response): Response {
+  response.headers.set("cache-control", "no-store");
+  return response;
 }
 
 /** The error as it is answered. What is the server's fault is logged. */

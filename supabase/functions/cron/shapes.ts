@@ -1,9 +1,14 @@
 /** The shapes of the API's answers, as openapi.json describes them. */
 import { z } from "@hono/zod-openapi";
 
-export const moment = z.iso.datetime({ offset: true }).openapi({
-  description: "A moment, ISO 8601 with its offset",
-});
+const momentText = z.iso.datetime({ offset: true });
+const momentDescription = { description: "A moment, ISO 8601 with its offset" };
+export const moment = momentText.openapi(momentDescription);
+/** A moment that a caller gives. Answers say it in UTC, in which ISO 8601 has no other years. */
+export const givenMoment = momentText.refine((text) => {
+  const year = new Date(text).getUTCFullYear();
+  return year >= 1 && year <= 9999;
+}, "must lie in the years 1 to 9999 of UTC").openapi(momentDescription);
 const count = z.number().int();
 const cursor = z.string().nullable().openapi({
   description: "What to send as `cursor` for the next page; null: this is the last one",

@@ -111,7 +111,7 @@ $$;
 comment on function scheduler.settle_alerts() is
   'Closes the alerts of which the end was told to all who knew of them, apart from disabled channels.';
 
-create function scheduler.delivery_outcome(p_status integer, p_error text) returns text
+create function scheduler.delivery_outcome(p_status integer) returns text
 language sql immutable set search_path = '' as $$
   select case
     when p_status between 200 and 299 then 'delivered'
@@ -120,7 +120,7 @@ language sql immutable set search_path = '' as $$
     when p_status is not null then 'failed'
     else 'again' end;
 $$;
-comment on function scheduler.delivery_outcome(integer, text) is
+comment on function scheduler.delivery_outcome(integer) is
   'What an answer says of a message: delivered; again, where it may have got lost or was refused for now; failed, '
     'where a repeat would be refused as well.';
 
@@ -250,7 +250,7 @@ begin
         or deliveries.sent_at < p_now - interval '1 minute' and not exists (
           select from net.http_request_queue as waiting where waiting.id = deliveries.request_id))
   loop
-    perform scheduler.end_try(v_read.deliveries, scheduler.delivery_outcome(v_read.status_code, v_read.error),
+    perform scheduler.end_try(v_read.deliveries, scheduler.delivery_outcome(v_read.status_code),
       v_read.status_code, case
         when not v_read.is_answered then 'no answer was seen'
         when v_read.status_code is null then coalesce(v_read.error, 'no answer in time') end,

@@ -7,6 +7,8 @@ language sql stable set search_path = '' as $$
     left join lateral unnest(proargnames, proargtypes::oid[]::regtype[]) as arguments (name, type) on true
   where pronamespace = 'public'::regnamespace and proname = p_door and proname like 'scheduler\_api\_%'
     and not coalesce(proargnames @> '{p_user_id}', false)
+    -- It is called with the rights of the owner: a function of another role in public must not get them.
+    and proowner = (select nspowner from pg_catalog.pg_namespace where nspname = 'scheduler')
   group by pg_proc.oid;
 $$;
 comment on function scheduler.api_arguments(text) is

@@ -38,7 +38,7 @@ t.ledgerTest("what an answer says of a message", async ({ sql }) => {
   ];
   for (const [status, outcome] of cases) {
     assert.equal(
-      await t.value(sql, "scheduler.delivery_outcome($1, null)", [status]),
+      await t.value(sql, "scheduler.delivery_outcome($1)", [status]),
       outcome,
       `${status}`,
     );

@@ -71,13 +71,30 @@ Deno.test("an answer is one round trip, asked with what was given and nothing el
   ];
   for (const [path, name, args] of cases) {
     for (const prefix of ["/cron", "/functions/v1/cron"]) {
-      const { status, asked, headers } = await call(prefix + path);
+      const { status, asked } = await call(prefix + path);
       assert.equal(status, 200, path);
-      assert.equal(headers.get("cache-control"), "no-store");
       assert.deepEqual(asked.map(({ url }) => url), [`/rest/v1/rpc/${name}`], path);
       assert.deepEqual(JSON.parse(asked[0]!.body), args, path);
     }
   }
+});
+
+Deno.test("no cache keeps an answer, whatever it is", async () => {
+  const cases: [string, string, number][] = [
+    ["GET", "/audit-log", 200],
+    ["HEAD", "/audit-log", 200],
+    ["GET", "/openapi.json", 200],
+    ["POST", "/mcp", 415],
+    ["GET", "/history?jb=x", 400],
+    ["GET", "/nothing", 404],
+    ["PUT", "/status", 405],
+  ];
+  for (const [method, path, expected] of cases) {
+    const { status, headers } = await call(`/cron${path}`, { method, headers: credential });
+    assert.deepEqual([status, headers.get("cache-control")], [expected, "no-store"], path);
+  }
+  const stranger = await call("/cron/status", {});
+  assert.deepEqual([stranger.status, stranger.headers.get("cache-control")], [401, "no-store"]);
 });
 
 Deno.test("HEAD answers as GET does, without the text", async () => {
@@ -110,10 +127,10 @@ Deno.test("nobody without a credential makes it ask the database, or learns what
   }
 });
 
-Deno.test("the watcher's token opens status, health and the health of a job alone", async () => {
+Deno.test("the watcher's token opens status, health, the health of a job and metrics alone", async () => {
   const headers = { authorization: `Bearer ${token}` };
   const health = { reply: answering({ stalled_services: [] }) };
-  for (const path of ["/status", "/health", "/health/", "/health/x"]) {
+  for (const path of ["/status", "/health", "/health/", "/health/x", "/metrics"]) {
     assert.equal((await call(`/cron${path}`, { headers }, health)).status, 200, path);
   }
   const others = [
@@ -122,6 +139,10 @@ Deno.test("the watcher's token opens status, health and the health of a job alon
     "/health/x/y",
     "/statusx",
     "/x/status",
+    "//status",
+    "/health/%2e%2e/audit-log",
+    "/%73tatus",
+    "/mcp",
     "/tick",
     "/openapi.json",
   ];
@@ -160,6 +181,20 @@ const refused: [string, Reply, number, string, RegExp][] = [
     400,
     "invalid_input",
     /status must/,
+  ],
+  [
+    "cannot store a character",
+    answering({ code: "22P05", message: "unsupported Unicode escape sequence" }, 400),
+    400,
+    "invalid_input",
+    /unsupported Unicode/,
+  ],
+  [
+    "knows no such offset",
+    answering({ code: "22009", message: "time zone displacement out of range" }, 400),
+    400,
+    "invalid_input",
+    /displacement/,
   ],
   [
     "took too long",

@@ -297,8 +297,15 @@ for (const value of malformed) {
       ];
       for (const { status, body, headers } of answers) {
         assert.deepEqual([status, body.error!.code], [500, "misconfigured"]);
-        assert.match(body.error!.message, /CONSOLE_ORIGINS must be origins like /);
+        assert.match(body.error!.message, /CONSOLE_ORIGINS must be origins like .* is none$/);
         assert.deepEqual(corsOf(headers), {});
       }
     }, { variables: { CONSOLE_ORIGINS: value } }));
 }
+
+Deno.test("what is wrong in CONSOLE_ORIGINS is told by its place: callers without a credential read it", () =>
+  withApi(async ({ call }) => {
+    const { body, lines } = await call("/status");
+    assert.match(body.error!.message, /: number 2 is none$/);
+    assert.doesNotMatch(JSON.stringify([body, lines]), /hidden/);
+  }, { variables: { CONSOLE_ORIGINS: `${page},https://user:hidden@example.com` } }));

@@ -172,6 +172,12 @@ Deno.test("a tool acts with reason and author", () =>
     assert.deepEqual(asked[1]!.args.p_input, { end_runs: true });
   }));
 
+Deno.test("a parameter that is null is one that was left out", () =>
+  withClient(async ({ text, asked }) => {
+    await text("history", { job: "x", cursor: null, from: null });
+    assert.deepEqual(asked, [{ door: "scheduler_api_history", args: { p_job: "x" } }]);
+  }));
+
 Deno.test("no stream stays open: nobody can listen for changes", () =>
   withClient(async ({ client }) => {
     await assert.rejects(client.listen({ toolsListChanged: true }), /Subscription limit reached/);
@@ -195,6 +201,10 @@ Deno.test("what the API refuses is an error of the tool, in the API's words", ()
         /^invalid_input: Cannot pause_job: job must be given/,
       ],
       ["run_job", { job: "..", reason: "why", author: "ann" }, /job must be given/],
+      ["run_job", { job: 7, reason: "why", author: "ann" }, /run_job: job must be a text/],
+      ["health_of_job", { job: "\ud800" }, /^invalid_input: .*job must be a text/],
+      ["status", { cursor: { after: "x" } }, /^invalid_input: .*cursor must be a text/],
+      ["status", { cursor: "\ud800" }, /^invalid_input: .*cursor must be a text/],
       ["nothing", {}, /^unknown_route: Cannot answer: you have no tool nothing/],
     ];
     for (const [name, args, words] of cases) assert.match(await refusal(name, args), words);
@@ -285,4 +295,48 @@ Deno.test("a user who is not listed, and a caller without a credential, do not c
     new Request("http://127.0.0.1/cron/mcp", { headers: secret }),
   );
   assert.deepEqual([got.status, got.headers.get("allow")], [405, "POST"]);
+});
+
+Deno.test("what is no message of the protocol is refused as openapi.json says, in the protocol's words", async () => {
+  const serve = serveApi(
+    new FakePlatform({
+      CRON_SECRET: cronSecret,
+      SUPABASE_URL: "http://127.0.0.1:1",
+      SUPABASE_SERVICE_ROLE_KEY: "k".repeat(40),
+    }),
+  );
+  const request = (path: string, init: RequestInit = {}) =>
+    serve(
+      new Request(`http://127.0.0.1/cron${path}`, {
+        ...init,
+        headers: { ...secret, ...init.headers },
+      }),
+    );
+  const { paths } = await (await request("/openapi.json")).json();
+  const described = paths["/mcp"].post.responses;
+  const types = {
+    "content-type": "application/json",
+    accept: "application/json, text/event-stream",
+  };
+  const list = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/list" });
+  const cases: [Record<string, string>, string, number][] = [
+    [types, "{", 400],
+    [types, "{}", 400],
+    [{ ...types, accept: "text/html" }, list, 406],
+    [types, "x".repeat(300_000), 413],
+    [{ ...types, "content-type": "text/plain" }, list, 415],
+  ];
+  for (const [headers, body, expected] of cases) {
+    const response = await request("/mcp", { method: "POST", headers, body });
+    const { jsonrpc } = await response.json();
+    assert.deepEqual([response.status, jsonrpc], [expected, "2.0"]);
+    const { schema } = described[expected].content["application/json"];
+    assert.deepEqual(schema.required, ["jsonrpc"], String(expected));
+  }
+});
+
+Deno.test("docs/api.md names the tools of a viewer", async () => {
+  const page = await Deno.readTextFile(new URL("../../../docs/api.md", import.meta.url));
+  const [, list] = /^A viewer gets the tools that read alone: ([^.]+)\./m.exec(page) ?? [];
+  assert.deepEqual(list?.match(/\w+/g), readingTools);
 });
