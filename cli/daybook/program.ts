@@ -5,6 +5,7 @@ import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
 import { addAuditLog } from "./audit-log.ts";
 import { addBackfill } from "./backfill.ts";
 import { addCancel } from "./cancel.ts";
+import { addChannels } from "./channels.ts";
 import { addCloseBreaker } from "./close-breaker.ts";
 import { addCrontab } from "./crontab.ts";
 import { addDoctor } from "./doctor.ts";
@@ -13,6 +14,7 @@ import { addExplain } from "./explain.ts";
 import { addFailures } from "./failures.ts";
 import { addHealth } from "./health.ts";
 import { addLogs } from "./logs.ts";
+import { addMetrics } from "./metrics.ts";
 import { addNext } from "./next.ts";
 import { addPause, addResume } from "./pause.ts";
 import { addRotateSecret } from "./rotate-secret.ts";
@@ -30,12 +32,14 @@ import { addNote, endingOf, noteOf } from "./verb.ts";
 const verbs: ((program: Command, io: Io) => void)[] = [
   addStatus,
   addHealth,
+  addMetrics,
   addFailures,
   addExplain,
   addNext,
   addRuns,
   addLogs,
   addAuditLog,
+  addChannels,
   addVerify,
   addSmoke,
   addRun,
