@@ -6,7 +6,8 @@ import {
   type Finding,
 } from "./doctor-findings.ts";
 import { CommandError, type Io } from "./io.ts";
-import { openPlace, type PlaceOptions } from "./open-source.ts";
+import { openPlace } from "./open-source.ts";
+import type { PlaceOptions } from "./place.ts";
 import { readPages } from "./pages.ts";
 import { readProfile } from "./profile.ts";
 import { askFunction } from "./rotate-secret-functions.ts";

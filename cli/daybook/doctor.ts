@@ -1,7 +1,6 @@
 /** `doctor`: everything between a person and the first green run, each with the command that mends it. */
 import type { Command } from "commander";
 import { resolve } from "node:path";
-import postgres from "postgres";
 import { version as ownVersion } from "../../shared/version.ts";
 import { errorMessage } from "../../shared/job/errors.ts";
 import { formatTable } from "../format-table.ts";
@@ -23,7 +22,7 @@ import {
   skipped,
 } from "./doctor-findings.ts";
 import { askApi } from "./doctor-api.ts";
-import { databaseUrlIfAny } from "./doctor-place.ts";
+import { connectTo, databaseUrlIfAny } from "./database.ts";
 import {
   cliVersion,
   isProject,
@@ -154,12 +153,7 @@ async function examineDatabase(
       }],
     };
   }
-  const sql = postgres(url, {
-    max: 1,
-    onnotice: () => {},
-    connect_timeout: 10,
-    connection: { application_name: "daybook doctor" },
-  });
+  const sql = connectTo(url, "daybook doctor");
   try {
     const facts = await readDatabase(sql);
     if (facts.version === undefined) {

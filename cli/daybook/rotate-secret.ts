@@ -1,7 +1,7 @@
 /** `rotate-secret`: another cron secret, in both places, without a refused request. */
 import type { Command } from "commander";
 import postgres from "postgres";
-import { databaseUrlOf } from "./doctor-place.ts";
+import { connectTo, databaseUrlOf } from "./database.ts";
 import { DEFAULT_DATA_DIRECTORY } from "../running-stack.ts";
 import { type ActOptions, asAct } from "./act.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
@@ -56,12 +56,7 @@ async function rotate(options: Options, io: Io): Promise<void> {
   const settleMs = options.settle === undefined ? undefined : secondsOf(options.settle, "--settle");
   const limitMs = secondsOf(options.limit, "--limit");
   const databaseUrl = await databaseUrlOf(options, io);
-  const sql = postgres(databaseUrl, {
-    max: 2,
-    onnotice: () => {},
-    connect_timeout: 10,
-    connection: { application_name: "daybook rotate-secret" },
-  });
+  const sql = connectTo(databaseUrl, "daybook rotate-secret", { max: 2 });
   const say = (line: string) => options.json ? io.complain(line) : io.print(line);
   try {
     const apiUrl = await projectUrl(sql);

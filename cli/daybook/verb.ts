@@ -1,7 +1,8 @@
 /** What all verbs have in common: their options, what they ask, how they end. */
 import type { Command } from "commander";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
-import { openPlace, type PlaceOptions } from "./open-source.ts";
+import { openPlace } from "./open-source.ts";
+import type { PlaceOptions } from "./place.ts";
 import type { Source } from "./source.ts";
 
 /** The options that stand before or after any verb. */

@@ -270,6 +270,48 @@ Deno.test("nothing to ask, or two places, is said", async () => {
   assert.match(noUrl.stderr, /^Cannot use the database's URL: /);
 });
 
+Deno.test("verbs that need the database refuse two places, and what is no URL of one, without its password", async () => {
+  const verbs = [
+    ["status"],
+    ["doctor"],
+    ["crontab", "--format", "cron"],
+    ["rotate-secret", "--reason", "why", "--author", "ann"],
+  ];
+  const odd = ["", "https://hush.example", "postgres://ann:hu#sh@db.example/postgres"];
+  for (const verb of verbs) {
+    for (const url of odd) {
+      const { code, stdout, stderr } = await daybook([...verb, "--db-url", url]);
+      assert.equal(code, 2, `${verb[0]} ${url}`);
+      assert.match(stderr, /^Cannot use the database's URL: it must be postgres:/);
+      assert.doesNotMatch(stdout + stderr, /hu.?sh/);
+    }
+    const two = await daybook([
+      ...verb,
+      "--db-url",
+      "postgres://127.0.0.1:9/postgres",
+      "--profile",
+      "production",
+    ]);
+    assert.deepEqual([two.code, two.stderr], [
+      2,
+      "Cannot ask two places: --db-url and --profile are given",
+    ], verb[0]);
+  }
+});
+
+Deno.test("a database that does not answer ends each verb that asks it with 3, and doctor with 1", async () => {
+  const gone = ["--db-url", "postgres://ann:hush@127.0.0.1:9/postgres"];
+  const crontab = await daybook(["crontab", "--format", "cron", ...gone]);
+  assert.equal(crontab.code, 3);
+  assert.match(crontab.stderr, /^Cannot reach postgres:\/\/127\.0\.0\.1:9\/postgres: /);
+  const because = ["--reason", "why", "--author", "ann"];
+  const rotation = await daybook(["rotate-secret", ...because, ...gone]);
+  assert.equal(rotation.code, 3);
+  const doctor = await daybook(["doctor", ...gone]);
+  assert.equal(doctor.code, 1);
+  assert.match(doctor.stdout, /^failed +database +it does not answer: /);
+});
+
 Deno.test("who acts is said, by option, environment or profile, and never guessed", async () => {
   const pause = ["pause", "nightly", "--reason", "a release"];
   const reply = json({ message: "nightly is paused" });
