@@ -56,11 +56,21 @@ export const momentForms =
  * @param option For the message, `--from` say.
  * @throws CommandError when it is none, or a time that the zone's clock leaves out or shows twice.
  */
-export function readMoment(
-  option: string,
-  text: string,
-  { now, zone, ahead = false }: { now: Date; zone: string; ahead?: boolean },
-): string {
+export function readMoment(option: string, text: string, clock: ReaderClock): string {
+  const moment = momentBy(option, text, clock);
+  // What the database takes as ISO 8601: the years from 1 to 9999.
+  if (!/^(?!0000)\d{4}-/.test(moment)) throw noMoment(option, text);
+  return moment;
+}
+
+interface ReaderClock {
+  now: Date;
+  zone: string;
+  /** Whether a span counts forward. */
+  ahead?: boolean;
+}
+
+function momentBy(option: string, text: string, { now, zone, ahead = false }: ReaderClock): string {
   const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   if (amount !== undefined) {
     const ms = Number(amount) * unitMs[unit as keyof typeof unitMs];
@@ -77,7 +87,8 @@ export function readMoment(
     /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?(Z|[+-]\d\d(?::?\d\d)?)?$/.exec(
       text,
     ) ?? [];
-  if (day === undefined || !isDay(day)) throw noMoment(option, text);
+  // The years of a calendar begin with 1.
+  if (day === undefined || !isDay(day) || day.startsWith("0000")) throw noMoment(option, text);
   if (offset === undefined) {
     return time === undefined
       ? startOfDay(option, day, zone)

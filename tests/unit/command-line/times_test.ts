@@ -52,6 +52,10 @@ Deno.test("readMoment() refuses what is no time, and says which are", () => {
       "-2h",
       "2w",
       "2026-03-02T12:00:00+99:00",
+      "0000-01-01",
+      "0000-01-01T00:00:00Z",
+      "9999-12-31T23:59:59-01:00",
+      "999999d",
     ]
   ) {
     assert.throws(() => read(text), { message: `--at is no time: ${text}`, exitCode: 2 }, text);
