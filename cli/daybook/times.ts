@@ -14,7 +14,8 @@ export function clockTime(moment: string | Date, zone: string): string {
     hourCycle: "h23",
   }).formatToParts(new Date(moment));
   const part = (type: string) => parts.find((part) => part.type === type)!.value;
-  return `${part("year")}-${part("month")}-${part("day")} ${part("hour")}:${part("minute")}:${
+  const year = part("year").padStart(4, "0");
+  return `${year}-${part("month")}-${part("day")} ${part("hour")}:${part("minute")}:${
     part("second")
   }`;
 }
@@ -148,7 +149,8 @@ function momentsOf(time: string, zone: string): Date[] {
     return Date.parse(`${clockTime(near, zone).replace(" ", "T")}Z`) -
       Math.floor(near.getTime() / 1000) * 1000;
   });
-  return [...new Set(offsets)].map((offset) => new Date(asUtc - offset))
+  // Beside the first and the last day of the calendar is a year that ISO 8601 does not write with four digits.
+  return [...new Set(offsets.filter(Number.isFinite))].map((offset) => new Date(asUtc - offset))
     .filter((moment) => clockTime(moment, zone) === clockTime(new Date(asUtc), "UTC"))
     .sort((a, b) => a.getTime() - b.getTime());
 }
