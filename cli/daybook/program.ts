@@ -184,7 +184,14 @@ Ends with
   2  the command is wrong: a verb, an option, a job or a run that there is not
   3  no answer: nothing listens there, the secret is refused, the database is down
   4  the verb was refused: the state of the job or the run does not allow it, or you may only read
+  70  the command itself broke: report what it printed
   130  stopped by Ctrl-C`;
+
+/** With what of a URL may be a password left out. */
+function stackOf(error: unknown): string {
+  const stack = error instanceof Error ? error.stack ?? error.message : String(error);
+  return stack.replaceAll(/:\/\/[^@\s]*@/g, "://…@");
+}
 
 /** Runs the command of these arguments and says how it ends; what is wrong is printed. */
 export async function runProgram(args: string[], io: Io): Promise<ExitCode> {
@@ -202,6 +209,8 @@ export async function runProgram(args: string[], io: Io): Promise<ExitCode> {
     }
     // commander ends --help in this way.
     if ((error as { code?: string }).code === "commander.helpDisplayed") return exitCodes.ok;
-    throw error;
+    // Left to Deno it would end with 1, which says that something is wrong with the jobs.
+    io.complain(`The command broke: ${stackOf(error)}`);
+    return exitCodes.broken;
   }
 }

@@ -312,6 +312,16 @@ Deno.test("a database that does not answer ends each verb that asks it with 3, a
   assert.match(doctor.stdout, /^failed +database +it does not answer: /);
 });
 
+Deno.test("a command that breaks ends with 70, and shows no password", async () => {
+  const { code, stdout, stderr } = await against(json(status), ["status"], {
+    print: () => {
+      throw new TypeError("no postgres://ann:hush@db.example");
+    },
+  });
+  assert.deepEqual([code, stdout], [70, ""]);
+  assert.match(stderr, /^The command broke: TypeError: no postgres:\/\/…@db\.example\n +at /);
+});
+
 Deno.test("who acts is said, by option, environment or profile, and never guessed", async () => {
   const pause = ["pause", "nightly", "--reason", "a release"];
   const reply = json({ message: "nightly is paused" });
