@@ -103,7 +103,9 @@ async function projectUrl(sql: postgres.Sql): Promise<string> {
     throw new CommandError(
       exitCodes.refused,
       `Cannot rotate the secret: ${row?.fault ?? "Vault has no secret named project_url"}`,
-      "select vault.create_secret('https://<ref>.supabase.co', 'project_url')",
+      row === undefined
+        ? "select vault.create_secret('https://<ref>.supabase.co', 'project_url')"
+        : "deno task daybook doctor says how it is changed",
     );
   }
   return row.url.replace(/\/+$/, "");
