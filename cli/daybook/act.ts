@@ -32,11 +32,13 @@ export function act<Answer>(
   route: string,
   input: Record<string, unknown> = {},
 ): Promise<Answer> {
-  const { reason } = options;
-  if (!reason?.trim()) {
-    throw new CommandError(exitCodes.usage, "--reason must say why, for the audit log");
-  }
-  return source.act<Answer>(route, { reason, author: author(), ...input });
+  return source.act<Answer>(route, { reason: reasonOf(options), author: author(), ...input });
+}
+
+/** @throws CommandError without a reason. */
+export function reasonOf({ reason }: ActOptions): string {
+  if (reason?.trim()) return reason;
+  throw new CommandError(exitCodes.usage, "--reason must say why, for the audit log");
 }
 
 /** Does it, and prints what it says that it did. */

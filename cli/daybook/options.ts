@@ -53,7 +53,7 @@ export function runIdOf(text: string | undefined): string {
   throw new CommandError(
     exitCodes.usage,
     `${text} is no id of a run`,
-    "deno task daybook runs lists them: 01234567-89ab-cdef-0123-456789abcdef",
+    "deno task daybook runs lists them",
   );
 }
 

@@ -359,6 +359,7 @@ Deno.test("every verb that acts needs a reason, and does nothing without", async
       ["stop"],
       ["restart"],
       ["smoke", "x"],
+      ["rotate-secret"],
     ]
   ) {
     const missing = await against(json({}), [...args, "--author", "ann"]);
