@@ -99,7 +99,8 @@ export const status = z.strictObject({
     budgets,
     group: z.string().nullable(),
     callable: z.boolean().openapi({
-      description: "Whether an outside clock may call it: serveJob() serves it, with the cron secret",
+      description:
+        "Whether an outside clock may call it: serveJob() serves it, with the cron secret",
     }),
   })),
   next_cursor: cursor,
