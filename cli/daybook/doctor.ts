@@ -40,9 +40,6 @@ interface Options extends CommonOptions {
   project?: string;
 }
 
-/** How long verify() may wait for pg_net and a function that boots, in milliseconds. */
-const verifyMs = 30_000;
-
 export function addDoctor(program: Command, io: Io): void {
   const command = program.command("doctor")
     .summary("everything between you and the first green run, with what mends it")
@@ -84,7 +81,7 @@ async function examine(options: Options, io: Io): Promise<Finding[]> {
   const onDisk = folder === undefined ? undefined : await readProjectOnDisk(folder);
   const expected = onDisk?.version ?? ownVersion;
   const database = await examineDatabase(options, io, expected);
-  const byUrl = database.findings.length === 0 ? await askApi(options, io, verifyMs) : undefined;
+  const byUrl = database.findings.length === 0 ? await askApi(options, io) : undefined;
   if (folder !== undefined && onDisk !== undefined) {
     findings.push(checkConfig(onDisk, options.project!));
     findings.push(...await examineProject(folder, database.facts?.projectUrl, onDisk.functions));
@@ -166,7 +163,7 @@ async function examineDatabase(
         }],
       };
     }
-    const checks = await verifyDatabase(sql, verifyMs);
+    const checks = await verifyDatabase(sql, io);
     return {
       facts,
       findings: [
