@@ -17,7 +17,7 @@ const TERMINATION_MS = 5_000;
 
 const [port, keys, ...directories] = Deno.args;
 const watchesKeys = keys !== "" && await isReadable(keys!);
-let keysReadAt: number | undefined;
+let keysRead: string | undefined;
 const limits = { wallClockMs: wallClockSeconds() * 1000, terminationMs: TERMINATION_MS };
 let hide = hideEnvironment(Deno.env.toObject());
 const current = new Map<string, { instance: FunctionInstance; files: string }>();
@@ -62,9 +62,12 @@ async function isReadable(path: string): Promise<boolean> {
 /** Workers see the variables of this process. */
 async function readCronSecrets() {
   if (!watchesKeys) return;
-  const changedAt = (await Deno.stat(keys!)).mtime!.getTime();
-  if (changedAt === keysReadAt) return;
-  keysReadAt = changedAt;
+  const { ino, mtime } = await Deno.stat(keys!);
+  // A rotation writes the file twice in a row, which may be within one tick of the file system's clock. Each time it is
+  // another file, put in the place of the one before.
+  const found = `${ino} ${mtime!.getTime()}`;
+  if (found === keysRead) return;
+  keysRead = found;
   const variables = cronVariables(JSON.parse(await Deno.readTextFile(keys!)));
   for (const [variable, value] of Object.entries(variables)) {
     if (value === null) Deno.env.delete(variable);

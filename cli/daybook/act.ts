@@ -6,18 +6,24 @@ import { oneLine } from "./render.ts";
 import type { Call } from "./verb.ts";
 
 export interface ActOptions {
-  reason: string;
+  reason?: string;
   author?: string;
 }
 
-/** Adds `--reason` and `--author`. */
+const reason = ["--reason <WHY>", "why, for the audit log"] as const;
+const author = [
+  "--author <NAME>",
+  "who acts, for the audit log (DAYBOOK_AUTHOR, or the profile's author)",
+] as const;
+
+/** Adds `--reason` and `--author` to a verb that acts. */
 export function asAct(command: Command): Command {
-  return command
-    .requiredOption("--reason <WHY>", "why, for the audit log")
-    .option(
-      "--author <NAME>",
-      "who acts, for the audit log (DAYBOOK_AUTHOR, or the profile's author)",
-    );
+  return command.requiredOption(...reason).option(...author);
+}
+
+/** Adds them to a verb that acts with one of its options alone. */
+export function addCause(command: Command): Command {
+  return command.option(...reason).option(...author);
 }
 
 /** POSTs what the verb is given, with its reason and author. */
@@ -26,11 +32,13 @@ export function act<Answer>(
   route: string,
   input: Record<string, unknown> = {},
 ): Promise<Answer> {
-  const { reason } = options;
-  if (reason.trim() === "") {
-    throw new CommandError(exitCodes.usage, "--reason must say why, for the audit log");
-  }
-  return source.act<Answer>(route, { reason, author: author(), ...input });
+  return source.act<Answer>(route, { reason: reasonOf(options), author: author(), ...input });
+}
+
+/** @throws CommandError without a reason. */
+export function reasonOf({ reason }: ActOptions): string {
+  if (reason?.trim()) return reason;
+  throw new CommandError(exitCodes.usage, "--reason must say why, for the audit log");
 }
 
 /** Does it, and prints what it says that it did. */

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { Backfilled } from "./answers.ts";
 import { act, type ActOptions, asAct } from "./act.ts";
 import { exitCodes, type Io } from "./io.ts";
-import { momentOf, wholeNumber } from "./options.ts";
+import { momentOf, routeOf, wholeNumber } from "./options.ts";
 import { oneLine, table } from "./render.ts";
 import { clockTime, momentForms } from "./times.ts";
 import { addNote, verb } from "./verb.ts";
@@ -32,7 +32,7 @@ export function addBackfill(program: Command, io: Io): void {
       .option("--yes", "do it"),
   ).action(verb<Options>(io, async (call, job) => {
     const { options, zone, show } = call;
-    const done = await act<Backfilled>(call, `jobs/${encodeURIComponent(job!)}/backfill`, {
+    const done = await act<Backfilled>(call, routeOf("job", job!, "backfill"), {
       from: momentOf(io, call, "--from", options.from),
       to: momentOf(io, call, "--to", options.to),
       reprocess: options.reprocess,

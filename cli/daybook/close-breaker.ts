@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { actAndSay, type ActOptions, asAct } from "./act.ts";
 import type { Io } from "./io.ts";
+import { routeOf } from "./options.ts";
 import { verb } from "./verb.ts";
 
 export function addCloseBreaker(program: Command, io: Io): void {
@@ -11,6 +12,6 @@ export function addCloseBreaker(program: Command, io: Io): void {
       .argument("<job>", "its name or alias"),
   ).action(verb<ActOptions>(
     io,
-    (call, job) => actAndSay(call, `jobs/${encodeURIComponent(job!)}/close-breaker`),
+    (call, job) => actAndSay(call, routeOf("job", job!, "close-breaker")),
   ));
 }

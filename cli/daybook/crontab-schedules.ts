@@ -8,6 +8,7 @@ export interface ScheduledJob {
   time_zone: string;
   continuous: boolean;
   state: string;
+  callable: boolean;
 }
 
 /** Which clock it is for. All take five fields; where they differ is in days. */
@@ -34,6 +35,10 @@ export function scheduleFor(clock: ClockKind, job: ScheduledJob): ClockSchedule 
   if (job.state === "disabled") return { reason: "it is disabled" };
   if (job.target.startsWith("https://")) {
     return { reason: "its target is a URL, which Daybook calls itself" };
+  }
+  // Without the ledger, a call would do the work beside the run that tick sends.
+  if (!job.callable) {
+    return { reason: "its function is not served by serveJob(), or takes a secret of its own" };
   }
   if (job.continuous) return { reason: "it is continuous: the end of a run begins the next" };
   if (job.schedule === null) return { reason: "it has no schedule of its own" };

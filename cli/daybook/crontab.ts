@@ -1,6 +1,5 @@
 /** `crontab`: the files of a clock other than pg_cron. */
 import { type Command, Option } from "commander";
-import postgres from "postgres";
 import { readBaseUrl } from "../../shared/base-url.ts";
 import {
   type CallOptions,
@@ -10,10 +9,11 @@ import {
   planCalls,
 } from "./crontab-files.ts";
 import type { ClockKind, ScheduledJob } from "./crontab-schedules.ts";
-import { databaseUrlIfAny } from "./doctor-place.ts";
+import { connectTo, databaseUrlIfAny, unreachable } from "./database.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 import { openPlace } from "./open-source.ts";
 import { readPages } from "./pages.ts";
+import { assertOnePlace } from "./place.ts";
 import { readProfile } from "./profile.ts";
 import { addNote, type CommonOptions } from "./verb.ts";
 
@@ -79,6 +79,7 @@ async function allJobs(options: Options, io: Io): Promise<ScheduledJob[]> {
 
 /** The address that the clock calls. */
 async function projectUrlOf(options: Options, io: Io): Promise<string> {
+  assertOnePlace(options);
   const told = options.projectUrl ?? options.url ??
     (options.profile === undefined ? undefined : (await readProfile(options.profile, io)).url) ??
     await vaultsUrl(options, io);
@@ -96,12 +97,14 @@ async function projectUrlOf(options: Options, io: Io): Promise<string> {
 async function vaultsUrl(options: CommonOptions, io: Io): Promise<string | undefined> {
   const database = await databaseUrlIfAny(options, io);
   if (database === undefined) return undefined;
-  const sql = postgres(database, { max: 1, onnotice: () => {}, connect_timeout: 10 });
+  const sql = connectTo(database, "daybook crontab");
   try {
     const [row] = await sql`
       select decrypted_secret as url from vault.decrypted_secrets
       where name = 'project_url' and scheduler.project_url_fault(decrypted_secret) is null`;
     return row?.url;
+  } catch (error) {
+    throw unreachable(database, error);
   } finally {
     await sql.end({ timeout: 1 });
   }

@@ -1,20 +1,13 @@
 /** What the doctor learns over the API, where it has no database. */
-import {
-  type Answers,
-  type DatabaseCheck,
-  databaseFinding,
-  type Finding,
-} from "./doctor-findings.ts";
+import { type Answers, databaseFinding, type Finding } from "./doctor-findings.ts";
 import { CommandError, type Io } from "./io.ts";
-import { openPlace, type PlaceOptions } from "./open-source.ts";
+import { openPlace } from "./open-source.ts";
+import type { PlaceOptions } from "./place.ts";
 import { readPages } from "./pages.ts";
 import { readProfile } from "./profile.ts";
 import { askFunction } from "./rotate-secret-functions.ts";
 import type { Source } from "./source.ts";
-
-interface Verification {
-  checks: { check: string; state: DatabaseCheck["state"]; detail: string }[];
-}
+import { verifyOf } from "./verify.ts";
 
 export interface ApiFacts {
   findings: Finding[];
@@ -25,13 +18,12 @@ export interface ApiFacts {
 /** Asks the API of `--url` or of the profile. What it refuses is a finding. */
 export async function askApi(
   options: PlaceOptions,
-  io: Pick<Io, "env" | "stackDatabase">,
-  limitMs: number,
+  io: Pick<Io, "env" | "stackDatabase" | "now" | "pause">,
 ): Promise<ApiFacts> {
   const { source } = await openPlace(options, io);
   const check = "API";
   try {
-    const checks = await verify(source, limitMs);
+    const { checks } = await verifyOf(source, io);
     const findings: Finding[] = [
       { check, state: "ok", detail: `${source.place} answers` },
       ...checks.map(({ check, ...rest }) => databaseFinding({ check_name: check, ...rest })),
@@ -46,14 +38,6 @@ export async function askApi(
     };
   } finally {
     await source.close();
-  }
-}
-
-async function verify(source: Source, limitMs: number): Promise<Verification["checks"]> {
-  for (const end = Date.now() + limitMs;;) {
-    const { checks } = await source.read<Verification>("verify");
-    if (checks.every(({ state }) => state !== "asked") || Date.now() > end) return checks;
-    await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 

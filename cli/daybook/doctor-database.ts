@@ -1,6 +1,8 @@
 /** What the doctor looks up in the database. */
 import type { Sql } from "postgres";
 import type { CutJob, DatabaseCheck } from "./doctor-findings.ts";
+import type { Io } from "./io.ts";
+import { untilAnswered } from "./verify.ts";
 
 export interface DatabaseFacts {
   /** Of the Daybook in it; undefined where there is none. */
@@ -46,10 +48,13 @@ export async function readDatabase(sql: Sql): Promise<DatabaseFacts> {
 }
 
 /** The checks of `scheduler.verify()`, once the function that was asked has answered, or when its time is over. */
-export async function verifyDatabase(sql: Sql, limitMs: number): Promise<DatabaseCheck[]> {
-  for (const end = Date.now() + limitMs;;) {
-    const checks = await sql<DatabaseCheck[]>`select * from scheduler.verify()`;
-    if (checks.every(({ state }) => state !== "asked") || Date.now() > end) return [...checks];
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+export function verifyDatabase(
+  sql: Sql,
+  io: Pick<Io, "now" | "pause">,
+): Promise<readonly DatabaseCheck[]> {
+  return untilAnswered(
+    async () => [...await sql<DatabaseCheck[]>`select * from scheduler.verify()`],
+    (checks) => checks,
+    io,
+  );
 }

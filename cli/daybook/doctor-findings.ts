@@ -229,7 +229,7 @@ export function checkVersion(inDatabase: string, expected: string): Finding {
 export function checkRotation(stage: string): Finding {
   return stage === "none" ? ok("rotation", "none is under way") : warning(
     "rotation",
-    "a rotation of the cron secret has begun and not ended; nothing is refused meanwhile",
+    "a rotation of the cron secret has begun and not ended",
     "deno task daybook rotate-secret --reason '…' --author '…'",
   );
 }

@@ -1,7 +1,6 @@
 /** `doctor`: everything between a person and the first green run, each with the command that mends it. */
 import type { Command } from "commander";
 import { resolve } from "node:path";
-import postgres from "postgres";
 import { version as ownVersion } from "../../shared/version.ts";
 import { errorMessage } from "../../shared/job/errors.ts";
 import { formatTable } from "../format-table.ts";
@@ -23,7 +22,7 @@ import {
   skipped,
 } from "./doctor-findings.ts";
 import { askApi } from "./doctor-api.ts";
-import { databaseUrlIfAny } from "./doctor-place.ts";
+import { connectTo, databaseUrlIfAny } from "./database.ts";
 import {
   cliVersion,
   isProject,
@@ -40,9 +39,6 @@ import { addNote, type CommonOptions, endWith } from "./verb.ts";
 interface Options extends CommonOptions {
   project?: string;
 }
-
-/** How long verify() may wait for pg_net and a function that boots, in milliseconds. */
-const verifyMs = 30_000;
 
 export function addDoctor(program: Command, io: Io): void {
   const command = program.command("doctor")
@@ -85,7 +81,7 @@ async function examine(options: Options, io: Io): Promise<Finding[]> {
   const onDisk = folder === undefined ? undefined : await readProjectOnDisk(folder);
   const expected = onDisk?.version ?? ownVersion;
   const database = await examineDatabase(options, io, expected);
-  const byUrl = database.findings.length === 0 ? await askApi(options, io, verifyMs) : undefined;
+  const byUrl = database.findings.length === 0 ? await askApi(options, io) : undefined;
   if (folder !== undefined && onDisk !== undefined) {
     findings.push(checkConfig(onDisk, options.project!));
     findings.push(...await examineProject(folder, database.facts?.projectUrl, onDisk.functions));
@@ -154,12 +150,7 @@ async function examineDatabase(
       }],
     };
   }
-  const sql = postgres(url, {
-    max: 1,
-    onnotice: () => {},
-    connect_timeout: 10,
-    connection: { application_name: "daybook doctor" },
-  });
+  const sql = connectTo(url, "daybook doctor");
   try {
     const facts = await readDatabase(sql);
     if (facts.version === undefined) {
@@ -172,7 +163,7 @@ async function examineDatabase(
         }],
       };
     }
-    const checks = await verifyDatabase(sql, verifyMs);
+    const checks = await verifyDatabase(sql, io);
     return {
       facts,
       findings: [

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { act, actAndSay, type ActOptions, asAct } from "./act.ts";
 import type { Released } from "./answers.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
-import { wholeNumber } from "./options.ts";
+import { nameOf, wholeNumber } from "./options.ts";
 import { oneLine } from "./render.ts";
 import { verb } from "./verb.ts";
 
@@ -25,7 +25,7 @@ export function addReleaseLocks(program: Command, io: Io): void {
     const answer = await act<Released>(
       call,
       "emergency/force-release-locks",
-      options.all ? {} : { jobs },
+      options.all ? {} : { jobs: jobs.map((job) => nameOf("job", job!)) },
     );
     show(
       answer,

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Explanation } from "./answers.ts";
 import { exitCodes, type Io } from "./io.ts";
-import { momentOf } from "./options.ts";
+import { momentOf, nameOf } from "./options.ts";
 import { oneLine } from "./render.ts";
 import { momentForms } from "./times.ts";
 import { addNote, verb } from "./verb.ts";
@@ -18,7 +18,7 @@ export function addExplain(program: Command, io: Io): void {
       const { source, options, show } = call;
       const at = momentOf(io, call, "--at", options.at);
       show(
-        await source.read<Explanation>("explain", { job, at }),
+        await source.read<Explanation>("explain", { job: nameOf("job", job!), at }),
         ({ sentence }) => oneLine(sentence),
       );
       return exitCodes.ok;

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { formatDuration } from "../format-table.ts";
 import type { Health, HealthOfJob } from "./answers.ts";
 import { exitCodes, type Io } from "./io.ts";
+import { nameOf } from "./options.ts";
 import {
   momentHeading,
   moments,
@@ -25,7 +26,9 @@ export function addHealth(program: Command, io: Io): void {
         show(health, (health) => renderHealth(health, zone, paintFor(io)));
         return health.stalled_services.length > 0 ? exitCodes.jobs : exitCodes.ok;
       }
-      const health = await source.read<HealthOfJob>(`health/${encodeURIComponent(job)}`);
+      const health = await source.read<HealthOfJob>(
+        `health/${encodeURIComponent(nameOf("job", job))}`,
+      );
       show(health, (health) => renderHealthOfJob(health, zone, paintFor(io)));
       return health.status === "STALLED" ? exitCodes.jobs : exitCodes.ok;
     }));

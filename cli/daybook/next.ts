@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Next } from "./answers.ts";
 import { exitCodes, type Io } from "./io.ts";
-import { wholeNumber } from "./options.ts";
+import { jobIfAny, wholeNumber } from "./options.ts";
 import { readPages } from "./pages.ts";
 import { momentHeading, moments, oneLine, table } from "./render.ts";
 import { verb } from "./verb.ts";
@@ -22,7 +22,7 @@ export function addNext(program: Command, io: Io): void {
       >(
         source,
         "next",
-        { job },
+        { job: jobIfAny(job) },
         "occurrences",
         options.limit,
       );

@@ -1,15 +1,9 @@
 /** Which source a command asks: what it is told, else the running stack. */
 import { type Credential, httpSource } from "./http-source.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
+import { assertOnePlace, type PlaceOptions } from "./place.ts";
 import { type Profile, readProfile } from "./profile.ts";
 import type { Source } from "./source.ts";
-
-/** The options that every verb has. */
-export interface PlaceOptions {
-  url?: string;
-  dbUrl?: string;
-  profile?: string;
-}
 
 /** What a verb asks, and who acts unless the command says so. */
 export interface Place {
@@ -21,15 +15,8 @@ type PlaceIo = Pick<Io, "env" | "stackDatabase">;
 
 /** @throws CommandError when there is nothing to ask, or no credential for it. */
 export async function openPlace(options: PlaceOptions, io: PlaceIo): Promise<Place> {
+  assertOnePlace(options);
   const { url, dbUrl, profile: name } = options;
-  const given = Object.entries({ "--url": url, "--db-url": dbUrl, "--profile": name })
-    .filter(([, value]) => value !== undefined).map(([option]) => option);
-  if (given.length > 1) {
-    throw new CommandError(
-      exitCodes.usage,
-      `Cannot ask two places: ${given.join(" and ")} are given`,
-    );
-  }
   if (name !== undefined) {
     const profile = await readProfile(name, io);
     return { source: await openProfile(name, profile, io), author: profile.author };

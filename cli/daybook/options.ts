@@ -24,6 +24,27 @@ export function momentOf(
   return text === undefined ? undefined : readMoment(option, text, { now: io.now(), zone, ahead });
 }
 
+type Named = "job" | "group" | "channel";
+
+/**
+ * The name of an argument or option. No name is blank, and none is `.` or `..`: in a path, a URL takes these for steps
+ * between folders, and an empty part for none, so each would ask another route.
+ */
+export function nameOf(what: Named, text: string): string {
+  if (text.trim() !== "" && !/^\.{1,2}$/.test(text)) return text;
+  throw new CommandError(exitCodes.usage, `There is no ${what} named '${text}'`);
+}
+
+/** The job of an argument or option that need not be given. */
+export function jobIfAny(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : nameOf("job", text);
+}
+
+/** The route below a job, a group or a channel. */
+export function routeOf(what: Named, name: string, verb: string): string {
+  return `${what}s/${encodeURIComponent(nameOf(what, name))}/${verb}`;
+}
+
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** The id of a run, as an argument. */
@@ -32,7 +53,7 @@ export function runIdOf(text: string | undefined): string {
   throw new CommandError(
     exitCodes.usage,
     `${text} is no id of a run`,
-    "deno task daybook runs lists them: 01234567-89ab-cdef-0123-456789abcdef",
+    "deno task daybook runs lists them",
   );
 }
 

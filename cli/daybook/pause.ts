@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { actAndSay, type ActOptions, asAct } from "./act.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
-import { momentOf } from "./options.ts";
+import { momentOf, routeOf } from "./options.ts";
 import { momentForms } from "./times.ts";
 import { addNote, verb } from "./verb.ts";
 
@@ -46,7 +46,5 @@ function subjectOf(verb: string, job: string | undefined, group: string | undefi
       `Cannot ${verb}: name a job or give --group, one of them`,
     );
   }
-  return job === undefined
-    ? `groups/${encodeURIComponent(group!)}/${verb}`
-    : `jobs/${encodeURIComponent(job)}/${verb}`;
+  return job === undefined ? routeOf("group", group!, verb) : routeOf("job", job, verb);
 }

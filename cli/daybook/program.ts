@@ -6,6 +6,7 @@ import { addAudit } from "./audit.ts";
 import { addAuditLog } from "./audit-log.ts";
 import { addBackfill } from "./backfill.ts";
 import { addCancel } from "./cancel.ts";
+import { addChannels } from "./channels.ts";
 import { addCloseBreaker } from "./close-breaker.ts";
 import { addCrontab } from "./crontab.ts";
 import { addDoctor } from "./doctor.ts";
@@ -14,6 +15,7 @@ import { addExplain } from "./explain.ts";
 import { addFailures } from "./failures.ts";
 import { addHealth } from "./health.ts";
 import { addLogs } from "./logs.ts";
+import { addMetrics } from "./metrics.ts";
 import { addNext } from "./next.ts";
 import { addPause, addResume } from "./pause.ts";
 import { addRotateSecret } from "./rotate-secret.ts";
@@ -31,6 +33,7 @@ import { addNote, endingOf, noteOf } from "./verb.ts";
 const verbs: ((program: Command, io: Io) => void)[] = [
   addStatus,
   addHealth,
+  addMetrics,
   addFailures,
   addExplain,
   addNext,
@@ -38,6 +41,7 @@ const verbs: ((program: Command, io: Io) => void)[] = [
   addLogs,
   addAuditLog,
   addAudit,
+  addChannels,
   addVerify,
   addSmoke,
   addRun,
@@ -182,7 +186,14 @@ Ends with
   2  the command is wrong: a verb, an option, a job or a run that there is not
   3  no answer: nothing listens there, the secret is refused, the database is down
   4  the verb was refused: the state of the job or the run does not allow it, or you may only read
+  70  the command itself broke: report what it printed
   130  stopped by Ctrl-C`;
+
+/** With what of a URL may be a password left out. */
+function stackOf(error: unknown): string {
+  const stack = error instanceof Error ? error.stack ?? error.message : String(error);
+  return stack.replaceAll(/:\/\/[^@\s]*@/g, "://…@");
+}
 
 /** Runs the command of these arguments and says how it ends; what is wrong is printed. */
 export async function runProgram(args: string[], io: Io): Promise<ExitCode> {
@@ -200,6 +211,8 @@ export async function runProgram(args: string[], io: Io): Promise<ExitCode> {
     }
     // commander ends --help in this way.
     if ((error as { code?: string }).code === "commander.helpDisplayed") return exitCodes.ok;
-    throw error;
+    // Left to Deno it would end with 1, which says that something is wrong with the jobs.
+    io.complain(`The command broke: ${stackOf(error)}`);
+    return exitCodes.broken;
   }
 }

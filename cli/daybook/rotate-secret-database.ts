@@ -59,8 +59,12 @@ export function rotationDatabase(sql: Sql, { reason, author }: Cause): RotationD
       return row!.mark;
     },
     async isOpenBefore(mark) {
+      // A transaction that has written nothing yet has no id; how far back it sees, its session shows.
       const [row] = await sql`
-        select pg_snapshot_xmin(pg_current_snapshot()) < ${mark}::xid8 as open`;
+        select pg_snapshot_xmin(pg_current_snapshot()) < ${mark}::xid8 or exists (
+          select from pg_stat_activity
+          where age(backend_xmin) > age(${mark}::xid8::xid) and pid <> pg_backend_pid()
+            and datname = current_database() and backend_type not in ('walsender', 'autovacuum worker')) as open`;
       return row!.open;
     },
     async oldRequests() {

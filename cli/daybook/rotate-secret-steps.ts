@@ -185,6 +185,13 @@ async function proveRequests(
   }
 }
 
+/** What of the answers is not as wanted. */
+interface Fault {
+  text: string;
+  /** Whether a function refuses a secret that it should take: what `mend` is for. */
+  isRefusal: boolean;
+}
+
 type Wanted = Record<"old" | "new", "accepted" | "refused">;
 
 class Proofs {
@@ -199,16 +206,20 @@ class Proofs {
 
   /** One look, before anything is changed. */
   async assertNowAccepted(secret: string) {
+    const { now, sleep } = this.world;
+    const end = now() + this.options.limitMs;
     for (let look = 1;; look++) {
       const fault = await this.fault([[secret, "accepted", "secret of Vault"]]);
       if (fault === undefined) return;
-      if (look === 3) {
+      if (look === 3 || now() > end) {
         throw new RotationError(
-          `Cannot rotate what does not work: ${fault}`,
-          "--mend rotates all the same, and makes both places the same",
+          `Cannot rotate what does not work: ${fault.text}`,
+          fault.isRefusal
+            ? "--mend rotates all the same, and makes both places the same"
+            : "deno task daybook doctor says what the functions lack; then call this again",
         );
       }
-      await this.world.sleep(LOOK_MS);
+      await sleep(LOOK_MS);
     }
   }
 
@@ -228,7 +239,7 @@ class Proofs {
       if (fault !== undefined) {
         if (now() > end) {
           throw new RotationError(
-            `Not in ${seconds(limitMs)}: ${fault}`,
+            `Not in ${seconds(limitMs)}: ${fault.text}`,
             "supabase functions deploy starts the functions anew; then call this again",
           );
         }
@@ -245,9 +256,9 @@ class Proofs {
   /** What of the answers is not as wanted; undefined when all are. */
   private async fault(
     calls: [secret: string, wanted: "accepted" | "refused", what: string][],
-  ): Promise<string | undefined> {
+  ): Promise<Fault | undefined> {
     const queue = this.rotation.functions.filter((name) => !this.absent.has(name));
-    let fault: string | undefined;
+    let fault: Fault | undefined;
     const worker = async () => {
       for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
         for (const [secret, wanted, what] of calls) {
@@ -258,15 +269,18 @@ class Proofs {
             break;
           }
           if (kind !== wanted) {
-            fault ??= kind === "unclear"
+            const text = kind === "unclear"
               ? `${name} says ${detail} to the ${what}`
               : `${name} ${kind === "refused" ? "refuses" : "still accepts"} the ${what}`;
+            fault ??= { text, isRefusal: kind === "refused" };
           }
         }
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    if (this.absent.size === this.rotation.functions.length) fault ??= "no function is deployed";
+    if (this.absent.size === this.rotation.functions.length) {
+      fault ??= { text: "no function is deployed", isRefusal: false };
+    }
     return fault;
   }
 }

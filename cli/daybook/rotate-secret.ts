@@ -1,9 +1,9 @@
 /** `rotate-secret`: another cron secret, in both places, without a refused request. */
 import type { Command } from "commander";
 import postgres from "postgres";
-import { databaseUrlOf } from "./doctor-place.ts";
+import { connectTo, databaseUrlOf } from "./database.ts";
 import { DEFAULT_DATA_DIRECTORY } from "../running-stack.ts";
-import { type ActOptions, asAct } from "./act.ts";
+import { type ActOptions, asAct, reasonOf } from "./act.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 import { readProfile } from "./profile.ts";
 import { alone, rotationDatabase } from "./rotate-secret-database.ts";
@@ -14,7 +14,7 @@ import {
   type RotationReport,
   type SetFunctionSecrets,
 } from "./rotate-secret-steps.ts";
-import { addNote, type CommonOptions, endWith } from "./verb.ts";
+import { addNote, type CommonOptions, endWith, namedAuthor } from "./verb.ts";
 
 interface Options extends CommonOptions, ActOptions {
   projectRef?: string;
@@ -48,20 +48,12 @@ export function addRotateSecret(program: Command, io: Io): void {
 }
 
 async function rotate(options: Options, io: Io): Promise<void> {
-  const reason = given(options.reason, "--reason must say why, for the audit log");
-  const author = given(
-    options.author ?? io.env("DAYBOOK_AUTHOR") ?? await authorOfProfile(options, io),
-    "--author must say who acts, for the audit log",
-  );
+  const reason = reasonOf(options);
+  const databaseUrl = await databaseUrlOf(options, io);
+  const author = namedAuthor(options.author, await authorOfProfile(options, io), io);
   const settleMs = options.settle === undefined ? undefined : secondsOf(options.settle, "--settle");
   const limitMs = secondsOf(options.limit, "--limit");
-  const databaseUrl = await databaseUrlOf(options, io);
-  const sql = postgres(databaseUrl, {
-    max: 2,
-    onnotice: () => {},
-    connect_timeout: 10,
-    connection: { application_name: "daybook rotate-secret" },
-  });
+  const sql = connectTo(databaseUrl, "daybook rotate-secret", { max: 2 });
   const say = (line: string) => options.json ? io.complain(line) : io.print(line);
   try {
     const apiUrl = await projectUrl(sql);
@@ -108,7 +100,9 @@ async function projectUrl(sql: postgres.Sql): Promise<string> {
     throw new CommandError(
       exitCodes.refused,
       `Cannot rotate the secret: ${row?.fault ?? "Vault has no secret named project_url"}`,
-      "select vault.create_secret('https://<ref>.supabase.co', 'project_url')",
+      row === undefined
+        ? "select vault.create_secret('https://<ref>.supabase.co', 'project_url')"
+        : "deno task daybook doctor says how it is changed",
     );
   }
   return row.url.replace(/\/+$/, "");
@@ -139,11 +133,6 @@ function projectRefOf(apiUrl: string): string {
     `Cannot tell the project from ${new URL(apiUrl).host}, which Vault has as project_url`,
     "--project-ref says whose functions get the secret; for the running stack leave --db-url out",
   );
-}
-
-function given(text: string | undefined, fault: string): string {
-  if (text === undefined || text.trim() === "") throw new CommandError(exitCodes.usage, fault);
-  return text.trim();
 }
 
 function secondsOf(text: string, option: string): number {

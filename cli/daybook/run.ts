@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { NewRun } from "./answers.ts";
 import { act, type ActOptions, asAct } from "./act.ts";
 import { type ExitCode, exitCodes, type Io } from "./io.ts";
-import { payloadForms, readPayload, runIdOf } from "./options.ts";
+import { payloadForms, readPayload, routeOf, runIdOf } from "./options.ts";
 import { paintFor } from "./render.ts";
 import { addNote, type Call, verb } from "./verb.ts";
 import { exitCodeOf, renderOutcome, waitForRun } from "./wait-for-run.ts";
@@ -28,7 +28,7 @@ export function addRun(program: Command, io: Io): void {
       ),
   ).action(verb<Options>(io, async (call, job) => {
     const payload = await readPayload(call.options.payload);
-    const started = await act<NewRun>(call, `jobs/${encodeURIComponent(job!)}/run`, {
+    const started = await act<NewRun>(call, routeOf("job", job!, "run"), {
       ...(payload === undefined ? {} : { payload }),
     });
     return await sayRun(call, started, io);

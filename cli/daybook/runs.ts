@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { formatTable } from "../format-table.ts";
 import type { History, Run, RunPage } from "./answers.ts";
 import { exitCodes, type Io } from "./io.ts";
-import { momentOf, runIdOf, wholeNumber } from "./options.ts";
+import { jobIfAny, momentOf, runIdOf, wholeNumber } from "./options.ts";
 import { readPages } from "./pages.ts";
 import {
   durationOf,
@@ -51,7 +51,7 @@ export function addRuns(program: Command, io: Io): void {
         source,
         "history",
         {
-          job: options.job,
+          job: jobIfAny(options.job),
           status: options.status,
           from: momentOf(io, call, "--from", options.from),
           to: momentOf(io, call, "--to", options.to),

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { act, type ActOptions, asAct } from "./act.ts";
 import type { NewRun, RunPage } from "./answers.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
-import { payloadForms, readPayload } from "./options.ts";
+import { payloadForms, readPayload, routeOf } from "./options.ts";
 import { oneLine, paintFor } from "./render.ts";
 import { addNote, verb } from "./verb.ts";
 import { renderOutcome, waitForRun } from "./wait-for-run.ts";
@@ -35,7 +35,7 @@ export function addSmoke(program: Command, io: Io): void {
     const runOnce = async () => {
       const { run_id } = await act<NewRun>(
         call,
-        `jobs/${encodeURIComponent(job!)}/run`,
+        routeOf("job", job!, "run"),
         payload === undefined ? {} : { payload },
       );
       const page = await waitForRun(source, run_id, io);

@@ -1,23 +1,17 @@
 /** The database itself, asked through the API's own routes: the same checks, the same functions, the same words. */
 import postgres, { type Sql } from "postgres";
-import { errorMessage, HttpError } from "../../shared/job/errors.ts";
+import { HttpError } from "../../shared/job/errors.ts";
 import { createApi } from "../../supabase/functions/cron/api.ts";
 import { type Ask, refusal } from "../../supabase/functions/cron/ask.ts";
-import { CommandError, exitCodes } from "./io.ts";
+import { connectTo, hostOf, unreachable } from "./database.ts";
 import { answerOf, type Query, type Source } from "./source.ts";
 
 /** As over the API: what stops an answer that takes too long. */
 const patienceMs = 8_000;
 
 export function sqlSource(url: string): Source {
-  const place = placeOf(url);
-  const sql = postgres(url, {
-    max: 1,
-    onnotice: () => {},
-    connect_timeout: 10,
-    connection: { application_name: "daybook", statement_timeout: patienceMs },
-  });
-  const door = askBy(sql, place);
+  const sql = connectTo(url, "daybook", { statementTimeoutMs: patienceMs });
+  const door = askBy(sql, url);
   const api = createApi({ read: door, act: door });
 
   async function ask(method: "GET" | "POST", route: string, query: Query, body?: unknown) {
@@ -37,7 +31,7 @@ export function sqlSource(url: string): Source {
   }
 
   return {
-    place,
+    place: hostOf(url),
     knowsAuthor: false,
     read: (route, query = {}) => ask("GET", route, query) as never,
     act: (route, body) => ask("POST", route, {}, body) as never,
@@ -46,7 +40,7 @@ export function sqlSource(url: string): Source {
 }
 
 /** Calls `public.<name>(argument => value, …)`, as PostgREST does. */
-function askBy(sql: Sql, place: string): Ask {
+function askBy(sql: Sql, url: string): Ask {
   return async (name, args = {}) => {
     const given = Object.entries(args).filter(([, value]) => value !== undefined);
     const list = given.map(([argument], index) => `${argument} => $${index + 1}`).join(", ");
@@ -60,8 +54,8 @@ function askBy(sql: Sql, place: string): Ask {
       );
       return row!.answer;
     } catch (error) {
-      if (!(error instanceof postgres.PostgresError)) throw unreachable(place, error);
-      if (isRefusedAtTheDoor(error.code)) throw unreachable(place, error);
+      if (!(error instanceof postgres.PostgresError)) throw unreachable(url, error);
+      if (isRefusedAtTheDoor(error.code)) throw unreachable(url, error);
       throw refusal(error);
     }
   };
@@ -70,25 +64,4 @@ function askBy(sql: Sql, place: string): Ask {
 /** No right to connect, no such database, shutting down, too many connections. */
 function isRefusedAtTheDoor(code: string): boolean {
   return /^(28|3D|53|57P|08)/.test(code);
-}
-
-function unreachable(place: string, error: unknown): CommandError {
-  return new CommandError(
-    exitCodes.unreachable,
-    `Cannot reach ${place}: ${errorMessage(error)}`,
-    "is the URL right, and does the database run?",
-  );
-}
-
-/** Host, port and database: no user, no password, no parameters. */
-function placeOf(url: string): string {
-  const parsed = URL.parse(url);
-  if (parsed === null || !/^postgres(ql)?:$/.test(parsed.protocol)) {
-    throw new CommandError(
-      exitCodes.usage,
-      "Cannot use the database's URL: it must be postgres://…",
-      "postgres://postgres:<password>@<host>:5432/postgres",
-    );
-  }
-  return `postgres://${parsed.host}${parsed.pathname}`;
 }

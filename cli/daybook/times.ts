@@ -14,7 +14,8 @@ export function clockTime(moment: string | Date, zone: string): string {
     hourCycle: "h23",
   }).formatToParts(new Date(moment));
   const part = (type: string) => parts.find((part) => part.type === type)!.value;
-  return `${part("year")}-${part("month")}-${part("day")} ${part("hour")}:${part("minute")}:${
+  const year = part("year").padStart(4, "0");
+  return `${year}-${part("month")}-${part("day")} ${part("hour")}:${part("minute")}:${
     part("second")
   }`;
 }
@@ -56,11 +57,21 @@ export const momentForms =
  * @param option For the message, `--from` say.
  * @throws CommandError when it is none, or a time that the zone's clock leaves out or shows twice.
  */
-export function readMoment(
-  option: string,
-  text: string,
-  { now, zone, ahead = false }: { now: Date; zone: string; ahead?: boolean },
-): string {
+export function readMoment(option: string, text: string, clock: ReaderClock): string {
+  const moment = momentBy(option, text, clock);
+  // What the database takes as ISO 8601: the years from 1 to 9999.
+  if (!/^(?!0000)\d{4}-/.test(moment)) throw noMoment(option, text);
+  return moment;
+}
+
+interface ReaderClock {
+  now: Date;
+  zone: string;
+  /** Whether a span counts forward. */
+  ahead?: boolean;
+}
+
+function momentBy(option: string, text: string, { now, zone, ahead = false }: ReaderClock): string {
   const [, amount, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   if (amount !== undefined) {
     const ms = Number(amount) * unitMs[unit as keyof typeof unitMs];
@@ -77,7 +88,8 @@ export function readMoment(
     /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?(Z|[+-]\d\d(?::?\d\d)?)?$/.exec(
       text,
     ) ?? [];
-  if (day === undefined || !isDay(day)) throw noMoment(option, text);
+  // The years of a calendar begin with 1.
+  if (day === undefined || !isDay(day) || day.startsWith("0000")) throw noMoment(option, text);
   if (offset === undefined) {
     return time === undefined
       ? startOfDay(option, day, zone)
@@ -137,7 +149,8 @@ function momentsOf(time: string, zone: string): Date[] {
     return Date.parse(`${clockTime(near, zone).replace(" ", "T")}Z`) -
       Math.floor(near.getTime() / 1000) * 1000;
   });
-  return [...new Set(offsets)].map((offset) => new Date(asUtc - offset))
+  // Beside the first and the last day of the calendar is a year that ISO 8601 does not write with four digits.
+  return [...new Set(offsets.filter(Number.isFinite))].map((offset) => new Date(asUtc - offset))
     .filter((moment) => clockTime(moment, zone) === clockTime(new Date(asUtc), "UTC"))
     .sort((a, b) => a.getTime() - b.getTime());
 }

@@ -1,7 +1,8 @@
 /** What all verbs have in common: their options, what they ask, how they end. */
 import type { Command } from "commander";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
-import { openPlace, type PlaceOptions } from "./open-source.ts";
+import { openPlace } from "./open-source.ts";
+import type { PlaceOptions } from "./place.ts";
 import type { Source } from "./source.ts";
 
 /** The options that stand before or after any verb. */
@@ -77,17 +78,37 @@ export function endingOf(program: Command): ExitCode {
   return endings.get(program) ?? exitCodes.ok;
 }
 
-/** An author is never guessed: the audit log would have a name that nobody gave. */
 function authorOf(
   options: object,
   source: Source,
   profileAuthor: string | undefined,
   io: Io,
 ): string | undefined {
-  const named = (options as { author?: string }).author ?? io.env("DAYBOOK_AUTHOR") ??
-    profileAuthor;
-  if (named !== undefined && named.trim() !== "") return named.trim();
-  if (source.knowsAuthor) return undefined;
+  const { author } = options as { author?: string };
+  return source.knowsAuthor
+    ? authorIfNamed(author, profileAuthor, io)
+    : namedAuthor(author, profileAuthor, io);
+}
+
+function authorIfNamed(
+  told: string | undefined,
+  profileAuthor: string | undefined,
+  io: Pick<Io, "env">,
+): string | undefined {
+  return (told ?? io.env("DAYBOOK_AUTHOR") ?? profileAuthor)?.trim() || undefined;
+}
+
+/**
+ * Who acts: as told, by the environment, or by the profile. An author is never guessed: the audit log would have a name
+ * that nobody gave.
+ */
+export function namedAuthor(
+  told: string | undefined,
+  profileAuthor: string | undefined,
+  io: Pick<Io, "env">,
+): string {
+  const named = authorIfNamed(told, profileAuthor, io);
+  if (named !== undefined) return named;
   throw new CommandError(
     exitCodes.usage,
     "--author must say who acts, for the audit log",

@@ -10512,7 +10512,9 @@ AS $function$
       'acquired_at', locks.acquired_at, 'expires_at', locks.expires_at) end,
     'breaker', case when jobs.breaker_failures is not null then jsonb_build_object('state', states.breaker,
       'failures', coalesce(breakers.failures, 0), 'opened_at', breakers.opened_at) end,
-    'budgets', scheduler.job_budgets(jobs, budgets.all), 'group', jobs.group_name) order by jobs.name), '[]')
+    'budgets', scheduler.job_budgets(jobs, budgets.all), 'group', jobs.group_name,
+    'callable', jobs.function_name is not null and jobs.receipt = 'function' and jobs.secret_name = 'cron_secret')
+    order by jobs.name), '[]')
   from unnest(p_states) as states
     join public.scheduler_jobs as jobs on jobs.name = states.name
     left join public.scheduler_locks as locks on locks.name = jobs.name

@@ -123,6 +123,9 @@ Deno.test("the command line", (test) =>
         [["runs", bad], 0],
         [["logs"], 0],
         [["audit-log"], 0],
+        [["metrics"], 0],
+        [["metrics", "broken"], 0],
+        [["channels"], 0],
       ];
       for (const [args, code] of cases) {
         const what = args.join(" ");

@@ -1,6 +1,7 @@
 /** `deno task daybook` in this process, with all that is outside made up. */
 import type { Io } from "../../cli/daybook/io.ts";
 import { runProgram } from "../../cli/daybook/program.ts";
+import { type Reply, withHttpServer } from "./http-server.ts";
 
 export interface Outcome {
   code: number;
@@ -31,4 +32,33 @@ export async function daybook(
     ...given,
   });
   return { code, stdout: stdout.join("\n"), stderr: stderr.join("\n") };
+}
+
+/** What `against()` asks with. */
+export const CRON_SECRET = "the-cron-secret-of-the-tests-0123456789";
+
+export const json = (body: unknown, status = 200): Reply => ({
+  status,
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify(body),
+});
+
+/** Runs the verb where a server answers so in the place of the API. */
+export async function against(
+  reply: Reply,
+  args: string[],
+  given: Parameters<typeof daybook>[1] = {},
+) {
+  let found: Awaited<ReturnType<typeof daybook>> | undefined;
+  const asked: { method: string; url: string; headers: Record<string, unknown>; body: string }[] =
+    [];
+  await withHttpServer(() => reply, async ({ url, requests }) => {
+    found = await daybook([...args, "--url", url], {
+      ...given,
+      env: { CRON_SECRET, ...given.env },
+    });
+    found.stderr = found.stderr.replaceAll(url, "<url>");
+    asked.push(...requests);
+  });
+  return { ...found!, asked };
 }

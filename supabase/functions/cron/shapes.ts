@@ -103,6 +103,10 @@ export const status = z.strictObject({
     }).nullable(),
     budgets,
     group: z.string().nullable(),
+    callable: z.boolean().openapi({
+      description:
+        "Whether an outside clock may call it: serveJob() serves it, with the cron secret",
+    }),
   })),
   next_cursor: cursor,
 }).openapi("Status");

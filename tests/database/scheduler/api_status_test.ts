@@ -116,6 +116,23 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest(
+  "an outside clock may call jobs that serveJob() serves with the cron secret",
+  async ({ sql }) => {
+    await t.register(sql, "a-served");
+    await t.register(sql, "b-answers", { receipt: "response" });
+    await t.register(sql, "c-own-secret", { secret_name: "another" });
+    await t.register(sql, "d-url", { target: "https://example.test/hook", receipt: "response" });
+    const { jobs } = await status(sql, t.NOON);
+    assert.deepEqual(jobs.map(({ callable }: { callable: boolean }) => callable), [
+      true,
+      false,
+      false,
+      false,
+    ]);
+  },
+);
+
 t.ledgerTest("a job is late, failing, waiting, overdue and stopped in turn", async ({ sql }) => {
   await t.register(sql, "job", { max_attempts: 2, backoff_base_seconds: 600 });
   const state = async (now: Date) => (await status(sql, now)).jobs[0];

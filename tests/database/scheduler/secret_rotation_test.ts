@@ -152,3 +152,26 @@ t.ledgerTest(
     assert.equal(await alone(other, () => Promise.resolve("done")), "done");
   },
 );
+
+t.ledgerTest(
+  "a transaction that sees the time before the switch is open, also before it has written",
+  async ({ sql }) => {
+    await t.register(sql, "job");
+    const database = rotationDatabase(sql, cause);
+    const { old } = await database.begin();
+    let mark = "";
+    await sql.begin("isolation level repeatable read", async (late) => {
+      await late`select count(*) from scheduler_jobs`;
+      await database.switchSecret();
+      mark = await database.mark();
+      assert.equal(await database.isOpenBefore(mark), true);
+      await late`select scheduler.run_now('job', 'ann')`;
+    });
+    // Transactions of other databases of the server may be older, and end.
+    await waitUntil("its end", async () => !await database.isOpenBefore(mark));
+    const [request] = await sql`
+      select headers ->> 'x-cron-secret' as secret from net.http_request_queue`;
+    assert.equal(request!.secret, old, "it has sent what it saw");
+    assert.equal(await database.oldRequests(), 1);
+  },
+);

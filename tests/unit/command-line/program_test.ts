@@ -1,37 +1,10 @@
 import assert from "node:assert/strict";
 import { wantsColours } from "../../../cli/daybook/render.ts";
-import { daybook } from "../../support/command-line.ts";
+import { against, CRON_SECRET as secret, daybook, json } from "../../support/command-line.ts";
 import { type Reply, withHttpServer } from "../../support/http-server.ts";
 
-const secret = "the-cron-secret-of-the-tests-0123456789";
-
-const json = (body: unknown, status = 200): Reply => ({
-  status,
-  headers: { "content-type": "application/json" },
-  body: JSON.stringify(body),
-});
 const error = (status: number, code: string, message: string, hint?: string) =>
   json({ error: { code, message, ...(hint === undefined ? {} : { hint }) } }, status);
-
-/** Runs the verb where a server answers so in the place of the API. */
-async function against(
-  reply: Reply,
-  args: string[],
-  given: Parameters<typeof daybook>[1] = {},
-) {
-  let found: Awaited<ReturnType<typeof daybook>> | undefined;
-  const asked: { method: string; url: string; headers: Record<string, unknown>; body: string }[] =
-    [];
-  await withHttpServer(() => reply, async ({ url, requests }) => {
-    found = await daybook([...args, "--url", url], {
-      ...given,
-      env: { CRON_SECRET: secret, ...given.env },
-    });
-    found.stderr = found.stderr.replaceAll(url, "<url>");
-    asked.push(...requests);
-  });
-  return { ...found!, asked };
-}
 
 const run = {
   run_id: "01234567-89ab-cdef-0123-456789abcdef",
@@ -297,6 +270,58 @@ Deno.test("nothing to ask, or two places, is said", async () => {
   assert.match(noUrl.stderr, /^Cannot use the database's URL: /);
 });
 
+Deno.test("verbs that need the database refuse two places, and what is no URL of one, without its password", async () => {
+  const verbs = [
+    ["status"],
+    ["doctor"],
+    ["crontab", "--format", "cron"],
+    ["rotate-secret", "--reason", "why", "--author", "ann"],
+  ];
+  const odd = ["", "https://hush.example", "postgres://ann:hu#sh@db.example/postgres"];
+  for (const verb of verbs) {
+    for (const url of odd) {
+      const { code, stdout, stderr } = await daybook([...verb, "--db-url", url]);
+      assert.equal(code, 2, `${verb[0]} ${url}`);
+      assert.match(stderr, /^Cannot use the database's URL: it must be postgres:/);
+      assert.doesNotMatch(stdout + stderr, /hu.?sh/);
+    }
+    const two = await daybook([
+      ...verb,
+      "--db-url",
+      "postgres://127.0.0.1:9/postgres",
+      "--profile",
+      "production",
+    ]);
+    assert.deepEqual([two.code, two.stderr], [
+      2,
+      "Cannot ask two places: --db-url and --profile are given",
+    ], verb[0]);
+  }
+});
+
+Deno.test("a database that does not answer ends each verb that asks it with 3, and doctor with 1", async () => {
+  const gone = ["--db-url", "postgres://ann:hush@127.0.0.1:9/postgres"];
+  const crontab = await daybook(["crontab", "--format", "cron", ...gone]);
+  assert.equal(crontab.code, 3);
+  assert.match(crontab.stderr, /^Cannot reach postgres:\/\/127\.0\.0\.1:9\/postgres: /);
+  const because = ["--reason", "why", "--author", "ann"];
+  const rotation = await daybook(["rotate-secret", ...because, ...gone]);
+  assert.equal(rotation.code, 3);
+  const doctor = await daybook(["doctor", ...gone]);
+  assert.equal(doctor.code, 1);
+  assert.match(doctor.stdout, /^failed +database +it does not answer: /);
+});
+
+Deno.test("a command that breaks ends with 70, and shows no password", async () => {
+  const { code, stdout, stderr } = await against(json(status), ["status"], {
+    print: () => {
+      throw new TypeError("no postgres://ann:hush@db.example");
+    },
+  });
+  assert.deepEqual([code, stdout], [70, ""]);
+  assert.match(stderr, /^The command broke: TypeError: no postgres:\/\/…@db\.example\n +at /);
+});
+
 Deno.test("who acts is said, by option, environment or profile, and never guessed", async () => {
   const pause = ["pause", "nightly", "--reason", "a release"];
   const reply = json({ message: "nightly is paused" });
@@ -334,6 +359,7 @@ Deno.test("every verb that acts needs a reason, and does nothing without", async
       ["stop"],
       ["restart"],
       ["smoke", "x"],
+      ["rotate-secret"],
     ]
   ) {
     const missing = await against(json({}), [...args, "--author", "ann"]);
@@ -367,6 +393,7 @@ Deno.test("an acting verb sends what it was given to its route", async () => {
     [["stop"], "emergency/stop", {}],
     [["stop", "--end-runs"], "emergency/stop", { end_runs: true }],
     [["restart", "--ramp", "0"], "emergency/restart", { ramp_seconds: 0 }],
+    [["channels", "--test", "ops"], "channels/ops/test", {}],
     [["backfill", "x", "--from", "2d", "--to", "now"], "jobs/x/backfill", {
       from: "2026-02-28T12:00:00.000Z",
       to: "2026-03-02T12:00:00.000Z",
@@ -432,6 +459,35 @@ Deno.test("what names nothing, or two things, is refused before anything is sent
     const { code, stderr, asked } = await against(json({}), args);
     assert.match(stderr, message, args.join(" "));
     assert.deepEqual([code, asked.length], [2, 0], args.join(" "));
+  }
+});
+
+Deno.test("a name that is blank or a step between folders is refused, and asks no other route", async () => {
+  const because = ["--reason", "why", "--author", "ann"];
+  const verbs: ((name: string) => string[])[] = [
+    (name) => ["health", name],
+    (name) => ["metrics", name],
+    (name) => ["explain", name],
+    (name) => ["next", name],
+    (name) => ["runs", "--job", name],
+    (name) => ["run", name, ...because],
+    (name) => ["smoke", name, ...because],
+    (name) => ["pause", name, ...because],
+    (name) => ["resume", name, ...because],
+    (name) => ["backfill", name, "--from", "2d", "--to", "now", ...because],
+    (name) => ["close-breaker", name, ...because],
+    (name) => ["release-locks", name, ...because],
+  ];
+  for (const name of ["", " ", ".", ".."]) {
+    for (const verb of verbs) {
+      const { code, stderr, asked } = await against(json({}), verb(name));
+      assert.deepEqual([code, stderr, asked.length], [2, `There is no job named '${name}'`, 0]);
+    }
+    const group = await against(json({}), ["pause", "--group", name, ...because]);
+    assert.equal(group.stderr, `There is no group named '${name}'`);
+    const channel = await against(json({}), ["channels", "--test", name, ...because]);
+    assert.equal(channel.stderr, `There is no channel named '${name}'`);
+    assert.deepEqual([...group.asked, ...channel.asked], []);
   }
 });
 

@@ -29,6 +29,7 @@ Deno.test("readMoment() takes offsets, the reader's own clock, words and spans",
     ["2026-03-02 12:00", "2026-03-02T11:00:00.000Z"],
     ["2026-07-02T12:00:30", "2026-07-02T10:00:30.000Z"],
     ["2026-03-02", "2026-03-01T23:00:00.000Z"],
+    ["9999-12-31", "9999-12-30T23:00:00.000Z"],
     ["now", "2026-03-02T12:00:00.000Z"],
     ["today", "2026-03-01T23:00:00.000Z"],
     ["yesterday", "2026-02-28T23:00:00.000Z"],
@@ -37,6 +38,7 @@ Deno.test("readMoment() takes offsets, the reader's own clock, words and spans",
   ];
   for (const [text, moment] of cases) assert.equal(read(text), moment, text);
   assert.equal(read("2h", "UTC", true), "2026-03-02T14:00:00.000Z");
+  assert.equal(read("0001-01-01", "UTC"), "0001-01-01T00:00:00.000Z");
   assert.equal(read("today", "UTC"), "2026-03-02T00:00:00.000Z");
 });
 
@@ -52,6 +54,11 @@ Deno.test("readMoment() refuses what is no time, and says which are", () => {
       "-2h",
       "2w",
       "2026-03-02T12:00:00+99:00",
+      "0000-01-01",
+      "0001-01-01",
+      "0000-01-01T00:00:00Z",
+      "9999-12-31T23:59:59-01:00",
+      "999999d",
     ]
   ) {
     assert.throws(() => read(text), { message: `--at is no time: ${text}`, exitCode: 2 }, text);

@@ -22,7 +22,14 @@ const secret = `a "secret" with $signs, 100% of 'them' and \\back\\slashes`;
 
 function job(schedule: string | null, values: Partial<ScheduledJob> = {}): ScheduledJob {
   return {
-    ...{ name: "job", target: "work", time_zone: "UTC", continuous: false, state: "healthy" },
+    ...{
+      name: "job",
+      target: "work",
+      time_zone: "UTC",
+      continuous: false,
+      state: "healthy",
+      callable: true,
+    },
     schedule,
     ...values,
   };
@@ -81,6 +88,10 @@ Deno.test("what a clock cannot say is left to tick, with the reason", () => {
     [job(null, { continuous: true }), /continuous/],
     [job("* * * * *", { target: "https://example.test/x" }), /URL/],
     [job("* * * * *", { state: "disabled" }), /disabled/],
+    [
+      job("* * * * *", { callable: false }),
+      /not served by serveJob\(\), or takes a secret of its own/,
+    ],
   ];
   for (const clock of clocks) {
     for (const [left, reason] of cases) {

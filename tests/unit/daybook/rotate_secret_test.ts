@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { rotateSecret, RotationError } from "../../../cli/daybook/rotate-secret-steps.ts";
+import {
+  rotateSecret,
+  RotationError,
+  type RotationWorld,
+} from "../../../cli/daybook/rotate-secret-steps.ts";
 import { Killed, longestLifeMs, MadeUpProject, oldSecret } from "../../support/made-up-rotation.ts";
 import { quietRandom } from "../../support/random.ts";
 
@@ -134,4 +138,27 @@ Deno.test("a function that is not deployed is left out and named", async () => {
   };
   const report = await rotateSecret(world, options);
   assert.deepEqual([report.functions, report.not_deployed], [["cron", "nightly"], ["hourly"]]);
+});
+
+Deno.test("functions that say nothing: no longer than the limit, and nobody is sent to mend", async () => {
+  const project = new MadeUpProject(quietRandom(8));
+  const silent: RotationWorld = {
+    ...project.world,
+    ask: () => {
+      project.advance(15_000);
+      return Promise.resolve({ kind: "unclear", detail: "nothing" });
+    },
+  };
+  await assert.rejects(
+    rotateSecret(silent, { ...options, limitMs: 5_000 }),
+    (error) =>
+      error instanceof RotationError &&
+      /^Cannot rotate what does not work: \w+ says nothing to the secret of Vault$/.test(
+        error.message,
+      ) &&
+      /daybook doctor/.test(error.hint) && !/--mend/.test(error.hint),
+  );
+  const oneLookMs = 15_000 * project.functions.length;
+  assert.ok(project.now < 2 * oneLookMs, String(project.now));
+  assert.deepEqual(project.stored, { CRON_SECRET: oldSecret });
 });
