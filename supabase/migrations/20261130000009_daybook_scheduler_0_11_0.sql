@@ -2248,7 +2248,7 @@ declare
   v_stopped_at text;
 begin
   if v_opens then
-    v_line := scheduler.send_line(p_now);
+    v_line := scheduler.send_line(p_now, clock_timestamp() + p_budget_ms * interval '1 millisecond');
     v_report := v_report || jsonb_build_object('sent', (v_report ->> 'sent')::integer + (v_line ->> 'sent')::integer,
       'errors', v_report -> 'errors' || (v_line -> 'errors'));
   end if;
@@ -2256,11 +2256,12 @@ begin
     when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit
       then v_report ->> 'last' end;
   update scheduler.pulse_state set resume_after = v_stopped_at;
-  return v_report - 'last' || jsonb_build_object('more', v_stopped_at is not null);
+  return v_report - 'last' || jsonb_build_object('more',
+    v_stopped_at is not null or coalesce((v_line ->> 'more')::boolean, false));
 end;
 $function$
 ;
-comment on function scheduler.attend_jobs(timestamp with time zone,integer) is 'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it stopped early.';
+comment on function scheduler.attend_jobs(timestamp with time zone,integer) is 'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms, and then for as long what stands in line: a receipt of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it stopped early.';
 revoke all on function scheduler.attend_jobs(timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_subject text, p_reason text, p_author text, p_before jsonb, p_after jsonb, p_now timestamp with time zone)
@@ -10048,7 +10049,7 @@ $function$
 comment on function scheduler.send_deliveries(timestamp with time zone) is 'Sends what is due of the outbox, 20 messages at most. Returns how many.';
 revoke all on function scheduler.send_deliveries(timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_asked text[], p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_asked text[], p_now timestamp with time zone, p_until timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -10057,6 +10058,7 @@ declare
   v_line scheduler.place_in_line[];
   v_first scheduler.place_in_line;
   v_told record;
+  v_has_tried boolean := false;
   v_sent integer := 0;
   v_errors jsonb := jsonb_build_object();
 begin
@@ -10070,6 +10072,11 @@ begin
     end if;
     select * into v_first from unnest(v_line) order by priority desc, scheduled_for, job_name limit 1;
     exit when not found;
+    if v_has_tried and clock_timestamp() > p_until then
+      perform scheduler.wake_jobs(array(select job_name from unnest(v_line)), 'epoch');
+      return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', true);
+    end if;
+    v_has_tried := true;
     v_told := scheduler.try_send_next(v_first.job_name, p_now);
     v_sent := v_sent + coalesce(v_told.outcome = 'sent', false)::integer;
     v_errors := v_errors || case when v_told.fault is not null
@@ -10083,14 +10090,14 @@ begin
       perform scheduler.wake_jobs(array[v_first.job_name], 'epoch');
     end if;
   end loop;
-  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', false);
 end;
 $function$
 ;
-comment on function scheduler.send_group(text,text[],timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, one run at a time, the highest priority first: the next one may be another job''s. Jobs that asked are looked at also without a slot. {"sent": runs, "errors": {job: message}}. Jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that asked.';
-revoke all on function scheduler.send_group(text,text[],timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.send_group(text,text[],timestamp with time zone,timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, one run at a time, the highest priority first: the next one may be another job''s. Jobs that asked are looked at also without a slot. {"sent": runs, "errors": {job: message}, "more": whether the clock showed p_until before it was done, after one run at least}. What is left then and jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that asked.';
+revoke all on function scheduler.send_group(text,text[],timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.send_line(p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.send_line(p_now timestamp with time zone, p_until timestamp with time zone DEFAULT (clock_timestamp() + '00:00:01'::interval))
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -10101,6 +10108,7 @@ declare
   v_told jsonb;
   v_sent integer := 0;
   v_errors jsonb := jsonb_build_object();
+  v_more boolean := false;
 begin
   -- What is sent, or skipped, can have others stand in line.
   loop
@@ -10111,18 +10119,19 @@ begin
       select place ->> 'group' as name, array_remove(array_agg(place ->> 'job'), null) as asked
       from jsonb_array_elements(v_line) as place group by 1 order by 1
     loop
-      v_told := scheduler.send_group(v_group.name, v_group.asked, p_now);
+      v_told := scheduler.send_group(v_group.name, v_group.asked, p_now, p_until);
       v_sent := v_sent + (v_told ->> 'sent')::integer;
       v_errors := v_errors || (v_told -> 'errors');
+      v_more := v_more or (v_told ->> 'more')::boolean;
     end loop;
   end loop;
   perform set_config('daybook.line', '', true);
-  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', v_more);
 end;
 $function$
 ;
-comment on function scheduler.send_line(timestamp with time zone) is 'Sends those that stand in line, group by group, until none does, and closes the line. {"sent", "errors"} as send_group has them.';
-revoke all on function scheduler.send_line(timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.send_line(timestamp with time zone,timestamp with time zone) is 'Sends those that stand in line, group by group, until none does or the clock shows p_until, and closes the line. {"sent", "errors", "more"} as send_group has them; what is left is woken at the next pulse.';
+revoke all on function scheduler.send_line(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.send_next(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS text
@@ -10539,7 +10548,8 @@ AS $function$
       'acquired_at', locks.acquired_at, 'expires_at', locks.expires_at) end,
     'breaker', case when jobs.breaker_failures is not null then jsonb_build_object('state', states.breaker,
       'failures', coalesce(breakers.failures, 0), 'opened_at', breakers.opened_at) end,
-    'budgets', scheduler.job_budgets(jobs, (select scheduler.all_budgets(p_now))), 'group', jobs.group_name) order by jobs.name), '[]')
+    'budgets', scheduler.job_budgets(jobs, (select scheduler.all_budgets(p_now))), 'group', jobs.group_name)
+    order by jobs.name), '[]')
   from unnest(p_states) as states
     join public.scheduler_jobs as jobs on jobs.name = states.name
     left join public.scheduler_locks as locks on locks.name = jobs.name

@@ -85,8 +85,8 @@ language sql stable set search_path = '' as $$
   group by runs.job_name;
 $$;
 comment on function scheduler.unfinished_runs(text[], timestamptz) is
-  'Of each of these jobs that has runs which are not over: how many occurrences they are of that no counter has yet, for how '
-    'long one of them could have begun, and what the oldest waits for.';
+  'Of each of these jobs that has runs which are not over: how many occurrences they are of that no counter has '
+    'yet, for how long one of them could have begun, and what the oldest waits for.';
 
 create type scheduler.job_condition as (
   name text, state text, stalled boolean, stop text, breaker text, unsuccessful bigint, due_without_success bigint,
