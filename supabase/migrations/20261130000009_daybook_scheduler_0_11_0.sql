@@ -1437,6 +1437,18 @@ $function$
 comment on function scheduler.all_budgets(timestamp with time zone) is 'Each budget by its name: {"tokens": what it holds now, "capacity": what it grants in its span}.';
 revoke all on function scheduler.all_budgets(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.all_job_states(p_now timestamp with time zone)
+ RETURNS SETOF scheduler.job_condition
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select * from scheduler.job_states(array(select name from public.scheduler_jobs), p_now);
+$function$
+;
+comment on function scheduler.all_job_states(timestamp with time zone) is 'How every job is.';
+revoke all on function scheduler.all_job_states(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.already_told(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1720,15 +1732,13 @@ CREATE OR REPLACE FUNCTION scheduler.api_health(p_now timestamp with time zone D
 AS $function$
   select scheduler.health_of_packs(p_now) || jsonb_build_object(
     'timestamp', p_now,
-    'services', coalesce(jsonb_agg(service order by service ->> 'service'), '[]'),
-    'stalled_services', coalesce(jsonb_agg(service -> 'service' order by service ->> 'service')
-      filter (where stalled), '[]'),
+    'services', coalesce(jsonb_agg(service), '[]'),
+    'stalled_services', coalesce(jsonb_agg(service -> 'service') filter (where service ->> 'status' = 'STALLED'), '[]'),
     'budgets', scheduler.all_budgets(p_now))
   from (
-    select states.stalled, scheduler.health_service(jobs, states.state, states.stalled, states.due_without_success,
-      p_now) as service
-    from public.scheduler_jobs as jobs join scheduler.job_states(p_now) as states on states.name = jobs.name
-    where jobs.enabled
+    select service
+    from scheduler.health_services(array(select name from public.scheduler_jobs where enabled), p_now) as service
+    order by service ->> 'service'
   ) as services;
 $function$
 ;
@@ -1743,11 +1753,8 @@ CREATE OR REPLACE FUNCTION scheduler.api_health_of(p_job text, p_now timestamp w
 AS $function$
 declare
   v_job constant public.scheduler_jobs := scheduler.job_named(p_job);
-  v_service jsonb;
 begin
-  select scheduler.health_service(v_job, state, stalled, due_without_success, p_now) into v_service
-    from scheduler.job_states(p_now) where name = v_job.name;
-  return v_service || jsonb_build_object(
+  return scheduler.health_services(array[v_job.name], p_now) || jsonb_build_object(
     'timestamp', p_now,
     'heartbeats', (
       select coalesce(jsonb_agg(jsonb_build_object('run_id', id, 'started_at', started_at, 'heartbeat_at', heartbeat_at,
@@ -1941,7 +1948,7 @@ declare
   v_names constant text[] := array(
     select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 101);
   v_states constant scheduler.job_condition[] := array(
-    select states from scheduler.job_states(p_now) as states);
+    select states from scheduler.all_job_states(p_now) as states);
   v_counts jsonb;
   v_trouble text[];
   v_pulse_age numeric;
@@ -2243,7 +2250,7 @@ declare
   v_stopped_at text;
 begin
   if v_opens then
-    v_line := scheduler.send_line(p_now);
+    v_line := scheduler.send_line(p_now, clock_timestamp() + p_budget_ms * interval '1 millisecond');
     v_report := v_report || jsonb_build_object('sent', (v_report ->> 'sent')::integer + (v_line ->> 'sent')::integer,
       'errors', v_report -> 'errors' || (v_line -> 'errors'));
   end if;
@@ -2251,11 +2258,12 @@ begin
     when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit
       then v_report ->> 'last' end;
   update scheduler.pulse_state set resume_after = v_stopped_at;
-  return v_report - 'last' || jsonb_build_object('more', v_stopped_at is not null);
+  return v_report - 'last' || jsonb_build_object('more',
+    v_stopped_at is not null or coalesce((v_line ->> 'more')::boolean, false));
 end;
 $function$
 ;
-comment on function scheduler.attend_jobs(timestamp with time zone,integer) is 'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it stopped early.';
+comment on function scheduler.attend_jobs(timestamp with time zone,integer) is 'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms, and then for as long what stands in line: a receipt of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it stopped early.';
 revoke all on function scheduler.attend_jobs(timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.audit(p_verb text, p_subject_type text, p_subject text, p_reason text, p_author text, p_before jsonb, p_after jsonb, p_now timestamp with time zone)
@@ -5131,24 +5139,23 @@ $function$
 comment on function scheduler.health_of_packs(timestamp with time zone) is 'The keys that packs add to the health, each with its value; {"error": why} where the function of a key failed.';
 revoke all on function scheduler.health_of_packs(timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.health_service(p_job scheduler_jobs, p_state text, p_stalled boolean, p_due_without_success bigint, p_now timestamp with time zone)
- RETURNS jsonb
- LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION scheduler.health_services(p_names text[], p_now timestamp with time zone)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
-declare
-  v_last constant timestamptz := scheduler.last_begun(p_job.name);
-begin
-  return jsonb_build_object('service', coalesce(p_job.alias, p_job.name), 'job', p_job.name, 'last_run', v_last,
-    'age_seconds', case when v_last is not null then greatest(0, round(extract(epoch from p_now - v_last))) end,
-    'status', case when p_stalled then 'STALLED' else 'HEALTHY' end, 'state', p_state,
-    'due_without_success', p_due_without_success);
-end;
+  select jsonb_build_object('service', coalesce(jobs.alias, jobs.name), 'job', jobs.name, 'last_run', begun.at,
+    'age_seconds', case when begun.at is not null then greatest(0, round(extract(epoch from p_now - begun.at))) end,
+    'status', case when states.stalled then 'STALLED' else 'HEALTHY' end, 'state', states.state,
+    'due_without_success', states.due_without_success)
+  from scheduler.job_states(p_names, p_now) as states
+    join public.scheduler_jobs as jobs on jobs.name = states.name
+    join scheduler.last_begun(p_names) as begun on begun.job_name = states.name;
 $function$
 ;
-comment on function scheduler.health_service(scheduler_jobs,text,boolean,bigint,timestamp with time zone) is 'The health of a job: when it ran last, and HEALTHY or STALLED.';
-revoke all on function scheduler.health_service(scheduler_jobs,text,boolean,bigint,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.health_services(text[],timestamp with time zone) is 'The health of each of these jobs: when it ran last, and HEALTHY or STALLED.';
+revoke all on function scheduler.health_services(text[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.hear_and_wake(p_job_name text, p_now timestamp with time zone)
  RETURNS void
@@ -5389,6 +5396,23 @@ $function$
 ;
 comment on function scheduler.is_dependency_timeout(text,text) is 'Whether a run was skipped because its dependency was not there in time: the reason is dependency_hold''s.';
 revoke all on function scheduler.is_dependency_timeout(text,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_due_again(p_schedule text, p_time_zone text, p_first timestamp with time zone, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return coalesce(scheduler.next_occurrence(p_schedule, p_time_zone, p_first) <= p_now, false);
+exception when invalid_parameter_value then
+  -- A schedule or a zone that cannot be read must not hide the other jobs: the first occurrence is due, that is known.
+  return false;
+end;
+$function$
+;
+comment on function scheduler.is_due_again(text,text,timestamp with time zone,timestamp with time zone) is 'Whether after p_first a second occurrence of the schedule is due at p_now.';
+revoke all on function scheduler.is_due_again(text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_limit(p_kind text)
  RETURNS boolean
@@ -5826,35 +5850,38 @@ $function$
 comment on function scheduler.job_state(boolean,text,text,numeric,bigint,numeric,text) is 'The state of a job, the first that holds of: disabled, paused (something stops it), breaker_open (or half-open), overdue (an occurrence has been due for over a minute and has no row), failing (occurrences since the last completed run failed or were missed), late (a run could have begun over a minute ago), waiting, healthy.';
 revoke all on function scheduler.job_state(boolean,text,text,numeric,bigint,numeric,text) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.job_states(p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.job_states(p_names text[], p_now timestamp with time zone)
  RETURNS SETOF scheduler.job_condition
  LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
   select facts.name,
-    scheduler.job_state(enabled, facts.stop, facts.breaker,
-      case when enabled and next_run_at <= p_now then extract(epoch from p_now - next_run_at) end, facts.unsuccessful,
-      unfinished_runs.unbegun_seconds, unfinished_runs.waits_for),
-    scheduler.is_stalled(enabled, facts.stop, due.occurrences), facts.stop, facts.breaker, facts.unsuccessful,
-    due.occurrences, unfinished_runs.waits_for
+    scheduler.job_state(enabled, stop, breaker,
+      case when enabled and next_run_at <= p_now then extract(epoch from p_now - next_run_at) end, unsuccessful,
+      unbegun_seconds, waits_for),
+    scheduler.is_stalled(enabled, stop, occurrences), stop, breaker, unsuccessful, occurrences, waits_for
   from (
-    select jobs.*, scheduler.stop_now(jobs, p_now) as stop, case when breaker_failures is not null
+    select jobs.name, jobs.enabled, jobs.next_run_at, scheduler.stop_now(jobs, p_now) as stop,
+      case when breaker_failures is not null
         then scheduler.breaker_state(breakers.opened_at, breaker_cooldown_seconds, p_now) else 'closed' end as breaker,
-      coalesce(counters.failed_in_row + counters.missed_in_row, 0)::bigint as unsuccessful,
-      case when jobs.enabled then scheduler.unrecorded_occurrences(jobs, p_now) else 0 end as unrecorded
+      unsuccessful, unfinished_runs.unbegun_seconds, unfinished_runs.waits_for,
+      unsuccessful + coalesce(unrecorded.occurrences, 0) + coalesce(unfinished_runs.open_occurrences, 0) as occurrences
     from public.scheduler_jobs as jobs
       left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
       left join scheduler.run_counters as counters on counters.job_name = jobs.name
-  ) as facts
-    left join scheduler.unfinished_runs(p_now) on unfinished_runs.job_name = facts.name
-    cross join lateral (
-      select facts.unsuccessful + facts.unrecorded + coalesce(unfinished_runs.open_occurrences, 0) as occurrences
-    ) as due;
+      left join scheduler.unrecorded_occurrences(p_names, p_now) as unrecorded on unrecorded.job_name = jobs.name
+      left join scheduler.unfinished_runs(p_names, p_now) on unfinished_runs.job_name = jobs.name
+      cross join lateral (
+        select coalesce(counters.failed_in_row + counters.missed_in_row, 0)::bigint as unsuccessful) as sums
+    where jobs.name = any (p_names)
+    -- Offset 0: else each of them is worked out again wherever it is used.
+    offset 0
+  ) as facts;
 $function$
 ;
-comment on function scheduler.job_states(timestamp with time zone) is 'How every job is.';
-revoke all on function scheduler.job_states(timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.job_states(text[],timestamp with time zone) is 'How each of these jobs is.';
+revoke all on function scheduler.job_states(text[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.jobs_to_attend(p_now timestamp with time zone, p_to_hear text[], p_after text, p_limit integer)
  RETURNS text[]
@@ -5967,24 +5994,26 @@ $function$
 comment on function scheduler.key_hold(scheduler_jobs,scheduler_runs) is 'A hold when as many runs with the run''s key are under way as the job or its group allows; else null. The caller holds the job''s row lock.';
 revoke all on function scheduler.key_hold(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.last_begun(p_job_name text)
- RETURNS timestamp with time zone
- LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION scheduler.last_begun(p_names text[])
+ RETURNS TABLE(job_name text, at timestamp with time zone)
+ LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
-begin
-  return coalesce((
-      select at from (
-        select coalesce(started_at, dispatched_at) as at from public.scheduler_runs
-        where job_name = p_job_name order by created_at desc limit 100) as newest
-      where at is not null limit 1),
-    (select last_success_at from scheduler.run_counters where job_name = p_job_name));
-end;
+  select name, coalesce(begun.at, counters.last_success_at)
+  from unnest(p_names) as name
+    left join scheduler.run_counters as counters on counters.job_name = name
+    left join lateral (
+      select newest.at
+      from (
+        select coalesce(started_at, dispatched_at) as at from public.scheduler_runs as runs
+        where runs.job_name = name order by created_at desc limit 100) as newest
+      where newest.at is not null limit 1
+    ) as begun on true;
 $function$
 ;
-comment on function scheduler.last_begun(text) is 'When the newest run of the job began, or was sent; of a job with 100 newer rows that were not sent, when its last completed run ended. Null: never.';
-revoke all on function scheduler.last_begun(text) from public, anon, authenticated, service_role;
+comment on function scheduler.last_begun(text[]) is 'When the newest run of each of these jobs began, or was sent; of a job with 100 newer rows that were not sent, when its last completed run ended. Null: never.';
+revoke all on function scheduler.last_begun(text[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.let_due_go(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
@@ -10022,7 +10051,7 @@ $function$
 comment on function scheduler.send_deliveries(timestamp with time zone) is 'Sends what is due of the outbox, 20 messages at most. Returns how many.';
 revoke all on function scheduler.send_deliveries(timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_asked text[], p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.send_group(p_group_name text, p_asked text[], p_now timestamp with time zone, p_until timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -10031,6 +10060,7 @@ declare
   v_line scheduler.place_in_line[];
   v_first scheduler.place_in_line;
   v_told record;
+  v_has_tried boolean := false;
   v_sent integer := 0;
   v_errors jsonb := jsonb_build_object();
 begin
@@ -10044,6 +10074,11 @@ begin
     end if;
     select * into v_first from unnest(v_line) order by priority desc, scheduled_for, job_name limit 1;
     exit when not found;
+    if v_has_tried and clock_timestamp() > p_until then
+      perform scheduler.wake_jobs(array(select job_name from unnest(v_line)), 'epoch');
+      return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', true);
+    end if;
+    v_has_tried := true;
     v_told := scheduler.try_send_next(v_first.job_name, p_now);
     v_sent := v_sent + coalesce(v_told.outcome = 'sent', false)::integer;
     v_errors := v_errors || case when v_told.fault is not null
@@ -10057,14 +10092,14 @@ begin
       perform scheduler.wake_jobs(array[v_first.job_name], 'epoch');
     end if;
   end loop;
-  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', false);
 end;
 $function$
 ;
-comment on function scheduler.send_group(text,text[],timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, one run at a time, the highest priority first: the next one may be another job''s. Jobs that asked are looked at also without a slot. {"sent": runs, "errors": {job: message}}. Jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that asked.';
-revoke all on function scheduler.send_group(text,text[],timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.send_group(text,text[],timestamp with time zone,timestamp with time zone) is 'Sends what waits of the group''s jobs as far as its slots go, one run at a time, the highest priority first: the next one may be another job''s. Jobs that asked are looked at also without a slot. {"sent": runs, "errors": {job: message}, "more": whether the clock showed p_until before it was done, after one run at least}. What is left then and jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that asked.';
+revoke all on function scheduler.send_group(text,text[],timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.send_line(p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.send_line(p_now timestamp with time zone, p_until timestamp with time zone DEFAULT (clock_timestamp() + '00:00:01'::interval))
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -10075,6 +10110,7 @@ declare
   v_told jsonb;
   v_sent integer := 0;
   v_errors jsonb := jsonb_build_object();
+  v_more boolean := false;
 begin
   -- What is sent, or skipped, can have others stand in line.
   loop
@@ -10085,18 +10121,19 @@ begin
       select place ->> 'group' as name, array_remove(array_agg(place ->> 'job'), null) as asked
       from jsonb_array_elements(v_line) as place group by 1 order by 1
     loop
-      v_told := scheduler.send_group(v_group.name, v_group.asked, p_now);
+      v_told := scheduler.send_group(v_group.name, v_group.asked, p_now, p_until);
       v_sent := v_sent + (v_told ->> 'sent')::integer;
       v_errors := v_errors || (v_told -> 'errors');
+      v_more := v_more or (v_told ->> 'more')::boolean;
     end loop;
   end loop;
   perform set_config('daybook.line', '', true);
-  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', v_more);
 end;
 $function$
 ;
-comment on function scheduler.send_line(timestamp with time zone) is 'Sends those that stand in line, group by group, until none does, and closes the line. {"sent", "errors"} as send_group has them.';
-revoke all on function scheduler.send_line(timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.send_line(timestamp with time zone,timestamp with time zone) is 'Sends those that stand in line, group by group, until none does or the clock shows p_until, and closes the line. {"sent", "errors", "more"} as send_group has them; what is left is woken at the next pulse.';
+revoke all on function scheduler.send_line(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.send_next(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS text
@@ -10505,21 +10542,21 @@ AS $function$
   select coalesce(jsonb_agg(jsonb_build_object(
     'job', jobs.name, 'alias', jobs.alias, 'description', jobs.description, 'target', jobs.target,
     'schedule', jobs.schedule, 'time_zone', jobs.time_zone, 'continuous', jobs.continuous,
-    'state', states.state, 'stopped_by', scheduler.stop_text(jobs, states.stop),
+    'state', states.state, 'stopped_by',
+      case when states.stop is not null then scheduler.stop_text(jobs, states.stop) end,
     'waits_for', states.waits_for, 'unsuccessful_occurrences', states.unsuccessful,
     'last_run', scheduler.run_brief(last_run), 'next_run_at', case when jobs.enabled then jobs.next_run_at end,
     'lock', case when locks.name is not null then jsonb_build_object('run_id', locks.run_id, 'holder', locks.holder,
       'acquired_at', locks.acquired_at, 'expires_at', locks.expires_at) end,
     'breaker', case when jobs.breaker_failures is not null then jsonb_build_object('state', states.breaker,
       'failures', coalesce(breakers.failures, 0), 'opened_at', breakers.opened_at) end,
-    'budgets', scheduler.job_budgets(jobs, budgets.all), 'group', jobs.group_name,
+    'budgets', scheduler.job_budgets(jobs, (select scheduler.all_budgets(p_now))), 'group', jobs.group_name,
     'callable', jobs.function_name is not null and jobs.receipt = 'function' and jobs.secret_name = 'cron_secret')
     order by jobs.name), '[]')
   from unnest(p_states) as states
     join public.scheduler_jobs as jobs on jobs.name = states.name
     left join public.scheduler_locks as locks on locks.name = jobs.name
     left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
-    cross join (select scheduler.all_budgets(p_now) as all) as budgets
     left join lateral (
       select * from public.scheduler_runs where job_name = jobs.name order by created_at desc limit 1
     ) as last_run on true
@@ -11140,27 +11177,30 @@ CREATE OR REPLACE FUNCTION scheduler.timeline_runs(p_names text[], p_from timest
  STABLE
  SET search_path TO ''
 AS $function$
-  select name, cells.at, cells.state, cells.amount
+  select name, cells.at, case
+      when cells.status in ('dispatched', 'running') then 'under_way'
+      when cells.status = 'queued' then 'waiting' else cells.status end, sum(cells.amount)::bigint
   from unnest(p_names) as name cross join lateral (
-    -- By job: sorting all of them by their names takes as long as reading them.
-    select date_bin(p_cell, scheduled_for, p_from) as at, case
-        when status in ('dispatched', 'running') then 'under_way'
-        when status = 'queued' then 'waiting' else status end as state, sum(occurrences) as amount
+    -- By job: sorting all of them by their names takes as long as reading them. By the status as it stands there: what
+    -- it is called is worked out for each cell, and not for each of a hundred thousand runs.
+    select date_bin(p_cell, scheduled_for, p_from) as at, status, sum(occurrences) as amount
     from (
       -- The last attempt at an occurrence says what became of it. In this order the index needs no sorting.
-      (select distinct on (scheduled_for) scheduled_for, status, occurrences
+      select distinct on (scheduled_for) scheduled_for, status, occurrences
       from public.scheduler_runs
       where job_name = name and trigger <> 'manual' and scheduled_for >= p_from and scheduled_for < p_to
-      order by scheduled_for desc, attempt desc)
-      union all
-      select scheduled_for, status, occurrences from public.scheduler_runs as calls
-      where job_name = name and trigger = 'manual' and created_at >= p_from and created_at < p_to
-        and scheduled_for >= p_from and not exists (
-          select from public.scheduler_runs as later
-          where later.job_name = name and later.scheduled_for = calls.scheduled_for and later.trigger <> 'manual')
+      order by scheduled_for desc, attempt desc
     ) as runs
     group by 1, 2
-  ) as cells;
+    union all
+    select date_bin(p_cell, scheduled_for, p_from), status, occurrences
+    from public.scheduler_runs as calls
+    where job_name = name and trigger = 'manual' and created_at >= p_from and created_at < p_to
+      and scheduled_for >= p_from and not exists (
+        select from public.scheduler_runs as later
+        where later.job_name = name and later.scheduled_for = calls.scheduled_for and later.trigger <> 'manual')
+  ) as cells
+  group by 1, 2, 3;
 $function$
 ;
 comment on function scheduler.timeline_runs(text[],timestamp with time zone,timestamp with time zone,interval) is 'Of the occurrences and calls of these jobs in [p_from, p_to), by cell: how many came to what. A gap counts in the cell in which it begins.';
@@ -11394,7 +11434,7 @@ $function$
 comment on function scheduler.under_way(scheduler_jobs,timestamp with time zone) is 'The run that an occurrence of a job with a lock meets: the one that holds the lock, else one that waits for a dependency, tokens or a limit; null when the way is free.';
 revoke all on function scheduler.under_way(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.unfinished_runs(p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.unfinished_runs(p_names text[], p_now timestamp with time zone)
  RETURNS TABLE(job_name text, open_occurrences bigint, unbegun_seconds numeric, waits_for text)
  LANGUAGE sql
  STABLE
@@ -11413,12 +11453,12 @@ AS $function$
   from public.scheduler_runs as runs
     join public.scheduler_jobs as jobs on jobs.name = runs.job_name
     left join scheduler.run_counters as counters on counters.job_name = runs.job_name
-  where runs.status in ('queued', 'dispatched', 'running')
+  where runs.job_name = any (p_names) and runs.status in ('queued', 'dispatched', 'running')
   group by runs.job_name;
 $function$
 ;
-comment on function scheduler.unfinished_runs(timestamp with time zone) is 'Of each job that has runs which are not over: how many occurrences they are of that no counter has yet, for how long one of them could have begun, and what the oldest waits for.';
-revoke all on function scheduler.unfinished_runs(timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.unfinished_runs(text[],timestamp with time zone) is 'Of each of these jobs that has runs which are not over: how many occurrences they are of that no counter has yet, for how long one of them could have begun, and what the oldest waits for.';
+revoke all on function scheduler.unfinished_runs(text[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.unknown_name(p_job scheduler_jobs)
  RETURNS text
@@ -11442,24 +11482,27 @@ $function$
 comment on function scheduler.unknown_name(scheduler_jobs) is 'The first group or calendar that a job names and that is not registered; null when all are.';
 revoke all on function scheduler.unknown_name(scheduler_jobs) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.unrecorded_occurrences(p_job scheduler_jobs, p_now timestamp with time zone)
- RETURNS bigint
- LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION scheduler.unrecorded_occurrences(p_names text[], p_now timestamp with time zone)
+ RETURNS TABLE(job_name text, occurrences integer)
+ LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
-begin
-  return case
-    when p_job.next_run_at is null or p_job.next_run_at > p_now then 0
-    -- Working out a second one takes longer than all the rest: only where the first has been due for a while.
-    when p_job.next_run_at > p_now - interval '1 minute' then 1
-    when (scheduler.next_run(p_job, p_job.next_run_at)).run_at <= p_now then 2
-    else 1 end;
-end;
+  -- Working out a second one takes longer than all the rest: only where the first has been due for a while, and once
+  -- for all jobs that have it in common.
+  with due as (
+    select name, schedule, time_zone, next_run_at, next_run_at <= p_now - interval '1 minute' as is_overdue
+    from public.scheduler_jobs where name = any (p_names) and enabled and next_run_at <= p_now
+  ), again as materialized (
+    select schedule, time_zone, next_run_at, scheduler.is_due_again(schedule, time_zone, next_run_at, p_now) as is_due
+    from (select distinct schedule, time_zone, next_run_at from due where is_overdue) as overdue
+  )
+  select name, case when is_due then 2 else 1 end
+  from due left join again using (schedule, time_zone, next_run_at);
 $function$
 ;
-comment on function scheduler.unrecorded_occurrences(scheduler_jobs,timestamp with time zone) is 'How many occurrences of the job are due and have no row yet; 2 stands for two and more.';
-revoke all on function scheduler.unrecorded_occurrences(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.unrecorded_occurrences(text[],timestamp with time zone) is 'How many occurrences are due and have no row yet, of those of these jobs that have any; 2 stands for two and more.';
+revoke all on function scheduler.unrecorded_occurrences(text[],timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.unrecorded_segments(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, stop text)

@@ -35,49 +35,47 @@ comment on function scheduler.health_of_packs(timestamptz) is
   'The keys that packs add to the health, each with its value; {"error": why} where the function of a key failed.';
 
 -- A job may have thousands of rows that were never sent, while it was paused for long: no further than 100 are read.
-create function scheduler.last_begun(p_job_name text) returns timestamptz
-language plpgsql stable set search_path = '' as $$
-begin
-  return coalesce((
-      select at from (
-        select coalesce(started_at, dispatched_at) as at from public.scheduler_runs
-        where job_name = p_job_name order by created_at desc limit 100) as newest
-      where at is not null limit 1),
-    (select last_success_at from scheduler.run_counters where job_name = p_job_name));
-end;
+create function scheduler.last_begun(p_names text[]) returns table (job_name text, at timestamptz)
+language sql stable set search_path = '' as $$
+  select name, coalesce(begun.at, counters.last_success_at)
+  from unnest(p_names) as name
+    left join scheduler.run_counters as counters on counters.job_name = name
+    left join lateral (
+      select newest.at
+      from (
+        select coalesce(started_at, dispatched_at) as at from public.scheduler_runs as runs
+        where runs.job_name = name order by created_at desc limit 100) as newest
+      where newest.at is not null limit 1
+    ) as begun on true;
 $$;
-comment on function scheduler.last_begun(text) is
-  'When the newest run of the job began, or was sent; of a job with 100 newer rows that were not sent, when its last '
-    'completed run ended. Null: never.';
+comment on function scheduler.last_begun(text[]) is
+  'When the newest run of each of these jobs began, or was sent; of a job with 100 newer rows that were not sent, when '
+    'its last completed run ended. Null: never.';
 
-create function scheduler.health_service(p_job public.scheduler_jobs, p_state text, p_stalled boolean,
-  p_due_without_success bigint, p_now timestamptz) returns jsonb
-language plpgsql stable set search_path = '' as $$
-declare
-  v_last constant timestamptz := scheduler.last_begun(p_job.name);
-begin
-  return jsonb_build_object('service', coalesce(p_job.alias, p_job.name), 'job', p_job.name, 'last_run', v_last,
-    'age_seconds', case when v_last is not null then greatest(0, round(extract(epoch from p_now - v_last))) end,
-    'status', case when p_stalled then 'STALLED' else 'HEALTHY' end, 'state', p_state,
-    'due_without_success', p_due_without_success);
-end;
+create function scheduler.health_services(p_names text[], p_now timestamptz) returns setof jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('service', coalesce(jobs.alias, jobs.name), 'job', jobs.name, 'last_run', begun.at,
+    'age_seconds', case when begun.at is not null then greatest(0, round(extract(epoch from p_now - begun.at))) end,
+    'status', case when states.stalled then 'STALLED' else 'HEALTHY' end, 'state', states.state,
+    'due_without_success', states.due_without_success)
+  from scheduler.job_states(p_names, p_now) as states
+    join public.scheduler_jobs as jobs on jobs.name = states.name
+    join scheduler.last_begun(p_names) as begun on begun.job_name = states.name;
 $$;
-comment on function scheduler.health_service(public.scheduler_jobs, text, boolean, bigint, timestamptz) is
-  'The health of a job: when it ran last, and HEALTHY or STALLED.';
+comment on function scheduler.health_services(text[], timestamptz) is
+  'The health of each of these jobs: when it ran last, and HEALTHY or STALLED.';
 
 create function scheduler.api_health(p_now timestamptz default clock_timestamp()) returns jsonb
 language sql stable set search_path = '' as $$
   select scheduler.health_of_packs(p_now) || jsonb_build_object(
     'timestamp', p_now,
-    'services', coalesce(jsonb_agg(service order by service ->> 'service'), '[]'),
-    'stalled_services', coalesce(jsonb_agg(service -> 'service' order by service ->> 'service')
-      filter (where stalled), '[]'),
+    'services', coalesce(jsonb_agg(service), '[]'),
+    'stalled_services', coalesce(jsonb_agg(service -> 'service') filter (where service ->> 'status' = 'STALLED'), '[]'),
     'budgets', scheduler.all_budgets(p_now))
   from (
-    select states.stalled, scheduler.health_service(jobs, states.state, states.stalled, states.due_without_success,
-      p_now) as service
-    from public.scheduler_jobs as jobs join scheduler.job_states(p_now) as states on states.name = jobs.name
-    where jobs.enabled
+    select service
+    from scheduler.health_services(array(select name from public.scheduler_jobs where enabled), p_now) as service
+    order by service ->> 'service'
   ) as services;
 $$;
 comment on function scheduler.api_health(timestamptz) is
@@ -113,11 +111,8 @@ create function scheduler.api_health_of(p_job text, p_now timestamptz default cl
 language plpgsql stable set search_path = '' as $$
 declare
   v_job constant public.scheduler_jobs := scheduler.job_named(p_job);
-  v_service jsonb;
 begin
-  select scheduler.health_service(v_job, state, stalled, due_without_success, p_now) into v_service
-    from scheduler.job_states(p_now) where name = v_job.name;
-  return v_service || jsonb_build_object(
+  return scheduler.health_services(array[v_job.name], p_now) || jsonb_build_object(
     'timestamp', p_now,
     'heartbeats', (
       select coalesce(jsonb_agg(jsonb_build_object('run_id', id, 'started_at', started_at, 'heartbeat_at', heartbeat_at,

@@ -53,21 +53,21 @@ language sql stable set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object(
     'job', jobs.name, 'alias', jobs.alias, 'description', jobs.description, 'target', jobs.target,
     'schedule', jobs.schedule, 'time_zone', jobs.time_zone, 'continuous', jobs.continuous,
-    'state', states.state, 'stopped_by', scheduler.stop_text(jobs, states.stop),
+    'state', states.state, 'stopped_by',
+      case when states.stop is not null then scheduler.stop_text(jobs, states.stop) end,
     'waits_for', states.waits_for, 'unsuccessful_occurrences', states.unsuccessful,
     'last_run', scheduler.run_brief(last_run), 'next_run_at', case when jobs.enabled then jobs.next_run_at end,
     'lock', case when locks.name is not null then jsonb_build_object('run_id', locks.run_id, 'holder', locks.holder,
       'acquired_at', locks.acquired_at, 'expires_at', locks.expires_at) end,
     'breaker', case when jobs.breaker_failures is not null then jsonb_build_object('state', states.breaker,
       'failures', coalesce(breakers.failures, 0), 'opened_at', breakers.opened_at) end,
-    'budgets', scheduler.job_budgets(jobs, budgets.all), 'group', jobs.group_name,
+    'budgets', scheduler.job_budgets(jobs, (select scheduler.all_budgets(p_now))), 'group', jobs.group_name,
     'callable', jobs.function_name is not null and jobs.receipt = 'function' and jobs.secret_name = 'cron_secret')
     order by jobs.name), '[]')
   from unnest(p_states) as states
     join public.scheduler_jobs as jobs on jobs.name = states.name
     left join public.scheduler_locks as locks on locks.name = jobs.name
     left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
-    cross join (select scheduler.all_budgets(p_now) as all) as budgets
     left join lateral (
       select * from public.scheduler_runs where job_name = jobs.name order by created_at desc limit 1
     ) as last_run on true
@@ -83,7 +83,7 @@ declare
   v_names constant text[] := array(
     select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 101);
   v_states constant scheduler.job_condition[] := array(
-    select states from scheduler.job_states(p_now) as states);
+    select states from scheduler.all_job_states(p_now) as states);
   v_counts jsonb;
   v_trouble text[];
   v_pulse_age numeric;

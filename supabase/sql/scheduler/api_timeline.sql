@@ -14,27 +14,30 @@ create function scheduler.timeline_runs(
   p_names text[], p_from timestamptz, p_to timestamptz, p_cell interval
 ) returns table (job text, at timestamptz, state text, amount bigint)
 language sql stable set search_path = '' as $$
-  select name, cells.at, cells.state, cells.amount
+  select name, cells.at, case
+      when cells.status in ('dispatched', 'running') then 'under_way'
+      when cells.status = 'queued' then 'waiting' else cells.status end, sum(cells.amount)::bigint
   from unnest(p_names) as name cross join lateral (
-    -- By job: sorting all of them by their names takes as long as reading them.
-    select date_bin(p_cell, scheduled_for, p_from) as at, case
-        when status in ('dispatched', 'running') then 'under_way'
-        when status = 'queued' then 'waiting' else status end as state, sum(occurrences) as amount
+    -- By job: sorting all of them by their names takes as long as reading them. By the status as it stands there: what
+    -- it is called is worked out for each cell, and not for each of a hundred thousand runs.
+    select date_bin(p_cell, scheduled_for, p_from) as at, status, sum(occurrences) as amount
     from (
       -- The last attempt at an occurrence says what became of it. In this order the index needs no sorting.
-      (select distinct on (scheduled_for) scheduled_for, status, occurrences
+      select distinct on (scheduled_for) scheduled_for, status, occurrences
       from public.scheduler_runs
       where job_name = name and trigger <> 'manual' and scheduled_for >= p_from and scheduled_for < p_to
-      order by scheduled_for desc, attempt desc)
-      union all
-      select scheduled_for, status, occurrences from public.scheduler_runs as calls
-      where job_name = name and trigger = 'manual' and created_at >= p_from and created_at < p_to
-        and scheduled_for >= p_from and not exists (
-          select from public.scheduler_runs as later
-          where later.job_name = name and later.scheduled_for = calls.scheduled_for and later.trigger <> 'manual')
+      order by scheduled_for desc, attempt desc
     ) as runs
     group by 1, 2
-  ) as cells;
+    union all
+    select date_bin(p_cell, scheduled_for, p_from), status, occurrences
+    from public.scheduler_runs as calls
+    where job_name = name and trigger = 'manual' and created_at >= p_from and created_at < p_to
+      and scheduled_for >= p_from and not exists (
+        select from public.scheduler_runs as later
+        where later.job_name = name and later.scheduled_for = calls.scheduled_for and later.trigger <> 'manual')
+  ) as cells
+  group by 1, 2, 3;
 $$;
 comment on function scheduler.timeline_runs(text[], timestamptz, timestamptz, interval) is
   'Of the occurrences and calls of these jobs in [p_from, p_to), by cell: how many came to what. A gap counts in the '

@@ -33,21 +33,39 @@ $$;
 comment on function scheduler.is_stalled(boolean, text, bigint) is
   'Whether two occurrences in a row are due without a completed run. What is disabled or stopped has none that is due.';
 
-create function scheduler.unrecorded_occurrences(p_job public.scheduler_jobs, p_now timestamptz) returns bigint
+create function scheduler.is_due_again(
+  p_schedule text, p_time_zone text, p_first timestamptz, p_now timestamptz
+) returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
-  return case
-    when p_job.next_run_at is null or p_job.next_run_at > p_now then 0
-    -- Working out a second one takes longer than all the rest: only where the first has been due for a while.
-    when p_job.next_run_at > p_now - interval '1 minute' then 1
-    when (scheduler.next_run(p_job, p_job.next_run_at)).run_at <= p_now then 2
-    else 1 end;
+  return coalesce(scheduler.next_occurrence(p_schedule, p_time_zone, p_first) <= p_now, false);
+exception when invalid_parameter_value then
+  -- A schedule or a zone that cannot be read must not hide the other jobs: the first occurrence is due, that is known.
+  return false;
 end;
 $$;
-comment on function scheduler.unrecorded_occurrences(public.scheduler_jobs, timestamptz) is
-  'How many occurrences of the job are due and have no row yet; 2 stands for two and more.';
+comment on function scheduler.is_due_again(text, text, timestamptz, timestamptz) is
+  'Whether after p_first a second occurrence of the schedule is due at p_now.';
 
-create function scheduler.unfinished_runs(p_now timestamptz)
+create function scheduler.unrecorded_occurrences(p_names text[], p_now timestamptz)
+returns table (job_name text, occurrences integer)
+language sql stable set search_path = '' as $$
+  -- Working out a second one takes longer than all the rest: only where the first has been due for a while, and once
+  -- for all jobs that have it in common.
+  with due as (
+    select name, schedule, time_zone, next_run_at, next_run_at <= p_now - interval '1 minute' as is_overdue
+    from public.scheduler_jobs where name = any (p_names) and enabled and next_run_at <= p_now
+  ), again as materialized (
+    select schedule, time_zone, next_run_at, scheduler.is_due_again(schedule, time_zone, next_run_at, p_now) as is_due
+    from (select distinct schedule, time_zone, next_run_at from due where is_overdue) as overdue
+  )
+  select name, case when is_due then 2 else 1 end
+  from due left join again using (schedule, time_zone, next_run_at);
+$$;
+comment on function scheduler.unrecorded_occurrences(text[], timestamptz) is
+  'How many occurrences are due and have no row yet, of those of these jobs that have any; 2 stands for two and more.';
+
+create function scheduler.unfinished_runs(p_names text[], p_now timestamptz)
 returns table (job_name text, open_occurrences bigint, unbegun_seconds numeric, waits_for text)
 language sql stable set search_path = '' as $$
   select runs.job_name,
@@ -63,12 +81,12 @@ language sql stable set search_path = '' as $$
   from public.scheduler_runs as runs
     join public.scheduler_jobs as jobs on jobs.name = runs.job_name
     left join scheduler.run_counters as counters on counters.job_name = runs.job_name
-  where runs.status in ('queued', 'dispatched', 'running')
+  where runs.job_name = any (p_names) and runs.status in ('queued', 'dispatched', 'running')
   group by runs.job_name;
 $$;
-comment on function scheduler.unfinished_runs(timestamptz) is
-  'Of each job that has runs which are not over: how many occurrences they are of that no counter has yet, for how '
-    'long one of them could have begun, and what the oldest waits for.';
+comment on function scheduler.unfinished_runs(text[], timestamptz) is
+  'Of each of these jobs that has runs which are not over: how many occurrences they are of that no counter has '
+    'yet, for how long one of them could have begun, and what the oldest waits for.';
 
 create type scheduler.job_condition as (
   name text, state text, stalled boolean, stop text, breaker text, unsuccessful bigint, due_without_success bigint,
@@ -79,26 +97,35 @@ comment on type scheduler.job_condition is
     'occurrences failed or were missed since the last completed run, how many are due without one (those, and '
     'those under way, waiting or without a row), and what its oldest waiting run waits for.';
 
-create function scheduler.job_states(p_now timestamptz) returns setof scheduler.job_condition
+create function scheduler.job_states(p_names text[], p_now timestamptz) returns setof scheduler.job_condition
 language sql stable set search_path = '' as $$
   select facts.name,
-    scheduler.job_state(enabled, facts.stop, facts.breaker,
-      case when enabled and next_run_at <= p_now then extract(epoch from p_now - next_run_at) end, facts.unsuccessful,
-      unfinished_runs.unbegun_seconds, unfinished_runs.waits_for),
-    scheduler.is_stalled(enabled, facts.stop, due.occurrences), facts.stop, facts.breaker, facts.unsuccessful,
-    due.occurrences, unfinished_runs.waits_for
+    scheduler.job_state(enabled, stop, breaker,
+      case when enabled and next_run_at <= p_now then extract(epoch from p_now - next_run_at) end, unsuccessful,
+      unbegun_seconds, waits_for),
+    scheduler.is_stalled(enabled, stop, occurrences), stop, breaker, unsuccessful, occurrences, waits_for
   from (
-    select jobs.*, scheduler.stop_now(jobs, p_now) as stop, case when breaker_failures is not null
+    select jobs.name, jobs.enabled, jobs.next_run_at, scheduler.stop_now(jobs, p_now) as stop,
+      case when breaker_failures is not null
         then scheduler.breaker_state(breakers.opened_at, breaker_cooldown_seconds, p_now) else 'closed' end as breaker,
-      coalesce(counters.failed_in_row + counters.missed_in_row, 0)::bigint as unsuccessful,
-      case when jobs.enabled then scheduler.unrecorded_occurrences(jobs, p_now) else 0 end as unrecorded
+      unsuccessful, unfinished_runs.unbegun_seconds, unfinished_runs.waits_for,
+      unsuccessful + coalesce(unrecorded.occurrences, 0) + coalesce(unfinished_runs.open_occurrences, 0) as occurrences
     from public.scheduler_jobs as jobs
       left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
       left join scheduler.run_counters as counters on counters.job_name = jobs.name
-  ) as facts
-    left join scheduler.unfinished_runs(p_now) on unfinished_runs.job_name = facts.name
-    cross join lateral (
-      select facts.unsuccessful + facts.unrecorded + coalesce(unfinished_runs.open_occurrences, 0) as occurrences
-    ) as due;
+      left join scheduler.unrecorded_occurrences(p_names, p_now) as unrecorded on unrecorded.job_name = jobs.name
+      left join scheduler.unfinished_runs(p_names, p_now) on unfinished_runs.job_name = jobs.name
+      cross join lateral (
+        select coalesce(counters.failed_in_row + counters.missed_in_row, 0)::bigint as unsuccessful) as sums
+    where jobs.name = any (p_names)
+    -- Offset 0: else each of them is worked out again wherever it is used.
+    offset 0
+  ) as facts;
 $$;
-comment on function scheduler.job_states(timestamptz) is 'How every job is.';
+comment on function scheduler.job_states(text[], timestamptz) is 'How each of these jobs is.';
+
+create function scheduler.all_job_states(p_now timestamptz) returns setof scheduler.job_condition
+language sql stable set search_path = '' as $$
+  select * from scheduler.job_states(array(select name from public.scheduler_jobs), p_now);
+$$;
+comment on function scheduler.all_job_states(timestamptz) is 'How every job is.';

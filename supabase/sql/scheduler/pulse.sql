@@ -63,7 +63,7 @@ declare
   v_stopped_at text;
 begin
   if v_opens then
-    v_line := scheduler.send_line(p_now);
+    v_line := scheduler.send_line(p_now, clock_timestamp() + p_budget_ms * interval '1 millisecond');
     v_report := v_report || jsonb_build_object('sent', (v_report ->> 'sent')::integer + (v_line ->> 'sent')::integer,
       'errors', v_report -> 'errors' || (v_line -> 'errors'));
   end if;
@@ -71,13 +71,14 @@ begin
     when v_report ->> 'last' <> v_names[cardinality(v_names)] or cardinality(v_names) = v_limit
       then v_report ->> 'last' end;
   update scheduler.pulse_state set resume_after = v_stopped_at;
-  return v_report - 'last' || jsonb_build_object('more', v_stopped_at is not null);
+  return v_report - 'last' || jsonb_build_object('more',
+    v_stopped_at is not null or coalesce((v_line ->> 'more')::boolean, false));
 end;
 $$;
 comment on function scheduler.attend_jobs(timestamptz, integer) is
-  'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms: a receipt '
-    'of these jobs waits no longer. Jobs that somebody else holds are left to the next pulse. "more" says whether it '
-    'stopped early.';
+  'advance_jobs for those that need it, by name, from where the last pulse stopped, for about p_budget_ms, and then '
+    'for as long what stands in line: a receipt of these jobs waits no longer. Jobs that somebody else holds are left '
+    'to the next pulse. "more" says whether it stopped early.';
 
 -- A step that fails, by a statement timeout too, is undone alone: the other steps and the pulse's own mark stay.
 create function scheduler.pulse_step(p_step text, p_now timestamptz, p_budget_ms integer) returns jsonb

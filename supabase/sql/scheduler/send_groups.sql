@@ -71,12 +71,15 @@ comment on function scheduler.try_send_next(text, timestamptz) is
   'send_next of a job, which undoes itself alone when it fails: the fault then, with a warning. Held, and the next '
     'pulse looks at it, where somebody else has its row.';
 
-create function scheduler.send_group(p_group_name text, p_asked text[], p_now timestamptz) returns jsonb
+create function scheduler.send_group(
+  p_group_name text, p_asked text[], p_now timestamptz, p_until timestamptz
+) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_line scheduler.place_in_line[];
   v_first scheduler.place_in_line;
   v_told record;
+  v_has_tried boolean := false;
   v_sent integer := 0;
   v_errors jsonb := jsonb_build_object();
 begin
@@ -90,6 +93,11 @@ begin
     end if;
     select * into v_first from unnest(v_line) order by priority desc, scheduled_for, job_name limit 1;
     exit when not found;
+    if v_has_tried and clock_timestamp() > p_until then
+      perform scheduler.wake_jobs(array(select job_name from unnest(v_line)), 'epoch');
+      return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', true);
+    end if;
+    v_has_tried := true;
     v_told := scheduler.try_send_next(v_first.job_name, p_now);
     v_sent := v_sent + coalesce(v_told.outcome = 'sent', false)::integer;
     v_errors := v_errors || case when v_told.fault is not null
@@ -103,16 +111,21 @@ begin
       perform scheduler.wake_jobs(array[v_first.job_name], 'epoch');
     end if;
   end loop;
-  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', false);
 end;
 $$;
-comment on function scheduler.send_group(text, text[], timestamptz) is
+comment on function scheduler.send_group(text, text[], timestamptz, timestamptz) is
   'Sends what waits of the group''s jobs as far as its slots go, one run at a time, the highest priority first: the '
     'next one may be another job''s. Jobs that asked are looked at also without a slot. {"sent": runs, "errors": {job: '
-    'message}}. Jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those '
-    'that asked.';
+    'message}, "more": whether the clock showed p_until before it was done, after one run at least}. What is left then '
+    'and jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that '
+    'asked.';
 
-create function scheduler.send_line(p_now timestamptz) returns jsonb
+-- Runs that come to their end as they are sent, as where Vault lacks a secret, use no slot: of a group with thousands
+-- of them one transaction would hold the jobs' rows for a minute.
+create function scheduler.send_line(
+  p_now timestamptz, p_until timestamptz default clock_timestamp() + interval '1 second'
+) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
   v_line jsonb;
@@ -120,6 +133,7 @@ declare
   v_told jsonb;
   v_sent integer := 0;
   v_errors jsonb := jsonb_build_object();
+  v_more boolean := false;
 begin
   -- What is sent, or skipped, can have others stand in line.
   loop
@@ -130,15 +144,16 @@ begin
       select place ->> 'group' as name, array_remove(array_agg(place ->> 'job'), null) as asked
       from jsonb_array_elements(v_line) as place group by 1 order by 1
     loop
-      v_told := scheduler.send_group(v_group.name, v_group.asked, p_now);
+      v_told := scheduler.send_group(v_group.name, v_group.asked, p_now, p_until);
       v_sent := v_sent + (v_told ->> 'sent')::integer;
       v_errors := v_errors || (v_told -> 'errors');
+      v_more := v_more or (v_told ->> 'more')::boolean;
     end loop;
   end loop;
   perform set_config('daybook.line', '', true);
-  return jsonb_build_object('sent', v_sent, 'errors', v_errors);
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', v_more);
 end;
 $$;
-comment on function scheduler.send_line(timestamptz) is
-  'Sends those that stand in line, group by group, until none does, and closes the line. {"sent", "errors"} as '
-    'send_group has them.';
+comment on function scheduler.send_line(timestamptz, timestamptz) is
+  'Sends those that stand in line, group by group, until none does or the clock shows p_until, and closes the line. '
+    '{"sent", "errors", "more"} as send_group has them; what is left is woken at the next pulse.';

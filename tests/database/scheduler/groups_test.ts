@@ -362,7 +362,7 @@ t.ledgerTest(
     await enqueue(sql, "a", 150);
     await t.setSecret(sql, "cron_secret", null);
     await complete(sql, (await underWay(sql))[0]!, at(1));
-    for (let n = 0; n < 5; n++) await t.pulse(sql, at(1 + n));
+    for (let n = 0; n < 300 && (await t.pulse(sql, at(1))).more; n++);
     const rows =
       await sql`select status, count(*)::int as count from scheduler_runs group by 1 order by 2`;
     assert.deepEqual(rows.map((row) => [row.status, row.count]), [["completed", 1], [
@@ -370,6 +370,27 @@ t.ledgerTest(
       300,
     ]]);
     assert.equal((await sql`select from scheduler.group_slots where run_id is not null`).length, 0);
+  },
+);
+
+t.ledgerTest(
+  "a pulse ends in time, however many runs of a group come to their end as they are sent",
+  async ({ sql, admin }) => {
+    await group(sql, 1);
+    await t.register(sql, "a", { ...ENQUEUED, max_attempts: 1 });
+    await t.register(sql, "b", { ...ENQUEUED, max_attempts: 1 });
+    await enqueue(sql, "a", 1);
+    await enqueue(sql, "b", 5);
+    await t.setSecret(sql, "cron_secret", null);
+    await admin`update scheduler.group_slots set run_id = null`;
+    await sql`select scheduler.wake_waiting(${at(1)})`;
+    const failed = async () =>
+      (await sql`select from scheduler_runs where status = 'failed'`).length;
+    for (let pulses = 1; pulses <= 5; pulses++) {
+      const told = await t.value(sql, "scheduler.attend_jobs($1, 0)", [at(1)]);
+      assert.equal(await failed(), pulses, "without time it looks at one run");
+      assert.equal(told.more, pulses < 5, `after ${pulses} pulses`);
+    }
   },
 );
 
