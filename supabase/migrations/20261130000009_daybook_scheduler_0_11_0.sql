@@ -2006,7 +2006,7 @@ begin
       'most 31 days, got %s and %s', v_from, v_to);
   end if;
   v_cell := make_interval(secs => scheduler.cell_seconds(v_from, v_to));
-  v_names := array(select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 101);
+  v_names := array(select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 51);
   return jsonb_build_object('timestamp', p_now, 'from', v_from, 'to', v_to,
     'cell_seconds', extract(epoch from v_cell)::integer,
     'jobs', (
@@ -2017,19 +2017,19 @@ begin
         from (
           select job, at, jsonb_object_agg(state, amount) as counts
           from (
-            select * from scheduler.timeline_runs(v_names[1:100], v_from, v_to, v_cell)
+            select * from scheduler.timeline_runs(v_names[1:50], v_from, v_to, v_cell)
             union all
-            select * from scheduler.timeline_to_come(v_names[1:100], v_from, v_to, v_cell, p_now)
+            select * from scheduler.timeline_to_come(v_names[1:50], v_from, v_to, v_cell, p_now)
           ) as found
           group by job, at) as by_cell
         group by job) as cells on cells.job = jobs.name
-      where jobs.name = any (v_names[1:100])),
-    'zone_changes', scheduler.zone_changes(v_names[1:100], v_from, v_to),
-    'next_cursor', case when cardinality(v_names) > 100 then v_names[100] end);
+      where jobs.name = any (v_names[1:50])),
+    'zone_changes', scheduler.zone_changes(v_names[1:50], v_from, v_to),
+    'next_cursor', case when cardinality(v_names) > 50 then v_names[50] end);
 end;
 $function$
 ;
-comment on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) is 'What a picture of [p_from, p_to) needs, at most 31 days and by default the day that it is in UTC: of 100 jobs a page the cells that are not empty, each with how many occurrences came to what or are to come; and the changes of the clock in their zones. Raises 22023 for a range that is none.';
+comment on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) is 'What a picture of [p_from, p_to) needs, at most 31 days and by default the day that it is in UTC: of 50 jobs a page the cells that are not empty, each with how many occurrences came to what or are to come; and the changes of the clock in their zones. Raises 22023 for a range that is none.';
 revoke all on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_verify(p_now timestamp with time zone DEFAULT clock_timestamp())
