@@ -4460,6 +4460,8 @@ begin
       left join scheduler.resume_order() on job_name = name) as ordered
     where ordered.name = jobs.name;
   perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs;
+  -- What they wait for was stopped, too, and goes first.
+  perform scheduler.wait_anew(jobs, stopped_until) from public.scheduler_jobs as jobs where depends_on <> '{}';
   perform scheduler.wake_jobs(array[name], stopped_until) from public.scheduler_jobs where stopped_until is not null;
   perform scheduler.audit('end_incident', 'scheduler', 'all jobs', null, p_author,
     jsonb_build_object('started_at', v_incident.started_at, 'by', v_incident.started_by, 'reason', v_incident.reason),
@@ -11707,6 +11709,25 @@ AS $function$ select '0.11.0' $function$
 ;
 comment on function scheduler.version() is 'The version of Daybook that this database has.';
 revoke all on function scheduler.version() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.wait_anew(p_job scheduler_jobs, p_from timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_until constant timestamptz := p_from + make_interval(secs => p_job.dependency_timeout_seconds);
+begin
+  update public.scheduler_runs set waiting = waiting || jsonb_build_object('since', p_from, 'until', v_until),
+      run_after = v_until
+    where job_name = p_job.name and status = 'queued' and waiting ->> 'for' = 'dependency';
+  update public.scheduler_runs set waiting = jsonb_set(waiting, '{dependency,since}', to_jsonb(p_from))
+    where job_name = p_job.name and status = 'queued' and waiting ? 'dependency';
+end;
+$function$
+;
+comment on function scheduler.wait_anew(scheduler_jobs,timestamp with time zone) is 'Begins the time that runs of the job wait for a dependency anew. The caller holds the job''s row lock.';
+revoke all on function scheduler.wait_anew(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.wait_facts(p_for text, p_name text, p_since timestamp with time zone, p_until timestamp with time zone)
  RETURNS jsonb

@@ -188,6 +188,8 @@ begin
       left join scheduler.resume_order() on job_name = name) as ordered
     where ordered.name = jobs.name;
   perform scheduler.note_stop(jobs, p_now) from public.scheduler_jobs as jobs;
+  -- What they wait for was stopped, too, and goes first.
+  perform scheduler.wait_anew(jobs, stopped_until) from public.scheduler_jobs as jobs where depends_on <> '{}';
   perform scheduler.wake_jobs(array[name], stopped_until) from public.scheduler_jobs where stopped_until is not null;
   perform scheduler.audit('end_incident', 'scheduler', 'all jobs', null, p_author,
     jsonb_build_object('started_at', v_incident.started_at, 'by', v_incident.started_by, 'reason', v_incident.reason),

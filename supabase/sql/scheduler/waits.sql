@@ -36,6 +36,21 @@ comment on function scheduler.wait_for(public.scheduler_runs, scheduler.hold, ti
   'What stands in the run''s waiting when that hold holds it back: wait_facts and, where it waited for a dependency '
     'before, "dependency": those of that.';
 
+create function scheduler.wait_anew(p_job public.scheduler_jobs, p_from timestamptz) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_until constant timestamptz := p_from + make_interval(secs => p_job.dependency_timeout_seconds);
+begin
+  update public.scheduler_runs set waiting = waiting || jsonb_build_object('since', p_from, 'until', v_until),
+      run_after = v_until
+    where job_name = p_job.name and status = 'queued' and waiting ->> 'for' = 'dependency';
+  update public.scheduler_runs set waiting = jsonb_set(waiting, '{dependency,since}', to_jsonb(p_from))
+    where job_name = p_job.name and status = 'queued' and waiting ? 'dependency';
+end;
+$$;
+comment on function scheduler.wait_anew(public.scheduler_jobs, timestamptz) is
+  'Begins the time that runs of the job wait for a dependency anew. The caller holds the job''s row lock.';
+
 -- Waiting for a job's own turn (its lock, a limit, a pause) keeps a run among those that go as soon as the job may;
 -- what only this run waits for takes it out of them until then.
 create function scheduler.waits_alone(p_kind text) returns boolean

@@ -959,6 +959,39 @@ t.ledgerTest(
   },
 );
 
+for (const looked of [false, true]) {
+  t.ledgerTest(
+    `an incident begins the time to wait anew, so that jobs are resumed in order (${
+      looked ? "its time was over meanwhile" : "its time is over in the ramp"
+    })`,
+    async ({ sql }) => {
+      const daily = { schedule: "0 12 * * *" };
+      await upAndDown(sql, daily, {
+        ...daily,
+        dependency_timeout_seconds: 3600,
+        on_dependency_timeout: "run",
+      });
+      await t.value(sql, "scheduler.pause('up', 'why', 'ann', null, $1)", [at(-1)]);
+      await t.dispatch(sql, "down");
+      await t.value(sql, "scheduler.start_incident('a leak', 'ann', false, $1)", [at(10)]);
+      const ended = looked ? 90 : 59;
+      if (looked) await t.pulse(sql, at(61));
+      await t.value(sql, "scheduler.end_incident('ann', 120, $1)", [at(ended)]);
+      await t.pulse(sql, at(ended + 1));
+      await t.pulse(sql, at(ended + 3));
+      assert.deepEqual(await waiting(sql, "down"), {
+        for: "dependency",
+        name: "up",
+        since: at(ended + 2),
+        until: at(ended + 62),
+      });
+      await t.pulse(sql, at(ended + 62));
+      assert.deepEqual(await t.summary(sql, "down"), STARTED);
+      await t.assertInvariants(sql);
+    },
+  );
+}
+
 t.ledgerTest(
   "a pause of the dependent does not begin its time to wait anew",
   async ({ sql }) => {
