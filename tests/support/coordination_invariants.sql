@@ -204,12 +204,13 @@ create function simulation.broken_resumes() returns table (fault text, detail te
 language sql stable set search_path = '' as $$
   with firsts as (
     select incidents.id, incidents.ended_at, incidents.ramp_seconds, jobs.name as job_name, jobs.continuous,
-      jobs.depends_on, (
-      select min(sent.dispatched_at) from simulation.sent as sent
+      jobs.depends_on, first.dispatched_at as first_at, first.scheduled_for
+    from public.scheduler_incidents as incidents, public.scheduler_jobs as jobs left join lateral (
+      select dispatched_at, scheduled_for from simulation.sent as sent
       where sent.job_name = jobs.name and sent.dispatched_at > incidents.started_at
         -- A retry waits for no dependency.
-        and sent.attempt = 1) as first_at
-    from public.scheduler_incidents as incidents, public.scheduler_jobs as jobs
+        and sent.attempt = 1
+      order by dispatched_at limit 1) as first on true
   )
   select 'a job was not resumed within the ramp', format('%s: %s, %s s from %s', job_name, first_at, ramp_seconds,
     ended_at)
@@ -230,9 +231,9 @@ language sql stable set search_path = '' as $$
       select id, job_name, first_at from firsts) as needed using (id)
   where needed.job_name = any (depends_on) and not continuous and firsts.first_at < needed.first_at
     and firsts.first_at <= ended_at + make_interval(secs => ramp_seconds)
-    -- Both had an occurrence in the ramp.
-    and exists (select from simulation.occurrences where occurrences.job_name = needed.job_name
-      and occurrence between ended_at and firsts.first_at);
+    -- What it ran for was due in the ramp, and so was what that waits for.
+    and exists (select from public.scheduler_runs as due where due.job_name = needed.job_name
+      and due.scheduled_for between ended_at and firsts.scheduled_for and due.skip_kind is distinct from 'incident');
 $$;
 comment on function simulation.broken_resumes() is
   'Jobs that were resumed too early or too late after an incident, or before those that they depend on.';
