@@ -1,4 +1,4 @@
--- A thousand jobs of every minute and a million runs, a thousand each: with what goes with runs, and a month of roll-ups.
+-- A thousand jobs of every minute and a million runs, a thousand each, with their counters and two months of roll-ups.
 select scheduler.register_job(format('bench-%s', lpad(i::text, 4, '0')), '* * * * *', target => 'bench',
   receipt => 'response', alias => format('service-%s', i),
   time_zone => (array['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo'])[1 + i % 4])
@@ -24,7 +24,8 @@ insert into public.scheduler_runs (
   job_name, function_name, status, trigger, scheduled_for, dispatched_at, request_id, answered_at, response_status,
   started_at, heartbeat_at, completed_at, duration_ms, verdict, result, error_message, created_at
 )
-select format('bench-%s', lpad((1 + i % 1000)::text, 4, '0')), 'bench', case when failed then 'failed' else 'completed' end,
+select format('bench-%s', lpad((1 + i % 1000)::text, 4, '0')), 'bench',
+  case when failed then 'failed' else 'completed' end,
   'cron', at, at + interval '40 ms', i, at + interval '90 ms', 202, at + interval '80 ms', at + interval '80 ms',
   at + ms * interval '1 ms', ms, case when failed then 'job_error' else 'ok' end,
   case when not failed then '{"summary": "42 rows were looked at, 3 changed"}'::jsonb end,
@@ -47,11 +48,12 @@ $$;
 update public.scheduler_jobs set next_run_at = date_trunc('minute', now()) + interval '1 hour',
   created_at = now() - interval '60 days';
 
-update scheduler.run_counters as counters set completed = 90000, failed = 1800, skipped = 600, missed = 90, cancelled = 10,
-  lost = 20, retries = 250, duration_sum_ms = 90000::bigint * 1300, fire_lag_sum_ms = 90000 * 40,
+update scheduler.run_counters as counters set completed = 90000, failed = 1800, skipped = 600, missed = 90,
+  cancelled = 10, lost = 20, retries = 250, duration_sum_ms = 90000::bigint * 1300, fire_lag_sum_ms = 90000 * 40,
   last_success_at = date_trunc('minute', now()), durations = array(
     select case when place between 16 and 28 then 90000 / 13 else 0 end from generate_series(1, 71) as place),
-  fire_lags = array(select case when place between 5 and 10 then 90000 / 6 else 0 end from generate_series(1, 71) as place);
+  fire_lags = array(
+    select case when place between 5 and 10 then 90000 / 6 else 0 end from generate_series(1, 71) as place);
 
 insert into scheduler.rollups (job_name, taken_at, step, completed, failed, deferred, cancelled, skipped, missed, lost,
   retries, durations, duration_sum_ms, fire_lags, fire_lag_sum_ms)
@@ -59,7 +61,8 @@ select job_name, at, step, completed * share, failed * share, 0, cancelled * sha
   lost * share, retries * share, array(select amount * share from unnest(durations) as amount), duration_sum_ms * share,
   array(select amount * share from unnest(fire_lags) as amount), fire_lag_sum_ms * share
 from scheduler.run_counters cross join scheduler.metric_windows() as windows,
-  generate_series(now() - case windows.name when '30d' then interval '60 days' else length + step end, now(), step) as at,
+  generate_series(
+    now() - case windows.name when '30d' then interval '60 days' else length + step end, now(), step) as at,
   lateral (select 1 - extract(epoch from now() - at)::double precision / 86400 / 61 as share) as shares
 on conflict do nothing;
 

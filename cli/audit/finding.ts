@@ -3,7 +3,7 @@ import type { Entry } from "./entry.ts";
 export const severities = ["error", "warning", "note"] as const;
 export type Severity = typeof severities[number];
 
-export const certainties = ["proven", "likely", "not knowable here"] as const;
+const certainties = ["proven", "likely", "not knowable here"] as const;
 export type Certainty = typeof certainties[number];
 
 export interface Finding {

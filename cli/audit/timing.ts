@@ -1,4 +1,5 @@
 /** Reads a schedule. cron-parser reads the fields; what each clock does otherwise is here. */
+import { cronNicknames } from "../cron-nicknames.ts";
 import { CronExpressionParser } from "cron-parser";
 import { periodMs } from "../../local/cron-schedule.ts";
 import type { Engine } from "./entry.ts";
@@ -19,22 +20,12 @@ export interface Fields {
   isDay(day: Date): boolean;
 }
 
-const nicknames: Record<string, string> = {
-  "@hourly": "0 * * * *",
-  "@daily": "0 0 * * *",
-  "@midnight": "0 0 * * *",
-  "@weekly": "0 0 * * 0",
-  "@monthly": "0 0 1 * *",
-  "@yearly": "0 0 1 1 *",
-  "@annually": "0 0 1 1 *",
-};
-
 export function readTiming(schedule: string, engine: Engine): Timing {
   const text = schedule.trim();
   if (/^@(reboot|continuous)$/i.test(text)) return { kind: "none" };
   const period = periodOf(text, engine);
   if (period !== undefined) return { kind: "period", seconds: period };
-  const fields = (nicknames[text.toLowerCase()] ?? text).split(/\s+/);
+  const fields = (cronNicknames[text.toLowerCase()] ?? text).split(/\s+/);
   if (fields.length !== 5) {
     return { kind: "unreadable", why: `it has ${fields.length} fields and needs 5` };
   }

@@ -3,7 +3,7 @@
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 /** Minutes to add to UTC. Throws a RangeError for a zone that there is not. */
-export function offsetAt(zone: string, moment: Date): number {
+function offsetAt(zone: string, moment: Date): number {
   let format = formats.get(zone);
   if (format === undefined) {
     format = new Intl.DateTimeFormat("en-US", { timeZone: zone, timeZoneName: "longOffset" });

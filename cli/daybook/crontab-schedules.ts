@@ -1,4 +1,5 @@
 /** Schedules of the registry as other clocks read them. */
+import { cronNicknames } from "../cron-nicknames.ts";
 
 /** A job of the registry, as `GET status` has it. */
 export interface ScheduledJob {
@@ -16,16 +17,6 @@ export type ClockKind = "cron" | "kubernetes" | "compose";
 
 /** Five fields of numbers, or why that clock cannot say it. */
 export type ClockSchedule = { fields: string; timeZone: string } | { reason: string };
-
-const named: Record<string, string> = {
-  "@hourly": "0 * * * *",
-  "@daily": "0 0 * * *",
-  "@midnight": "0 0 * * *",
-  "@weekly": "0 0 * * 0",
-  "@monthly": "0 0 1 * *",
-  "@yearly": "0 0 1 1 *",
-  "@annually": "0 0 1 1 *",
-};
 
 const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const days = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
@@ -45,7 +36,7 @@ export function scheduleFor(clock: ClockKind, job: ScheduledJob): ClockSchedule 
   const schedule = job.schedule.trim().toLowerCase();
   const [, seconds] = /^(\d+)\s+seconds?$/.exec(schedule) ?? [];
   if (seconds !== undefined) return ofSeconds(Number(seconds));
-  const fields = (named[schedule] ?? schedule).split(/\s+/);
+  const fields = (cronNicknames[schedule] ?? schedule).split(/\s+/);
   if (fields.length !== 5) return { reason: `${job.schedule} is not five fields` };
   const [minute, hour, dayOfMonth, month, dayOfWeek] = fields as [
     string,

@@ -44,7 +44,7 @@ Each failed run, mended or not: deno task daybook runs --status failed --from 1d
   );
 }
 
-export function renderFailures({ jobs, since }: Failures, zone: string, paint: Paint): string {
+function renderFailures({ jobs, since }: Failures, zone: string, paint: Paint): string {
   if (jobs.length === 0) return `Nothing is broken since ${clockTime(since, zone)} ${zone}`;
   const list = table(
     ["JOB", "FAILED", "MISSED", ...momentHeading("BROKEN SINCE", zone), "RETRY", "LAST", "WHY"],

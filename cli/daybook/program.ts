@@ -138,7 +138,7 @@ function argumentsOf(command: Command, only?: number): string {
 }
 
 /** The program with all its verbs. */
-export function createProgram(io: Io): Command {
+function createProgram(io: Io): Command {
   const program = new Verb("daybook");
   program
     .description("Ask and steer the jobs of a stack or a project.")

@@ -69,7 +69,7 @@ With --status of runs that have ended and no --job, --from and --to are of when 
   );
 }
 
-export function renderRuns(runs: Run[], zone: string, paint: Paint): string {
+function renderRuns(runs: Run[], zone: string, paint: Paint): string {
   if (runs.length === 0) return "No such runs";
   return table(
     [

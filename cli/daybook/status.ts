@@ -43,7 +43,7 @@ export function addStatus(program: Command, io: Io): void {
   );
 }
 
-export function renderStatus(status: Status, zone: string, paint: Paint): string {
+function renderStatus(status: Status, zone: string, paint: Paint): string {
   const now = Date.parse(status.timestamp);
   const rows = status.jobs.map((job) => [
     job.job,

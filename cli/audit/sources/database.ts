@@ -119,7 +119,7 @@ async function readRunDetails(sql: TransactionSql): Promise<DatabaseFacts["runDe
   return { bytes: Number(row!.bytes), rows: Number(row!.rows), oldest: row!.oldest };
 }
 
-export async function readRuns(sql: TransactionSql | Sql): Promise<Run[]> {
+async function readRuns(sql: TransactionSql | Sql): Promise<Run[]> {
   return await sql<Run[]>`
     select jobid::text as "jobId", coalesce(status, '') as status, left(coalesce(return_message, ''), 500) as message,
       start_time as "startedAt", end_time as "endedAt"

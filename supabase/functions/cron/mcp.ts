@@ -40,7 +40,7 @@ export function toolName(path: string, verb?: string): string {
 }
 
 /** Every route that is a tool, in the order of the tables; those that act only where the caller may. */
-export function toolRoutes(
+function toolRoutes(
   api: OpenAPIHono,
   { acts, isUser }: { acts: boolean; isUser: boolean },
 ): Route[] {
