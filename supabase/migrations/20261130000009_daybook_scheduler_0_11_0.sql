@@ -7,14 +7,15 @@ declare
   v_schemas constant text[] := array[]::text[];
   v_relations constant text[] := array[
     'scheduler_jobs_alias_key', 'scheduler_jobs_group_name_idx',
-    'scheduler_runs_created_at_idx', 'scheduler_runs_job_name_run_after_idx',
-    'scheduler_runs_manual_idx', 'scheduler_runs_next_idx',
-    'scheduler_runs_run_after_idx', 'scheduler_runs_turn_idx',
-    'scheduler_runs_waits_for_key_idx', 'scheduler_alert_channels',
-    'scheduler_alert_deliveries', 'scheduler_alert_rules', 'scheduler_alerts',
-    'scheduler_audit', 'scheduler_breakers', 'scheduler_budgets',
-    'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
-    'scheduler_incidents', 'scheduler_operators'];
+    'scheduler_runs_broken_idx', 'scheduler_runs_created_at_idx',
+    'scheduler_runs_job_name_run_after_idx', 'scheduler_runs_manual_idx',
+    'scheduler_runs_next_idx', 'scheduler_runs_run_after_idx',
+    'scheduler_runs_turn_idx', 'scheduler_runs_waits_for_key_idx',
+    'scheduler_alert_channels', 'scheduler_alert_deliveries',
+    'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_audit',
+    'scheduler_breakers', 'scheduler_budgets', 'scheduler_calendar_spans',
+    'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents',
+    'scheduler_operators'];
   v_functions constant text[] := array[
     'scheduler_api_act', 'scheduler_api_as_user', 'scheduler_api_audit_log',
     'scheduler_api_channels', 'scheduler_api_explain', 'scheduler_api_failures',
@@ -511,6 +512,8 @@ drop index public.scheduler_runs_occurrence_key;
 create unique index scheduler_runs_occurrence_key
   on public.scheduler_runs (job_name, scheduled_for, attempt) include (status, occurrences) where trigger <> 'manual';
 create index scheduler_runs_manual_idx on public.scheduler_runs (job_name, created_at) where trigger = 'manual';
+create index scheduler_runs_broken_idx
+  on public.scheduler_runs (job_name, completed_at) where status in ('failed', 'missed');
 
 create table scheduler.health_keys (
   key text primary key check (key ~ '^[a-z][a-z0-9_]*$'
@@ -2629,15 +2632,16 @@ CREATE OR REPLACE FUNCTION scheduler.broken_jobs(p_since timestamp with time zon
  STABLE
  SET search_path TO ''
 AS $function$
-  select runs.job_name, count(distinct runs.scheduled_for) filter (where runs.status = 'failed'),
-    coalesce(sum(runs.occurrences) filter (where runs.status = 'missed'), 0), min(runs.completed_at),
-    (array_agg(runs.id order by runs.completed_at desc, runs.scheduled_for desc, runs.attempt desc))[1]
-  from public.scheduler_runs as runs
-    join scheduler.run_counters as counters on counters.job_name = runs.job_name
-  where runs.status in ('failed', 'missed') and runs.completed_at >= p_since
-    and runs.completed_at > coalesce(counters.last_success_at, '-infinity')
-    and runs.job_name > coalesce(p_after, '')
-  group by runs.job_name order by runs.job_name limit 101;
+  select counters.job_name, runs.failed, runs.missed, runs.first_at, runs.last_run_id
+  from scheduler.run_counters as counters cross join lateral (
+    select count(distinct scheduled_for) filter (where status = 'failed') as failed,
+      coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed, min(completed_at) as first_at,
+      (array_agg(id order by completed_at desc, scheduled_for desc, attempt desc))[1] as last_run_id
+    from public.scheduler_runs
+    where job_name = counters.job_name and status in ('failed', 'missed')
+      and completed_at >= p_since and completed_at > coalesce(counters.last_success_at, '-infinity')) as runs
+  where counters.job_name > coalesce(p_after, '') and runs.last_run_id is not null
+  order by counters.job_name limit 101;
 $function$
 ;
 comment on function scheduler.broken_jobs(timestamp with time zone,text) is 'The jobs with a run that failed, or an occurrence that was missed, since p_since and since their last completed run: the first 101 by name after p_after, each with how many, since when, and its last such run.';

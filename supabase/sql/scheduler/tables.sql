@@ -281,6 +281,9 @@ create index scheduler_runs_active_idx
 -- How many are under way, where thousands wait behind a parallel limit.
 create index scheduler_runs_under_way_idx
   on public.scheduler_runs (job_name) where status in ('dispatched', 'running');
+-- What is still broken, job by job.
+create index scheduler_runs_broken_idx
+  on public.scheduler_runs (job_name, completed_at) where status in ('failed', 'missed');
 -- The few rows that stand for many occurrences.
 create index scheduler_runs_gap_idx
   on public.scheduler_runs (job_name, scheduled_until) where occurrences > 1;

@@ -453,6 +453,8 @@ drop index public.scheduler_runs_occurrence_key;
 create unique index scheduler_runs_occurrence_key
   on public.scheduler_runs (job_name, scheduled_for, attempt) include (status, occurrences) where trigger <> 'manual';
 create index scheduler_runs_manual_idx on public.scheduler_runs (job_name, created_at) where trigger = 'manual';
+create index scheduler_runs_broken_idx
+  on public.scheduler_runs (job_name, completed_at) where status in ('failed', 'missed');
 
 create table scheduler.health_keys (
   key text primary key check (key ~ '^[a-z][a-z0-9_]*$'
