@@ -173,7 +173,7 @@ for (const jobCount of [1, 4]) {
             // Somebody is at work, or what was to be cancelled or retried is over. Anything else is a fault.
             assert.ok(error instanceof postgres.PostgresError, String(error));
             assert.ok(
-              ["SD101", "SD104", "SD201"].includes(error.code),
+              ["SD101", "SD104", "SD105", "SD201"].includes(error.code),
               `${verb}: ${error.code} ${error.message} ${error.detail ?? ""}`,
             );
           }
