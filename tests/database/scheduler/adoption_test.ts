@@ -174,7 +174,7 @@ Deno.test("an entry that is changed while its adoption waits is seen", () =>
           select pid from pg_stat_activity where datname = current_database())) as waits`;
       return row!.waits;
     };
-    await waitUntil(waits, "the adoption to wait");
+    await waitUntil("the adoption to wait", waits);
     commit.resolve();
     await changing;
     assert.match(String((await adopting).message), /nightly was changed/);
