@@ -73,8 +73,7 @@ export async function readForAdoption(
       const secret = "text" in from ? from.text : settings.get(from.setting);
       return secret ? [secret] : [];
     });
-    const vault = await readVault(transaction, plainSecrets);
-    if (vault === undefined) unknown.push(`What Vault holds: ${role} may not look into it.`);
+    const vault = await readVault(transaction, plainSecrets, unknown);
     const url = vault?.url ?? projectUrl;
     return {
       entries,
@@ -126,8 +125,8 @@ async function readSettings(sql: TransactionSql, names: string[]): Promise<Map<s
   return new Map(rows.flatMap(({ name, value }) => value ? [[name, value] as const] : []));
 }
 
-/** Of Vault only names, lengths and the project's URL leave the database. Undefined: the role may not read it. */
-async function readVault(sql: TransactionSql, plainSecrets: string[]) {
+/** Of Vault only names, lengths and the project's URL leave the database. Undefined: it cannot be read. */
+async function readVault(sql: TransactionSql, plainSecrets: string[], unknown: string[]) {
   try {
     return await sql.savepoint(async (sql) => {
       const rows = await sql<
@@ -155,8 +154,9 @@ async function readVault(sql: TransactionSql, plainSecrets: string[]) {
       };
     });
   } catch (error) {
-    if (error instanceof postgres.PostgresError) return undefined;
-    throw error;
+    if (!(error instanceof postgres.PostgresError)) throw error;
+    unknown.push(`What Vault holds: ${error.message}.`);
+    return undefined;
   }
 }
 

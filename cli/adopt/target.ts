@@ -12,7 +12,7 @@ export interface Project {
   urlNames: ReadonlySet<string>;
   /** The functions that Daybook serves: they take the cron secret, and report. */
   served: ReadonlySet<string>;
-  /** The secrets of Vault: how many characters each has. Undefined: the role may not look into Vault. */
+  /** The secrets of Vault: how many characters each has. Undefined: Vault cannot be read. */
   secrets?: ReadonlyMap<string, number>;
   /** The names under which Vault holds what commands have in plain text. */
   nameOfSecret: ReadonlyMap<string, string>;
@@ -282,7 +282,7 @@ function secretNameOf(
     `its ${header} ${
       "text" in from ? "stands in plain text" : `is in the setting ${from.setting}`
     }: put it into Vault first, select vault.create_secret('<the secret>', '${name}'), and adopt it then${
-      secrets === undefined ? "; this role cannot look into Vault" : ""
+      secrets === undefined ? "; Vault cannot be read" : ""
     }`,
   );
 }
