@@ -52,7 +52,7 @@ export function addAdopt(program: Command, io: Io): void {
   addNote(
     command,
     `Without --into, --output or --apply it shows what it proposes, and changes nothing. The migration has no command and no
-secret in it; the database keeps the old commands, for --undo. docs/audit.md#adopting-entries`,
+secret in it; the database keeps the old commands, for --undo. docs/adopting.md`,
   );
 }
 

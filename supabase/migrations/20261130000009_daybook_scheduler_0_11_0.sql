@@ -1053,7 +1053,7 @@ declare
   v_fault text;
 begin
   perform scheduler.assert_own_entries(
-    array(select entry ->> 'username' from jsonb_array_elements(p_entries) as entry), 'adopt');
+    array(select entry ->> 'username' from jsonb_array_elements(p_entries) as entry));
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
   -- Changes nothing and locks the entries: no role but pg_cron's own may lock rows of cron.job by a statement.
@@ -2234,7 +2234,7 @@ $function$
 comment on function scheduler.assert_operator(uuid) is 'The row of that user. Raises SD016, with the call that lists the user, when there is none.';
 revoke all on function scheduler.assert_operator(uuid) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.assert_own_entries(p_usernames text[], p_what text)
+CREATE OR REPLACE FUNCTION scheduler.assert_own_entries(p_usernames text[])
  RETURNS void
  LANGUAGE plpgsql
  STABLE
@@ -2243,15 +2243,15 @@ AS $function$
 begin
   if exists (select from unnest(p_usernames) as username where username is distinct from current_user) then
     raise exception using errcode = '42501',
-      message = format('cannot %s the entries: they are those of %s, and this is run by %s', p_what,
+      message = format('the entries of pg_cron are those of %s, and this is run by %s',
         (select string_agg(distinct username, ', ') from unnest(p_usernames) as username), current_user),
       hint = 'run it as that role: pg_cron keeps the entries of each role apart';
   end if;
 end;
 $function$
 ;
-comment on function scheduler.assert_own_entries(text[],text) is 'Raises 42501 when one of the entries is another role''s than the current one''s.';
-revoke all on function scheduler.assert_own_entries(text[],text) from public, anon, authenticated, service_role;
+comment on function scheduler.assert_own_entries(text[]) is 'Raises 42501 when one of the entries is another role''s than the current one''s.';
+revoke all on function scheduler.assert_own_entries(text[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.assert_run(p_run_id uuid, p_now timestamp with time zone)
  RETURNS scheduler_runs
@@ -11748,7 +11748,7 @@ begin
   v_jobs := array(
     select distinct job_name from scheduler.adopted_entries where p_jobs is null or job_name = any (p_jobs));
   perform scheduler.assert_own_entries(
-    array(select username from scheduler.adopted_entries where job_name = any (v_jobs)), 'put back');
+    array(select username from scheduler.adopted_entries where job_name = any (v_jobs)));
   perform scheduler.unregister_job(name) from (
     select name from public.scheduler_jobs
     where name in (select job_name from scheduler.adopted_entries where registered and job_name = any (v_jobs))

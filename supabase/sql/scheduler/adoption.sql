@@ -35,7 +35,7 @@ $$;
 comment on function scheduler.seconds_to_quiet(timestamptz) is
   'How many seconds to wait until no minute begins within a second: 0 to 2.';
 
--- A migration is in a repository: it must not hold a hash from which a short secret could be guessed.
+-- A migration is read by many: it must not hold a hash from which a short secret could be guessed.
 create function scheduler.command_hash(p_command text, p_without jsonb) returns text
 language sql immutable set search_path = '' as $$
   select encode(sha256(convert_to(coalesce(string_agg(letter, '' order by place), ''), 'UTF8')), 'hex')
@@ -104,18 +104,18 @@ comment on function scheduler.adopting_jobs_fault(jsonb) is
   'Which jobs that are to be registered are there, and which that are to stay are not as they were read; null when all '
     'is as it was.';
 
-create function scheduler.assert_own_entries(p_usernames text[], p_what text) returns void
+create function scheduler.assert_own_entries(p_usernames text[]) returns void
 language plpgsql stable set search_path = '' as $$
 begin
   if exists (select from unnest(p_usernames) as username where username is distinct from current_user) then
     raise exception using errcode = '42501',
-      message = format('cannot %s the entries: they are those of %s, and this is run by %s', p_what,
+      message = format('the entries of pg_cron are those of %s, and this is run by %s',
         (select string_agg(distinct username, ', ') from unnest(p_usernames) as username), current_user),
       hint = 'run it as that role: pg_cron keeps the entries of each role apart';
   end if;
 end;
 $$;
-comment on function scheduler.assert_own_entries(text[], text) is
+comment on function scheduler.assert_own_entries(text[]) is
   'Raises 42501 when one of the entries is another role''s than the current one''s.';
 
 -- The registry's lock keeps registrations away; what is read after it is as it will be when this commits.
@@ -154,7 +154,7 @@ declare
   v_fault text;
 begin
   perform scheduler.assert_own_entries(
-    array(select entry ->> 'username' from jsonb_array_elements(p_entries) as entry), 'adopt');
+    array(select entry ->> 'username' from jsonb_array_elements(p_entries) as entry));
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
   perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
   -- Changes nothing and locks the entries: no role but pg_cron's own may lock rows of cron.job by a statement.
@@ -253,7 +253,7 @@ begin
   v_jobs := array(
     select distinct job_name from scheduler.adopted_entries where p_jobs is null or job_name = any (p_jobs));
   perform scheduler.assert_own_entries(
-    array(select username from scheduler.adopted_entries where job_name = any (v_jobs)), 'put back');
+    array(select username from scheduler.adopted_entries where job_name = any (v_jobs)));
   perform scheduler.unregister_job(name) from (
     select name from public.scheduler_jobs
     where name in (select job_name from scheduler.adopted_entries where registered and job_name = any (v_jobs))
