@@ -6,7 +6,7 @@ import type { Entry } from "../audit/entry.ts";
 import { secretsIn } from "../audit/secrets.ts";
 import { listed } from "../audit/words.ts";
 import { oneLine } from "../daybook/render.ts";
-import type { Proposal } from "./propose.ts";
+import type { Proposal } from "./proposal.ts";
 
 /** Why and by whom, for the audit log; a migration that is not carried out at once may leave it open. */
 export interface Cause {

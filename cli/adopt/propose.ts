@@ -1,98 +1,22 @@
 /** Entries of pg_cron in, the jobs that would take their place out. */
-import { audit } from "../audit/audit.ts";
-import type { Entry } from "../audit/entry.ts";
-import type { Facts, Works } from "../audit/facts.ts";
-import { secretsIn } from "../audit/secrets.ts";
-import { isWithin, shareAny, Timetable } from "../audit/timetable.ts";
-import { everOccurs, readTiming } from "../audit/timing.ts";
-import { namesOf } from "../audit/words.ts";
-import { labels } from "../audit/work.ts";
-import { canonicalJson } from "./json.ts";
-import { merge, type Merged, type MergeOptions, scheduleForDaybook } from "./merge.ts";
+import { Timetable } from "../audit/timetable.ts";
+import { readTiming } from "../audit/timing.ts";
+import { type Candidate, candidatesOf, isDaybooks, isMeant, keyOf } from "./candidates.ts";
+import { merge, type Merged, scheduleForDaybook } from "./merge.ts";
 import { takeName } from "./names.ts";
-import { type Request, requestOf, Unadoptable } from "./request.ts";
-import {
-  defaultTimeoutSeconds,
-  plainSecretsOf,
-  type Project,
-  type Target,
-  targetOf,
-} from "./target.ts";
-
-/** A job of the registry, as far as it may do what an entry does. */
-export interface RegisteredJob {
-  name: string;
-  alias: string | null;
-  target: string;
-  schedule: string | null;
-  timeZone: string;
-  payload: string;
-  enabled: boolean;
-}
-
-/** What there is besides the entries. */
-export interface Surroundings {
-  now: Date;
-  project: Project;
-  jobs: readonly RegisteredJob[];
-  database: string;
-  /** The role that reads: only its own entries can be taken out and put back. */
-  role: string;
-}
-
-export interface ProposeOptions extends MergeOptions {
-  works: readonly Works[];
-  /** The entries that are meant, by their names or ids; empty: all that run. */
-  chosen: readonly string[];
-  /** Payloads that differ in labels alone are the same. */
-  ignoreLabels: boolean;
-}
-
-/** A job in the place of entries. */
-export interface Proposal {
-  name: string;
-  schedule: string;
-  timeZone: string;
-  target: Target;
-  /** Undefined: that of `register_job`. */
-  maxAttempts?: number;
-  enabled: boolean;
-  entries: Entry[];
-  reasons: string[];
-  /** The job is registered already, and stays as it is. */
-  isThere: boolean;
-}
-
-export interface LeftAlone {
-  entry: Entry;
-  /** The end of a sentence that begins with the entry. */
-  reason: string;
-}
-
-export interface Proposals {
-  jobs: Proposal[];
-  leftAlone: LeftAlone[];
-  /** How many entries Daybook made for jobs of its own. */
-  ownEntries: number;
-}
+import { findingsOf, notesBetween, notesOnStaying } from "./notes.ts";
+import type {
+  Proposal,
+  Proposals,
+  ProposeOptions,
+  RegisteredJob,
+  Surroundings,
+} from "./proposal.ts";
+import { covers, jobOfSameWork } from "./registered.ts";
+import { defaultTimeoutSeconds, type Target } from "./target.ts";
+import type { Entry } from "../audit/entry.ts";
 
 type MergedJob = Merged & { target: Target };
-
-interface Candidate {
-  entry: Entry;
-  target: Target;
-}
-
-/** Whether an entry is one that Daybook keeps for a job of its own, or its pulse. */
-export function isDaybooks({ name, command }: Entry): boolean {
-  return /^select scheduler\.dispatch\('/.test(command) ||
-    name === "scheduler-pulse" && /\bscheduler\.(beat|pulse)\(\)/.test(command);
-}
-
-/** Whether an argument of the command line means this entry: its name, or its id where that is no name. */
-export function isMeant({ name, jobId }: Entry, chosen: string): boolean {
-  return name === chosen || jobId === chosen;
-}
 
 /** `loadSqlParser` must have run. */
 export function propose(
@@ -140,90 +64,6 @@ export function propose(
     );
   }
   return { jobs, leftAlone, ownEntries: entries.length - foreign.length };
-}
-
-function candidatesOf(
-  entries: readonly Entry[],
-  surroundings: Surroundings,
-  options: ProposeOptions,
-): { candidates: Candidate[]; leftAlone: LeftAlone[] } {
-  const leftAlone: LeftAlone[] = [];
-  const candidates = entries.flatMap((entry): Candidate[] => {
-    try {
-      return [{ entry, target: candidateTarget(entry, surroundings, options) }];
-    } catch (error) {
-      if (!(error instanceof Unadoptable)) throw error;
-      leftAlone.push({ entry, reason: error.message });
-      return [];
-    }
-  });
-  return { candidates, leftAlone };
-}
-
-/** @throws Unadoptable with the first reason against the entry. */
-function candidateTarget(
-  entry: Entry,
-  { project, database, role, now }: Surroundings,
-  { chosen }: ProposeOptions,
-): Target {
-  if (isDaybooks(entry)) throw new Unadoptable("it is Daybook's own");
-  if (entry.database !== database) {
-    throw new Unadoptable(`it runs in the database ${entry.database}, and this is ${database}`);
-  }
-  if (entry.username !== role) {
-    throw new Unadoptable(
-      `it is an entry of the role ${entry.username}, and only that role can take it out: connect as it`,
-    );
-  }
-  if (secretsIn(entry.name).length > 0) {
-    throw new Unadoptable("its name holds a secret, and the migration would have it");
-  }
-  const timing = readTiming(scheduleForDaybook(entry.schedule), "daybook");
-  if (timing.kind === "none") {
-    throw new Unadoptable(`it runs ${entry.schedule}, and a job runs by the clock`);
-  }
-  if (
-    timing.kind === "unreadable" || readTiming(entry.schedule, entry.engine).kind !== timing.kind
-  ) {
-    throw new Unadoptable(`its schedule ${entry.schedule} cannot be read`);
-  }
-  if (timing.kind === "fields" && !everOccurs(timing, now)) {
-    throw new Unadoptable(`its schedule ${entry.schedule} never occurs`);
-  }
-  const request = requestOf(entry.command);
-  for (const secret of plainSecretsOf(request)) {
-    // Else it could not be left out of what the migration compares.
-    if ("text" in secret && !entry.command.includes(secret.text)) {
-      throw new Unadoptable("it holds a secret that is written with escapes");
-    }
-  }
-  const target = targetOf(request, project);
-  if (!entry.active && !chosen.some((one) => isMeant(entry, one))) {
-    throw new Unadoptable("it is switched off; name it, and it becomes a job that is switched off");
-  }
-  return target;
-}
-
-/** The requests that the entries make, as far as they can be read: what has to be looked up for them. */
-export function requestsOf(entries: readonly Entry[]): { entry: Entry; request: Request }[] {
-  return entries.flatMap((entry) => {
-    try {
-      return [{ entry, request: requestOf(entry.command) }];
-    } catch (error) {
-      if (error instanceof Unadoptable) return [];
-      throw error;
-    }
-  });
-}
-
-/** Two that have the same key do the same. */
-function keyOf({ target, payload, secretName, receipt }: Target, ignoreLabels: boolean): string {
-  return JSON.stringify([
-    target,
-    canonicalJson(payload, ignoreLabels ? labels : undefined),
-    secretName,
-    receipt,
-  ]);
 }
 
 function mergeCandidates(
@@ -318,52 +158,6 @@ function newJob(
   };
 }
 
-/** What an audit of these entries alone finds that a job does away with. */
-function findingsOf(entries: readonly Entry[], now: Date, works: readonly Works[]): string[] {
-  const answered =
-    /^(same-work-.*|zone-pair|name-says-other-time|utc-called-local|idle-hours|secret-in-command|legacy-key)$/;
-  const facts: Facts = { now, works: [...works], unknown: [] };
-  // They make the same request, however their SQL says it.
-  const alike = entries.map((entry) => ({ ...entry, work: entries[0]!.work }));
-  return audit(alike, facts).findings.filter(({ rule }) => answered.test(rule))
-    .map(({ rule, title }) => `${title} (${rule})`);
-}
-
-/** A job that does this work already. */
-function jobOfSameWork(
-  { target, payload }: Target,
-  jobs: readonly RegisteredJob[],
-  { ignoreLabels }: ProposeOptions,
-): RegisteredJob | undefined {
-  const without = ignoreLabels ? labels : undefined;
-  return jobs.find((job) =>
-    job.enabled && job.schedule !== null && job.target === target &&
-    canonicalJson(job.payload, without) === canonicalJson(payload, without)
-  );
-}
-
-/** Whether a job starts whenever the merged entries would. */
-function covers(job: RegisteredJob, merged: Merged, timetable: Timetable): boolean {
-  if (job.schedule === merged.schedule && job.timeZone === merged.timeZone) return true;
-  const whole = timetable.minutesOf(entryOf(job.schedule!, job.timeZone));
-  const part = timetable.minutesOf(entryOf(merged.schedule, merged.timeZone));
-  return whole !== undefined && part !== undefined && isWithin(part, whole);
-}
-
-/** Times without an entry. */
-function entryOf(schedule: string, zone: string): Entry {
-  return {
-    name: schedule,
-    schedule,
-    zone,
-    engine: "daybook",
-    command: "",
-    work: { key: "", exactKey: "", label: "", kind: "other", needs: [] },
-    where: "",
-    active: true,
-  };
-}
-
 function standIn(job: RegisteredJob, { entries, reasons, target }: MergedJob): Proposal {
   return {
     name: job.name,
@@ -377,70 +171,5 @@ function standIn(job: RegisteredJob, { entries, reasons, target }: MergedJob): P
       `The job ${job.name} is registered, and starts the same work at these times`,
     ],
     isThere: true,
-  };
-}
-
-/** What a person should know of two jobs whose work may be the same. */
-function notesBetween(
-  job: Proposal,
-  jobs: readonly Proposal[],
-  timetable: Timetable,
-  { ignoreLabels }: ProposeOptions,
-): string[] {
-  const minutes = (one: Proposal) => timetable.minutesOf(entryOf(one.schedule, one.timeZone));
-  return jobs.slice(jobs.indexOf(job) + 1).flatMap((other) => {
-    const isSame = keyOf(job.target, false) === keyOf(other.target, false);
-    const [mine, theirs] = [minutes(job), minutes(other)];
-    if (isSame && mine !== undefined && theirs !== undefined && shareAny(mine, theirs)) {
-      const kept = other.entries[0]!.name;
-      return [
-        `${other.name} (${other.schedule} ${other.timeZone}) starts the same work, now and then in the same minute: make one schedule of both, or say whose times are kept with --keep '${kept}'`,
-      ];
-    }
-    if (!isSame && !ignoreLabels && keyOf(job.target, true) === keyOf(other.target, true)) {
-      return [
-        `The payload of ${
-          namesOf(other.entries)
-        } differs in labels alone: if they mean nothing, --ignore-labels makes one job of them`,
-      ];
-    }
-    return [];
-  });
-}
-
-/** Entries that were not named would go on with the same work. */
-function notesOnStaying(
-  job: Proposal,
-  staying: readonly Candidate[],
-  { ignoreLabels }: ProposeOptions,
-): string[] {
-  const key = keyOf(job.target, ignoreLabels);
-  const same = staying.filter(({ target }) => keyOf(target, ignoreLabels) === key)
-    .map(({ entry }) => entry);
-  if (same.length === 0) return [];
-  return [
-    `${namesOf(same)} ${same.length === 1 ? "starts" : "start"} the same work and ${
-      same.length === 1 ? "stays" : "stay"
-    }: name ${same.length === 1 ? "it" : "them"} as well`,
-  ];
-}
-
-/** The proposals as they may be shown. */
-export function masked(
-  { jobs, leftAlone, ownEntries }: Proposals,
-  mask: (text: string) => string,
-): Proposals {
-  const maskEntry = (entry: Entry): Entry => ({ ...entry, name: mask(entry.name) });
-  return {
-    jobs: jobs.map((job) => ({
-      ...job,
-      entries: job.entries.map(maskEntry),
-      reasons: job.reasons.map(mask),
-    })),
-    leftAlone: leftAlone.map(({ entry, reason }) => ({
-      entry: maskEntry(entry),
-      reason: mask(reason),
-    })),
-    ownEntries,
   };
 }

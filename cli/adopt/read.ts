@@ -2,7 +2,8 @@
 import postgres, { type Sql, type TransactionSql } from "postgres";
 import type { Entry } from "../audit/entry.ts";
 import { readEntries } from "../audit/sources/database.ts";
-import { type Proposal, type RegisteredJob, requestsOf } from "./propose.ts";
+import { requestsOf } from "./candidates.ts";
+import type { Proposal, RegisteredJob } from "./proposal.ts";
 import { plainSecretsOf, type Project } from "./target.ts";
 
 /** An entry that a job took the place of. Its command stays where it is kept. */

@@ -3,7 +3,7 @@ import { counted } from "../../shared/text.ts";
 import { hang } from "../audit/report.ts";
 import { listed } from "../audit/words.ts";
 import { oneLine, type Paint } from "../daybook/render.ts";
-import type { LeftAlone, Proposal, Proposals } from "./propose.ts";
+import type { LeftAlone, Proposal, Proposals } from "./proposal.ts";
 import type { AdoptedEntry } from "./read.ts";
 
 export function report(

@@ -1,6 +1,6 @@
 /** `adopt --undo` and `--forget`: what is kept of adopted entries is put back, or given up. */
 import { forgetSql, undoSql } from "../adopt/migration.ts";
-import { isMeant } from "../adopt/propose.ts";
+import { isMeant } from "../adopt/candidates.ts";
 import type { AdoptedEntry, ReadForAdoption } from "../adopt/read.ts";
 import { reportAdopted } from "../adopt/report.ts";
 import { listed } from "../audit/words.ts";

@@ -3,7 +3,9 @@ import type { Command } from "commander";
 import type { Sql } from "postgres";
 import { createMask } from "../../supabase/functions/autonomous-code-fixer/mask-secrets.ts";
 import { adoptionSql, type Cause } from "../adopt/migration.ts";
-import { isMeant, masked, type Proposals, propose } from "../adopt/propose.ts";
+import { isMeant } from "../adopt/candidates.ts";
+import { masked, type Proposals } from "../adopt/proposal.ts";
+import { propose } from "../adopt/propose.ts";
 import {
   projectUrlOf,
   type ReadForAdoption,

@@ -1,10 +1,6 @@
 /** What the tests of `adopt` share: proposals for made-up entries. */
-import {
-  type Proposals,
-  propose,
-  type ProposeOptions,
-  type Surroundings,
-} from "../../cli/adopt/propose.ts";
+import type { Proposals, ProposeOptions, Surroundings } from "../../cli/adopt/proposal.ts";
+import { propose } from "../../cli/adopt/propose.ts";
 import type { Project } from "../../cli/adopt/target.ts";
 import type { Entry } from "../../cli/audit/entry.ts";
 import { NOW } from "./audit.ts";
