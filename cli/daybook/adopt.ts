@@ -197,12 +197,19 @@ async function adopt(session: Session, proposals: Proposals): Promise<ExitCode> 
   const shown = masked(proposals, mask);
   const text = report(shown, place, paintFor(io));
   const isActing = options.apply || options.into !== undefined || options.output !== undefined;
-  if (isActing && chosen.length > 0 && leftAlone.length > 0) {
+  // Another role's entry may have the name of one that is adopted.
+  const refused = chosen.filter((one) =>
+    leftAlone.some(({ entry }) => isMeant(entry, one)) &&
+    !jobs.some(({ entries }) => entries.some((entry) => isMeant(entry, one)))
+  );
+  if (isActing && refused.length > 0) {
     throw new CommandError(
       exitCodes.refused,
-      `${text}\n\nNothing was done: what was named cannot all be adopted`,
+      `${text}\n\nNothing was done: ${listed(refused)} cannot be adopted`,
     );
   }
+  const missing = missingSecrets(proposals, read);
+  if (options.apply && missing !== undefined) throw new CommandError(exitCodes.refused, missing);
   if (options.output === "-") {
     if (sql !== undefined) io.print(sql.trimEnd());
     return exitCodes.ok;
@@ -213,7 +220,23 @@ async function adopt(session: Session, proposals: Proposals): Promise<ExitCode> 
     io.print(text);
     if (adopted.length > 0) io.print(`\nAlready adopted\n${reportAdopted(adopted)}`);
     for (const line of read.unknown) io.print(`\nNot knowable here: ${line}`);
+    if (missing !== undefined) io.print(`\n${missing}`);
   }
   if (sql !== undefined) await deliver(session, "adopt_cron_entries", sql);
   return exitCodes.ok;
+}
+
+/** What the jobs need in Vault, and what is not there: their runs would be misconfigured. */
+function missingSecrets({ jobs }: Proposals, { project }: ReadForAdoption): string | undefined {
+  const { secrets } = project;
+  const needed = jobs.filter(({ target, isThere }) => !isThere && !target.target.includes("://"))
+    .flatMap(({ target }) => ["project_url", target.secretName ?? "cron_secret"]);
+  const missing = [...new Set(needed)].filter((name) =>
+    secrets !== undefined && (secrets.get(name) ?? 0) < (name === "project_url" ? 1 : 32)
+  );
+  return missing.length === 0
+    ? undefined
+    : `Vault has no ${
+      listed(missing)
+    } that could be used, and without it no run is sent: put it there first (docs/installing.md)`;
 }

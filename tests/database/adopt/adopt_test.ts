@@ -170,6 +170,10 @@ Deno.test("names in any form, equal names of two roles, quotes, seconds and inac
     const before = await entriesOf(sql);
     assert.equal(before.length, 8);
 
+    assert.match(
+      await succeeds(url, ["twin", "--output", "-"]),
+      /"name":"twin","schedule":"5 3 \* \* \*","username":"postgres"/,
+    );
     const text = await succeeds(url, ["--apply", ...cause]);
     assert.match(text, /- twin \(cron\.job \d+\): it is an entry of the role supabase_admin/);
     assert.match(text, /- off \(cron\.job \d+\): it is switched off/);
@@ -223,7 +227,7 @@ Deno.test("a secret in a command is in nothing that is printed or written, and c
     assert.match(await run([]), /vault\.create_secret\('<the\s+secret>', 'nightly_token'\)/);
     const refused = await adopt(url, ["nightly", "--apply", ...cause]);
     assert.deepEqual([refused.code, (await entriesOf(sql)).length], [4, 2]);
-    assert.match(refused.stderr, /Nothing was done: what was named cannot all be adopted/);
+    assert.match(refused.stderr, /Nothing was done: nightly cannot be adopted/);
 
     await sql`select vault.create_secret(${secret}, 'as_it_is_called')`;
     assert.match(await run([]), /secret as_it_is_called of Vault/);
@@ -252,6 +256,18 @@ Deno.test("what is kept can be given up, by --forget --apply alone", () =>
     assert.deepEqual((await sql`select name from scheduler_jobs`).map(({ name }) => name), [
       "nightly",
     ]);
+  }));
+
+Deno.test("without the secrets that Daybook sends nothing is carried out: no run could be sent", () =>
+  withProject(async ({ sql, url }) => {
+    await schedule(sql, "nightly", "0 3 * * *", call("nightly"));
+    await setSecret(sql, "cron_secret", "too-short");
+    assert.match(await succeeds(url, []), /Vault has no cron_secret that could be used/);
+    const { code, stderr } = await adopt(url, ["--apply", ...cause]);
+    assert.deepEqual([code, /Vault has no cron_secret/.test(stderr)], [4, true]);
+    assert.equal((await entriesOf(sql)).length, 1);
+    await setSecret(sql, "cron_secret", CRON_SECRET);
+    await succeeds(url, ["--apply", ...cause]);
   }));
 
 Deno.test("without Daybook it proposes and writes, says how Daybook gets there, and carries nothing out", () =>
