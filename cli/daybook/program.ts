@@ -2,6 +2,7 @@
 import { Command, type Help, type Option } from "commander";
 import { wrap } from "../../shared/text.ts";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
+import { addAdopt } from "./adopt.ts";
 import { addAudit } from "./audit.ts";
 import { addAuditLog } from "./audit-log.ts";
 import { addBackfill } from "./backfill.ts";
@@ -41,6 +42,7 @@ const verbs: ((program: Command, io: Io) => void)[] = [
   addLogs,
   addAuditLog,
   addAudit,
+  addAdopt,
   addChannels,
   addVerify,
   addSmoke,

@@ -105,6 +105,10 @@ const raises: Record<string, [string[], string, string?]> = {
     [`select scheduler.add_operator('${run}', 'viewer', 'ann', 'why', 'who')`],
     `scheduler.api_as_user('${run}', false, 'scheduler_api_act', '{}')`,
   ],
+  SD208: [
+    [],
+    `scheduler.adopt_entries('[{"name": "gone", "username": "postgres", "schedule": "@daily", "active": true}]')`,
+  ],
   SD301: [[acme], `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`],
   SD302: [
     [acme, prompt, "update batch_providers set enabled = false"],

@@ -827,3 +827,29 @@ create trigger counters_lowered after update on scheduler.run_counters
 
 select scheduler.add_retention_rule('scheduler', 'rollups', 92, what => 'how long the daily roll-ups of jobs stay',
   prune_function => 'scheduler.prune_rollups');
+
+-- Old commands may hold secrets. cron.job has them open to its own role; here no role but the owner has a right.
+create table scheduler.adopted_entries (
+  id bigint generated always as identity primary key,
+  job_name text not null,
+  registered boolean not null,
+  name text,
+  schedule text not null,
+  command text not null,
+  database text not null,
+  username text not null,
+  active boolean not null,
+  adopted_at timestamptz not null default now() check (isfinite(adopted_at))
+);
+create index adopted_entries_job_name_idx on scheduler.adopted_entries (job_name);
+
+comment on table scheduler.adopted_entries is
+  'Entries of pg_cron that jobs took the place of, as they were: one row an entry. Written by scheduler.adopt_entries, '
+    'emptied by undo_adoption and forget_adopted_entries.';
+comment on column scheduler.adopted_entries.registered is
+  'Whether the job was registered for it; false: the job was there, and stays when the entry is put back.';
+comment on column scheduler.adopted_entries.name is 'Its name in pg_cron; null: it had none.';
+
+alter table scheduler.adopted_entries enable row level security;
+revoke all on scheduler.adopted_entries from public, anon, authenticated, service_role;
+revoke all on sequence scheduler.adopted_entries_id_seq from public, anon, authenticated, service_role;
