@@ -399,7 +399,8 @@ comment on column scheduler.run_counters.durations is
 comment on column scheduler.run_counters.fire_lags is
   'What fire_lag_counts has, by the finer bounds of timing_bounds_ms. Not cumulative.';
 
-insert into scheduler.metric_sources (function_name, pack) values ('scheduler.coordination_metrics', 'scheduler');
+insert into scheduler.metric_sources (function_name, pack) values
+  ('scheduler.coordination_metrics', 'scheduler'), ('scheduler.load_metrics', 'scheduler');
 insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_breaker_state', 'scheduler', 'gauge', 'The breaker of the job: 0 closed, 1 half-open, 2 open.'),
   ('scheduler_continuous_alive', 'scheduler', 'gauge', '1 while a continuous job has a living heartbeat, is idle as '
@@ -408,7 +409,10 @@ insert into scheduler.metric_families (family, pack, type, help) values
     'and is neither back-filled nor put off; 0 when none does.'),
   ('scheduler_group_limit', 'scheduler', 'gauge', 'How many runs of the group may be under way at once.'),
   ('scheduler_group_under_way', 'scheduler', 'gauge', 'How many runs of the group are under way.'),
-  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.');
+  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.'),
+  ('scheduler_parallel_limit', 'scheduler', 'gauge', 'How many runs of the job may be under way at once now.'),
+  ('scheduler_idle_in_row', 'scheduler', 'gauge', 'How many runs in a row of a job with stretch_after found nothing.'),
+  ('scheduler_busy', 'scheduler', 'gauge', '1 while scheduler.is_busy() puts runs off, else 0.');
 
 alter type scheduler.parsed_schedule
   add attribute signs_of_month integer[],
@@ -943,7 +947,7 @@ create table scheduler.parallel_states (
   ended integer not null default 0 check (ended >= 0),
   failed integer not null default 0 check (failed between 0 and ended),
   duration_ms bigint not null default 0 check (duration_ms >= 0),
-  usual_ms numeric check (usual_ms >= 0)
+  usual_ms numeric check (usual_ms >= 0 and usual_ms < 'Infinity')
 ) with (fillfactor = 50);
 alter table scheduler.parallel_states enable row level security;
 revoke all on scheduler.parallel_states from public, anon, authenticated, service_role;
@@ -958,12 +962,6 @@ comment on column scheduler.parallel_states.failed is 'Those of them that failed
 comment on column scheduler.parallel_states.duration_ms is 'How long they took together.';
 comment on column scheduler.parallel_states.usual_ms is
   'How long a run usually takes: the average of rounds, the newest with an eighth.';
-
-insert into scheduler.metric_sources (function_name, pack) values ('scheduler.load_metrics', 'scheduler');
-insert into scheduler.metric_families (family, pack, type, help) values
-  ('scheduler_parallel_limit', 'scheduler', 'gauge', 'How many runs of the job may be under way at once now.'),
-  ('scheduler_idle_in_row', 'scheduler', 'gauge', 'How many runs in a row of a job with stretch_after found nothing.'),
-  ('scheduler_busy', 'scheduler', 'gauge', '1 while scheduler.is_busy() puts runs off, else 0.');
 
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
@@ -4353,17 +4351,19 @@ CREATE OR REPLACE FUNCTION scheduler.defer_hold(p_job scheduler_jobs, p_run sche
  SET search_path TO ''
 AS $function$
 declare
-  -- By the oldest: the one that goes next may be younger, and would hold that one up. A back-filled run was due long
-  -- ago: its time begins when its turn has come.
-  v_due constant timestamptz := case when scheduler.is_backfill(p_run)
-    then scheduler.waiting_since(p_run, 'defer_if', p_now) else scheduler.first_due(p_job, p_run) end;
-  v_until constant timestamptz := v_due + make_interval(secs => p_job.defer_at_most_seconds);
+  v_at_most constant interval := make_interval(secs => p_job.defer_at_most_seconds);
+  v_is_backfill constant boolean := scheduler.is_backfill(p_run);
+  -- A back-filled run was due long ago: its time begins when its turn has come.
+  v_due constant timestamptz := case when v_is_backfill then scheduler.waiting_since(p_run, 'defer_if', p_now)
+    else p_run.scheduled_for end;
+  -- The one that goes next may be younger than others, and would hold them up.
+  v_first_due constant timestamptz := case when v_is_backfill then v_due else scheduler.first_due(p_job, p_run) end;
 begin
   -- Before it was due the clock was set back.
-  if p_now < v_due or p_now >= v_until or not scheduler.is_to_wait(p_job, p_now) then
+  if p_now < v_first_due or p_now >= v_first_due + v_at_most or not scheduler.is_to_wait(p_job, p_now) then
     return null;
   end if;
-  return ('defer_if', p_job.defer_if, v_until, null)::scheduler.hold;
+  return ('defer_if', p_job.defer_if, v_due + v_at_most, null)::scheduler.hold;
 end;
 $function$
 ;
@@ -6946,7 +6946,9 @@ begin
   -- another of its limits is reached first or that defer_if says something else, nor when one that waited alone comes
   -- to wait with them.
   if (p_hold).kind = 'defer_if' then
-    update public.scheduler_runs as runs set waiting = scheduler.wait_for(runs, p_hold, p_now)
+    -- Each until its own time is over.
+    update public.scheduler_runs as runs set waiting = scheduler.wait_for(runs, ((p_hold).kind, (p_hold).name,
+        (p_hold).until + (runs.scheduled_for - p_run.scheduled_for), null)::scheduler.hold, p_now)
       where job_name = p_run.job_name and status = 'queued' and run_after is null
         and (id = p_run.id or waiting is null);
     return;

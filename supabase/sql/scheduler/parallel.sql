@@ -8,7 +8,7 @@ create table scheduler.parallel_states (
   ended integer not null default 0 check (ended >= 0),
   failed integer not null default 0 check (failed between 0 and ended),
   duration_ms bigint not null default 0 check (duration_ms >= 0),
-  usual_ms numeric check (usual_ms >= 0)
+  usual_ms numeric check (usual_ms >= 0 and usual_ms < 'Infinity')
 ) with (fillfactor = 50);
 alter table scheduler.parallel_states enable row level security;
 revoke all on scheduler.parallel_states from public, anon, authenticated, service_role;

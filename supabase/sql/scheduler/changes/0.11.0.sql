@@ -341,7 +341,8 @@ comment on column scheduler.run_counters.durations is
 comment on column scheduler.run_counters.fire_lags is
   'What fire_lag_counts has, by the finer bounds of timing_bounds_ms. Not cumulative.';
 
-insert into scheduler.metric_sources (function_name, pack) values ('scheduler.coordination_metrics', 'scheduler');
+insert into scheduler.metric_sources (function_name, pack) values
+  ('scheduler.coordination_metrics', 'scheduler'), ('scheduler.load_metrics', 'scheduler');
 insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_breaker_state', 'scheduler', 'gauge', 'The breaker of the job: 0 closed, 1 half-open, 2 open.'),
   ('scheduler_continuous_alive', 'scheduler', 'gauge', '1 while a continuous job has a living heartbeat, is idle as '
@@ -350,7 +351,10 @@ insert into scheduler.metric_families (family, pack, type, help) values
     'and is neither back-filled nor put off; 0 when none does.'),
   ('scheduler_group_limit', 'scheduler', 'gauge', 'How many runs of the group may be under way at once.'),
   ('scheduler_group_under_way', 'scheduler', 'gauge', 'How many runs of the group are under way.'),
-  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.');
+  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.'),
+  ('scheduler_parallel_limit', 'scheduler', 'gauge', 'How many runs of the job may be under way at once now.'),
+  ('scheduler_idle_in_row', 'scheduler', 'gauge', 'How many runs in a row of a job with stretch_after found nothing.'),
+  ('scheduler_busy', 'scheduler', 'gauge', '1 while scheduler.is_busy() puts runs off, else 0.');
 
 alter type scheduler.parsed_schedule
   add attribute signs_of_month integer[],
@@ -885,7 +889,7 @@ create table scheduler.parallel_states (
   ended integer not null default 0 check (ended >= 0),
   failed integer not null default 0 check (failed between 0 and ended),
   duration_ms bigint not null default 0 check (duration_ms >= 0),
-  usual_ms numeric check (usual_ms >= 0)
+  usual_ms numeric check (usual_ms >= 0 and usual_ms < 'Infinity')
 ) with (fillfactor = 50);
 alter table scheduler.parallel_states enable row level security;
 revoke all on scheduler.parallel_states from public, anon, authenticated, service_role;
@@ -900,9 +904,3 @@ comment on column scheduler.parallel_states.failed is 'Those of them that failed
 comment on column scheduler.parallel_states.duration_ms is 'How long they took together.';
 comment on column scheduler.parallel_states.usual_ms is
   'How long a run usually takes: the average of rounds, the newest with an eighth.';
-
-insert into scheduler.metric_sources (function_name, pack) values ('scheduler.load_metrics', 'scheduler');
-insert into scheduler.metric_families (family, pack, type, help) values
-  ('scheduler_parallel_limit', 'scheduler', 'gauge', 'How many runs of the job may be under way at once now.'),
-  ('scheduler_idle_in_row', 'scheduler', 'gauge', 'How many runs in a row of a job with stretch_after found nothing.'),
-  ('scheduler_busy', 'scheduler', 'gauge', '1 while scheduler.is_busy() puts runs off, else 0.');
