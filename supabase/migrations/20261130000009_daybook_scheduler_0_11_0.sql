@@ -4360,10 +4360,14 @@ declare
   v_first_due constant timestamptz := case when v_is_backfill then v_due else scheduler.first_due(p_job, p_run) end;
 begin
   -- Before it was due the clock was set back.
-  if p_now < v_first_due or p_now >= v_first_due + v_at_most or not scheduler.is_to_wait(p_job, p_now) then
+  if p_now < v_first_due or p_now >= v_first_due + v_at_most then
     return null;
+  elsif scheduler.is_to_wait(p_job, p_now) then
+    return ('defer_if', p_job.defer_if, v_due + v_at_most, null)::scheduler.hold;
+  elsif p_run.waiting ->> 'for' = 'defer_if' then
+    perform scheduler.end_deferral(p_job, p_run, p_now);
   end if;
-  return ('defer_if', p_job.defer_if, v_due + v_at_most, null)::scheduler.hold;
+  return null;
 end;
 $function$
 ;
@@ -4686,6 +4690,27 @@ $function$
 ;
 comment on function scheduler.effective_priority(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'A run''s priority and a step for each priority_ages_after_seconds that it has waited.';
 revoke all on function scheduler.effective_priority(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.end_deferral(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_hold constant scheduler.hold := case
+    when scheduler.takes_lock(p_job) then ('lock', p_job.name, null, null)::scheduler.hold
+    when p_job.parallel_limit is not null then ('parallel_limit', null, null, null)::scheduler.hold end;
+begin
+  update public.scheduler_runs as runs
+    set waiting = case when v_hold.kind is null then waiting -> 'dependency' else scheduler.wait_for(runs, v_hold,
+      p_now) end
+    where job_name = p_job.name and status = 'queued' and run_after is null and id <> p_run.id
+      and waiting ->> 'for' = 'defer_if';
+end;
+$function$
+;
+comment on function scheduler.end_deferral(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'As the job''s defer_if lets a run go that was put off: those behind it wait for their turn. The caller holds the job''s row lock.';
+revoke all on function scheduler.end_deferral(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.end_incident(p_author text, p_ramp_seconds integer DEFAULT 60, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
@@ -6953,8 +6978,7 @@ begin
         and (id = p_run.id or waiting is null);
     return;
   elsif p_run.waiting ->> 'for' is null
-    or not (scheduler.is_limit((p_hold).kind) and (scheduler.is_limit(p_run.waiting ->> 'for')
-        or p_run.waiting ->> 'for' = 'defer_if')
+    or not (scheduler.is_limit(p_run.waiting ->> 'for') and scheduler.is_limit((p_hold).kind)
       or scheduler.waits_alone(p_run.waiting ->> 'for')) then
     perform scheduler.mark_all_waiting(p_run.job_name, p_hold, p_now);
     return;

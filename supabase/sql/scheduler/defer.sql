@@ -46,6 +46,26 @@ comment on function scheduler.first_due(public.scheduler_jobs, public.scheduler_
   'When the oldest of the job''s runs was due that may go, of those that are neither back-filled nor a person''s, or '
     'the run itself if it is older.';
 
+create function scheduler.end_deferral(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
+) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_hold constant scheduler.hold := case
+    when scheduler.takes_lock(p_job) then ('lock', p_job.name, null, null)::scheduler.hold
+    when p_job.parallel_limit is not null then ('parallel_limit', null, null, null)::scheduler.hold end;
+begin
+  update public.scheduler_runs as runs
+    set waiting = case when v_hold.kind is null then waiting -> 'dependency' else scheduler.wait_for(runs, v_hold,
+      p_now) end
+    where job_name = p_job.name and status = 'queued' and run_after is null and id <> p_run.id
+      and waiting ->> 'for' = 'defer_if';
+end;
+$$;
+comment on function scheduler.end_deferral(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+  'As the job''s defer_if lets a run go that was put off: those behind it wait for their turn. The caller holds the '
+    'job''s row lock.';
+
 create function scheduler.defer_hold(
   p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
 ) returns scheduler.hold
@@ -60,10 +80,14 @@ declare
   v_first_due constant timestamptz := case when v_is_backfill then v_due else scheduler.first_due(p_job, p_run) end;
 begin
   -- Before it was due the clock was set back.
-  if p_now < v_first_due or p_now >= v_first_due + v_at_most or not scheduler.is_to_wait(p_job, p_now) then
+  if p_now < v_first_due or p_now >= v_first_due + v_at_most then
     return null;
+  elsif scheduler.is_to_wait(p_job, p_now) then
+    return ('defer_if', p_job.defer_if, v_due + v_at_most, null)::scheduler.hold;
+  elsif p_run.waiting ->> 'for' = 'defer_if' then
+    perform scheduler.end_deferral(p_job, p_run, p_now);
   end if;
-  return ('defer_if', p_job.defer_if, v_due + v_at_most, null)::scheduler.hold;
+  return null;
 end;
 $$;
 comment on function scheduler.defer_hold(public.scheduler_jobs, public.scheduler_runs, timestamptz) is

@@ -149,8 +149,7 @@ begin
         and (id = p_run.id or waiting is null);
     return;
   elsif p_run.waiting ->> 'for' is null
-    or not (scheduler.is_limit((p_hold).kind) and (scheduler.is_limit(p_run.waiting ->> 'for')
-        or p_run.waiting ->> 'for' = 'defer_if')
+    or not (scheduler.is_limit(p_run.waiting ->> 'for') and scheduler.is_limit((p_hold).kind)
       or scheduler.waits_alone(p_run.waiting ->> 'for')) then
     perform scheduler.mark_all_waiting(p_run.job_name, p_hold, p_now);
     return;

@@ -337,6 +337,26 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest(
+  "runs that are caught up together are put off, each until its own time",
+  async ({ sql }) => {
+    await deferred(sql, {
+      overlap_policy: "allow",
+      misfire_policy: "all",
+      misfire_cap: 3,
+      misfire_grace_seconds: 0,
+      defer_at_most_seconds: 600,
+    });
+    await t.pulse(sql, at(5));
+    const waits = (await t.runs(sql, "job")).filter((row) => row.status === "queued");
+    assert.ok(waits.length >= 4);
+    assert.deepEqual(
+      waits.map((row) => [row.waiting?.for, new Date(row.waiting?.until)]),
+      waits.map((row) => ["defer_if", t.after(10, row.scheduled_for)]),
+    );
+  },
+);
+
 t.ledgerTest("null counts as false", async ({ sql }) => {
   await deferred(sql);
   await sql.unsafe(
@@ -496,5 +516,11 @@ t.ledgerTest(
     await t.pulse(sql, at(2));
     assert.equal(await written(), 1);
     assert.equal((await asked(sql)).length, 1 + 2, "one question each time");
+    // What is enqueued meanwhile waits for the same, and for the limit as soon as that holds it back.
+    await t.value(sql, "scheduler.enqueue_runs('job', '[{}, {}]', null, $1)", [at(2)]);
+    assert.equal(await written(), 3);
+    await rush(sql, false);
+    await t.pulse(sql, at(3));
+    assert.equal(await written(), 0);
   },
 );
