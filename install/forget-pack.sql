@@ -5,7 +5,11 @@ declare
   v_jobs constant text[] := :jobs;
   v_name text;
 begin
-  for v_name in select name from public.scheduler_jobs where v_pack = 'scheduler' or name = any (v_jobs) loop
+  -- One by one, those that no other job depends on first.
+  loop
+    select name into v_name from public.scheduler_jobs where v_pack = 'scheduler' or name = any (v_jobs)
+      order by cardinality(dependents), name limit 1;
+    exit when not found;
     perform scheduler.unregister_job(v_name);
   end loop;
   if v_pack = 'scheduler' then

@@ -7,7 +7,7 @@ import {
   getNodeValue,
   type Node,
   type ParseError,
-  parseTree,
+  parseTree as parseTolerantly,
   printParseErrorCode,
 } from "jsonc-parser";
 import { z } from "zod";
@@ -72,16 +72,8 @@ export function readSchedulesText(
   text: string,
   args: readonly JobArgument[],
 ): Schedules {
-  const errors: ParseError[] = [];
-  const tree = parseTree(text, errors, { allowTrailingComma: false, disallowComments: true });
-  const lineAt = (offset: number) => text.slice(0, offset).split("\n").length;
-  if (tree === undefined || errors.length > 0) {
-    const { error, offset } = errors[0] ?? { error: undefined, offset: 0 };
-    const why = error === undefined
-      ? "it is empty"
-      : WORDS[printParseErrorCode(error)] ?? "no JSON";
-    throw new Error(`Cannot read ${name}:${lineAt(offset)}: ${why}`);
-  }
+  const tree = parseTree(name, text);
+  const lineAt = (offset: number) => lineOf(text, offset);
   const placeOf = (path: Path) => {
     const node = nodeAt(tree, path);
     return `${name}:${lineAt(node.offset)}: ${path.length === 0 ? "the file" : pathText(path)}`;
@@ -103,6 +95,29 @@ export function readSchedulesText(
   return { sections, placeOf };
 }
 
+const lineOf = (text: string, offset: number) => text.slice(0, offset).split("\n").length;
+
+/** A text as JSON, with the places of its parts. Throws where it is none, with the line. */
+export function parseTree(name: string, text: string): Node {
+  const errors: ParseError[] = [];
+  const tree = parseTolerantly(text, errors, { allowTrailingComma: false, disallowComments: true });
+  if (tree !== undefined && errors.length === 0) return tree;
+  const { error, offset } = errors[0] ?? { error: undefined, offset: 0 };
+  const why = error === undefined ? "it is empty" : WORDS[printParseErrorCode(error)] ?? "no JSON";
+  throw new Error(`Cannot read ${name}:${lineOf(text, offset)}: ${why}`);
+}
+
+/** JSON whose objects have their keys in one order. */
+export function sortedJson(value: unknown): string {
+  return JSON.stringify(
+    value,
+    (_, inner) =>
+      typeof inner === "object" && inner !== null && !Array.isArray(inner)
+        ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => a < b ? -1 : 1))
+        : inner,
+  );
+}
+
 /** The names that an entry before has, in whatever section. */
 function repeatedNames(sections: Record<string, Entry[]>): { path: Path; first: Path }[] {
   const known = new Map<string, Path>();
@@ -118,7 +133,15 @@ function repeatedNames(sections: Record<string, Entry[]>): { path: Path; first: 
 
 /** A JSON Schema of the file, for editors. */
 export function jsonSchemaOf(args: readonly JobArgument[]): object {
-  return z.toJSONSchema(shapeOf(args), { io: "input" });
+  return z.toJSONSchema(shapeOf(args), {
+    io: "input",
+    // The range of whole numbers in JavaScript tells nobody anything.
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.type !== "integer") return;
+      delete jsonSchema.minimum;
+      delete jsonSchema.maximum;
+    },
+  });
 }
 
 /** Where a fault is shown; that of something that is missing is the place where it should stand. */

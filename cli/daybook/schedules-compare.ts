@@ -1,7 +1,7 @@
 /** What becomes of each job, decided from what the database says that it was and would be. Nothing here has a side effect. */
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import type { Json } from "../../local/schedules.ts";
+import { type Json, sortedJson } from "../../local/schedules.ts";
 import type { WantedJob } from "./schedules-file.ts";
 
 type Values = { [field: string]: Json };
@@ -190,15 +190,4 @@ function fingerprintOf(changed: readonly JobFacts[]): string {
   const done = changed.toSorted((a, b) => a.job < b.job ? -1 : 1)
     .map(({ job, source, was_source, before, after }) => [job, source, was_source, before, after]);
   return createHash("sha256").update(sortedJson(done)).digest("hex").slice(0, 12);
-}
-
-/** JSON whose objects have their keys in one order. */
-export function sortedJson(value: unknown): string {
-  return JSON.stringify(
-    value,
-    (_, inner) =>
-      typeof inner === "object" && inner !== null && !Array.isArray(inner)
-        ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => a < b ? -1 : 1))
-        : inner,
-  );
 }

@@ -78,3 +78,20 @@ $$;
 comment on function scheduler.register_entry(text, jsonb) is
   'Registers the job of an entry of schedules.json, {argument: value}, and notes the section that it is from. Raises '
     '22023 for an unknown argument, and what register_job raises.';
+
+-- For migrations of later versions.
+create function scheduler.renew_entry(p_source text, p_entry jsonb) returns void
+language plpgsql set search_path = '' as $$
+begin
+  if exists (
+    select from public.scheduler_jobs as jobs join scheduler.job_sources on job_name = name
+    where name = p_entry ->> 'name' and applied = scheduler.registered_values(jobs)) then
+    perform scheduler.register_entry(p_source, p_entry);
+  else
+    raise notice '% stays as it is: somebody has changed it or taken it out', p_entry ->> 'name';
+  end if;
+end;
+$$;
+comment on function scheduler.renew_entry(text, jsonb) is
+  'Registers the job of an entry that a new version has changed, if the job is as schedules.json registered it last: '
+    'what somebody has changed or taken out stays so. Raises what register_entry raises.';
