@@ -101,10 +101,10 @@ const lineOf = (text: string, offset: number) => text.slice(0, offset).split("\n
 export function parseTree(name: string, text: string): Node {
   const errors: ParseError[] = [];
   const tree = parseTolerantly(text, errors, { allowTrailingComma: false, disallowComments: true });
-  if (tree !== undefined && errors.length === 0) return tree;
-  const { error, offset } = errors[0] ?? { error: undefined, offset: 0 };
-  const why = error === undefined ? "it is empty" : WORDS[printParseErrorCode(error)] ?? "no JSON";
-  throw new Error(`Cannot read ${name}:${lineOf(text, offset)}: ${why}`);
+  const [first] = errors;
+  if (first === undefined) return tree!;
+  const why = WORDS[printParseErrorCode(first.error)] ?? "it is no JSON";
+  throw new Error(`Cannot read ${name}:${lineOf(text, first.offset)}: ${why}`);
 }
 
 /** JSON whose objects have their keys in one order. */

@@ -174,7 +174,7 @@ function fieldsOf({ before, after, applied }: JobFacts): FieldChange[] {
   const [was, will, base] = [before, after, applied].map((values) => asArguments(values ?? {}));
   return Object.keys(will!).flatMap((field) => {
     const [now, then] = [was![field] ?? null, will![field] ?? null];
-    if (isDeepStrictEqual(now, then)) return [];
+    if (before !== null && isDeepStrictEqual(now, then)) return [];
     // A field of a later version than the one that registered it last was in nobody's hand.
     const byHand = field in base! && !isDeepStrictEqual(base![field], now);
     return [{ field, now, then, by_hand: byHand }];

@@ -8,7 +8,7 @@ import type { Facts, SchedulesPlan } from "./schedules-compare.ts";
 import type { WantedJob } from "./schedules-file.ts";
 
 /** Long enough for a thousand jobs. A lock is held by a registration for milliseconds, by a migration for longer. */
-const limits = { statementMs: 60_000, lock: "10s" };
+const limits = { statementMs: 60_000, lock: "30s" };
 
 /** Runs `fn` with a connection, which it closes; errors of the database become messages for people. */
 export async function withRegistry<T>(url: string, fn: (sql: Sql) => Promise<T>): Promise<T> {

@@ -9581,6 +9581,25 @@ $function$
 comment on function scheduler.remove_operator(uuid,text,text,timestamp with time zone) is 'Takes the rights of a user away, from the next call on. Raises SD016 for a user who is not listed; 22023 for a missing reason or author.';
 revoke all on function scheduler.remove_operator(uuid,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.renew_entry(p_source text, p_entry jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if exists (
+    select from public.scheduler_jobs as jobs join scheduler.job_sources on job_name = name
+    where name = p_entry ->> 'name' and applied = scheduler.registered_values(jobs)) then
+    perform scheduler.register_entry(p_source, p_entry);
+  else
+    raise notice '% stays as it is: somebody has changed it or taken it out', p_entry ->> 'name';
+  end if;
+end;
+$function$
+;
+comment on function scheduler.renew_entry(text,jsonb) is 'Registers the job of an entry that a new version has changed, if the job is as schedules.json registered it last: what somebody has changed or taken out stays so. Raises what register_entry raises.';
+revoke all on function scheduler.renew_entry(text,jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.report_budget(p_budget text, p_left integer, p_resets_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS integer
  LANGUAGE plpgsql
