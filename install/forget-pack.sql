@@ -15,7 +15,11 @@ begin
         hint = 'select scheduler.undo_adoption() puts them back, select scheduler.forget_adopted_entries() gives them up';
     end if;
   end if;
-  for v_name in select name from public.scheduler_jobs where v_pack = 'scheduler' or name = any (v_jobs) loop
+  -- One by one, those that no other job depends on first.
+  loop
+    select name into v_name from public.scheduler_jobs where v_pack = 'scheduler' or name = any (v_jobs)
+      order by cardinality(dependents), name limit 1;
+    exit when not found;
     perform scheduler.unregister_job(v_name);
   end loop;
   if v_pack = 'scheduler' then

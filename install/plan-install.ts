@@ -21,6 +21,7 @@ import {
   writeManifest,
 } from "./plan.ts";
 import type { Manifest, Project } from "./project.ts";
+import { placeSchedules } from "./schedules.ts";
 import { projectFiles, type Source, type SourceMigration } from "./source.ts";
 import type { FoundName } from "./sql-names.ts";
 
@@ -61,11 +62,13 @@ export function planInstall(source: Source, project: Project, options: InstallOp
   const files = placeFiles(plan, projectFiles(source, all), project, functionsOf(added));
   const migrations = placeMigrations(plan, source, project, added, options);
   configure(plan, project, functionsOf(added));
+  const schedules = placeSchedules(plan, source, project, all);
   writeManifest(plan, project, {
     version: source.version,
     packs: all.map(({ name }) => name),
     files,
     migrations: { ...manifest?.migrations, ...migrations },
+    schedules,
     moved_aside: [
       ...new Set([
         ...movedBefore,

@@ -17,6 +17,7 @@ import {
   writeManifest,
 } from "./plan.ts";
 import { CONFIG, MANIFEST, type Manifest, type Project } from "./project.ts";
+import { placeSchedules } from "./schedules.ts";
 import { projectFiles, type Source } from "./source.ts";
 
 export interface UninstallOptions {
@@ -55,10 +56,11 @@ export function planUninstall(source: Source, project: Project, options: Uninsta
       { dropLedger: options.dropLedger, putBack: movedAside(source, manifest, left) },
     ),
   );
+  const schedules = placeSchedules(plan, source, project, left);
   const ledgerStays = !options.dropLedger && removed.some(({ name }) => name === "scheduler");
   noteStaying(plan, source, manifest, { left, ledgerStays });
   if (left.length === 0 && !ledgerStays) plan.removes.push(MANIFEST);
-  else writeManifest(plan, project, manifestOf(source, manifest, left, files));
+  else writeManifest(plan, project, { ...manifestOf(source, manifest, left, files), schedules });
   return plan;
 }
 

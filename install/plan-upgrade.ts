@@ -21,6 +21,7 @@ import {
   writeManifest,
 } from "./plan.ts";
 import { CONFIG, type Manifest, type Project } from "./project.ts";
+import { placeSchedules } from "./schedules.ts";
 import { projectFiles, type Source } from "./source.ts";
 
 /** The plan for bringing what a project has of Daybook to this version. Throws where it has nothing, or a newer one. */
@@ -47,12 +48,14 @@ export function planUpgrade(source: Source, project: Project, { names, at }: Fou
     plan.notes.push(`missing [functions.${name}] (${CONFIG}): it is written again`);
   }
   configure(plan, project, wanted);
+  const schedules = placeSchedules(plan, source, project, packs);
   writeManifest(plan, project, {
     ...before,
     version: source.version,
     packs: packs.map(({ name }) => name),
     files: hashes,
     migrations,
+    schedules,
   });
   return plan;
 }

@@ -127,8 +127,8 @@ export function configure(plan: Plan, { files }: Project, functions: readonly st
 /** Plans to write what is installed from now on, if that is anything else. */
 export function writeManifest(plan: Plan, { manifest: before }: Project, manifest: Manifest) {
   if (isDeepStrictEqual(manifest, before)) return;
-  const { version, packs, files, migrations, ...more } = manifest;
-  const text = JSON.stringify({ version, packs, files, migrations, ...more }, null, 2);
+  const { version, packs, files, migrations, schedules, ...more } = manifest;
+  const text = JSON.stringify({ version, packs, files, migrations, schedules, ...more }, null, 2);
   plan.writes.set(MANIFEST, `${text}\n`);
 }
 

@@ -6,6 +6,10 @@ import { type Files, readFiles } from "./files.ts";
 
 export const MANIFEST = "supabase/daybook.json";
 export const CONFIG = "supabase/config.toml";
+/** What runs when; its owner changes it, too. */
+export const SCHEDULES = "supabase/schedules.json";
+/** What editors know of it. */
+export const SCHEMA = "supabase/schedules.schema.json";
 
 const manifestSchema = z.strictObject({
   /** Of Daybook. */
@@ -21,12 +25,14 @@ const manifestSchema = z.strictObject({
    * when Daybook goes.
    */
   moved_aside: z.array(z.string()).default([]),
+  /** By pack, the hash that each entry of schedules.json had when it was written, by the name of its job. */
+  schedules: z.record(z.string(), z.record(z.string(), z.string())).default({}),
 });
 /** What supabase/daybook.json says. */
 export type Manifest = z.infer<typeof manifestSchema>;
 
 export interface Project {
-  /** The functions, the migrations and config.toml, by their paths in the project. */
+  /** The functions, the migrations, config.toml and what there is of schedules, by their paths in the project. */
   files: Files;
   /** Null: Daybook is not there. */
   manifest: Manifest | null;
@@ -42,6 +48,10 @@ export async function readProject(folder: string): Promise<Project> {
     throw new Error(`${folder} is no project: it has no ${CONFIG}; make one with: supabase init`);
   }
   files.set(CONFIG, config);
+  for (const path of [SCHEDULES, SCHEMA]) {
+    const text = await readIfThere(join(folder, path));
+    if (text !== null) files.set(path, text);
+  }
   const manifest = await readIfThere(join(folder, MANIFEST));
   if (manifest === null) return { files, manifest };
   return projectOf(files, parseJson(MANIFEST, manifest, manifestSchema));

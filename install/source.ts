@@ -1,10 +1,12 @@
 /** A checkout of Daybook, as it moves into other projects. */
 import { fileURLToPath } from "node:url";
 import type { Names } from "../local/names.ts";
-import { type Pack, readPacks } from "../local/packs.ts";
+import { type Pack, readPacks, readSchedules } from "../local/packs.ts";
 import { readReleases, readVersion } from "../local/releases.ts";
 import { importedPaths, rewriteImports } from "./imports.ts";
+import type { Entry } from "../local/schedules.ts";
 import { type Files, readFiles } from "./files.ts";
+import { SCHEMA } from "./project.ts";
 
 /** Where the shared code is in a project. */
 export const SHARED = "supabase/functions/_shared/daybook/";
@@ -24,8 +26,10 @@ export interface Source {
   packs: Pack[];
   /** Of all versions, the oldest first. */
   migrations: SourceMigration[];
-  /** The functions and the shared code, by their paths in the checkout. */
+  /** The functions, the shared code and the schema of schedules.json, by their paths in the checkout. */
   files: Files;
+  /** What runs when, by pack. */
+  schedules: Record<string, Entry[]>;
   /** The shared modules that a job of a project's own is made with. */
   exports: string[];
   /** The packages by the names that modules import, with their versions. */
@@ -47,21 +51,24 @@ export async function readSource(root = new URL("../", import.meta.url)): Promis
     })
   );
   const { exports, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const files = await readFiles(folder, ["shared", "supabase/functions"]);
+  files.set(SCHEMA, await Deno.readTextFile(new URL(SCHEMA, root)));
   return {
     version,
     isReleased: releases.find((release) => release.version === version)?.date != null,
     packs: await readPacks(root),
     migrations,
-    files: await readFiles(folder, ["shared", "supabase/functions"]),
+    files,
+    schedules: await readSchedules(root),
     exports: Object.values<string>(exports).map((path) => path.replace("./", "")),
     imports,
   };
 }
 
-/** The files of these packs, by the path that they have in a project: their functions and what these import. */
+/** The files of these packs, by the path that they have in a project: their functions, what these import, and the schema. */
 export function projectFiles(source: Source, packs: readonly Pack[]): Files {
   if (packs.length === 0) return new Map();
-  const paths = new Set(source.exports);
+  const paths = new Set([...source.exports, SCHEMA]);
   for (const name of packs.flatMap((pack) => pack.functions)) {
     for (const path of source.files.keys()) {
       if (path.startsWith(`supabase/functions/${name}/`)) paths.add(path);

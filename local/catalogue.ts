@@ -12,9 +12,10 @@ const WORDS = [
   "scheduler.metric_families",
   "scheduler.metric_sources",
   "public.scheduler_settings",
+  "scheduler.job_sources",
 ];
 /** Columns that say when or in which order a row came. */
-const MOMENTS = ["place", "updated_at", "created_at", "next_run_at"];
+const MOMENTS = ["place", "updated_at", "created_at", "next_run_at", "applied_at"];
 
 /**
  * Everything that is in a database, a line a thing: its schemas, tables, functions, comments and rights, the rows that

@@ -4,7 +4,10 @@
  */
 import type { Sql } from "postgres";
 import { z } from "zod";
+import { quoteLiteral } from "./bootstrap.ts";
+import { type JobArgument, readJobArguments } from "./job-arguments.ts";
 import { parseJson } from "./parse-json.ts";
+import { argumentsOf, type Entry, type Json, readSchedulesText } from "./schedules.ts";
 
 const SUPABASE = new URL("../supabase/", import.meta.url);
 
@@ -25,33 +28,6 @@ export interface Pack extends z.infer<typeof entry> {
   /** The schema that it keeps what is private in. */
   schema: string;
 }
-
-const job = z.strictObject({
-  name: z.string(),
-  schedule: z.string().nullable(),
-  /** For those who read the file. */
-  why: z.string().optional(),
-  /** Why it may start in the same minute as other jobs; `deno task daybook audit` finds those without a reason. */
-  shares: z.string().optional(),
-  description: z.string(),
-  target: z.string().optional(),
-  time_zone: z.string().optional(),
-  payload: z.record(z.string(), z.json()).optional(),
-  timeout_seconds: z.int().optional(),
-  max_attempts: z.int().optional(),
-  backoff_base_seconds: z.int().optional(),
-  backoff_cap_seconds: z.int().optional(),
-  overlap_policy: z.string().optional(),
-  misfire_policy: z.string().optional(),
-  misfire_grace_seconds: z.int().optional(),
-  misfire_cap: z.int().optional(),
-  receipt: z.string().optional(),
-  secret_name: z.string().optional(),
-  parallel_limit: z.int().optional(),
-  run_if: z.string().optional(),
-  enabled: z.boolean().optional(),
-});
-const schedulesSchema = z.record(z.string(), z.array(job));
 
 /** All packs of a checkout, each after those that it needs. Throws where packs.json contradicts itself. */
 export async function readPacks(root?: URL): Promise<Pack[]> {
@@ -86,17 +62,19 @@ export function withNeeds(packs: readonly Pack[], names: readonly string[]): Pac
 }
 
 /** What runs when, by pack: schedules.json. */
-export async function readSchedules(): Promise<z.infer<typeof schedulesSchema>> {
-  return parseJson("supabase/schedules.json", await readText("schedules.json"), schedulesSchema);
+export async function readSchedules(root?: URL): Promise<Record<string, Entry[]>> {
+  const supabase = root === undefined ? SUPABASE : new URL("supabase/", root);
+  const text = await Deno.readTextFile(new URL("schedules.json", supabase));
+  return readSchedulesText("supabase/schedules.json", text, await readJobArguments()).sections;
 }
 
 /** Everything of a pack's SQL as one text: its files, then the jobs that schedules.json has for it. */
 export async function packSql(pack: Pack): Promise<string> {
-  const schedules = await readSchedules();
+  const [schedules, args] = await Promise.all([readSchedules(), readJobArguments()]);
   const files = await Promise.all(
     pack.sql.map((subject) => readText(`sql/${pack.name}/${subject}.sql`)),
   );
-  return [...files, ...(schedules[pack.name] ?? []).map(registration)].join("\n");
+  return [...files, ...registrations(pack, schedules[pack.name] ?? [], args)].join("\n");
 }
 
 /** What leads from the version before to this one besides functions, written by hand; null: nothing. */
@@ -125,17 +103,32 @@ export async function applyPack(sql: Sql, name: string, text: string): Promise<v
   });
 }
 
-function registration({ why: _why, shares: _shares, ...given }: z.infer<typeof job>): string {
-  const values = Object.entries(given).map(([name, value]) =>
-    `  ${name} => ${value === null ? "null" : literal(value!)}`
+/** Registers the jobs, and notes which they are. An interval that a variable may change is the one of the file. */
+function registrations(pack: Pack, entries: Entry[], args: readonly JobArgument[]): string[] {
+  if (entries.length === 0) return [];
+  const names = entries.map(({ name }) => `  ${quoteLiteral(name)}`).join(",\n");
+  return [
+    ...entries.map((entry) => registration(entry, args)),
+    `select scheduler.note_source(${quoteLiteral(pack.name)}, array[\n${names}\n]);\n`,
+  ];
+}
+
+function registration(entry: Entry, args: readonly JobArgument[]): string {
+  const given = argumentsOf(entry);
+  const values = args.filter(({ argument }) => argument in given).map(({ argument, type }) =>
+    `  ${argument} => ${literal(given[argument]!, type)}`
   );
   return `select scheduler.register_job(\n${values.join(",\n")}\n);\n`;
 }
 
-function literal(value: z.infer<ReturnType<typeof z.json>>): string {
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  return `'${text.replaceAll("'", "''")}'`;
+function literal(value: Json, type: string): string {
+  if (value === null || typeof value === "number" || typeof value === "boolean") {
+    return String(value);
+  }
+  if (typeof value === "string") return quoteLiteral(value);
+  return Array.isArray(value) && type.endsWith("[]")
+    ? `array[${value.map((item) => quoteLiteral(String(item))).join(", ")}]::${type}`
+    : quoteLiteral(JSON.stringify(value));
 }
 
 const readText = (path: string) => Deno.readTextFile(new URL(path, SUPABASE));

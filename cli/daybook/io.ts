@@ -29,6 +29,8 @@ export const exitCodes = {
   unreachable: 3,
   /** The verb was refused: the state of the job or the run does not allow it, or whoever asks may only read. */
   refused: 4,
+  /** `plan`: something would change. */
+  differs: 5,
   /** The command itself broke; its stack says where. The same as EX_SOFTWARE of sysexits.h. */
   broken: 70,
   /** Stopped by Ctrl-C. */

@@ -84,3 +84,11 @@ export async function readProfile(name: string, io: Pick<Io, "env">): Promise<Pr
   });
   throw refuse(`${path}: ${issues.join("; ")}`, "docs/command-line.md shows one");
 }
+
+/** Who acts, as the profile of that name says; undefined where it, or there, is none. */
+export async function authorOfProfile(
+  name: string | undefined,
+  io: Pick<Io, "env">,
+): Promise<string | undefined> {
+  return name === undefined ? undefined : (await readProfile(name, io)).author;
+}

@@ -3,6 +3,7 @@ import { Command, type Help, type Option } from "commander";
 import { wrap } from "../../shared/text.ts";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
 import { addAdopt } from "./adopt.ts";
+import { addApply } from "./apply.ts";
 import { addAudit } from "./audit.ts";
 import { addAuditLog } from "./audit-log.ts";
 import { addBackfill } from "./backfill.ts";
@@ -19,6 +20,7 @@ import { addLogs } from "./logs.ts";
 import { addMetrics } from "./metrics.ts";
 import { addNext } from "./next.ts";
 import { addPause, addResume } from "./pause.ts";
+import { addPlan } from "./plan.ts";
 import { addRotateSecret } from "./rotate-secret.ts";
 import { addRetry, addRun } from "./run.ts";
 import { addRuns } from "./runs.ts";
@@ -51,6 +53,8 @@ const verbs: ((program: Command, io: Io) => void)[] = [
   addCancel,
   addPause,
   addResume,
+  addPlan,
+  addApply,
   addBackfill,
   addCloseBreaker,
   addReleaseLocks,
@@ -188,6 +192,7 @@ Ends with
   2  the command is wrong: a verb, an option, a job or a run that there is not
   3  no answer: nothing listens there, the secret is refused, the database is down
   4  the verb was refused: the state of the job or the run does not allow it, or you may only read
+  5  plan: something would change
   70  the command itself broke: report what it printed
   130  stopped by Ctrl-C`;
 

@@ -5,7 +5,7 @@ import { connectTo, databaseUrlOf } from "./database.ts";
 import { DEFAULT_DATA_DIRECTORY } from "../running-stack.ts";
 import { type ActOptions, asAct, reasonOf } from "./act.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
-import { readProfile } from "./profile.ts";
+import { authorOfProfile } from "./profile.ts";
 import { alone, rotationDatabase } from "./rotate-secret-database.ts";
 import { askFunction, secretsOfProject, secretsOfStack } from "./rotate-secret-functions.ts";
 import {
@@ -50,7 +50,7 @@ export function addRotateSecret(program: Command, io: Io): void {
 async function rotate(options: Options, io: Io): Promise<void> {
   const reason = reasonOf(options);
   const databaseUrl = await databaseUrlOf(options, io);
-  const author = namedAuthor(options.author, await authorOfProfile(options, io), io);
+  const author = namedAuthor(options.author, await authorOfProfile(options.profile, io), io);
   const settleMs = options.settle === undefined ? undefined : secondsOf(options.settle, "--settle");
   const limitMs = secondsOf(options.limit, "--limit");
   const sql = connectTo(databaseUrl, "daybook rotate-secret", { max: 2 });
@@ -86,10 +86,6 @@ function finish(report: RotationReport, { json }: Options, io: Io): void {
     "Whoever else sends it reads it in the SQL console: select decrypted_secret from vault.decrypted_secrets " +
       "where name = 'cron_secret'",
   );
-}
-
-async function authorOfProfile({ profile }: Options, io: Io): Promise<string | undefined> {
-  return profile === undefined ? undefined : (await readProfile(profile, io)).author;
 }
 
 async function projectUrl(sql: postgres.Sql): Promise<string> {

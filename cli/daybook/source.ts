@@ -1,5 +1,5 @@
 /** Where the answers come from: the API of a project, or its database. Both answer the same. */
-import { alikeNames } from "./alike-names.ts";
+import { alikeNames } from "../../local/alike-names.ts";
 import { CommandError, type ExitCode, exitCodes } from "./io.ts";
 
 /** Arguments of a route that reads; undefined ones are left out. */

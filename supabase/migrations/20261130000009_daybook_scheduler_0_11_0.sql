@@ -992,6 +992,31 @@ comment on column scheduler.parallel_states.duration_ms is 'How long they took t
 comment on column scheduler.parallel_states.usual_ms is
   'How long a run usually takes: the average of rounds, the newest with an eighth.';
 
+-- Who registered a job: what packs registered until now was in their schedules.json.
+create table scheduler.job_sources (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  source text not null check (source ~ '^[a-z][a-z0-9-]{0,62}$'),
+  applied jsonb,
+  applied_at timestamptz check (isfinite(applied_at)),
+  check ((applied is null) = (applied_at is null))
+);
+alter table scheduler.job_sources enable row level security;
+revoke all on scheduler.job_sources from public, anon, authenticated, service_role;
+
+comment on table scheduler.job_sources is
+  'Who registered a job, one row a job. A job without a row was registered by SQL of the project.';
+comment on column scheduler.job_sources.source is
+  'The section of schedules.json, which for a pack''s jobs has the pack''s name; or the pack whose SQL registered it.';
+comment on column scheduler.job_sources.applied is
+  'The values with which schedules.json registered the job last. Null: the SQL of the pack registers it.';
+
+-- What scheduler.registered_values leaves of them: that function follows with the others.
+insert into scheduler.job_sources (job_name, source, applied, applied_at)
+  select name, 'scheduler', to_jsonb(jobs) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at',
+    'cron_entry', 'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by',
+    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until'], now()
+  from public.scheduler_jobs as jobs where name in ('system-health', 'prune-old-rows');
+
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
 drop function scheduler.end_run(uuid,text[],text,text,timestamp with time zone,jsonb,text,jsonb,boolean,boolean);
@@ -2216,6 +2241,58 @@ $function$
 comment on function scheduler.api_verify(timestamp with time zone) is 'The deployment check, see scheduler.verify: {"ok": whether none failed, "checks": [{"check", "state": ok, failed or asked (ask again in a few seconds), "detail"}]}.';
 revoke all on function scheduler.api_verify(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.apply_schedules(p_entries jsonb, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_facts jsonb;
+  v_summary jsonb;
+begin
+  perform scheduler.assert_given('apply schedules.json', 'reason and author', 'deno task daybook apply --plan … '
+    '--reason why --author who', p_reason, p_author);
+  -- Each registration writes its own row of the audit log.
+  perform set_config('daybook.reason', p_reason, true), set_config('daybook.author', btrim(p_author), true);
+  v_facts := scheduler.bring_schedules(p_entries, p_now);
+  perform set_config('daybook.reason', '', true), set_config('daybook.author', '', true);
+  select jsonb_object_agg(what, jobs) into v_summary
+    from (
+      select case when jsonb_typeof(job -> 'before') = 'null' then 'registered'
+          when jsonb_typeof(job -> 'after') = 'null' then 'unregistered'
+          when jsonb_typeof(job -> 'was_source') = 'null' then 'taken_over' else 'changed' end as what,
+        jsonb_agg(job -> 'job') as jobs
+      from jsonb_array_elements(v_facts -> 'jobs') as job
+      where job -> 'before' <> job -> 'after' or jsonb_typeof(job -> 'was_source') = 'null'
+      group by what) as summed;
+  if v_summary is not null then
+    perform scheduler.audit('apply_schedules', 'scheduler', 'schedules.json', p_reason, p_author, null, v_summary,
+      p_now);
+  end if;
+  return v_facts;
+end;
+$function$
+;
+comment on function scheduler.apply_schedules(jsonb,text,text,timestamp with time zone) is 'bring_schedules, with a reason and an author: each job that changes leaves a row in the audit log, and the whole another one. Raises 22023 without a reason or an author.';
+revoke all on function scheduler.apply_schedules(jsonb,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.argument_literal(p_value jsonb, p_type text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when jsonb_typeof(p_value) = 'null' then 'null'
+    when p_type = 'jsonb' then format('%L::jsonb', p_value::text)
+    when jsonb_typeof(p_value) = 'array' and right(p_type, 2) = '[]'
+      then format('%L::%s', array(select jsonb_array_elements_text(p_value))::text, p_type)
+    else format('%L::%s', p_value #>> '{}', p_type) end;
+$function$
+;
+comment on function scheduler.argument_literal(jsonb,text) is 'A JSON value as SQL that makes it a value of that type.';
+revoke all on function scheduler.argument_literal(jsonb,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.ask_function(p_question text, p_field text, p_function text, p_at timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2572,7 +2649,8 @@ CREATE OR REPLACE FUNCTION scheduler.audit_registration(p_verb text, p_subject_t
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
-  select scheduler.audit(p_verb, p_subject_type, p_subject, null, session_user::text,
+  select scheduler.audit(p_verb, p_subject_type, p_subject, null,
+    coalesce(nullif(current_setting('daybook.author', true), ''), session_user::text),
     case when p_after is null then p_before
       else jsonb_object_agg(key, p_before -> key) filter (where p_before ? key) end,
     case when p_before is null then p_after
@@ -2584,7 +2662,7 @@ AS $function$
   having p_before is distinct from p_after;
 $function$
 ;
-comment on function scheduler.audit_registration(text,text,text,jsonb,jsonb) is 'Writes that something was registered (before null), registered with other values (those that changed), or taken out (after null), by the role that is connected; nothing when nothing changed.';
+comment on function scheduler.audit_registration(text,text,text,jsonb,jsonb) is 'Writes that something was registered (before null), registered with other values (those that changed), or taken out (after null), by the author of apply_schedules, else by the role that is connected; nothing when nothing changed.';
 revoke all on function scheduler.audit_registration(text,text,text,jsonb,jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.backfill(p_job_name text, p_from timestamp with time zone, p_to timestamp with time zone, p_reason text, p_author text, p_reprocess text DEFAULT 'missed'::text, p_newest_first boolean DEFAULT false, p_at_most integer DEFAULT 100, p_preview boolean DEFAULT true, p_now timestamp with time zone DEFAULT clock_timestamp())
@@ -2910,6 +2988,77 @@ $function$
 ;
 comment on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) is 'closed, open or half-open, by when it opened (null: it is closed) and its cool-down.';
 revoke all on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.bring_entry(p_task jsonb, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_name constant text := p_task ->> 'job';
+  v_old public.scheduler_jobs;
+  v_new public.scheduler_jobs;
+  v_was scheduler.job_sources;
+  v_last jsonb;
+begin
+  select * into v_old from public.scheduler_jobs where name = v_name;
+  select * into v_was from scheduler.job_sources where job_name = v_name;
+  v_last := scheduler.last_registration(v_name, v_was.applied_at);
+  if v_was.job_name is not null and v_was.applied is null then
+    raise exception using errcode = '22023', message = format('cannot register the job %s: the pack %s registers it '
+      'itself', v_name, v_was.source), hint = 'take it out of schedules.json';
+  elsif p_task -> 'entry' is null then
+    perform scheduler.unregister_job(v_name);
+  else
+    perform scheduler.register_entry(p_task ->> 'source', p_task -> 'entry');
+  end if;
+  select * into v_new from public.scheduler_jobs where name = v_name;
+  return jsonb_build_object('job', v_name, 'source', p_task -> 'source', 'was_source', v_was.source,
+    'before', scheduler.registered_values(v_old), 'after', scheduler.registered_values(v_new),
+    'applied', v_was.applied, 'last', v_last) || scheduler.change_facts(v_old, v_new, p_now);
+end;
+$function$
+;
+comment on function scheduler.bring_entry(jsonb,timestamp with time zone) is 'Registers the job of an entry, or without "entry" takes it out: {"job", "source", "entry"}. Returns what it was before and is after, with which values it was applied last, and who registered it since. Raises 22023 for a job that a pack registers itself, and what registering and taking out raise.';
+revoke all on function scheduler.bring_entry(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.bring_schedules(p_entries jsonb, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_left jsonb;
+  v_done jsonb := '[]';
+  v_faulty jsonb;
+  v_task jsonb;
+begin
+  -- As every registration: from here on nothing else changes the registry.
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  v_left := scheduler.schedule_tasks(p_entries);
+  -- What needs another entry (a dependency, a name that becomes free) is tried again after it.
+  loop
+    v_faulty := '[]';
+    for v_task in select scheduler.try_entry(task - '{fault,hint}'::text[], p_now)
+      from jsonb_array_elements(v_left) as task loop
+      if v_task ? 'fault' then
+        v_faulty := v_faulty || v_task;
+      else
+        v_done := v_done || v_task;
+      end if;
+    end loop;
+    exit when jsonb_array_length(v_faulty) in (0, jsonb_array_length(v_left));
+    v_left := v_faulty;
+  end loop;
+  return jsonb_build_object('jobs', v_done || v_faulty, 'others', (
+    select coalesce(jsonb_agg(jsonb_build_object('job', name, 'source', source) order by name), '[]')
+    from public.scheduler_jobs left join scheduler.job_sources on job_name = name
+    where applied is null and name not in (select task ->> 'job' from jsonb_array_elements(p_entries) as task)));
+end;
+$function$
+;
+comment on function scheduler.bring_schedules(jsonb,timestamp with time zone) is 'Makes the registry what schedules.json says: p_entries is [{"job", "source", "entry": {argument: value}}]. A job that it registered earlier and that is no longer in it is taken out; jobs that it did not register stay. Returns {"jobs": what became of each, "others": those that it leaves alone}. What cannot be done has a "fault", and the caller has to undo the rest.';
+revoke all on function scheduler.bring_schedules(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.broken_jobs(p_since timestamp with time zone, p_after text)
  RETURNS TABLE(job text, failed bigint, missed bigint, first_at timestamp with time zone, last_run_id uuid)
@@ -3496,6 +3645,31 @@ $function$
 comment on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) is 'How long the cells of a timeline are: the first of the usual lengths by which there are at most 96 of them.';
 revoke all on function scheduler.cell_seconds(timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.change_facts(p_old scheduler_jobs, p_new scheduler_jobs, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'next_before', case when moves and p_old.name is not null then scheduler.next_times(p_old, 5, p_now) end,
+    'next_after', case when moves and p_new.name is not null then scheduler.next_times(p_new, 5, p_now) end,
+    'clock_changes', case when moves and p_new.enabled and p_new.schedule is not null then (
+      select jsonb_agg(to_jsonb(changes) order by changes_at)
+      from scheduler.clock_changes(p_new.schedule, p_new.time_zone, p_now, p_now + interval '1 year') as changes) end,
+    'paused', case when p_old.paused_at is not null and p_now < coalesce(p_old.paused_until, 'infinity')
+      then jsonb_build_object('since', p_old.paused_at, 'until', p_old.paused_until, 'by', p_old.paused_by,
+        'reason', p_old.pause_reason) end))
+  from (
+    select (p_old.schedule, p_old.continuous, p_old.time_zone, p_old.jitter_seconds, p_old.calendars, p_old.enabled)
+      is distinct from
+      (p_new.schedule, p_new.continuous, p_new.time_zone, p_new.jitter_seconds, p_new.calendars, p_new.enabled)
+      as moves) as compared;
+$function$
+;
+comment on function scheduler.change_facts(scheduler_jobs,scheduler_jobs,timestamp with time zone) is 'Of a job that becomes another one: its next times before and after, and the changes of its zone''s clock within a year, where its times change; its pause.';
+revoke all on function scheduler.change_facts(scheduler_jobs,scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.channel_deliveries(p_channel text)
  RETURNS jsonb
  LANGUAGE sql
@@ -3846,6 +4020,39 @@ $function$
 ;
 comment on function scheduler.checked_job(scheduler_jobs) is 'The job with its pg_cron entry, its run_if and its defer_if as the catalogue names them. Raises 22023 for a value that cannot be registered.';
 revoke all on function scheduler.checked_job(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.clock_changes(p_schedule text, p_time_zone text, p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS TABLE(changes_at timestamp with time zone, change text, first_time timestamp without time zone, last_time timestamp without time zone, times bigint, follows_real_clock boolean)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_parsed scheduler.parsed_schedule := scheduler.parse_schedule(p_schedule);
+begin
+  perform scheduler.require_time_zone(p_time_zone);
+  if v_parsed.interval_seconds is not null then
+    return;  -- on a grid from the epoch, whatever a clock shows
+  end if;
+  return query
+  with moves as (
+    select starts_at, case when utc_offset > offset_before then 'skipped' else 'repeated' end as becomes,
+      starts_at at time zone 'UTC' + least(utc_offset, offset_before) as local_from,
+      starts_at at time zone 'UTC' + greatest(utc_offset, offset_before) as local_to
+    from scheduler.offset_periods(p_time_zone, p_from, p_to) where utc_offset <> offset_before
+  ), met as (
+    select starts_at, becomes, day + make_interval(hours => hour, mins => minute) as local_time, local_from, local_to
+    from moves, lateral scheduler.matching_dates(v_parsed, local_from, local_to),
+      unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute
+  )
+  select starts_at, becomes, min(local_time), max(local_time), count(*), v_parsed.follows_real_clock
+  from met where local_time >= local_from and local_time < local_to
+  group by starts_at, becomes order by starts_at;
+end;
+$function$
+;
+comment on function scheduler.clock_changes(text,text,timestamp with time zone,timestamp with time zone) is 'The changes of the zone''s clock between two moments that skip or repeat times of the schedule: when, which of the two, the first and last of those local times and how many they are. Skipped times run once, at changes_at, and repeated ones at their first showing; a schedule of every hour (follows_real_clock) runs at what the clock shows. Raises 22023 for a schedule or a time zone that cannot be read.';
+revoke all on function scheduler.clock_changes(text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.close_breaker(p_job_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
@@ -6207,6 +6414,23 @@ $function$
 comment on function scheduler.jitter(text,timestamp with time zone,integer) is 'How much later than its time an occurrence is sent: less than p_jitter_seconds, spread over occurrences and jobs.';
 revoke all on function scheduler.jitter(text,timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.job_arguments()
+ RETURNS TABLE(argument text, type text, default_value text, is_required boolean)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select name, format_type(type_id, null), pg_get_function_arg_default(oid, place::integer),
+    place <= pronargs - pronargdefaults
+  from pg_catalog.pg_proc,
+    unnest(proargnames, proargtypes::oid[]) with ordinality as arguments (name, type_id, place)
+  where pronamespace = 'scheduler'::regnamespace and proname = 'register_job'
+  order by place;
+$function$
+;
+comment on function scheduler.job_arguments() is 'The arguments of register_job in their order: names, types, defaults as SQL.';
+revoke all on function scheduler.job_arguments() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.job_budgets(p_job scheduler_jobs, p_budgets jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -6629,6 +6853,22 @@ $function$
 ;
 comment on function scheduler.last_begun(text[]) is 'When the newest run of each of these jobs began, or was sent; of a job with 100 newer rows that were not sent, when its last completed run ended. Null: never.';
 revoke all on function scheduler.last_begun(text[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.last_registration(p_job_name text, p_since timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('verb', verb, 'author', author, 'reason', reason, 'at', occurred_at)
+  from public.scheduler_audit
+  where subject_type = 'job' and subject = p_job_name and verb in ('register_job', 'unregister_job')
+    and (p_since is null or occurred_at > p_since)
+  order by occurred_at desc, id desc limit 1;
+$function$
+;
+comment on function scheduler.last_registration(text,timestamp with time zone) is 'Who registered the job or took it out last since then, by the audit log: {"verb", "author", "reason", "at"}; null where it has no such row.';
+revoke all on function scheduler.last_registration(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.learn_from(p_job scheduler_jobs, p_run scheduler_runs)
  RETURNS void
@@ -7886,6 +8126,36 @@ $function$
 comment on function scheduler.next_signed_date(scheduler.parsed_schedule,date) is 'next_matching_date of a schedule with day signs: month by month.';
 revoke all on function scheduler.next_signed_date(scheduler.parsed_schedule,date) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.next_times(p_job scheduler_jobs, p_count integer, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_next record;
+  v_after timestamptz := p_now;
+  v_times jsonb := '[]';
+begin
+  for i in 1 .. p_count loop
+    v_next := scheduler.next_run(p_job, v_after);
+    v_after := v_next.run_at;
+    if v_next.run_at is null then
+      return v_times || jsonb_build_object('note', v_next.fault);
+    end if;
+    v_times := v_times || jsonb_build_object('at', v_next.run_at,
+      'local', case when v_next.run_at = date_trunc('minute', v_next.run_at)
+        then scheduler.local_text(v_next.run_at, p_job.time_zone)
+        else scheduler.local_second_text(v_next.run_at, p_job.time_zone) end,
+      'note', scheduler.next_run_note(p_job, v_next.run_at));
+  end loop;
+  return v_times;
+end;
+$function$
+;
+comment on function scheduler.next_times(scheduler_jobs,integer,timestamp with time zone) is 'The next occurrences of a job with these values: [{"at", "local", "note"}]; where it has no further one, {"note": why}.';
+revoke all on function scheduler.next_times(scheduler_jobs,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.next_turns(p_job_name text, p_runs jsonb)
  RETURNS TABLE(key text, next_turn bigint)
  LANGUAGE sql
@@ -8141,6 +8411,22 @@ $function$
 ;
 comment on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) is 'Keeps how many of the job''s runs may be under way at once, after one has ended. The caller holds the job''s row lock.';
 revoke all on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.note_source(p_source text, p_job_names text[], p_is_entry boolean DEFAULT true)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  insert into scheduler.job_sources as sources (job_name, source, applied, applied_at)
+    select name, p_source, case when p_is_entry then scheduler.registered_values(jobs) end,
+      case when p_is_entry then clock_timestamp() end
+    from public.scheduler_jobs as jobs where name = any (p_job_names)
+    on conflict (job_name) do update
+      set source = excluded.source, applied = excluded.applied, applied_at = excluded.applied_at;
+$function$
+;
+comment on function scheduler.note_source(text,text[],boolean) is 'Notes that these jobs, as they are now, were registered by that section of schedules.json, or with p_is_entry => false by the SQL of that pack. Leaves out names of no job.';
+revoke all on function scheduler.note_source(text,text[],boolean) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.note_stop(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
@@ -9938,6 +10224,32 @@ $function$
 comment on function scheduler.register_calendar(text,text) is 'Registers a calendar, or changes its description. Its spans are added by add_calendar_span. Raises 22023 for a wrong name.';
 revoke all on function scheduler.register_calendar(text,text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.register_entry(p_source text, p_entry jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_unknown text;
+begin
+  select string_agg(key, ', ' order by key) into v_unknown
+    from jsonb_object_keys(p_entry) as key
+    where key not in (select argument from scheduler.job_arguments());
+  if v_unknown is not null then
+    raise exception using errcode = '22023',
+      message = format('cannot register the job %s: register_job has no argument %s', p_entry ->> 'name', v_unknown);
+  end if;
+  execute (
+    select format('select scheduler.register_job(%s)',
+      string_agg(format('%I => %s', argument, scheduler.argument_literal(p_entry -> argument, type)), ', '))
+    from scheduler.job_arguments() where p_entry ? argument);
+  perform scheduler.note_source(p_source, array[p_entry ->> 'name']);
+end;
+$function$
+;
+comment on function scheduler.register_entry(text,jsonb) is 'Registers the job of an entry of schedules.json, {argument: value}, and notes the section that it is from. Raises 22023 for an unknown argument, and what register_job raises.';
+revoke all on function scheduler.register_entry(text,jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.register_group(name text, description text DEFAULT ''::text, parallel_limit integer DEFAULT NULL::integer, key_limit integer DEFAULT NULL::integer, place integer DEFAULT 0)
  RETURNS void
  LANGUAGE plpgsql
@@ -10053,6 +10365,29 @@ $function$
 ;
 comment on function scheduler.registered_values(scheduler_jobs) is 'What a job was registered with, without what the scheduler itself keeps in its row; null of no job.';
 revoke all on function scheduler.registered_values(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.rehearse_schedules(p_entries jsonb, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_facts jsonb;
+begin
+  begin
+    v_facts := scheduler.bring_schedules(p_entries, p_now);
+    raise exception using errcode = 'P0001';  -- undoes it
+  exception when raise_exception then
+    if v_facts is null then
+      raise;
+    end if;
+  end;
+  return v_facts;
+end;
+$function$
+;
+comment on function scheduler.rehearse_schedules(jsonb,timestamp with time zone) is 'What bring_schedules would return, with all of it undone.';
+revoke all on function scheduler.rehearse_schedules(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.release_key(p_job scheduler_jobs, p_key text, p_now timestamp with time zone)
  RETURNS void
@@ -10234,6 +10569,25 @@ $function$
 ;
 comment on function scheduler.remove_operator(uuid,text,text,timestamp with time zone) is 'Takes the rights of a user away, from the next call on. Raises SD016 for a user who is not listed; 22023 for a missing reason or author.';
 revoke all on function scheduler.remove_operator(uuid,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.renew_entry(p_source text, p_entry jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if exists (
+    select from public.scheduler_jobs as jobs join scheduler.job_sources on job_name = name
+    where name = p_entry ->> 'name' and applied = scheduler.registered_values(jobs)) then
+    perform scheduler.register_entry(p_source, p_entry);
+  else
+    raise notice '% stays as it is: somebody has changed it or taken it out', p_entry ->> 'name';
+  end if;
+end;
+$function$
+;
+comment on function scheduler.renew_entry(text,jsonb) is 'Registers the job of an entry that a new version has changed, if the job is as schedules.json registered it last: what somebody has changed or taken out stays so. Raises what register_entry raises.';
+revoke all on function scheduler.renew_entry(text,jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.report_budget(p_budget text, p_left integer, p_resets_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS integer
@@ -10902,6 +11256,24 @@ $function$
 ;
 comment on function scheduler.sample_durations(text,integer,text[]) is 'How long those of the job''s newest runs took that began: of that many rows, or of that many that began and have one of the statuses.';
 revoke all on function scheduler.sample_durations(text,integer,text[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.schedule_tasks(p_entries jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(task order by task ->> 'job'), '[]')
+  from (
+    select task from jsonb_array_elements(p_entries) as task
+    union all
+    select jsonb_build_object('job', job_name, 'source', source) from scheduler.job_sources
+    where applied is not null
+      and job_name not in (select task ->> 'job' from jsonb_array_elements(p_entries) as task)) as tasks;
+$function$
+;
+comment on function scheduler.schedule_tasks(jsonb) is 'The entries of schedules.json, and the jobs that it registered earlier and has no entry of any more, by name: the order in which all lock the rows of several jobs.';
+revoke all on function scheduler.schedule_tasks(jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.scheduler_health()
  RETURNS jsonb
@@ -12443,6 +12815,39 @@ $function$
 ;
 comment on function scheduler.timing_bounds_ms() is 'Upper bounds of the buckets from which percentiles are told, in milliseconds, up to 22 hours: each at most 30 % above the one before. 70 of them, and one bucket above.';
 revoke all on function scheduler.timing_bounds_ms() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.try_entry(p_task jsonb, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_facts jsonb;
+  v_hint text;
+begin
+  begin
+    v_facts := scheduler.bring_entry(p_task, p_now);
+    if v_facts -> 'before' = v_facts -> 'after' and jsonb_typeof(v_facts -> 'was_source') = 'string' then
+      -- Undone, so that a job that stays as it is is not locked until the end.
+      raise exception using errcode = 'P0001';
+    end if;
+    return v_facts;
+  exception
+    when transaction_rollback or lock_not_available then
+      raise;  -- trying again helps
+    when others then
+      if v_facts is null then
+        get stacked diagnostics v_hint = pg_exception_hint;
+        return p_task || jsonb_build_object('fault', sqlerrm, 'hint', nullif(v_hint, ''));
+      end if;
+  end;
+  perform scheduler.note_source(p_task ->> 'source', array[p_task ->> 'job']);
+  return v_facts;
+end;
+$function$
+;
+comment on function scheduler.try_entry(jsonb,timestamp with time zone) is 'bring_entry, with {"job", "source", "entry", "fault", "hint"} where that raises.';
+revoke all on function scheduler.try_entry(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.try_lock(p_name text, p_run_id uuid, p_holder text, p_now timestamp with time zone, p_expires_at timestamp with time zone)
  RETURNS boolean

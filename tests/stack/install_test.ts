@@ -59,6 +59,7 @@ Deno.test("a project of the Supabase CLI gets the core, runs a job of its own, g
       await succeeds(project, "install", devices, /_daybook_devices_/);
       await push(project, stack);
       assert.equal(await count(stack, "devices.unsummarized_stretches()") >= 0, true);
+      await schedulesAreCode(project, stack);
 
       const refused = await project.daybook("uninstall", ["."]);
       assert.equal(refused.code, 1);
@@ -84,8 +85,13 @@ Deno.test("a project of the Supabase CLI gets the core, runs a job of its own, g
         { scheduler: null, devices: null, task: "mine", letters: 3, entries: "health nightly" },
       ]);
     });
-    // The section of the job stays its owner's.
+    // The section of the job stays its owner's, and so do the entries that they changed and added.
     const after = await readFiles(join(project.folder, "supabase"));
+    const { $schema: _, ...schedules } = JSON.parse(after.get("schedules.json")!);
+    assert.deepEqual(Object.keys(schedules).sort(), ["mine", "scheduler"]);
+    assert.deepEqual(schedules.scheduler.map(({ name }: { name: string }) => name), [
+      "system-health",
+    ]);
     assert.match(after.get("config.toml")!, /^\[functions\.send-letters\]$/m);
     assert.ok(after.get("config.toml")!.startsWith(config.trimEnd()));
     for (const [path, text] of before) {
@@ -113,6 +119,36 @@ async function runsToItsEnd({ sql, apiUrl, keys }: Stack) {
     await fire(sql, "system-health").then(async (id) => (await beatUntilIdle(sql), id)),
   );
   assert.deepEqual([health.status, health.verdict], ["completed", "ok"], health.error_message);
+}
+
+/** The file is edited, its plan is applied, and the database follows; what new-job registered in SQL stays. */
+async function schedulesAreCode(project: CliProject, { databaseUrl, sql }: Stack) {
+  const call = (verb: string, ...args: string[]) =>
+    project.daybook("daybook", [verb, "--db-url", databaseUrl, ...args]);
+  const same = await call("plan");
+  assert.equal(same.code, 0, same.stderr);
+  assert.match(same.stdout, /^Left alone: send-letters \(registered in SQL\)$/m);
+
+  const path = "supabase/schedules.json";
+  const file = JSON.parse(await project.read(path));
+  file.scheduler[0].schedule = "40 * * * *";
+  file.mine = [{ name: "hello-daily", schedule: "@daily", target: "hello", receipt: "response" }];
+  await project.write(path, JSON.stringify(file, null, 2));
+  const plan = await call("plan");
+  assert.equal(plan.code, 5, plan.stderr);
+  const [, fingerprint] = /apply --plan ([0-9a-f]{12})/.exec(plan.stdout)!;
+  const applied = await call(
+    "apply",
+    ...["--plan", fingerprint!, "--reason", "a test", "--author", "ann"],
+  );
+  assert.equal(applied.code, 0, applied.stderr);
+  assert.equal((await call("plan")).code, 0);
+  const jobs = await sql`
+    select jobname, schedule from cron.job where jobname in ('system-health', 'hello-daily') order by 1`;
+  assert.deepEqual([...jobs], [
+    { jobname: "hello-daily", schedule: "0 0 * * *" },
+    { jobname: "system-health", schedule: "40 * * * *" },
+  ]);
 }
 
 /** The tests that new-job wrote, with the job's own deno.json, as it says. */

@@ -1,7 +1,7 @@
 /** A small Daybook that never was, and projects for it, so that plans can be made of a few lines. */
 import { planInstall } from "../../install/plan-install.ts";
 import type { Plan } from "../../install/plan.ts";
-import { CONFIG, MANIFEST, type Project, projectOf } from "../../install/project.ts";
+import { CONFIG, MANIFEST, type Project, projectOf, SCHEMA } from "../../install/project.ts";
 import type { Source, SourceMigration } from "../../install/source.ts";
 import type { Pack } from "../../local/packs.ts";
 
@@ -48,8 +48,14 @@ export function madeUpSource(): Source {
       }),
     ],
     imports: { postgres: "npm:postgres@1.2.3" },
+    schedules: {
+      scheduler: [{ name: "health", schedule: "20 * * * *", description: "how it is" }],
+      roads: [],
+      parcels: [{ name: "send-parcels", schedule: "0 9 * * *" }],
+    },
     exports: ["shared/job/define-job.ts", "shared/job/serve-job.ts"],
     files: new Map([
+      [SCHEMA, '{"title": "1.0.0"}\n'],
       ["shared/job/define-job.ts", 'import { e } from "../errors.ts";\n'],
       ["shared/errors.ts", "export const e = 1;\n"],
       ["shared/post.ts", "export const post = 1;\n"],
@@ -68,7 +74,7 @@ export function madeUpSource(): Source {
   };
 }
 
-/** The version after it: a changed file, a new one, one that is gone, a migration and a function more. */
+/** The version after it: a changed file, a new one, one that is gone, a migration, a function and a job more. */
 export function nextSource(): Source {
   const source = madeUpSource();
   source.version = "1.1.0";
@@ -79,6 +85,10 @@ export function nextSource(): Source {
     }),
     migration("20200601000002_daybook_parcels_1_1_0.sql", "parcels", {}),
   );
+  source.schedules.scheduler = [
+    { name: "health", schedule: "21 * * * *", description: "how it is" },
+    { name: "prune", schedule: "52 3 * * *" },
+  ];
   source.files.set("shared/errors.ts", "export const e = 2;\n");
   source.files.set("supabase/functions/health/look.ts", "export const look = 1;\n");
   source.files.delete("supabase/functions/health/deno.json");

@@ -42,7 +42,8 @@ create function scheduler.audit_registration(
   p_verb text, p_subject_type text, p_subject text, p_before jsonb, p_after jsonb
 ) returns void
 language sql set search_path = '' as $$
-  select scheduler.audit(p_verb, p_subject_type, p_subject, null, session_user::text,
+  select scheduler.audit(p_verb, p_subject_type, p_subject, null,
+    coalesce(nullif(current_setting('daybook.author', true), ''), session_user::text),
     case when p_after is null then p_before
       else jsonb_object_agg(key, p_before -> key) filter (where p_before ? key) end,
     case when p_before is null then p_after
@@ -55,4 +56,4 @@ language sql set search_path = '' as $$
 $$;
 comment on function scheduler.audit_registration(text, text, text, jsonb, jsonb) is
   'Writes that something was registered (before null), registered with other values (those that changed), or taken out '
-    '(after null), by the role that is connected; nothing when nothing changed.';
+    '(after null), by the author of apply_schedules, else by the role that is connected; nothing when nothing changed.';

@@ -27,7 +27,7 @@ for (const dump of dumps) {
       await admin.unsafe(text);
       await applyNewer(version, sql);
       const isOfJobs = (line: string) =>
-        /^[-+] (row of public.scheduler_jobs|entry of pg_cron)/.test(line);
+        /^[-+] (row of (public.scheduler_jobs|scheduler.job_sources)|entry of pg_cron)/.test(line);
       const different = compareCatalogues(await readCatalogue(sql), wanted);
       assert.deepEqual(different.filter((line) => !isOfJobs(line)), []);
       await assertGoesOn(sql);

@@ -29,6 +29,8 @@ Deno.test("everything installed, used and uninstalled with --drop-ledger leaves 
     await project.install(packs);
     await sql`select scheduler.register_job('mine', '* * * * *')`;
     await sql`select scheduler.run_now('mine', 'ann')`;
+    await sql`select scheduler.register_job('after-mine', null, depends_on => '{mine}')`;
+    await sql`select scheduler.register_job('mine-at-last', null, depends_on => '{after-mine}')`;
     await sql`select scheduler.pulse()`;
     await project.uninstall([], { dropLedger: true });
     await assertSame(sql, before, "all packs");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { nextAfterInstall, planInstall } from "../../../install/plan-install.ts";
-import { CONFIG, MANIFEST } from "../../../install/project.ts";
+import { CONFIG, MANIFEST, SCHEDULES, SCHEMA } from "../../../install/project.ts";
 import type { FoundName } from "../../../install/sql-names.ts";
 import { after, AT, installed, madeUpSource, project } from "../../support/made-up-source.ts";
 
@@ -21,8 +21,10 @@ Deno.test("the core alone brings its functions, what these and own jobs import, 
     "supabase/functions/_shared/daybook/job/serve-job.ts",
     "supabase/functions/health/deno.json",
     "supabase/functions/health/index.ts",
+    SCHEMA,
     "supabase/migrations/20261201100000_daybook_scheduler_1_0_0.sql",
     CONFIG,
+    SCHEDULES,
     MANIFEST,
   ]);
   assert.equal(
@@ -35,7 +37,7 @@ Deno.test("the core alone brings its functions, what these and own jobs import, 
   );
   const manifest = JSON.parse(plan.writes.get(MANIFEST)!);
   assert.deepEqual([manifest.version, manifest.packs], ["1.0.0", ["scheduler"]]);
-  assert.equal(Object.keys(manifest.files).length, 5);
+  assert.equal(Object.keys(manifest.files).length, 6);
   assert.deepEqual(manifest.migrations, {
     "20200101000001_daybook_scheduler_1_0_0.sql": "20261201100000_daybook_scheduler_1_0_0.sql",
   });
@@ -50,6 +52,7 @@ Deno.test("a pack brings the packs that it needs, in order, and leaves installed
     "supabase/migrations/20261201100003_daybook_roads_1_0_0.sql",
     "supabase/migrations/20261201100006_daybook_parcels_1_0_0.sql",
     CONFIG,
+    SCHEDULES,
     MANIFEST,
   ]);
   assert.deepEqual(JSON.parse(plan.writes.get(MANIFEST)!).packs, ["scheduler", "roads", "parcels"]);

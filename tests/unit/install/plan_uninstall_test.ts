@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { nextAfterUninstall, planUninstall } from "../../../install/plan-uninstall.ts";
 import { nextAfterInstall, planInstall } from "../../../install/plan-install.ts";
 import { planUpgrade } from "../../../install/plan-upgrade.ts";
-import { CONFIG, MANIFEST } from "../../../install/project.ts";
+import { CONFIG, MANIFEST, SCHEDULES } from "../../../install/project.ts";
 import {
   after,
   AT,
@@ -59,6 +59,7 @@ Deno.test("one pack alone goes with the files that only it needed", () => {
   assert.deepEqual([...plan.writes.keys()], [
     CONFIG,
     "supabase/migrations/20261201100009_daybook_remove_parcels.sql",
+    SCHEDULES,
     MANIFEST,
   ]);
   const { manifest } = after(plan, there);
@@ -148,6 +149,7 @@ Deno.test("a ledger that stayed is remembered, and can be dropped later; until t
     files: {},
     migrations: {},
     moved_aside: [CORE],
+    schedules: {},
   });
   assert.throws(() => planUninstall(madeUpSource(), left, options), /Only the ledger is left/);
   assert.throws(() => planUpgrade(nextSource(), left, { names: [], at: AT }), /has no Daybook/);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { planInstall } from "../../../install/plan-install.ts";
 import { planUpgrade } from "../../../install/plan-upgrade.ts";
-import { CONFIG, MANIFEST } from "../../../install/project.ts";
+import { CONFIG, MANIFEST, SCHEDULES } from "../../../install/project.ts";
 import {
   after,
   AT,
@@ -28,6 +28,7 @@ Deno.test("an upgrade replaces, adds and deletes files, and brings the migration
       there.files.get(CONFIG)! +
       "\n[functions.prune]\nverify_jwt = false # Daybook: the handler checks who calls\n",
     ],
+    [SCHEDULES, plan.writes.get(SCHEDULES)!],
     [MANIFEST, plan.writes.get(MANIFEST)!],
   ]);
   assert.deepEqual(plan.removes, ["supabase/functions/health/deno.json"]);

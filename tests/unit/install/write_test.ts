@@ -33,7 +33,7 @@ async function write(folder: string, files: Iterable<[string, string]>): Promise
 
 /** A made-up Daybook as a checkout on the disk; its address. */
 async function checkoutOf(source: Source, folder: string): Promise<URL> {
-  const { version, packs, migrations, files, exports, imports } = source;
+  const { version, packs, migrations, files, exports, imports, schedules } = source;
   const entries = packs.map(({ name, schema: _, ...entry }) => [name, entry]);
   const released = migrations.map(({ file, pack, makes }) => [file, { pack, makes, hash: "" }]);
   const json = (value: unknown) => JSON.stringify(value);
@@ -46,6 +46,7 @@ async function checkoutOf(source: Source, folder: string): Promise<URL> {
         exports: Object.fromEntries(exports.map((path) => [path, `./${path}`])),
       }),
     ],
+    ["supabase/schedules.json", json(schedules)],
     ["supabase/packs.json", json(Object.fromEntries(entries))],
     [
       "supabase/releases.json",

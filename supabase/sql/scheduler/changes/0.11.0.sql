@@ -932,3 +932,28 @@ comment on column scheduler.parallel_states.failed is 'Those of them that failed
 comment on column scheduler.parallel_states.duration_ms is 'How long they took together.';
 comment on column scheduler.parallel_states.usual_ms is
   'How long a run usually takes: the average of rounds, the newest with an eighth.';
+
+-- Who registered a job: what packs registered until now was in their schedules.json.
+create table scheduler.job_sources (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  source text not null check (source ~ '^[a-z][a-z0-9-]{0,62}$'),
+  applied jsonb,
+  applied_at timestamptz check (isfinite(applied_at)),
+  check ((applied is null) = (applied_at is null))
+);
+alter table scheduler.job_sources enable row level security;
+revoke all on scheduler.job_sources from public, anon, authenticated, service_role;
+
+comment on table scheduler.job_sources is
+  'Who registered a job, one row a job. A job without a row was registered by SQL of the project.';
+comment on column scheduler.job_sources.source is
+  'The section of schedules.json, which for a pack''s jobs has the pack''s name; or the pack whose SQL registered it.';
+comment on column scheduler.job_sources.applied is
+  'The values with which schedules.json registered the job last. Null: the SQL of the pack registers it.';
+
+-- What scheduler.registered_values leaves of them: that function follows with the others.
+insert into scheduler.job_sources (job_name, source, applied, applied_at)
+  select name, 'scheduler', to_jsonb(jobs) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at',
+    'cron_entry', 'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by',
+    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until'], now()
+  from public.scheduler_jobs as jobs where name in ('system-health', 'prune-old-rows');

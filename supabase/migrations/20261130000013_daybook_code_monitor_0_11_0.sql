@@ -1,5 +1,9 @@
 -- Daybook 0.11.0, pack code-monitor. Made of supabase/sql/code-monitor: change it there.
 
+-- From 0.10.0 to 0.11.0: the database knows which jobs schedules.json registered.
+
+select scheduler.note_source('code-monitor', array['code-monitor-daemon']);
+
 set local check_function_bodies = off;
 
 CREATE OR REPLACE FUNCTION code_monitor.accept_fix(p_proposal_id bigint, p_reason text, p_author text, p_now timestamp with time zone DEFAULT now())

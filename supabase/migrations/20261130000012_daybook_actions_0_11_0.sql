@@ -1,5 +1,9 @@
 -- Daybook 0.11.0, pack actions. Made of supabase/sql/actions: change it there.
 
+-- From 0.10.0 to 0.11.0: the database knows which jobs schedules.json registered.
+
+select scheduler.note_source('actions', array['execute-scheduled-actions']);
+
 set local check_function_bodies = off;
 
 CREATE OR REPLACE FUNCTION actions.cancel_action(p_id uuid, p_reason text, p_author text, p_now timestamp with time zone DEFAULT now())

@@ -46,6 +46,12 @@ create trigger audit_schedule after update of time_zone, daily_run_at on public.
   when ((old.time_zone, old.daily_run_at) is distinct from (new.time_zone, new.daily_run_at))
   execute function batches.audit_schedule();
 
+-- The database knows which jobs schedules.json registered.
+select scheduler.note_source('batches',
+  array['daily-batch-trigger-zones', 'robust-batch-processor', 'weekly-suggestions']);
+select scheduler.note_source('batches', array['daily-batch-trigger', 'batch-reconciler', 'batch-reconciler-after-window'],
+  p_is_entry => false);
+
 set local check_function_bodies = off;
 
 CREATE OR REPLACE FUNCTION batches.audit_schedule()
@@ -153,6 +159,69 @@ $function$
 ;
 comment on function batches.decide_suggestion(uuid,text,text,timestamp with time zone) is 'Gives a suggested prompt its status active or rejected, with author and time; the first decision stays. Raises SD009 for an unknown prompt; 22023 without an author.';
 revoke all on function batches.decide_suggestion(uuid,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION batches.register_daily()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_platform record;
+  v_first integer;
+  v_last integer;
+begin
+  select * into v_platform from batches.daily_settings();
+  v_first := extract(hour from v_platform.run_at)::integer;
+  v_last := ((extract(epoch from v_platform.run_at) / 60)::integer + v_platform.window_hours * 60 - 1) / 60;
+  perform scheduler.register_job(
+    name => 'daily-batch-trigger',
+    schedule => format('*/15 %s * * *',
+      case when v_last < 24 then format('%s-%s', v_first, v_last)
+        else concat_ws(',', format(case when v_first < 23 then '%s-23' else '%s' end, v_first), format(case
+          when v_last > 24 then '0-%s' else '%s' end, v_last - 24)) end),
+    time_zone => v_platform.time_zone,
+    run_if => 'batches.daily_is_due',
+    description => 'Begins the daily batch of the organizations that follow the platform, once a local day'
+  );
+  perform scheduler.note_source('batches', array['daily-batch-trigger'], p_is_entry => false);
+end;
+$function$
+;
+comment on function batches.register_daily() is 'Registers daily-batch-trigger: every 15 minutes of the hours that the settings daily_batch.… name, in their zone.';
+revoke all on function batches.register_daily() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION batches.register_reconciler()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_platform record;
+  v_at time;
+begin
+  select * into v_platform from batches.daily_settings();
+  v_at := v_platform.run_at + make_interval(hours => v_platform.window_hours, mins => 5);
+  perform scheduler.register_job(
+    name => 'batch-reconciler',
+    schedule => '*/30 * * * *',
+    run_if => 'batches.job_is_stuck',
+    description => 'Resumes batch jobs that no processor works on, or gives them up'
+  );
+  perform scheduler.register_job(
+    name => 'batch-reconciler-after-window',
+    schedule => format('%s %s * * *', extract(minute from v_at), extract(hour from v_at)),
+    time_zone => v_platform.time_zone,
+    target => 'batch-reconciler',
+    run_if => 'batches.job_is_stuck',
+    description => 'The same, soon after the daily batch''s window'
+  );
+  perform scheduler.note_source('batches', array['batch-reconciler', 'batch-reconciler-after-window'],
+    p_is_entry => false);
+end;
+$function$
+;
+comment on function batches.register_reconciler() is 'Registers batch-reconciler, and batch-reconciler-after-window five minutes after the window that the settings daily_batch.… name.';
+revoke all on function batches.register_reconciler() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION batches.rerun_daily(p_organization_id uuid, p_date date, p_reason text, p_author text, p_now timestamp with time zone DEFAULT now())
  RETURNS uuid

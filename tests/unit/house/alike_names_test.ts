@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { alikeNames } from "../../../cli/daybook/alike-names.ts";
+import { alikeNames } from "../../../local/alike-names.ts";
 
 const names = ["system-health", "nightly", "nightly-report", "prune-old-rows"];
 

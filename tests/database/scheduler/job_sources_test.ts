@@ -1,0 +1,153 @@
+// Runs on the second Postgres, too.
+import assert from "node:assert/strict";
+import type { Sql } from "postgres";
+import { readJobArguments } from "../../../local/job-arguments.ts";
+import { readSchedulesText } from "../../../local/schedules.ts";
+import { refusal } from "../../support/refusal.ts";
+import * as t from "../../support/scheduler.ts";
+
+const sources = async (sql: Sql) =>
+  [
+    ...await sql`
+    select job_name, source, applied is not null as by_file from scheduler.job_sources order by job_name`,
+  ]
+    .map(({ job_name, source, by_file }) => `${job_name} ${source} ${by_file}`);
+
+t.ledgerTest(
+  "the arguments in the source are those that register_job has in the database",
+  async ({ sql }) => {
+    const inDatabase = await sql`select argument, type, is_required from scheduler.job_arguments()`;
+    const inSource = await readJobArguments();
+    assert.ok(inSource.length > 30, String(inSource.length));
+    assert.deepEqual(
+      [...inDatabase],
+      inSource.map(({ argument, type, is_required }) => ({ argument, type, is_required })),
+    );
+  },
+);
+
+/** Of each argument a value that is not its default; an argument without one here fails the test that needs it. */
+const samples: Record<string, unknown> = {
+  name: "job",
+  schedule: "@daily",
+  time_zone: "Europe/Berlin",
+  target: "another",
+  description: "it's a \\ job",
+  payload: { a: ["'", null, { b: "ü" }] },
+  timeout_seconds: 61,
+  max_attempts: 4,
+  backoff_base_seconds: 31,
+  backoff_cap_seconds: 901,
+  overlap_policy: "allow",
+  misfire_policy: "all",
+  misfire_grace_seconds: 301,
+  misfire_cap: 25,
+  receipt: "response",
+  secret_name: "another_secret",
+  parallel_limit: 4,
+  run_if: "scheduler.sample",
+  enabled: false,
+  group_name: "group",
+  depends_on: ["before"],
+  dependency_timeout_seconds: 21601,
+  on_dependency_timeout: "run",
+  on_dependency_failure: "run",
+  key_limit: 2,
+  priority: 1,
+  priority_ages_after_seconds: 301,
+  budgets: { budget: 1 },
+  breaker_failures: 3,
+  breaker_cooldown_seconds: 301,
+  idle_seconds: 31,
+  jitter_seconds: 5,
+  calendars: ["calendar"],
+  alias: "other-name",
+};
+/** What only holds for a job of another kind. */
+const besides: Record<string, Record<string, unknown>> = {
+  idle_seconds: { schedule: "@continuous", overlap_policy: "skip" },
+};
+
+t.ledgerTest(
+  "each argument of register_job can stand in schedules.json, and becomes what it is by name",
+  async ({ sql }) => {
+    await sql.unsafe(`
+      create function scheduler.sample(p_at timestamptz) returns boolean language sql as 'select true';
+      select scheduler.register_group('group');
+      select scheduler.register_calendar('calendar');
+      select scheduler.register_budget('budget', 10, '1 hour');
+      select scheduler.register_job('before', '@daily');`);
+    const args = [
+      ...await sql`select argument, type, default_value, is_required from scheduler.job_arguments()`,
+    ] as unknown as Awaited<ReturnType<typeof readJobArguments>>;
+    const missing = args.map(({ argument }) => argument).filter((name) => !(name in samples));
+    assert.deepEqual(missing, [], "give each new argument a sample");
+    for (const { argument } of args) {
+      // With what these need: a limit of runs needs that they may overlap.
+      const needs = {
+        ...["parallel_limit", "key_limit"].includes(argument) ? { overlap_policy: "allow" } : {},
+        ...argument.includes("dependency") ? { depends_on: ["before"] } : {},
+        ...argument === "breaker_cooldown_seconds" ? { breaker_failures: 3 } : {},
+        ...besides[argument],
+      };
+      const entry = { name: "job", schedule: "@daily", [argument]: samples[argument], ...needs };
+      const text = JSON.stringify({ own: [entry] });
+      const { sections } = readSchedulesText("s.json", text, args);
+      await sql`select scheduler.register_entry('own', ${sql.json(sections.own![0] as never)})`;
+      const [row] = await sql`
+        select to_jsonb(jobs) -> ${argument} as value from scheduler_jobs as jobs where name = 'job'`;
+      assert.deepEqual(row!.value, samples[argument], argument);
+      await sql`select scheduler.unregister_job('job')`;
+    }
+  },
+);
+
+t.ledgerTest(
+  "who registered a job is known as long as it is registered, and registering it in SQL leaves it so",
+  async ({ sql }) => {
+    await sql`select scheduler.register_entry('own', '{"name": "a", "schedule": "@daily"}')`;
+    await sql`select scheduler.register_job('b', '@daily')`;
+    await sql`select scheduler.register_job('c', '@daily')`;
+    await sql`select scheduler.note_source('pack', '{c,nobody}', p_is_entry => false)`;
+    assert.deepEqual(await sources(sql), ["a own true", "c pack false"]);
+    await sql`select scheduler.register_job('a', '@hourly')`;
+    const [row] = await sql`
+      select applied ->> 'schedule' as schedule from scheduler.job_sources where job_name = 'a'`;
+    assert.equal(row!.schedule, "@daily");
+    await sql`select scheduler.unregister_job('a')`;
+    assert.deepEqual(await sources(sql), ["c pack false"]);
+  },
+);
+
+t.ledgerTest("an unknown argument is refused, and nothing is registered", async ({ sql }) => {
+  const { code, message } = await refusal(
+    sql`select scheduler.register_entry('own', '{"name": "a", "schedule": null, "timezone": 1, "x": 2}')`,
+  );
+  assert.deepEqual([code, message], [
+    "22023",
+    "cannot register the job a: register_job has no argument timezone, x",
+  ]);
+  assert.equal((await sql`select from scheduler_jobs`).length, 0);
+});
+
+t.ledgerTest(
+  "a new version's entry replaces the old one, but not what somebody changed or took out",
+  async ({ sql }) => {
+    for (const name of ["same", "changed", "gone"]) {
+      await sql`select scheduler.register_entry('own', ${sql.json({ name, schedule: "@daily" })})`;
+    }
+    await sql`select scheduler.register_job('in-sql', '@daily')`;
+    await sql`select scheduler.register_job('changed', '@daily', timeout_seconds => 60)`;
+    await sql`select scheduler.unregister_job('gone')`;
+    for (const name of ["same", "changed", "gone", "in-sql"]) {
+      await sql`select scheduler.renew_entry('own', ${sql.json({ name, schedule: "@hourly" })})`;
+    }
+    const jobs =
+      await sql`select name, schedule, timeout_seconds as t from scheduler_jobs order by 1`;
+    assert.deepEqual(jobs.map(({ name, schedule, t }) => `${name} ${schedule} ${t}`), [
+      "changed @daily 60",
+      "in-sql @daily 120",
+      "same @hourly 120",
+    ]);
+  },
+);
