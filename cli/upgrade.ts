@@ -23,5 +23,10 @@ await runTask({
   dryRun: values["dry-run"],
   databaseUrl: values["db-url"],
   decide: (source, project, names) => planUpgrade(source, project, { names, at: new Date() }),
-  next: () => ["supabase db push", "supabase functions deploy", "read CHANGELOG.md of Daybook"],
+  next: () => [
+    "supabase db push",
+    "supabase functions deploy",
+    "deno task daybook plan --project <folder>  (whether the jobs are as supabase/schedules.json says)",
+    "read CHANGELOG.md of Daybook",
+  ],
 });

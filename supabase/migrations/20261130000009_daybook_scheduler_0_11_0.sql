@@ -12250,7 +12250,8 @@ CREATE OR REPLACE FUNCTION scheduler.stretch_note(p_job scheduler_jobs, p_occurr
  SET search_path TO ''
 AS $function$
   select format('is left out: the last %s of it found nothing; it is asked again at %s',
-    case idle_in_row when 1 then 'run' else idle_in_row || ' runs' end, scheduler.local_text(asked_again_at, p_job.time_zone))
+    case idle_in_row when 1 then 'run' else idle_in_row || ' runs' end,
+    scheduler.local_text(asked_again_at, p_job.time_zone))
   from scheduler.stretches where job_name = p_job.name and scheduler.is_left_out(p_job, p_occurrence);
 $function$
 ;

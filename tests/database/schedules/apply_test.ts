@@ -245,3 +245,21 @@ test(
     );
   },
 );
+
+test(
+  "until the end only the rows of jobs that change are locked",
+  async ({ connect, sql }, project) => {
+    await project.write({ own: [job("same"), job("changed")] });
+    await applied(project);
+    const entries = ["same", "changed"].map((name) => ({
+      job: name,
+      source: "own",
+      entry: job(name, { priority: name === "changed" ? 3 : 0 }),
+    }));
+    await connect().begin(async (other) => {
+      await other`select scheduler.apply_schedules(${other.json(entries)}, 'why', 'ann')`;
+      const free = await sql`select name from scheduler_jobs for update skip locked`;
+      assert.deepEqual(free.map(({ name }) => name), ["same"]);
+    });
+  },
+);

@@ -28,7 +28,8 @@ Deno.test("schedules.json has jobs of packs, each of a function of its own pack"
   for (const [name, jobs] of Object.entries(await readSchedules())) {
     const pack = packs.find((pack) => pack.name === name);
     assert.ok(pack, name);
-    for (const { name: job, target } of jobs) {
+    for (const { name: job, target, description } of jobs) {
+      assert.ok(description, `${name}: ${job} has no description`);
       assert.ok(pack.functions.includes(target ?? job), `${name}: ${job}`);
     }
   }
