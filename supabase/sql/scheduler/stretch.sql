@@ -123,7 +123,8 @@ comment on function scheduler.asked_from(public.scheduler_jobs, timestamptz) is
 create function scheduler.stretch_note(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
 language sql stable set search_path = '' as $$
   select format('is left out: the last %s of it found nothing; it is asked again at %s',
-    case idle_in_row when 1 then 'run' else idle_in_row || ' runs' end, scheduler.local_text(asked_again_at, p_job.time_zone))
+    case idle_in_row when 1 then 'run' else idle_in_row || ' runs' end,
+    scheduler.local_text(asked_again_at, p_job.time_zone))
   from scheduler.stretches where job_name = p_job.name and scheduler.is_left_out(p_job, p_occurrence);
 $$;
 comment on function scheduler.stretch_note(public.scheduler_jobs, timestamptz) is
