@@ -24,10 +24,11 @@ language sql stable set search_path = '' as $$
   select scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(name order by name), '[]')),
     scheduler.metric('scheduler_waiting_seconds', json_agg(
       coalesce(round(extract(epoch from greatest(interval '0', p_now - since)), 3), 0) order by name)))
-  from public.scheduler_jobs, lateral (
-    select min(scheduled_for) as since from public.scheduler_runs as runs
+  from public.scheduler_jobs left join lateral (
+    select scheduled_for as since from public.scheduler_runs as runs
     where job_name = name and status = 'queued' and not scheduler.is_backfill(runs)
-      and not scheduler.is_put_off(waiting, p_now)) as oldest;
+      and not scheduler.is_put_off(waiting, p_now)
+    order by scheduled_for limit 1) as oldest on true;
 $$;
 comment on function scheduler.waiting_metrics(timestamptz) is 'A value a job, by job_name.';
 
