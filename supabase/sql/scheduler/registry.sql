@@ -134,6 +134,23 @@ $$;
 comment on function scheduler.alias_fault(public.scheduler_jobs) is
   'What is wrong with the alias of a job, or with its name beside the aliases of others; null when nothing is.';
 
+create function scheduler.figures_fault(p_figures text[]) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when cardinality(p_figures) > 5 then format('figures must be at most 5, got %s', cardinality(p_figures))
+    else (
+      select case when figure is null or figure !~ '^[A-Za-z_][A-Za-z0-9_-]{0,62}$' then format('figures must be names '
+          'of fields of the result: 1 to 63 letters, digits, - and _, the first a letter or _, got %s',
+          coalesce(quote_literal(left(figure, 100)), 'null'))
+        else format('figures must be named once each, got %L twice', figure) end
+      from unnest(p_figures) with ordinality as figures (figure, place)
+      where figure is null or figure !~ '^[A-Za-z_][A-Za-z0-9_-]{0,62}$'
+        or figure = any (p_figures[place + 1:])
+      order by place limit 1) end;
+$$;
+comment on function scheduler.figures_fault(text[]) is
+  'What is wrong with the figures that a job names; null when nothing is.';
+
 -- Finds the fault in a job's values and names the value. It has no side effect, so a table of cases tests it.
 create function scheduler.job_fault(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
@@ -198,6 +215,7 @@ begin
     scheduler.contradiction(p_job),
     scheduler.unknown_name(p_job),
     scheduler.alias_fault(p_job),
+    scheduler.figures_fault(p_job.figures),
     case when p_job.budgets <> '{}' then scheduler.budgets_fault(p_job.budgets) end,
     scheduler.dependency_fault(p_job));
 end;
@@ -260,7 +278,8 @@ create function scheduler.register_job(
   idle_seconds integer default 30,
   jitter_seconds integer default 0,
   calendars text[] default '{}',
-  alias text default null
+  alias text default null,
+  figures text[] default '{}'
 ) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -283,7 +302,7 @@ begin
     'priority_ages_after_seconds', priority_ages_after_seconds, 'budgets', coalesce(budgets, '{}'),
     'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
     'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}'),
-    'alias', alias));
+    'alias', alias, 'figures', coalesce(figures, '{}')));
   perform scheduler.put_job(v_job);
 end;
 $$;
