@@ -83,7 +83,9 @@ export async function writeDays(
         durations, shortest_ms, longest_ms, hour_runs, hour_ms, figures)
       select job_name, day, completed, failed, sent, wall_ms, success_rows, failure_rows, durations::integer[],
         shortest_ms, longest_ms, hour_runs::integer[], hour_ms::bigint[], figures
-      from jsonb_to_recordset(${sql.json(rows as never)}) as rows (job_name text, day date, completed integer,
+      from jsonb_to_recordset(${
+      sql.json(rows as never)
+    }) as rows (job_name text, day date, completed integer,
         failed integer, sent integer, wall_ms bigint, success_rows integer, failure_rows integer, durations text,
         shortest_ms integer, longest_ms integer, hour_runs text, hour_ms text, figures jsonb)`;
     rows = [];

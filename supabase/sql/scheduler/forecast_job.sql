@@ -105,15 +105,16 @@ comment on function scheduler.failure_change(text, date) is
     '99 % intervals do not meet, also without the worst day of either side. A finding, or null.';
 
 create type scheduler.hour_size as (
-  day date, hour integer, weekday integer, is_new boolean, size float8, at timestamptz
+  day date, hour integer, weekday integer, is_new boolean, size float8, weight float8, at timestamptz
 );
 comment on type scheduler.hour_size is
-  'An hour of a job on its own clock: the logarithm of how many milliseconds its runs took on average.';
+  'An hour of a job on its own clock. size: the logarithm of how many milliseconds its runs took on average; weight: '
+    'the root of how many they were, as an average of few is more of a chance.';
 
 create function scheduler.hour_sizes(p_job public.scheduler_jobs, p_today date) returns setof scheduler.hour_size
 language sql stable set search_path = '' rows 1000 as $$
   select day, extract(hour from local)::integer, extract(isodow from local)::integer, day = p_today - 1,
-    ln(greatest(ms / runs::float8, 1)), at
+    ln(greatest(ms / runs::float8, 1)), sqrt(runs), at
   from scheduler.shown_time_zone(p_job.time_zone) as zone, scheduler.job_days,
     unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
     lateral (select (day + make_interval(hours => (array_lower(hour_runs, 1) + place - 1)::integer))
@@ -134,28 +135,31 @@ language sql stable set search_path = '' as $$
   ), compared as (
     select hours.*, usual.size as usual, hours.size - usual.size as more from hours join usual using (hour)
   ), weekdays as (
-    select weekday, percentile_cont(0.5) within group (order by more) as more,
-      count(distinct day) as days
+    select weekday, percentile_cont(0.5) within group (order by more) as more, count(distinct day) as days
     from compared where not is_new group by weekday
   ), judged as (
     -- What a weekday adds is reckoned with from five of them on, and excuses from two on.
-    select compared.*, case when days >= 5 then weekdays.more else 0 end as on_weekday, weekdays.more as excused, days
-    from compared join weekdays using (weekday)
+    select at, day, is_new, size, weight, days, usual + on_weekday as usual, compared.more - on_weekday as off,
+      compared.more - weekdays.more as off_excused
+    from compared join weekdays using (weekday),
+      lateral (select case when days >= 5 then weekdays.more else 0 end as on_weekday) as effect
   ), ranges as (
-    select min(more - on_weekday) as least, max(more - on_weekday) as most, count(distinct day) as days,
-      greatest(5 * scheduler.spread(array_agg(more - on_weekday)), ln(1.5)) as reach
+    select min(off * weight) as least, max(off * weight) as most, count(distinct day) as days,
+      5 * scheduler.spread(array_agg(off * weight)) as reach
     from judged where not is_new
+  ), unusual as (
+    select judged.*, ranges.days as known, greatest(ln(1.5), reach / weight) as reach, least / weight as least,
+      most / weight as most
+    from judged, ranges
+    where is_new and ranges.days >= 14 and judged.days >= 2 and not p_job.continuous
   )
   select coalesce(jsonb_agg(finding), '[]') from (
     select jsonb_build_object('kind', 'unusual_duration', 'at', at, 'average_ms', round(exp(size)),
-      'usual_ms', round(exp(usual + on_weekday)),
-      'least_ms', round(exp(usual + on_weekday + least(ranges.least, -reach))),
-      'most_ms', round(exp(usual + on_weekday + greatest(ranges.most, reach))), 'days', ranges.days) as finding
-    from judged, ranges
-    where is_new and ranges.days >= 14 and judged.days >= 2 and not p_job.continuous
-      and abs(more - on_weekday) > reach and abs(more - excused) > reach
-      and (more - on_weekday > ranges.most or more - on_weekday < ranges.least)
-    order by abs(more - on_weekday) desc, at limit 5) as farthest;
+      'usual_ms', round(exp(usual)), 'least_ms', round(exp(usual + least(least, -reach))),
+      'most_ms', round(exp(usual + greatest(most, reach))), 'days', known) as finding
+    from unusual
+    where abs(off) > reach and abs(off_excused) > reach and (off > most or off < least)
+    order by abs(off) desc, at limit 5) as farthest;
 $$;
 comment on function scheduler.unusual_hours(public.scheduler_jobs, date) is
   'Yesterday''s hours in which runs took longer or shorter than ever in the six weeks before, and than five spreads of '

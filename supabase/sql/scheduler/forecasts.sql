@@ -104,14 +104,14 @@ begin
     where day between v_today - 80 and v_today - 50 and hour_runs <> '{}';
   delete from scheduler.job_forecasts where not exists (select from public.scheduler_jobs where name = job_name);
   insert into scheduler.project_forecast (made_at, made_with, ledger, cost)
-    values (p_now, p_plan::text, scheduler.ledger_forecast(v_today), scheduler.cost_forecast(p_plan, v_today))
+    values (p_now, coalesce(p_plan::text, ''), scheduler.ledger_forecast(v_today), scheduler.cost_forecast(p_plan, v_today))
     on conflict (only_row) do update set made_at = excluded.made_at, made_with = excluded.made_with,
       ledger = excluded.ledger, cost = excluded.cost;
 end;
 $$;
 comment on function scheduler.make_project_forecast(public.scheduler_plans, timestamptz) is
-  'Notes how large the ledger is today, forgets the hours of days before the last 50, and makes the forecasts of ledger '
-    'and cost anew.';
+  'Notes how large the ledger is today, forgets the hours of days before the last 50, and makes the forecasts of '
+    'ledger and cost anew.';
 
 create function scheduler.stale_forecasts(p_plan public.scheduler_plans, p_now timestamptz)
 returns setof public.scheduler_jobs
@@ -135,7 +135,7 @@ declare
 begin
   if not exists (
     select from scheduler.project_forecast
-    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = v_plan::text) then
+    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = coalesce(v_plan::text, '')) then
     perform scheduler.make_project_forecast(v_plan, p_now);
   end if;
   for v_job in select * from scheduler.stale_forecasts(v_plan, p_now) loop
