@@ -928,7 +928,7 @@ comment on table scheduler.job_days is
   'What came of each job on each UTC day, one row a job and day. A run counts on the day on which it ended. The rows '
     'of a job that was taken out stay; registered again under its name, it goes on with them.';
 comment on column scheduler.job_days.verdicts is
-  'Runs, and occurrences that were skipped or missed, by verdict: {"ok": 1438, "lost": 2}.';
+  'Runs, and occurrences that were skipped or missed, by the verdict with which they ended: {"ok": 1438, "lost": 2}.';
 comment on column scheduler.job_days.sent is 'Requests to the edge function: attempts that were dispatched.';
 comment on column scheduler.job_days.wall_ms is 'How long all runs that began took, together.';
 comment on column scheduler.job_days.success_rows is
@@ -937,7 +937,7 @@ comment on column scheduler.job_days.durations is
   'How long runs took that completed, or that time stopped (timed_out, interrupted): a count at each place of '
     'duration_place, null for none. Two days together are the sums of their places.';
 comment on column scheduler.job_days.hour_runs is
-  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together.';
+  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together. Kept for 50 days.';
 comment on column scheduler.job_days.figures is
   'Of each figure that the job names: {"rows": {"sum", "least", "most", "runs"}}.';
 
@@ -1078,9 +1078,12 @@ comment on type scheduler.arrival is 'The day on which a line reaches a limit, a
 create type scheduler.share as (share float8, least float8, most float8);
 comment on type scheduler.share is 'A share, with its 99 % interval.';
 
-create type scheduler.hour_size as (at timestamptz, hour integer, weekday integer, is_new boolean, size float8);
+create type scheduler.hour_size as (
+  day date, hour integer, weekday integer, is_new boolean, size float8, weight float8, at timestamptz
+);
 comment on type scheduler.hour_size is
-  'An hour of a job on its own clock: the logarithm of how many milliseconds its runs took on average.';
+  'An hour of a job on its own clock. size: the logarithm of how many milliseconds its runs took on average; weight: '
+    'the root of how many they were, as an average of few is more of a chance.';
 
 -- No key to the jobs: the pulse would wait for whoever takes one out.
 create table scheduler.job_forecasts (
@@ -2589,7 +2592,7 @@ declare
 begin
   if not exists (
     select from scheduler.project_forecast
-    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = v_plan::text) then
+    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = coalesce(v_plan::text, '')) then
     perform scheduler.make_project_forecast(v_plan, p_now);
   end if;
   for v_job in select * from scheduler.stale_forecasts(v_plan, p_now) loop
@@ -4279,11 +4282,12 @@ AS $function$
     || case when jsonb_typeof(calls -> 'ahead') = 'null' then '; what comes is said from 14 days on'
       else format(', %s calls%s in the next', calls #>> '{ahead,next_30_days}',
           scheduler.between_text(calls #>> '{ahead,least}', calls #>> '{ahead,most}'))
-        || coalesce(format('; the plan %s includes %s', p_cost ->> 'plan', calls ->> 'included'), '')
-        || coalesce(format(', which is exceeded on %s%s', calls ->> 'exceeds_on',
-          scheduler.between_text(calls ->> 'earliest', calls ->> 'latest')), '')
+        || coalesce('; the plan ' || (p_cost ->> 'plan') || ' includes ' || (calls ->> 'included'), '')
+        || coalesce(', which is exceeded on ' || (calls ->> 'exceeds_on')
+          || scheduler.between_text(calls ->> 'earliest', calls ->> 'latest'), '')
         || case when jsonb_typeof(p_cost -> 'usd') = 'null' then ', and sells no more'
-          else format('; %s USD above it', p_cost ->> 'usd') end
+          when (p_cost ->> 'usd')::numeric = 0 then ''
+          else format(': %s USD more', p_cost ->> 'usd') end
         || format(' (by %s days)', calls #>> '{ahead,days}') end
   from (select p_cost -> 'invocations' as calls) as parts;
 $function$
@@ -6105,12 +6109,14 @@ CREATE OR REPLACE FUNCTION scheduler.hour_sizes(p_job scheduler_jobs, p_today da
  STABLE
  SET search_path TO ''
 AS $function$
-  select at, extract(hour from local)::integer, extract(isodow from local)::integer, day = p_today - 1,
-    ln(greatest(hour_ms[utc_hour] / hour_runs[utc_hour]::float8, 1))
-  from scheduler.shown_time_zone(p_job.time_zone) as zone, scheduler.job_days, generate_series(0, 23) as utc_hour,
-    lateral (select (day + make_interval(hours => utc_hour)) at time zone 'UTC' as at) as moments,
+  select day, extract(hour from local)::integer, extract(isodow from local)::integer, day = p_today - 1,
+    ln(greatest(ms / runs::float8, 1)), sqrt(runs), at
+  from scheduler.shown_time_zone(p_job.time_zone) as zone, scheduler.job_days,
+    unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
+    lateral (select (day + make_interval(hours => (array_lower(hour_runs, 1) + place - 1)::integer))
+      at time zone 'UTC' as at) as moments,
     lateral (select at at time zone zone as local) as clocks
-  where job_name = p_job.name and day >= p_today - 43 and day < p_today and hour_runs[utc_hour] > 0;
+  where job_name = p_job.name and day >= p_today - 43 and day < p_today and runs > 0;
 $function$
 ;
 comment on function scheduler.hour_sizes(scheduler_jobs,date) is 'The hours of a job in the six weeks before yesterday, and yesterday''s, which are new.';
@@ -7457,15 +7463,19 @@ declare
 begin
   insert into scheduler.ledger_days (day, rows, bytes)
     select v_today, rows, bytes from scheduler.ledger_size() on conflict do nothing;
+  -- Hours are compared for six weeks; they would be more than half of two years.
+  update scheduler.job_days set hour_runs = '{}', hour_ms = '{}'
+    where day between v_today - 80 and v_today - 50 and hour_runs <> '{}';
   delete from scheduler.job_forecasts where not exists (select from public.scheduler_jobs where name = job_name);
   insert into scheduler.project_forecast (made_at, made_with, ledger, cost)
-    values (p_now, p_plan::text, scheduler.ledger_forecast(v_today), scheduler.cost_forecast(p_plan, v_today))
+    values (p_now, coalesce(p_plan::text, ''), scheduler.ledger_forecast(v_today),
+      scheduler.cost_forecast(p_plan, v_today))
     on conflict (only_row) do update set made_at = excluded.made_at, made_with = excluded.made_with,
       ledger = excluded.ledger, cost = excluded.cost;
 end;
 $function$
 ;
-comment on function scheduler.make_project_forecast(scheduler_plans,timestamp with time zone) is 'Notes how large the ledger is today, and makes the forecasts of ledger and cost anew.';
+comment on function scheduler.make_project_forecast(scheduler_plans,timestamp with time zone) is 'Notes how large the ledger is today, forgets the hours of days before the last 50, and makes the forecasts of ledger and cost anew.';
 revoke all on function scheduler.make_project_forecast(scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.make_slots(p_group_name text, p_limit integer)
@@ -8762,12 +8772,12 @@ CREATE OR REPLACE FUNCTION scheduler.outgrown_limits(p_job scheduler_jobs, p_tre
  STABLE
  SET search_path TO ''
 AS $function$
-  select coalesce(jsonb_agg(jsonb_build_object('kind', 'outgrows', 'limit', name, 'limit_ms', ms,
+  select coalesce(jsonb_agg(jsonb_build_object('kind', 'outgrows', 'limit', limits.name, 'limit_ms', ms,
     'reached', is_reached, 'on', case when is_reached then today else (arrival).on_day end,
     'earliest', (arrival).earliest, 'latest', (arrival).latest, 'p95_ms', round((p_trend).level),
     'ms_a_day', round((p_trend).slope::numeric, 3), 'least_ms_a_day', round((p_trend).slope_least::numeric, 3),
     'most_ms_a_day', round((p_trend).slope_most::numeric, 3), 'days', (p_trend).days, 'since', (p_trend).first_day)
-    order by is_reached desc, (arrival).on_day, name), '[]')
+    order by is_reached desc, (arrival).on_day, limits.name), '[]')
   from scheduler.utc_day(p_now) as today, scheduler.job_limits(p_job, p_plan, p_now) as limits,
     -- A run that was stopped at its limit is told at most 2.5 % below it.
     lateral (select (p_trend).level >= ms * 0.975 as is_reached,
@@ -9050,18 +9060,21 @@ CREATE OR REPLACE FUNCTION scheduler.percentile_ms(p_counts integer[], p_share d
  SET search_path TO ''
 AS $function$
 declare
-  v_all bigint := 0;
+  v_whole bigint := 0;
   v_below bigint := 0;
+  v_place integer := array_lower(p_counts, 1);
+  v_runs integer;
 begin
-  -- A loop over the array: with a row a place it takes five times as long.
-  for place in coalesce(array_lower(p_counts, 1), 1) .. coalesce(array_upper(p_counts, 1), 0) loop
-    v_all := v_all + coalesce(p_counts[place], 0);
+  -- Loops over the array: with a row a place it takes five times as long.
+  foreach v_runs in array p_counts loop
+    v_whole := v_whole + coalesce(v_runs, 0);
   end loop;
-  for place in coalesce(array_lower(p_counts, 1), 1) .. coalesce(array_upper(p_counts, 1), 0) loop
-    v_below := v_below + coalesce(p_counts[place], 0);
-    if v_below > 0 and v_below >= p_share * v_all then
-      return greatest(p_shortest, least(p_longest, scheduler.place_ms(place)));
+  foreach v_runs in array p_counts loop
+    v_below := v_below + coalesce(v_runs, 0);
+    if v_below > 0 and v_below >= p_share * v_whole then
+      return greatest(p_shortest, least(p_longest, scheduler.place_ms(v_place)));
     end if;
+    v_place := v_place + 1;
   end loop;
   return null;
 end;
@@ -11976,12 +11989,19 @@ CREATE OR REPLACE FUNCTION scheduler.step_behind(p_values double precision[], p_
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select place
-  from generate_series(3, cardinality(p_values) - 3, greatest(1, ceil(cardinality(p_values) / 48.0)::integer)) as place,
-    lateral (select scheduler.deviation(p_values[:place]) + scheduler.deviation(p_values[place + 1:]) as sum)
-      as deviation
-  where deviation.sum < p_line_deviation
-  order by deviation.sum, place limit 1;
+  with ranked as (
+    select place, rank() over (order by value) + (count(*) over (partition by value) - 1) / 2.0::float8 as rank
+    from unnest(p_values) with ordinality as points (value, place)
+  ), splits as (
+    -- How far the ranks on one side are from what they would be, were their order chance (Pettitt 1979).
+    select place::integer, abs(2 * sum(rank) over (order by place) - place * (days + 1))
+      / sqrt(place * nullif(days - place, 0)) as unlike
+    from ranked, (select cardinality(p_values) as days) as counted
+  ), farthest as (
+    select place from splits where place between 3 and cardinality(p_values) - 3 order by unlike desc, place limit 1
+  )
+  select place from farthest
+  where scheduler.deviation(p_values[:place]) + scheduler.deviation(p_values[place + 1:]) < p_line_deviation;
 $function$
 ;
 comment on function scheduler.step_behind(double precision[],double precision) is 'Behind how many values a step lies, where one level before and another after it explain them better than a line whose deviation is given; null where none does.';
@@ -13134,28 +13154,31 @@ AS $function$
   ), compared as (
     select hours.*, usual.size as usual, hours.size - usual.size as more from hours join usual using (hour)
   ), weekdays as (
-    select weekday, percentile_cont(0.5) within group (order by more) as more,
-      count(distinct at::date) as days
+    select weekday, percentile_cont(0.5) within group (order by more) as more, count(distinct day) as days
     from compared where not is_new group by weekday
   ), judged as (
     -- What a weekday adds is reckoned with from five of them on, and excuses from two on.
-    select compared.*, case when days >= 5 then weekdays.more else 0 end as on_weekday, weekdays.more as excused, days
-    from compared join weekdays using (weekday)
+    select at, day, is_new, size, weight, days, usual + on_weekday as usual, compared.more - on_weekday as off,
+      compared.more - weekdays.more as off_excused
+    from compared join weekdays using (weekday),
+      lateral (select case when days >= 5 then weekdays.more else 0 end as on_weekday) as effect
   ), ranges as (
-    select min(more - on_weekday) as least, max(more - on_weekday) as most, count(distinct at::date) as days,
-      greatest(5 * scheduler.spread(array_agg(more - on_weekday)), ln(1.5)) as reach
+    select min(off * weight) as least, max(off * weight) as most, count(distinct day) as days,
+      5 * scheduler.spread(array_agg(off * weight)) as reach
     from judged where not is_new
+  ), unusual as (
+    select judged.*, ranges.days as known, greatest(ln(1.5), reach / weight) as reach, least / weight as least,
+      most / weight as most
+    from judged, ranges
+    where is_new and ranges.days >= 14 and judged.days >= 2 and not p_job.continuous
   )
   select coalesce(jsonb_agg(finding), '[]') from (
     select jsonb_build_object('kind', 'unusual_duration', 'at', at, 'average_ms', round(exp(size)),
-      'usual_ms', round(exp(usual + on_weekday)),
-      'least_ms', round(exp(usual + on_weekday + least(ranges.least, -reach))),
-      'most_ms', round(exp(usual + on_weekday + greatest(ranges.most, reach))), 'days', ranges.days) as finding
-    from judged, ranges
-    where is_new and ranges.days >= 14 and judged.days >= 2 and not p_job.continuous
-      and abs(more - on_weekday) > reach and abs(more - excused) > reach
-      and (more - on_weekday > ranges.most or more - on_weekday < ranges.least)
-    order by abs(more - on_weekday) desc, at limit 5) as farthest;
+      'usual_ms', round(exp(usual)), 'least_ms', round(exp(usual + least(least, -reach))),
+      'most_ms', round(exp(usual + greatest(most, reach))), 'days', known) as finding
+    from unusual
+    where abs(off) > reach and abs(off_excused) > reach and (off > most or off < least)
+    order by abs(off) desc, at limit 5) as farthest;
 $function$
 ;
 comment on function scheduler.unusual_hours(scheduler_jobs,date) is 'Yesterday''s hours in which runs took longer or shorter than ever in the six weeks before, and than five spreads of what is usual in that hour and on that weekday of the job''s own clock: an array of findings, the farthest five.';

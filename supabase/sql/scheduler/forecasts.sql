@@ -104,7 +104,8 @@ begin
     where day between v_today - 80 and v_today - 50 and hour_runs <> '{}';
   delete from scheduler.job_forecasts where not exists (select from public.scheduler_jobs where name = job_name);
   insert into scheduler.project_forecast (made_at, made_with, ledger, cost)
-    values (p_now, coalesce(p_plan::text, ''), scheduler.ledger_forecast(v_today), scheduler.cost_forecast(p_plan, v_today))
+    values (p_now, coalesce(p_plan::text, ''), scheduler.ledger_forecast(v_today),
+      scheduler.cost_forecast(p_plan, v_today))
     on conflict (only_row) do update set made_at = excluded.made_at, made_with = excluded.made_with,
       ledger = excluded.ledger, cost = excluded.cost;
 end;

@@ -43,6 +43,7 @@ Deno.test("the alerts that people count on are there", async () => {
     "SchedulerIncidentLasts",
     "SchedulerBudgetUsedUp",
     "SchedulerAlertUndelivered",
+    "SchedulerJobOutgrowsLimit",
     "XMRTNoActiveDevices",
     "XMRTChargingEfficiencyLow",
     "XMRTPoPValidationLow",
