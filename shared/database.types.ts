@@ -1954,6 +1954,7 @@ export type Database = {
           "depends_on": (string)[];
           "description": string;
           "enabled": boolean;
+          "figures": (string)[];
           "function_name": string | null;
           "group_name": string | null;
           "group_paused_at": string | null;
@@ -2012,6 +2013,7 @@ export type Database = {
           "depends_on"?: (string)[];
           "description"?: string;
           "enabled"?: boolean;
+          "figures"?: (string)[];
           "function_name"?: never;
           "group_name"?: string | null;
           "group_paused_at"?: string | null;
@@ -2069,6 +2071,7 @@ export type Database = {
           "depends_on"?: (string)[];
           "description"?: string;
           "enabled"?: boolean;
+          "figures"?: (string)[];
           "function_name"?: never;
           "group_name"?: string | null;
           "group_paused_at"?: string | null;
@@ -2176,6 +2179,46 @@ export type Database = {
           "role"?: string;
           "updated_at"?: string;
           "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "scheduler_plans": {
+        Row: {
+          "invocations_included": number | null;
+          "invocations_package": number | null;
+          "looked_up_on": string;
+          "plan": string;
+          "source": string;
+          "updated_at": string;
+          "usd_a_package": number | null;
+          "usd_a_wall_second": number | null;
+          "wall_clock_seconds": number | null;
+          "wall_seconds_included": number | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "invocations_included"?: number | null;
+          "invocations_package"?: number | null;
+          "looked_up_on": string;
+          "plan": string;
+          "source": string;
+          "updated_at"?: string;
+          "usd_a_package"?: number | null;
+          "usd_a_wall_second"?: number | null;
+          "wall_clock_seconds"?: number | null;
+          "wall_seconds_included"?: number | null;
+        };
+        Update: {
+          "invocations_included"?: number | null;
+          "invocations_package"?: number | null;
+          "looked_up_on"?: string;
+          "plan"?: string;
+          "source"?: string;
+          "updated_at"?: string;
+          "usd_a_package"?: number | null;
+          "usd_a_wall_second"?: number | null;
+          "wall_clock_seconds"?: number | null;
+          "wall_seconds_included"?: number | null;
         };
         Relationships: [];
       };
@@ -2710,6 +2753,7 @@ export type Database = {
         Args: { "p_cursor"?: string; "p_since"?: string };
         Returns: Json;
       };
+      "scheduler_api_forecast": { Args: { "p_cursor"?: string; "p_job"?: string }; Returns: Json };
       "scheduler_api_health": { Args: Record<PropertyKey, never>; Returns: Json };
       "scheduler_api_health_of": { Args: { "p_job": string }; Returns: Json };
       "scheduler_api_history": {

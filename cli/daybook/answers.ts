@@ -10,6 +10,7 @@ export type Status = AnswerOf<"status">;
 export type Health = AnswerOf<"health">;
 export type HealthOfJob = AnswerOf<"healthOfJob">;
 export type Metrics = AnswerOf<"metrics">;
+export type Forecast = AnswerOf<"forecast">;
 export type Channels = AnswerOf<"channels">;
 export type History = AnswerOf<"history">;
 export type Run = History["runs"][number];

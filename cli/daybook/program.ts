@@ -15,6 +15,7 @@ import { addDoctor } from "./doctor.ts";
 import { addReleaseLocks, addRestart, addStop } from "./emergency.ts";
 import { addExplain } from "./explain.ts";
 import { addFailures } from "./failures.ts";
+import { addForecast } from "./forecast.ts";
 import { addHealth } from "./health.ts";
 import { addLogs } from "./logs.ts";
 import { addMetrics } from "./metrics.ts";
@@ -37,6 +38,7 @@ const verbs: ((program: Command, io: Io) => void)[] = [
   addStatus,
   addHealth,
   addMetrics,
+  addForecast,
   addFailures,
   addExplain,
   addNext,

@@ -15,16 +15,17 @@ declare
     'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_audit',
     'scheduler_breakers', 'scheduler_budgets', 'scheduler_calendar_spans',
     'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents',
-    'scheduler_operators'];
+    'scheduler_operators', 'scheduler_plans'];
   v_functions constant text[] := array[
     'scheduler_api_act', 'scheduler_api_as_user', 'scheduler_api_audit_log',
     'scheduler_api_channels', 'scheduler_api_explain', 'scheduler_api_failures',
-    'scheduler_api_health', 'scheduler_api_health_of', 'scheduler_api_history',
-    'scheduler_api_logs', 'scheduler_api_metrics', 'scheduler_api_next',
-    'scheduler_api_operator', 'scheduler_api_run', 'scheduler_api_status',
-    'scheduler_api_tick', 'scheduler_api_timeline', 'scheduler_api_verify',
-    'scheduler_begin_due_run', 'scheduler_report_budget',
-    'scheduler_reserve_tokens', 'scheduler_take_tokens'];
+    'scheduler_api_forecast', 'scheduler_api_health', 'scheduler_api_health_of',
+    'scheduler_api_history', 'scheduler_api_logs', 'scheduler_api_metrics',
+    'scheduler_api_next', 'scheduler_api_operator', 'scheduler_api_run',
+    'scheduler_api_status', 'scheduler_api_tick', 'scheduler_api_timeline',
+    'scheduler_api_verify', 'scheduler_begin_due_run',
+    'scheduler_report_budget', 'scheduler_reserve_tokens',
+    'scheduler_take_tokens'];
   v_jobs constant text[] := array[]::text[];
   v_there text[] := array(
     select format('schema %I', nspname) from pg_catalog.pg_namespace where nspname = any (v_schemas)
@@ -547,7 +548,10 @@ create extension if not exists pgcrypto with schema extensions;
 alter table scheduler.pulse_state
   add column last_looked_at timestamptz,
   add column queue_still_since timestamptz,
-  add column last_rolled_up_at timestamptz;
+  add column last_rolled_up_at timestamptz,
+  add column forecasts_left boolean not null default false;
+comment on column scheduler.pulse_state.forecasts_left is
+  'Whether the last pulse that made forecasts had no time for all.';
 comment on column scheduler.pulse_state.last_rolled_up_at is
   'When the counters of all jobs were last copied to rollups.';
 comment on column scheduler.pulse_state.last_looked_at is 'When the rules of alerts were last looked at.';
@@ -636,17 +640,20 @@ insert into public.scheduler_alert_rules (rule, severity, threshold, unit, for_s
     'in time'),
   ('long_running', 'warning', 3, 'times', 0, 'a run lasts longer than so many times the p95 of the last 200 completed '
     'ones, and a minute'),
+  ('outgrows', 'warning', 14, 'days', 0, 'a job is foreseen to reach its timeout, the wall clock or its interval '
+    'within so many days'),
   ('pulse_errors', 'warning', 1, 'errors', 300, 'the pulse fails for a job or in a step'),
   ('queue_still', 'critical', 120, 'seconds', 0, 'pg_net''s queue has held requests for so long, and no answer came');
 
 create type scheduler.alert_facts as (
   job_name text, continuous boolean, failed_in_row integer, is_retrying boolean, missed_in_row integer,
   waiting_seconds numeric, overdue_seconds numeric, is_down boolean, breaker_state text, dependency_timed_out boolean,
-  running_seconds numeric, usual_seconds numeric, pulse_error text
+  running_seconds numeric, usual_seconds numeric, pulse_error text, outgrows_in_days integer
 );
 
 comment on type scheduler.alert_facts is
-  'What the rules see of a job. usual_seconds: the p95 of its durations, null where too few runs have completed.';
+  'What the rules see of a job. usual_seconds: the p95 of its durations, null where too few runs have completed; '
+    'outgrows_in_days: until it reaches a limit, null where none is foreseen.';
 
 create table public.scheduler_alerts (
   id uuid primary key default gen_random_uuid(),
@@ -992,6 +999,246 @@ comment on column scheduler.parallel_states.duration_ms is 'How long they took t
 comment on column scheduler.parallel_states.usual_ms is
   'How long a run usually takes: the average of rounds, the newest with an eighth.';
 
+-- Forecasts.
+
+alter table public.scheduler_jobs add column figures text[] not null default '{}';
+comment on column public.scheduler_jobs.figures is
+  'Numbers of its results that are kept by day and forecast: names of fields, as {"rows": 12} has.';
+
+create table scheduler.job_days (
+  job_name text not null,
+  day date not null check (isfinite(day)),
+  completed integer not null default 0,
+  failed integer not null default 0,
+  deferred integer not null default 0,
+  cancelled integer not null default 0,
+  skipped bigint not null default 0,
+  missed bigint not null default 0,
+  verdicts jsonb not null default '{}',
+  sent integer not null default 0,
+  wall_ms bigint not null default 0,
+  success_rows integer not null default 0,
+  failure_rows integer not null default 0,
+  durations integer[] not null default '{}',
+  shortest_ms integer,
+  longest_ms integer,
+  hour_runs integer[] not null default '{}',
+  hour_ms bigint[] not null default '{}',
+  figures jsonb not null default '{}',
+  primary key (job_name, day)
+  -- Room for the next versions of the rows of today: their updates touch no index.
+) with (fillfactor = 80);
+create index job_days_day_idx on scheduler.job_days (day);
+alter table scheduler.job_days enable row level security;
+revoke all on scheduler.job_days from public, anon, authenticated, service_role;
+
+comment on table scheduler.job_days is
+  'What came of each job on each UTC day, one row a job and day. A run counts on the day on which it ended. The rows '
+    'of a job that was taken out stay; registered again under its name, it goes on with them.';
+comment on column scheduler.job_days.verdicts is
+  'Runs, and occurrences that were skipped or missed, by the verdict with which they ended: {"ok": 1438, "lost": 2}.';
+comment on column scheduler.job_days.sent is 'Requests to the edge function: attempts that were dispatched.';
+comment on column scheduler.job_days.wall_ms is 'How long all runs that began took, together.';
+comment on column scheduler.job_days.success_rows is
+  'Rows of the ledger that go after keep_successes_days; failure_rows: those that go after keep_failures_days.';
+comment on column scheduler.job_days.durations is
+  'How long runs took that completed, or that time stopped (timed_out, interrupted): a count at each place of '
+    'duration_place, null for none. Two days together are the sums of their places.';
+comment on column scheduler.job_days.hour_runs is
+  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together. Kept for 50 days.';
+comment on column scheduler.job_days.figures is
+  'Of each figure that the job names: {"rows": {"sum", "least", "most", "runs"}}.';
+
+create table scheduler.ledger_days (
+  day date primary key check (isfinite(day)),
+  rows bigint not null,
+  bytes bigint not null
+);
+alter table scheduler.ledger_days enable row level security;
+revoke all on scheduler.ledger_days from public, anon, authenticated, service_role;
+
+comment on table scheduler.ledger_days is
+  'How large the ledger was at the beginning of each UTC day, as the first pulse of the day found it.';
+comment on column scheduler.ledger_days.rows is 'Counted while the ledger is small, else reckoned from its pages.';
+comment on column scheduler.ledger_days.bytes is 'Of scheduler_runs with its indexes.';
+
+-- What the ledger still has whole: the days of which nothing was pruned. Nothing ends meanwhile: this transaction has
+-- the ledger to itself, and from its commit on the trigger counts.
+with since as (
+  select greatest(
+    (now() at time zone 'UTC')::date - scheduler.setting('scheduler.keep_successes_days') + 1,
+    (min(completed_at) filter (where status in ('completed', 'skipped')) at time zone 'UTC')::date + 1) as day
+  from public.scheduler_runs
+), ended as (
+  select runs.*, (completed_at at time zone 'UTC')::date as day, greatest(duration_ms, 0) as ms,
+    duration_ms is not null and (status = 'completed' or verdict in ('timed_out', 'interrupted')) as is_timed,
+    ceil(ln(greatest(duration_ms, 1)::float8) / ln(1.05::float8))::integer as place,
+    extract(hour from started_at at time zone 'UTC')::integer as hour
+  from public.scheduler_runs as runs join public.scheduler_jobs on name = job_name, since
+  where completed_at >= since.day at time zone 'UTC'
+), sums as (
+  select job_name, day, count(*) filter (where status = 'completed') as completed,
+    count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
+    coalesce(sum(occurrences) filter (where status = 'skipped'), 0) as skipped,
+    coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed,
+    count(*) filter (where dispatched_at is not null and function_name is not null) as sent,
+    coalesce(sum(ms) filter (where duration_ms is not null), 0) as wall_ms,
+    count(*) filter (where status in ('completed', 'skipped')) as success_rows,
+    count(*) filter (where status not in ('completed', 'skipped')) as failure_rows,
+    min(ms) filter (where is_timed) as shortest_ms, max(ms) filter (where is_timed) as longest_ms
+  from ended group by job_name, day
+), verdicts as (
+  select job_name, day, jsonb_object_agg(verdict, amount) as verdicts
+  from (select job_name, day, verdict, sum(occurrences) as amount from ended group by 1, 2, 3) as counts
+  group by 1, 2
+), places as (
+  select job_name, day, place, count(*) as amount from ended where is_timed group by 1, 2, 3
+), durations as (
+  select job_name, day, format('[%s:%s]={%s}', low, high, string_agg(coalesce(amount::text, 'NULL'), ','
+    order by place))::integer[] as durations
+  from (select job_name, day, min(place) as low, max(place) as high from places group by 1, 2) as spans
+    cross join generate_series(low, high) as place left join places using (job_name, day, place)
+  group by job_name, day, low, high
+), hours as (
+  select job_name, day, hour, count(*) as runs, sum(ms) as ms from ended
+  where is_timed and hour is not null group by 1, 2, 3
+), of_hours as (
+  select job_name, day, format('[%s:%s]={%s}', low, high, string_agg(coalesce(runs::text, 'NULL'), ','
+      order by hour))::integer[] as hour_runs,
+    format('[%s:%s]={%s}', low, high, string_agg(coalesce(ms::text, 'NULL'), ',' order by hour))::bigint[] as hour_ms
+  from (select job_name, day, min(hour) as low, max(hour) as high from hours group by 1, 2) as spans
+    cross join generate_series(low, high) as hour left join hours using (job_name, day, hour)
+  group by job_name, day, low, high
+)
+insert into scheduler.job_days (job_name, day, completed, failed, cancelled, skipped, missed, verdicts, sent, wall_ms,
+    success_rows, failure_rows, durations, shortest_ms, longest_ms, hour_runs, hour_ms)
+  select job_name, day, completed, failed, cancelled, skipped, missed, verdicts, sent, wall_ms, success_rows,
+    failure_rows, coalesce(durations, '{}'), shortest_ms, longest_ms, coalesce(hour_runs, '{}'), coalesce(hour_ms, '{}')
+  from sums join verdicts using (job_name, day) left join durations using (job_name, day)
+    left join of_hours using (job_name, day);
+
+-- Its body follows with the other functions.
+create function scheduler.prune_job_days(p_before timestamptz, p_limit integer) returns integer
+language sql set search_path = '' as 'select 0';
+select scheduler.add_retention_rule('scheduler', 'job_days', 730, what => 'how long it is known what came of each job '
+  'on each day', prune_function => 'scheduler.prune_job_days');
+
+create table public.scheduler_plans (
+  plan text primary key check (plan ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  wall_clock_seconds integer check (wall_clock_seconds >= 1),
+  invocations_included bigint check (invocations_included >= 0),
+  invocations_package bigint check (invocations_package >= 1),
+  usd_a_package numeric check (usd_a_package >= 0 and usd_a_package < 'Infinity'),
+  wall_seconds_included bigint check (wall_seconds_included >= 0),
+  usd_a_wall_second numeric check (usd_a_wall_second >= 0 and usd_a_wall_second < 'Infinity'),
+  source text not null check (source ~ '\S'),
+  looked_up_on date not null check (isfinite(looked_up_on)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
+  check ((invocations_package is null) = (usd_a_package is null))
+);
+alter table public.scheduler_plans enable row level security;
+revoke all on public.scheduler_plans from public, anon, authenticated, service_role;
+grant select on public.scheduler_plans to service_role;
+
+comment on table public.scheduler_plans is
+  'What plans allow and cost a month, one row a plan: what forecasts of wall clock and cost reckon with. Change a row '
+    'when a price changes, or add one; the setting forecast.plan names the one that holds.';
+comment on column public.scheduler_plans.wall_clock_seconds is 'How long a worker may live; null: no limit.';
+comment on column public.scheduler_plans.invocations_included is
+  'Calls of edge functions a month without a further price; null: any number.';
+comment on column public.scheduler_plans.usd_a_package is
+  'For each begun package of so many calls above what is included; null: more cannot be bought.';
+comment on column public.scheduler_plans.usd_a_wall_second is
+  'For each second that a function works above wall_seconds_included; null: seconds cost nothing.';
+comment on column public.scheduler_plans.looked_up_on is 'When the source said so.';
+
+create trigger set_updated_at before update on public.scheduler_plans
+  for each row execute function scheduler.set_updated_at();
+
+insert into public.scheduler_plans (plan, wall_clock_seconds, invocations_included, invocations_package, usd_a_package,
+    source, looked_up_on) values
+  ('free', 150, 500000, null, null, 'https://supabase.com/docs/guides/functions/limits and '
+    'https://supabase.com/docs/guides/platform/manage-your-usage/edge-function-invocations', '2026-11-30'),
+  ('pro', 400, 2000000, 1000000, 2, 'https://supabase.com/docs/guides/functions/limits and '
+    'https://supabase.com/docs/guides/platform/manage-your-usage/edge-function-invocations', '2026-11-30');
+
+insert into public.scheduler_settings (pack, key, default_value, type, on_change, description) values
+  ('scheduler', 'forecast.plan', '"free"', 'text', 'scheduler.check_plan', 'which row of scheduler_plans forecasts '
+    'reckon with');
+
+create type scheduler.trend as (
+  days integer, first_day date, last_day date, level float8, slope float8, slope_least float8, slope_most float8,
+  spread float8
+);
+comment on type scheduler.trend is
+  'How a figure stands and moves. days: how many are reckoned with; level: where it stands on the day of the question; '
+    'slope: by how much it moves a day, with its 95 % interval, null when no trend is proven; spread: how far a day '
+    'lies from the line, as a standard deviation.';
+
+create type scheduler.line as (z float8, slope float8, slope_least float8, slope_most float8);
+comment on type scheduler.line is
+  'The Theil-Sen line through days. z: how many standard deviations the count of rising less falling pairs is from 0.';
+
+create type scheduler.arrival as (on_day date, earliest date, latest date);
+comment on type scheduler.arrival is 'The day on which a line reaches a limit, and its interval; latest null: ten '
+  'years or more.';
+
+create type scheduler.share as (share float8, least float8, most float8);
+comment on type scheduler.share is 'A share, with its 99 % interval.';
+
+create type scheduler.hour_size as (
+  day date, hour integer, weekday integer, is_new boolean, size float8, weight float8, at timestamptz
+);
+comment on type scheduler.hour_size is
+  'An hour of a job on its own clock. size: the logarithm of how many milliseconds its runs took on average; weight: '
+    'the root of how many they were, as an average of few is more of a chance.';
+
+-- No key to the jobs: the pulse would wait for whoever takes one out.
+create table scheduler.job_forecasts (
+  job_name text primary key,
+  made_at timestamptz not null check (isfinite(made_at)),
+  job_updated_at timestamptz not null check (isfinite(job_updated_at)),
+  wall_clock_seconds integer,
+  outgrows_limit text check (outgrows_limit in ('timeout', 'wall_clock', 'interval')),
+  outgrows_on date check (isfinite(outgrows_on)),
+  forecast jsonb not null,
+  check ((outgrows_limit is null) = (outgrows_on is null))
+);
+create index job_forecasts_outgrows_on_idx on scheduler.job_forecasts (outgrows_on) where outgrows_on is not null;
+alter table scheduler.job_forecasts enable row level security;
+revoke all on scheduler.job_forecasts from public, anon, authenticated, service_role;
+
+comment on table scheduler.job_forecasts is 'What is foreseen of each job, one row a job, made anew each UTC day.';
+comment on column scheduler.job_forecasts.job_updated_at is
+  'The version of the job that it was made for; wall_clock_seconds: of the plan. When either is another now it is made '
+    'anew.';
+comment on column scheduler.job_forecasts.outgrows_on is
+  'The first day on which the job reaches a limit, and which limit; null: none is foreseen.';
+
+create table scheduler.project_forecast (
+  only_row boolean primary key default true check (only_row),
+  made_at timestamptz not null check (isfinite(made_at)),
+  made_with text not null,
+  ledger jsonb not null,
+  cost jsonb not null
+);
+alter table scheduler.project_forecast enable row level security;
+revoke all on scheduler.project_forecast from public, anon, authenticated, service_role;
+comment on table scheduler.project_forecast is
+  'One row: what is foreseen of the ledger and of the cost of all jobs, made anew each UTC day.';
+comment on column scheduler.project_forecast.made_with is 'The row of scheduler_plans that it was made with.';
+
+insert into scheduler.metric_sources (function_name, pack) values ('scheduler.forecast_metrics', 'scheduler');
+insert into scheduler.metric_families (family, pack, type, help) values
+  ('scheduler_forecast_limit_days', 'scheduler', 'gauge', 'In how many days the p95 of the job reaches a limit '
+    '(timeout, wall_clock or interval, the first of them); 0 when it is there; absent when none is foreseen.'),
+  ('scheduler_forecast_invocations', 'scheduler', 'gauge', 'Calls of edge functions by jobs that the next 30 days are '
+    'expected to have; absent before 14 days are known.'),
+  ('scheduler_forecast_wall_seconds', 'scheduler', 'gauge', 'Seconds of work by jobs that the next 30 days are '
+    'expected to have; absent before 14 days are known.'),
+  ('scheduler_ledger_rows', 'scheduler', 'gauge', 'Rows of the ledger, about; looked at once a day.'),
+  ('scheduler_ledger_bytes', 'scheduler', 'gauge', 'Bytes of the ledger with its indexes; looked at once a day.');
+
 -- Who registered a job: what packs registered until now was in their schedules.json.
 create table scheduler.job_sources (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
@@ -1098,6 +1345,24 @@ $function$
 comment on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) is 'Closes a span of a calendar, in the local time of each job, with the label that explain gives; without an end the day from p_from on. A span that begins then is changed. Raises SD013 for an unknown calendar; 22023 for a missing label or author, or an end that is not after the beginning.';
 revoke all on function scheduler.add_calendar_span(text,text,text,timestamp without time zone,timestamp without time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.add_figures(p_sums jsonb, p_figures text[], p_result jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select p_sums || coalesce(jsonb_object_agg(figure, jsonb_build_object(
+    'sum', value + coalesce((p_sums -> figure ->> 'sum')::numeric, 0),
+    'least', least(value, (p_sums -> figure ->> 'least')::numeric),
+    'most', greatest(value, (p_sums -> figure ->> 'most')::numeric),
+    'runs', 1 + coalesce((p_sums -> figure ->> 'runs')::integer, 0))), '{}')
+  from unnest(p_figures) as figure, lateral (select scheduler.figure_value(p_result -> figure) as value) as given
+  where value is not null;
+$function$
+;
+comment on function scheduler.add_figures(jsonb,text[],jsonb) is 'The sums of a day''s figures with those of one more result. A figure that the result does not have counts nothing.';
+revoke all on function scheduler.add_figures(jsonb,text[],jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.add_operator(p_user_id uuid, p_role text, p_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
  LANGUAGE plpgsql
@@ -1148,6 +1413,21 @@ $function$
 ;
 comment on function scheduler.add_runs(scheduler_runs[]) is 'Writes runs into the ledger, and returns those that it wrote: an attempt at an occurrence that has its row already is left as it is.';
 revoke all on function scheduler.add_runs(scheduler_runs[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.added(p_sums bigint[], p_place integer, p_amount bigint)
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  p_sums[p_place] := coalesce(p_sums[p_place], 0) + p_amount;
+  return p_sums;
+end;
+$function$
+;
+comment on function scheduler.added(bigint[],integer,bigint) is 'The sums with so much more at that place.';
+revoke all on function scheduler.added(bigint[],integer,bigint) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.adopt_entries(p_entries jsonb, p_may_be_missing boolean DEFAULT false, p_reason text DEFAULT NULL::text, p_author text DEFAULT NULL::text)
  RETURNS boolean
@@ -1508,7 +1788,9 @@ CREATE OR REPLACE FUNCTION scheduler.alert_sentence(p_alert scheduler_alerts, p_
  SET search_path TO ''
 AS $function$
 begin
-  return scheduler.without_secrets(coalesce(scheduler.alert_remedy(p_alert.cause), scheduler.explain(
+  return scheduler.without_secrets(coalesce(scheduler.alert_remedy(p_alert.cause), (
+    select forecasts.sentence from scheduler.forecast(p_alert.jobs[1]) as forecasts
+    where p_alert.rule = 'outgrows' and forecasts.kind = 'outgrows' limit 1), scheduler.explain(
     p_alert.jobs[1], (select unsuccessful_for from scheduler.run_counters
       where job_name = p_alert.jobs[1] and p_alert.rule in ('failed', 'failing')), p_now)));
 exception when others then
@@ -1517,7 +1799,7 @@ exception when others then
 end;
 $function$
 ;
-comment on function scheduler.alert_sentence(scheduler_alerts,timestamp with time zone) is 'What explain says of the alert''s first job, or what to do about a cause of no job; without secrets.';
+comment on function scheduler.alert_sentence(scheduler_alerts,timestamp with time zone) is 'What explain says of the alert''s first job, the forecast of one that outgrows its time, or what to do about a cause of no job; without secrets.';
 revoke all on function scheduler.alert_sentence(scheduler_alerts,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.alert_text(p_message jsonb)
@@ -1549,7 +1831,8 @@ AS $function$
       when 'failed' then ' failed' when 'failing' then ' fails again and again' when 'missed' then ' was missed'
       when 'late' then ' is late' when 'overdue' then ' is overdue' when 'continuous_down' then ' is down'
       when 'breaker_open' then ' is held back by its breaker' when 'dependency_timeout' then ' waited in vain'
-      when 'long_running' then ' runs for too long' else ' cannot be looked at by the pulse' end
+      when 'long_running' then ' runs for too long' when 'outgrows' then ' outgrows its time' else ' cannot be looked '
+        'at by the pulse' end
     when 'host' then case name when 'functions' then 'the functions do not answer' else name || ' does not answer' end
     when 'secret' then format('the secret %s is refused', name)
     when 'setup' then name
@@ -1919,6 +2202,35 @@ $function$
 ;
 comment on function scheduler.api_failures(timestamp with time zone,text,timestamp with time zone) is 'The jobs that are still broken since p_since (by default for a day), 100 a page by name: how many occurrences failed and were missed since their last completed run, the last of them with what to do, the attempt to come, if any, and the next occurrence. A job that completed a run since is left out.';
 revoke all on function scheduler.api_failures(timestamp with time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.api_forecast(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_names constant text[] := case when p_job is not null then array[(scheduler.job_named(p_job)).name] else array(
+    select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 101) end;
+begin
+  return jsonb_build_object('timestamp', p_now,
+    'project', (
+      select jsonb_build_object('made_at', made_at,
+        'ledger', ledger || jsonb_build_object('sentence', scheduler.ledger_sentence(ledger)),
+        'cost', cost || jsonb_build_object('sentence', scheduler.cost_sentence(cost)))
+      from scheduler.project_forecast),
+    'jobs', coalesce((
+      select jsonb_agg(jsonb_build_object('job', name, 'alias', alias, 'made_at', made_at, 'days', 0, 'duration', null,
+        'findings', jsonb_build_array(), 'figures', jsonb_build_object(), 'cost', null, 'error', null)
+        || coalesce(forecast, '{}') order by name)
+      from public.scheduler_jobs left join scheduler.job_forecasts on job_name = name
+      where name = any (v_names[1:100])), '[]'),
+    'next_cursor', case when cardinality(v_names) > 100 then v_names[100] end);
+end;
+$function$
+;
+comment on function scheduler.api_forecast(text,text,timestamp with time zone) is 'What is foreseen of one job (by its name or alias) or of all, 100 a page by name: each with its findings, figures and cost, and made_at (null: not yet); "project": of the ledger and the cost of all. Raises SD001 for an unknown job.';
+revoke all on function scheduler.api_forecast(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_health(p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
@@ -2293,6 +2605,39 @@ $function$
 comment on function scheduler.argument_literal(jsonb,text) is 'A JSON value as SQL that makes it a value of that type.';
 revoke all on function scheduler.argument_literal(jsonb,text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.arrival_of(p_trend scheduler.trend, p_limit double precision, p_today date)
+ RETURNS scheduler.arrival
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_to_go constant float8 := p_limit - p_trend.level;
+  -- Half of the days lie behind and half before the middle of them, on which the lines of the interval turn.
+  v_middle constant float8 := (p_trend.last_day - p_today + p_trend.first_day - p_today) / 2.0;
+  v_doubt constant float8 := 2.45 * p_trend.spread / sqrt(p_trend.days);
+  v_pivot constant float8 := p_limit - (p_trend.level + p_trend.slope * v_middle);
+  v_on float8;
+  v_latest float8;
+begin
+  if p_trend.slope is null or p_trend.slope <= 0 or v_to_go <= 0 then
+    return null;
+  end if;
+  v_on := v_to_go / p_trend.slope;
+  -- Three times as far ahead as the days reach back, and no further.
+  if v_on > least(730, 3 * (p_trend.last_day - p_trend.first_day + 1)) then
+    return null;
+  end if;
+  v_latest := case when p_trend.slope_least > 0 then v_middle + (v_pivot + v_doubt) / p_trend.slope_least end;
+  return row(p_today + ceil(v_on)::integer,
+    p_today + greatest(0, floor(v_middle + (v_pivot - v_doubt) / p_trend.slope_most))::integer,
+    case when v_latest < 3650 then p_today + ceil(v_latest)::integer end)::scheduler.arrival;
+end;
+$function$
+;
+comment on function scheduler.arrival_of(scheduler.trend,double precision,date) is 'When a figure that rises reaches a limit: null when it does not rise, is there already, or gets there further ahead than three times the days that the trend was found in, or two years.';
+revoke all on function scheduler.arrival_of(scheduler.trend,double precision,date) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.ask_function(p_question text, p_field text, p_function text, p_at timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2598,6 +2943,37 @@ $function$
 comment on function scheduler.attend_alerts(timestamp with time zone) is 'The pulse''s step for alerts: looks at the rules every 30 seconds, sends what is to be said, reads the answers, pings dead man''s switches. Nothing while no channel is enabled and nothing is left to be said.';
 revoke all on function scheduler.attend_alerts(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.attend_forecasts(p_now timestamp with time zone, p_budget_ms integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_until constant timestamptz := clock_timestamp() + p_budget_ms * interval '1 millisecond';
+  v_plan constant public.scheduler_plans := scheduler.plan_in_use();
+  v_job public.scheduler_jobs;
+  v_made integer := 0;
+  v_is_left boolean := false;
+begin
+  if not exists (
+    select from scheduler.project_forecast
+    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = coalesce(v_plan::text, '')) then
+    perform scheduler.make_project_forecast(v_plan, p_now);
+  end if;
+  for v_job in select * from scheduler.stale_forecasts(v_plan, p_now) loop
+    v_is_left := clock_timestamp() >= v_until;
+    exit when v_is_left;
+    perform scheduler.make_job_forecast(v_job, v_plan, p_now);
+    v_made := v_made + 1;
+  end loop;
+  update scheduler.pulse_state set forecasts_left = v_is_left where forecasts_left <> v_is_left;
+  return jsonb_build_object('forecasts', v_made);
+end;
+$function$
+;
+comment on function scheduler.attend_forecasts(timestamp with time zone,integer) is 'The pulse''s step for forecasts: makes those that are stale, for about p_budget_ms. What is left the next pulse makes.';
+revoke all on function scheduler.attend_forecasts(timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.attend_jobs(p_now timestamp with time zone, p_budget_ms integer)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2892,6 +3268,19 @@ $function$
 ;
 comment on function scheduler.begun(scheduler_runs) is 'What a function is told of the run it has begun.';
 revoke all on function scheduler.begun(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.between_text(p_earliest text, p_latest text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when p_earliest is null then '' when p_latest is null then format(' (%s or later)', p_earliest)
+    else format(' (between %s and %s)', p_earliest, p_latest) end;
+$function$
+;
+comment on function scheduler.between_text(text,text) is 'The interval of a day as a sentence has it; empty without one.';
+revoke all on function scheduler.between_text(text,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.breaker_after(p_breaker scheduler_breakers, p_limit integer, p_run_id uuid, p_status text, p_now timestamp with time zone)
  RETURNS scheduler_breakers
@@ -3886,6 +4275,26 @@ $function$
 comment on function scheduler.check_lock(timestamp with time zone) is 'Whether a lock can be taken, and is free when its run ends.';
 revoke all on function scheduler.check_lock(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.check_plan(p_before jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_plan constant text := scheduler.setting_value('forecast.plan') #>> '{}';
+begin
+  if p_before is not null and not exists (select from public.scheduler_plans where plan = v_plan) then
+    raise exception using errcode = '22023', message = format('cannot set forecast.plan: there is no plan %L', v_plan),
+      hint = format('the plans are: %s; insert a row into scheduler_plans for another one', (
+        select string_agg(plan, ', ' order by plan) from public.scheduler_plans));
+  end if;
+end;
+$function$
+;
+comment on function scheduler.check_plan(jsonb) is 'Refuses a plan of which scheduler_plans has no row.';
+revoke all on function scheduler.check_plan(jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.check_pulse(p_now timestamp with time zone)
  RETURNS SETOF scheduler.check_result
  LANGUAGE sql
@@ -4382,6 +4791,66 @@ $function$
 comment on function scheduler.coordination_metrics(timestamp with time zone) is 'What a scrape shows of breakers, continuous jobs, waiting runs, groups, limits, stretched jobs and incidents.';
 revoke all on function scheduler.coordination_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.cost_forecast(p_plan scheduler_plans, p_today date)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with days as (
+    select day, sum(sent)::float8 as sent, round(sum(wall_ms) / 1000.0)::float8 as seconds
+    from scheduler.job_days where day >= p_today - 91 and day < p_today group by day
+  ), series as (
+    select array_agg(day order by day) as days, array_agg(sent order by day) as sent,
+      array_agg(seconds order by day) as seconds, coalesce(sum(sent) filter (where day >= p_today - 30), 0) as calls,
+      coalesce(sum(seconds) filter (where day >= p_today - 30), 0) as wall
+    from days
+  ), months as (
+    select *, scheduler.month_ahead(days, sent, p_today) as calls_ahead,
+      scheduler.month_ahead(days, seconds, p_today) as wall_ahead,
+      scheduler.arrival_of(scheduler.trend_of(days, sent, p_today),
+        p_plan.invocations_included / 30.0::float8, p_today) as over
+    from series
+  )
+  select jsonb_build_object('plan', p_plan.plan, 'source', p_plan.source, 'looked_up_on', p_plan.looked_up_on,
+    'invocations', jsonb_build_object('last_30_days', calls, 'ahead', calls_ahead,
+      'included', p_plan.invocations_included, 'exceeds_on', case
+        when (calls_ahead ->> 'next_30_days')::numeric > p_plan.invocations_included then p_today
+        else (over).on_day end, 'earliest', (over).earliest, 'latest', (over).latest),
+    'wall_seconds', jsonb_build_object('last_30_days', wall, 'ahead', wall_ahead,
+      'included', p_plan.wall_seconds_included),
+    'usd', scheduler.plan_price(p_plan, (calls_ahead ->> 'next_30_days')::numeric,
+      (wall_ahead ->> 'next_30_days')::numeric))
+  from months;
+$function$
+;
+comment on function scheduler.cost_forecast(scheduler_plans,date) is 'Calls of edge functions and seconds of work by all jobs: in the last 30 days and in the next; what the plan includes, when that is exceeded, and what the next 30 days cost above it (null: too few days, or the plan does not sell so many).';
+revoke all on function scheduler.cost_forecast(scheduler_plans,date) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.cost_sentence(p_cost jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select format('%s calls of edge functions and %s seconds of work in the last 30 days', calls ->> 'last_30_days',
+      p_cost #>> '{wall_seconds,last_30_days}')
+    || case when jsonb_typeof(calls -> 'ahead') = 'null' then '; what comes is said from 14 days on'
+      else format(', %s calls%s in the next', calls #>> '{ahead,next_30_days}',
+          scheduler.between_text(calls #>> '{ahead,least}', calls #>> '{ahead,most}'))
+        || coalesce('; the plan ' || (p_cost ->> 'plan') || ' includes ' || (calls ->> 'included'), '')
+        || coalesce(', which is exceeded on ' || (calls ->> 'exceeds_on')
+          || scheduler.between_text(calls ->> 'earliest', calls ->> 'latest'), '')
+        || case when jsonb_typeof(p_cost -> 'usd') = 'null' then ', and sells no more'
+          when (p_cost ->> 'usd')::numeric = 0 then ''
+          else format(': %s USD more', p_cost ->> 'usd') end
+        || format(' (by %s days)', calls #>> '{ahead,days}') end
+  from (select p_cost -> 'invocations' as calls) as parts;
+$function$
+;
+comment on function scheduler.cost_sentence(jsonb) is 'What cost_forecast found, as a sentence.';
+revoke all on function scheduler.cost_sentence(jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.count_ended_run()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -4429,6 +4898,9 @@ begin
     unsuccessful_for = case when new.status = 'failed' and new.trigger <> 'manual'
       then greatest(counters.unsuccessful_for, new.scheduled_for) else counters.unsuccessful_for end
     where counters.job_name = new.job_name;
+  if found then
+    perform scheduler.count_in_day(new);
+  end if;
   return null;
 end;
 $function$
@@ -4471,6 +4943,51 @@ $function$
 comment on function scheduler.count_grid(integer,timestamp with time zone,timestamp with time zone) is 'How many moments in [p_from, p_to) p_seconds since the epoch divide.';
 revoke all on function scheduler.count_grid(integer,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.count_in_day(p_run scheduler_runs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_day constant date := scheduler.utc_day(p_run.completed_at);
+  -- Null is 0; negative it can be where somebody wrote so.
+  v_ms constant integer := greatest(p_run.duration_ms, 0);
+  v_is_timed constant boolean := scheduler.is_timed(p_run);
+  v_hour constant integer := case when v_is_timed then extract(hour from p_run.started_at at time zone 'UTC') end;
+  v_goes_early constant integer := (p_run.status in ('completed', 'skipped', 'deferred'))::integer;
+begin
+  for try in 1 .. 2 loop
+    update scheduler.job_days as days set
+      completed = days.completed + (p_run.status = 'completed')::integer,
+      failed = days.failed + (p_run.status = 'failed')::integer,
+      deferred = days.deferred + (p_run.status = 'deferred')::integer,
+      cancelled = days.cancelled + (p_run.status = 'cancelled')::integer,
+      skipped = days.skipped + (p_run.status = 'skipped')::integer,
+      verdicts = scheduler.counted(days.verdicts, p_run.verdict, 1),
+      sent = days.sent + (p_run.dispatched_at is not null and p_run.function_name is not null)::integer,
+      wall_ms = days.wall_ms + v_ms,
+      success_rows = days.success_rows + v_goes_early,
+      failure_rows = days.failure_rows + 1 - v_goes_early,
+      durations = case when v_is_timed then scheduler.counted(days.durations, scheduler.duration_place(v_ms))
+        else days.durations end,
+      shortest_ms = case when v_is_timed then least(days.shortest_ms, v_ms) else days.shortest_ms end,
+      longest_ms = case when v_is_timed then greatest(days.longest_ms, v_ms) else days.longest_ms end,
+      hour_runs = case when v_hour is not null then scheduler.counted(days.hour_runs, v_hour)
+        else days.hour_runs end,
+      hour_ms = case when v_hour is not null then scheduler.added(days.hour_ms, v_hour, v_ms) else days.hour_ms end,
+      figures = case when p_run.status = 'completed' and jobs.figures <> '{}'
+        then scheduler.add_figures(days.figures, jobs.figures, p_run.result) else days.figures end
+    from public.scheduler_jobs as jobs
+    where jobs.name = p_run.job_name and days.job_name = p_run.job_name and days.day = v_day;
+    exit when found;
+    insert into scheduler.job_days (job_name, day) values (p_run.job_name, v_day) on conflict do nothing;
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.count_in_day(scheduler_runs) is 'Adds a run that ended to its job''s day. The caller holds the row of the job''s counters.';
+revoke all on function scheduler.count_in_day(scheduler_runs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.count_left_out()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -4504,6 +5021,21 @@ begin
     from written where status in ('skipped', 'missed') group by job_name
   ) as sums
   where counters.job_name = sums.job_name;
+  insert into scheduler.job_days as days (job_name, day, skipped, missed, verdicts, success_rows, failure_rows)
+    select job_name, day, coalesce(sum(amount) filter (where status = 'skipped'), 0),
+      coalesce(sum(amount) filter (where status = 'missed'), 0), jsonb_object_agg(verdict, amount),
+      coalesce(sum(rows) filter (where status = 'skipped'), 0), coalesce(sum(rows) filter (where status = 'missed'), 0)
+    from (
+      select job_name, scheduler.utc_day(completed_at) as day, status, verdict, sum(occurrences) as amount,
+        count(*) as rows
+      from written where status in ('skipped', 'missed') group by 1, 2, 3, 4
+    ) as sums
+    where exists (select from scheduler.run_counters as counters where counters.job_name = sums.job_name)
+    group by job_name, day order by job_name, day
+    on conflict (job_name, day) do update set skipped = days.skipped + excluded.skipped,
+      missed = days.missed + excluded.missed, verdicts = scheduler.merged_counts(days.verdicts, excluded.verdicts),
+      success_rows = days.success_rows + excluded.success_rows,
+      failure_rows = days.failure_rows + excluded.failure_rows;
   return null;
 end;
 $function$
@@ -4567,6 +5099,33 @@ $function$
 ;
 comment on function scheduler.count_occurrences(text,text,timestamp with time zone,timestamp with time zone) is 'How many occurrences lie in [p_from, p_to): what occurrences() would list, without listing them. Raises 22023 for a schedule or a time zone that cannot be read.';
 revoke all on function scheduler.count_occurrences(text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.counted(p_counts integer[], p_place integer)
+ RETURNS integer[]
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  p_counts[p_place] := coalesce(p_counts[p_place], 0) + 1;
+  return p_counts;
+end;
+$function$
+;
+comment on function scheduler.counted(integer[],integer) is 'The counts with one more at that place.';
+revoke all on function scheduler.counted(integer[],integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.counted(p_counts jsonb, p_key text, p_amount bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select p_counts || jsonb_build_object(p_key, coalesce((p_counts ->> p_key)::bigint, 0) + p_amount);
+$function$
+;
+comment on function scheduler.counted(jsonb,text,bigint) is 'The counts with so many more under that key.';
+revoke all on function scheduler.counted(jsonb,text,bigint) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.cron_witness(p_run scheduler_runs)
  RETURNS jsonb
@@ -4934,6 +5493,18 @@ $function$
 comment on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The run of a job without a schedule for an occurrence of one of its dependencies: queued, or skipped as the job is stopped or by its calendars. Writes nothing: see add_runs.';
 revoke all on function scheduler.dependent_run(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.deviation(p_values double precision[])
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select sum(abs(value - middle)) from unnest(p_values) as value, scheduler.median(p_values) as middle;
+$function$
+;
+comment on function scheduler.deviation(double precision[]) is 'The sum of the distances from the median.';
+revoke all on function scheduler.deviation(double precision[]) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.dispatch(p_job_name text, p_now timestamp with time zone DEFAULT now())
  RETURNS uuid
  LANGUAGE plpgsql
@@ -4982,6 +5553,18 @@ $function$
 comment on function scheduler.dispatch(text,timestamp with time zone) is 'What pg_cron calls. Starts the job''s occurrence that is due at p_now and returns its run; null when none is due or it was dispatched already. Takes along what else is due and less than 5 minutes late, up to 200 jobs. Safe to call any number of times at once. Raises SD001 for an unknown job.';
 revoke all on function scheduler.dispatch(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.duration_place(p_ms bigint)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select ceil(ln(greatest(p_ms, 1)::float8) / ln(1.05::float8))::integer;
+$function$
+;
+comment on function scheduler.duration_place(bigint) is 'The place of a duration in job_days.durations. Place n has those above 1.05^(n - 1) ms, up to 1.05^n ms: each bound is 5 % above the one before.';
+revoke all on function scheduler.duration_place(bigint) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.duration_text(p_seconds numeric)
  RETURNS text
  LANGUAGE sql
@@ -4997,6 +5580,23 @@ $function$
 ;
 comment on function scheduler.duration_text(numeric) is 'How long so many seconds are, as people say it.';
 revoke all on function scheduler.duration_text(numeric) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.duration_trend(p_job_name text, p_today date)
+ RETURNS scheduler.trend
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.trend_of(array_agg(day order by day), array_agg(p95 order by day), p_today)
+  from (
+    select day, scheduler.percentile_ms(durations, 0.95, shortest_ms, longest_ms) as p95
+    from scheduler.job_days
+    where job_name = p_job_name and day >= p_today - 182 and day < p_today and durations <> '{}') as days
+  having max(day) >= p_today - 14;
+$function$
+;
+comment on function scheduler.duration_trend(text,date) is 'How the p95 of a day''s durations stands and moves, in milliseconds, by half a year.';
+revoke all on function scheduler.duration_trend(text,date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.durations_of(p_job_name text)
  RETURNS jsonb
@@ -5441,12 +6041,43 @@ begin
     v_facts.usual_seconds := scheduler.usual_seconds(p_job.name);
   end if;
   v_facts.pulse_error := p_errors ->> p_job.name;
+  v_facts.outgrows_in_days := (
+    select outgrows_on - scheduler.utc_day(p_now) from scheduler.job_forecasts where job_name = p_job.name);
   return v_facts;
 end;
 $function$
 ;
 comment on function scheduler.facts_of(scheduler_jobs,jsonb,timestamp with time zone) is 'What the rules see of a job, given what failed in the last pulse.';
 revoke all on function scheduler.facts_of(scheduler_jobs,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.failure_change(p_job_name text, p_today date)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with days as (
+    select day, failed::float8 as failed, (completed + failed)::float8 as judged,
+      row_number() over (order by day desc) <= 7 as is_new
+    from scheduler.job_days
+    where job_name = p_job_name and day >= p_today - 91 and day < p_today and completed + failed > 0
+  ), sides as (
+    select count(*) as days, min(day) filter (where is_new) as since, max(day) as newest,
+      scheduler.share_without_worst_day(array_agg(failed) filter (where is_new),
+        array_agg(judged) filter (where is_new)) as now,
+      scheduler.share_without_worst_day(array_agg(failed) filter (where not is_new),
+        array_agg(judged) filter (where not is_new)) as before
+    from days
+  )
+  select jsonb_build_object('kind', 'failure_rate', 'rises', (now).share > (before).share, 'since', since,
+    'now', scheduler.share_facts(now), 'before', scheduler.share_facts(before), 'days', days)
+  from sides
+  where days >= 14 and newest >= p_today - 14
+    and ((now).least > (before).most or (now).most < (before).least);
+$function$
+;
+comment on function scheduler.failure_change(text,date) is 'Whether the last seven days on which the job ran had another failure rate than those before, by three months: their 99 % intervals do not meet, also without the worst day of either side. A finding, or null.';
+revoke all on function scheduler.failure_change(text,date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.failure_wait(p_job scheduler_jobs, p_failures integer, p_random double precision)
  RETURNS interval
@@ -5481,6 +6112,64 @@ $function$
 comment on function scheduler.failures_text(scheduler_runs) is 'Of a run of a continuous job that follows failures: how many, and the last, as the end of a sentence; else null.';
 revoke all on function scheduler.failures_text(scheduler_runs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.figure_trends(p_job scheduler_jobs, p_today date)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_object_agg(figure, jsonb_build_object('level', round((trend).level::numeric, 3),
+    'a_day', round((trend).slope::numeric, 6), 'least_a_day', round((trend).slope_least::numeric, 6),
+    'most_a_day', round((trend).slope_most::numeric, 6),
+    'in_30_days', round(((trend).level + 30 * (trend).slope)::numeric, 3),
+    'days', (trend).days, 'since', (trend).first_day)), '{}')
+  from (
+    select figure, scheduler.trend_of(array_agg(day order by day),
+      array_agg((figures -> figure ->> 'sum')::float8 order by day), p_today) as trend
+    from unnest(p_job.figures) as figure join scheduler.job_days
+      on job_name = p_job.name and day >= p_today - 182 and day < p_today and figures ? figure
+    group by figure having max(day) >= p_today - 14) as figures
+  where (trend).days is not null;
+$function$
+;
+comment on function scheduler.figure_trends(scheduler_jobs,date) is 'How the sum of a day of each figure that the job names stands and moves: {"rows": {"level", "a_day" …}}; a_day null where no trend is proven.';
+revoke all on function scheduler.figure_trends(scheduler_jobs,date) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.figure_value(p_value jsonb)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when jsonb_typeof(p_value) = 'number' then case
+    when abs((p_value #>> '{}')::numeric) <= 1000000000000000 then round((p_value #>> '{}')::numeric, 6) end end;
+$function$
+;
+comment on function scheduler.figure_value(jsonb) is 'A figure of a result as a number with six decimals; null for what is no number, or beyond 10^15.';
+revoke all on function scheduler.figure_value(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.figures_fault(p_figures text[])
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when cardinality(p_figures) > 5 then format('figures must be at most 5, got %s', cardinality(p_figures))
+    else (
+      select case when figure is null or figure !~ '^[A-Za-z_][A-Za-z0-9_-]{0,62}$' then format('figures must be names '
+          'of fields of the result: 1 to 63 letters, digits, - and _, the first a letter or _, got %s',
+          coalesce(quote_literal(left(figure, 100)), 'null'))
+        else format('figures must be named once each, got %L twice', figure) end
+      from unnest(p_figures) with ordinality as figures (figure, place)
+      where figure is null or figure !~ '^[A-Za-z_][A-Za-z0-9_-]{0,62}$'
+        or figure = any (p_figures[place + 1:])
+      order by place limit 1) end;
+$function$
+;
+comment on function scheduler.figures_fault(text[]) is 'What is wrong with the figures that a job names; null when nothing is.';
+revoke all on function scheduler.figures_fault(text[]) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.find_entries(p_entries jsonb)
  RETURNS TABLE(place bigint, is_kept boolean, id bigint)
  LANGUAGE sql
@@ -5510,6 +6199,39 @@ $function$
 ;
 comment on function scheduler.find_entries(jsonb) is 'Where the entries of a list (as adopt_entries takes it) are: its place in the list, whether it was adopted, and its id there or in cron.job. An entry that is nowhere as it was read has no row.';
 revoke all on function scheduler.find_entries(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.finding_sentence(p_job scheduler_jobs, p_finding jsonb, p_plan text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case p_finding ->> 'kind'
+    when 'outgrows' then format(case when (p_finding ->> 'reached')::boolean
+        then '%s is at %s%s%s: one run in twenty takes %s or longer%s'
+        else '%s reaches %s on %s%s: one run in twenty takes %s or longer%s' end, p_job.name,
+      format(case p_finding ->> 'limit' when 'timeout' then 'its timeout of %s' when 'interval' then 'its interval of '
+        '%s'
+        else 'the wall clock of %s of the plan ' || p_plan end, scheduler.ms_text((p_finding ->> 'limit_ms')::numeric)),
+      case when not (p_finding ->> 'reached')::boolean then p_finding ->> 'on' end,
+      scheduler.between_text(p_finding ->> 'earliest', p_finding ->> 'latest'),
+      scheduler.ms_text((p_finding ->> 'p95_ms')::numeric),
+      case when (p_finding ->> 'ms_a_day')::numeric > 0
+        then format(', and %s more each day', scheduler.ms_text((p_finding ->> 'ms_a_day')::numeric)) else '' end)
+    when 'failure_rate' then format('%s fails %s: %s of its runs since %s, %s before', p_job.name,
+      case when (p_finding ->> 'rises')::boolean then 'more often' else 'less often' end,
+      scheduler.percent_text((p_finding #>> '{now,rate}')::numeric), p_finding ->> 'since',
+      scheduler.percent_text((p_finding #>> '{before,rate}')::numeric))
+    when 'unusual_duration' then format('%s took %s on average at %s, where %s is usual, and %s to %s its range',
+      p_job.name, scheduler.ms_text((p_finding ->> 'average_ms')::numeric),
+      scheduler.local_text((p_finding ->> 'at')::timestamptz, p_job.time_zone),
+      scheduler.ms_text((p_finding ->> 'usual_ms')::numeric), scheduler.ms_text((p_finding ->> 'least_ms')::numeric),
+      scheduler.ms_text((p_finding ->> 'most_ms')::numeric)) end
+    || format(' (by %s days)', p_finding ->> 'days');
+$function$
+;
+comment on function scheduler.finding_sentence(scheduler_jobs,jsonb,text) is 'A finding as a sentence; p_plan is the name of the plan that it was made with.';
+revoke all on function scheduler.finding_sentence(scheduler_jobs,jsonb,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.finish_run(p_run_id uuid, p_outcome text, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT now())
  RETURNS jsonb
@@ -5699,6 +6421,70 @@ $function$
 ;
 comment on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) is 'The run that follows one that has ended: its retry after a wait that grows, its continuation from p_resume_at on, the next one of a continuous job; null when none does. Writes nothing: see add_runs.';
 revoke all on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.forecast(p_job text DEFAULT NULL::text)
+ RETURNS TABLE(job text, kind text, on_day date, earliest date, latest date, days integer, sentence text)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_name constant text := case when p_job is not null then (scheduler.job_named(p_job)).name end;
+begin
+  return query
+    select name, finding ->> 'kind', (finding ->> 'on')::date, (finding ->> 'earliest')::date,
+      (finding ->> 'latest')::date, (finding ->> 'days')::integer, finding ->> 'sentence'
+    from public.scheduler_jobs join scheduler.job_forecasts on job_name = name,
+      jsonb_array_elements(forecast -> 'findings') with ordinality as findings (finding, place)
+    where v_name is null or name = v_name
+    order by (finding ->> 'on')::date, name, place;
+  if v_name is not null and not found then
+    return query
+      select v_name, 'nothing', null::date, null::date, null::date, known, v_name || case
+        when made.error is not null then ': ' || made.error
+        when known >= 14 then format(': nothing is foreseen (by %s days)', known)
+        else format(': what comes is said from 14 days on, %s are known', known) end
+      from (
+        select coalesce(max((forecast ->> 'days')::integer), 0) as known, max(forecast ->> 'error') as error
+        from scheduler.job_forecasts where job_name = v_name) as made;
+  elsif v_name is null then
+    return query
+      select null, parts.kind, parts.on_day, null::date, null::date, parts.known, parts.said
+      from scheduler.project_forecast, lateral (values
+        (1, 'ledger', (ledger ->> 'held_on')::date, (ledger ->> 'days')::integer,
+          scheduler.ledger_sentence(ledger)),
+        (2, 'cost', (cost #>> '{invocations,exceeds_on}')::date, (cost #>> '{invocations,ahead,days}')::integer,
+          scheduler.cost_sentence(cost))) as parts (place, kind, on_day, known, said)
+      order by place;
+  end if;
+end;
+$function$
+;
+comment on function scheduler.forecast(text) is 'What is foreseen of a job (by its name or alias), or of all, the nearest day first, then of the ledger and of the cost: a row each, with the day, its interval, by how many days it is told, and a sentence. Made by the pulse, once a UTC day and when a job is changed. Raises SD001 for an unknown job.';
+revoke all on function scheduler.forecast(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.forecast_metrics(p_now timestamp with time zone)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select json_build_array(
+    (select scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(name order by name), '[]'),
+        'limit', coalesce(json_agg(outgrows_limit order by name), '[]')),
+      scheduler.metric('scheduler_forecast_limit_days', json_agg(
+        greatest(0, outgrows_on - scheduler.utc_day(p_now)) order by name)))
+      from scheduler.job_forecasts join public.scheduler_jobs on name = job_name where outgrows_on is not null),
+    (select scheduler.metric_group('{}',
+      scheduler.metric('scheduler_forecast_invocations', (cost #>> '{invocations,ahead,next_30_days}')::numeric),
+      scheduler.metric('scheduler_forecast_wall_seconds', (cost #>> '{wall_seconds,ahead,next_30_days}')::numeric),
+      scheduler.metric('scheduler_ledger_rows', (ledger ->> 'rows')::numeric),
+      scheduler.metric('scheduler_ledger_bytes', (ledger ->> 'bytes')::numeric))
+      from (select true) as always left join scheduler.project_forecast on true));
+$function$
+;
+comment on function scheduler.forecast_metrics(timestamp with time zone) is 'A value a job that reaches a limit, by job_name and limit, and those of the whole.';
+revoke all on function scheduler.forecast_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.forget_adopted_entries(p_jobs text[] DEFAULT NULL::text[], p_reason text DEFAULT NULL::text, p_author text DEFAULT NULL::text)
  RETURNS integer
@@ -5962,6 +6748,19 @@ $function$
 comment on function scheduler.heed_incident(scheduler_jobs,timestamp with time zone) is 'Stops a job whose row another transaction held when the incident that lasts was started. The caller holds the job''s row lock.';
 revoke all on function scheduler.heed_incident(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.held_from(p_oldest timestamp with time zone, p_keep_days integer, p_today date)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- A day early: pruning goes hourly, and a quiet night leaves no row.
+  select greatest(p_today, scheduler.utc_day(p_oldest) + p_keep_days - 1) where p_keep_days <= 3650;
+$function$
+;
+comment on function scheduler.held_from(timestamp with time zone,integer,date) is 'From when on as many rows go as come, by the oldest row and how long rows are kept: today when that is so already; null for more than ten years.';
+revoke all on function scheduler.held_from(timestamp with time zone,integer,date) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.history_job(p_job text)
  RETURNS text
  LANGUAGE plpgsql
@@ -6073,6 +6872,25 @@ $function$
 ;
 comment on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, defer_if, group, key, budget; null when nothing does. The caller holds the job''s row lock.';
 revoke all on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.hour_sizes(p_job scheduler_jobs, p_today date)
+ RETURNS SETOF scheduler.hour_size
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select day, extract(hour from local)::integer, extract(isodow from local)::integer, day = p_today - 1,
+    ln(greatest(ms / runs::float8, 1)), sqrt(runs), at
+  from scheduler.shown_time_zone(p_job.time_zone) as zone, scheduler.job_days,
+    unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
+    lateral (select (day + make_interval(hours => (array_lower(hour_runs, 1) + place - 1)::integer))
+      at time zone 'UTC' as at) as moments,
+    lateral (select at at time zone zone as local) as clocks
+  where job_name = p_job.name and day >= p_today - 43 and day < p_today and runs > 0;
+$function$
+;
+comment on function scheduler.hour_sizes(scheduler_jobs,date) is 'The hours of a job in the six weeks before yesterday, and yesterday''s, which are new.';
+revoke all on function scheduler.hour_sizes(scheduler_jobs,date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.http_date(p_text text)
  RETURNS timestamp with time zone
@@ -6348,6 +7166,21 @@ AS $function$ select p_kind = any (scheduler.stop_kinds()) $function$
 comment on function scheduler.is_stop(text) is 'Whether a hold of that kind is a person''s.';
 revoke all on function scheduler.is_stop(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.is_timed(p_run scheduler_runs)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return p_run.duration_ms is not null
+    and (p_run.status = 'completed' or p_run.verdict in ('timed_out', 'interrupted'));
+end;
+$function$
+;
+comment on function scheduler.is_timed(scheduler_runs) is 'Whether the run''s duration says how long the job takes: it completed, or its time was over. A run that failed early says nothing of that.';
+revoke all on function scheduler.is_timed(scheduler_runs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.is_to_come(p_job_name text, p_at timestamp with time zone)
  RETURNS boolean
  LANGUAGE sql
@@ -6448,6 +7281,25 @@ $function$
 comment on function scheduler.job_budgets(scheduler_jobs,jsonb) is 'Of the states of all budgets those of the budgets that the job is registered with.';
 revoke all on function scheduler.job_budgets(scheduler_jobs,jsonb) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.job_cost(p_job_name text, p_today date)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('invocations', round(30.0 * sent / known), 'wall_seconds',
+    round(30.0 * wall_ms / 1000 / known), 'days', known)
+  from (
+    -- Of six weeks, or since the first day that is known. A mean: odd days are paid for, too.
+    select least(42, p_today - (select min(day) from scheduler.job_days where job_name = p_job_name)) as known,
+      coalesce(sum(sent), 0) as sent, coalesce(sum(wall_ms), 0) as wall_ms
+    from scheduler.job_days where job_name = p_job_name and day >= p_today - 42 and day < p_today) as sums
+  where known >= 14;
+$function$
+;
+comment on function scheduler.job_cost(text,date) is 'What 30 days of the job are, as the last six weeks were: calls of its edge function, and seconds that it works. Null of fewer than 14 days.';
+revoke all on function scheduler.job_cost(text,date) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.job_fault(p_job scheduler_jobs)
  RETURNS text
  LANGUAGE plpgsql
@@ -6495,6 +7347,7 @@ begin
     scheduler.contradiction(p_job),
     scheduler.unknown_name(p_job),
     scheduler.alias_fault(p_job),
+    scheduler.figures_fault(p_job.figures),
     case when p_job.budgets <> '{}' then scheduler.budgets_fault(p_job.budgets) end,
     scheduler.dependency_fault(p_job));
 end;
@@ -6502,6 +7355,55 @@ $function$
 ;
 comment on function scheduler.job_fault(scheduler_jobs) is 'The first thing that is wrong with a job''s values (its schedule and time zone apart), as the end of the sentence "cannot register the job: …"; null when nothing is.';
 revoke all on function scheduler.job_fault(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.job_forecast(p_job scheduler_jobs, p_plan scheduler_plans, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_today constant date := scheduler.utc_day(p_now);
+  v_trend constant scheduler.trend := scheduler.duration_trend(p_job.name, v_today);
+  v_findings constant jsonb := scheduler.outgrown_limits(p_job, v_trend, p_plan, p_now)
+    || coalesce(scheduler.failure_change(p_job.name, v_today), '[]') || scheduler.unusual_hours(p_job, v_today);
+begin
+  return jsonb_build_object(
+    'days', (select count(*) from scheduler.job_days
+      where job_name = p_job.name and day >= v_today - 182 and day < v_today),
+    'duration', case when v_trend.days is not null and not p_job.continuous then jsonb_build_object(
+      'p95_ms', round(v_trend.level), 'ms_a_day', round(v_trend.slope::numeric, 3),
+      'least_ms_a_day', round(v_trend.slope_least::numeric, 3),
+      'most_ms_a_day', round(v_trend.slope_most::numeric, 3), 'days', v_trend.days, 'since', v_trend.first_day) end,
+    'findings', coalesce((
+      select jsonb_agg(finding || jsonb_build_object('sentence',
+        scheduler.finding_sentence(p_job, finding, p_plan.plan)) order by place)
+      from jsonb_array_elements(v_findings) with ordinality as findings (finding, place)), '[]'),
+    'figures', scheduler.figure_trends(p_job, v_today),
+    'cost', scheduler.job_cost(p_job.name, v_today));
+end;
+$function$
+;
+comment on function scheduler.job_forecast(scheduler_jobs,scheduler_plans,timestamp with time zone) is 'What is foreseen of a job: {"days": known in half a year, "duration": how its p95 stands and moves, "findings": […], "figures", "cost"}; nulls where fewer than 14 days are known.';
+revoke all on function scheduler.job_forecast(scheduler_jobs,scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.job_limits(p_job scheduler_jobs, p_plan scheduler_plans, p_now timestamp with time zone)
+ RETURNS TABLE(name text, ms bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select limits.name, limits.ms from (values
+    ('timeout', p_job.timeout_seconds * 1000::bigint),
+    ('wall_clock', case when p_job.function_name is not null then p_plan.wall_clock_seconds * 1000::bigint end),
+    -- Runs that may overlap do not have to end in time for the next.
+    ('interval', case when p_job.overlap_policy <> 'allow' then scheduler.shortest_interval_ms(p_job, p_now) end)
+  ) as limits (name, ms)
+  where limits.ms is not null and not p_job.continuous;
+$function$
+;
+comment on function scheduler.job_limits(scheduler_jobs,scheduler_plans,timestamp with time zone) is 'How long a run of the job may take: its timeout, the wall clock of the plan, its own interval. A continuous job has none: its runs last as long as they may.';
+revoke all on function scheduler.job_limits(scheduler_jobs,scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.job_metrics(p_now timestamp with time zone)
  RETURNS json
@@ -6628,6 +7530,7 @@ begin
     when 'long_running' then p_facts.running_seconds > greatest(60, p_facts.usual_seconds * p_threshold)
       and p_facts.usual_seconds is not null
     when 'pulse_errors' then p_facts.pulse_error is not null
+    when 'outgrows' then p_facts.outgrows_in_days <= p_threshold
   end, false);
 end;
 $function$
@@ -6887,6 +7790,96 @@ $function$
 ;
 comment on function scheduler.learn_from(scheduler_jobs,scheduler_runs) is 'Keeps what a job that gives way knows of its work and its target, after a run has ended. The caller holds the job''s row lock.';
 revoke all on function scheduler.learn_from(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.ledger_forecast(p_today date)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with days as (
+    select day, sum(success_rows)::float8 as successes, sum(failure_rows)::float8 as failures
+    from scheduler.job_days where day >= p_today - 42 and day < p_today group by day
+  ), coming as (
+    select count(*) as days, scheduler.usual_a_day(array_agg(day), array_agg(successes)) as successes,
+      scheduler.usual_a_day(array_agg(day), array_agg(failures)) as failures
+    from days
+  ), kept as (
+    select scheduler.setting('scheduler.keep_successes_days') as successes,
+      scheduler.setting('scheduler.keep_failures_days') as failures
+  ), size as (
+    select rows, bytes, bytes / nullif(rows, 0)::float8 as row_bytes from scheduler.ledger_size()
+  ), held as (
+    select case when coming.successes > 0 then scheduler.held_from(
+        scheduler.oldest_run(array['completed', 'skipped', 'deferred']), kept.successes, p_today) else p_today end
+        as successes_on,
+      case when coming.failures > 0 then scheduler.held_from(
+        scheduler.oldest_run(array['failed', 'missed', 'cancelled']), kept.failures, p_today) else p_today end
+        as failures_on,
+      coming.successes * kept.successes + coming.failures * kept.failures as rows
+    from kept, coming
+  ), sizes as (
+    select scheduler.trend_of(array_agg(day order by day), array_agg(rows::float8 order by day), p_today) as rows,
+      scheduler.trend_of(array_agg(day order by day), array_agg(bytes::float8 order by day), p_today) as bytes
+    from scheduler.ledger_days where day > p_today - 91 and day <= p_today
+  )
+  select jsonb_build_object('rows', size.rows, 'bytes', size.bytes, 'days', coming.days)
+    || case when coming.days >= 14 then jsonb_build_object('rows_a_day', round(coming.successes + coming.failures),
+      'held_on', case when num_nulls(successes_on, failures_on) = 0 then greatest(successes_on, failures_on) end,
+      'held_rows', round(held.rows), 'held_bytes', round(held.rows * size.row_bytes))
+      else '{"rows_a_day": null, "held_on": null, "held_rows": null, "held_bytes": null}' end
+    || jsonb_build_object('growth', jsonb_build_object('rows', scheduler.trend_facts(sizes.rows),
+      'bytes', scheduler.trend_facts(sizes.bytes)))
+  from size, coming, held, sizes;
+$function$
+;
+comment on function scheduler.ledger_forecast(date) is 'How large the ledger is, how many rows come a day, from when on retention takes as many as come, and how large it is then; growth: the trends of its size at the beginning of each day, where they are known for 14.';
+revoke all on function scheduler.ledger_forecast(date) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.ledger_sentence(p_ledger jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select format('the ledger has %s rows and %s', p_ledger ->> 'rows', pg_size_pretty((p_ledger ->> 'bytes')::bigint))
+    || case
+      when p_ledger ->> 'rows_a_day' is null then format('; how it grows is said from 14 days on, %s are known',
+        p_ledger ->> 'days')
+      when p_ledger ->> 'held_on' is null then format('; %s rows come a day, and retention is too long to hold them',
+        p_ledger ->> 'rows_a_day')
+      else format('; %s rows come a day, and from %s on retention holds it at about %s rows and %s (by %s days)',
+        p_ledger ->> 'rows_a_day', p_ledger ->> 'held_on', p_ledger ->> 'held_rows',
+        coalesce(pg_size_pretty((p_ledger ->> 'held_bytes')::bigint), 'nothing'), p_ledger ->> 'days') end;
+$function$
+;
+comment on function scheduler.ledger_sentence(jsonb) is 'What ledger_forecast found, as a sentence.';
+revoke all on function scheduler.ledger_sentence(jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.ledger_size(OUT rows bigint, OUT bytes bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_ledger constant regclass := 'public.scheduler_runs';
+  v_pages constant bigint := pg_relation_size(v_ledger) / current_setting('block_size')::integer;
+begin
+  bytes := pg_total_relation_size(v_ledger);
+  if v_pages > 1000 then
+    -- As the planner does: as many rows a page as the last vacuum or analyze found.
+    select round(v_pages * reltuples / relpages) into rows from pg_catalog.pg_class
+      where oid = v_ledger and reltuples >= 0 and relpages > 0;
+  end if;
+  if rows is null then
+    select count(*) into rows from public.scheduler_runs;
+  end if;
+end;
+$function$
+;
+comment on function scheduler.ledger_size() is 'How many rows the ledger has (counted up to 1,000 pages, else reckoned) and how many bytes, with its indexes.';
+revoke all on function scheduler.ledger_size() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.left_out_facts(p_job scheduler_jobs, p_occurrence timestamp with time zone)
  RETURNS jsonb
@@ -7397,6 +8390,62 @@ $function$
 comment on function scheduler.looks_like_day_sign(scheduler.schedule_field,text) is 'Whether an element in lower case, which is no plain value, was meant as a sign: L, W, #, ? or $.';
 revoke all on function scheduler.looks_like_day_sign(scheduler.schedule_field,text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.make_job_forecast(p_job scheduler_jobs, p_plan scheduler_plans, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_forecast jsonb;
+  v_first jsonb;
+begin
+  begin
+    v_forecast := scheduler.job_forecast(p_job, p_plan, p_now);
+  exception when query_canceled or others then
+    -- The others are made all the same; this one again tomorrow.
+    v_forecast := jsonb_build_object('days', 0, 'duration', null, 'findings', jsonb_build_array(), 'figures',
+      jsonb_build_object(), 'cost', null, 'error', left(sqlerrm, 500));
+    raise warning 'the forecast of % failed: %', p_job.name, sqlerrm;
+  end;
+  v_first := jsonb_path_query_first(v_forecast, '$.findings[*] ? (@.kind == "outgrows")');
+  insert into scheduler.job_forecasts (job_name, made_at, job_updated_at, wall_clock_seconds, outgrows_limit,
+      outgrows_on, forecast)
+    values (p_job.name, p_now, p_job.updated_at, p_plan.wall_clock_seconds, v_first ->> 'limit',
+      (v_first ->> 'on')::date, v_forecast)
+    on conflict (job_name) do update set made_at = excluded.made_at, job_updated_at = excluded.job_updated_at,
+      wall_clock_seconds = excluded.wall_clock_seconds, outgrows_limit = excluded.outgrows_limit,
+      outgrows_on = excluded.outgrows_on, forecast = excluded.forecast;
+end;
+$function$
+;
+comment on function scheduler.make_job_forecast(scheduler_jobs,scheduler_plans,timestamp with time zone) is 'Makes the forecast of a job anew. One that fails says so in its "error".';
+revoke all on function scheduler.make_job_forecast(scheduler_jobs,scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.make_project_forecast(p_plan scheduler_plans, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_today constant date := scheduler.utc_day(p_now);
+begin
+  insert into scheduler.ledger_days (day, rows, bytes)
+    select v_today, rows, bytes from scheduler.ledger_size() on conflict do nothing;
+  -- Hours are compared for six weeks; they would be more than half of two years.
+  update scheduler.job_days set hour_runs = '{}', hour_ms = '{}'
+    where day between v_today - 80 and v_today - 50 and hour_runs <> '{}';
+  delete from scheduler.job_forecasts where not exists (select from public.scheduler_jobs where name = job_name);
+  insert into scheduler.project_forecast (made_at, made_with, ledger, cost)
+    values (p_now, coalesce(p_plan::text, ''), scheduler.ledger_forecast(v_today),
+      scheduler.cost_forecast(p_plan, v_today))
+    on conflict (only_row) do update set made_at = excluded.made_at, made_with = excluded.made_with,
+      ledger = excluded.ledger, cost = excluded.cost;
+end;
+$function$
+;
+comment on function scheduler.make_project_forecast(scheduler_plans,timestamp with time zone) is 'Notes how large the ledger is today, forgets the hours of days before the last 50, and makes the forecasts of ledger and cost anew.';
+revoke all on function scheduler.make_project_forecast(scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.make_slots(p_group_name text, p_limit integer)
  RETURNS void
  LANGUAGE sql
@@ -7510,6 +8559,33 @@ $function$
 comment on function scheduler.matching_dates(scheduler.parsed_schedule,timestamp without time zone,timestamp without time zone) is 'The dates from that of p_from to that of p_to which the month and day fields match, as their midnights; whether the day of month and the day of week match by themselves.';
 revoke all on function scheduler.matching_dates(scheduler.parsed_schedule,timestamp without time zone,timestamp without time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.median(p_values double precision[])
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select percentile_cont(0.5) within group (order by value) from unnest(p_values) as value;
+$function$
+;
+comment on function scheduler.median(double precision[]) is 'The median; null of none.';
+revoke all on function scheduler.median(double precision[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.merged_counts(p_one jsonb, p_other jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_object_agg(key, amount), '{}') from (
+    select key, sum(value::bigint) as amount
+    from (select * from jsonb_each_text(p_one) union all select * from jsonb_each_text(p_other)) as counts
+    group by key) as sums;
+$function$
+;
+comment on function scheduler.merged_counts(jsonb,jsonb) is 'The counts of both, by key.';
+revoke all on function scheduler.merged_counts(jsonb,jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.metric_windows()
  RETURNS TABLE(name text, length interval, step interval)
  LANGUAGE sql
@@ -7561,6 +8637,27 @@ $function$
 comment on function scheduler.moment_of_grid(integer,timestamp with time zone,integer) is 'The last moment at or before p_at that p_seconds since the epoch divide, and p_further of these intervals on: 1 gives the first one after p_at.';
 revoke all on function scheduler.moment_of_grid(integer,timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.month_ahead(p_days date[], p_values double precision[], p_today date)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('next_30_days', round(middle), 'least', round(greatest(0, middle - reach)),
+    'most', round(middle + reach), 'a_day', round((trend).slope::numeric, 3), 'days', (trend).days,
+    'since', (trend).first_day)
+  from scheduler.trend_of(p_days, p_values, p_today) as trend, lateral (
+    select 30 * case when (trend).slope is null then scheduler.usual_a_day(p_days, p_values)
+        else (trend).level + 15 * (trend).slope end as middle,
+      30 * (2.45 * (trend).spread / sqrt((trend).days)
+        + 15 * coalesce(greatest((trend).slope - (trend).slope_least, (trend).slope_most - (trend).slope), 0))
+      as reach) as month
+  where (trend).days is not null;
+$function$
+;
+comment on function scheduler.month_ahead(date[],double precision[],date) is 'What the next 30 days come to, by what each day was, and between what and what; null of fewer than 14 days.';
+revoke all on function scheduler.month_ahead(date[],double precision[],date) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.move_cursor(p_job scheduler_jobs, p_previous timestamp with time zone, p_next timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -7584,6 +8681,19 @@ $function$
 ;
 comment on function scheduler.move_cursor(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'Sets the job''s next occurrence and the one before it, and compiles pg_cron''s entry anew when it does not cover it.';
 revoke all on function scheduler.move_cursor(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.ms_text(p_ms numeric)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when p_ms < 1000 then round(p_ms) || ' ms' when p_ms < 120000 then round(p_ms / 1000, 1) || ' s'
+    else scheduler.duration_text(p_ms / 1000) end;
+$function$
+;
+comment on function scheduler.ms_text(numeric) is 'How long so many milliseconds are, as people say it.';
+revoke all on function scheduler.ms_text(numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.named_schedule(p_text text)
  RETURNS text
@@ -8636,6 +9746,19 @@ $function$
 comment on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time zone that Postgres does not know.';
 revoke all on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.oldest_run(p_statuses text[])
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select min(oldest) from unnest(p_statuses) as wanted, lateral (
+    select min(completed_at) as oldest from public.scheduler_runs where status = wanted) as by_status;
+$function$
+;
+comment on function scheduler.oldest_run(text[]) is 'When the oldest run of these statuses ended that the ledger has; null without one.';
+revoke all on function scheduler.oldest_run(text[]) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.open_gap(p_job scheduler_jobs, p_gap scheduler_runs, p_first timestamp with time zone, p_last timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -8751,6 +9874,28 @@ $function$
 ;
 comment on function scheduler.others_waiting(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'Beside the newest run of a job, when that is over: {"others_waiting": {"count", "when", "waits"}}: how many older ones wait, and the first of them; null when none does.';
 revoke all on function scheduler.others_waiting(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.outgrown_limits(p_job scheduler_jobs, p_trend scheduler.trend, p_plan scheduler_plans, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('kind', 'outgrows', 'limit', limits.name, 'limit_ms', ms,
+    'reached', is_reached, 'on', case when is_reached then today else (arrival).on_day end,
+    'earliest', (arrival).earliest, 'latest', (arrival).latest, 'p95_ms', round((p_trend).level),
+    'ms_a_day', round((p_trend).slope::numeric, 3), 'least_ms_a_day', round((p_trend).slope_least::numeric, 3),
+    'most_ms_a_day', round((p_trend).slope_most::numeric, 3), 'days', (p_trend).days, 'since', (p_trend).first_day)
+    order by is_reached desc, (arrival).on_day, limits.name), '[]')
+  from scheduler.utc_day(p_now) as today, scheduler.job_limits(p_job, p_plan, p_now) as limits,
+    -- A run that was stopped at its limit is told at most 2.5 % below it.
+    lateral (select (p_trend).level >= ms * 0.975 as is_reached,
+      scheduler.arrival_of(p_trend, ms, today) as arrival) as found
+  where is_reached or (arrival).on_day is not null;
+$function$
+;
+comment on function scheduler.outgrown_limits(scheduler_jobs,scheduler.trend,scheduler_plans,timestamp with time zone) is 'When the job''s p95 reaches each of its limits, an array of findings; those that it will not reach are left out.';
+revoke all on function scheduler.outgrown_limits(scheduler_jobs,scheduler.trend,scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.page_cursor(p_at timestamp with time zone, p_id text)
  RETURNS text
@@ -9103,6 +10248,48 @@ $function$
 comment on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) is 'Pauses all jobs of a group, with a reason and an author, until a moment or (null, infinity) until resume_group. A job''s own pause is another one, and stays. Raises SD014 for an unknown group; 22023 for a missing reason or author, or an end that is past.';
 revoke all on function scheduler.pause_group(text,text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.percent_text(p_share numeric)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select trim_scale(round(p_share * 100, 1)) || ' %';
+$function$
+;
+comment on function scheduler.percent_text(numeric) is 'A share as people say it.';
+revoke all on function scheduler.percent_text(numeric) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.percentile_ms(p_counts integer[], p_share double precision, p_shortest integer, p_longest integer)
+ RETURNS double precision
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_whole bigint := 0;
+  v_below bigint := 0;
+  v_place integer := array_lower(p_counts, 1);
+  v_runs integer;
+begin
+  -- Loops over the array: with a row a place it takes five times as long.
+  foreach v_runs in array p_counts loop
+    v_whole := v_whole + coalesce(v_runs, 0);
+  end loop;
+  foreach v_runs in array p_counts loop
+    v_below := v_below + coalesce(v_runs, 0);
+    if v_below > 0 and v_below >= p_share * v_whole then
+      return greatest(p_shortest, least(p_longest, scheduler.place_ms(v_place)));
+    end if;
+    v_place := v_place + 1;
+  end loop;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.percentile_ms(integer[],double precision,integer,integer) is 'The duration that so large a share of the runs does not exceed, by a histogram of job_days: at most 2.5 % off. Null of none.';
+revoke all on function scheduler.percentile_ms(integer[],double precision,integer,integer) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.ping(p_channel scheduler_alert_channels, p_is_healthy boolean, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -9167,6 +10354,18 @@ $function$
 comment on function scheduler.ping_watchers(timestamp with time zone) is 'Pings the dead man''s switches that are due: success while the last pulse had no error and pg_net''s queue moves, else /fail.';
 revoke all on function scheduler.ping_watchers(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.place_ms(p_place integer)
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select power(1.05::float8, p_place - 0.5::float8);
+$function$
+;
+comment on function scheduler.place_ms(integer) is 'The middle of a place of job_days.durations, in milliseconds: at most 2.5 % off.';
+revoke all on function scheduler.place_ms(integer) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.plan_backfill(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_reprocess text, p_newest_first boolean, p_at_most integer)
  RETURNS TABLE(scheduled_for timestamp with time zone, state text, gap_id uuid, fault text)
  LANGUAGE sql
@@ -9192,6 +10391,18 @@ $function$
 ;
 comment on function scheduler.plan_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,boolean,integer) is 'The occurrences of a range in the order in which they would run, with why each is left as it is (null: it is queued). Writes nothing.';
 revoke all on function scheduler.plan_backfill(scheduler_jobs,timestamp with time zone,timestamp with time zone,text,boolean,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.plan_in_use()
+ RETURNS scheduler_plans
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select * from public.scheduler_plans where plan = scheduler.setting_value('forecast.plan') #>> '{}';
+$function$
+;
+comment on function scheduler.plan_in_use() is 'The plan that forecasts reckon with; nulls when its row is gone.';
+revoke all on function scheduler.plan_in_use() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.plan_late(p_job scheduler_jobs, p_from timestamp with time zone, p_to timestamp with time zone, p_room integer)
  RETURNS SETOF scheduler.planned_occurrence
@@ -9315,6 +10526,23 @@ $function$
 ;
 comment on function scheduler.plan_on_time(scheduler_jobs,timestamp with time zone[],timestamp with time zone) is 'Occurrences that are due and not too late, in order. Where runs must not overlap, the newest that has work starts; older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
 revoke all on function scheduler.plan_on_time(scheduler_jobs,timestamp with time zone[],timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.plan_price(p_plan scheduler_plans, p_invocations numeric, p_wall_seconds numeric)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_invocations > p_plan.invocations_included and p_plan.usd_a_package is null then null
+    else coalesce(ceil(greatest(0, p_invocations - p_plan.invocations_included) / p_plan.invocations_package)
+      * p_plan.usd_a_package, 0)
+      + coalesce(round(greatest(0, p_wall_seconds - coalesce(p_plan.wall_seconds_included, 0))
+        * p_plan.usd_a_wall_second, 2), 0) end;
+$function$
+;
+comment on function scheduler.plan_price(scheduler_plans,numeric,numeric) is 'What so many calls and seconds in a month cost in US dollars above what the plan includes; null when the plan does not sell so many.';
+revoke all on function scheduler.plan_price(scheduler_plans,numeric,numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.planned_run(p_job scheduler_jobs, p_planned scheduler.planned_occurrence, p_started text, p_now timestamp with time zone)
  RETURNS scheduler_runs
@@ -9460,6 +10688,24 @@ $function$
 comment on function scheduler.prune(timestamp with time zone,integer) is 'Deletes old rows of the ledger and of Daybook''s entries in cron.job_run_details, at most p_limit of each kind; failures are kept longer than successes. {"pruned": rows, "more": whether there are further ones}.';
 revoke all on function scheduler.prune(timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.prune_job_days(p_before timestamp with time zone, p_limit integer)
+ RETURNS integer
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  with pruned as (
+    delete from scheduler.job_days where ctid = any (array(
+      select ctid from scheduler.job_days where day < scheduler.utc_day(p_before) limit p_limit))
+    returning 1
+  ), pruned_sizes as (
+    delete from scheduler.ledger_days where day < scheduler.utc_day(p_before)
+  )
+  select count(*)::integer from pruned;
+$function$
+;
+comment on function scheduler.prune_job_days(timestamp with time zone,integer) is 'Deletes the days of jobs from before p_before, at most p_limit, and the sizes of the ledger on those days. Returns how many days of jobs.';
+revoke all on function scheduler.prune_job_days(timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.prune_rollups(p_before timestamp with time zone, p_limit integer)
  RETURNS integer
  LANGUAGE sql
@@ -9573,6 +10819,7 @@ begin
     when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
     when 'answers' then jsonb_build_object(
       'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
+    when 'forecasts' then scheduler.attend_forecasts(p_now, p_budget_ms / 2)
     when 'alerts' then scheduler.attend_alerts(p_now)
     when 'jobs' then scheduler.attend_jobs(p_now, p_budget_ms)
   end;
@@ -9595,7 +10842,8 @@ AS $function$
     case when prunes then 'pruned' end,
     case when prunes then 'pulse entry' end,
     case when mends then 'mended' end,
-    case when scheduler.rollup_step(p_state.last_rolled_up_at, p_now) is not null then 'rolled up' end,
+    case when rolls_up then 'rolled up' end,
+    case when rolls_up or p_state.forecasts_left then 'forecasts' end,
     -- Once a round of the jobs.
     case when p_state.resume_after is null then 'answers' end,
     'alerts',
@@ -9605,10 +10853,11 @@ AS $function$
   from (select
     coalesce(p_now < p_state.last_pruned_at or p_now >= p_state.last_pruned_at + interval '1 hour', true) as prunes,
     coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute',
-      true) as mends) as due;
+      true) as mends,
+    scheduler.rollup_step(p_state.last_rolled_up_at, p_now) is not null as rolls_up) as due;
 $function$
 ;
-comment on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) is 'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, counters rolled up every five, pruning begins every hour.';
+comment on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) is 'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, counters rolled up and forecasts looked at every five, pruning begins every hour.';
 revoke all on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.put_entry_back(p_entry scheduler.adopted_entries)
@@ -10288,7 +11537,7 @@ $function$
 comment on function scheduler.register_group(text,text,integer,integer,integer) is 'Registers a group, or changes it to exactly these values (a pause stays). Jobs join it by group_name of register_job. Raises 22023 for a wrong argument.';
 revoke all on function scheduler.register_group(text,text,integer,integer,integer) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.register_job(name text, schedule text, time_zone text DEFAULT 'UTC'::text, target text DEFAULT NULL::text, description text DEFAULT ''::text, payload jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT NULL::integer, max_attempts integer DEFAULT 3, backoff_base_seconds integer DEFAULT 30, backoff_cap_seconds integer DEFAULT 900, overlap_policy text DEFAULT 'skip'::text, misfire_policy text DEFAULT 'once'::text, misfire_grace_seconds integer DEFAULT 300, misfire_cap integer DEFAULT 24, receipt text DEFAULT NULL::text, secret_name text DEFAULT NULL::text, parallel_limit integer DEFAULT NULL::integer, run_if text DEFAULT NULL::text, enabled boolean DEFAULT true, group_name text DEFAULT NULL::text, depends_on text[] DEFAULT '{}'::text[], dependency_timeout_seconds integer DEFAULT 21600, on_dependency_timeout text DEFAULT 'skip'::text, on_dependency_failure text DEFAULT 'skip'::text, key_limit integer DEFAULT NULL::integer, priority integer DEFAULT 0, priority_ages_after_seconds integer DEFAULT 300, budgets jsonb DEFAULT '{}'::jsonb, breaker_failures integer DEFAULT NULL::integer, breaker_cooldown_seconds integer DEFAULT 300, idle_seconds integer DEFAULT 30, jitter_seconds integer DEFAULT 0, calendars text[] DEFAULT '{}'::text[], alias text DEFAULT NULL::text, defer_if text DEFAULT NULL::text, defer_at_most_seconds integer DEFAULT 900, stretch_after integer DEFAULT NULL::integer, stretch_at_most_seconds integer DEFAULT NULL::integer, parallel_least integer DEFAULT NULL::integer)
+CREATE OR REPLACE FUNCTION scheduler.register_job(name text, schedule text, time_zone text DEFAULT 'UTC'::text, target text DEFAULT NULL::text, description text DEFAULT ''::text, payload jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT NULL::integer, max_attempts integer DEFAULT 3, backoff_base_seconds integer DEFAULT 30, backoff_cap_seconds integer DEFAULT 900, overlap_policy text DEFAULT 'skip'::text, misfire_policy text DEFAULT 'once'::text, misfire_grace_seconds integer DEFAULT 300, misfire_cap integer DEFAULT 24, receipt text DEFAULT NULL::text, secret_name text DEFAULT NULL::text, parallel_limit integer DEFAULT NULL::integer, run_if text DEFAULT NULL::text, enabled boolean DEFAULT true, group_name text DEFAULT NULL::text, depends_on text[] DEFAULT '{}'::text[], dependency_timeout_seconds integer DEFAULT 21600, on_dependency_timeout text DEFAULT 'skip'::text, on_dependency_failure text DEFAULT 'skip'::text, key_limit integer DEFAULT NULL::integer, priority integer DEFAULT 0, priority_ages_after_seconds integer DEFAULT 300, budgets jsonb DEFAULT '{}'::jsonb, breaker_failures integer DEFAULT NULL::integer, breaker_cooldown_seconds integer DEFAULT 300, idle_seconds integer DEFAULT 30, jitter_seconds integer DEFAULT 0, calendars text[] DEFAULT '{}'::text[], alias text DEFAULT NULL::text, defer_if text DEFAULT NULL::text, defer_at_most_seconds integer DEFAULT 900, stretch_after integer DEFAULT NULL::integer, stretch_at_most_seconds integer DEFAULT NULL::integer, parallel_least integer DEFAULT NULL::integer, figures text[] DEFAULT '{}'::text[])
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -10315,13 +11564,13 @@ begin
     'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}'),
     'alias', alias, 'defer_if', defer_if, 'defer_at_most_seconds', defer_at_most_seconds,
     'stretch_after', stretch_after, 'stretch_at_most_seconds', stretch_at_most_seconds,
-    'parallel_least', parallel_least));
+    'parallel_least', parallel_least, 'figures', coalesce(figures, '{}')));
   perform scheduler.put_job(v_job);
 end;
 $function$
 ;
-comment on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text,text,integer,integer,integer,integer) is 'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
-revoke all on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text,text,integer,integer,integer,integer) from public, anon, authenticated, service_role;
+comment on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text,text,integer,integer,integer,integer,text[]) is 'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
+revoke all on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text,text,integer,integer,integer,integer,text[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.registered_values(p_budget scheduler_budgets)
  RETURNS jsonb
@@ -10518,6 +11767,19 @@ $function$
 ;
 comment on function scheduler.release_reservation(text,text) is 'Gives back what a job has reserved of a budget and not taken. False when that was nothing. Raises SD012 for an unknown budget.';
 revoke all on function scheduler.release_reservation(text,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.remainders(p_days integer[], p_values double precision[], p_slope double precision)
+ RETURNS double precision[]
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select array_agg(value - p_slope * day order by place)
+  from unnest(p_days, p_values) with ordinality as points (day, value, place);
+$function$
+;
+comment on function scheduler.remainders(integer[],double precision[],double precision) is 'What is left of the values when the slope is taken away, as on day 0.';
+revoke all on function scheduler.remainders(integer[],double precision[],double precision) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.remove_calendar_span(p_calendar text, p_from timestamp without time zone, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS boolean
@@ -11705,6 +12967,52 @@ $function$
 comment on function scheduler.severity_rank(text) is 'info 1, warning 2, critical 3.';
 revoke all on function scheduler.severity_rank(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.share_facts(p_share scheduler.share)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('rate', round((p_share).share::numeric, 4), 'least', round((p_share).least::numeric, 4),
+    'most', round((p_share).most::numeric, 4));
+$function$
+;
+comment on function scheduler.share_facts(scheduler.share) is 'A share as a finding shows it.';
+revoke all on function scheduler.share_facts(scheduler.share) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.share_of(p_part double precision, p_whole double precision)
+ RETURNS scheduler.share
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select row(p_part / p_whole, (middle - reach) / width, (middle + reach) / width)::scheduler.share
+  from (
+    select p_part / p_whole + z2 / 2 / p_whole as middle, 1 + z2 / p_whole as width,
+      sqrt(z2 * (p_part / p_whole * (1 - p_part / p_whole) / p_whole + z2 / 4 / p_whole / p_whole)) as reach
+    from (values (2.576::float8 * 2.576)) as normal (z2)) as wilson
+  where p_whole > 0;
+$function$
+;
+comment on function scheduler.share_of(double precision,double precision) is 'How large a share some are of all, with its 99 % interval (Wilson 1927); null of none.';
+revoke all on function scheduler.share_of(double precision,double precision) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.share_without_worst_day(p_part double precision[], p_whole double precision[])
+ RETURNS scheduler.share
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.share_of(sum(part), sum(whole))
+  from (
+    select *, row_number() over (order by part / whole desc, whole desc) as place
+    from unnest(p_part, p_whole) as days (part, whole) where whole > 0) as ranked
+  where place > 1;
+$function$
+;
+comment on function scheduler.share_without_worst_day(double precision[],double precision[]) is 'How large a share some were of all on these days, without the day of the highest: an incident of one day is no change.';
+revoke all on function scheduler.share_without_worst_day(double precision[],double precision[]) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.shared_cause(p_sighting scheduler.sighting, p_alike bigint)
  RETURNS text
  LANGUAGE sql
@@ -11726,6 +13034,34 @@ $function$
 ;
 comment on function scheduler.shared_cause(scheduler.sighting,bigint) is 'The cause that a sighting shares with others; null: it is the job''s own. p_alike: how many jobs are seen with the same verdict at the same host, or with the same message of the pulse.';
 revoke all on function scheduler.shared_cause(scheduler.sighting,bigint) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.shortest_interval_ms(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_from constant timestamptz := coalesce(p_job.next_run_at, p_now);
+  v_seconds float8;
+begin
+  if p_job.schedule is null or p_job.continuous or not scheduler.knows_time_zone(p_job.time_zone) then
+    return null;
+  end if;
+  for days in 0 .. 3 loop
+    v_seconds := (
+      select min(extract(epoch from gap)) from (
+        select occurrence - lag(occurrence) over (order by occurrence) as gap
+        from scheduler.occurrences(p_job.schedule, p_job.time_zone, v_from,
+          v_from + (array[interval '62 minutes', '25 hours', '8 days', '32 days'])[days + 1]) as occurrence) as gaps);
+    exit when v_seconds is not null;
+  end loop;
+  return v_seconds * 1000;
+end;
+$function$
+;
+comment on function scheduler.shortest_interval_ms(scheduler_jobs,timestamp with time zone) is 'The shortest time between two occurrences of the job; null without a schedule, or with fewer than two in a month.';
+revoke all on function scheduler.shortest_interval_ms(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.skip_text(p_job scheduler_jobs, p_kind text, p_detail text DEFAULT NULL::text)
  RETURNS text
@@ -11817,6 +13153,34 @@ $function$
 ;
 comment on function scheduler.split_day_signs(scheduler.parsed_schedule) is 'A schedule whose day fields hold plain values and signs, with the signs apart.';
 revoke all on function scheduler.split_day_signs(scheduler.parsed_schedule) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.spread(p_values double precision[])
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select 1.4826 * percentile_cont(0.5) within group (order by abs(value - middle))
+  from unnest(p_values) as value, scheduler.median(p_values) as middle;
+$function$
+;
+comment on function scheduler.spread(double precision[]) is 'The median absolute deviation, as the standard deviation that it would be of a normal distribution.';
+revoke all on function scheduler.spread(double precision[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stale_forecasts(p_plan scheduler_plans, p_now timestamp with time zone)
+ RETURNS SETOF scheduler_jobs
+ LANGUAGE sql
+ STABLE ROWS 100
+ SET search_path TO ''
+AS $function$
+  select jobs.* from public.scheduler_jobs as jobs left join scheduler.job_forecasts as made on job_name = name
+  where job_name is null or scheduler.utc_day(made_at) <> scheduler.utc_day(p_now) or job_updated_at <> updated_at
+    or made.wall_clock_seconds is distinct from p_plan.wall_clock_seconds
+  order by name;
+$function$
+;
+comment on function scheduler.stale_forecasts(scheduler_plans,timestamp with time zone) is 'The jobs of which the forecast is not of today, or of another version of the job or the plan.';
+revoke all on function scheduler.stale_forecasts(scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.stand_in_line(p_group_name text, p_job_name text)
  RETURNS void
@@ -12018,6 +13382,30 @@ $function$
 ;
 comment on function scheduler.status_sentence(jsonb,text[],numeric,text) is 'The state of all jobs in a sentence or two, of how many are in each state, the names of those in trouble, the age of the last pulse in seconds (null: never) and who called an incident (null: none lasts).';
 revoke all on function scheduler.status_sentence(jsonb,text[],numeric,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.step_behind(p_values double precision[], p_line_deviation double precision)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  with ranked as (
+    select place, rank() over (order by value) + (count(*) over (partition by value) - 1) / 2.0::float8 as rank
+    from unnest(p_values) with ordinality as points (value, place)
+  ), splits as (
+    -- How far the ranks on one side are from what they would be, were their order chance (Pettitt 1979).
+    select place::integer, abs(2 * sum(rank) over (order by place) - place * (days + 1))
+      / sqrt(place * nullif(days - place, 0)) as unlike
+    from ranked, (select cardinality(p_values) as days) as counted
+  ), farthest as (
+    select place from splits where place between 3 and cardinality(p_values) - 3 order by unlike desc, place limit 1
+  )
+  select place from farthest
+  where scheduler.deviation(p_values[:place]) + scheduler.deviation(p_values[place + 1:]) < p_line_deviation;
+$function$
+;
+comment on function scheduler.step_behind(double precision[],double precision) is 'Behind how many values a step lies, where one level before and another after it explain them better than a line whose deviation is given; null where none does.';
+revoke all on function scheduler.step_behind(double precision[],double precision) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.still_since(p_still_since timestamp with time zone, p_queued boolean, p_answered_at timestamp with time zone, p_now timestamp with time zone)
  RETURNS timestamp with time zone
@@ -12340,6 +13728,9 @@ AS $function$
   select job_name from public.scheduler_breakers where opened_at is not null
   union
   select job_name from scheduler.alert_events
+  union
+  select job_name from scheduler.job_forecasts where outgrows_on <= scheduler.utc_day(p_now) + (
+    select least(threshold, 3650)::integer from public.scheduler_alert_rules where rule = 'outgrows' and enabled)
   union
   select jsonb_object_keys(p_errors);
 $function$
@@ -12695,6 +14086,46 @@ $function$
 comment on function scheduler.test_alert_channel(text,text,text,timestamp with time zone) is 'Has a message sent to the channel (a ping, to a dead man''s switch), also outside its severities and hours. Raises SD015 for an unknown channel; 22023 for a missing or wrong secret, a missing reason or author.';
 revoke all on function scheduler.test_alert_channel(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.theil_sen(p_days integer[], p_values double precision[])
+ RETURNS scheduler.line
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  -- From 28 days on only days a whole number of weeks apart are compared: then what a week does is no growth.
+  v_season constant integer := case when cardinality(p_days) >= 28 then 7 else 1 end;
+  v_slopes float8[];
+  v_rising float8;
+  v_variance float8;
+  v_reach float8;
+  v_pairs integer;
+begin
+  select array_agg(slope order by slope), sum(sign(slope)) into v_slopes, v_rising
+  from (
+    select (later.value - earlier.value) / (later.day - earlier.day) as slope
+    from unnest(p_days, p_values) as earlier (day, value) join unnest(p_days, p_values) as later (day, value)
+      on later.day % v_season = earlier.day % v_season and later.day > earlier.day
+  ) as pairs;
+  -- Of Kendall's count, were the order of the days chance (seasonal: Hirsch, Slack and Smith 1982).
+  v_variance := (
+    select sum(days * (days - 1) * (2 * days + 5) / 18.0)
+    from (select count(*) as days from unnest(p_days) as day group by day % v_season) as seasons);
+  v_pairs := coalesce(cardinality(v_slopes), 0);
+  if v_pairs = 0 then
+    return null;
+  end if;
+  v_reach := 1.96 * sqrt(v_variance);
+  return row((v_rising - sign(v_rising)) / sqrt(v_variance),
+    (v_slopes[(v_pairs + 1) / 2] + v_slopes[v_pairs / 2 + 1]) / 2,
+    v_slopes[greatest(1, floor((v_pairs - v_reach) / 2)::integer)],
+    v_slopes[least(v_pairs, ceil((v_pairs + v_reach) / 2)::integer + 1)])::scheduler.line;
+end;
+$function$
+;
+comment on function scheduler.theil_sen(integer[],double precision[]) is 'The median of the slopes between all pairs of days (from 28 days on: days a whole number of weeks apart), its 95 % interval (Sen 1968), and how certain it is that there is a slope at all (Mann-Kendall). Null without a pair.';
+revoke all on function scheduler.theil_sen(integer[],double precision[]) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.timeline_runs(p_names text[], p_from timestamp with time zone, p_to timestamp with time zone, p_cell interval)
  RETURNS TABLE(job text, at timestamp with time zone, state text, amount bigint)
  LANGUAGE sql
@@ -12816,6 +14247,59 @@ $function$
 ;
 comment on function scheduler.timing_bounds_ms() is 'Upper bounds of the buckets from which percentiles are told, in milliseconds, up to 22 hours: each at most 30 % above the one before. 70 of them, and one bucket above.';
 revoke all on function scheduler.timing_bounds_ms() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.trend_facts(p_trend scheduler.trend)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('level', round((p_trend).level), 'a_day', round((p_trend).slope),
+    'least_a_day', round((p_trend).slope_least), 'most_a_day', round((p_trend).slope_most),
+    'days', (p_trend).days, 'since', (p_trend).first_day)
+  where (p_trend).days is not null;
+$function$
+;
+comment on function scheduler.trend_facts(scheduler.trend) is 'A trend of whole numbers as a forecast shows it.';
+revoke all on function scheduler.trend_facts(scheduler.trend) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.trend_of(p_days date[], p_values double precision[], p_today date)
+ RETURNS scheduler.trend
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_days integer[] := array(select day - p_today from unnest(p_days) as day);
+  v_values float8[] := p_values;
+  v_line scheduler.line;
+  v_left float8[];
+  v_step integer;
+begin
+  loop
+    if coalesce(cardinality(v_days), 0) < 14 then
+      return null;
+    end if;
+    v_line := scheduler.theil_sen(array(select day + 100000 from unnest(v_days) as day), v_values);
+    if coalesce(abs(v_line.z), 0) < 3.5 then
+      v_line := row(v_line.z, null, null, null);
+    end if;
+    v_left := scheduler.remainders(v_days, v_values, coalesce(v_line.slope, 0));
+    v_step := case when v_line.slope is not null
+      then scheduler.step_behind(v_values, scheduler.deviation(v_left)) end;
+    exit when v_step is null;
+    v_days := v_days[v_step + 1:];
+    v_values := v_values[v_step + 1:];
+  end loop;
+  return row(cardinality(v_days), p_today + v_days[1], p_today + v_days[cardinality(v_days)],
+    -- Without a trend what counts is the newest fortnight.
+    scheduler.median(case when v_line.slope is null then v_left[cardinality(v_left) - 13:] else v_left end),
+    v_line.slope, v_line.slope_least, v_line.slope_most, scheduler.spread(v_left))::scheduler.trend;
+end;
+$function$
+;
+comment on function scheduler.trend_of(date[],double precision[],date) is 'How a figure stands and moves, by its value on each day, ascending. What lies before a step is left out. A trend is proven by 3.5 standard deviations: chance makes one of 2,000. Null of fewer than 14 days.';
+revoke all on function scheduler.trend_of(date[],double precision[],date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.try_entry(p_task jsonb, p_now timestamp with time zone)
  RETURNS jsonb
@@ -13249,6 +14733,64 @@ $function$
 comment on function scheduler.unregister_job(text) is 'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by the next pulse. Raises SD001 for an unknown job; SD205 while other jobs depend on it.';
 revoke all on function scheduler.unregister_job(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.unusual_hours(p_job scheduler_jobs, p_today date)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with hours as (
+    select * from scheduler.hour_sizes(p_job, p_today)
+  ), usual as (
+    select hour, percentile_cont(0.5) within group (order by size) as size
+    from hours where not is_new group by hour having count(*) >= 7
+  ), compared as (
+    select hours.*, usual.size as usual, hours.size - usual.size as more from hours join usual using (hour)
+  ), weekdays as (
+    select weekday, percentile_cont(0.5) within group (order by more) as more, count(distinct day) as days
+    from compared where not is_new group by weekday
+  ), judged as (
+    -- What a weekday adds is reckoned with from five of them on, and excuses from two on.
+    select at, day, is_new, size, weight, days, usual + on_weekday as usual, compared.more - on_weekday as off,
+      compared.more - weekdays.more as off_excused
+    from compared join weekdays using (weekday),
+      lateral (select case when days >= 5 then weekdays.more else 0 end as on_weekday) as effect
+  ), ranges as (
+    select min(off * weight) as least, max(off * weight) as most, count(distinct day) as days,
+      5 * scheduler.spread(array_agg(off * weight)) as reach
+    from judged where not is_new
+  ), unusual as (
+    select judged.*, ranges.days as known, greatest(ln(1.5), reach / weight) as reach, least / weight as least,
+      most / weight as most
+    from judged, ranges
+    where is_new and ranges.days >= 14 and judged.days >= 2 and not p_job.continuous
+  )
+  select coalesce(jsonb_agg(finding), '[]') from (
+    select jsonb_build_object('kind', 'unusual_duration', 'at', at, 'average_ms', round(exp(size)),
+      'usual_ms', round(exp(usual)), 'least_ms', round(exp(usual + least(least, -reach))),
+      'most_ms', round(exp(usual + greatest(most, reach))), 'days', known) as finding
+    from unusual
+    where abs(off) > reach and abs(off_excused) > reach and (off > most or off < least)
+    order by abs(off) desc, at limit 5) as farthest;
+$function$
+;
+comment on function scheduler.unusual_hours(scheduler_jobs,date) is 'Yesterday''s hours in which runs took longer or shorter than ever in the six weeks before, and than five spreads of what is usual in that hour and on that weekday of the job''s own clock: an array of findings, the farthest five.';
+revoke all on function scheduler.unusual_hours(scheduler_jobs,date) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.usual_a_day(p_days date[], p_values double precision[])
+ RETURNS double precision
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select avg(usual) from (
+    select percentile_cont(0.5) within group (order by value) as usual
+    from unnest(p_days, p_values) as points (day, value) group by extract(isodow from day)) as weekdays;
+$function$
+;
+comment on function scheduler.usual_a_day(date[],double precision[]) is 'What a day usually has: the median of each weekday, and their average.';
+revoke all on function scheduler.usual_a_day(date[],double precision[]) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.usual_seconds(p_job_name text)
  RETURNS numeric
  LANGUAGE sql
@@ -13261,6 +14803,18 @@ $function$
 ;
 comment on function scheduler.usual_seconds(text) is 'The p95 of the durations of the job''s last 200 completed runs; null when there are fewer than 20.';
 revoke all on function scheduler.usual_seconds(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.utc_day(p_at timestamp with time zone)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select (p_at at time zone 'UTC')::date;
+$function$
+;
+comment on function scheduler.utc_day(timestamp with time zone) is 'The UTC day of a moment.';
+revoke all on function scheduler.utc_day(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.vault_secret_id(p_name text)
  RETURNS uuid
@@ -13891,6 +15445,21 @@ $function$
 comment on function scheduler_api_failures(timestamp with time zone,text) is 'scheduler.api_failures by the clock of the database.';
 revoke all on function scheduler_api_failures(timestamp with time zone,text) from public, anon, authenticated, service_role;
 grant execute on function scheduler_api_failures(timestamp with time zone,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.scheduler_api_forecast(p_job text DEFAULT NULL::text, p_cursor text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO ''
+ SET statement_timeout TO '5s'
+ SET lock_timeout TO '2s'
+AS $function$
+  select scheduler.api_forecast(p_job, p_cursor);
+$function$
+;
+comment on function scheduler_api_forecast(text,text) is 'scheduler.api_forecast by the clock of the database.';
+revoke all on function scheduler_api_forecast(text,text) from public, anon, authenticated, service_role;
+grant execute on function scheduler_api_forecast(text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_api_health()
  RETURNS jsonb

@@ -125,6 +125,8 @@ Deno.test("the command line", (test) =>
         [["audit-log"], 0],
         [["metrics"], 0],
         [["metrics", "broken"], 0],
+        [["forecast"], 0],
+        [["forecast", "broken"], 0],
         [["channels"], 0],
       ];
       for (const [args, code] of cases) {

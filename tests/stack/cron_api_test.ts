@@ -91,6 +91,9 @@ Deno.test("the API cron", (test) =>
       assert.deepEqual([windows["1h"].runs, windows["30d"].success_rate], [2, 0.5]);
       assert.ok(windows["24h"].duration.p99_ms > 0);
       assert.equal((await ask("/metrics?job=the-fickle")).body.jobs.length, 1);
+      const foreseen = (await ask("/forecast?job=the-fickle")).body;
+      assert.deepEqual([foreseen.jobs[0].job, foreseen.jobs[0].days], ["fickle", 0]);
+      assert.match(foreseen.project.ledger.sentence, /^the ledger has \d+ rows/);
       const { runs } = (await ask("/history?job=fickle&status=failed")).body;
       assert.deepEqual(runs.map(({ run_id }: { run_id: string }) => run_id), [bad]);
       const broken = (await ask("/failures?since=2026-01-01T00:00:00Z")).body.jobs;

@@ -67,6 +67,16 @@ export const readingRoutes: ReadingRoute[] = [
     args: { job: "p_job", cursor: "p_cursor" },
   },
   {
+    path: "/forecast",
+    summary:
+      "What is foreseen: when a job outgrows its limits, failure rates, unusual hours, figures, the ledger's size, the " +
+      "cost; 100 jobs a page, or one",
+    answer: shapes.forecast,
+    asks: "scheduler_api_forecast",
+    query: z.strictObject({ job: name.optional(), cursor }),
+    args: { job: "p_job", cursor: "p_cursor" },
+  },
+  {
     path: "/history",
     summary: "The ledger, newest first, 100 runs a page",
     answer: shapes.history,

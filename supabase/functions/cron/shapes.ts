@@ -211,6 +211,142 @@ export const metrics = z.strictObject({
   next_cursor: cursor,
 }).openapi("Metrics");
 
+const day = z.iso.date().openapi({ description: "A UTC day" });
+const days = count.openapi({ description: "By how many days it is told" });
+const sentence = z.string();
+
+const share = z.strictObject({ rate: z.number(), least: z.number(), most: z.number() })
+  .openapi("Share", { description: "With its 99 % interval" });
+
+const finding = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("outgrows"),
+    limit: z.enum(["timeout", "wall_clock", "interval"]),
+    limit_ms: count,
+    reached: z.boolean().openapi({ description: "It is there already; `on` is then today" }),
+    on: day,
+    earliest: day.nullable(),
+    latest: day.nullable().openapi({ description: "Null: ten years or more; or it is there" }),
+    p95_ms: z.number(),
+    ms_a_day: z.number().nullable(),
+    least_ms_a_day: z.number().nullable(),
+    most_ms_a_day: z.number().nullable(),
+    days,
+    since: day,
+    sentence,
+  }),
+  z.strictObject({
+    kind: z.literal("failure_rate"),
+    rises: z.boolean(),
+    since: day,
+    now: share,
+    before: share,
+    days,
+    sentence,
+  }),
+  z.strictObject({
+    kind: z.literal("unusual_duration"),
+    at: moment,
+    average_ms: z.number(),
+    usual_ms: z.number(),
+    least_ms: z.number(),
+    most_ms: z.number(),
+    days,
+    sentence,
+  }),
+]).openapi("Finding");
+
+const trend = {
+  level: z.number().openapi({ description: "Where it stands today" }),
+  a_day: z.number().nullable().openapi({
+    description: "By how much it moves a day, with its 95 % interval; null: no trend is proven",
+  }),
+  least_a_day: z.number().nullable(),
+  most_a_day: z.number().nullable(),
+  days,
+  since: day.openapi({ description: "The first day that it is told by" }),
+};
+
+const monthAhead = z.strictObject({
+  next_30_days: z.number(),
+  least: z.number(),
+  most: z.number(),
+  a_day: z.number().nullable(),
+  days,
+  since: day,
+}).openapi("MonthAhead");
+
+export const forecast = z.strictObject({
+  timestamp: moment,
+  project: z.strictObject({
+    made_at: moment,
+    ledger: z.strictObject({
+      rows: count,
+      bytes: count,
+      days,
+      rows_a_day: count.nullable(),
+      held_on: day.nullable().openapi({
+        description: "From when on retention takes as many rows as come; today: it does",
+      }),
+      held_rows: count.nullable(),
+      held_bytes: count.nullable(),
+      growth: z.strictObject({
+        rows: z.strictObject(trend).nullable(),
+        bytes: z.strictObject(trend).nullable(),
+      }),
+      sentence,
+    }),
+    cost: z.strictObject({
+      plan: z.string().nullable(),
+      source: z.string().nullable(),
+      looked_up_on: day.nullable(),
+      invocations: z.strictObject({
+        last_30_days: count,
+        ahead: monthAhead.nullable(),
+        included: count.nullable(),
+        exceeds_on: day.nullable(),
+        earliest: day.nullable(),
+        latest: day.nullable(),
+      }),
+      wall_seconds: z.strictObject({
+        last_30_days: count,
+        ahead: monthAhead.nullable(),
+        included: count.nullable(),
+      }),
+      usd: z.number().nullable().openapi({
+        description:
+          "What the next 30 days cost above what the plan includes; null: it does not sell so much, or too few days " +
+          "are known",
+      }),
+      sentence,
+    }),
+  }).nullable().openapi({ description: "Null: the pulse has not made it yet" }),
+  jobs: z.array(z.strictObject({
+    job: z.string(),
+    alias: z.string().nullable(),
+    made_at: moment.nullable().openapi({ description: "Null: the pulse has not made it yet" }),
+    days: count.openapi({ description: "Days of half a year on which the job ran" }),
+    duration: z.strictObject({
+      p95_ms: z.number(),
+      ms_a_day: z.number().nullable(),
+      least_ms_a_day: z.number().nullable(),
+      most_ms_a_day: z.number().nullable(),
+      days,
+      since: day,
+    }).nullable(),
+    findings: z.array(finding),
+    figures: z.record(
+      z.string(),
+      z.strictObject({ ...trend, in_30_days: z.number().nullable() }),
+    ),
+    cost: z.strictObject({ invocations: count, wall_seconds: count, days }).nullable().openapi({
+      description: "What 30 days are, as the last six weeks were",
+    }),
+    error: z.string().nullable().openapi({ description: "Why it could not be made" }),
+  })),
+  next_cursor: cursor,
+}).openapi("Forecast");
+
 export const history = z.strictObject({
   ordered_by: z.enum(["created_at", "completed_at"]),
   runs: z.array(run),

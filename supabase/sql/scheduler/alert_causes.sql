@@ -87,6 +87,9 @@ language sql stable set search_path = '' rows 20 as $$
   union
   select job_name from scheduler.alert_events
   union
+  select job_name from scheduler.job_forecasts where outgrows_on <= scheduler.utc_day(p_now) + (
+    select least(threshold, 3650)::integer from public.scheduler_alert_rules where rule = 'outgrows' and enabled)
+  union
   select jsonb_object_keys(p_errors);
 $$;
 comment on function scheduler.suspects(jsonb, timestamptz) is
@@ -124,6 +127,8 @@ begin
     v_facts.usual_seconds := scheduler.usual_seconds(p_job.name);
   end if;
   v_facts.pulse_error := p_errors ->> p_job.name;
+  v_facts.outgrows_in_days := (
+    select outgrows_on - scheduler.utc_day(p_now) from scheduler.job_forecasts where job_name = p_job.name);
   return v_facts;
 end;
 $$;

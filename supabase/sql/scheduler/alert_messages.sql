@@ -37,7 +37,8 @@ language sql immutable set search_path = '' as $$
       when 'failed' then ' failed' when 'failing' then ' fails again and again' when 'missed' then ' was missed'
       when 'late' then ' is late' when 'overdue' then ' is overdue' when 'continuous_down' then ' is down'
       when 'breaker_open' then ' is held back by its breaker' when 'dependency_timeout' then ' waited in vain'
-      when 'long_running' then ' runs for too long' else ' cannot be looked at by the pulse' end
+      when 'long_running' then ' runs for too long' when 'outgrows' then ' outgrows its time' else ' cannot be looked '
+        'at by the pulse' end
     when 'host' then case name when 'functions' then 'the functions do not answer' else name || ' does not answer' end
     when 'secret' then format('the secret %s is refused', name)
     when 'setup' then name
@@ -65,7 +66,9 @@ comment on function scheduler.alert_remedy(text) is 'What to do about a cause of
 create function scheduler.alert_sentence(p_alert public.scheduler_alerts, p_now timestamptz) returns text
 language plpgsql stable set search_path = '' as $$
 begin
-  return scheduler.without_secrets(coalesce(scheduler.alert_remedy(p_alert.cause), scheduler.explain(
+  return scheduler.without_secrets(coalesce(scheduler.alert_remedy(p_alert.cause), (
+    select forecasts.sentence from scheduler.forecast(p_alert.jobs[1]) as forecasts
+    where p_alert.rule = 'outgrows' and forecasts.kind = 'outgrows' limit 1), scheduler.explain(
     p_alert.jobs[1], (select unsuccessful_for from scheduler.run_counters
       where job_name = p_alert.jobs[1] and p_alert.rule in ('failed', 'failing')), p_now)));
 exception when others then
@@ -74,7 +77,8 @@ exception when others then
 end;
 $$;
 comment on function scheduler.alert_sentence(public.scheduler_alerts, timestamptz) is
-  'What explain says of the alert''s first job, or what to do about a cause of no job; without secrets.';
+  'What explain says of the alert''s first job, the forecast of one that outgrows its time, or what to do about a '
+    'cause of no job; without secrets.';
 
 create function scheduler.alert_message(p_alert public.scheduler_alerts, p_event text, p_now timestamptz) returns jsonb
 language sql stable set search_path = '' as $$

@@ -31,16 +31,19 @@ insert into public.scheduler_alert_rules (rule, severity, threshold, unit, for_s
     'in time'),
   ('long_running', 'warning', 3, 'times', 0, 'a run lasts longer than so many times the p95 of the last 200 completed '
     'ones, and a minute'),
+  ('outgrows', 'warning', 14, 'days', 0, 'a job is foreseen to reach its timeout, the wall clock or its interval '
+    'within so many days'),
   ('pulse_errors', 'warning', 1, 'errors', 300, 'the pulse fails for a job or in a step'),
   ('queue_still', 'critical', 120, 'seconds', 0, 'pg_net''s queue has held requests for so long, and no answer came');
 
 create type scheduler.alert_facts as (
   job_name text, continuous boolean, failed_in_row integer, is_retrying boolean, missed_in_row integer,
   waiting_seconds numeric, overdue_seconds numeric, is_down boolean, breaker_state text, dependency_timed_out boolean,
-  running_seconds numeric, usual_seconds numeric, pulse_error text
+  running_seconds numeric, usual_seconds numeric, pulse_error text, outgrows_in_days integer
 );
 comment on type scheduler.alert_facts is
-  'What the rules see of a job. usual_seconds: the p95 of its durations, null where too few runs have completed.';
+  'What the rules see of a job. usual_seconds: the p95 of its durations, null where too few runs have completed; '
+    'outgrows_in_days: until it reaches a limit, null where none is foreseen.';
 
 create function scheduler.job_rule_holds(p_rule text, p_threshold numeric, p_facts scheduler.alert_facts)
 returns boolean
@@ -60,6 +63,7 @@ begin
     when 'long_running' then p_facts.running_seconds > greatest(60, p_facts.usual_seconds * p_threshold)
       and p_facts.usual_seconds is not null
     when 'pulse_errors' then p_facts.pulse_error is not null
+    when 'outgrows' then p_facts.outgrows_in_days <= p_threshold
   end, false);
 end;
 $$;

@@ -132,6 +132,9 @@ begin
     unsuccessful_for = case when new.status = 'failed' and new.trigger <> 'manual'
       then greatest(counters.unsuccessful_for, new.scheduled_for) else counters.unsuccessful_for end
     where counters.job_name = new.job_name;
+  if found then
+    perform scheduler.count_in_day(new);
+  end if;
   return null;
 end;
 $$;
@@ -171,6 +174,21 @@ begin
     from written where status in ('skipped', 'missed') group by job_name
   ) as sums
   where counters.job_name = sums.job_name;
+  insert into scheduler.job_days as days (job_name, day, skipped, missed, verdicts, success_rows, failure_rows)
+    select job_name, day, coalesce(sum(amount) filter (where status = 'skipped'), 0),
+      coalesce(sum(amount) filter (where status = 'missed'), 0), jsonb_object_agg(verdict, amount),
+      coalesce(sum(rows) filter (where status = 'skipped'), 0), coalesce(sum(rows) filter (where status = 'missed'), 0)
+    from (
+      select job_name, scheduler.utc_day(completed_at) as day, status, verdict, sum(occurrences) as amount,
+        count(*) as rows
+      from written where status in ('skipped', 'missed') group by 1, 2, 3, 4
+    ) as sums
+    where exists (select from scheduler.run_counters as counters where counters.job_name = sums.job_name)
+    group by job_name, day order by job_name, day
+    on conflict (job_name, day) do update set skipped = days.skipped + excluded.skipped,
+      missed = days.missed + excluded.missed, verdicts = scheduler.merged_counts(days.verdicts, excluded.verdicts),
+      success_rows = days.success_rows + excluded.success_rows,
+      failure_rows = days.failure_rows + excluded.failure_rows;
   return null;
 end;
 $$;

@@ -94,6 +94,7 @@ begin
     when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
     when 'answers' then jsonb_build_object(
       'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
+    when 'forecasts' then scheduler.attend_forecasts(p_now, p_budget_ms / 2)
     when 'alerts' then scheduler.attend_alerts(p_now)
     when 'jobs' then scheduler.attend_jobs(p_now, p_budget_ms)
   end;
@@ -112,7 +113,8 @@ language sql immutable set search_path = '' as $$
     case when prunes then 'pruned' end,
     case when prunes then 'pulse entry' end,
     case when mends then 'mended' end,
-    case when scheduler.rollup_step(p_state.last_rolled_up_at, p_now) is not null then 'rolled up' end,
+    case when rolls_up then 'rolled up' end,
+    case when rolls_up or p_state.forecasts_left then 'forecasts' end,
     -- Once a round of the jobs.
     case when p_state.resume_after is null then 'answers' end,
     'alerts',
@@ -122,11 +124,12 @@ language sql immutable set search_path = '' as $$
   from (select
     coalesce(p_now < p_state.last_pruned_at or p_now >= p_state.last_pruned_at + interval '1 hour', true) as prunes,
     coalesce(p_now < p_state.last_mended_at or p_now >= p_state.last_mended_at + interval '1 minute',
-      true) as mends) as due;
+      true) as mends,
+    scheduler.rollup_step(p_state.last_rolled_up_at, p_now) is not null as rolls_up) as due;
 $$;
 comment on function scheduler.pulse_steps(scheduler.pulse_state, timestamptz) is
-  'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, counters rolled up every '
-    'five, pruning begins every hour.';
+  'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, counters rolled up and '
+    'forecasts looked at every five, pruning begins every hour.';
 
 create function scheduler.pulse(p_now timestamptz default now(), p_budget_ms integer default 50) returns jsonb
 language plpgsql set search_path = '' as $$

@@ -203,6 +203,23 @@ $$;
 comment on function scheduler.range_fault(public.scheduler_jobs) is
   'The first number of a job that is out of its range, as the end of a sentence; null when none is.';
 
+create function scheduler.figures_fault(p_figures text[]) returns text
+language sql immutable set search_path = '' as $$
+  select case
+    when cardinality(p_figures) > 5 then format('figures must be at most 5, got %s', cardinality(p_figures))
+    else (
+      select case when figure is null or figure !~ '^[A-Za-z_][A-Za-z0-9_-]{0,62}$' then format('figures must be names '
+          'of fields of the result: 1 to 63 letters, digits, - and _, the first a letter or _, got %s',
+          coalesce(quote_literal(left(figure, 100)), 'null'))
+        else format('figures must be named once each, got %L twice', figure) end
+      from unnest(p_figures) with ordinality as figures (figure, place)
+      where figure is null or figure !~ '^[A-Za-z_][A-Za-z0-9_-]{0,62}$'
+        or figure = any (p_figures[place + 1:])
+      order by place limit 1) end;
+$$;
+comment on function scheduler.figures_fault(text[]) is
+  'What is wrong with the figures that a job names; null when nothing is.';
+
 -- Finds the fault in a job's values and names the value. It has no side effect, so a table of cases tests it.
 create function scheduler.job_fault(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
@@ -247,6 +264,7 @@ begin
     scheduler.contradiction(p_job),
     scheduler.unknown_name(p_job),
     scheduler.alias_fault(p_job),
+    scheduler.figures_fault(p_job.figures),
     case when p_job.budgets <> '{}' then scheduler.budgets_fault(p_job.budgets) end,
     scheduler.dependency_fault(p_job));
 end;
@@ -314,7 +332,8 @@ create function scheduler.register_job(
   defer_at_most_seconds integer default 900,
   stretch_after integer default null,
   stretch_at_most_seconds integer default null,
-  parallel_least integer default null
+  parallel_least integer default null,
+  figures text[] default '{}'
 ) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -339,7 +358,7 @@ begin
     'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}'),
     'alias', alias, 'defer_if', defer_if, 'defer_at_most_seconds', defer_at_most_seconds,
     'stretch_after', stretch_after, 'stretch_at_most_seconds', stretch_at_most_seconds,
-    'parallel_least', parallel_least));
+    'parallel_least', parallel_least, 'figures', coalesce(figures, '{}')));
   perform scheduler.put_job(v_job);
 end;
 $$;

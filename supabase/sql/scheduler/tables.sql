@@ -82,6 +82,7 @@ create table public.scheduler_jobs (
   stretch_after integer,
   stretch_at_most_seconds integer,
   parallel_least integer,
+  figures text[] not null default '{}',
   check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null)),
   check (parallel_limit is null or overlap_policy = 'allow'),
   check (schedule is not null or (run_if is null and cron_entry is null and next_run_at is null)),
@@ -169,6 +170,8 @@ comment on column public.scheduler_jobs.stretch_at_most_seconds is
 comment on column public.scheduler_jobs.parallel_least is
   'How many runs may be under way at once at the least: the number in force lies between it and parallel_limit, by '
     'what waits and how the target copes. Null: it is parallel_limit.';
+comment on column public.scheduler_jobs.figures is
+  'Numbers of its results that are kept by day and forecast: names of fields, as {"rows": 12} has.';
 
 -- What a run can come to. The sentences are what explain() says and what the runbook explains.
 create table scheduler.verdicts (
@@ -387,7 +390,8 @@ create table scheduler.pulse_state (
   errors jsonb not null default '{}',
   last_looked_at timestamptz,
   queue_still_since timestamptz,
-  last_rolled_up_at timestamptz
+  last_rolled_up_at timestamptz,
+  forecasts_left boolean not null default false
 );
 
 comment on table scheduler.pulse_state is
@@ -402,6 +406,8 @@ comment on column scheduler.pulse_state.queue_still_since is
   'Since when pg_net''s queue has held requests without an answer to any; null: it does not stand still.';
 comment on column scheduler.pulse_state.last_rolled_up_at is
   'When the counters of all jobs were last copied to rollups.';
+comment on column scheduler.pulse_state.forecasts_left is
+  'Whether the last pulse that made forecasts had no time for all.';
 insert into scheduler.pulse_state default values;
 
 -- Unlogged on purpose: a crash empties it together with pg_net's tables, which is how the crash is noticed.

@@ -35,6 +35,61 @@ for (const dump of dumps) {
   });
 }
 
+Deno.test("an upgrade fills the days of jobs by what the ledger still has whole", async () => {
+  await withDatabase(async ({ sql, admin }) => {
+    const dump = await Deno.readFile(new URL("0.10.0.sql.gz", folder));
+    await admin.unsafe(new TextDecoder().decode(gunzipSync(dump)));
+    await sql`delete from scheduler_runs`;
+    // Six runs a day for 40 days; completed ones older than 14 days are pruned, or were never there.
+    await sql`
+      insert into scheduler_runs (job_name, function_name, status, trigger, scheduled_for, scheduled_until, occurrences,
+        dispatched_at, started_at, completed_at, duration_ms, verdict, skip_kind, skip_reason)
+      select case i % 2 when 0 then 'completed' else 'failed' end, 'job', status, 'manual', at, case when status = 'missed'
+          then at end, case when status = 'missed' then 1001 else 1 end,
+        begun, begun, at, case when status <> 'missed' then i % 7 * i end,
+        case status when 'completed' then 'ok' when 'failed' then 'timed_out' else status end,
+        case status when 'missed' then 'misfire_skip' end, case status when 'missed' then 'late' end
+      from generate_series(0, 239) as i, lateral (select now() - i * interval '4 hours' as at,
+        (array['completed', 'completed', 'failed', 'completed', 'missed'])[1 + i % 5] as status) as runs,
+        lateral (select case when status <> 'missed' then at - interval '1 minute' end as begun) as began
+      where i < 84 or status <> 'completed'`;
+    await sql`insert into scheduler_runs (job_name, status, trigger, scheduled_for, completed_at, verdict)
+      values ('nobody', 'completed', 'manual', now(), now(), 'ok')`;
+    await applyNewer("0.10.0", sql);
+    const filled = await sql`select * from scheduler.job_days order by job_name, day`;
+    const since = filled.reduce((least, { day }) => day < least ? day : least, filled[0]!.day);
+    const age = (Date.now() - since.getTime()) / 86_400_000;
+    assert.ok(age > 12.9 && age < 14.1, `${age} days`);
+    // What the trigger would have counted.
+    await sql`delete from scheduler.job_days`;
+    await sql`select scheduler.count_in_day(runs) from scheduler_runs as runs
+      where completed_at >= ${since} and status <> 'missed' and job_name <> 'nobody'`;
+    const counted = await sql`select * from scheduler.job_days order by job_name, day`;
+    const missed =
+      await sql`select job_name, (completed_at at time zone 'UTC')::date as day, sum(occurrences) as amount,
+      count(*)::int as rows from scheduler_runs where completed_at >= ${since} and status = 'missed' group by 1, 2`;
+    for (const day of counted) {
+      const gap = missed.find((one) =>
+        one.job_name === day.job_name && one.day.getTime() === day.day.getTime()
+      );
+      if (gap === undefined) continue;
+      day.missed = gap.amount;
+      day.failure_rows += gap.rows;
+      day.verdicts = { ...day.verdicts, missed: Number(gap.amount) };
+    }
+    assert.ok(counted.length > 20);
+    assert.deepEqual([...filled], [...counted]);
+    // And on it goes.
+    await sql`insert into scheduler_runs (job_name, status, trigger, scheduled_for, completed_at, verdict)
+      values ('completed', 'completed', 'manual', now(), now(), 'ok')`;
+    const [today] =
+      await sql`select sum(completed)::int as amount from scheduler.job_days where job_name = 'completed'`;
+    const before = counted.filter(({ job_name }) => job_name === "completed")
+      .reduce((sum, { completed }) => sum + completed, 0);
+    assert.equal(today!.amount, before + 1);
+  }, { packs: "none" });
+});
+
 /** The migrations of the releases after that one. */
 async function applyNewer(version: string, sql: Parameters<typeof applyMigrations>[0]) {
   const releases = await readReleases();

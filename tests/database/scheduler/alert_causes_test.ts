@@ -242,6 +242,17 @@ t.ledgerTest("the rules see what the ledger says", async ({ sql }) => {
   assert.deepEqual(await rulesOf(sql, t.after(1)), ["e continuous_down"]);
   await sql`select scheduler.unregister_job('e')`;
 
+  // Its forecast: in 14 days, and later.
+  await t.register(sql, "g", { schedule: null });
+  await sql`
+    insert into scheduler.job_forecasts (job_name, made_at, job_updated_at, outgrows_limit, outgrows_on, forecast)
+    values ('g', ${t.NOON}, ${t.NOON}, 'timeout', '2026-03-17', '{"findings": []}')`;
+  assert.deepEqual(await rulesOf(sql, t.after(1)), []);
+  assert.deepEqual(await rulesOf(sql, t.after(13 * 60)), ["g outgrows"]);
+  await sql`update scheduler_alert_rules set threshold = 3 where rule = 'outgrows'`;
+  assert.deepEqual(await rulesOf(sql, t.after(13 * 60)), []);
+  await sql`select scheduler.unregister_job('g')`;
+
   await t.register(sql, "f", {}, t.after(900));
   await sql`update scheduler.pulse_state set errors = '{"f": "it broke", "step jobs": "so did this"}'`;
   assert.deepEqual(await rulesOf(sql, t.after(1)), ["f pulse_errors"]);

@@ -54,6 +54,11 @@ const JOB_RULES: Record<string, { threshold: number; holds: Facts[]; not: Facts[
       { usual_seconds: 1 },
     ],
   },
+  outgrows: {
+    threshold: 14,
+    holds: [{ outgrows_in_days: 14 }, { outgrows_in_days: 0 }, { outgrows_in_days: -1 }],
+    not: [{ outgrows_in_days: 15 }, {}],
+  },
   pulse_errors: { threshold: 1, holds: [{ pulse_error: "it broke" }], not: [{}] },
 };
 

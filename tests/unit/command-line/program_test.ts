@@ -469,6 +469,7 @@ Deno.test("a name that is blank or a step between folders is refused, and asks n
   const verbs: ((name: string) => string[])[] = [
     (name) => ["health", name],
     (name) => ["metrics", name],
+    (name) => ["forecast", name],
     (name) => ["explain", name],
     (name) => ["next", name],
     (name) => ["runs", "--job", name],

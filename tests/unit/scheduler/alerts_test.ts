@@ -44,6 +44,7 @@ Deno.test("the alerts that people count on are there", async () => {
     "SchedulerBusy",
     "SchedulerBudgetUsedUp",
     "SchedulerAlertUndelivered",
+    "SchedulerJobOutgrowsLimit",
     "XMRTNoActiveDevices",
     "XMRTChargingEfficiencyLow",
     "XMRTPoPValidationLow",

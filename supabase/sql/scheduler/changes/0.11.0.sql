@@ -488,7 +488,10 @@ create extension if not exists pgcrypto with schema extensions;
 alter table scheduler.pulse_state
   add column last_looked_at timestamptz,
   add column queue_still_since timestamptz,
-  add column last_rolled_up_at timestamptz;
+  add column last_rolled_up_at timestamptz,
+  add column forecasts_left boolean not null default false;
+comment on column scheduler.pulse_state.forecasts_left is
+  'Whether the last pulse that made forecasts had no time for all.';
 comment on column scheduler.pulse_state.last_rolled_up_at is
   'When the counters of all jobs were last copied to rollups.';
 comment on column scheduler.pulse_state.last_looked_at is 'When the rules of alerts were last looked at.';
@@ -577,17 +580,20 @@ insert into public.scheduler_alert_rules (rule, severity, threshold, unit, for_s
     'in time'),
   ('long_running', 'warning', 3, 'times', 0, 'a run lasts longer than so many times the p95 of the last 200 completed '
     'ones, and a minute'),
+  ('outgrows', 'warning', 14, 'days', 0, 'a job is foreseen to reach its timeout, the wall clock or its interval '
+    'within so many days'),
   ('pulse_errors', 'warning', 1, 'errors', 300, 'the pulse fails for a job or in a step'),
   ('queue_still', 'critical', 120, 'seconds', 0, 'pg_net''s queue has held requests for so long, and no answer came');
 
 create type scheduler.alert_facts as (
   job_name text, continuous boolean, failed_in_row integer, is_retrying boolean, missed_in_row integer,
   waiting_seconds numeric, overdue_seconds numeric, is_down boolean, breaker_state text, dependency_timed_out boolean,
-  running_seconds numeric, usual_seconds numeric, pulse_error text
+  running_seconds numeric, usual_seconds numeric, pulse_error text, outgrows_in_days integer
 );
 
 comment on type scheduler.alert_facts is
-  'What the rules see of a job. usual_seconds: the p95 of its durations, null where too few runs have completed.';
+  'What the rules see of a job. usual_seconds: the p95 of its durations, null where too few runs have completed; '
+    'outgrows_in_days: until it reaches a limit, null where none is foreseen.';
 
 create table public.scheduler_alerts (
   id uuid primary key default gen_random_uuid(),
@@ -932,6 +938,246 @@ comment on column scheduler.parallel_states.failed is 'Those of them that failed
 comment on column scheduler.parallel_states.duration_ms is 'How long they took together.';
 comment on column scheduler.parallel_states.usual_ms is
   'How long a run usually takes: the average of rounds, the newest with an eighth.';
+
+-- Forecasts.
+
+alter table public.scheduler_jobs add column figures text[] not null default '{}';
+comment on column public.scheduler_jobs.figures is
+  'Numbers of its results that are kept by day and forecast: names of fields, as {"rows": 12} has.';
+
+create table scheduler.job_days (
+  job_name text not null,
+  day date not null check (isfinite(day)),
+  completed integer not null default 0,
+  failed integer not null default 0,
+  deferred integer not null default 0,
+  cancelled integer not null default 0,
+  skipped bigint not null default 0,
+  missed bigint not null default 0,
+  verdicts jsonb not null default '{}',
+  sent integer not null default 0,
+  wall_ms bigint not null default 0,
+  success_rows integer not null default 0,
+  failure_rows integer not null default 0,
+  durations integer[] not null default '{}',
+  shortest_ms integer,
+  longest_ms integer,
+  hour_runs integer[] not null default '{}',
+  hour_ms bigint[] not null default '{}',
+  figures jsonb not null default '{}',
+  primary key (job_name, day)
+  -- Room for the next versions of the rows of today: their updates touch no index.
+) with (fillfactor = 80);
+create index job_days_day_idx on scheduler.job_days (day);
+alter table scheduler.job_days enable row level security;
+revoke all on scheduler.job_days from public, anon, authenticated, service_role;
+
+comment on table scheduler.job_days is
+  'What came of each job on each UTC day, one row a job and day. A run counts on the day on which it ended. The rows '
+    'of a job that was taken out stay; registered again under its name, it goes on with them.';
+comment on column scheduler.job_days.verdicts is
+  'Runs, and occurrences that were skipped or missed, by the verdict with which they ended: {"ok": 1438, "lost": 2}.';
+comment on column scheduler.job_days.sent is 'Requests to the edge function: attempts that were dispatched.';
+comment on column scheduler.job_days.wall_ms is 'How long all runs that began took, together.';
+comment on column scheduler.job_days.success_rows is
+  'Rows of the ledger that go after keep_successes_days; failure_rows: those that go after keep_failures_days.';
+comment on column scheduler.job_days.durations is
+  'How long runs took that completed, or that time stopped (timed_out, interrupted): a count at each place of '
+    'duration_place, null for none. Two days together are the sums of their places.';
+comment on column scheduler.job_days.hour_runs is
+  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together. Kept for 50 days.';
+comment on column scheduler.job_days.figures is
+  'Of each figure that the job names: {"rows": {"sum", "least", "most", "runs"}}.';
+
+create table scheduler.ledger_days (
+  day date primary key check (isfinite(day)),
+  rows bigint not null,
+  bytes bigint not null
+);
+alter table scheduler.ledger_days enable row level security;
+revoke all on scheduler.ledger_days from public, anon, authenticated, service_role;
+
+comment on table scheduler.ledger_days is
+  'How large the ledger was at the beginning of each UTC day, as the first pulse of the day found it.';
+comment on column scheduler.ledger_days.rows is 'Counted while the ledger is small, else reckoned from its pages.';
+comment on column scheduler.ledger_days.bytes is 'Of scheduler_runs with its indexes.';
+
+-- What the ledger still has whole: the days of which nothing was pruned. Nothing ends meanwhile: this transaction has
+-- the ledger to itself, and from its commit on the trigger counts.
+with since as (
+  select greatest(
+    (now() at time zone 'UTC')::date - scheduler.setting('scheduler.keep_successes_days') + 1,
+    (min(completed_at) filter (where status in ('completed', 'skipped')) at time zone 'UTC')::date + 1) as day
+  from public.scheduler_runs
+), ended as (
+  select runs.*, (completed_at at time zone 'UTC')::date as day, greatest(duration_ms, 0) as ms,
+    duration_ms is not null and (status = 'completed' or verdict in ('timed_out', 'interrupted')) as is_timed,
+    ceil(ln(greatest(duration_ms, 1)::float8) / ln(1.05::float8))::integer as place,
+    extract(hour from started_at at time zone 'UTC')::integer as hour
+  from public.scheduler_runs as runs join public.scheduler_jobs on name = job_name, since
+  where completed_at >= since.day at time zone 'UTC'
+), sums as (
+  select job_name, day, count(*) filter (where status = 'completed') as completed,
+    count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'cancelled') as cancelled,
+    coalesce(sum(occurrences) filter (where status = 'skipped'), 0) as skipped,
+    coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed,
+    count(*) filter (where dispatched_at is not null and function_name is not null) as sent,
+    coalesce(sum(ms) filter (where duration_ms is not null), 0) as wall_ms,
+    count(*) filter (where status in ('completed', 'skipped')) as success_rows,
+    count(*) filter (where status not in ('completed', 'skipped')) as failure_rows,
+    min(ms) filter (where is_timed) as shortest_ms, max(ms) filter (where is_timed) as longest_ms
+  from ended group by job_name, day
+), verdicts as (
+  select job_name, day, jsonb_object_agg(verdict, amount) as verdicts
+  from (select job_name, day, verdict, sum(occurrences) as amount from ended group by 1, 2, 3) as counts
+  group by 1, 2
+), places as (
+  select job_name, day, place, count(*) as amount from ended where is_timed group by 1, 2, 3
+), durations as (
+  select job_name, day, format('[%s:%s]={%s}', low, high, string_agg(coalesce(amount::text, 'NULL'), ','
+    order by place))::integer[] as durations
+  from (select job_name, day, min(place) as low, max(place) as high from places group by 1, 2) as spans
+    cross join generate_series(low, high) as place left join places using (job_name, day, place)
+  group by job_name, day, low, high
+), hours as (
+  select job_name, day, hour, count(*) as runs, sum(ms) as ms from ended
+  where is_timed and hour is not null group by 1, 2, 3
+), of_hours as (
+  select job_name, day, format('[%s:%s]={%s}', low, high, string_agg(coalesce(runs::text, 'NULL'), ','
+      order by hour))::integer[] as hour_runs,
+    format('[%s:%s]={%s}', low, high, string_agg(coalesce(ms::text, 'NULL'), ',' order by hour))::bigint[] as hour_ms
+  from (select job_name, day, min(hour) as low, max(hour) as high from hours group by 1, 2) as spans
+    cross join generate_series(low, high) as hour left join hours using (job_name, day, hour)
+  group by job_name, day, low, high
+)
+insert into scheduler.job_days (job_name, day, completed, failed, cancelled, skipped, missed, verdicts, sent, wall_ms,
+    success_rows, failure_rows, durations, shortest_ms, longest_ms, hour_runs, hour_ms)
+  select job_name, day, completed, failed, cancelled, skipped, missed, verdicts, sent, wall_ms, success_rows,
+    failure_rows, coalesce(durations, '{}'), shortest_ms, longest_ms, coalesce(hour_runs, '{}'), coalesce(hour_ms, '{}')
+  from sums join verdicts using (job_name, day) left join durations using (job_name, day)
+    left join of_hours using (job_name, day);
+
+-- Its body follows with the other functions.
+create function scheduler.prune_job_days(p_before timestamptz, p_limit integer) returns integer
+language sql set search_path = '' as 'select 0';
+select scheduler.add_retention_rule('scheduler', 'job_days', 730, what => 'how long it is known what came of each job '
+  'on each day', prune_function => 'scheduler.prune_job_days');
+
+create table public.scheduler_plans (
+  plan text primary key check (plan ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  wall_clock_seconds integer check (wall_clock_seconds >= 1),
+  invocations_included bigint check (invocations_included >= 0),
+  invocations_package bigint check (invocations_package >= 1),
+  usd_a_package numeric check (usd_a_package >= 0 and usd_a_package < 'Infinity'),
+  wall_seconds_included bigint check (wall_seconds_included >= 0),
+  usd_a_wall_second numeric check (usd_a_wall_second >= 0 and usd_a_wall_second < 'Infinity'),
+  source text not null check (source ~ '\S'),
+  looked_up_on date not null check (isfinite(looked_up_on)),
+  updated_at timestamptz not null default now() check (isfinite(updated_at)),
+  check ((invocations_package is null) = (usd_a_package is null))
+);
+alter table public.scheduler_plans enable row level security;
+revoke all on public.scheduler_plans from public, anon, authenticated, service_role;
+grant select on public.scheduler_plans to service_role;
+
+comment on table public.scheduler_plans is
+  'What plans allow and cost a month, one row a plan: what forecasts of wall clock and cost reckon with. Change a row '
+    'when a price changes, or add one; the setting forecast.plan names the one that holds.';
+comment on column public.scheduler_plans.wall_clock_seconds is 'How long a worker may live; null: no limit.';
+comment on column public.scheduler_plans.invocations_included is
+  'Calls of edge functions a month without a further price; null: any number.';
+comment on column public.scheduler_plans.usd_a_package is
+  'For each begun package of so many calls above what is included; null: more cannot be bought.';
+comment on column public.scheduler_plans.usd_a_wall_second is
+  'For each second that a function works above wall_seconds_included; null: seconds cost nothing.';
+comment on column public.scheduler_plans.looked_up_on is 'When the source said so.';
+
+create trigger set_updated_at before update on public.scheduler_plans
+  for each row execute function scheduler.set_updated_at();
+
+insert into public.scheduler_plans (plan, wall_clock_seconds, invocations_included, invocations_package, usd_a_package,
+    source, looked_up_on) values
+  ('free', 150, 500000, null, null, 'https://supabase.com/docs/guides/functions/limits and '
+    'https://supabase.com/docs/guides/platform/manage-your-usage/edge-function-invocations', '2026-11-30'),
+  ('pro', 400, 2000000, 1000000, 2, 'https://supabase.com/docs/guides/functions/limits and '
+    'https://supabase.com/docs/guides/platform/manage-your-usage/edge-function-invocations', '2026-11-30');
+
+insert into public.scheduler_settings (pack, key, default_value, type, on_change, description) values
+  ('scheduler', 'forecast.plan', '"free"', 'text', 'scheduler.check_plan', 'which row of scheduler_plans forecasts '
+    'reckon with');
+
+create type scheduler.trend as (
+  days integer, first_day date, last_day date, level float8, slope float8, slope_least float8, slope_most float8,
+  spread float8
+);
+comment on type scheduler.trend is
+  'How a figure stands and moves. days: how many are reckoned with; level: where it stands on the day of the question; '
+    'slope: by how much it moves a day, with its 95 % interval, null when no trend is proven; spread: how far a day '
+    'lies from the line, as a standard deviation.';
+
+create type scheduler.line as (z float8, slope float8, slope_least float8, slope_most float8);
+comment on type scheduler.line is
+  'The Theil-Sen line through days. z: how many standard deviations the count of rising less falling pairs is from 0.';
+
+create type scheduler.arrival as (on_day date, earliest date, latest date);
+comment on type scheduler.arrival is 'The day on which a line reaches a limit, and its interval; latest null: ten '
+  'years or more.';
+
+create type scheduler.share as (share float8, least float8, most float8);
+comment on type scheduler.share is 'A share, with its 99 % interval.';
+
+create type scheduler.hour_size as (
+  day date, hour integer, weekday integer, is_new boolean, size float8, weight float8, at timestamptz
+);
+comment on type scheduler.hour_size is
+  'An hour of a job on its own clock. size: the logarithm of how many milliseconds its runs took on average; weight: '
+    'the root of how many they were, as an average of few is more of a chance.';
+
+-- No key to the jobs: the pulse would wait for whoever takes one out.
+create table scheduler.job_forecasts (
+  job_name text primary key,
+  made_at timestamptz not null check (isfinite(made_at)),
+  job_updated_at timestamptz not null check (isfinite(job_updated_at)),
+  wall_clock_seconds integer,
+  outgrows_limit text check (outgrows_limit in ('timeout', 'wall_clock', 'interval')),
+  outgrows_on date check (isfinite(outgrows_on)),
+  forecast jsonb not null,
+  check ((outgrows_limit is null) = (outgrows_on is null))
+);
+create index job_forecasts_outgrows_on_idx on scheduler.job_forecasts (outgrows_on) where outgrows_on is not null;
+alter table scheduler.job_forecasts enable row level security;
+revoke all on scheduler.job_forecasts from public, anon, authenticated, service_role;
+
+comment on table scheduler.job_forecasts is 'What is foreseen of each job, one row a job, made anew each UTC day.';
+comment on column scheduler.job_forecasts.job_updated_at is
+  'The version of the job that it was made for; wall_clock_seconds: of the plan. When either is another now it is made '
+    'anew.';
+comment on column scheduler.job_forecasts.outgrows_on is
+  'The first day on which the job reaches a limit, and which limit; null: none is foreseen.';
+
+create table scheduler.project_forecast (
+  only_row boolean primary key default true check (only_row),
+  made_at timestamptz not null check (isfinite(made_at)),
+  made_with text not null,
+  ledger jsonb not null,
+  cost jsonb not null
+);
+alter table scheduler.project_forecast enable row level security;
+revoke all on scheduler.project_forecast from public, anon, authenticated, service_role;
+comment on table scheduler.project_forecast is
+  'One row: what is foreseen of the ledger and of the cost of all jobs, made anew each UTC day.';
+comment on column scheduler.project_forecast.made_with is 'The row of scheduler_plans that it was made with.';
+
+insert into scheduler.metric_sources (function_name, pack) values ('scheduler.forecast_metrics', 'scheduler');
+insert into scheduler.metric_families (family, pack, type, help) values
+  ('scheduler_forecast_limit_days', 'scheduler', 'gauge', 'In how many days the p95 of the job reaches a limit '
+    '(timeout, wall_clock or interval, the first of them); 0 when it is there; absent when none is foreseen.'),
+  ('scheduler_forecast_invocations', 'scheduler', 'gauge', 'Calls of edge functions by jobs that the next 30 days are '
+    'expected to have; absent before 14 days are known.'),
+  ('scheduler_forecast_wall_seconds', 'scheduler', 'gauge', 'Seconds of work by jobs that the next 30 days are '
+    'expected to have; absent before 14 days are known.'),
+  ('scheduler_ledger_rows', 'scheduler', 'gauge', 'Rows of the ledger, about; looked at once a day.'),
+  ('scheduler_ledger_bytes', 'scheduler', 'gauge', 'Bytes of the ledger with its indexes; looked at once a day.');
 
 -- Who registered a job: what packs registered until now was in their schedules.json.
 create table scheduler.job_sources (
