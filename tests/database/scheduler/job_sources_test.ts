@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { readJobArguments } from "../../../local/job-arguments.ts";
+import { registration } from "../../../local/packs.ts";
 import { readSchedulesText } from "../../../local/schedules.ts";
 import { refusal } from "../../support/refusal.ts";
 import * as t from "../../support/scheduler.ts";
@@ -93,12 +94,36 @@ t.ledgerTest(
       const entry = { name: "job", schedule: "@daily", [argument]: samples[argument], ...needs };
       const text = JSON.stringify({ own: [entry] });
       const { sections } = readSchedulesText("s.json", text, args);
-      await sql`select scheduler.register_entry('own', ${sql.json(sections.own![0] as never)})`;
-      const [row] = await sql`
-        select to_jsonb(jobs) -> ${argument} as value from scheduler_jobs as jobs where name = 'job'`;
-      assert.deepEqual(row!.value, samples[argument], argument);
+      const [read] = sections.own!;
+      const value = async () => {
+        const [row] = await sql`
+          select to_jsonb(jobs) -> ${argument} as value from scheduler_jobs as jobs where name = 'job'`;
+        return row!.value;
+      };
+      await sql`select scheduler.register_entry('own', ${sql.json(read as never)})`;
+      assert.deepEqual(await value(), samples[argument], argument);
+      await sql`select scheduler.unregister_job('job')`;
+      // As the migrations of a pack have it.
+      await sql.unsafe(registration(read!, args));
+      assert.deepEqual(await value(), samples[argument], argument);
       await sql`select scheduler.unregister_job('job')`;
     }
+  },
+);
+
+t.ledgerTest(
+  "a migration registers the interval of the file, and nothing of what is no argument",
+  async ({ sql }) => {
+    const entry = {
+      name: "job",
+      schedule: "*/5 * * * *",
+      why: "so",
+      shares: "because",
+      interval_from: { variable: "POLL", unit: "seconds" as const },
+    };
+    await sql.unsafe(registration(entry, await readJobArguments()));
+    const [row] = await sql`select schedule from scheduler_jobs`;
+    assert.equal(row!.schedule, "*/5 * * * *");
   },
 );
 
