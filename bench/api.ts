@@ -46,6 +46,8 @@ async function pages(sql: Sql): Promise<string[]> {
     "history",
     "history?job=bench-0500",
     "history?status=failed",
+    "failures",
+    "logs",
     `runs/${run!.id}`,
     "explain?job=bench-0500",
     "next",

@@ -5,6 +5,16 @@ declare
   v_jobs constant text[] := :jobs;
   v_name text;
 begin
+  -- Looked up by its name: an earlier version has no such table.
+  if v_pack = 'scheduler' and to_regclass('scheduler.adopted_entries') is not null then
+    execute 'select string_agg(distinct job_name, '', '') from scheduler.adopted_entries' into v_name;
+    if v_name is not null then
+      raise exception using errcode = '2BP01',
+        message = format('cannot remove the pack scheduler: entries of pg_cron would be lost, in whose place are: %s',
+          v_name),
+        hint = 'select scheduler.undo_adoption() puts them back, select scheduler.forget_adopted_entries() gives them up';
+    end if;
+  end if;
   -- One by one, those that no other job depends on first.
   loop
     select name into v_name from public.scheduler_jobs where v_pack = 'scheduler' or name = any (v_jobs)

@@ -73,7 +73,7 @@ async function lookInto(
 }
 
 /** The versions of the migrations that the database has, as the CLI keeps them. */
-async function readApplied(sql: Sql): Promise<string[]> {
+export async function readApplied(sql: Sql): Promise<string[]> {
   const [row] = await sql`
     select to_regclass('supabase_migrations.schema_migrations') is not null as there`;
   if (!row!.there) return [];

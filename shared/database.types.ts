@@ -1947,6 +1947,8 @@ export type Database = {
           "continuous": boolean;
           "created_at": string;
           "cron_entry": string | null;
+          "defer_at_most_seconds": number;
+          "defer_if": string | null;
           "dependency_timeout_seconds": number;
           "dependents": (string)[];
           "depends_on": (string)[];
@@ -1968,6 +1970,7 @@ export type Database = {
           "on_dependency_failure": string;
           "on_dependency_timeout": string;
           "overlap_policy": string;
+          "parallel_least": number | null;
           "parallel_limit": number | null;
           "pause_reason": string | null;
           "paused_at": string | null;
@@ -1983,6 +1986,8 @@ export type Database = {
           "secret_name": string;
           "stopped_at": string | null;
           "stopped_until": string | null;
+          "stretch_after": number | null;
+          "stretch_at_most_seconds": number | null;
           "target": string;
           "time_zone": string;
           "timeout_seconds": number;
@@ -2000,6 +2005,8 @@ export type Database = {
           "continuous"?: boolean;
           "created_at"?: string;
           "cron_entry"?: string | null;
+          "defer_at_most_seconds"?: number;
+          "defer_if"?: string | null;
           "dependency_timeout_seconds"?: number;
           "dependents"?: (string)[];
           "depends_on"?: (string)[];
@@ -2021,6 +2028,7 @@ export type Database = {
           "on_dependency_failure"?: string;
           "on_dependency_timeout"?: string;
           "overlap_policy"?: string;
+          "parallel_least"?: number | null;
           "parallel_limit"?: number | null;
           "pause_reason"?: string | null;
           "paused_at"?: string | null;
@@ -2036,6 +2044,8 @@ export type Database = {
           "secret_name"?: string;
           "stopped_at"?: string | null;
           "stopped_until"?: string | null;
+          "stretch_after"?: number | null;
+          "stretch_at_most_seconds"?: number | null;
           "target": string;
           "time_zone"?: string;
           "timeout_seconds"?: number;
@@ -2052,6 +2062,8 @@ export type Database = {
           "continuous"?: boolean;
           "created_at"?: string;
           "cron_entry"?: string | null;
+          "defer_at_most_seconds"?: number;
+          "defer_if"?: string | null;
           "dependency_timeout_seconds"?: number;
           "dependents"?: (string)[];
           "depends_on"?: (string)[];
@@ -2073,6 +2085,7 @@ export type Database = {
           "on_dependency_failure"?: string;
           "on_dependency_timeout"?: string;
           "overlap_policy"?: string;
+          "parallel_least"?: number | null;
           "parallel_limit"?: number | null;
           "pause_reason"?: string | null;
           "paused_at"?: string | null;
@@ -2088,6 +2101,8 @@ export type Database = {
           "secret_name"?: string;
           "stopped_at"?: string | null;
           "stopped_until"?: string | null;
+          "stretch_after"?: number | null;
+          "stretch_at_most_seconds"?: number | null;
           "target"?: string;
           "time_zone"?: string;
           "timeout_seconds"?: number;

@@ -5,6 +5,8 @@ export type Engine = "pg_cron" | "crontab" | "vercel" | "kubernetes" | "daybook"
 
 export interface Entry {
   name: string;
+  /** pg_cron has no name for it, and `name` is made of its id. */
+  isUnnamed?: true;
   /** As it is written: five fields, `@daily`, `30 seconds`, `@continuous`. */
   schedule: string;
   /** The IANA zone in which the schedule is read. */

@@ -62,7 +62,7 @@ function oneLine(text: string): string {
   return text.replace(/[\x00-\x20\x7f-\x9f]+/g, " ").trim();
 }
 
-/** Further lines begin below the first one's text. */
-function hang(first: string, text: string): string {
+/** One line of text, wrapped: further lines begin below the first one's text. */
+export function hang(first: string, text: string): string {
   return first + wrap(oneLine(text), width - first.length, 0).join(`\n${" ".repeat(first.length)}`);
 }

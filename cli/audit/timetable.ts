@@ -8,6 +8,9 @@ const MINUTES = DAYS * 1440;
 
 export type Minutes = Uint32Array;
 
+/** What starts at least once a minute. */
+export const everyMinute: Minutes = new Uint32Array(MINUTES / 32).fill(0xffffffff);
+
 export class Timetable {
   /** Minutes since the epoch. */
   readonly from: number;

@@ -2,13 +2,13 @@
 import { loadModule, parseSync } from "libpg-query";
 import type { Work } from "./entry.ts";
 
-type Tree = { [key: string]: unknown };
+export type Tree = { [key: string]: unknown };
 
 /** Once, before `workOfSql`. */
 export const loadSqlParser: () => Promise<void> = loadModule;
 
 /** Keys of a payload that only say who asked, or when. */
-const labels =
+export const labels =
   /^(source|trigger|triggered_?by|time|timestamp|schedule|scheduled_?at|job|job_?name)$/i;
 
 /** Of a command of pg_cron. What the parser cannot read is compared as text. */
@@ -83,7 +83,7 @@ function mentionsPost(text: string): boolean {
   return /\bnet\.http_(post|get|delete)\s*\(/i.test(text);
 }
 
-function nameOf(call: Tree): string[] {
+export function nameOf(call: Tree): string[] {
   return (call.funcname as { String: { sval: string } }[]).map(({ String }) => String.sval);
 }
 
@@ -104,7 +104,7 @@ function argument(call: Tree, name: string, position: number): unknown {
 }
 
 /** Every node of that type. */
-function* nodes(tree: unknown, type: string): Generator<{ node: Tree }> {
+export function* nodes(tree: unknown, type: string): Generator<{ node: Tree }> {
   if (tree === null || typeof tree !== "object") return;
   for (const [key, value] of Object.entries(tree)) {
     if (key === type) yield { node: value as Tree };

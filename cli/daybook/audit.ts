@@ -6,7 +6,6 @@ import type { Facts, Works } from "../audit/facts.ts";
 import { severities, type Severity } from "../audit/finding.ts";
 import { readFunctionLog } from "../audit/function-log.ts";
 import { report } from "../audit/report.ts";
-import { readWorks } from "../audit/rules/idle-hours.ts";
 import { sarifOf } from "../audit/sarif.ts";
 import { readDatabase } from "../audit/sources/database.ts";
 import { readText } from "../audit/sources/read-text.ts";
@@ -15,6 +14,7 @@ import { loadSqlParser } from "../audit/work.ts";
 import { isZone } from "../audit/zones.ts";
 import { readVersion } from "../../local/releases.ts";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
+import { worksOption } from "./options.ts";
 import { readProfile } from "./profile.ts";
 import { addNote, endWith } from "./verb.ts";
 
@@ -39,12 +39,7 @@ export function addAudit(program: Command, io: Io): void {
       "[files...]",
       "crontab, vercel.json, manifest of Kubernetes, schedules.json, .tsv; - is standard input",
     )
-    .option(
-      "--works <HOURS>",
-      "when there is work: 3-6@America/New_York, or daily-*=3-6@…; repeatable",
-      collectWorks,
-      [],
-    )
+    .addOption(worksOption())
     .option(
       "--watch <HOURS>",
       "of a database: watch pg_net so long first, to know whose its answers are",
@@ -72,14 +67,6 @@ export function addAudit(program: Command, io: Io): void {
     `Without files it audits --db-url, else the running stack's database: cron.job, cron.job_run_details and
 net._http_response, in a read-only transaction. It changes nothing. No secret is printed. docs/audit.md`,
   );
-}
-
-function collectWorks(text: string, list: Works[]): Works[] {
-  try {
-    return [...list, readWorks(text, isZone)];
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
 }
 
 function hoursOf(text: string): number {

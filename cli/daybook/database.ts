@@ -51,13 +51,17 @@ export async function databaseUrlIfAny(
 export function connectTo(
   url: string,
   name: string,
-  { max = 1, statementTimeoutMs }: { max?: number; statementTimeoutMs?: number } = {},
+  { max = 1, statementTimeoutMs, onNotice = () => {} }: {
+    max?: number;
+    statementTimeoutMs?: number;
+    onNotice?: (message: string) => void;
+  } = {},
 ): Sql {
   hostOf(url);
   return postgres(url, {
     max,
     prepare: false,
-    onnotice: () => {},
+    onnotice: ({ message }) => onNotice(message ?? ""),
     connect_timeout: 10,
     connection: {
       application_name: name,

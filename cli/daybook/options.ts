@@ -1,5 +1,8 @@
 /** What options take. */
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
+import type { Works } from "../audit/facts.ts";
+import { readWorks } from "../audit/rules/idle-hours.ts";
+import { isZone } from "../audit/zones.ts";
 import type { Call } from "./verb.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 import { readMoment } from "./times.ts";
@@ -11,6 +14,20 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
     if (/^\d+$/.test(text) && value >= least && value <= most) return value;
     throw new InvalidArgumentError(`it must be a whole number from ${least} to ${most}`);
   };
+}
+
+/** `--works`: the hours in which there is work, a list. */
+export function worksOption(): Option {
+  return new Option(
+    "--works <HOURS>",
+    "when there is work: 3-6@America/New_York, or daily-*=3-6@…; repeatable",
+  ).default([]).argParser((text: string, list: Works[]): Works[] => {
+    try {
+      return [...list, readWorks(text, isZone)];
+    } catch (error) {
+      throw new InvalidArgumentError((error as Error).message);
+    }
+  });
 }
 
 /** The moment of an option, as the API takes it; undefined where it is not given. */

@@ -2,6 +2,7 @@
 import { Command, type Help, type Option } from "commander";
 import { wrap } from "../../shared/text.ts";
 import { CommandError, type ExitCode, exitCodes, type Io } from "./io.ts";
+import { addAdopt } from "./adopt.ts";
 import { addApply } from "./apply.ts";
 import { addAudit } from "./audit.ts";
 import { addAuditLog } from "./audit-log.ts";
@@ -43,6 +44,7 @@ const verbs: ((program: Command, io: Io) => void)[] = [
   addLogs,
   addAuditLog,
   addAudit,
+  addAdopt,
   addChannels,
   addVerify,
   addSmoke,

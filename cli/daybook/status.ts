@@ -72,6 +72,9 @@ function noteOf(job: Job): string {
       job.waits_for && `waits for ${job.waits_for}`,
       broken > 0 && `${broken} without success`,
       job.breaker !== null && job.breaker.state !== "closed" && `breaker ${job.breaker.state}`,
+      job.parallel?.least != null &&
+      `${job.parallel.in_force} at once, of ${job.parallel.least} to ${job.parallel.most}`,
+      job.stretch?.asked_again_at && `found nothing ${job.stretch.idle_in_row} times in a row`,
       job.lock && `held by run ${job.lock.run_id}`,
     ].filter(Boolean).join("; "),
   );

@@ -7,14 +7,15 @@ declare
   v_schemas constant text[] := array[]::text[];
   v_relations constant text[] := array[
     'scheduler_jobs_alias_key', 'scheduler_jobs_group_name_idx',
-    'scheduler_runs_created_at_idx', 'scheduler_runs_job_name_run_after_idx',
-    'scheduler_runs_manual_idx', 'scheduler_runs_next_idx',
-    'scheduler_runs_run_after_idx', 'scheduler_runs_turn_idx',
-    'scheduler_runs_waits_for_key_idx', 'scheduler_alert_channels',
-    'scheduler_alert_deliveries', 'scheduler_alert_rules', 'scheduler_alerts',
-    'scheduler_audit', 'scheduler_breakers', 'scheduler_budgets',
-    'scheduler_calendar_spans', 'scheduler_calendars', 'scheduler_groups',
-    'scheduler_incidents', 'scheduler_operators'];
+    'scheduler_runs_broken_idx', 'scheduler_runs_created_at_idx',
+    'scheduler_runs_job_name_run_after_idx', 'scheduler_runs_manual_idx',
+    'scheduler_runs_next_idx', 'scheduler_runs_run_after_idx',
+    'scheduler_runs_turn_idx', 'scheduler_runs_waits_for_key_idx',
+    'scheduler_alert_channels', 'scheduler_alert_deliveries',
+    'scheduler_alert_rules', 'scheduler_alerts', 'scheduler_audit',
+    'scheduler_breakers', 'scheduler_budgets', 'scheduler_calendar_spans',
+    'scheduler_calendars', 'scheduler_groups', 'scheduler_incidents',
+    'scheduler_operators'];
   v_functions constant text[] := array[
     'scheduler_api_act', 'scheduler_api_as_user', 'scheduler_api_audit_log',
     'scheduler_api_channels', 'scheduler_api_explain', 'scheduler_api_failures',
@@ -194,7 +195,7 @@ comment on column public.scheduler_runs.run_after is
     'dependency). Null: it goes as soon as its job may.';
 comment on column public.scheduler_runs.waiting is
   'While queued: what it waits for, {"for", "name", "since", "until"}: incident, paused, group_paused, calendar, '
-    'dependency, breaker, group, key, budget, parallel_limit, lock, retry, jitter, idle.';
+    'dependency, breaker, defer_if, group, key, budget, parallel_limit, lock, retry, jitter, idle.';
 comment on column public.scheduler_runs.priority is 'The highest goes first; waiting raises it.';
 comment on column public.scheduler_runs.turn is
   'Its place among the runs of all keys that wait: the first run of each key comes before the second of any.';
@@ -399,16 +400,20 @@ comment on column scheduler.run_counters.durations is
 comment on column scheduler.run_counters.fire_lags is
   'What fire_lag_counts has, by the finer bounds of timing_bounds_ms. Not cumulative.';
 
-insert into scheduler.metric_sources (function_name, pack) values ('scheduler.coordination_metrics', 'scheduler');
+insert into scheduler.metric_sources (function_name, pack) values
+  ('scheduler.coordination_metrics', 'scheduler'), ('scheduler.load_metrics', 'scheduler');
 insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_breaker_state', 'scheduler', 'gauge', 'The breaker of the job: 0 closed, 1 half-open, 2 open.'),
   ('scheduler_continuous_alive', 'scheduler', 'gauge', '1 while a continuous job has a living heartbeat, is idle as '
     'planned, or hands over; else 0.'),
   ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits '
-    'and is not back-filled; 0 when none does.'),
+    'and is neither back-filled nor put off; 0 when none does.'),
   ('scheduler_group_limit', 'scheduler', 'gauge', 'How many runs of the group may be under way at once.'),
   ('scheduler_group_under_way', 'scheduler', 'gauge', 'How many runs of the group are under way.'),
-  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.');
+  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.'),
+  ('scheduler_parallel_limit', 'scheduler', 'gauge', 'How many runs of the job may be under way at once now.'),
+  ('scheduler_idle_in_row', 'scheduler', 'gauge', 'How many runs in a row of a job with stretch_after found nothing.'),
+  ('scheduler_busy', 'scheduler', 'gauge', '1 while scheduler.is_busy() puts runs off, else 0.');
 
 alter type scheduler.parsed_schedule
   add attribute signs_of_month integer[],
@@ -511,6 +516,8 @@ drop index public.scheduler_runs_occurrence_key;
 create unique index scheduler_runs_occurrence_key
   on public.scheduler_runs (job_name, scheduled_for, attempt) include (status, occurrences) where trigger <> 'manual';
 create index scheduler_runs_manual_idx on public.scheduler_runs (job_name, created_at) where trigger = 'manual';
+create index scheduler_runs_broken_idx
+  on public.scheduler_runs (job_name, completed_at) where status in ('failed', 'missed');
 
 create table scheduler.health_keys (
   key text primary key check (key ~ '^[a-z][a-z0-9_]*$'
@@ -884,6 +891,107 @@ create trigger counters_lowered after update on scheduler.run_counters
 select scheduler.add_retention_rule('scheduler', 'rollups', 92, what => 'how long the daily roll-ups of jobs stay',
   prune_function => 'scheduler.prune_rollups');
 
+-- Old commands may hold secrets. cron.job has them open to its own role; here no role but the owner has a right.
+create table scheduler.adopted_entries (
+  id bigint generated always as identity primary key,
+  job_name text not null,
+  registered boolean not null,
+  name text,
+  schedule text not null,
+  command text not null,
+  database text not null,
+  username text not null,
+  active boolean not null,
+  adopted_at timestamptz not null default now() check (isfinite(adopted_at))
+);
+create index adopted_entries_job_name_idx on scheduler.adopted_entries (job_name);
+
+comment on table scheduler.adopted_entries is
+  'Entries of pg_cron that jobs took the place of, as they were: one row an entry. Written by scheduler.adopt_entries, '
+    'emptied by undo_adoption and forget_adopted_entries.';
+comment on column scheduler.adopted_entries.registered is
+  'Whether the job was registered for it; false: the job was there, and stays when the entry is put back.';
+comment on column scheduler.adopted_entries.name is 'Its name in pg_cron; null: it had none.';
+
+alter table scheduler.adopted_entries enable row level security;
+revoke all on scheduler.adopted_entries from public, anon, authenticated, service_role;
+revoke all on sequence scheduler.adopted_entries_id_seq from public, anon, authenticated, service_role;
+
+-- Schedules that give way.
+
+alter table public.scheduler_jobs
+  add column defer_if text,
+  add column defer_at_most_seconds integer not null default 900,
+  add column stretch_after integer,
+  add column stretch_at_most_seconds integer,
+  add column parallel_least integer;
+comment on column public.scheduler_jobs.defer_if is
+  'A function (timestamptz) returns boolean, given the time at which it is asked: while it says true, what is due '
+    'waits, up to defer_at_most_seconds. Null: nothing is put off.';
+comment on column public.scheduler_jobs.defer_at_most_seconds is
+  'How long after its own time a run is put off by defer_if at the most; then it runs whatever that says.';
+comment on column public.scheduler_jobs.stretch_after is
+  'After so many runs in a row with the result {"idle": true} the job is asked less often. Null: it never is.';
+comment on column public.scheduler_jobs.stretch_at_most_seconds is
+  'How long the job is left alone at the most because it found nothing.';
+comment on column public.scheduler_jobs.parallel_least is
+  'How many runs may be under way at once at the least: the number in force lies between it and parallel_limit, by '
+    'what waits and how the target copes. Null: it is parallel_limit.';
+comment on column public.scheduler_jobs.parallel_limit is
+  'With overlap policy allow: how many runs may be under way at once; further ones wait. Null: any number. With '
+    'parallel_least the most of them.';
+
+create table scheduler.stretches (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  idle_in_row integer not null check (idle_in_row >= 1),
+  asked_for timestamptz not null check (isfinite(asked_for)),
+  asked_again_at timestamptz check (isfinite(asked_again_at))
+) with (fillfactor = 50);
+alter table scheduler.stretches enable row level security;
+revoke all on scheduler.stretches from public, anon, authenticated, service_role;
+comment on table scheduler.stretches is
+  'One row a job with stretch_after whose last run found nothing. Written as a run ends, under the job''s row lock.';
+comment on column scheduler.stretches.idle_in_row is 'How many runs in a row have found nothing.';
+comment on column scheduler.stretches.asked_for is 'The occurrence of the last of them.';
+comment on column scheduler.stretches.asked_again_at is
+  'The next occurrence that runs: those between asked_for and it are left out. Null: none is.';
+
+insert into public.scheduler_settings (pack, key, default_value, unit, least, most, optional, description) values
+  ('scheduler', 'scheduler.busy_connections_percent', '70', 'percent', 1, 100, true, 'from so many active of all '
+    'connections on the database is busy; ''null'': they are not looked at'),
+  ('scheduler', 'scheduler.busy_requests', '200', null, 1, 999999, true, 'from so many requests in pg_net''s queue on '
+    'the database is busy; ''null'': they are not looked at'),
+  ('scheduler', 'scheduler.busy_late_runs', '20', null, 1, 999999, true, 'from so many runs that are late on the '
+    'database is busy; ''null'': they are not looked at');
+
+create type scheduler.load as (active integer, connections integer, requests integer, late_runs integer);
+comment on type scheduler.load is
+  'How much there is to do: connections that execute a statement, of how many there can be; requests in pg_net''s '
+    'queue; runs that are late.';
+
+create table scheduler.parallel_states (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  in_force integer not null check (in_force >= 1),
+  stale integer not null default 0 check (stale >= 0),
+  ended integer not null default 0 check (ended >= 0),
+  failed integer not null default 0 check (failed between 0 and ended),
+  duration_ms bigint not null default 0 check (duration_ms >= 0),
+  usual_ms numeric check (usual_ms >= 0 and usual_ms < 'Infinity')
+) with (fillfactor = 50);
+alter table scheduler.parallel_states enable row level security;
+revoke all on scheduler.parallel_states from public, anon, authenticated, service_role;
+comment on table scheduler.parallel_states is
+  'One row a job with parallel_least of which a run has ended. Written as a run ends, under the job''s row lock.';
+comment on column scheduler.parallel_states.in_force is 'How many runs may be under way at once.';
+comment on column scheduler.parallel_states.stale is
+  'How many ends say nothing yet: the runs were sent before the number in force was lowered.';
+comment on column scheduler.parallel_states.ended is
+  'Runs that have ended in this round. As many as are in force make a round.';
+comment on column scheduler.parallel_states.failed is 'Those of them that failed.';
+comment on column scheduler.parallel_states.duration_ms is 'How long they took together.';
+comment on column scheduler.parallel_states.usual_ms is
+  'How long a run usually takes: the average of rounds, the newest with an eighth.';
+
 -- Who registered a job: what packs registered until now was in their schedules.json.
 create table scheduler.job_sources (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
@@ -1040,6 +1148,69 @@ $function$
 ;
 comment on function scheduler.add_runs(scheduler_runs[]) is 'Writes runs into the ledger, and returns those that it wrote: an attempt at an occurrence that has its row already is left as it is.';
 revoke all on function scheduler.add_runs(scheduler_runs[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.adopt_entries(p_entries jsonb, p_may_be_missing boolean DEFAULT false, p_reason text DEFAULT NULL::text, p_author text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_found bigint;
+  v_kept bigint;
+  v_fault text;
+begin
+  perform scheduler.assert_own_entries(
+    array(select entry ->> 'username' from jsonb_array_elements(p_entries) as entry));
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
+  -- Changes nothing and locks the entries: no role but pg_cron's own may lock rows of cron.job by a statement.
+  perform cron.alter_job(job_id := id, database := current_database())
+    from (select id from scheduler.find_entries(p_entries) where not is_kept order by id) as ours;
+  select count(*) filter (where not is_kept), count(*) filter (where is_kept) into v_found, v_kept
+    from scheduler.find_entries(p_entries);
+  if v_found = 0 and v_kept = jsonb_array_length(p_entries) then
+    raise notice 'already adopted: %', (
+      select string_agg(distinct entry ->> 'job', ', ') from jsonb_array_elements(p_entries) as entry);
+    return false;
+  end if;
+  v_fault := scheduler.adopting_jobs_fault(p_entries);
+  if p_may_be_missing and v_fault is null and v_found + v_kept = 0 and not exists (
+    select from jsonb_array_elements(p_entries) as entry join cron.job on jobname = entry ->> 'name') then
+    return true;
+  end if;
+  v_fault := concat_ws(', ', scheduler.entries_fault(p_entries), v_fault);
+  if v_fault <> '' then
+    raise exception using errcode = 'SD208',
+      message = format('cannot adopt the entries: they are not as they were read: %s', v_fault),
+      hint = 'run deno task daybook adopt again, and look at what it proposes now; in a database that never had these '
+        'entries call adopt_entries with p_may_be_missing => true';
+  end if;
+  perform scheduler.take_entries(p_entries, p_reason, p_author);
+  return true;
+end;
+$function$
+;
+comment on function scheduler.adopt_entries(jsonb,boolean,text,text) is 'Takes entries out of pg_cron and keeps what they were: [{"name", "schedule", "username", "active", "command_sha256", "without", "job", "job_is"}], as deno task daybook adopt writes them. True: now register their jobs, then call end_adoption. False: they were adopted already. p_may_be_missing: true also where there is no entry of these names. Raises SD208 and changes nothing when one is not as it was read, 42501 for entries of another role.';
+revoke all on function scheduler.adopt_entries(jsonb,boolean,text,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.adopting_jobs_fault(p_entries jsonb)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select string_agg(distinct case when entry ? 'job_is' then format('the job %s has other times, or is off', job)
+      else format('there is a job %s', job) end, ', ')
+  from jsonb_array_elements(p_entries) as entry
+  cross join lateral (select entry ->> 'job' as job, entry -> 'job_is' as job_is) as named
+  left join public.scheduler_jobs as jobs on jobs.name = job
+  where case when entry ? 'job_is' then (jobs.enabled and jobs.time_zone = job_is ->> 'time_zone'
+      and jobs.schedule = job_is ->> 'schedule') is not true
+    else jobs.name is not null or exists (select from public.scheduler_jobs where alias = job) end;
+$function$
+;
+comment on function scheduler.adopting_jobs_fault(jsonb) is 'Which jobs that are to be registered are there, and which that are to stay are not as they were read; null when all is as it was.';
+revoke all on function scheduler.adopting_jobs_fault(jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.advance_job(p_job_name text, p_hear boolean, p_now timestamp with time zone)
  RETURNS jsonb
@@ -2122,6 +2293,104 @@ $function$
 comment on function scheduler.argument_literal(jsonb,text) is 'A JSON value as SQL that makes it a value of that type.';
 revoke all on function scheduler.argument_literal(jsonb,text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.ask_function(p_question text, p_field text, p_function text, p_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_function constant regprocedure := scheduler.run_if_function(p_function);
+  v_answer boolean;
+begin
+  if v_function is null then
+    raise exception using errcode = '42883',
+      message = format('cannot ask %s: its %s %s is no function (timestamptz) returns boolean any more', p_question,
+        p_field, p_function),
+      hint = format('create it again, or register the job with another %s', p_field);
+  end if;
+  begin
+    execute format('select %s($1)', v_function::oid::regproc) into v_answer using p_at;
+  exception when others then
+    raise exception using errcode = sqlstate,
+      message = format('cannot ask %s: its %s %s failed: %s', p_question, p_field, p_function, left(sqlerrm, 500));
+  end;
+  return coalesce(v_answer, false);
+end;
+$function$
+;
+comment on function scheduler.ask_function(text,text,text,timestamp with time zone) is 'What a job''s run_if or defer_if says of a moment; null counts as false. Raises when it cannot be asked, naming the question, the function and the reason: 42883 when it is gone, else the code that it failed with.';
+revoke all on function scheduler.ask_function(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.asked_again_at(p_job scheduler_jobs, p_asked_for timestamp with time zone, p_step integer)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_latest constant timestamptz := p_asked_for + make_interval(secs => p_job.stretch_at_most_seconds);
+  v_interval constant integer := scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n'));
+begin
+  if p_step = 1 then
+    return null;
+  elsif v_interval is not null then
+    return least(scheduler.moment_of_grid(v_interval, p_asked_for, p_step),
+      scheduler.moment_of_grid(v_interval, v_latest, 0));
+  end if;
+  return (
+    select max(at) from (
+      select at from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_asked_for + interval '1 microsecond',
+        v_latest + interval '1 microsecond') as at
+      order by at limit p_step) as further);
+exception when invalid_parameter_value then
+  return null;  -- Postgres does not know its zone any more: the receipt of the run must not fail for that
+end;
+$function$
+;
+comment on function scheduler.asked_again_at(scheduler_jobs,timestamp with time zone,integer) is 'The p_step-th occurrence after p_asked_for, or the last one within stretch_at_most_seconds if that comes first; null where no occurrence is to be left out.';
+revoke all on function scheduler.asked_again_at(scheduler_jobs,timestamp with time zone,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.asked_from(p_job scheduler_jobs, p_occurrence timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_before constant timestamptz := scheduler.interval_start(p_job, p_occurrence);
+begin
+  if not scheduler.is_left_out(p_job, v_before) then
+    return v_before;
+  end if;
+  return (
+    select greatest(asked_for, (
+      select max(coalesce(scheduled_until, scheduled_for)) from public.scheduler_runs
+      where job_name = p_job.name and scheduled_for > asked_for and scheduled_for < p_occurrence
+        and trigger <> 'manual'))
+    from scheduler.stretches where job_name = p_job.name);
+end;
+$function$
+;
+comment on function scheduler.asked_from(scheduler_jobs,timestamp with time zone) is 'Where the interval of an occurrence begins: with the one before it, or with the last one that was not left out.';
+revoke all on function scheduler.asked_from(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.asked_function_fault(p_field text, p_function text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_function is null then null
+    when scheduler.run_if_function(p_function) is null
+      then format('%s must name a function (timestamptz) returns boolean, with its schema, got %L', p_field, p_function)
+    when not has_function_privilege(scheduler.run_if_function(p_function), 'execute')
+      then format('%s %s may not be executed by %s', p_field, p_function, current_user) end;
+$function$
+;
+comment on function scheduler.asked_function_fault(text,text) is 'What is wrong with the function that the value of that name gives; null when nothing is, or when it gives none.';
+revoke all on function scheduler.asked_function_fault(text,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.assert_alert_channel(p_name text)
  RETURNS scheduler_alert_channels
  LANGUAGE plpgsql
@@ -2221,6 +2490,25 @@ $function$
 ;
 comment on function scheduler.assert_operator(uuid) is 'The row of that user. Raises SD016, with the call that lists the user, when there is none.';
 revoke all on function scheduler.assert_operator(uuid) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.assert_own_entries(p_usernames text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  if exists (select from unnest(p_usernames) as username where username is distinct from current_user) then
+    raise exception using errcode = '42501',
+      message = format('the entries of pg_cron are those of %s, and this is run by %s',
+        (select string_agg(distinct username, ', ') from unnest(p_usernames) as username), current_user),
+      hint = 'run it as that role: pg_cron keeps the entries of each role apart';
+  end if;
+end;
+$function$
+;
+comment on function scheduler.assert_own_entries(text[]) is 'Raises 42501 when one of the entries is another role''s than the current one''s.';
+revoke all on function scheduler.assert_own_entries(text[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.assert_run(p_run_id uuid, p_now timestamp with time zone)
  RETURNS scheduler_runs
@@ -2778,15 +3066,16 @@ CREATE OR REPLACE FUNCTION scheduler.broken_jobs(p_since timestamp with time zon
  STABLE
  SET search_path TO ''
 AS $function$
-  select runs.job_name, count(distinct runs.scheduled_for) filter (where runs.status = 'failed'),
-    coalesce(sum(runs.occurrences) filter (where runs.status = 'missed'), 0), min(runs.completed_at),
-    (array_agg(runs.id order by runs.completed_at desc, runs.scheduled_for desc, runs.attempt desc))[1]
-  from public.scheduler_runs as runs
-    join scheduler.run_counters as counters on counters.job_name = runs.job_name
-  where runs.status in ('failed', 'missed') and runs.completed_at >= p_since
-    and runs.completed_at > coalesce(counters.last_success_at, '-infinity')
-    and runs.job_name > coalesce(p_after, '')
-  group by runs.job_name order by runs.job_name limit 101;
+  select counters.job_name, runs.failed, runs.missed, runs.first_at, runs.last_run_id
+  from scheduler.run_counters as counters cross join lateral (
+    select count(distinct scheduled_for) filter (where status = 'failed') as failed,
+      coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed, min(completed_at) as first_at,
+      (array_agg(id order by completed_at desc, scheduled_for desc, attempt desc))[1] as last_run_id
+    from public.scheduler_runs
+    where job_name = counters.job_name and status in ('failed', 'missed')
+      and completed_at >= p_since and completed_at > coalesce(counters.last_success_at, '-infinity')) as runs
+  where counters.job_name > coalesce(p_after, '') and runs.last_run_id is not null
+  order by counters.job_name limit 101;
 $function$
 ;
 comment on function scheduler.broken_jobs(timestamp with time zone,text) is 'The jobs with a run that failed, or an occurrence that was missed, since p_since and since their last completed run: the first 101 by name after p_after, each with how many, since when, and its last such run.';
@@ -3127,6 +3416,21 @@ $function$
 comment on function scheduler.budgets_fault(jsonb) is 'The first thing that is wrong with the budgets of a job; null when nothing is.';
 revoke all on function scheduler.budgets_fault(jsonb) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.busy_because(p_now timestamp with time zone DEFAULT now())
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return scheduler.load_reason(scheduler.load_now(p_now), scheduler.setting('scheduler.busy_connections_percent'),
+    scheduler.setting('scheduler.busy_requests'), scheduler.setting('scheduler.busy_late_runs'));
+end;
+$function$
+;
+comment on function scheduler.busy_because(timestamp with time zone) is 'Why the database is busy, by the settings scheduler.busy_…; null when it is not.';
+revoke all on function scheduler.busy_because(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.calendar_label(p_job scheduler_jobs, p_at timestamp with time zone)
  RETURNS text
  LANGUAGE plpgsql
@@ -3271,6 +3575,20 @@ $function$
 ;
 comment on function scheduler.cancel_waiting(scheduler_jobs,boolean,text,text,timestamp with time zone) is 'Cancels all runs of the job that wait, or those that are back-filled alone; lets its dependents decide. Returns how many. The caller holds the job''s row lock.';
 revoke all on function scheduler.cancel_waiting(scheduler_jobs,boolean,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.catalogue_name(p_function text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select format('%I.%I', nspname, proname) from pg_catalog.pg_proc
+    join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
+  where pg_proc.oid = scheduler.run_if_function(p_function);
+$function$
+;
+comment on function scheduler.catalogue_name(text) is 'A run_if or defer_if as the catalogue names its function, so that two ways of writing it are no change.';
+revoke all on function scheduler.catalogue_name(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.causes_of(p_sightings scheduler.sighting[])
  RETURNS SETOF scheduler.seen_cause
@@ -3694,16 +4012,13 @@ begin
   if v_fault is not null then
     raise exception using errcode = '22023', message = format('cannot register the job %s: %s', v_job.name, v_fault);
   end if;
-  -- As the catalogue names it, so that two ways of writing it are no change.
-  v_job.run_if := (
-    select format('%I.%I', nspname, proname) from pg_catalog.pg_proc
-      join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
-    where pg_proc.oid = scheduler.run_if_function(v_job.run_if));
+  v_job.run_if := scheduler.catalogue_name(v_job.run_if);
+  v_job.defer_if := scheduler.catalogue_name(v_job.defer_if);
   return v_job;
 end;
 $function$
 ;
-comment on function scheduler.checked_job(scheduler_jobs) is 'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be registered.';
+comment on function scheduler.checked_job(scheduler_jobs) is 'The job with its pg_cron entry, its run_if and its defer_if as the catalogue names them. Raises 22023 for a value that cannot be registered.';
 revoke all on function scheduler.checked_job(scheduler_jobs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.clock_changes(p_schedule text, p_time_zone text, p_from timestamp with time zone, p_to timestamp with time zone)
@@ -3766,6 +4081,22 @@ $function$
 ;
 comment on function scheduler.close_breaker(text,text,text,timestamp with time zone) is 'Closes the job''s breaker, with a reason and an author. Raises SD001 for an unknown job; 22023 for a missing reason or author.';
 revoke all on function scheduler.close_breaker(text,text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.command_hash(p_command text, p_without jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select encode(sha256(convert_to(coalesce(string_agg(letter, '' order by place), ''), 'UTF8')), 'hex')
+  from unnest(string_to_array(p_command, null)) with ordinality as letters (letter, place)
+  where not exists (
+    select from jsonb_array_elements(p_without) as part
+    where place >= (part ->> 0)::integer and place < (part ->> 0)::integer + (part ->> 1)::integer);
+$function$
+;
+comment on function scheduler.command_hash(text,jsonb) is 'SHA-256 of a command without those parts of it: [[place of the first character, from 1 on, number of characters]].';
+revoke all on function scheduler.command_hash(text,jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.compile_days(p_needed scheduler.utc_values, p_must_both_match boolean, p_has_signs boolean, p_from date)
  RETURNS text[]
@@ -3997,6 +4328,24 @@ AS $function$
       'jitter_seconds', 'schedule', 'a run would be sent after the next occurrence'),
     (p_job.idle_seconds <> 30 and not p_job.continuous, 'idle_seconds', 'schedule',
       'only a continuous job is asked again after an idle time'),
+    (p_job.defer_at_most_seconds <> 900 and p_job.defer_if is null, 'defer_at_most_seconds', 'defer_if',
+      'nothing is put off'),
+    (p_job.continuous and p_job.defer_if is not null, 'schedule => ''@continuous''', 'defer_if',
+      'one run is always under way, so none can be put off'),
+    (p_job.continuous and p_job.stretch_after is not null, 'schedule => ''@continuous''', 'stretch_after',
+      'idle_seconds says when it is asked again'),
+    (p_job.schedule is null and p_job.stretch_after is not null, 'schedule => null', 'stretch_after',
+      'there is no occurrence to leave out'),
+    (p_job.stretch_after is not null and p_job.receipt <> 'function', 'stretch_after', 'receipt',
+      'only a function''s own receipt says that it found nothing, so it must be ''function'''),
+    ((p_job.stretch_after is null) <> (p_job.stretch_at_most_seconds is null), 'stretch_after',
+      'stretch_at_most_seconds', 'each needs the other'),
+    (p_job.stretch_at_most_seconds < 2 * scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
+      'stretch_at_most_seconds', 'schedule', 'no occurrence would ever be left out'),
+    (p_job.parallel_least is not null and p_job.parallel_limit is null, 'parallel_least', 'parallel_limit',
+      'without a most there is nothing to choose from'),
+    (p_job.parallel_least > p_job.parallel_limit, 'parallel_least', 'parallel_limit',
+      'the least is more than the most'),
     (p_job.breaker_cooldown_seconds <> 300 and p_job.breaker_failures is null, 'breaker_cooldown_seconds',
       'breaker_failures', 'without a number of failures there is no breaker'),
     (p_job.dependency_timeout_seconds <> 21600 and p_job.depends_on = '{}', 'dependency_timeout_seconds', 'depends_on',
@@ -4027,10 +4376,10 @@ AS $function$
       select round(extract(epoch from greatest(interval '0', p_now - started_at)), 3) from public.scheduler_incidents
       where ended_at is null), 0))),
     scheduler.breaker_metrics(p_now), scheduler.continuous_metrics(p_now), scheduler.waiting_metrics(p_now),
-    scheduler.group_metrics());
+    scheduler.group_metrics(), scheduler.parallel_metrics(), scheduler.stretch_metrics());
 $function$
 ;
-comment on function scheduler.coordination_metrics(timestamp with time zone) is 'What a scrape shows of breakers, continuous jobs, waiting runs, groups and incidents.';
+comment on function scheduler.coordination_metrics(timestamp with time zone) is 'What a scrape shows of breakers, continuous jobs, waiting runs, groups, limits, stretched jobs and incidents.';
 revoke all on function scheduler.coordination_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.count_ended_run()
@@ -4331,6 +4680,51 @@ $function$
 comment on function scheduler.days_of_month(scheduler.parsed_schedule,integer,integer) is 'The days that a schedule''s day of month and its day of week name, in a month of p_length days that begins on p_first_weekday (Sunday is 0): two sets, kept as bits, bit 1 for the 1st.';
 revoke all on function scheduler.days_of_month(scheduler.parsed_schedule,integer,integer) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.defer_hold(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS scheduler.hold
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_at_most constant interval := make_interval(secs => p_job.defer_at_most_seconds);
+  v_is_backfill constant boolean := scheduler.is_backfill(p_run);
+  -- A back-filled run was due long ago: its time begins when its turn has come.
+  v_due constant timestamptz := case when v_is_backfill then scheduler.waiting_since(p_run, 'defer_if', p_now)
+    else p_run.scheduled_for end;
+  -- The one that goes next may be younger than others, and would hold them up.
+  v_first_due constant timestamptz := case when v_is_backfill then v_due else scheduler.first_due(p_job, p_run) end;
+begin
+  -- Before it was due the clock was set back.
+  if p_now < v_first_due or p_now >= v_first_due + v_at_most then
+    return null;
+  elsif scheduler.is_to_wait(p_job, p_now) then
+    return ('defer_if', p_job.defer_if, v_due + v_at_most, null)::scheduler.hold;
+  elsif p_run.waiting ->> 'for' = 'defer_if' then
+    perform scheduler.end_deferral(p_job, p_run, p_now);
+  end if;
+  return null;
+end;
+$function$
+;
+comment on function scheduler.defer_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'A hold while the job''s defer_if says true and the oldest run that waits has not been due for defer_at_most_seconds; else null. The caller holds the job''s row lock.';
+revoke all on function scheduler.defer_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.deferred_because(p_defer_if text, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case when p_defer_if = 'scheduler.is_busy' then scheduler.busy_because(p_now) end;
+exception when undefined_table or invalid_schema_name then
+  return null;  -- pg_net is gone: is_busy cannot be asked either
+end;
+$function$
+;
+comment on function scheduler.deferred_because(text,timestamp with time zone) is 'Why that function puts runs off now, where it says so: scheduler.is_busy does; null of all others.';
+revoke all on function scheduler.deferred_because(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.delivery_outcome(p_status integer)
  RETURNS text
  LANGUAGE sql
@@ -4529,8 +4923,10 @@ begin
     where job_name = p_job.name and scheduled_for < p_occurrence and trigger = 'dependency');
   v_run.skip_kind := coalesce(scheduler.stop_now(p_job, p_now), case when v_label is not null then 'calendar' end);
   if v_run.skip_kind is not null then
-    v_run := scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
+    return scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
   end if;
+  -- What holds back those that wait already holds back this one.
+  v_run.waiting := scheduler.line_waits_for(p_job, p_now);
   return v_run;
 end;
 $function$
@@ -4630,6 +5026,52 @@ $function$
 comment on function scheduler.effective_priority(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'A run''s priority and a step for each priority_ages_after_seconds that it has waited.';
 revoke all on function scheduler.effective_priority(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.end_adoption()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_missing text;
+begin
+  select string_agg(distinct job_name, ', ') into v_missing from scheduler.adopted_entries
+    where adopted_at = now() and job_name not in (select name from public.scheduler_jobs);
+  if v_missing is not null then
+    raise exception using errcode = '22023',
+      message = format('cannot adopt the entries: no job was registered in their place: %s', v_missing),
+      hint = 'register it under the name that the list of adopt_entries has';
+  end if;
+  -- What came due since the transaction began was started by the old entries.
+  update public.scheduler_jobs set next_run_at = scheduler.next_occurrence(schedule, time_zone, clock_timestamp())
+    where name in (select job_name from scheduler.adopted_entries where adopted_at = now() and registered)
+      and enabled and next_run_at <= clock_timestamp();
+end;
+$function$
+;
+comment on function scheduler.end_adoption() is 'Ends what adopt_entries began in this transaction: raises 22023 when a job that takes the place of entries is not registered, and lets the jobs begin where the entries ended.';
+revoke all on function scheduler.end_adoption() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.end_deferral(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_hold constant scheduler.hold := case
+    when scheduler.takes_lock(p_job) then ('lock', p_job.name, null, null)::scheduler.hold
+    when p_job.parallel_limit is not null then ('parallel_limit', null, null, null)::scheduler.hold end;
+begin
+  update public.scheduler_runs as runs
+    set waiting = case when v_hold.kind is null then waiting -> 'dependency' else scheduler.wait_for(runs, v_hold,
+      p_now) end
+    where job_name = p_job.name and status = 'queued' and run_after is null and id <> p_run.id
+      and waiting ->> 'for' = 'defer_if';
+end;
+$function$
+;
+comment on function scheduler.end_deferral(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'As the job''s defer_if lets a run go that was put off: those behind it wait for their turn. The caller holds the job''s row lock.';
+revoke all on function scheduler.end_deferral(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.end_incident(p_author text, p_ramp_seconds integer DEFAULT 60, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
  LANGUAGE plpgsql
@@ -4638,6 +5080,7 @@ AS $function$
 declare
   v_incident public.scheduler_incidents;
   v_job public.scheduler_jobs;
+  v_held text[];
   v_jobs bigint := 0;
 begin
   perform scheduler.assert_given('end the incident', 'author', 'select scheduler.end_incident(''who'')', p_author);
@@ -4645,15 +5088,20 @@ begin
     raise exception using errcode = '22023', message = format('cannot end the incident: ramp_seconds must be from 0 to '
       '86400, got %s', coalesce(p_ramp_seconds::text, 'null'));
   end if;
-  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  -- All rows are locked before any is worked on, which locks dependents out of this order.
+  v_held := case when scheduler.lock_registry_soon() then scheduler.lock_for_incident() else array['the registry'] end;
+  if v_held <> '{}' then
+    raise exception using errcode = 'SD105',
+      message = format('cannot end the incident: other transactions hold %s', array_to_string(v_held, ', ')),
+      hint = 'wait for them or end them: select pid, xact_start, query from pg_stat_activity where state <> ''idle'' '
+        'order by xact_start; select pg_terminate_backend(pid)';
+  end if;
   update public.scheduler_incidents
     set ended_at = p_now, ended_by = left(btrim(p_author), 200), ramp_seconds = p_ramp_seconds
     where ended_at is null returning * into v_incident;
   if not found then
     return 'no incident lasts';
   end if;
-  -- All rows are locked before any is worked on, which locks dependents out of this order.
-  perform from public.scheduler_jobs order by name for no key update;
   for v_job in select * from public.scheduler_jobs order by name loop
     -- Occurrences that came due while it lasted are recorded first.
     perform scheduler.try_record_due(v_job, p_now);
@@ -4680,7 +5128,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.end_incident(text,integer,timestamp with time zone) is 'Ends the incident: the jobs are resumed in the order of their dependencies, roots first, spread over p_ramp_seconds. What came due in it stays skipped. Raises 22023 for a missing author or a ramp outside 0 to 86400.';
+comment on function scheduler.end_incident(text,integer,timestamp with time zone) is 'Ends the incident: the jobs are resumed in the order of their dependencies, roots first, spread over p_ramp_seconds. What came due in it stays skipped. Takes a few seconds at most: raises SD105 when other transactions hold rows of jobs for longer; 22023 for a missing author or a ramp outside 0 to 86400.';
 revoke all on function scheduler.end_incident(text,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.end_run(p_run_id uuid, p_from text[], p_status text, p_verdict text, p_now timestamp with time zone, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_send_next boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
@@ -4723,6 +5171,9 @@ begin
     perform scheduler.keep_going(v_job, p_now);
   end if;
   perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
+  if v_job.stretch_after is not null or v_job.parallel_least is not null then
+    perform scheduler.learn_from(v_job, v_run);
+  end if;
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
     v_opens := scheduler.opens_line();
     perform scheduler.let_go(v_job, v_run, v_next.id is not null, p_now);
@@ -4841,6 +5292,27 @@ $function$
 comment on function scheduler.enqueue_runs(text,jsonb,timestamp with time zone,timestamp with time zone) is 'Enqueues runs of the job, not before p_run_after; sends those that may go at once, the others follow as runs end. p_runs: a JSON array with an object for each run: "payload" (the job''s own when absent), "key", which names what the run is about (at most 200 characters) and is kept by its retries, and "priority", from -10 to 10 (the job''s own when absent; the highest goes first, and waiting raises it). Of one priority the keys take turns. Returns how many. Raises SD001 for an unknown job; 22023 for a continuous one, another list, or a p_run_after that is infinite.';
 revoke all on function scheduler.enqueue_runs(text,jsonb,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.entries_fault(p_entries jsonb)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select string_agg(format('%s %s', coalesce(entry ->> 'name', 'the one without a name'), case
+      when exists (select from scheduler.find_entries(p_entries) as found where found.place = ordinality and is_kept)
+        then 'was adopted already'
+      when exists (
+        select from cron.job where jobname is not distinct from entry ->> 'name' and username = entry ->> 'username')
+        then 'was changed'
+      else 'is gone' end), ', ' order by ordinality)
+  from jsonb_array_elements(p_entries) with ordinality as listed (entry, ordinality)
+  where not exists (
+    select from scheduler.find_entries(p_entries) as found where found.place = ordinality and not is_kept);
+$function$
+;
+comment on function scheduler.entries_fault(jsonb) is 'Which entries of the list are not in cron.job as they were read, and what became of each; null when all are.';
+revoke all on function scheduler.entries_fault(jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.entry_covers(p_entry text, p_at timestamp with time zone)
  RETURNS boolean
  LANGUAGE sql
@@ -4931,7 +5403,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.explain_facts(text,timestamp with time zone,timestamp with time zone) is 'What is known of a job at a minute, or at a second of an interval of seconds (its latest row when none is given): {"job", "at", "when", "kind"} and more by its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';
+comment on function scheduler.explain_facts(text,timestamp with time zone,timestamp with time zone) is 'What is known of a job at a minute, or at a second of an interval of seconds (its latest row when none is given): {"job", "at", "when", "kind"} and more by its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, left_out, no_work, no_row, unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';
 revoke all on function scheduler.explain_facts(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.facts_of(p_job scheduler_jobs, p_errors jsonb, p_now timestamp with time zone)
@@ -4954,7 +5426,7 @@ begin
     where job_name = p_job.name and scheduled_for = v_unsuccessful_for and status in ('queued', 'dispatched',
       'running'));
   select extract(epoch from p_now - min(scheduled_for) filter (where status = 'queued' and attempt = 1
-      and trigger in ('cron', 'catch_up', 'dependency'))),
+      and trigger in ('cron', 'catch_up', 'dependency') and not scheduler.is_put_off(waiting, p_now))),
       extract(epoch from p_now - min(started_at) filter (where status = 'running'))
     into v_facts.waiting_seconds, v_facts.running_seconds
     from public.scheduler_runs
@@ -5009,6 +5481,36 @@ $function$
 comment on function scheduler.failures_text(scheduler_runs) is 'Of a run of a continuous job that follows failures: how many, and the last, as the end of a sentence; else null.';
 revoke all on function scheduler.failures_text(scheduler_runs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.find_entries(p_entries jsonb)
+ RETURNS TABLE(place bigint, is_kept boolean, id bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with wanted as (
+    select ordinality as place, entry, entry -> 'without' as without, row_number() over (
+        partition by entry - array['job', 'job_is'] order by ordinality) as copy
+    from jsonb_array_elements(p_entries) with ordinality as listed (entry, ordinality)
+  ), known as (
+    select false as is_kept, jobid as id, jobname as name, schedule, command, username, active
+    from cron.job where database = current_database()
+    union all
+    select true, id, name, schedule, command, username, active from scheduler.adopted_entries
+  ), matches as (
+    select wanted.place, known.is_kept, known.id, wanted.copy,
+      row_number() over (partition by wanted.place, known.is_kept order by known.id) as number
+    from wanted
+    join known on known.name is not distinct from entry ->> 'name' and known.username = entry ->> 'username'
+      and known.schedule = entry ->> 'schedule' and known.active = (entry ->> 'active')::boolean
+      and scheduler.command_hash(known.command, without) = entry ->> 'command_sha256'
+  )
+  -- Entries without a name may be alike in all: each stands for one.
+  select place, is_kept, id from matches where number = copy;
+$function$
+;
+comment on function scheduler.find_entries(jsonb) is 'Where the entries of a list (as adopt_entries takes it) are: its place in the list, whether it was adopted, and its id there or in cron.job. An entry that is nowhere as it was read has no row.';
+revoke all on function scheduler.find_entries(jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.finish_run(p_run_id uuid, p_outcome text, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_now timestamp with time zone DEFAULT now())
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5045,6 +5547,25 @@ $function$
 ;
 comment on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) is 'The last receipt. Ends a running run as completed, failed (timed_out and interrupted are failures with that verdict) or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome, or a deferred run without a moment to go on at.';
 revoke all on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.first_due(p_job scheduler_jobs, p_run scheduler_runs)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+ SET enable_sort TO 'off'
+AS $function$
+begin
+  return least(p_run.scheduled_for, (
+    select scheduled_for from public.scheduler_runs
+    where job_name = p_job.name and status = 'queued' and run_after is null and trigger <> 'manual'
+      and priority <> -100
+    order by scheduled_for, attempt limit 1));
+end;
+$function$
+;
+comment on function scheduler.first_due(scheduler_jobs,scheduler_runs) is 'When the oldest of the job''s runs was due that may go, of those that are neither back-filled nor a person''s, or the run itself if it is older.';
+revoke all on function scheduler.first_due(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.follow(p_job_name text, p_occurrences timestamp with time zone[], p_now timestamp with time zone)
  RETURNS void
@@ -5178,6 +5699,30 @@ $function$
 ;
 comment on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) is 'The run that follows one that has ended: its retry after a wait that grows, its continuation from p_resume_at on, the next one of a continuous job; null when none does. Writes nothing: see add_runs.';
 revoke all on function scheduler.following_run(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.forget_adopted_entries(p_jobs text[] DEFAULT NULL::text[], p_reason text DEFAULT NULL::text, p_author text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_forgotten jsonb;
+begin
+  with forgotten as (
+    delete from scheduler.adopted_entries where p_jobs is null or job_name = any (p_jobs) returning job_name, name
+  )
+  select jsonb_object_agg(job_name, entries) into v_forgotten
+    from (select job_name, jsonb_agg(name order by name) as entries from forgotten group by job_name) as jobs;
+  perform scheduler.audit('forget_adopted_entries', 'job', job_name, p_reason, coalesce(p_author, session_user::text),
+    jsonb_build_object('entries', entries), null, clock_timestamp())
+    from jsonb_each(v_forgotten) as jobs (job_name, entries);
+  return coalesce((
+    select sum(jsonb_array_length(entries)) from jsonb_each(v_forgotten) as jobs (job_name, entries)), 0);
+end;
+$function$
+;
+comment on function scheduler.forget_adopted_entries(text[],text,text) is 'Deletes what is kept of the entries that these jobs (null: all jobs) took the place of; how many. They cannot be put back any more; the jobs stay.';
+revoke all on function scheduler.forget_adopted_entries(text[],text,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.forget_waiting(p_job_name text, p_kinds text[])
  RETURNS void
@@ -5320,6 +5865,21 @@ $function$
 ;
 comment on function scheduler.has_slots(scheduler_jobs) is 'Whether the job shares a limit with others of its group.';
 revoke all on function scheduler.has_slots(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.has_work(p_job scheduler_jobs, p_occurrence timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  return p_job.run_if is null
+    or scheduler.ask_function(format('whether %s has anything to do', p_job.name), 'run_if', p_job.run_if,
+      p_occurrence);
+end;
+$function$
+;
+comment on function scheduler.has_work(scheduler_jobs,timestamp with time zone) is 'Whether the job has anything to do for that occurrence, by its run_if; true without one. Raises when it cannot be asked, naming the job, the run_if and the reason: 42883 when the function is gone, else the code that it failed with.';
+revoke all on function scheduler.has_work(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.health_of_packs(p_now timestamp with time zone)
  RETURNS jsonb
@@ -5497,6 +6057,9 @@ begin
     if v_hold.kind is null and p_job.breaker_failures is not null then
       v_hold := scheduler.breaker_hold(p_job, p_run, p_now);
     end if;
+    if v_hold.kind is null and p_job.defer_if is not null then
+      v_hold := scheduler.defer_hold(p_job, p_run, p_now);
+    end if;
   end if;
   if v_hold.kind is null then
     v_hold := scheduler.limit_hold(p_job, p_run);
@@ -5508,7 +6071,7 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, group, key, budget; null when nothing does. The caller holds the job''s row lock.';
+comment on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, defer_if, group, key, budget; null when nothing does. The caller holds the job''s row lock.';
 revoke all on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.http_date(p_text text)
@@ -5594,6 +6157,28 @@ $function$
 comment on function scheduler.is_backfill(scheduler_runs) is 'Whether a run is back-filled, or a retry of one that is.';
 revoke all on function scheduler.is_backfill(scheduler_runs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.is_busy(p_now timestamp with time zone DEFAULT now())
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_kept constant text := current_setting('daybook.is_busy', true);
+  v_moment constant text := extract(epoch from p_now)::text;
+  v_is_busy boolean;
+begin
+  if v_kept like v_moment || ' %' then
+    return split_part(v_kept, ' ', 2)::boolean;
+  end if;
+  v_is_busy := scheduler.busy_because(p_now) is not null;
+  perform set_config('daybook.is_busy', v_moment || ' ' || v_is_busy, true);
+  return v_is_busy;
+end;
+$function$
+;
+comment on function scheduler.is_busy(timestamp with time zone) is 'Whether the database is busy: see busy_because. It looks once a transaction, for defer_if => ''scheduler.is_busy''.';
+revoke all on function scheduler.is_busy(timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.is_dependency_timeout(p_skip_kind text, p_skip_reason text)
  RETURNS boolean
  LANGUAGE sql
@@ -5622,6 +6207,22 @@ $function$
 ;
 comment on function scheduler.is_due_again(text,text,timestamp with time zone,timestamp with time zone) is 'Whether after p_first a second occurrence of the schedule is due at p_now.';
 revoke all on function scheduler.is_due_again(text,text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_left_out(p_job scheduler_jobs, p_occurrence timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return p_job.stretch_after is not null and exists (
+    select from scheduler.stretches
+    where job_name = p_job.name and p_occurrence > asked_for and p_occurrence < asked_again_at);
+end;
+$function$
+;
+comment on function scheduler.is_left_out(scheduler_jobs,timestamp with time zone) is 'Whether the occurrence is left out, as the job has found nothing several times in a row.';
+revoke all on function scheduler.is_left_out(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_limit(p_kind text)
  RETURNS boolean
@@ -5686,12 +6287,27 @@ CREATE OR REPLACE FUNCTION scheduler.is_plain(p_job scheduler_jobs)
 AS $function$
 begin
   return p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
-    and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}';
+    and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}'
+    and p_job.defer_if is null;
 end;
 $function$
 ;
 comment on function scheduler.is_plain(scheduler_jobs) is 'Whether nothing but its own lock and parallel limit can hold the job''s runs back.';
 revoke all on function scheduler.is_plain(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_put_off(p_waiting jsonb, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return coalesce(p_waiting ->> 'for' = 'defer_if' and (p_waiting ->> 'until')::timestamptz > p_now, false);
+end;
+$function$
+;
+comment on function scheduler.is_put_off(jsonb,timestamp with time zone) is 'Whether a run that waits so is put off by defer_if and its time for that is not over: it is not late.';
+revoke all on function scheduler.is_put_off(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_quiet(p_from time without time zone, p_until time without time zone, p_time_zone text, p_now timestamp with time zone)
  RETURNS boolean
@@ -5752,6 +6368,23 @@ $function$
 ;
 comment on function scheduler.is_to_come(text,timestamp with time zone) is 'Whether an occurrence of the job at or before p_at is not recorded yet.';
 revoke all on function scheduler.is_to_come(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_to_wait(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  return scheduler.ask_function(format('whether %s is to wait', p_job.name), 'defer_if', p_job.defer_if, p_now);
+exception when query_canceled or others then
+  -- Work that is due is not lost because nobody can say whether it might wait.
+  perform scheduler.note_defer_fault(p_job, sqlerrm, p_now);
+  return false;
+end;
+$function$
+;
+comment on function scheduler.is_to_wait(scheduler_jobs,timestamp with time zone) is 'What the job''s defer_if says now; false where it cannot be asked, and that is said.';
+revoke all on function scheduler.is_to_wait(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_watched(p_jobs text[], p_now timestamp with time zone)
  RETURNS boolean
@@ -5841,25 +6474,7 @@ begin
       when jsonb_typeof(p_job.payload) is distinct from 'object'
         then format('payload must be a JSON object, got %s', coalesce(left(p_job.payload::text, 100), 'null'))
     end,
-    (select format('%s must be from %s to %s, got %s', field, least_value, most_value, coalesce(value::text, 'null'))
-      from (values
-        (1, 'timeout_seconds', p_job.timeout_seconds, 1, 86400),
-        (2, 'max_attempts', p_job.max_attempts, 1, 20),
-        (3, 'backoff_base_seconds', p_job.backoff_base_seconds, 1, 86400),
-        (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
-        (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
-        (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
-        (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
-        (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
-        (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
-        (10, 'priority', p_job.priority, -10, 10),
-        (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
-        (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
-        (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
-        (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
-        (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600)
-      ) as ranges (place, field, value, least_value, most_value)
-      where (value between least_value and most_value) is not true order by place limit 1),
+    scheduler.range_fault(p_job),
     (select format('%s must be %s, got %s', field, choices, coalesce(quote_literal(value), 'null'))
       from (values
         (1, 'overlap_policy', p_job.overlap_policy, '''skip'', ''queue'' or ''allow'''),
@@ -5872,13 +6487,11 @@ begin
     case
       when p_job.parallel_limit is not null and p_job.overlap_policy <> 'allow'
         then format('parallel_limit needs overlap_policy => ''allow'', got %L', p_job.overlap_policy)
-      when p_job.run_if is null then null
-      when scheduler.run_if_function(p_job.run_if) is null
-        then format('run_if must name a function (timestamptz) returns boolean, with its schema, got %L', p_job.run_if)
-      when not has_function_privilege(scheduler.run_if_function(p_job.run_if), 'execute')
-        then format('run_if %s may not be executed by %s', p_job.run_if, current_user)
-      when p_job.schedule is null then 'run_if is asked for what a schedule makes due, and schedule is null'
     end,
+    scheduler.asked_function_fault('run_if', p_job.run_if),
+    case when p_job.run_if is not null and p_job.schedule is null
+      then 'run_if is asked for what a schedule makes due, and schedule is null' end,
+    scheduler.asked_function_fault('defer_if', p_job.defer_if),
     scheduler.contradiction(p_job),
     scheduler.unknown_name(p_job),
     scheduler.alias_fault(p_job),
@@ -6257,6 +6870,46 @@ $function$
 comment on function scheduler.last_registration(text,timestamp with time zone) is 'Who registered the job or took it out last since then, by the audit log: {"verb", "author", "reason", "at"}; null where it has no such row.';
 revoke all on function scheduler.last_registration(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.learn_from(p_job scheduler_jobs, p_run scheduler_runs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if p_job.stretch_after is not null then
+    perform scheduler.note_stretch(p_job, p_run);
+  end if;
+  if p_job.parallel_least is not null then
+    perform scheduler.note_parallel(p_job, p_run);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.learn_from(scheduler_jobs,scheduler_runs) is 'Keeps what a job that gives way knows of its work and its target, after a run has ended. The caller holds the job''s row lock.';
+revoke all on function scheduler.learn_from(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.left_out_facts(p_job scheduler_jobs, p_occurrence timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select jsonb_build_object('kind', 'left_out', 'found_nothing_at',
+    scheduler.local_text(coalesce(stretch.asked_for, last.scheduled_for), p_job.time_zone), 'asked_again_at',
+    scheduler.local_text(stretch.asked_again_at, p_job.time_zone))
+  from (select) as always
+    left join scheduler.stretches as stretch
+      on stretch.job_name = p_job.name and scheduler.is_left_out(p_job, p_occurrence)
+    left join lateral (
+      select scheduled_for, result from public.scheduler_runs
+      where job_name = p_job.name and scheduled_for < p_occurrence and trigger <> 'manual'
+      order by scheduled_for desc, attempt desc limit 1) as last on true
+  where p_job.stretch_after is not null and (stretch.job_name is not null or last.result -> 'idle' = 'true');
+$function$
+;
+comment on function scheduler.left_out_facts(scheduler_jobs,timestamp with time zone) is 'The facts of an occurrence without a row that was left out, as the job had found nothing several times in a row; null of all others.';
+revoke all on function scheduler.left_out_facts(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.let_due_go(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE sql
@@ -6316,6 +6969,22 @@ $function$
 ;
 comment on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) is 'The hold when the limit of the job''s group or of the run''s key is reached; else null. The caller holds the job''s row lock.';
 revoke all on function scheduler.limit_hold(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.limit_in_force(p_job scheduler_jobs)
+ RETURNS integer
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case when p_job.parallel_least is null then p_job.parallel_limit
+    else least(p_job.parallel_limit, greatest(p_job.parallel_least, (
+      select in_force from scheduler.parallel_states where job_name = p_job.name))) end;
+end;
+$function$
+;
+comment on function scheduler.limit_in_force(scheduler_jobs) is 'How many runs of the job may be under way at once now; null: any number.';
+revoke all on function scheduler.limit_in_force(scheduler_jobs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.line_of(p_group_name text, p_job_name text, p_tried integer, p_now timestamp with time zone)
  RETURNS SETOF scheduler.place_in_line
@@ -6387,6 +7056,13 @@ begin
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
   end if;
+  if (p_job.schedule, p_job.time_zone, p_job.stretch_after, p_job.stretch_at_most_seconds)
+    is distinct from (p_old.schedule, p_old.time_zone, p_old.stretch_after, p_old.stretch_at_most_seconds) then
+    delete from scheduler.stretches where job_name = p_job.name;
+  end if;
+  if p_job.parallel_least is null and p_old.parallel_least is not null then
+    delete from scheduler.parallel_states where job_name = p_job.name;
+  end if;
   -- What waits may go now; a continuous job begins.
   if p_job.enabled and (p_job.continuous or p_old.name is not null) then
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
@@ -6427,6 +7103,58 @@ $function$
 ;
 comment on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The spans in which a continuous job had a living heartbeat, by its runs between p_from and p_to; planned idle time and hand-overs are among them.';
 revoke all on function scheduler.lives(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.load_metrics(p_now timestamp with time zone)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select json_build_array(scheduler.metric_group('{}',
+    scheduler.metric('scheduler_busy', (scheduler.busy_because(p_now) is not null)::integer)));
+$function$
+;
+comment on function scheduler.load_metrics(timestamp with time zone) is 'Whether the database is busy, as defer_if may ask.';
+revoke all on function scheduler.load_metrics(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.load_now(p_now timestamp with time zone)
+ RETURNS scheduler.load
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select (
+      select count(*)::integer from pg_stat_activity
+      where state = 'active' and backend_type = 'client backend' and pid <> pg_backend_pid()),
+    current_setting('max_connections')::integer,
+    -- Of a queue that has grown without bound only so much is counted as settings can ask for.
+    (select count(*)::integer from (select from net.http_request_queue limit 999999) as queued),
+    (select count(*)::integer from public.scheduler_runs
+      where status = 'dispatched' and receipt = 'function' and dispatched_at < p_now - interval '30 seconds')
+    + (select count(*)::integer from public.scheduler_jobs
+      where enabled and next_run_at < p_now - interval '1 minute');
+$function$
+;
+comment on function scheduler.load_now(timestamp with time zone) is 'The load of the database. A run is late that was sent 30 seconds ago and has not begun, and an occurrence that was due a minute ago and has no row. Runs that wait are not late.';
+revoke all on function scheduler.load_now(timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.load_reason(p_load scheduler.load, p_connections_percent integer, p_requests integer, p_late_runs integer)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_load.active * 100 >= p_connections_percent * p_load.connections
+      then format('%s of %s connections are active', p_load.active, p_load.connections)
+    when p_load.requests >= p_requests then format('%s in pg_net''s queue', case p_load.requests
+      when 1 then '1 request waits' else format('%s requests wait', p_load.requests) end)
+    when p_load.late_runs >= p_late_runs then case p_load.late_runs when 1 then '1 run is late'
+      else format('%s runs are late', p_load.late_runs) end end;
+$function$
+;
+comment on function scheduler.load_reason(scheduler.load,integer,integer,integer) is 'The first of connections, requests and late runs of which there are as many as that, as a sentence; null when none is. Null as a bound: it is not looked at.';
+revoke all on function scheduler.load_reason(scheduler.load,integer,integer,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.local_second_text(p_at timestamp with time zone, p_time_zone text)
  RETURNS text
@@ -6714,8 +7442,16 @@ CREATE OR REPLACE FUNCTION scheduler.mark_waiting(p_run scheduler_runs, p_hold s
 AS $function$
 begin
   -- Thousands may wait: they are written when they come, and when the job is stopped or goes on, not each time that
-  -- another of its limits is reached first, nor when one that waited alone comes to wait with them.
-  if p_run.waiting ->> 'for' is null
+  -- another of its limits is reached first or that defer_if says something else, nor when one that waited alone comes
+  -- to wait with them.
+  if (p_hold).kind = 'defer_if' then
+    -- Each until its own time is over.
+    update public.scheduler_runs as runs set waiting = scheduler.wait_for(runs, ((p_hold).kind, (p_hold).name,
+        (p_hold).until + (runs.scheduled_for - p_run.scheduled_for), null)::scheduler.hold, p_now)
+      where job_name = p_run.job_name and status = 'queued' and run_after is null
+        and (id = p_run.id or waiting is null);
+    return;
+  elsif p_run.waiting ->> 'for' is null
     or not (scheduler.is_limit(p_run.waiting ->> 'for') and scheduler.is_limit((p_hold).kind)
       or scheduler.waits_alone(p_run.waiting ->> 'for')) then
     perform scheduler.mark_all_waiting(p_run.job_name, p_hold, p_now);
@@ -7283,6 +8019,7 @@ CREATE OR REPLACE FUNCTION scheduler.next_run_note(p_job scheduler_jobs, p_at ti
  SET search_path TO ''
 AS $function$
   select case
+    when scheduler.is_left_out(p_job, p_at) then scheduler.stretch_note(p_job, p_at)
     when stop is not null then 'will be skipped: ' || scheduler.stop_note(p_job, stop)
     when label is not null then 'will be skipped: calendar: ' || label
     when breaker.opened_at is not null and scheduler.breaker_state(breaker.opened_at, p_job.breaker_cooldown_seconds,
@@ -7291,12 +8028,15 @@ AS $function$
     else nullif(concat_ws('; ',
       case when p_job.depends_on <> '{}' then scheduler.dependencies_note(p_job, p_at) end,
       case when p_job.jitter_seconds > 0 then format('is sent %s s later', round(extract(epoch from
-        scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end), '') end
+        scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end,
+      case when p_job.defer_if is not null then format('%s may put it off, until %s at the latest', p_job.defer_if,
+        scheduler.local_second_text(p_at + make_interval(secs => p_job.defer_at_most_seconds), p_job.time_zone)) end),
+      '') end
   from (select scheduler.stop_kind(p_job, p_at) as stop, scheduler.calendar_label(p_job, p_at) as label) as asked
     left join public.scheduler_breakers as breaker on job_name = p_job.name;
 $function$
 ;
-comment on function scheduler.next_run_note(scheduler_jobs,timestamp with time zone) is 'What is known today of an occurrence to come: why it will be skipped, what it waits for, its jitter; null when nothing is.';
+comment on function scheduler.next_run_note(scheduler_jobs,timestamp with time zone) is 'What is known today of an occurrence to come: why it is left out or will be skipped, what it waits for, its jitter, what may put it off; null when nothing is.';
 revoke all on function scheduler.next_run_note(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.next_runs(p_job_name text DEFAULT NULL::text, p_count integer DEFAULT 5, p_now timestamp with time zone DEFAULT now())
@@ -7507,10 +8247,10 @@ begin
       select jsonb_build_object('kind', 'not_recorded', 'error', state.errors ->> p_job.name,
         'pulse_age_seconds', extract(epoch from p_now - state.last_pulse_at)::bigint)
       from (select) as always left join scheduler.pulse_state as state on true)
-    when p_job.run_if is not null then jsonb_build_object('kind', 'no_work', 'run_if', p_job.run_if)
-    else jsonb_build_object('kind', 'no_row',
+    else coalesce(scheduler.left_out_facts(p_job, v_last), case when p_job.run_if is not null
+      then jsonb_build_object('kind', 'no_work', 'run_if', p_job.run_if) end, jsonb_build_object('kind', 'no_row',
       'keep_successes_days', scheduler.setting('scheduler.keep_successes_days'),
-      'keep_failures_days', scheduler.setting('scheduler.keep_failures_days'))
+      'keep_failures_days', scheduler.setting('scheduler.keep_failures_days')))
   end;
 exception when invalid_parameter_value then
   return jsonb_build_object('kind', 'unreadable', 'fault', sqlerrm);
@@ -7548,6 +8288,9 @@ AS $function$
         'was %s%s.',
       at, coalesce((p_facts ->> 'pulse_age_seconds') || ' s ago', 'never'),
       coalesce(', and says: ' || (p_facts ->> 'error'), ''))
+    when 'left_out' then format(' did not run at %s: it had found nothing several times in a row, the last time at %s, '
+      'and is asked less often until it finds something%s.', at, p_facts ->> 'found_nothing_at',
+      coalesce('; it is asked again at ' || (p_facts ->> 'asked_again_at'), ''))
     when 'no_work'
       then format(' did not run at %s: there was nothing to do, by its run_if %s.', at, p_facts ->> 'run_if')
     when 'no_row' then format(' has no row for %s: it was registered with other times then, or the row was pruned '
@@ -7615,6 +8358,60 @@ $function$
 comment on function scheduler.note_breaker(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'Tells the job''s breaker how a run ended, and scheduler_activity when it opens or closes. The caller holds the job''s row lock.';
 revoke all on function scheduler.note_breaker(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.note_defer_fault(p_job scheduler_jobs, p_fault text, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_message constant text := format('nothing of it is put off: %s', p_fault);
+begin
+  raise warning '%: %', p_job.name, v_message;
+  -- It is asked each minute.
+  if not exists (
+    select from public.scheduler_activity
+    where occurred_at > p_now - interval '1 hour' and occurred_at <= p_now and source = p_job.name
+      and message like 'nothing of it is put off: %') then
+    perform scheduler.log_activity(p_job.name, v_message, 'warning', p_now => p_now);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) is 'Says that the job''s defer_if cannot be asked: in the server''s log, and in scheduler_activity once an hour.';
+revoke all on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.note_parallel(p_job scheduler_jobs, p_run scheduler_runs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_before scheduler.parallel_states;
+  v_after scheduler.parallel_states;
+begin
+  select * into v_before from scheduler.parallel_states where job_name = p_job.name;
+  if not found then
+    v_before := row(p_job.name, p_job.parallel_least, 0, 0, 0, 0, null);
+  end if;
+  v_after := scheduler.parallel_after(v_before, p_job.parallel_least, p_job.parallel_limit,
+    scheduler.parallel_sign(p_run),
+    -- A URL sends no receipt of its beginning.
+    coalesce(p_run.duration_ms, least(extract(epoch from p_run.completed_at - p_run.dispatched_at) * 1000, 2147483647))
+      ::bigint,
+    exists (select from public.scheduler_runs
+      where job_name = p_job.name and status = 'queued' and run_after is null),
+    (select count(*)::integer from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running')));
+  insert into scheduler.parallel_states as states
+    select (v_after).*
+    on conflict (job_name) do update set in_force = excluded.in_force, stale = excluded.stale, ended = excluded.ended,
+      failed = excluded.failed, duration_ms = excluded.duration_ms, usual_ms = excluded.usual_ms;
+end;
+$function$
+;
+comment on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) is 'Keeps how many of the job''s runs may be under way at once, after one has ended. The caller holds the job''s row lock.';
+revoke all on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.note_source(p_source text, p_job_names text[], p_is_entry boolean DEFAULT true)
  RETURNS void
  LANGUAGE sql
@@ -7650,6 +8447,32 @@ $function$
 ;
 comment on function scheduler.note_stop(scheduler_jobs,timestamp with time zone) is 'After a person has stopped the job or let it go: writes down whether that holds back what waits of it. The caller holds the job''s row lock.';
 revoke all on function scheduler.note_stop(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.note_stretch(p_job scheduler_jobs, p_run scheduler_runs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_sign constant text := scheduler.stretch_sign(p_run);
+  v_idle integer;
+begin
+  if v_sign in ('found', 'failed') then
+    delete from scheduler.stretches where job_name = p_job.name;
+  elsif v_sign = 'idle' then
+    v_idle := least(1000000, 1 + coalesce((
+      select idle_in_row from scheduler.stretches where job_name = p_job.name), 0));
+    insert into scheduler.stretches as stretches (job_name, idle_in_row, asked_for, asked_again_at)
+      values (p_job.name, v_idle, p_run.scheduled_for, scheduler.asked_again_at(p_job, p_run.scheduled_for,
+        scheduler.stretch_step(v_idle, p_job.stretch_after)))
+      on conflict (job_name) do update set idle_in_row = excluded.idle_in_row, asked_for = excluded.asked_for,
+        asked_again_at = excluded.asked_again_at;
+  end if;
+end;
+$function$
+;
+comment on function scheduler.note_stretch(scheduler_jobs,scheduler_runs) is 'Keeps the job''s stretch after a run has ended. The caller holds the job''s row lock.';
+revoke all on function scheduler.note_stretch(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.note_try(p_job scheduler_jobs, p_run_id uuid)
  RETURNS void
@@ -7940,6 +8763,104 @@ $function$
 ;
 comment on function scheduler.page_cursor(timestamp with time zone,text) is 'The place of an entry in a list that is ordered by a time and then by an id.';
 revoke all on function scheduler.page_cursor(timestamp with time zone,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.parallel_after(p_state scheduler.parallel_states, p_least integer, p_most integer, p_sign text, p_duration_ms bigint, p_waits boolean, p_under_way integer)
+ RETURNS scheduler.parallel_states
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_state scheduler.parallel_states := p_state;
+  v_mean_ms numeric;
+begin
+  -- The job may have been registered with others since.
+  v_state.in_force := least(p_most, greatest(p_least, v_state.in_force));
+  if p_sign is null then
+    return v_state;
+  elsif v_state.stale > 0 then
+    v_state.stale := v_state.stale - 1;
+    return v_state;
+  elsif p_sign = 'strained' then
+    return scheduler.parallel_lowered(v_state, p_least, p_under_way);
+  end if;
+  v_state.ended := v_state.ended + 1;
+  v_state.failed := v_state.failed + (p_sign = 'failed')::integer;
+  v_state.duration_ms := v_state.duration_ms + coalesce(p_duration_ms, 0);
+  if v_state.ended < v_state.in_force then
+    return v_state;
+  end if;
+  v_mean_ms := v_state.duration_ms::numeric / v_state.ended;
+  v_state.usual_ms := round(coalesce(p_state.usual_ms + (v_mean_ms - p_state.usual_ms) / 8, v_mean_ms), 3);
+  -- Half of a round: one run whose payload is bad does not slow down all others. Of very short runs twice is little.
+  if v_state.failed * 2 > v_state.ended or v_mean_ms > greatest(p_state.usual_ms * 2, p_state.usual_ms + 100) then
+    return scheduler.parallel_lowered(v_state, p_least, p_under_way);
+  end if;
+  v_state.in_force := least(p_most, greatest(p_least, v_state.in_force + case when p_waits then 1 else -1 end));
+  v_state.ended := 0;
+  v_state.failed := 0;
+  v_state.duration_ms := 0;
+  return v_state;
+end;
+$function$
+;
+comment on function scheduler.parallel_after(scheduler.parallel_states,integer,integer,text,bigint,boolean,integer) is 'What is in force after a run has ended with that sign (see parallel_sign) and duration. Half as many after one that strained its target, and after a round in which more than half failed or which took twice as long as usual; else after a round one more while runs wait, and one less while none does. Always from p_least to p_most. p_under_way: how many are under way still.';
+revoke all on function scheduler.parallel_after(scheduler.parallel_states,integer,integer,text,bigint,boolean,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.parallel_lowered(p_state scheduler.parallel_states, p_least integer, p_under_way integer)
+ RETURNS scheduler.parallel_states
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_state scheduler.parallel_states := p_state;
+begin
+  v_state.in_force := greatest(p_least, v_state.in_force / 2);
+  v_state.stale := p_under_way;
+  v_state.ended := 0;
+  v_state.failed := 0;
+  v_state.duration_ms := 0;
+  return v_state;
+end;
+$function$
+;
+comment on function scheduler.parallel_lowered(scheduler.parallel_states,integer,integer) is 'The state with half as many in force, at least p_least. What is under way was sent before that, and says nothing.';
+revoke all on function scheduler.parallel_lowered(scheduler.parallel_states,integer,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.parallel_metrics()
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(name order by name), '[]')),
+    scheduler.metric('scheduler_parallel_limit', json_agg(scheduler.limit_in_force(jobs) order by name)))
+  from public.scheduler_jobs as jobs where parallel_limit is not null;
+$function$
+;
+comment on function scheduler.parallel_metrics() is 'A value a job that has a parallel limit, by job_name.';
+revoke all on function scheduler.parallel_metrics() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.parallel_sign(p_run scheduler_runs)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    when p_run.status = 'completed' then 'done'
+    when p_run.status = 'deferred' or p_run.verdict in ('rate_limited', 'boot_error', 'worker_limit', 'gateway_timeout',
+      'unreachable', 'lost', 'stalled', 'timed_out') then 'strained'
+    -- These say nothing of how much the target bears.
+    when p_run.verdict in ('bad_input', 'misconfigured', 'not_sent') then null
+    when p_run.status = 'failed' then 'failed' end;
+end;
+$function$
+;
+comment on function scheduler.parallel_sign(scheduler_runs) is 'What a run that has ended says of its target: done, failed, strained (it was too much for the target, or for its budget); null: nothing.';
+revoke all on function scheduler.parallel_sign(scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.parse_field_part(p_field scheduler.schedule_field, p_typed text)
  RETURNS scheduler.schedule_part
@@ -8294,8 +9215,8 @@ begin
     v_is_gap := v_count > scheduler.gap_rows() + v_room;
     v_listed := scheduler.newest_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at,
       case when v_is_gap then v_room + 1 else v_count::integer end);
-    if p_job.run_if is not null and not v_is_gap then
-      v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work'
+    if (p_job.run_if is not null or p_job.stretch_after is not null) and not v_is_gap then
+      v_listed := array(select at from unnest(v_listed) as at where scheduler.work_answer(p_job, at) <> 'no work'
         order by at);
     end if;
     v_kept := case when v_segment.stop is not null then '{}' else array(
@@ -8308,7 +9229,7 @@ begin
     return query
       select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case
         when answer <> 'work' then answer end
-      from unnest(v_kept) as at, lateral (select scheduler.run_if_answer(p_job, at) as answer) as asked
+      from unnest(v_kept) as at, lateral (select scheduler.work_answer(p_job, at) as answer) as asked
       where answer <> 'no work';
     if not v_is_gap then
       return query
@@ -8343,8 +9264,9 @@ begin
       greatest(p_job.next_run_at, v_on_time_from), p_now + interval '1 microsecond') as at order by at)
     when p_job.next_run_at >= v_on_time_from then array[p_job.next_run_at]
     else '{}' end;
-  if v_due = array[p_job.next_run_at] and p_job.run_if is null and p_job.calendars = '{}'
-    and p_job.paused_at is null and p_job.group_paused_at is null and p_job.stopped_at is null then
+  if v_due = array[p_job.next_run_at] and p_job.run_if is null and p_job.stretch_after is null
+    and p_job.calendars = '{}' and p_job.paused_at is null and p_job.group_paused_at is null
+    and p_job.stopped_at is null then
     return array[(p_job.next_run_at, null, 1, 'start', null)::scheduler.planned_occurrence];
   end if;
   v_plan := array(select planned from scheduler.plan_on_time(p_job, v_due, p_now) as planned);
@@ -8371,7 +9293,7 @@ CREATE OR REPLACE FUNCTION scheduler.plan_on_time(p_job scheduler_jobs, p_due ti
 AS $function$
   with due as (
     select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_now(p_job, p_now)) as stop,
-      scheduler.calendar_label(p_job, at) as label, scheduler.run_if_answer(p_job, at) as answer
+      scheduler.calendar_label(p_job, at) as label, scheduler.work_answer(p_job, at) as answer
     from unnest(p_due) as at
   ), with_work as (
     select *, at = max(at) filter (where stop is null and label is null and answer = 'work') over () as newest
@@ -8406,7 +9328,7 @@ begin
   v_run.occurrences := p_planned.occurrences;
   v_run.scheduled_until := case when p_planned.occurrences > 1 then p_planned.until end;
   if p_planned.fate = 'catch_up' then
-    v_run.interval_from := scheduler.interval_start(p_job, p_planned.occurrence);
+    v_run.interval_from := scheduler.asked_from(p_job, p_planned.occurrence);
     return v_run;
   end if;
   v_run.completed_at := p_now;
@@ -8689,6 +9611,37 @@ $function$
 comment on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) is 'What a pulse at p_now does, in order: pg_cron''s entries are mended every minute, counters rolled up every five, pruning begins every hour.';
 revoke all on function scheduler.pulse_steps(scheduler.pulse_state,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.put_entry_back(p_entry scheduler.adopted_entries)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_job_id bigint;
+begin
+  if exists (select from cron.job where jobname = p_entry.name and username = current_user) then
+    raise exception using errcode = '42710',
+      message = format('cannot put back the entry %s: pg_cron has one of that name', p_entry.name),
+      hint = format('if it is not needed: select cron.unschedule(%L)', p_entry.name);
+  end if;
+  v_job_id := case when p_entry.name is null then cron.schedule(p_entry.schedule, p_entry.command)
+    else cron.schedule(p_entry.name, p_entry.schedule, p_entry.command) end;
+  if not p_entry.active then
+    perform cron.alter_job(job_id := v_job_id, active := false);
+  end if;
+  if not exists (
+    select from cron.job where jobid = v_job_id and (jobname, schedule, command, database, username, active)
+      is not distinct from (p_entry.name, p_entry.schedule, p_entry.command, p_entry.database, p_entry.username,
+        p_entry.active)) then
+    raise exception using errcode = '22023',
+      message = format('cannot put back the entry %s: pg_cron does not keep it as it was', p_entry.name);
+  end if;
+end;
+$function$
+;
+comment on function scheduler.put_entry_back(scheduler.adopted_entries) is 'Makes the entry in pg_cron as it was. Raises 42710 when the name is taken, 22023 when pg_cron makes another of it.';
+revoke all on function scheduler.put_entry_back(scheduler.adopted_entries) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.put_job(p_job scheduler_jobs)
  RETURNS void
  LANGUAGE plpgsql
@@ -8753,6 +9706,40 @@ $function$
 ;
 comment on function scheduler.queue_rule_holds(numeric,timestamp with time zone,timestamp with time zone) is 'Whether pg_net''s queue has stood still for longer than that.';
 revoke all on function scheduler.queue_rule_holds(numeric,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.range_fault(p_job scheduler_jobs)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select format('%s must be from %s to %s, got %s', field, least_value, most_value, coalesce(value::text, 'null'))
+  from (values
+    (1, 'timeout_seconds', p_job.timeout_seconds, 1, 86400),
+    (2, 'max_attempts', p_job.max_attempts, 1, 20),
+    (3, 'backoff_base_seconds', p_job.backoff_base_seconds, 1, 86400),
+    (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
+    (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
+    (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
+    (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
+    (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
+    (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
+    (10, 'priority', p_job.priority, -10, 10),
+    (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
+    (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
+    (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
+    (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
+    (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600),
+    (16, 'defer_at_most_seconds', p_job.defer_at_most_seconds, 1, 86400),
+    (17, 'stretch_after', coalesce(p_job.stretch_after, 1), 1, 1000),
+    (18, 'stretch_at_most_seconds', coalesce(p_job.stretch_at_most_seconds, 1), 1, 86400),
+    (19, 'parallel_least', coalesce(p_job.parallel_least, 1), 1, 1000)
+  ) as ranges (place, field, value, least_value, most_value)
+  where (value between least_value and most_value) is not true order by place limit 1;
+$function$
+;
+comment on function scheduler.range_fault(scheduler_jobs) is 'The first number of a job that is out of its range, as the end of a sentence; null when none is.';
+revoke all on function scheduler.range_fault(scheduler_jobs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.read_cursor(p_cursor text, p_id_pattern text, OUT at timestamp with time zone, OUT id text)
  RETURNS record
@@ -9301,7 +10288,7 @@ $function$
 comment on function scheduler.register_group(text,text,integer,integer,integer) is 'Registers a group, or changes it to exactly these values (a pause stays). Jobs join it by group_name of register_job. Raises 22023 for a wrong argument.';
 revoke all on function scheduler.register_group(text,text,integer,integer,integer) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.register_job(name text, schedule text, time_zone text DEFAULT 'UTC'::text, target text DEFAULT NULL::text, description text DEFAULT ''::text, payload jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT NULL::integer, max_attempts integer DEFAULT 3, backoff_base_seconds integer DEFAULT 30, backoff_cap_seconds integer DEFAULT 900, overlap_policy text DEFAULT 'skip'::text, misfire_policy text DEFAULT 'once'::text, misfire_grace_seconds integer DEFAULT 300, misfire_cap integer DEFAULT 24, receipt text DEFAULT NULL::text, secret_name text DEFAULT NULL::text, parallel_limit integer DEFAULT NULL::integer, run_if text DEFAULT NULL::text, enabled boolean DEFAULT true, group_name text DEFAULT NULL::text, depends_on text[] DEFAULT '{}'::text[], dependency_timeout_seconds integer DEFAULT 21600, on_dependency_timeout text DEFAULT 'skip'::text, on_dependency_failure text DEFAULT 'skip'::text, key_limit integer DEFAULT NULL::integer, priority integer DEFAULT 0, priority_ages_after_seconds integer DEFAULT 300, budgets jsonb DEFAULT '{}'::jsonb, breaker_failures integer DEFAULT NULL::integer, breaker_cooldown_seconds integer DEFAULT 300, idle_seconds integer DEFAULT 30, jitter_seconds integer DEFAULT 0, calendars text[] DEFAULT '{}'::text[], alias text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION scheduler.register_job(name text, schedule text, time_zone text DEFAULT 'UTC'::text, target text DEFAULT NULL::text, description text DEFAULT ''::text, payload jsonb DEFAULT '{}'::jsonb, timeout_seconds integer DEFAULT NULL::integer, max_attempts integer DEFAULT 3, backoff_base_seconds integer DEFAULT 30, backoff_cap_seconds integer DEFAULT 900, overlap_policy text DEFAULT 'skip'::text, misfire_policy text DEFAULT 'once'::text, misfire_grace_seconds integer DEFAULT 300, misfire_cap integer DEFAULT 24, receipt text DEFAULT NULL::text, secret_name text DEFAULT NULL::text, parallel_limit integer DEFAULT NULL::integer, run_if text DEFAULT NULL::text, enabled boolean DEFAULT true, group_name text DEFAULT NULL::text, depends_on text[] DEFAULT '{}'::text[], dependency_timeout_seconds integer DEFAULT 21600, on_dependency_timeout text DEFAULT 'skip'::text, on_dependency_failure text DEFAULT 'skip'::text, key_limit integer DEFAULT NULL::integer, priority integer DEFAULT 0, priority_ages_after_seconds integer DEFAULT 300, budgets jsonb DEFAULT '{}'::jsonb, breaker_failures integer DEFAULT NULL::integer, breaker_cooldown_seconds integer DEFAULT 300, idle_seconds integer DEFAULT 30, jitter_seconds integer DEFAULT 0, calendars text[] DEFAULT '{}'::text[], alias text DEFAULT NULL::text, defer_if text DEFAULT NULL::text, defer_at_most_seconds integer DEFAULT 900, stretch_after integer DEFAULT NULL::integer, stretch_at_most_seconds integer DEFAULT NULL::integer, parallel_least integer DEFAULT NULL::integer)
  RETURNS void
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -9326,13 +10313,15 @@ begin
     'priority_ages_after_seconds', priority_ages_after_seconds, 'budgets', coalesce(budgets, '{}'),
     'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
     'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}'),
-    'alias', alias));
+    'alias', alias, 'defer_if', defer_if, 'defer_at_most_seconds', defer_at_most_seconds,
+    'stretch_after', stretch_after, 'stretch_at_most_seconds', stretch_at_most_seconds,
+    'parallel_least', parallel_least));
   perform scheduler.put_job(v_job);
 end;
 $function$
 ;
-comment on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text) is 'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
-revoke all on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text) from public, anon, authenticated, service_role;
+comment on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text,text,integer,integer,integer,integer) is 'Registers a job, or changes it to exactly these values (a pause stays). With schedule => null it runs only when it is enqueued or called, or after the jobs in depends_on; with ''@continuous'' one run follows the other. Durations in seconds; timeout_seconds defaults to 120, to 30 for a URL. target defaults to the edge function named like the job. Raises 22023 for a wrong argument, 42710 when pg_cron has a foreign entry of that name.';
+revoke all on function scheduler.register_job(text,text,text,text,text,jsonb,integer,integer,integer,integer,text,text,integer,integer,text,text,integer,text,boolean,text,text[],integer,text,text,integer,integer,integer,jsonb,integer,integer,integer,integer,text[],text,text,integer,integer,integer,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.registered_values(p_budget scheduler_budgets)
  RETURNS jsonb
@@ -10073,6 +11062,27 @@ $function$
 comment on function scheduler.run_facts(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'The facts of an occurrence that has a row: its last attempt, what the earlier ones came to, and calls by hand in that minute.';
 revoke all on function scheduler.run_facts(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.run_if_function(p_run_if text)
+ RETURNS regprocedure
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return (
+    select oid from pg_catalog.pg_proc
+    where oid = to_regprocedure(case when right(btrim(p_run_if), 1) = ')' then p_run_if
+      else p_run_if || '(timestamptz)' end)
+      and prokind = 'f' and prorettype = 'boolean'::regtype and not proretset
+      and pronargs = 1 and proargtypes[0] = 'timestamptz'::regtype);
+exception when syntax_error_or_access_rule_violation or invalid_text_representation or feature_not_supported then
+  return null;  -- no name of a function at all
+end;
+$function$
+;
+comment on function scheduler.run_if_function(text) is 'The function (timestamptz) returns boolean that a run_if or defer_if names, with its schema; null when there is none.';
+revoke all on function scheduler.run_if_function(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.run_line(p_run scheduler_runs)
  RETURNS text
  LANGUAGE plpgsql
@@ -10333,6 +11343,19 @@ $function$
 ;
 comment on function scheduler.seconds_of(tstzmultirange) is 'How many seconds the spans last together.';
 revoke all on function scheduler.seconds_of(tstzmultirange) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.seconds_to_quiet(p_now timestamp with time zone)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case when second < 1 then 1 - second when second >= 59 then 61 - second else 0 end
+  from (select mod(extract(epoch from p_now), 60) as second) as clock;
+$function$
+;
+comment on function scheduler.seconds_to_quiet(timestamp with time zone) is 'How many seconds to wait until no minute begins within a second: 0 to 2.';
+revoke all on function scheduler.seconds_to_quiet(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.secret_users()
  RETURNS jsonb
@@ -10875,7 +11898,7 @@ begin
   v_run := scheduler.new_run(p_job,
     case when p_scheduled_for > p_now - case when scheduler.entry_needs_seconds(p_job.cron_entry)
       then interval '1 minute' else interval '10 seconds' end then 'cron' else 'catch_up' end, p_scheduled_for);
-  v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
+  v_run.interval_from := scheduler.asked_from(p_job, p_scheduled_for);
   if v_holder.id is not null then
     select scheduler.overlap_kind(p_job, case when scheduler.is_backfill(v_holder) then 'catch_up'
           else v_holder.trigger end,
@@ -10924,6 +11947,10 @@ AS $function$
       'acquired_at', locks.acquired_at, 'expires_at', locks.expires_at) end,
     'breaker', case when jobs.breaker_failures is not null then jsonb_build_object('state', states.breaker,
       'failures', coalesce(breakers.failures, 0), 'opened_at', breakers.opened_at) end,
+    'parallel', case when jobs.parallel_limit is not null then jsonb_build_object('least', jobs.parallel_least,
+      'most', jobs.parallel_limit, 'in_force', scheduler.limit_in_force(jobs)) end,
+    'stretch', case when jobs.stretch_after is not null then jsonb_build_object(
+      'idle_in_row', coalesce(stretches.idle_in_row, 0), 'asked_again_at', stretches.asked_again_at) end,
     'budgets', scheduler.job_budgets(jobs, (select scheduler.all_budgets(p_now))), 'group', jobs.group_name,
     'callable', jobs.function_name is not null and jobs.receipt = 'function' and jobs.secret_name = 'cron_secret')
     order by jobs.name), '[]')
@@ -10931,6 +11958,7 @@ AS $function$
     join public.scheduler_jobs as jobs on jobs.name = states.name
     left join public.scheduler_locks as locks on locks.name = jobs.name
     left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
+    left join scheduler.stretches on stretches.job_name = jobs.name
     left join lateral (
       select * from public.scheduler_runs where job_name = jobs.name order by created_at desc limit 1
     ) as last_run on true
@@ -11200,6 +12228,99 @@ $function$
 comment on function scheduler.stops_of(scheduler_jobs,scheduler_jobs) is 'The job with what stops it: the pause of its group, an incident.';
 revoke all on function scheduler.stops_of(scheduler_jobs,scheduler_jobs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.stretch_metrics()
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.metric_group(json_build_object('job_name', coalesce(json_agg(name order by name), '[]')),
+    scheduler.metric('scheduler_idle_in_row', json_agg(coalesce(idle_in_row, 0) order by name)))
+  from public.scheduler_jobs left join scheduler.stretches on job_name = name
+  where stretch_after is not null;
+$function$
+;
+comment on function scheduler.stretch_metrics() is 'A value a job that is stretched, by job_name.';
+revoke all on function scheduler.stretch_metrics() from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stretch_note(p_job scheduler_jobs, p_occurrence timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select format('is left out: the last %s of it found nothing; it is asked again at %s',
+    case idle_in_row when 1 then 'run' else idle_in_row || ' runs' end,
+    scheduler.local_text(asked_again_at, p_job.time_zone))
+  from scheduler.stretches where job_name = p_job.name and scheduler.is_left_out(p_job, p_occurrence);
+$function$
+;
+comment on function scheduler.stretch_note(scheduler_jobs,timestamp with time zone) is 'Of an occurrence that is left out: why, and until when; null of all others.';
+revoke all on function scheduler.stretch_note(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stretch_sign(p_run scheduler_runs)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case
+    -- What was found in the past says nothing of now.
+    when scheduler.is_backfill(p_run) then null
+    when p_run.status = 'completed' and p_run.result -> 'idle' is distinct from 'true' then 'found'
+    -- What a person or other work asked for found nothing: the schedule may.
+    when not scheduler.is_of_occurrence(p_run) then null
+    when p_run.status = 'completed' then 'idle'
+    when p_run.status = 'failed' then 'failed' end;
+end;
+$function$
+;
+comment on function scheduler.stretch_sign(scheduler_runs) is 'What a run that has ended says of the work there is: found, idle, failed (nobody knows); null: nothing.';
+revoke all on function scheduler.stretch_sign(scheduler_runs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stretch_step(p_idle_in_row integer, p_after integer)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  -- A step of 2 to the power of 17 is longer than the longest stretch of seconds.
+  select case when p_idle_in_row < p_after then 1 else 2 ^ least(p_idle_in_row - p_after + 1, 17) end::integer;
+$function$
+;
+comment on function scheduler.stretch_step(integer,integer) is 'Which occurrence after the last one runs next, when so many in a row found nothing: the first, after p_after of them the second, and twice as far with each further one.';
+revoke all on function scheduler.stretch_step(integer,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.stuck_runs(OUT runs bigint, OUT oldest text)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  with held as (
+    select name from public.scheduler_jobs as jobs
+    where scheduler.limit_in_force(jobs) <= (
+      select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
+    union
+    select job_name from public.scheduler_runs
+    where status = 'queued' and scheduler.is_put_off(waiting, now())
+  )
+  select count(*), (array_agg(job_name order by created_at))[1]
+  from public.scheduler_runs
+  where status in ('queued', 'dispatched', 'running')
+    and case status
+      when 'running' then coalesce(heartbeat_at, started_at, created_at)
+      when 'dispatched' then coalesce(dispatched_at, created_at) + make_interval(secs => timeout_seconds)
+      else greatest(run_after, created_at) + make_interval(secs => timeout_seconds)
+    end < now() - interval '5 minutes'
+    -- A run that waits for one of its job's many to end, or is put off, is not stuck.
+    and not (status = 'queued' and job_name in (select name from held));
+$function$
+;
+comment on function scheduler.stuck_runs() is 'Runs that pulse should have ended or sent five minutes ago and did not: how many, and the job of the oldest.';
+revoke all on function scheduler.stuck_runs() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.suspects(p_errors jsonb, p_now timestamp with time zone)
  RETURNS SETOF text
  LANGUAGE sql
@@ -11257,6 +12378,35 @@ $function$
 comment on function scheduler.switch_secret(text,text,timestamp with time zone) is 'From its commit on requests carry the secret that was cron_secret_next; the old one stays in Vault as cron_secret_previous. Does nothing unless the rotation is prepared; returns its stage. The functions must take both before.';
 revoke all on function scheduler.switch_secret(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.take_entries(p_entries jsonb, p_reason text, p_author text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_entry record;
+begin
+  for v_entry in
+    select job.*, entry ->> 'job' as job, not entry ? 'job_is' as registered
+    from scheduler.find_entries(p_entries) as found
+    join cron.job on jobid = found.id and not is_kept
+    join jsonb_array_elements(p_entries) with ordinality as listed (entry, ordinality) on ordinality = found.place
+    order by ordinality
+  loop
+    insert into scheduler.adopted_entries (job_name, registered, name, schedule, command, database, username, active)
+      values (v_entry.job, v_entry.registered, v_entry.jobname, v_entry.schedule, v_entry.command, v_entry.database,
+        v_entry.username, v_entry.active);
+    perform cron.unschedule(v_entry.jobid);
+    perform scheduler.audit('adopt_entry', 'job', v_entry.job, p_reason, coalesce(p_author, session_user::text),
+      jsonb_build_object('entry', coalesce(v_entry.jobname, v_entry.jobid::text), 'schedule', v_entry.schedule), null,
+      clock_timestamp());
+  end loop;
+end;
+$function$
+;
+comment on function scheduler.take_entries(jsonb,text,text) is 'Keeps the entries of the list and takes them out of pg_cron. The caller has seen that all are there.';
+revoke all on function scheduler.take_entries(jsonb,text,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.take_for_url(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS scheduler.hold
  LANGUAGE plpgsql
@@ -11294,7 +12444,7 @@ AS $function$
 declare
   v_hold scheduler.hold;
 begin
-  if p_job.parallel_limit <= (
+  if (case when p_job.parallel_least is null then p_job.parallel_limit else scheduler.limit_in_force(p_job) end) <= (
     select count(*) from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running'))
     or scheduler.is_backfill(p_run) and exists (
       select from public.scheduler_runs as runs
@@ -11841,6 +12991,44 @@ $function$
 comment on function scheduler.under_way(scheduler_jobs,timestamp with time zone) is 'The run that an occurrence of a job with a lock meets: the one that holds the lock, else one that waits for a dependency, tokens or a limit; null when the way is free.';
 revoke all on function scheduler.under_way(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.undo_adoption(p_jobs text[] DEFAULT NULL::text[], p_reason text DEFAULT NULL::text, p_author text DEFAULT NULL::text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_entry scheduler.adopted_entries;
+  v_count integer := 0;
+  v_jobs text[];
+begin
+  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  perform pg_sleep(scheduler.seconds_to_quiet(clock_timestamp()));
+  v_jobs := array(
+    select distinct job_name from scheduler.adopted_entries where p_jobs is null or job_name = any (p_jobs));
+  perform scheduler.assert_own_entries(
+    array(select username from scheduler.adopted_entries where job_name = any (v_jobs)));
+  perform scheduler.unregister_job(name) from (
+    select name from public.scheduler_jobs
+    where name in (select job_name from scheduler.adopted_entries where registered and job_name = any (v_jobs))
+    order by name) as ours;
+  for v_entry in select * from scheduler.adopted_entries where job_name = any (v_jobs) order by id loop
+    perform scheduler.put_entry_back(v_entry);
+    perform scheduler.audit('undo_adoption', 'job', v_entry.job_name, p_reason,
+      coalesce(p_author, session_user::text), null,
+      jsonb_build_object('entry', v_entry.name, 'schedule', v_entry.schedule), clock_timestamp());
+    v_count := v_count + 1;
+  end loop;
+  delete from scheduler.adopted_entries where job_name = any (v_jobs);
+  if v_count = 0 then
+    raise notice 'nothing to put back: no entry is kept%', coalesce(' of ' || array_to_string(p_jobs, ', '), '');
+  end if;
+  return v_count;
+end;
+$function$
+;
+comment on function scheduler.undo_adoption(text[],text,text) is 'Puts back the entries that these jobs took the place of (null: of all jobs), exactly as they were, and takes out the jobs that were registered for them; how many entries. Calling it again does nothing. Raises 42710 when a name is taken, 42501 for entries of another role, SD205 while other jobs depend on one.';
+revoke all on function scheduler.undo_adoption(text[],text,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.unfinished_runs(p_names text[], p_now timestamp with time zone)
  RETURNS TABLE(job_name text, open_occurrences bigint, unbegun_seconds numeric, waits_for text)
  LANGUAGE sql
@@ -12190,7 +13378,12 @@ AS $function$
       when 'key' then format('for a run with the key %s to end', name)
       when 'calendar' then format('for the end of a span of the calendar %s, at %s', name, until)
       when 'parallel_limit' then case when scheduler.is_backfill(p_run) then 'for the back-filled run before it to end'
-        else format('for one of the %s runs under way to end', p_job.parallel_limit) end
+        else format('for one of the %s runs under way to end%s', scheduler.limit_in_force(p_job),
+          case when p_job.parallel_least is not null then format(', which are as many as may be now, of %s to %s',
+            p_job.parallel_least, p_job.parallel_limit) end) end
+      when 'defer_if' then case when (p_run.waiting ->> 'until')::timestamptz > p_now
+        then format('until %s at the latest, put off by %s%s', until, name,
+          coalesce(': ' || scheduler.deferred_because(name, p_now), '')) end
       when 'lock' then 'for the run before it to end' end,
       case when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after
         at time zone zone, 'HH24:MI:SS')) end,
@@ -12218,7 +13411,8 @@ AS $function$
       coalesce(round(extract(epoch from greatest(interval '0', p_now - since)), 3), 0) order by name)))
   from public.scheduler_jobs, lateral (
     select min(scheduled_for) as since from public.scheduler_runs as runs
-    where job_name = name and status = 'queued' and not scheduler.is_backfill(runs)) as oldest;
+    where job_name = name and status = 'queued' and not scheduler.is_backfill(runs)
+      and not scheduler.is_put_off(waiting, p_now)) as oldest;
 $function$
 ;
 comment on function scheduler.waiting_metrics(timestamp with time zone) is 'A value a job, by job_name.';
@@ -12429,6 +13623,20 @@ $function$
 ;
 comment on function scheduler.without_secrets(text) is 'The text without anything that Vault holds; null when Vault cannot be read.';
 revoke all on function scheduler.without_secrets(text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.work_answer(p_job scheduler_jobs, p_occurrence timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  return case when scheduler.is_left_out(p_job, p_occurrence) then 'no work'
+    else scheduler.run_if_answer(p_job, p_occurrence) end;
+end;
+$function$
+;
+comment on function scheduler.work_answer(scheduler_jobs,timestamp with time zone) is 'What the job''s stretch and then its run_if say of an occurrence that is due: see run_if_answer.';
+revoke all on function scheduler.work_answer(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.write_budget(p_budget scheduler_budgets)
  RETURNS void

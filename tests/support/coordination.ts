@@ -70,9 +70,13 @@ const MORE: Record<string, Record<string, unknown>> = {
   oddyssey_creator: { misfire_policy: "all", misfire_cap: 5, dependency_timeout_seconds: 14_400 },
   contract_sync: { on_dependency_failure: "run" },
   slip_evaluator: { on_dependency_timeout: "run", dependency_timeout_seconds: 1_800 },
-  auto_evaluation: { dependency_timeout_seconds: 1_200 },
+  auto_evaluation: {
+    dependency_timeout_seconds: 1_200,
+    defer_if: "public.is_rush",
+    defer_at_most_seconds: 600,
+  },
   results_resolver: { on_dependency_failure: "run", overlap_policy: "queue" },
-  fixture_mapping_maintainer: { overlap_policy: "allow", parallel_limit: 2 },
+  fixture_mapping_maintainer: { overlap_policy: "allow", parallel_least: 1, parallel_limit: 2 },
   oracle_cron: { overlap_policy: "queue", priority: 2 },
   football_scheduler: { jitter_seconds: 120 },
   crypto_scheduler: { breaker_failures: 3, breaker_cooldown_seconds: 2_400 },
@@ -122,6 +126,8 @@ export async function registerJobs(sql: Sql, jobs: Job[]): Promise<void> {
   for (const [place, [name, { limit }]] of Object.entries(GROUPS).entries()) {
     await sql`select scheduler.register_group(${name}, parallel_limit => ${limit}, place => ${place})`;
   }
+  await sql.unsafe(`create function public.is_rush(timestamptz) returns boolean language sql as
+    $$ select extract(minute from $1)::integer % 15 < 7 $$`);
   for (const job of inOrder(jobs)) {
     const values: Record<string, unknown> = {
       name: job.name,

@@ -188,6 +188,16 @@ language sql stable set search_path = '' as $$
   from simulation.sent as sent join simulation.stops on stops.job_name = sent.job_name
     and stretch @> dispatched_at and lower(stretch) < dispatched_at
   union all
+  select 'a run was sent that was to be put off', format('%s of %s at %s', sent.job_name, sent.scheduled_for,
+    sent.dispatched_at)
+  from simulation.sent as sent join public.scheduler_jobs as jobs on jobs.name = sent.job_name
+  where defer_if is not null and sent.dispatched_at < sent.scheduled_for + make_interval(secs => defer_at_most_seconds)
+    and scheduler.ask_function('whether it is to wait', 'defer_if', defer_if, sent.dispatched_at)
+    -- The oldest that waits decides.
+    and not exists (select from public.scheduler_runs as older
+      where older.job_name = sent.job_name and older.scheduled_for < sent.scheduled_for
+        and coalesce(older.dispatched_at, older.completed_at, 'infinity') >= sent.dispatched_at)
+  union all
   select 'a breaker that had to be open let a run go', format('%s at %s', sent.job_name, dispatched_at)
   from simulation.sent as sent join public.scheduler_jobs as jobs on jobs.name = sent.job_name,
     lateral (
@@ -198,7 +208,7 @@ language sql stable set search_path = '' as $$
         order by completed_at desc limit breaker_failures) as newest) as ended
   where ended.failures = breaker_failures and last_at > dispatched_at - make_interval(secs => breaker_cooldown_seconds);
 $$;
-comment on function simulation.broken_stops() is 'Runs that were sent in a pause, an incident or an open breaker.';
+comment on function simulation.broken_stops() is 'Runs that were sent in a pause, an incident or an open breaker, or that were to be put off.';
 
 create function simulation.broken_resumes() returns table (fault text, detail text)
 language sql stable set search_path = '' as $$

@@ -21,6 +21,7 @@ const filledIn: Record<string, string> = {
   ref: "abcdefghijklmnopqrst",
   run: id,
   "session id": id,
+  "the secret": "a secret",
   "the time, with zone": "2026-03-02 12:00+00",
   "what echo printed": "a secret",
   who: "ann",

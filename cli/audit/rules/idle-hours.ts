@@ -34,7 +34,8 @@ export function idleHours(audited: Audited): Finding[] {
   return [...told, ...seen];
 }
 
-function fits(name: string, pattern = "*"): boolean {
+/** Whether `--works` is about an entry of this name. */
+export function fits(name: string, pattern = "*"): boolean {
   const parts = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp(`^${parts.join(".*")}$`).test(name);
 }

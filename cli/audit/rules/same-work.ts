@@ -5,7 +5,7 @@ import {
   areSame,
   countBoth,
   countOf,
-  DAYS,
+  everyMinute,
   isWithin,
   type Minutes,
   perYear,
@@ -18,8 +18,6 @@ interface Timed {
   entry: Entry;
   minutes: Minutes;
 }
-
-const everyMinute: Minutes = new Uint32Array(DAYS * 1440 / 32).fill(0xffffffff);
 
 /** The same work in several entries that start in the same minutes: all of them, or some. */
 export function sameWork({ entries, timetable }: Audited): Finding[] {

@@ -6,7 +6,7 @@ import { counted } from "../../../shared/text.ts";
 import { clock, isZone, zonePairs } from "../zones.ts";
 import { pairsOf, runsByLocalDay, says, stretchesOfTimes } from "./zone-pair.ts";
 
-const places: [RegExp, string][] = [
+export const places: [RegExp, string][] = [
   [/(?<![a-z])(?:eastern|new[ _-]?york)(?![a-z])/i, "America/New_York"],
   [/(?<![a-z])(?:central time|chicago)(?![a-z])/i, "America/Chicago"],
   [/(?<![a-z])(?:mountain time|denver)(?![a-z])/i, "America/Denver"],

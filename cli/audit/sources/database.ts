@@ -81,7 +81,8 @@ interface EntryRow {
   active: boolean;
 }
 
-async function readEntries(sql: TransactionSql, unknown: string[]): Promise<Entry[]> {
+/** The entries of pg_cron, by their ids. `unknown` gets what the role cannot see. */
+export async function readEntries(sql: TransactionSql, unknown: string[]): Promise<Entry[]> {
   const rows = await sql<EntryRow[]>`
     select jobid::text, to_jsonb(job) ->> 'jobname' as jobname, schedule, command, database, username,
       coalesce((to_jsonb(job) ->> 'active')::boolean, true) as active
@@ -97,6 +98,7 @@ async function readEntries(sql: TransactionSql, unknown: string[]): Promise<Entr
   if (!isZone(zone)) unknown.push(`The zone of pg_cron, ${zone}: taken as UTC.`);
   return rows.map(({ jobid, jobname, schedule, command, database, username, active }) => ({
     name: jobname ?? `job ${jobid}`,
+    ...(jobname === null ? { isUnnamed: true } : {}),
     schedule,
     zone: isZone(zone) ? zone : "UTC",
     engine: "pg_cron",
@@ -147,7 +149,7 @@ async function readSettings(sql: TransactionSql): Promise<DatabaseFacts["setting
     where split_part(entry, '=', 1) like '%.%'`;
 }
 
-async function readDefaultTimeout(sql: TransactionSql): Promise<number | undefined> {
+export async function readDefaultTimeout(sql: TransactionSql): Promise<number | undefined> {
   const [row] = await sql<{ list: string }[]>`
     select pg_catalog.pg_get_function_arguments(function.oid) as list
     from pg_catalog.pg_proc as function

@@ -97,6 +97,7 @@ export function refusal(error: DatabaseError): HttpError {
       return new HttpError(403, "forbidden", message, hint);
     case "SD101":
     case "SD104":
+    case "SD105":
     case "SD201":
     case "SD202":
       return new HttpError(409, "refused", message, hint);

@@ -101,6 +101,17 @@ export const status = z.strictObject({
       failures: count,
       opened_at: moment.nullable(),
     }).nullable(),
+    parallel: z.strictObject({
+      least: count.nullable().openapi({ description: "null: it is always as many as most" }),
+      most: count,
+      in_force: count.openapi({ description: "How many runs may be under way at once now" }),
+    }).nullable(),
+    stretch: z.strictObject({
+      idle_in_row: count.openapi({ description: "How many runs in a row found nothing" }),
+      asked_again_at: moment.nullable().openapi({
+        description: "The occurrence before which all are left out; null: none is",
+      }),
+    }).nullable(),
     budgets,
     group: z.string().nullable(),
     callable: z.boolean().openapi({

@@ -109,7 +109,7 @@ begin
     where job_name = p_job.name and scheduled_for = v_unsuccessful_for and status in ('queued', 'dispatched',
       'running'));
   select extract(epoch from p_now - min(scheduled_for) filter (where status = 'queued' and attempt = 1
-      and trigger in ('cron', 'catch_up', 'dependency'))),
+      and trigger in ('cron', 'catch_up', 'dependency') and not scheduler.is_put_off(waiting, p_now))),
       extract(epoch from p_now - min(started_at) filter (where status = 'running'))
     into v_facts.waiting_seconds, v_facts.running_seconds
     from public.scheduler_runs

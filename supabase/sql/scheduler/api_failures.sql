@@ -3,15 +3,16 @@
 create function scheduler.broken_jobs(p_since timestamptz, p_after text)
 returns table (job text, failed bigint, missed bigint, first_at timestamptz, last_run_id uuid)
 language sql stable set search_path = '' as $$
-  select runs.job_name, count(distinct runs.scheduled_for) filter (where runs.status = 'failed'),
-    coalesce(sum(runs.occurrences) filter (where runs.status = 'missed'), 0), min(runs.completed_at),
-    (array_agg(runs.id order by runs.completed_at desc, runs.scheduled_for desc, runs.attempt desc))[1]
-  from public.scheduler_runs as runs
-    join scheduler.run_counters as counters on counters.job_name = runs.job_name
-  where runs.status in ('failed', 'missed') and runs.completed_at >= p_since
-    and runs.completed_at > coalesce(counters.last_success_at, '-infinity')
-    and runs.job_name > coalesce(p_after, '')
-  group by runs.job_name order by runs.job_name limit 101;
+  select counters.job_name, runs.failed, runs.missed, runs.first_at, runs.last_run_id
+  from scheduler.run_counters as counters cross join lateral (
+    select count(distinct scheduled_for) filter (where status = 'failed') as failed,
+      coalesce(sum(occurrences) filter (where status = 'missed'), 0) as missed, min(completed_at) as first_at,
+      (array_agg(id order by completed_at desc, scheduled_for desc, attempt desc))[1] as last_run_id
+    from public.scheduler_runs
+    where job_name = counters.job_name and status in ('failed', 'missed')
+      and completed_at >= p_since and completed_at > coalesce(counters.last_success_at, '-infinity')) as runs
+  where counters.job_name > coalesce(p_after, '') and runs.last_run_id is not null
+  order by counters.job_name limit 101;
 $$;
 comment on function scheduler.broken_jobs(timestamptz, text) is
   'The jobs with a run that failed, or an occurrence that was missed, since p_since and since their last completed '

@@ -61,6 +61,10 @@ language sql stable set search_path = '' as $$
       'acquired_at', locks.acquired_at, 'expires_at', locks.expires_at) end,
     'breaker', case when jobs.breaker_failures is not null then jsonb_build_object('state', states.breaker,
       'failures', coalesce(breakers.failures, 0), 'opened_at', breakers.opened_at) end,
+    'parallel', case when jobs.parallel_limit is not null then jsonb_build_object('least', jobs.parallel_least,
+      'most', jobs.parallel_limit, 'in_force', scheduler.limit_in_force(jobs)) end,
+    'stretch', case when jobs.stretch_after is not null then jsonb_build_object(
+      'idle_in_row', coalesce(stretches.idle_in_row, 0), 'asked_again_at', stretches.asked_again_at) end,
     'budgets', scheduler.job_budgets(jobs, (select scheduler.all_budgets(p_now))), 'group', jobs.group_name,
     'callable', jobs.function_name is not null and jobs.receipt = 'function' and jobs.secret_name = 'cron_secret')
     order by jobs.name), '[]')
@@ -68,6 +72,7 @@ language sql stable set search_path = '' as $$
     join public.scheduler_jobs as jobs on jobs.name = states.name
     left join public.scheduler_locks as locks on locks.name = jobs.name
     left join public.scheduler_breakers as breakers on breakers.job_name = jobs.name
+    left join scheduler.stretches on stretches.job_name = jobs.name
     left join lateral (
       select * from public.scheduler_runs where job_name = jobs.name order by created_at desc limit 1
     ) as last_run on true

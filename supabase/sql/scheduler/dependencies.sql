@@ -199,8 +199,10 @@ begin
     where job_name = p_job.name and scheduled_for < p_occurrence and trigger = 'dependency');
   v_run.skip_kind := coalesce(scheduler.stop_now(p_job, p_now), case when v_label is not null then 'calendar' end);
   if v_run.skip_kind is not null then
-    v_run := scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
+    return scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
   end if;
+  -- What holds back those that wait already holds back this one.
+  v_run.waiting := scheduler.line_waits_for(p_job, p_now);
   return v_run;
 end;
 $$;

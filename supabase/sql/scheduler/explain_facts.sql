@@ -89,7 +89,12 @@ language sql stable set search_path = '' as $$
       when 'key' then format('for a run with the key %s to end', name)
       when 'calendar' then format('for the end of a span of the calendar %s, at %s', name, until)
       when 'parallel_limit' then case when scheduler.is_backfill(p_run) then 'for the back-filled run before it to end'
-        else format('for one of the %s runs under way to end', p_job.parallel_limit) end
+        else format('for one of the %s runs under way to end%s', scheduler.limit_in_force(p_job),
+          case when p_job.parallel_least is not null then format(', which are as many as may be now, of %s to %s',
+            p_job.parallel_least, p_job.parallel_limit) end) end
+      when 'defer_if' then case when (p_run.waiting ->> 'until')::timestamptz > p_now
+        then format('until %s at the latest, put off by %s%s', until, name,
+          coalesce(': ' || scheduler.deferred_because(name, p_now), '')) end
       when 'lock' then 'for the run before it to end' end,
       case when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after
         at time zone zone, 'HH24:MI:SS')) end,
@@ -184,6 +189,25 @@ $$;
 comment on function scheduler.not_due_facts(public.scheduler_jobs, timestamptz, timestamptz) is
   'The facts of a minute at which the job''s schedule has no occurrence: those around it since it was registered.';
 
+-- An occurrence that is left out leaves no row: what the run before it found tells of it afterwards.
+create function scheduler.left_out_facts(p_job public.scheduler_jobs, p_occurrence timestamptz) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('kind', 'left_out', 'found_nothing_at',
+    scheduler.local_text(coalesce(stretch.asked_for, last.scheduled_for), p_job.time_zone), 'asked_again_at',
+    scheduler.local_text(stretch.asked_again_at, p_job.time_zone))
+  from (select) as always
+    left join scheduler.stretches as stretch
+      on stretch.job_name = p_job.name and scheduler.is_left_out(p_job, p_occurrence)
+    left join lateral (
+      select scheduled_for, result from public.scheduler_runs
+      where job_name = p_job.name and scheduled_for < p_occurrence and trigger <> 'manual'
+      order by scheduled_for desc, attempt desc limit 1) as last on true
+  where p_job.stretch_after is not null and (stretch.job_name is not null or last.result -> 'idle' = 'true');
+$$;
+comment on function scheduler.left_out_facts(public.scheduler_jobs, timestamptz) is
+  'The facts of an occurrence without a row that was left out, as the job had found nothing several times in a row; '
+    'null of all others.';
+
 create function scheduler.no_run_facts(
   p_job public.scheduler_jobs, p_minute timestamptz, p_until timestamptz, p_now timestamptz
 ) returns jsonb
@@ -221,10 +245,10 @@ begin
       select jsonb_build_object('kind', 'not_recorded', 'error', state.errors ->> p_job.name,
         'pulse_age_seconds', extract(epoch from p_now - state.last_pulse_at)::bigint)
       from (select) as always left join scheduler.pulse_state as state on true)
-    when p_job.run_if is not null then jsonb_build_object('kind', 'no_work', 'run_if', p_job.run_if)
-    else jsonb_build_object('kind', 'no_row',
+    else coalesce(scheduler.left_out_facts(p_job, v_last), case when p_job.run_if is not null
+      then jsonb_build_object('kind', 'no_work', 'run_if', p_job.run_if) end, jsonb_build_object('kind', 'no_row',
       'keep_successes_days', scheduler.setting('scheduler.keep_successes_days'),
-      'keep_failures_days', scheduler.setting('scheduler.keep_failures_days'))
+      'keep_failures_days', scheduler.setting('scheduler.keep_failures_days')))
   end;
 exception when invalid_parameter_value then
   return jsonb_build_object('kind', 'unreadable', 'fault', sqlerrm);
@@ -295,5 +319,5 @@ $$;
 comment on function scheduler.explain_facts(text, timestamptz, timestamptz) is
   'What is known of a job at a minute, or at a second of an interval of seconds (its latest row when none is given): '
     '{"job", "at", "when", "kind"} and more by '
-    'its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, no_work, no_row, '
-    'unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';
+    'its kind: run, gap, not_registered_yet, no_schedule, not_due, disabled, to_come, not_recorded, left_out, no_work, '
+    'no_row, unreadable, unknown_job. Raises 22023 for a time that is none (infinity).';

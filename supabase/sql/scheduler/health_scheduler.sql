@@ -2,10 +2,13 @@
 
 create function scheduler.stuck_runs(out runs bigint, out oldest text)
 language sql stable set search_path = '' as $$
-  with at_limit as (
-    select name from public.scheduler_jobs
-    where parallel_limit <= (
+  with held as (
+    select name from public.scheduler_jobs as jobs
+    where scheduler.limit_in_force(jobs) <= (
       select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
+    union
+    select job_name from public.scheduler_runs
+    where status = 'queued' and scheduler.is_put_off(waiting, now())
   )
   select count(*), (array_agg(job_name order by created_at))[1]
   from public.scheduler_runs
@@ -15,8 +18,8 @@ language sql stable set search_path = '' as $$
       when 'dispatched' then coalesce(dispatched_at, created_at) + make_interval(secs => timeout_seconds)
       else greatest(run_after, created_at) + make_interval(secs => timeout_seconds)
     end < now() - interval '5 minutes'
-    -- A run that waits for one of its job's many to end is not stuck.
-    and not (status = 'queued' and job_name in (select name from at_limit));
+    -- A run that waits for one of its job's many to end, or is put off, is not stuck.
+    and not (status = 'queued' and job_name in (select name from held));
 $$;
 comment on function scheduler.stuck_runs() is
   'Runs that pulse should have ended or sent five minutes ago and did not: how many, and the job of the oldest.';

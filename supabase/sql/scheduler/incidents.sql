@@ -159,6 +159,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_incident public.scheduler_incidents;
   v_job public.scheduler_jobs;
+  v_held text[];
   v_jobs bigint := 0;
 begin
   perform scheduler.assert_given('end the incident', 'author', 'select scheduler.end_incident(''who'')', p_author);
@@ -166,15 +167,20 @@ begin
     raise exception using errcode = '22023', message = format('cannot end the incident: ramp_seconds must be from 0 to '
       '86400, got %s', coalesce(p_ramp_seconds::text, 'null'));
   end if;
-  perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
+  -- All rows are locked before any is worked on, which locks dependents out of this order.
+  v_held := case when scheduler.lock_registry_soon() then scheduler.lock_for_incident() else array['the registry'] end;
+  if v_held <> '{}' then
+    raise exception using errcode = 'SD105',
+      message = format('cannot end the incident: other transactions hold %s', array_to_string(v_held, ', ')),
+      hint = 'wait for them or end them: select pid, xact_start, query from pg_stat_activity where state <> ''idle'' '
+        'order by xact_start; select pg_terminate_backend(pid)';
+  end if;
   update public.scheduler_incidents
     set ended_at = p_now, ended_by = left(btrim(p_author), 200), ramp_seconds = p_ramp_seconds
     where ended_at is null returning * into v_incident;
   if not found then
     return 'no incident lasts';
   end if;
-  -- All rows are locked before any is worked on, which locks dependents out of this order.
-  perform from public.scheduler_jobs order by name for no key update;
   for v_job in select * from public.scheduler_jobs order by name loop
     -- Occurrences that came due while it lasted are recorded first.
     perform scheduler.try_record_due(v_job, p_now);
@@ -202,5 +208,5 @@ end;
 $$;
 comment on function scheduler.end_incident(text, integer, timestamptz) is
   'Ends the incident: the jobs are resumed in the order of their dependencies, roots first, spread over '
-    'p_ramp_seconds. What came due in it stays skipped. Raises 22023 for a missing author or a ramp outside 0 to '
-    '86400.';
+    'p_ramp_seconds. What came due in it stays skipped. Takes a few seconds at most: raises SD105 when other '
+    'transactions hold rows of jobs for longer; 22023 for a missing author or a ramp outside 0 to 86400.';

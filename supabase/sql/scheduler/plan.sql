@@ -18,6 +18,16 @@ $$;
 comment on function scheduler.run_if_answer(public.scheduler_jobs, timestamptz) is
   'What the job''s run_if says of an occurrence: work, no work, or the reason why it could not be asked.';
 
+create function scheduler.work_answer(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
+language plpgsql set search_path = '' as $$
+begin
+  return case when scheduler.is_left_out(p_job, p_occurrence) then 'no work'
+    else scheduler.run_if_answer(p_job, p_occurrence) end;
+end;
+$$;
+comment on function scheduler.work_answer(public.scheduler_jobs, timestamptz) is
+  'What the job''s stretch and then its run_if say of an occurrence that is due: see run_if_answer.';
+
 -- A gap of more occurrences than this is one row of the ledger.
 create function scheduler.gap_rows() returns integer
 language sql immutable set search_path = '' as $$ select 1000 $$;
@@ -83,8 +93,8 @@ begin
     v_is_gap := v_count > scheduler.gap_rows() + v_room;
     v_listed := scheduler.newest_occurrences(p_job.schedule, p_job.time_zone, v_segment.starts_at, v_segment.ends_at,
       case when v_is_gap then v_room + 1 else v_count::integer end);
-    if p_job.run_if is not null and not v_is_gap then
-      v_listed := array(select at from unnest(v_listed) as at where scheduler.run_if_answer(p_job, at) <> 'no work'
+    if (p_job.run_if is not null or p_job.stretch_after is not null) and not v_is_gap then
+      v_listed := array(select at from unnest(v_listed) as at where scheduler.work_answer(p_job, at) <> 'no work'
         order by at);
     end if;
     v_kept := case when v_segment.stop is not null then '{}' else array(
@@ -97,7 +107,7 @@ begin
     return query
       select at, null::timestamptz, 1, case answer when 'work' then 'catch_up' else 'faulty' end, case
         when answer <> 'work' then answer end
-      from unnest(v_kept) as at, lateral (select scheduler.run_if_answer(p_job, at) as answer) as asked
+      from unnest(v_kept) as at, lateral (select scheduler.work_answer(p_job, at) as answer) as asked
       where answer <> 'no work';
     if not v_is_gap then
       return query
@@ -121,7 +131,7 @@ returns setof scheduler.planned_occurrence
 language sql set search_path = '' as $$
   with due as (
     select at, coalesce(scheduler.stop_kind(p_job, at), scheduler.stop_now(p_job, p_now)) as stop,
-      scheduler.calendar_label(p_job, at) as label, scheduler.run_if_answer(p_job, at) as answer
+      scheduler.calendar_label(p_job, at) as label, scheduler.work_answer(p_job, at) as answer
     from unnest(p_due) as at
   ), with_work as (
     select *, at = max(at) filter (where stop is null and label is null and answer = 'work') over () as newest
@@ -159,8 +169,9 @@ begin
       greatest(p_job.next_run_at, v_on_time_from), p_now + interval '1 microsecond') as at order by at)
     when p_job.next_run_at >= v_on_time_from then array[p_job.next_run_at]
     else '{}' end;
-  if v_due = array[p_job.next_run_at] and p_job.run_if is null and p_job.calendars = '{}'
-    and p_job.paused_at is null and p_job.group_paused_at is null and p_job.stopped_at is null then
+  if v_due = array[p_job.next_run_at] and p_job.run_if is null and p_job.stretch_after is null
+    and p_job.calendars = '{}' and p_job.paused_at is null and p_job.group_paused_at is null
+    and p_job.stopped_at is null then
     return array[(p_job.next_run_at, null, 1, 'start', null)::scheduler.planned_occurrence];
   end if;
   v_plan := array(select planned from scheduler.plan_on_time(p_job, v_due, p_now) as planned);

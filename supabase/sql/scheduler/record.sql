@@ -108,7 +108,7 @@ begin
   v_run := scheduler.new_run(p_job,
     case when p_scheduled_for > p_now - case when scheduler.entry_needs_seconds(p_job.cron_entry)
       then interval '1 minute' else interval '10 seconds' end then 'cron' else 'catch_up' end, p_scheduled_for);
-  v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
+  v_run.interval_from := scheduler.asked_from(p_job, p_scheduled_for);
   if v_holder.id is not null then
     select scheduler.overlap_kind(p_job, case when scheduler.is_backfill(v_holder) then 'catch_up'
           else v_holder.trigger end,
@@ -151,7 +151,7 @@ begin
   v_run.occurrences := p_planned.occurrences;
   v_run.scheduled_until := case when p_planned.occurrences > 1 then p_planned.until end;
   if p_planned.fate = 'catch_up' then
-    v_run.interval_from := scheduler.interval_start(p_job, p_planned.occurrence);
+    v_run.interval_from := scheduler.asked_from(p_job, p_planned.occurrence);
     return v_run;
   end if;
   v_run.completed_at := p_now;

@@ -43,7 +43,7 @@ comment on function scheduler.sync_cron_entry(text) is
   'Makes pg_cron''s entry of a job what the registry says: there and active, or gone. Changes nothing that is right. '
     'Raises 42710 when the name belongs to somebody else''s entry.';
 
--- A run_if may be written as people write functions: quoted or not, with its arguments or without.
+-- It may be written as people write functions: quoted or not, with its arguments or without.
 create function scheduler.run_if_function(p_run_if text) returns regprocedure
 language plpgsql stable set search_path = '' as $$
 begin
@@ -58,7 +58,29 @@ exception when syntax_error_or_access_rule_violation or invalid_text_representat
 end;
 $$;
 comment on function scheduler.run_if_function(text) is
-  'The function (timestamptz) returns boolean that a run_if names, with its schema; null when there is none.';
+  'The function (timestamptz) returns boolean that a run_if or defer_if names, with its schema; null when there is '
+    'none.';
+
+create function scheduler.asked_function_fault(p_field text, p_function text) returns text
+language sql stable set search_path = '' as $$
+  select case
+    when p_function is null then null
+    when scheduler.run_if_function(p_function) is null
+      then format('%s must name a function (timestamptz) returns boolean, with its schema, got %L', p_field, p_function)
+    when not has_function_privilege(scheduler.run_if_function(p_function), 'execute')
+      then format('%s %s may not be executed by %s', p_field, p_function, current_user) end;
+$$;
+comment on function scheduler.asked_function_fault(text, text) is
+  'What is wrong with the function that the value of that name gives; null when nothing is, or when it gives none.';
+
+create function scheduler.catalogue_name(p_function text) returns text
+language sql stable set search_path = '' as $$
+  select format('%I.%I', nspname, proname) from pg_catalog.pg_proc
+    join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
+  where pg_proc.oid = scheduler.run_if_function(p_function);
+$$;
+comment on function scheduler.catalogue_name(text) is
+  'A run_if or defer_if as the catalogue names its function, so that two ways of writing it are no change.';
 
 -- Two values of which one makes the other mean nothing.
 create function scheduler.contradiction(p_job public.scheduler_jobs) returns text
@@ -80,6 +102,24 @@ language sql immutable set search_path = '' as $$
       'jitter_seconds', 'schedule', 'a run would be sent after the next occurrence'),
     (p_job.idle_seconds <> 30 and not p_job.continuous, 'idle_seconds', 'schedule',
       'only a continuous job is asked again after an idle time'),
+    (p_job.defer_at_most_seconds <> 900 and p_job.defer_if is null, 'defer_at_most_seconds', 'defer_if',
+      'nothing is put off'),
+    (p_job.continuous and p_job.defer_if is not null, 'schedule => ''@continuous''', 'defer_if',
+      'one run is always under way, so none can be put off'),
+    (p_job.continuous and p_job.stretch_after is not null, 'schedule => ''@continuous''', 'stretch_after',
+      'idle_seconds says when it is asked again'),
+    (p_job.schedule is null and p_job.stretch_after is not null, 'schedule => null', 'stretch_after',
+      'there is no occurrence to leave out'),
+    (p_job.stretch_after is not null and p_job.receipt <> 'function', 'stretch_after', 'receipt',
+      'only a function''s own receipt says that it found nothing, so it must be ''function'''),
+    ((p_job.stretch_after is null) <> (p_job.stretch_at_most_seconds is null), 'stretch_after',
+      'stretch_at_most_seconds', 'each needs the other'),
+    (p_job.stretch_at_most_seconds < 2 * scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n')),
+      'stretch_at_most_seconds', 'schedule', 'no occurrence would ever be left out'),
+    (p_job.parallel_least is not null and p_job.parallel_limit is null, 'parallel_least', 'parallel_limit',
+      'without a most there is nothing to choose from'),
+    (p_job.parallel_least > p_job.parallel_limit, 'parallel_least', 'parallel_limit',
+      'the least is more than the most'),
     (p_job.breaker_cooldown_seconds <> 300 and p_job.breaker_failures is null, 'breaker_cooldown_seconds',
       'breaker_failures', 'without a number of failures there is no breaker'),
     (p_job.dependency_timeout_seconds <> 21600 and p_job.depends_on = '{}', 'dependency_timeout_seconds', 'depends_on',
@@ -134,6 +174,35 @@ $$;
 comment on function scheduler.alias_fault(public.scheduler_jobs) is
   'What is wrong with the alias of a job, or with its name beside the aliases of others; null when nothing is.';
 
+create function scheduler.range_fault(p_job public.scheduler_jobs) returns text
+language sql immutable set search_path = '' as $$
+  select format('%s must be from %s to %s, got %s', field, least_value, most_value, coalesce(value::text, 'null'))
+  from (values
+    (1, 'timeout_seconds', p_job.timeout_seconds, 1, 86400),
+    (2, 'max_attempts', p_job.max_attempts, 1, 20),
+    (3, 'backoff_base_seconds', p_job.backoff_base_seconds, 1, 86400),
+    (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
+    (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
+    (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
+    (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
+    (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
+    (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
+    (10, 'priority', p_job.priority, -10, 10),
+    (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
+    (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
+    (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
+    (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
+    (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600),
+    (16, 'defer_at_most_seconds', p_job.defer_at_most_seconds, 1, 86400),
+    (17, 'stretch_after', coalesce(p_job.stretch_after, 1), 1, 1000),
+    (18, 'stretch_at_most_seconds', coalesce(p_job.stretch_at_most_seconds, 1), 1, 86400),
+    (19, 'parallel_least', coalesce(p_job.parallel_least, 1), 1, 1000)
+  ) as ranges (place, field, value, least_value, most_value)
+  where (value between least_value and most_value) is not true order by place limit 1;
+$$;
+comment on function scheduler.range_fault(public.scheduler_jobs) is
+  'The first number of a job that is out of its range, as the end of a sentence; null when none is.';
+
 -- Finds the fault in a job's values and names the value. It has no side effect, so a table of cases tests it.
 create function scheduler.job_fault(p_job public.scheduler_jobs) returns text
 language plpgsql stable set search_path = '' as $$
@@ -157,25 +226,7 @@ begin
       when jsonb_typeof(p_job.payload) is distinct from 'object'
         then format('payload must be a JSON object, got %s', coalesce(left(p_job.payload::text, 100), 'null'))
     end,
-    (select format('%s must be from %s to %s, got %s', field, least_value, most_value, coalesce(value::text, 'null'))
-      from (values
-        (1, 'timeout_seconds', p_job.timeout_seconds, 1, 86400),
-        (2, 'max_attempts', p_job.max_attempts, 1, 20),
-        (3, 'backoff_base_seconds', p_job.backoff_base_seconds, 1, 86400),
-        (4, 'backoff_cap_seconds', p_job.backoff_cap_seconds, 1, 86400),
-        (5, 'misfire_grace_seconds', p_job.misfire_grace_seconds, 0, 86400),
-        (6, 'misfire_cap', p_job.misfire_cap, 1, 1000),
-        (7, 'parallel_limit', coalesce(p_job.parallel_limit, 1), 1, 1000),
-        (8, 'dependency_timeout_seconds', p_job.dependency_timeout_seconds, 1, 604800),
-        (9, 'key_limit', coalesce(p_job.key_limit, 1), 1, 1000),
-        (10, 'priority', p_job.priority, -10, 10),
-        (11, 'priority_ages_after_seconds', p_job.priority_ages_after_seconds, 1, 86400),
-        (12, 'breaker_failures', coalesce(p_job.breaker_failures, 1), 1, 1000),
-        (13, 'breaker_cooldown_seconds', p_job.breaker_cooldown_seconds, 1, 86400),
-        (14, 'idle_seconds', p_job.idle_seconds, 1, 86400),
-        (15, 'jitter_seconds', p_job.jitter_seconds, 0, 3600)
-      ) as ranges (place, field, value, least_value, most_value)
-      where (value between least_value and most_value) is not true order by place limit 1),
+    scheduler.range_fault(p_job),
     (select format('%s must be %s, got %s', field, choices, coalesce(quote_literal(value), 'null'))
       from (values
         (1, 'overlap_policy', p_job.overlap_policy, '''skip'', ''queue'' or ''allow'''),
@@ -188,13 +239,11 @@ begin
     case
       when p_job.parallel_limit is not null and p_job.overlap_policy <> 'allow'
         then format('parallel_limit needs overlap_policy => ''allow'', got %L', p_job.overlap_policy)
-      when p_job.run_if is null then null
-      when scheduler.run_if_function(p_job.run_if) is null
-        then format('run_if must name a function (timestamptz) returns boolean, with its schema, got %L', p_job.run_if)
-      when not has_function_privilege(scheduler.run_if_function(p_job.run_if), 'execute')
-        then format('run_if %s may not be executed by %s', p_job.run_if, current_user)
-      when p_job.schedule is null then 'run_if is asked for what a schedule makes due, and schedule is null'
     end,
+    scheduler.asked_function_fault('run_if', p_job.run_if),
+    case when p_job.run_if is not null and p_job.schedule is null
+      then 'run_if is asked for what a schedule makes due, and schedule is null' end,
+    scheduler.asked_function_fault('defer_if', p_job.defer_if),
     scheduler.contradiction(p_job),
     scheduler.unknown_name(p_job),
     scheduler.alias_fault(p_job),
@@ -260,7 +309,12 @@ create function scheduler.register_job(
   idle_seconds integer default 30,
   jitter_seconds integer default 0,
   calendars text[] default '{}',
-  alias text default null
+  alias text default null,
+  defer_if text default null,
+  defer_at_most_seconds integer default 900,
+  stretch_after integer default null,
+  stretch_at_most_seconds integer default null,
+  parallel_least integer default null
 ) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -283,7 +337,9 @@ begin
     'priority_ages_after_seconds', priority_ages_after_seconds, 'budgets', coalesce(budgets, '{}'),
     'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
     'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}'),
-    'alias', alias));
+    'alias', alias, 'defer_if', defer_if, 'defer_at_most_seconds', defer_at_most_seconds,
+    'stretch_after', stretch_after, 'stretch_at_most_seconds', stretch_at_most_seconds,
+    'parallel_least', parallel_least));
   perform scheduler.put_job(v_job);
 end;
 $$;
@@ -315,17 +371,14 @@ begin
   if v_fault is not null then
     raise exception using errcode = '22023', message = format('cannot register the job %s: %s', v_job.name, v_fault);
   end if;
-  -- As the catalogue names it, so that two ways of writing it are no change.
-  v_job.run_if := (
-    select format('%I.%I', nspname, proname) from pg_catalog.pg_proc
-      join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
-    where pg_proc.oid = scheduler.run_if_function(v_job.run_if));
+  v_job.run_if := scheduler.catalogue_name(v_job.run_if);
+  v_job.defer_if := scheduler.catalogue_name(v_job.defer_if);
   return v_job;
 end;
 $$;
 comment on function scheduler.checked_job(public.scheduler_jobs) is
-  'The job with its pg_cron entry and its run_if as the catalogue names it. Raises 22023 for a value that cannot be '
-    'registered.';
+  'The job with its pg_cron entry, its run_if and its defer_if as the catalogue names them. Raises 22023 for a value '
+    'that cannot be registered.';
 
 -- The catalogue lists the columns: a second list here would have to agree with it.
 create function scheduler.write_job(p_job public.scheduler_jobs) returns void
@@ -475,6 +528,13 @@ begin
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
   end if;
+  if (p_job.schedule, p_job.time_zone, p_job.stretch_after, p_job.stretch_at_most_seconds)
+    is distinct from (p_old.schedule, p_old.time_zone, p_old.stretch_after, p_old.stretch_at_most_seconds) then
+    delete from scheduler.stretches where job_name = p_job.name;
+  end if;
+  if p_job.parallel_least is null and p_old.parallel_least is not null then
+    delete from scheduler.parallel_states where job_name = p_job.name;
+  end if;
   -- What waits may go now; a continuous job begins.
   if p_job.enabled and (p_job.continuous or p_old.name is not null) then
     perform scheduler.wake_jobs(array[p_job.name], 'epoch');
@@ -516,31 +576,39 @@ comment on function scheduler.unregister_job(text) is
   'Takes a job out of the registry and out of pg_cron. Its runs stay in the ledger; those that wait are cancelled by '
     'the next pulse. Raises SD001 for an unknown job; SD205 while other jobs depend on it.';
 
+create function scheduler.ask_function(p_question text, p_field text, p_function text, p_at timestamptz)
+returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_function constant regprocedure := scheduler.run_if_function(p_function);
+  v_answer boolean;
+begin
+  if v_function is null then
+    raise exception using errcode = '42883',
+      message = format('cannot ask %s: its %s %s is no function (timestamptz) returns boolean any more', p_question,
+        p_field, p_function),
+      hint = format('create it again, or register the job with another %s', p_field);
+  end if;
+  begin
+    execute format('select %s($1)', v_function::oid::regproc) into v_answer using p_at;
+  exception when others then
+    raise exception using errcode = sqlstate,
+      message = format('cannot ask %s: its %s %s failed: %s', p_question, p_field, p_function, left(sqlerrm, 500));
+  end;
+  return coalesce(v_answer, false);
+end;
+$$;
+comment on function scheduler.ask_function(text, text, text, timestamptz) is
+  'What a job''s run_if or defer_if says of a moment; null counts as false. Raises when it cannot be asked, naming the '
+    'question, the function and the reason: 42883 when it is gone, else the code that it failed with.';
+
 -- Asked before a row is written: an occurrence without work leaves no row.
 create function scheduler.has_work(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
 language plpgsql set search_path = '' as $$
-declare
-  v_function regprocedure;
-  v_answer boolean;
 begin
-  if p_job.run_if is null then
-    return true;
-  end if;
-  v_function := scheduler.run_if_function(p_job.run_if);
-  if v_function is null then
-    raise exception using errcode = '42883',
-      message = format('cannot ask whether %s has anything to do: its run_if %s is no function (timestamptz) returns '
-        'boolean any more', p_job.name, p_job.run_if),
-      hint = 'create it again, or register the job with another run_if';
-  end if;
-  begin
-    execute format('select %s($1)', v_function::oid::regproc) into v_answer using p_occurrence;
-  exception when others then
-    raise exception using errcode = sqlstate,
-      message = format('cannot ask whether %s has anything to do: its run_if %s failed: %s', p_job.name, p_job.run_if,
-        left(sqlerrm, 500));
-  end;
-  return coalesce(v_answer, false);
+  return p_job.run_if is null
+    or scheduler.ask_function(format('whether %s has anything to do', p_job.name), 'run_if', p_job.run_if,
+      p_occurrence);
 end;
 $$;
 comment on function scheduler.has_work(public.scheduler_jobs, timestamptz) is

@@ -170,7 +170,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_hold scheduler.hold;
 begin
-  if p_job.parallel_limit <= (
+  if (case when p_job.parallel_least is null then p_job.parallel_limit else scheduler.limit_in_force(p_job) end) <= (
     select count(*) from public.scheduler_runs where job_name = p_job.name and status in ('dispatched', 'running'))
     or scheduler.is_backfill(p_run) and exists (
       select from public.scheduler_runs as runs
@@ -424,6 +424,21 @@ comment on function scheduler.let_go(public.scheduler_jobs, public.scheduler_run
   'Gives back what a run that has ended held: its slot, its key, its place as the one that tries; and sends what of '
     'other jobs waited for it. The caller holds the job''s row lock, and has opened the line.';
 
+create function scheduler.learn_from(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns void
+language plpgsql set search_path = '' as $$
+begin
+  if p_job.stretch_after is not null then
+    perform scheduler.note_stretch(p_job, p_run);
+  end if;
+  if p_job.parallel_least is not null then
+    perform scheduler.note_parallel(p_job, p_run);
+  end if;
+end;
+$$;
+comment on function scheduler.learn_from(public.scheduler_jobs, public.scheduler_runs) is
+  'Keeps what a job that gives way knows of its work and its target, after a run has ended. The caller holds the '
+    'job''s row lock.';
+
 -- Ends a run, for receipts, answers, verdicts of silence and operators alike.
 -- Lock order everywhere: the job's row, the run's row, the lock's row.
 create function scheduler.end_run(
@@ -475,6 +490,9 @@ begin
     perform scheduler.keep_going(v_job, p_now);
   end if;
   perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
+  if v_job.stretch_after is not null or v_job.parallel_least is not null then
+    perform scheduler.learn_from(v_job, v_run);
+  end if;
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
     v_opens := scheduler.opens_line();
     perform scheduler.let_go(v_job, v_run, v_next.id is not null, p_now);

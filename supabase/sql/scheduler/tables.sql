@@ -77,6 +77,11 @@ create table public.scheduler_jobs (
   group_paused_until timestamptz,
   previous_run_at timestamptz,
   alias text,
+  defer_if text,
+  defer_at_most_seconds integer not null default 900,
+  stretch_after integer,
+  stretch_at_most_seconds integer,
+  parallel_least integer,
   check ((paused_at is null) = (pause_reason is null) and (paused_at is null) = (paused_by is null)),
   check (parallel_limit is null or overlap_policy = 'allow'),
   check (schedule is not null or (run_if is null and cron_entry is null and next_run_at is null)),
@@ -110,7 +115,8 @@ comment on column public.scheduler_jobs.misfire_grace_seconds is
 comment on column public.scheduler_jobs.misfire_cap is
   'With misfire policy all: how many missed occurrences are caught up at the most, the newest ones.';
 comment on column public.scheduler_jobs.parallel_limit is
-  'With overlap policy allow: how many runs may be under way at once; further ones wait. Null: any number.';
+  'With overlap policy allow: how many runs may be under way at once; further ones wait. Null: any number. With '
+    'parallel_least the most of them.';
 comment on column public.scheduler_jobs.run_if is
   'A function (timestamptz) returns boolean, asked for each due occurrence: when it says false there is nothing to '
     'do, and neither request nor row. Null: always.';
@@ -151,6 +157,18 @@ comment on column public.scheduler_jobs.previous_run_at is
   'The occurrence before next_run_at, which is the start of its interval; null: not known yet.';
 comment on column public.scheduler_jobs.alias is
   'Another name by which the API is asked for the job, and under which its health is shown.';
+comment on column public.scheduler_jobs.defer_if is
+  'A function (timestamptz) returns boolean, given the time at which it is asked: while it says true, what is due '
+    'waits, up to defer_at_most_seconds. Null: nothing is put off.';
+comment on column public.scheduler_jobs.defer_at_most_seconds is
+  'How long after its own time a run is put off by defer_if at the most; then it runs whatever that says.';
+comment on column public.scheduler_jobs.stretch_after is
+  'After so many runs in a row with the result {"idle": true} the job is asked less often. Null: it never is.';
+comment on column public.scheduler_jobs.stretch_at_most_seconds is
+  'How long the job is left alone at the most because it found nothing.';
+comment on column public.scheduler_jobs.parallel_least is
+  'How many runs may be under way at once at the least: the number in force lies between it and parallel_limit, by '
+    'what waits and how the target copes. Null: it is parallel_limit.';
 
 -- What a run can come to. The sentences are what explain() says and what the runbook explains.
 create table scheduler.verdicts (
@@ -281,6 +299,9 @@ create index scheduler_runs_active_idx
 -- How many are under way, where thousands wait behind a parallel limit.
 create index scheduler_runs_under_way_idx
   on public.scheduler_runs (job_name) where status in ('dispatched', 'running');
+-- What is still broken, job by job.
+create index scheduler_runs_broken_idx
+  on public.scheduler_runs (job_name, completed_at) where status in ('failed', 'missed');
 -- The few rows that stand for many occurrences.
 create index scheduler_runs_gap_idx
   on public.scheduler_runs (job_name, scheduled_until) where occurrences > 1;
@@ -323,7 +344,7 @@ comment on column public.scheduler_runs.run_after is
     'dependency). Null: it goes as soon as its job may.';
 comment on column public.scheduler_runs.waiting is
   'While queued: what it waits for, {"for", "name", "since", "until"}: incident, paused, group_paused, calendar, '
-    'dependency, breaker, group, key, budget, parallel_limit, lock, retry, jitter, idle.';
+    'dependency, breaker, defer_if, group, key, budget, parallel_limit, lock, retry, jitter, idle.';
 comment on column public.scheduler_runs.priority is 'The highest goes first; waiting raises it.';
 comment on column public.scheduler_runs.turn is
   'Its place among the runs of all keys that wait: the first run of each key comes before the second of any.';

@@ -489,6 +489,7 @@ comment on function scheduler.dependencies_note(public.scheduler_jobs, timestamp
 create function scheduler.next_run_note(p_job public.scheduler_jobs, p_at timestamptz) returns text
 language sql stable set search_path = '' as $$
   select case
+    when scheduler.is_left_out(p_job, p_at) then scheduler.stretch_note(p_job, p_at)
     when stop is not null then 'will be skipped: ' || scheduler.stop_note(p_job, stop)
     when label is not null then 'will be skipped: calendar: ' || label
     when breaker.opened_at is not null and scheduler.breaker_state(breaker.opened_at, p_job.breaker_cooldown_seconds,
@@ -497,13 +498,16 @@ language sql stable set search_path = '' as $$
     else nullif(concat_ws('; ',
       case when p_job.depends_on <> '{}' then scheduler.dependencies_note(p_job, p_at) end,
       case when p_job.jitter_seconds > 0 then format('is sent %s s later', round(extract(epoch from
-        scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end), '') end
+        scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end,
+      case when p_job.defer_if is not null then format('%s may put it off, until %s at the latest', p_job.defer_if,
+        scheduler.local_second_text(p_at + make_interval(secs => p_job.defer_at_most_seconds), p_job.time_zone)) end),
+      '') end
   from (select scheduler.stop_kind(p_job, p_at) as stop, scheduler.calendar_label(p_job, p_at) as label) as asked
     left join public.scheduler_breakers as breaker on job_name = p_job.name;
 $$;
 comment on function scheduler.next_run_note(public.scheduler_jobs, timestamptz) is
-  'What is known today of an occurrence to come: why it will be skipped, what it waits for, its jitter; null when '
-    'nothing is.';
+  'What is known today of an occurrence to come: why it is left out or will be skipped, what it waits for, its jitter, '
+    'what may put it off; null when nothing is.';
 
 create function scheduler.next_runs(p_job_name text default null, p_count integer default 5,
   p_now timestamptz default now())

@@ -139,8 +139,16 @@ returns void
 language plpgsql set search_path = '' as $$
 begin
   -- Thousands may wait: they are written when they come, and when the job is stopped or goes on, not each time that
-  -- another of its limits is reached first, nor when one that waited alone comes to wait with them.
-  if p_run.waiting ->> 'for' is null
+  -- another of its limits is reached first or that defer_if says something else, nor when one that waited alone comes
+  -- to wait with them.
+  if (p_hold).kind = 'defer_if' then
+    -- Each until its own time is over.
+    update public.scheduler_runs as runs set waiting = scheduler.wait_for(runs, ((p_hold).kind, (p_hold).name,
+        (p_hold).until + (runs.scheduled_for - p_run.scheduled_for), null)::scheduler.hold, p_now)
+      where job_name = p_run.job_name and status = 'queued' and run_after is null
+        and (id = p_run.id or waiting is null);
+    return;
+  elsif p_run.waiting ->> 'for' is null
     or not (scheduler.is_limit(p_run.waiting ->> 'for') and scheduler.is_limit((p_hold).kind)
       or scheduler.waits_alone(p_run.waiting ->> 'for')) then
     perform scheduler.mark_all_waiting(p_run.job_name, p_hold, p_now);
@@ -335,6 +343,9 @@ begin
     if v_hold.kind is null and p_job.breaker_failures is not null then
       v_hold := scheduler.breaker_hold(p_job, p_run, p_now);
     end if;
+    if v_hold.kind is null and p_job.defer_if is not null then
+      v_hold := scheduler.defer_hold(p_job, p_run, p_now);
+    end if;
   end if;
   if v_hold.kind is null then
     v_hold := scheduler.limit_hold(p_job, p_run);
@@ -346,14 +357,15 @@ begin
 end;
 $$;
 comment on function scheduler.hold_of(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
-  'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, group, key, budget; null '
-    'when nothing does. The caller holds the job''s row lock.';
+  'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, defer_if, group, key, '
+    'budget; null when nothing does. The caller holds the job''s row lock.';
 
 create function scheduler.is_plain(p_job public.scheduler_jobs) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
   return p_job.stopped_at is null and p_job.paused_at is null and p_job.group_name is null and p_job.depends_on = '{}'
-    and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}';
+    and p_job.calendars = '{}' and p_job.breaker_failures is null and p_job.key_limit is null and p_job.budgets = '{}'
+    and p_job.defer_if is null;
 end;
 $$;
 comment on function scheduler.is_plain(public.scheduler_jobs) is

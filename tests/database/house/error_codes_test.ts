@@ -31,8 +31,8 @@ const proposal = `
   insert into code_fix_proposals (cause_id, request_id, status, model, reserved_tokens, asked_until)
   select id, '${run}', 'asking', 'muse', 0, now() from code_failure_causes`;
 
-/** For each code what has to be there, and the call that raises it. */
-const raises: Record<string, [string[], string]> = {
+/** For each code what has to be there, the call that raises it, and what another transaction has done and holds. */
+const raises: Record<string, [string[], string, string?]> = {
   SD001: [[], "scheduler.run_now('nobody', 'ann')"],
   SD002: [[], `scheduler.cancel_run('${nobody}', 'why', 'who')`],
   SD003: [[], "scheduler.setting_value('nobody.knows')"],
@@ -67,6 +67,11 @@ const raises: Record<string, [string[], string]> = {
     ["select scheduler.start_incident('why', 'who')"],
     "scheduler.start_incident('why', 'who')",
   ],
+  SD105: [
+    ["select scheduler.start_incident('why', 'who')"],
+    "scheduler.end_incident('who')",
+    "select from scheduler_jobs where name = 'system-health' for no key update",
+  ],
   SD201: [
     [addRun({ status: "completed", verdict: "ok", ...over })],
     `scheduler.retry_run('${run}', 'who')`,
@@ -100,6 +105,10 @@ const raises: Record<string, [string[], string]> = {
     [`select scheduler.add_operator('${run}', 'viewer', 'ann', 'why', 'who')`],
     `scheduler.api_as_user('${run}', false, 'scheduler_api_act', '{}')`,
   ],
+  SD208: [
+    [],
+    `scheduler.adopt_entries('[{"name": "gone", "username": "postgres", "schedule": "@daily", "active": true}]')`,
+  ],
   SD301: [[acme], `batches.rerun_daily('${run}', current_date - 1, 'why', 'who')`],
   SD302: [
     [acme, prompt, "update batch_providers set enabled = false"],
@@ -114,7 +123,9 @@ const raises: Record<string, [string[], string]> = {
 Deno.test("each SQLSTATE of docs/errors.md is raised by the call that the page names", () =>
   withDatabase(async ({ sql }) => {
     assert.deepEqual(Object.keys(raises), documentedOwnStates());
-    for (const [state, [before, call]] of Object.entries(raises)) {
+    for (const [state, [before, call, held]] of Object.entries(raises)) {
+      const holder = await sql.reserve();
+      await holder.unsafe(`begin; ${held ?? ""}`);
       const attempt = sql.begin(async (transaction) => {
         for (const statement of before) await transaction.unsafe(statement);
         await transaction.unsafe(`select ${call}`);
@@ -123,6 +134,8 @@ Deno.test("each SQLSTATE of docs/errors.md is raised by the call that the page n
         assert.fail(`${state}: ${error.message}`)
       );
       assert.equal(error.code, state, `${call}: ${error.message}`);
+      await holder`rollback`;
+      holder.release();
     }
   }));
 

@@ -145,3 +145,26 @@ Deno.test("a pack that something of the owner's is built on stays whole, and tha
     }
     await project.uninstall([], { dropLedger: true });
   }, { packs: "none" }));
+
+Deno.test("the core stays while it keeps entries of pg_cron: they are put back or given up first", () =>
+  withDatabase(async ({ sql }) => {
+    await sql.unsafe(OWN);
+    const project = await installation(sql);
+    await project.install(["scheduler"]);
+    const adopt =
+      `select scheduler.adopt_entries(jsonb_build_array(jsonb_build_object('name', jobname,
+        'schedule', schedule, 'username', username, 'active', active, 'without', '[]'::jsonb, 'job', 'nights',
+        'command_sha256', scheduler.command_hash(command, '[]')))) from cron.job where jobname = 'nightly';
+      select scheduler.register_job('nights', '0 3 * * *');
+      select scheduler.end_adoption()`;
+    for (const way of ["undo_adoption", "forget_adopted_entries"]) {
+      await sql.begin((sql) => sql.unsafe(adopt));
+      await assert.rejects(
+        project.uninstall([], { dropLedger: true }),
+        /cannot remove the pack scheduler: entries of pg_cron would be lost, in whose place are: nights;/,
+      );
+      await sql`select scheduler.${sql(way)}()`;
+    }
+    await project.uninstall([], { dropLedger: true });
+    assert.deepEqual([...await sql`select from cron.job`], []);
+  }, { packs: "none" }));

@@ -18,7 +18,8 @@ for (const jobCount of [1, 4]) {
     `every verb at once, at random, for ${jobs}: no deadlock, all invariants hold`,
     async (db) => {
       const names = Array.from({ length: jobCount }, (_, index) => `job-${index}`);
-      // One job is all by itself; four share two groups, their slots and keys, depend on each other and have breakers.
+      // One job is all by itself; four share two groups, their slots and keys, depend on each other, have breakers and
+      // give way.
       const groups = jobCount === 1 ? [] : ["g", "h"];
       for (const name of groups) await changeGroup(db.sql, name, 2);
       const valuesOf = (name: string) => {
@@ -39,8 +40,16 @@ for (const jobCount of [1, 4]) {
             on_dependency_failure: "run",
             dependency_timeout_seconds: 60,
           }),
+          ...[
+            {},
+            { stretch_after: 1, stretch_at_most_seconds: 300 },
+            { parallel_least: 1, parallel_limit: 3 },
+            { defer_if: "public.odd", defer_at_most_seconds: 30 },
+          ][index],
         };
       };
+      await db.sql.unsafe(`create function public.odd(timestamptz) returns boolean language sql as
+        $$ select extract(second from $1)::integer % 2 = 1 $$`);
       for (const name of names) await t.register(db.sql, name, valuesOf(name));
       let minute = 0;
       const done = new Map<string, number>();
@@ -110,7 +119,10 @@ for (const jobCount of [1, 4]) {
             else if (verb === "begin" && live) {
               await connection`select scheduler.begin_run(id, function_name, '', ${now}) from scheduler_runs where id = ${live.id}`;
             } else if (verb === "finish" && live) {
-              await t.finish(connection, live.id, random.pick(["completed", "failed"]), now);
+              const isIdle = random.chance(0.5);
+              await connection`select scheduler.finish_run(${live.id}, ${
+                random.pick(["completed", "failed"])
+              }, ${connection.json({ idle: isIdle })}, p_now => ${now})`;
             } else if (verb === "heartbeat" && live) await t.heartbeat(connection, live.id, now);
             else if (verb === "answer" && live) {
               await connection`
@@ -173,7 +185,7 @@ for (const jobCount of [1, 4]) {
             // Somebody is at work, or what was to be cancelled or retried is over. Anything else is a fault.
             assert.ok(error instanceof postgres.PostgresError, String(error));
             assert.ok(
-              ["SD101", "SD104", "SD201"].includes(error.code),
+              ["SD101", "SD104", "SD105", "SD201"].includes(error.code),
               `${verb}: ${error.code} ${error.message} ${error.detail ?? ""}`,
             );
           }
@@ -200,6 +212,10 @@ for (const jobCount of [1, 4]) {
         [],
         "each run under way in a group with a limit has its slot, and no other run",
       );
+      if (jobCount > 1) {
+        const [state] = await db.sql`select in_force from scheduler.parallel_states`;
+        assert.ok(state!.in_force >= 1 && state!.in_force <= 3);
+      }
       const [seen] = await db.sql`
       select count(*) filter (where status = 'completed')::int as completed,
         count(*) filter (where trigger = 'retry')::int as retries, count(*)::int as runs from scheduler_runs`;

@@ -1,5 +1,6 @@
 // Runs on the second Postgres, too.
 import assert from "node:assert/strict";
+import { refusal } from "../../support/refusal.ts";
 import * as t from "../../support/scheduler.ts";
 
 t.ledgerTest(
@@ -235,6 +236,33 @@ t.ledgerTest(
     await t.pulse(sql, t.after(3));
     assert.equal((await t.summary(sql, "held"))[1], "dispatched enqueued 1");
     await t.assertInvariants(sql);
+  },
+);
+
+t.ledgerTest(
+  "the end of an incident does not wait for a transaction that was left open, and names what it holds",
+  async (db) => {
+    const sql = t.impatient(db);
+    for (const name of ["free", "held"]) await t.register(sql, name);
+    await sql`select scheduler.start_incident('a leak', 'Ada', p_now => ${t.NOON})`;
+    const holder = await db.sql.reserve();
+    for (
+      const [lock, what] of [
+        ["select from scheduler_jobs where name = 'held' for no key update", "held"],
+        ["select pg_advisory_xact_lock(hashtextextended('daybook: registry', 0))", "the registry"],
+      ]
+    ) {
+      await holder.unsafe(`begin; ${lock}`);
+      const refused = await refusal(sql`select scheduler.end_incident('Ada', 0, ${t.after(1)})`);
+      assert.equal(refused.code, "SD105");
+      assert.ok(refused.message.endsWith(`other transactions hold ${what}`), refused.message);
+      await holder`rollback`;
+    }
+    holder.release();
+    assert.match(
+      await t.value(sql, "scheduler.end_incident('Ada', 60, $1)", [t.after(2)]),
+      /^2 jobs run again/,
+    );
   },
 );
 

@@ -63,10 +63,25 @@ const samples: Record<string, unknown> = {
   jitter_seconds: 5,
   calendars: ["calendar"],
   alias: "other-name",
+  defer_if: "scheduler.sample",
+  defer_at_most_seconds: 901,
+  stretch_after: 3,
+  stretch_at_most_seconds: 7200,
+  parallel_least: 2,
 };
-/** What only holds for a job of another kind. */
-const besides: Record<string, Record<string, unknown>> = {
-  idle_seconds: { schedule: "@continuous", overlap_policy: "skip" },
+/** What an argument needs beside it. */
+const needs: Record<string, Record<string, unknown>> = {
+  parallel_limit: { overlap_policy: "allow" },
+  key_limit: { overlap_policy: "allow" },
+  dependency_timeout_seconds: { depends_on: ["before"] },
+  on_dependency_timeout: { depends_on: ["before"] },
+  on_dependency_failure: { depends_on: ["before"] },
+  breaker_cooldown_seconds: { breaker_failures: 3 },
+  idle_seconds: { schedule: "@continuous" },
+  defer_at_most_seconds: { defer_if: "scheduler.sample" },
+  stretch_after: { stretch_at_most_seconds: 7200 },
+  stretch_at_most_seconds: { stretch_after: 3 },
+  parallel_least: { overlap_policy: "allow", parallel_limit: 4 },
 };
 
 t.ledgerTest(
@@ -84,14 +99,12 @@ t.ledgerTest(
     const missing = args.map(({ argument }) => argument).filter((name) => !(name in samples));
     assert.deepEqual(missing, [], "give each new argument a sample");
     for (const { argument } of args) {
-      // With what these need: a limit of runs needs that they may overlap.
-      const needs = {
-        ...["parallel_limit", "key_limit"].includes(argument) ? { overlap_policy: "allow" } : {},
-        ...argument.includes("dependency") ? { depends_on: ["before"] } : {},
-        ...argument === "breaker_cooldown_seconds" ? { breaker_failures: 3 } : {},
-        ...besides[argument],
+      const entry = {
+        name: "job",
+        schedule: "@daily",
+        [argument]: samples[argument],
+        ...needs[argument],
       };
-      const entry = { name: "job", schedule: "@daily", [argument]: samples[argument], ...needs };
       const text = JSON.stringify({ own: [entry] });
       const { sections } = readSchedulesText("s.json", text, args);
       const [read] = sections.own!;

@@ -14,6 +14,7 @@ t.ledgerTest("without a job every figure is zero, and nothing is overdue", async
     scheduler_pulse_age_seconds: 0,
     scheduler_pulse_errors: 0,
     scheduler_incident_seconds: 0,
+    scheduler_busy: 0,
     'scheduler_alerts_open{severity="critical"}': 0,
     'scheduler_alerts_open{severity="info"}': 0,
     'scheduler_alerts_open{severity="warning"}': 0,

@@ -135,7 +135,7 @@ t.ledgerTest(
         update scheduler_settings set value = to_jsonb(case key
           when 'scheduler.heartbeat_seconds' then greatest(1, ${number}::int / 2)
           when 'scheduler.heartbeat_timeout_seconds' then greatest(2, ${number}::int)
-          else ${number}::int end)
+          else least(${number}::int, most)::int end)
         where key like 'scheduler.%'`;
       const minute = index * 120;
       const id = await t.dispatch(sql, "job", t.after(minute));

@@ -47,6 +47,8 @@ const job = {
   next_run_at: "2026-03-03T07:00:00+00:00",
   lock: null,
   breaker: null,
+  parallel: null,
+  stretch: null,
   budgets: {},
   group: null,
 };

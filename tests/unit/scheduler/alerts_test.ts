@@ -41,6 +41,7 @@ Deno.test("the alerts that people count on are there", async () => {
     "SchedulerContinuousDead",
     "SchedulerRunWaitsLong",
     "SchedulerIncidentLasts",
+    "SchedulerBusy",
     "SchedulerBudgetUsedUp",
     "SchedulerAlertUndelivered",
     "XMRTNoActiveDevices",

@@ -136,7 +136,7 @@ comment on column public.scheduler_runs.run_after is
     'dependency). Null: it goes as soon as its job may.';
 comment on column public.scheduler_runs.waiting is
   'While queued: what it waits for, {"for", "name", "since", "until"}: incident, paused, group_paused, calendar, '
-    'dependency, breaker, group, key, budget, parallel_limit, lock, retry, jitter, idle.';
+    'dependency, breaker, defer_if, group, key, budget, parallel_limit, lock, retry, jitter, idle.';
 comment on column public.scheduler_runs.priority is 'The highest goes first; waiting raises it.';
 comment on column public.scheduler_runs.turn is
   'Its place among the runs of all keys that wait: the first run of each key comes before the second of any.';
@@ -341,16 +341,20 @@ comment on column scheduler.run_counters.durations is
 comment on column scheduler.run_counters.fire_lags is
   'What fire_lag_counts has, by the finer bounds of timing_bounds_ms. Not cumulative.';
 
-insert into scheduler.metric_sources (function_name, pack) values ('scheduler.coordination_metrics', 'scheduler');
+insert into scheduler.metric_sources (function_name, pack) values
+  ('scheduler.coordination_metrics', 'scheduler'), ('scheduler.load_metrics', 'scheduler');
 insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_breaker_state', 'scheduler', 'gauge', 'The breaker of the job: 0 closed, 1 half-open, 2 open.'),
   ('scheduler_continuous_alive', 'scheduler', 'gauge', '1 while a continuous job has a living heartbeat, is idle as '
     'planned, or hands over; else 0.'),
   ('scheduler_waiting_seconds', 'scheduler', 'gauge', 'Since the occurrence of the job''s oldest run that waits '
-    'and is not back-filled; 0 when none does.'),
+    'and is neither back-filled nor put off; 0 when none does.'),
   ('scheduler_group_limit', 'scheduler', 'gauge', 'How many runs of the group may be under way at once.'),
   ('scheduler_group_under_way', 'scheduler', 'gauge', 'How many runs of the group are under way.'),
-  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.');
+  ('scheduler_incident_seconds', 'scheduler', 'gauge', 'Since an incident stops all jobs; 0 when none does.'),
+  ('scheduler_parallel_limit', 'scheduler', 'gauge', 'How many runs of the job may be under way at once now.'),
+  ('scheduler_idle_in_row', 'scheduler', 'gauge', 'How many runs in a row of a job with stretch_after found nothing.'),
+  ('scheduler_busy', 'scheduler', 'gauge', '1 while scheduler.is_busy() puts runs off, else 0.');
 
 alter type scheduler.parsed_schedule
   add attribute signs_of_month integer[],
@@ -453,6 +457,8 @@ drop index public.scheduler_runs_occurrence_key;
 create unique index scheduler_runs_occurrence_key
   on public.scheduler_runs (job_name, scheduled_for, attempt) include (status, occurrences) where trigger <> 'manual';
 create index scheduler_runs_manual_idx on public.scheduler_runs (job_name, created_at) where trigger = 'manual';
+create index scheduler_runs_broken_idx
+  on public.scheduler_runs (job_name, completed_at) where status in ('failed', 'missed');
 
 create table scheduler.health_keys (
   key text primary key check (key ~ '^[a-z][a-z0-9_]*$'
@@ -825,6 +831,107 @@ create trigger counters_lowered after update on scheduler.run_counters
 
 select scheduler.add_retention_rule('scheduler', 'rollups', 92, what => 'how long the daily roll-ups of jobs stay',
   prune_function => 'scheduler.prune_rollups');
+
+-- Old commands may hold secrets. cron.job has them open to its own role; here no role but the owner has a right.
+create table scheduler.adopted_entries (
+  id bigint generated always as identity primary key,
+  job_name text not null,
+  registered boolean not null,
+  name text,
+  schedule text not null,
+  command text not null,
+  database text not null,
+  username text not null,
+  active boolean not null,
+  adopted_at timestamptz not null default now() check (isfinite(adopted_at))
+);
+create index adopted_entries_job_name_idx on scheduler.adopted_entries (job_name);
+
+comment on table scheduler.adopted_entries is
+  'Entries of pg_cron that jobs took the place of, as they were: one row an entry. Written by scheduler.adopt_entries, '
+    'emptied by undo_adoption and forget_adopted_entries.';
+comment on column scheduler.adopted_entries.registered is
+  'Whether the job was registered for it; false: the job was there, and stays when the entry is put back.';
+comment on column scheduler.adopted_entries.name is 'Its name in pg_cron; null: it had none.';
+
+alter table scheduler.adopted_entries enable row level security;
+revoke all on scheduler.adopted_entries from public, anon, authenticated, service_role;
+revoke all on sequence scheduler.adopted_entries_id_seq from public, anon, authenticated, service_role;
+
+-- Schedules that give way.
+
+alter table public.scheduler_jobs
+  add column defer_if text,
+  add column defer_at_most_seconds integer not null default 900,
+  add column stretch_after integer,
+  add column stretch_at_most_seconds integer,
+  add column parallel_least integer;
+comment on column public.scheduler_jobs.defer_if is
+  'A function (timestamptz) returns boolean, given the time at which it is asked: while it says true, what is due '
+    'waits, up to defer_at_most_seconds. Null: nothing is put off.';
+comment on column public.scheduler_jobs.defer_at_most_seconds is
+  'How long after its own time a run is put off by defer_if at the most; then it runs whatever that says.';
+comment on column public.scheduler_jobs.stretch_after is
+  'After so many runs in a row with the result {"idle": true} the job is asked less often. Null: it never is.';
+comment on column public.scheduler_jobs.stretch_at_most_seconds is
+  'How long the job is left alone at the most because it found nothing.';
+comment on column public.scheduler_jobs.parallel_least is
+  'How many runs may be under way at once at the least: the number in force lies between it and parallel_limit, by '
+    'what waits and how the target copes. Null: it is parallel_limit.';
+comment on column public.scheduler_jobs.parallel_limit is
+  'With overlap policy allow: how many runs may be under way at once; further ones wait. Null: any number. With '
+    'parallel_least the most of them.';
+
+create table scheduler.stretches (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  idle_in_row integer not null check (idle_in_row >= 1),
+  asked_for timestamptz not null check (isfinite(asked_for)),
+  asked_again_at timestamptz check (isfinite(asked_again_at))
+) with (fillfactor = 50);
+alter table scheduler.stretches enable row level security;
+revoke all on scheduler.stretches from public, anon, authenticated, service_role;
+comment on table scheduler.stretches is
+  'One row a job with stretch_after whose last run found nothing. Written as a run ends, under the job''s row lock.';
+comment on column scheduler.stretches.idle_in_row is 'How many runs in a row have found nothing.';
+comment on column scheduler.stretches.asked_for is 'The occurrence of the last of them.';
+comment on column scheduler.stretches.asked_again_at is
+  'The next occurrence that runs: those between asked_for and it are left out. Null: none is.';
+
+insert into public.scheduler_settings (pack, key, default_value, unit, least, most, optional, description) values
+  ('scheduler', 'scheduler.busy_connections_percent', '70', 'percent', 1, 100, true, 'from so many active of all '
+    'connections on the database is busy; ''null'': they are not looked at'),
+  ('scheduler', 'scheduler.busy_requests', '200', null, 1, 999999, true, 'from so many requests in pg_net''s queue on '
+    'the database is busy; ''null'': they are not looked at'),
+  ('scheduler', 'scheduler.busy_late_runs', '20', null, 1, 999999, true, 'from so many runs that are late on the '
+    'database is busy; ''null'': they are not looked at');
+
+create type scheduler.load as (active integer, connections integer, requests integer, late_runs integer);
+comment on type scheduler.load is
+  'How much there is to do: connections that execute a statement, of how many there can be; requests in pg_net''s '
+    'queue; runs that are late.';
+
+create table scheduler.parallel_states (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  in_force integer not null check (in_force >= 1),
+  stale integer not null default 0 check (stale >= 0),
+  ended integer not null default 0 check (ended >= 0),
+  failed integer not null default 0 check (failed between 0 and ended),
+  duration_ms bigint not null default 0 check (duration_ms >= 0),
+  usual_ms numeric check (usual_ms >= 0 and usual_ms < 'Infinity')
+) with (fillfactor = 50);
+alter table scheduler.parallel_states enable row level security;
+revoke all on scheduler.parallel_states from public, anon, authenticated, service_role;
+comment on table scheduler.parallel_states is
+  'One row a job with parallel_least of which a run has ended. Written as a run ends, under the job''s row lock.';
+comment on column scheduler.parallel_states.in_force is 'How many runs may be under way at once.';
+comment on column scheduler.parallel_states.stale is
+  'How many ends say nothing yet: the runs were sent before the number in force was lowered.';
+comment on column scheduler.parallel_states.ended is
+  'Runs that have ended in this round. As many as are in force make a round.';
+comment on column scheduler.parallel_states.failed is 'Those of them that failed.';
+comment on column scheduler.parallel_states.duration_ms is 'How long they took together.';
+comment on column scheduler.parallel_states.usual_ms is
+  'How long a run usually takes: the average of rounds, the newest with an eighth.';
 
 -- Who registered a job: what packs registered until now was in their schedules.json.
 create table scheduler.job_sources (

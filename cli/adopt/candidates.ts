@@ -1,0 +1,113 @@
+/** Which entries a job could take the place of, and what such a job would ask; the others have a reason. */
+import type { Entry } from "../audit/entry.ts";
+import { secretsIn } from "../audit/secrets.ts";
+import { everOccurs, readTiming } from "../audit/timing.ts";
+import { labels } from "../audit/work.ts";
+import { canonicalJson } from "./json.ts";
+import { scheduleForDaybook } from "./merge.ts";
+import type { LeftAlone, ProposeOptions, Surroundings } from "./proposal.ts";
+import { type Request, requestOf, Unadoptable } from "./request.ts";
+import { plainSecretsOf, type Target, targetOf } from "./target.ts";
+
+export interface Candidate {
+  entry: Entry;
+  target: Target;
+}
+
+/** Whether an entry is one that Daybook keeps for a job of its own, or its pulse. */
+export function isDaybooks({ name, command }: Entry): boolean {
+  return /^select scheduler\.dispatch\('/.test(command) ||
+    name === "scheduler-pulse" && /\bscheduler\.(beat|pulse)\(\)/.test(command);
+}
+
+/** Whether an argument of the command line means this entry: its name, or its id where that is no name. */
+export function isMeant({ name, jobId }: Entry, chosen: string): boolean {
+  return name === chosen || jobId === chosen;
+}
+
+export function candidatesOf(
+  entries: readonly Entry[],
+  surroundings: Surroundings,
+  options: ProposeOptions,
+): { candidates: Candidate[]; leftAlone: LeftAlone[] } {
+  const leftAlone: LeftAlone[] = [];
+  const candidates = entries.flatMap((entry): Candidate[] => {
+    try {
+      return [{ entry, target: candidateTarget(entry, surroundings, options) }];
+    } catch (error) {
+      if (!(error instanceof Unadoptable)) throw error;
+      leftAlone.push({ entry, reason: error.message });
+      return [];
+    }
+  });
+  return { candidates, leftAlone };
+}
+
+/** @throws Unadoptable with the first reason against the entry. */
+function candidateTarget(
+  entry: Entry,
+  { project, database, role, now }: Surroundings,
+  { chosen }: ProposeOptions,
+): Target {
+  if (isDaybooks(entry)) throw new Unadoptable("it is Daybook's own");
+  if (entry.database !== database) {
+    throw new Unadoptable(`it runs in the database ${entry.database}, and this is ${database}`);
+  }
+  if (entry.username !== role) {
+    throw new Unadoptable(
+      `it is an entry of the role ${entry.username}, and only that role can take it out: connect as it`,
+    );
+  }
+  if (secretsIn(entry.name).length > 0) {
+    throw new Unadoptable("its name holds a secret, and the migration would have it");
+  }
+  const timing = readTiming(scheduleForDaybook(entry.schedule), "daybook");
+  if (timing.kind === "none") {
+    throw new Unadoptable(`it runs ${entry.schedule}, and a job runs by the clock`);
+  }
+  if (
+    timing.kind === "unreadable" || readTiming(entry.schedule, entry.engine).kind !== timing.kind
+  ) {
+    throw new Unadoptable(`its schedule ${entry.schedule} cannot be read`);
+  }
+  if (timing.kind === "fields" && !everOccurs(timing, now)) {
+    throw new Unadoptable(`its schedule ${entry.schedule} never occurs`);
+  }
+  const request = requestOf(entry.command);
+  for (const secret of plainSecretsOf(request)) {
+    // Else it could not be left out of what the migration compares.
+    if ("text" in secret && !entry.command.includes(secret.text)) {
+      throw new Unadoptable("it holds a secret that is written with escapes");
+    }
+  }
+  const target = targetOf(request, project);
+  if (!entry.active && !chosen.some((one) => isMeant(entry, one))) {
+    throw new Unadoptable("it is switched off; name it, and it becomes a job that is switched off");
+  }
+  return target;
+}
+
+/** The requests that the entries make, as far as they can be read: what has to be looked up for them. */
+export function requestsOf(entries: readonly Entry[]): { entry: Entry; request: Request }[] {
+  return entries.flatMap((entry) => {
+    try {
+      return [{ entry, request: requestOf(entry.command) }];
+    } catch (error) {
+      if (error instanceof Unadoptable) return [];
+      throw error;
+    }
+  });
+}
+
+/** Two that have the same key do the same. */
+export function keyOf(
+  { target, payload, secretName, receipt }: Target,
+  ignoreLabels: boolean,
+): string {
+  return JSON.stringify([
+    target,
+    canonicalJson(payload, ignoreLabels ? labels : undefined),
+    secretName,
+    receipt,
+  ]);
+}

@@ -1,0 +1,286 @@
+/** Which entries of the same work become one job, and at which times it runs. */
+import type { Entry } from "../audit/entry.ts";
+import type { Works } from "../audit/facts.ts";
+import { cronNicknames } from "../cron-nicknames.ts";
+import { fits, idleHours } from "../audit/rules/idle-hours.ts";
+import { places } from "../audit/rules/utc-called-local.ts";
+import { type Pair, pairsOf, says } from "../audit/rules/zone-pair.ts";
+import {
+  countOf,
+  DAYS,
+  everyMinute,
+  isWithin,
+  type Minutes,
+  shareAny,
+  type Timetable,
+} from "../audit/timetable.ts";
+import { type Fields, readTiming } from "../audit/timing.ts";
+import { listed, namesOf, scheduleOf } from "../audit/words.ts";
+import { clock, zonePairs } from "../audit/zones.ts";
+
+/** A job in the place of entries: when it runs, and why so. */
+export interface Merged {
+  entries: Entry[];
+  /** The entry whose times are kept; undefined: those of two entries are one local time. */
+  kept?: Entry;
+  schedule: string;
+  timeZone: string;
+  reasons: string[];
+  /** Whether it runs less often than its entries did: what they tried again is left to the job's attempts. */
+  isRarer: boolean;
+}
+
+export interface MergeOptions {
+  works: readonly Works[];
+  /** Names of entries whose times are kept. */
+  keep: readonly string[];
+}
+
+/**
+ * A run has three attempts. So an entry that starts the same work up to three times as often, to be sure that one of them
+ * comes through, adds nothing to a job.
+ */
+const attempts = 3;
+const reasonOfAttempts =
+  "a job tries a failed run again by itself, up to three attempts, and makes up for what was missed";
+
+/** Entries that start together, one or a pair, as one. */
+interface Item {
+  entries: Entry[];
+  minutes: Minutes;
+  /** How often it starts in `DAYS` days. */
+  count: number;
+  schedule: string;
+  timeZone: string;
+  kept?: Entry;
+  /** Hours and days, where it is on the clock. */
+  fields?: Fields;
+  reasons: string[];
+}
+
+/** Jobs in the place of active entries that all do exactly the same; each entry is in one of them. */
+export function merge(
+  entries: readonly Entry[],
+  timetable: Timetable,
+  options: MergeOptions,
+): Merged[] {
+  const pairs = pairsOf(entries)
+    .filter(({ standard, summer }) =>
+      ![standard, summer].some(({ name }) => options.keep.includes(name))
+    )
+    .flatMap((pair) => itemOfPair(pair, timetable));
+  const paired = new Set(pairs.flatMap((item) => item.entries));
+  const singles = entries.filter((entry) => !paired.has(entry))
+    .map((entry) => itemOf(entry, timetable));
+  const merged: Merged[] = [];
+  let left = [...pairs, ...singles].sort((a, b) => b.count - a.count);
+  while (left.length > 0) {
+    const group = together(left, options);
+    merged.push(mergeGroup(group, entries, timetable, options));
+    left = left.filter((item) => !group.includes(item));
+  }
+  return merged;
+}
+
+/** What the first, which starts most often, covers; with an entry whose times are kept all that meets it. */
+function together(items: Item[], options: MergeOptions): Item[] {
+  const [widest] = items as [Item];
+  const kept = items.find((item) => isKept(item, options) && meet(item, widest));
+  return items.filter((item) =>
+    item === widest || isWithin(item.minutes, widest.minutes) ||
+    (kept !== undefined && meet(item, kept))
+  );
+}
+
+const meet = (one: Item, other: Item) => shareAny(one.minutes, other.minutes);
+
+const isKept = ({ kept }: Item, { keep }: MergeOptions) =>
+  kept !== undefined && keep.includes(kept.name);
+
+/** @param order All entries, in the order in which they are said. */
+function mergeGroup(
+  items: Item[],
+  order: readonly Entry[],
+  timetable: Timetable,
+  options: MergeOptions,
+): Merged {
+  const [widest] = items as [Item];
+  const told = items.find((item) => isKept(item, options));
+  const chosen = told ?? rarestOf(items, widest);
+  const all = items.flatMap((item) => item.entries);
+  const entries = order.filter((entry) => all.includes(entry));
+  const reasons = [...chosen.reasons];
+  const oftener = items.filter((item) => item.count > chosen.count);
+  if (oftener.length > 0) {
+    reasons.push(
+      told === undefined
+        ? `${namesOfItems(oftener)} (${schedulesOf(oftener)}) ${
+          verb(oftener, "starts", "start")
+        } it at these times and between them; ${reasonOfAttempts}`
+        : `--keep says ${told.kept!.name}, and not ${namesOfItems(oftener)} (${
+          schedulesOf(oftener)
+        })`,
+    );
+  }
+  const narrowed = narrow(chosen, entries, timetable, options.works);
+  return {
+    entries,
+    ...(chosen.kept === undefined ? {} : { kept: chosen.kept }),
+    schedule: narrowed.schedule ?? chosen.schedule,
+    timeZone: narrowed.timeZone ?? chosen.timeZone,
+    reasons: [...reasons, ...narrowed.reasons],
+    isRarer: oftener.length > 0,
+  };
+}
+
+const namesOfItems = (items: Item[]) => namesOf(items.flatMap(({ entries }) => entries));
+const schedulesOf = (items: Item[]) =>
+  listed([...new Set(items.flatMap(({ entries }) => entries.map(({ schedule }) => schedule)))]);
+const verb = (items: Item[], one: string, many: string) =>
+  items.flatMap(({ entries }) => entries).length === 1 ? one : many;
+
+/** Of those that run all day: the one that starts least often, and at least a third as often as the widest. */
+function rarestOf(items: Item[], widest: Item): Item {
+  if (!runsAllDay(widest)) return widest;
+  return items.filter((item) =>
+    runsAllDay(item) && isWithin(item.minutes, widest.minutes) && item.kept !== undefined &&
+    daysOf(item) === daysOf(widest) && item.count * attempts >= widest.count
+  ).reduce((rarest, item) => item.count < rarest.count ? item : rarest, widest);
+}
+
+const runsAllDay = ({ fields }: Item) => fields === undefined || fields.hours.length === 24;
+
+/** The fields of days; what starts in seconds runs on all. */
+const daysOf = ({ schedule }: Item) => schedule.split(" ").slice(2, 5).join(" ") || "* * *";
+
+function itemOf(entry: Entry, timetable: Timetable): Item {
+  const timing = readTiming(entry.schedule, entry.engine);
+  const common = {
+    entries: [entry],
+    kept: entry,
+    schedule: scheduleForDaybook(entry.schedule),
+    timeZone: entry.zone,
+    reasons: [],
+  };
+  if (timing.kind === "period") {
+    return { ...common, minutes: everyMinute, count: DAYS * 86_400 / timing.seconds };
+  }
+  const minutes = timetable.minutesOf(entry)!;
+  return {
+    ...common,
+    minutes,
+    count: countOf(minutes),
+    ...(timing.kind === "fields" ? { fields: timing } : {}),
+  };
+}
+
+/** As `register_job` takes it: pg_cron's last day of a month is `$`, and blanks may be more than one. */
+export function scheduleForDaybook(schedule: string): string {
+  const text = schedule.trim().toLowerCase().replace(/\s+/g, " ");
+  const [, seconds] = /^0*(\d+) seconds?$/.exec(text) ?? [];
+  return seconds === undefined ? text.replaceAll("$", "L") : `${seconds} seconds`;
+}
+
+/** The local time that a pair stands for; none where that is another day than UTC's, and not every day is meant. */
+function itemOfPair({ standard, summer, zone }: Pair, timetable: Timetable): Item[] {
+  // Which of the two is of summer their times say: names were seen to be wrong.
+  const [early, late] = [standard, summer].map((entry) => ({
+    entry,
+    fields: readTiming(entry.schedule, entry.engine) as Fields,
+  })).sort((a, b) => hourBefore(a.fields, b.fields) ? -1 : 1) as [Timed, Timed];
+  const days = scheduleForDaybook(early.entry.schedule).split(" ").slice(2).join(" ");
+  const otherDays = scheduleForDaybook(late.entry.schedule).split(" ").slice(2).join(" ");
+  if (early.entry.zone !== "UTC" || days !== otherDays || zone.offset % 60 !== 0) return [];
+  const summerOffset = zone.offset / 60 + 1;
+  const moved = early.fields.hours.map((hour) => hour + summerOffset);
+  if (days !== "* * *" && moved.some((hour) => hour < 0 || hour > 23)) return [];
+  const hours = moved.map((hour) => (hour + 24) % 24).sort((a, b) => a - b);
+  const [one, other] = [early, late].map(({ entry }) => timetable.minutesOf(entry)!);
+  const minutes = one!.map((word, index) => word | other![index]!);
+  const times = listed(
+    hours.flatMap((hour) => early.fields.minutes.map((minute) => clock(hour * 60 + minute))),
+  );
+  return [{
+    entries: [early.entry, late.entry],
+    minutes,
+    count: countOf(minutes),
+    schedule: `${early.fields.minutes.join(",")} ${hours.join(",")} ${days}`,
+    timeZone: zone.zone,
+    fields: early.fields,
+    reasons: [
+      `${scheduleOf(early.entry)} in summer and ${
+        scheduleOf(late.entry)
+      } in winter are ${times} in ${zone.zone}, which a job has as its own zone`,
+    ],
+  }];
+}
+
+interface Timed {
+  entry: Entry;
+  fields: Fields;
+}
+
+function hourBefore(one: Fields, other: Fields): boolean {
+  const later = one.hours.map((hour) => (hour + 1) % 24).sort((a, b) => a - b);
+  return later.join() === [...other.hours].sort((a, b) => a - b).join();
+}
+
+/** The hours in which there is work, of what runs all day. */
+function narrow(
+  { kept, schedule, fields, timeZone }: Item,
+  entries: readonly Entry[],
+  timetable: Timetable,
+  works: readonly Works[],
+): { schedule?: string; timeZone?: string; reasons: string[] } {
+  if (kept === undefined) return { reasons: [] };
+  const [told] = works.filter(({ entries }) => fits(kept.name, entries))
+    .sort((a, b) => Number(b.entries !== undefined) - Number(a.entries !== undefined));
+  if (told === undefined) return { reasons: [] };
+  const facts = { now: new Date(0), unknown: [], works: [told] };
+  const isIdle = idleHours({ entries: [kept], timetable, facts }).length > 0;
+  if (!isIdle && fields !== undefined) return { reasons: [] };
+  const { fromHour, toHour, zone } = told;
+  const window = `${fromHour}:00 to ${toHour}:00 in ${zone}`;
+  const [minute, , ...days] = (cronNicknames[schedule] ?? schedule).split(" ");
+  const why = fields === undefined
+    ? "it is in seconds"
+    : fields.hours.length < 24
+    ? "it has hours of its own"
+    : days.join(" ") !== "* * *"
+    ? "it has days of its own"
+    : undefined;
+  if (why !== undefined) {
+    return { reasons: [`Its times stay, though there is work from ${window} alone: ${why}`] };
+  }
+  if (told.entries === undefined && !entries.some((entry) => speaksOf(entry, zone))) {
+    return {
+      reasons: [
+        `It runs all day: none of its entries speaks of ${zone}. If there is work from ${window} alone: --works '${kept.name}=${fromHour}-${toHour}@${zone}'`,
+      ],
+    };
+  }
+  return {
+    schedule: `${minute} ${hoursFrom(fromHour, toHour)} * * *`,
+    timeZone: zone,
+    reasons: [
+      `There is work from ${window}, as --works says: it runs in these hours${
+        timeZone === zone ? "" : " of that zone"
+      } alone`,
+    ],
+  };
+}
+
+function speaksOf(entry: Entry, zone: string): boolean {
+  const named = { ...entry, command: "" };
+  return `${entry.name} ${entry.comment ?? ""}`.includes(zone) ||
+    zonePairs.some((pair) =>
+      pair.zone === zone && [pair.standard, pair.summer].some((letters) => says(named, letters))
+    ) || places.some(([pattern, place]) => place === zone && pattern.test(entry.name));
+}
+
+/** 3 to 6 as `3-5`, 22 to 2 as `22-23,0-1`. */
+function hoursFrom(from: number, to: number): string {
+  const range = (first: number, last: number) => first === last ? `${first}` : `${first}-${last}`;
+  if (from < to) return to - from === 24 ? "*" : range(from, to - 1);
+  return [range(from, 23), ...(to === 0 ? [] : [range(0, to - 1)])].join(",");
+}

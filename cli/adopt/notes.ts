@@ -1,0 +1,69 @@
+/** What a person should know of a proposed job: what the audit found, and what of the same work is not in it. */
+import { audit } from "../audit/audit.ts";
+import type { Entry } from "../audit/entry.ts";
+import type { Facts, Works } from "../audit/facts.ts";
+import { shareAny, type Timetable } from "../audit/timetable.ts";
+import { namesOf } from "../audit/words.ts";
+import { type Candidate, keyOf } from "./candidates.ts";
+import type { Proposal, ProposeOptions } from "./proposal.ts";
+import { minutesOf } from "./registered.ts";
+
+/** What an audit of these entries alone finds that a job does away with. */
+export function findingsOf(
+  entries: readonly Entry[],
+  now: Date,
+  works: readonly Works[],
+): string[] {
+  const answered =
+    /^(same-work-.*|zone-pair|name-says-other-time|utc-called-local|idle-hours|secret-in-command|legacy-key)$/;
+  const facts: Facts = { now, works: [...works], unknown: [] };
+  // They make the same request, however their SQL says it.
+  const alike = entries.map((entry) => ({ ...entry, work: entries[0]!.work }));
+  return audit(alike, facts).findings.filter(({ rule }) => answered.test(rule))
+    .map(({ rule, title }) => `${title} (${rule})`);
+}
+
+/** What a person should know of two jobs whose work may be the same. */
+export function notesBetween(
+  job: Proposal,
+  jobs: readonly Proposal[],
+  timetable: Timetable,
+  { ignoreLabels }: ProposeOptions,
+): string[] {
+  const minutes = (one: Proposal) => minutesOf(one.schedule, one.timeZone, timetable);
+  return jobs.slice(jobs.indexOf(job) + 1).flatMap((other) => {
+    const isSame = keyOf(job.target, false) === keyOf(other.target, false);
+    const [mine, theirs] = [minutes(job), minutes(other)];
+    if (isSame && mine !== undefined && theirs !== undefined && shareAny(mine, theirs)) {
+      const kept = other.entries[0]!.name;
+      return [
+        `${other.name} (${other.schedule} ${other.timeZone}) starts the same work, now and then in the same minute: make one schedule of both, or say whose times are kept with --keep '${kept}'`,
+      ];
+    }
+    if (!isSame && !ignoreLabels && keyOf(job.target, true) === keyOf(other.target, true)) {
+      return [
+        `The payload of ${
+          namesOf(other.entries)
+        } differs in labels alone: if they mean nothing, --ignore-labels makes one job of them`,
+      ];
+    }
+    return [];
+  });
+}
+
+/** Entries that were not named would go on with the same work. */
+export function notesOnStaying(
+  job: Proposal,
+  staying: readonly Candidate[],
+  { ignoreLabels }: ProposeOptions,
+): string[] {
+  const key = keyOf(job.target, ignoreLabels);
+  const same = staying.filter(({ target }) => keyOf(target, ignoreLabels) === key)
+    .map(({ entry }) => entry);
+  if (same.length === 0) return [];
+  return [
+    `${namesOf(same)} ${same.length === 1 ? "starts" : "start"} the same work and ${
+      same.length === 1 ? "stays" : "stay"
+    }: name ${same.length === 1 ? "it" : "them"} as well`,
+  ];
+}

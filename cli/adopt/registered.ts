@@ -1,0 +1,55 @@
+/** Jobs that are registered, beside those that are proposed. */
+import type { Entry } from "../audit/entry.ts";
+import { isWithin, type Minutes, type Timetable } from "../audit/timetable.ts";
+import { labels } from "../audit/work.ts";
+import { canonicalJson } from "./json.ts";
+import type { ProposeOptions, RegisteredJob } from "./proposal.ts";
+import type { Target } from "./target.ts";
+
+/** A job that does this work already. */
+export function jobOfSameWork(
+  { target, payload }: Target,
+  jobs: readonly RegisteredJob[],
+  { ignoreLabels }: ProposeOptions,
+): RegisteredJob | undefined {
+  const without = ignoreLabels ? labels : undefined;
+  return jobs.find((job) =>
+    job.enabled && job.schedule !== null && job.target === target &&
+    canonicalJson(job.payload, without) === canonicalJson(payload, without)
+  );
+}
+
+/** Whether a job starts whenever the merged entries would. */
+export function covers(
+  job: RegisteredJob,
+  merged: { schedule: string; timeZone: string },
+  timetable: Timetable,
+): boolean {
+  if (job.schedule === merged.schedule && job.timeZone === merged.timeZone) return true;
+  const whole = minutesOf(job.schedule!, job.timeZone, timetable);
+  const part = minutesOf(merged.schedule, merged.timeZone, timetable);
+  return whole !== undefined && part !== undefined && isWithin(part, whole);
+}
+
+/** The minutes in which such a job starts; undefined where it is in seconds, or has signs that only Daybook knows. */
+export function minutesOf(
+  schedule: string,
+  zone: string,
+  timetable: Timetable,
+): Minutes | undefined {
+  return timetable.minutesOf(entryOf(schedule, zone));
+}
+
+/** Times without an entry. */
+function entryOf(schedule: string, zone: string): Entry {
+  return {
+    name: schedule,
+    schedule,
+    zone,
+    engine: "daybook",
+    command: "",
+    work: { key: "", exactKey: "", label: "", kind: "other", needs: [] },
+    where: "",
+    active: true,
+  };
+}

@@ -1,0 +1,131 @@
+-- Stretching: a job that keeps finding nothing is asked less often, and as often as before once it finds something.
+
+create table scheduler.stretches (
+  job_name text primary key references public.scheduler_jobs (name) on delete cascade,
+  idle_in_row integer not null check (idle_in_row >= 1),
+  asked_for timestamptz not null check (isfinite(asked_for)),
+  asked_again_at timestamptz check (isfinite(asked_again_at))
+) with (fillfactor = 50);
+alter table scheduler.stretches enable row level security;
+revoke all on scheduler.stretches from public, anon, authenticated, service_role;
+comment on table scheduler.stretches is
+  'One row a job with stretch_after whose last run found nothing. Written as a run ends, under the job''s row lock.';
+comment on column scheduler.stretches.idle_in_row is 'How many runs in a row have found nothing.';
+comment on column scheduler.stretches.asked_for is 'The occurrence of the last of them.';
+comment on column scheduler.stretches.asked_again_at is
+  'The next occurrence that runs: those between asked_for and it are left out. Null: none is.';
+
+create function scheduler.stretch_step(p_idle_in_row integer, p_after integer) returns integer
+language sql immutable set search_path = '' as $$
+  -- A step of 2 to the power of 17 is longer than the longest stretch of seconds.
+  select case when p_idle_in_row < p_after then 1 else 2 ^ least(p_idle_in_row - p_after + 1, 17) end::integer;
+$$;
+comment on function scheduler.stretch_step(integer, integer) is
+  'Which occurrence after the last one runs next, when so many in a row found nothing: the first, after p_after of '
+    'them the second, and twice as far with each further one.';
+
+create function scheduler.asked_again_at(p_job public.scheduler_jobs, p_asked_for timestamptz, p_step integer)
+returns timestamptz
+language plpgsql stable set search_path = '' as $$
+declare
+  v_latest constant timestamptz := p_asked_for + make_interval(secs => p_job.stretch_at_most_seconds);
+  v_interval constant integer := scheduler.read_interval(btrim(p_job.schedule, e' \t\r\n'));
+begin
+  if p_step = 1 then
+    return null;
+  elsif v_interval is not null then
+    return least(scheduler.moment_of_grid(v_interval, p_asked_for, p_step),
+      scheduler.moment_of_grid(v_interval, v_latest, 0));
+  end if;
+  return (
+    select max(at) from (
+      select at from scheduler.occurrences(p_job.schedule, p_job.time_zone, p_asked_for + interval '1 microsecond',
+        v_latest + interval '1 microsecond') as at
+      order by at limit p_step) as further);
+exception when invalid_parameter_value then
+  return null;  -- Postgres does not know its zone any more: the receipt of the run must not fail for that
+end;
+$$;
+comment on function scheduler.asked_again_at(public.scheduler_jobs, timestamptz, integer) is
+  'The p_step-th occurrence after p_asked_for, or the last one within stretch_at_most_seconds if that comes first; '
+    'null where no occurrence is to be left out.';
+
+create function scheduler.stretch_sign(p_run public.scheduler_runs) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
+    -- What was found in the past says nothing of now.
+    when scheduler.is_backfill(p_run) then null
+    when p_run.status = 'completed' and p_run.result -> 'idle' is distinct from 'true' then 'found'
+    -- What a person or other work asked for found nothing: the schedule may.
+    when not scheduler.is_of_occurrence(p_run) then null
+    when p_run.status = 'completed' then 'idle'
+    when p_run.status = 'failed' then 'failed' end;
+end;
+$$;
+comment on function scheduler.stretch_sign(public.scheduler_runs) is
+  'What a run that has ended says of the work there is: found, idle, failed (nobody knows); null: nothing.';
+
+create function scheduler.note_stretch(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_sign constant text := scheduler.stretch_sign(p_run);
+  v_idle integer;
+begin
+  if v_sign in ('found', 'failed') then
+    delete from scheduler.stretches where job_name = p_job.name;
+  elsif v_sign = 'idle' then
+    v_idle := least(1000000, 1 + coalesce((
+      select idle_in_row from scheduler.stretches where job_name = p_job.name), 0));
+    insert into scheduler.stretches as stretches (job_name, idle_in_row, asked_for, asked_again_at)
+      values (p_job.name, v_idle, p_run.scheduled_for, scheduler.asked_again_at(p_job, p_run.scheduled_for,
+        scheduler.stretch_step(v_idle, p_job.stretch_after)))
+      on conflict (job_name) do update set idle_in_row = excluded.idle_in_row, asked_for = excluded.asked_for,
+        asked_again_at = excluded.asked_again_at;
+  end if;
+end;
+$$;
+comment on function scheduler.note_stretch(public.scheduler_jobs, public.scheduler_runs) is
+  'Keeps the job''s stretch after a run has ended. The caller holds the job''s row lock.';
+
+-- Between two moments: where the clock is set back by a year, the occurrences of that year are not left out.
+create function scheduler.is_left_out(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return p_job.stretch_after is not null and exists (
+    select from scheduler.stretches
+    where job_name = p_job.name and p_occurrence > asked_for and p_occurrence < asked_again_at);
+end;
+$$;
+comment on function scheduler.is_left_out(public.scheduler_jobs, timestamptz) is
+  'Whether the occurrence is left out, as the job has found nothing several times in a row.';
+
+-- Nobody was asked for the occurrences that were left out: the run after them stands for their time as well.
+create function scheduler.asked_from(p_job public.scheduler_jobs, p_occurrence timestamptz) returns timestamptz
+language plpgsql stable set search_path = '' as $$
+declare
+  v_before constant timestamptz := scheduler.interval_start(p_job, p_occurrence);
+begin
+  if not scheduler.is_left_out(p_job, v_before) then
+    return v_before;
+  end if;
+  return (
+    select greatest(asked_for, (
+      select max(coalesce(scheduled_until, scheduled_for)) from public.scheduler_runs
+      where job_name = p_job.name and scheduled_for > asked_for and scheduled_for < p_occurrence
+        and trigger <> 'manual'))
+    from scheduler.stretches where job_name = p_job.name);
+end;
+$$;
+comment on function scheduler.asked_from(public.scheduler_jobs, timestamptz) is
+  'Where the interval of an occurrence begins: with the one before it, or with the last one that was not left out.';
+
+create function scheduler.stretch_note(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
+language sql stable set search_path = '' as $$
+  select format('is left out: the last %s of it found nothing; it is asked again at %s',
+    case idle_in_row when 1 then 'run' else idle_in_row || ' runs' end,
+    scheduler.local_text(asked_again_at, p_job.time_zone))
+  from scheduler.stretches where job_name = p_job.name and scheduler.is_left_out(p_job, p_occurrence);
+$$;
+comment on function scheduler.stretch_note(public.scheduler_jobs, timestamptz) is
+  'Of an occurrence that is left out: why, and until when; null of all others.';

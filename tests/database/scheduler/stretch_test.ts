@@ -1,0 +1,400 @@
+import assert from "node:assert/strict";
+import type { Row, Sql } from "postgres";
+import { cases } from "../../support/cases.ts";
+import { quietRandom } from "../../support/random.ts";
+import { refusal } from "../../support/refusal.ts";
+import * as t from "../../support/scheduler.ts";
+
+const at = (minutes: number) => t.after(minutes);
+
+/** After two runs that found nothing it is asked less often, at least every hour. */
+async function stretched(sql: Sql, values: Record<string, unknown> = {}, dueAt = t.NOON) {
+  await t.register(sql, "job", {
+    stretch_after: 2,
+    stretch_at_most_seconds: 3600,
+    max_attempts: 1,
+    ...values,
+  }, dueAt);
+}
+
+type Outcome = "idle" | "found" | "failed";
+
+async function end(sql: Sql, id: string, outcome: Outcome, now: Date): Promise<void> {
+  await t.begin(sql, id, now);
+  const told = outcome === "failed"
+    ? "scheduler.finish_run($1, 'failed', null, 'it broke', p_now => $2)"
+    : `scheduler.finish_run($1, 'completed', '{"idle": ${outcome === "idle"}}', p_now => $2)`;
+  await t.value(sql, told, [id, now]);
+}
+
+/** The minutes from `from` to `to`, a dispatch each; those that ran, each ending with the outcome that `outcomeOf` gives. */
+async function minutes(
+  sql: Sql,
+  from: number,
+  to: number,
+  outcomeOf: (minute: number) => Outcome = () => "idle",
+): Promise<number[]> {
+  const ran: number[] = [];
+  for (let minute = from; minute <= to; minute++) {
+    const id = await t.dispatch(sql, "job", at(minute));
+    if (id === null) continue;
+    ran.push(minute);
+    await end(sql, id, outcomeOf(minute), at(minute));
+  }
+  return ran;
+}
+
+const stretch = async (sql: Sql): Promise<Row | undefined> =>
+  (await sql`select * from scheduler.stretches where job_name = 'job'`)[0];
+
+t.ledgerTest(
+  "a job that finds nothing is asked half as often with each run, up to the limit",
+  async ({ sql }) => {
+    await stretched(sql, { stretch_at_most_seconds: 10 * 60 });
+    assert.deepEqual(await minutes(sql, 0, 50), [0, 1, 3, 7, 15, 25, 35, 45]);
+    const rows = await t.runs(sql, "job");
+    assert.equal(rows.length, 8, "what is left out has no row");
+    assert.equal((await t.requests(sql)).length, 8);
+  },
+);
+
+t.ledgerTest("as soon as it finds something it is asked as often as before", async ({ sql }) => {
+  await stretched(sql);
+  const ran = await minutes(sql, 0, 24, (minute) => minute === 7 ? "found" : "idle");
+  assert.deepEqual(ran, [0, 1, 3, 7, 8, 9, 11, 15, 23]);
+  assert.deepEqual((await stretch(sql))!.idle_in_row, 5);
+});
+
+t.ledgerTest("a run that fails did not find nothing", async ({ sql }) => {
+  await stretched(sql);
+  assert.deepEqual(
+    await minutes(sql, 0, 12, (minute) => minute === 3 ? "failed" : "idle"),
+    [0, 1, 3, 4, 5, 7, 11],
+  );
+});
+
+t.ledgerTest(
+  "a person's run that finds something ends the stretch, and one that finds nothing prolongs none",
+  async ({ sql }) => {
+    await stretched(sql);
+    await minutes(sql, 0, 7);
+    const before = await stretch(sql);
+    const byHand = async (outcome: Outcome, minute: number) =>
+      await end(
+        sql,
+        await t.value(sql, "scheduler.run_now('job', 'Ada', null, $1)", [at(minute)]),
+        outcome,
+        at(minute),
+      );
+    await byHand("idle", 8.1);
+    await byHand("failed", 8.2);
+    assert.deepEqual(await stretch(sql), before);
+    assert.equal(await t.dispatch(sql, "job", at(8.5)), null);
+    await byHand("found", 8.6);
+    assert.equal(await stretch(sql), undefined);
+    assert.deepEqual(await minutes(sql, 9, 10), [9, 10]);
+  },
+);
+
+t.ledgerTest("so does an enqueued one, and a back-filled one says nothing", async ({ sql }) => {
+  await stretched(sql, { overlap_policy: "allow" });
+  await minutes(sql, 0, 7);
+  await sql`
+    select scheduler.backfill('job', ${at(0)}, ${
+    at(1)
+  }, 'why', 'Ada', 'all', p_preview => false, p_now => ${at(7.1)})`;
+  const [back] = await sql`select id from scheduler_runs where trigger = 'backfill'`;
+  await end(sql, back!.id, "found", at(7.2));
+  assert.equal((await stretch(sql))!.idle_in_row, 4);
+  await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [at(7.3)]);
+  const [asked] = await sql`select id from scheduler_runs where trigger = 'enqueued'`;
+  await end(sql, asked!.id, "found", at(7.4));
+  assert.equal(await stretch(sql), undefined);
+});
+
+t.ledgerTest("the run after a stretch stands for the time that was left out", async ({ sql }) => {
+  await stretched(sql);
+  await minutes(sql, 0, 8);
+  const intervals = (await t.runs(sql, "job")).map((row) =>
+    (row.scheduled_for - row.interval_from) / 60_000
+  );
+  assert.deepEqual(intervals, [1, 1, 2, 4]);
+});
+
+t.ledgerTest("explain, next_runs and status tell of what is left out", async ({ sql }) => {
+  await stretched(sql);
+  await minutes(sql, 0, 8);
+  const explain = (minute: number) =>
+    t.value(sql, "scheduler.explain('job', $1, $2)", [at(minute), at(8.5)]);
+  assert.equal(
+    await explain(8),
+    "job did not run at 2026-03-02 12:08 UTC: it had found nothing several times in a row, the last time at " +
+      "2026-03-02 12:07 UTC, and is asked less often until it finds something; it is asked again at 2026-03-02 12:15 UTC.",
+  );
+  assert.equal(
+    await explain(5),
+    "job did not run at 2026-03-02 12:05 UTC: it had found nothing several times in a row, the last time at " +
+      "2026-03-02 12:03 UTC, and is asked less often until it finds something.",
+  );
+  assert.equal(
+    await explain(9),
+    "job is due at 2026-03-02 12:09 UTC, in 30 seconds, and is left out: the last 4 runs of it found nothing; " +
+      "it is asked again at 2026-03-02 12:15 UTC.",
+  );
+  const notes = (await sql`select note from scheduler.next_runs('job', 8, ${at(8.5)})`).map((row) =>
+    row.note
+  );
+  assert.deepEqual(notes.map((note) => note?.slice(0, 11) ?? null), [
+    ...Array(6).fill("is left out"),
+    null,
+    null,
+  ]);
+  const status = (await t.value(sql, "scheduler.api_status(null, $1)", [at(8.5)])).jobs[0];
+  assert.deepEqual([
+    status.state,
+    status.stretch.idle_in_row,
+    new Date(status.stretch.asked_again_at),
+  ], [
+    "healthy",
+    4,
+    at(15),
+  ]);
+});
+
+t.ledgerTest(
+  "what is left out is neither missed nor overdue, also in an outage",
+  async ({ sql }) => {
+    await stretched(sql, { misfire_policy: "all", misfire_grace_seconds: 60 });
+    await minutes(sql, 0, 7);
+    await t.pulse(sql, at(14));
+    assert.equal((await t.runs(sql, "job")).length, 4);
+    const [counters] =
+      await sql`select missed, skipped from scheduler.run_counters where job_name = 'job'`;
+    assert.deepEqual([Number(counters!.missed), Number(counters!.skipped)], [0, 0]);
+    assert.equal(
+      (await sql`select state from scheduler.all_job_states(${at(14)})`)[0]!.state,
+      "healthy",
+    );
+    // The machine was down from here on: of what was due then only the occurrences after the stretch are missed.
+    await t.pulse(sql, at(20));
+    const late = (await t.runs(sql, "job")).slice(4).map((row) =>
+      (row.scheduled_for - t.NOON.getTime()) / 60_000
+    );
+    assert.equal(late[0], 15);
+  },
+);
+
+t.ledgerTest("a pause is said only of what would have run", async ({ sql }) => {
+  await stretched(sql);
+  await minutes(sql, 0, 7);
+  await t.value(sql, "scheduler.pause('job', 'why', 'Ada', null, $1)", [at(7.5)]);
+  await minutes(sql, 8, 16);
+  assert.deepEqual(
+    (await t.runs(sql, "job")).slice(4).map((row) => [row.scheduled_for, row.skip_kind]),
+    [[at(15), "paused"], [at(16), "paused"]],
+  );
+});
+
+t.ledgerTest(
+  "a dependency that is left out does not count, the occurrence before it does",
+  async ({ sql }) => {
+    await stretched(sql);
+    await t.register(sql, "after", { depends_on: ["job"], target: "job" }, at(8));
+    await minutes(sql, 0, 7);
+    // The dispatch of one takes the other along: the dependent is sent as the occurrence of 12:08 is left out.
+    await t.dispatch(sql, "after", at(8));
+    assert.deepEqual(await t.summary(sql, "after"), ["dispatched cron 1"]);
+    assert.equal((await t.runs(sql, "job")).length, 4);
+  },
+);
+
+t.ledgerTest("run_if is not asked for what is left out", async ({ sql }) => {
+  await sql.unsafe(`
+    create table public.asked (at timestamptz);
+    create function public.wanted(timestamptz) returns boolean language sql as
+    $$ insert into public.asked values ($1); select true $$`);
+  await stretched(sql, { run_if: "public.wanted" });
+  assert.deepEqual(await minutes(sql, 0, 8), [0, 1, 3, 7]);
+  assert.deepEqual((await sql`select at from asked`).map((row) => row.at), [0, 1, 3, 7].map(at));
+});
+
+t.ledgerTest("a clock that goes back does not leave out what it shows again", async ({ sql }) => {
+  await stretched(sql, {}, at(525_600));
+  await minutes(sql, 525_600, 525_607);
+  assert.equal((await stretch(sql))!.idle_in_row, 4);
+  await sql`update scheduler_jobs set next_run_at = ${at(0)}, previous_run_at = null`;
+  assert.deepEqual(await minutes(sql, 0, 2, () => "found"), [0, 1, 2]);
+});
+
+t.ledgerTest(
+  "other times or another stretch begin anew, and the same values do not",
+  async ({ sql }) => {
+    await stretched(sql);
+    await minutes(sql, 0, 7);
+    const register = (values: Record<string, unknown> = {}) => stretched(sql, values, at(8));
+    await register();
+    assert.equal((await stretch(sql))!.idle_in_row, 4);
+    for (
+      const values of [{ stretch_after: 3 }, { stretch_at_most_seconds: 600 }, {
+        schedule: "*/2 * * * *",
+      }, {
+        time_zone: "Europe/Berlin",
+      }, { stretch_after: null, stretch_at_most_seconds: null }]
+    ) {
+      await sql`
+      insert into scheduler.stretches (job_name, idle_in_row, asked_for) values ('job', 4, ${at(7)})
+      on conflict do nothing`;
+      await register(values);
+      assert.equal(await stretch(sql), undefined, JSON.stringify(values));
+    }
+  },
+);
+
+t.ledgerTest("intervals of seconds and local times are stretched alike", async ({ sql }) => {
+  for (
+    const [schedule, zone, from, step, atMost, expected] of [
+      ["30 seconds", "UTC", "2026-03-02T12:00:00Z", 1, 3600, null],
+      ["30 seconds", "UTC", "2026-03-02T12:00:00Z", 4, 3600, "2026-03-02T12:02:00Z"],
+      ["30 seconds", "UTC", "2026-03-02T12:00:00Z", 64, 100, "2026-03-02T12:01:30Z"],
+      [
+        "*/15 3-5 * * *",
+        "America/New_York",
+        "2026-03-02T10:15:00Z",
+        4,
+        3600,
+        "2026-03-02T10:45:00Z",
+      ],
+      // The next one is tomorrow's first: none is left out.
+      ["*/15 3-5 * * *", "America/New_York", "2026-03-02T10:45:00Z", 4, 3600, null],
+      // Over the night in which clocks go forward: 24 hours are not a day.
+      ["0 0 * * *", "America/New_York", "2026-03-07T05:00:00Z", 2, 86_400, "2026-03-08T05:00:00Z"],
+      ["0 * * * *", "UTC", "2026-03-02T12:00:00Z", 2, 3600, "2026-03-02T13:00:00Z"],
+      ["0 * * * *", "UTC", "2026-03-02T12:00:00Z", 2, 3599, null],
+      ["0 * * * *", "Nowhere/At-all", "2026-03-02T12:00:00Z", 2, 7200, null],
+    ] as const
+  ) {
+    const told = await t.value(
+      sql,
+      `scheduler.asked_again_at(jsonb_populate_record(null::scheduler_jobs, jsonb_build_object('schedule', $1::text,
+        'time_zone', $2::text, 'stretch_at_most_seconds', $3::integer)), $4, $5)`,
+      [schedule, zone, atMost, new Date(from), step],
+    );
+    assert.deepEqual(
+      told,
+      expected === null ? null : new Date(expected),
+      `${schedule} ${step} ${atMost}`,
+    );
+  }
+});
+
+t.ledgerTest("which occurrence is next doubles from the bound on", async ({ sql }) => {
+  const steps = await sql`
+    select scheduler.stretch_step(idle, after) as step
+    from (values (0, 1), (1, 1), (2, 1), (2, 3), (3, 3), (4, 3), (1000000, 1)) as cases (idle, after)`;
+  assert.deepEqual(steps.map((row) => row.step), [1, 2, 4, 1, 2, 4, 131_072]);
+});
+
+t.ledgerTest("what contradicts a stretch is refused by both names", async ({ sql }) => {
+  for (
+    const [values, message] of [
+      [
+        { schedule: "@continuous" },
+        /schedule => '@continuous' and stretch_after contradict each other: idle_seconds/,
+      ],
+      [
+        { schedule: null },
+        /schedule => null and stretch_after contradict each other: there is no occurrence/,
+      ],
+      [
+        { target: "https://a.test/" },
+        /stretch_after and receipt contradict each other: only a function's own/,
+      ],
+      [
+        { stretch_at_most_seconds: null },
+        /stretch_after and stretch_at_most_seconds contradict each other: each needs/,
+      ],
+      [
+        { stretch_after: null },
+        /stretch_after and stretch_at_most_seconds contradict each other: each needs/,
+      ],
+      [
+        { schedule: "2000 seconds" },
+        /stretch_at_most_seconds and schedule contradict each other: no occurrence would ever be left out$/,
+      ],
+      [{ stretch_after: 0 }, /stretch_after must be from 1 to 1000, got 0$/],
+      [
+        { stretch_at_most_seconds: 86_401 },
+        /stretch_at_most_seconds must be from 1 to 86400, got 86401$/,
+      ],
+    ] as [Record<string, unknown>, RegExp][]
+  ) {
+    const error = await refusal(stretched(sql, values));
+    assert.equal(error.code, "22023");
+    assert.match(error.message, message);
+  }
+});
+
+/** The words of the document: after so many idle runs in a row every second one, then every fourth, never longer apart. */
+function model(
+  outcomes: (minute: number) => Outcome,
+  after: number,
+  atMost: number,
+  until: number,
+): number[] {
+  const ran: number[] = [];
+  let idle = 0;
+  let next = 0;
+  for (let minute = 0; minute <= until; minute++) {
+    if (minute < next) continue;
+    ran.push(minute);
+    idle = outcomes(minute) === "idle" ? idle + 1 : 0;
+    const step = idle < after ? 1 : 2 ** (idle - after + 1);
+    next = minute + Math.max(1, Math.min(step, atMost));
+  }
+  return ran;
+}
+
+t.ledgerTest("random results leave out what a model leaves out", async ({ sql }) => {
+  const seen = { ran: 0, leftOut: 0 };
+  for (let seed = 1; seed <= cases(20, 6); seed++) {
+    const random = quietRandom(seed);
+    const after = random.whole(1, 4);
+    const atMost = random.whole(1, 20);
+    const luck = random.pick([0.05, 0.2, 0.5]);
+    const outcomes = Array.from(
+      { length: 101 },
+      (): Outcome => random.chance(luck) ? random.pick(["found", "found", "failed"]) : "idle",
+    );
+    await sql`delete from scheduler_runs`;
+    await stretched(sql, { stretch_after: after, stretch_at_most_seconds: atMost * 60 });
+    await sql`delete from scheduler.stretches`;
+    const ran = await minutes(sql, 0, 100, (minute) => outcomes[minute]!);
+    assert.deepEqual(ran, model((minute) => outcomes[minute]!, after, atMost, 100), `seed ${seed}`);
+    seen.ran += ran.length;
+    seen.leftOut += 101 - ran.length;
+    // Each run stands for the time since the one before it.
+    const gaps = (await t.runs(sql, "job")).slice(1).map((row) =>
+      (row.scheduled_for - row.interval_from) / 60_000
+    );
+    assert.deepEqual(
+      gaps,
+      ran.slice(1).map((minute, place) => minute - ran[place]!),
+      `seed ${seed}`,
+    );
+  }
+  assert.ok(seen.ran > 100 && seen.leftOut > 50, JSON.stringify(seen));
+});
+
+t.ledgerTest("thirty dispatches of an occurrence that is left out leave nothing", async (db) => {
+  await stretched(db.sql);
+  await minutes(db.sql, 0, 7);
+  const connections = Array.from({ length: 15 }, () => t.impatient(db));
+  for (const minute of [8, 15]) {
+    await Promise.all(
+      connections.flatMap((sql) => [t.dispatch(sql, "job", at(minute)), t.pulse(sql, at(minute))]),
+    );
+  }
+  assert.deepEqual((await t.runs(db.sql, "job")).slice(4).map((row) => row.scheduled_for), [
+    at(15),
+  ]);
+});
