@@ -113,7 +113,8 @@ function registrations(pack: Pack, entries: Entry[], args: readonly JobArgument[
   ];
 }
 
-function registration(entry: Entry, args: readonly JobArgument[]): string {
+/** The call that registers the job of an entry. */
+export function registration(entry: Entry, args: readonly JobArgument[]): string {
   const given = argumentsOf(entry);
   const values = args.filter(({ argument }) => argument in given).map(({ argument, type }) =>
     `  ${argument} => ${literal(given[argument]!, type)}`

@@ -1,6 +1,6 @@
 /**
  * schedules.json: what runs when, by section; those of packs are named like the pack. An entry is what register_job takes,
- * and a few fields for those who read or apply it.
+ * and a few fields for its readers and for `apply`.
  */
 import {
   findNodeAtLocation,
@@ -16,7 +16,7 @@ import type { JobArgument } from "./job-arguments.ts";
 
 export type Json = z.infer<ReturnType<typeof z.json>>;
 
-/** From which variable whoever applies the file takes the interval of a job; without it `schedule` is taken. */
+/** The variable that a job's interval is taken from when the file is applied; where it is not set, `schedule` is. */
 export interface IntervalFrom {
   variable: string;
   unit: "milliseconds" | "seconds";
@@ -50,7 +50,7 @@ const OWN_FIELDS = {
     unit: z.enum(["milliseconds", "seconds"], must('be "milliseconds" or "seconds"')),
   }, must("be an object with variable and unit")).optional()
     .describe(
-      "the variable from which whoever applies the file takes the interval; unset: schedule",
+      "the variable that the interval is taken from when the file is applied; unset: schedule",
     ),
 };
 

@@ -18,7 +18,7 @@ export const projectOption = [
 
 /** Why neither works over the API. */
 export const ownersNote =
-  "It needs the database, as the role that owns the registry: who registers a job may send any " +
+  "It needs the database, as the role that owns the registry: a person who registers a job may send any " +
   "secret of Vault to any address, which no operator of the API may.";
 
 export interface Compared {

@@ -3418,7 +3418,7 @@ CREATE OR REPLACE FUNCTION scheduler.bring_schedules(p_entries jsonb, p_now time
 AS $function$
 declare
   v_left jsonb;
-  v_done jsonb := '[]';
+  v_done jsonb := jsonb_build_array();
   v_faulty jsonb;
   v_task jsonb;
 begin
@@ -3427,7 +3427,7 @@ begin
   v_left := scheduler.schedule_tasks(p_entries);
   -- What needs another entry (a dependency, a name that becomes free) is tried again after it.
   loop
-    v_faulty := '[]';
+    v_faulty := jsonb_build_array();
     for v_task in select scheduler.try_entry(task - '{fault,hint}'::text[], p_now)
       from jsonb_array_elements(v_left) as task loop
       if v_task ? 'fault' then
@@ -9245,7 +9245,7 @@ AS $function$
 declare
   v_next record;
   v_after timestamptz := p_now;
-  v_times jsonb := '[]';
+  v_times jsonb := jsonb_build_array();
 begin
   for i in 1 .. p_count loop
     v_next := scheduler.next_run(p_job, v_after);

@@ -6,7 +6,7 @@ language plpgsql stable set search_path = '' as $$
 declare
   v_next record;
   v_after timestamptz := p_now;
-  v_times jsonb := '[]';
+  v_times jsonb := jsonb_build_array();
 begin
   for i in 1 .. p_count loop
     v_next := scheduler.next_run(p_job, v_after);
@@ -140,7 +140,7 @@ create function scheduler.bring_schedules(p_entries jsonb, p_now timestamptz) re
 language plpgsql set search_path = '' as $$
 declare
   v_left jsonb;
-  v_done jsonb := '[]';
+  v_done jsonb := jsonb_build_array();
   v_faulty jsonb;
   v_task jsonb;
 begin
@@ -149,7 +149,7 @@ begin
   v_left := scheduler.schedule_tasks(p_entries);
   -- What needs another entry (a dependency, a name that becomes free) is tried again after it.
   loop
-    v_faulty := '[]';
+    v_faulty := jsonb_build_array();
     for v_task in select scheduler.try_entry(task - '{fault,hint}'::text[], p_now)
       from jsonb_array_elements(v_left) as task loop
       if v_task ? 'fault' then

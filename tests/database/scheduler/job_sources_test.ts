@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { readJobArguments } from "../../../local/job-arguments.ts";
+import { registration } from "../../../local/packs.ts";
 import { readSchedulesText } from "../../../local/schedules.ts";
 import { refusal } from "../../support/refusal.ts";
 import * as t from "../../support/scheduler.ts";
@@ -62,10 +63,25 @@ const samples: Record<string, unknown> = {
   jitter_seconds: 5,
   calendars: ["calendar"],
   alias: "other-name",
+  defer_if: "scheduler.sample",
+  defer_at_most_seconds: 901,
+  stretch_after: 3,
+  stretch_at_most_seconds: 7200,
+  parallel_least: 2,
 };
-/** What only holds for a job of another kind. */
-const besides: Record<string, Record<string, unknown>> = {
-  idle_seconds: { schedule: "@continuous", overlap_policy: "skip" },
+/** What an argument needs beside it. */
+const needs: Record<string, Record<string, unknown>> = {
+  parallel_limit: { overlap_policy: "allow" },
+  key_limit: { overlap_policy: "allow" },
+  dependency_timeout_seconds: { depends_on: ["before"] },
+  on_dependency_timeout: { depends_on: ["before"] },
+  on_dependency_failure: { depends_on: ["before"] },
+  breaker_cooldown_seconds: { breaker_failures: 3 },
+  idle_seconds: { schedule: "@continuous" },
+  defer_at_most_seconds: { defer_if: "scheduler.sample" },
+  stretch_after: { stretch_at_most_seconds: 7200 },
+  stretch_at_most_seconds: { stretch_after: 3 },
+  parallel_least: { overlap_policy: "allow", parallel_limit: 4 },
 };
 
 t.ledgerTest(
@@ -83,22 +99,44 @@ t.ledgerTest(
     const missing = args.map(({ argument }) => argument).filter((name) => !(name in samples));
     assert.deepEqual(missing, [], "give each new argument a sample");
     for (const { argument } of args) {
-      // With what these need: a limit of runs needs that they may overlap.
-      const needs = {
-        ...["parallel_limit", "key_limit"].includes(argument) ? { overlap_policy: "allow" } : {},
-        ...argument.includes("dependency") ? { depends_on: ["before"] } : {},
-        ...argument === "breaker_cooldown_seconds" ? { breaker_failures: 3 } : {},
-        ...besides[argument],
+      const entry = {
+        name: "job",
+        schedule: "@daily",
+        [argument]: samples[argument],
+        ...needs[argument],
       };
-      const entry = { name: "job", schedule: "@daily", [argument]: samples[argument], ...needs };
       const text = JSON.stringify({ own: [entry] });
       const { sections } = readSchedulesText("s.json", text, args);
-      await sql`select scheduler.register_entry('own', ${sql.json(sections.own![0] as never)})`;
-      const [row] = await sql`
-        select to_jsonb(jobs) -> ${argument} as value from scheduler_jobs as jobs where name = 'job'`;
-      assert.deepEqual(row!.value, samples[argument], argument);
+      const [read] = sections.own!;
+      const value = async () => {
+        const [row] = await sql`
+          select to_jsonb(jobs) -> ${argument} as value from scheduler_jobs as jobs where name = 'job'`;
+        return row!.value;
+      };
+      await sql`select scheduler.register_entry('own', ${sql.json(read as never)})`;
+      assert.deepEqual(await value(), samples[argument], argument);
+      await sql`select scheduler.unregister_job('job')`;
+      // As the migrations of a pack have it.
+      await sql.unsafe(registration(read!, args));
+      assert.deepEqual(await value(), samples[argument], argument);
       await sql`select scheduler.unregister_job('job')`;
     }
+  },
+);
+
+t.ledgerTest(
+  "a migration registers the interval of the file, and nothing of what is no argument",
+  async ({ sql }) => {
+    const entry = {
+      name: "job",
+      schedule: "*/5 * * * *",
+      why: "so",
+      shares: "because",
+      interval_from: { variable: "POLL", unit: "seconds" as const },
+    };
+    await sql.unsafe(registration(entry, await readJobArguments()));
+    const [row] = await sql`select schedule from scheduler_jobs`;
+    assert.equal(row!.schedule, "*/5 * * * *");
   },
 );
 

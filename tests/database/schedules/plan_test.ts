@@ -256,6 +256,8 @@ test("a job that others depend on cannot be taken out, and is named", async (sql
   const { code, stderr } = await project.plan();
   assert.equal(code, 2);
   assert.match(stderr, /^base is no longer in the file: cannot take base out: mine depends on it/);
+  const { left_alone } = await project.planned();
+  assert.ok(!left_alone.some(({ job }) => job === "base"));
 });
 
 test("a job whose function the project does not have is warned of", async (_, project) => {
