@@ -87,6 +87,23 @@ nightly  failing  failed, 5 h ago  2026-03-03 08:00:00       2026-03-03 02:00:00
   assert.doesNotMatch(same.stdout, /CLOCK/);
 });
 
+Deno.test("status says how a job gives way", async () => {
+  const noteOf = async (change: object) =>
+    (await against(json({ ...healthy, jobs: [{ ...healthy.jobs[0], ...change }] }), ["status"]))
+      .stdout.split("\n").at(-1)!.split("America/New_York").at(-1)!.trim();
+  assert.equal(
+    await noteOf({ parallel: { least: 2, most: 8, in_force: 4 } }),
+    "4 at once, of 2 to 8",
+  );
+  assert.equal(await noteOf({ parallel: { least: null, most: 8, in_force: 8 } }), "");
+  const again = "2026-03-03T07:00:00+00:00";
+  assert.equal(
+    await noteOf({ stretch: { idle_in_row: 4, asked_again_at: again } }),
+    "found nothing 4 times in a row",
+  );
+  assert.equal(await noteOf({ stretch: { idle_in_row: 1, asked_again_at: null } }), "");
+});
+
 Deno.test("colours mark states on a terminal alone, and move no column", async () => {
   const plain = await against(json(status), ["status"]);
   // deno-lint-ignore no-control-regex
