@@ -66,4 +66,17 @@ from scheduler.run_counters cross join scheduler.metric_windows() as windows,
   lateral (select 1 - extract(epoch from now() - at)::double precision / 86400 / 61 as share) as shares
 on conflict do nothing;
 
+-- Two years of days of each: all are noisy, and each seventh grows towards its interval.
+insert into scheduler.job_days (job_name, day, completed, failed, verdicts, sent, wall_ms, success_rows, failure_rows,
+  durations, shortest_ms, longest_ms, hour_runs, hour_ms)
+select format('bench-%s', lpad(i::text, 4, '0')), day, 1410, 30, '{"ok": 1410, "job_error": 30}', 1440, 1410 * 1300,
+  1410, 30, format('[%s:%s]={40,90,180,300,320,220,130,70,40,20}', low, low + 9)::integer[],
+  power(1.05, low - 1), power(1.05, low + 9), case when ago <= 50 then hours.runs else '{}' end,
+  case when ago <= 50 then hours.ms else '{}' end
+from generate_series(1, 1000) as i, generate_series(1, 730) as ago,
+  lateral (select (now() at time zone 'UTC')::date - ago as day,
+    case when i % 7 = 0 then 195 + (730 - ago) / 40 else 140 end + (random() * 2)::integer as low) as shape,
+  (select array_agg(58 + hour % 3 order by hour) as runs, array_agg((75000 + hour * 100)::bigint order by hour) as ms
+    from generate_series(0, 23) as hour) as hours;
+
 set session_replication_role = origin;

@@ -18,7 +18,7 @@ export async function benchApi(): Promise<Figure[]> {
     await admin`select scheduler.unregister_job(name) from public.scheduler_jobs`;
     await admin.unsafe(await Deno.readTextFile(new URL("api.sql", import.meta.url))).simple();
     await admin`vacuum analyze`;
-    const figures: Figure[] = [];
+    const figures: Figure[] = [await forecastCost(admin)];
     for (const page of await pages(stack.sql)) {
       const ask = () =>
         fetch(`${stack.apiUrl}/functions/v1/cron/${page}`, {
@@ -43,6 +43,7 @@ async function pages(sql: Sql): Promise<string[]> {
     "health",
     "health/service-500",
     "metrics",
+    "forecast",
     "history",
     "history?job=bench-0500",
     "history?status=failed",
@@ -90,6 +91,34 @@ async function measurePage(page: string, ask: () => Promise<Response>): Promise<
         Math.max(...lags).toFixed(0)
       } ms, ${failed} failed; asked alone ${median(alone).toFixed(0)} ms`,
       `${(bytes / 1024).toFixed(0)} KiB; load of the machine ${Deno.loadavg()[0]!.toFixed(1)}`,
+    ],
+  };
+}
+
+/** What the pulse takes for a job, once a day: a thousand of them with two years of days each, some of which grow. */
+async function forecastCost(admin: Sql): Promise<Figure> {
+  const perJob: number[] = [];
+  let outgrown = 0;
+  for (let round = 0; round < 3; round++) {
+    await admin`delete from scheduler.job_forecasts`;
+    const taken = await milliseconds(() =>
+      admin`select scheduler.attend_forecasts(now(), 1000000000)`
+    );
+    const [made] = await admin`
+      select count(*)::int as jobs, count(outgrows_on)::int as outgrown from scheduler.job_forecasts`;
+    perJob.push(taken / made!.jobs);
+    outgrown = made!.outgrown;
+  }
+  const [size] = await admin`
+    select pg_total_relation_size('scheduler.job_days')::float8 / 1024 / 1024 as mib`;
+  return {
+    name:
+      "a job's forecast, made once a day of 1,000 jobs with two years of days (p50 of 3 rounds)",
+    value: median(perJob),
+    unit: "ms",
+    limit: 25,
+    parts: [
+      `${outgrown} of 1,000 jobs outgrow a limit; the days of all take ${size!.mib.toFixed(0)} MiB`,
     ],
   };
 }

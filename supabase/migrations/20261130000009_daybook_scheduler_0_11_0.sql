@@ -1187,11 +1187,12 @@ create type scheduler.share as (share float8, least float8, most float8);
 comment on type scheduler.share is 'A share, with its 99 % interval.';
 
 create type scheduler.hour_size as (
-  day date, hour integer, weekday integer, is_new boolean, size float8, weight float8, at timestamptz
+  day date, utc_hour integer, hour integer, weekday integer, is_new boolean, size float8, weight float8
 );
 comment on type scheduler.hour_size is
-  'An hour of a job on its own clock. size: the logarithm of how many milliseconds its runs took on average; weight: '
-    'the root of how many they were, as an average of few is more of a chance.';
+  'An hour of a job, and which hour and weekday (0 is Monday) it is on the job''s own clock. size: the logarithm of '
+    'how many milliseconds its runs took on average; weight: the root of how many they were, as an average of few is '
+    'more of a chance.';
 
 -- No key to the jobs: the pulse would wait for whoever takes one out.
 create table scheduler.job_forecasts (
@@ -1347,17 +1348,28 @@ revoke all on function scheduler.add_calendar_span(text,text,text,timestamp with
 
 CREATE OR REPLACE FUNCTION scheduler.add_figures(p_sums jsonb, p_figures text[], p_result jsonb)
  RETURNS jsonb
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select p_sums || coalesce(jsonb_object_agg(figure, jsonb_build_object(
-    'sum', value + coalesce((p_sums -> figure ->> 'sum')::numeric, 0),
-    'least', least(value, (p_sums -> figure ->> 'least')::numeric),
-    'most', greatest(value, (p_sums -> figure ->> 'most')::numeric),
-    'runs', 1 + coalesce((p_sums -> figure ->> 'runs')::integer, 0))), '{}')
-  from unnest(p_figures) as figure, lateral (select scheduler.figure_value(p_result -> figure) as value) as given
-  where value is not null;
+declare
+  v_figure text;
+  v_value numeric;
+  v_before jsonb;
+begin
+  foreach v_figure in array p_figures loop
+    v_value := scheduler.figure_value(p_result -> v_figure);
+    if v_value is not null then
+      v_before := p_sums -> v_figure;
+      p_sums := p_sums || jsonb_build_object(v_figure, jsonb_build_object(
+        'sum', v_value + coalesce((v_before ->> 'sum')::numeric, 0),
+        'least', least(v_value, (v_before ->> 'least')::numeric),
+        'most', greatest(v_value, (v_before ->> 'most')::numeric),
+        'runs', 1 + coalesce((v_before ->> 'runs')::integer, 0)));
+    end if;
+  end loop;
+  return p_sums;
+end;
 $function$
 ;
 comment on function scheduler.add_figures(jsonb,text[],jsonb) is 'The sums of a day''s figures with those of one more result. A figure that the result does not have counts nothing.';
@@ -6879,14 +6891,20 @@ CREATE OR REPLACE FUNCTION scheduler.hour_sizes(p_job scheduler_jobs, p_today da
  STABLE
  SET search_path TO ''
 AS $function$
-  select day, extract(hour from local)::integer, extract(isodow from local)::integer, day = p_today - 1,
-    ln(greatest(ms / runs::float8, 1)), sqrt(runs), at
-  from scheduler.shown_time_zone(p_job.time_zone) as zone, scheduler.job_days,
-    unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
-    lateral (select (day + make_interval(hours => (array_lower(hour_runs, 1) + place - 1)::integer))
-      at time zone 'UTC' as at) as moments,
-    lateral (select at at time zone zone as local) as clocks
-  where job_name = p_job.name and day >= p_today - 43 and day < p_today and runs > 0;
+  with days as (
+    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number,
+      -- As it is at the beginning of the day. A thousand conversions would take as long as all the rest.
+      extract(epoch from (day::timestamp at time zone 'UTC') at time zone zone - day)::integer / 60 as offset_minutes
+    from scheduler.job_days, scheduler.shown_time_zone(p_job.time_zone) as zone
+    where job_name = p_job.name and day >= p_today - 43 and day < p_today
+  )
+  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 1) % 7, day = p_today - 1,
+    ln(greatest(ms / runs::float8, 1)), sqrt(runs)
+  from days, unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
+    lateral (select (first_hour + place - 1)::integer as utc_hour) as utc_hours,
+    -- From the day before on, so that it is not negative.
+    lateral (select 1440 + 60 * utc_hour + offset_minutes as local_minute) as clock
+  where runs > 0;
 $function$
 ;
 comment on function scheduler.hour_sizes(scheduler_jobs,date) is 'The hours of a job in the six weeks before yesterday, and yesterday''s, which are new.';
@@ -10819,7 +10837,7 @@ begin
     when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
     when 'answers' then jsonb_build_object(
       'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
-    when 'forecasts' then scheduler.attend_forecasts(p_now, p_budget_ms / 2)
+    when 'forecasts' then scheduler.attend_forecasts(p_now, p_budget_ms)
     when 'alerts' then scheduler.attend_alerts(p_now)
     when 'jobs' then scheduler.attend_jobs(p_now, p_budget_ms)
   end;
@@ -14751,7 +14769,7 @@ AS $function$
     from compared where not is_new group by weekday
   ), judged as (
     -- What a weekday adds is reckoned with from five of them on, and excuses from two on.
-    select at, day, is_new, size, weight, days, usual + on_weekday as usual, compared.more - on_weekday as off,
+    select day, utc_hour, is_new, size, weight, days, usual + on_weekday as usual, compared.more - on_weekday as off,
       compared.more - weekdays.more as off_excused
     from compared join weekdays using (weekday),
       lateral (select case when days >= 5 then weekdays.more else 0 end as on_weekday) as effect
@@ -14766,12 +14784,13 @@ AS $function$
     where is_new and ranges.days >= 14 and judged.days >= 2 and not p_job.continuous
   )
   select coalesce(jsonb_agg(finding), '[]') from (
-    select jsonb_build_object('kind', 'unusual_duration', 'at', at, 'average_ms', round(exp(size)),
+    select jsonb_build_object('kind', 'unusual_duration',
+      'at', (day + make_interval(hours => utc_hour)) at time zone 'UTC', 'average_ms', round(exp(size)),
       'usual_ms', round(exp(usual)), 'least_ms', round(exp(usual + least(least, -reach))),
       'most_ms', round(exp(usual + greatest(most, reach))), 'days', known) as finding
     from unusual
     where abs(off) > reach and abs(off_excused) > reach and (off > most or off < least)
-    order by abs(off) desc, at limit 5) as farthest;
+    order by abs(off) desc, utc_hour limit 5) as farthest;
 $function$
 ;
 comment on function scheduler.unusual_hours(scheduler_jobs,date) is 'Yesterday''s hours in which runs took longer or shorter than ever in the six weeks before, and than five spreads of what is usual in that hour and on that weekday of the job''s own clock: an array of findings, the farthest five.';

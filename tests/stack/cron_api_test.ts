@@ -26,6 +26,7 @@ async function describedApi({ apiUrl, keys }: Stack) {
     allErrors: true,
     formats: {
       "date-time": (text: string) => !Number.isNaN(Date.parse(text)),
+      date: /^\d{4}-\d\d-\d\d$/,
       uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
     },
   });

@@ -105,22 +105,29 @@ comment on function scheduler.failure_change(text, date) is
     '99 % intervals do not meet, also without the worst day of either side. A finding, or null.';
 
 create type scheduler.hour_size as (
-  day date, hour integer, weekday integer, is_new boolean, size float8, weight float8, at timestamptz
+  day date, utc_hour integer, hour integer, weekday integer, is_new boolean, size float8, weight float8
 );
 comment on type scheduler.hour_size is
-  'An hour of a job on its own clock. size: the logarithm of how many milliseconds its runs took on average; weight: '
-    'the root of how many they were, as an average of few is more of a chance.';
+  'An hour of a job, and which hour and weekday (0 is Monday) it is on the job''s own clock. size: the logarithm of '
+    'how many milliseconds its runs took on average; weight: the root of how many they were, as an average of few is '
+    'more of a chance.';
 
 create function scheduler.hour_sizes(p_job public.scheduler_jobs, p_today date) returns setof scheduler.hour_size
 language sql stable set search_path = '' rows 1000 as $$
-  select day, extract(hour from local)::integer, extract(isodow from local)::integer, day = p_today - 1,
-    ln(greatest(ms / runs::float8, 1)), sqrt(runs), at
-  from scheduler.shown_time_zone(p_job.time_zone) as zone, scheduler.job_days,
-    unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
-    lateral (select (day + make_interval(hours => (array_lower(hour_runs, 1) + place - 1)::integer))
-      at time zone 'UTC' as at) as moments,
-    lateral (select at at time zone zone as local) as clocks
-  where job_name = p_job.name and day >= p_today - 43 and day < p_today and runs > 0;
+  with days as (
+    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number,
+      -- As it is at the beginning of the day. A thousand conversions would take as long as all the rest.
+      extract(epoch from (day::timestamp at time zone 'UTC') at time zone zone - day)::integer / 60 as offset_minutes
+    from scheduler.job_days, scheduler.shown_time_zone(p_job.time_zone) as zone
+    where job_name = p_job.name and day >= p_today - 43 and day < p_today
+  )
+  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 1) % 7, day = p_today - 1,
+    ln(greatest(ms / runs::float8, 1)), sqrt(runs)
+  from days, unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
+    lateral (select (first_hour + place - 1)::integer as utc_hour) as utc_hours,
+    -- From the day before on, so that it is not negative.
+    lateral (select 1440 + 60 * utc_hour + offset_minutes as local_minute) as clock
+  where runs > 0;
 $$;
 comment on function scheduler.hour_sizes(public.scheduler_jobs, date) is
   'The hours of a job in the six weeks before yesterday, and yesterday''s, which are new.';
@@ -139,7 +146,7 @@ language sql stable set search_path = '' as $$
     from compared where not is_new group by weekday
   ), judged as (
     -- What a weekday adds is reckoned with from five of them on, and excuses from two on.
-    select at, day, is_new, size, weight, days, usual + on_weekday as usual, compared.more - on_weekday as off,
+    select day, utc_hour, is_new, size, weight, days, usual + on_weekday as usual, compared.more - on_weekday as off,
       compared.more - weekdays.more as off_excused
     from compared join weekdays using (weekday),
       lateral (select case when days >= 5 then weekdays.more else 0 end as on_weekday) as effect
@@ -154,16 +161,18 @@ language sql stable set search_path = '' as $$
     where is_new and ranges.days >= 14 and judged.days >= 2 and not p_job.continuous
   )
   select coalesce(jsonb_agg(finding), '[]') from (
-    select jsonb_build_object('kind', 'unusual_duration', 'at', at, 'average_ms', round(exp(size)),
+    select jsonb_build_object('kind', 'unusual_duration',
+      'at', (day + make_interval(hours => utc_hour)) at time zone 'UTC', 'average_ms', round(exp(size)),
       'usual_ms', round(exp(usual)), 'least_ms', round(exp(usual + least(least, -reach))),
       'most_ms', round(exp(usual + greatest(most, reach))), 'days', known) as finding
     from unusual
     where abs(off) > reach and abs(off_excused) > reach and (off > most or off < least)
-    order by abs(off) desc, at limit 5) as farthest;
+    order by abs(off) desc, utc_hour limit 5) as farthest;
 $$;
 comment on function scheduler.unusual_hours(public.scheduler_jobs, date) is
-  'Yesterday''s hours in which runs took longer or shorter than ever in the six weeks before, and than five spreads of '
-    'what is usual in that hour and on that weekday of the job''s own clock: an array of findings, the farthest five.';
+  'Yesterday''s hours in which runs took longer or shorter than ever in the six weeks before, and than five spreads '
+    'of what is usual in that hour and on that weekday of the job''s own clock: an array of findings, the farthest '
+    'five.';
 
 create function scheduler.figure_trends(p_job public.scheduler_jobs, p_today date) returns jsonb
 language sql stable set search_path = '' as $$

@@ -118,15 +118,27 @@ $$;
 comment on function scheduler.figure_value(jsonb) is
   'A figure of a result as a number with six decimals; null for what is no number, or beyond 10^15.';
 
+-- In plpgsql: as one statement over the figures it takes a run twice as long.
 create function scheduler.add_figures(p_sums jsonb, p_figures text[], p_result jsonb) returns jsonb
-language sql immutable set search_path = '' as $$
-  select p_sums || coalesce(jsonb_object_agg(figure, jsonb_build_object(
-    'sum', value + coalesce((p_sums -> figure ->> 'sum')::numeric, 0),
-    'least', least(value, (p_sums -> figure ->> 'least')::numeric),
-    'most', greatest(value, (p_sums -> figure ->> 'most')::numeric),
-    'runs', 1 + coalesce((p_sums -> figure ->> 'runs')::integer, 0))), '{}')
-  from unnest(p_figures) as figure, lateral (select scheduler.figure_value(p_result -> figure) as value) as given
-  where value is not null;
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_figure text;
+  v_value numeric;
+  v_before jsonb;
+begin
+  foreach v_figure in array p_figures loop
+    v_value := scheduler.figure_value(p_result -> v_figure);
+    if v_value is not null then
+      v_before := p_sums -> v_figure;
+      p_sums := p_sums || jsonb_build_object(v_figure, jsonb_build_object(
+        'sum', v_value + coalesce((v_before ->> 'sum')::numeric, 0),
+        'least', least(v_value, (v_before ->> 'least')::numeric),
+        'most', greatest(v_value, (v_before ->> 'most')::numeric),
+        'runs', 1 + coalesce((v_before ->> 'runs')::integer, 0)));
+    end if;
+  end loop;
+  return p_sums;
+end;
 $$;
 comment on function scheduler.add_figures(jsonb, text[], jsonb) is
   'The sums of a day''s figures with those of one more result. A figure that the result does not have counts nothing.';

@@ -94,7 +94,7 @@ begin
     when 'pulse entry' then jsonb_build_object('pulse_entry', scheduler.sync_pulse_entry())
     when 'answers' then jsonb_build_object(
       'answers', scheduler.note_answers(p_now), 'closed', scheduler.close_unanswered(p_now))
-    when 'forecasts' then scheduler.attend_forecasts(p_now, p_budget_ms / 2)
+    when 'forecasts' then scheduler.attend_forecasts(p_now, p_budget_ms)
     when 'alerts' then scheduler.attend_alerts(p_now)
     when 'jobs' then scheduler.attend_jobs(p_now, p_budget_ms)
   end;

@@ -68,6 +68,7 @@ const samples: Record<string, unknown> = {
   stretch_after: 3,
   stretch_at_most_seconds: 7200,
   parallel_least: 2,
+  figures: ["rows"],
 };
 /** What an argument needs beside it. */
 const needs: Record<string, Record<string, unknown>> = {

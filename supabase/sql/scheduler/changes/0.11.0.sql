@@ -1127,11 +1127,12 @@ create type scheduler.share as (share float8, least float8, most float8);
 comment on type scheduler.share is 'A share, with its 99 % interval.';
 
 create type scheduler.hour_size as (
-  day date, hour integer, weekday integer, is_new boolean, size float8, weight float8, at timestamptz
+  day date, utc_hour integer, hour integer, weekday integer, is_new boolean, size float8, weight float8
 );
 comment on type scheduler.hour_size is
-  'An hour of a job on its own clock. size: the logarithm of how many milliseconds its runs took on average; weight: '
-    'the root of how many they were, as an average of few is more of a chance.';
+  'An hour of a job, and which hour and weekday (0 is Monday) it is on the job''s own clock. size: the logarithm of '
+    'how many milliseconds its runs took on average; weight: the root of how many they were, as an average of few is '
+    'more of a chance.';
 
 -- No key to the jobs: the pulse would wait for whoever takes one out.
 create table scheduler.job_forecasts (
