@@ -149,7 +149,7 @@ Deno.test({
             ) =>
               group.rules
             );
-            assert.equal(loaded.length, 22);
+            assert.equal(loaded.length, 24);
             for (const { name, lastError } of loaded) assert.equal(lastError ?? "", "", name);
             return loaded.every(({ health }) => health === "ok") && (await pending()).length === 0;
           });

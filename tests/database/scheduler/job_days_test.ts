@@ -189,11 +189,22 @@ t.ledgerTest("an outage counts as the occurrences that its rows stand for", asyn
   }
   assert.ok(sums.length === 2 && sums[1]!.amount > 7000 && sums[1]!.rows < sums[1]!.amount);
   // What comes on the same day is added.
-  await t.pulse(sql, t.after(5 * 1440 + 60));
-  const [day] = await daysOf(sql, "hourly");
-  const [now] = await sql`select sum(occurrences)::int as amount from scheduler_runs
-    where job_name = 'hourly' and status in ('missed', 'skipped')`;
-  assert.equal(Number(day!.missed) + Number(day!.skipped), now!.amount);
+  const [before] = await daysOf(sql, "hourly");
+  for (const status of ["missed", "skipped", "missed"]) {
+    await sql`
+        insert into scheduler_runs (job_name, status, trigger, scheduled_for, completed_at, verdict, skip_kind, skip_reason)
+        select 'hourly', ${status}, 'manual', at, at, ${status}, 'paused', 'a test'
+        from (select ${
+      t.after(5 * 1440 + 60)
+    }::timestamptz as at) as moment, generate_series(1, 3)`;
+  }
+  const [after] = await daysOf(sql, "hourly");
+  const more = (column: string) => Number(after![column]) - Number(before![column]);
+  assert.deepEqual(
+    ["missed", "skipped", "success_rows", "failure_rows"].map(more),
+    [6, 3, 3, 6],
+  );
+  assert.equal(after!.verdicts.missed, (before!.verdicts.missed ?? 0) + 6);
 });
 
 t.ledgerTest(
