@@ -6649,6 +6649,24 @@ $function$
 comment on function scheduler.has_free_slot(text) is 'Whether one more run of the group may be under way, as far as this transaction sees.';
 revoke all on function scheduler.has_free_slot(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.has_reached(p_trend scheduler.trend, p_limit double precision)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return p_trend.level
+    -- The median of a fortnight is in doubt; of a trend that is proven all days say where it is.
+    - case when p_trend.slope is null then 2.45 * p_trend.spread / sqrt(14) else 0 end
+    -- A run that was stopped at its limit is told at most 2.5 % below it.
+    >= 0.975 * p_limit;
+end;
+$function$
+;
+comment on function scheduler.has_reached(scheduler.trend,double precision) is 'Whether a figure is at a limit already: surely so, where there is no trend. Null of no trend at all.';
+revoke all on function scheduler.has_reached(scheduler.trend,double precision) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.has_slots(p_job scheduler_jobs)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -9906,8 +9924,7 @@ AS $function$
     'most_ms_a_day', round((p_trend).slope_most::numeric, 3), 'days', (p_trend).days, 'since', (p_trend).first_day)
     order by is_reached desc, (arrival).on_day, limits.name), '[]')
   from scheduler.utc_day(p_now) as today, scheduler.job_limits(p_job, p_plan, p_now) as limits,
-    -- A run that was stopped at its limit is told at most 2.5 % below it.
-    lateral (select (p_trend).level >= ms * 0.975 as is_reached,
+    lateral (select scheduler.has_reached(p_trend, ms) as is_reached,
       scheduler.arrival_of(p_trend, ms, today) as arrival) as found
   where is_reached or (arrival).on_day is not null;
 $function$

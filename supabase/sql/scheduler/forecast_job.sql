@@ -63,8 +63,7 @@ language sql stable set search_path = '' as $$
     'most_ms_a_day', round((p_trend).slope_most::numeric, 3), 'days', (p_trend).days, 'since', (p_trend).first_day)
     order by is_reached desc, (arrival).on_day, limits.name), '[]')
   from scheduler.utc_day(p_now) as today, scheduler.job_limits(p_job, p_plan, p_now) as limits,
-    -- A run that was stopped at its limit is told at most 2.5 % below it.
-    lateral (select (p_trend).level >= ms * 0.975 as is_reached,
+    lateral (select scheduler.has_reached(p_trend, ms) as is_reached,
       scheduler.arrival_of(p_trend, ms, today) as arrival) as found
   where is_reached or (arrival).on_day is not null;
 $$;

@@ -193,6 +193,19 @@ comment on function scheduler.arrival_of(scheduler.trend, float8, date) is
   'When a figure that rises reaches a limit: null when it does not rise, is there already, or gets there further ahead '
     'than three times the days that the trend was found in, or two years.';
 
+create function scheduler.has_reached(p_trend scheduler.trend, p_limit float8) returns boolean
+language plpgsql immutable set search_path = '' as $$
+begin
+  return p_trend.level
+    -- The median of a fortnight is in doubt; of a trend that is proven all days say where it is.
+    - case when p_trend.slope is null then 2.45 * p_trend.spread / sqrt(14) else 0 end
+    -- A run that was stopped at its limit is told at most 2.5 % below it.
+    >= 0.975 * p_limit;
+end;
+$$;
+comment on function scheduler.has_reached(scheduler.trend, float8) is
+  'Whether a figure is at a limit already: surely so, where there is no trend. Null of no trend at all.';
+
 create function scheduler.usual_a_day(p_days date[], p_values float8[]) returns float8
 language sql immutable set search_path = '' as $$
   select avg(usual) from (
