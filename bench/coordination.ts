@@ -96,7 +96,7 @@ async function pulseWithWaiting(): Promise<Figure> {
       const costs = { none: [] as number[], many: [] as number[] };
       for (let i = 0; i < warmUp + pulses; i++) {
         const now = new Date(start + i * 10_000);
-        // Whichever comes second finds the machine as the first left it.
+        // Each is the first half of the time: the second of a pair may find what the first left in the caches.
         for (const which of i % 2 === 0 ? ["none", "many"] as const : ["many", "none"] as const) {
           const cost = await (which === "none" ? none : many).pulse(now);
           if (i >= warmUp) costs[which].push(cost);
@@ -119,7 +119,7 @@ async function pulseWithWaiting(): Promise<Figure> {
   );
 }
 
-/** A database without jobs but two that nothing calls, with 10,000 runs of each. */
+/** A database whose enabled jobs are two without a schedule; `fill` gives each of them 10,000 runs. */
 async function pulsesOn(url: string) {
   const sql = postgres(url, { max: 1, onnotice: () => {} });
   await prepare(sql);
@@ -141,7 +141,10 @@ async function pulsesOn(url: string) {
         where status = 'dispatched'`;
     },
     complete: (now: Date) =>
-      sql`update public.scheduler_runs set status = 'completed', verdict = 'ok', completed_at = ${now}, run_after = null, waiting = null where status = 'queued'`,
+      sql`
+        update public.scheduler_runs set status = 'completed', verdict = 'ok', completed_at = ${now}, run_after = null,
+          waiting = null
+        where status = 'queued'`,
     // As autovacuum does within a minute.
     analyze: () => sql`vacuum (analyze) public.scheduler_runs`,
     waiting: async () => {

@@ -12,7 +12,8 @@ begin
       raise exception using errcode = '2BP01',
         message = format('cannot remove the pack scheduler: entries of pg_cron would be lost, in whose place are: %s',
           v_name),
-        hint = 'select scheduler.undo_adoption() puts them back, select scheduler.forget_adopted_entries() gives them up';
+        hint = 'select scheduler.undo_adoption() puts them back, '
+          'select scheduler.forget_adopted_entries() gives them up';
     end if;
   end if;
   -- One by one, those that no other job depends on first.

@@ -13692,7 +13692,7 @@ begin
     -- What was found in the past says nothing of now.
     when scheduler.is_backfill(p_run) then null
     when p_run.status = 'completed' and p_run.result -> 'idle' is distinct from 'true' then 'found'
-    -- What a person or other work asked for found nothing: the schedule may.
+    -- A run that a person or other work asked for may find nothing while the schedule's own would find something.
     when not scheduler.is_of_occurrence(p_run) then null
     when p_run.status = 'completed' then 'idle'
     when p_run.status = 'failed' then 'failed' end;

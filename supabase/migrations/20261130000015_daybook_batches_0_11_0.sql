@@ -49,8 +49,8 @@ create trigger audit_schedule after update of time_zone, daily_run_at on public.
 -- The database knows which jobs schedules.json registered.
 select scheduler.note_source('batches',
   array['daily-batch-trigger-zones', 'robust-batch-processor', 'weekly-suggestions']);
-select scheduler.note_source('batches', array['daily-batch-trigger', 'batch-reconciler', 'batch-reconciler-after-window'],
-  p_is_entry => false);
+select scheduler.note_source('batches',
+  array['daily-batch-trigger', 'batch-reconciler', 'batch-reconciler-after-window'], p_is_entry => false);
 
 set local check_function_bodies = off;
 

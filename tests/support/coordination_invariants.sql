@@ -208,7 +208,8 @@ language sql stable set search_path = '' as $$
         order by completed_at desc limit breaker_failures) as newest) as ended
   where ended.failures = breaker_failures and last_at > dispatched_at - make_interval(secs => breaker_cooldown_seconds);
 $$;
-comment on function simulation.broken_stops() is 'Runs that were sent in a pause, an incident or an open breaker, or that were to be put off.';
+comment on function simulation.broken_stops() is
+  'Runs that were sent in a pause, an incident or an open breaker, or that were to be put off.';
 
 create function simulation.broken_resumes() returns table (fault text, detail text)
 language sql stable set search_path = '' as $$

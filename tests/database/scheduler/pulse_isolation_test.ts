@@ -143,7 +143,11 @@ t.ledgerTest(
     for (let job = 0; job < 120; job++) await t.register(sql, `job-${job}`, {}, new Date());
     await sql`update scheduler_jobs set next_run_at = date_trunc('minute', now())`;
     const [command] = await sql`select scheduler.pulse_command() as text`;
-    await sql.unsafe(command!.text);
+    // It stops after 8 seconds, and goes on with the next call: 120 jobs can take that long on a busy machine.
+    for (let begun = 0, took = 8000; took >= 8000; took = performance.now() - begun) {
+      begun = performance.now();
+      await sql.unsafe(command!.text);
+    }
     const [seen] = await sql`
     select count(distinct job_name)::int as jobs, count(distinct xmin::text)::int as transactions from scheduler_runs`;
     // At a full minute all are due again.

@@ -283,10 +283,12 @@ Deno.test("createMask() takes time in proportion to the text, also for hostile t
       createMask(["the-known-key"])(text);
       return performance.now() - begun;
     };
-    const long = take(1_000_000);
-    // Ten times the text takes about ten times as long; a hundred times would be its square.
+    let long = NaN;
+    // Ten times the text takes about ten times as long; a hundred times would be its square. What else the machine does
+    // can only make one of the two slower, so one of three times is enough.
+    const isInProportion = () => (long = take(1_000_000)) < 1_500 || long < 30 * take(100_000);
     assert.ok(
-      long < 1_500 || long < 30 * take(100_000),
+      [1, 2, 3].some(isInProportion),
       `${JSON.stringify(part)}: ${long} ms`,
     );
   }
