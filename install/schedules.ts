@@ -17,7 +17,7 @@ const EMPTY = '{\n  "$schema": "./schedules.schema.json"\n}\n';
 
 type Hashes = Manifest["schedules"];
 
-/** Only so much is asked of the file that entries can be found in it: the rest is between its owner and `plan`. */
+/** Checks only what finding an entry needs; `daybook plan` checks the rest. */
 const shape = z.record(z.string(), z.array(z.looseObject({ name: z.string() })));
 
 /**
@@ -45,20 +45,21 @@ export function placeSchedules(
     plan.conflicts.push((error as Error).message);
     return before;
   }
+  // By name: an entry may move to another pack in a new version.
+  const hashesBefore: Record<string, string> = Object.assign({}, ...Object.values(before));
+  const names = new Set([...wanted.values()].flat().map(({ name }) => name));
   const hashes: Hashes = {};
   for (const [pack, entries] of wanted) {
     const ofPack = entries.map((entry): [string, string] => {
       const hash = hashOfEntry(entry);
-      placeEntry(plan, file, { pack, entry, hash, before: before[pack]?.[entry.name] });
+      placeEntry(plan, file, { pack, entry, hash, before: hashesBefore[entry.name] });
       return [entry.name, hash];
     });
     if (ofPack.length > 0) hashes[pack] = Object.fromEntries(ofPack);
   }
   for (const [pack, entries] of Object.entries(before)) {
     for (const [name, hash] of Object.entries(entries)) {
-      if (!wanted.get(pack)?.some((entry) => entry.name === name)) {
-        removeEntry(plan, file, name, hash);
-      }
+      if (!names.has(name)) removeEntry(plan, file, name, hash);
     }
     if (!wanted.has(pack)) file.dropIfEmpty(pack);
   }
@@ -89,7 +90,7 @@ function placeEntry(plan: Plan, file: SchedulesText, { pack, entry, hash, before
   const current = hashOfEntry(found.entry);
   if (current === hash) return;
   if (current === before) return file.set(found.path, entry);
-  // Once said is enough, until Daybook's entry changes again.
+  // The difference is shown once, and again when Daybook's entry changes.
   if (before === hash) return;
   plan.kept.push({
     path: `${SCHEDULES} (${entry.name})`,

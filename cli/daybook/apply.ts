@@ -7,6 +7,7 @@ import {
   ownersNote,
   projectOption,
   refuseFaults,
+  refuseForeign,
   type SchedulesOptions,
   withSchedules,
 } from "./schedules.ts";
@@ -30,13 +31,13 @@ export function addApply(program: Command, io: Io): void {
       .option("--yes", "do whatever plan would show now"),
   ).action(async function (this: Command) {
     const options = this.optsWithGlobals<Options>();
-    const plan = await apply(options, io);
-    const zone = options.utc ? "UTC" : io.zone;
-    io.print(
-      options.json
-        ? JSON.stringify(plan, null, 2)
-        : renderPlan(plan, { paint: paintFor(io), zone, isDone: true }),
-    );
+    const { plan, notes } = await apply(options, io);
+    if (options.json) io.print(JSON.stringify({ ...plan, notes }, null, 2));
+    else {
+      if (notes.length > 0) io.print(`${notes.join("\n")}\n`);
+      const zone = options.utc ? "UTC" : io.zone;
+      io.print(renderPlan(plan, { paint: paintFor(io), zone, isDone: true }));
+    }
     endWith(this, exitCodes.ok);
   });
   addNote(
@@ -46,7 +47,10 @@ export function addApply(program: Command, io: Io): void {
   );
 }
 
-async function apply(options: Options, io: Io): Promise<SchedulesPlan> {
+async function apply(
+  options: Options,
+  io: Io,
+): Promise<{ plan: SchedulesPlan; notes: string[] }> {
   if ((options.plan === undefined) === (options.yes === undefined)) {
     throw new CommandError(
       exitCodes.usage,
@@ -58,12 +62,14 @@ async function apply(options: Options, io: Io): Promise<SchedulesPlan> {
   return await withSchedules(
     options,
     io,
-    ({ sql, schedules, jobs }) =>
-      applySchedules(sql, jobs, { reason, author }, (facts) => {
+    async ({ sql, schedules, jobs, notes }) => ({
+      notes,
+      plan: await applySchedules(sql, jobs, { reason, author }, (facts) => {
         const plan = planOf(facts, jobs);
+        refuseForeign(plan, schedules);
         refuseFaults(plan.faults, jobs, schedules);
         const isOther = options.plan !== undefined && options.plan !== plan.fingerprint;
-        // Done already, by this plan or by somebody else's, is as good as done now.
+        // With nothing left to change an old fingerprint is no fault: somebody has applied the plan.
         if (isOther && plan.changes.length > 0) {
           throw new CommandError(
             exitCodes.refused,
@@ -73,5 +79,6 @@ async function apply(options: Options, io: Io): Promise<SchedulesPlan> {
         }
         return plan;
       }),
+    }),
   );
 }

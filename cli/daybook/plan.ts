@@ -6,6 +6,7 @@ import {
   ownersNote,
   projectOption,
   refuseFaults,
+  refuseForeign,
   type SchedulesOptions,
   withSchedules,
 } from "./schedules.ts";
@@ -25,6 +26,7 @@ export function addPlan(program: Command, io: Io): void {
         this,
         await withSchedules(options, io, async ({ sql, schedules, jobs, notes, place }) => {
           const plan = planOf(await rehearse(sql, jobs), jobs);
+          refuseForeign(plan, schedules);
           const warnings = missingFunctions(plan, jobs, schedules);
           const { file } = schedules;
           if (options.json) {

@@ -7,8 +7,11 @@ import { CommandError, exitCodes } from "./io.ts";
 import type { Facts, SchedulesPlan } from "./schedules-compare.ts";
 import type { WantedJob } from "./schedules-file.ts";
 
-/** Long enough for a thousand jobs. A lock is held by a registration for milliseconds, by a migration for longer. */
-const limits = { statementMs: 60_000, lock: "30s" };
+/**
+ * A statement may take as long as a thousand jobs need. Applying waits for locks as long as a migration may hold them; a
+ * plan gives up sooner, because dispatches wait for the rows of jobs that it has locked already.
+ */
+const limits = { statementMs: 60_000, applyLock: "30s", planLock: "2s" };
 
 /** Runs `fn` with a connection, which it closes; errors of the database become messages for people. */
 export async function withRegistry<T>(url: string, fn: (sql: Sql) => Promise<T>): Promise<T> {
@@ -40,7 +43,7 @@ const asEntries = (jobs: readonly WantedJob[]) =>
 /** What applying would do; nothing stays of it. */
 export async function rehearse(sql: Sql, jobs: readonly WantedJob[]): Promise<Facts> {
   return await sql.begin(async (sql) => {
-    await setLimits(sql);
+    await setLockTimeout(sql, limits.planLock);
     const [row] = await sql<{ facts: Facts }[]>`
       select scheduler.rehearse_schedules(${sql.json(asEntries(jobs))}) as facts`;
     return row!.facts;
@@ -59,7 +62,7 @@ export async function applySchedules(
   accept: (facts: Facts) => SchedulesPlan,
 ): Promise<SchedulesPlan> {
   return await sql.begin(async (sql) => {
-    await setLimits(sql);
+    await setLockTimeout(sql, limits.applyLock);
     const [row] = await sql<{ facts: Facts }[]>`
       select scheduler.apply_schedules(${
       sql.json(asEntries(jobs))
@@ -68,8 +71,8 @@ export async function applySchedules(
   });
 }
 
-async function setLimits(sql: postgres.TransactionSql): Promise<void> {
-  await sql`select set_config('lock_timeout', ${limits.lock}, true)`;
+async function setLockTimeout(sql: postgres.TransactionSql, limit: string): Promise<void> {
+  await sql`select set_config('lock_timeout', ${limit}, true)`;
 }
 
 function asCommandError(url: string, error: unknown): CommandError {

@@ -97,3 +97,21 @@ export function refuseFaults(
   });
   throw new CommandError(exitCodes.usage, lines.join("\n"));
 }
+
+/**
+ * The file of a checkout of Daybook names no job of a project's own.
+ *
+ * @throws CommandError when applying it would take out such jobs.
+ */
+export function refuseForeign({ changes }: SchedulesPlan, { packs, file }: WantedSchedules): void {
+  if (packs.length === 0) return;
+  const jobs = changes.filter(({ becomes, source }) =>
+    becomes === "unregistered" && !packs.includes(source)
+  );
+  if (jobs.length === 0) return;
+  throw new CommandError(
+    exitCodes.usage,
+    `${file} is Daybook's own, and would take out ${jobs.map(({ job }) => job).join(", ")}`,
+    "--project <FOLDER> says whose jobs they are",
+  );
+}

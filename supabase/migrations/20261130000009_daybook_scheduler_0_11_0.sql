@@ -3029,7 +3029,7 @@ AS $function$
       left(btrim(coalesce(p_reason, nullif(current_setting('daybook.reason', true), ''))), 1000), p_before, p_after);
 $function$
 ;
-comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason; then that of the call over the API, if it is one), who, what it was before and after (null: nothing).';
+comment on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) is 'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no reason; then that of apply_schedules or of the call over the API, if it is part of one), who, what it was before and after (null: nothing).';
 revoke all on function scheduler.audit(text,text,text,text,text,jsonb,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.audit_registration(p_verb text, p_subject_type text, p_subject text, p_before jsonb, p_after jsonb)
@@ -11875,7 +11875,10 @@ AS $function$
 begin
   if exists (
     select from public.scheduler_jobs as jobs join scheduler.job_sources on job_name = name
-    where name = p_entry ->> 'name' and applied = scheduler.registered_values(jobs)) then
+    -- Value by value: a version that adds an argument adds it to the job, and not to what was applied.
+    where name = p_entry ->> 'name' and applied is not null and not exists (
+      select from jsonb_each(applied) as given
+      where given.value is distinct from scheduler.registered_values(jobs) -> given.key)) then
     perform scheduler.register_entry(p_source, p_entry);
   else
     raise notice '% stays as it is: somebody has changed it or taken it out', p_entry ->> 'name';

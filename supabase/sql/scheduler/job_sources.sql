@@ -85,7 +85,10 @@ language plpgsql set search_path = '' as $$
 begin
   if exists (
     select from public.scheduler_jobs as jobs join scheduler.job_sources on job_name = name
-    where name = p_entry ->> 'name' and applied = scheduler.registered_values(jobs)) then
+    -- Value by value: a version that adds an argument adds it to the job, and not to what was applied.
+    where name = p_entry ->> 'name' and applied is not null and not exists (
+      select from jsonb_each(applied) as given
+      where given.value is distinct from scheduler.registered_values(jobs) -> given.key)) then
     perform scheduler.register_entry(p_source, p_entry);
   else
     raise notice '% stays as it is: somebody has changed it or taken it out', p_entry ->> 'name';

@@ -176,6 +176,8 @@ t.ledgerTest(
       await sql`select scheduler.register_entry('own', ${sql.json({ name, schedule: "@daily" })})`;
     }
     await sql`select scheduler.register_job('in-sql', '@daily')`;
+    // As of a version before that argument.
+    await sql`update scheduler.job_sources set applied = applied - 'figures'`;
     await sql`select scheduler.register_job('changed', '@daily', timeout_seconds => 60)`;
     await sql`select scheduler.unregister_job('gone')`;
     for (const name of ["same", "changed", "gone", "in-sql"]) {

@@ -121,7 +121,7 @@ test(
 );
 
 test(
-  "two at once: one applies, the other finds it done or is refused",
+  "of three at once one applies, and the others find it done",
   async ({ sql }, project) => {
     await project.write({ own: [job("a"), job("b")] });
     const { fingerprint } = await project.planned();
@@ -155,17 +155,16 @@ test("apply needs a plan or --yes, a reason and an author", async ({ sql }, proj
     assert.equal(code, 2);
     assert.match(stderr, message);
   }
-  const { code, stderr } = await daybook([
-    "apply",
-    "--yes",
-    "--reason",
-    "r",
-    "--url",
-    "https://a.test",
-  ]);
-  assert.equal(code, 2);
-  assert.match(stderr, /^--author must say who acts|^This verb needs the database/);
   assert.deepEqual(await registry(sql), []);
+});
+
+test("neither plan nor apply works over the API", async () => {
+  const acts = ["--yes", "--reason", "r", "--author", "ann"];
+  for (const verb of [["plan"], ["apply", ...acts]]) {
+    const { code, stderr } = await daybook([...verb, "--url", "https://a.test"]);
+    assert.equal(code, 2);
+    assert.match(stderr, /^This verb needs the database/);
+  }
 });
 
 test("what is paused stays paused, and is said", async ({ sql }, project) => {

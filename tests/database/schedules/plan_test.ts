@@ -89,7 +89,7 @@ test("a plan says each job's change and leaves nothing in the database", async (
   ]);
   const { code, stdout } = await project.plan();
   assert.equal(code, 5);
-  assert.match(stdout, /^1 changed$|^2 to be registered, 1 to be changed, 1 to be unregistered$/m);
+  assert.match(stdout, /^2 to be registered, 1 to be changed, 1 to be unregistered$/m);
   assert.match(stdout, /^ {4}schedule {3}20 \* \* \* \* → 30 2 \* \* \*$/m);
   assert.match(stdout, /^ {4}it is no longer in the file; its runs stay in the ledger/m);
   assert.ok(
@@ -111,7 +111,7 @@ test(
     for (const { local } of health!.next_after!) {
       assert.match(
         local!,
-        / 0[23]:[03]0 America\/New_York$/,
+        / (02:30|03:00) America\/New_York$/,
       );
     }
     const { change, first_time, times } = health!.clock_changes![0]!;
@@ -282,9 +282,25 @@ Deno.test("in a checkout of Daybook the packs that the database does not have ar
       const { changes, notes, faults } = await project.planned();
       assert.deepEqual([changes, faults], [[], []]);
       assert.ok(notes.includes("The database has no pack devices: its jobs are left out"));
+      const { stdout } = await project.apply(["--yes"]);
+      assert.match(stdout, /^The database has no pack devices: its jobs are left out$/m);
     }), { packs: "core" }));
 
-Deno.test("a database without Daybook, and a folder without a file, are said", () =>
+Deno.test("the file of a checkout of Daybook takes out no job of a project's own", () =>
+  withDatabase(({ url, sql }) =>
+    withSchedulesProject(url, async (project) => {
+      await project.write(daybooks());
+      await sql`select scheduler.register_entry('own', '{"name": "mine", "schedule": "@daily"}')`;
+      const packs = new URL("../../../supabase/packs.json", import.meta.url);
+      await Deno.copyFile(packs, `${project.folder}/supabase/packs.json`);
+      for (const { code, stderr } of [await project.plan(), await project.apply(["--yes"])]) {
+        assert.equal(code, 2);
+        assert.match(stderr, /is Daybook's own, and would take out mine\nhint: --project/);
+      }
+      assert.equal((await sql`select from scheduler_jobs where name = 'mine'`).length, 1);
+    }), { packs: "core" }));
+
+Deno.test("a database without Daybook is refused", () =>
   withDatabase(({ url }) =>
     withSchedulesProject(url, async (project) => {
       const none = await project.plan();

@@ -237,3 +237,26 @@ Deno.test("a file that is none of Daybook's, or no JSON, is in the way, and is n
     }
   }
 });
+
+Deno.test("an entry that a new version moves to another pack stays, as it is or as its owner changed it", () => {
+  const there = installed(["parcels"]);
+  const moved = nextSource();
+  moved.schedules = {
+    ...moved.schedules,
+    scheduler: [],
+    parcels: [...moved.schedules.parcels!, ...moved.schedules.scheduler!],
+  };
+  for (
+    const file of [
+      there,
+      edited(there, (text) => text.replace("20 * * * *", "40 * * * *")),
+    ]
+  ) {
+    const plan = planUpgrade(moved, file, options);
+    const left = after(plan, file);
+    assert.ok(jobsOf(left).some((job) => job.includes("/health ")), jobsOf(left).join());
+    // The version after that takes nothing out either.
+    const again = after(planUpgrade(moved, left, options), left);
+    assert.deepEqual(jobsOf(again), jobsOf(left));
+  }
+});
