@@ -549,7 +549,7 @@ begin
   end if;
   if (p_job.schedule, p_job.time_zone, p_job.stretch_after, p_job.stretch_at_most_seconds)
     is distinct from (p_old.schedule, p_old.time_zone, p_old.stretch_after, p_old.stretch_at_most_seconds) then
-    delete from scheduler.stretches where job_name = p_job.name;
+    perform scheduler.end_stretch(p_job, now());
   end if;
   if p_job.parallel_least is null and p_old.parallel_least is not null then
     delete from scheduler.parallel_states where job_name = p_job.name;

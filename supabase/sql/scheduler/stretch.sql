@@ -2,18 +2,20 @@
 
 create table scheduler.stretches (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
-  idle_in_row integer not null check (idle_in_row >= 1),
+  idle_in_row integer not null check (idle_in_row >= 0),
   asked_for timestamptz not null check (isfinite(asked_for)),
   asked_again_at timestamptz check (isfinite(asked_again_at))
 ) with (fillfactor = 50);
 alter table scheduler.stretches enable row level security;
 revoke all on scheduler.stretches from public, anon, authenticated, service_role;
 comment on table scheduler.stretches is
-  'One row a job with stretch_after whose last run found nothing. Written as a run ends, under the job''s row lock.';
-comment on column scheduler.stretches.idle_in_row is 'How many runs in a row have found nothing.';
-comment on column scheduler.stretches.asked_for is 'The occurrence of the last of them.';
+  'One row a job with stretch_after of which a run has found nothing. Written as a run ends and as the job is '
+    'registered, under the job''s row lock.';
+comment on column scheduler.stretches.idle_in_row is
+  'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out.';
+comment on column scheduler.stretches.asked_for is 'The occurrence of the last run that found nothing.';
 comment on column scheduler.stretches.asked_again_at is
-  'The next occurrence that runs: those between asked_for and it are left out. Null: none is.';
+  'The first occurrence after asked_for that is not left out. Null: none is left out.';
 
 create function scheduler.stretch_step(p_idle_in_row integer, p_after integer) returns integer
 language sql immutable set search_path = '' as $$
@@ -66,22 +68,52 @@ $$;
 comment on function scheduler.stretch_sign(public.scheduler_runs) is
   'What a run that has ended says of the work there is: found, idle, failed (nobody knows); null: nothing.';
 
+-- The row stays: the next run's interval begins before what was left out.
+create function scheduler.end_stretch(p_job public.scheduler_jobs, p_now timestamptz) returns void
+language plpgsql set search_path = '' as $$
+begin
+  update scheduler.stretches
+    -- An occurrence that is due and has no row yet runs; in an outage the newest of those does.
+    set idle_in_row = 0, asked_again_at = least(asked_again_at, greatest(p_job.next_run_at,
+      scheduler.interval_start(p_job, p_now + interval '1 microsecond')))
+    where job_name = p_job.name;
+end;
+$$;
+comment on function scheduler.end_stretch(public.scheduler_jobs, timestamptz) is
+  'The job is asked again at its next occurrence, and as often as before. The caller holds the job''s row lock.';
+
+create function scheduler.note_idle_run(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_before scheduler.stretches;
+  v_idle integer;
+  v_asked_for timestamptz;
+begin
+  select * into v_before from scheduler.stretches where job_name = p_job.name;
+  v_idle := least(1000000, 1 + coalesce(v_before.idle_in_row, 0));
+  -- Of runs beside each other an older one may end last. After the end of this one: the clock was set back.
+  v_asked_for := case when v_before.asked_for between p_run.scheduled_for and p_run.completed_at
+    then v_before.asked_for else p_run.scheduled_for end;
+  insert into scheduler.stretches as stretches (job_name, idle_in_row, asked_for, asked_again_at)
+    values (p_job.name, v_idle, v_asked_for, greatest(
+      case when v_asked_for = v_before.asked_for then v_before.asked_again_at end,
+      scheduler.asked_again_at(p_job, v_asked_for, scheduler.stretch_step(v_idle, p_job.stretch_after))))
+    on conflict (job_name) do update set idle_in_row = excluded.idle_in_row, asked_for = excluded.asked_for,
+      asked_again_at = excluded.asked_again_at;
+end;
+$$;
+comment on function scheduler.note_idle_run(public.scheduler_jobs, public.scheduler_runs) is
+  'Keeps the job''s stretch after a run that found nothing. The caller holds the job''s row lock.';
+
 create function scheduler.note_stretch(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns void
 language plpgsql set search_path = '' as $$
 declare
   v_sign constant text := scheduler.stretch_sign(p_run);
-  v_idle integer;
 begin
   if v_sign in ('found', 'failed') then
-    delete from scheduler.stretches where job_name = p_job.name;
+    perform scheduler.end_stretch(p_job, p_run.completed_at);
   elsif v_sign = 'idle' then
-    v_idle := least(1000000, 1 + coalesce((
-      select idle_in_row from scheduler.stretches where job_name = p_job.name), 0));
-    insert into scheduler.stretches as stretches (job_name, idle_in_row, asked_for, asked_again_at)
-      values (p_job.name, v_idle, p_run.scheduled_for, scheduler.asked_again_at(p_job, p_run.scheduled_for,
-        scheduler.stretch_step(v_idle, p_job.stretch_after)))
-      on conflict (job_name) do update set idle_in_row = excluded.idle_in_row, asked_for = excluded.asked_for,
-        asked_again_at = excluded.asked_again_at;
+    perform scheduler.note_idle_run(p_job, p_run);
   end if;
 end;
 $$;
@@ -92,13 +124,14 @@ comment on function scheduler.note_stretch(public.scheduler_jobs, public.schedul
 create function scheduler.is_left_out(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
-  return p_job.stretch_after is not null and exists (
+  -- Also of a job that has no stretch_after any more: its next run stands for what was left out before.
+  return exists (
     select from scheduler.stretches
     where job_name = p_job.name and p_occurrence > asked_for and p_occurrence < asked_again_at);
 end;
 $$;
 comment on function scheduler.is_left_out(public.scheduler_jobs, timestamptz) is
-  'Whether the occurrence is left out, as the job has found nothing several times in a row.';
+  'Whether the occurrence is left out, as the job had found nothing stretch_after times in a row.';
 
 -- Nobody was asked for the occurrences that were left out: the run after them stands for their time as well.
 create function scheduler.asked_from(p_job public.scheduler_jobs, p_occurrence timestamptz) returns timestamptz
@@ -111,9 +144,9 @@ begin
   end if;
   return (
     select greatest(asked_for, (
-      select max(coalesce(scheduled_until, scheduled_for)) from public.scheduler_runs
+      select max(coalesce(scheduled_until, scheduled_for)) from public.scheduler_runs as runs
       where job_name = p_job.name and scheduled_for > asked_for and scheduled_for < p_occurrence
-        and trigger <> 'manual'))
+        and trigger not in ('manual', 'backfill') and scheduler.is_of_occurrence(runs)))
     from scheduler.stretches where job_name = p_job.name);
 end;
 $$;

@@ -47,6 +47,30 @@ async function minutes(
 const stretch = async (sql: Sql): Promise<Row | undefined> =>
   (await sql`select * from scheduler.stretches where job_name = 'job'`)[0];
 
+/** A run that a person or other work asks for, and how it ends. */
+async function byHand(sql: Sql, outcome: Outcome, minute: number): Promise<void> {
+  const id = await t.value(sql, "scheduler.run_now('job', 'Ada', null, $1)", [at(minute)]);
+  await end(sql, id, outcome, at(minute));
+}
+
+async function enqueued(sql: Sql, outcome: Outcome, minute: number): Promise<void> {
+  await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [at(minute)]);
+  const [run] =
+    await sql`select id from scheduler_runs where trigger = 'enqueued' and status = 'dispatched'`;
+  await end(sql, run!.id, outcome, at(minute));
+}
+
+/** Of each run of an occurrence: its minute, and that at which its interval begins. */
+const intervals = async (sql: Sql): Promise<[number, number][]> =>
+  (await t.runs(sql, "job")).filter((row) =>
+    !["manual", "enqueued", "backfill"].includes(row.trigger)
+  )
+    .map((row) =>
+      [row.scheduled_for, row.interval_from].map((moment) =>
+        (moment - t.NOON.getTime()) / 60_000
+      ) as [number, number]
+    );
+
 t.ledgerTest(
   "a job that finds nothing is asked half as often with each run, up to the limit",
   async ({ sql }) => {
@@ -79,20 +103,104 @@ t.ledgerTest(
     await stretched(sql);
     await minutes(sql, 0, 7);
     const before = await stretch(sql);
-    const byHand = async (outcome: Outcome, minute: number) =>
-      await end(
-        sql,
-        await t.value(sql, "scheduler.run_now('job', 'Ada', null, $1)", [at(minute)]),
-        outcome,
-        at(minute),
-      );
-    await byHand("idle", 8.1);
-    await byHand("failed", 8.2);
+    await byHand(sql, "idle", 8.1);
+    await byHand(sql, "failed", 8.2);
     assert.deepEqual(await stretch(sql), before);
     assert.equal(await t.dispatch(sql, "job", at(8.5)), null);
-    await byHand("found", 8.6);
-    assert.equal(await stretch(sql), undefined);
-    assert.deepEqual(await minutes(sql, 9, 10), [9, 10]);
+    await byHand(sql, "found", 8.6);
+    assert.equal((await stretch(sql))!.idle_in_row, 0);
+    assert.deepEqual(await minutes(sql, 9, 11), [9, 10]);
+  },
+);
+
+for (const [who, run] of [["a person", byHand], ["other work", enqueued]] as const) {
+  t.ledgerTest(
+    `no time is lost from intervals when a run that ${who} asked for ends a stretch`,
+    async ({ sql }) => {
+      await stretched(sql, { overlap_policy: "allow" });
+      await minutes(sql, 0, 8);
+      await run(sql, "idle", 8.5);
+      await minutes(sql, 9, 10);
+      await run(sql, "found", 10.5);
+      assert.deepEqual(await minutes(sql, 11, 13), [11, 12]);
+      assert.deepEqual((await intervals(sql)).slice(3), [[7, 3], [11, 7], [12, 11]]);
+    },
+  );
+
+  t.ledgerTest(
+    `a run that ${who} asked for begins no interval of the schedule's own`,
+    async ({ sql }) => {
+      await stretched(sql, { overlap_policy: "allow" });
+      await minutes(sql, 0, 8);
+      await run(sql, "idle", 8.5);
+      await minutes(sql, 9, 15);
+      assert.deepEqual((await intervals(sql)).slice(3), [[7, 3], [15, 7]]);
+    },
+  );
+}
+
+t.ledgerTest("nor does a back-filled one", async ({ sql }) => {
+  await stretched(sql);
+  await minutes(sql, 0, 12);
+  await sql`
+    select scheduler.backfill('job', ${at(7)}, ${
+    at(11)
+  }, 'why', 'Ada', 'all', p_preview => false, p_now => ${at(12.1)})`;
+  for (let run = 0; run < 4; run++) {
+    const [back] =
+      await sql`select id from scheduler_runs where trigger = 'backfill' and status = 'dispatched'`;
+    await end(sql, back!.id, "found", at(12.2));
+  }
+  await minutes(sql, 13, 15);
+  assert.deepEqual((await intervals(sql)).slice(-1), [[15, 7]]);
+});
+
+t.ledgerTest(
+  "an occurrence that is due as the stretch ends and has no row yet runs",
+  async ({ sql }) => {
+    await stretched(sql);
+    await minutes(sql, 0, 8);
+    await byHand(sql, "found", 9.01);
+    assert.deepEqual(await minutes(sql, 9, 9), [9]);
+    assert.deepEqual((await intervals(sql)).slice(3), [[7, 3], [9, 7]]);
+  },
+);
+
+t.ledgerTest(
+  "what was left out in an outage is not missed because the stretch ends before the first pulse",
+  async ({ sql }) => {
+    await stretched(sql, { misfire_grace_seconds: 60 });
+    await minutes(sql, 0, 7);
+    await byHand(sql, "found", 12.5);
+    await t.pulse(sql, at(12.6));
+    assert.deepEqual((await intervals(sql)).slice(3), [[7, 3], [12, 7]]);
+    assert.equal((await t.runs(sql, "job")).some((row) => row.status === "missed"), false);
+  },
+);
+
+t.ledgerTest(
+  "of runs beside each other an older one that ends last does not shorten the stretch",
+  async ({ sql }) => {
+    await stretched(sql, { overlap_policy: "allow", timeout_seconds: 3600 });
+    const first = await t.start(sql, "job", at(0));
+    await t.begin(sql, first, at(0));
+    for (let minute = 1; minute <= 16; minute++) {
+      await t.heartbeat(sql, first, at(minute));
+      await minutes(sql, minute, minute);
+    }
+    const before = (await stretch(sql))!;
+    assert.deepEqual([before.asked_for, before.asked_again_at], [at(16), at(32)]);
+    await end(sql, first, "idle", at(17));
+    const after = (await stretch(sql))!;
+    assert.deepEqual([after.idle_in_row, after.asked_for, after.asked_again_at], [
+      before.idle_in_row + 1,
+      at(16),
+      at(48),
+    ]);
+    await byHand(sql, "found", 20.5);
+    assert.deepEqual(await minutes(sql, 21, 21), [21]);
+    // Nobody looked at 12:17 to 12:20 before: the newest of them runs as well.
+    assert.deepEqual((await intervals(sql)).slice(-2), [[20, 16], [21, 20]]);
   },
 );
 
@@ -106,19 +214,14 @@ t.ledgerTest("so does an enqueued one, and a back-filled one says nothing", asyn
   const [back] = await sql`select id from scheduler_runs where trigger = 'backfill'`;
   await end(sql, back!.id, "found", at(7.2));
   assert.equal((await stretch(sql))!.idle_in_row, 4);
-  await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [at(7.3)]);
-  const [asked] = await sql`select id from scheduler_runs where trigger = 'enqueued'`;
-  await end(sql, asked!.id, "found", at(7.4));
-  assert.equal(await stretch(sql), undefined);
+  await enqueued(sql, "found", 7.4);
+  assert.equal((await stretch(sql))!.idle_in_row, 0);
 });
 
 t.ledgerTest("the run after a stretch stands for the time that was left out", async ({ sql }) => {
   await stretched(sql);
   await minutes(sql, 0, 8);
-  const intervals = (await t.runs(sql, "job")).map((row) =>
-    (row.scheduled_for - row.interval_from) / 60_000
-  );
-  assert.deepEqual(intervals, [1, 1, 2, 4]);
+  assert.deepEqual(await intervals(sql), [[0, -1], [1, 0], [3, 1], [7, 3]]);
 });
 
 t.ledgerTest("explain, next_runs and status tell of what is left out", async ({ sql }) => {
@@ -227,25 +330,50 @@ t.ledgerTest("a clock that goes back does not leave out what it shows again", as
 });
 
 t.ledgerTest(
-  "other times or another stretch begin anew, and the same values do not",
+  "other times or another stretch begin anew without loss of time, and the same values do not",
   async ({ sql }) => {
-    await stretched(sql);
-    await minutes(sql, 0, 7);
-    const register = (values: Record<string, unknown> = {}) => stretched(sql, values, at(8));
-    await register();
-    assert.equal((await stretch(sql))!.idle_in_row, 4);
+    // Registering goes by the clock of the database.
+    const [{ now: before, next }] = await sql`
+      select now() - interval '3 hours' as now, now() + interval '3 hours' as next` as unknown as [
+      Record<string, Date>,
+    ];
+    const values = { stretch_after: 2, stretch_at_most_seconds: 86_400, misfire_policy: "all" };
     for (
-      const values of [{ stretch_after: 3 }, { stretch_at_most_seconds: 600 }, {
-        schedule: "*/2 * * * *",
-      }, {
-        time_zone: "Europe/Berlin",
-      }, { stretch_after: null, stretch_at_most_seconds: null }]
+      const [change, keeps] of [
+        [{}, true],
+        [{ stretch_after: 3 }, false],
+        [{ stretch_at_most_seconds: 600 }, false],
+        [{ schedule: "*/2 * * * *" }, false],
+        [{ time_zone: "Asia/Kathmandu" }, false],
+        [{ stretch_after: null, stretch_at_most_seconds: null }, false],
+      ] as [Record<string, unknown>, boolean][]
     ) {
+      await t.value(
+        sql,
+        "scheduler.register_job('job', '* * * * *', stretch_after => 2, stretch_at_most_seconds => 86400)",
+      );
       await sql`
-      insert into scheduler.stretches (job_name, idle_in_row, asked_for) values ('job', 4, ${at(7)})
-      on conflict do nothing`;
-      await register(values);
-      assert.equal(await stretch(sql), undefined, JSON.stringify(values));
+        insert into scheduler.stretches values ('job', 4, ${before!}, ${next!})
+        on conflict (job_name) do update set idle_in_row = 4, asked_for = excluded.asked_for,
+          asked_again_at = excluded.asked_again_at`;
+      const given = { schedule: "* * * * *", ...values, ...change } as Record<string, unknown>;
+      const names = Object.keys(given);
+      await t.value(
+        sql,
+        `scheduler.register_job('job', ${
+          names.map((name, place) => `${name} => $${place + 1}`).join(", ")
+        })`,
+        Object.values(given),
+      );
+      const [state] = await sql`
+        select idle_in_row, scheduler.is_left_out(jobs, next_run_at) as left_out,
+          scheduler.asked_from(jobs, next_run_at) as from
+        from scheduler_jobs as jobs join scheduler.stretches on job_name = name`;
+      assert.deepEqual(
+        [state!.idle_in_row, state!.left_out, state!.from],
+        [keeps ? 4 : 0, keeps, before],
+        JSON.stringify(change),
+      );
     }
   },
 );

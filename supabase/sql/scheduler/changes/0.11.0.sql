@@ -890,18 +890,20 @@ comment on column public.scheduler_jobs.parallel_limit is
 
 create table scheduler.stretches (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
-  idle_in_row integer not null check (idle_in_row >= 1),
+  idle_in_row integer not null check (idle_in_row >= 0),
   asked_for timestamptz not null check (isfinite(asked_for)),
   asked_again_at timestamptz check (isfinite(asked_again_at))
 ) with (fillfactor = 50);
 alter table scheduler.stretches enable row level security;
 revoke all on scheduler.stretches from public, anon, authenticated, service_role;
 comment on table scheduler.stretches is
-  'One row a job with stretch_after whose last run found nothing. Written as a run ends, under the job''s row lock.';
-comment on column scheduler.stretches.idle_in_row is 'How many runs in a row have found nothing.';
-comment on column scheduler.stretches.asked_for is 'The occurrence of the last of them.';
+  'One row a job with stretch_after of which a run has found nothing. Written as a run ends and as the job is '
+    'registered, under the job''s row lock.';
+comment on column scheduler.stretches.idle_in_row is
+  'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out.';
+comment on column scheduler.stretches.asked_for is 'The occurrence of the last run that found nothing.';
 comment on column scheduler.stretches.asked_again_at is
-  'The next occurrence that runs: those between asked_for and it are left out. Null: none is.';
+  'The first occurrence after asked_for that is not left out. Null: none is left out.';
 
 insert into public.scheduler_settings (pack, key, default_value, unit, least, most, optional, description) values
   ('scheduler', 'scheduler.busy_connections_percent', '70', 'percent', 1, 100, true, 'from so many active of all '
