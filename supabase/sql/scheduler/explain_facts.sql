@@ -69,6 +69,24 @@ $$;
 comment on function scheduler.failures_text(public.scheduler_runs) is
   'Of a run of a continuous job that follows failures: how many, and the last, as the end of a sentence; else null.';
 
+create function scheduler.limit_reason(p_job public.scheduler_jobs) returns text
+language sql stable set search_path = '' as $$
+  select case under_way when 1 then 'for the run under way to end'
+    else format('for %s of the %s runs under way to end', case to_end when 1 then 'one' else to_end::text end,
+      under_way) end
+    || case when p_job.parallel_least is not null then format(', as %s may be under way now (from %s to %s)', in_force,
+      p_job.parallel_least, p_job.parallel_limit) else '' end
+  from (
+    -- More than may be are under way after the limit was lowered.
+    select under_way, in_force, under_way - in_force + 1 as to_end
+    from (select count(*) as under_way, scheduler.limit_in_force(p_job) as in_force from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running')) as counted) as facts
+  where to_end >= 1;
+$$;
+comment on function scheduler.limit_reason(public.scheduler_jobs) is
+  'How many of the job''s runs have to end before the next one is sent, as the end of the sentence "it waits …"; null '
+    'when none has to.';
+
 -- The kinds of scheduler_runs.waiting, as the end of the sentence "it waits …".
 create function scheduler.wait_reason(p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz)
 returns text
@@ -89,9 +107,7 @@ language sql stable set search_path = '' as $$
       when 'key' then format('for a run with the key %s to end', name)
       when 'calendar' then format('for the end of a span of the calendar %s, at %s', name, until)
       when 'parallel_limit' then case when scheduler.is_backfill(p_run) then 'for the back-filled run before it to end'
-        else format('for one of the %s runs under way to end%s', scheduler.limit_in_force(p_job),
-          case when p_job.parallel_least is not null then format(', which are as many as may be now, of %s to %s',
-            p_job.parallel_least, p_job.parallel_limit) end) end
+        else scheduler.limit_reason(p_job) end
       when 'defer_if' then case when (p_run.waiting ->> 'until')::timestamptz > p_now
         then format('until %s at the latest, put off by %s%s', until, name,
           coalesce(': ' || scheduler.deferred_because(name, p_now), '')) end

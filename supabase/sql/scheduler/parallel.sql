@@ -70,7 +70,7 @@ comment on function scheduler.parallel_lowered(scheduler.parallel_states, intege
 
 create function scheduler.parallel_after(
   p_state scheduler.parallel_states, p_least integer, p_most integer, p_sign text, p_duration_ms bigint,
-  p_waits boolean, p_under_way integer
+  p_demand integer, p_under_way integer
 ) returns scheduler.parallel_states
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -79,10 +79,10 @@ declare
 begin
   -- The job may have been registered with others since.
   v_state.in_force := least(p_most, greatest(p_least, v_state.in_force));
-  if p_sign is null then
-    return v_state;
-  elsif v_state.stale > 0 then
+  if v_state.stale > 0 then
     v_state.stale := v_state.stale - 1;
+    return v_state;
+  elsif p_sign is null then
     return v_state;
   elsif p_sign = 'strained' then
     return scheduler.parallel_lowered(v_state, p_least, p_under_way);
@@ -99,7 +99,7 @@ begin
   if v_state.failed * 2 > v_state.ended or v_mean_ms > greatest(p_state.usual_ms * 2, p_state.usual_ms + 100) then
     return scheduler.parallel_lowered(v_state, p_least, p_under_way);
   end if;
-  v_state.in_force := least(p_most, greatest(p_least, v_state.in_force + case when p_waits then 1 else -1 end));
+  v_state.in_force := least(p_most, greatest(p_least, v_state.in_force + p_demand));
   v_state.ended := 0;
   v_state.failed := 0;
   v_state.duration_ms := 0;
@@ -107,12 +107,25 @@ begin
 end;
 $$;
 comment on function scheduler.parallel_after(
-  scheduler.parallel_states, integer, integer, text, bigint, boolean, integer
+  scheduler.parallel_states, integer, integer, text, bigint, integer, integer
 ) is
   'What is in force after a run has ended with that sign (see parallel_sign) and duration. Half as many after one that '
     'strained its target, and after a round in which more than half failed or which took twice as long as usual; else '
-    'after a round one more while runs wait, and one less while none does. Always from p_least to p_most. p_under_way: '
-    'how many are under way still.';
+    'after a round p_demand more (see parallel_demand). Always from p_least to p_most. p_under_way: how many are under '
+    'way still.';
+
+create function scheduler.parallel_demand(p_next public.scheduler_runs) returns integer
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case when p_next.id is null then -1
+    -- More places are of no use while a budget, say, holds back what waits; back-filled runs go one at a time.
+    when p_next.waiting ->> 'for' = 'parallel_limit' and not scheduler.is_backfill(p_next) then 1
+    else 0 end;
+end;
+$$;
+comment on function scheduler.parallel_demand(public.scheduler_runs) is
+  'What a round that went well changes, by the run that goes next: 1 when it waits for one of those under way to end, '
+    '-1 when there is none, 0 when it waits for something else.';
 
 create function scheduler.note_parallel(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns void
 language plpgsql set search_path = '' as $$
@@ -120,17 +133,20 @@ declare
   v_before scheduler.parallel_states;
   v_after scheduler.parallel_states;
 begin
+  -- It was never under way.
+  if p_run.dispatched_at is null then
+    return;
+  end if;
   select * into v_before from scheduler.parallel_states where job_name = p_job.name;
   if not found then
     v_before := row(p_job.name, p_job.parallel_least, 0, 0, 0, 0, null);
   end if;
   v_after := scheduler.parallel_after(v_before, p_job.parallel_least, p_job.parallel_limit,
     scheduler.parallel_sign(p_run),
-    -- A URL sends no receipt of its beginning.
-    coalesce(p_run.duration_ms, least(extract(epoch from p_run.completed_at - p_run.dispatched_at) * 1000, 2147483647))
-      ::bigint,
-    exists (select from public.scheduler_runs
-      where job_name = p_job.name and status = 'queued' and run_after is null),
+    -- A URL sends no receipt of its beginning. The clock may have been set back since it was sent.
+    coalesce(p_run.duration_ms, least(2147483647, greatest(0,
+      extract(epoch from p_run.completed_at - p_run.dispatched_at) * 1000)))::bigint,
+    scheduler.parallel_demand(scheduler.next_waiting(p_job, p_run.completed_at)),
     (select count(*)::integer from public.scheduler_runs
       where job_name = p_job.name and status in ('dispatched', 'running')));
   insert into scheduler.parallel_states as states
