@@ -420,7 +420,8 @@ t.ledgerTest("what was cancelled before it was sent says nothing", async ({ sql 
   await t.register(sql, "job", LIMITS);
   await sql`insert into scheduler.parallel_states (job_name, in_force, stale) values ('job', 2, 2)`;
   await enqueue(sql, 6, at(0));
-  await t.value(sql, "scheduler.cancel_queued('job', 'why', 'Ada', $1)", [at(1)]);
+  const [queued] = await sql`select id from scheduler_runs where status = 'queued'`;
+  await t.value(sql, "scheduler.cancel_run($1, 'why', 'Ada', $2)", [queued!.id, at(1)]);
   const stale = async () => (await sql`select stale from scheduler.parallel_states`)[0]!.stale;
   assert.equal(await stale(), 2);
   const [sent] = await underWay(sql);
