@@ -172,8 +172,8 @@ begin
   v_run.attempt := coalesce((
     select max(attempt) from public.scheduler_runs
     where job_name = p_job.name and scheduled_for = p_scheduled_for), 0) + 1;
-  -- Behind all live ones, among themselves in the order that was chosen.
-  v_run.priority := -100;
+  v_run.priority := scheduler.backfill_priority();
+  -- Among themselves in the order that was chosen.
   v_run.turn := p_place;
   v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
   v_run.waiting := scheduler.wait_facts('parallel_limit', null, p_now, null);

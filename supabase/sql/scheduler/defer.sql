@@ -3,15 +3,15 @@
 create function scheduler.note_defer_fault(p_job public.scheduler_jobs, p_fault text, p_now timestamptz) returns void
 language plpgsql set search_path = '' as $$
 declare
-  v_message constant text := format('nothing of it is put off: %s', p_fault);
+  v_said constant text := 'nothing of it is put off: ';
 begin
-  raise warning '%: %', p_job.name, v_message;
+  raise warning '%: %', p_job.name, v_said || p_fault;
   -- It is asked each minute.
   if not exists (
     select from public.scheduler_activity
     where occurred_at > p_now - interval '1 hour' and occurred_at <= p_now and source = p_job.name
-      and message like 'nothing of it is put off: %') then
-    perform scheduler.log_activity(p_job.name, v_message, 'warning', p_now => p_now);
+      and starts_with(message, v_said)) then
+    perform scheduler.log_activity(p_job.name, v_said || p_fault, 'warning', p_now => p_now);
   end if;
 end;
 $$;
@@ -31,6 +31,29 @@ $$;
 comment on function scheduler.is_to_wait(public.scheduler_jobs, timestamptz) is
   'What the job''s defer_if says now; false where it cannot be asked, and that is said.';
 
+create function scheduler.put_off_from(p_run public.scheduler_runs, p_now timestamptz) returns timestamptz
+language plpgsql immutable set search_path = '' as $$
+begin
+  -- A back-filled run was due long ago: its time begins when its turn has come.
+  return case when scheduler.is_backfill(p_run) then scheduler.waiting_since(p_run, 'defer_if', p_now)
+    else p_run.scheduled_for end;
+end;
+$$;
+comment on function scheduler.put_off_from(public.scheduler_runs, timestamptz) is
+  'When the time begins for which a run may be put off.';
+
+create function scheduler.own_wait(p_job public.scheduler_jobs, p_waiting jsonb, p_from timestamptz) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case when p_waiting ->> 'for' = 'defer_if' then p_waiting
+      || jsonb_build_object('until', p_from + make_interval(secs => p_job.defer_at_most_seconds))
+    else p_waiting end;
+end;
+$$;
+comment on function scheduler.own_wait(public.scheduler_jobs, jsonb, timestamptz) is
+  'What another run of the job waits for, as a run says it that may be put off from p_from on: until its own time for '
+    'that is over.';
+
 -- Without sorting: see next_waiting.
 create function scheduler.first_due(p_job public.scheduler_jobs, p_run public.scheduler_runs) returns timestamptz
 language plpgsql stable set search_path = '' set enable_sort = off as $$
@@ -38,7 +61,7 @@ begin
   return least(p_run.scheduled_for, (
     select scheduled_for from public.scheduler_runs
     where job_name = p_job.name and status = 'queued' and run_after is null and trigger <> 'manual'
-      and priority <> -100
+      and priority <> scheduler.backfill_priority()
     order by scheduled_for, attempt limit 1));
 end;
 $$;
@@ -46,7 +69,7 @@ comment on function scheduler.first_due(public.scheduler_jobs, public.scheduler_
   'When the oldest of the job''s runs was due that may go, of those that are neither back-filled nor a person''s, or '
     'the run itself if it is older.';
 
-create function scheduler.end_deferral(
+create function scheduler.end_putting_off(
   p_job public.scheduler_jobs, p_run public.scheduler_runs, p_now timestamptz
 ) returns void
 language plpgsql set search_path = '' as $$
@@ -62,7 +85,7 @@ begin
       and waiting ->> 'for' = 'defer_if';
 end;
 $$;
-comment on function scheduler.end_deferral(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
+comment on function scheduler.end_putting_off(public.scheduler_jobs, public.scheduler_runs, timestamptz) is
   'As the job''s defer_if lets a run go that was put off: those behind it wait for their turn. The caller holds the '
     'job''s row lock.';
 
@@ -72,20 +95,18 @@ create function scheduler.defer_hold(
 language plpgsql set search_path = '' as $$
 declare
   v_at_most constant interval := make_interval(secs => p_job.defer_at_most_seconds);
-  v_is_backfill constant boolean := scheduler.is_backfill(p_run);
-  -- A back-filled run was due long ago: its time begins when its turn has come.
-  v_due constant timestamptz := case when v_is_backfill then scheduler.waiting_since(p_run, 'defer_if', p_now)
-    else p_run.scheduled_for end;
+  v_from constant timestamptz := scheduler.put_off_from(p_run, p_now);
   -- The one that goes next may be younger than others, and would hold them up.
-  v_first_due constant timestamptz := case when v_is_backfill then v_due else scheduler.first_due(p_job, p_run) end;
+  v_first_due constant timestamptz := case when scheduler.is_backfill(p_run) then v_from
+    else scheduler.first_due(p_job, p_run) end;
 begin
   -- Before it was due the clock was set back.
   if p_now < v_first_due or p_now >= v_first_due + v_at_most then
     return null;
   elsif scheduler.is_to_wait(p_job, p_now) then
-    return ('defer_if', p_job.defer_if, v_due + v_at_most, null)::scheduler.hold;
+    return ('defer_if', p_job.defer_if, v_from + v_at_most, null)::scheduler.hold;
   elsif p_run.waiting ->> 'for' = 'defer_if' then
-    perform scheduler.end_deferral(p_job, p_run, p_now);
+    perform scheduler.end_putting_off(p_job, p_run, p_now);
   end if;
   return null;
 end;
@@ -103,7 +124,7 @@ $$;
 comment on function scheduler.is_put_off(jsonb, timestamptz) is
   'Whether a run that waits so is put off by defer_if and its time for that is not over: it is not late.';
 
-create function scheduler.deferred_because(p_defer_if text, p_now timestamptz) returns text
+create function scheduler.put_off_because(p_defer_if text, p_now timestamptz) returns text
 language plpgsql stable set search_path = '' as $$
 begin
   return case when p_defer_if = 'scheduler.is_busy' then scheduler.busy_because(p_now) end;
@@ -111,5 +132,5 @@ exception when undefined_table or invalid_schema_name then
   return null;  -- pg_net is gone: is_busy cannot be asked either
 end;
 $$;
-comment on function scheduler.deferred_because(text, timestamptz) is
+comment on function scheduler.put_off_because(text, timestamptz) is
   'Why that function puts runs off now, where it says so: scheduler.is_busy does; null of all others.';

@@ -202,7 +202,7 @@ begin
     return scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
   end if;
   -- What holds back those that wait already holds back this one.
-  v_run.waiting := scheduler.line_waits_for(p_job, p_now);
+  v_run.waiting := scheduler.own_wait(p_job, scheduler.line_waits_for(p_job, p_now), p_occurrence);
   return v_run;
 end;
 $$;

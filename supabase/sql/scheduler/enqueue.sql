@@ -63,7 +63,7 @@ begin
     where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
       and trigger <> 'manual';
   -- What holds back those that wait already holds back these.
-  v_waiting := scheduler.line_waits_for(v_job, p_now);
+  v_waiting := scheduler.own_wait(v_job, scheduler.line_waits_for(v_job, p_now), coalesce(v_first, p_now));
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, receipt, payload, key,
     run_after, priority, turn, waiting

@@ -110,7 +110,7 @@ language sql stable set search_path = '' as $$
         else scheduler.limit_reason(p_job) end
       when 'defer_if' then case when (p_run.waiting ->> 'until')::timestamptz > p_now
         then format('until %s at the latest, put off by %s%s', until, name,
-          coalesce(': ' || scheduler.deferred_because(name, p_now), '')) end
+          coalesce(': ' || scheduler.put_off_because(name, p_now), '')) end
       when 'lock' then 'for the run before it to end' end,
       case when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after
         at time zone zone, 'HH24:MI:SS')) end,

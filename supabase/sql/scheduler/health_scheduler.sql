@@ -8,7 +8,7 @@ language sql stable set search_path = '' as $$
       select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
     union
     select job_name from public.scheduler_runs
-    where status = 'queued' and waiting ->> 'for' = 'defer_if' and scheduler.is_put_off(waiting, now())
+    where status = 'queued' and scheduler.is_put_off(waiting, now())
   )
   select count(*), (array_agg(job_name order by created_at))[1]
   from public.scheduler_runs

@@ -273,7 +273,7 @@ create function scheduler.hold_back(
 language plpgsql set search_path = '' as $$
 begin
   if scheduler.waits_alone((p_hold).kind) then
-    perform scheduler.put_off(p_run, p_hold, p_now);
+    perform scheduler.mark_waiting_alone(p_run, p_hold, p_now);
     return 'waits';
   end if;
   if scheduler.waits_for_other(p_run, p_hold) then
@@ -292,9 +292,10 @@ comment on function scheduler.hold_back(public.scheduler_runs, scheduler.hold, t
 create function scheduler.let_due_go(p_job public.scheduler_jobs, p_now timestamptz) returns void
 language sql set search_path = '' as $$
   -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
-  update public.scheduler_runs set run_after = null,
+  update public.scheduler_runs as runs set run_after = null,
       waiting = case when waiting ->> 'for' = 'dependency' then waiting
-        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
+        else coalesce(scheduler.own_wait(p_job, (select scheduler.line_waits_for(p_job, p_now)),
+          scheduler.put_off_from(runs, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
 $$;
 comment on function scheduler.let_due_go(public.scheduler_jobs, timestamptz) is

@@ -488,8 +488,7 @@ comment on function scheduler.dependencies_note(public.scheduler_jobs, timestamp
 
 create function scheduler.next_run_note(p_job public.scheduler_jobs, p_at timestamptz) returns text
 language sql stable set search_path = '' as $$
-  select case
-    when scheduler.is_left_out(p_job, p_at) then scheduler.stretch_note(p_job, p_at)
+  select coalesce(scheduler.stretch_note(p_job, p_at), case
     when stop is not null then 'will be skipped: ' || scheduler.stop_note(p_job, stop)
     when label is not null then 'will be skipped: calendar: ' || label
     when breaker.opened_at is not null and scheduler.breaker_state(breaker.opened_at, p_job.breaker_cooldown_seconds,
@@ -501,7 +500,7 @@ language sql stable set search_path = '' as $$
         scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end,
       case when p_job.defer_if is not null then format('%s may put it off, until %s at the latest', p_job.defer_if,
         scheduler.local_second_text(p_at + make_interval(secs => p_job.defer_at_most_seconds), p_job.time_zone)) end),
-      '') end
+      '') end)
   from (select scheduler.stop_kind(p_job, p_at) as stop, scheduler.calendar_label(p_job, p_at) as label) as asked
     left join public.scheduler_breakers as breaker on job_name = p_job.name;
 $$;

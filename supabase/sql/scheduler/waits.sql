@@ -40,11 +40,11 @@ create function scheduler.wait_anew(p_job public.scheduler_jobs, p_from timestam
 language plpgsql set search_path = '' as $$
 declare
   v_until constant timestamptz := p_from + make_interval(secs => p_job.dependency_timeout_seconds);
+  v_times constant jsonb := jsonb_build_object('since', p_from, 'until', v_until);
 begin
-  update public.scheduler_runs set waiting = waiting || jsonb_build_object('since', p_from, 'until', v_until),
-      run_after = v_until
+  update public.scheduler_runs set waiting = waiting || v_times, run_after = v_until
     where job_name = p_job.name and status = 'queued' and waiting ->> 'for' = 'dependency';
-  update public.scheduler_runs set waiting = jsonb_set(waiting, '{dependency,since}', to_jsonb(p_from))
+  update public.scheduler_runs set waiting = jsonb_set(waiting, '{dependency}', waiting -> 'dependency' || v_times)
     where job_name = p_job.name and status = 'queued' and waiting ? 'dependency';
 end;
 $$;
@@ -72,7 +72,7 @@ $$;
 comment on function scheduler.waits_for_other(public.scheduler_runs, scheduler.hold) is
   'Whether a run waits for something else than that hold, for nothing yet, or until another moment.';
 
-create function scheduler.put_off(
+create function scheduler.mark_waiting_alone(
   p_run public.scheduler_runs, p_hold scheduler.hold, p_now timestamptz
 ) returns void
 language sql set search_path = '' as $$
@@ -82,7 +82,7 @@ language sql set search_path = '' as $$
     run_after = coalesce((p_hold).until, p_now + interval '1 hour')
   where id = p_run.id and status = 'queued';
 $$;
-comment on function scheduler.put_off(public.scheduler_runs, scheduler.hold, timestamptz) is
+comment on function scheduler.mark_waiting_alone(public.scheduler_runs, scheduler.hold, timestamptz) is
   'Writes down what a run alone waits for. The caller holds the job''s row lock.';
 
 create function scheduler.mark_all_waiting(p_job_name text, p_hold scheduler.hold, p_now timestamptz) returns void
@@ -125,10 +125,15 @@ comment on function scheduler.note_stop(public.scheduler_jobs, timestamptz) is
   'After a person has stopped the job or let it go: writes down whether that holds back what waits of it. The caller '
     'holds the job''s row lock.';
 
+-- Behind all live runs, whose priorities are from -10 on.
+create function scheduler.backfill_priority() returns integer
+language sql immutable set search_path = '' as $$ select -100 $$;
+comment on function scheduler.backfill_priority() is 'The priority of back-filled runs, and of no others.';
+
 create function scheduler.is_backfill(p_run public.scheduler_runs) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
-  return p_run.priority = -100;
+  return p_run.priority = scheduler.backfill_priority();
 end;
 $$;
 comment on function scheduler.is_backfill(public.scheduler_runs) is
@@ -144,7 +149,8 @@ begin
   if (p_hold).kind = 'defer_if' then
     -- Each until its own time is over.
     update public.scheduler_runs as runs set waiting = scheduler.wait_for(runs, ((p_hold).kind, (p_hold).name,
-        (p_hold).until + (runs.scheduled_for - p_run.scheduled_for), null)::scheduler.hold, p_now)
+        (p_hold).until + (scheduler.put_off_from(runs, p_now) - scheduler.put_off_from(p_run, p_now)),
+        null)::scheduler.hold, p_now)
       where job_name = p_run.job_name and status = 'queued' and run_after is null
         and (id = p_run.id or waiting is null);
     return;
@@ -213,8 +219,8 @@ language sql stable set search_path = '' as $$
   from scheduler.next_waiting(p_job, p_now) as first;
 $$;
 comment on function scheduler.line_waits_for(public.scheduler_jobs, timestamptz) is
-  'What a run waits for that joins those of its job that go as soon as the job may: the same as the first of them; '
-    'null when there are none.';
+  'What a run waits for that joins those of its job that go as soon as the job may: the same as the first of them, see '
+    'own_wait; null when there are none.';
 
 -- Keys: at most so many runs with the same key of a job, or of a group, at once.
 

@@ -337,6 +337,54 @@ t.ledgerTest(
   },
 );
 
+/** Until when each run of the job that waits is put off, in minutes after its own time. */
+const waitsFor = async (sql: Sql): Promise<number[]> =>
+  (await t.runs(sql, "job")).filter((row) => row.waiting?.for === "defer_if").map((row) =>
+    (Date.parse(row.waiting.until) - row.scheduled_for) / 60_000
+  );
+
+t.ledgerTest("a run that joins others that are put off says its own time", async ({ sql }) => {
+  await t.register(sql, "first", { overlap_policy: "allow", target: "job" });
+  await deferred(sql, { schedule: null, depends_on: ["first"], overlap_policy: "allow" });
+  for (const minute of [0, 5]) {
+    const run = await t.start(sql, "first", at(minute));
+    await t.begin(sql, run, at(minute));
+    await t.finish(sql, run, "completed", at(minute));
+    await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [at(minute + 1)]);
+  }
+  // Not before 12:08, and put off as from the time at which it was enqueued.
+  await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', $1, $2)", [at(8), at(7)]);
+  await t.pulse(sql, at(9));
+  assert.deepEqual((await waitsFor(sql)).slice(-5), [15, 15, 15, 15, 15]);
+  // The time of the oldest is over; the others wait on.
+  await t.pulse(sql, at(15));
+  const sent = (await t.runs(sql, "job")).filter((row) => row.status === "dispatched");
+  assert.deepEqual(sent.map((row) => row.scheduled_for), [at(0)]);
+});
+
+t.ledgerTest(
+  "a live run that joins a back-filled one is put off from its own time on",
+  async ({ sql }) => {
+    await deferred(sql, { schedule: "0 * * * *", overlap_policy: "allow" }, at(60));
+    await sql`
+    select scheduler.backfill('job', ${at(-180)}, ${
+      at(1)
+    }, 'why', 'Ada', 'all', p_preview => false, p_now => ${at(1)})`;
+    await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [at(10)]);
+    const until = (await t.runs(sql, "job")).filter((row) => row.waiting?.for === "defer_if")
+      .map((row) => [row.trigger, row.waiting.until]);
+    assert.deepEqual(
+      until.filter(([trigger]) => trigger === "enqueued").map(([, moment]) => new Date(moment)),
+      [at(25)],
+    );
+    assert.ok(
+      until.filter(([trigger]) => trigger === "backfill").every(([, moment]) =>
+        new Date(moment) >= at(16)
+      ),
+    );
+  },
+);
+
 t.ledgerTest(
   "runs that are caught up together are put off, each until its own time",
   async ({ sql }) => {

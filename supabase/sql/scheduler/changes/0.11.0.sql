@@ -880,7 +880,7 @@ comment on column public.scheduler_jobs.defer_at_most_seconds is
 comment on column public.scheduler_jobs.stretch_after is
   'After so many runs in a row with the result {"idle": true} the job is asked less often. Null: it never is.';
 comment on column public.scheduler_jobs.stretch_at_most_seconds is
-  'How long the job is left alone at the most because it found nothing.';
+  'How long no occurrence of the job runs at the most because it found nothing.';
 comment on column public.scheduler_jobs.parallel_least is
   'How many runs may be under way at once at the least: the number in force lies between it and parallel_limit, by '
     'what waits and how the target copes. Null: it is parallel_limit.';
