@@ -98,8 +98,9 @@ language sql immutable set search_path = '' as $$
         'was %s%s.',
       at, coalesce((p_facts ->> 'pulse_age_seconds') || ' s ago', 'never'),
       coalesce(', and says: ' || (p_facts ->> 'error'), ''))
-    when 'left_out' then format(' did not run at %s: it had found nothing several times in a row, the last time at %s, '
-      'and is asked less often until it finds something%s.', at, p_facts ->> 'found_nothing_at',
+    when 'left_out' then format(' did not run at %s: it had found nothing %s at %s, and is asked less often until it '
+      'finds something%s.', at, case p_facts ->> 'runs' when '1' then 'before,' else 'several times in a row, the last '
+      'time' end, p_facts ->> 'found_nothing_at',
       coalesce('; it is asked again at ' || (p_facts ->> 'asked_again_at'), ''))
     when 'no_work'
       then format(' did not run at %s: there was nothing to do, by its run_if %s.', at, p_facts ->> 'run_if')

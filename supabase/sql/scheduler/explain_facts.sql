@@ -205,24 +205,32 @@ $$;
 comment on function scheduler.not_due_facts(public.scheduler_jobs, timestamptz, timestamptz) is
   'The facts of a minute at which the job''s schedule has no occurrence: those around it since it was registered.';
 
--- An occurrence that is left out leaves no row: what the run before it found tells of it afterwards.
+create function scheduler.idle_before(p_job public.scheduler_jobs, p_occurrence timestamptz) returns timestamptz
+language sql stable set search_path = '' as $$
+  select max(scheduled_for) from (
+    select scheduled_for, scheduler.stretch_sign(runs) as sign from public.scheduler_runs as runs
+    where job_name = p_job.name and scheduled_for < p_occurrence and scheduler.stretch_sign(runs) is not null
+    order by scheduled_for desc, attempt desc limit p_job.stretch_after) as newest
+  having count(*) filter (where sign = 'idle') = p_job.stretch_after;
+$$;
+comment on function scheduler.idle_before(public.scheduler_jobs, timestamptz) is
+  'The last run before an occurrence, if the stretch_after newest ones that say something all found nothing; else '
+    'null.';
+
+-- An occurrence that is left out leaves no row: what the runs before it found tells of it afterwards.
 create function scheduler.left_out_facts(p_job public.scheduler_jobs, p_occurrence timestamptz) returns jsonb
 language sql stable set search_path = '' as $$
-  select jsonb_build_object('kind', 'left_out', 'found_nothing_at',
-    scheduler.local_text(coalesce(stretch.asked_for, last.scheduled_for), p_job.time_zone), 'asked_again_at',
-    scheduler.local_text(stretch.asked_again_at, p_job.time_zone))
-  from (select) as always
+  select jsonb_build_object('kind', 'left_out', 'runs', p_job.stretch_after, 'found_nothing_at',
+    scheduler.local_text(coalesce(stretch.asked_for, idle_at), p_job.time_zone), 'asked_again_at',
+    case when stretch.idle_in_row > 0 then scheduler.local_text(stretch.asked_again_at, p_job.time_zone) end)
+  from (select scheduler.idle_before(p_job, p_occurrence) as idle_at) as before
     left join scheduler.stretches as stretch
       on stretch.job_name = p_job.name and scheduler.is_left_out(p_job, p_occurrence)
-    left join lateral (
-      select scheduled_for, result from public.scheduler_runs
-      where job_name = p_job.name and scheduled_for < p_occurrence and trigger <> 'manual'
-      order by scheduled_for desc, attempt desc limit 1) as last on true
-  where p_job.stretch_after is not null and (stretch.job_name is not null or last.result -> 'idle' = 'true');
+  where p_job.stretch_after is not null and (stretch.job_name is not null or idle_at is not null);
 $$;
 comment on function scheduler.left_out_facts(public.scheduler_jobs, timestamptz) is
-  'The facts of an occurrence without a row that was left out, as the job had found nothing several times in a row; '
-    'null of all others.';
+  'The facts of an occurrence without a row that was left out, as the job had found nothing stretch_after times in a '
+    'row; null of all others.';
 
 create function scheduler.no_run_facts(
   p_job public.scheduler_jobs, p_minute timestamptz, p_until timestamptz, p_now timestamptz

@@ -154,12 +154,23 @@ comment on function scheduler.plan_on_time(public.scheduler_jobs, timestamptz[],
   'Occurrences that are due and not too late, in order. Where runs must not overlap, the newest that has work starts; '
     'older ones, which nobody fired, are caught up with misfire policy all and superseded with the others.';
 
+create function scheduler.first_asked(p_job public.scheduler_jobs) returns timestamptz
+language sql stable set search_path = '' as $$
+  select coalesce((
+    select asked_again_at from scheduler.stretches
+    where job_name = p_job.name and p_job.next_run_at > asked_for and p_job.next_run_at < asked_again_at),
+    p_job.next_run_at);
+$$;
+comment on function scheduler.first_asked(public.scheduler_jobs) is
+  'The first occurrence from the job''s cursor on that is not left out.';
+
 create function scheduler.plan_occurrences(p_job public.scheduler_jobs, p_next timestamptz, p_now timestamptz)
 returns scheduler.planned_occurrence[]
 language plpgsql set search_path = '' as $$
 declare
   -- pg_cron's own minute always counts as in time.
   v_on_time_from constant timestamptz := p_now - make_interval(secs => greatest(60, p_job.misfire_grace_seconds));
+  v_late_from timestamptz := p_job.next_run_at;
   v_due timestamptz[];
   v_plan scheduler.planned_occurrence[];
 begin
@@ -175,9 +186,13 @@ begin
     return array[(p_job.next_run_at, null, 1, 'start', null)::scheduler.planned_occurrence];
   end if;
   v_plan := array(select planned from scheduler.plan_on_time(p_job, v_due, p_now) as planned);
-  if p_job.next_run_at < v_on_time_from then
+  if v_late_from < v_on_time_from then
+    -- What is left out would else be missed where there is so much of it that it shares one row.
+    v_late_from := scheduler.first_asked(p_job);
+  end if;
+  if v_late_from < v_on_time_from then
     v_plan := v_plan || array(select planned from scheduler.plan_late(
-      p_job, p_job.next_run_at, v_on_time_from,
+      p_job, v_late_from, v_on_time_from,
       case p_job.misfire_policy
         when 'all' then p_job.misfire_cap
         -- One run makes up for all missed ones; an occurrence that starts now is such a run.

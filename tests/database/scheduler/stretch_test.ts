@@ -264,6 +264,71 @@ t.ledgerTest("explain, next_runs and status tell of what is left out", async ({ 
   ]);
 });
 
+t.ledgerTest("explain says left out only after as many idle runs as it takes", async ({ sql }) => {
+  await sql.unsafe(`
+    create function public.wanted(timestamptz) returns boolean language sql as
+    $$ select extract(minute from $1) not in (1, 5) $$`);
+  await stretched(sql, { run_if: "public.wanted" });
+  assert.deepEqual(await minutes(sql, 0, 8, (minute) => minute === 4 ? "found" : "idle"), [
+    0,
+    2,
+    4,
+    6,
+    7,
+  ]);
+  const said = async (minute: number, now = 8.5) =>
+    (await t.value(sql, "scheduler.explain('job', $1, $2)", [at(minute), at(now)]))
+      .replace(/^job did not run at \S+ \S+ UTC: /, "");
+  assert.equal(await said(1), "there was nothing to do, by its run_if public.wanted.");
+  assert.match(
+    await said(3),
+    /^it had found nothing several times in a row, the last time at 2026-03-02 12:02 UTC,/,
+  );
+  assert.equal(await said(5), "there was nothing to do, by its run_if public.wanted.");
+  assert.match(await said(8), /it is asked again at 2026-03-02 12:09 UTC\.$/);
+  await byHand(sql, "found", 9.01);
+  assert.match(await said(8, 9.1), /and is asked less often until it finds something\.$/);
+  await t.register(sql, "once", { stretch_after: 1, stretch_at_most_seconds: 3600, target: "job" });
+  await end(sql, await t.start(sql, "once"), "idle", at(0));
+  await t.dispatch(sql, "once", at(1));
+  assert.match(
+    await t.value(sql, "scheduler.explain('once', $1, $1)", [at(1)]),
+    /: it had found nothing before, at 2026-03-02 12:00 UTC, and is asked less often/,
+  );
+});
+
+t.ledgerTest(
+  "of more than 1,000 that are left out in an outage none is missed",
+  async ({ sql }) => {
+    await stretched(sql, {
+      schedule: "2 seconds",
+      stretch_after: 1,
+      stretch_at_most_seconds: 86_400,
+      misfire_grace_seconds: 60,
+    });
+    // After 12 idle runs the next one is due 8,192 s after the last.
+    const id = await t.start(sql, "job");
+    await sql`insert into scheduler.stretches values ('job', 11, ${t.NOON}, ${t.NOON})`;
+    await end(sql, id, "idle", t.NOON);
+    assert.deepEqual((await stretch(sql))!.asked_again_at, at(8192 / 60));
+    await t.pulse(sql, at(100));
+    const missed = async () =>
+      (await sql`select coalesce(sum(occurrences), 0)::int as n from scheduler_runs where status = 'missed'`)[
+        0
+      ]!.n;
+    assert.equal(await missed(), 0);
+    assert.equal((await t.runs(sql, "job")).length, 1);
+    // An outage from 12:00 to 15:00: what was due from 14:16:32 on is missed, and no more.
+    await sql`update scheduler_jobs set next_run_at = ${at(2 / 60)}, previous_run_at = ${t.NOON}`;
+    await t.pulse(sql, at(180));
+    const before = (180 * 60 - 8192) / 2;
+    assert.equal(await missed(), before);
+    const [first] =
+      await sql`select scheduled_for from scheduler_runs where status = 'missed' order by 1`;
+    assert.deepEqual(first!.scheduled_for, at(8192 / 60));
+  },
+);
+
 t.ledgerTest(
   "what is left out is neither missed nor overdue, also in an outage",
   async ({ sql }) => {

@@ -65,3 +65,30 @@ t.ledgerTest("a retry that joins those that wait says what they wait for", async
     ["enqueued", "paused", null],
   ]);
 });
+
+t.ledgerTest(
+  "the time to wait for a dependency begins anew, also of a run that a pause holds back meanwhile",
+  async ({ sql }) => {
+    await t.register(sql, "first", { target: "job" });
+    await t.register(sql, "job", { depends_on: ["first"], dependency_timeout_seconds: 600 });
+    const waits = JSON.stringify({
+      for: "dependency",
+      name: "first",
+      since: t.NOON,
+      until: t.after(10),
+    });
+    await sql`
+      insert into scheduler_runs (job_name, status, trigger, scheduled_for, waiting) values
+        ('job', 'queued', 'cron', ${t.NOON}, ${waits}::text::jsonb),
+        ('job', 'queued', 'cron', ${t.after(1)},
+          jsonb_build_object('for', 'paused', 'name', null, 'dependency', ${waits}::text::jsonb))`;
+    await sql`select scheduler.wait_anew(jobs, ${
+      t.after(60)
+    }) from scheduler_jobs as jobs where name = 'job'`;
+    const rows = (await t.runs(sql, "job")).map((row) => row.waiting.dependency ?? row.waiting);
+    assert.deepEqual(
+      rows.map((row) => [row.for, new Date(row.since), new Date(row.until)]),
+      Array(2).fill(["dependency", t.after(60), t.after(70)]),
+    );
+  },
+);
