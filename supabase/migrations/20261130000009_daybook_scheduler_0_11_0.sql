@@ -940,7 +940,7 @@ comment on column public.scheduler_jobs.defer_at_most_seconds is
 comment on column public.scheduler_jobs.stretch_after is
   'After so many runs in a row with the result {"idle": true} the job is asked less often. Null: it never is.';
 comment on column public.scheduler_jobs.stretch_at_most_seconds is
-  'How long the job is left alone at the most because it found nothing.';
+  'How long no occurrence of the job runs at the most because it found nothing.';
 comment on column public.scheduler_jobs.parallel_least is
   'How many runs may be under way at once at the least: the number in force lies between it and parallel_limit, by '
     'what waits and how the target copes. Null: it is parallel_limit.';
@@ -950,18 +950,20 @@ comment on column public.scheduler_jobs.parallel_limit is
 
 create table scheduler.stretches (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
-  idle_in_row integer not null check (idle_in_row >= 1),
+  idle_in_row integer not null check (idle_in_row >= 0),
   asked_for timestamptz not null check (isfinite(asked_for)),
   asked_again_at timestamptz check (isfinite(asked_again_at))
 ) with (fillfactor = 50);
 alter table scheduler.stretches enable row level security;
 revoke all on scheduler.stretches from public, anon, authenticated, service_role;
 comment on table scheduler.stretches is
-  'One row a job with stretch_after whose last run found nothing. Written as a run ends, under the job''s row lock.';
-comment on column scheduler.stretches.idle_in_row is 'How many runs in a row have found nothing.';
-comment on column scheduler.stretches.asked_for is 'The occurrence of the last of them.';
+  'One row a job with stretch_after of which a run has found nothing. Written as a run ends and as the job is '
+    'registered, under the job''s row lock.';
+comment on column scheduler.stretches.idle_in_row is
+  'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out.';
+comment on column scheduler.stretches.asked_for is 'The occurrence of the last run that found nothing.';
 comment on column scheduler.stretches.asked_again_at is
-  'The next occurrence that runs: those between asked_for and it are left out. Null: none is.';
+  'The first occurrence after asked_for that is not left out. Null: none is left out.';
 
 insert into public.scheduler_settings (pack, key, default_value, unit, least, most, optional, description) values
   ('scheduler', 'scheduler.busy_connections_percent', '70', 'percent', 1, 100, true, 'from so many active of all '
@@ -1374,6 +1376,28 @@ $function$
 ;
 comment on function scheduler.add_figures(jsonb,text[],jsonb) is 'The sums of a day''s figures with those of one more result. A figure that the result does not have counts nothing.';
 revoke all on function scheduler.add_figures(jsonb,text[],jsonb) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.add_following(p_job scheduler_jobs, p_run scheduler_runs, p_retryable boolean, p_resume_at timestamp with time zone, p_now timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_next constant public.scheduler_runs := scheduler.following_run(p_job, p_run, p_retryable, p_resume_at, p_now);
+begin
+  if v_next.id is not null then
+    perform scheduler.add_runs(array[v_next]);
+  elsif p_job.continuous then
+    -- A call by hand, or a run from before the job was continuous, was in the way of the next one.
+    perform scheduler.keep_going(p_job, p_now);
+  end if;
+  perform scheduler.log_run(p_run, v_next.id is not null and v_next.trigger = 'retry');
+  return v_next.id is not null;
+end;
+$function$
+;
+comment on function scheduler.add_following(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) is 'Writes the run that follows one that has ended (see following_run) and the line of that one in scheduler_activity. Returns whether a run follows. The caller holds the job''s row lock.';
+revoke all on function scheduler.add_following(scheduler_jobs,scheduler_runs,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.add_operator(p_user_id uuid, p_role text, p_name text, p_reason text, p_author text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
@@ -2721,9 +2745,9 @@ begin
   end if;
   return (
     select greatest(asked_for, (
-      select max(coalesce(scheduled_until, scheduled_for)) from public.scheduler_runs
+      select max(coalesce(scheduled_until, scheduled_for)) from public.scheduler_runs as runs
       where job_name = p_job.name and scheduled_for > asked_for and scheduled_for < p_occurrence
-        and trigger <> 'manual'))
+        and trigger not in ('manual', 'backfill') and scheduler.is_of_occurrence(runs)))
     from scheduler.stretches where job_name = p_job.name);
 end;
 $function$
@@ -3121,6 +3145,16 @@ $function$
 comment on function scheduler.backfill_fault(text,text,text,text,text) is 'Why an occurrence is left as it is, by its state and skip_kind, what is to be processed again (missed: what never ran; failed; all), the label of a calendar, and what its run_if says; null when it is queued.';
 revoke all on function scheduler.backfill_fault(text,text,text,text,text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.backfill_priority()
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$ select -100 $function$
+;
+comment on function scheduler.backfill_priority() is 'The priority of back-filled runs, and of no others.';
+revoke all on function scheduler.backfill_priority() from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.backfill_run(p_job scheduler_jobs, p_scheduled_for timestamp with time zone, p_place integer, p_now timestamp with time zone)
  RETURNS scheduler_runs
  LANGUAGE plpgsql
@@ -3133,8 +3167,8 @@ begin
   v_run.attempt := coalesce((
     select max(attempt) from public.scheduler_runs
     where job_name = p_job.name and scheduled_for = p_scheduled_for), 0) + 1;
-  -- Behind all live ones, among themselves in the order that was chosen.
-  v_run.priority := -100;
+  v_run.priority := scheduler.backfill_priority();
+  -- Among themselves in the order that was chosen.
   v_run.turn := p_place;
   v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
   v_run.waiting := scheduler.wait_facts('parallel_limit', null, p_now, null);
@@ -5258,20 +5292,18 @@ CREATE OR REPLACE FUNCTION scheduler.defer_hold(p_job scheduler_jobs, p_run sche
 AS $function$
 declare
   v_at_most constant interval := make_interval(secs => p_job.defer_at_most_seconds);
-  v_is_backfill constant boolean := scheduler.is_backfill(p_run);
-  -- A back-filled run was due long ago: its time begins when its turn has come.
-  v_due constant timestamptz := case when v_is_backfill then scheduler.waiting_since(p_run, 'defer_if', p_now)
-    else p_run.scheduled_for end;
+  v_from constant timestamptz := scheduler.put_off_from(p_run, p_now);
   -- The one that goes next may be younger than others, and would hold them up.
-  v_first_due constant timestamptz := case when v_is_backfill then v_due else scheduler.first_due(p_job, p_run) end;
+  v_first_due constant timestamptz := case when scheduler.is_backfill(p_run) then v_from
+    else scheduler.first_due(p_job, p_run) end;
 begin
   -- Before it was due the clock was set back.
   if p_now < v_first_due or p_now >= v_first_due + v_at_most then
     return null;
   elsif scheduler.is_to_wait(p_job, p_now) then
-    return ('defer_if', p_job.defer_if, v_due + v_at_most, null)::scheduler.hold;
+    return ('defer_if', p_job.defer_if, v_from + v_at_most, null)::scheduler.hold;
   elsif p_run.waiting ->> 'for' = 'defer_if' then
-    perform scheduler.end_deferral(p_job, p_run, p_now);
+    perform scheduler.end_putting_off(p_job, p_run, p_now);
   end if;
   return null;
 end;
@@ -5279,22 +5311,6 @@ $function$
 ;
 comment on function scheduler.defer_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'A hold while the job''s defer_if says true and the oldest run that waits has not been due for defer_at_most_seconds; else null. The caller holds the job''s row lock.';
 revoke all on function scheduler.defer_hold(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
-
-CREATE OR REPLACE FUNCTION scheduler.deferred_because(p_defer_if text, p_now timestamp with time zone)
- RETURNS text
- LANGUAGE plpgsql
- STABLE
- SET search_path TO ''
-AS $function$
-begin
-  return case when p_defer_if = 'scheduler.is_busy' then scheduler.busy_because(p_now) end;
-exception when undefined_table or invalid_schema_name then
-  return null;  -- pg_net is gone: is_busy cannot be asked either
-end;
-$function$
-;
-comment on function scheduler.deferred_because(text,timestamp with time zone) is 'Why that function puts runs off now, where it says so: scheduler.is_busy does; null of all others.';
-revoke all on function scheduler.deferred_because(text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.delivery_outcome(p_status integer)
  RETURNS text
@@ -5497,7 +5513,7 @@ begin
     return scheduler.skipped_run(p_job, v_run, v_run.skip_kind, v_label, p_now);
   end if;
   -- What holds back those that wait already holds back this one.
-  v_run.waiting := scheduler.line_waits_for(p_job, p_now);
+  v_run.waiting := scheduler.own_wait(p_job, scheduler.line_waits_for(p_job, p_now), p_occurrence);
   return v_run;
 end;
 $function$
@@ -5663,27 +5679,6 @@ $function$
 comment on function scheduler.end_adoption() is 'Ends what adopt_entries began in this transaction: raises 22023 when a job that takes the place of entries is not registered, and lets the jobs begin where the entries ended.';
 revoke all on function scheduler.end_adoption() from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.end_deferral(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
- RETURNS void
- LANGUAGE plpgsql
- SET search_path TO ''
-AS $function$
-declare
-  v_hold constant scheduler.hold := case
-    when scheduler.takes_lock(p_job) then ('lock', p_job.name, null, null)::scheduler.hold
-    when p_job.parallel_limit is not null then ('parallel_limit', null, null, null)::scheduler.hold end;
-begin
-  update public.scheduler_runs as runs
-    set waiting = case when v_hold.kind is null then waiting -> 'dependency' else scheduler.wait_for(runs, v_hold,
-      p_now) end
-    where job_name = p_job.name and status = 'queued' and run_after is null and id <> p_run.id
-      and waiting ->> 'for' = 'defer_if';
-end;
-$function$
-;
-comment on function scheduler.end_deferral(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'As the job''s defer_if lets a run go that was put off: those behind it wait for their turn. The caller holds the job''s row lock.';
-revoke all on function scheduler.end_deferral(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
-
 CREATE OR REPLACE FUNCTION scheduler.end_incident(p_author text, p_ramp_seconds integer DEFAULT 60, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS text
  LANGUAGE plpgsql
@@ -5743,6 +5738,27 @@ $function$
 comment on function scheduler.end_incident(text,integer,timestamp with time zone) is 'Ends the incident: the jobs are resumed in the order of their dependencies, roots first, spread over p_ramp_seconds. What came due in it stays skipped. Takes a few seconds at most: raises SD105 when other transactions hold rows of jobs for longer; 22023 for a missing author or a ramp outside 0 to 86400.';
 revoke all on function scheduler.end_incident(text,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.end_putting_off(p_job scheduler_jobs, p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_hold constant scheduler.hold := case
+    when scheduler.takes_lock(p_job) then ('lock', p_job.name, null, null)::scheduler.hold
+    when p_job.parallel_limit is not null then ('parallel_limit', null, null, null)::scheduler.hold end;
+begin
+  update public.scheduler_runs as runs
+    set waiting = case when v_hold.kind is null then waiting -> 'dependency' else scheduler.wait_for(runs, v_hold,
+      p_now) end
+    where job_name = p_job.name and status = 'queued' and run_after is null and id <> p_run.id
+      and waiting ->> 'for' = 'defer_if';
+end;
+$function$
+;
+comment on function scheduler.end_putting_off(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'As the job''s defer_if lets a run go that was put off: those behind it wait for their turn. The caller holds the job''s row lock.';
+revoke all on function scheduler.end_putting_off(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.end_run(p_run_id uuid, p_from text[], p_status text, p_verdict text, p_now timestamp with time zone, p_result jsonb DEFAULT NULL::jsonb, p_error_message text DEFAULT NULL::text, p_error_detail jsonb DEFAULT NULL::jsonb, p_retryable boolean DEFAULT true, p_send_next boolean DEFAULT true, p_resume_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -5751,7 +5767,7 @@ AS $function$
 declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
-  v_next public.scheduler_runs;
+  v_goes_on boolean;
   v_opens boolean;
 begin
   select jobs.* into v_job from public.scheduler_jobs as jobs
@@ -5775,20 +5791,13 @@ begin
   end if;
 
   delete from public.scheduler_locks where run_id = p_run_id;
-  v_next := scheduler.following_run(v_job, v_run, p_retryable, p_resume_at, p_now);
-  if v_next.id is not null then
-    perform scheduler.add_runs(array[v_next]);
-  elsif v_job.continuous then
-    -- A call by hand, or a run from before the job was continuous, was in the way of the next one.
-    perform scheduler.keep_going(v_job, p_now);
-  end if;
-  perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
+  v_goes_on := scheduler.add_following(v_job, v_run, p_retryable, p_resume_at, p_now);
   if v_job.stretch_after is not null or v_job.parallel_least is not null then
     perform scheduler.learn_from(v_job, v_run);
   end if;
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
     v_opens := scheduler.opens_line();
-    perform scheduler.let_go(v_job, v_run, v_next.id is not null, p_now);
+    perform scheduler.let_go(v_job, v_run, v_goes_on, p_now);
   end if;
   if p_send_next and v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
@@ -5823,6 +5832,23 @@ $function$
 ;
 comment on function scheduler.end_secret_rotation(text,text,timestamp with time zone) is 'Takes the old secret out of Vault. Does nothing unless the rotation is switched; returns its stage. The functions must refuse the old one before, and no request may carry it.';
 revoke all on function scheduler.end_secret_rotation(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.end_stretch(p_job scheduler_jobs, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  update scheduler.stretches
+    -- An occurrence that is due and has no row yet runs; in an outage the newest of those does.
+    set idle_in_row = 0, asked_again_at = least(asked_again_at, greatest(p_job.next_run_at,
+      scheduler.interval_start(p_job, p_now + interval '1 microsecond')))
+    where job_name = p_job.name;
+end;
+$function$
+;
+comment on function scheduler.end_stretch(scheduler_jobs,timestamp with time zone) is 'The job is asked again at its next occurrence, and as often as before. The caller holds the job''s row lock.';
+revoke all on function scheduler.end_stretch(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.end_try(p_delivery scheduler_alert_deliveries, p_outcome text, p_status integer, p_error text, p_retry_after text, p_now timestamp with time zone)
  RETURNS void
@@ -5877,7 +5903,7 @@ begin
     where job_name = p_job_name and scheduled_for >= p_now and scheduled_for < p_now + interval '1 minute'
       and trigger <> 'manual';
   -- What holds back those that wait already holds back these.
-  v_waiting := scheduler.line_waits_for(v_job, p_now);
+  v_waiting := scheduler.own_wait(v_job, scheduler.line_waits_for(v_job, p_now), coalesce(v_first, p_now));
   insert into public.scheduler_runs (
     job_name, function_name, status, trigger, scheduled_for, max_attempts, timeout_seconds, receipt, payload, key,
     run_after, priority, turn, waiting
@@ -6282,6 +6308,21 @@ $function$
 comment on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) is 'The last receipt. Ends a running run as completed, failed (timed_out and interrupted are failures with that verdict) or deferred (its continuation goes on from p_resume_at) and plans its retry. {"finished": false, "reason"}, and nothing changed, when the run is not running. Raises 22023 for an unknown outcome, or a deferred run without a moment to go on at.';
 revoke all on function scheduler.finish_run(uuid,text,jsonb,text,jsonb,boolean,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.first_asked(p_job scheduler_jobs)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce((
+    select asked_again_at from scheduler.stretches
+    where job_name = p_job.name and p_job.next_run_at > asked_for and p_job.next_run_at < asked_again_at),
+    p_job.next_run_at);
+$function$
+;
+comment on function scheduler.first_asked(scheduler_jobs) is 'The first occurrence from the job''s cursor on that is not left out.';
+revoke all on function scheduler.first_asked(scheduler_jobs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.first_due(p_job scheduler_jobs, p_run scheduler_runs)
  RETURNS timestamp with time zone
  LANGUAGE plpgsql
@@ -6293,7 +6334,7 @@ begin
   return least(p_run.scheduled_for, (
     select scheduled_for from public.scheduler_runs
     where job_name = p_job.name and status = 'queued' and run_after is null and trigger <> 'manual'
-      and priority <> -100
+      and priority <> scheduler.backfill_priority()
     order by scheduled_for, attempt limit 1));
 end;
 $function$
@@ -6841,7 +6882,7 @@ CREATE OR REPLACE FUNCTION scheduler.hold_back(p_run scheduler_runs, p_hold sche
 AS $function$
 begin
   if scheduler.waits_alone((p_hold).kind) then
-    perform scheduler.put_off(p_run, p_hold, p_now);
+    perform scheduler.mark_waiting_alone(p_run, p_hold, p_now);
     return 'waits';
   end if;
   if scheduler.waits_for_other(p_run, p_hold) then
@@ -6945,6 +6986,22 @@ $function$
 comment on function scheduler.http_date(text) is 'The moment of an HTTP Date header; null when it cannot be read.';
 revoke all on function scheduler.http_date(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.idle_before(p_job scheduler_jobs, p_occurrence timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select max(scheduled_for) from (
+    select scheduled_for, scheduler.stretch_sign(runs) as sign from public.scheduler_runs as runs
+    where job_name = p_job.name and scheduled_for < p_occurrence and scheduler.stretch_sign(runs) is not null
+    order by scheduled_for desc, attempt desc limit p_job.stretch_after) as newest
+  having count(*) filter (where sign = 'idle') = p_job.stretch_after;
+$function$
+;
+comment on function scheduler.idle_before(scheduler_jobs,timestamp with time zone) is 'The last run before an occurrence, if the stretch_after newest ones that say something all found nothing; else null.';
+revoke all on function scheduler.idle_before(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.incident_lasts()
  RETURNS boolean
  LANGUAGE plpgsql
@@ -7004,7 +7061,7 @@ CREATE OR REPLACE FUNCTION scheduler.is_backfill(p_run scheduler_runs)
  SET search_path TO ''
 AS $function$
 begin
-  return p_run.priority = -100;
+  return p_run.priority = scheduler.backfill_priority();
 end;
 $function$
 ;
@@ -7069,13 +7126,14 @@ CREATE OR REPLACE FUNCTION scheduler.is_left_out(p_job scheduler_jobs, p_occurre
  SET search_path TO ''
 AS $function$
 begin
-  return p_job.stretch_after is not null and exists (
+  -- Also of a job that has no stretch_after any more: its next run stands for what was left out before.
+  return exists (
     select from scheduler.stretches
     where job_name = p_job.name and p_occurrence > asked_for and p_occurrence < asked_again_at);
 end;
 $function$
 ;
-comment on function scheduler.is_left_out(scheduler_jobs,timestamp with time zone) is 'Whether the occurrence is left out, as the job has found nothing several times in a row.';
+comment on function scheduler.is_left_out(scheduler_jobs,timestamp with time zone) is 'Whether the occurrence is left out, as the job had found nothing stretch_after times in a row.';
 revoke all on function scheduler.is_left_out(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_limit(p_kind text)
@@ -7525,6 +7583,33 @@ $function$
 comment on function scheduler.job_named(text) is 'The job of that name or alias. Raises SD001 and names the jobs there are when there is none.';
 revoke all on function scheduler.job_named(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.job_of(p_values jsonb)
+ RETURNS scheduler_jobs
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO ''
+AS $function$
+declare
+  v_job public.scheduler_jobs := jsonb_populate_record(null::public.scheduler_jobs, p_values);
+  v_is_url constant boolean := coalesce(v_job.target, '') like '%://%';
+begin
+  v_job.continuous := coalesce(btrim(lower(v_job.schedule)) = '@continuous', false);
+  v_job.schedule := case when not v_job.continuous then v_job.schedule end;
+  v_job.target := coalesce(v_job.target, v_job.name);
+  v_job.timeout_seconds := coalesce(v_job.timeout_seconds, case when v_is_url then 30 else 120 end);
+  v_job.receipt := coalesce(v_job.receipt, case when v_is_url then 'response' else 'function' end);
+  v_job.secret_name := coalesce(v_job.secret_name, case when v_is_url then '' else 'cron_secret' end);
+  v_job.depends_on := coalesce(v_job.depends_on, '{}');
+  v_job.budgets := coalesce(v_job.budgets, '{}');
+  v_job.calendars := coalesce(v_job.calendars, '{}');
+  v_job.figures := coalesce(v_job.figures, '{}');
+  return v_job;
+end;
+$function$
+;
+comment on function scheduler.job_of(jsonb) is 'The job that arguments of register_job describe: {argument: value}, with what stands for null.';
+revoke all on function scheduler.job_of(jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.job_of_run(p_run_id uuid)
  RETURNS text
  LANGUAGE plpgsql
@@ -7923,20 +8008,16 @@ CREATE OR REPLACE FUNCTION scheduler.left_out_facts(p_job scheduler_jobs, p_occu
  STABLE
  SET search_path TO ''
 AS $function$
-  select jsonb_build_object('kind', 'left_out', 'found_nothing_at',
-    scheduler.local_text(coalesce(stretch.asked_for, last.scheduled_for), p_job.time_zone), 'asked_again_at',
-    scheduler.local_text(stretch.asked_again_at, p_job.time_zone))
-  from (select) as always
+  select jsonb_build_object('kind', 'left_out', 'runs', p_job.stretch_after, 'found_nothing_at',
+    scheduler.local_text(coalesce(stretch.asked_for, idle_at), p_job.time_zone), 'asked_again_at',
+    case when stretch.idle_in_row > 0 then scheduler.local_text(stretch.asked_again_at, p_job.time_zone) end)
+  from (select scheduler.idle_before(p_job, p_occurrence) as idle_at) as before
     left join scheduler.stretches as stretch
       on stretch.job_name = p_job.name and scheduler.is_left_out(p_job, p_occurrence)
-    left join lateral (
-      select scheduled_for, result from public.scheduler_runs
-      where job_name = p_job.name and scheduled_for < p_occurrence and trigger <> 'manual'
-      order by scheduled_for desc, attempt desc limit 1) as last on true
-  where p_job.stretch_after is not null and (stretch.job_name is not null or last.result -> 'idle' = 'true');
+  where p_job.stretch_after is not null and (stretch.job_name is not null or idle_at is not null);
 $function$
 ;
-comment on function scheduler.left_out_facts(scheduler_jobs,timestamp with time zone) is 'The facts of an occurrence without a row that was left out, as the job had found nothing several times in a row; null of all others.';
+comment on function scheduler.left_out_facts(scheduler_jobs,timestamp with time zone) is 'The facts of an occurrence without a row that was left out, as the job had found nothing stretch_after times in a row; null of all others.';
 revoke all on function scheduler.left_out_facts(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.let_due_go(p_job scheduler_jobs, p_now timestamp with time zone)
@@ -7945,9 +8026,10 @@ CREATE OR REPLACE FUNCTION scheduler.let_due_go(p_job scheduler_jobs, p_now time
  SET search_path TO ''
 AS $function$
   -- Retries, jitter and all else that waited for a time; behind a run that waits for something they wait for it, too.
-  update public.scheduler_runs set run_after = null,
+  update public.scheduler_runs as runs set run_after = null,
       waiting = case when waiting ->> 'for' = 'dependency' then waiting
-        else coalesce((select scheduler.line_waits_for(p_job, p_now)), waiting) end
+        else coalesce(scheduler.own_wait(p_job, (select scheduler.line_waits_for(p_job, p_now)),
+          scheduler.put_off_from(runs, p_now)), waiting) end
     where job_name = p_job.name and status = 'queued' and run_after <= p_now;
 $function$
 ;
@@ -8015,6 +8097,28 @@ $function$
 comment on function scheduler.limit_in_force(scheduler_jobs) is 'How many runs of the job may be under way at once now; null: any number.';
 revoke all on function scheduler.limit_in_force(scheduler_jobs) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.limit_reason(p_job scheduler_jobs)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select case under_way when 1 then 'for the run under way to end'
+    else format('for %s of the %s runs under way to end', case to_end when 1 then 'one' else to_end::text end,
+      under_way) end
+    || case when p_job.parallel_least is not null then format(', as %s may be under way now (from %s to %s)', in_force,
+      p_job.parallel_least, p_job.parallel_limit) else '' end
+  from (
+    -- More than may be are under way after the limit was lowered.
+    select under_way, in_force, under_way - in_force + 1 as to_end
+    from (select count(*) as under_way, scheduler.limit_in_force(p_job) as in_force from public.scheduler_runs
+      where job_name = p_job.name and status in ('dispatched', 'running')) as counted) as facts
+  where to_end >= 1;
+$function$
+;
+comment on function scheduler.limit_reason(scheduler_jobs) is 'How many of the job''s runs have to end before the next one is sent, as the end of the sentence "it waits …"; null when none has to.';
+revoke all on function scheduler.limit_reason(scheduler_jobs) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.line_of(p_group_name text, p_job_name text, p_tried integer, p_now timestamp with time zone)
  RETURNS SETOF scheduler.place_in_line
  LANGUAGE sql
@@ -8040,7 +8144,7 @@ AS $function$
   from scheduler.next_waiting(p_job, p_now) as first;
 $function$
 ;
-comment on function scheduler.line_waits_for(scheduler_jobs,timestamp with time zone) is 'What a run waits for that joins those of its job that go as soon as the job may: the same as the first of them; null when there are none.';
+comment on function scheduler.line_waits_for(scheduler_jobs,timestamp with time zone) is 'What a run waits for that joins those of its job that go as soon as the job may: the same as the first of them, see own_wait; null when there are none.';
 revoke all on function scheduler.line_waits_for(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.link_dependents(p_job_name text, p_depends_on text[])
@@ -8087,7 +8191,7 @@ begin
   end if;
   if (p_job.schedule, p_job.time_zone, p_job.stretch_after, p_job.stretch_at_most_seconds)
     is distinct from (p_old.schedule, p_old.time_zone, p_old.stretch_after, p_old.stretch_at_most_seconds) then
-    delete from scheduler.stretches where job_name = p_job.name;
+    perform scheduler.end_stretch(p_job, now());
   end if;
   if p_job.parallel_least is null and p_old.parallel_least is not null then
     delete from scheduler.parallel_states where job_name = p_job.name;
@@ -8532,7 +8636,8 @@ begin
   if (p_hold).kind = 'defer_if' then
     -- Each until its own time is over.
     update public.scheduler_runs as runs set waiting = scheduler.wait_for(runs, ((p_hold).kind, (p_hold).name,
-        (p_hold).until + (runs.scheduled_for - p_run.scheduled_for), null)::scheduler.hold, p_now)
+        (p_hold).until + (scheduler.put_off_from(runs, p_now) - scheduler.put_off_from(p_run, p_now)),
+        null)::scheduler.hold, p_now)
       where job_name = p_run.job_name and status = 'queued' and run_after is null
         and (id = p_run.id or waiting is null);
     return;
@@ -8550,6 +8655,21 @@ $function$
 ;
 comment on function scheduler.mark_waiting(scheduler_runs,scheduler.hold,timestamp with time zone) is 'Writes down what a run waits for together with all others of its job. The caller holds the job''s row lock.';
 revoke all on function scheduler.mark_waiting(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.mark_waiting_alone(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  update public.scheduler_runs set
+    waiting = scheduler.wait_for(p_run, p_hold, p_now),
+    -- What has no end is looked at from time to time all the same.
+    run_after = coalesce((p_hold).until, p_now + interval '1 hour')
+  where id = p_run.id and status = 'queued';
+$function$
+;
+comment on function scheduler.mark_waiting_alone(scheduler_runs,scheduler.hold,timestamp with time zone) is 'Writes down what a run alone waits for. The caller holds the job''s row lock.';
+revoke all on function scheduler.mark_waiting_alone(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.matching_dates(p_parsed scheduler.parsed_schedule, p_from timestamp without time zone, p_to timestamp without time zone)
  RETURNS TABLE(day timestamp without time zone, by_month boolean, by_week boolean)
@@ -9164,8 +9284,7 @@ CREATE OR REPLACE FUNCTION scheduler.next_run_note(p_job scheduler_jobs, p_at ti
  STABLE
  SET search_path TO ''
 AS $function$
-  select case
-    when scheduler.is_left_out(p_job, p_at) then scheduler.stretch_note(p_job, p_at)
+  select coalesce(scheduler.stretch_note(p_job, p_at), case
     when stop is not null then 'will be skipped: ' || scheduler.stop_note(p_job, stop)
     when label is not null then 'will be skipped: calendar: ' || label
     when breaker.opened_at is not null and scheduler.breaker_state(breaker.opened_at, p_job.breaker_cooldown_seconds,
@@ -9177,7 +9296,7 @@ AS $function$
         scheduler.jitter(p_job.name, p_at, p_job.jitter_seconds)), 1)) end,
       case when p_job.defer_if is not null then format('%s may put it off, until %s at the latest', p_job.defer_if,
         scheduler.local_second_text(p_at + make_interval(secs => p_job.defer_at_most_seconds), p_job.time_zone)) end),
-      '') end
+      '') end)
   from (select scheduler.stop_kind(p_job, p_at) as stop, scheduler.calendar_label(p_job, p_at) as label) as asked
     left join public.scheduler_breakers as breaker on job_name = p_job.name;
 $function$
@@ -9434,8 +9553,9 @@ AS $function$
         'was %s%s.',
       at, coalesce((p_facts ->> 'pulse_age_seconds') || ' s ago', 'never'),
       coalesce(', and says: ' || (p_facts ->> 'error'), ''))
-    when 'left_out' then format(' did not run at %s: it had found nothing several times in a row, the last time at %s, '
-      'and is asked less often until it finds something%s.', at, p_facts ->> 'found_nothing_at',
+    when 'left_out' then format(' did not run at %s: it had found nothing %s at %s, and is asked less often until it '
+      'finds something%s.', at, case p_facts ->> 'runs' when '1' then 'before,' else 'several times in a row, the last '
+      'time' end, p_facts ->> 'found_nothing_at',
       coalesce('; it is asked again at ' || (p_facts ->> 'asked_again_at'), ''))
     when 'no_work'
       then format(' did not run at %s: there was nothing to do, by its run_if %s.', at, p_facts ->> 'run_if')
@@ -9510,21 +9630,48 @@ CREATE OR REPLACE FUNCTION scheduler.note_defer_fault(p_job scheduler_jobs, p_fa
  SET search_path TO ''
 AS $function$
 declare
-  v_message constant text := format('nothing of it is put off: %s', p_fault);
+  v_said constant text := 'nothing of it is put off: ';
 begin
-  raise warning '%: %', p_job.name, v_message;
+  raise warning '%: %', p_job.name, v_said || p_fault;
   -- It is asked each minute.
   if not exists (
     select from public.scheduler_activity
     where occurred_at > p_now - interval '1 hour' and occurred_at <= p_now and source = p_job.name
-      and message like 'nothing of it is put off: %') then
-    perform scheduler.log_activity(p_job.name, v_message, 'warning', p_now => p_now);
+      and starts_with(message, v_said)) then
+    perform scheduler.log_activity(p_job.name, v_said || p_fault, 'warning', p_now => p_now);
   end if;
 end;
 $function$
 ;
 comment on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) is 'Says that the job''s defer_if cannot be asked: in the server''s log, and in scheduler_activity once an hour.';
 revoke all on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.note_idle_run(p_job scheduler_jobs, p_run scheduler_runs)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  v_before scheduler.stretches;
+  v_idle integer;
+  v_asked_for timestamptz;
+begin
+  select * into v_before from scheduler.stretches where job_name = p_job.name;
+  v_idle := least(1000000, 1 + coalesce(v_before.idle_in_row, 0));
+  -- Of runs beside each other an older one may end last. After the end of this one: the clock was set back.
+  v_asked_for := case when v_before.asked_for between p_run.scheduled_for and p_run.completed_at
+    then v_before.asked_for else p_run.scheduled_for end;
+  insert into scheduler.stretches as stretches (job_name, idle_in_row, asked_for, asked_again_at)
+    values (p_job.name, v_idle, v_asked_for, greatest(
+      case when v_asked_for = v_before.asked_for then v_before.asked_again_at end,
+      scheduler.asked_again_at(p_job, v_asked_for, scheduler.stretch_step(v_idle, p_job.stretch_after))))
+    on conflict (job_name) do update set idle_in_row = excluded.idle_in_row, asked_for = excluded.asked_for,
+      asked_again_at = excluded.asked_again_at;
+end;
+$function$
+;
+comment on function scheduler.note_idle_run(scheduler_jobs,scheduler_runs) is 'Keeps the job''s stretch after a run that found nothing. The caller holds the job''s row lock.';
+revoke all on function scheduler.note_idle_run(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.note_parallel(p_job scheduler_jobs, p_run scheduler_runs)
  RETURNS void
@@ -9535,17 +9682,20 @@ declare
   v_before scheduler.parallel_states;
   v_after scheduler.parallel_states;
 begin
+  -- It was never under way.
+  if p_run.dispatched_at is null then
+    return;
+  end if;
   select * into v_before from scheduler.parallel_states where job_name = p_job.name;
   if not found then
     v_before := row(p_job.name, p_job.parallel_least, 0, 0, 0, 0, null);
   end if;
   v_after := scheduler.parallel_after(v_before, p_job.parallel_least, p_job.parallel_limit,
     scheduler.parallel_sign(p_run),
-    -- A URL sends no receipt of its beginning.
-    coalesce(p_run.duration_ms, least(extract(epoch from p_run.completed_at - p_run.dispatched_at) * 1000, 2147483647))
-      ::bigint,
-    exists (select from public.scheduler_runs
-      where job_name = p_job.name and status = 'queued' and run_after is null),
+    -- A URL sends no receipt of its beginning. The clock may have been set back since it was sent.
+    coalesce(p_run.duration_ms, least(2147483647, greatest(0,
+      extract(epoch from p_run.completed_at - p_run.dispatched_at) * 1000)))::bigint,
+    scheduler.parallel_demand(scheduler.next_waiting(p_job, p_run.completed_at)),
     (select count(*)::integer from public.scheduler_runs
       where job_name = p_job.name and status in ('dispatched', 'running')));
   insert into scheduler.parallel_states as states
@@ -9601,18 +9751,11 @@ CREATE OR REPLACE FUNCTION scheduler.note_stretch(p_job scheduler_jobs, p_run sc
 AS $function$
 declare
   v_sign constant text := scheduler.stretch_sign(p_run);
-  v_idle integer;
 begin
   if v_sign in ('found', 'failed') then
-    delete from scheduler.stretches where job_name = p_job.name;
+    perform scheduler.end_stretch(p_job, p_run.completed_at);
   elsif v_sign = 'idle' then
-    v_idle := least(1000000, 1 + coalesce((
-      select idle_in_row from scheduler.stretches where job_name = p_job.name), 0));
-    insert into scheduler.stretches as stretches (job_name, idle_in_row, asked_for, asked_again_at)
-      values (p_job.name, v_idle, p_run.scheduled_for, scheduler.asked_again_at(p_job, p_run.scheduled_for,
-        scheduler.stretch_step(v_idle, p_job.stretch_after)))
-      on conflict (job_name) do update set idle_in_row = excluded.idle_in_row, asked_for = excluded.asked_for,
-        asked_again_at = excluded.asked_again_at;
+    perform scheduler.note_idle_run(p_job, p_run);
   end if;
 end;
 $function$
@@ -9932,6 +10075,22 @@ $function$
 comment on function scheduler.outgrown_limits(scheduler_jobs,scheduler.trend,scheduler_plans,timestamp with time zone) is 'When the job''s p95 reaches each of its limits, an array of findings; those that it will not reach are left out.';
 revoke all on function scheduler.outgrown_limits(scheduler_jobs,scheduler.trend,scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.own_wait(p_job scheduler_jobs, p_waiting jsonb, p_from timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case when p_waiting ->> 'for' = 'defer_if' then p_waiting
+      || jsonb_build_object('until', p_from + make_interval(secs => p_job.defer_at_most_seconds))
+    else p_waiting end;
+end;
+$function$
+;
+comment on function scheduler.own_wait(scheduler_jobs,jsonb,timestamp with time zone) is 'What another run of the job waits for, as a run says it that may be put off from p_from on: until its own time for that is over.';
+revoke all on function scheduler.own_wait(scheduler_jobs,jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.page_cursor(p_at timestamp with time zone, p_id text)
  RETURNS text
  LANGUAGE sql
@@ -9944,7 +10103,7 @@ $function$
 comment on function scheduler.page_cursor(timestamp with time zone,text) is 'The place of an entry in a list that is ordered by a time and then by an id.';
 revoke all on function scheduler.page_cursor(timestamp with time zone,text) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.parallel_after(p_state scheduler.parallel_states, p_least integer, p_most integer, p_sign text, p_duration_ms bigint, p_waits boolean, p_under_way integer)
+CREATE OR REPLACE FUNCTION scheduler.parallel_after(p_state scheduler.parallel_states, p_least integer, p_most integer, p_sign text, p_duration_ms bigint, p_demand integer, p_under_way integer)
  RETURNS scheduler.parallel_states
  LANGUAGE plpgsql
  IMMUTABLE
@@ -9956,10 +10115,10 @@ declare
 begin
   -- The job may have been registered with others since.
   v_state.in_force := least(p_most, greatest(p_least, v_state.in_force));
-  if p_sign is null then
-    return v_state;
-  elsif v_state.stale > 0 then
+  if v_state.stale > 0 then
     v_state.stale := v_state.stale - 1;
+    return v_state;
+  elsif p_sign is null then
     return v_state;
   elsif p_sign = 'strained' then
     return scheduler.parallel_lowered(v_state, p_least, p_under_way);
@@ -9976,7 +10135,7 @@ begin
   if v_state.failed * 2 > v_state.ended or v_mean_ms > greatest(p_state.usual_ms * 2, p_state.usual_ms + 100) then
     return scheduler.parallel_lowered(v_state, p_least, p_under_way);
   end if;
-  v_state.in_force := least(p_most, greatest(p_least, v_state.in_force + case when p_waits then 1 else -1 end));
+  v_state.in_force := least(p_most, greatest(p_least, v_state.in_force + p_demand));
   v_state.ended := 0;
   v_state.failed := 0;
   v_state.duration_ms := 0;
@@ -9984,8 +10143,25 @@ begin
 end;
 $function$
 ;
-comment on function scheduler.parallel_after(scheduler.parallel_states,integer,integer,text,bigint,boolean,integer) is 'What is in force after a run has ended with that sign (see parallel_sign) and duration. Half as many after one that strained its target, and after a round in which more than half failed or which took twice as long as usual; else after a round one more while runs wait, and one less while none does. Always from p_least to p_most. p_under_way: how many are under way still.';
-revoke all on function scheduler.parallel_after(scheduler.parallel_states,integer,integer,text,bigint,boolean,integer) from public, anon, authenticated, service_role;
+comment on function scheduler.parallel_after(scheduler.parallel_states,integer,integer,text,bigint,integer,integer) is 'What is in force after a run has ended with that sign (see parallel_sign) and duration. Half as many after one that strained its target, and after a round in which more than half failed or which took twice as long as usual; else after a round p_demand more (see parallel_demand). Always from p_least to p_most. p_under_way: how many are under way still.';
+revoke all on function scheduler.parallel_after(scheduler.parallel_states,integer,integer,text,bigint,integer,integer) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.parallel_demand(p_next scheduler_runs)
+ RETURNS integer
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  return case when p_next.id is null then -1
+    -- More places are of no use while a budget, say, holds back what waits; back-filled runs go one at a time.
+    when p_next.waiting ->> 'for' = 'parallel_limit' and not scheduler.is_backfill(p_next) then 1
+    else 0 end;
+end;
+$function$
+;
+comment on function scheduler.parallel_demand(scheduler_runs) is 'What a round that went well changes, by the run that goes next: 1 when it waits for one of those under way to end, -1 when there is none, 0 when it waits for something else.';
+revoke all on function scheduler.parallel_demand(scheduler_runs) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.parallel_lowered(p_state scheduler.parallel_states, p_least integer, p_under_way integer)
  RETURNS scheduler.parallel_states
@@ -10501,6 +10677,7 @@ AS $function$
 declare
   -- pg_cron's own minute always counts as in time.
   v_on_time_from constant timestamptz := p_now - make_interval(secs => greatest(60, p_job.misfire_grace_seconds));
+  v_late_from timestamptz := p_job.next_run_at;
   v_due timestamptz[];
   v_plan scheduler.planned_occurrence[];
 begin
@@ -10516,9 +10693,13 @@ begin
     return array[(p_job.next_run_at, null, 1, 'start', null)::scheduler.planned_occurrence];
   end if;
   v_plan := array(select planned from scheduler.plan_on_time(p_job, v_due, p_now) as planned);
-  if p_job.next_run_at < v_on_time_from then
+  if v_late_from < v_on_time_from then
+    -- What is left out would else be missed where there is so much of it that it shares one row.
+    v_late_from := scheduler.first_asked(p_job);
+  end if;
+  if v_late_from < v_on_time_from then
     v_plan := v_plan || array(select planned from scheduler.plan_late(
-      p_job, p_job.next_run_at, v_on_time_from,
+      p_job, v_late_from, v_on_time_from,
       case p_job.misfire_policy
         when 'all' then p_job.misfire_cap
         -- One run makes up for all missed ones; an occurrence that starts now is such a run.
@@ -10964,20 +11145,37 @@ $function$
 comment on function scheduler.put_job(scheduler_jobs) is 'Writes a job into the registry and makes pg_cron follow, as register_job describes it: what it does once all values are there.';
 revoke all on function scheduler.put_job(scheduler_jobs) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.put_off(p_run scheduler_runs, p_hold scheduler.hold, p_now timestamp with time zone)
- RETURNS void
- LANGUAGE sql
+CREATE OR REPLACE FUNCTION scheduler.put_off_because(p_defer_if text, p_now timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
  SET search_path TO ''
 AS $function$
-  update public.scheduler_runs set
-    waiting = scheduler.wait_for(p_run, p_hold, p_now),
-    -- What has no end is looked at from time to time all the same.
-    run_after = coalesce((p_hold).until, p_now + interval '1 hour')
-  where id = p_run.id and status = 'queued';
+begin
+  return case when p_defer_if = 'scheduler.is_busy' then scheduler.busy_because(p_now) end;
+exception when undefined_table or invalid_schema_name then
+  return null;  -- pg_net is gone: is_busy cannot be asked either
+end;
 $function$
 ;
-comment on function scheduler.put_off(scheduler_runs,scheduler.hold,timestamp with time zone) is 'Writes down what a run alone waits for. The caller holds the job''s row lock.';
-revoke all on function scheduler.put_off(scheduler_runs,scheduler.hold,timestamp with time zone) from public, anon, authenticated, service_role;
+comment on function scheduler.put_off_because(text,timestamp with time zone) is 'Why that function puts runs off now, where it says so: scheduler.is_busy does; null of all others.';
+revoke all on function scheduler.put_off_because(text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.put_off_from(p_run scheduler_runs, p_now timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+begin
+  -- A back-filled run was due long ago: its time begins when its turn has come.
+  return case when scheduler.is_backfill(p_run) then scheduler.waiting_since(p_run, 'defer_if', p_now)
+    else p_run.scheduled_for end;
+end;
+$function$
+;
+comment on function scheduler.put_off_from(scheduler_runs,timestamp with time zone) is 'When the time begins for which a run may be put off.';
+revoke all on function scheduler.put_off_from(scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.queue_rule_holds(p_seconds numeric, p_still_since timestamp with time zone, p_now timestamp with time zone)
  RETURNS boolean
@@ -11577,30 +11775,20 @@ CREATE OR REPLACE FUNCTION scheduler.register_job(name text, schedule text, time
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
-declare
-  v_job public.scheduler_jobs;
-  v_is_url constant boolean := coalesce(target, '') like '%://%';
-  v_is_continuous constant boolean := coalesce(btrim(lower(schedule)) = '@continuous', false);
 begin
-  v_job := jsonb_populate_record(null::public.scheduler_jobs, jsonb_build_object('name', name, 'time_zone', time_zone,
-    'continuous', v_is_continuous, 'schedule', case when not v_is_continuous then schedule end,
-    'target', coalesce(target, name), 'description', description, 'payload', payload,
-    'timeout_seconds', coalesce(timeout_seconds, case when v_is_url then 30 else 120 end),
-    'receipt', coalesce(receipt, case when v_is_url then 'response' else 'function' end),
-    'secret_name', coalesce(secret_name, case when v_is_url then '' else 'cron_secret' end),
-    'max_attempts', max_attempts, 'backoff_base_seconds', backoff_base_seconds,
+  perform scheduler.put_job(scheduler.job_of(jsonb_build_object('name', name, 'schedule', schedule,
+    'time_zone', time_zone, 'target', target, 'description', description, 'payload', payload,
+    'timeout_seconds', timeout_seconds, 'max_attempts', max_attempts, 'backoff_base_seconds', backoff_base_seconds,
     'backoff_cap_seconds', backoff_cap_seconds, 'overlap_policy', overlap_policy, 'misfire_policy', misfire_policy,
-    'misfire_grace_seconds', misfire_grace_seconds, 'misfire_cap', misfire_cap, 'parallel_limit', parallel_limit,
-    'run_if', run_if, 'enabled', enabled, 'group_name', group_name, 'depends_on', coalesce(depends_on, '{}'),
-    'dependency_timeout_seconds', dependency_timeout_seconds, 'on_dependency_timeout', on_dependency_timeout,
-    'on_dependency_failure', on_dependency_failure, 'key_limit', key_limit, 'priority', priority,
-    'priority_ages_after_seconds', priority_ages_after_seconds, 'budgets', coalesce(budgets, '{}'),
-    'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
-    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}'),
-    'alias', alias, 'defer_if', defer_if, 'defer_at_most_seconds', defer_at_most_seconds,
-    'stretch_after', stretch_after, 'stretch_at_most_seconds', stretch_at_most_seconds,
-    'parallel_least', parallel_least, 'figures', coalesce(figures, '{}')));
-  perform scheduler.put_job(v_job);
+    'misfire_grace_seconds', misfire_grace_seconds, 'misfire_cap', misfire_cap, 'receipt', receipt,
+    'secret_name', secret_name, 'parallel_limit', parallel_limit, 'run_if', run_if, 'enabled', enabled,
+    'group_name', group_name, 'depends_on', depends_on, 'dependency_timeout_seconds', dependency_timeout_seconds,
+    'on_dependency_timeout', on_dependency_timeout, 'on_dependency_failure', on_dependency_failure,
+    'key_limit', key_limit, 'priority', priority, 'priority_ages_after_seconds', priority_ages_after_seconds,
+    'budgets', budgets, 'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
+    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', calendars, 'alias', alias,
+    'defer_if', defer_if, 'defer_at_most_seconds', defer_at_most_seconds, 'stretch_after', stretch_after,
+    'stretch_at_most_seconds', stretch_at_most_seconds, 'parallel_least', parallel_least, 'figures', figures)));
 end;
 $function$
 ;
@@ -13732,7 +13920,7 @@ AS $function$
       select count(*) from public.scheduler_runs where job_name = name and status in ('dispatched', 'running'))
     union
     select job_name from public.scheduler_runs
-    where status = 'queued' and waiting ->> 'for' = 'defer_if' and scheduler.is_put_off(waiting, now())
+    where status = 'queued' and scheduler.is_put_off(waiting, now())
   )
   select count(*), (array_agg(job_name order by created_at))[1]
   from public.scheduler_runs
@@ -14905,11 +15093,11 @@ CREATE OR REPLACE FUNCTION scheduler.wait_anew(p_job scheduler_jobs, p_from time
 AS $function$
 declare
   v_until constant timestamptz := p_from + make_interval(secs => p_job.dependency_timeout_seconds);
+  v_times constant jsonb := jsonb_build_object('since', p_from, 'until', v_until);
 begin
-  update public.scheduler_runs set waiting = waiting || jsonb_build_object('since', p_from, 'until', v_until),
-      run_after = v_until
+  update public.scheduler_runs set waiting = waiting || v_times, run_after = v_until
     where job_name = p_job.name and status = 'queued' and waiting ->> 'for' = 'dependency';
-  update public.scheduler_runs set waiting = jsonb_set(waiting, '{dependency,since}', to_jsonb(p_from))
+  update public.scheduler_runs set waiting = jsonb_set(waiting, '{dependency}', waiting -> 'dependency' || v_times)
     where job_name = p_job.name and status = 'queued' and waiting ? 'dependency';
 end;
 $function$
@@ -14973,12 +15161,10 @@ AS $function$
       when 'key' then format('for a run with the key %s to end', name)
       when 'calendar' then format('for the end of a span of the calendar %s, at %s', name, until)
       when 'parallel_limit' then case when scheduler.is_backfill(p_run) then 'for the back-filled run before it to end'
-        else format('for one of the %s runs under way to end%s', scheduler.limit_in_force(p_job),
-          case when p_job.parallel_least is not null then format(', which are as many as may be now, of %s to %s',
-            p_job.parallel_least, p_job.parallel_limit) end) end
+        else scheduler.limit_reason(p_job) end
       when 'defer_if' then case when (p_run.waiting ->> 'until')::timestamptz > p_now
         then format('until %s at the latest, put off by %s%s', until, name,
-          coalesce(': ' || scheduler.deferred_because(name, p_now), '')) end
+          coalesce(': ' || scheduler.put_off_because(name, p_now), '')) end
       when 'lock' then 'for the run before it to end' end,
       case when p_run.run_after > p_now then format('for the first pulse after %s', to_char(p_run.run_after
         at time zone zone, 'HH24:MI:SS')) end,

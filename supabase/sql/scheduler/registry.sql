@@ -293,6 +293,28 @@ comment on function scheduler.try_record_due(public.scheduler_jobs, timestamptz)
   'Hears the job''s runs and gives every occurrence of it up to p_now its row, unless it is disabled. Returns why '
     'that cannot be done (its time zone is unknown, say), null when it was. The caller holds the job''s row lock.';
 
+create function scheduler.job_of(p_values jsonb) returns public.scheduler_jobs
+language plpgsql stable set search_path = '' as $$
+declare
+  v_job public.scheduler_jobs := jsonb_populate_record(null::public.scheduler_jobs, p_values);
+  v_is_url constant boolean := coalesce(v_job.target, '') like '%://%';
+begin
+  v_job.continuous := coalesce(btrim(lower(v_job.schedule)) = '@continuous', false);
+  v_job.schedule := case when not v_job.continuous then v_job.schedule end;
+  v_job.target := coalesce(v_job.target, v_job.name);
+  v_job.timeout_seconds := coalesce(v_job.timeout_seconds, case when v_is_url then 30 else 120 end);
+  v_job.receipt := coalesce(v_job.receipt, case when v_is_url then 'response' else 'function' end);
+  v_job.secret_name := coalesce(v_job.secret_name, case when v_is_url then '' else 'cron_secret' end);
+  v_job.depends_on := coalesce(v_job.depends_on, '{}');
+  v_job.budgets := coalesce(v_job.budgets, '{}');
+  v_job.calendars := coalesce(v_job.calendars, '{}');
+  v_job.figures := coalesce(v_job.figures, '{}');
+  return v_job;
+end;
+$$;
+comment on function scheduler.job_of(jsonb) is
+  'The job that arguments of register_job describe: {argument: value}, with what stands for null.';
+
 create function scheduler.register_job(
   name text,
   schedule text,
@@ -336,30 +358,20 @@ create function scheduler.register_job(
   figures text[] default '{}'
 ) returns void
 language plpgsql set search_path = '' as $$
-declare
-  v_job public.scheduler_jobs;
-  v_is_url constant boolean := coalesce(target, '') like '%://%';
-  v_is_continuous constant boolean := coalesce(btrim(lower(schedule)) = '@continuous', false);
 begin
-  v_job := jsonb_populate_record(null::public.scheduler_jobs, jsonb_build_object('name', name, 'time_zone', time_zone,
-    'continuous', v_is_continuous, 'schedule', case when not v_is_continuous then schedule end,
-    'target', coalesce(target, name), 'description', description, 'payload', payload,
-    'timeout_seconds', coalesce(timeout_seconds, case when v_is_url then 30 else 120 end),
-    'receipt', coalesce(receipt, case when v_is_url then 'response' else 'function' end),
-    'secret_name', coalesce(secret_name, case when v_is_url then '' else 'cron_secret' end),
-    'max_attempts', max_attempts, 'backoff_base_seconds', backoff_base_seconds,
+  perform scheduler.put_job(scheduler.job_of(jsonb_build_object('name', name, 'schedule', schedule,
+    'time_zone', time_zone, 'target', target, 'description', description, 'payload', payload,
+    'timeout_seconds', timeout_seconds, 'max_attempts', max_attempts, 'backoff_base_seconds', backoff_base_seconds,
     'backoff_cap_seconds', backoff_cap_seconds, 'overlap_policy', overlap_policy, 'misfire_policy', misfire_policy,
-    'misfire_grace_seconds', misfire_grace_seconds, 'misfire_cap', misfire_cap, 'parallel_limit', parallel_limit,
-    'run_if', run_if, 'enabled', enabled, 'group_name', group_name, 'depends_on', coalesce(depends_on, '{}'),
-    'dependency_timeout_seconds', dependency_timeout_seconds, 'on_dependency_timeout', on_dependency_timeout,
-    'on_dependency_failure', on_dependency_failure, 'key_limit', key_limit, 'priority', priority,
-    'priority_ages_after_seconds', priority_ages_after_seconds, 'budgets', coalesce(budgets, '{}'),
-    'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
-    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', coalesce(calendars, '{}'),
-    'alias', alias, 'defer_if', defer_if, 'defer_at_most_seconds', defer_at_most_seconds,
-    'stretch_after', stretch_after, 'stretch_at_most_seconds', stretch_at_most_seconds,
-    'parallel_least', parallel_least, 'figures', coalesce(figures, '{}')));
-  perform scheduler.put_job(v_job);
+    'misfire_grace_seconds', misfire_grace_seconds, 'misfire_cap', misfire_cap, 'receipt', receipt,
+    'secret_name', secret_name, 'parallel_limit', parallel_limit, 'run_if', run_if, 'enabled', enabled,
+    'group_name', group_name, 'depends_on', depends_on, 'dependency_timeout_seconds', dependency_timeout_seconds,
+    'on_dependency_timeout', on_dependency_timeout, 'on_dependency_failure', on_dependency_failure,
+    'key_limit', key_limit, 'priority', priority, 'priority_ages_after_seconds', priority_ages_after_seconds,
+    'budgets', budgets, 'breaker_failures', breaker_failures, 'breaker_cooldown_seconds', breaker_cooldown_seconds,
+    'idle_seconds', idle_seconds, 'jitter_seconds', jitter_seconds, 'calendars', calendars, 'alias', alias,
+    'defer_if', defer_if, 'defer_at_most_seconds', defer_at_most_seconds, 'stretch_after', stretch_after,
+    'stretch_at_most_seconds', stretch_at_most_seconds, 'parallel_least', parallel_least, 'figures', figures)));
 end;
 $$;
 comment on function scheduler.register_job is

@@ -440,6 +440,30 @@ comment on function scheduler.learn_from(public.scheduler_jobs, public.scheduler
   'Keeps what a job that gives way knows of its work and its target, after a run has ended. The caller holds the '
     'job''s row lock.';
 
+create function scheduler.add_following(
+  p_job public.scheduler_jobs, p_run public.scheduler_runs, p_retryable boolean, p_resume_at timestamptz,
+    p_now timestamptz
+) returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_next constant public.scheduler_runs := scheduler.following_run(p_job, p_run, p_retryable, p_resume_at, p_now);
+begin
+  if v_next.id is not null then
+    perform scheduler.add_runs(array[v_next]);
+  elsif p_job.continuous then
+    -- A call by hand, or a run from before the job was continuous, was in the way of the next one.
+    perform scheduler.keep_going(p_job, p_now);
+  end if;
+  perform scheduler.log_run(p_run, v_next.id is not null and v_next.trigger = 'retry');
+  return v_next.id is not null;
+end;
+$$;
+comment on function scheduler.add_following(
+  public.scheduler_jobs, public.scheduler_runs, boolean, timestamptz, timestamptz
+) is
+  'Writes the run that follows one that has ended (see following_run) and the line of that one in scheduler_activity. '
+    'Returns whether a run follows. The caller holds the job''s row lock.';
+
 -- Ends a run, for receipts, answers, verdicts of silence and operators alike.
 -- Lock order everywhere: the job's row, the run's row, the lock's row.
 create function scheduler.end_run(
@@ -459,7 +483,7 @@ language plpgsql set search_path = '' as $$
 declare
   v_job public.scheduler_jobs;
   v_run public.scheduler_runs;
-  v_next public.scheduler_runs;
+  v_goes_on boolean;
   v_opens boolean;
 begin
   select jobs.* into v_job from public.scheduler_jobs as jobs
@@ -483,20 +507,13 @@ begin
   end if;
 
   delete from public.scheduler_locks where run_id = p_run_id;
-  v_next := scheduler.following_run(v_job, v_run, p_retryable, p_resume_at, p_now);
-  if v_next.id is not null then
-    perform scheduler.add_runs(array[v_next]);
-  elsif v_job.continuous then
-    -- A call by hand, or a run from before the job was continuous, was in the way of the next one.
-    perform scheduler.keep_going(v_job, p_now);
-  end if;
-  perform scheduler.log_run(v_run, v_next.id is not null and v_next.trigger = 'retry');
+  v_goes_on := scheduler.add_following(v_job, v_run, p_retryable, p_resume_at, p_now);
   if v_job.stretch_after is not null or v_job.parallel_least is not null then
     perform scheduler.learn_from(v_job, v_run);
   end if;
   if not scheduler.is_plain(v_job) or v_job.dependents <> '{}' then
     v_opens := scheduler.opens_line();
-    perform scheduler.let_go(v_job, v_run, v_next.id is not null, p_now);
+    perform scheduler.let_go(v_job, v_run, v_goes_on, p_now);
   end if;
   if p_send_next and v_job.enabled then
     perform scheduler.try_send_queued(v_job, p_now);
