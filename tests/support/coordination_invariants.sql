@@ -193,9 +193,10 @@ language sql stable set search_path = '' as $$
   from simulation.sent as sent join public.scheduler_jobs as jobs on jobs.name = sent.job_name
   where defer_if is not null and sent.dispatched_at < sent.scheduled_for + make_interval(secs => defer_at_most_seconds)
     and scheduler.ask_function('whether it is to wait', 'defer_if', defer_if, sent.dispatched_at)
-    -- The oldest that waits decides.
+    -- The oldest that waits decides: its time was over.
     and not exists (select from public.scheduler_runs as older
       where older.job_name = sent.job_name and older.scheduled_for < sent.scheduled_for
+        and older.scheduled_for + make_interval(secs => defer_at_most_seconds) <= sent.dispatched_at
         and coalesce(older.dispatched_at, older.completed_at, 'infinity') >= sent.dispatched_at)
   union all
   select 'a breaker that had to be open let a run go', format('%s at %s', sent.job_name, dispatched_at)

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Sql } from "postgres";
+import type { Row, Sql } from "postgres";
 import { refusal } from "../../support/refusal.ts";
 import * as t from "../../support/scheduler.ts";
 import { waitUntil } from "../../support/wait-until.ts";
@@ -62,23 +62,43 @@ t.ledgerTest("the load is a reason by the first bound that it reaches", async ({
 });
 
 t.ledgerTest("connections that execute a statement are counted, others are not", async (db) => {
-  const active = () => t.value(db.sql, "(scheduler.load_now(now())).active");
   const most = await t.value(db.sql, "(scheduler.load_now(now())).connections");
   assert.equal(most, Number((await db.sql`show max_connections`)[0]!.max_connections));
+  const pid = async (sql: Sql): Promise<number> =>
+    (await sql`select pg_backend_pid() as pid`)[0]!.pid;
   const lock = db.connect();
   await lock`select pg_advisory_lock(1)`;
+  const idle = [db.connect(), lock];
+  const inTransaction = db.connect();
+  await inTransaction`begin`;
+  const others = [...await Promise.all(idle.map(pid)), await pid(inTransaction)];
   const waiting = Array.from({ length: 3 }, () => db.connect());
+  const working = await Promise.all(waiting.map(pid));
   const works = waiting.map((sql) =>
     sql`select pg_advisory_lock(1), pg_advisory_unlock(1)`.execute()
   );
+  const seen = () =>
+    db.sql.begin(async (transaction) => {
+      // A transaction looks at one picture of all sessions: tests beside this one use the same server.
+      const load = await t.value(transaction, "(scheduler.load_now(now())).active");
+      const rows = await transaction`
+        select pid, state, backend_type, pid = pg_backend_pid() as is_own from pg_stat_activity`;
+      return { load, rows: [...rows] };
+    });
+  const isActive = (row: Row) => row.state === "active" && row.backend_type === "client backend";
   await waitUntil("three connections are at work", async () => {
-    const [row] = await db.sql`
-      select count(*)::int as sessions from pg_stat_activity
-      where datname = current_database() and state = 'active' and wait_event = 'advisory'`;
-    return row!.sessions === 3;
+    const { rows } = await seen();
+    return working.every((pid) => rows.some((row) => row.pid === pid && isActive(row))) &&
+      others.every((pid) => rows.some((row) => row.pid === pid && !isActive(row)));
   });
-  assert.ok(await active() >= 3);
+  const { load, rows } = await seen();
+  const active = rows.filter((row) => isActive(row) && !row.is_own).map((row) => row.pid);
+  assert.deepEqual(working.filter((pid) => !active.includes(pid)), []);
+  assert.deepEqual(others.filter((pid) => active.includes(pid)), []);
+  assert.ok(rows.some((row) => row.is_own && isActive(row)), "it does not count itself");
+  assert.equal(load, active.length);
   await lock`select pg_advisory_unlock(1)`;
+  await inTransaction`rollback`;
   await Promise.all(works);
 });
 
