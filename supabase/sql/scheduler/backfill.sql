@@ -20,10 +20,10 @@ language sql immutable set search_path = '' as $$
       then 'it has not failed' end
     when p_state in ('failed', 'cancelled') then 'it has ' || case p_state when 'failed' then 'failed' else 'been '
       'cancelled' end
-    when p_skip_kind in ('overlap', 'queue_full') then 'another run stands for it' end;
+    when p_skip_kind in ('overlap', 'queue_full', 'left_out') then 'another run stands for it' end;
 $$;
 comment on function scheduler.backfill_fault(text, text, text, text, text) is
-  'Why an occurrence is left as it is, by its state and skip_kind, what is to be processed again (missed: what never '
+  'Why an occurrence is left as it is, by its state and skip_kind (left_out: see is_stood_for), what is to be processed again (missed: what never '
     'ran; failed; all), the label of a calendar, and what its run_if says; null when it is queued.';
 
 create function scheduler.occurrences_between(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
@@ -50,6 +50,16 @@ comment on function scheduler.occurrences_between(public.scheduler_jobs, timesta
   'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time '
     'zone that Postgres does not know.';
 
+create function scheduler.is_stood_for(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
+language sql stable set search_path = '' as $$
+  select scheduler.is_left_out(p_job, p_occurrence) or coalesce((
+    select interval_from < p_occurrence and status not in ('skipped', 'missed') from public.scheduler_runs
+    where job_name = p_job.name and scheduled_for > p_occurrence and attempt = 1 and trigger in ('cron', 'catch_up')
+    order by scheduled_for limit 1), false);
+$$;
+comment on function scheduler.is_stood_for(public.scheduler_jobs, timestamptz) is
+  'Whether an occurrence without a row was left out by a stretch: the interval of the run after it includes it.';
+
 create function scheduler.plan_backfill(
   p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz, p_reprocess text, p_newest_first boolean,
   p_at_most integer
@@ -60,7 +70,9 @@ language sql set search_path = '' as $$
       scheduler.calendar_label(p_job, found.scheduled_for), scheduler.run_if_answer(p_job,
         found.scheduled_for)) as fault
     from scheduler.occurrences_between(p_job, p_from, p_to) as found, lateral (
-      select max(skip_kind) as skip_kind from public.scheduler_runs as runs
+      select coalesce(max(skip_kind), case when found.state is null
+        and scheduler.is_stood_for(p_job, found.scheduled_for) then 'left_out' end) as skip_kind
+      from public.scheduler_runs as runs
       where job_name = p_job.name and runs.scheduled_for = found.scheduled_for and attempt = 1) as kind
   ), placed as (
     select *, count(*) filter (where fault is null) over (order by
@@ -175,7 +187,11 @@ begin
   v_run.priority := scheduler.backfill_priority();
   -- Among themselves in the order that was chosen.
   v_run.turn := p_place;
-  v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
+  -- As it was told before: of the first run after a stretch it begins earlier.
+  v_run.interval_from := coalesce((
+    select interval_from from public.scheduler_runs
+    where job_name = p_job.name and scheduled_for = p_scheduled_for and trigger <> 'manual'
+    order by attempt desc limit 1), scheduler.interval_start(p_job, p_scheduled_for));
   v_run.waiting := scheduler.wait_facts('parallel_limit', null, p_now, null);
   return v_run;
 end;

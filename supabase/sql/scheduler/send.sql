@@ -271,16 +271,20 @@ create function scheduler.hold_back(
   p_run public.scheduler_runs, p_hold scheduler.hold, p_now timestamptz
 ) returns text
 language plpgsql set search_path = '' as $$
+declare
+  v_is_new constant boolean := scheduler.waits_for_other(p_run, p_hold);
 begin
   if scheduler.waits_alone((p_hold).kind) then
     perform scheduler.mark_waiting_alone(p_run, p_hold, p_now);
     return 'waits';
   end if;
-  if scheduler.waits_for_other(p_run, p_hold) then
+  if v_is_new then
     perform scheduler.mark_waiting(p_run, p_hold, p_now);
-    if (p_hold).until is not null then
-      perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
-    end if;
+  end if;
+  -- A run that joined others that are put off has said its own time, for which there is no wake yet.
+  if (p_hold).until is not null and (v_is_new or (p_hold).kind = 'defer_if' and not exists (
+    select from scheduler.wakes where job_name = p_run.job_name and wake_at = (p_hold).until)) then
+    perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
   end if;
   return 'full';
 end;

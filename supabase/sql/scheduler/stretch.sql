@@ -133,25 +133,31 @@ $$;
 comment on function scheduler.is_left_out(public.scheduler_jobs, timestamptz) is
   'Whether the occurrence is left out, as the job had found nothing stretch_after times in a row.';
 
--- Nobody was asked for the occurrences that were left out: the run after them stands for their time as well.
+-- The run after a stretch stands for the time that was left out, also when it is not the first occurrence after it: that
+-- one may have been skipped or missed.
 create function scheduler.asked_from(p_job public.scheduler_jobs, p_occurrence timestamptz) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 declare
   v_before constant timestamptz := scheduler.interval_start(p_job, p_occurrence);
+  v_stretch scheduler.stretches;
+  v_ran timestamptz;
 begin
-  if not scheduler.is_left_out(p_job, v_before) then
+  select * into v_stretch from scheduler.stretches
+    where job_name = p_job.name and asked_for < v_before and asked_again_at is not null;
+  if not found then
     return v_before;
   end if;
-  return (
-    select greatest(asked_for, (
-      select max(coalesce(scheduled_until, scheduled_for)) from public.scheduler_runs as runs
-      where job_name = p_job.name and scheduled_for > asked_for and scheduled_for < p_occurrence
-        and trigger not in ('manual', 'backfill') and scheduler.is_of_occurrence(runs)))
-    from scheduler.stretches where job_name = p_job.name);
+  v_ran := greatest(v_stretch.asked_for, (
+    select max(scheduled_for) from public.scheduler_runs as runs
+    where job_name = p_job.name and scheduled_for > v_stretch.asked_for and scheduled_for < p_occurrence
+      and trigger not in ('manual', 'backfill') and status not in ('skipped', 'missed')
+      and scheduler.is_of_occurrence(runs)));
+  return case when v_ran < v_stretch.asked_again_at then v_ran else v_before end;
 end;
 $$;
 comment on function scheduler.asked_from(public.scheduler_jobs, timestamptz) is
-  'Where the interval of an occurrence begins: with the one before it, or with the last one that was not left out.';
+  'Where the interval of an occurrence begins: with the one before it or, of the first run after a stretch, with the '
+    'last one that ran.';
 
 create function scheduler.stretch_note(p_job public.scheduler_jobs, p_occurrence timestamptz) returns text
 language sql stable set search_path = '' as $$

@@ -386,6 +386,22 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
+  "each run that joined goes with the first pulse after its own time",
+  async ({ sql }) => {
+    await deferred(sql, { schedule: null, overlap_policy: "allow", defer_at_most_seconds: 120 });
+    for (const minute of [0, 0.2, 0.4]) {
+      await t.value(sql, "scheduler.enqueue_runs('job', '[{}]', null, $1)", [at(minute)]);
+    }
+    // It is asked at 12:01:54, and has no other reason to be looked at before 12:02:54.
+    for (const minute of [1.9, 2, 2.1, 2.2, 2.3, 2.4]) await t.pulse(sql, at(minute));
+    assert.deepEqual(
+      (await t.runs(sql, "job")).map((row) => (row.dispatched_at - row.scheduled_for) / 60_000),
+      [2, 2, 2],
+    );
+  },
+);
+
+t.ledgerTest(
   "runs that are caught up together are put off, each until its own time",
   async ({ sql }) => {
     await deferred(sql, {

@@ -139,6 +139,61 @@ for (const [who, run] of [["a person", byHand], ["other work", enqueued]] as con
   );
 }
 
+t.ledgerTest(
+  "where the occurrence after a stretch is skipped or missed, the run after that stands for its time",
+  async ({ sql }) => {
+    await stretched(sql, { misfire_grace_seconds: 300 });
+    await minutes(sql, 0, 8);
+    await t.value(sql, "scheduler.pause('job', 'why', 'Ada', null, $1)", [at(14.5)]);
+    await minutes(sql, 15, 16);
+    await t.value(sql, "scheduler.resume('job', 'Ada', $1)", [at(16.5)]);
+    assert.deepEqual(await minutes(sql, 17, 18), [17]);
+    assert.deepEqual((await intervals(sql)).at(-1), [17, 7]);
+    // The next one is due at 12:33, and nobody looks before 12:34: the newest has the lock.
+    await minutes(sql, 19, 32);
+    await t.pulse(sql, at(34.5));
+    const rows = (await t.runs(sql, "job")).slice(-2);
+    assert.deepEqual(rows.map((row) => [row.scheduled_for, row.status]), [[at(33), "missed"], [
+      at(34),
+      "dispatched",
+    ]]);
+    assert.deepEqual(rows[1]!.interval_from, at(17));
+  },
+);
+
+t.ledgerTest(
+  "a back-fill leaves to the run after it what was left out, and gives a run the interval that it had",
+  async ({ sql }) => {
+    await stretched(sql);
+    await minutes(sql, 0, 12, (minute) => minute === 7 ? "failed" : "idle");
+    const plan = async (reprocess: string, preview: boolean) =>
+      [
+        ...await sql`
+        select scheduled_for, becomes
+        from scheduler.backfill('job', ${at(1)}, ${at(13)}, 'why', 'Ada', ${reprocess},
+          p_preview => ${preview}, p_now => ${at(12.5)})`,
+      ].map((row) => [(row.scheduled_for - t.NOON.getTime()) / 60_000, row.becomes]);
+    const [over, stands] = ["left: it has completed", "left: another run stands for it"];
+    assert.deepEqual(await plan("missed", true), [
+      [1, over],
+      [2, stands],
+      [3, over],
+      ...[4, 5, 6].map((minute) => [minute, stands]),
+      [7, "left: it has failed"],
+      [8, over],
+      [9, over],
+      [10, stands],
+      [11, over],
+      // The next run stands for it.
+      [12, stands],
+    ]);
+    await plan("failed", false);
+    const [back] =
+      await sql`select scheduled_for, interval_from from scheduler_runs where trigger = 'backfill'`;
+    assert.deepEqual([back!.scheduled_for, back!.interval_from], [at(7), at(3)]);
+  },
+);
+
 t.ledgerTest("nor does a back-filled one", async ({ sql }) => {
   await stretched(sql);
   await minutes(sql, 0, 12);
