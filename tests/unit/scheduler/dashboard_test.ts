@@ -9,7 +9,13 @@ interface Panel {
   datasource?: { uid: string };
   gridPos: { x: number; y: number; w: number; h: number };
   targets?: { expr: string; datasource: { uid: string } }[];
-  fieldConfig?: { defaults: { unit?: string } };
+  fieldConfig?: {
+    defaults: { unit?: string };
+    overrides: {
+      matcher: { id: string; options: string };
+      properties: { id: string; value: unknown }[];
+    }[];
+  };
 }
 
 const dashboard = JSON.parse(
@@ -56,6 +62,18 @@ Deno.test("every panel has an id of its own, a description, a unit and a query",
     assert.ok(panel.fieldConfig?.defaults.unit, panel.title);
     assert.ok((panel.targets?.length ?? 0) > 0, panel.title);
   }
+});
+
+Deno.test("idle runs, which may be thousands, do not flatten the limits beside them", () => {
+  const panel = drawn.find(({ targets = [] }) =>
+    targets.some(({ expr }) => expr.includes("scheduler_idle_in_row"))
+  )!;
+  const right = panel.fieldConfig!.overrides.filter(({ properties }) =>
+    properties.some(({ id, value }) => id === "custom.axisPlacement" && value === "right")
+  );
+  assert.deepEqual(right.map(({ matcher }) => matcher), [
+    { id: "byRegexp", options: "/found nothing$/" },
+  ]);
 });
 
 Deno.test("no two panels overlap, and none leaves the grid", () => {
