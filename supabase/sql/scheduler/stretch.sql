@@ -12,7 +12,8 @@ comment on table scheduler.stretches is
   'One row a job with stretch_after of which a run has found nothing. Written as a run ends and as the job is '
     'registered, under the job''s row lock.';
 comment on column scheduler.stretches.idle_in_row is
-  'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out.';
+  'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out until an '
+    'occurrence after it has run.';
 comment on column scheduler.stretches.asked_for is 'The occurrence of the last run that found nothing.';
 comment on column scheduler.stretches.asked_again_at is
   'The first occurrence after asked_for that is not left out. Null: none is left out.';
@@ -111,6 +112,10 @@ declare
   v_sign constant text := scheduler.stretch_sign(p_run);
 begin
   if v_sign in ('found', 'failed') then
+    -- Once an occurrence after it has run the stretch begins no interval any more.
+    delete from scheduler.stretches
+      where job_name = p_job.name and coalesce(asked_again_at <= p_run.scheduled_for
+        and scheduler.is_of_occurrence(p_run), true);
     perform scheduler.end_stretch(p_job, p_run.completed_at);
   elsif v_sign = 'idle' then
     perform scheduler.note_idle_run(p_job, p_run);
@@ -124,8 +129,7 @@ comment on function scheduler.note_stretch(public.scheduler_jobs, public.schedul
 create function scheduler.is_left_out(p_job public.scheduler_jobs, p_occurrence timestamptz) returns boolean
 language plpgsql stable set search_path = '' as $$
 begin
-  -- Also of a job that has no stretch_after any more: its next run stands for what was left out before.
-  return exists (
+  return p_job.stretch_after is not null and exists (
     select from scheduler.stretches
     where job_name = p_job.name and p_occurrence > asked_for and p_occurrence < asked_again_at);
 end;
@@ -142,6 +146,9 @@ declare
   v_stretch scheduler.stretches;
   v_ran timestamptz;
 begin
+  if p_job.stretch_after is null then
+    return v_before;
+  end if;
   select * into v_stretch from scheduler.stretches
     where job_name = p_job.name and asked_for < v_before and asked_again_at is not null;
   if not found then

@@ -421,6 +421,18 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest("what defer_if writes stays, and is undone when it raises", async ({ sql }) => {
+  await deferred(sql, { schedule: "0 12 * * *" });
+  await t.dispatch(sql, "job");
+  assert.deepEqual(await asked(sql), [at(0)]);
+  await sql.unsafe(`
+    create or replace function public.rush(timestamptz) returns boolean language plpgsql as $$
+    begin insert into public.asked values ($1); perform 1 / 0; return true; end $$`);
+  await t.pulse(sql, at(1));
+  assert.deepEqual(await t.summary(sql, "job"), ["dispatched cron 1"]);
+  assert.deepEqual(await asked(sql), [at(0)]);
+});
+
 t.ledgerTest("null counts as false", async ({ sql }) => {
   await deferred(sql);
   await sql.unsafe(

@@ -161,6 +161,17 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest("a call by hand meanwhile takes none of that time", async ({ sql }) => {
+  await stretched(sql);
+  await minutes(sql, 0, 8);
+  await t.value(sql, "scheduler.pause('job', 'why', 'Ada', null, $1)", [at(14.5)]);
+  await minutes(sql, 15, 15);
+  await t.value(sql, "scheduler.resume('job', 'Ada', $1)", [at(15.2)]);
+  await byHand(sql, "found", 15.5);
+  assert.deepEqual(await minutes(sql, 16, 16), [16]);
+  assert.deepEqual((await intervals(sql)).at(-1), [16, 7]);
+});
+
 t.ledgerTest(
   "a back-fill leaves to the run after it what was left out, and gives a run the interval that it had",
   async ({ sql }) => {
@@ -488,13 +499,33 @@ t.ledgerTest(
       const [state] = await sql`
         select idle_in_row, scheduler.is_left_out(jobs, next_run_at) as left_out,
           scheduler.asked_from(jobs, next_run_at) as from
-        from scheduler_jobs as jobs join scheduler.stretches on job_name = name`;
+        from scheduler_jobs as jobs left join scheduler.stretches on job_name = name`;
+      const idle = keeps ? 4 : given.stretch_after === null ? null : 0;
       assert.deepEqual(
         [state!.idle_in_row, state!.left_out, state!.from],
-        [keeps ? 4 : 0, keeps, before],
+        [idle, keeps, before],
         JSON.stringify(change),
       );
     }
+  },
+);
+
+t.ledgerTest(
+  "a stretch that is over is forgotten with the next run of an occurrence",
+  async ({ sql }) => {
+    await stretched(sql, { overlap_policy: "allow" });
+    const found = async (from: number, to: number) => await minutes(sql, from, to, () => "found");
+    await minutes(sql, 0, 8);
+    await enqueued(sql, "found", 8.5);
+    assert.notEqual(await stretch(sql), undefined, "12:09 is to stand for what was left out");
+    await found(9, 9);
+    assert.equal(await stretch(sql), undefined);
+    assert.deepEqual(await minutes(sql, 10, 14), [10, 11, 13]);
+    assert.deepEqual(await found(15, 17), [17]);
+    // However many rows the ledger has lost since.
+    await sql`delete from scheduler_runs`;
+    assert.deepEqual(await found(18, 19), [18, 19]);
+    assert.deepEqual(await intervals(sql), [[18, 17], [19, 18]]);
   },
 );
 

@@ -900,7 +900,8 @@ comment on table scheduler.stretches is
   'One row a job with stretch_after of which a run has found nothing. Written as a run ends and as the job is '
     'registered, under the job''s row lock.';
 comment on column scheduler.stretches.idle_in_row is
-  'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out.';
+  'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out until an '
+    'occurrence after it has run.';
 comment on column scheduler.stretches.asked_for is 'The occurrence of the last run that found nothing.';
 comment on column scheduler.stretches.asked_again_at is
   'The first occurrence after asked_for that is not left out. Null: none is left out.';
