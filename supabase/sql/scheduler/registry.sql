@@ -459,12 +459,6 @@ begin
   else
     v_job.next_run_at := scheduler.next_occurrence(v_job.schedule, v_job.time_zone, now());
   end if;
-  if p_old.stretch_after is not null and v_job.stretch_after is null then
-    -- Its next run stands for what was left out until now.
-    v_job.stretch_after := p_old.stretch_after;
-    v_job.previous_run_at := scheduler.asked_from(v_job, v_job.next_run_at);
-    v_job.stretch_after := null;
-  end if;
   return v_job;
 end;
 $$;
@@ -565,9 +559,7 @@ begin
   if p_job.breaker_failures is null and p_old.breaker_failures is not null then
     delete from public.scheduler_breakers where job_name = p_job.name;
   end if;
-  if p_job.stretch_after is null and p_old.stretch_after is not null then
-    delete from scheduler.stretches where job_name = p_job.name;
-  elsif (p_job.schedule, p_job.time_zone, p_job.stretch_after, p_job.stretch_at_most_seconds)
+  if (p_job.schedule, p_job.time_zone, p_job.stretch_after, p_job.stretch_at_most_seconds)
     is distinct from (p_old.schedule, p_old.time_zone, p_old.stretch_after, p_old.stretch_at_most_seconds) then
     perform scheduler.end_stretch(p_job, now());
   end if;

@@ -9,7 +9,7 @@ create table scheduler.stretches (
 alter table scheduler.stretches enable row level security;
 revoke all on scheduler.stretches from public, anon, authenticated, service_role;
 comment on table scheduler.stretches is
-  'One row a job with stretch_after of which a run has found nothing. Written as a run ends and as the job is '
+  'One row a job of which a run found nothing while it had stretch_after. Written as a run ends and as the job is '
     'registered, under the job''s row lock.';
 comment on column scheduler.stretches.idle_in_row is
   'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out until an '
@@ -146,11 +146,10 @@ declare
   v_stretch scheduler.stretches;
   v_ran timestamptz;
 begin
-  if p_job.stretch_after is null then
-    return v_before;
-  end if;
+  -- Also of a job that has no stretch_after any more. Its row is not deleted as runs end, so it counts for a day.
   select * into v_stretch from scheduler.stretches
-    where job_name = p_job.name and asked_for < v_before and asked_again_at is not null;
+    where job_name = p_job.name and asked_for < v_before and asked_again_at > case
+      when p_job.stretch_after is null then p_occurrence - interval '1 day' else '-infinity' end;
   if not found then
     return v_before;
   end if;

@@ -897,7 +897,7 @@ create table scheduler.stretches (
 alter table scheduler.stretches enable row level security;
 revoke all on scheduler.stretches from public, anon, authenticated, service_role;
 comment on table scheduler.stretches is
-  'One row a job with stretch_after of which a run has found nothing. Written as a run ends and as the job is '
+  'One row a job of which a run found nothing while it had stretch_after. Written as a run ends and as the job is '
     'registered, under the job''s row lock.';
 comment on column scheduler.stretches.idle_in_row is
   'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out until an '
