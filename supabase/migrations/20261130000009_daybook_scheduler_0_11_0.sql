@@ -1045,7 +1045,8 @@ comment on column scheduler.job_days.durations is
   'How long runs took that completed, or that time stopped (timed_out, interrupted): a count at each place of '
     'duration_place, null for none. Two days together are the sums of their places.';
 comment on column scheduler.job_days.hour_runs is
-  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together. Kept for 50 days.';
+  'How many of these runs began in each UTC hour, counted from the beginning of the day: -1 is the last hour of the '
+    'day before. hour_ms: how long they took together. Kept for 50 days.';
 comment on column scheduler.job_days.figures is
   'Of each figure that the job names: {"rows": {"sum", "least", "most", "runs"}}.';
 
@@ -1073,7 +1074,8 @@ with since as (
   select runs.*, (completed_at at time zone 'UTC')::date as day, greatest(duration_ms, 0) as ms,
     duration_ms is not null and (status = 'completed' or verdict in ('timed_out', 'interrupted')) as is_timed,
     ceil(ln(greatest(duration_ms, 1)::float8) / ln(1.05::float8))::integer as place,
-    extract(hour from started_at at time zone 'UTC')::integer as hour
+    floor(extract(epoch from (started_at at time zone 'UTC') - (completed_at at time zone 'UTC')::date) / 3600)::integer
+      as hour
   from public.scheduler_runs as runs join public.scheduler_jobs on name = job_name, since
   where completed_at >= since.day at time zone 'UTC'
 ), sums as (
@@ -1101,7 +1103,7 @@ with since as (
   group by job_name, day, low, high
 ), hours as (
   select job_name, day, hour, count(*) as runs, sum(ms) as ms from ended
-  where is_timed and hour is not null group by 1, 2, 3
+  where is_timed and hour between -24 and 23 group by 1, 2, 3
 ), of_hours as (
   select job_name, day, format('[%s:%s]={%s}', low, high, string_agg(coalesce(runs::text, 'NULL'), ','
       order by hour))::integer[] as hour_runs,
@@ -4959,7 +4961,7 @@ declare
   -- Null is 0; negative it can be where somebody wrote so.
   v_ms constant integer := greatest(p_run.duration_ms, 0);
   v_is_timed constant boolean := scheduler.is_timed(p_run);
-  v_hour constant integer := case when v_is_timed then extract(hour from p_run.started_at at time zone 'UTC') end;
+  v_hour constant integer := case when v_is_timed then scheduler.hour_of_day(p_run.started_at, v_day) end;
   v_goes_early constant integer := (p_run.status in ('completed', 'skipped', 'deferred'))::integer;
 begin
   for try in 1 .. 2 loop
@@ -6898,6 +6900,19 @@ $function$
 comment on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, defer_if, group, key, budget; null when nothing does. The caller holds the job''s row lock.';
 revoke all on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.hour_of_day(p_at timestamp with time zone, p_day date)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select hour from floor(extract(epoch from (p_at at time zone 'UTC') - p_day) / 3600) as hour
+  where hour between -24 and 23;
+$function$
+;
+comment on function scheduler.hour_of_day(timestamp with time zone,date) is 'In which hour of a UTC day a moment lies, -1 being the last of the day before; null on no other day.';
+revoke all on function scheduler.hour_of_day(timestamp with time zone,date) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.hour_sizes(p_job scheduler_jobs, p_today date)
  RETURNS SETOF scheduler.hour_size
  LANGUAGE sql
@@ -6905,18 +6920,19 @@ CREATE OR REPLACE FUNCTION scheduler.hour_sizes(p_job scheduler_jobs, p_today da
  SET search_path TO ''
 AS $function$
   with days as (
-    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number,
-      -- As it is at the beginning of the day. A thousand conversions would take as long as all the rest.
-      extract(epoch from (day::timestamp at time zone 'UTC') at time zone zone - day)::integer / 60 as offset_minutes
+    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number, zone,
+      scheduler.offset_minutes(day, array_lower(hour_runs, 1), zone) as first_offset,
+      scheduler.offset_minutes(day, array_upper(hour_runs, 1), zone) as last_offset
     from scheduler.job_days, scheduler.shown_time_zone(p_job.time_zone) as zone
-    where job_name = p_job.name and day >= p_today - 43 and day < p_today
+    where job_name = p_job.name and day >= p_today - 43 and day < p_today and hour_runs <> '{}'
   )
-  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 1) % 7, day = p_today - 1,
+  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 2) % 7, day = p_today - 1,
     ln(greatest(ms / runs::float8, 1)), sqrt(runs)
   from days, unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
     lateral (select (first_hour + place - 1)::integer as utc_hour) as utc_hours,
-    -- From the day before on, so that it is not negative.
-    lateral (select 1440 + 60 * utc_hour + offset_minutes as local_minute) as clock
+    -- Two days on, so that it is not negative. A thousand conversions would take as long as all the rest.
+    lateral (select 2880 + 60 * utc_hour + case when first_offset = last_offset then first_offset
+      else scheduler.offset_minutes(day, utc_hour, zone) end as local_minute) as clock
   where runs > 0;
 $function$
 ;
@@ -9778,6 +9794,19 @@ $function$
 ;
 comment on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time zone that Postgres does not know.';
 revoke all on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.offset_minutes(p_day date, p_utc_hour integer, p_time_zone text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select extract(epoch from (at at time zone 'UTC') at time zone p_time_zone - at)::integer / 60
+  from (select p_day + make_interval(hours => p_utc_hour) as at) as moment;
+$function$
+;
+comment on function scheduler.offset_minutes(date,integer,text) is 'By how much the clock of a zone is ahead of UTC in an hour of a UTC day.';
+revoke all on function scheduler.offset_minutes(date,integer,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.oldest_run(p_statuses text[])
  RETURNS timestamp with time zone

@@ -116,21 +116,30 @@ comment on type scheduler.hour_size is
     'how many milliseconds its runs took on average; weight: the root of how many they were, as an average of few is '
     'more of a chance.';
 
+create function scheduler.offset_minutes(p_day date, p_utc_hour integer, p_time_zone text) returns integer
+language sql immutable set search_path = '' as $$
+  select extract(epoch from (at at time zone 'UTC') at time zone p_time_zone - at)::integer / 60
+  from (select p_day + make_interval(hours => p_utc_hour) as at) as moment;
+$$;
+comment on function scheduler.offset_minutes(date, integer, text) is
+  'By how much the clock of a zone is ahead of UTC in an hour of a UTC day.';
+
 create function scheduler.hour_sizes(p_job public.scheduler_jobs, p_today date) returns setof scheduler.hour_size
 language sql stable set search_path = '' rows 1000 as $$
   with days as (
-    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number,
-      -- As it is at the beginning of the day. A thousand conversions would take as long as all the rest.
-      extract(epoch from (day::timestamp at time zone 'UTC') at time zone zone - day)::integer / 60 as offset_minutes
+    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number, zone,
+      scheduler.offset_minutes(day, array_lower(hour_runs, 1), zone) as first_offset,
+      scheduler.offset_minutes(day, array_upper(hour_runs, 1), zone) as last_offset
     from scheduler.job_days, scheduler.shown_time_zone(p_job.time_zone) as zone
-    where job_name = p_job.name and day >= p_today - 43 and day < p_today
+    where job_name = p_job.name and day >= p_today - 43 and day < p_today and hour_runs <> '{}'
   )
-  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 1) % 7, day = p_today - 1,
+  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 2) % 7, day = p_today - 1,
     ln(greatest(ms / runs::float8, 1)), sqrt(runs)
   from days, unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
     lateral (select (first_hour + place - 1)::integer as utc_hour) as utc_hours,
-    -- From the day before on, so that it is not negative.
-    lateral (select 1440 + 60 * utc_hour + offset_minutes as local_minute) as clock
+    -- Two days on, so that it is not negative. A thousand conversions would take as long as all the rest.
+    lateral (select 2880 + 60 * utc_hour + case when first_offset = last_offset then first_offset
+      else scheduler.offset_minutes(day, utc_hour, zone) end as local_minute) as clock
   where runs > 0;
 $$;
 comment on function scheduler.hour_sizes(public.scheduler_jobs, date) is

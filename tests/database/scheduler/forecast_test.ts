@@ -332,6 +332,57 @@ t.ledgerTest(
   },
 );
 
+t.ledgerTest("a run that ends the day after is told at the hour it began", async ({ sql }) => {
+  await writeDays(sql, today, [
+    ["late", days(40, (ago) => ago === 1 ? 9e6 : 3.6e6, { hours: [-1] })],
+  ]);
+  await t.register(sql, "late", { schedule: null, timeout_seconds: 86400 });
+  await sql`update scheduler_plans set wall_clock_seconds = null`;
+  const { findings } = await forecastOf(sql, "late");
+  assert.deepEqual(findings.map(({ at }: Json) => at), ["2026-02-28T23:00:00+00:00"]);
+  assert.match(findings[0].sentence, /at 2026-02-28 23:00 UTC, where/);
+  // The last day of February was a Saturday. In New York it was still Friday.
+  await writeDays(sql, today, [["early", days(40, () => 1000, { hours: [-24] })]]);
+  await t.register(sql, "early", { schedule: null, time_zone: "America/New_York" });
+  const weekdays = await sql`
+    select name, weekday, hour from scheduler_jobs as jobs, scheduler.hour_sizes(jobs, '2026-03-02') where is_new
+    order by name`;
+  assert.deepEqual([...weekdays], [
+    { name: "early", weekday: 4, hour: 19 },
+    { name: "late", weekday: 5, hour: 23 },
+  ]);
+});
+
+t.ledgerTest("on a day of a change the clock's hours are those that it shows", async ({ sql }) => {
+  for (
+    const [zone, change] of [
+      ["America/New_York", "2026-03-08"],
+      ["America/New_York", "2026-11-01"],
+      ["Australia/Lord_Howe", "2026-10-03"],
+      ["Europe/Berlin", "2026-10-25"],
+    ] as const
+  ) {
+    const next = new Date(Date.parse(change) + 86_400_000);
+    const clock = new Intl.DateTimeFormat("en", {
+      timeZone: zone,
+      hour: "numeric",
+      hourCycle: "h23",
+    });
+    // Each hour of the local day takes twice as long as the one before.
+    const local = (ago: number, hour: number) =>
+      Number(clock.format(next.getTime() - ago * 86_400_000 + hour * 3_600_000));
+    await sql`delete from scheduler.job_days`;
+    await writeDays(sql, next, [["job", days(50, (ago, hour) => 5 * 2 ** local(ago, hour))]]);
+    await t.register(sql, "job", { schedule: null, timeout_seconds: 86400, time_zone: zone });
+    await sql`update scheduler_plans set wall_clock_seconds = null`;
+    const hours = await sql`
+      select utc_hour, hour from scheduler_jobs as jobs, scheduler.hour_sizes(jobs, ${next}::date) where is_new
+      order by utc_hour`;
+    assert.deepEqual(hours.map(({ hour }) => hour), allDay.map((hour) => local(1, hour)), change);
+    assert.deepEqual(kinds(await forecastOf(sql, "job", t.after(60, next))), [], change);
+  }
+});
+
 t.ledgerTest("figures that a job names have a trend of their own", async ({ sql }) => {
   const figures = (sum: number) => ({ sum, least: sum, most: sum, runs: 1 });
   const series: Day[] = days(40, () => 1000, { hours: [3] }).map((day) => ({

@@ -92,8 +92,23 @@ t.ledgerTest("a run counts once, on the UTC day on which it ended", async ({ sql
     [placeOf(90_000)]: 1,
     [placeOf(120_000)]: 1,
   });
-  assert.deepEqual(await countsOf(sql, "hour_runs"), { 12: 1, 23: 2 });
-  assert.deepEqual(await countsOf(sql, "hour_ms"), { 12: 120_000, 23: 90_500 });
+  assert.deepEqual(await countsOf(sql, "hour_runs"), { [-1]: 1, 12: 1, 23: 1 });
+  assert.deepEqual(await countsOf(sql, "hour_ms"), { [-1]: 500, 12: 120_000, 23: 90_000 });
+});
+
+t.ledgerTest("hours are those of the day and of the day before", async ({ sql }) => {
+  await t.register(sql, "job");
+  const hour = 3_600_000;
+  // As far back as a run may take, further, and after its end: by a clock that was set back.
+  for (const ago of [24 * hour, 48 * hour - 60_000, 12 * hour, -12 * hour]) {
+    const began = new Date(t.NOON.getTime() - ago);
+    await sql`
+      insert into scheduler_runs (job_name, status, trigger, scheduled_for, started_at, completed_at, duration_ms, verdict)
+      values ('job', 'completed', 'manual', ${began}, ${began}, ${t.NOON}, 1000, 'ok')`;
+  }
+  assert.equal((await daysOf(sql))[0]!.completed, 4);
+  assert.deepEqual(await countsOf(sql, "hour_runs"), { [-12]: 1, 0: 1 });
+  assert.deepEqual(await countsOf(sql, "hour_ms"), { [-12]: 1000, 0: 1000 });
 });
 
 t.ledgerTest(
