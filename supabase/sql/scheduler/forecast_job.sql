@@ -106,7 +106,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.failure_change(text, date) is
   'Whether the last seven days on which the job ran had another failure rate than those before, by three months: their '
-    '99 % intervals do not meet, also without the worst day of either side. A finding, or null.';
+    '99 % intervals do not meet, the worst day of each side left out. A finding, or null.';
 
 create type scheduler.hour_size as (
   day date, utc_hour integer, hour integer, weekday integer, is_new boolean, size float8, weight float8

@@ -235,11 +235,16 @@ t.ledgerTest(
       ["more", failing((ago) => ago <= 7 ? 12 : ago % 9 === 0 ? 1 : 0)],
       ["less", failing((ago) => ago <= 7 ? 0 : 12)],
       ["incident", failing((ago) => ago === 3 ? 500 : 0)],
+      // The only run of another day failed as well.
+      ["incident-and-one", [
+        ...failing((ago) => ago === 3 ? 500 : 0).filter(({ ago }) => ago !== 2),
+        { ago: 2, runs: [], failed: 1 },
+      ]],
       ["steady", failing(() => 5)],
       ["new", failing((ago) => ago <= 7 ? 12 : 0).slice(-13)],
       ["all", days(60, () => 1000, { hours: [3], failed: (ago) => ago <= 7 ? 3 : 0 })],
     ]);
-    for (const name of ["more", "less", "incident", "steady", "new", "all"]) {
+    for (const name of ["more", "less", "incident", "incident-and-one", "steady", "new", "all"]) {
       await t.register(
         sql,
         name,
@@ -257,7 +262,7 @@ t.ledgerTest(
     );
     const less = await forecastOf(sql, "less");
     assert.deepEqual([kinds(less), less.findings[0].rises], [["failure_rate"], false]);
-    for (const name of ["incident", "steady", "new"]) {
+    for (const name of ["incident", "incident-and-one", "steady", "new"]) {
       assert.deepEqual(kinds(await forecastOf(sql, name)), [], name);
     }
     assert.deepEqual(kinds(await forecastOf(sql, "all")), ["failure_rate"]);
