@@ -6084,7 +6084,7 @@ AS $function$
     and ((now).least > (before).most or (now).most < (before).least);
 $function$
 ;
-comment on function scheduler.failure_change(text,date) is 'Whether the last seven days on which the job ran had another failure rate than those before, by three months: their 99 % intervals do not meet, also without the worst day of either side. A finding, or null.';
+comment on function scheduler.failure_change(text,date) is 'Whether the last seven days on which the job ran had another failure rate than those before, by three months: their 99 % intervals do not meet, the worst day of each side left out. A finding, or null.';
 revoke all on function scheduler.failure_change(text,date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.failure_wait(p_job scheduler_jobs, p_failures integer, p_random double precision)
@@ -6919,7 +6919,8 @@ CREATE OR REPLACE FUNCTION scheduler.hour_sizes(p_job scheduler_jobs, p_today da
  STABLE
  SET search_path TO ''
 AS $function$
-  with days as (
+  -- Materialized: without it the offsets of a day are looked up for each of its hours, which takes many times as long.
+  with days as materialized (
     select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number, zone,
       scheduler.offset_minutes(day, array_lower(hour_runs, 1), zone) as first_offset,
       scheduler.offset_minutes(day, array_upper(hour_runs, 1), zone) as last_offset
@@ -6930,7 +6931,7 @@ AS $function$
     ln(greatest(ms / runs::float8, 1)), sqrt(runs)
   from days, unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
     lateral (select (first_hour + place - 1)::integer as utc_hour) as utc_hours,
-    -- Two days on, so that it is not negative. A thousand conversions would take as long as all the rest.
+    -- Two days on, so that it is not negative.
     lateral (select 2880 + 60 * utc_hour + case when first_offset = last_offset then first_offset
       else scheduler.offset_minutes(day, utc_hour, zone) end as local_minute) as clock
   where runs > 0;
@@ -9801,8 +9802,8 @@ CREATE OR REPLACE FUNCTION scheduler.offset_minutes(p_day date, p_utc_hour integ
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select extract(epoch from (at at time zone 'UTC') at time zone p_time_zone - at)::integer / 60
-  from (select p_day + make_interval(hours => p_utc_hour) as at) as moment;
+  select ((extract(epoch from to_timestamp(epoch) at time zone p_time_zone) - epoch) / 60)::integer
+  from (select 86400::bigint * (p_day - date '1970-01-01') + 3600 * p_utc_hour as epoch) as moment;
 $function$
 ;
 comment on function scheduler.offset_minutes(date,integer,text) is 'By how much the clock of a zone is ahead of UTC in an hour of a UTC day.';
@@ -13113,12 +13114,14 @@ CREATE OR REPLACE FUNCTION scheduler.share_without_worst_day(p_part double preci
 AS $function$
   select scheduler.share_of(sum(part), sum(whole))
   from (
-    select *, row_number() over (order by part / whole desc, whole desc) as place
-    from unnest(p_part, p_whole) as days (part, whole) where whole > 0) as ranked
+    select *, row_number() over (order by part - whole * usual desc) as place
+    from (
+      select *, sum(part) over () / sum(whole) over () as usual
+      from unnest(p_part, p_whole) as days (part, whole) where whole > 0) as days) as ranked
   where place > 1;
 $function$
 ;
-comment on function scheduler.share_without_worst_day(double precision[],double precision[]) is 'How large a share some were of all on these days, without the day of the highest: an incident of one day is no change.';
+comment on function scheduler.share_without_worst_day(double precision[],double precision[]) is 'How large a share some were of all on these days, without the day that has most above its share: an incident of one day is no change.';
 revoke all on function scheduler.share_without_worst_day(double precision[],double precision[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.shared_cause(p_sighting scheduler.sighting, p_alike bigint)

@@ -200,7 +200,13 @@ t.ledgerTest("the shortest interval of a schedule", async ({ sql }) => {
 });
 
 t.ledgerTest("of fewer than 14 days nothing is said, nor of a job that rests", async ({ sql }) => {
-  const growing = (count: number) => days(count, (ago) => (100 - ago) * 1000, { failed: () => 20 });
+  // Failures and a figure that would be told, too.
+  const growing = (count: number) =>
+    days(count, (ago) => (100 - ago) * 1000, { failed: (ago) => ago <= 21 ? 20 : 0 })
+      .map((day) => ({
+        ...day,
+        figures: { rows: { sum: day.ago, least: day.ago, most: day.ago, runs: 1 } },
+      }));
   await writeDays(sql, today, [
     ["few", growing(13)],
     ["one", growing(1)],
@@ -208,7 +214,7 @@ t.ledgerTest("of fewer than 14 days nothing is said, nor of a job that rests", a
     ["zero", days(60, () => 0)],
   ]);
   for (const name of ["few", "one", "none", "rests", "zero"]) {
-    await t.register(sql, name, { timeout_seconds: 101 });
+    await t.register(sql, name, { timeout_seconds: 101, figures: ["rows"] });
   }
   for (const [name, known] of [["few", 13], ["one", 1], ["none", 0], ["rests", 46]] as const) {
     const forecast = await forecastOf(sql, name);
@@ -686,6 +692,28 @@ t.ledgerTest(
     assert.deepEqual([quiet.days, quiet.next_30_days, quiet.ledger.rows_a_day], [20, 0, 0]);
   },
 );
+
+t.ledgerTest("a month lies between what its trend and its days leave in doubt", async ({ sql }) => {
+  const noise = quietRandom(13);
+  for (const slope of [0, 20]) {
+    const values = Array.from(
+      { length: 60 },
+      (_, place) => 5000 + slope * place + 100 * normal(noise),
+    );
+    const [row] = await sql`
+      select scheduler.month_ahead(days, ${values}::float8[], '2026-03-02') as month,
+        (scheduler.trend_of(days, ${values}::float8[], '2026-03-02')).*
+      from (select array_agg(date '2026-03-02' - ago order by ago desc) as days from generate_series(1, 60) as ago) as all_days`;
+    const { next_30_days: middle, least, most } = row!.month;
+    const doubt = row!.slope === null
+      ? 0
+      : 15 * Math.max(row!.slope - row!.slope_least, row!.slope_most - row!.slope);
+    const reach = 30 * (2.45 * row!.spread / Math.sqrt(row!.days) + doubt);
+    assert.equal(row!.slope === null, slope === 0);
+    assert.ok(reach > 500 && Math.abs(most - middle - reach) <= 1, `${most} ${middle} ${reach}`);
+    assert.ok(Math.abs(middle - least - reach) <= 1, `${least} ${middle} ${reach}`);
+  }
+});
 
 t.ledgerTest(
   "a plan is a row that a person may change, and the setting names one",

@@ -96,6 +96,37 @@ t.ledgerTest("a run counts once, on the UTC day on which it ended", async ({ sql
   assert.deepEqual(await countsOf(sql, "hour_ms"), { [-1]: 500, 12: 120_000, 23: 90_000 });
 });
 
+t.ledgerTest("which runs say how long a job takes, and which are calls", async ({ sql }) => {
+  await t.register(sql, "job");
+  for (
+    const [place, [status, verdict]] of [
+      ["completed", "ok"],
+      ["failed", "timed_out"],
+      ["failed", "interrupted"],
+      ["failed", "job_error"],
+      ["failed", "lost"],
+      ["deferred", "deferred"],
+    ].entries()
+  ) await ended(sql, t.NOON, { status: status!, verdict: verdict!, durationMs: 1000 * 2 ** place });
+  // A URL is no edge function, and what was cancelled in the queue was not sent.
+  await sql`
+    insert into scheduler_runs (job_name, function_name, status, trigger, scheduled_for, dispatched_at, completed_at, verdict)
+    values ('job', null, 'failed', 'manual', ${t.NOON}, ${t.NOON}, ${t.NOON}, 'lost'),
+      ('job', 'job', 'cancelled', 'manual', ${t.NOON}, null, ${t.NOON}, 'cancelled')`;
+  assert.deepEqual(await countsOf(sql, "durations"), {
+    [placeOf(1000)]: 1,
+    [placeOf(2000)]: 1,
+    [placeOf(4000)]: 1,
+  });
+  const [day] = await daysOf(sql);
+  assert.deepEqual([day!.sent, day!.wall_ms, day!.shortest_ms, day!.longest_ms], [
+    6,
+    "63000",
+    1000,
+    4000,
+  ]);
+});
+
 t.ledgerTest("hours are those of the day and of the day before", async ({ sql }) => {
   await t.register(sql, "job");
   const hour = 3_600_000;
