@@ -1047,7 +1047,8 @@ comment on column scheduler.job_days.durations is
   'How long runs took that completed, or that time stopped (timed_out, interrupted): a count at each place of '
     'duration_place, null for none. Two days together are the sums of their places.';
 comment on column scheduler.job_days.hour_runs is
-  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together. Kept for 50 days.';
+  'How many of these runs began in each UTC hour, counted from the beginning of the day: -1 is the last hour of the '
+    'day before. hour_ms: how long they took together. Kept for 50 days.';
 comment on column scheduler.job_days.figures is
   'Of each figure that the job names: {"rows": {"sum", "least", "most", "runs"}}.';
 
@@ -1075,7 +1076,8 @@ with since as (
   select runs.*, (completed_at at time zone 'UTC')::date as day, greatest(duration_ms, 0) as ms,
     duration_ms is not null and (status = 'completed' or verdict in ('timed_out', 'interrupted')) as is_timed,
     ceil(ln(greatest(duration_ms, 1)::float8) / ln(1.05::float8))::integer as place,
-    extract(hour from started_at at time zone 'UTC')::integer as hour
+    floor(extract(epoch from (started_at at time zone 'UTC') - (completed_at at time zone 'UTC')::date) / 3600)::integer
+      as hour
   from public.scheduler_runs as runs join public.scheduler_jobs on name = job_name, since
   where completed_at >= since.day at time zone 'UTC'
 ), sums as (
@@ -1103,7 +1105,7 @@ with since as (
   group by job_name, day, low, high
 ), hours as (
   select job_name, day, hour, count(*) as runs, sum(ms) as ms from ended
-  where is_timed and hour is not null group by 1, 2, 3
+  where is_timed and hour between -24 and 23 group by 1, 2, 3
 ), of_hours as (
   select job_name, day, format('[%s:%s]={%s}', low, high, string_agg(coalesce(runs::text, 'NULL'), ','
       order by hour))::integer[] as hour_runs,
@@ -2533,7 +2535,7 @@ comment on function scheduler.api_tick(timestamp with time zone) is 'A pulse, wh
 revoke all on function scheduler.api_tick(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_timeline(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
- RETURNS jsonb
+ RETURNS json
  LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
@@ -2550,30 +2552,32 @@ begin
       'most 31 days, got %s and %s', v_from, v_to);
   end if;
   v_cell := make_interval(secs => scheduler.cell_seconds(v_from, v_to));
-  v_names := array(select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 51);
-  return jsonb_build_object('timestamp', p_now, 'from', v_from, 'to', v_to,
+  v_names := array(select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 26);
+  -- Thousands of cells: as jsonb they take twice as long.
+  return json_build_object('timestamp', p_now, 'from', v_from, 'to', v_to,
     'cell_seconds', extract(epoch from v_cell)::integer,
     'jobs', (
-      select coalesce(jsonb_agg(jsonb_build_object('job', jobs.name, 'time_zone', jobs.time_zone,
+      select coalesce(json_agg(json_build_object('job', jobs.name, 'time_zone', jobs.time_zone,
         'cells', coalesce(cells.all, '[]')) order by jobs.name), '[]')
       from public.scheduler_jobs as jobs left join (
-        select job, jsonb_agg(counts || jsonb_build_object('at', at) order by at) as all
+        select job, json_agg(cell order by at) as all
         from (
-          select job, at, jsonb_object_agg(state, amount) as counts
+          select job, at, ('{"at":' || to_json(at) || string_agg(format(',%s:%s', to_json(state), amount), '')
+            || '}')::json as cell
           from (
-            select * from scheduler.timeline_runs(v_names[1:50], v_from, v_to, v_cell)
+            select * from scheduler.timeline_runs(v_names[1:25], v_from, v_to, v_cell)
             union all
-            select * from scheduler.timeline_to_come(v_names[1:50], v_from, v_to, v_cell, p_now)
+            select * from scheduler.timeline_to_come(v_names[1:25], v_from, v_to, v_cell, p_now)
           ) as found
           group by job, at) as by_cell
         group by job) as cells on cells.job = jobs.name
-      where jobs.name = any (v_names[1:50])),
-    'zone_changes', scheduler.zone_changes(v_names[1:50], v_from, v_to),
-    'next_cursor', case when cardinality(v_names) > 50 then v_names[50] end);
+      where jobs.name = any (v_names[1:25])),
+    'zone_changes', scheduler.zone_changes(v_names[1:25], v_from, v_to),
+    'next_cursor', case when cardinality(v_names) > 25 then v_names[25] end);
 end;
 $function$
 ;
-comment on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) is 'What a picture of [p_from, p_to) needs, at most 31 days and by default the day that it is in UTC: of 50 jobs a page the cells that are not empty, each with how many occurrences came to what or are to come; and the changes of the clock in their zones. Raises 22023 for a range that is none.';
+comment on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) is 'What a picture of [p_from, p_to) needs, at most 31 days and by default the day that it is in UTC: of 25 jobs a page the cells that are not empty, each with how many occurrences came to what or are to come; and the changes of the clock in their zones. Raises 22023 for a range that is none.';
 revoke all on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_verify(p_now timestamp with time zone DEFAULT clock_timestamp())
@@ -2919,6 +2923,30 @@ $function$
 comment on function scheduler.assert_run(uuid,timestamp with time zone) is 'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises SD002 when there is no such run.';
 revoke all on function scheduler.assert_run(uuid,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.assert_time_zone(p_time_zone text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET search_path TO ''
+AS $function$
+begin
+  -- A job's zone was looked at when the job was registered, and is judged again before each use.
+  if p_time_zone = 'UTC' or exists (select from public.scheduler_jobs where time_zone = p_time_zone) then
+    return;
+  end if;
+  -- Postgres keeps these names for old systems; they look like abbreviations, which mean other zones elsewhere.
+  if p_time_zone !~ '^(EST|MST|HST|CET|MET|EET|WET|[A-Z]{3}[0-9][A-Z]{3}'
+      '|Factory|posixrules|localtime|(posix|right)/.*)$'
+    and exists (select from pg_timezone_names where name = p_time_zone) then
+    return;
+  end if;
+  perform scheduler.refuse_time_zone(p_time_zone);
+end;
+$function$
+;
+comment on function scheduler.assert_time_zone(text) is 'For registration: refuse_time_zone unless the time zone is an IANA name exactly as Postgres lists it. Refuses abbreviations (EST) and POSIX rules (EST5EDT). Takes tens of milliseconds for a zone that no job has yet: it reads pg_timezone_names.';
+revoke all on function scheduler.assert_time_zone(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.assert_tokens(p_budget scheduler_budgets, p_tokens integer, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -2990,12 +3018,8 @@ declare
   v_job public.scheduler_jobs;
   v_made integer := 0;
   v_is_left boolean := false;
+  v_errors constant jsonb := scheduler.refresh_project_forecast(v_plan, p_now);
 begin
-  if not exists (
-    select from scheduler.project_forecast
-    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = coalesce(v_plan::text, '')) then
-    perform scheduler.make_project_forecast(v_plan, p_now);
-  end if;
   for v_job in select * from scheduler.stale_forecasts(v_plan, p_now) loop
     v_is_left := clock_timestamp() >= v_until;
     exit when v_is_left;
@@ -3003,7 +3027,7 @@ begin
     v_made := v_made + 1;
   end loop;
   update scheduler.pulse_state set forecasts_left = v_is_left where forecasts_left <> v_is_left;
-  return jsonb_build_object('forecasts', v_made);
+  return jsonb_build_object('forecasts', v_made, 'errors', v_errors);
 end;
 $function$
 ;
@@ -4843,20 +4867,17 @@ CREATE OR REPLACE FUNCTION scheduler.cost_forecast(p_plan scheduler_plans, p_tod
  STABLE
  SET search_path TO ''
 AS $function$
-  with days as (
-    select day, sum(sent)::float8 as sent, round(sum(wall_ms) / 1000.0)::float8 as seconds
-    from scheduler.job_days where day >= p_today - 91 and day < p_today group by day
-  ), series as (
+  with series as (
     select array_agg(day order by day) as days, array_agg(sent order by day) as sent,
       array_agg(seconds order by day) as seconds, coalesce(sum(sent) filter (where day >= p_today - 30), 0) as calls,
       coalesce(sum(seconds) filter (where day >= p_today - 30), 0) as wall
-    from days
+    from scheduler.project_days(p_today - 91, p_today)
   ), months as (
-    select *, scheduler.month_ahead(days, sent, p_today) as calls_ahead,
-      scheduler.month_ahead(days, seconds, p_today) as wall_ahead,
-      scheduler.arrival_of(scheduler.trend_of(days, sent, p_today),
-        p_plan.invocations_included / 30.0::float8, p_today) as over
-    from series
+    select series.*, scheduler.month_ahead(series.days, sent, p_today) as calls_ahead,
+      scheduler.month_ahead(series.days, seconds, p_today) as wall_ahead,
+      -- The middle of the month that begins on that day is half a month later.
+      scheduler.arrival_of(trend, p_plan.invocations_included / 30.0::float8 - 15 * trend.slope, p_today) as over
+    from series, scheduler.trend_of(series.days, sent, p_today) as trend
   )
   select jsonb_build_object('plan', p_plan.plan, 'source', p_plan.source, 'looked_up_on', p_plan.looked_up_on,
     'invocations', jsonb_build_object('last_30_days', calls, 'ahead', calls_ahead,
@@ -4885,9 +4906,10 @@ AS $function$
       else format(', %s calls%s in the next', calls #>> '{ahead,next_30_days}',
           scheduler.between_text(calls #>> '{ahead,least}', calls #>> '{ahead,most}'))
         || coalesce('; the plan ' || (p_cost ->> 'plan') || ' includes ' || (calls ->> 'included'), '')
-        || coalesce(', which is exceeded on ' || (calls ->> 'exceeds_on')
-          || scheduler.between_text(calls ->> 'earliest', calls ->> 'latest'), '')
-        || case when jsonb_typeof(p_cost -> 'usd') = 'null' then ', and sells no more'
+        || coalesce(', fewer than the 30 days from ' || (calls ->> 'exceeds_on')
+          || scheduler.between_text(calls ->> 'earliest', calls ->> 'latest') || ' on have', '')
+        || case when p_cost ->> 'plan' is null then ''
+          when jsonb_typeof(p_cost -> 'usd') = 'null' then ', and sells no more'
           when (p_cost ->> 'usd')::numeric = 0 then ''
           else format(': %s USD more', p_cost ->> 'usd') end
         || format(' (by %s days)', calls #>> '{ahead,days}') end
@@ -4999,7 +5021,7 @@ declare
   -- Null is 0; negative it can be where somebody wrote so.
   v_ms constant integer := greatest(p_run.duration_ms, 0);
   v_is_timed constant boolean := scheduler.is_timed(p_run);
-  v_hour constant integer := case when v_is_timed then extract(hour from p_run.started_at at time zone 'UTC') end;
+  v_hour constant integer := case when v_is_timed then scheduler.hour_of_day(p_run.started_at, v_day) end;
   v_goes_early constant integer := (p_run.status in ('completed', 'skipped', 'deferred'))::integer;
 begin
   for try in 1 .. 2 loop
@@ -6114,7 +6136,7 @@ AS $function$
     and ((now).least > (before).most or (now).most < (before).least);
 $function$
 ;
-comment on function scheduler.failure_change(text,date) is 'Whether the last seven days on which the job ran had another failure rate than those before, by three months: their 99 % intervals do not meet, also without the worst day of either side. A finding, or null.';
+comment on function scheduler.failure_change(text,date) is 'Whether the last seven days on which the job ran had another failure rate than those before, by three months: their 99 % intervals do not meet, the worst day of each side left out. A finding, or null.';
 revoke all on function scheduler.failure_change(text,date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.failure_wait(p_job scheduler_jobs, p_failures integer, p_random double precision)
@@ -6494,11 +6516,12 @@ begin
   if v_name is not null and not found then
     return query
       select v_name, 'nothing', null::date, null::date, null::date, known, v_name || case
+        when known is null then ': the pulse has made no forecast yet'
         when made.error is not null then ': ' || made.error
         when known >= 14 then format(': nothing is foreseen (by %s days)', known)
         else format(': what comes is said from 14 days on, %s are known', known) end
       from (
-        select coalesce(max((forecast ->> 'days')::integer), 0) as known, max(forecast ->> 'error') as error
+        select max((forecast ->> 'days')::integer) as known, max(forecast ->> 'error') as error
         from scheduler.job_forecasts where job_name = v_name) as made;
   elsif v_name is null then
     return query
@@ -6944,25 +6967,40 @@ $function$
 comment on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, defer_if, group, key, budget; null when nothing does. The caller holds the job''s row lock.';
 revoke all on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.hour_of_day(p_at timestamp with time zone, p_day date)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select hour from floor(extract(epoch from (p_at at time zone 'UTC') - p_day) / 3600) as hour
+  where hour between -24 and 23;
+$function$
+;
+comment on function scheduler.hour_of_day(timestamp with time zone,date) is 'In which hour of a UTC day a moment lies, -1 being the last of the day before; null on no other day.';
+revoke all on function scheduler.hour_of_day(timestamp with time zone,date) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.hour_sizes(p_job scheduler_jobs, p_today date)
  RETURNS SETOF scheduler.hour_size
  LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
-  with days as (
-    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number,
-      -- As it is at the beginning of the day. A thousand conversions would take as long as all the rest.
-      extract(epoch from (day::timestamp at time zone 'UTC') at time zone zone - day)::integer / 60 as offset_minutes
+  -- Materialized: without it the offsets of a day are looked up for each of its hours, which takes many times as long.
+  with days as materialized (
+    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number, zone,
+      scheduler.offset_minutes(day, array_lower(hour_runs, 1), zone) as first_offset,
+      scheduler.offset_minutes(day, array_upper(hour_runs, 1), zone) as last_offset
     from scheduler.job_days, scheduler.shown_time_zone(p_job.time_zone) as zone
-    where job_name = p_job.name and day >= p_today - 43 and day < p_today
+    where job_name = p_job.name and day >= p_today - 43 and day < p_today and hour_runs <> '{}'
   )
-  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 1) % 7, day = p_today - 1,
+  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 2) % 7, day = p_today - 1,
     ln(greatest(ms / runs::float8, 1)), sqrt(runs)
   from days, unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
     lateral (select (first_hour + place - 1)::integer as utc_hour) as utc_hours,
-    -- From the day before on, so that it is not negative.
-    lateral (select 1440 + 60 * utc_hour + offset_minutes as local_minute) as clock
+    -- Two days on, so that it is not negative.
+    lateral (select 2880 + 60 * utc_hour + case when first_offset = last_offset then first_offset
+      else scheduler.offset_minutes(day, utc_hour, zone) end as local_minute) as clock
   where runs > 0;
 $function$
 ;
@@ -7466,7 +7504,7 @@ begin
     'days', (select count(*) from scheduler.job_days
       where job_name = p_job.name and day >= v_today - 182 and day < v_today),
     'duration', case when v_trend.days is not null and not p_job.continuous then jsonb_build_object(
-      'p95_ms', round(v_trend.level), 'ms_a_day', round(v_trend.slope::numeric, 3),
+      'p95_ms', round(greatest(0, v_trend.level)), 'ms_a_day', round(v_trend.slope::numeric, 3),
       'least_ms_a_day', round(v_trend.slope_least::numeric, 3),
       'most_ms_a_day', round(v_trend.slope_most::numeric, 3), 'days', v_trend.days, 'since', v_trend.first_day) end,
     'findings', coalesce((
@@ -7918,13 +7956,10 @@ CREATE OR REPLACE FUNCTION scheduler.ledger_forecast(p_today date)
  STABLE
  SET search_path TO ''
 AS $function$
-  with days as (
-    select day, sum(success_rows)::float8 as successes, sum(failure_rows)::float8 as failures
-    from scheduler.job_days where day >= p_today - 42 and day < p_today group by day
-  ), coming as (
+  with coming as (
     select count(*) as days, scheduler.usual_a_day(array_agg(day), array_agg(successes)) as successes,
       scheduler.usual_a_day(array_agg(day), array_agg(failures)) as failures
-    from days
+    from scheduler.project_days(p_today - 42, p_today)
   ), kept as (
     select scheduler.setting('scheduler.keep_successes_days') as successes,
       scheduler.setting('scheduler.keep_failures_days') as failures
@@ -8799,11 +8834,13 @@ CREATE OR REPLACE FUNCTION scheduler.month_ahead(p_days date[], p_values double 
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select jsonb_build_object('next_30_days', round(middle), 'least', round(greatest(0, middle - reach)),
-    'most', round(middle + reach), 'a_day', round((trend).slope::numeric, 3), 'days', (trend).days,
+  select jsonb_build_object('next_30_days', round(greatest(0, middle)), 'least', round(greatest(0, middle - reach)),
+    'most', round(greatest(0, middle + reach)), 'a_day', round((trend).slope::numeric, 3), 'days', (trend).days,
     'since', (trend).first_day)
-  from scheduler.trend_of(p_days, p_values, p_today) as trend, lateral (
-    select 30 * case when (trend).slope is null then scheduler.usual_a_day(p_days, p_values)
+  from scheduler.trend_of(p_days, p_values, p_today) as trend,
+    -- What lies before a step is left out here, too.
+    lateral (select cardinality(p_days) - (trend).days + 1 as first) as since, lateral (
+    select 30 * case when (trend).slope is null then scheduler.usual_a_day(p_days[first:], p_values[first:])
         else (trend).level + 15 * (trend).slope end as middle,
       30 * (2.45 * (trend).spread / sqrt((trend).days)
         + 15 * coalesce(greatest((trend).slope - (trend).slope_least, (trend).slope_most - (trend).slope), 0))
@@ -8811,7 +8848,7 @@ AS $function$
   where (trend).days is not null;
 $function$
 ;
-comment on function scheduler.month_ahead(date[],double precision[],date) is 'What the next 30 days come to, by what each day was, and between what and what; null of fewer than 14 days.';
+comment on function scheduler.month_ahead(date[],double precision[],date) is 'What the next 30 days come to, by what each day was, ascending, and between what and what; null of fewer than 14 days.';
 revoke all on function scheduler.month_ahead(date[],double precision[],date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.move_cursor(p_job scheduler_jobs, p_previous timestamp with time zone, p_next timestamp with time zone)
@@ -8844,11 +8881,14 @@ CREATE OR REPLACE FUNCTION scheduler.ms_text(p_ms numeric)
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select case when p_ms < 1000 then round(p_ms) || ' ms' when p_ms < 120000 then round(p_ms / 1000, 1) || ' s'
-    else scheduler.duration_text(p_ms / 1000) end;
+  -- A limit of 150 s is not one of 3 minutes.
+  select case when p_ms < 1000 then round(p_ms) || ' ms'
+    when p_ms < 600000 then trim_scale(round(p_ms / 1000, 1)) || ' s'
+    when p_ms < 7200000 then trim_scale(round(p_ms / 60000, 1)) || ' minutes'
+    else trim_scale(round(p_ms / 3600000, 1)) || ' hours' end;
 $function$
 ;
-comment on function scheduler.ms_text(numeric) is 'How long so many milliseconds are, as people say it.';
+comment on function scheduler.ms_text(numeric) is 'How long so many milliseconds are, to a tenth of a second, a minute or an hour.';
 revoke all on function scheduler.ms_text(numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.named_schedule(p_text text)
@@ -9925,6 +9965,59 @@ $function$
 comment on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time zone that Postgres does not know.';
 revoke all on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.offset_minutes(p_day date, p_utc_hour integer, p_time_zone text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select ((extract(epoch from to_timestamp(epoch) at time zone p_time_zone) - epoch) / 60)::integer
+  from (select 86400::bigint * (p_day - date '1970-01-01') + 3600 * p_utc_hour as epoch) as moment;
+$function$
+;
+comment on function scheduler.offset_minutes(date,integer,text) is 'By how much the clock of a zone is ahead of UTC in an hour of a UTC day.';
+revoke all on function scheduler.offset_minutes(date,integer,text) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.offset_periods(p_time_zone text, p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, utc_offset interval, offset_before interval)
+ LANGUAGE sql
+ STABLE PARALLEL SAFE ROWS 50
+ SET search_path TO ''
+AS $function$
+  with days as (
+    select at, (at at time zone p_time_zone) - (at at time zone 'UTC') as utc_offset
+    from (
+      select generate_series(date_bin('1 minute', p_from, timestamptz 'epoch'), p_to,
+        case p_time_zone when 'UTC' then interval '1000 years' else interval '24 hours' end) as at
+      union all select p_to
+    ) as moments
+  ), steps as (
+    select lag(at) over in_time as from_at, at as to_at, lag(utc_offset) over in_time as offset_before, utc_offset
+    from days window in_time as (order by at)
+  ), hours as (
+    select coalesce(hour.at, steps.to_at) as to_at, offset_before, utc_offset
+    from steps left join lateral (
+      select at from generate_series(steps.from_at, steps.to_at, interval '1 hour') as at
+      where (at at time zone p_time_zone) - (at at time zone 'UTC') = steps.utc_offset order by at limit 1
+    ) as hour on true
+    where steps.offset_before <> steps.utc_offset
+  ), changes as (
+    select minute.at, offset_before, utc_offset
+    from hours, lateral (
+      select at from generate_series(date_bin('1 minute', hours.to_at, timestamptz 'epoch') - interval '1 hour',
+        hours.to_at + interval '1 minute', interval '1 minute') as at
+      where (at at time zone p_time_zone) - (at at time zone 'UTC') = hours.utc_offset order by at limit 1
+    ) as minute
+    where minute.at < p_to
+    union all
+    select p_from, null, (p_from at time zone p_time_zone) - (p_from at time zone 'UTC')
+  )
+  select at, lead(at, 1, p_to) over (order by at), utc_offset, offset_before from changes order by at
+$function$
+;
+comment on function scheduler.offset_periods(text,timestamp with time zone,timestamp with time zone) is 'The stretches of [p_from, p_to) in which a zone keeps one offset from UTC, with the offset before each (null for the first).';
+revoke all on function scheduler.offset_periods(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.oldest_run(p_statuses text[])
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -10067,8 +10160,8 @@ AS $function$
     'most_ms_a_day', round((p_trend).slope_most::numeric, 3), 'days', (p_trend).days, 'since', (p_trend).first_day)
     order by is_reached desc, (arrival).on_day, limits.name), '[]')
   from scheduler.utc_day(p_now) as today, scheduler.job_limits(p_job, p_plan, p_now) as limits,
-    lateral (select scheduler.has_reached(p_trend, ms) as is_reached,
-      scheduler.arrival_of(p_trend, ms, today) as arrival) as found
+    lateral (select scheduler.has_reached(p_trend, ms) as is_reached) as there,
+    lateral (select case when not is_reached then scheduler.arrival_of(p_trend, ms, today) end as arrival) as ahead
   where is_reached or (arrival).on_day is not null;
 $function$
 ;
@@ -10465,7 +10558,7 @@ CREATE OR REPLACE FUNCTION scheduler.percent_text(p_share numeric)
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select trim_scale(round(p_share * 100, 1)) || ' %';
+  select trim_scale(round(p_share * 100, case when p_share < 0.01 then 3 else 1 end)) || ' %';
 $function$
 ;
 comment on function scheduler.percent_text(numeric) is 'A share as people say it.';
@@ -10750,6 +10843,7 @@ CREATE OR REPLACE FUNCTION scheduler.plan_price(p_plan scheduler_plans, p_invoca
  SET search_path TO ''
 AS $function$
   select case
+    when num_nulls(p_plan.plan, p_invocations, p_wall_seconds) > 0 then null
     when p_invocations > p_plan.invocations_included and p_plan.usd_a_package is null then null
     else coalesce(ceil(greatest(0, p_invocations - p_plan.invocations_included) / p_plan.invocations_package)
       * p_plan.usd_a_package, 0)
@@ -10757,7 +10851,7 @@ AS $function$
         * p_plan.usd_a_wall_second, 2), 0) end;
 $function$
 ;
-comment on function scheduler.plan_price(scheduler_plans,numeric,numeric) is 'What so many calls and seconds in a month cost in US dollars above what the plan includes; null when the plan does not sell so many.';
+comment on function scheduler.plan_price(scheduler_plans,numeric,numeric) is 'What so many calls and seconds in a month cost in US dollars above what the plan includes; null when the plan does not sell so many, without a plan, and of what is not known.';
 revoke all on function scheduler.plan_price(scheduler_plans,numeric,numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.planned_run(p_job scheduler_jobs, p_planned scheduler.planned_occurrence, p_started text, p_now timestamp with time zone)
@@ -10878,6 +10972,25 @@ $function$
 ;
 comment on function scheduler.previous_occurrence(text,text,timestamp with time zone) is 'The last occurrence at or before p_before, in the IANA time zone given; null when there is none in the 40 years before. Raises 22023 for a schedule or a time zone that cannot be read.';
 revoke all on function scheduler.previous_occurrence(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.project_days(p_from date, p_today date)
+ RETURNS TABLE(day date, sent double precision, seconds double precision, successes double precision, failures double precision)
+ LANGUAGE sql
+ STABLE ROWS 100
+ SET search_path TO ''
+AS $function$
+  select calendar.day, coalesce(sum(days.sent), 0), round(coalesce(sum(wall_ms), 0) / 1000.0),
+    coalesce(sum(success_rows), 0), coalesce(sum(failure_rows), 0)
+  from (
+    select first + nth as day
+    from (select min(known.day) as first from scheduler.job_days as known where known.day >= p_from) as known,
+      generate_series(0, p_today - 1 - first) as nth
+  ) as calendar left join scheduler.job_days as days on days.day = calendar.day
+  group by calendar.day order by calendar.day;
+$function$
+;
+comment on function scheduler.project_days(date,date) is 'What all jobs came to on each day, from the first that is known since p_from to the one before p_today: calls, seconds of work, and rows of the ledger. A day on which nothing ended has zeros.';
+revoke all on function scheduler.project_days(date,date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.prune(p_now timestamp with time zone, p_limit integer DEFAULT 5000)
  RETURNS jsonb
@@ -11478,6 +11591,28 @@ $function$
 comment on function scheduler.refill_budget(text,text,timestamp with time zone) is 'Forgets what was taken of a budget, for an operator who knows that the API counts from nothing again. Reservations stay. Raises SD012 for an unknown budget; 22023 for a missing author.';
 revoke all on function scheduler.refill_budget(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.refresh_project_forecast(p_plan scheduler_plans, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if not exists (
+    select from scheduler.project_forecast
+    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = coalesce(p_plan::text, '')) then
+    perform scheduler.make_project_forecast(p_plan, p_now);
+  end if;
+  return jsonb_build_object();
+exception when query_canceled or others then
+  -- Jobs get theirs all the same; this one is tried again when forecasts are looked at.
+  raise warning 'the forecast of ledger and cost failed: %', sqlerrm;
+  return jsonb_build_object('forecast of ledger and cost', sqlerrm);
+end;
+$function$
+;
+comment on function scheduler.refresh_project_forecast(scheduler_plans,timestamp with time zone) is 'Makes the forecasts of ledger and cost anew where they are not of today or of another plan. Returns what failed, as the pulse tells it: {what: message}.';
+revoke all on function scheduler.refresh_project_forecast(scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.refuse_schedule(p_schedule text, p_text text, p_fields text[])
  RETURNS void
  LANGUAGE plpgsql
@@ -11517,6 +11652,30 @@ $function$
 ;
 comment on function scheduler.refuse_schedule(text,text,text[]) is 'Raises 22023 with the reason why a text (p_text: without the blanks around it) is no schedule.';
 revoke all on function scheduler.refuse_schedule(text,text,text[]) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.refuse_time_zone(p_time_zone text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET search_path TO ''
+AS $function$
+declare
+  v_suggested constant text := scheduler.suggested_time_zones(p_time_zone);
+begin
+  raise exception using errcode = '22023',
+    message = format('cannot use the time zone "%s": it must be an IANA name such as America/New_York, or UTC',
+      coalesce(left(p_time_zone, 60), 'null')),
+    detail = case
+      when p_time_zone ~ '[0-9]' then 'a POSIX rule or an offset does not know when the clock changes'
+      when p_time_zone ~ '^[A-Za-z]{1,5}$' then 'an abbreviation does not know when the clock changes'
+      else 'Postgres knows no zone of that name'
+    end,
+    hint = coalesce('did you mean ' || v_suggested || '?', 'select name from pg_timezone_names lists them all');
+end;
+$function$
+;
+comment on function scheduler.refuse_time_zone(text) is 'Raises 22023 for a time zone that cannot be used, with the names that are near.';
+revoke all on function scheduler.refuse_time_zone(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.refuse_unknown_budget(p_budget text)
  RETURNS void
@@ -12167,6 +12326,37 @@ $function$
 ;
 comment on function scheduler.require_seconds(scheduler_jobs) is 'Raises 22023 for a job whose entry needs seconds where this pg_cron has none.';
 revoke all on function scheduler.require_seconds(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.require_time_zone(p_time_zone text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET search_path TO ''
+AS $function$
+begin
+  if p_time_zone = 'UTC' then
+    return;
+  end if;
+  if p_time_zone ~ '^[A-Za-z_-]+(/[A-Za-z_-]+)+$' then
+    begin
+      perform timestamptz 'epoch' at time zone p_time_zone;
+      return;
+    exception when invalid_parameter_value then
+      null;  -- refused below, with the names that are near
+    end;
+  elsif p_time_zone in ('GMT', 'Cuba', 'Egypt', 'Eire', 'GB', 'Hongkong', 'Iran', 'Israel', 'Jamaica', 'Japan', 'NZ',
+    'PRC',
+      'Poland', 'Portugal', 'ROC', 'ROK', 'Singapore', 'Turkey')
+    or p_time_zone ~ '^Etc/GMT([+]([0-9]|1[0-2])|-([0-9]|1[0-4]))$'
+    or exists (select from pg_timezone_names where name = p_time_zone) then
+    return;
+  end if;
+  perform scheduler.refuse_time_zone(p_time_zone);
+end;
+$function$
+;
+comment on function scheduler.require_time_zone(text) is 'Raises 22023 for a time zone that Postgres does not know by name. Cheap for the common names; registration is stricter, see assert_time_zone.';
+revoke all on function scheduler.require_time_zone(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.reservable(p_budget scheduler_budgets, p_reservations scheduler.budget_reservations[], p_job_name text, p_by timestamp with time zone, p_now timestamp with time zone)
  RETURNS bigint
@@ -13201,8 +13391,8 @@ CREATE OR REPLACE FUNCTION scheduler.share_facts(p_share scheduler.share)
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select jsonb_build_object('rate', round((p_share).share::numeric, 4), 'least', round((p_share).least::numeric, 4),
-    'most', round((p_share).most::numeric, 4));
+  select jsonb_build_object('rate', round((p_share).share::numeric, 6), 'least', round((p_share).least::numeric, 6),
+    'most', round((p_share).most::numeric, 6));
 $function$
 ;
 comment on function scheduler.share_facts(scheduler.share) is 'A share as a finding shows it.';
@@ -13233,12 +13423,14 @@ CREATE OR REPLACE FUNCTION scheduler.share_without_worst_day(p_part double preci
 AS $function$
   select scheduler.share_of(sum(part), sum(whole))
   from (
-    select *, row_number() over (order by part / whole desc, whole desc) as place
-    from unnest(p_part, p_whole) as days (part, whole) where whole > 0) as ranked
+    select *, row_number() over (order by part - whole * usual desc) as place
+    from (
+      select *, sum(part) over () / sum(whole) over () as usual
+      from unnest(p_part, p_whole) as days (part, whole) where whole > 0) as days) as ranked
   where place > 1;
 $function$
 ;
-comment on function scheduler.share_without_worst_day(double precision[],double precision[]) is 'How large a share some were of all on these days, without the day of the highest: an incident of one day is no change.';
+comment on function scheduler.share_without_worst_day(double precision[],double precision[]) is 'How large a share some were of all on these days, without the day that has most above its share: an incident of one day is no change.';
 revoke all on function scheduler.share_without_worst_day(double precision[],double precision[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.shared_cause(p_sighting scheduler.sighting, p_alike bigint)
@@ -13270,25 +13462,29 @@ CREATE OR REPLACE FUNCTION scheduler.shortest_interval_ms(p_job scheduler_jobs, 
  SET search_path TO ''
 AS $function$
 declare
-  v_from constant timestamptz := coalesce(p_job.next_run_at, p_now);
-  v_seconds float8;
+  v_parsed scheduler.parsed_schedule;
+  v_times integer[];
+  v_days integer;
 begin
-  if p_job.schedule is null or p_job.continuous or not scheduler.knows_time_zone(p_job.time_zone) then
+  if p_job.schedule is null or p_job.continuous then
     return null;
   end if;
-  for days in 0 .. 3 loop
-    v_seconds := (
-      select min(extract(epoch from gap)) from (
-        select occurrence - lag(occurrence) over (order by occurrence) as gap
-        from scheduler.occurrences(p_job.schedule, p_job.time_zone, v_from,
-          v_from + (array[interval '62 minutes', '25 hours', '8 days', '32 days'])[days + 1]) as occurrence) as gaps);
-    exit when v_seconds is not null;
-  end loop;
-  return v_seconds * 1000;
+  v_parsed := scheduler.parse_schedule(p_job.schedule);
+  if v_parsed.interval_seconds is not null then
+    return v_parsed.interval_seconds * 1000::bigint;
+  end if;
+  v_times := array(
+    select hour * 60 + minute from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute order by 1);
+  v_days := (
+    select min(extract(day from gap)) from (
+      select day - lag(day) over (order by day) as gap
+      from scheduler.matching_dates(v_parsed, scheduler.utc_day(p_now), scheduler.utc_day(p_now) + 366)) as gaps);
+  return 60000::bigint * least(1440 * v_days - v_times[cardinality(v_times)] + v_times[1], (
+    select min(v_times[place + 1] - v_times[place]) from generate_series(1, cardinality(v_times) - 1) as place));
 end;
 $function$
 ;
-comment on function scheduler.shortest_interval_ms(scheduler_jobs,timestamp with time zone) is 'The shortest time between two occurrences of the job; null without a schedule, or with fewer than two in a month.';
+comment on function scheduler.shortest_interval_ms(scheduler_jobs,timestamp with time zone) is 'The shortest time between two occurrences of the job; null without a schedule, or with fewer than two in a year.';
 revoke all on function scheduler.shortest_interval_ms(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.skip_text(p_job scheduler_jobs, p_kind text, p_detail text DEFAULT NULL::text)
@@ -15839,7 +16035,7 @@ revoke all on function scheduler_api_tick() from public, anon, authenticated, se
 grant execute on function scheduler_api_tick() to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_api_timeline(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text)
- RETURNS jsonb
+ RETURNS json
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO ''

@@ -97,7 +97,9 @@ begin
     then v_before.asked_for else p_run.scheduled_for end;
   insert into scheduler.stretches as stretches (job_name, idle_in_row, asked_for, asked_again_at)
     values (p_job.name, v_idle, v_asked_for, greatest(
-      case when v_asked_for = v_before.asked_for then v_before.asked_again_at end,
+      -- What was left out before this run ended stays so.
+      case when v_before.asked_for <= v_asked_for and v_before.asked_again_at > v_asked_for
+        then v_before.asked_again_at end,
       scheduler.asked_again_at(p_job, v_asked_for, scheduler.stretch_step(v_idle, p_job.stretch_after))))
     on conflict (job_name) do update set idle_in_row = excluded.idle_in_row, asked_for = excluded.asked_for,
       asked_again_at = excluded.asked_again_at;

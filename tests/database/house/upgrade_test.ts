@@ -40,7 +40,7 @@ Deno.test("an upgrade fills the days of jobs by what the ledger still has whole"
     const dump = await Deno.readFile(new URL("0.10.0.sql.gz", folder));
     await admin.unsafe(new TextDecoder().decode(gunzipSync(dump)));
     await sql`delete from scheduler_runs`;
-    // Six runs a day for 40 days; completed ones older than 14 days are pruned, or were never there.
+    // Six runs a day for 40 days, some of which began the day before; completed ones older than 14 days are pruned, or were never there.
     await sql`
       insert into scheduler_runs (job_name, function_name, status, trigger, scheduled_for, scheduled_until, occurrences,
         dispatched_at, started_at, completed_at, duration_ms, verdict, skip_kind, skip_reason)
@@ -51,7 +51,7 @@ Deno.test("an upgrade fills the days of jobs by what the ledger still has whole"
         case status when 'missed' then 'misfire_skip' end, case status when 'missed' then 'late' end
       from generate_series(0, 239) as i, lateral (select now() - i * interval '4 hours' as at,
         (array['completed', 'completed', 'failed', 'completed', 'missed'])[1 + i % 5] as status) as runs,
-        lateral (select case when status <> 'missed' then at - interval '1 minute' end as begun) as began
+        lateral (select case when status <> 'missed' then at - interval '5 hours' end as begun) as began
       where i < 84 or status <> 'completed'`;
     await sql`insert into scheduler_runs (job_name, status, trigger, scheduled_for, completed_at, verdict)
       values ('nobody', 'completed', 'manual', now(), now(), 'ok')`;

@@ -988,7 +988,8 @@ comment on column scheduler.job_days.durations is
   'How long runs took that completed, or that time stopped (timed_out, interrupted): a count at each place of '
     'duration_place, null for none. Two days together are the sums of their places.';
 comment on column scheduler.job_days.hour_runs is
-  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together. Kept for 50 days.';
+  'How many of these runs began in each UTC hour, counted from the beginning of the day: -1 is the last hour of the '
+    'day before. hour_ms: how long they took together. Kept for 50 days.';
 comment on column scheduler.job_days.figures is
   'Of each figure that the job names: {"rows": {"sum", "least", "most", "runs"}}.';
 
@@ -1016,7 +1017,8 @@ with since as (
   select runs.*, (completed_at at time zone 'UTC')::date as day, greatest(duration_ms, 0) as ms,
     duration_ms is not null and (status = 'completed' or verdict in ('timed_out', 'interrupted')) as is_timed,
     ceil(ln(greatest(duration_ms, 1)::float8) / ln(1.05::float8))::integer as place,
-    extract(hour from started_at at time zone 'UTC')::integer as hour
+    floor(extract(epoch from (started_at at time zone 'UTC') - (completed_at at time zone 'UTC')::date) / 3600)::integer
+      as hour
   from public.scheduler_runs as runs join public.scheduler_jobs on name = job_name, since
   where completed_at >= since.day at time zone 'UTC'
 ), sums as (
@@ -1044,7 +1046,7 @@ with since as (
   group by job_name, day, low, high
 ), hours as (
   select job_name, day, hour, count(*) as runs, sum(ms) as ms from ended
-  where is_timed and hour is not null group by 1, 2, 3
+  where is_timed and hour between -24 and 23 group by 1, 2, 3
 ), of_hours as (
   select job_name, day, format('[%s:%s]={%s}', low, high, string_agg(coalesce(runs::text, 'NULL'), ','
       order by hour))::integer[] as hour_runs,
