@@ -957,10 +957,11 @@ create table scheduler.stretches (
 alter table scheduler.stretches enable row level security;
 revoke all on scheduler.stretches from public, anon, authenticated, service_role;
 comment on table scheduler.stretches is
-  'One row a job with stretch_after of which a run has found nothing. Written as a run ends and as the job is '
+  'One row a job of which a run found nothing while it had stretch_after. Written as a run ends and as the job is '
     'registered, under the job''s row lock.';
 comment on column scheduler.stretches.idle_in_row is
-  'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out.';
+  'How many runs in a row have found nothing. 0: the stretch has ended; the row says what it left out until an '
+    'occurrence after it has run.';
 comment on column scheduler.stretches.asked_for is 'The occurrence of the last run that found nothing.';
 comment on column scheduler.stretches.asked_again_at is
   'The first occurrence after asked_for that is not left out. Null: none is left out.';
@@ -2743,20 +2744,26 @@ CREATE OR REPLACE FUNCTION scheduler.asked_from(p_job scheduler_jobs, p_occurren
 AS $function$
 declare
   v_before constant timestamptz := scheduler.interval_start(p_job, p_occurrence);
+  v_stretch scheduler.stretches;
+  v_ran timestamptz;
 begin
-  if not scheduler.is_left_out(p_job, v_before) then
+  -- Also of a job that has no stretch_after any more. Its row is not deleted as runs end, so it counts for a day.
+  select * into v_stretch from scheduler.stretches
+    where job_name = p_job.name and asked_for < v_before and asked_again_at > case
+      when p_job.stretch_after is null then p_occurrence - interval '1 day' else '-infinity' end;
+  if not found then
     return v_before;
   end if;
-  return (
-    select greatest(asked_for, (
-      select max(coalesce(scheduled_until, scheduled_for)) from public.scheduler_runs as runs
-      where job_name = p_job.name and scheduled_for > asked_for and scheduled_for < p_occurrence
-        and trigger not in ('manual', 'backfill') and scheduler.is_of_occurrence(runs)))
-    from scheduler.stretches where job_name = p_job.name);
+  v_ran := greatest(v_stretch.asked_for, (
+    select max(scheduled_for) from public.scheduler_runs as runs
+    where job_name = p_job.name and scheduled_for > v_stretch.asked_for and scheduled_for < p_occurrence
+      and trigger not in ('manual', 'backfill') and status not in ('skipped', 'missed')
+      and scheduler.is_of_occurrence(runs)));
+  return case when v_ran < v_stretch.asked_again_at then v_ran else v_before end;
 end;
 $function$
 ;
-comment on function scheduler.asked_from(scheduler_jobs,timestamp with time zone) is 'Where the interval of an occurrence begins: with the one before it, or with the last one that was not left out.';
+comment on function scheduler.asked_from(scheduler_jobs,timestamp with time zone) is 'Where the interval of an occurrence begins: with the one before it or, of the first run after a stretch, with the last one that ran.';
 revoke all on function scheduler.asked_from(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.asked_function_fault(p_field text, p_function text)
@@ -3163,10 +3170,10 @@ AS $function$
       then 'it has not failed' end
     when p_state in ('failed', 'cancelled') then 'it has ' || case p_state when 'failed' then 'failed' else 'been '
       'cancelled' end
-    when p_skip_kind in ('overlap', 'queue_full') then 'another run stands for it' end;
+    when p_skip_kind in ('overlap', 'queue_full', 'left_out') then 'another run stands for it' end;
 $function$
 ;
-comment on function scheduler.backfill_fault(text,text,text,text,text) is 'Why an occurrence is left as it is, by its state and skip_kind, what is to be processed again (missed: what never ran; failed; all), the label of a calendar, and what its run_if says; null when it is queued.';
+comment on function scheduler.backfill_fault(text,text,text,text,text) is 'Why an occurrence is left as it is, by its state and skip_kind (left_out: see is_stood_for), what is to be processed again (missed: what never ran; failed; all), the label of a calendar, and what its run_if says; null when it is queued.';
 revoke all on function scheduler.backfill_fault(text,text,text,text,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.backfill_priority()
@@ -3194,7 +3201,11 @@ begin
   v_run.priority := scheduler.backfill_priority();
   -- Among themselves in the order that was chosen.
   v_run.turn := p_place;
-  v_run.interval_from := scheduler.interval_start(p_job, p_scheduled_for);
+  -- As it was told before: of the first run after a stretch it begins earlier.
+  v_run.interval_from := coalesce((
+    select interval_from from public.scheduler_runs
+    where job_name = p_job.name and scheduled_for = p_scheduled_for and trigger <> 'manual'
+    order by attempt desc limit 1), scheduler.interval_start(p_job, p_scheduled_for));
   v_run.waiting := scheduler.wait_facts('parallel_limit', null, p_now, null);
   return v_run;
 end;
@@ -6903,16 +6914,20 @@ CREATE OR REPLACE FUNCTION scheduler.hold_back(p_run scheduler_runs, p_hold sche
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
+declare
+  v_is_new constant boolean := scheduler.waits_for_other(p_run, p_hold);
 begin
   if scheduler.waits_alone((p_hold).kind) then
     perform scheduler.mark_waiting_alone(p_run, p_hold, p_now);
     return 'waits';
   end if;
-  if scheduler.waits_for_other(p_run, p_hold) then
+  if v_is_new then
     perform scheduler.mark_waiting(p_run, p_hold, p_now);
-    if (p_hold).until is not null then
-      perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
-    end if;
+  end if;
+  -- A run that joined others that are put off has said its own time, for which there is no wake yet.
+  if (p_hold).until is not null and (v_is_new or (p_hold).kind = 'defer_if' and not exists (
+    select from scheduler.wakes where job_name = p_run.job_name and wake_at = (p_hold).until)) then
+    perform scheduler.wake_jobs(array[p_run.job_name], (p_hold).until);
   end if;
   return 'full';
 end;
@@ -7164,8 +7179,7 @@ CREATE OR REPLACE FUNCTION scheduler.is_left_out(p_job scheduler_jobs, p_occurre
  SET search_path TO ''
 AS $function$
 begin
-  -- Also of a job that has no stretch_after any more: its next run stands for what was left out before.
-  return exists (
+  return p_job.stretch_after is not null and exists (
     select from scheduler.stretches
     where job_name = p_job.name and p_occurrence > asked_for and p_occurrence < asked_again_at);
 end;
@@ -7287,6 +7301,21 @@ $function$
 ;
 comment on function scheduler.is_stalled(boolean,text,bigint) is 'Whether two occurrences in a row are due without a completed run. What is disabled or stopped has none that is due.';
 revoke all on function scheduler.is_stalled(boolean,text,bigint) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.is_stood_for(p_job scheduler_jobs, p_occurrence timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select scheduler.is_left_out(p_job, p_occurrence) or coalesce((
+    select interval_from < p_occurrence and status not in ('skipped', 'missed') from public.scheduler_runs
+    where job_name = p_job.name and scheduled_for > p_occurrence and attempt = 1 and trigger in ('cron', 'catch_up')
+    order by scheduled_for limit 1), false);
+$function$
+;
+comment on function scheduler.is_stood_for(scheduler_jobs,timestamp with time zone) is 'Whether an occurrence without a row was left out by a stretch: the interval of the run after it includes it.';
+revoke all on function scheduler.is_stood_for(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.is_stop(p_kind text)
  RETURNS boolean
@@ -9703,7 +9732,9 @@ begin
     then v_before.asked_for else p_run.scheduled_for end;
   insert into scheduler.stretches as stretches (job_name, idle_in_row, asked_for, asked_again_at)
     values (p_job.name, v_idle, v_asked_for, greatest(
-      case when v_asked_for = v_before.asked_for then v_before.asked_again_at end,
+      -- What was left out before this run ended stays so.
+      case when v_before.asked_for <= v_asked_for and v_before.asked_again_at > v_asked_for
+        then v_before.asked_again_at end,
       scheduler.asked_again_at(p_job, v_asked_for, scheduler.stretch_step(v_idle, p_job.stretch_after))))
     on conflict (job_name) do update set idle_in_row = excluded.idle_in_row, asked_for = excluded.asked_for,
       asked_again_at = excluded.asked_again_at;
@@ -9793,6 +9824,10 @@ declare
   v_sign constant text := scheduler.stretch_sign(p_run);
 begin
   if v_sign in ('found', 'failed') then
+    -- Once an occurrence after it has run the stretch begins no interval any more.
+    delete from scheduler.stretches
+      where job_name = p_job.name and coalesce(asked_again_at <= p_run.scheduled_for
+        and scheduler.is_of_occurrence(p_run), true);
     perform scheduler.end_stretch(p_job, p_run.completed_at);
   elsif v_sign = 'idle' then
     perform scheduler.note_idle_run(p_job, p_run);
@@ -10680,7 +10715,9 @@ AS $function$
       scheduler.calendar_label(p_job, found.scheduled_for), scheduler.run_if_answer(p_job,
         found.scheduled_for)) as fault
     from scheduler.occurrences_between(p_job, p_from, p_to) as found, lateral (
-      select max(skip_kind) as skip_kind from public.scheduler_runs as runs
+      select coalesce(max(skip_kind), case when found.state is null
+        and scheduler.is_stood_for(p_job, found.scheduled_for) then 'left_out' end) as skip_kind
+      from public.scheduler_runs as runs
       where job_name = p_job.name and runs.scheduled_for = found.scheduled_for and attempt = 1) as kind
   ), placed as (
     select *, count(*) filter (where fault is null) over (order by
