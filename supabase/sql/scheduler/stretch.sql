@@ -139,8 +139,8 @@ $$;
 comment on function scheduler.is_left_out(public.scheduler_jobs, timestamptz) is
   'Whether the occurrence is left out, as the job had found nothing stretch_after times in a row.';
 
--- The run after a stretch stands for the time that was left out, also when it is not the first occurrence after it: that
--- one may have been skipped or missed.
+-- The run after a stretch stands for the time that was left out, also when it is not the first occurrence after it:
+-- that one may have been skipped or missed.
 create function scheduler.asked_from(p_job public.scheduler_jobs, p_occurrence timestamptz) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 declare
