@@ -24,7 +24,8 @@ language sql immutable set search_path = '' as $$
 $$;
 comment on function scheduler.backfill_fault(text, text, text, text, text) is
   'Why an occurrence is left as it is, by its state and skip_kind (left_out: see is_stood_for), what is to be '
-    'processed again (missed: what never ran; failed; all), the label of a calendar, and what its run_if says; null when it is queued.';
+    'processed again (missed: what never ran; failed; all), the label of a calendar, and what its run_if says; null '
+    'when it is queued.';
 
 create function scheduler.occurrences_between(p_job public.scheduler_jobs, p_from timestamptz, p_to timestamptz)
 returns setof scheduler.backfill_occurrence
