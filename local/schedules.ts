@@ -254,7 +254,8 @@ function shapeOf(args: readonly JobArgument[]) {
     const isNull = argument.argument === "schedule" ||
       /^null\b/i.test(argument.default_value ?? "");
     const nullable = isNull ? value.nullable() : value;
-    return [argument.argument, argument.is_required ? nullable : nullable.optional()];
+    const isRequired = argument.default_value === null;
+    return [argument.argument, isRequired ? nullable : nullable.optional()];
   });
   const entry = z.strictObject(
     { ...Object.fromEntries(fields), ...OWN_FIELDS },

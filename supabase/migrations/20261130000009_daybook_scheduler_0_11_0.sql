@@ -1240,7 +1240,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_ledger_rows', 'scheduler', 'gauge', 'Rows of the ledger, about; looked at once a day.'),
   ('scheduler_ledger_bytes', 'scheduler', 'gauge', 'Bytes of the ledger with its indexes; looked at once a day.');
 
--- Who registered a job: what packs registered until now was in their schedules.json.
+-- Who registered a job.
 create table scheduler.job_sources (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
   source text not null check (source ~ '^[a-z][a-z0-9-]{0,62}$'),
@@ -1258,12 +1258,22 @@ comment on column scheduler.job_sources.source is
 comment on column scheduler.job_sources.applied is
   'The values with which schedules.json registered the job last. Null: the SQL of the pack registers it.';
 
--- What scheduler.registered_values leaves of them: that function follows with the others.
+-- What schedules.json of 0.10.0 registered, which people may have changed since: of these jobs nothing was given but
+-- this. Arguments that 0.10.0 did not have are as they are now.
 insert into scheduler.job_sources (job_name, source, applied, applied_at)
   select name, 'scheduler', to_jsonb(jobs) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at',
     'cron_entry', 'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by',
-    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until'], now()
-  from public.scheduler_jobs as jobs where name in ('system-health', 'prune-old-rows');
+    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until']
+    || '{"time_zone": "UTC", "payload": {}, "secret_name": "cron_secret", "receipt": "function", "timeout_seconds": 120,
+      "max_attempts": 3, "backoff_base_seconds": 30, "backoff_cap_seconds": 900, "overlap_policy": "skip",
+      "misfire_policy": "once", "misfire_grace_seconds": 300, "misfire_cap": 24, "parallel_limit": null, "run_if": null,
+      "enabled": true}'
+    || jsonb_build_object('target', name, 'schedule', entry_schedule, 'description', entry_description),
+    now()
+  from public.scheduler_jobs as jobs join (values
+    ('system-health', '20 * * * *', 'Health of every component, one score, one report'),
+    ('prune-old-rows', '52 3 * * *', 'Deletes old rows of every growing table by its retention')
+  ) as entries (entry_name, entry_schedule, entry_description) on name = entry_name;
 
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
@@ -5948,6 +5958,33 @@ AS $function$ select p_entry like '%seconds' $function$
 comment on function scheduler.entry_needs_seconds(text) is 'Whether an entry of compile_schedule needs a pg_cron that knows seconds, 1.5 or later.';
 revoke all on function scheduler.entry_needs_seconds(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.entry_values(p_entry jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  -- Under a name of its own: people may have registered what does not go with the entry.
+  v_name constant text := left('daybook-' || md5(p_entry ->> 'name'), 63);
+  v_target constant jsonb := coalesce(nullif(p_entry -> 'target', 'null'), p_entry -> 'name');
+  v_values jsonb;
+begin
+  begin
+    perform scheduler.register_entry('scheduler', p_entry || jsonb_build_object('name', v_name, 'target', v_target));
+    select scheduler.registered_values(jobs) into v_values from public.scheduler_jobs as jobs where name = v_name;
+    raise exception using errcode = 'P0001';  -- undoes it
+  exception when raise_exception then
+    if v_values is null then
+      raise;
+    end if;
+  end;
+  return v_values;
+end;
+$function$
+;
+comment on function scheduler.entry_values(jsonb) is 'What the job of an entry of schedules.json would be registered with. Raises what register_entry raises.';
+revoke all on function scheduler.entry_values(jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.errors_of(p_job_name text)
  RETURNS jsonb
  LANGUAGE sql
@@ -7284,20 +7321,19 @@ comment on function scheduler.jitter(text,timestamp with time zone,integer) is '
 revoke all on function scheduler.jitter(text,timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.job_arguments()
- RETURNS TABLE(argument text, type text, default_value text, is_required boolean)
+ RETURNS TABLE(argument text, type text, default_value text)
  LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
-  select name, format_type(type_id, null), pg_get_function_arg_default(oid, place::integer),
-    place <= pronargs - pronargdefaults
+  select name, format_type(type_id, null), pg_get_function_arg_default(oid, number::integer)
   from pg_catalog.pg_proc,
-    unnest(proargnames, proargtypes::oid[]) with ordinality as arguments (name, type_id, place)
+    unnest(proargnames, proargtypes::oid[]) with ordinality as arguments (name, type_id, number)
   where pronamespace = 'scheduler'::regnamespace and proname = 'register_job'
-  order by place;
+  order by number;
 $function$
 ;
-comment on function scheduler.job_arguments() is 'The arguments of register_job in their order: names, types, defaults as SQL.';
+comment on function scheduler.job_arguments() is 'The arguments of register_job in their order: names, types, defaults as SQL; one without a default must be given.';
 revoke all on function scheduler.job_arguments() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.job_budgets(p_job scheduler_jobs, p_budgets jsonb)
@@ -9526,6 +9562,18 @@ $function$
 comment on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) is 'Says that the job''s defer_if cannot be asked: in the server''s log, and in scheduler_activity once an hour.';
 revoke all on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.note_entry(p_source text, p_entry jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.note_source(p_source, name, scheduler.entry_values(p_entry))
+  from public.scheduler_jobs where name = p_entry ->> 'name';
+$function$
+;
+comment on function scheduler.note_entry(text,jsonb) is 'Notes that a version before registered the job of this entry, if it is still there: what people have changed of it since then is changed by hand. Raises what register_entry raises.';
+revoke all on function scheduler.note_entry(text,jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.note_parallel(p_job scheduler_jobs, p_run scheduler_runs)
  RETURNS void
  LANGUAGE plpgsql
@@ -9558,21 +9606,20 @@ $function$
 comment on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) is 'Keeps how many of the job''s runs may be under way at once, after one has ended. The caller holds the job''s row lock.';
 revoke all on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.note_source(p_source text, p_job_names text[], p_is_entry boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION scheduler.note_source(p_source text, p_job_name text, p_applied jsonb)
  RETURNS void
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
   insert into scheduler.job_sources as sources (job_name, source, applied, applied_at)
-    select name, p_source, case when p_is_entry then scheduler.registered_values(jobs) end,
-      case when p_is_entry then clock_timestamp() end
-    from public.scheduler_jobs as jobs where name = any (p_job_names)
+    select name, p_source, p_applied, case when p_applied is not null then clock_timestamp() end
+    from public.scheduler_jobs where name = p_job_name
     on conflict (job_name) do update
       set source = excluded.source, applied = excluded.applied, applied_at = excluded.applied_at;
 $function$
 ;
-comment on function scheduler.note_source(text,text[],boolean) is 'Notes that these jobs, as they are now, were registered by that section of schedules.json, or with p_is_entry => false by the SQL of that pack. Leaves out names of no job.';
-revoke all on function scheduler.note_source(text,text[],boolean) from public, anon, authenticated, service_role;
+comment on function scheduler.note_source(text,text,jsonb) is 'Notes that the job was registered by that section of schedules.json, with these values, or with null by the SQL of that pack. Of a name that no job has it notes nothing.';
+revoke all on function scheduler.note_source(text,text,jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.note_stop(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
@@ -11527,7 +11574,8 @@ begin
     select format('select scheduler.register_job(%s)',
       string_agg(format('%I => %s', argument, scheduler.argument_literal(p_entry -> argument, type)), ', '))
     from scheduler.job_arguments() where p_entry ? argument);
-  perform scheduler.note_source(p_source, array[p_entry ->> 'name']);
+  perform scheduler.note_source(p_source, name, scheduler.registered_values(jobs))
+    from public.scheduler_jobs as jobs where name = p_entry ->> 'name';
 end;
 $function$
 ;
