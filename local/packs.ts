@@ -7,6 +7,7 @@ import { z } from "zod";
 import { quoteLiteral } from "./bootstrap.ts";
 import { readJobArguments } from "./job-arguments.ts";
 import { parseJson } from "./parse-json.ts";
+import { readIfThere } from "./read-if-there.ts";
 import { argumentsOf, type Entry, readSchedulesText } from "./schedules.ts";
 
 const SUPABASE = new URL("../supabase/", import.meta.url);
@@ -80,12 +81,8 @@ export async function packSql(pack: Pack): Promise<string> {
 
 /** What leads from the version before to this one besides functions, written by hand; null: nothing. */
 export async function readChanges(pack: Pack, version: string): Promise<string | null> {
-  try {
-    return await readText(`sql/${pack.name}/changes/${version}.sql`);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+  const file = new URL(`sql/${pack.name}/changes/${version}.sql`, SUPABASE);
+  return await readIfThere(file) ?? null;
 }
 
 /** Applies the SQL of the packs, each in a transaction of its own. `sql` is connected as the role `postgres`. */

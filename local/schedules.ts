@@ -3,7 +3,6 @@
  * and a few fields for its readers and for `apply`.
  */
 import {
-  findNodeAtLocation,
   getNodeValue,
   type Node,
   type ParseError,
@@ -11,16 +10,19 @@ import {
   printParseErrorCode,
 } from "jsonc-parser";
 import { z } from "zod";
+import { lineOf } from "./line-of.ts";
 import { alikeNames } from "./alike-names.ts";
 import type { JobArgument } from "./job-arguments.ts";
 
 export type Json = z.infer<ReturnType<typeof z.json>>;
 
 /** The variable that a job's interval is taken from when the file is applied; where it is not set, `schedule` is. */
-export interface IntervalFrom {
-  variable: string;
-  unit: "milliseconds" | "seconds";
-}
+const intervalFrom = z.strictObject({
+  variable: z.string(must("be a variable's name: A-Z, 0-9 and _"))
+    .regex(/^[A-Z_][A-Z0-9_]*$/, "must be a variable's name: A-Z, 0-9 and _"),
+  unit: z.enum(["milliseconds", "seconds"], must('be "milliseconds" or "seconds"')),
+}, must("be an object with variable and unit"));
+export type IntervalFrom = z.infer<typeof intervalFrom>;
 
 export interface Entry {
   name: string;
@@ -44,11 +46,7 @@ export interface Schedules {
 const OWN_FIELDS = {
   why: text("why the job is registered so, for those who read the file"),
   shares: text("why it may start in the same minute as others; audit finds those without a reason"),
-  interval_from: z.strictObject({
-    variable: z.string(must("be a variable's name: A-Z, 0-9 and _"))
-      .regex(/^[A-Z_][A-Z0-9_]*$/, "must be a variable's name: A-Z, 0-9 and _"),
-    unit: z.enum(["milliseconds", "seconds"], must('be "milliseconds" or "seconds"')),
-  }, must("be an object with variable and unit")).optional()
+  interval_from: intervalFrom.optional()
     .describe(
       "the variable that the interval is taken from when the file is applied; unset: schedule",
     ),
@@ -78,24 +76,55 @@ export function readSchedulesText(
     const node = nodeAt(tree, path);
     return `${name}:${lineAt(node.offset)}: ${path.length === 0 ? "the file" : pathText(path)}`;
   };
-  const repeated = repeatedKeys(tree);
-  const { data, error } = shapeOf(args).safeParse(getNodeValue(tree));
+  const value: unknown = getNodeValue(tree);
+  const { data, error } = shapeOf(args).safeParse(value);
+  const entries = entriesOf(value);
   const faults = [
-    ...repeated.map(({ key, offset }) =>
-      `${name}:${lineAt(offset)}: ${JSON.stringify(key)} stands there twice`
-    ),
+    ...keyFaults(tree).map(({ fault, offset }) => `${name}:${lineAt(offset)}: ${fault}`),
     ...(error?.issues ?? []).flatMap((issue) => faultsOf(issue, tree, args, placeOf)),
+    ...sectionFaults(value, placeOf),
+    ...repeatedNames(entries).map(({ path, first }) =>
+      `${placeOf(path)} must be another name: ${pathText(first)} has it`
+    ),
+    ...intervalFaults(entries, placeOf),
   ];
   if (faults.length > 0) throw new Error(faultText(name, faults));
   const { $schema: _, ...sections } = data as { $schema?: string } & Record<string, Entry[]>;
-  const repeatedJobs = repeatedNames(sections).map(({ path, first }) =>
-    `${placeOf(path)} must be another name: ${pathText(first)} has it`
-  );
-  if (repeatedJobs.length > 0) throw new Error(faultText(name, repeatedJobs));
   return { sections, placeOf };
 }
 
-const lineOf = (text: string, offset: number) => text.slice(0, offset).split("\n").length;
+interface FoundEntry {
+  path: Path;
+  entry: Record<string, unknown>;
+}
+
+/** What is an entry, or looks like one, in a file that may be wrong in other places. */
+function entriesOf(file: unknown): FoundEntry[] {
+  return Object.entries(Object(file)).flatMap(([section, entries]) =>
+    Array.isArray(entries) ? entries.map((entry, index) => ({ path: [section, index], entry })) : []
+  ).filter(({ entry }) => typeof entry === "object" && entry !== null);
+}
+
+const SECTION = /^[a-z][a-z0-9-]{0,62}$/;
+
+function sectionFaults(file: unknown, placeOf: (path: Path) => string): string[] {
+  if (Array.isArray(file)) return [];
+  return Object.keys(Object(file)).filter((name) => name !== "$schema" && !SECTION.test(name)).map(
+    (name) =>
+      `${
+        placeOf([name])
+      } must have a name of a-z, 0-9 and -, the first a letter, at most 63 of them`,
+  );
+}
+
+function intervalFaults(entries: readonly FoundEntry[], placeOf: (path: Path) => string): string[] {
+  return entries.filter(({ entry }) => entry.interval_from !== undefined && entry.schedule === null)
+    .map(({ path }) =>
+      `${
+        placeOf([...path, "schedule"])
+      } must be what is taken where the variable of interval_from is not set, got null`
+    );
+}
 
 /** A text as JSON, with the places of its parts. Throws where it is none, with the line. */
 export function parseTree(name: string, text: string): Node {
@@ -103,32 +132,22 @@ export function parseTree(name: string, text: string): Node {
   const tree = parseTolerantly(text, errors, { allowTrailingComma: false, disallowComments: true });
   const [first] = errors;
   if (first === undefined) return tree!;
-  const why = WORDS[printParseErrorCode(first.error)] ?? "it is no JSON";
+  const why = text.startsWith("\uFEFF")
+    ? "it begins with a byte order mark: save it as UTF-8 without one"
+    : WORDS[printParseErrorCode(first.error)] ?? "it is no JSON";
   throw new Error(`Cannot read ${name}:${lineOf(text, first.offset)}: ${why}`);
 }
 
-/** JSON whose objects have their keys in one order. */
-export function sortedJson(value: unknown): string {
-  return JSON.stringify(
-    value,
-    (_, inner) =>
-      typeof inner === "object" && inner !== null && !Array.isArray(inner)
-        ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => a < b ? -1 : 1))
-        : inner,
-  );
-}
-
 /** The names that an entry before has, in whatever section. */
-function repeatedNames(sections: Record<string, Entry[]>): { path: Path; first: Path }[] {
+function repeatedNames(entries: readonly FoundEntry[]): { path: Path; first: Path }[] {
   const known = new Map<string, Path>();
-  return Object.entries(sections).flatMap(([section, entries]) =>
-    entries.flatMap(({ name }, index) => {
-      const first = known.get(name);
-      if (first !== undefined) return [{ path: [section, index, "name"], first }];
-      known.set(name, [section, index]);
-      return [];
-    })
-  );
+  return entries.flatMap(({ path, entry: { name } }) => {
+    if (typeof name !== "string") return [];
+    const first = known.get(name);
+    if (first !== undefined) return [{ path: [...path, "name"], first }];
+    known.set(name, path);
+    return [];
+  });
 }
 
 /** A JSON Schema of the file, for editors. */
@@ -144,17 +163,37 @@ export function jsonSchemaOf(args: readonly JobArgument[]): object {
   });
 }
 
+/** Of names that stand there twice the last, which is the one that JSON keeps. */
+function findNode(tree: Node, path: Path): Node | undefined {
+  return path.reduce<Node | undefined>((node, part) => {
+    if (typeof part === "number") return node?.children?.[part];
+    return node?.children?.findLast(({ children }) => children?.[0]?.value === part)?.children?.[1];
+  }, tree);
+}
+
 /** Where a fault is shown; that of something that is missing is the place where it should stand. */
 function nodeAt(tree: Node, path: Path): Node {
   for (let length = path.length; length > 0; length--) {
-    const node = findNodeAtLocation(tree, path.slice(0, length));
+    const node = findNode(tree, path.slice(0, length));
     if (node !== undefined) return node;
   }
   return tree;
 }
 
 const pathText = (path: Path) =>
-  path.map((part) => typeof part === "number" ? `[${part}]` : `.${part}`).join("").slice(1);
+  path.map((part) => {
+    if (typeof part === "number") return `[${part}]`;
+    return /^[\w-]+$/.test(part) ? `.${part}` : `.${quoted(part)}`;
+  }).join("").slice(1);
+
+/** A value as JSON, without characters that steer a terminal. */
+function quoted(value: unknown): string {
+  return shorten(JSON.stringify(value)).replace(
+    // deno-lint-ignore no-control-regex
+    /[\x7f-\x9f]/g,
+    (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`,
+  );
+}
 
 const faultText = (name: string, faults: readonly string[]) =>
   faults.length === 1
@@ -178,24 +217,26 @@ function faultsOf(
         (alike.length === 0 ? "" : `; did you mean ${alike.join(" or ")}?`);
     });
   }
-  const node = findNodeAtLocation(tree, [...path]);
-  const got = node === undefined ? "" : `, got ${shorten(JSON.stringify(getNodeValue(node)))}`;
+  const node = findNode(tree, path);
+  const got = node === undefined ? "" : `, got ${quoted(getNodeValue(node))}`;
   return [`${placeOf(path)} ${issue.message}${got}`];
 }
 
 const shorten = (text: string) => text.length > 100 ? `${text.slice(0, 97)}…` : text;
 
-/** Keys that an object has more than once: of these JSON keeps the last alone. */
-function repeatedKeys(node: Node): { key: string; offset: number }[] {
-  const children = node.children ?? [];
-  const inside = children.flatMap(repeatedKeys);
+/** Keys that are lost on the way: of those that an object has more than once JSON keeps the last alone. */
+function keyFaults(node: Node): { fault: string; offset: number }[] {
+  const inside = (node.children ?? []).flatMap(keyFaults);
   if (node.type !== "object") return inside;
-  const keys = children.map((property) => property.children![0]!);
-  return [
-    ...keys.filter((key, index) => keys.findIndex(({ value }) => value === key.value) < index)
-      .map(({ value, offset }) => ({ key: value as string, offset })),
-    ...inside,
-  ];
+  const seen = new Set<string>();
+  const here = node.children!.flatMap((property) => {
+    const { value, offset } = property.children![0]!;
+    const isRepeated = seen.has(value);
+    seen.add(value);
+    if (value === "__proto__") return [{ fault: `${quoted(value)} may not be a name`, offset }];
+    return isRepeated ? [{ fault: `${quoted(value)} stands there twice`, offset }] : [];
+  });
+  return [...here, ...inside];
 }
 
 /** What jsonc-parser finds, in words. */
@@ -260,25 +301,7 @@ function shapeOf(args: readonly JobArgument[]) {
   const entry = z.strictObject(
     { ...Object.fromEntries(fields), ...OWN_FIELDS },
     must("be an object"),
-  )
-    .superRefine((entry: { schedule?: unknown; interval_from?: unknown }, context) => {
-      if (entry.interval_from === undefined || typeof entry.schedule === "string") return;
-      context.addIssue({
-        code: "custom",
-        path: ["schedule"],
-        message: "must be what is taken where the variable of interval_from is not set",
-      });
-    });
+  );
   return z.object({ $schema: z.string().optional() }, must("be an object"))
-    .catchall(z.array(entry, must("be a list of jobs")))
-    .superRefine((sections, context) => {
-      for (const section of Object.keys(sections)) {
-        if (section === "$schema" || /^[a-z][a-z0-9-]{0,62}$/.test(section)) continue;
-        context.addIssue({
-          code: "custom",
-          path: [section],
-          message: "must have a name of a-z, 0-9 and -, the first a letter",
-        });
-      }
-    });
+    .catchall(z.array(entry, must("be a list of jobs")));
 }

@@ -105,15 +105,11 @@ test(
     Object.assign(file.scheduler![1]!, { max_attempts: 4 });
     await project.write(file);
     const [health, prune] = (await project.planned()).changes;
-    assert.equal(health!.next_before!.length, 5);
-    assert.match(health!.next_before![0]!.local!, /:20 UTC$/);
-    assert.equal(health!.next_after!.length, 5);
-    for (const { local } of health!.next_after!) {
-      assert.match(
-        local!,
-        / (02:30|03:00) America\/New_York$/,
-      );
-    }
+    const { next_before: before, next_after: after } = health!;
+    assert.deepEqual([before!.time_zone, before!.times.length], ["UTC", 5]);
+    assert.match(before!.times[0]!.local!, /:20$/);
+    assert.deepEqual([after!.time_zone, after!.times.length], ["America/New_York", 5]);
+    for (const { local } of after!.times) assert.match(local!, / (02:30|03:00)$/);
     const { change, first_time, times } = health!.clock_changes![0]!;
     assert.deepEqual([change, first_time.slice(11), times], ["skipped", "02:30:00", 1]);
     assert.deepEqual([prune!.next_before, prune!.next_after, prune!.clock_changes], [
@@ -133,10 +129,10 @@ test("jitter and calendars are in the next times", async (sql, project) => {
   Object.assign(file.scheduler![1]!, { calendars: ["freeze"] });
   await project.write(file);
   const [jitter, calendar] = (await project.planned()).changes;
-  assert.equal(jitter!.next_before![0]!.note, undefined);
-  assert.match(jitter!.next_after![0]!.note!, /^is sent [\d.]+ s later$/);
+  assert.equal(jitter!.next_before!.times[0]!.note, undefined);
+  assert.match(jitter!.next_after!.times[0]!.note!, /^is sent [\d.]+ s later$/);
   assert.match(
-    calendar!.next_after![0]!.note!,
+    calendar!.next_after!.times[0]!.note!,
     /^will be skipped: calendar: no change \(freeze\)$/,
   );
 });
