@@ -189,7 +189,6 @@ const pathText = (path: Path) =>
 /** A value as JSON, without characters that steer a terminal. */
 function quoted(value: unknown): string {
   return shorten(JSON.stringify(value)).replace(
-    // deno-lint-ignore no-control-regex
     /[\x7f-\x9f]/g,
     (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`,
   );

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { readCatalogue } from "../../../local/catalogue.ts";
+import { applyMigrations, readMigrations } from "../../../local/migrations.ts";
 import { withDatabase } from "../../support/database.ts";
 import {
   type PlannedChanges,
@@ -93,7 +94,10 @@ test("a plan says each job's change and leaves nothing in the database", async (
   assert.match(stdout, /^ {4}schedule {3}20 \* \* \* \* → 30 2 \* \* \*$/m);
   assert.match(stdout, /^ {4}it is no longer in the file; its runs stay in the ledger/m);
   assert.ok(
-    stdout.endsWith(`apply --plan ${plan.fingerprint} --reason … does this and nothing else`),
+    stdout.endsWith(
+      `\n\ndeno task daybook apply --project ${project.folder} --db-url … ` +
+        `--plan ${plan.fingerprint} --reason … does this and nothing else`,
+    ),
   );
 });
 
@@ -282,6 +286,28 @@ Deno.test("in a checkout of Daybook the packs that the database does not have ar
       assert.match(stdout, /^The database has no pack devices: its jobs are left out$/m);
     }), { packs: "core" }));
 
+Deno.test("the packs of a checkout are those of its own packs.json", () =>
+  withDatabase(({ url }) =>
+    withSchedulesProject(url, async (project) => {
+      await project.write({
+        ...daybooks(),
+        "new-pack": [{ name: "new", schedule: "@daily" }],
+      });
+      const packs = `${project.folder}/supabase/packs.json`;
+      const ours = JSON.parse(
+        await Deno.readTextFile(new URL("../../../supabase/packs.json", import.meta.url)),
+      );
+      const pack = { description: "", needs: ["scheduler"], functions: ["new"], sql: [] };
+      await Deno.writeTextFile(packs, JSON.stringify({ ...ours, "new-pack": pack }));
+      const { changes, notes } = await project.planned();
+      assert.deepEqual(changes, []);
+      assert.ok(notes.includes("The database has no pack new-pack: its jobs are left out"));
+      await Deno.writeTextFile(packs, "{}}");
+      const { code, stderr } = await project.plan();
+      assert.equal(code, 2);
+      assert.match(stderr, /^Cannot read supabase\/packs\.json: /);
+    }), { packs: "core" }));
+
 Deno.test("the file of a checkout of Daybook takes out no job of a project's own", () =>
   withDatabase(({ url, sql }) =>
     withSchedulesProject(url, async (project) => {
@@ -295,6 +321,23 @@ Deno.test("the file of a checkout of Daybook takes out no job of a project's own
       }
       assert.equal((await sql`select from scheduler_jobs where name = 'mine'`).length, 1);
     }), { packs: "core" }));
+
+Deno.test("a database of 0.10 is refused, with what helps", () =>
+  withDatabase(({ sql, url }) =>
+    withSchedulesProject(url, async (project) => {
+      const migrations = await readMigrations();
+      const core = migrations.filter(({ name }) => name === "daybook_scheduler_0_10_0");
+      assert.equal(core.length, 1);
+      await applyMigrations(sql, core);
+      await project.write(daybooks());
+      for (const { code, stderr } of [await project.plan(), await project.apply(["--yes"])]) {
+        assert.equal(code, 4);
+        assert.match(
+          stderr,
+          /^The database has no Daybook, or an older one: .*job_arguments.*\nhint: supabase db push$/,
+        );
+      }
+    }), { packs: "none" }));
 
 Deno.test("a database without Daybook is refused", () =>
   withDatabase(({ url }) =>
