@@ -3,6 +3,7 @@
  * and a few fields for its readers and for `apply`.
  */
 import {
+  createScanner,
   getNodeValue,
   type Node,
   type ParseError,
@@ -80,7 +81,7 @@ export function readSchedulesText(
   const { data, error } = shapeOf(args).safeParse(value);
   const entries = entriesOf(value);
   const faults = [
-    ...keyFaults(tree).map(({ fault, offset }) => `${name}:${lineAt(offset)}: ${fault}`),
+    ...lossFaults(tree).map(({ fault, offset }) => `${name}:${lineAt(offset)}: ${fault}`),
     ...(error?.issues ?? []).flatMap((issue) => faultsOf(issue, tree, args, placeOf)),
     ...sectionFaults(value, placeOf),
     ...repeatedNames(entries).map(({ path, first }) =>
@@ -100,7 +101,7 @@ interface FoundEntry {
 
 /** What is an entry, or looks like one, in a file that may be wrong in other places. */
 function entriesOf(file: unknown): FoundEntry[] {
-  return Object.entries(Object(file)).flatMap(([section, entries]) =>
+  return Object.entries(sectionsOf(file)).flatMap(([section, entries]) =>
     Array.isArray(entries) ? entries.map((entry, index) => ({ path: [section, index], entry })) : []
   ).filter(({ entry }) => typeof entry === "object" && entry !== null);
 }
@@ -108,13 +109,16 @@ function entriesOf(file: unknown): FoundEntry[] {
 const SECTION = /^[a-z][a-z0-9-]{0,62}$/;
 
 function sectionFaults(file: unknown, placeOf: (path: Path) => string): string[] {
-  if (Array.isArray(file)) return [];
-  return Object.keys(Object(file)).filter((name) => name !== "$schema" && !SECTION.test(name)).map(
-    (name) =>
-      `${
-        placeOf([name])
-      } must have a name of a-z, 0-9 and -, the first a letter, at most 63 of them`,
-  );
+  return Object.keys(sectionsOf(file)).filter((name) => !SECTION.test(name)).map((name) => {
+    const place = placeOf([name]);
+    return `${place} must have a name of a-z, 0-9 and -, the first a letter, at most 63 of them`;
+  });
+}
+
+function sectionsOf(file: unknown): Record<string, unknown> {
+  if (typeof file !== "object" || Array.isArray(file)) return {};
+  const { $schema: _, ...sections } = Object(file);
+  return sections;
 }
 
 function intervalFaults(entries: readonly FoundEntry[], placeOf: (path: Path) => string): string[] {
@@ -128,6 +132,7 @@ function intervalFaults(entries: readonly FoundEntry[], placeOf: (path: Path) =>
 
 /** A text as JSON, with the places of its parts. Throws where it is none, with the line. */
 export function parseTree(name: string, text: string): Node {
+  assertNotDeep(name, text);
   const errors: ParseError[] = [];
   const tree = parseTolerantly(text, errors, { allowTrailingComma: false, disallowComments: true });
   const [first] = errors;
@@ -136,6 +141,23 @@ export function parseTree(name: string, text: string): Node {
     ? "it begins with a byte order mark: save it as UTF-8 without one"
     : WORDS[printParseErrorCode(first.error)] ?? "it is no JSON";
   throw new Error(`Cannot read ${name}:${lineOf(text, first.offset)}: ${why}`);
+}
+
+const mostLevels = 100;
+
+/** What reads the text afterwards calls itself for each level. */
+function assertNotDeep(name: string, text: string): void {
+  const scanner = createScanner(text, true);
+  let levels = 0;
+  while (scanner.getPosition() < text.length) {
+    scanner.scan();
+    const first = text[scanner.getTokenOffset()];
+    if (first === "{" || first === "[") levels++;
+    if (first === "}" || first === "]") levels--;
+    if (levels <= mostLevels) continue;
+    const line = lineOf(text, scanner.getTokenOffset());
+    throw new Error(`Cannot read ${name}:${line}: it has more than ${mostLevels} levels`);
+  }
 }
 
 /** The names that an entry before has, in whatever section. */
@@ -223,19 +245,38 @@ function faultsOf(
 
 const shorten = (text: string) => text.length > 100 ? `${text.slice(0, 97)}…` : text;
 
-/** Keys that are lost on the way: of those that an object has more than once JSON keeps the last alone. */
-function keyFaults(node: Node): { fault: string; offset: number }[] {
-  const inside = (node.children ?? []).flatMap(keyFaults);
-  if (node.type !== "object") return inside;
+interface NodeFault {
+  fault: string;
+  offset: number;
+}
+
+/** What would be lost on the way to the database, or refused there without its place in the file. */
+function lossFaults(node: Node): NodeFault[] {
+  return [...keyFaults(node), ...valueFaults(node), ...(node.children ?? []).flatMap(lossFaults)];
+}
+
+function valueFaults({ type, value, offset }: Node): NodeFault[] {
+  if (type === "string" && (value.includes("\0") || !value.isWellFormed())) {
+    return [{ fault: `${quoted(value)} has a character that Postgres does not keep`, offset }];
+  }
+  const isLost = type === "number" &&
+    (!Number.isFinite(value) || Number.isInteger(value) && !Number.isSafeInteger(value));
+  return isLost
+    ? [{ fault: `a number has at most 15 digits here, got ${value}: write it as a text`, offset }]
+    : [];
+}
+
+/** Of keys that an object has more than once JSON keeps the last alone. */
+function keyFaults(node: Node): NodeFault[] {
+  if (node.type !== "object") return [];
   const seen = new Set<string>();
-  const here = node.children!.flatMap((property) => {
+  return node.children!.flatMap((property) => {
     const { value, offset } = property.children![0]!;
     const isRepeated = seen.has(value);
     seen.add(value);
     if (value === "__proto__") return [{ fault: `${quoted(value)} may not be a name`, offset }];
     return isRepeated ? [{ fault: `${quoted(value)} stands there twice`, offset }] : [];
   });
-  return [...here, ...inside];
 }
 
 /** What jsonc-parser finds, in words. */
@@ -301,6 +342,6 @@ function shapeOf(args: readonly JobArgument[]) {
     { ...Object.fromEntries(fields), ...OWN_FIELDS },
     must("be an object"),
   );
-  return z.object({ $schema: z.string().optional() }, must("be an object"))
+  return z.object({ $schema: z.string(must("be a text")).optional() }, must("be an object"))
     .catchall(z.array(entry, must("be a list of jobs")));
 }

@@ -12,7 +12,7 @@ import type { WantedJob } from "./schedules-file.ts";
  * A statement may take as long as a thousand jobs need. Applying waits for locks as long as a migration may hold them; a
  * plan gives up sooner, because dispatches wait for the rows of jobs that it has locked already.
  */
-const limits = { statementMs: 60_000, applyLock: "30s", planLock: "2s" };
+const limits = { statementMinutes: 10, applyLock: "30s", planLock: "2s" };
 
 /** Runs `fn` with the registry of a database, to which it closes the connection. */
 export async function withRegistry<T>(
@@ -34,7 +34,7 @@ export class Registry {
 
   constructor(private readonly url: string) {
     this.#sql = connectTo(url, "daybook schedules", {
-      statementTimeoutMs: limits.statementMs,
+      statementTimeoutMs: limits.statementMinutes * 60_000,
       onClose: () => this.#closed += 1,
     });
   }
@@ -171,7 +171,7 @@ export function asCommandError(url: string, error: unknown, hintIfLost?: string)
   }
   if (code === "57014") {
     return refused(
-      `The database stopped it, which it does after ${limits.statementMs / 1000} s`,
+      `The database stopped it, which it does after ${limits.statementMinutes} minutes`,
       "nothing was changed; try again when the database has less to do",
     );
   }

@@ -13,6 +13,7 @@ import {
   readSchedulesText,
 } from "../../local/schedules.ts";
 import { typedPath } from "../../local/typed-path.ts";
+import { errorMessage } from "../../shared/job/errors.ts";
 import { CommandError, exitCodes, type Io } from "./io.ts";
 
 /** How the file is called in messages. */
@@ -53,7 +54,9 @@ export async function readWanted(
 ): Promise<WantedSchedules> {
   const folder = typedPath(project ?? ".", io.env);
   const file = join(folder, FILE);
-  const text = await readIfThere(file);
+  const text = await readIfThere(file).catch((error) => {
+    throw new CommandError(exitCodes.usage, `Cannot read ${file}: ${errorMessage(error)}`);
+  });
   if (text === undefined) {
     throw new CommandError(
       exitCodes.usage,

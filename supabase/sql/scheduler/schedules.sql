@@ -122,8 +122,9 @@ begin
     end if;
     return v_facts;
   exception
-    when transaction_rollback or lock_not_available then
-      raise;  -- trying again helps
+    when transaction_rollback or lock_not_available or insufficient_privilege or insufficient_resources
+      or read_only_sql_transaction or system_error or internal_error then
+      raise;  -- no fault of the entry
     when others then
       if v_facts is null then
         get stacked diagnostics v_hint = pg_exception_hint;

@@ -347,6 +347,28 @@ Deno.test("a database without Daybook is refused", () =>
       assert.match(none.stderr, /^The database has no Daybook, or an older one: /);
     }), { packs: "none" }));
 
+test("what cannot be read is said", async (_, project) => {
+  await Deno.remove(`${project.folder}/supabase/schedules.json`);
+  await Deno.mkdir(`${project.folder}/supabase/schedules.json`);
+  const { code, stderr } = await project.plan();
+  assert.equal(code, 2);
+  assert.match(stderr, /^Cannot read .*supabase\/schedules\.json: Is a directory/);
+});
+
+test(
+  "an entry that moves to another section changes nothing, and is of that one from then on",
+  async (sql, project) => {
+    const file = daybooks();
+    file.own = [file.devices!.shift()!];
+    await project.write(file);
+    assert.equal((await project.plan()).code, 0);
+    assert.equal((await project.apply(["--yes"])).code, 0);
+    const rows = await sql`
+    select source from scheduler.job_sources where job_name = 'aggregate-device-metrics'`;
+    assert.deepEqual(rows.map(({ source }) => source), ["own"]);
+  },
+);
+
 test("a folder without the file is refused", async (_, project) => {
   await Deno.remove(`${project.folder}/supabase/schedules.json`);
   const { code, stderr } = await project.plan();

@@ -28,7 +28,7 @@ const cases: [string, Error, number, RegExp, RegExp | undefined][] = [
     "too long",
     postgresError("57014"),
     4,
-    /^The database stopped it, .* after 60 s: /,
+    /^The database stopped it, .* after 10 minutes: /,
     /nothing was/,
   ],
   ["bad input", postgresError("22023", "do it"), 4, /^The database says: it said so$/, /^do it$/],

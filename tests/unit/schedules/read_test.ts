@@ -49,6 +49,32 @@ const faults: [string, string, string][] = [
     'Cannot use s.json:4: "__proto__" may not be a name',
   ],
   [
+    "a character that Postgres does not keep",
+    own('"description": "a\\u0000"'),
+    'Cannot use s.json:4: "a\\u0000" has a character that Postgres does not keep',
+  ],
+  [
+    "half a character",
+    own('"description": "\\ud800"'),
+    'Cannot use s.json:4: "\\ud800" has a character that Postgres does not keep',
+  ],
+  [
+    "a number that JavaScript would change",
+    own('"payload": { "id": 12345678901234567890 }'),
+    "Cannot use s.json:4: a number has at most 15 digits here, got 12345678901234567000: write it as a text",
+  ],
+  [
+    "more levels than anybody needs",
+    `{"own": ${"[".repeat(100_000)}`,
+    "Cannot read s.json:1: it has more than 100 levels",
+  ],
+  ["a text", '"own"', 'Cannot use s.json:1: the file must be an object, got "own"'],
+  [
+    "a schema that is none",
+    '{"$schema": 3}',
+    'Cannot use s.json:1: "$schema" must be a text, got 3',
+  ],
+  [
     "a byte order mark",
     '\uFEFF{"own": []}',
     "Cannot read s.json:1: it begins with a byte order mark: save it as UTF-8 without one",
