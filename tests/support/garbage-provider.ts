@@ -1,9 +1,9 @@
 /** A model provider that answers anything but what it should: what of it is garbage, the model's name says. */
 
-/** What a call of each model comes to; null: it is an answer all the same. */
+/** What a call of each model comes to; null: it is an answer all the same. Those that hang never end by themselves. */
 export const garbage: Record<
   string,
-  { send: (connection: Deno.Conn) => Promise<void>; reason: string | null }
+  { send: (connection: Deno.Conn) => Promise<void>; reason: string | null; hangs?: true }
 > = {
   "html": sends(head("text/html") + "<!doctype html><title>Welcome</title>", "answer is no JSON"),
   "another-content-type": sends(head("text/plain") + completion("fine"), null),
@@ -66,6 +66,7 @@ export const garbage: Record<
   "as-long-as-may-be": sends(head() + completion("é".repeat(1_990_000)), null),
   "drop-by-drop": {
     reason: "no answer in 2 s",
+    hangs: true,
     async send(connection) {
       await write(connection, encode(head()));
       for (;;) {
@@ -76,6 +77,7 @@ export const garbage: Record<
   },
   "error-drop-by-drop": {
     reason: "HTTP 400",
+    hangs: true,
     async send(connection) {
       await write(connection, encode("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n"));
       for (;;) {

@@ -35,7 +35,8 @@ language sql set search_path = '' as $$
 $$;
 comment on function scheduler.audit(text, text, text, text, text, jsonb, jsonb, timestamptz) is
   'Writes what a person did: the verb, the type and the name of what it was done to, why (null: the verb asks for no '
-    'reason; then that of apply_schedules or of the call over the API, if it is part of one), who, what it was before and after (null: nothing).';
+    'reason; then that of apply_schedules or of the call over the API, if it is part of one), who, what it was before '
+    'and after (null: nothing).';
 
 -- A migration registers what is there again and again, and cannot say who wrote it.
 create function scheduler.audit_registration(

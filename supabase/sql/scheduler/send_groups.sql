@@ -82,6 +82,7 @@ declare
   v_has_tried boolean := false;
   v_sent integer := 0;
   v_errors jsonb := jsonb_build_object();
+  v_more boolean := false;
 begin
   perform scheduler.let_due_go(jobs, p_now) from public.scheduler_jobs as jobs
     where group_name = p_group_name and name = any (p_asked);
@@ -109,16 +110,17 @@ begin
     elsif v_told.outcome in ('sent', 'over', 'waits') then
       -- More may go than one transaction sends.
       perform scheduler.wake_jobs(array[v_first.job_name], 'epoch');
+      v_more := true;
     end if;
   end loop;
-  return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', false);
+  return jsonb_build_object('sent', v_sent, 'errors', v_errors, 'more', v_more);
 end;
 $$;
 comment on function scheduler.send_group(text, text[], timestamptz, timestamptz) is
   'Sends what waits of the group''s jobs as far as its slots go, one run at a time, the highest priority first: the '
     'next one may be another job''s. Jobs that asked are looked at also without a slot. {"sent": runs, "errors": {job: '
-    'message}, "more": whether the clock showed p_until before it was done, after one run at least}. What is left then '
-    'and jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that '
+    'message}, "more": whether something is left: the clock showed p_until, after one run at least, or 100 runs of a '
+    'job were tried}. What is left then and jobs that somebody else holds are woken at the next pulse. The caller holds the row locks of those that '
     'asked.';
 
 -- Runs that come to their end as they are sent, as where Vault lacks a secret, use no slot: of a group with thousands

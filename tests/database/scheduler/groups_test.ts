@@ -395,6 +395,27 @@ t.ledgerTest(
 );
 
 t.ledgerTest(
+  "a pulse with time tries 100 runs of a job, and says that there are more",
+  async ({ sql, admin }) => {
+    await group(sql, 1);
+    await t.register(sql, "a", { ...ENQUEUED, max_attempts: 1 });
+    await enqueue(sql, "a", 103);
+    await t.setSecret(sql, "cron_secret", null);
+    await admin`update scheduler.group_slots set run_id = null`;
+    await sql`select scheduler.wake_waiting(${at(1)})`;
+    const pulse = () => t.value(sql, "scheduler.attend_jobs($1, 60000)", [at(1)]);
+    const failed = async () =>
+      (await sql`select from scheduler_runs where status = 'failed'`).length;
+    assert.deepEqual([(await pulse()).more, await failed()], [true, 100]);
+    assert.deepEqual(
+      [(await pulse()).more, await failed()],
+      [false, 102],
+      "the first one is under way",
+    );
+  },
+);
+
+t.ledgerTest(
   "a lock that expired is taken over once, also where its end frees a slot of the group",
   async ({ sql }) => {
     await group(sql, 2);
