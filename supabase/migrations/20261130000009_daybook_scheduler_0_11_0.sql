@@ -4474,7 +4474,11 @@ begin
   if v_fault is null then
     perform scheduler.assert_time_zone(v_job.time_zone);
     if v_job.schedule is not null then
-      v_job.cron_entry := scheduler.compile_schedule(v_job.schedule, v_job.time_zone);
+      -- An entry of the same schedule is right: dispatch compiles it again before an occurrence that it does not cover.
+      v_job.cron_entry := coalesce((
+        select cron_entry from public.scheduler_jobs
+        where name = p_job.name and schedule = p_job.schedule and time_zone = p_job.time_zone),
+        scheduler.compile_schedule(p_job.schedule, p_job.time_zone));
       v_fault := case when v_job.cron_entry is null then format('the schedule %L never occurs', v_job.schedule) end;
     end if;
   end if;
