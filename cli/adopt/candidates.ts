@@ -4,14 +4,14 @@ import { secretsIn } from "../audit/secrets.ts";
 import { everOccurs, readTiming } from "../audit/timing.ts";
 import { labels } from "../audit/work.ts";
 import { canonicalJson } from "./json.ts";
-import { scheduleForDaybook } from "./merge.ts";
+import { scheduleForDaybook } from "./schedule.ts";
 import type { LeftAlone, ProposeOptions, Surroundings } from "./proposal.ts";
 import { type Request, requestOf, Unadoptable } from "./request.ts";
-import { plainSecretsOf, type Target, targetOf } from "./target.ts";
+import { type JobRequest, jobRequestOf, plainSecretsOf } from "./job-request.ts";
 
 export interface Candidate {
   entry: Entry;
-  target: Target;
+  request: JobRequest;
 }
 
 /** Whether an entry is one that Daybook keeps for a job of its own, or its pulse. */
@@ -33,7 +33,7 @@ export function candidatesOf(
   const leftAlone: LeftAlone[] = [];
   const candidates = entries.flatMap((entry): Candidate[] => {
     try {
-      return [{ entry, target: candidateTarget(entry, surroundings, options) }];
+      return [{ entry, request: candidateRequest(entry, surroundings, options) }];
     } catch (error) {
       if (!(error instanceof Unadoptable)) throw error;
       leftAlone.push({ entry, reason: error.message });
@@ -44,11 +44,11 @@ export function candidatesOf(
 }
 
 /** @throws Unadoptable with the first reason against the entry. */
-function candidateTarget(
+function candidateRequest(
   entry: Entry,
   { project, database, role, now }: Surroundings,
   { chosen }: ProposeOptions,
-): Target {
+): JobRequest {
   if (isDaybooks(entry)) throw new Unadoptable("it is Daybook's own");
   if (entry.database !== database) {
     throw new Unadoptable(`it runs in the database ${entry.database}, and this is ${database}`);
@@ -80,11 +80,11 @@ function candidateTarget(
       throw new Unadoptable("it holds a secret that is written with escapes");
     }
   }
-  const target = targetOf(request, project);
+  const asked = jobRequestOf(request, project);
   if (!entry.active && !chosen.some((one) => isMeant(entry, one))) {
     throw new Unadoptable("it is switched off; name it, and it becomes a job that is switched off");
   }
-  return target;
+  return asked;
 }
 
 /** The requests that the entries make, as far as they can be read: what has to be looked up for them. */
@@ -101,7 +101,7 @@ export function requestsOf(entries: readonly Entry[]): { entry: Entry; request: 
 
 /** Two that have the same key do the same. */
 export function keyOf(
-  { target, payload, secretName, receipt }: Target,
+  { target, payload, secretName, receipt }: JobRequest,
   ignoreLabels: boolean,
 ): string {
   return JSON.stringify([

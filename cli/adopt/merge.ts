@@ -1,10 +1,7 @@
 /** Which entries of the same work become one job, and at which times it runs. */
 import type { Entry } from "../audit/entry.ts";
 import type { Works } from "../audit/facts.ts";
-import { cronNicknames } from "../cron-nicknames.ts";
-import { fits, idleHours } from "../audit/rules/idle-hours.ts";
-import { places } from "../audit/rules/utc-called-local.ts";
-import { type Pair, pairsOf, says } from "../audit/rules/zone-pair.ts";
+import { type Pair, pairsOf } from "../audit/rules/zone-pair.ts";
 import {
   countOf,
   DAYS,
@@ -16,7 +13,9 @@ import {
 } from "../audit/timetable.ts";
 import { type Fields, readTiming } from "../audit/timing.ts";
 import { listed, namesOf, scheduleOf } from "../audit/words.ts";
-import { clock, zonePairs } from "../audit/zones.ts";
+import { clock } from "../audit/zones.ts";
+import { narrow } from "./narrow.ts";
+import { scheduleForDaybook } from "./schedule.ts";
 
 /** A job in the place of entries: when it runs, and why so. */
 export interface Merged {
@@ -26,13 +25,13 @@ export interface Merged {
   schedule: string;
   timeZone: string;
   reasons: string[];
-  /** Whether it runs less often than its entries did: what they tried again is left to the job's attempts. */
+  /** Whether entries also started at other times: what they tried again is left to the job's attempts. */
   isRarer: boolean;
 }
 
 export interface MergeOptions {
   works: readonly Works[];
-  /** Names of entries whose times are kept. */
+  /** Names of entries whose times are kept: each becomes a job. */
   keep: readonly string[];
 }
 
@@ -76,20 +75,31 @@ export function merge(
   let left = [...pairs, ...singles].sort((a, b) => b.count - a.count);
   while (left.length > 0) {
     const group = together(left, options);
-    merged.push(mergeGroup(group, entries, timetable, options));
+    merged.push(
+      ...split(group, options).map((items) => mergeGroup(items, entries, timetable, options)),
+    );
     left = left.filter((item) => !group.includes(item));
   }
   return merged;
 }
 
-/** What the first, which starts most often, covers; with an entry whose times are kept all that meets it. */
+/** What the first, which starts most often, covers; with entries whose times are kept all that meets one of them. */
 function together(items: Item[], options: MergeOptions): Item[] {
   const [widest] = items as [Item];
-  const kept = items.find((item) => isKept(item, options) && meet(item, widest));
+  const kept = items.filter((item) => isKept(item, options) && meet(item, widest));
   return items.filter((item) =>
     item === widest || isWithin(item.minutes, widest.minutes) ||
-    (kept !== undefined && meet(item, kept))
+    kept.some((one) => meet(item, one))
   );
+}
+
+/** A group for each entry whose times are kept. What is not kept goes with the first of them that it meets. */
+function split(items: Item[], options: MergeOptions): Item[][] {
+  const kept = items.filter((item) => isKept(item, options));
+  if (kept.length < 2) return [items];
+  const others = items.filter((item) => !kept.includes(item));
+  const hostOf = (item: Item) => kept.find((one) => meet(item, one)) ?? kept[0];
+  return kept.map((one) => [one, ...others.filter((item) => hostOf(item) === one)]);
 }
 
 const meet = (one: Item, other: Item) => shareAny(one.minutes, other.minutes);
@@ -110,16 +120,16 @@ function mergeGroup(
   const all = items.flatMap((item) => item.entries);
   const entries = order.filter((entry) => all.includes(entry));
   const reasons = [...chosen.reasons];
-  const oftener = items.filter((item) => item.count > chosen.count);
-  if (oftener.length > 0) {
+  // An entry in seconds starts within the minutes of another, and more often than it.
+  const others = items.filter((item) =>
+    item !== chosen && (item.count > chosen.count || !isWithin(item.minutes, chosen.minutes))
+  );
+  if (others.length > 0) {
+    const named = `${namesOfItems(others)} (${schedulesOf(others)})`;
     reasons.push(
       told === undefined
-        ? `${namesOfItems(oftener)} (${schedulesOf(oftener)}) ${
-          verb(oftener, "starts", "start")
-        } it at these times and between them; ${reasonOfAttempts}`
-        : `--keep says ${told.kept!.name}, and not ${namesOfItems(oftener)} (${
-          schedulesOf(oftener)
-        })`,
+        ? `${named} ${verb(others, "starts", "start")} it at other times, too; ${reasonOfAttempts}`
+        : `--keep says ${told.kept!.name}, and not ${named}`,
     );
   }
   const narrowed = narrow(chosen, entries, timetable, options.works);
@@ -129,7 +139,7 @@ function mergeGroup(
     schedule: narrowed.schedule ?? chosen.schedule,
     timeZone: narrowed.timeZone ?? chosen.timeZone,
     reasons: [...reasons, ...narrowed.reasons],
-    isRarer: oftener.length > 0,
+    isRarer: others.length > 0,
   };
 }
 
@@ -174,13 +184,6 @@ function itemOf(entry: Entry, timetable: Timetable): Item {
   };
 }
 
-/** As `register_job` takes it: pg_cron's last day of a month is `$`, and blanks may be more than one. */
-export function scheduleForDaybook(schedule: string): string {
-  const text = schedule.trim().toLowerCase().replace(/\s+/g, " ");
-  const [, seconds] = /^0*(\d+) seconds?$/.exec(text) ?? [];
-  return seconds === undefined ? text.replaceAll("$", "L") : `${seconds} seconds`;
-}
-
 /** The local time that a pair stands for; none where that is another day than UTC's, and not every day is meant. */
 function itemOfPair({ standard, summer, zone }: Pair, timetable: Timetable): Item[] {
   // Which of the two is of summer their times say: names were seen to be wrong.
@@ -223,64 +226,4 @@ interface Timed {
 function hourBefore(one: Fields, other: Fields): boolean {
   const later = one.hours.map((hour) => (hour + 1) % 24).sort((a, b) => a - b);
   return later.join() === [...other.hours].sort((a, b) => a - b).join();
-}
-
-/** The hours in which there is work, of what runs all day. */
-function narrow(
-  { kept, schedule, fields, timeZone }: Item,
-  entries: readonly Entry[],
-  timetable: Timetable,
-  works: readonly Works[],
-): { schedule?: string; timeZone?: string; reasons: string[] } {
-  if (kept === undefined) return { reasons: [] };
-  const [told] = works.filter(({ entries }) => fits(kept.name, entries))
-    .sort((a, b) => Number(b.entries !== undefined) - Number(a.entries !== undefined));
-  if (told === undefined) return { reasons: [] };
-  const facts = { now: new Date(0), unknown: [], works: [told] };
-  const isIdle = idleHours({ entries: [kept], timetable, facts }).length > 0;
-  if (!isIdle && fields !== undefined) return { reasons: [] };
-  const { fromHour, toHour, zone } = told;
-  const window = `${fromHour}:00 to ${toHour}:00 in ${zone}`;
-  const [minute, , ...days] = (cronNicknames[schedule] ?? schedule).split(" ");
-  const why = fields === undefined
-    ? "it is in seconds"
-    : fields.hours.length < 24
-    ? "it has hours of its own"
-    : days.join(" ") !== "* * *"
-    ? "it has days of its own"
-    : undefined;
-  if (why !== undefined) {
-    return { reasons: [`Its times stay, though there is work from ${window} alone: ${why}`] };
-  }
-  if (told.entries === undefined && !entries.some((entry) => speaksOf(entry, zone))) {
-    return {
-      reasons: [
-        `It runs all day: none of its entries speaks of ${zone}. If there is work from ${window} alone: --works '${kept.name}=${fromHour}-${toHour}@${zone}'`,
-      ],
-    };
-  }
-  return {
-    schedule: `${minute} ${hoursFrom(fromHour, toHour)} * * *`,
-    timeZone: zone,
-    reasons: [
-      `There is work from ${window}, as --works says: it runs in these hours${
-        timeZone === zone ? "" : " of that zone"
-      } alone`,
-    ],
-  };
-}
-
-function speaksOf(entry: Entry, zone: string): boolean {
-  const named = { ...entry, command: "" };
-  return `${entry.name} ${entry.comment ?? ""}`.includes(zone) ||
-    zonePairs.some((pair) =>
-      pair.zone === zone && [pair.standard, pair.summer].some((letters) => says(named, letters))
-    ) || places.some(([pattern, place]) => place === zone && pattern.test(entry.name));
-}
-
-/** 3 to 6 as `3-5`, 22 to 2 as `22-23,0-1`. */
-function hoursFrom(from: number, to: number): string {
-  const range = (first: number, last: number) => first === last ? `${first}` : `${first}-${last}`;
-  if (from < to) return to - from === 24 ? "*" : range(from, to - 1);
-  return [range(from, 23), ...(to === 0 ? [] : [range(0, to - 1)])].join(",");
 }

@@ -145,18 +145,18 @@ function hashOf(command: string, without: readonly [from: number, length: number
 }
 
 function registration(job: Proposal): string {
-  const { target, maxAttempts } = job;
+  const { request, maxAttempts } = job;
   const values: [string, string | undefined][] = [
     ["name", quoteText(job.name)],
     ["schedule", quoteText(job.schedule)],
     ["time_zone", quoteText(job.timeZone)],
-    ["target", quoteText(target.target)],
+    ["target", quoteText(request.target)],
     ["description", quoteText(describe(job))],
-    ["payload", target.payload === "{}" ? undefined : quoteText(target.payload)],
-    ["timeout_seconds", target.timeoutSeconds?.toString()],
+    ["payload", request.payload === "{}" ? undefined : quoteText(request.payload)],
+    ["timeout_seconds", request.timeoutSeconds?.toString()],
     ["max_attempts", maxAttempts?.toString()],
-    ["receipt", target.receipt === "response" ? quoteText("response") : undefined],
-    ["secret_name", target.secretName === undefined ? undefined : quoteText(target.secretName)],
+    ["receipt", request.receipt === "response" ? quoteText("response") : undefined],
+    ["secret_name", request.secretName === undefined ? undefined : quoteText(request.secretName)],
     ["enabled", job.enabled ? undefined : "false"],
   ];
   const given = values.filter(([, value]) => value !== undefined)

@@ -32,7 +32,7 @@ export function notesBetween(
 ): string[] {
   const minutes = (one: Proposal) => minutesOf(one.schedule, one.timeZone, timetable);
   return jobs.slice(jobs.indexOf(job) + 1).flatMap((other) => {
-    const isSame = keyOf(job.target, false) === keyOf(other.target, false);
+    const isSame = keyOf(job.request, false) === keyOf(other.request, false);
     const [mine, theirs] = [minutes(job), minutes(other)];
     if (isSame && mine !== undefined && theirs !== undefined && shareAny(mine, theirs)) {
       const kept = other.entries[0]!.name;
@@ -40,7 +40,7 @@ export function notesBetween(
         `${other.name} (${other.schedule} ${other.timeZone}) starts the same work, now and then in the same minute: make one schedule of both, or say whose times are kept with --keep '${kept}'`,
       ];
     }
-    if (!isSame && !ignoreLabels && keyOf(job.target, true) === keyOf(other.target, true)) {
+    if (!isSame && !ignoreLabels && keyOf(job.request, true) === keyOf(other.request, true)) {
       return [
         `The payload of ${
           namesOf(other.entries)
@@ -57,8 +57,8 @@ export function notesOnStaying(
   staying: readonly Candidate[],
   { ignoreLabels }: ProposeOptions,
 ): string[] {
-  const key = keyOf(job.target, ignoreLabels);
-  const same = staying.filter(({ target }) => keyOf(target, ignoreLabels) === key)
+  const key = keyOf(job.request, ignoreLabels);
+  const same = staying.filter(({ request }) => keyOf(request, ignoreLabels) === key)
     .map(({ entry }) => entry);
   if (same.length === 0) return [];
   return [

@@ -1,7 +1,7 @@
 /** What goes into an adoption and what comes out of it. */
 import type { Entry } from "../audit/entry.ts";
 import type { MergeOptions } from "./merge.ts";
-import type { Project, Target } from "./target.ts";
+import type { JobRequest, Project } from "./job-request.ts";
 
 /** A job of the registry, as far as it may do what an entry does. */
 export interface RegisteredJob {
@@ -36,7 +36,7 @@ export interface Proposal {
   name: string;
   schedule: string;
   timeZone: string;
-  target: Target;
+  request: JobRequest;
   /** Undefined: that of `register_job`. */
   maxAttempts?: number;
   enabled: boolean;

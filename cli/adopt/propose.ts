@@ -2,7 +2,7 @@
 import { Timetable } from "../audit/timetable.ts";
 import { readTiming } from "../audit/timing.ts";
 import { type Candidate, candidatesOf, isDaybooks, isMeant, keyOf } from "./candidates.ts";
-import { merge, type Merged, scheduleForDaybook } from "./merge.ts";
+import { merge, type Merged } from "./merge.ts";
 import { takeName } from "./names.ts";
 import { findingsOf, notesBetween, notesOnStaying } from "./notes.ts";
 import type {
@@ -13,10 +13,11 @@ import type {
   Surroundings,
 } from "./proposal.ts";
 import { covers, jobOfSameWork } from "./registered.ts";
-import { defaultTimeoutSeconds, type Target } from "./target.ts";
+import { scheduleForDaybook } from "./schedule.ts";
+import { defaultTimeoutSeconds, type JobRequest } from "./job-request.ts";
 import type { Entry } from "../audit/entry.ts";
 
-type MergedJob = Merged & { target: Target };
+type MergedJob = Merged & { request: JobRequest };
 
 /** `loadSqlParser` must have run. */
 export function propose(
@@ -31,7 +32,7 @@ export function propose(
   const { candidates, leftAlone } = candidatesOf(meant, surroundings, options);
   const timetable = new Timetable(surroundings.now);
   const decided = mergeCandidates(candidates, timetable, options).map((one) => {
-    const there = jobOfSameWork(one.target, surroundings.jobs, options);
+    const there = jobOfSameWork(one.request, surroundings.jobs, options);
     return { one, there, isAdopted: there === undefined || covers(there, one, timetable) };
   });
   for (const { one, there, isAdopted } of decided) {
@@ -71,19 +72,19 @@ function mergeCandidates(
   timetable: Timetable,
   options: ProposeOptions,
 ): MergedJob[] {
-  const targetOf = new Map(candidates.map(({ entry, target }) => [entry, target]));
+  const requestOf = new Map(candidates.map(({ entry, request }) => [entry, request]));
   const active = candidates.filter(({ entry }) => entry.active);
   const groups = [
-    ...Map.groupBy(active, ({ target }) => keyOf(target, options.ignoreLabels)).values(),
+    ...Map.groupBy(active, ({ request }) => keyOf(request, options.ignoreLabels)).values(),
   ];
-  const off = candidates.filter(({ entry }) => !entry.active).map(({ entry, target }) => ({
+  const off = candidates.filter(({ entry }) => !entry.active).map(({ entry, request }) => ({
     entries: [entry],
     kept: entry,
     schedule: scheduleForDaybook(entry.schedule),
     timeZone: entry.zone,
     reasons: ["It is switched off, and so is the job"],
     isRarer: false,
-    target,
+    request,
   }));
   return [
     ...groups.flatMap((group) => {
@@ -93,12 +94,12 @@ function mergeCandidates(
       return merge([...alike.keys()], timetable, options).map((one) => {
         const entries = one.entries.map((entry) => alike.get(entry)!);
         const kept = one.kept === undefined ? undefined : alike.get(one.kept)!;
-        const target = longestOf(
-          targetOf.get(kept ?? entries[0]!)!,
-          entries.map((entry) => targetOf.get(entry)!),
+        const request = longestOf(
+          requestOf.get(kept ?? entries[0]!)!,
+          entries.map((entry) => requestOf.get(entry)!),
         );
         const { kept: _, ...rest } = one;
-        return { ...rest, entries, ...(kept === undefined ? {} : { kept }), target };
+        return { ...rest, entries, ...(kept === undefined ? {} : { kept }), request };
       });
     }),
     ...off,
@@ -108,15 +109,15 @@ function mergeCandidates(
   );
 }
 
-/** The target with the longest timeout that one of them has. */
-function longestOf(target: Target, all: readonly Target[]): Target {
-  const secondsOf = ({ timeoutSeconds, target }: Target) =>
+/** The request with the longest timeout that one of them has. */
+function longestOf(request: JobRequest, all: readonly JobRequest[]): JobRequest {
+  const secondsOf = ({ timeoutSeconds, target }: JobRequest) =>
     timeoutSeconds ?? defaultTimeoutSeconds(target);
   const { timeoutSeconds, notes } = all.reduce(
     (longest, one) => secondsOf(one) > secondsOf(longest) ? one : longest,
-    target,
+    request,
   );
-  const { timeoutSeconds: _, ...rest } = target;
+  const { timeoutSeconds: _, ...rest } = request;
   return { ...rest, notes, ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }) };
 }
 
@@ -126,25 +127,25 @@ function newJob(
   { works }: ProposeOptions,
   taken: Set<string>,
 ): Proposal {
-  const { entries, kept, schedule, timeZone, reasons, isRarer, target } = merged;
+  const { entries, kept, schedule, timeZone, reasons, isRarer, request } = merged;
   const own = [...(kept === undefined ? [] : [kept]), ...entries]
     .filter(({ isUnnamed }) => isUnnamed !== true).map(({ name }) => name);
-  const names = entries.length === 1 ? [...own, target.calls] : [target.calls, ...own];
+  const names = entries.length === 1 ? [...own, request.calls] : [request.calls, ...own];
   const name = takeName(names, taken);
   // The entries never tried again, so nobody has seen the function run twice for one occurrence.
-  const isOnce = target.receipt === "response" && !isRarer;
+  const isOnce = request.receipt === "response" && !isRarer;
   return {
     name,
     schedule,
     timeZone,
-    target,
+    request,
     ...(isOnce ? { maxAttempts: 1 } : {}),
     enabled: entries.every(({ active }) => active),
     entries,
     reasons: [
       ...findingsOf(entries, now, works),
       ...reasons,
-      ...target.notes,
+      ...request.notes,
       ...(isOnce
         ? [
           "A run that fails is not tried again: raise max_attempts where the target may be called twice",
@@ -158,12 +159,12 @@ function newJob(
   };
 }
 
-function standIn(job: RegisteredJob, { entries, reasons, target }: MergedJob): Proposal {
+function standIn(job: RegisteredJob, { entries, reasons, request }: MergedJob): Proposal {
   return {
     name: job.name,
     schedule: job.schedule!,
     timeZone: job.timeZone,
-    target,
+    request,
     enabled: true,
     entries,
     reasons: [

@@ -4,7 +4,7 @@ import type { Entry } from "../audit/entry.ts";
 import { readEntries } from "../audit/sources/database.ts";
 import { requestsOf } from "./candidates.ts";
 import type { Proposal, RegisteredJob } from "./proposal.ts";
-import { plainSecretsOf, type Project } from "./target.ts";
+import { plainSecretsOf, type Project } from "./job-request.ts";
 
 /** An entry that a job took the place of. Its command stays where it is kept. */
 export interface AdoptedEntry {

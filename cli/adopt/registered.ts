@@ -4,11 +4,11 @@ import { isWithin, type Minutes, type Timetable } from "../audit/timetable.ts";
 import { labels } from "../audit/work.ts";
 import { canonicalJson } from "./json.ts";
 import type { ProposeOptions, RegisteredJob } from "./proposal.ts";
-import type { Target } from "./target.ts";
+import type { JobRequest } from "./job-request.ts";
 
 /** A job that does this work already. */
 export function jobOfSameWork(
-  { target, payload }: Target,
+  { target, payload }: JobRequest,
   jobs: readonly RegisteredJob[],
   { ignoreLabels }: ProposeOptions,
 ): RegisteredJob | undefined {

@@ -30,14 +30,14 @@ export function report(
 }
 
 function describeJob(job: Proposal, paint: Paint): string {
-  const { target, entries, reasons } = job;
+  const { request, entries, reasons } = job;
   const times = `${job.schedule} ${job.timeZone}`;
   const values = [
-    target.target,
-    ...(target.payload === "{}" ? [] : [`payload ${target.payload}`]),
-    ...(target.receipt === "response" ? ["its answer is the receipt"] : []),
-    ...(target.secretName ? [`secret ${target.secretName} of Vault`] : []),
-    ...(target.timeoutSeconds === undefined ? [] : [`${target.timeoutSeconds} s`]),
+    request.target,
+    ...(request.payload === "{}" ? [] : [`payload ${request.payload}`]),
+    ...(request.receipt === "response" ? ["its answer is the receipt"] : []),
+    ...(request.secretName ? [`secret ${request.secretName} of Vault`] : []),
+    ...(request.timeoutSeconds === undefined ? [] : [`${request.timeoutSeconds} s`]),
     ...(job.maxAttempts === undefined ? [] : [counted(job.maxAttempts, "attempt")]),
     ...(job.enabled ? [] : ["switched off"]),
   ];
@@ -80,15 +80,15 @@ export function jsonOf(
   sql: string | undefined,
 ) {
   return {
-    jobs: jobs.map(({ target, entries, schedule, timeZone, maxAttempts, isThere, ...job }) => ({
+    jobs: jobs.map(({ request, entries, schedule, timeZone, maxAttempts, isThere, ...job }) => ({
       name: job.name,
       schedule,
       time_zone: timeZone,
-      target: target.target,
-      payload: JSON.parse(target.payload),
-      receipt: target.receipt,
-      ...(target.secretName === undefined ? {} : { secret_name: target.secretName }),
-      ...(target.timeoutSeconds === undefined ? {} : { timeout_seconds: target.timeoutSeconds }),
+      target: request.target,
+      payload: JSON.parse(request.payload),
+      receipt: request.receipt,
+      ...(request.secretName === undefined ? {} : { secret_name: request.secretName }),
+      ...(request.timeoutSeconds === undefined ? {} : { timeout_seconds: request.timeoutSeconds }),
       ...(maxAttempts === undefined ? {} : { max_attempts: maxAttempts }),
       enabled: job.enabled,
       is_registered: isThere,

@@ -10,8 +10,9 @@ import { CommandError, exitCodes, type Io } from "./io.ts";
 /** The first version that can adopt entries. */
 const since = "0.11.0";
 
-export interface TargetProject {
-  folder: string;
+/** A project on this machine, which the migration is written into. */
+export interface ProjectFolder {
+  path: string;
   project: Project;
   /** The functions in it that are served by Daybook's `serveJob`. */
   served: string[];
@@ -21,9 +22,9 @@ export interface TargetProject {
 const pathOf = (path: string, io: Pick<Io, "env">) => resolve(io.env("INIT_CWD") ?? ".", path);
 
 /** @throws CommandError where the folder is no project, or one without a Daybook that can adopt. */
-export async function openProject(given: string, io: Pick<Io, "env">): Promise<TargetProject> {
-  const folder = pathOf(given, io);
-  const project = await readProject(folder).catch((error) => {
+export async function openProject(given: string, io: Pick<Io, "env">): Promise<ProjectFolder> {
+  const path = pathOf(given, io);
+  const project = await readProject(path).catch((error) => {
     throw new CommandError(exitCodes.usage, (error as Error).message);
   });
   const version = project.manifest?.version;
@@ -42,12 +43,12 @@ export async function openProject(given: string, io: Pick<Io, "env">): Promise<T
     const [, name] = /^supabase\/functions\/([^_/][^/]*)\/[^/]+\.ts$/.exec(path) ?? [];
     return name !== undefined && /_shared\/daybook\/[^"']*serve-job/.test(text) ? [name] : [];
   });
-  return { folder, project, served: [...new Set(served)] };
+  return { path, project, served: [...new Set(served)] };
 }
 
 /** Writes a migration after all that are there; what is there and not applied yet is not written twice. */
 export async function writeMigration(
-  { folder, project }: TargetProject,
+  { path: folder, project }: ProjectFolder,
   name: string,
   text: string,
   applied: readonly string[],

@@ -62,11 +62,11 @@ async function run(chosen: string[], options: AdoptOptions, io: Io): Promise<Exi
   assertOptions(options);
   const url = await databaseOf(options, io);
   await loadSqlParser();
-  const project = options.into === undefined ? undefined : await openProject(options.into, io);
+  const folder = options.into === undefined ? undefined : await openProject(options.into, io);
   const cause = await causeOf(options, io);
   const { read, proposals } = await reading(url, async (sql) => {
     const read = await readForAdoption(sql, {
-      served: project?.served ?? [],
+      served: folder?.served ?? [],
       projectUrl: projectUrlOf(url),
     });
     if (options.undo || options.forget) return { read };
@@ -80,7 +80,7 @@ async function run(chosen: string[], options: AdoptOptions, io: Io): Promise<Exi
     if (!read.canAdopt) return { read, proposals: found };
     return { read, proposals: withoutFaulty(found, await readScheduleFaults(sql, found.jobs)) };
   });
-  const session = { chosen, options, io, url, place: hostOf(url), read, project, cause };
+  const session = { chosen, options, io, url, place: hostOf(url), read, folder, cause };
   return proposals === undefined ? await undoOrForget(session) : await adopt(session, proposals);
 }
 
@@ -229,8 +229,8 @@ async function adopt(session: Session, proposals: Proposals): Promise<ExitCode> 
 /** What the jobs need in Vault, and what is not there: their runs would be misconfigured. */
 function missingSecrets({ jobs }: Proposals, { project }: ReadForAdoption): string | undefined {
   const { secrets } = project;
-  const needed = jobs.filter(({ target, isThere }) => !isThere && !target.target.includes("://"))
-    .flatMap(({ target }) => ["project_url", target.secretName ?? "cron_secret"]);
+  const needed = jobs.filter(({ request, isThere }) => !isThere && !request.target.includes("://"))
+    .flatMap(({ request }) => ["project_url", request.secretName ?? "cron_secret"]);
   const missing = [...new Set(needed)].filter((name) =>
     secrets !== undefined && (secrets.get(name) ?? 0) < (name === "project_url" ? 1 : 32)
   );

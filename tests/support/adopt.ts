@@ -1,7 +1,7 @@
 /** What the tests of `adopt` share: proposals for made-up entries. */
 import type { Proposals, ProposeOptions, Surroundings } from "../../cli/adopt/proposal.ts";
 import { propose } from "../../cli/adopt/propose.ts";
-import type { Project } from "../../cli/adopt/target.ts";
+import type { Project } from "../../cli/adopt/job-request.ts";
 import type { Entry } from "../../cli/audit/entry.ts";
 import { NOW } from "./audit.ts";
 

@@ -18,7 +18,7 @@ function becomes(command: string, project = projectOf()) {
   const found = proposalsFor([entry("nightly", command)], {}, { project });
   const [job] = found.jobs;
   if (job === undefined) return leftIn(found).nightly!;
-  const { target, receipt, secretName, timeoutSeconds } = job.target;
+  const { target, receipt, secretName, timeoutSeconds } = job.request;
   return [
     target,
     receipt,
@@ -58,7 +58,7 @@ Deno.test("other addresses are URLs, which wait 50 seconds at most", () => {
   const long = proposalsFor([
     entry("a", post("https://api.example.com/hook", ", timeout_milliseconds := 90000")),
   ]).jobs[0]!;
-  assert.equal(long.target.timeoutSeconds, 50);
+  assert.equal(long.request.timeoutSeconds, 50);
   assert.match(long.reasons.join("\n"), /may take 50 s, not 90/);
   assert.match(
     becomes(post("report/sub?x=1")),

@@ -21,7 +21,7 @@ export interface Project {
 }
 
 /** A job's arguments, as far as they come from a request. What is undefined is left to its default. */
-export interface Target {
+export interface JobRequest {
   target: string;
   payload: string;
   receipt: "function" | "response";
@@ -45,7 +45,7 @@ interface Credential {
 }
 
 /** @throws Unadoptable where a job could not make the same request. */
-export function targetOf(request: Request, project: Project): Target {
+export function jobRequestOf(request: Request, project: Project): JobRequest {
   if (secretsIn(request.payload).length > 0) {
     throw new Unadoptable(
       "its body holds a secret, and payloads are open to whoever reads the registry",
@@ -53,7 +53,7 @@ export function targetOf(request: Request, project: Project): Target {
   }
   const url = readUrl(request.url, project);
   const slug = url.isOwn ? slugIn(url.path) : undefined;
-  if (slug !== undefined && project.served.has(slug)) return servedTarget(request, slug);
+  if (slug !== undefined && project.served.has(slug)) return servedRequest(request, slug);
   const { credential, others } = readHeaders(request);
   if (others.length > 0) {
     throw new Unadoptable(
@@ -62,7 +62,7 @@ export function targetOf(request: Request, project: Project): Target {
   }
   const calls = slug ?? new URL(url.text).host;
   if (slug !== undefined && credential?.header !== "authorization") {
-    return functionTarget(request, slug, credential, project);
+    return functionRequest(request, slug, credential, project);
   }
   if (url.text.startsWith(`${unknownProject}/`)) {
     throw new Unadoptable(
@@ -96,7 +96,7 @@ export function targetOf(request: Request, project: Project): Target {
 }
 
 /** Of a function that `serveJob` serves: it is sent the cron secret, and says itself when it has ended. */
-function servedTarget({ payload, headers, timeoutMs = 0 }: Request, slug: string): Target {
+function servedRequest({ payload, headers, timeoutMs = 0 }: Request, slug: string): JobRequest {
   const known = /^(content-type|authorization|x-cron-secret|apikey|x-manual-call)$/i;
   const others = headers.map(({ name }) => name).filter((name) => !known.test(name));
   if (others.length > 0) {
@@ -119,12 +119,12 @@ function servedTarget({ payload, headers, timeoutMs = 0 }: Request, slug: string
 }
 
 /** Of another function of the project that takes a secret as `x-cron-secret`, or none: its answer says how it went. */
-function functionTarget(
+function functionRequest(
   { payload, timeoutMs }: Request,
   slug: string,
   credential: Credential | undefined,
   project: Project,
-): Target {
+): JobRequest {
   const secretName = credential && secretNameOf(credential, slug, project);
   const length = secretName === undefined ? undefined : project.secrets?.get(secretName);
   if (length !== undefined && length < 32) {
@@ -146,7 +146,7 @@ function functionTarget(
 function timeoutOfUrl(
   url: string,
   timeoutMs: number | undefined,
-): Pick<Target, "timeoutSeconds" | "notes"> {
+): Pick<JobRequest, "timeoutSeconds" | "notes"> {
   if (timeoutMs === undefined) return { notes: notesOnTimeout(url, timeoutMs) };
   const seconds = Math.ceil(timeoutMs / 1000);
   if (seconds <= longestOfUrl) {
