@@ -163,6 +163,9 @@ function timeoutOfUrl(
 /** How long `register_job` lets a run take where it is told nothing. */
 export const defaultTimeoutSeconds = (target: string) => target.includes("://") ? 30 : 120;
 
+/** The secret that `register_job` gives a job where it is told none. */
+export const defaultSecretName = (target: string) => target.includes("://") ? "" : "cron_secret";
+
 function notesOnTimeout(target: string, timeoutMs: number | undefined): string[] {
   if (timeoutMs === undefined) {
     return [

@@ -82,3 +82,11 @@ export function canonicalJson(json: string, without?: RegExp): string {
     fields.filter(([key]) => without?.test(key) !== true)
       .sort(([one], [other]) => one < other ? -1 : 1))!;
 }
+
+/** The value of a text of JSON, for `JSON.stringify`: each number is written as it was. */
+export function exactJson(json: string): unknown {
+  const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
+  const revive = (_: string, value: unknown, context?: { source?: string }) =>
+    typeof value === "number" ? rawJSON(context!.source!) : value;
+  return JSON.parse(json, revive as Parameters<typeof JSON.parse>[1]);
+}

@@ -6,7 +6,7 @@ import type { Entry } from "../audit/entry.ts";
 import { secretsIn } from "../audit/secrets.ts";
 import { listed } from "../audit/words.ts";
 import { oneLine } from "../daybook/render.ts";
-import type { Proposal } from "./proposal.ts";
+import type { Proposal, RegisteredJob } from "./proposal.ts";
 
 /** Why and by whom, for the audit log; a migration that is not carried out at once may leave it open. */
 export interface Cause {
@@ -45,7 +45,7 @@ export function adoptionSql(
     }) then`,
     "    return;",
     "  end if;",
-    ...jobs.filter(({ isThere }) => !isThere).map(registration),
+    ...jobs.filter(({ registered }) => registered === undefined).map(registration),
     "  perform scheduler.end_adoption();",
     "end;",
   ].join("\n");
@@ -98,7 +98,7 @@ function tagFor(text: string): string {
 
 /** An entry as `adopt_entries` takes it. */
 function listedEntry(
-  { name, isThere, schedule, timeZone }: Proposal,
+  { name, registered }: Proposal,
   entry: Entry,
   plainSecrets: readonly string[],
 ) {
@@ -112,7 +112,25 @@ function listedEntry(
     command_sha256: hashOf(command, without),
     without,
     job: name,
-    ...(isThere ? { job_is: { schedule, time_zone: timeZone } } : {}),
+    ...(registered === undefined ? {} : { job_is: valuesOf(registered) }),
+  };
+}
+
+/** What must still be so of a job that stays: values of its row, as text. */
+function valuesOf(
+  { schedule, timeZone, target, secretName, payload, runIf, stretchAfter }: RegisteredJob,
+) {
+  return {
+    schedule,
+    time_zone: timeZone,
+    target,
+    payload,
+    secret_name: secretName,
+    run_if: runIf,
+    stretch_after: stretchAfter,
+    calendars: "[]",
+    paused_at: null,
+    group_paused_at: null,
   };
 }
 
@@ -173,7 +191,7 @@ function describe({ entries }: Proposal): string {
 /** A comment ends with its line, and a name may hold anything. */
 function comment(job: Proposal, mask: Mask): string[] {
   const head = `${job.name} (${job.schedule} ${job.timeZone}${
-    job.isThere ? ", which is registered" : ""
+    job.registered ? ", which is registered" : ""
   }), in the place of ${listed(job.entries.map(({ name, schedule }) => `${name} (${schedule})`))}:`;
   return [head, ...job.reasons.map((reason) => `- ${reason}`)].flatMap((line) =>
     wrap(oneLine(mask(line)), 116, 2).map((part) => `-- ${part}`)

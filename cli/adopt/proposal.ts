@@ -11,7 +11,14 @@ export interface RegisteredJob {
   schedule: string | null;
   timeZone: string;
   payload: string;
+  secretName: string;
   enabled: boolean;
+  /** The function that it asks whether there is work. */
+  runIf: string | null;
+  /** After how many runs without work it is asked less often. */
+  stretchAfter: string | null;
+  /** What keeps it from starting on some days, or for now: `calendars`, `pause`. */
+  hindrances: string[];
 }
 
 /** What there is besides the entries. */
@@ -42,8 +49,8 @@ export interface Proposal {
   enabled: boolean;
   entries: Entry[];
   reasons: string[];
-  /** The job is registered already, and stays as it is. */
-  isThere: boolean;
+  /** The job that is registered already, and stays as it is. */
+  registered?: RegisteredJob;
 }
 
 export interface LeftAlone {

@@ -1,7 +1,14 @@
 /** Entries of pg_cron in, the jobs that would take their place out. */
 import { Timetable } from "../audit/timetable.ts";
 import { readTiming } from "../audit/timing.ts";
-import { type Candidate, candidatesOf, isDaybooks, isMeant, keyOf } from "./candidates.ts";
+import {
+  type Candidate,
+  candidatesOf,
+  headerSecretsOf,
+  isDaybooks,
+  isMeant,
+  keyOf,
+} from "./candidates.ts";
 import { merge, type Merged } from "./merge.ts";
 import { takeName } from "./names.ts";
 import { findingsOf, notesBetween, notesOnStaying } from "./notes.ts";
@@ -12,10 +19,11 @@ import type {
   RegisteredJob,
   Surroundings,
 } from "./proposal.ts";
-import { covers, jobOfSameWork } from "./registered.ts";
+import { covers, jobsOfSameWork } from "./registered.ts";
 import { scheduleForDaybook } from "./schedule.ts";
 import { defaultTimeoutSeconds, type JobRequest } from "./job-request.ts";
 import type { Entry } from "../audit/entry.ts";
+import { listed } from "../audit/words.ts";
 
 type MergedJob = Merged & { request: JobRequest };
 
@@ -29,18 +37,18 @@ export function propose(
   const meant = options.chosen.length === 0
     ? foreign
     : entries.filter((entry) => options.chosen.some((one) => isMeant(entry, one)));
-  const { candidates, leftAlone } = candidatesOf(meant, surroundings, options);
+  const secrets = headerSecretsOf(entries, surroundings.project);
+  const { candidates, leftAlone } = candidatesOf(meant, surroundings, options, secrets);
   const timetable = new Timetable(surroundings.now);
   const decided = mergeCandidates(candidates, timetable, options).map((one) => {
-    const there = jobOfSameWork(one.request, surroundings.jobs, options);
-    return { one, there, isAdopted: there === undefined || covers(there, one, timetable) };
+    const same = jobsOfSameWork(one.request, surroundings.jobs, options);
+    const covering = same.find((job) => covers(job, one, timetable));
+    const there = covering ?? same[0];
+    return { one, there, isAdopted: there === covering };
   });
   for (const { one, there, isAdopted } of decided) {
     if (isAdopted) continue;
-    const reason =
-      `the job ${there!.name} (${there!.schedule} ${there!.timeZone}) starts the same work, ` +
-      `and not always when ${one.schedule} ${one.timeZone} does: change its times, give the hours with --works, ` +
-      `or take it out with scheduler.unregister_job`;
+    const reason = reasonOfJob(there!, one);
     leftAlone.push(...one.entries.map((entry) => ({ entry, reason })));
   }
   const left = new Set(leftAlone.map(({ entry }) => entry));
@@ -50,13 +58,16 @@ export function propose(
     ...surroundings.jobs.flatMap(({ name, alias }) => alias === null ? [name] : [name, alias]),
     ...staying.filter(({ username }) => username === surroundings.role).map(({ name }) => name),
   ]);
-  const jobs = decided.filter(({ isAdopted }) => isAdopted).map(({ one, there }) =>
-    there === undefined ? newJob(one, surroundings.now, options, taken) : standIn(there, one)
+  const jobs = joinByJob(
+    decided.filter(({ isAdopted }) => isAdopted).map(({ one, there }) =>
+      there === undefined ? newJob(one, surroundings.now, options, taken) : standIn(there, one)
+    ),
   );
   const unnamed = candidatesOf(
     foreign.filter((entry) => !meant.includes(entry)),
     surroundings,
     options,
+    secrets,
   ).candidates;
   for (const job of jobs) {
     job.reasons.push(
@@ -155,7 +166,6 @@ function newJob(
         ? ["Its occurrences lie on a grid, where pg_cron counted from its last start"]
         : []),
     ],
-    isThere: false,
   };
 }
 
@@ -169,8 +179,33 @@ function standIn(job: RegisteredJob, { entries, reasons, request }: MergedJob): 
     entries,
     reasons: [
       ...reasons,
-      `The job ${job.name} is registered, and starts the same work at these times`,
+      `The job ${job.name} is registered, and starts the same work at these times${
+        job.runIf === null ? "" : `, when its run_if ${job.runIf} says so`
+      }`,
+      ...(job.stretchAfter === null
+        ? []
+        : [`It runs less often after ${job.stretchAfter} runs without work (stretch_after)`]),
     ],
-    isThere: true,
+    registered: job,
   };
+}
+
+/** Work that starts at times apart may be covered by one registered job: that is one proposal. */
+function joinByJob(proposals: readonly Proposal[]): Proposal[] {
+  return [...Map.groupBy(proposals, ({ name }) => name).values()].map((same) => ({
+    ...same[0]!,
+    entries: same.flatMap(({ entries }) => entries),
+    reasons: [...new Set(same.flatMap(({ reasons }) => reasons))],
+  }));
+}
+
+/** Why a registered job that starts the same work does not take the place of the entries. */
+function reasonOfJob(job: RegisteredJob, { schedule, timeZone }: Merged): string {
+  const named = `the job ${job.name} (${job.schedule} ${job.timeZone}) starts the same work`;
+  return job.hindrances.length > 0
+    ? `${named}, and its ${listed(job.hindrances)} ${
+      job.hindrances.length === 1 ? "keeps" : "keep"
+    } it from some runs: change the job, or take it out with scheduler.unregister_job`
+    : `${named}, and not always when ${schedule} ${timeZone} does: ` +
+      `change its times, give the hours with --works, or take it out with scheduler.unregister_job`;
 }

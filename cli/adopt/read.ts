@@ -62,7 +62,7 @@ export async function readForAdoption(
     const [row] = hasDaybook
       ? await transaction<{ version: string }[]>`select scheduler.version() as version`
       : [];
-    const requests = requestsOf(entries).map(({ request }) => request);
+    const requests = requestsOf(entries);
     const settings = await readSettings(
       transaction,
       requests.flatMap(({ url, headers }) =>
@@ -110,7 +110,12 @@ async function readJobs(
 ): Promise<(RegisteredJob & { serves: string | null })[]> {
   return await sql`
     select name, to_jsonb(jobs) ->> 'alias' as alias, target, schedule, time_zone as "timeZone",
-      payload::text as payload, enabled, case receipt when 'function' then function_name end as serves
+      payload::text as payload, secret_name as "secretName", enabled,
+      to_jsonb(jobs) ->> 'run_if' as "runIf", to_jsonb(jobs) ->> 'stretch_after' as "stretchAfter", array_remove(array[
+        case when to_jsonb(jobs) -> 'calendars' <> '[]' then 'calendars' end,
+        case when coalesce(to_jsonb(jobs) ->> 'paused_at', to_jsonb(jobs) ->> 'group_paused_at') is not null
+          then 'pause' end], null) as hindrances,
+      case receipt when 'function' then function_name end as serves
     from public.scheduler_jobs as jobs order by name`;
 }
 

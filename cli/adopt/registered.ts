@@ -4,17 +4,18 @@ import { isWithin, type Minutes, type Timetable } from "../audit/timetable.ts";
 import { labels } from "../audit/work.ts";
 import { canonicalJson } from "./json.ts";
 import type { ProposeOptions, RegisteredJob } from "./proposal.ts";
-import type { JobRequest } from "./job-request.ts";
+import { defaultSecretName, type JobRequest } from "./job-request.ts";
 
-/** A job that does this work already. */
-export function jobOfSameWork(
-  { target, payload }: JobRequest,
+/** The jobs that do this work already. */
+export function jobsOfSameWork(
+  { target, payload, secretName = defaultSecretName(target) }: JobRequest,
   jobs: readonly RegisteredJob[],
   { ignoreLabels }: ProposeOptions,
-): RegisteredJob | undefined {
+): RegisteredJob[] {
   const without = ignoreLabels ? labels : undefined;
-  return jobs.find((job) =>
+  return jobs.filter((job) =>
     job.enabled && job.schedule !== null && job.target === target &&
+    job.secretName === secretName &&
     canonicalJson(job.payload, without) === canonicalJson(payload, without)
   );
 }
@@ -25,6 +26,7 @@ export function covers(
   merged: { schedule: string; timeZone: string },
   timetable: Timetable,
 ): boolean {
+  if (job.hindrances.length > 0) return false;
   if (job.schedule === merged.schedule && job.timeZone === merged.timeZone) return true;
   const whole = minutesOf(job.schedule!, job.timeZone, timetable);
   const part = minutesOf(merged.schedule, merged.timeZone, timetable);

@@ -3,6 +3,7 @@ import { counted } from "../../shared/text.ts";
 import { hang } from "../audit/report.ts";
 import { listed } from "../audit/words.ts";
 import { oneLine, type Paint } from "../daybook/render.ts";
+import { exactJson } from "./json.ts";
 import type { LeftAlone, Proposal, Proposals } from "./proposal.ts";
 import type { AdoptedEntry } from "./read.ts";
 
@@ -43,7 +44,7 @@ function describeJob(job: Proposal, paint: Paint): string {
   ];
   return [
     `${paint("green", oneLine(job.name))}  ${times}${
-      job.isThere ? "  (registered, and stays as it is)" : ""
+      job.registered ? "  (registered, and stays as it is)" : ""
     }`,
     hang("  calls ", values.join(", ")),
     ...entries.map(({ name, schedule }, index) =>
@@ -80,18 +81,18 @@ export function jsonOf(
   sql: string | undefined,
 ) {
   return {
-    jobs: jobs.map(({ request, entries, schedule, timeZone, maxAttempts, isThere, ...job }) => ({
+    jobs: jobs.map(({ request, entries, schedule, timeZone, maxAttempts, registered, ...job }) => ({
       name: job.name,
       schedule,
       time_zone: timeZone,
       target: request.target,
-      payload: JSON.parse(request.payload),
+      payload: exactJson(request.payload),
       receipt: request.receipt,
       ...(request.secretName === undefined ? {} : { secret_name: request.secretName }),
       ...(request.timeoutSeconds === undefined ? {} : { timeout_seconds: request.timeoutSeconds }),
       ...(maxAttempts === undefined ? {} : { max_attempts: maxAttempts }),
       enabled: job.enabled,
-      is_registered: isThere,
+      is_registered: registered !== undefined,
       entries: entries.map(({ name, schedule, where }) => ({ name, schedule, where })),
       reasons: job.reasons,
     })),

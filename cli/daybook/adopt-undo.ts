@@ -14,7 +14,9 @@ export async function undoOrForget(session: Session): Promise<ExitCode> {
   const jobs = [...new Set(meant.map(({ jobName }) => jobName))].sort();
   const all = read.adopted.filter(({ jobName }) => jobs.includes(jobName));
   if (all.length === 0) {
-    io.print("No entry is kept: nothing was adopted, or it was put back already");
+    if (options.json) io.print(JSON.stringify({ jobs, entries: all }, null, 2));
+    const say = options.json || options.output === "-" ? io.complain : io.print;
+    say("No entry is kept: nothing was adopted, or it was put back already");
     return exitCodes.ok;
   }
   const sql = options.forget ? forgetSql(jobs, cause) : undoSql(jobs, cause);

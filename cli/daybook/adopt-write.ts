@@ -88,7 +88,10 @@ async function writeWhole(path: string, text: string): Promise<void> {
   await Deno.rename(unfinished, path);
 }
 
-/** Runs the SQL, one statement. What the database says goes to `say`: then it found that nothing was to be done. */
+/** What `adopt_entries` and `undo_adoption` say where they have nothing to do. */
+const nothingToDo = /^(already adopted|nothing to put back):/;
+
+/** Runs the SQL, one statement. Notices of the database go to `say`. False: it found nothing to do. */
 export async function carryOutSql(
   url: string,
   text: string,
@@ -97,7 +100,7 @@ export async function carryOutSql(
   let isDone = true;
   const sql = connectTo(url, "daybook adopt", {
     onNotice(message) {
-      isDone = false;
+      if (nothingToDo.test(message)) isDone = false;
       say(message);
     },
   });

@@ -14,7 +14,7 @@ interface Wanted {
   command: string;
   active?: boolean;
   job: string;
-  job_is?: { schedule: string; time_zone: string };
+  job_is?: Record<string, string | null>;
   without?: [number, number][];
 }
 
@@ -191,10 +191,24 @@ Deno.test("a job that was registered since stops the adoption; so does one that 
     await assertRefused(
       () => adopt(sql, [stays]),
       "SD208",
-      /the job nightly has other times, or is off/,
+      /the job nightly was changed, or is off/,
     );
+    await assertRefused(
+      () => adopt(sql, [{ ...stays, job: "gone" }]),
+      "SD208",
+      /the job gone is gone/,
+    );
+    for (
+      const was of [{ target: "other" }, { payload: '{"a": 1}' }, { run_if: "public.f" }, {
+        paused_at: "2026-01-01",
+      }]
+    ) {
+      const job_is = { schedule: "5 3 * * *", time_zone: "UTC", ...was };
+      await assertRefused(() => adopt(sql, [{ ...old, job_is }]), "SD208", /nightly was changed/);
+    }
 
-    const right = { ...old, job_is: { schedule: "5 3 * * *", time_zone: "UTC" } };
+    const job_is = { schedule: "5 3 * * *", time_zone: "UTC", payload: "{}", run_if: null };
+    const right = { ...old, job_is };
     assert.equal(await adopt(sql, [right]), true);
     assert.equal((await entriesOf(sql)).length, 0);
     await sql`select scheduler.undo_adoption()`;
@@ -332,6 +346,41 @@ Deno.test("entries change places in no second in which a minute begins", () =>
       [60, 1],
     ]);
   }));
+
+for (const what of ["adopting", "undoing"] as const) {
+  Deno.test(`${what} waits for the quiet second last, when it has all locks`, () =>
+    withDatabase(async ({ sql, connect }) => {
+      await schedule(sql, nightly);
+      if (what === "undoing") await adopt(sql, [nightly]);
+      await sql.unsafe(`
+        create or replace function scheduler.seconds_to_quiet(p_now timestamptz) returns numeric
+        language sql immutable set search_path = '' as 'select 600.0'`);
+      const acting = connect("postgres", { connection: { application_name: "acting" } });
+      const ended =
+        (what === "adopting" ? adopt(acting, [nightly]) : acting`select scheduler.undo_adoption()`)
+          .catch((error: Error) => error.message);
+      const sleeper = await waitUntil(
+        "it to wait",
+        async () =>
+          (await sql`select pid from pg_stat_activity where application_name = 'acting' and wait_event = 'PgSleep'`)[
+            0
+          ],
+      );
+      const other = connect();
+      await other`set lock_timeout = '50ms'`;
+      await assertRefused(
+        () =>
+          what === "adopting"
+            ? other`select cron.alter_job(jobid, active => false) from cron.job where jobname = 'nightly'`
+            : other`select from scheduler_jobs where name = 'nightly' for update`,
+        "55P03",
+        /lock timeout/,
+      );
+      await sql`select pg_cancel_backend(${sleeper.pid})`;
+      await ended;
+      assert.equal((await jobsOf(sql)).length, what === "adopting" ? 0 : 1);
+    }));
+}
 
 Deno.test("a job begins where its entries ended: what came due in the transaction is not its own", () =>
   withDatabase(async ({ sql }) => {
