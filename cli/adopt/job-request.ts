@@ -33,8 +33,11 @@ export interface JobRequest {
   notes: string[];
 }
 
-/** How long the answer of a URL may take, in seconds: `register_job` takes no more. */
+/** How long the answer of a URL, and a run of a function may take, in seconds: `register_job` takes no more. */
 const longestOfUrl = 50;
+const longestOfFunction = 86_400;
+
+const secondsOfFunction = (ms: number) => Math.min(Math.ceil(ms / 1000), longestOfFunction);
 
 /** Stands for the project's URL where nobody may look it up; what is called below it can be known all the same. */
 const unknownProject = "https://project.invalid";
@@ -71,7 +74,9 @@ export function jobRequestOf(request: Request, project: Project): JobRequest {
   }
   if (!/^https:\/\/[^\s/@]+(\/\S*)?$/.test(url.text)) {
     throw new Unadoptable(
-      slug === undefined
+      url.text.startsWith("https:")
+        ? "its URL has a blank, or a user's name"
+        : slug === undefined
         ? "its URL is not https"
         : "it sends Authorization, which a job sends to https alone; let the function take x-cron-secret",
     );
@@ -108,7 +113,7 @@ function servedRequest({ payload, headers, timeoutMs = 0 }: Request, slug: strin
     payload,
     receipt: "function",
     // A deadline, where the request's was how long it waited for an answer: never less than the usual one.
-    ...(timeoutMs > 120_000 ? { timeoutSeconds: Math.ceil(timeoutMs / 1000) } : {}),
+    ...(timeoutMs > 120_000 ? { timeoutSeconds: secondsOfFunction(timeoutMs) } : {}),
     calls: slug,
     notes: gone.length === 0 ? [] : [
       `Its ${listed(gone)} ${
@@ -137,7 +142,7 @@ function functionRequest(
     payload,
     receipt: "response",
     ...(secretName === undefined || secretName === "cron_secret" ? {} : { secretName }),
-    ...(timeoutMs === undefined ? {} : { timeoutSeconds: Math.ceil(timeoutMs / 1000) }),
+    ...(timeoutMs === undefined ? {} : { timeoutSeconds: secondsOfFunction(timeoutMs) }),
     calls: slug,
     notes: notesOnTimeout(slug, timeoutMs),
   };
@@ -203,7 +208,7 @@ function readUrl(
       `its URL has the setting ${piece.setting} in it, whose value is not known`,
     );
   });
-  const text = texts.join("");
+  const text = texts.join("").replace(/^https(?=:)/i, "https");
   if (!URL.canParse(text)) throw new Unadoptable("its URL is none");
   const base = isProjectUrl ? texts[0]!.replace(/\/+$/, "") : projectUrl;
   const plain = text.replace(/(?<=[^:/])\/{2,}/g, "/");

@@ -30,11 +30,15 @@ export function notesBetween(
   timetable: Timetable,
   { ignoreLabels }: ProposeOptions,
 ): string[] {
-  const minutes = (one: Proposal) => minutesOf(one.schedule, one.timeZone, timetable);
+  const meet = (one: Proposal, other: Proposal) => {
+    const [mine, theirs] = [one, other].map(({ schedule, timeZone }) =>
+      minutesOf(schedule, timeZone, timetable)
+    );
+    return mine !== undefined && theirs !== undefined && shareAny(mine, theirs);
+  };
   return jobs.slice(jobs.indexOf(job) + 1).flatMap((other) => {
     const isSame = keyOf(job.request, false) === keyOf(other.request, false);
-    const [mine, theirs] = [minutes(job), minutes(other)];
-    if (isSame && mine !== undefined && theirs !== undefined && shareAny(mine, theirs)) {
+    if (isSame && meet(job, other)) {
       const kept = other.entries[0]!.name;
       return [
         `${other.name} (${other.schedule} ${other.timeZone}) starts the same work, now and then in the same minute: make one schedule of both, or say whose times are kept with --keep '${kept}'`,

@@ -166,15 +166,21 @@ async function readVault(sql: TransactionSql, plainSecrets: string[], unknown: s
   }
 }
 
-/** What the time engine says against the times of proposed jobs, by their names. */
-export async function readScheduleFaults(
+/**
+ * What the database says against the payloads of proposed jobs and, where Daybook is there, against their times; by
+ * their names.
+ */
+export async function readFaults(
   sql: Sql,
   jobs: readonly Proposal[],
+  canAdopt: boolean,
 ): Promise<Map<string, string>> {
   const faults = new Map<string, string>();
   await sql.begin("read only", async (transaction) => {
-    for (const { name, schedule, timeZone } of jobs) {
+    for (const { name, schedule, timeZone, request: { payload } } of jobs) {
       try {
+        await transaction.savepoint((sql) => sql`select ${payload}::text::jsonb`);
+        if (!canAdopt) continue;
         const [row] = await transaction.savepoint((sql) =>
           sql`select scheduler.compile_schedule(${schedule}, ${timeZone}) as entry`
         );

@@ -42,8 +42,17 @@ export function minutesOf(
   return timetable.minutesOf(entryOf(schedule, zone));
 }
 
-/** Times without an entry. */
+const known = new Map<string, Entry>();
+
+/** Times without an entry; the same for the same times, so that a timetable computes them once. */
 function entryOf(schedule: string, zone: string): Entry {
+  const key = `${schedule} ${zone}`;
+  const entry = known.get(key) ?? timesOnly(schedule, zone);
+  known.set(key, entry);
+  return entry;
+}
+
+function timesOnly(schedule: string, zone: string): Entry {
   return {
     name: schedule,
     schedule,

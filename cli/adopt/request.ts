@@ -100,7 +100,12 @@ function urlOf(tree: unknown): Piece[] {
 
 function headersOf(tree: unknown): Request["headers"] {
   const value = valueOf(tree);
-  if (value?.kind !== "object") throw new Unadoptable("its headers are computed as it runs");
+  if (value === undefined) {
+    throw new Unadoptable(
+      isConstant(tree) ? "its headers are no JSON" : "its headers are computed as it runs",
+    );
+  }
+  if (value.kind !== "object") throw new Unadoptable("its headers are no JSON object");
   return value.fields.map(([name, field]) => {
     if (field.kind === "object" || field.kind === "array") {
       throw new Unadoptable(`its header ${name} is no text`);
@@ -113,7 +118,11 @@ function payloadOf(tree: unknown): string {
   const value = valueOf(tree);
   const json = value === undefined ? undefined : writeJson(value);
   if (json === undefined) {
-    throw new Unadoptable("its body is computed as it runs, and a job's payload is fixed");
+    throw new Unadoptable(
+      isConstant(tree)
+        ? "its body is no JSON"
+        : "its body is computed as it runs, and a job's payload is fixed",
+    );
   }
   if (value!.kind !== "object") throw new Unadoptable("its body is no JSON object");
   return json;
@@ -135,6 +144,11 @@ type Constant = {
 };
 
 const constantIn = (tree: unknown) => (tree as { A_Const?: Constant } | undefined)?.A_Const;
+
+function isConstant(tree: unknown): boolean {
+  const cast = castIn(tree);
+  return cast === undefined ? constantIn(tree) !== undefined : isConstant(cast.of);
+}
 
 /** What a cast makes of what: the last part of the type's name. */
 function castIn(tree: unknown): { type: string; of: unknown } | undefined {

@@ -6,12 +6,7 @@ import { adoptionSql, type Cause } from "../adopt/migration.ts";
 import { isMeant } from "../adopt/candidates.ts";
 import { masked, type Proposals } from "../adopt/proposal.ts";
 import { propose } from "../adopt/propose.ts";
-import {
-  projectUrlOf,
-  type ReadForAdoption,
-  readForAdoption,
-  readScheduleFaults,
-} from "../adopt/read.ts";
+import { projectUrlOf, readFaults, type ReadForAdoption, readForAdoption } from "../adopt/read.ts";
 import { jsonOf, report, reportAdopted } from "../adopt/report.ts";
 import { secretsIn } from "../audit/secrets.ts";
 import { listed } from "../audit/words.ts";
@@ -77,8 +72,8 @@ async function run(chosen: string[], options: AdoptOptions, io: Io): Promise<Exi
       chosen,
       ignoreLabels: options.ignoreLabels ?? false,
     });
-    if (!read.canAdopt) return { read, proposals: found };
-    return { read, proposals: withoutFaulty(found, await readScheduleFaults(sql, found.jobs)) };
+    const faults = await readFaults(sql, found.jobs, read.canAdopt);
+    return { read, proposals: withoutFaulty(found, faults) };
   });
   const session = { chosen, options, io, url, place: hostOf(url), read, folder, cause };
   return proposals === undefined ? await undoOrForget(session) : await adopt(session, proposals);
@@ -172,7 +167,7 @@ function assertKnown(
   );
 }
 
-/** Jobs that the time engine refuses are no proposals. */
+/** Jobs that the database would refuse are no proposals. */
 function withoutFaulty(proposals: Proposals, faults: ReadonlyMap<string, string>): Proposals {
   const isFaulty = ({ name, registered }: Proposals["jobs"][number]) =>
     registered === undefined && faults.has(name);

@@ -165,7 +165,8 @@ begin
     from scheduler.find_entries(p_entries);
   if v_found = 0 and v_kept = jsonb_array_length(p_entries) then
     raise notice 'already adopted: %', (
-      select string_agg(distinct entry ->> 'job', ', ') from jsonb_array_elements(p_entries) as entry);
+      select string_agg(distinct job_name, ', ') from scheduler.adopted_entries
+      where id in (select id from scheduler.find_entries(p_entries) where is_kept));
     return false;
   end if;
   v_fault := scheduler.adopting_jobs_fault(p_entries);

@@ -206,6 +206,34 @@ Deno.test("names in any form, equal names of two roles, quotes, seconds and inac
     ]);
   }));
 
+Deno.test("a body that Postgres's JSON refuses leaves its entry alone, and stops no other", () =>
+  withProject(async ({ sql, url }) => {
+    const bodies = { nul: '{"a": "\\u0000"}', half: '{"a": "\\ud800"}', huge: '{"a": 1e999999}' };
+    for (const [name, body] of Object.entries(bodies)) {
+      await schedule(sql, name, "0 3 * * *", call(name).replace("{}", body));
+    }
+    await schedule(sql, "twice", "0 3 * * *", call("twice").replace("{}", '{"a": 1, "a": 2}'));
+    await schedule(
+      sql,
+      "LONG",
+      "0 3 * * *",
+      call("long").replace("{}", `{"a": "${"☃".repeat(100_000)}"}`),
+    );
+    const before = await entriesOf(sql);
+    const text = await succeeds(url, ["--apply", ...cause]);
+    assert.match(text, /- nul \(cron\.job \d+\): unsupported Unicode escape sequence/);
+    assert.match(text, /- half \(cron\.job \d+\): invalid input syntax for type json/);
+    assert.match(text, /- huge \(cron\.job \d+\): value overflows numeric format/);
+    const jobs = await sql`
+      select name, left(payload::text, 10) as payload, length(payload::text) as length from scheduler_jobs order by name`;
+    assert.deepEqual(jobs.map((row) => Object.values(row).join(" ")), [
+      'long {"a": "☃☃☃ 100009',
+      'twice {"a": 2} 8',
+    ]);
+    await succeeds(url, ["--undo", "--apply", ...cause]);
+    assert.deepEqual(await entriesOf(sql), before);
+  }));
+
 Deno.test("a secret in a command is in nothing that is printed or written, and comes back with the entry", () =>
   withProject(async ({ sql, url }) => {
     const secret = "hunter2-and-more";

@@ -115,11 +115,15 @@ Deno.test("a second time adopting says that it is done, and undoing that there i
     const [job] = await sql`select schedule from scheduler_jobs where name = 'nightly'`;
     assert.equal(job!.schedule, "0 6 * * *", "what a person changed since stays");
 
+    const other = { ...nightly, job: "another-job" };
+    assert.equal(await adopt(heard, [other]), false, "by another migration");
+
     await heard`select scheduler.undo_adoption('{nightly}')`;
     const [again] = await heard`select scheduler.undo_adoption('{nightly}') as count`;
     assert.equal(again!.count, 0);
     assert.equal((await entriesOf(sql)).length, 1);
     assert.deepEqual(said, [
+      "already adopted: nightly",
       "already adopted: nightly",
       "nothing to put back: no entry is kept of nightly",
     ]);
@@ -179,6 +183,39 @@ Deno.test("an entry that is changed while its adoption waits is seen", () =>
     await changing;
     assert.match(String((await adopting).message), /nightly was changed/);
     assert.equal((await entriesOf(sql)).length, 1);
+  }));
+
+Deno.test("of two that adopt or undo at once one does it, and the other finds it done", () =>
+  withDatabase(async ({ sql, connect }) => {
+    await schedule(sql, nightly);
+    const before = await entriesOf(sql);
+    const [one, other] = [connect(), connect()];
+    const adopted = await Promise.all([one, other].map((sql) => adopt(sql, [nightly])));
+    assert.deepEqual(adopted.sort(), [false, true]);
+    assert.equal((await sql`select from scheduler.adopted_entries`).length, 1);
+    const undone = await Promise.all(
+      [one, other].map((sql) => sql`select scheduler.undo_adoption() as count`),
+    );
+    assert.deepEqual(undone.map(([row]) => row!.count).sort(), [0, 1]);
+    assert.deepEqual(await entriesOf(sql), before);
+  }));
+
+Deno.test("undone after a person changed the job or took it out, the entries are back and the job is gone", () =>
+  withDatabase(async ({ sql }) => {
+    await schedule(sql, nightly);
+    const before = await entriesOf(sql);
+    for (
+      const change of [
+        "select scheduler.register_job('nightly', '5 5 * * *', target => 'some-function', enabled => false)",
+        "select scheduler.unregister_job('nightly')",
+      ]
+    ) {
+      await adopt(sql, [nightly]);
+      await sql.unsafe(change);
+      assert.equal((await sql`select scheduler.undo_adoption() as count`)[0]!.count, 1, change);
+      assert.deepEqual(await entriesOf(sql), before, change);
+      assert.deepEqual(await jobsOf(sql), [], change);
+    }
   }));
 
 Deno.test("a job that was registered since stops the adoption; so does one that was to stay and has other times", () =>

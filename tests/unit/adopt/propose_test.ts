@@ -8,6 +8,7 @@ import {
   proposalsFor,
   registeredJob,
 } from "../../support/adopt.ts";
+import { assertQuick, timed } from "../../support/assert-quick.ts";
 import { callEntry, sqlEntry } from "../../support/audit.ts";
 
 const post = (path: string, more = "") =>
@@ -57,6 +58,23 @@ Deno.test("a function of the project is a target by its name; its answer is the 
   );
 });
 
+Deno.test("no timeout is longer than the registry takes", () => {
+  const days = ", timeout_milliseconds := 2147483647";
+  assert.match(becomes(post("report", days)), /, timeout 86400,/);
+  assert.match(
+    becomes(post("report", days), projectOf({ served: new Set(["report"]) })),
+    /, timeout 86400,/,
+  );
+});
+
+Deno.test("a hundred entries of the same work at times apart are compared in a few seconds", async () => {
+  const entries = Array.from(
+    { length: 100 },
+    (_, index) => sqlEntry(`job-${index}`, `${index % 60} ${index % 24} * * *`, post("work")),
+  );
+  await assertQuick("comparing them", 5_000, () => timed(() => proposalsFor(entries)));
+});
+
 Deno.test("other addresses are URLs, which wait 50 seconds at most", () => {
   assert.equal(
     becomes(post("https://api.example.com/hook", ", timeout_milliseconds := 1500")),
@@ -67,6 +85,10 @@ Deno.test("other addresses are URLs, which wait 50 seconds at most", () => {
   ]).jobs[0]!;
   assert.equal(long.request.timeoutSeconds, 50);
   assert.match(long.reasons.join("\n"), /may take 50 s, not 90/);
+  assert.match(
+    becomes("select net.http_post('HTTPS://api.example.com/hook')"),
+    /^https:\/\/api.example.com\/hook, response/,
+  );
   assert.match(
     becomes(post("report/sub?x=1")),
     /^https:\/\/abc.supabase.co\/functions\/v1\/report\/sub\?x=1, response/,
@@ -153,7 +175,8 @@ Deno.test("what a job could not ask in the same way is left alone, with the reas
         /its body holds a secret/,
       ],
       [post("http://api.example.com/x"), /is not https/],
-      [post("https://ann:secretpassword1@api.example.com/x"), /is not https|holds a secret/],
+      [post("https://ann:secretpassword1@api.example.com/x"), /has a blank, or a user's name/],
+      [post("https://api.example.com/x\n"), /has a blank, or a user's name/],
       [post("https://api.example.com/x?key=0123456789abcdef"), /its URL holds a secret/],
       [
         post("https://api.example.com/x", `, headers := '{"x-cron-secret": "x"}'`),

@@ -108,7 +108,11 @@ Deno.test("what is no single request that a job could make has its reason", () =
         /body is computed/,
       ],
       [`select net.http_post(${url}, body := '[1]')`, /no JSON object/],
-      [`select net.http_post(${url}, body := 'no json')`, /body is computed/],
+      [`select net.http_post(${url}, body := 'no json')`, /body is no JSON$/],
+      [`select net.http_post(${url}, body := ''::jsonb)`, /body is no JSON$/],
+      [`select net.http_post(${url}, body := null)`, /body is no JSON object/],
+      [`select net.http_post(${url}, headers := 'none')`, /headers are no JSON$/],
+      [`select net.http_post(${url}, headers := null)`, /headers are no JSON object/],
       [`select net.http_post(${url}, headers := some_headers())`, /headers are computed/],
       [`select net.http_post(${url}, headers := '{"a": {}}')`, /header a is no text/],
       [
