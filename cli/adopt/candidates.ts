@@ -1,4 +1,4 @@
-/** Which entries a job could take the place of, and what such a job would ask; the others have a reason. */
+/** Which entries a job can take the place of, and what that job would send. The others get a reason. */
 import type { Entry } from "../audit/entry.ts";
 import { secretsIn } from "../audit/secrets.ts";
 import { everOccurs, readTiming } from "../audit/timing.ts";
@@ -14,7 +14,7 @@ export interface Candidate {
   request: JobRequest;
 }
 
-/** Whether an entry is one that Daybook keeps for a job of its own, or its pulse. */
+/** Whether the entry is Daybook's own: that of a job, or the pulse. */
 export function isDaybooks({ name, command }: Entry): boolean {
   return /^select scheduler\.dispatch\('/.test(command) ||
     name === "scheduler-pulse" && /\bscheduler\.(beat|pulse)\(\)/.test(command);
@@ -77,7 +77,7 @@ function candidateRequest(
   }
   const request = requestOf(entry.command);
   for (const secret of plainSecretsOf(request)) {
-    // Else it could not be left out of what the migration compares.
+    // The migration could not cut it out of what it compares.
     if ("text" in secret && !entry.command.includes(secret.text)) {
       throw new Unadoptable("it holds a secret that is written with escapes");
     }
@@ -132,7 +132,7 @@ function standsIn(secret: string, texts: readonly string[]): boolean {
   return texts.some((text) => forms.some((form) => text.includes(form)));
 }
 
-/** Two that have the same key do the same. */
+/** Requests with the same key do the same work. */
 export function keyOf(
   { target, payload, secretName, receipt }: JobRequest,
   ignoreLabels: boolean,

@@ -39,7 +39,7 @@ const longestOfFunction = 86_400;
 
 const secondsOfFunction = (ms: number) => Math.min(Math.ceil(ms / 1000), longestOfFunction);
 
-/** Stands for the project's URL where nobody may look it up; what is called below it can be known all the same. */
+/** Stands for the project's URL where that is not known: the path below it still names the function. */
 const unknownProject = "https://project.invalid";
 
 interface Credential {
@@ -51,7 +51,7 @@ interface Credential {
 export function jobRequestOf(request: Request, project: Project): JobRequest {
   if (secretsIn(request.payload).length > 0) {
     throw new Unadoptable(
-      "its body holds a secret, and payloads are open to whoever reads the registry",
+      "its body holds a secret, and each reader of the registry sees payloads",
     );
   }
   const url = readUrl(request.url, project);
@@ -83,7 +83,7 @@ export function jobRequestOf(request: Request, project: Project): JobRequest {
   }
   if (secretsIn(url.text).length > 0) {
     throw new Unadoptable(
-      "its URL holds a secret, and targets are open to whoever reads the registry",
+      "its URL holds a secret, and each reader of the registry sees targets",
     );
   }
   if (credential?.header === "x-cron-secret") {
@@ -100,7 +100,7 @@ export function jobRequestOf(request: Request, project: Project): JobRequest {
   };
 }
 
-/** Of a function that `serveJob` serves: it is sent the cron secret, and says itself when it has ended. */
+/** For a function that `serveJob` serves: it gets the cron secret, and reports how its run ended. */
 function servedRequest({ payload, headers, timeoutMs = 0 }: Request, slug: string): JobRequest {
   const known = /^(content-type|authorization|x-cron-secret|apikey|x-manual-call)$/i;
   const others = headers.map(({ name }) => name).filter((name) => !known.test(name));
@@ -112,7 +112,7 @@ function servedRequest({ payload, headers, timeoutMs = 0 }: Request, slug: strin
     target: slug,
     payload,
     receipt: "function",
-    // A deadline, where the request's was how long it waited for an answer: never less than the usual one.
+    // A job's timeout is a deadline for the run; the request's was only how long it waited for the answer.
     ...(timeoutMs > 120_000 ? { timeoutSeconds: secondsOfFunction(timeoutMs) } : {}),
     calls: slug,
     notes: gone.length === 0 ? [] : [
@@ -123,7 +123,7 @@ function servedRequest({ payload, headers, timeoutMs = 0 }: Request, slug: strin
   };
 }
 
-/** Of another function of the project that takes a secret as `x-cron-secret`, or none: its answer says how it went. */
+/** For another function of the project, with `x-cron-secret` or no secret: its answer says how the run ended. */
 function functionRequest(
   { payload, timeoutMs }: Request,
   slug: string,
@@ -165,10 +165,10 @@ function timeoutOfUrl(
   };
 }
 
-/** How long `register_job` lets a run take where it is told nothing. */
+/** The timeout in seconds that `register_job` gives a job without one. */
 export const defaultTimeoutSeconds = (target: string) => target.includes("://") ? 30 : 120;
 
-/** The secret that `register_job` gives a job where it is told none. */
+/** The name of the secret that `register_job` gives a job without one. */
 export const defaultSecretName = (target: string) => target.includes("://") ? "" : "cron_secret";
 
 function notesOnTimeout(target: string, timeoutMs: number | undefined): string[] {
@@ -186,7 +186,7 @@ function notesOnTimeout(target: string, timeoutMs: number | undefined): string[]
   ];
 }
 
-/** The URL with what was looked up in it, and below which path it is the project's own. */
+/** The URL with looked-up values in place, and its path if it is the project's own. */
 function readUrl(
   pieces: Piece[],
   { url: projectUrl, urlNames, settings }: Project,
@@ -209,7 +209,7 @@ function readUrl(
     );
   });
   const text = texts.join("").replace(/^https(?=:)/i, "https");
-  if (!URL.canParse(text)) throw new Unadoptable("its URL is none");
+  if (!URL.canParse(text)) throw new Unadoptable("its URL is not valid");
   const base = isProjectUrl ? texts[0]!.replace(/\/+$/, "") : projectUrl;
   const plain = text.replace(/(?<=[^:/])\/{2,}/g, "/");
   const isOwn = base !== undefined && plain.startsWith(`${base}/`);
@@ -229,12 +229,12 @@ function readHeaders({ headers }: Request): { credential?: Credential; others: s
     if (lower === "content-type") {
       const type = isPlain ? only.text : "";
       if (!/^application\/json(; *charset=utf-8)?$/i.test(type)) {
-        throw new Unadoptable("its body is no JSON, by its Content-Type");
+        throw new Unadoptable("its Content-Type is not JSON");
       }
     } else if (lower === "authorization") {
       credentials.push({ header: lower, from: bearerIn(value) });
     } else if (lower === "x-cron-secret") {
-      if (value.length !== 1) throw new Unadoptable(`its ${name} is put together of several parts`);
+      if (value.length !== 1) throw new Unadoptable(`its ${name} is made of several parts`);
       credentials.push({ header: lower, from: only! });
     } else {
       others.push(name);
@@ -258,7 +258,7 @@ function bearerIn(value: Piece[]): Piece {
   );
 }
 
-/** What a request sends in headers that may be secret, in plain text or from a setting. */
+/** The values in a request's headers that may be secret, in plain text or from a setting. */
 export function plainSecretsOf({ headers }: Request): ({ text: string } | { setting: string })[] {
   return headers.filter(({ name }) => !/^(content-type|x-manual-call)$/i.test(name))
     .flatMap(({ value }) => value)

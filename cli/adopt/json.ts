@@ -10,7 +10,7 @@ export type Value =
   | { kind: "text"; pieces: Piece[] }
   | { kind: "literal"; json: string };
 
-/** Stand in a text of JSON for what is looked up in it; no text that people write has them. */
+/** Characters for private use: they mark the places of looked-up values in a text of JSON. */
 const begin = "\uE0D0";
 const end = "\uE0D1";
 

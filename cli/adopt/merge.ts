@@ -17,10 +17,10 @@ import { clock } from "../audit/zones.ts";
 import { narrow } from "./narrow.ts";
 import { scheduleForDaybook } from "./schedule.ts";
 
-/** A job in the place of entries: when it runs, and why so. */
+/** A job in the place of entries: its times, and the reasons. */
 export interface Merged {
   entries: Entry[];
-  /** The entry whose times are kept; undefined: those of two entries are one local time. */
+  /** The entry whose times are kept; undefined: two entries stand for one local time. */
   kept?: Entry;
   schedule: string;
   timeZone: string;
@@ -43,7 +43,7 @@ const attempts = 3;
 const reasonOfAttempts =
   "a job tries a failed run again by itself, up to three attempts, and makes up for what was missed";
 
-/** Entries that start together, one or a pair, as one. */
+/** One entry, or a pair of entries that stand for one local time. */
 interface Item {
   entries: Entry[];
   minutes: Minutes;
@@ -52,7 +52,7 @@ interface Item {
   schedule: string;
   timeZone: string;
   kept?: Entry;
-  /** Hours and days, where it is on the clock. */
+  /** Undefined: it is in seconds. */
   fields?: Fields;
   reasons: string[];
 }
@@ -83,7 +83,7 @@ export function merge(
   return merged;
 }
 
-/** What the first, which starts most often, covers; with entries whose times are kept all that meets one of them. */
+/** The first item, which starts most often, with those that it covers and those that meet one whose times are kept. */
 function together(items: Item[], options: MergeOptions): Item[] {
   const [widest] = items as [Item];
   const kept = items.filter((item) => isKept(item, options) && meet(item, widest));
@@ -93,7 +93,7 @@ function together(items: Item[], options: MergeOptions): Item[] {
   );
 }
 
-/** A group for each entry whose times are kept. What is not kept goes with the first of them that it meets. */
+/** A group for each entry whose times are kept. The other items go with the first of these that they meet. */
 function split(items: Item[], options: MergeOptions): Item[][] {
   const kept = items.filter((item) => isKept(item, options));
   if (kept.length < 2) return [items];
@@ -107,7 +107,7 @@ const meet = (one: Item, other: Item) => shareAny(one.minutes, other.minutes);
 const isKept = ({ kept }: Item, { keep }: MergeOptions) =>
   kept !== undefined && keep.includes(kept.name);
 
-/** @param order All entries, in the order in which they are said. */
+/** @param order All entries, in the order in which they are named. */
 function mergeGroup(
   items: Item[],
   order: readonly Entry[],
@@ -160,7 +160,7 @@ function rarestOf(items: Item[], widest: Item): Item {
 
 const runsAllDay = ({ fields }: Item) => fields === undefined || fields.hours.length === 24;
 
-/** The fields of days; what starts in seconds runs on all. */
+/** The fields of days. A schedule in seconds has none, and runs on every day. */
 const daysOf = ({ schedule }: Item) => schedule.split(" ").slice(2, 5).join(" ") || "* * *";
 
 function itemOf(entry: Entry, timetable: Timetable): Item {
@@ -184,9 +184,9 @@ function itemOf(entry: Entry, timetable: Timetable): Item {
   };
 }
 
-/** The local time that a pair stands for; none where that is another day than UTC's, and not every day is meant. */
+/** The local time that a pair stands for; none where its day is another than UTC's and the pair does not run daily. */
 function itemOfPair({ standard, summer, zone }: Pair, timetable: Timetable): Item[] {
-  // Which of the two is of summer their times say: names were seen to be wrong.
+  // The times say which entry is for summer: names may be mixed up.
   const [early, late] = [standard, summer].map((entry) => ({
     entry,
     fields: readTiming(entry.schedule, entry.engine) as Fields,
@@ -213,7 +213,7 @@ function itemOfPair({ standard, summer, zone }: Pair, timetable: Timetable): Ite
     reasons: [
       `${scheduleOf(early.entry)} in summer and ${
         scheduleOf(late.entry)
-      } in winter are ${times} in ${zone.zone}, which a job has as its own zone`,
+      } in winter are ${times} in ${zone.zone}; a job has a zone of its own`,
     ],
   }];
 }

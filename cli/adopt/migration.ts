@@ -1,4 +1,4 @@
-/** The SQL that carries proposals out, and the SQL that undoes it. */
+/** The SQL of an adoption, and the SQL that undoes it. */
 import { createHash } from "node:crypto";
 import { quoteLiteral } from "../../local/bootstrap.ts";
 import { wrap } from "../../shared/text.ts";
@@ -8,7 +8,7 @@ import { listed } from "../audit/words.ts";
 import { oneLine } from "../daybook/render.ts";
 import type { Proposal, RegisteredJob } from "./proposal.ts";
 
-/** Why and by whom, for the audit log; a migration that is not carried out at once may leave it open. */
+/** Why and by whom, for the audit log; optional in a migration. */
 export interface Cause {
   reason?: string;
   author?: string;
@@ -21,7 +21,7 @@ type Mask = (text: string) => string;
  * One statement, so that it is one transaction however it is run. It holds no command: those are compared by a hash, and
  * kept by the database.
  *
- * @param plainSecrets What commands hold in plain text besides what is shaped like a secret.
+ * @param plainSecrets Secrets of commands that do not look like secrets.
  */
 export function adoptionSql(
   jobs: readonly Proposal[],
@@ -71,7 +71,7 @@ export function undoSql(jobs: readonly string[], cause: Cause): string {
   ].join("\n");
 }
 
-/** Gives up what is kept of the entries that these jobs took the place of. */
+/** Deletes what is kept of the entries that these jobs took the place of. */
 export function forgetSql(jobs: readonly string[], cause: Cause): string {
   return `select scheduler.forget_adopted_entries(${nameArray(jobs)}${causeArguments(cause)});\n`;
 }
@@ -82,13 +82,13 @@ const causeArguments = ({ reason, author }: Cause) =>
   (reason === undefined ? "" : `, p_reason => ${quoteText(reason)}`) +
   (author === undefined ? "" : `, p_author => ${quoteText(author)}`);
 
-/** A text of SQL whatever `standard_conforming_strings` says. */
+/** A literal that is right with either value of `standard_conforming_strings`. */
 function quoteText(text: string): string {
   const quoted = quoteLiteral(text);
   return text.includes("\\") ? `E${quoted.replaceAll("\\", "\\\\")}` : quoted;
 }
 
-/** A tag of dollar quotes that the text does not end. */
+/** A tag for dollar quotes that is not in the text. */
 function tagFor(text: string): string {
   for (let number = 1;; number++) {
     const tag = `$adopt${number === 1 ? "" : number}$`;
@@ -188,7 +188,7 @@ function describe({ entries }: Proposal): string {
   return text.length <= 200 ? text : `In the place of ${names.length} entries of pg_cron`;
 }
 
-/** A comment ends with its line, and a name may hold anything. */
+/** The comment on a job: one line a comment, though names may have line ends. */
 function comment(job: Proposal, mask: Mask): string[] {
   const head = `${job.name} (${job.schedule} ${job.timeZone}${
     job.registered ? ", which is registered" : ""

@@ -47,12 +47,12 @@ export function narrow(
     ? "it has days of its own"
     : undefined;
   if (why !== undefined) {
-    return { reasons: [`Its times stay, though there is work from ${window} alone: ${why}`] };
+    return { reasons: [`Its times stay, although there is work only from ${window}: ${why}`] };
   }
   if (told.entries === undefined && !entries.some((entry) => speaksOf(entry, zone))) {
     return {
       reasons: [
-        `It runs all day: none of its entries speaks of ${zone}. If there is work from ${window} alone: --works '${kept.name}=${fromHour}-${toHour}@${zone}'`,
+        `It runs all day, because none of its entries speaks of ${zone}. If there is work only from ${window}, give --works '${kept.name}=${fromHour}-${toHour}@${zone}'`,
       ],
     };
   }
@@ -60,9 +60,9 @@ export function narrow(
     schedule: `${minute} ${hoursFrom(fromHour, toHour)} * * *`,
     timeZone: zone,
     reasons: [
-      `There is work from ${window}, as --works says: it runs in these hours${
+      `There is work from ${window}, as --works says: it runs only in these hours${
         timeZone === zone ? "" : " of that zone"
-      } alone`,
+      }`,
     ],
   };
 }

@@ -1,4 +1,4 @@
-/** What a person should know of a proposed job: what the audit found, and what of the same work is not in it. */
+/** Notes on proposed jobs: what the audit found, and what else does the same work. */
 import { audit } from "../audit/audit.ts";
 import type { Entry } from "../audit/entry.ts";
 import type { Facts, Works } from "../audit/facts.ts";
@@ -8,7 +8,7 @@ import { type Candidate, keyOf } from "./candidates.ts";
 import type { Proposal, ProposeOptions } from "./proposal.ts";
 import { minutesOf } from "./registered.ts";
 
-/** What an audit of these entries alone finds that a job does away with. */
+/** The findings of an audit of these entries that the job mends. */
 export function findingsOf(
   entries: readonly Entry[],
   now: Date,
@@ -23,7 +23,7 @@ export function findingsOf(
     .map(({ rule, title }) => `${title} (${rule})`);
 }
 
-/** What a person should know of two jobs whose work may be the same. */
+/** Notes on other proposed jobs that do the same work, or that differ in labels only. */
 export function notesBetween(
   job: Proposal,
   jobs: readonly Proposal[],
@@ -41,21 +41,21 @@ export function notesBetween(
     if (isSame && meet(job, other)) {
       const kept = other.entries[0]!.name;
       return [
-        `${other.name} (${other.schedule} ${other.timeZone}) starts the same work, now and then in the same minute: make one schedule of both, or say whose times are kept with --keep '${kept}'`,
+        `${other.name} (${other.schedule} ${other.timeZone}) starts the same work, sometimes in the same minute: make one schedule of both, or keep the times of one with --keep '${kept}'`,
       ];
     }
     if (!isSame && !ignoreLabels && keyOf(job.request, true) === keyOf(other.request, true)) {
       return [
         `The payload of ${
           namesOf(other.entries)
-        } differs in labels alone: if they mean nothing, --ignore-labels makes one job of them`,
+        } differs only in labels: if they mean nothing, --ignore-labels makes one job of them`,
       ];
     }
     return [];
   });
 }
 
-/** Entries that were not named would go on with the same work. */
+/** A note on entries that were not named and go on with the same work. */
 export function notesOnStaying(
   job: Proposal,
   staying: readonly Candidate[],

@@ -3,7 +3,7 @@ import type { Entry } from "../audit/entry.ts";
 import type { MergeOptions } from "./merge.ts";
 import type { JobRequest, Project } from "./job-request.ts";
 
-/** A job of the registry, as far as it may do what an entry does. */
+/** A registered job, as far as it is compared with entries. */
 export interface RegisteredJob {
   name: string;
   alias: string | null;

@@ -1,4 +1,4 @@
-/** Entries of pg_cron in, the jobs that would take their place out. */
+/** Proposes the jobs that take the place of entries of pg_cron. */
 import { Timetable } from "../audit/timetable.ts";
 import { readTiming } from "../audit/timing.ts";
 import {
@@ -99,7 +99,7 @@ function mergeCandidates(
   }));
   return [
     ...groups.flatMap((group) => {
-      // What is the same but for labels is told apart by them where pairs are looked for.
+      // Payloads of a group may differ in labels. Pairs are found among entries with the same work.
       const work = { ...group[0]!.entry.work };
       const alike = new Map(group.map(({ entry }) => [{ ...entry, work }, entry]));
       return merge([...alike.keys()], timetable, options).map((one) => {
@@ -143,7 +143,7 @@ function newJob(
     .filter(({ isUnnamed }) => isUnnamed !== true).map(({ name }) => name);
   const names = entries.length === 1 ? [...own, request.calls] : [request.calls, ...own];
   const name = takeName(names, taken);
-  // The entries never tried again, so nobody has seen the function run twice for one occurrence.
+  // The entries never tried again, so it is not known whether the target may be called twice for one occurrence.
   const isOnce = request.receipt === "response" && !isRarer;
   return {
     name,
@@ -163,7 +163,7 @@ function newJob(
         ]
         : []),
       ...(readTiming(schedule, "daybook").kind === "period"
-        ? ["Its occurrences lie on a grid, where pg_cron counted from its last start"]
+        ? ["It starts at multiples of its interval; pg_cron counted from the last start"]
         : []),
     ],
   };

@@ -104,7 +104,7 @@ export async function readForAdoption(
   });
 }
 
-/** What the registry of any version says. `serves`: the function that is sent the job's runs and reports on them. */
+/** The jobs of a registry of any version. `serves`: the function that is sent the job's runs and reports on them. */
 async function readJobs(
   sql: TransactionSql,
 ): Promise<(RegisteredJob & { serves: string | null })[]> {

@@ -1,4 +1,4 @@
-/** Jobs that are registered, beside those that are proposed. */
+/** Compares registered jobs with requests and times. */
 import type { Entry } from "../audit/entry.ts";
 import { isWithin, type Minutes, type Timetable } from "../audit/timetable.ts";
 import { labels } from "../audit/work.ts";

@@ -1,4 +1,4 @@
-/** What an adoption would do, as text and for programs. */
+/** What an adoption would do, as text and as JSON. */
 import { counted } from "../../shared/text.ts";
 import { hang } from "../audit/report.ts";
 import { listed } from "../audit/words.ts";

@@ -1,6 +1,6 @@
 /** The schedule of an entry as Daybook has it. */
 
-/** As `register_job` takes it: pg_cron's last day of a month is `$`, and blanks may be more than one. */
+/** The schedule as `register_job` takes it: `L` in the place of pg_cron's `$`, the last day of a month; single blanks. */
 export function scheduleForDaybook(schedule: string): string {
   const text = schedule.trim().toLowerCase().replace(/\s+/g, " ");
   const [, seconds] = /^0*(\d+) seconds?$/.exec(text) ?? [];

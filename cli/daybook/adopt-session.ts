@@ -57,8 +57,8 @@ export async function deliver(session: Session, name: string, sql: string): Prom
 
 function noDaybook({ version }: ReadForAdoption): string {
   return version === undefined
-    ? "There is no Daybook in this database: deno task install <project>, then supabase functions deploy and supabase db push (docs/installing.md); the migration of this verb comes after."
-    : `The Daybook of this database is ${version}, which cannot adopt entries: deno task upgrade <project>, then supabase db push; the migration of this verb comes after.`;
+    ? "There is no Daybook in this database: deno task install <project>, then supabase functions deploy and supabase db push (docs/installing.md); this migration comes after those of the installation."
+    : `The Daybook of this database is ${version}, which cannot adopt entries: deno task upgrade <project>, then supabase db push; this migration comes after those of the upgrade.`;
 }
 
 /** @throws CommandError that says how Daybook gets there. */

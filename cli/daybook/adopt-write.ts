@@ -46,7 +46,7 @@ export async function openProject(given: string, io: Pick<Io, "env">): Promise<P
   return { path, project, served: [...new Set(served)] };
 }
 
-/** Writes a migration after all that are there; what is there and not applied yet is not written twice. */
+/** Writes a migration dated after all others; one with this text that is not applied yet is not written again. */
 export async function writeMigration(
   { path: folder, project }: ProjectFolder,
   name: string,
@@ -81,7 +81,7 @@ export async function writeNew(given: string, text: string, io: Pick<Io, "env">)
   });
 }
 
-/** All of it or nothing, also where the command is killed. */
+/** Writes all of the file or nothing, also where the command is killed. */
 async function writeWhole(path: string, text: string): Promise<void> {
   const unfinished = `${path}.unfinished`;
   await Deno.writeTextFile(unfinished, text);

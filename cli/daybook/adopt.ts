@@ -32,16 +32,16 @@ export function addAdopt(program: Command, io: Io): void {
     .addOption(worksOption())
     .option(
       "--keep <ENTRY>",
-      "of entries of the same work, whose times are kept; repeatable",
+      "keep the times of this entry, where others do the same work; repeatable",
       collect,
       [],
     )
-    .option("--ignore-labels", "payloads that differ in source, trigger, time … alone are the same")
+    .option("--ignore-labels", "payloads that differ only in source, trigger, time … are the same")
     .option("--into <FOLDER>", "write the migration into this project")
     .option("--output <FILE>", "write the SQL into a new file; - prints it, and nothing else")
     .option("--apply", "carry it out now, in the database")
     .option("--undo", "put the entries back as they were, and take the jobs out")
-    .option("--forget", "give up what is kept of the old entries, with --apply");
+    .option("--forget", "delete what is kept of the old entries, with --apply");
   addCause(command).action(async function (this: Command) {
     const options = this.optsWithGlobals<AdoptOptions>();
     endWith(this, await run(this.args, options, io));
@@ -85,7 +85,7 @@ async function reading<Result>(url: string, fn: (sql: Sql) => Promise<Result>): 
   try {
     return await fn(sql);
   } catch (error) {
-    // What the client or the server says has a code, and a mistake of ours has none.
+    // Errors of the client and the server have a code; a bug of this program has none.
     if (typeof (error as { code?: unknown }).code !== "string") throw error;
     throw new CommandError(
       exitCodes.unreachable,
@@ -226,7 +226,7 @@ async function adopt(session: Session, proposals: Proposals): Promise<ExitCode> 
   return exitCodes.ok;
 }
 
-/** What the jobs need in Vault, and what is not there: their runs would be misconfigured. */
+/** What the jobs need and Vault does not have: without it their runs would be misconfigured. */
 function missingSecrets({ jobs }: Proposals, { project }: ReadForAdoption): string | undefined {
   const { secrets } = project;
   const needed = jobs.filter(({ request, registered }) =>

@@ -1,6 +1,6 @@
--- Jobs in the place of entries of pg_cron: what the entries were is kept, so that they can be put back.
+-- Jobs take the place of entries of pg_cron. The entries are kept, so that they can be put back.
 
--- Old commands may hold secrets. cron.job has them open to its own role; here no role but the owner has a right.
+-- Old commands may hold secrets. cron.job shows them to the role of the entry; only the owner may read this table.
 create table scheduler.adopted_entries (
   id bigint generated always as identity primary key,
   job_name text not null,
@@ -26,7 +26,8 @@ alter table scheduler.adopted_entries enable row level security;
 revoke all on scheduler.adopted_entries from public, anon, authenticated, service_role;
 revoke all on sequence scheduler.adopted_entries_id_seq from public, anon, authenticated, service_role;
 
--- pg_cron reads its entries as a minute begins. Entries that change places in that second could both start, or none.
+-- pg_cron reads its entries as a minute begins. An entry and a job that change places in
+-- that second could both start, or neither.
 create function scheduler.seconds_to_quiet(p_now timestamptz) returns numeric
 language sql immutable set search_path = '' as $$
   select case when second < 1 then 1 - second when second >= 59 then 61 - second else 0 end
@@ -156,7 +157,7 @@ begin
   perform scheduler.assert_own_entries(
     array(select entry ->> 'username' from jsonb_array_elements(p_entries) as entry));
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  -- Changes nothing and locks the entries: no role but pg_cron's own may lock rows of cron.job by a statement.
+  -- This locks the entries and changes nothing. Only pg_cron's owner may lock rows of cron.job by a statement.
   perform cron.alter_job(job_id := id, database := current_database())
     from (select id from scheduler.find_entries(p_entries) where not is_kept order by id) as ours;
   -- All locks are held, so nothing else delays the end of the transaction.
@@ -187,9 +188,10 @@ end;
 $$;
 comment on function scheduler.adopt_entries(jsonb, boolean, text, text) is
   'Takes entries out of pg_cron and keeps what they were: [{"name", "schedule", "username", "active", '
-    '"command_sha256", "without", "job", "job_is"}], as deno task daybook adopt writes them; job_is are values, as text, '
-    'that a registered job must have to take the place. True: now register their jobs, then call end_adoption. False: they were adopted already. p_may_be_missing: true also where there is no '
-    'entry of these names. Raises SD208 and changes nothing when one is not as it was read, 42501 for entries of '
+    '"command_sha256", "without", "job", "job_is"}], as deno task daybook adopt writes them; job_is has values, as '
+    'text, that a registered job must have to take their place. True: now register their jobs, then call '
+    'end_adoption. False: they were adopted already. p_may_be_missing: true also where there is no entry of these '
+    'names. Raises SD208 and changes nothing when one is not as it was read, 42501 for entries of '
     'another role.';
 
 create function scheduler.end_adoption() returns void

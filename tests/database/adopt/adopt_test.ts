@@ -110,7 +110,10 @@ Deno.test("the nine entries of the daily batch come out as two jobs, which dispa
     );
 
     const toUndo = await succeeds(url, ["--undo"]);
-    assert.match(toUndo, /^To put back, .*daily-batch-trigger, since .*Nothing was changed/s);
+    assert.match(
+      toUndo,
+      /^Entries to put back, .*daily-batch-trigger, since .*Nothing was changed/s,
+    );
     assert.match(await succeeds(url, ["--undo", "--apply", ...cause]), /\nDone$/);
     assert.deepEqual(await entriesOf(sql), before);
     assert.deepEqual([...await sql`select name from scheduler_jobs`], []);
@@ -196,7 +199,7 @@ Deno.test("names in any form, equal names of two roles, quotes, seconds and inac
 
     assert.match(
       await succeeds(url, ["--undo", "twin", "off", "--apply", ...cause]),
-      /To put back/,
+      /to put back/,
     );
     assert.equal((await entriesOf(sql)).length, 3);
     await succeeds(url, ["--undo", "--apply", ...cause]);
@@ -348,7 +351,10 @@ Deno.test("what is kept can be given up, by --forget --apply alone", () =>
     await succeeds(url, ["--apply", ...cause]);
     const { code, stderr } = await adopt(url, ["--forget"]);
     assert.deepEqual([code, /--forget is done in the database/.test(stderr)], [2, true]);
-    assert.match(await succeeds(url, ["--forget", "--apply", ...cause]), /^To give up, .*Done$/s);
+    assert.match(
+      await succeeds(url, ["--forget", "--apply", ...cause]),
+      /^Entries to forget, .*Done$/s,
+    );
     assert.match(await succeeds(url, ["--undo"]), /No entry is kept/);
     assert.deepEqual((await sql`select name from scheduler_jobs`).map(({ name }) => name), [
       "nightly",

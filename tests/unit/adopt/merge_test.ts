@@ -52,7 +52,10 @@ Deno.test("entries with hours or days of their own, or in seconds, keep their ti
   for (const schedule of ["0 12 * * *", "*/5 * * * 1-5", "0 0 * * 1", "30 seconds"]) {
     const [job] = proposalsFor([call("poller", schedule)], { works }).jobs;
     assert.equal(`${job!.schedule} ${job!.timeZone}`, `${schedule} UTC`);
-    assert.match(job!.reasons.join("\n"), /Its times stay, though there is work from 3:00 to 6:00/);
+    assert.match(
+      job!.reasons.join("\n"),
+      /Its times stay, although there is work only from 3:00 to 6:00/,
+    );
   }
   const [inside] = proposalsFor([call("poller", "30 8 * * *")], { works }).jobs;
   assert.doesNotMatch(inside!.reasons.join("\n"), /Its times stay/);
@@ -119,7 +122,7 @@ Deno.test("the same work at other times is not merged; where the times meet now 
   assert.equal(meeting.jobs.length, 2);
   assert.match(
     meeting.jobs.flatMap(({ reasons }) => reasons).join("\n"),
-    /starts the same work, now and then in the same minute: .* --keep/,
+    /starts the same work, sometimes in the same minute: .* --keep/,
   );
   assert.deepEqual(
     jobsIn(
@@ -172,7 +175,7 @@ Deno.test("another payload, target, secret or method is other work; labels alone
   ]);
   assert.match(
     found.jobs[0]!.reasons.join("\n"),
-    /payload of b differs in labels alone.*--ignore-labels/,
+    /payload of b differs only in labels: .*--ignore-labels/,
   );
   assert.deepEqual(
     jobsIn(proposalsFor(entries, { ignoreLabels: true }))[0],

@@ -150,7 +150,10 @@ Deno.test("what a job could not ask in the same way is left alone, with the reas
         /it sends x-mode, and a job sends no header/,
       ],
       [post("report", `, headers := '{"apikey": "x"}'`), /it sends apikey/],
-      [post("report", `, headers := '{"Content-Type": "text/plain"}'`), /its body is no JSON/],
+      [
+        post("report", `, headers := '{"Content-Type": "text/plain"}'`),
+        /its Content-Type is not JSON/,
+      ],
       [
         post("report", `, headers := '{"Authorization": "Basic abc"}'`),
         /not Bearer and one secret/,
@@ -187,7 +190,7 @@ Deno.test("what a job could not ask in the same way is left alone, with the reas
         `select net.http_post(current_setting('app.url'))`,
         /setting app.url in it, whose value is not known/,
       ],
-      [`select net.http_post('nonsense')`, /its URL is none/],
+      [`select net.http_post('nonsense')`, /its URL is not valid/],
       [post("report", `, headers := E'{"x-cron-secret": "a\\\\nb"}'`), /written with escapes/],
     ] as const
   ) assert.match(becomes(command), reason, command);

@@ -93,7 +93,7 @@ Deno.test("what is no single request that a job could make has its reason", () =
       [`insert into log select ${post}`, /part of a query/],
       [`do $$ begin perform ${post}; end $$`, /within a block of code/],
       [`select net.http_get(${url})`, /calls net.http_get/],
-      [`select http_post(${url})`, /whose http_post/],
+      [`select http_post(${url})`, /it calls http_post, and only net.http_post is known/],
       [`select net.http_post(${url}, params := '{"a": "1"}')`, /parameters/],
       [`select net.http_post(${url}, retries := 3)`, /argument retries/],
       [`select net.http_post(url())`, /URL is computed/],
