@@ -159,6 +159,39 @@ Deno.test("the migration is refused when an entry was changed after it was writt
     assert.deepEqual(await entriesOf(sql), []);
   }));
 
+Deno.test("the migration is refused when the registered job that is to take the place was changed after it was written", () =>
+  withProject(async ({ sql, url }) => {
+    await schedule(sql, "old", "0 3 * * *", call("work"));
+    const register = (more = "") =>
+      sql.unsafe(
+        `select scheduler.register_job('work', '0 * * * *'${more})`,
+      );
+    await register();
+    const migration = await succeeds(url, ["--output", "-"]);
+    assert.match(migration, /^-- work \(0 \* \* \* \* UTC, which is registered\)/m);
+    for (
+      const change of [
+        ", payload => '{\"a\": 1}'",
+        ", target => 'other'",
+        ", secret_name => 'other'",
+        ", time_zone => 'Europe/Berlin'",
+        ", stretch_after => 3, stretch_at_most_seconds => 7200",
+        ", enabled => false",
+      ]
+    ) {
+      await register(change);
+      await assert.rejects(
+        () => sql.unsafe(migration),
+        /the job work was changed, or is off/,
+        change,
+      );
+      assert.equal((await entriesOf(sql)).length, 1);
+    }
+    await register();
+    await sql.unsafe(migration);
+    assert.deepEqual(await entriesOf(sql), []);
+  }));
+
 Deno.test("names in any form, equal names of two roles, quotes, seconds and inactive entries are adopted and put back", () =>
   withProject(async ({ sql, admin, url }) => {
     await schedule(sql, 'It\'s "odd" $adopt$; --\n☃', "@daily", call("odd"));
