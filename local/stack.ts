@@ -28,6 +28,8 @@ export interface StackOptions {
   databaseUrl?: string | undefined;
   /** False when no job may fire by itself. Default true. */
   cron?: boolean;
+  /** False for the stand-in of pg_cron, also where the server has the real one. Default: true unless no job may fire in temporary data. */
+  realCron?: boolean;
   /** Default `["supabase/functions"]`. */
   functionsDirectories?: string[];
   /** Default `supabase/migrations`. */
@@ -256,7 +258,7 @@ async function startDatabase(options: StackOptions, dataDirectory: string, passw
     adminPassword: password,
     postgresBin: options.postgresBin,
     // Data that the real pg_cron has entries in cannot be opened without it.
-    pgCron: options.cron !== false || options.dataDirectory !== undefined,
+    pgCron: options.realCron ?? (options.cron !== false || options.dataDirectory !== undefined),
     settings: options.settings ?? {},
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     ...(options.onDied ? { onDied: options.onDied } : {}),

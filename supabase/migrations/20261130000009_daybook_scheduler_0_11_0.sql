@@ -2897,6 +2897,30 @@ $function$
 comment on function scheduler.assert_run(uuid,timestamp with time zone) is 'The run''s row, locked, and its job''s row before it, after what pg_net has for the job was read. Raises SD002 when there is no such run.';
 revoke all on function scheduler.assert_run(uuid,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.assert_time_zone(p_time_zone text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET search_path TO ''
+AS $function$
+begin
+  -- A job's zone was looked at when the job was registered, and is judged again before each use.
+  if p_time_zone = 'UTC' or exists (select from public.scheduler_jobs where time_zone = p_time_zone) then
+    return;
+  end if;
+  -- Postgres keeps these names for old systems; they look like abbreviations, which mean other zones elsewhere.
+  if p_time_zone !~ '^(EST|MST|HST|CET|MET|EET|WET|[A-Z]{3}[0-9][A-Z]{3}'
+      '|Factory|posixrules|localtime|(posix|right)/.*)$'
+    and exists (select from pg_timezone_names where name = p_time_zone) then
+    return;
+  end if;
+  perform scheduler.refuse_time_zone(p_time_zone);
+end;
+$function$
+;
+comment on function scheduler.assert_time_zone(text) is 'For registration: refuse_time_zone unless the time zone is an IANA name exactly as Postgres lists it. Refuses abbreviations (EST) and POSIX rules (EST5EDT). Takes tens of milliseconds for a zone that no job has yet: it reads pg_timezone_names.';
+revoke all on function scheduler.assert_time_zone(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.assert_tokens(p_budget scheduler_budgets, p_tokens integer, p_now timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -9784,6 +9808,46 @@ $function$
 comment on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time zone that Postgres does not know.';
 revoke all on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.offset_periods(p_time_zone text, p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, utc_offset interval, offset_before interval)
+ LANGUAGE sql
+ STABLE PARALLEL SAFE ROWS 50
+ SET search_path TO ''
+AS $function$
+  with days as (
+    select at, (at at time zone p_time_zone) - (at at time zone 'UTC') as utc_offset
+    from (
+      select generate_series(date_bin('1 minute', p_from, timestamptz 'epoch'), p_to,
+        case p_time_zone when 'UTC' then interval '1000 years' else interval '24 hours' end) as at
+      union all select p_to
+    ) as moments
+  ), steps as (
+    select lag(at) over in_time as from_at, at as to_at, lag(utc_offset) over in_time as offset_before, utc_offset
+    from days window in_time as (order by at)
+  ), hours as (
+    select coalesce(hour.at, steps.to_at) as to_at, offset_before, utc_offset
+    from steps left join lateral (
+      select at from generate_series(steps.from_at, steps.to_at, interval '1 hour') as at
+      where (at at time zone p_time_zone) - (at at time zone 'UTC') = steps.utc_offset order by at limit 1
+    ) as hour on true
+    where steps.offset_before <> steps.utc_offset
+  ), changes as (
+    select minute.at, offset_before, utc_offset
+    from hours, lateral (
+      select at from generate_series(date_bin('1 minute', hours.to_at, timestamptz 'epoch') - interval '1 hour',
+        hours.to_at + interval '1 minute', interval '1 minute') as at
+      where (at at time zone p_time_zone) - (at at time zone 'UTC') = hours.utc_offset order by at limit 1
+    ) as minute
+    where minute.at < p_to
+    union all
+    select p_from, null, (p_from at time zone p_time_zone) - (p_from at time zone 'UTC')
+  )
+  select at, lead(at, 1, p_to) over (order by at), utc_offset, offset_before from changes order by at
+$function$
+;
+comment on function scheduler.offset_periods(text,timestamp with time zone,timestamp with time zone) is 'The stretches of [p_from, p_to) in which a zone keeps one offset from UTC, with the offset before each (null for the first).';
+revoke all on function scheduler.offset_periods(text,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.oldest_run(p_statuses text[])
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -11322,6 +11386,30 @@ $function$
 comment on function scheduler.refuse_schedule(text,text,text[]) is 'Raises 22023 with the reason why a text (p_text: without the blanks around it) is no schedule.';
 revoke all on function scheduler.refuse_schedule(text,text,text[]) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.refuse_time_zone(p_time_zone text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET search_path TO ''
+AS $function$
+declare
+  v_suggested constant text := scheduler.suggested_time_zones(p_time_zone);
+begin
+  raise exception using errcode = '22023',
+    message = format('cannot use the time zone "%s": it must be an IANA name such as America/New_York, or UTC',
+      coalesce(left(p_time_zone, 60), 'null')),
+    detail = case
+      when p_time_zone ~ '[0-9]' then 'a POSIX rule or an offset does not know when the clock changes'
+      when p_time_zone ~ '^[A-Za-z]{1,5}$' then 'an abbreviation does not know when the clock changes'
+      else 'Postgres knows no zone of that name'
+    end,
+    hint = coalesce('did you mean ' || v_suggested || '?', 'select name from pg_timezone_names lists them all');
+end;
+$function$
+;
+comment on function scheduler.refuse_time_zone(text) is 'Raises 22023 for a time zone that cannot be used, with the names that are near.';
+revoke all on function scheduler.refuse_time_zone(text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.refuse_unknown_budget(p_budget text)
  RETURNS void
  LANGUAGE plpgsql
@@ -11981,6 +12069,37 @@ $function$
 ;
 comment on function scheduler.require_seconds(scheduler_jobs) is 'Raises 22023 for a job whose entry needs seconds where this pg_cron has none.';
 revoke all on function scheduler.require_seconds(scheduler_jobs) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.require_time_zone(p_time_zone text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET search_path TO ''
+AS $function$
+begin
+  if p_time_zone = 'UTC' then
+    return;
+  end if;
+  if p_time_zone ~ '^[A-Za-z_-]+(/[A-Za-z_-]+)+$' then
+    begin
+      perform timestamptz 'epoch' at time zone p_time_zone;
+      return;
+    exception when invalid_parameter_value then
+      null;  -- refused below, with the names that are near
+    end;
+  elsif p_time_zone in ('GMT', 'Cuba', 'Egypt', 'Eire', 'GB', 'Hongkong', 'Iran', 'Israel', 'Jamaica', 'Japan', 'NZ',
+    'PRC',
+      'Poland', 'Portugal', 'ROC', 'ROK', 'Singapore', 'Turkey')
+    or p_time_zone ~ '^Etc/GMT([+]([0-9]|1[0-2])|-([0-9]|1[0-4]))$'
+    or exists (select from pg_timezone_names where name = p_time_zone) then
+    return;
+  end if;
+  perform scheduler.refuse_time_zone(p_time_zone);
+end;
+$function$
+;
+comment on function scheduler.require_time_zone(text) is 'Raises 22023 for a time zone that Postgres does not know by name. Cheap for the common names; registration is stricter, see assert_time_zone.';
+revoke all on function scheduler.require_time_zone(text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.reservable(p_budget scheduler_budgets, p_reservations scheduler.budget_reservations[], p_job_name text, p_by timestamp with time zone, p_now timestamp with time zone)
  RETURNS bigint

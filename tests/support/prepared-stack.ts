@@ -5,8 +5,14 @@ import { requiredEnv } from "./database.ts";
 import { makeServerDirectory } from "./server-directory.ts";
 
 /** A temporary directory with a copy. Its keys are those of all the copies, and no job has come due in it. */
-export async function copyOfPreparedStack(prefix: string): Promise<string> {
-  const prepared = await preparedStack(join(requiredEnv("DAYBOOK_TEST_DIRECTORY"), "stack"));
+export async function copyOfPreparedStack(prefix: string, postgresBin?: string): Promise<string> {
+  const prepared = await preparedStack(
+    join(
+      requiredEnv("DAYBOOK_TEST_DIRECTORY"),
+      postgresBin === undefined ? "stack" : "second-stack",
+    ),
+    postgresBin,
+  );
   const directory = await makeServerDirectory(prefix);
   const { success } = await new Deno.Command("cp", {
     args: ["-a", `${prepared}/.`, directory],
@@ -19,7 +25,7 @@ export async function copyOfPreparedStack(prefix: string): Promise<string> {
 }
 
 /** Whoever comes first makes it, and the others wait for that. */
-async function preparedStack(directory: string): Promise<string> {
+async function preparedStack(directory: string, postgresBin?: string): Promise<string> {
   using lock = await Deno.open(`${directory}.lock`, { create: true, write: true });
   await lock.lock(true);
   try {
@@ -31,7 +37,9 @@ async function preparedStack(directory: string): Promise<string> {
     await Deno.chmod(unfinished, 0o755);
     const stack = await startStack({
       dataDirectory: unfinished,
+      postgresBin,
       cron: false,
+      realCron: false,
       settings: { fsync: "off", full_page_writes: "off" },
     });
     await stack.stop();

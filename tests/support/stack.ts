@@ -24,8 +24,8 @@ export async function withStack(
     functionsDirectories: FUNCTIONS,
     settings: { fsync: "off", full_page_writes: "off" },
     makeTemporary: options.cron === false && options.migrationsDirectory === undefined &&
-        postgresBin === undefined
-      ? copyOfPreparedStack
+        options.postgresBin === undefined
+      ? (prefix) => copyOfPreparedStack(prefix, postgresBin)
       : makeServerDirectory,
     ...options,
     postgresBin,

@@ -152,7 +152,8 @@ language sql stable parallel safe set search_path = '' rows 50 as $$
   with days as (
     select at, (at at time zone p_time_zone) - (at at time zone 'UTC') as utc_offset
     from (
-      select generate_series(date_bin('1 minute', p_from, timestamptz 'epoch'), p_to, interval '24 hours') as at
+      select generate_series(date_bin('1 minute', p_from, timestamptz 'epoch'), p_to,
+        case p_time_zone when 'UTC' then interval '1000 years' else interval '24 hours' end) as at
       union all select p_to
     ) as moments
   ), steps as (

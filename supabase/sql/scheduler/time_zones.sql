@@ -22,7 +22,7 @@ begin
     or exists (select from pg_timezone_names where name = p_time_zone) then
     return;
   end if;
-  perform scheduler.assert_time_zone(p_time_zone);
+  perform scheduler.refuse_time_zone(p_time_zone);
 end;
 $$;
 comment on function scheduler.require_time_zone(text) is
@@ -113,18 +113,11 @@ $$;
 comment on function scheduler.suggested_time_zones(text) is
   'The IANA names that somebody who typed the text may have meant, as a list for a message; null when none is near.';
 
-create function scheduler.assert_time_zone(p_time_zone text) returns void
+create function scheduler.refuse_time_zone(p_time_zone text) returns void
 language plpgsql stable parallel safe set search_path = '' as $$
 declare
-  v_suggested text;
+  v_suggested constant text := scheduler.suggested_time_zones(p_time_zone);
 begin
-  -- Postgres keeps these names for old systems; they look like abbreviations, which mean other zones elsewhere.
-  if p_time_zone !~ '^(EST|MST|HST|CET|MET|EET|WET|[A-Z]{3}[0-9][A-Z]{3}'
-      '|Factory|posixrules|localtime|(posix|right)/.*)$'
-    and exists (select from pg_timezone_names where name = p_time_zone) then
-    return;
-  end if;
-  v_suggested := scheduler.suggested_time_zones(p_time_zone);
   raise exception using errcode = '22023',
     message = format('cannot use the time zone "%s": it must be an IANA name such as America/New_York, or UTC',
       coalesce(left(p_time_zone, 60), 'null')),
@@ -136,7 +129,26 @@ begin
     hint = coalesce('did you mean ' || v_suggested || '?', 'select name from pg_timezone_names lists them all');
 end;
 $$;
+comment on function scheduler.refuse_time_zone(text) is
+  'Raises 22023 for a time zone that cannot be used, with the names that are near.';
+
+create function scheduler.assert_time_zone(p_time_zone text) returns void
+language plpgsql stable parallel safe set search_path = '' as $$
+begin
+  -- A job's zone was looked at when the job was registered, and is judged again before each use.
+  if p_time_zone = 'UTC' or exists (select from public.scheduler_jobs where time_zone = p_time_zone) then
+    return;
+  end if;
+  -- Postgres keeps these names for old systems; they look like abbreviations, which mean other zones elsewhere.
+  if p_time_zone !~ '^(EST|MST|HST|CET|MET|EET|WET|[A-Z]{3}[0-9][A-Z]{3}'
+      '|Factory|posixrules|localtime|(posix|right)/.*)$'
+    and exists (select from pg_timezone_names where name = p_time_zone) then
+    return;
+  end if;
+  perform scheduler.refuse_time_zone(p_time_zone);
+end;
+$$;
 comment on function scheduler.assert_time_zone(text) is
-  'For registration: raises 22023, with the names that are near, unless the time zone is an IANA name exactly as '
-    'Postgres lists it. Refuses abbreviations (EST) and POSIX rules (EST5EDT). Takes tens of milliseconds: it reads '
-    'pg_timezone_names.';
+  'For registration: refuse_time_zone unless the time zone is an IANA name exactly as Postgres lists it. Refuses '
+    'abbreviations (EST) and POSIX rules (EST5EDT). Takes tens of milliseconds for a zone that no job has yet: it '
+    'reads pg_timezone_names.';
