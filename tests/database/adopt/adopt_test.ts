@@ -442,9 +442,12 @@ Deno.test("it asks for what it needs: names that are there, one way to write, wh
     }
     const { code, stderr } = await daybook(["adopt", "--url", "https://x.supabase.co"]);
     assert.deepEqual([code, /no project over HTTP/.test(stderr)], [2, true], stderr);
+    await schedule(sql, "sql", "0 5 * * *", "select 1");
+    const kept = await adopt(url, ["--keep", "sql", "--apply", ...cause]);
+    assert.deepEqual([kept.code, /sql cannot be adopted/.test(kept.stderr)], [4, true]);
     const nowhere = await daybook(["adopt"]);
     assert.deepEqual([nowhere.code, /needs the database/.test(nowhere.stderr)], [3, true]);
-    assert.equal((await entriesOf(sql)).length, 2);
+    assert.equal((await entriesOf(sql)).length, 3);
   }));
 
 Deno.test("a database whose pg_cron reads another zone is refused", () =>
