@@ -11,6 +11,8 @@ type Job = Forecast["jobs"][number];
 type Finding = Job["findings"][number];
 type Rest = Omit<Forecast, "jobs" | "next_cursor">;
 
+const noForecast = "the pulse has made no forecast yet";
+
 export function addForecast(program: Command, io: Io): void {
   const command = program.command("forecast")
     .summary("what comes: jobs that outgrow their limits, the ledger's size, the cost")
@@ -38,7 +40,7 @@ export function addForecast(program: Command, io: Io): void {
 
 function renderAll({ jobs, project }: Rest & { jobs: Job[] }): string {
   const parts = [renderFindings(jobs)];
-  if (project === null) parts.push("Ledger and cost: the pulse has made no forecast yet");
+  if (project === null) parts.push("Ledger and cost: " + noForecast);
   else parts.push(`Ledger: ${project.ledger.sentence}`, `Cost: ${project.cost.sentence}`);
   return parts.join("\n\n");
 }
@@ -50,10 +52,12 @@ function renderFindings(jobs: Job[]): string {
       : [{ job, day: "", what: job.error }]
   );
   if (rows.length === 0) {
+    const unmade = jobs.filter(({ made_at }) => made_at === null).length;
     const told = jobs.filter(({ days }) => days >= 14).length;
-    return `Nothing is foreseen of ${told} of ${jobs.length} jobs${
-      told < jobs.length ? "; of the others fewer than 14 days are known" : ""
-    }`;
+    const young = jobs.length - unmade - told;
+    return `Nothing is foreseen of ${told} of ${jobs.length} jobs` +
+      (young > 0 ? `; of ${young} fewer than 14 days are known` : "") +
+      (unmade > 0 ? `; of ${unmade} ${noForecast}` : "");
   }
   // What has no day is of now, and comes last.
   rows.sort((a, b) => (a.day || "9999").localeCompare(b.day || "9999"));
@@ -73,7 +77,9 @@ function whatOf({ sentence }: Finding, { job }: Job): string {
 function renderJob(jobs: Job[]): string {
   return jobs.map((job) => {
     const parts = job.findings.length > 0 || job.error !== null ? [renderFindings([job])] : [
-      job.days < 14
+      job.made_at === null
+        ? `${job.job}: ${noForecast}`
+        : job.days < 14
         ? `${job.job}: what comes is said from 14 days on, ${job.days} are known`
         : `${job.job}: nothing is foreseen (by ${job.days} days)`,
     ];

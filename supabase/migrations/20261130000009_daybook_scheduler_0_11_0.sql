@@ -1045,7 +1045,8 @@ comment on column scheduler.job_days.durations is
   'How long runs took that completed, or that time stopped (timed_out, interrupted): a count at each place of '
     'duration_place, null for none. Two days together are the sums of their places.';
 comment on column scheduler.job_days.hour_runs is
-  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together. Kept for 50 days.';
+  'How many of these runs began in each UTC hour, counted from the beginning of the day: -1 is the last hour of the '
+    'day before. hour_ms: how long they took together. Kept for 50 days.';
 comment on column scheduler.job_days.figures is
   'Of each figure that the job names: {"rows": {"sum", "least", "most", "runs"}}.';
 
@@ -1073,7 +1074,8 @@ with since as (
   select runs.*, (completed_at at time zone 'UTC')::date as day, greatest(duration_ms, 0) as ms,
     duration_ms is not null and (status = 'completed' or verdict in ('timed_out', 'interrupted')) as is_timed,
     ceil(ln(greatest(duration_ms, 1)::float8) / ln(1.05::float8))::integer as place,
-    extract(hour from started_at at time zone 'UTC')::integer as hour
+    floor(extract(epoch from (started_at at time zone 'UTC') - (completed_at at time zone 'UTC')::date) / 3600)::integer
+      as hour
   from public.scheduler_runs as runs join public.scheduler_jobs on name = job_name, since
   where completed_at >= since.day at time zone 'UTC'
 ), sums as (
@@ -1101,7 +1103,7 @@ with since as (
   group by job_name, day, low, high
 ), hours as (
   select job_name, day, hour, count(*) as runs, sum(ms) as ms from ended
-  where is_timed and hour is not null group by 1, 2, 3
+  where is_timed and hour between -24 and 23 group by 1, 2, 3
 ), of_hours as (
   select job_name, day, format('[%s:%s]={%s}', low, high, string_agg(coalesce(runs::text, 'NULL'), ','
       order by hour))::integer[] as hour_runs,
@@ -1240,7 +1242,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_ledger_rows', 'scheduler', 'gauge', 'Rows of the ledger, about; looked at once a day.'),
   ('scheduler_ledger_bytes', 'scheduler', 'gauge', 'Bytes of the ledger with its indexes; looked at once a day.');
 
--- Who registered a job: what packs registered until now was in their schedules.json.
+-- Who registered a job.
 create table scheduler.job_sources (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
   source text not null check (source ~ '^[a-z][a-z0-9-]{0,62}$'),
@@ -1258,12 +1260,22 @@ comment on column scheduler.job_sources.source is
 comment on column scheduler.job_sources.applied is
   'The values with which schedules.json registered the job last. Null: the SQL of the pack registers it.';
 
--- What scheduler.registered_values leaves of them: that function follows with the others.
+-- What schedules.json of 0.10.0 registered, which people may have changed since: of these jobs nothing was given but
+-- this. Arguments that 0.10.0 did not have are as they are now.
 insert into scheduler.job_sources (job_name, source, applied, applied_at)
   select name, 'scheduler', to_jsonb(jobs) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at',
     'cron_entry', 'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by',
-    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until'], now()
-  from public.scheduler_jobs as jobs where name in ('system-health', 'prune-old-rows');
+    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until']
+    || '{"time_zone": "UTC", "payload": {}, "secret_name": "cron_secret", "receipt": "function", "timeout_seconds": 120,
+      "max_attempts": 3, "backoff_base_seconds": 30, "backoff_cap_seconds": 900, "overlap_policy": "skip",
+      "misfire_policy": "once", "misfire_grace_seconds": 300, "misfire_cap": 24, "parallel_limit": null, "run_if": null,
+      "enabled": true}'
+    || jsonb_build_object('target', name, 'schedule', entry_schedule, 'description', entry_description),
+    now()
+  from public.scheduler_jobs as jobs join (values
+    ('system-health', '20 * * * *', 'Health of every component, one score, one report'),
+    ('prune-old-rows', '52 3 * * *', 'Deletes old rows of every growing table by its retention')
+  ) as entries (entry_name, entry_schedule, entry_description) on name = entry_name;
 
 drop function scheduler.compile_days(scheduler.utc_values,boolean,date);
 
@@ -2511,7 +2523,7 @@ comment on function scheduler.api_tick(timestamp with time zone) is 'A pulse, wh
 revoke all on function scheduler.api_tick(timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_timeline(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text, p_now timestamp with time zone DEFAULT clock_timestamp())
- RETURNS jsonb
+ RETURNS json
  LANGUAGE plpgsql
  STABLE
  SET search_path TO ''
@@ -2528,30 +2540,32 @@ begin
       'most 31 days, got %s and %s', v_from, v_to);
   end if;
   v_cell := make_interval(secs => scheduler.cell_seconds(v_from, v_to));
-  v_names := array(select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 51);
-  return jsonb_build_object('timestamp', p_now, 'from', v_from, 'to', v_to,
+  v_names := array(select name from public.scheduler_jobs where name > coalesce(p_cursor, '') order by name limit 26);
+  -- Thousands of cells: as jsonb they take twice as long.
+  return json_build_object('timestamp', p_now, 'from', v_from, 'to', v_to,
     'cell_seconds', extract(epoch from v_cell)::integer,
     'jobs', (
-      select coalesce(jsonb_agg(jsonb_build_object('job', jobs.name, 'time_zone', jobs.time_zone,
+      select coalesce(json_agg(json_build_object('job', jobs.name, 'time_zone', jobs.time_zone,
         'cells', coalesce(cells.all, '[]')) order by jobs.name), '[]')
       from public.scheduler_jobs as jobs left join (
-        select job, jsonb_agg(counts || jsonb_build_object('at', at) order by at) as all
+        select job, json_agg(cell order by at) as all
         from (
-          select job, at, jsonb_object_agg(state, amount) as counts
+          select job, at, ('{"at":' || to_json(at) || string_agg(format(',%s:%s', to_json(state), amount), '')
+            || '}')::json as cell
           from (
-            select * from scheduler.timeline_runs(v_names[1:50], v_from, v_to, v_cell)
+            select * from scheduler.timeline_runs(v_names[1:25], v_from, v_to, v_cell)
             union all
-            select * from scheduler.timeline_to_come(v_names[1:50], v_from, v_to, v_cell, p_now)
+            select * from scheduler.timeline_to_come(v_names[1:25], v_from, v_to, v_cell, p_now)
           ) as found
           group by job, at) as by_cell
         group by job) as cells on cells.job = jobs.name
-      where jobs.name = any (v_names[1:50])),
-    'zone_changes', scheduler.zone_changes(v_names[1:50], v_from, v_to),
-    'next_cursor', case when cardinality(v_names) > 50 then v_names[50] end);
+      where jobs.name = any (v_names[1:25])),
+    'zone_changes', scheduler.zone_changes(v_names[1:25], v_from, v_to),
+    'next_cursor', case when cardinality(v_names) > 25 then v_names[25] end);
 end;
 $function$
 ;
-comment on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) is 'What a picture of [p_from, p_to) needs, at most 31 days and by default the day that it is in UTC: of 50 jobs a page the cells that are not empty, each with how many occurrences came to what or are to come; and the changes of the clock in their zones. Raises 22023 for a range that is none.';
+comment on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) is 'What a picture of [p_from, p_to) needs, at most 31 days and by default the day that it is in UTC: of 25 jobs a page the cells that are not empty, each with how many occurrences came to what or are to come; and the changes of the clock in their zones. Raises 22023 for a range that is none.';
 revoke all on function scheduler.api_timeline(timestamp with time zone,timestamp with time zone,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.api_verify(p_now timestamp with time zone DEFAULT clock_timestamp())
@@ -2582,15 +2596,10 @@ begin
   perform set_config('daybook.reason', p_reason, true), set_config('daybook.author', btrim(p_author), true);
   v_facts := scheduler.bring_schedules(p_entries, p_now);
   perform set_config('daybook.reason', '', true), set_config('daybook.author', '', true);
-  select jsonb_object_agg(what, jobs) into v_summary
+  select jsonb_object_agg(becomes, jobs) into v_summary
     from (
-      select case when jsonb_typeof(job -> 'before') = 'null' then 'registered'
-          when jsonb_typeof(job -> 'after') = 'null' then 'unregistered'
-          when jsonb_typeof(job -> 'was_source') = 'null' then 'taken_over' else 'changed' end as what,
-        jsonb_agg(job -> 'job') as jobs
-      from jsonb_array_elements(v_facts -> 'jobs') as job
-      where job -> 'before' <> job -> 'after' or jsonb_typeof(job -> 'was_source') = 'null'
-      group by what) as summed;
+      select job ->> 'becomes' as becomes, jsonb_agg(job -> 'job') as jobs
+      from jsonb_array_elements(v_facts -> 'jobs') as job where job ->> 'becomes' <> 'unchanged' group by 1) as summed;
   if v_summary is not null then
     perform scheduler.audit('apply_schedules', 'scheduler', 'schedules.json', p_reason, p_author, null, v_summary,
       p_now);
@@ -2992,12 +3001,8 @@ declare
   v_job public.scheduler_jobs;
   v_made integer := 0;
   v_is_left boolean := false;
+  v_errors constant jsonb := scheduler.refresh_project_forecast(v_plan, p_now);
 begin
-  if not exists (
-    select from scheduler.project_forecast
-    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = coalesce(v_plan::text, '')) then
-    perform scheduler.make_project_forecast(v_plan, p_now);
-  end if;
   for v_job in select * from scheduler.stale_forecasts(v_plan, p_now) loop
     v_is_left := clock_timestamp() >= v_until;
     exit when v_is_left;
@@ -3005,7 +3010,7 @@ begin
     v_made := v_made + 1;
   end loop;
   update scheduler.pulse_state set forecasts_left = v_is_left where forecasts_left <> v_is_left;
-  return jsonb_build_object('forecasts', v_made);
+  return jsonb_build_object('forecasts', v_made, 'errors', v_errors);
 end;
 $function$
 ;
@@ -3170,6 +3175,23 @@ $function$
 ;
 comment on function scheduler.backfill_run(scheduler_jobs,timestamp with time zone,integer,timestamp with time zone) is 'The run that processes an occurrence again. Writes nothing: see add_runs.';
 revoke all on function scheduler.backfill_run(scheduler_jobs,timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.becomes(p_before jsonb, p_after jsonb, p_was_source text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select case
+    when p_before is null then 'registered'
+    when p_after is null then 'unregistered'
+    when p_was_source is null then 'taken_over'
+    when p_before <> p_after then 'changed'
+    else 'unchanged' end;
+$function$
+;
+comment on function scheduler.becomes(jsonb,jsonb,text) is 'What becomes of a job that was registered with these values by that source, and is now with those. Null: no job; no source: SQL of the project registered it.';
+revoke all on function scheduler.becomes(jsonb,jsonb,text) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.begin_due_run(p_function_name text, p_job_name text DEFAULT NULL::text, p_holder text DEFAULT ''::text, p_now timestamp with time zone DEFAULT clock_timestamp())
  RETURNS jsonb
@@ -3416,13 +3438,13 @@ $function$
 comment on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) is 'closed, open or half-open, by when it opened (null: it is closed) and its cool-down.';
 revoke all on function scheduler.breaker_state(timestamp with time zone,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.bring_entry(p_task jsonb, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.bring_entry(p_wanted jsonb, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
 AS $function$
 declare
-  v_name constant text := p_task ->> 'job';
+  v_name constant text := p_wanted ->> 'job';
   v_old public.scheduler_jobs;
   v_new public.scheduler_jobs;
   v_was scheduler.job_sources;
@@ -3434,19 +3456,20 @@ begin
   if v_was.job_name is not null and v_was.applied is null then
     raise exception using errcode = '22023', message = format('cannot register the job %s: the pack %s registers it '
       'itself', v_name, v_was.source), hint = 'take it out of schedules.json';
-  elsif p_task -> 'entry' is null then
+  elsif p_wanted -> 'entry' is null then
     perform scheduler.unregister_job(v_name);
   else
-    perform scheduler.register_entry(p_task ->> 'source', p_task -> 'entry');
+    perform scheduler.register_entry(p_wanted ->> 'source', p_wanted -> 'entry');
   end if;
   select * into v_new from public.scheduler_jobs where name = v_name;
-  return jsonb_build_object('job', v_name, 'source', p_task -> 'source', 'was_source', v_was.source,
-    'before', scheduler.registered_values(v_old), 'after', scheduler.registered_values(v_new),
+  return jsonb_build_object('job', v_name, 'source', p_wanted -> 'source', 'was_source', v_was.source,
+    'before', scheduler.registered_values(v_old), 'after', scheduler.registered_values(v_new), 'becomes',
+    scheduler.becomes(scheduler.registered_values(v_old), scheduler.registered_values(v_new), v_was.source),
     'applied', v_was.applied, 'last', v_last) || scheduler.change_facts(v_old, v_new, p_now);
 end;
 $function$
 ;
-comment on function scheduler.bring_entry(jsonb,timestamp with time zone) is 'Registers the job of an entry, or without "entry" takes it out: {"job", "source", "entry"}. Returns what it was before and is after, with which values it was applied last, and who registered it since. Raises 22023 for a job that a pack registers itself, and what registering and taking out raise.';
+comment on function scheduler.bring_entry(jsonb,timestamp with time zone) is 'Registers the job of an entry, or without "entry" takes it out: {"job", "source", "entry"}. Returns what it was before and is after, what becomes of it, with which values it was applied last, and who registered it since. Raises 22023 for a job that a pack registers itself, and what registering and taking out raise.';
 revoke all on function scheduler.bring_entry(jsonb,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.bring_schedules(p_entries jsonb, p_now timestamp with time zone)
@@ -3458,29 +3481,30 @@ declare
   v_left jsonb;
   v_done jsonb := jsonb_build_array();
   v_faulty jsonb;
-  v_task jsonb;
+  v_wanted jsonb;
 begin
   -- As every registration: from here on nothing else changes the registry.
   perform pg_advisory_xact_lock(hashtextextended('daybook: registry', 0));
-  v_left := scheduler.schedule_tasks(p_entries);
+  v_left := scheduler.wanted_jobs(p_entries);
   -- What needs another entry (a dependency, a name that becomes free) is tried again after it.
   loop
     v_faulty := jsonb_build_array();
-    for v_task in select scheduler.try_entry(task - '{fault,hint}'::text[], p_now)
-      from jsonb_array_elements(v_left) as task loop
-      if v_task ? 'fault' then
-        v_faulty := v_faulty || v_task;
+    for v_wanted in select scheduler.try_entry(wanted - '{fault,hint}'::text[], p_now)
+      from jsonb_array_elements(v_left) as wanted loop
+      if v_wanted ? 'fault' then
+        v_faulty := v_faulty || v_wanted;
       else
-        v_done := v_done || v_task;
+        v_done := v_done || v_wanted;
       end if;
     end loop;
     exit when jsonb_array_length(v_faulty) in (0, jsonb_array_length(v_left));
     v_left := v_faulty;
   end loop;
-  return jsonb_build_object('jobs', v_done || v_faulty, 'others', (
+  return jsonb_build_object('jobs', v_done || (
+    select coalesce(jsonb_agg(faulty - 'entry'), '[]') from jsonb_array_elements(v_faulty) as faulty), 'others', (
     select coalesce(jsonb_agg(jsonb_build_object('job', name, 'source', source) order by name), '[]')
     from public.scheduler_jobs left join scheduler.job_sources on job_name = name
-    where applied is null and name not in (select task ->> 'job' from jsonb_array_elements(p_entries) as task)));
+    where applied is null and name not in (select wanted ->> 'job' from jsonb_array_elements(p_entries) as wanted)));
 end;
 $function$
 ;
@@ -4835,20 +4859,17 @@ CREATE OR REPLACE FUNCTION scheduler.cost_forecast(p_plan scheduler_plans, p_tod
  STABLE
  SET search_path TO ''
 AS $function$
-  with days as (
-    select day, sum(sent)::float8 as sent, round(sum(wall_ms) / 1000.0)::float8 as seconds
-    from scheduler.job_days where day >= p_today - 91 and day < p_today group by day
-  ), series as (
+  with series as (
     select array_agg(day order by day) as days, array_agg(sent order by day) as sent,
       array_agg(seconds order by day) as seconds, coalesce(sum(sent) filter (where day >= p_today - 30), 0) as calls,
       coalesce(sum(seconds) filter (where day >= p_today - 30), 0) as wall
-    from days
+    from scheduler.project_days(p_today - 91, p_today)
   ), months as (
-    select *, scheduler.month_ahead(days, sent, p_today) as calls_ahead,
-      scheduler.month_ahead(days, seconds, p_today) as wall_ahead,
-      scheduler.arrival_of(scheduler.trend_of(days, sent, p_today),
-        p_plan.invocations_included / 30.0::float8, p_today) as over
-    from series
+    select series.*, scheduler.month_ahead(series.days, sent, p_today) as calls_ahead,
+      scheduler.month_ahead(series.days, seconds, p_today) as wall_ahead,
+      -- The middle of the month that begins on that day is half a month later.
+      scheduler.arrival_of(trend, p_plan.invocations_included / 30.0::float8 - 15 * trend.slope, p_today) as over
+    from series, scheduler.trend_of(series.days, sent, p_today) as trend
   )
   select jsonb_build_object('plan', p_plan.plan, 'source', p_plan.source, 'looked_up_on', p_plan.looked_up_on,
     'invocations', jsonb_build_object('last_30_days', calls, 'ahead', calls_ahead,
@@ -4877,9 +4898,10 @@ AS $function$
       else format(', %s calls%s in the next', calls #>> '{ahead,next_30_days}',
           scheduler.between_text(calls #>> '{ahead,least}', calls #>> '{ahead,most}'))
         || coalesce('; the plan ' || (p_cost ->> 'plan') || ' includes ' || (calls ->> 'included'), '')
-        || coalesce(', which is exceeded on ' || (calls ->> 'exceeds_on')
-          || scheduler.between_text(calls ->> 'earliest', calls ->> 'latest'), '')
-        || case when jsonb_typeof(p_cost -> 'usd') = 'null' then ', and sells no more'
+        || coalesce(', fewer than the 30 days from ' || (calls ->> 'exceeds_on')
+          || scheduler.between_text(calls ->> 'earliest', calls ->> 'latest') || ' on have', '')
+        || case when p_cost ->> 'plan' is null then ''
+          when jsonb_typeof(p_cost -> 'usd') = 'null' then ', and sells no more'
           when (p_cost ->> 'usd')::numeric = 0 then ''
           else format(': %s USD more', p_cost ->> 'usd') end
         || format(' (by %s days)', calls #>> '{ahead,days}') end
@@ -4991,7 +5013,7 @@ declare
   -- Null is 0; negative it can be where somebody wrote so.
   v_ms constant integer := greatest(p_run.duration_ms, 0);
   v_is_timed constant boolean := scheduler.is_timed(p_run);
-  v_hour constant integer := case when v_is_timed then extract(hour from p_run.started_at at time zone 'UTC') end;
+  v_hour constant integer := case when v_is_timed then scheduler.hour_of_day(p_run.started_at, v_day) end;
   v_goes_early constant integer := (p_run.status in ('completed', 'skipped', 'deferred'))::integer;
 begin
   for try in 1 .. 2 loop
@@ -5974,6 +5996,33 @@ AS $function$ select p_entry like '%seconds' $function$
 comment on function scheduler.entry_needs_seconds(text) is 'Whether an entry of compile_schedule needs a pg_cron that knows seconds, 1.5 or later.';
 revoke all on function scheduler.entry_needs_seconds(text) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.entry_values(p_entry jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+declare
+  -- Under a name of its own: people may have registered what does not go with the entry.
+  v_name constant text := left('daybook-' || md5(p_entry ->> 'name'), 63);
+  v_target constant jsonb := coalesce(nullif(p_entry -> 'target', 'null'), p_entry -> 'name');
+  v_values jsonb;
+begin
+  begin
+    perform scheduler.register_entry('scheduler', p_entry || jsonb_build_object('name', v_name, 'target', v_target));
+    select scheduler.registered_values(jobs) into v_values from public.scheduler_jobs as jobs where name = v_name;
+    raise exception using errcode = 'P0001';  -- undoes it
+  exception when raise_exception then
+    if v_values is null then
+      raise;
+    end if;
+  end;
+  return v_values;
+end;
+$function$
+;
+comment on function scheduler.entry_values(jsonb) is 'What the job of an entry of schedules.json would be registered with. Raises what register_entry raises.';
+revoke all on function scheduler.entry_values(jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.errors_of(p_job_name text)
  RETURNS jsonb
  LANGUAGE sql
@@ -6114,7 +6163,7 @@ AS $function$
     and ((now).least > (before).most or (now).most < (before).least);
 $function$
 ;
-comment on function scheduler.failure_change(text,date) is 'Whether the last seven days on which the job ran had another failure rate than those before, by three months: their 99 % intervals do not meet, also without the worst day of either side. A finding, or null.';
+comment on function scheduler.failure_change(text,date) is 'Whether the last seven days on which the job ran had another failure rate than those before, by three months: their 99 % intervals do not meet, the worst day of each side left out. A finding, or null.';
 revoke all on function scheduler.failure_change(text,date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.failure_wait(p_job scheduler_jobs, p_failures integer, p_random double precision)
@@ -6479,11 +6528,12 @@ begin
   if v_name is not null and not found then
     return query
       select v_name, 'nothing', null::date, null::date, null::date, known, v_name || case
+        when known is null then ': the pulse has made no forecast yet'
         when made.error is not null then ': ' || made.error
         when known >= 14 then format(': nothing is foreseen (by %s days)', known)
         else format(': what comes is said from 14 days on, %s are known', known) end
       from (
-        select coalesce(max((forecast ->> 'days')::integer), 0) as known, max(forecast ->> 'error') as error
+        select max((forecast ->> 'days')::integer) as known, max(forecast ->> 'error') as error
         from scheduler.job_forecasts where job_name = v_name) as made;
   elsif v_name is null then
     return query
@@ -6929,25 +6979,40 @@ $function$
 comment on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) is 'What holds the run back, the first of: incident, pause, calendar, dependency, breaker, defer_if, group, key, budget; null when nothing does. The caller holds the job''s row lock.';
 revoke all on function scheduler.hold_of(scheduler_jobs,scheduler_runs,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.hour_of_day(p_at timestamp with time zone, p_day date)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select hour from floor(extract(epoch from (p_at at time zone 'UTC') - p_day) / 3600) as hour
+  where hour between -24 and 23;
+$function$
+;
+comment on function scheduler.hour_of_day(timestamp with time zone,date) is 'In which hour of a UTC day a moment lies, -1 being the last of the day before; null on no other day.';
+revoke all on function scheduler.hour_of_day(timestamp with time zone,date) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.hour_sizes(p_job scheduler_jobs, p_today date)
  RETURNS SETOF scheduler.hour_size
  LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
-  with days as (
-    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number,
-      -- As it is at the beginning of the day. A thousand conversions would take as long as all the rest.
-      extract(epoch from (day::timestamp at time zone 'UTC') at time zone zone - day)::integer / 60 as offset_minutes
+  -- Materialized: without it the offsets of a day are looked up for each of its hours, which takes many times as long.
+  with days as materialized (
+    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number, zone,
+      scheduler.offset_minutes(day, array_lower(hour_runs, 1), zone) as first_offset,
+      scheduler.offset_minutes(day, array_upper(hour_runs, 1), zone) as last_offset
     from scheduler.job_days, scheduler.shown_time_zone(p_job.time_zone) as zone
-    where job_name = p_job.name and day >= p_today - 43 and day < p_today
+    where job_name = p_job.name and day >= p_today - 43 and day < p_today and hour_runs <> '{}'
   )
-  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 1) % 7, day = p_today - 1,
+  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 2) % 7, day = p_today - 1,
     ln(greatest(ms / runs::float8, 1)), sqrt(runs)
   from days, unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
     lateral (select (first_hour + place - 1)::integer as utc_hour) as utc_hours,
-    -- From the day before on, so that it is not negative.
-    lateral (select 1440 + 60 * utc_hour + offset_minutes as local_minute) as clock
+    -- Two days on, so that it is not negative.
+    lateral (select 2880 + 60 * utc_hour + case when first_offset = last_offset then first_offset
+      else scheduler.offset_minutes(day, utc_hour, zone) end as local_minute) as clock
   where runs > 0;
 $function$
 ;
@@ -7310,20 +7375,19 @@ comment on function scheduler.jitter(text,timestamp with time zone,integer) is '
 revoke all on function scheduler.jitter(text,timestamp with time zone,integer) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.job_arguments()
- RETURNS TABLE(argument text, type text, default_value text, is_required boolean)
+ RETURNS TABLE(argument text, type text, default_value text)
  LANGUAGE sql
  STABLE
  SET search_path TO ''
 AS $function$
-  select name, format_type(type_id, null), pg_get_function_arg_default(oid, place::integer),
-    place <= pronargs - pronargdefaults
+  select name, format_type(type_id, null), pg_get_function_arg_default(oid, number::integer)
   from pg_catalog.pg_proc,
-    unnest(proargnames, proargtypes::oid[]) with ordinality as arguments (name, type_id, place)
+    unnest(proargnames, proargtypes::oid[]) with ordinality as arguments (name, type_id, number)
   where pronamespace = 'scheduler'::regnamespace and proname = 'register_job'
-  order by place;
+  order by number;
 $function$
 ;
-comment on function scheduler.job_arguments() is 'The arguments of register_job in their order: names, types, defaults as SQL.';
+comment on function scheduler.job_arguments() is 'The arguments of register_job in their order: names, types, defaults as SQL; one without a default must be given.';
 revoke all on function scheduler.job_arguments() from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.job_budgets(p_job scheduler_jobs, p_budgets jsonb)
@@ -7434,7 +7498,7 @@ begin
     'days', (select count(*) from scheduler.job_days
       where job_name = p_job.name and day >= v_today - 182 and day < v_today),
     'duration', case when v_trend.days is not null and not p_job.continuous then jsonb_build_object(
-      'p95_ms', round(v_trend.level), 'ms_a_day', round(v_trend.slope::numeric, 3),
+      'p95_ms', round(greatest(0, v_trend.level)), 'ms_a_day', round(v_trend.slope::numeric, 3),
       'least_ms_a_day', round(v_trend.slope_least::numeric, 3),
       'most_ms_a_day', round(v_trend.slope_most::numeric, 3), 'days', v_trend.days, 'since', v_trend.first_day) end,
     'findings', coalesce((
@@ -7859,13 +7923,10 @@ CREATE OR REPLACE FUNCTION scheduler.ledger_forecast(p_today date)
  STABLE
  SET search_path TO ''
 AS $function$
-  with days as (
-    select day, sum(success_rows)::float8 as successes, sum(failure_rows)::float8 as failures
-    from scheduler.job_days where day >= p_today - 42 and day < p_today group by day
-  ), coming as (
+  with coming as (
     select count(*) as days, scheduler.usual_a_day(array_agg(day), array_agg(successes)) as successes,
       scheduler.usual_a_day(array_agg(day), array_agg(failures)) as failures
-    from days
+    from scheduler.project_days(p_today - 42, p_today)
   ), kept as (
     select scheduler.setting('scheduler.keep_successes_days') as successes,
       scheduler.setting('scheduler.keep_failures_days') as failures
@@ -8705,11 +8766,13 @@ CREATE OR REPLACE FUNCTION scheduler.month_ahead(p_days date[], p_values double 
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select jsonb_build_object('next_30_days', round(middle), 'least', round(greatest(0, middle - reach)),
-    'most', round(middle + reach), 'a_day', round((trend).slope::numeric, 3), 'days', (trend).days,
+  select jsonb_build_object('next_30_days', round(greatest(0, middle)), 'least', round(greatest(0, middle - reach)),
+    'most', round(greatest(0, middle + reach)), 'a_day', round((trend).slope::numeric, 3), 'days', (trend).days,
     'since', (trend).first_day)
-  from scheduler.trend_of(p_days, p_values, p_today) as trend, lateral (
-    select 30 * case when (trend).slope is null then scheduler.usual_a_day(p_days, p_values)
+  from scheduler.trend_of(p_days, p_values, p_today) as trend,
+    -- What lies before a step is left out here, too.
+    lateral (select cardinality(p_days) - (trend).days + 1 as first) as since, lateral (
+    select 30 * case when (trend).slope is null then scheduler.usual_a_day(p_days[first:], p_values[first:])
         else (trend).level + 15 * (trend).slope end as middle,
       30 * (2.45 * (trend).spread / sqrt((trend).days)
         + 15 * coalesce(greatest((trend).slope - (trend).slope_least, (trend).slope_most - (trend).slope), 0))
@@ -8717,7 +8780,7 @@ AS $function$
   where (trend).days is not null;
 $function$
 ;
-comment on function scheduler.month_ahead(date[],double precision[],date) is 'What the next 30 days come to, by what each day was, and between what and what; null of fewer than 14 days.';
+comment on function scheduler.month_ahead(date[],double precision[],date) is 'What the next 30 days come to, by what each day was, ascending, and between what and what; null of fewer than 14 days.';
 revoke all on function scheduler.month_ahead(date[],double precision[],date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.move_cursor(p_job scheduler_jobs, p_previous timestamp with time zone, p_next timestamp with time zone)
@@ -8750,11 +8813,14 @@ CREATE OR REPLACE FUNCTION scheduler.ms_text(p_ms numeric)
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select case when p_ms < 1000 then round(p_ms) || ' ms' when p_ms < 120000 then round(p_ms / 1000, 1) || ' s'
-    else scheduler.duration_text(p_ms / 1000) end;
+  -- A limit of 150 s is not one of 3 minutes.
+  select case when p_ms < 1000 then round(p_ms) || ' ms'
+    when p_ms < 600000 then trim_scale(round(p_ms / 1000, 1)) || ' s'
+    when p_ms < 7200000 then trim_scale(round(p_ms / 60000, 1)) || ' minutes'
+    else trim_scale(round(p_ms / 3600000, 1)) || ' hours' end;
 $function$
 ;
-comment on function scheduler.ms_text(numeric) is 'How long so many milliseconds are, as people say it.';
+comment on function scheduler.ms_text(numeric) is 'How long so many milliseconds are, to a tenth of a second, a minute or an hour.';
 revoke all on function scheduler.ms_text(numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.named_schedule(p_text text)
@@ -9305,6 +9371,7 @@ CREATE OR REPLACE FUNCTION scheduler.next_times(p_job scheduler_jobs, p_count in
  SET search_path TO ''
 AS $function$
 declare
+  v_zone constant text := scheduler.shown_time_zone(p_job.time_zone);
   v_next record;
   v_after timestamptz := p_now;
   v_times jsonb := jsonb_build_array();
@@ -9313,19 +9380,19 @@ begin
     v_next := scheduler.next_run(p_job, v_after);
     v_after := v_next.run_at;
     if v_next.run_at is null then
-      return v_times || jsonb_build_object('note', v_next.fault);
+      v_times := v_times || jsonb_build_object('note', v_next.fault);
+      exit;
     end if;
     v_times := v_times || jsonb_build_object('at', v_next.run_at,
-      'local', case when v_next.run_at = date_trunc('minute', v_next.run_at)
-        then scheduler.local_text(v_next.run_at, p_job.time_zone)
-        else scheduler.local_second_text(v_next.run_at, p_job.time_zone) end,
+      'local', to_char(v_next.run_at at time zone v_zone, case when v_next.run_at = date_trunc('minute', v_next.run_at)
+        then 'YYYY-MM-DD HH24:MI' else 'YYYY-MM-DD HH24:MI:SS' end),
       'note', scheduler.next_run_note(p_job, v_next.run_at));
   end loop;
-  return v_times;
+  return jsonb_build_object('time_zone', v_zone, 'times', v_times);
 end;
 $function$
 ;
-comment on function scheduler.next_times(scheduler_jobs,integer,timestamp with time zone) is 'The next occurrences of a job with these values: [{"at", "local", "note"}]; where it has no further one, {"note": why}.';
+comment on function scheduler.next_times(scheduler_jobs,integer,timestamp with time zone) is 'The next occurrences of a job with these values: {"time_zone", "times": [{"at", "local", "note"}]}; where it has no further one the last is {"note": why}.';
 revoke all on function scheduler.next_times(scheduler_jobs,integer,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.next_turns(p_job_name text, p_runs jsonb)
@@ -9552,6 +9619,18 @@ $function$
 comment on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) is 'Says that the job''s defer_if cannot be asked: in the server''s log, and in scheduler_activity once an hour.';
 revoke all on function scheduler.note_defer_fault(scheduler_jobs,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.note_entry(p_source text, p_entry jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO ''
+AS $function$
+  select scheduler.note_source(p_source, name, scheduler.entry_values(p_entry))
+  from public.scheduler_jobs where name = p_entry ->> 'name';
+$function$
+;
+comment on function scheduler.note_entry(text,jsonb) is 'Notes that a version before registered the job of this entry, if it is still there: what people have changed of it since then is changed by hand. Raises what register_entry raises.';
+revoke all on function scheduler.note_entry(text,jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.note_parallel(p_job scheduler_jobs, p_run scheduler_runs)
  RETURNS void
  LANGUAGE plpgsql
@@ -9584,21 +9663,20 @@ $function$
 comment on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) is 'Keeps how many of the job''s runs may be under way at once, after one has ended. The caller holds the job''s row lock.';
 revoke all on function scheduler.note_parallel(scheduler_jobs,scheduler_runs) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.note_source(p_source text, p_job_names text[], p_is_entry boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION scheduler.note_source(p_source text, p_job_name text, p_applied jsonb)
  RETURNS void
  LANGUAGE sql
  SET search_path TO ''
 AS $function$
   insert into scheduler.job_sources as sources (job_name, source, applied, applied_at)
-    select name, p_source, case when p_is_entry then scheduler.registered_values(jobs) end,
-      case when p_is_entry then clock_timestamp() end
-    from public.scheduler_jobs as jobs where name = any (p_job_names)
+    select name, p_source, p_applied, case when p_applied is not null then clock_timestamp() end
+    from public.scheduler_jobs where name = p_job_name
     on conflict (job_name) do update
       set source = excluded.source, applied = excluded.applied, applied_at = excluded.applied_at;
 $function$
 ;
-comment on function scheduler.note_source(text,text[],boolean) is 'Notes that these jobs, as they are now, were registered by that section of schedules.json, or with p_is_entry => false by the SQL of that pack. Leaves out names of no job.';
-revoke all on function scheduler.note_source(text,text[],boolean) from public, anon, authenticated, service_role;
+comment on function scheduler.note_source(text,text,jsonb) is 'Notes that the job was registered by that section of schedules.json, with these values, or with null by the SQL of that pack. Of a name that no job has it notes nothing.';
+revoke all on function scheduler.note_source(text,text,jsonb) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.note_stop(p_job scheduler_jobs, p_now timestamp with time zone)
  RETURNS void
@@ -9808,6 +9886,19 @@ $function$
 comment on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) is 'The job''s occurrences in [p_from, p_to), by its schedule and by the ledger, ascending. Raises 22023 for a time zone that Postgres does not know.';
 revoke all on function scheduler.occurrences_between(scheduler_jobs,timestamp with time zone,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.offset_minutes(p_day date, p_utc_hour integer, p_time_zone text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO ''
+AS $function$
+  select ((extract(epoch from to_timestamp(epoch) at time zone p_time_zone) - epoch) / 60)::integer
+  from (select 86400::bigint * (p_day - date '1970-01-01') + 3600 * p_utc_hour as epoch) as moment;
+$function$
+;
+comment on function scheduler.offset_minutes(date,integer,text) is 'By how much the clock of a zone is ahead of UTC in an hour of a UTC day.';
+revoke all on function scheduler.offset_minutes(date,integer,text) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.offset_periods(p_time_zone text, p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS TABLE(starts_at timestamp with time zone, ends_at timestamp with time zone, utc_offset interval, offset_before interval)
  LANGUAGE sql
@@ -9990,8 +10081,8 @@ AS $function$
     'most_ms_a_day', round((p_trend).slope_most::numeric, 3), 'days', (p_trend).days, 'since', (p_trend).first_day)
     order by is_reached desc, (arrival).on_day, limits.name), '[]')
   from scheduler.utc_day(p_now) as today, scheduler.job_limits(p_job, p_plan, p_now) as limits,
-    lateral (select scheduler.has_reached(p_trend, ms) as is_reached,
-      scheduler.arrival_of(p_trend, ms, today) as arrival) as found
+    lateral (select scheduler.has_reached(p_trend, ms) as is_reached) as there,
+    lateral (select case when not is_reached then scheduler.arrival_of(p_trend, ms, today) end as arrival) as ahead
   where is_reached or (arrival).on_day is not null;
 $function$
 ;
@@ -10355,7 +10446,7 @@ CREATE OR REPLACE FUNCTION scheduler.percent_text(p_share numeric)
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select trim_scale(round(p_share * 100, 1)) || ' %';
+  select trim_scale(round(p_share * 100, case when p_share < 0.01 then 3 else 1 end)) || ' %';
 $function$
 ;
 comment on function scheduler.percent_text(numeric) is 'A share as people say it.';
@@ -10635,6 +10726,7 @@ CREATE OR REPLACE FUNCTION scheduler.plan_price(p_plan scheduler_plans, p_invoca
  SET search_path TO ''
 AS $function$
   select case
+    when num_nulls(p_plan.plan, p_invocations, p_wall_seconds) > 0 then null
     when p_invocations > p_plan.invocations_included and p_plan.usd_a_package is null then null
     else coalesce(ceil(greatest(0, p_invocations - p_plan.invocations_included) / p_plan.invocations_package)
       * p_plan.usd_a_package, 0)
@@ -10642,7 +10734,7 @@ AS $function$
         * p_plan.usd_a_wall_second, 2), 0) end;
 $function$
 ;
-comment on function scheduler.plan_price(scheduler_plans,numeric,numeric) is 'What so many calls and seconds in a month cost in US dollars above what the plan includes; null when the plan does not sell so many.';
+comment on function scheduler.plan_price(scheduler_plans,numeric,numeric) is 'What so many calls and seconds in a month cost in US dollars above what the plan includes; null when the plan does not sell so many, without a plan, and of what is not known.';
 revoke all on function scheduler.plan_price(scheduler_plans,numeric,numeric) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.planned_run(p_job scheduler_jobs, p_planned scheduler.planned_occurrence, p_started text, p_now timestamp with time zone)
@@ -10763,6 +10855,25 @@ $function$
 ;
 comment on function scheduler.previous_occurrence(text,text,timestamp with time zone) is 'The last occurrence at or before p_before, in the IANA time zone given; null when there is none in the 40 years before. Raises 22023 for a schedule or a time zone that cannot be read.';
 revoke all on function scheduler.previous_occurrence(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
+
+CREATE OR REPLACE FUNCTION scheduler.project_days(p_from date, p_today date)
+ RETURNS TABLE(day date, sent double precision, seconds double precision, successes double precision, failures double precision)
+ LANGUAGE sql
+ STABLE ROWS 100
+ SET search_path TO ''
+AS $function$
+  select calendar.day, coalesce(sum(days.sent), 0), round(coalesce(sum(wall_ms), 0) / 1000.0),
+    coalesce(sum(success_rows), 0), coalesce(sum(failure_rows), 0)
+  from (
+    select first + nth as day
+    from (select min(known.day) as first from scheduler.job_days as known where known.day >= p_from) as known,
+      generate_series(0, p_today - 1 - first) as nth
+  ) as calendar left join scheduler.job_days as days on days.day = calendar.day
+  group by calendar.day order by calendar.day;
+$function$
+;
+comment on function scheduler.project_days(date,date) is 'What all jobs came to on each day, from the first that is known since p_from to the one before p_today: calls, seconds of work, and rows of the ledger. A day on which nothing ended has zeros.';
+revoke all on function scheduler.project_days(date,date) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.prune(p_now timestamp with time zone, p_limit integer DEFAULT 5000)
  RETURNS jsonb
@@ -11346,6 +11457,28 @@ $function$
 comment on function scheduler.refill_budget(text,text,timestamp with time zone) is 'Forgets what was taken of a budget, for an operator who knows that the API counts from nothing again. Reservations stay. Raises SD012 for an unknown budget; 22023 for a missing author.';
 revoke all on function scheduler.refill_budget(text,text,timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.refresh_project_forecast(p_plan scheduler_plans, p_now timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO ''
+AS $function$
+begin
+  if not exists (
+    select from scheduler.project_forecast
+    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = coalesce(p_plan::text, '')) then
+    perform scheduler.make_project_forecast(p_plan, p_now);
+  end if;
+  return jsonb_build_object();
+exception when query_canceled or others then
+  -- Jobs get theirs all the same; this one is tried again when forecasts are looked at.
+  raise warning 'the forecast of ledger and cost failed: %', sqlerrm;
+  return jsonb_build_object('forecast of ledger and cost', sqlerrm);
+end;
+$function$
+;
+comment on function scheduler.refresh_project_forecast(scheduler_plans,timestamp with time zone) is 'Makes the forecasts of ledger and cost anew where they are not of today or of another plan. Returns what failed, as the pulse tells it: {what: message}.';
+revoke all on function scheduler.refresh_project_forecast(scheduler_plans,timestamp with time zone) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.refuse_schedule(p_schedule text, p_text text, p_fields text[])
  RETURNS void
  LANGUAGE plpgsql
@@ -11617,7 +11750,8 @@ begin
     select format('select scheduler.register_job(%s)',
       string_agg(format('%I => %s', argument, scheduler.argument_literal(p_entry -> argument, type)), ', '))
     from scheduler.job_arguments() where p_entry ? argument);
-  perform scheduler.note_source(p_source, array[p_entry ->> 'name']);
+  perform scheduler.note_source(p_source, name, scheduler.registered_values(jobs))
+    from public.scheduler_jobs as jobs where name = p_entry ->> 'name';
 end;
 $function$
 ;
@@ -12678,24 +12812,6 @@ $function$
 comment on function scheduler.sample_durations(text,integer,text[]) is 'How long those of the job''s newest runs took that began: of that many rows, or of that many that began and have one of the statuses.';
 revoke all on function scheduler.sample_durations(text,integer,text[]) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.schedule_tasks(p_entries jsonb)
- RETURNS jsonb
- LANGUAGE sql
- STABLE
- SET search_path TO ''
-AS $function$
-  select coalesce(jsonb_agg(task order by task ->> 'job'), '[]')
-  from (
-    select task from jsonb_array_elements(p_entries) as task
-    union all
-    select jsonb_build_object('job', job_name, 'source', source) from scheduler.job_sources
-    where applied is not null
-      and job_name not in (select task ->> 'job' from jsonb_array_elements(p_entries) as task)) as tasks;
-$function$
-;
-comment on function scheduler.schedule_tasks(jsonb) is 'The entries of schedules.json, and the jobs that it registered earlier and has no entry of any more, by name: the order in which all lock the rows of several jobs.';
-revoke all on function scheduler.schedule_tasks(jsonb) from public, anon, authenticated, service_role;
-
 CREATE OR REPLACE FUNCTION scheduler.scheduler_health()
  RETURNS jsonb
  LANGUAGE sql
@@ -13134,8 +13250,8 @@ CREATE OR REPLACE FUNCTION scheduler.share_facts(p_share scheduler.share)
  IMMUTABLE
  SET search_path TO ''
 AS $function$
-  select jsonb_build_object('rate', round((p_share).share::numeric, 4), 'least', round((p_share).least::numeric, 4),
-    'most', round((p_share).most::numeric, 4));
+  select jsonb_build_object('rate', round((p_share).share::numeric, 6), 'least', round((p_share).least::numeric, 6),
+    'most', round((p_share).most::numeric, 6));
 $function$
 ;
 comment on function scheduler.share_facts(scheduler.share) is 'A share as a finding shows it.';
@@ -13166,12 +13282,14 @@ CREATE OR REPLACE FUNCTION scheduler.share_without_worst_day(p_part double preci
 AS $function$
   select scheduler.share_of(sum(part), sum(whole))
   from (
-    select *, row_number() over (order by part / whole desc, whole desc) as place
-    from unnest(p_part, p_whole) as days (part, whole) where whole > 0) as ranked
+    select *, row_number() over (order by part - whole * usual desc) as place
+    from (
+      select *, sum(part) over () / sum(whole) over () as usual
+      from unnest(p_part, p_whole) as days (part, whole) where whole > 0) as days) as ranked
   where place > 1;
 $function$
 ;
-comment on function scheduler.share_without_worst_day(double precision[],double precision[]) is 'How large a share some were of all on these days, without the day of the highest: an incident of one day is no change.';
+comment on function scheduler.share_without_worst_day(double precision[],double precision[]) is 'How large a share some were of all on these days, without the day that has most above its share: an incident of one day is no change.';
 revoke all on function scheduler.share_without_worst_day(double precision[],double precision[]) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.shared_cause(p_sighting scheduler.sighting, p_alike bigint)
@@ -13203,25 +13321,29 @@ CREATE OR REPLACE FUNCTION scheduler.shortest_interval_ms(p_job scheduler_jobs, 
  SET search_path TO ''
 AS $function$
 declare
-  v_from constant timestamptz := coalesce(p_job.next_run_at, p_now);
-  v_seconds float8;
+  v_parsed scheduler.parsed_schedule;
+  v_times integer[];
+  v_days integer;
 begin
-  if p_job.schedule is null or p_job.continuous or not scheduler.knows_time_zone(p_job.time_zone) then
+  if p_job.schedule is null or p_job.continuous then
     return null;
   end if;
-  for days in 0 .. 3 loop
-    v_seconds := (
-      select min(extract(epoch from gap)) from (
-        select occurrence - lag(occurrence) over (order by occurrence) as gap
-        from scheduler.occurrences(p_job.schedule, p_job.time_zone, v_from,
-          v_from + (array[interval '62 minutes', '25 hours', '8 days', '32 days'])[days + 1]) as occurrence) as gaps);
-    exit when v_seconds is not null;
-  end loop;
-  return v_seconds * 1000;
+  v_parsed := scheduler.parse_schedule(p_job.schedule);
+  if v_parsed.interval_seconds is not null then
+    return v_parsed.interval_seconds * 1000::bigint;
+  end if;
+  v_times := array(
+    select hour * 60 + minute from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute order by 1);
+  v_days := (
+    select min(extract(day from gap)) from (
+      select day - lag(day) over (order by day) as gap
+      from scheduler.matching_dates(v_parsed, scheduler.utc_day(p_now), scheduler.utc_day(p_now) + 366)) as gaps);
+  return 60000::bigint * least(1440 * v_days - v_times[cardinality(v_times)] + v_times[1], (
+    select min(v_times[place + 1] - v_times[place]) from generate_series(1, cardinality(v_times) - 1) as place));
 end;
 $function$
 ;
-comment on function scheduler.shortest_interval_ms(scheduler_jobs,timestamp with time zone) is 'The shortest time between two occurrences of the job; null without a schedule, or with fewer than two in a month.';
+comment on function scheduler.shortest_interval_ms(scheduler_jobs,timestamp with time zone) is 'The shortest time between two occurrences of the job; null without a schedule, or with fewer than two in a year.';
 revoke all on function scheduler.shortest_interval_ms(scheduler_jobs,timestamp with time zone) from public, anon, authenticated, service_role;
 
 CREATE OR REPLACE FUNCTION scheduler.skip_text(p_job scheduler_jobs, p_kind text, p_detail text DEFAULT NULL::text)
@@ -14462,7 +14584,7 @@ $function$
 comment on function scheduler.trend_of(date[],double precision[],date) is 'How a figure stands and moves, by its value on each day, ascending. What lies before a step is left out. A trend is proven by 3.5 standard deviations: chance makes one of 2,000. Null of fewer than 14 days.';
 revoke all on function scheduler.trend_of(date[],double precision[],date) from public, anon, authenticated, service_role;
 
-CREATE OR REPLACE FUNCTION scheduler.try_entry(p_task jsonb, p_now timestamp with time zone)
+CREATE OR REPLACE FUNCTION scheduler.try_entry(p_wanted jsonb, p_now timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  SET search_path TO ''
@@ -14472,22 +14594,23 @@ declare
   v_hint text;
 begin
   begin
-    v_facts := scheduler.bring_entry(p_task, p_now);
-    if v_facts -> 'before' = v_facts -> 'after' and jsonb_typeof(v_facts -> 'was_source') = 'string' then
+    v_facts := scheduler.bring_entry(p_wanted, p_now);
+    if v_facts ->> 'becomes' = 'unchanged' then
       -- Undone, so that a job that stays as it is is not locked until the end.
       raise exception using errcode = 'P0001';
     end if;
     return v_facts;
   exception
-    when transaction_rollback or lock_not_available then
-      raise;  -- trying again helps
+    when transaction_rollback or lock_not_available or insufficient_privilege or insufficient_resources
+      or read_only_sql_transaction or system_error or internal_error then
+      raise;  -- no fault of the entry
     when others then
       if v_facts is null then
         get stacked diagnostics v_hint = pg_exception_hint;
-        return p_task || jsonb_build_object('fault', sqlerrm, 'hint', nullif(v_hint, ''));
+        return p_wanted || jsonb_build_object('fault', sqlerrm, 'hint', nullif(v_hint, ''));
       end if;
   end;
-  perform scheduler.note_source(p_task ->> 'source', array[p_task ->> 'job']);
+  perform scheduler.note_source(p_wanted ->> 'source', p_wanted ->> 'job', v_facts -> 'after');
   return v_facts;
 end;
 $function$
@@ -15251,6 +15374,24 @@ $function$
 comment on function scheduler.wake_waiting(timestamp with time zone) is 'Wakes all jobs of which a run waits for a lock or a limit, and continuous ones without a run. Returns how many.';
 revoke all on function scheduler.wake_waiting(timestamp with time zone) from public, anon, authenticated, service_role;
 
+CREATE OR REPLACE FUNCTION scheduler.wanted_jobs(p_entries jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO ''
+AS $function$
+  select coalesce(jsonb_agg(wanted order by wanted ->> 'job'), '[]')
+  from (
+    select wanted from jsonb_array_elements(p_entries) as wanted
+    union all
+    select jsonb_build_object('job', job_name, 'source', source) from scheduler.job_sources
+    where applied is not null
+      and job_name not in (select wanted ->> 'job' from jsonb_array_elements(p_entries) as wanted)) as all_wanted;
+$function$
+;
+comment on function scheduler.wanted_jobs(jsonb) is 'The entries of schedules.json, and the jobs that it registered earlier and has no entry of any more, by name: the order in which all lock the rows of several jobs.';
+revoke all on function scheduler.wanted_jobs(jsonb) from public, anon, authenticated, service_role;
+
 CREATE OR REPLACE FUNCTION scheduler.webhook_signature(p_secret text, p_key uuid, p_seconds bigint, p_body jsonb)
  RETURNS text
  LANGUAGE plpgsql
@@ -15775,7 +15916,7 @@ revoke all on function scheduler_api_tick() from public, anon, authenticated, se
 grant execute on function scheduler_api_tick() to service_role;
 
 CREATE OR REPLACE FUNCTION public.scheduler_api_timeline(p_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_to timestamp with time zone DEFAULT NULL::timestamp with time zone, p_cursor text DEFAULT NULL::text)
- RETURNS jsonb
+ RETURNS json
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO ''

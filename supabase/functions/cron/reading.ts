@@ -132,7 +132,7 @@ export const readingRoutes: ReadingRoute[] = [
   },
   {
     path: "/timeline",
-    summary: "What a picture of a day needs, in cells; 50 jobs a page, at most 31 days",
+    summary: "What a picture of a day needs, in cells; 25 jobs a page, at most 31 days",
     answer: shapes.timeline,
     asks: "scheduler_api_timeline",
     query: z.strictObject({ from: moment.optional(), to: moment.optional(), cursor }),

@@ -13,29 +13,34 @@ $$;
 comment on function scheduler.duration_trend(text, date) is
   'How the p95 of a day''s durations stands and moves, in milliseconds, by half a year.';
 
--- Occurrences lie closest together within an hour, a day, a week or a month, counted from one of them.
+-- By the times of a day and the dates that match: occurrences are thousands where they are frequent, and those of some
+-- hours do not say what those of others are. A change of the clock counts for nothing.
 create function scheduler.shortest_interval_ms(p_job public.scheduler_jobs, p_now timestamptz) returns bigint
 language plpgsql stable set search_path = '' as $$
 declare
-  v_from constant timestamptz := coalesce(p_job.next_run_at, p_now);
-  v_seconds float8;
+  v_parsed scheduler.parsed_schedule;
+  v_times integer[];
+  v_days integer;
 begin
-  if p_job.schedule is null or p_job.continuous or not scheduler.knows_time_zone(p_job.time_zone) then
+  if p_job.schedule is null or p_job.continuous then
     return null;
   end if;
-  for days in 0 .. 3 loop
-    v_seconds := (
-      select min(extract(epoch from gap)) from (
-        select occurrence - lag(occurrence) over (order by occurrence) as gap
-        from scheduler.occurrences(p_job.schedule, p_job.time_zone, v_from,
-          v_from + (array[interval '62 minutes', '25 hours', '8 days', '32 days'])[days + 1]) as occurrence) as gaps);
-    exit when v_seconds is not null;
-  end loop;
-  return v_seconds * 1000;
+  v_parsed := scheduler.parse_schedule(p_job.schedule);
+  if v_parsed.interval_seconds is not null then
+    return v_parsed.interval_seconds * 1000::bigint;
+  end if;
+  v_times := array(
+    select hour * 60 + minute from unnest(v_parsed.hours) as hour, unnest(v_parsed.minutes) as minute order by 1);
+  v_days := (
+    select min(extract(day from gap)) from (
+      select day - lag(day) over (order by day) as gap
+      from scheduler.matching_dates(v_parsed, scheduler.utc_day(p_now), scheduler.utc_day(p_now) + 366)) as gaps);
+  return 60000::bigint * least(1440 * v_days - v_times[cardinality(v_times)] + v_times[1], (
+    select min(v_times[place + 1] - v_times[place]) from generate_series(1, cardinality(v_times) - 1) as place));
 end;
 $$;
 comment on function scheduler.shortest_interval_ms(public.scheduler_jobs, timestamptz) is
-  'The shortest time between two occurrences of the job; null without a schedule, or with fewer than two in a month.';
+  'The shortest time between two occurrences of the job; null without a schedule, or with fewer than two in a year.';
 
 create function scheduler.job_limits(p_job public.scheduler_jobs, p_plan public.scheduler_plans, p_now timestamptz)
 returns table (name text, ms bigint)
@@ -63,8 +68,8 @@ language sql stable set search_path = '' as $$
     'most_ms_a_day', round((p_trend).slope_most::numeric, 3), 'days', (p_trend).days, 'since', (p_trend).first_day)
     order by is_reached desc, (arrival).on_day, limits.name), '[]')
   from scheduler.utc_day(p_now) as today, scheduler.job_limits(p_job, p_plan, p_now) as limits,
-    lateral (select scheduler.has_reached(p_trend, ms) as is_reached,
-      scheduler.arrival_of(p_trend, ms, today) as arrival) as found
+    lateral (select scheduler.has_reached(p_trend, ms) as is_reached) as there,
+    lateral (select case when not is_reached then scheduler.arrival_of(p_trend, ms, today) end as arrival) as ahead
   where is_reached or (arrival).on_day is not null;
 $$;
 comment on function scheduler.outgrown_limits(
@@ -73,8 +78,8 @@ comment on function scheduler.outgrown_limits(
 
 create function scheduler.share_facts(p_share scheduler.share) returns jsonb
 language sql immutable set search_path = '' as $$
-  select jsonb_build_object('rate', round((p_share).share::numeric, 4), 'least', round((p_share).least::numeric, 4),
-    'most', round((p_share).most::numeric, 4));
+  select jsonb_build_object('rate', round((p_share).share::numeric, 6), 'least', round((p_share).least::numeric, 6),
+    'most', round((p_share).most::numeric, 6));
 $$;
 comment on function scheduler.share_facts(scheduler.share) is 'A share as a finding shows it.';
 
@@ -101,7 +106,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function scheduler.failure_change(text, date) is
   'Whether the last seven days on which the job ran had another failure rate than those before, by three months: their '
-    '99 % intervals do not meet, also without the worst day of either side. A finding, or null.';
+    '99 % intervals do not meet, the worst day of each side left out. A finding, or null.';
 
 create type scheduler.hour_size as (
   day date, utc_hour integer, hour integer, weekday integer, is_new boolean, size float8, weight float8
@@ -111,21 +116,31 @@ comment on type scheduler.hour_size is
     'how many milliseconds its runs took on average; weight: the root of how many they were, as an average of few is '
     'more of a chance.';
 
+create function scheduler.offset_minutes(p_day date, p_utc_hour integer, p_time_zone text) returns integer
+language sql immutable set search_path = '' as $$
+  select ((extract(epoch from to_timestamp(epoch) at time zone p_time_zone) - epoch) / 60)::integer
+  from (select 86400::bigint * (p_day - date '1970-01-01') + 3600 * p_utc_hour as epoch) as moment;
+$$;
+comment on function scheduler.offset_minutes(date, integer, text) is
+  'By how much the clock of a zone is ahead of UTC in an hour of a UTC day.';
+
 create function scheduler.hour_sizes(p_job public.scheduler_jobs, p_today date) returns setof scheduler.hour_size
 language sql stable set search_path = '' rows 1000 as $$
-  with days as (
-    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number,
-      -- As it is at the beginning of the day. A thousand conversions would take as long as all the rest.
-      extract(epoch from (day::timestamp at time zone 'UTC') at time zone zone - day)::integer / 60 as offset_minutes
+  -- Materialized: without it the offsets of a day are looked up for each of its hours, which takes many times as long.
+  with days as materialized (
+    select day, hour_runs, hour_ms, array_lower(hour_runs, 1) as first_hour, day - date '2001-01-01' as number, zone,
+      scheduler.offset_minutes(day, array_lower(hour_runs, 1), zone) as first_offset,
+      scheduler.offset_minutes(day, array_upper(hour_runs, 1), zone) as last_offset
     from scheduler.job_days, scheduler.shown_time_zone(p_job.time_zone) as zone
-    where job_name = p_job.name and day >= p_today - 43 and day < p_today
+    where job_name = p_job.name and day >= p_today - 43 and day < p_today and hour_runs <> '{}'
   )
-  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 1) % 7, day = p_today - 1,
+  select day, utc_hour, local_minute / 60 % 24, (number + local_minute / 1440 - 2) % 7, day = p_today - 1,
     ln(greatest(ms / runs::float8, 1)), sqrt(runs)
   from days, unnest(hour_runs, hour_ms) with ordinality as hours (runs, ms, place),
     lateral (select (first_hour + place - 1)::integer as utc_hour) as utc_hours,
-    -- From the day before on, so that it is not negative.
-    lateral (select 1440 + 60 * utc_hour + offset_minutes as local_minute) as clock
+    -- Two days on, so that it is not negative.
+    lateral (select 2880 + 60 * utc_hour + case when first_offset = last_offset then first_offset
+      else scheduler.offset_minutes(day, utc_hour, zone) end as local_minute) as clock
   where runs > 0;
 $$;
 comment on function scheduler.hour_sizes(public.scheduler_jobs, date) is

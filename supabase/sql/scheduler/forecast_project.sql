@@ -46,15 +46,28 @@ language sql immutable set search_path = '' as $$
 $$;
 comment on function scheduler.trend_facts(scheduler.trend) is 'A trend of whole numbers as a forecast shows it.';
 
+create function scheduler.project_days(p_from date, p_today date)
+returns table (day date, sent float8, seconds float8, successes float8, failures float8)
+language sql stable set search_path = '' rows 100 as $$
+  select calendar.day, coalesce(sum(days.sent), 0), round(coalesce(sum(wall_ms), 0) / 1000.0),
+    coalesce(sum(success_rows), 0), coalesce(sum(failure_rows), 0)
+  from (
+    select first + nth as day
+    from (select min(known.day) as first from scheduler.job_days as known where known.day >= p_from) as known,
+      generate_series(0, p_today - 1 - first) as nth
+  ) as calendar left join scheduler.job_days as days on days.day = calendar.day
+  group by calendar.day order by calendar.day;
+$$;
+comment on function scheduler.project_days(date, date) is
+  'What all jobs came to on each day, from the first that is known since p_from to the one before p_today: calls, '
+    'seconds of work, and rows of the ledger. A day on which nothing ended has zeros.';
+
 create function scheduler.ledger_forecast(p_today date) returns jsonb
 language sql stable set search_path = '' as $$
-  with days as (
-    select day, sum(success_rows)::float8 as successes, sum(failure_rows)::float8 as failures
-    from scheduler.job_days where day >= p_today - 42 and day < p_today group by day
-  ), coming as (
+  with coming as (
     select count(*) as days, scheduler.usual_a_day(array_agg(day), array_agg(successes)) as successes,
       scheduler.usual_a_day(array_agg(day), array_agg(failures)) as failures
-    from days
+    from scheduler.project_days(p_today - 42, p_today)
   ), kept as (
     select scheduler.setting('scheduler.keep_successes_days') as successes,
       scheduler.setting('scheduler.keep_failures_days') as failures
@@ -89,11 +102,13 @@ comment on function scheduler.ledger_forecast(date) is
 
 create function scheduler.month_ahead(p_days date[], p_values float8[], p_today date) returns jsonb
 language sql immutable set search_path = '' as $$
-  select jsonb_build_object('next_30_days', round(middle), 'least', round(greatest(0, middle - reach)),
-    'most', round(middle + reach), 'a_day', round((trend).slope::numeric, 3), 'days', (trend).days,
+  select jsonb_build_object('next_30_days', round(greatest(0, middle)), 'least', round(greatest(0, middle - reach)),
+    'most', round(greatest(0, middle + reach)), 'a_day', round((trend).slope::numeric, 3), 'days', (trend).days,
     'since', (trend).first_day)
-  from scheduler.trend_of(p_days, p_values, p_today) as trend, lateral (
-    select 30 * case when (trend).slope is null then scheduler.usual_a_day(p_days, p_values)
+  from scheduler.trend_of(p_days, p_values, p_today) as trend,
+    -- What lies before a step is left out here, too.
+    lateral (select cardinality(p_days) - (trend).days + 1 as first) as since, lateral (
+    select 30 * case when (trend).slope is null then scheduler.usual_a_day(p_days[first:], p_values[first:])
         else (trend).level + 15 * (trend).slope end as middle,
       30 * (2.45 * (trend).spread / sqrt((trend).days)
         + 15 * coalesce(greatest((trend).slope - (trend).slope_least, (trend).slope_most - (trend).slope), 0))
@@ -101,24 +116,22 @@ language sql immutable set search_path = '' as $$
   where (trend).days is not null;
 $$;
 comment on function scheduler.month_ahead(date[], float8[], date) is
-  'What the next 30 days come to, by what each day was, and between what and what; null of fewer than 14 days.';
+  'What the next 30 days come to, by what each day was, ascending, and between what and what; null of fewer than 14 '
+    'days.';
 
 create function scheduler.cost_forecast(p_plan public.scheduler_plans, p_today date) returns jsonb
 language sql stable set search_path = '' as $$
-  with days as (
-    select day, sum(sent)::float8 as sent, round(sum(wall_ms) / 1000.0)::float8 as seconds
-    from scheduler.job_days where day >= p_today - 91 and day < p_today group by day
-  ), series as (
+  with series as (
     select array_agg(day order by day) as days, array_agg(sent order by day) as sent,
       array_agg(seconds order by day) as seconds, coalesce(sum(sent) filter (where day >= p_today - 30), 0) as calls,
       coalesce(sum(seconds) filter (where day >= p_today - 30), 0) as wall
-    from days
+    from scheduler.project_days(p_today - 91, p_today)
   ), months as (
-    select *, scheduler.month_ahead(days, sent, p_today) as calls_ahead,
-      scheduler.month_ahead(days, seconds, p_today) as wall_ahead,
-      scheduler.arrival_of(scheduler.trend_of(days, sent, p_today),
-        p_plan.invocations_included / 30.0::float8, p_today) as over
-    from series
+    select series.*, scheduler.month_ahead(series.days, sent, p_today) as calls_ahead,
+      scheduler.month_ahead(series.days, seconds, p_today) as wall_ahead,
+      -- The middle of the month that begins on that day is half a month later.
+      scheduler.arrival_of(trend, p_plan.invocations_included / 30.0::float8 - 15 * trend.slope, p_today) as over
+    from series, scheduler.trend_of(series.days, sent, p_today) as trend
   )
   select jsonb_build_object('plan', p_plan.plan, 'source', p_plan.source, 'looked_up_on', p_plan.looked_up_on,
     'invocations', jsonb_build_object('last_30_days', calls, 'ahead', calls_ahead,

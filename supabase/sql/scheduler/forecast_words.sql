@@ -2,14 +2,17 @@
 
 create function scheduler.ms_text(p_ms numeric) returns text
 language sql immutable set search_path = '' as $$
-  select case when p_ms < 1000 then round(p_ms) || ' ms' when p_ms < 120000 then round(p_ms / 1000, 1) || ' s'
-    else scheduler.duration_text(p_ms / 1000) end;
+  -- A limit of 150 s is not one of 3 minutes.
+  select case when p_ms < 1000 then round(p_ms) || ' ms'
+    when p_ms < 600000 then trim_scale(round(p_ms / 1000, 1)) || ' s'
+    when p_ms < 7200000 then trim_scale(round(p_ms / 60000, 1)) || ' minutes'
+    else trim_scale(round(p_ms / 3600000, 1)) || ' hours' end;
 $$;
-comment on function scheduler.ms_text(numeric) is 'How long so many milliseconds are, as people say it.';
+comment on function scheduler.ms_text(numeric) is 'How long so many milliseconds are, to a tenth of a second, a minute or an hour.';
 
 create function scheduler.percent_text(p_share numeric) returns text
 language sql immutable set search_path = '' as $$
-  select trim_scale(round(p_share * 100, 1)) || ' %';
+  select trim_scale(round(p_share * 100, case when p_share < 0.01 then 3 else 1 end)) || ' %';
 $$;
 comment on function scheduler.percent_text(numeric) is 'A share as people say it.';
 
@@ -71,9 +74,10 @@ language sql immutable set search_path = '' as $$
       else format(', %s calls%s in the next', calls #>> '{ahead,next_30_days}',
           scheduler.between_text(calls #>> '{ahead,least}', calls #>> '{ahead,most}'))
         || coalesce('; the plan ' || (p_cost ->> 'plan') || ' includes ' || (calls ->> 'included'), '')
-        || coalesce(', which is exceeded on ' || (calls ->> 'exceeds_on')
-          || scheduler.between_text(calls ->> 'earliest', calls ->> 'latest'), '')
-        || case when jsonb_typeof(p_cost -> 'usd') = 'null' then ', and sells no more'
+        || coalesce(', fewer than the 30 days from ' || (calls ->> 'exceeds_on')
+          || scheduler.between_text(calls ->> 'earliest', calls ->> 'latest') || ' on have', '')
+        || case when p_cost ->> 'plan' is null then ''
+          when jsonb_typeof(p_cost -> 'usd') = 'null' then ', and sells no more'
           when (p_cost ->> 'usd')::numeric = 0 then ''
           else format(': %s USD more', p_cost ->> 'usd') end
         || format(' (by %s days)', calls #>> '{ahead,days}') end

@@ -48,7 +48,7 @@ begin
     'days', (select count(*) from scheduler.job_days
       where job_name = p_job.name and day >= v_today - 182 and day < v_today),
     'duration', case when v_trend.days is not null and not p_job.continuous then jsonb_build_object(
-      'p95_ms', round(v_trend.level), 'ms_a_day', round(v_trend.slope::numeric, 3),
+      'p95_ms', round(greatest(0, v_trend.level)), 'ms_a_day', round(v_trend.slope::numeric, 3),
       'least_ms_a_day', round(v_trend.slope_least::numeric, 3),
       'most_ms_a_day', round(v_trend.slope_most::numeric, 3), 'days', v_trend.days, 'since', v_trend.first_day) end,
     'findings', coalesce((
@@ -114,6 +114,25 @@ comment on function scheduler.make_project_forecast(public.scheduler_plans, time
   'Notes how large the ledger is today, forgets the hours of days before the last 50, and makes the forecasts of '
     'ledger and cost anew.';
 
+create function scheduler.refresh_project_forecast(p_plan public.scheduler_plans, p_now timestamptz) returns jsonb
+language plpgsql set search_path = '' as $$
+begin
+  if not exists (
+    select from scheduler.project_forecast
+    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = coalesce(p_plan::text, '')) then
+    perform scheduler.make_project_forecast(p_plan, p_now);
+  end if;
+  return jsonb_build_object();
+exception when query_canceled or others then
+  -- Jobs get theirs all the same; this one is tried again when forecasts are looked at.
+  raise warning 'the forecast of ledger and cost failed: %', sqlerrm;
+  return jsonb_build_object('forecast of ledger and cost', sqlerrm);
+end;
+$$;
+comment on function scheduler.refresh_project_forecast(public.scheduler_plans, timestamptz) is
+  'Makes the forecasts of ledger and cost anew where they are not of today or of another plan. Returns what failed, as '
+    'the pulse tells it: {what: message}.';
+
 create function scheduler.stale_forecasts(p_plan public.scheduler_plans, p_now timestamptz)
 returns setof public.scheduler_jobs
 language sql stable set search_path = '' rows 100 as $$
@@ -133,12 +152,8 @@ declare
   v_job public.scheduler_jobs;
   v_made integer := 0;
   v_is_left boolean := false;
+  v_errors constant jsonb := scheduler.refresh_project_forecast(v_plan, p_now);
 begin
-  if not exists (
-    select from scheduler.project_forecast
-    where scheduler.utc_day(made_at) = scheduler.utc_day(p_now) and made_with = coalesce(v_plan::text, '')) then
-    perform scheduler.make_project_forecast(v_plan, p_now);
-  end if;
   for v_job in select * from scheduler.stale_forecasts(v_plan, p_now) loop
     v_is_left := clock_timestamp() >= v_until;
     exit when v_is_left;
@@ -146,7 +161,7 @@ begin
     v_made := v_made + 1;
   end loop;
   update scheduler.pulse_state set forecasts_left = v_is_left where forecasts_left <> v_is_left;
-  return jsonb_build_object('forecasts', v_made);
+  return jsonb_build_object('forecasts', v_made, 'errors', v_errors);
 end;
 $$;
 comment on function scheduler.attend_forecasts(timestamptz, integer) is
@@ -169,11 +184,12 @@ begin
   if v_name is not null and not found then
     return query
       select v_name, 'nothing', null::date, null::date, null::date, known, v_name || case
+        when known is null then ': the pulse has made no forecast yet'
         when made.error is not null then ': ' || made.error
         when known >= 14 then format(': nothing is foreseen (by %s days)', known)
         else format(': what comes is said from 14 days on, %s are known', known) end
       from (
-        select coalesce(max((forecast ->> 'days')::integer), 0) as known, max(forecast ->> 'error') as error
+        select max((forecast ->> 'days')::integer) as known, max(forecast ->> 'error') as error
         from scheduler.job_forecasts where job_name = v_name) as made;
   elsif v_name is null then
     return query

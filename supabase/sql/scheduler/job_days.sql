@@ -42,7 +42,8 @@ comment on column scheduler.job_days.durations is
   'How long runs took that completed, or that time stopped (timed_out, interrupted): a count at each place of '
     'duration_place, null for none. Two days together are the sums of their places.';
 comment on column scheduler.job_days.hour_runs is
-  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together. Kept for 50 days.';
+  'How many of these runs began in each UTC hour, counted from the beginning of the day: -1 is the last hour of the '
+    'day before. hour_ms: how long they took together. Kept for 50 days.';
 comment on column scheduler.job_days.figures is
   'Of each figure that the job names: {"rows": {"sum", "least", "most", "runs"}}.';
 
@@ -149,6 +150,14 @@ language sql immutable set search_path = '' as $$
 $$;
 comment on function scheduler.utc_day(timestamptz) is 'The UTC day of a moment.';
 
+create function scheduler.hour_of_day(p_at timestamptz, p_day date) returns integer
+language sql immutable set search_path = '' as $$
+  select hour from floor(extract(epoch from (p_at at time zone 'UTC') - p_day) / 3600) as hour
+  where hour between -24 and 23;
+$$;
+comment on function scheduler.hour_of_day(timestamptz, date) is
+  'In which hour of a UTC day a moment lies, -1 being the last of the day before; null on no other day.';
+
 create function scheduler.is_timed(p_run public.scheduler_runs) returns boolean
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -167,7 +176,7 @@ declare
   -- Null is 0; negative it can be where somebody wrote so.
   v_ms constant integer := greatest(p_run.duration_ms, 0);
   v_is_timed constant boolean := scheduler.is_timed(p_run);
-  v_hour constant integer := case when v_is_timed then extract(hour from p_run.started_at at time zone 'UTC') end;
+  v_hour constant integer := case when v_is_timed then scheduler.hour_of_day(p_run.started_at, v_day) end;
   v_goes_early constant integer := (p_run.status in ('completed', 'skipped', 'deferred'))::integer;
 begin
   for try in 1 .. 2 loop

@@ -69,6 +69,7 @@ create function scheduler.plan_price(
 ) returns numeric
 language sql immutable set search_path = '' as $$
   select case
+    when num_nulls(p_plan.plan, p_invocations, p_wall_seconds) > 0 then null
     when p_invocations > p_plan.invocations_included and p_plan.usd_a_package is null then null
     else coalesce(ceil(greatest(0, p_invocations - p_plan.invocations_included) / p_plan.invocations_package)
       * p_plan.usd_a_package, 0)
@@ -77,4 +78,4 @@ language sql immutable set search_path = '' as $$
 $$;
 comment on function scheduler.plan_price(public.scheduler_plans, numeric, numeric) is
   'What so many calls and seconds in a month cost in US dollars above what the plan includes; null when the plan does '
-    'not sell so many.';
+    'not sell so many, without a plan, and of what is not known.';

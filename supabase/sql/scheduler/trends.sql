@@ -234,10 +234,12 @@ create function scheduler.share_without_worst_day(p_part float8[], p_whole float
 language sql immutable set search_path = '' as $$
   select scheduler.share_of(sum(part), sum(whole))
   from (
-    select *, row_number() over (order by part / whole desc, whole desc) as place
-    from unnest(p_part, p_whole) as days (part, whole) where whole > 0) as ranked
+    select *, row_number() over (order by part - whole * usual desc) as place
+    from (
+      select *, sum(part) over () / sum(whole) over () as usual
+      from unnest(p_part, p_whole) as days (part, whole) where whole > 0) as days) as ranked
   where place > 1;
 $$;
 comment on function scheduler.share_without_worst_day(float8[], float8[]) is
-  'How large a share some were of all on these days, without the day of the highest: an incident of one day is no '
-    'change.';
+  'How large a share some were of all on these days, without the day that has most above its share: an incident of one '
+    'day is no change.';

@@ -109,7 +109,7 @@ t.ledgerTest("an alert says it, with the sentence of the forecast", async ({ sql
   assert.equal(delivery!.message.title, "job outgrows its time");
   assert.match(
     delivery!.message.sentence,
-    /^job reaches its timeout of 110\.0 s on 2026-03-1\d \(between /,
+    /^job reaches its timeout of 110 s on 2026-03-1\d \(between /,
   );
   // With more time it is over: the next forecast says so.
   await t.register(sql, "job", { schedule: null, timeout_seconds: 86400 });

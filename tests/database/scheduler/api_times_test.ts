@@ -170,14 +170,14 @@ t.ledgerTest(
   },
 );
 
-t.ledgerTest("a timeline has 50 jobs a page", async ({ sql }) => {
-  for (let i = 0; i < 51; i++) await t.register(sql, `job-${String(i).padStart(2, "0")}`);
+t.ledgerTest("a timeline has 25 jobs a page", async ({ sql }) => {
+  for (let i = 0; i < 26; i++) await t.register(sql, `job-${String(i).padStart(2, "0")}`);
   const page = (cursor: string | null) =>
     t.value(sql, "scheduler.api_timeline($1, $2, $3, $1)", [t.NOON, t.after(60), cursor]);
   const first = await page(null);
-  assert.deepEqual([first.jobs.length, first.next_cursor], [50, "job-49"]);
+  assert.deepEqual([first.jobs.length, first.next_cursor], [25, "job-24"]);
   const { jobs, next_cursor } = await page(first.next_cursor);
-  assert.deepEqual([jobs.map(({ job }: { job: string }) => job), next_cursor], [["job-50"], null]);
+  assert.deepEqual([jobs.map(({ job }: { job: string }) => job), next_cursor], [["job-25"], null]);
 });
 
 t.ledgerTest("a timeline tells when the clocks of its jobs change", async ({ sql }) => {

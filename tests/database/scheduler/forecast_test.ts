@@ -61,9 +61,71 @@ t.ledgerTest("a job reaches its timeout, the wall clock and its interval", async
   }
   assert.match(
     timeout.sentence,
-    /^job reaches its timeout of 2 minutes on 2026-03-\d\d \(between 2026-03-\d\d and 2026-03-\d\d\): one run in twenty takes 10\d\.\d s or longer, and (1\.0 s|9\d\d ms) more each day \(by 60 days\)$/,
+    /^job reaches its timeout of 120 s on 2026-03-\d\d \(between 2026-03-\d\d and 2026-03-\d\d\): one run in twenty takes 10\d(\.\d)? s or longer, and (1 s|9\d\d ms) more each day \(by 60 days\)$/,
   );
-  assert.match(wallClock.sentence, /^job reaches the wall clock of 3 minutes of the plan free on /);
+  assert.match(wallClock.sentence, /^job reaches the wall clock of 150 s of the plan free on /);
+});
+
+t.ledgerTest("a limit that is reached has no day to come", async ({ sql }) => {
+  // p95 118 s now: within 2.5 % of the timeout it counts as there.
+  await writeDays(sql, today, [["job", days(60, (ago) => 118e3 - 300 * ago, { noise: 0 })]]);
+  await t.register(sql, "job", { schedule: null, timeout_seconds: 119 });
+  const [{ limit, reached, on, earliest, latest, sentence }] =
+    (await forecastOf(sql, "job")).findings;
+  assert.deepEqual([limit, reached, on, earliest, latest], [
+    "timeout",
+    true,
+    "2026-03-02",
+    null,
+    null,
+  ]);
+  assert.equal(
+    sentence,
+    "job is at its timeout of 119 s: one run in twenty takes 118 s or longer, and 300 ms more each day (by 60 days)",
+  );
+});
+
+t.ledgerTest("sentences round to a tenth, small shares to three digits", async ({ sql }) => {
+  const texts = (name: string, values: string) =>
+    t.value(
+      sql,
+      `array(select scheduler.${name}(value) from unnest('${values}'::numeric[]) as value)`,
+    );
+  assert.deepEqual(
+    await texts(
+      "ms_text",
+      "{0, 999, 1000, 119960, 150000, 400500, 600000, 5430000, 7200000, 86400000}",
+    ),
+    [
+      "0 ms",
+      "999 ms",
+      "1 s",
+      "120 s",
+      "150 s",
+      "400.5 s",
+      "10 minutes",
+      "90.5 minutes",
+      "2 hours",
+      "24 hours",
+    ],
+  );
+  assert.deepEqual(await texts("percent_text", "{0, 0.00021, 0.0034, 0.05, 0.33333, 1}"), [
+    "0 %",
+    "0.021 %",
+    "0.34 %",
+    "5 %",
+    "33.3 %",
+    "100 %",
+  ]);
+});
+
+t.ledgerTest("a duration that falls does not fall below nothing", async ({ sql }) => {
+  await writeDays(sql, today, [[
+    "job",
+    days(20, (ago) => 1e5 * 0.8 ** (20 - ago), { noise: 0 }),
+  ]]);
+  await t.register(sql, "job", { schedule: null });
+  assert.equal((await forecastOf(sql, "job")).duration.p95_ms, 0);
 });
 
 t.ledgerTest("limits are those that hold now, and of jobs that have them", async ({ sql }) => {
@@ -89,7 +151,7 @@ t.ledgerTest("limits are those that hold now, and of jobs that have them", async
   assert.deepEqual([reached.findings[0].reached, reached.findings[0].on], [true, "2026-03-02"]);
   assert.match(
     reached.findings[0].sentence,
-    /^b is at its timeout of 50\.0 s: one run in twenty takes/,
+    /^b is at its timeout of 50 s: one run in twenty takes/,
   );
   const continuous = await forecastOf(sql, "c");
   assert.deepEqual([kinds(continuous), continuous.duration], [[], null]);
@@ -112,7 +174,13 @@ t.ledgerTest("the shortest interval of a schedule", async ({ sql }) => {
       ["0 3 * * 1", 7 * 1440],
       ["0 3 1,15 * *", 14 * 1440],
       ["20 seconds", 1 / 3],
-      ["0 3 1 * *", 30 * 1440],
+      ["0 3 1 * *", 28 * 1440],
+      // Whichever occurrence is the next.
+      ["0,50 9,12 * * *", 50],
+      ["0,50 11,12 * * *", 10],
+      ["30 0,12,23 * * 1,2", 60],
+      ["0 0,12,23 1,2,10 * *", 60],
+      ["*/7 * * * *", 4],
       ["0 3 29 2 *", null],
     ] as [string, number | null, string?][]
   ) {
@@ -122,10 +190,23 @@ t.ledgerTest("the shortest interval of a schedule", async ({ sql }) => {
       await sql`select scheduler.shortest_interval_ms(jobs, ${t.NOON}) as ms from scheduler_jobs as jobs`;
     assert.equal(row!.ms === null ? null : Number(row!.ms) / 60_000, minutes, schedule);
   }
+  // The same from any of its occurrences.
+  await t.register(sql, "job", { schedule: "0,50 9,10 * * 1,2", time_zone: "UTC" });
+  const found = await sql`
+    select at, scheduler.shortest_interval_ms(jsonb_populate_record(jobs, jsonb_build_object('next_run_at', at)), at) as ms
+    from scheduler_jobs as jobs, scheduler.occurrences(schedule, time_zone, '2026-03-02', '2026-03-04') as at`;
+  assert.equal(found.length, 8);
+  for (const { at, ms } of found) assert.equal(Number(ms), 600_000, at.toISOString());
 });
 
 t.ledgerTest("of fewer than 14 days nothing is said, nor of a job that rests", async ({ sql }) => {
-  const growing = (count: number) => days(count, (ago) => (100 - ago) * 1000, { failed: () => 20 });
+  // Failures and a figure that would be told, too.
+  const growing = (count: number) =>
+    days(count, (ago) => (100 - ago) * 1000, { failed: (ago) => ago <= 21 ? 20 : 0 })
+      .map((day) => ({
+        ...day,
+        figures: { rows: { sum: day.ago, least: day.ago, most: day.ago, runs: 1 } },
+      }));
   await writeDays(sql, today, [
     ["few", growing(13)],
     ["one", growing(1)],
@@ -133,7 +214,7 @@ t.ledgerTest("of fewer than 14 days nothing is said, nor of a job that rests", a
     ["zero", days(60, () => 0)],
   ]);
   for (const name of ["few", "one", "none", "rests", "zero"]) {
-    await t.register(sql, name, { timeout_seconds: 101 });
+    await t.register(sql, name, { timeout_seconds: 101, figures: ["rows"] });
   }
   for (const [name, known] of [["few", 13], ["one", 1], ["none", 0], ["rests", 46]] as const) {
     const forecast = await forecastOf(sql, name);
@@ -160,11 +241,16 @@ t.ledgerTest(
       ["more", failing((ago) => ago <= 7 ? 12 : ago % 9 === 0 ? 1 : 0)],
       ["less", failing((ago) => ago <= 7 ? 0 : 12)],
       ["incident", failing((ago) => ago === 3 ? 500 : 0)],
+      // The only run of another day failed as well.
+      ["incident-and-one", [
+        ...failing((ago) => ago === 3 ? 500 : 0).filter(({ ago }) => ago !== 2),
+        { ago: 2, runs: [], failed: 1 },
+      ]],
       ["steady", failing(() => 5)],
       ["new", failing((ago) => ago <= 7 ? 12 : 0).slice(-13)],
       ["all", days(60, () => 1000, { hours: [3], failed: (ago) => ago <= 7 ? 3 : 0 })],
     ]);
-    for (const name of ["more", "less", "incident", "steady", "new", "all"]) {
+    for (const name of ["more", "less", "incident", "incident-and-one", "steady", "new", "all"]) {
       await t.register(
         sql,
         name,
@@ -174,15 +260,15 @@ t.ledgerTest(
     assert.deepEqual(kinds(more), ["failure_rate"]);
     const [finding] = more.findings;
     assert.deepEqual([finding.rises, finding.days, finding.since], [true, 60, "2026-02-23"]);
-    assert.equal(finding.now.rate, 0.3333);
+    assert.equal(finding.now.rate, 0.333333);
     assert.ok(finding.before.most < finding.now.least && finding.before.rate < 0.01);
     assert.match(
       finding.sentence,
-      /^more fails more often: 33\.3 % of its runs since 2026-02-23, 0\.\d % before \(by 60 days\)$/,
+      /^more fails more often: 33\.3 % of its runs since 2026-02-23, 0\.\d+ % before \(by 60 days\)$/,
     );
     const less = await forecastOf(sql, "less");
     assert.deepEqual([kinds(less), less.findings[0].rises], [["failure_rate"], false]);
-    for (const name of ["incident", "steady", "new"]) {
+    for (const name of ["incident", "incident-and-one", "steady", "new"]) {
       assert.deepEqual(kinds(await forecastOf(sql, name)), [], name);
     }
     assert.deepEqual(kinds(await forecastOf(sql, "all")), ["failure_rate"]);
@@ -243,7 +329,7 @@ t.ledgerTest(
     assert.equal(known, 42);
     assert.match(
       sentence,
-      /^slow took 1\d\.\d s on average at 2026-03-01 15:30 Asia\/Kolkata, where \d\.\d s is usual/,
+      /^slow took 1\d(\.\d)? s on average at 2026-03-01 15:30 Asia\/Kolkata, where \d(\.\d)? s is usual/,
     );
     const fast = await forecastOf(sql, "fast");
     assert.deepEqual(kinds(fast), Array(3).fill("unusual_duration"));
@@ -256,6 +342,57 @@ t.ledgerTest(
     }
   },
 );
+
+t.ledgerTest("a run that ends the day after is told at the hour it began", async ({ sql }) => {
+  await writeDays(sql, today, [
+    ["late", days(40, (ago) => ago === 1 ? 9e6 : 3.6e6, { hours: [-1] })],
+  ]);
+  await t.register(sql, "late", { schedule: null, timeout_seconds: 86400 });
+  await sql`update scheduler_plans set wall_clock_seconds = null`;
+  const { findings } = await forecastOf(sql, "late");
+  assert.deepEqual(findings.map(({ at }: Json) => at), ["2026-02-28T23:00:00+00:00"]);
+  assert.match(findings[0].sentence, /at 2026-02-28 23:00 UTC, where/);
+  // The last day of February was a Saturday. In New York it was still Friday.
+  await writeDays(sql, today, [["early", days(40, () => 1000, { hours: [-24] })]]);
+  await t.register(sql, "early", { schedule: null, time_zone: "America/New_York" });
+  const weekdays = await sql`
+    select name, weekday, hour from scheduler_jobs as jobs, scheduler.hour_sizes(jobs, '2026-03-02') where is_new
+    order by name`;
+  assert.deepEqual([...weekdays], [
+    { name: "early", weekday: 4, hour: 19 },
+    { name: "late", weekday: 5, hour: 23 },
+  ]);
+});
+
+t.ledgerTest("on a day of a change the clock's hours are those that it shows", async ({ sql }) => {
+  for (
+    const [zone, change] of [
+      ["America/New_York", "2026-03-08"],
+      ["America/New_York", "2026-11-01"],
+      ["Australia/Lord_Howe", "2026-10-03"],
+      ["Europe/Berlin", "2026-10-25"],
+    ] as const
+  ) {
+    const next = new Date(Date.parse(change) + 86_400_000);
+    const clock = new Intl.DateTimeFormat("en", {
+      timeZone: zone,
+      hour: "numeric",
+      hourCycle: "h23",
+    });
+    // Each hour of the local day takes twice as long as the one before.
+    const local = (ago: number, hour: number) =>
+      Number(clock.format(next.getTime() - ago * 86_400_000 + hour * 3_600_000));
+    await sql`delete from scheduler.job_days`;
+    await writeDays(sql, next, [["job", days(50, (ago, hour) => 5 * 2 ** local(ago, hour))]]);
+    await t.register(sql, "job", { schedule: null, timeout_seconds: 86400, time_zone: zone });
+    await sql`update scheduler_plans set wall_clock_seconds = null`;
+    const hours = await sql`
+      select utc_hour, hour from scheduler_jobs as jobs, scheduler.hour_sizes(jobs, ${next}::date) where is_new
+      order by utc_hour`;
+    assert.deepEqual(hours.map(({ hour }) => hour), allDay.map((hour) => local(1, hour)), change);
+    assert.deepEqual(kinds(await forecastOf(sql, "job", t.after(60, next))), [], change);
+  }
+});
 
 t.ledgerTest("figures that a job names have a trend of their own", async ({ sql }) => {
   const figures = (sum: number) => ({ sum, least: sum, most: sum, runs: 1 });
@@ -348,6 +485,13 @@ t.ledgerTest(
       await sql`select job_name from scheduler.job_forecasts where forecast ? 'error' order by 1`;
     assert.ok(failed.some(({ job_name }) => job_name === "b"));
     assert.match((await rows(sql, "b"))[0]!.sentence, /^b: division by zero$/);
+    // That of the whole fails, too: jobs have theirs all the same, and the pulse says so.
+    await sql`create or replace function scheduler.ledger_size(out rows bigint, out bytes bigint)
+      language sql as 'select 1 / 0, 1'`;
+    const third = await pulse(36 * 60, 600_000);
+    assert.deepEqual([third.forecasts, third.errors], [4, {
+      "forecast of ledger and cost": "division by zero",
+    }]);
   },
 );
 
@@ -367,6 +511,9 @@ t.ledgerTest(
       });
     }
     assert.deepEqual([...await rows(sql)], [], "before the first pulse");
+    assert.deepEqual((await rows(sql, "well")).map(({ sentence }) => sentence), [
+      "well: the pulse has made no forecast yet",
+    ]);
     await t.pulse(sql, t.NOON);
     const all = await rows(sql);
     assert.deepEqual(all.map(({ job, kind }) => `${job} ${kind}`), [
@@ -427,9 +574,9 @@ t.ledgerTest("the ledger grows until retention holds it", async ({ sql }) => {
   ]);
   await sql`update scheduler_settings set value = default_value where key = 'scheduler.keep_failures_days'`;
   for (
-    const [from, known, isSaid] of [["2026-02-14", 14, true], ["2026-02-13", 13, false]] as const
+    const [from, known, isSaid] of [["2026-02-16", 14, true], ["2026-02-17", 13, false]] as const
   ) {
-    await sql`delete from scheduler.job_days where day >= ${from}`;
+    await sql`delete from scheduler.job_days where day < ${from}`;
     const few = await forecast();
     assert.deepEqual([few.days, few.held_on !== null, few.rows_a_day !== null], [
       known,
@@ -477,13 +624,24 @@ t.ledgerTest("the cost of a month, against the plan", async ({ sql }) => {
     "2026-03-02",
     null,
   ]);
+  assert.match(
+    await t.value(sql, "scheduler.cost_sentence($1::text::jsonb)", [JSON.stringify(free)]),
+    /; the plan free includes 500000, fewer than the 30 days from 2026-03-02 on have, and sells no more \(by 60 days\)$/,
+  );
   assert.equal(free.wall_seconds.ahead.next_30_days, 30 * 40000);
   await sql`update scheduler_settings set value = '"pro"' where key = 'forecast.plan'`;
   const pro = await cost();
   assert.deepEqual([pro.plan, pro.usd, pro.invocations.exceeds_on], ["pro", 0, null]);
   // 50,000 a day are within reach of three times 60 days, 66,667 are not.
   await sql`update scheduler_plans set invocations_included = 1500000 where plan = 'pro'`;
-  assert.equal((await cost()).invocations.exceeds_on, "2026-07-30");
+  // On average over the month that begins then.
+  assert.equal((await cost()).invocations.exceeds_on, "2026-07-15");
+  // It says so until the month that begins today is over, and then of today alone.
+  await sql`update scheduler_plans set invocations_included = 30 * (20000 + 16 * 200) where plan = 'pro'`;
+  assert.equal((await cost()).invocations.exceeds_on, "2026-03-03");
+  await sql`update scheduler_plans set invocations_included = 30 * (20000 + 14 * 200) where plan = 'pro'`;
+  const { exceeds_on, earliest, latest } = (await cost()).invocations;
+  assert.deepEqual([exceeds_on, earliest, latest], ["2026-03-02", null, null]);
   await sql`update scheduler_plans set invocations_included = 100000, usd_a_wall_second = 0.001, wall_seconds_included = 200000`;
   // 590,000 calls above are a package, and a million seconds.
   assert.equal((await cost()).usd, 2 + 1000);
@@ -494,7 +652,12 @@ t.ledgerTest("the cost of a month, against the plan", async ({ sql }) => {
     wall_seconds: 1200000,
   });
   await sql`delete from scheduler.job_days where day < '2026-02-17'`;
-  assert.equal((await cost()).invocations.ahead, null);
+  const few = await cost();
+  assert.deepEqual([few.invocations.ahead, few.invocations.exceeds_on, few.usd], [
+    null,
+    null,
+    null,
+  ]);
   assert.match(
     await t.value(
       sql,
@@ -502,6 +665,54 @@ t.ledgerTest("the cost of a month, against the plan", async ({ sql }) => {
     ),
     /^\d+ calls of edge functions and 520000 seconds of work in the last 30 days; what comes is said from 14 days on$/,
   );
+});
+
+t.ledgerTest(
+  "days on which nothing ran count in what a month costs and leaves",
+  async ({ sql }) => {
+    const isWeekday = ({ ago }: Day) =>
+      new Date(today.getTime() - ago * 86_400_000).getUTCDay() % 6 > 0;
+    await writeDays(sql, today, [["job", days(60, () => 1000, { noise: 0 }).filter(isWeekday)]]);
+    const forecasts = async () => {
+      const [row] = await sql`
+      select scheduler.cost_forecast(scheduler.plan_in_use(), '2026-03-02') as cost,
+        scheduler.ledger_forecast('2026-03-02') as ledger`;
+      return { ...row!.cost.invocations.ahead, ledger: row!.ledger };
+    };
+    const { next_30_days, days: known, ledger } = await forecasts();
+    assert.deepEqual([next_30_days, known], [Math.round(30 * 24 * 5 / 7), 60]);
+    assert.deepEqual([ledger.days, ledger.rows_a_day, ledger.held_rows], [
+      42,
+      Math.round(24 * 5 / 7),
+      14 * 24 * 5 / 7,
+    ]);
+    // Two weeks without a run are weeks of which each day is known.
+    await sql`delete from scheduler.job_days where day >= '2026-02-16' or day < '2026-02-10'`;
+    const quiet = await forecasts();
+    assert.deepEqual([quiet.days, quiet.next_30_days, quiet.ledger.rows_a_day], [20, 0, 0]);
+  },
+);
+
+t.ledgerTest("a month lies between what its trend and its days leave in doubt", async ({ sql }) => {
+  const noise = quietRandom(13);
+  for (const slope of [0, 20]) {
+    const values = Array.from(
+      { length: 60 },
+      (_, place) => 5000 + slope * place + 100 * normal(noise),
+    );
+    const [row] = await sql`
+      select scheduler.month_ahead(days, ${values}::float8[], '2026-03-02') as month,
+        (scheduler.trend_of(days, ${values}::float8[], '2026-03-02')).*
+      from (select array_agg(date '2026-03-02' - ago order by ago desc) as days from generate_series(1, 60) as ago) as all_days`;
+    const { next_30_days: middle, least, most } = row!.month;
+    const doubt = row!.slope === null
+      ? 0
+      : 15 * Math.max(row!.slope - row!.slope_least, row!.slope_most - row!.slope);
+    const reach = 30 * (2.45 * row!.spread / Math.sqrt(row!.days) + doubt);
+    assert.equal(row!.slope === null, slope === 0);
+    assert.ok(reach > 500 && Math.abs(most - middle - reach) <= 1, `${most} ${middle} ${reach}`);
+    assert.ok(Math.abs(middle - least - reach) <= 1, `${least} ${middle} ${reach}`);
+  }
 });
 
 t.ledgerTest(
@@ -536,5 +747,10 @@ t.ledgerTest(
     // Its row is gone: without a plan nothing is compared.
     await sql`delete from scheduler_plans where plan = 'gold'`;
     assert.deepEqual((await t.pulse(sql, t.after(5))).errors, {});
+    const [{ plan, usd, sentence }] = await sql`
+      select cost -> 'plan' as plan, cost -> 'usd' as usd, scheduler.cost_sentence(cost) as sentence
+      from scheduler.project_forecast` as unknown as [Record<string, Json>];
+    assert.deepEqual([plan, usd], [null, null]);
+    assert.match(sentence, /calls \(between \d+ and \d+\) in the next \(by 20 days\)$/);
   },
 );

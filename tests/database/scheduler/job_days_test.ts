@@ -92,8 +92,54 @@ t.ledgerTest("a run counts once, on the UTC day on which it ended", async ({ sql
     [placeOf(90_000)]: 1,
     [placeOf(120_000)]: 1,
   });
-  assert.deepEqual(await countsOf(sql, "hour_runs"), { 12: 1, 23: 2 });
-  assert.deepEqual(await countsOf(sql, "hour_ms"), { 12: 120_000, 23: 90_500 });
+  assert.deepEqual(await countsOf(sql, "hour_runs"), { [-1]: 1, 12: 1, 23: 1 });
+  assert.deepEqual(await countsOf(sql, "hour_ms"), { [-1]: 500, 12: 120_000, 23: 90_000 });
+});
+
+t.ledgerTest("which runs say how long a job takes, and which are calls", async ({ sql }) => {
+  await t.register(sql, "job");
+  for (
+    const [place, [status, verdict]] of [
+      ["completed", "ok"],
+      ["failed", "timed_out"],
+      ["failed", "interrupted"],
+      ["failed", "job_error"],
+      ["failed", "lost"],
+      ["deferred", "deferred"],
+    ].entries()
+  ) await ended(sql, t.NOON, { status: status!, verdict: verdict!, durationMs: 1000 * 2 ** place });
+  // A URL is no edge function, and what was cancelled in the queue was not sent.
+  await sql`
+    insert into scheduler_runs (job_name, function_name, status, trigger, scheduled_for, dispatched_at, completed_at, verdict)
+    values ('job', null, 'failed', 'manual', ${t.NOON}, ${t.NOON}, ${t.NOON}, 'lost'),
+      ('job', 'job', 'cancelled', 'manual', ${t.NOON}, null, ${t.NOON}, 'cancelled')`;
+  assert.deepEqual(await countsOf(sql, "durations"), {
+    [placeOf(1000)]: 1,
+    [placeOf(2000)]: 1,
+    [placeOf(4000)]: 1,
+  });
+  const [day] = await daysOf(sql);
+  assert.deepEqual([day!.sent, day!.wall_ms, day!.shortest_ms, day!.longest_ms], [
+    6,
+    "63000",
+    1000,
+    4000,
+  ]);
+});
+
+t.ledgerTest("hours are those of the day and of the day before", async ({ sql }) => {
+  await t.register(sql, "job");
+  const hour = 3_600_000;
+  // As far back as a run may take, further, and after its end: by a clock that was set back.
+  for (const ago of [24 * hour, 48 * hour - 60_000, 12 * hour, -12 * hour]) {
+    const began = new Date(t.NOON.getTime() - ago);
+    await sql`
+      insert into scheduler_runs (job_name, status, trigger, scheduled_for, started_at, completed_at, duration_ms, verdict)
+      values ('job', 'completed', 'manual', ${began}, ${began}, ${t.NOON}, 1000, 'ok')`;
+  }
+  assert.equal((await daysOf(sql))[0]!.completed, 4);
+  assert.deepEqual(await countsOf(sql, "hour_runs"), { [-12]: 1, 0: 1 });
+  assert.deepEqual(await countsOf(sql, "hour_ms"), { [-12]: 1000, 0: 1000 });
 });
 
 t.ledgerTest(

@@ -74,10 +74,18 @@ Cost: 7 calls`,
 });
 
 Deno.test("forecast says when there is nothing to say, and why", async () => {
-  const { stdout } = await against(answer([job("a"), job("b", { days: 3 })]), ["forecast"]);
+  const { stdout } = await against(
+    answer([
+      job("a"),
+      job("b", { days: 3 }),
+      job("c", { days: 3 }),
+      job("d", { days: 0, made_at: null }),
+    ]),
+    ["forecast"],
+  );
   assert.match(
     stdout,
-    /^Nothing is foreseen of 1 of 2 jobs; of the others fewer than 14 days are known\n/,
+    /^Nothing is foreseen of 1 of 4 jobs; of 2 fewer than 14 days are known; of 1 the pulse has made no forecast yet\n/,
   );
   const young = await against(answer([], null), ["forecast"]);
   assert.equal(
@@ -121,4 +129,9 @@ cost    5000       no trend                     40`,
   );
   const young = await against(answer([job("new", { days: 2 })]), ["forecast", "new"]);
   assert.equal(young.stdout, "new: what comes is said from 14 days on, 2 are known");
+  const unmade = await against(answer([job("new", { days: 0, made_at: null })]), [
+    "forecast",
+    "new",
+  ]);
+  assert.equal(unmade.stdout, "new: the pulse has made no forecast yet");
 });

@@ -985,7 +985,8 @@ comment on column scheduler.job_days.durations is
   'How long runs took that completed, or that time stopped (timed_out, interrupted): a count at each place of '
     'duration_place, null for none. Two days together are the sums of their places.';
 comment on column scheduler.job_days.hour_runs is
-  'How many of these runs began in each UTC hour, 0 to 23; hour_ms: how long they took together. Kept for 50 days.';
+  'How many of these runs began in each UTC hour, counted from the beginning of the day: -1 is the last hour of the '
+    'day before. hour_ms: how long they took together. Kept for 50 days.';
 comment on column scheduler.job_days.figures is
   'Of each figure that the job names: {"rows": {"sum", "least", "most", "runs"}}.';
 
@@ -1013,7 +1014,8 @@ with since as (
   select runs.*, (completed_at at time zone 'UTC')::date as day, greatest(duration_ms, 0) as ms,
     duration_ms is not null and (status = 'completed' or verdict in ('timed_out', 'interrupted')) as is_timed,
     ceil(ln(greatest(duration_ms, 1)::float8) / ln(1.05::float8))::integer as place,
-    extract(hour from started_at at time zone 'UTC')::integer as hour
+    floor(extract(epoch from (started_at at time zone 'UTC') - (completed_at at time zone 'UTC')::date) / 3600)::integer
+      as hour
   from public.scheduler_runs as runs join public.scheduler_jobs on name = job_name, since
   where completed_at >= since.day at time zone 'UTC'
 ), sums as (
@@ -1041,7 +1043,7 @@ with since as (
   group by job_name, day, low, high
 ), hours as (
   select job_name, day, hour, count(*) as runs, sum(ms) as ms from ended
-  where is_timed and hour is not null group by 1, 2, 3
+  where is_timed and hour between -24 and 23 group by 1, 2, 3
 ), of_hours as (
   select job_name, day, format('[%s:%s]={%s}', low, high, string_agg(coalesce(runs::text, 'NULL'), ','
       order by hour))::integer[] as hour_runs,
@@ -1180,7 +1182,7 @@ insert into scheduler.metric_families (family, pack, type, help) values
   ('scheduler_ledger_rows', 'scheduler', 'gauge', 'Rows of the ledger, about; looked at once a day.'),
   ('scheduler_ledger_bytes', 'scheduler', 'gauge', 'Bytes of the ledger with its indexes; looked at once a day.');
 
--- Who registered a job: what packs registered until now was in their schedules.json.
+-- Who registered a job.
 create table scheduler.job_sources (
   job_name text primary key references public.scheduler_jobs (name) on delete cascade,
   source text not null check (source ~ '^[a-z][a-z0-9-]{0,62}$'),
@@ -1198,9 +1200,19 @@ comment on column scheduler.job_sources.source is
 comment on column scheduler.job_sources.applied is
   'The values with which schedules.json registered the job last. Null: the SQL of the pack registers it.';
 
--- What scheduler.registered_values leaves of them: that function follows with the others.
+-- What schedules.json of 0.10.0 registered, which people may have changed since: of these jobs nothing was given but
+-- this. Arguments that 0.10.0 did not have are as they are now.
 insert into scheduler.job_sources (job_name, source, applied, applied_at)
   select name, 'scheduler', to_jsonb(jobs) - array['name', 'function_name', 'dependents', 'created_at', 'updated_at',
     'cron_entry', 'next_run_at', 'previous_run_at', 'paused_at', 'paused_until', 'pause_reason', 'paused_by',
-    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until'], now()
-  from public.scheduler_jobs as jobs where name in ('system-health', 'prune-old-rows');
+    'stopped_at', 'stopped_until', 'group_paused_at', 'group_paused_until']
+    || '{"time_zone": "UTC", "payload": {}, "secret_name": "cron_secret", "receipt": "function", "timeout_seconds": 120,
+      "max_attempts": 3, "backoff_base_seconds": 30, "backoff_cap_seconds": 900, "overlap_policy": "skip",
+      "misfire_policy": "once", "misfire_grace_seconds": 300, "misfire_cap": 24, "parallel_limit": null, "run_if": null,
+      "enabled": true}'
+    || jsonb_build_object('target', name, 'schedule', entry_schedule, 'description', entry_description),
+    now()
+  from public.scheduler_jobs as jobs join (values
+    ('system-health', '20 * * * *', 'Health of every component, one score, one report'),
+    ('prune-old-rows', '52 3 * * *', 'Deletes old rows of every growing table by its retention')
+  ) as entries (entry_name, entry_schedule, entry_description) on name = entry_name;
